@@ -1,0 +1,1 @@
+"""Built-in plugins: what can be switched off and the runner still runs."""

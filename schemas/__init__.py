@@ -1,0 +1,1 @@
+"""JSON Schemas of the manifest, the report and the receipt."""

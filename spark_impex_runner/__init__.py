@@ -1,0 +1,35 @@
+"""spark-impex-runner: Coherent Spark exports from a manifest, delivered and verified.
+
+The public names live here and are loaded on first use, so that ``impex-run --help`` needs
+neither the HTTP library nor a plugin.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spark_impex_runner import errors, models
+    from spark_impex_runner.engine.run import run_manifest
+    from spark_impex_runner.hookspecs import hookimpl
+    from spark_impex_runner.spark.client import Spark
+
+__version__ = "0.1.0"
+__all__ = ["Spark", "__version__", "errors", "hookimpl", "models", "run_manifest"]
+
+_HOMES = {
+    "Spark": ("spark_impex_runner.spark.client", "Spark"),
+    "errors": ("spark_impex_runner.errors", None),
+    "hookimpl": ("spark_impex_runner.hookspecs", "hookimpl"),
+    "models": ("spark_impex_runner.models", None),
+    "run_manifest": ("spark_impex_runner.engine.run", "run_manifest"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    home = import_module(module)
+    return getattr(home, attribute) if attribute else home

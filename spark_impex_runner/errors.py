@@ -1,0 +1,243 @@
+"""Everything that this package raises, in one tree; each class knows its exit code.
+
+::
+
+    ImpexError                         1   a bug, when nothing more precise is raised
+    ├── UsageError                     2   the command, or an argument of the Python interface
+    │   ├── ManifestError              2   the manifest; carries every Problem
+    │   └── UriError                   2   a service URI that cannot be read
+    ├── PluginError                    7   a plugin is missing, or broke its contract
+    ├── SparkError                     4   work on a tenant
+    │   ├── SparkSdkError              4   found on our side of the wire
+    │   │   ├── TransportError         4   no HTTP reply at all
+    │   │   ├── RetryTimeoutError      5   a deadline or the last status check has passed
+    │   │   ├── JobError               4   the tenant closed the job without success
+    │   │   └── IntegrityError         4   bytes that are not what the tenant promised
+    │   └── SparkApiError              4   an HTTP reply outside 2xx
+    │       ├── BadRequestError 400 · NotFoundError 404 · ConflictError 409
+    │       ├── UnauthorizedError 401 (exit 6) · ForbiddenError 403 (exit 6)
+    │       ├── UnsupportedMediaTypeError 415 · UnprocessableEntityError 422
+    │       ├── RateLimitError 429 · InternalServerError 500
+    │       ├── ServiceUnavailableError 503 · GatewayTimeoutError 504
+    │       └── UnknownApiError        any other status
+    ├── DeliveryError                  4   output unusable, or asked for and not delivered
+    ├── StepError                      4   a step of a target
+    └── Interrupted              130/143   SIGINT or SIGTERM
+
+The names below ``SparkError`` are those of the official SDK, so that an ``except`` clause
+written for it keeps working.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+
+class ImpexError(Exception):
+    """Root of the tree. ``str(error)`` is one line, without secrets, fit for a person."""
+
+    exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    @property
+    def name(self) -> str:
+        """The class name, as the SDK's errors offer it."""
+        return type(self).__name__
+
+
+class UsageError(ImpexError):
+    """The command line, or an argument of the Python interface, cannot be used."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One mistake in a manifest: where it stands (line and column count from 1) and what it is."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}: "
+        return f"{place}{self.path}: {self.message}" if self.path else f"{place}{self.message}"
+
+
+class ManifestError(UsageError):
+    """The manifest is wrong; ``problems`` holds every mistake, in file order."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = tuple(sorted(problems))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class UriError(UsageError):
+    """A service URI that is empty, ambiguous or in no known form."""
+
+
+class PluginError(ImpexError):
+    """A plugin is missing, failed to load or returned something it must not return."""
+
+    exit_code = 7
+
+
+class SparkError(ImpexError):
+    """Work on a tenant did not succeed."""
+
+    exit_code = 4
+
+
+class SparkSdkError(SparkError):
+    """Found on our side of the wire, before or after the exchange with the tenant."""
+
+
+class TransportError(SparkSdkError):
+    """No HTTP reply: the connection failed, broke or timed out."""
+
+
+class RetryTimeoutError(SparkSdkError):
+    """The wait for a job ended before the job did; the remote job may still run."""
+
+    exit_code = 5
+
+    def __init__(self, message: str, *, retries: int = 0, interval: float = 0.0) -> None:
+        super().__init__(message)
+        self.retries = retries
+        self.interval = interval
+
+
+class JobError(SparkSdkError):
+    """The tenant ended the job without success; the message carries the tenant's own words."""
+
+
+class IntegrityError(SparkSdkError):
+    """Downloaded bytes differ from what the tenant announced, or are not a ZIP package."""
+
+
+class SparkApiError(SparkError):
+    """An HTTP reply outside 2xx.
+
+    Attributes: ``status`` (HTTP status), ``code`` (the API's own word, such as
+    ``SERVICE_NOT_FOUND``), ``details`` (the server's message), ``request_id``
+    (what was sent as ``x-request-id``), ``type`` (``invalid_input`` marks a permanent error).
+    """
+
+    def __init__(self, message: str, reply: ErrorReply) -> None:
+        super().__init__(message)
+        self.status = reply.status
+        self.code = reply.code
+        self.type = reply.type
+        self.details = reply.details
+        self.request_id = reply.request_id
+
+    @staticmethod
+    def when(message: str, reply: ErrorReply) -> SparkApiError:
+        """Return the error of the class that belongs to ``reply.status``."""
+        return _BY_STATUS.get(reply.status, UnknownApiError)(message, reply)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReply:
+    """What the tenant said in an error reply, secrets masked."""
+
+    status: int
+    code: str = ""
+    type: str = ""
+    details: str = ""
+    request_id: str = ""
+
+
+class BadRequestError(SparkApiError):
+    """HTTP 400."""
+
+
+class UnauthorizedError(SparkApiError):
+    """HTTP 401: the credentials were refused."""
+
+    exit_code = 6
+
+
+class ForbiddenError(SparkApiError):
+    """HTTP 403: the credentials lack a permission."""
+
+    exit_code = 6
+
+
+class NotFoundError(SparkApiError):
+    """HTTP 404."""
+
+
+class ConflictError(SparkApiError):
+    """HTTP 409."""
+
+
+class UnsupportedMediaTypeError(SparkApiError):
+    """HTTP 415."""
+
+
+class UnprocessableEntityError(SparkApiError):
+    """HTTP 422."""
+
+
+class RateLimitError(SparkApiError):
+    """HTTP 429."""
+
+
+class InternalServerError(SparkApiError):
+    """HTTP 500."""
+
+
+class ServiceUnavailableError(SparkApiError):
+    """HTTP 503."""
+
+
+class GatewayTimeoutError(SparkApiError):
+    """HTTP 504."""
+
+
+class UnknownApiError(SparkApiError):
+    """Any other HTTP status; ``status`` still holds it."""
+
+
+_BY_STATUS: dict[int, type[SparkApiError]] = {
+    400: BadRequestError,
+    401: UnauthorizedError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    409: ConflictError,
+    415: UnsupportedMediaTypeError,
+    422: UnprocessableEntityError,
+    429: RateLimitError,
+    500: InternalServerError,
+    503: ServiceUnavailableError,
+    504: GatewayTimeoutError,
+}
+
+
+class DeliveryError(ImpexError):
+    """The output folder cannot be used, or something asked for was not delivered."""
+
+    exit_code = 4
+
+
+class StepError(ImpexError):
+    """A step of a target did not succeed."""
+
+    exit_code = 4
+
+
+class Interrupted(ImpexError):  # noqa: N818 - a signal is not an error of anybody's
+    """SIGINT or SIGTERM arrived; ``exit_code`` is 128 plus the signal's number."""
+
+    exit_code = 130
+
+    def __init__(self, signum: int = signal.SIGINT) -> None:
+        super().__init__(f"interrupted by {signal.Signals(signum).name}")
+        self.exit_code = 128 + signum

@@ -1,0 +1,131 @@
+"""The hooks: what a plugin may implement, when it is called, and who wins.
+
+A run calls them in this order::
+
+    impex_register                      once per plugin, before the manifest is validated
+      impex_resolve_uri                 planning, once per selected service URI
+    impex_run_started
+      impex_run_job                     around one job; the default does what follows
+        impex_job_changed               after each change, to everybody
+        impex_poll_delay                before each status request
+        impex_poll_verdict              after each status payload
+        impex_download_path             before a download
+        impex_check_download            bytes complete, file not yet named
+        impex_run_step                  per step and package, in the manifest's order
+    impex_run_finished
+
+Write an implementation with ``@hookimpl`` (``from spark_impex_runner import hookimpl``) and
+take only the arguments you need, without default values. Hooks may run on worker threads.
+In a *first result* hook the first answer that is not None wins; plugins are asked before the
+built-in default, so returning None means "not mine".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spark_impex_runner.models import (
+        Artifact,
+        Change,
+        Job,
+        Poll,
+        Run,
+        RunResult,
+        Status,
+        Step,
+        Target,
+        TargetResult,
+        Verdict,
+    )
+    from spark_impex_runner.registry import Registry
+
+PROJECT = "impex_runner"
+hookspec: Any = pluggy.HookspecMarker(PROJECT)
+hookimpl: Any = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def impex_register(registry: Registry) -> None:
+    """Offer steps, polling strategies and sources of references by name.
+
+    Called once per plugin, before the manifest is validated, so that the option schemas
+    given here join the manifest's own.
+    """
+
+
+@hookspec(firstresult=True)
+def impex_resolve_uri(uri: str, target: Target, run: Run) -> Sequence[str] | None:
+    """Turn one entry of a target's ``services`` into service URIs.
+
+    First result. ``uri`` is the manifest's text after references; the default takes it as it
+    stands. An empty answer is an error: nothing would be exported. ``run.connect(
+    target.connection)`` gives the tenant's client.
+    """
+
+
+@hookspec(firstresult=True)
+def impex_poll_delay(job: Job, poll: Poll) -> float | None:
+    """Return the seconds to wait before the next status request, 0 or more.
+
+    First result. Answer only when ``poll.strategy`` is yours.
+    """
+
+
+@hookspec(firstresult=True)
+def impex_poll_verdict(job: Job, status: Status) -> Verdict | None:
+    """Judge one status payload: PENDING, DONE or FAILED. First result."""
+
+
+@hookspec(firstresult=True)
+def impex_download_path(job: Job, artifact: Artifact) -> str | None:
+    """Return where a package goes, relative to the target's output. First result.
+
+    ``artifact.name`` is the default: the file name that the tenant's URL ends with.
+    """
+
+
+@hookspec
+def impex_check_download(job: Job, artifact: Artifact) -> None:
+    """Check a complete download; raise ``IntegrityError`` to refuse it.
+
+    All are called. ``artifact.path`` is the partial file: it gets its name only when every
+    check is content.
+    """
+
+
+@hookspec(firstresult=True)
+def impex_run_step(job: Job, step: Step, artifact: Artifact) -> Sequence[Artifact] | None:
+    """Run one step for one package; return the artifacts it made, possibly none.
+
+    First result: answer only when ``step.uses`` is yours. Raise ``StepError`` to fail. Write
+    only below ``job.target.output`` and where the step's own options point. ``job.artifacts``
+    holds everything so far. Called once per downloaded package; keep no state between calls.
+    """
+
+
+@hookspec(firstresult=True)
+def impex_run_job(job: Job) -> TargetResult | None:
+    """Do one whole job: create, wait, download, step. First result.
+
+    Meant for wrappers (``@hookimpl(wrapper=True)``), which see every job's beginning and end.
+    """
+
+
+@hookspec
+def impex_job_changed(job: Job, change: Change) -> None:
+    """Hear of a change after it is certain. All are called; an error here is only logged."""
+
+
+@hookspec
+def impex_run_started(run: Run) -> None:
+    """Hear that the plan is known and work begins. All are called; an error is only logged."""
+
+
+@hookspec
+def impex_run_finished(run: Run, report: RunResult) -> None:
+    """Hear how the run ended. All are called; an error here is only logged."""

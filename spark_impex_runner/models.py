@@ -1,0 +1,344 @@
+"""The values that flow from stage to stage: frozen, slotted, no behaviour but derived facts.
+
+Times are aware UTC ``datetime`` values, durations are seconds, sizes are bytes. A field that
+may hold a secret or a signed URL is kept out of ``repr``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from spark_impex_runner.spark.client import Spark
+
+
+# ---- what the manifest says -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """Credentials of one connection: exactly one scheme is filled in."""
+
+    token: str | None = field(default=None, repr=False)
+    api_key: str | None = field(default=None, repr=False)
+    client_id: str | None = field(default=None, repr=False)
+    client_secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One tenant and how to talk to it.
+
+    One of ``base_url``, ``env`` with ``tenant``, and ``sandbox`` says where it is; none means
+    the ``CSPARK_*`` environment. ``auth`` None means the ``CSPARK_*`` environment, too.
+    ``jobs`` None means: ask the tenant for its limit.
+    """
+
+    name: str
+    base_url: str | None = None
+    env: str | None = None
+    tenant: str | None = None
+    sandbox: Path | None = None
+    auth: Auth | None = None
+    jobs: int | None = None
+    downloads: int = 4
+    requests_per_second: float | None = None
+    timeout: float = 60.0
+    verify_tls: bool | str = True
+
+
+@dataclass(frozen=True, slots=True)
+class Polling:
+    """How a job is waited for; ``options`` are the strategy's own, checked by its schema."""
+
+    strategy: str = "adaptive"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    deadline: float = 1800.0
+    stall_after: float = 1320.0
+    on_deadline: str = "leave"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a target; ``options`` are the step's own, checked by its schema."""
+
+    uses: str
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    attempts: int = 1
+    interval: float = 1.0
+    on_failure: str = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One thing to export, where it goes and what is done with it."""
+
+    name: str
+    connection: str
+    output: Path
+    tags: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    version_ids: tuple[str, ...] = ()
+    file_filter: str = "migrate"
+    version_filter: str = "latest"
+    source_system: str | None = None
+    correlation_id: str | None = None
+    file_name: str | None = None
+    max_retries: int | None = None
+    retry_interval: float | None = None
+    polling: Polling = field(default_factory=Polling)
+    if_exists: str = "replace"
+    missing: str = "fail"
+    on_interrupt: str = "cancel"
+    needs: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A whole manifest: validated, expanded, references resolved.
+
+    ``reports`` maps a format (``json``, ``junit``, ``html``) to the file to write.
+    """
+
+    path: Path
+    name: str
+    connections: Mapping[str, Connection]
+    targets: tuple[Target, ...]
+    reports: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one manifest, as every hook sees it.
+
+    ``connect(name)`` gives the open ``Spark`` client of a connection; it belongs to the run.
+    """
+
+    id: str
+    date: str
+    manifest: Manifest
+    targets: tuple[Target, ...]
+    started: datetime
+    connect: Callable[[str], Spark] = field(repr=False)
+
+
+# ---- what goes over the wire --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An export request, field by field as the API names them (spark/export.py encodes it)."""
+
+    folders: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    version_ids: tuple[str, ...] = ()
+    file_filter: str = "migrate"
+    version_filter: str = "latest"
+    source_system: str | None = None
+    correlation_id: str | None = None
+    file_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One file that a finished job offers. The URL is a capability, hence a secret."""
+
+    url: str = field(repr=False)
+    file_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceVersion:
+    """One service, or one version of it, that the tenant says a job delivers."""
+
+    folder: str
+    service: str
+    service_id: str = ""
+    version: str = ""
+    version_id: str = ""
+
+    @property
+    def uri(self) -> str:
+        """``folder/service`` or ``folder/service[version]``."""
+        base = f"{self.folder}/{self.service}"
+        return f"{base}[{self.version}]" if self.version else base
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One status payload of a job. ``word`` is the API's ``status``; ``data`` is the raw JSON."""
+
+    id: str
+    word: str
+    errors: Any = None
+    warnings: Any = None
+    files: tuple[RemoteFile, ...] = ()
+    services: tuple[ServiceVersion, ...] = ()
+    service_versions: tuple[ServiceVersion, ...] = ()
+    correlation_id: str | None = None
+    process_time: float | None = None
+    retry_after: float | None = None
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+class Verdict(Enum):
+    """What a status payload means for the wait."""
+
+    PENDING = "pending"
+    DONE = "done"
+    FAILED = "failed"
+
+
+# ---- what the engine makes of it ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file or folder that a target holds.
+
+    ``path`` is where it lies now (a partial file until it is proven), ``name`` its path relative
+    to the target's output. ``hash_agreed`` is None where the tenant gave no hash in a known form.
+    """
+
+    path: Path
+    name: str
+    size: int = 0
+    sha256: str = ""
+    remote: RemoteFile | None = field(default=None, repr=False)
+    hash_agreed: bool | None = None
+    made_by: str = "download"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One export job of one target, as far as it has come.
+
+    ``stopping()`` is True once the run is being interrupted: long work should then return.
+    """
+
+    run: Run
+    target: Target
+    request: Request
+    tenant: str
+    started: datetime
+    stopping: Callable[[], bool] = field(repr=False)
+    id: str = ""
+    status: Status | None = None
+    artifacts: tuple[Artifact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """The wait so far: what a polling strategy decides on.
+
+    ``checks`` status requests have been answered in ``elapsed`` seconds; ``remaining`` seconds
+    are left before the deadline; ``retry_after`` is what the server asked for last.
+    """
+
+    strategy: str
+    options: Mapping[str, Any]
+    checks: int
+    elapsed: float
+    remaining: float
+    retry_interval: float | None = None
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that happened to a job, after it is certain.
+
+    ``event`` is a stable name like ``job.created``; ``detail`` holds plain JSON values.
+    """
+
+    event: str
+    at: datetime
+    message: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Outcome(str, Enum):
+    """How a target ended."""
+
+    SUCCEEDED = "succeeded"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """How one step ended: ``outcome`` is succeeded, warned (on_failure: warn) or failed."""
+
+    uses: str
+    outcome: str
+    seconds: float
+    message: str = ""
+    artifacts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TargetResult:
+    """How one target ended, with all that an auditor asks for.
+
+    ``error`` is the one-line message and ``exit_code`` the error's own; both are empty and 0
+    where the target succeeded.
+    """
+
+    target: Target
+    outcome: Outcome
+    started: datetime
+    finished: datetime
+    tenant: str = ""
+    job_id: str = ""
+    request: Request | None = None
+    services: tuple[ServiceVersion, ...] = ()
+    service_versions: tuple[ServiceVersion, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+    steps: tuple[StepResult, ...] = ()
+    warnings: tuple[str, ...] = ()
+    error: str = ""
+    exit_code: int = 0
+
+    @property
+    def good(self) -> bool:
+        """Whether the target holds what was asked for."""
+        return self.outcome in (Outcome.SUCCEEDED, Outcome.UNCHANGED)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A finished run: what ``run_manifest`` returns and every report is a reader of."""
+
+    run_id: str
+    manifest: Manifest
+    started: datetime
+    finished: datetime
+    results: tuple[TargetResult, ...]
+    runner_version: str
+    signal: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """The process exit code; the most specific answer wins: signal, deadline, refusal, rest."""
+        bad = [r for r in self.results if not r.good]
+        causes = {r.exit_code for r in bad if r.outcome is not Outcome.SKIPPED}
+        if self.signal:
+            return 128 + self.signal
+        if not bad:
+            return 0
+        if 5 in causes:
+            return 5
+        if len(bad) < len(self.results):
+            return 3
+        return 6 if causes == {6} else 4

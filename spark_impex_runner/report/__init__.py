@@ -1,0 +1,1 @@
+"""Readers of one RunResult: for people, for machines, for auditors."""

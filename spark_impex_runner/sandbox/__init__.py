@@ -1,0 +1,1 @@
+"""An emulated Spark tenant on loopback, made of the standard library only."""
