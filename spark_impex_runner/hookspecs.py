@@ -22,7 +22,7 @@ built-in default, so returning None means "not mine".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from spark_impex_runner.registry import Registry
 
 PROJECT = "impex_runner"
-hookspec: Any = pluggy.HookspecMarker(PROJECT)
-hookimpl: Any = pluggy.HookimplMarker(PROJECT)
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec
