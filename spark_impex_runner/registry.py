@@ -38,35 +38,37 @@ class Source:
 
 @dataclass(slots=True)
 class Registry:
-    """What all plugins offer. Each plugin is handed a view that knows its provider's name."""
+    """What one plugin offers, or, merged, what all of them do."""
 
     provider: str = ""
     steps: dict[str, Offer] = field(default_factory=dict)
     strategies: dict[str, Offer] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
 
-    def for_provider(self, provider: str) -> Registry:
-        """Return a view on the same tables that signs with ``provider``."""
-        return Registry(provider, self.steps, self.strategies, self.sources)
-
     def step(self, name: str, summary: str, options: Mapping[str, Any] | None = None) -> None:
         """Offer a step, ``uses: name`` in a manifest, implemented by ``impex_run_step``."""
-        _add(self.steps, Offer(name, summary, self.provider, options or _NO_OPTIONS))
+        self.steps[name] = Offer(name, summary, self.provider, options or _NO_OPTIONS)
 
     def strategy(self, name: str, summary: str, options: Mapping[str, Any] | None = None) -> None:
         """Offer a polling strategy, implemented by ``impex_poll_delay``."""
-        _add(self.strategies, Offer(name, summary, self.provider, options or _NO_OPTIONS))
+        self.strategies[name] = Offer(name, summary, self.provider, options or _NO_OPTIONS)
 
     def source(self, name: str, summary: str, read: Callable[[str], str]) -> None:
         """Offer a source of references, ``${name:key}`` in a manifest."""
-        _add(self.sources, Source(name, summary, self.provider, read))
+        self.sources[name] = Source(name, summary, self.provider, read)
 
-
-def _add(table: dict[str, Any], offer: Offer | Source) -> None:
-    """Put an offer in, or say who already holds the name."""
-    holder = table.setdefault(offer.name, offer)
-    if holder is not offer:
-        raise PluginError(
-            f"plugin {offer.provider} offers '{offer.name}', "
-            f"which {holder.provider} already offers; block one with -p no:NAME"
+    def merge(self, other: Registry) -> None:
+        """Take over all that ``other`` offers, or nothing when a name is taken already."""
+        pairs: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
+            (self.steps, other.steps),
+            (self.strategies, other.strategies),
+            (self.sources, other.sources),
         )
+        for mine, theirs in pairs:
+            for name in mine.keys() & theirs.keys():
+                raise PluginError(
+                    f"it offers '{name}', which {mine[name].provider} already offers; "
+                    "block one of the two with -p no:NAME"
+                )
+        for mine, theirs in pairs:
+            mine.update(theirs)
