@@ -1,1 +1,1 @@
-"""An emulated Spark tenant on loopback, made of the standard library only."""
+"""An emulated Spark tenant on loopback, for rehearsals and tests. Standard library only."""

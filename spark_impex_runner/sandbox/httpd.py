@@ -1,0 +1,137 @@
+"""One origin of the sandbox: a threaded HTTP/1.1 server that hands requests to one function."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.sandbox.body import CHUNK, body_of
+from spark_impex_runner.sandbox.wire import Refusal, Request, v4_refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spark_impex_runner.sandbox.wire import Handle, Readable, Reply
+
+BODY_LIMIT = 16 * 1024 * 1024
+
+
+class Origin(ThreadingHTTPServer):
+    """A loopback port, bound at once, answered by one function from ``start`` to ``close``.
+
+    ``journal(request, status)`` is told of every answer just before it is sent.
+    """
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    handle: Handle
+
+    def __init__(self, port: int, journal: Callable[[Request, int], None]) -> None:
+        self.journal = journal
+        self._connections: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self._thread = threading.Thread(
+            target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        )
+
+    def server_bind(self) -> None:
+        """Bind without the name look-up that the base class adds."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = "127.0.0.1", int(self.server_address[1])
+
+    def start(self, handle: Handle) -> None:
+        """Begin to answer with ``handle``."""
+        self.handle = handle
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop to answer and break the connections that are still open."""
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+        with self._lock:
+            open_connections = list(self._connections)
+        for connection in open_connections:
+            _shut(connection)
+
+    def process_request_thread(self, request: object, client_address: object) -> None:
+        """Serve one connection, and remember it for ``close``."""
+        assert isinstance(request, socket.socket)  # noqa: S101 - what TCPServer always passes
+        with self._lock:
+            self._connections.add(request)
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._lock:
+                self._connections.discard(request)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Keep quiet: the client has gone away, and it knows."""
+
+
+def _shut(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+    disable_nagle_algorithm = True
+    server: Origin
+
+    def _answer(self) -> None:
+        stream = body_of(self.headers, self.rfile)
+        try:
+            request = self._request(stream)
+            reply = self.server.handle(request)
+        except Refusal as refusal:
+            reply = refusal.reply
+        self.server.journal(request, reply.status)
+        while stream.read(CHUNK):
+            pass
+        self._send(reply)
+
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _answer  # noqa: N815 - names set by http.server
+
+    def _request(self, stream: Readable) -> Request:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        path = self.path.partition("?")[0]
+        if headers.get("content-type", "").startswith("multipart/"):
+            return Request(self.command, path, headers, stream)
+        return Request(self.command, path, headers, stream, _whole(stream))
+
+    def _send(self, reply: Reply) -> None:
+        self.send_response(reply.status)
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(reply.length))
+        self.end_headers()
+        sent = 0
+        for chunk in reply.chunks:
+            self.wfile.write(chunk)
+            sent += len(chunk)
+        if sent < reply.length:
+            self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet: the journal has it all."""
+
+
+def _whole(stream: Readable) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while piece := stream.read(CHUNK):
+        pieces.append(piece)
+        size += len(piece)
+        if size > BODY_LIMIT:
+            raise v4_refusal(413, "BODY_TOO_LARGE", f"the body exceeds {BODY_LIMIT} bytes")
+    return b"".join(pieces)

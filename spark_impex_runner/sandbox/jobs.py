@@ -1,0 +1,175 @@
+"""The life of export and import jobs, and the JSON in which the service speaks of them."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.sandbox.wire import v4_refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RECENT_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ends: the status word, what it puts out (asked at each look), its errors."""
+
+    word: str
+    outputs: Callable[[], Any]
+    errors: Any = None
+
+
+@dataclass(slots=True)
+class Job:
+    """One job. ``outcome`` is None until its work is done; times are those of the clock."""
+
+    created: float
+    source_system: str | None
+    correlation_id: str | None
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    outcome: Outcome | None = None
+    cancelled: float | None = None
+
+
+class Jobs:
+    """All jobs of one kind (``export`` or ``import``) on one tenant."""
+
+    def __init__(self, kind: str, base_url: str, limits: Limits) -> None:
+        self.kind = kind
+        self._base_url = base_url
+        self._limits = limits
+        self._calendar_offset = time.time() - limits.clock()
+        self._jobs: dict[str, Job] = {}
+        self._lock = threading.Lock()
+
+    def open(self, body: dict[str, Any]) -> Job:
+        """Begin a job with the tags in ``body``; refused where too many are in progress."""
+        job = Job(self._limits.clock(), body.get("source_system"), body.get("correlation_id"))
+        with self._lock:
+            if self._in_progress() >= self._limits.jobs:
+                raise self._busy()
+            self._jobs[job.id] = job
+        return job
+
+    def drop(self, job: Job) -> None:
+        """Forget a job whose request was refused after all."""
+        with self._lock:
+            del self._jobs[job.id]
+
+    def get(self, job_id: str) -> Job:
+        """Return a job; an unknown id is answered as documented for imports, with 500."""
+        with self._lock:
+            job = self._jobs.get(job_id)
+        if job is None:
+            raise v4_refusal(500, "INVALID_JOB_ID", "Please Provide valid job id")
+        return job
+
+    def cancel(self, job: Job) -> None:
+        """Cancel a job that is in progress; one that has ended stays as it is (assumed)."""
+        if self.ended(job) is None:
+            job.cancelled = self._limits.clock()
+
+    def ended(self, job: Job) -> float | None:
+        """Return the time at which the job ended, None while it is in progress."""
+        if job.cancelled is not None:
+            return job.cancelled
+        due = job.created + self._limits.seconds
+        return due if job.outcome is not None and self._limits.clock() >= due else None
+
+    def created(self, job: Job) -> dict[str, Any]:
+        """Return the answer to the request that made the job (documented)."""
+        return {"object": self.kind, "id": job.id, "status_url": self._status_url(job)}
+
+    def status(self, job: Job) -> dict[str, Any]:
+        """Return the status of one job; ``process_time`` is in milliseconds (assumed)."""
+        ended = self.ended(job)
+        done = job.outcome if ended is not None and job.cancelled is None else None
+        return {
+            "object": self.kind,
+            "id": job.id,
+            "response_timestamp": self._date(self._limits.clock()),
+            "status": self._word(job),
+            "status_url": self._status_url(job),
+            "process_time": self._milliseconds(job),
+            "outputs": done.outputs() if done else None,
+            "errors": done.errors if done else None,
+            "warnings": [],
+            "source_system": job.source_system,
+            "correlation_id": job.correlation_id,
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """Return the jobs in progress and those that ended within the last hour (documented)."""
+        with self._lock:
+            jobs = list(self._jobs.values())
+        since = self._limits.clock() - RECENT_SECONDS
+        ends = [(job, self.ended(job)) for job in jobs]
+        running = [self._entry(job) for job, end in ends if end is None]
+        recent = [self._entry(job) for job, end in ends if end is not None and end >= since]
+        return {
+            f"in_progress_{self.kind}s": running,
+            f"recent_{self.kind}s": recent,
+            "tenant": {
+                "configuration": {f"{self.kind}_api_job_limit": self._limits.jobs},
+                "status": {f"{self.kind}_api_jobs_in_progress": len(running)},
+            },
+        }
+
+    def _entry(self, job: Job) -> dict[str, Any]:
+        ended = self.ended(job)
+        now = self._limits.clock()
+        data = {
+            f"{self.kind}_status": self._word(job),
+            "response_timestamp": self._date(now),
+            "created_by": "sandbox@sandbox.invalid",
+            "created_timestamp": self._date(job.created),
+            "updated_timestamp": self._date(now if ended is None else ended),
+            "process_time": self._milliseconds(job),
+            "source_system": job.source_system,
+            "correlation_id": job.correlation_id,
+        }
+        return {"object": self.kind, "id": job.id, "data": data}
+
+    def _word(self, job: Job) -> str:
+        if job.cancelled is not None:
+            return "cancelled"
+        done = self.ended(job) is not None and job.outcome is not None
+        return job.outcome.word if done and job.outcome else "in_progress"
+
+    def _in_progress(self) -> int:
+        return sum(self.ended(job) is None for job in self._jobs.values())
+
+    def _busy(self) -> Exception:
+        return v4_refusal(
+            self._limits.busy_status,
+            f"{self.kind.upper()}_JOB_LIMIT_REACHED",
+            f"another {self.kind} job is in progress; the limit is {self._limits.jobs}",
+        )
+
+    def _milliseconds(self, job: Job) -> int:
+        ended = self.ended(job)
+        return round(1000 * ((self._limits.clock() if ended is None else ended) - job.created))
+
+    def _date(self, moment: float) -> str:
+        date = datetime.fromtimestamp(moment + self._calendar_offset, timezone.utc)
+        return date.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def _status_url(self, job: Job) -> str:
+        return f"{self._base_url}/api/v4/{self.kind}/{job.id}/status"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many jobs at one time, how long each takes in seconds, how one too many is answered."""
+
+    jobs: int
+    seconds: float
+    busy_status: int
+    clock: Callable[[], float]

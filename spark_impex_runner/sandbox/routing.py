@@ -1,0 +1,61 @@
+"""From a method and a raw path to the one small function that answers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from spark_impex_runner.sandbox.wire import Refusal, v4_refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from spark_impex_runner.sandbox.wire import Reply, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """``answer(request, *segments)`` answers ``method`` on paths like ``pattern``.
+
+    In the pattern ``{}`` stands for one segment, which arrives decoded; letter case does not
+    matter, as on the real service (assumed). ``access`` says which credentials open the route:
+    ``any``, ``bearer`` or ``none``.
+    """
+
+    method: str
+    pattern: str
+    answer: Callable[..., Reply]
+    access: str = "any"
+
+    def segments(self, request: Request) -> list[str] | None:
+        """Return the decoded segments, or None where the request is meant for another route."""
+        if request.method != self.method:
+            return None
+        parts = map(re.escape, self.pattern.split("{}"))
+        found = re.fullmatch("([^/]+)".join(parts), request.path, re.IGNORECASE)
+        return None if found is None else [unquote(part) for part in found.groups()]
+
+
+class Router:
+    """Answers requests by a table of routes; ``guard(request, access)`` may refuse them."""
+
+    def __init__(self, routes: Sequence[Route], guard: Callable[[Request, str], None]) -> None:
+        self._routes = routes
+        self._guard = guard
+
+    def __call__(self, request: Request) -> Reply:
+        """Return the reply of the first route that fits."""
+        try:
+            return self._dispatch(request)
+        except Refusal as refusal:
+            return refusal.reply
+
+    def _dispatch(self, request: Request) -> Reply:
+        for route in self._routes:
+            segments = route.segments(request)
+            if segments is not None:
+                self._guard(request, route.access)
+                return route.answer(request, *segments)
+        raise v4_refusal(404, "NOT_FOUND", f"the sandbox has no {request.method} {request.path}")

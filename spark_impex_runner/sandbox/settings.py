@@ -1,0 +1,62 @@
+"""The switches of the sandbox: one for each thing about the real service that is not published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HASH_FORMS = frozenset(
+    ["none"]
+    + [
+        name + form
+        for name in ("md5", "sha1", "sha256", "sha512")
+        for form in ("", "-upper", "-base64")
+    ]
+)
+ENDINGS = frozenset(
+    ("closed", "completed", "errors", "failed", "cancelled", "null_outputs", "not_zip")
+)
+BUSY_STATUSES = frozenset((400, 409, 429, 500))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the sandbox behaves where the real service is unknown, or may be set by its owner.
+
+    ``port``: the port of the API, 0 for any free one; downloads have a second, free port.
+    ``tenant``: its name, by default the folder's own.
+    ``job_seconds``: how long an export or import stays ``in_progress``.
+    ``job_limit``: export jobs at one time, and import jobs at one time (documented default: 1).
+    ``hash_form``: how ``file_hash`` is written: ``md5``, ``sha1``, ``sha256`` or ``sha512`` in
+    lower-case hex, with ``-upper`` or ``-base64`` appended, or ``none`` for null.
+    ``url_seconds``: life of a download URL; later it answers 403 and the status offers a new one.
+    ``ranges``: whether downloads answer Range and If-Range and carry an ETag.
+    ``token_seconds``: life of an OAuth token (7200 seen on one genuine tenant).
+    ``ending``: how export jobs end. ``closed`` and ``completed`` are successes; ``errors`` is
+    ``closed`` with an error list; ``failed`` and ``cancelled`` are those words; ``null_outputs``
+    is ``closed`` with nothing in it; ``not_zip`` succeeds, but the download is a web page.
+    ``busy_status``: HTTP status of the answer to one job too many: 400, 409, 429 or 500.
+    ``size_limit``: bytes that an exported or uploaded package may have (documented: 200 MiB).
+    """
+
+    port: int = 0
+    tenant: str = ""
+    job_seconds: float = 0.0
+    job_limit: int = 1
+    hash_form: str = "sha256"
+    url_seconds: float = 300.0
+    ranges: bool = True
+    token_seconds: int = 7200
+    ending: str = "closed"
+    busy_status: int = 409
+    size_limit: int = 209_715_200
+
+    def __post_init__(self) -> None:
+        _check("hash_form", self.hash_form, HASH_FORMS)
+        _check("ending", self.ending, ENDINGS)
+        _check("busy_status", self.busy_status, BUSY_STATUSES)
+
+
+def _check(name: str, value: object, allowed: frozenset[str] | frozenset[int]) -> None:
+    if value not in allowed:
+        choices = ", ".join(sorted(map(str, allowed)))
+        raise ValueError(f"sandbox setting {name}: {value!r} is not one of {choices}")

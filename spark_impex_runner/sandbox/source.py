@@ -1,0 +1,99 @@
+"""The files of one version as they lie in the served tree, and what stands in for missing ones."""
+
+from __future__ import annotations
+
+import io
+import json
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.sandbox.workbook import write_workbook
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from spark_impex_runner.sandbox.tenant import Version
+
+SPARE = {
+    "js": b"module.exports = {};\n",
+    # The magic word and version number: the shortest valid WebAssembly module.
+    "wasm": b"\0asm\x01\0\0\0",
+    "data": b"{}\n",
+}
+_NO_RULE = (
+    "validation_allow",
+    "dependent_inputs",
+    "min",
+    "max",
+    "options",
+    "input_message_title",
+    "input_message",
+    "error_style",
+    "error_title",
+    "error_message",
+)
+
+
+class Source:
+    """Reads one version. ValueError where a file of it is not what it must be."""
+
+    def __init__(self, version: Version) -> None:
+        self.version = version
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """The content of ``service.json``."""
+        path = self.version.path / "service.json"
+        if not path.is_file():
+            return {}
+        try:
+            about = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{path} is not JSON: {error}") from None
+        if not isinstance(about, dict):
+            raise ValueError(f"{path} must hold a JSON object")  # noqa: TRY004 - content, not type
+        return about
+
+    def parameters(self, side: str) -> list[dict[str, Any]]:
+        """Return the entries of ``inputs`` or ``outputs``."""
+        return [entry for entry in self.about.get(side, []) if isinstance(entry, dict)]
+
+    def open_code(self, suffix: str) -> BinaryIO:
+        """Open ``model.js``, ``model.wasm`` or ``model.data``, or its stand-in."""
+        path = self.version.path / f"model.{suffix}"
+        return path.open("rb") if path.is_file() else io.BytesIO(SPARE[suffix])
+
+    def validations(self) -> bytes:
+        """Return ``DefaultValidations.json``; a genuine one lists inputs under ``outputs``."""
+        path = self.version.path / "DefaultValidations.json"
+        if path.is_file():
+            return path.read_bytes()
+        rules = {str(entry.get("name")): _rule(entry) for entry in self.parameters("inputs")}
+        data = {"outputs": rules, "warnings": None, "errors": None, "service_chain": None}
+        return json.dumps(data, indent=2).encode()
+
+    def workbook_name(self) -> str:
+        """Return the name of the original workbook."""
+        found = self._workbook()
+        return found.name if found else f"{self.version.service}.xlsx"
+
+    def workbook(self) -> bytes:
+        """Return the original workbook, or one made of the inputs and outputs."""
+        found = self._workbook()
+        if found:
+            return found.read_bytes()
+        return write_workbook(self.parameters("inputs") + self.parameters("outputs"))
+
+    def _workbook(self) -> Path | None:
+        return next(iter(sorted(self.version.path.glob("*.xlsx"))), None)
+
+
+def _rule(entry: dict[str, Any]) -> dict[str, Any]:
+    free: dict[str, Any] = dict.fromkeys(_NO_RULE)
+    return {
+        **free,
+        "validation_type": "none",
+        "ignore_blank": False,
+        "default_value": entry.get("default"),
+    }

@@ -1,0 +1,125 @@
+"""The served tree: which folders, services and versions the tenant has.
+
+It is read once, from ``ROOT/{folder}/{service}/{version}/``. A version is a directory; it may be
+empty, and each of these files in it is optional:
+
+``service.json``
+    ``description`` (text), ``label`` (text), and ``inputs`` and ``outputs``: lists of objects
+    with ``name``, ``description``, ``address`` (a cell such as ``B2``) and, for inputs,
+    ``default``.
+``model.js``, ``model.wasm``, ``model.data``
+    The compiled module. What is missing is replaced by the smallest valid content.
+``DefaultValidations.json``
+    Taken as it is; by default made from the inputs.
+``*.xlsx``
+    The original workbook; by default made from the inputs and outputs.
+
+Entries whose names begin with a dot or underscore are passed over, and so are files between the
+directories. Ids are derived from names, so that two runs on one tree agree.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://sandbox.invalid/tenant")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of one service; ``path`` is the directory with its files."""
+
+    folder: str
+    service: str
+    number: str
+    id: str
+    service_id: str
+    path: Path
+
+    @property
+    def service_uri(self) -> str:
+        """``folder/service``."""
+        return f"{self.folder}/{self.service}"
+
+    @property
+    def uri(self) -> str:
+        """``folder/service[number]``."""
+        return f"{self.service_uri}[{self.number}]"
+
+
+def id_of(*names: str) -> str:
+    """Return the UUID that belongs to a path of names below the tenant."""
+    return str(uuid.uuid5(_NAMESPACE, "/".join(names)))
+
+
+def age(version: Version) -> tuple[tuple[int, str], ...]:
+    """Return a sort key that puts newer version numbers later, by dotted component."""
+    parts = version.number.split(".")
+    return tuple((int(part) if part.isdecimal() else -1, part) for part in parts)
+
+
+class Tenant:
+    """The tree of one tenant. Safe to use from several threads."""
+
+    def __init__(self, name: str, root: Path) -> None:
+        self.name = name
+        self._lock = threading.Lock()
+        self._folders: dict[str, dict[str, tuple[Version, ...]]] = {
+            folder.name: self._services_in(folder) for folder in _directories(root)
+        }
+        if not any(self._folders.values()):
+            raise ValueError(f"{root} serves nothing: it has no FOLDER/SERVICE/VERSION directory")
+
+    def _services_in(self, folder: Path) -> dict[str, tuple[Version, ...]]:
+        found = {}
+        for service in _directories(folder):
+            versions = [self.version(path) for path in _directories(service)]
+            if versions:
+                found[service.name] = tuple(sorted(versions, key=age))
+        return found
+
+    def version(self, path: Path) -> Version:
+        """Return the version that the directory ``path`` stands for."""
+        folder, service, number = path.parts[-3:]
+        service_id = id_of(self.name, folder, service)
+        return Version(
+            folder, service, number, id_of(self.name, folder, service, number), service_id, path
+        )
+
+    def folders(self) -> list[str]:
+        """Return the names of all folders, sorted."""
+        with self._lock:
+            return sorted(self._folders)
+
+    def services(self, folder: str) -> list[str]:
+        """Return the names of the services in ``folder``, sorted; none where it is unknown."""
+        with self._lock:
+            return sorted(self._folders.get(folder, {}))
+
+    def versions(self, folder: str, service: str) -> tuple[Version, ...]:
+        """Return the versions of a service, oldest first; none where it is unknown."""
+        with self._lock:
+            return self._folders.get(folder, {}).get(service, ())
+
+    def everything(self) -> Iterator[Version]:
+        """Go through all versions of all services."""
+        for folder in self.folders():
+            for service in self.services(folder):
+                yield from self.versions(folder, service)
+
+    def put(self, folder: str, service: str, versions: Iterable[Version]) -> None:
+        """Make ``versions`` the versions of a service. KeyError where the folder is unknown."""
+        with self._lock:
+            self._folders[folder][service] = tuple(sorted(versions, key=age))
+
+
+def _directories(path: Path) -> list[Path]:
+    entries = sorted(path.iterdir())
+    return [entry for entry in entries if entry.is_dir() and not entry.name.startswith((".", "_"))]
