@@ -1,0 +1,7 @@
+"use strict";
+
+// Expected payment for a reported motor claim.
+exports.load = async (bytes) => {
+  const { instance } = await WebAssembly.instantiate(bytes);
+  return (reported, deductible) => instance.exports.expected_payment(reported, deductible);
+};
