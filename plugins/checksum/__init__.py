@@ -1,1 +1,113 @@
-"""The ``checksum`` step."""
+"""The ``checksum`` step: sums files that ``sha256sum -c`` and its relatives accept.
+
+Run the check inside the target's output folder, where the sums file lies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
+
+from spark_impex_runner import atomic, digests
+from spark_impex_runner.errors import Interrupted, StepError
+from spark_impex_runner.hookspecs import hookimpl
+from spark_impex_runner.models import Artifact
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from spark_impex_runner.models import Job, Step
+    from spark_impex_runner.registry import Registry
+
+NAME = "checksum"
+OPTIONS: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "algorithms": {
+            "title": "Algorithms",
+            "description": "Digests to write; each of them has its own sums file.",
+            "type": "array",
+            "items": {"enum": ["blake2b", "md5", "sha1", "sha224", "sha256", "sha384", "sha512"]},
+            "minItems": 1,
+            "uniqueItems": True,
+            "default": ["sha256"],
+            "examples": [["sha256"], ["sha256", "sha512"]],
+        },
+        "file": {
+            "title": "Sums file",
+            "description": (
+                "Name of the sums file in the target's output folder; the default is the "
+                "algorithm in capitals and SUMS. Only with a single algorithm: several always "
+                "go to files of the default names."
+            ),
+            "type": "string",
+            "pattern": r"^[^/\\:]*[^/\\:.][^/\\:]*$",
+            "default": "SHA256SUMS",
+            "examples": ["SHA256SUMS", "checksums.txt"],
+        },
+    },
+    "dependentSchemas": {"file": {"properties": {"algorithms": {"maxItems": 1}}}},
+}
+
+
+@hookimpl
+def impex_register(registry: Registry) -> None:
+    """Offer the step."""
+    registry.step(NAME, "writes a sums file that sha256sum -c accepts", OPTIONS)
+
+
+@hookimpl(trylast=True)
+def impex_run_step(job: Job, step: Step, artifact: Artifact) -> list[Artifact] | None:
+    """Write the package's line to each sums file; answer for ``checksum`` only."""
+    if step.uses != NAME:
+        return None
+    files = _files(step.options)
+    try:
+        found = _digests(job, artifact, list(files))
+        return [_record(job, artifact, files[name], found[name]) for name in files]
+    except OSError as error:
+        raise StepError(f"{artifact.name}: {error.strerror}: {error.filename}") from error
+
+
+def _files(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the name of the sums file for each algorithm."""
+    algorithms = options.get("algorithms", ["sha256"])
+    files = {name: f"{name.upper()}SUMS" for name in algorithms}
+    if "file" in options:
+        return dict.fromkeys(files, options["file"])
+    return files
+
+
+def _digests(job: Job, artifact: Artifact, algorithms: list[str]) -> dict[str, str]:
+    """Return the digests; the SHA-256 known from the download is not computed again."""
+    known = {"sha256": artifact.sha256} if artifact.sha256 else {}
+    missing = [name for name in algorithms if name not in known]
+
+    def check() -> None:
+        if job.stopping():
+            raise Interrupted
+
+    return known | (digests.of_file(artifact.path, missing, check) if missing else {})
+
+
+def _record(job: Job, artifact: Artifact, file: str, digest: str) -> Artifact:
+    """Put the package's line into a sums file, among those of the target's other packages."""
+    path = job.target.output / file
+    packages = {each.name for each in job.artifacts if each.made_by == "download"}
+    if file in {*packages, artifact.name, "impex-receipt.json"}:
+        raise StepError(f"file: {file} would overwrite a delivered file; name another")
+    rows = {name: each for name, each in _read(path).items() if name in packages}
+    rows[artifact.name] = digest
+    text = "".join(digests.line(rows[name], name) for name in sorted(rows))
+    atomic.write_text(path, text)
+    content = text.encode()
+    return Artifact(path, file, len(content), hashlib.sha256(content).hexdigest(), made_by=NAME)
+
+
+def _read(path: Path) -> dict[str, str]:
+    """Return the lines of an earlier call; a file that is none of ours has none."""
+    if not path.is_file():
+        return {}
+    return digests.read_lines(path.read_text(encoding="utf-8", errors="replace"))

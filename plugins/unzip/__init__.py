@@ -1,1 +1,134 @@
-"""The ``unzip`` step."""
+"""The ``unzip`` step: a package becomes a folder, or nothing changes."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Final
+
+from spark_impex_runner.errors import StepError, UsageError
+from spark_impex_runner.hookspecs import hookimpl
+from spark_impex_runner.manifest import quantity
+from spark_impex_runner.models import Artifact
+
+from . import names
+from .entries import Limits, Refusal
+from .extract import extract
+from .swap import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spark_impex_runner.models import Job, Step
+    from spark_impex_runner.registry import Registry
+
+NAME = "unzip"
+RECEIPT = "impex-receipt.json"
+OPTIONS: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "to": {
+            "title": "Folder",
+            "description": (
+                "Folder for the files, relative to the target's output. It is replaced as a "
+                "whole. Where a target has several packages, each has a folder of its own in "
+                "it, named like the package without .zip."
+            ),
+            "type": "string",
+            "minLength": 1,
+            "default": "files",
+            "examples": ["files"],
+        },
+        "max_total": {
+            "title": "Most bytes",
+            "description": "Refuse a package whose files have more bytes than this in total.",
+            "type": ["string", "integer"],
+            "default": "2GiB",
+            "examples": ["500MB", "2GiB"],
+        },
+        "max_files": {
+            "title": "Most files",
+            "description": "Refuse a package with more files and folders than this.",
+            "type": "integer",
+            "minimum": 1,
+            "default": 20000,
+        },
+        "max_ratio": {
+            "title": "Highest ratio",
+            "description": (
+                "Refuse a package whose files have more bytes than this many times its own. "
+                "Compiled services come to about 4, JSON to 20; deflate ends at 1032."
+            ),
+            "type": "number",
+            "minimum": 1,
+            "default": 200,
+        },
+    },
+}
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError)
+
+
+@hookimpl
+def impex_register(registry: Registry) -> None:
+    """Offer the step."""
+    registry.step(NAME, "extracts a package into a folder, safely", OPTIONS)
+
+
+@hookimpl(trylast=True)
+def impex_run_step(job: Job, step: Step, artifact: Artifact) -> list[Artifact] | None:
+    """Extract one package; answer for ``unzip`` only."""
+    if step.uses != NAME:
+        return None
+    try:
+        return [_unzip(job, step.options, artifact)]
+    except (Refusal, UsageError) as error:
+        raise StepError(f"{artifact.name}: {error}") from error
+    except _BROKEN as error:
+        raise StepError(f"{artifact.name}: the package is broken: {error}") from error
+    except OSError as error:
+        raise StepError(f"{artifact.name}: {error}") from error
+
+
+def _unzip(job: Job, options: Mapping[str, Any], artifact: Artifact) -> Artifact:
+    """Extract beside the destination and then swap it in."""
+    limits = Limits(
+        quantity.size(options.get("max_total", "2GiB")),
+        options.get("max_files", 20000),
+        options.get("max_ratio", 200),
+    )
+    name = _folder(job, options.get("to", "files").removesuffix("/"), artifact)
+    folder = job.target.output / name
+    with replacing(folder) as fresh:
+        tree = extract(artifact.path, fresh, limits, job.stopping)
+    return Artifact(folder, f"{name}/", tree.size, tree.sha256, made_by=NAME)
+
+
+def _folder(job: Job, to: str, artifact: Artifact) -> str:
+    """Return the folder of this package, relative to the output; it may hide nothing else."""
+    packages = {each.name for each in job.artifacts if each.made_by == "download"}
+    several = len(packages | {artifact.name}) > 1
+    name = _own(to, artifact.name) if several else to
+    reason = names.problem(name)
+    if reason:
+        raise Refusal(f"to: {name!r} {reason}")
+    output = job.target.output
+    if not (output / name).parent.resolve().is_relative_to(output.resolve()):
+        raise Refusal(f"to: {name!r} leads outside of the output folder")
+    others = {each.name.rstrip("/") for each in job.artifacts} | {artifact.name, RECEIPT}
+    siblings = {_own(to, each) for each in packages - {artifact.name}}
+    for other in others | siblings:
+        if _nested(name, other) or _nested(other, name):
+            raise Refusal(f"to: {name!r} is in the way of {other!r}; name another folder")
+    return name
+
+
+def _own(to: str, package: str) -> str:
+    """Return the folder of one package among several."""
+    return f"{to}/{PurePosixPath(package).with_suffix('')}"
+
+
+def _nested(inner: str, outer: str) -> bool:
+    """Tell whether one path is the other or lies in it."""
+    return f"{names.key(inner)}/".startswith(f"{names.key(outer)}/")

@@ -1,0 +1,121 @@
+"""What is refused before a byte is extracted: by the archive's own table of contents."""
+
+from __future__ import annotations
+
+import stat
+import struct
+import zipfile
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from . import names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LOCAL_HEADER = 30
+_REPARSE_POINT = 0x400
+_ENCRYPTED = 0x1 | 0x40
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_PLAIN_KINDS = (0, stat.S_IFREG, stat.S_IFDIR)
+
+
+class Refusal(Exception):  # noqa: N818 - a verdict on the package, turned into a StepError
+    """The package must not be extracted; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a package may grow to: bytes, files and folders, and times its own size."""
+
+    total: int
+    files: int
+    ratio: float
+
+    def check_bytes(self, total: int, package: int) -> None:
+        """Raise ``Refusal`` if ``total`` bytes are too many for a package of that size."""
+        if total > self.total:
+            raise Refusal(f"more than {self.total} bytes; raise max_total to allow it")
+        if total > self.ratio * package:
+            raise Refusal(
+                f"more than {self.ratio:g} times its own size; raise max_ratio to allow it"
+            )
+
+    def check_files(self, files: int) -> None:
+        """Raise ``Refusal`` if there are too many files and folders."""
+        if files > self.files:
+            raise Refusal(f"more than {self.files} files and folders; raise max_files to allow it")
+
+
+def check(archive: zipfile.ZipFile, stream: IO[bytes], limits: Limits) -> None:
+    """Raise ``Refusal`` for whatever the table of contents gives away."""
+    entries = archive.infolist()
+    limits.check_files(len({entry.filename for entry in entries}))
+    for entry in entries:
+        reason = names.problem(entry.orig_filename) or _kind_problem(entry)
+        if reason:
+            raise Refusal(f"entry {shown(entry)} {reason}")
+    _check_names(entries, limits)
+    _check_overlap(sorted(entries, key=lambda entry: entry.header_offset), archive, stream)
+
+
+def shown(entry: zipfile.ZipInfo) -> str:
+    """Return the entry's name for a message: quoted, of a bearable length."""
+    name = repr(entry.orig_filename)
+    return name if len(name) <= 120 else f"{name[:100]}...'"
+
+
+def _kind_problem(entry: zipfile.ZipInfo) -> str:
+    """Return why an entry is refused for what it is."""
+    faults = {
+        "has two different names": entry.filename != entry.orig_filename,
+        "is a link or another special file": _kind(entry) not in _PLAIN_KINDS,
+        "is a link of Windows": entry.external_attr & _REPARSE_POINT,
+        "is encrypted": entry.flag_bits & _ENCRYPTED,
+        "is compressed in another way than deflate": entry.compress_type not in _METHODS,
+        "is a folder with content of its own": entry.is_dir() and entry.file_size,
+    }
+    return next((reason for reason, found in faults.items() if found), "")
+
+
+def _kind(entry: zipfile.ZipInfo) -> int:
+    """Return the kind of file that Unix would make of the entry."""
+    return stat.S_IFMT(entry.external_attr >> 16)
+
+
+def _check_names(entries: Iterable[zipfile.ZipInfo], limits: Limits) -> None:
+    """Refuse two entries for one file. Folders may be named again: genuine packages do that."""
+    taken: dict[str, bool] = {}
+    for entry in entries:
+        *folders, own = _paths(names.key(entry.filename))
+        is_folder = entry.is_dir()
+        if own in taken and not (is_folder and taken[own]):
+            raise Refusal(f"entry {shown(entry)} would overwrite another entry")
+        if not all(taken.setdefault(folder, True) for folder in folders):
+            raise Refusal(f"entry {shown(entry)} lies below another entry that is a file")
+        taken[own] = is_folder
+        limits.check_files(len(taken))
+
+
+def _paths(name: str) -> list[str]:
+    """Return every folder on the way to ``name``, and ``name``."""
+    parts = name.removesuffix("/").split("/")
+    return ["/".join(parts[: count + 1]) for count in range(len(parts))]
+
+
+def _check_overlap(
+    entries: list[zipfile.ZipInfo], archive: zipfile.ZipFile, stream: IO[bytes]
+) -> None:
+    """Refuse entries that share bytes: the trick of the small archives that never end."""
+    end = 0
+    for entry in entries:
+        if entry.header_offset < end:
+            raise Refusal(f"entry {shown(entry)} overlaps another entry")
+        stream.seek(entry.header_offset)
+        header = stream.read(_LOCAL_HEADER)
+        if len(header) < _LOCAL_HEADER:
+            raise Refusal(f"entry {shown(entry)} lies outside the package")
+        name, extra = struct.unpack_from("<HH", header, 26)
+        end = entry.header_offset + _LOCAL_HEADER + name + extra + entry.compress_size
+    if end > archive.start_dir:
+        raise Refusal("the last entry overlaps the table of contents")

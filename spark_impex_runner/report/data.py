@@ -1,0 +1,92 @@
+"""The results as plain JSON values: the same words in the report and in the receipt."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timezone
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from spark_impex_runner.models import Artifact, ServiceVersion, StepResult, TargetResult
+
+
+def delivery(result: TargetResult) -> dict[str, Any]:
+    """Return what report and receipt both say about a target. What is unknown is None."""
+    correlation_id = result.request and result.request.correlation_id
+    return {
+        "target": result.target.name,
+        "outcome": result.outcome.value,
+        "error": result.error or None,
+        "tenant": result.tenant or None,
+        "job_id": result.job_id or None,
+        "correlation_id": correlation_id or result.target.correlation_id,
+        "request": result.request and _lists(asdict(result.request)),
+        "services": [_service(each) for each in result.services],
+        "service_versions": [_service(each) for each in result.service_versions],
+        "artifacts": [_artifact(each) for each in artifacts(result)],
+        "steps": [_step(each) for each in result.steps],
+        "warnings": list(result.warnings),
+        **span(result.started, result.finished),
+    }
+
+
+def artifacts(result: TargetResult) -> list[Artifact]:
+    """Return the artifacts, one for each name: a step that made one again replaces it."""
+    return list({each.name: each for each in result.artifacts}.values())
+
+
+def span(started: datetime, finished: datetime) -> dict[str, Any]:
+    """Return a time span: both ends as ISO 8601 in UTC, and its length in seconds."""
+    return {"started": moment(started), "finished": moment(finished)} | {
+        "seconds": seconds(started, finished)
+    }
+
+
+def seconds(started: datetime, finished: datetime) -> float:
+    """Return the length of a time span; a clock that was set back does not make it negative."""
+    return max(0.0, round((finished - started).total_seconds(), 3))
+
+
+def moment(at: datetime) -> str:
+    """Return ``2026-01-31T12:00:00.000Z``."""
+    utc = at.astimezone(timezone.utc)
+    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _lists(values: dict[str, Any]) -> dict[str, Any]:
+    """Return ``values`` with lists for tuples, as JSON has them."""
+    return {key: list(each) if isinstance(each, tuple) else each for key, each in values.items()}
+
+
+def _service(each: ServiceVersion) -> dict[str, Any]:
+    return {
+        "uri": each.uri,
+        "folder": each.folder,
+        "service": each.service,
+        "service_id": each.service_id or None,
+        "version": each.version or None,
+        "version_id": each.version_id or None,
+    }
+
+
+def _artifact(each: Artifact) -> dict[str, Any]:
+    return {
+        "name": each.name,
+        "size": each.size,
+        "sha256": each.sha256 or None,
+        "tenant_hash": each.remote.file_hash if each.remote else None,
+        "hash_agreed": each.hash_agreed,
+        "made_by": each.made_by,
+    }
+
+
+def _step(each: StepResult) -> dict[str, Any]:
+    return {
+        "uses": each.uses,
+        "outcome": each.outcome,
+        "seconds": round(each.seconds, 3),
+        "message": each.message or None,
+        "artifacts": list(each.artifacts),
+    }

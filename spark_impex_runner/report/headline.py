@@ -1,0 +1,57 @@
+"""The run in one word and in one sentence."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.models import Outcome
+
+if TYPE_CHECKING:
+    from spark_impex_runner.models import RunResult, TargetResult
+
+_NAMES_SHOWN = 3
+_BAD = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CANCELLED, Outcome.SKIPPED)
+
+
+def outcome(result: RunResult) -> str:
+    """Return ``succeeded``, ``partial``, ``failed`` or ``interrupted``."""
+    if result.signal:
+        return "interrupted"
+    good = sum(each.good for each in result.results)
+    if good == len(result.results):
+        return "succeeded"
+    return "partial" if good else "failed"
+
+
+def headline(result: RunResult) -> str:
+    """Return the sentence that says it all: ``4 of 5 targets succeeded; motor failed``."""
+    parts = [_good(result.results), *(_bad(result.results, each) for each in _BAD)]
+    sentence = "; ".join(part for part in parts if part)
+    if not result.signal:
+        return sentence
+    return f"interrupted by {signal.Signals(result.signal).name}: {sentence}"
+
+
+def words(outcome: Outcome) -> str:
+    """Return the outcome as a person writes it: ``timed out``."""
+    return outcome.value.replace("_", " ")
+
+
+def _good(results: tuple[TargetResult, ...]) -> str:
+    """Say how many succeeded; the unchanged ones are told apart, since nothing was fetched."""
+    good = sum(each.good for each in results)
+    unchanged = sum(each.outcome is Outcome.UNCHANGED for each in results)
+    noun = "target" if len(results) == 1 else "targets"
+    aside = f" ({unchanged} unchanged)" if unchanged else ""
+    return f"{good} of {len(results)} {noun} succeeded{aside}"
+
+
+def _bad(results: tuple[TargetResult, ...], outcome: Outcome) -> str:
+    """Name the targets that ended so, as many as a line can bear."""
+    names = [each.target.name for each in results if each.outcome is outcome]
+    if not names:
+        return ""
+    more = len(names) - _NAMES_SHOWN
+    tail = f" and {more} more" if more > 0 else ""
+    return f"{', '.join(names[:_NAMES_SHOWN])}{tail} {words(outcome)}"

@@ -1,0 +1,51 @@
+"""The JSON report: everything about a run, as schemas/report.schema.json describes it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.models import Outcome
+from spark_impex_runner.report.data import delivery, span
+from spark_impex_runner.report.headline import outcome
+
+if TYPE_CHECKING:
+    from spark_impex_runner.models import RunResult, TargetResult
+
+VERSION = 1
+
+
+def render(result: RunResult) -> str:
+    """Return the report as JSON in plain ASCII, so that no encoding can spoil it."""
+    return json.dumps(_report(result), indent=2) + "\n"
+
+
+def _report(result: RunResult) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "run_id": result.run_id,
+        "runner_version": result.runner_version,
+        "manifest": {"name": result.manifest.name, "path": str(result.manifest.path)},
+        **span(result.started, result.finished),
+        "outcome": outcome(result),
+        "exit_code": result.exit_code,
+        "signal": result.signal or None,
+        "counts": _counts(result),
+        "targets": [_target(each) for each in result.results],
+    }
+
+
+def _counts(result: RunResult) -> dict[str, int]:
+    """Return how many targets there are, and how many ended in each way."""
+    counted = Counter(each.outcome for each in result.results)
+    return {"total": len(result.results)} | {each.value: counted[each] for each in Outcome}
+
+
+def _target(result: TargetResult) -> dict[str, Any]:
+    return delivery(result) | {
+        "tags": list(result.target.tags),
+        "connection": result.target.connection,
+        "output": str(result.target.output),
+        "exit_code": result.exit_code,
+    }

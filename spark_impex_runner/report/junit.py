@@ -1,0 +1,75 @@
+"""The JUnit report: a suite for the run and a case for each target, as CI servers show them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from spark_impex_runner.models import Outcome
+from spark_impex_runner.report.data import artifacts, moment, seconds
+from spark_impex_runner.report.headline import words
+from spark_impex_runner.report.words import plain
+
+if TYPE_CHECKING:
+    from spark_impex_runner.models import RunResult, TargetResult
+
+_VERDICTS = {
+    Outcome.FAILED: "failure",
+    Outcome.TIMED_OUT: "failure",
+    Outcome.CANCELLED: "error",
+    Outcome.SKIPPED: "skipped",
+}
+
+
+def render(result: RunResult) -> str:
+    """Return the report as JUnit XML.
+
+    A target that failed or ran out of time is a failure, a cancelled one an error.
+    """
+    root = ET.Element("testsuites")
+    suite = ET.SubElement(root, "testsuite", _totals(result))
+    for each in result.results:
+        _case(suite, each, result.manifest.name)
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, "unicode") + "\n"
+
+
+def _totals(result: RunResult) -> dict[str, str]:
+    """Return the suite's attributes."""
+    verdicts = [_VERDICTS.get(each.outcome) for each in result.results]
+    return {
+        "name": plain(result.manifest.name),
+        "tests": str(len(verdicts)),
+        "failures": str(verdicts.count("failure")),
+        "errors": str(verdicts.count("error")),
+        "skipped": str(verdicts.count("skipped")),
+        "time": f"{seconds(result.started, result.finished):.3f}",
+        "timestamp": moment(result.started),
+    }
+
+
+def _case(suite: ET.Element, each: TargetResult, manifest: str) -> None:
+    """Add one target."""
+    time = f"{seconds(each.started, each.finished):.3f}"
+    names = {"name": plain(each.target.name), "classname": plain(manifest)}
+    case = ET.SubElement(suite, "testcase", {**names, "time": time})
+    verdict = _VERDICTS.get(each.outcome)
+    if verdict:
+        message = plain(each.error) or words(each.outcome)
+        ET.SubElement(case, verdict, {"message": message, "type": each.outcome.value})
+    ET.SubElement(case, "system-out").text = "\n".join(_facts(each))
+
+
+def _facts(each: TargetResult) -> list[str]:
+    """Return what a person wants to know when the case is opened."""
+    files = [f"{item.name} {item.size} bytes {item.sha256}".strip() for item in artifacts(each)]
+    steps = [f"step {step.uses} {step.outcome} {step.message}".strip() for step in each.steps]
+    lines = [
+        f"outcome {words(each.outcome)}",
+        f"tenant {each.tenant or '-'}, job {each.job_id or '-'}",
+        f"output {each.target.output}",
+        *files,
+        *steps,
+        *(f"warning: {text}" for text in each.warnings),
+    ]
+    return [plain(text) for text in lines]

@@ -1,0 +1,97 @@
+"""The summary at the end of a run, for the person who reads the log."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.models import Outcome
+from spark_impex_runner.report.data import artifacts, seconds
+from spark_impex_runner.report.headline import headline, words
+from spark_impex_runner.report.words import duration, plain, size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from spark_impex_runner.models import RunResult, TargetResult
+
+_INDENT = " " * 11
+_COLOURS = {
+    Outcome.SUCCEEDED: "32",
+    Outcome.UNCHANGED: "32",
+    Outcome.FAILED: "31",
+    Outcome.TIMED_OUT: "31",
+    Outcome.CANCELLED: "33",
+    Outcome.SKIPPED: "33",
+}
+
+
+def render(result: RunResult, *, colour: bool = False) -> str:
+    """Return the summary: a line per target, what went wrong below it, the headline at the end.
+
+    An error stays on one line, however long, so that a search in a log finds all of it. What
+    came from elsewhere cannot move the cursor or break a line.
+    """
+    cells = [_cells(each) for each in result.results]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [_title(result), ""]
+    for row, each in zip(cells, result.results, strict=True):
+        lines += [_row(row, widths, _COLOURS[each.outcome] if colour else ""), *_notes(each)]
+    lines += ["", headline(result), *_places(result), ""]
+    return "\n".join(lines)
+
+
+def _title(result: RunResult) -> str:
+    took = duration(seconds(result.started, result.finished))
+    return f"{plain(result.manifest.name)}: run {result.run_id}, {took}"
+
+
+def _cells(each: TargetResult) -> tuple[str, ...]:
+    """Return the columns: outcome, target, job, packages, size, time."""
+    packages = [item for item in artifacts(each) if item.made_by == "download"]
+    noun = "package" if len(packages) == 1 else "packages"
+    return (
+        words(each.outcome),
+        each.target.name,
+        f"job {plain(each.job_id)}" if each.job_id else "-",
+        f"{len(packages)} {noun}" if packages else "-",
+        size(sum(item.size for item in packages)) if packages else "-",
+        duration(seconds(each.started, each.finished)),
+    )
+
+
+def _row(cells: tuple[str, ...], widths: list[int], colour: str) -> str:
+    """Align words to the left and figures to the right."""
+    pairs = list(zip(cells, widths, strict=True))
+    words = [cell.ljust(width) for cell, width in pairs[:3]]
+    figures = [cell.rjust(width) for cell, width in pairs[3:]]
+    if colour:
+        words[0] = f"\x1b[{colour}m{words[0]}\x1b[0m"
+    return "  ".join(words + figures)
+
+
+def _notes(each: TargetResult) -> Iterator[str]:
+    """Say below a target what a person has to know of it."""
+    if each.error:
+        yield _INDENT + plain(each.error)
+    warned = [
+        f"step {step.uses}: {step.message}" for step in each.steps if step.outcome == "warned"
+    ]
+    for warning in [*each.warnings, *warned]:
+        yield f"{_INDENT}warning: {plain(warning)}"
+
+
+def _places(result: RunResult) -> Iterator[str]:
+    """Say where the packages and the reports are."""
+    outputs = [str(each.target.output) for each in result.results if each.good]
+    if outputs:
+        yield f"output: {_near(Path(os.path.commonpath(outputs)))}"
+    for path in result.manifest.reports.values():
+        yield f"report: {_near(path)}"
+
+
+def _near(path: Path) -> str:
+    """Return a path below the working folder relative to it, as a shell would take it."""
+    here = Path.cwd()
+    return plain(str(path.relative_to(here) if path.is_relative_to(here) else path))

@@ -1,0 +1,34 @@
+"""Figures and foreign text as a person reads them."""
+
+from __future__ import annotations
+
+
+def size(count: int) -> str:
+    """Return a number of bytes: ``506.7 kB``."""
+    if count < 1000:
+        return f"{count} B"
+    value, units = count / 1000, iter(("kB", "MB", "GB"))
+    for unit in units:
+        if value < 999.95:
+            return f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def duration(length: float) -> str:
+    """Return seconds: ``9.5 s``, ``2m 05s``, ``1h 02m``."""
+    if length < 59.95:
+        return f"{length:.1f} s"
+    minutes, rest = divmod(round(length), 60)
+    if minutes < 60:
+        return f"{minutes}m {rest:02}s"
+    return f"{minutes // 60}h {minutes % 60:02}m"
+
+
+def plain(text: str) -> str:
+    """Return text on one line, with nothing in it that is not printable.
+
+    So a tenant's words can neither move a terminal's cursor nor break an XML document.
+    """
+    flat = " ".join(text.split())
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in flat)
