@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import Artifact, RunResult, TargetResult
 
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _STYLE = """
 :root { color-scheme: light dark; --good: #1a7f37; --bad: #cf222e; --other: #9a6700 }
 @media (prefers-color-scheme: dark) { :root { --good: #3fb950; --bad: #f85149; --other: #d29922 } }
@@ -48,8 +49,7 @@ def render(result: RunResult) -> str:
         '<html lang="en">',
         '<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width">',
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        "style-src 'unsafe-inline'\">",
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
         f"<title>{title}</title>",
         f"<style>\n{_STYLE}\n</style>",
         f"<h1>{title}</h1>",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import digests
 from spark_impex_runner.report.data import delivery
+from spark_impex_runner.report.words import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from spark_impex_runner.models import TargetResult
 
 VERSION = 1
@@ -28,53 +28,70 @@ def render(result: TargetResult, run_id: str, runner_version: str) -> str:
 def verify(folder: Path) -> list[str]:
     """Check a delivered folder against its receipt; return one line for each problem.
 
-    Each file must have its size and SHA-256; each extracted folder exactly its files. Files
+    Each file must have its size and SHA-256, each extracted folder exactly its files. Files
     beside them that the receipt does not name are nobody's business.
     """
+    path = folder / NAME
     try:
-        receipt = json.loads((folder / NAME).read_text(encoding="utf-8"))
-        listed = [(each["name"], each["size"], each["sha256"]) for each in _artifacts(receipt)]
+        listed = _listed(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        return [f"{folder / NAME}: there is no receipt; was this folder delivered by a run?"]
+        return [f"{path}: missing; was this folder delivered by a run?"]
     except OSError as error:
-        return [f"{folder / NAME}: cannot be read: {error.strerror}"]
+        return [f"{path}: cannot be read: {error.strerror}"]
     except (ValueError, TypeError, LookupError, RecursionError):
-        return [f"{folder / NAME}: not a receipt of version {VERSION}"]
-    return [
-        f"{name}: {text}" for name, *proof in listed for text in _problems(folder, name, *proof)
-    ]
+        return [f"{path}: not a receipt of version {VERSION}"]
+    problems = ((each.name, _problem(folder, each)) for each in listed)
+    return [f"{plain(name)}: {problem}" for name, problem in problems if problem]
 
 
-def _artifacts(receipt: Any) -> Any:
-    """Return the receipt's artifacts."""
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """What the receipt says of one artifact."""
+
+    name: str
+    size: int
+    sha256: str | None
+
+    def __post_init__(self) -> None:
+        kinds = isinstance(self.name, str), isinstance(self.size, int)
+        if not all(kinds) or not isinstance(self.sha256, str | None) or "\0" in self.name:
+            raise ValueError(self)
+
+
+class _ForeignError(Exception):
+    """Something lies there that no package brings."""
+
+
+def _listed(receipt: Any) -> list[_Proof]:
+    """Return what a receipt says of its artifacts; raise if it is not one."""
     if receipt["version"] != VERSION:
         raise ValueError(receipt["version"])
-    return receipt["artifacts"]
+    return [_Proof(each["name"], each["size"], each["sha256"]) for each in receipt["artifacts"]]
 
 
-def _problems(folder: Path, name: str, size: int, sha256: str | None) -> Iterator[str]:
-    """Compare one artifact with what lies there."""
-    path = folder / name
+def _problem(folder: Path, proof: _Proof) -> str:
+    """Compare one artifact with what lies there; return what is wrong, or nothing."""
     try:
-        if not path.resolve().is_relative_to(folder.resolve()):
-            yield "leads outside of the folder"
-            return
-        found = _tree(path) if path.is_dir() else _file(path)
+        size, sha256 = _measure(folder, proof.name)
     except FileNotFoundError:
-        yield "missing"
-    except OSError as error:
-        yield f"cannot be read: {error.strerror}"
-    except _NotAFile as error:
-        yield str(error)
-    else:
-        if found[0] != size:
-            yield f"has {found[0]} bytes, the receipt says {size}"
-        elif sha256 and found[1] != sha256:
-            yield f"has sha256 {found[1]}, the receipt says {sha256}"
+        return "missing"
+    except (OSError, RuntimeError) as error:
+        return f"cannot be read: {getattr(error, 'strerror', error)}"
+    except _ForeignError as error:
+        return str(error)
+    if size != proof.size:
+        return f"has {size} bytes, the receipt says {proof.size}"
+    if proof.sha256 and sha256 != proof.sha256:
+        return f"has sha256 {sha256}, the receipt says {proof.sha256}"
+    return ""
 
 
-class _NotAFile(Exception):
-    """A link or a special file where only files belong."""
+def _measure(folder: Path, name: str) -> tuple[int, str]:
+    """Return size and digest of what lies there; a name may not lead out of the folder."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise _ForeignError("leads outside of the folder")
+    return _tree(path) if path.is_dir() else _file(path)
 
 
 def _file(path: Path) -> tuple[int, str]:
@@ -85,13 +102,17 @@ def _file(path: Path) -> tuple[int, str]:
 
 def _tree(folder: Path) -> tuple[int, str]:
     """Return the bytes of all files in a folder, and the folder's digest."""
-    total, found = 0, {}
-    for base, folders, files in os.walk(folder):
+    sizes, found = {}, {}
+    for base, folders, files in os.walk(folder, onerror=_raise):
         for path in (Path(base, name) for name in folders + files):
             name = path.relative_to(folder).as_posix()
             if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                raise _NotAFile(f"holds {name}, a link or special file that no package brings")
+                raise _ForeignError(f"holds {plain(name)}, a link or another special file")
             if path.is_file():
-                size, found[name] = _file(path)
-                total += size
-    return total, digests.of_tree(found)
+                sizes[name], found[name] = _file(path)
+    return sum(sizes.values()), digests.of_tree(found)
+
+
+def _raise(error: OSError) -> None:
+    """Make ``os.walk`` tell of a folder that it cannot read."""
+    raise error
