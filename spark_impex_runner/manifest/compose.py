@@ -1,0 +1,135 @@
+"""The manifest's schema, joined with the options of what plugins offer.
+
+The published file is the core. Each step's and strategy's options become a ``$defs`` entry, which
+an if/then on ``uses`` or ``strategy`` applies: a misspelt option is then named, where ``oneOf``
+would only say that nothing fits.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spark_impex_runner.registry import Offer, Registry
+
+Schema = dict[str, Any]
+
+REFERENCE = {"$ref": "#/$defs/reference"}
+_SHAPES = ("enum", "const", "pattern", "format")
+_TEXT_LIMITS = ("pattern", "format", "enum", "const")
+_NESTED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+_INNER = ("items", "additionalProperties", "unevaluatedProperties", "then", "else", "contains")
+_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
+
+
+def published() -> Schema:
+    """Return the core schema as it is published, without any plugin's options."""
+    text = resources.files("spark_impex_runner.schemas").joinpath("manifest.schema.json")
+    schema: Schema = json.loads(text.read_text(encoding="utf-8"))
+    return schema
+
+
+def compose(registry: Registry) -> Schema:
+    """Return the schema of manifests that may use everything in ``registry``."""
+    schema = published()
+    definitions = schema["$defs"]
+    _offer(definitions, "step", "uses", registry.steps)
+    _offer(definitions, "polling", "strategy", registry.strategies)
+    return schema
+
+
+def without_references(schema: Any) -> Any:
+    """Return ``schema`` for values behind which no reference is left."""
+    if isinstance(schema, list):
+        return [without_references(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    bare = {key: without_references(value) for key, value in schema.items()}
+    if REFERENCE in schema.get("anyOf", ()):
+        rest = [without_references(item) for item in bare.pop("anyOf") if item != REFERENCE]
+        bare = {**rest[0], **bare} if len(rest) == 1 else {**bare, "anyOf": rest}
+    return bare
+
+
+def _offer(definitions: Schema, kind: str, key: str, offers: Mapping[str, Offer]) -> None:
+    """Let the definition of ``kind`` know ``offers``, chosen by its ``key``."""
+    definition = definitions[kind]
+    chooser = definition["properties"][key]
+    chooser["enum"] = sorted(offers)
+    rules = []
+    for name, offer in sorted(offers.items()):
+        place = f"{kind}-{name}"
+        definitions[place] = _options(offer, place)
+        # An absent key means its default, so only the default's rule may hold without the key.
+        needed = {} if chooser.get("default") == name else {"required": [key]}
+        must = {"required": ["with"]} if offer.options.get("required") else {}
+        rules.append(
+            {
+                "if": {"properties": {key: {"const": name}}, **needed},
+                "then": {"properties": {"with": {"$ref": f"#/$defs/{place}"}}, **must},
+            }
+        )
+    if rules:
+        definition["allOf"] = rules
+
+
+def _options(offer: Offer, place: str) -> Schema:
+    """Return the options of ``offer``, fit to stand at ``#/$defs/place``."""
+    options = copy.deepcopy(dict(offer.options))
+    for key in ("$schema", "$id"):
+        options.pop(key, None)
+    schema = _with_references(_moved(options, f"#/$defs/{place}"))
+    return {"title": f"Options of {offer.name}", "description": offer.summary, **schema}
+
+
+def _moved(schema: Any, root: str) -> Any:
+    """Return ``schema`` with its local ``$ref`` pointing below ``root``."""
+    if isinstance(schema, list):
+        return [_moved(item, root) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    moved = {key: _moved(value, root) for key, value in schema.items()}
+    target = schema.get("$ref")
+    if isinstance(target, str) and target.startswith("#"):
+        moved["$ref"] = root + target[1:]
+    return moved
+
+
+def _with_references(schema: Any) -> Any:
+    """Return ``schema`` with a reference accepted wherever a scalar may stand."""
+    if not isinstance(schema, dict):
+        return schema
+    schema = dict(schema)
+    for key in _NESTED:
+        if isinstance(schema.get(key), dict):
+            schema[key] = {name: _with_references(item) for name, item in schema[key].items()}
+    for key in _INNER:
+        if key in schema:
+            schema[key] = _with_references(schema[key])
+    for key in _LISTS:
+        if key in schema:
+            schema[key] = [_with_references(item) for item in schema[key]]
+    return _or_reference(schema)
+
+
+def _or_reference(schema: Schema) -> Schema:
+    """Return ``schema``, or itself beside a reference if it asks for a particular scalar."""
+    types = schema.get("type", [])
+    types = {types} if isinstance(types, str) else set(types)
+    takes_text = "string" in types and not any(key in schema for key in _TEXT_LIMITS)
+    asks = types & {"integer", "number", "boolean", "string"} or any(
+        key in schema for key in _SHAPES
+    )
+    if not asks or takes_text:
+        return schema
+    about = {key: value for key, value in schema.items() if key in _ABOUT}
+    demand = {key: value for key, value in schema.items() if key not in _ABOUT}
+    return {**about, "anyOf": [demand, REFERENCE]}
+
+
+_ABOUT = ("title", "description", "default", "examples", "x-secret", "x-form")

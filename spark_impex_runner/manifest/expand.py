@@ -1,0 +1,199 @@
+"""Written data to resolved data: defaults, matrices and references are gone afterwards."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.manifest.document import Finding
+from spark_impex_runner.manifest.references import Named, Table, has_reference, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from spark_impex_runner.manifest.document import Document, KeyPath
+    from spark_impex_runner.manifest.places import Place
+    from spark_impex_runner.manifest.references import Resolved, Sources
+    from spark_impex_runner.masking import Masker
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_FRACTION = re.compile(r"-?(0|[1-9][0-9]{0,17})\.[0-9]{1,18}")
+_BOOLEANS = {"true": True, "false": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What comes from outside the manifest: its values may replace the manifest's own.
+
+    ``overrides`` are variables from the command line; ``output`` is the folder that relative
+    outputs are taken from.
+    """
+
+    sources: Sources
+    masker: Masker
+    overrides: Mapping[str, str]
+    run: Mapping[str, Named]
+    output: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """One target of the run: ``base`` and ``index`` are those of the target it was written as."""
+
+    name: str
+    base: str
+    index: int
+    output: Path
+    data: dict[str, Any] = field(repr=False)
+    own: frozenset[str] = frozenset()
+
+    def origin(self, rest: KeyPath) -> KeyPath:
+        """Return where the value at ``rest`` of the data is written."""
+        if rest and rest[0] not in self.own:
+            return ("defaults", *rest)
+        return ("targets", self.index, *rest)
+
+
+@dataclass(slots=True)
+class Expansion:
+    """The work of expanding one document; ``findings`` gathers what references lack."""
+
+    document: Document
+    places: Mapping[KeyPath, Place]
+    given: Given
+    findings: list[Finding] = field(default_factory=list)
+    variables: dict[str, Named] = field(default_factory=dict)
+
+    def set_variables(self, written: Mapping[str, Any]) -> None:
+        """Learn the variables: command line before environment before manifest."""
+        environ = self.given.sources.environ
+        for name, value in written.items():
+            resolved = self._value(value, ("vars", name), Table(self.given.sources, {}, None))
+            text = resolved if isinstance(resolved, str) else self.document.text(("vars", name))
+            self.variables[name] = Named(resolved, text or "")
+        prefix = "IMPEX_VAR_"
+        for key, text in environ.items():
+            if key.startswith(prefix):
+                self._override(key.removeprefix(prefix), text)
+        for name, text in self.given.overrides.items():
+            self.variables[name] = Named(text, text)
+
+    def plain(self, key: str, written: Any) -> Any:
+        """Return a top-level value outside the targets, resolved."""
+        return self._value(written, (key,), self._table({}))
+
+    def targets(self, written: list[Any], defaults: Mapping[str, Any]) -> Iterator[Expanded]:
+        """Yield every target of the run, in the manifest's order."""
+        for index, target in enumerate(written):
+            if not isinstance(target, dict) or not isinstance(target.get("name"), str):
+                continue
+            merged = {**defaults, **target}
+            frame = Expanded(
+                target["name"], target["name"], index, self.given.output, merged, frozenset(target)
+            )
+            for values in self._combinations(frame):
+                yield self._target(frame, values)
+
+    def _override(self, upper: str, text: str) -> None:
+        """Let ``IMPEX_VAR_NAME`` replace the variable of that name."""
+        names = [name for name in self.variables if name.upper().replace("-", "_") == upper]
+        for name in names or [upper.lower()]:
+            self.variables[name] = Named(text, text)
+
+    def _combinations(self, frame: Expanded) -> Iterator[dict[str, Named]]:
+        """Yield the values of each expansion of a target: one without any if it has no matrix."""
+        matrix = frame.data.get("matrix") or {}
+        rows = [
+            [(key, value) for value in self._row(frame.origin(("matrix", key)), values or [])]
+            for key, values in matrix.items()
+        ]
+        for combination in product(*rows):
+            yield dict(combination)
+
+    def _row(self, path: KeyPath, values: list[Any]) -> list[Named]:
+        """Return one key's values of a matrix."""
+        table = self._table({})
+        row = []
+        for index, value in enumerate(values):
+            resolved = self._value(value, (*path, index), table)
+            text = resolved if isinstance(resolved, str) else self.document.text((*path, index))
+            row.append(Named(resolved, text or ""))
+        return row
+
+    def _target(self, frame: Expanded, values: Mapping[str, Named]) -> Expanded:
+        """Return one expansion of a target."""
+        suffix = "-".join(_NOT_IN_NAMES.sub("-", named.text) for named in values.values())
+        name = f"{frame.base}@{suffix}" if values else frame.base
+        scope = {f"matrix.{key}": named for key, named in values.items()}
+        scope["target.name"] = Named(name, name)
+        written = frame.data.get("output") or f"exports/{name}"
+        folder = self._value(written, frame.origin(("output",)), self._table(scope))
+        output = self.given.output / str(folder)
+        scope["target.output"] = Named(str(output), str(output))
+        data = {
+            key: self._value(value, frame.origin((key,)), self._table(scope))
+            for key, value in frame.data.items()
+            if key not in {"name", "matrix", "output"}
+        }
+        data = {"name": frame.base, **data}
+        if "output" in frame.data:
+            data["output"] = folder
+        return Expanded(name, frame.base, frame.index, output, data, frame.own)
+
+    def _table(self, scope: Mapping[str, Named]) -> Table:
+        """Return what may be referred to inside ``scope``."""
+        return Table(self.given.sources, {**self.given.run, **scope}, self.variables)
+
+    def _value(self, value: Any, path: KeyPath, table: Table) -> Any:
+        """Return ``value``, written at ``path``, with its references replaced."""
+        if isinstance(value, dict):
+            return {key: self._value(item, (*path, key), table) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._value(item, (*path, index), table) for index, item in enumerate(value)]
+        if not isinstance(value, str) or "${" not in value:
+            return value
+        resolved = resolve(value, table)
+        self.findings += [Finding(path, message) for message in resolved.mistakes]
+        place = self.places.get(path)
+        if place and place.secret:
+            self._keep_secret(resolved, path)
+        return _typed(resolved, place.types if place else frozenset())
+
+    def _keep_secret(self, resolved: Resolved, path: KeyPath) -> None:
+        """Have a secret masked from now on, whole and in the pieces it was made of."""
+        for text in (str(resolved.value), *resolved.pieces):
+            self.given.masker.add(text)
+        if not resolved.value and not resolved.mistakes:
+            self.findings.append(Finding(path, "the secret behind this reference is empty"))
+
+
+def literal_secrets(places: Mapping[KeyPath, Place]) -> list[Finding]:
+    """Return a finding for every secret that is written into the manifest."""
+    message = "a secret must be a reference such as ${env:NAME} or ${file:/path}, never the value"
+    return [
+        Finding(path, message)
+        for path, place in places.items()
+        if place.secret and place.value is not None and not has_reference(place.value)
+    ]
+
+
+def _typed(resolved: Resolved, types: frozenset[str]) -> Any:
+    """Return a whole reference's text as the number or boolean that its place takes.
+
+    Exactly ``true`` and ``false``, and plain decimal digits, are converted; anything else stays
+    text, for the schema to judge.
+    """
+    value = resolved.value
+    if not resolved.whole or not isinstance(value, str):
+        return value
+    if "boolean" in types and value in _BOOLEANS:
+        return _BOOLEANS[value]
+    if types & {"integer", "number"} and _WHOLE.fullmatch(value):
+        return int(value)
+    if "number" in types and _FRACTION.fullmatch(value):
+        return float(value)
+    return value

@@ -1,0 +1,185 @@
+"""Text to data: YAML without its surprises, every value with its line and column.
+
+What YAML offers beyond plain data is refused: tags, merge keys, several documents, duplicate
+keys and keys that are not text. Anchors and aliases are fine, within limits.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import yaml
+
+from spark_impex_runner.errors import ManifestError, Problem
+from spark_impex_runner.manifest.document import Document, Spot
+from spark_impex_runner.manifest.scalars import value_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spark_impex_runner.manifest.document import KeyPath
+
+MAX_BYTES = 8 * 2**20
+MAX_DEPTH = 40
+MAX_VALUES = 500_000
+
+# libyaml reads the same language at many times the speed; where it was not compiled in, do without.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BRACKET_IN_WORD = re.compile(r"[^\s\[\]{},'\"]\[")
+
+
+def load(path: Path) -> Document:
+    """Read the manifest at ``path``. Raises ``ManifestError`` if it is not one YAML mapping."""
+    label = str(path)
+    text = _read(path, label)
+    try:
+        _guard(text, label)
+        root = _compose(text)
+    except yaml.MarkedYAMLError as error:
+        _refuse_syntax(error, text, label)
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position] if isinstance(error.position, int) else ""
+        _refuse(label, *_end_of(before), "a control character is not allowed in YAML; remove it")
+    if not isinstance(root, yaml.MappingNode):
+        line, column = _mark(root) if root else (1, 1)
+        _refuse(label, line, column, "a manifest is a mapping; begin it with 'version: 1'")
+    walk = _Walk(label)
+    data = walk.read(root, (), (1, 1))
+    return Document(path, label, data, walk.spots)
+
+
+def _read(path: Path, label: str) -> str:
+    """Return the file's text, or say why it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        _refuse(label, 1, 1, f"cannot read the manifest: {reason}")
+    if len(content) > MAX_BYTES:
+        _refuse(label, 1, 1, f"the manifest is larger than {MAX_BYTES // 2**20} MiB")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode("utf-8", "replace")
+        _refuse(label, *_end_of(before), "the text is not UTF-8; save the file as UTF-8")
+
+
+def _guard(text: str, label: str) -> None:
+    """Refuse what must not reach the composer, which recurses and follows every alias."""
+    depth = documents = 0
+    event: Any
+    for event in yaml.parse(text, Loader=_Loader):
+        line, column = event.start_mark.line + 1, event.start_mark.column + 1
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        documents += isinstance(event, yaml.DocumentStartEvent)
+        if depth > MAX_DEPTH:
+            _refuse(label, line, column, f"values are nested more than {MAX_DEPTH} deep")
+        if documents > 1:
+            _refuse(label, line, column, "a second YAML document begins; a file holds one manifest")
+        if getattr(event, "tag", None) is not None:
+            tag = event.tag.removeprefix("tag:yaml.org,2002:")
+            _refuse(label, line, column, f"the YAML tag {tag!r} is not allowed; write plain data")
+
+
+def _compose(text: str) -> yaml.Node | None:
+    """Return the document's root node, None for an empty text."""
+    loader = _Loader(text)
+    try:
+        root: yaml.Node | None = loader.get_single_node()
+    finally:
+        loader.dispose()
+    return root
+
+
+@dataclass(slots=True)
+class _Walk:
+    """Turns nodes into data and notes where each value stood."""
+
+    label: str
+    spots: dict[KeyPath, Spot] = field(default_factory=dict)
+    ancestors: list[yaml.Node] = field(default_factory=list)
+
+    def read(self, node: yaml.Node, path: KeyPath, key: tuple[int, int]) -> Any:
+        """Return the data of ``node``, which stands at ``path`` under a key at ``key``."""
+        if len(self.spots) >= MAX_VALUES:
+            _refuse(self.label, *_mark(node), f"aliases unfold to more than {MAX_VALUES} values")
+        scalar = isinstance(node, yaml.ScalarNode)
+        self.spots[path] = Spot(_mark(node), key, node.value if scalar else None)
+        if isinstance(node, yaml.ScalarNode):
+            return value_of(node.value, node.tag)
+        if any(node is ancestor for ancestor in self.ancestors):
+            _refuse(self.label, *_mark(node), "an alias stands inside the value that it names")
+        if len(self.ancestors) > MAX_DEPTH:
+            _refuse(self.label, *_mark(node), f"aliases nest more than {MAX_DEPTH} deep")
+        self.ancestors.append(node)
+        mapping = isinstance(node, yaml.MappingNode)
+        data = self._mapping(node, path) if mapping else self._sequence(node, path)
+        self.ancestors.pop()
+        return data
+
+    def _mapping(self, node: yaml.Node, path: KeyPath) -> dict[str, Any]:
+        """Return a mapping's data; its keys must be text and differ."""
+        data: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = self._key(key_node)
+            here = (*path, key)
+            if key in data:
+                first = self.spots[here].key[0]
+                message = f"the key {key!r} is already in line {first}; remove one of them"
+                _refuse(self.label, *_mark(key_node), message)
+            data[key] = self.read(value_node, here, _mark(key_node))
+        return data
+
+    def _sequence(self, node: yaml.Node, path: KeyPath) -> list[Any]:
+        """Return a sequence's data."""
+        return [
+            self.read(item, (*path, index), _mark(item)) for index, item in enumerate(node.value)
+        ]
+
+    def _key(self, node: yaml.Node) -> str:
+        """Return a key, or say why it cannot be one."""
+        if not isinstance(node, yaml.ScalarNode):
+            _refuse(self.label, *_mark(node), "a key must be text, not a list or a mapping")
+        if node.tag == "tag:yaml.org,2002:merge":
+            message = "merge keys (<<) are not supported; use 'defaults' or repeat the keys"
+            _refuse(self.label, *_mark(node), message)
+        if not isinstance(value_of(node.value, node.tag), str):
+            message = (
+                f"a key must be text, but YAML reads {node.value!r} as something else: quote it"
+            )
+            _refuse(self.label, *_mark(node), message)
+        return str(node.value)
+
+
+def _refuse_syntax(error: yaml.MarkedYAMLError, text: str, label: str) -> NoReturn:
+    """Report a YAML syntax error, in our words where the cause is a known trap."""
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    lines = text.splitlines() or [""]
+    near = {line - 1, error.context_mark.line if error.context_mark else line - 1}
+    if lines[min(line, len(lines)) - 1][column - 1 : column] == "\t":
+        _refuse(label, line, column, "a tab cannot indent YAML; use spaces")
+    if any(_BRACKET_IN_WORD.search(lines[row]) for row in near if row < len(lines)):
+        hint = 'brackets inside a [list] end it early: quote the URI, ["folder/service[1.2.3]"]'
+        _refuse(label, line, column, hint)
+    _refuse(label, line, column, f"this is not YAML: {error.problem or error.context}")
+
+
+def _mark(node: yaml.Node) -> tuple[int, int]:
+    """Return where a node begins, counted from 1."""
+    return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+def _end_of(text: str) -> tuple[int, int]:
+    """Return line and column of the character that follows ``text``."""
+    return text.count("\n") + 1, len(text) - text.rfind("\n")
+
+
+def _refuse(label: str, line: int, column: int, message: str) -> NoReturn:
+    """Raise the one mistake that makes the rest unreadable."""
+    raise ManifestError([Problem(label, line, column, "", message)])

@@ -1,0 +1,58 @@
+"""Durations and sizes as people write them. Plugins may import this for their own options."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from spark_impex_runner.errors import UsageError
+
+DURATION_FORM = "a duration: 500ms, 3s, 45m, 2h or a number of seconds"
+SIZE_FORM = "a size: 512, 10MB, 2GiB or another number of bytes"
+
+_NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,9})?"
+_DURATION = re.compile(rf"({_NUMBER})(ms|s|m|h)?")
+_SIZE = re.compile(rf"({_NUMBER})(B|[kKMGT]B|[KMGT]iB)?")
+
+_SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
+_BYTES = {
+    "B": 1,
+    "kB": 10**3,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
+}
+
+
+def seconds(value: str | float) -> float:
+    """Return the seconds that ``500ms``, ``3s``, ``45m``, ``2h`` or a bare number stand for.
+
+    One number and at most one unit; fractions are welcome. Raises ``UsageError``.
+    """
+    match = _DURATION.fullmatch(_text(value))
+    if match is None:
+        raise UsageError(f"{value!r} is not {DURATION_FORM}")
+    return float(Decimal(match[1]) * _SECONDS[match[2] or "s"])
+
+
+def size(value: str | float) -> int:
+    """Return the bytes that ``10MB`` (powers of 1000), ``2GiB`` (of 1024) or a number stand for.
+
+    Fractions are rounded down to whole bytes. Raises ``UsageError``.
+    """
+    match = _SIZE.fullmatch(_text(value))
+    if match is None:
+        raise UsageError(f"{value!r} is not {SIZE_FORM}")
+    return int(Decimal(match[1]) * _BYTES[match[2] or "B"])
+
+
+def _text(value: str | float) -> str:
+    """Return a number in plain digits; a boolean, which Python takes for a number, fits nothing."""
+    if isinstance(value, (str, bool)):
+        return str(value)
+    return format(Decimal(str(value)), "f")

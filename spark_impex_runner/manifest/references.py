@@ -1,0 +1,186 @@
+"""``${source:key}`` and ``${run.id}`` in text: what they stand for, and no expressions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.errors import ImpexError, PluginError
+from spark_impex_runner.manifest.wording import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from spark_impex_runner.registry import Source
+
+_TOKEN = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
+_LITERAL = "$${"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A value with a name; ``text`` is its spelling, which text around a reference takes in."""
+
+    value: Any = field(repr=False)
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a text became: the value, the pieces that references gave, and what went wrong."""
+
+    value: Any = field(repr=False)
+    pieces: tuple[str, ...] = field(default=(), repr=False)
+    mistakes: tuple[str, ...] = ()
+    whole: bool = False
+
+
+class UndefinedError(ImpexError):
+    """A reference stands for nothing; the message says why in one line."""
+
+
+def has_reference(text: Any) -> bool:
+    """Tell whether a value is text with a reference, or the beginning of one, in it."""
+    return isinstance(text, str) and bool(bodies(text))
+
+
+def bodies(text: str) -> list[str]:
+    """Return what stands between the braces of each reference in ``text``."""
+    return [match[1] or "" for match in _TOKEN.finditer(text) if match[0] != _LITERAL]
+
+
+def resolve(text: str, table: Table) -> Resolved:
+    """Replace every reference in ``text``; one that is all of the text keeps its value's type."""
+    matches = list(_TOKEN.finditer(text))
+    pieces: list[Named] = []
+    mistakes: list[str] = []
+    result, end = "", 0
+    for match in matches:
+        result, end = result + text[end : match.start()], match.end()
+        if match[0] == _LITERAL:
+            result += "${"
+            continue
+        try:
+            pieces.append(table.value(match[1]))
+        except UndefinedError as error:
+            mistakes.append(error.message)
+        else:
+            result += pieces[-1].text
+    result += text[end:]
+    texts = tuple(piece.text for piece in pieces)
+    if pieces and matches[0][0] == text:
+        return Resolved(pieces[0].value, texts, whole=True)
+    return Resolved(result, texts, tuple(mistakes))
+
+
+@dataclass(slots=True)
+class Table:
+    """Everything that a reference may name at one place of a manifest.
+
+    ``scope`` holds the dotted names, ``variables`` those of ``${var:NAME}``; None means that
+    variables cannot be named here.
+    """
+
+    sources: Sources
+    scope: Mapping[str, Named]
+    variables: Mapping[str, Named] | None
+
+    def value(self, body: str | None) -> Named:
+        """Return what ``${body}`` stands for. Raises ``UndefinedError``."""
+        if body is None:
+            raise UndefinedError("'${' has no end; write $${ for the text itself")
+        source, colon, key = body.partition(":")
+        if colon:
+            return self._variable(key) if source == "var" else self.sources.value(source, key)
+        if body in self.scope:
+            return self.scope[body]
+        if "." in body:
+            hint = did_you_mean(body, self.scope) or f"; known here: {', '.join(self.scope)}"
+            raise UndefinedError(f"${{{body}}} is not known here{hint}")
+        raise UndefinedError(
+            f"${{{body}}} names no source; write ${{var:{body}}} or ${{env:{body}}}, "
+            f"or $${{{body}}} for the text itself"
+        )
+
+    def _variable(self, name: str) -> Named:
+        """Return the value of a variable."""
+        if self.variables is None:
+            raise UndefinedError("a variable cannot be named here")
+        if name in self.variables:
+            return self.variables[name]
+        hint = did_you_mean(name, self.variables) or f"; set it under vars or with --var {name}=…"
+        raise UndefinedError(f"the variable {name!r} is not defined{hint}")
+
+
+@dataclass(slots=True)
+class Sources:
+    """The sources of references: environment, files and what plugins offer, each read once."""
+
+    environ: Mapping[str, str] = field(repr=False)
+    folder: Path
+    plugins: Mapping[str, Source]
+    known: dict[tuple[str, str], Named] = field(default_factory=dict, repr=False)
+
+    def names(self) -> Iterable[str]:
+        """Return the names that may stand before the colon."""
+        return sorted({"env", "file", "var", *self.plugins})
+
+    def value(self, source: str, key: str) -> Named:
+        """Return what ``${source:key}`` stands for. Raises ``UndefinedError``."""
+        if (source, key) not in self.known:
+            text = self._read(source, key)
+            self.known[source, key] = Named(text, text)
+        return self.known[source, key]
+
+    def _read(self, source: str, key: str) -> str:
+        """Read a value for the first time."""
+        if not key:
+            raise UndefinedError(f"${{{source}:}} lacks the name of what it refers to")
+        if source == "env":
+            return self._environment(key)
+        if source == "file":
+            return self._file(key)
+        if source in self.plugins:
+            return _ask(self.plugins[source], key)
+        known = ", ".join(self.names())
+        raise UndefinedError(
+            f"there is no source {source!r}{did_you_mean(source, self.names())}; known: {known}"
+        )
+
+    def _environment(self, key: str) -> str:
+        """Return an environment variable."""
+        if key not in self.environ:
+            raise UndefinedError(f"the environment variable {key!r} is not set")
+        return self.environ[key]
+
+    def _file(self, key: str) -> str:
+        """Return a file's text without the newline at its end."""
+        try:
+            text = (self.folder / key).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise UndefinedError(f"the file {key!r} is not UTF-8 text") from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "not a path"
+            raise UndefinedError(f"cannot read the file {key!r}: {reason}") from error
+        return text.removesuffix("\n").removesuffix("\r")
+
+
+def _ask(source: Source, key: str) -> str:
+    """Return a plugin's value; ``LookupError`` means there is none, all else is a broken plugin."""
+    try:
+        text = source.read(key)
+    except LookupError as error:
+        reason = str(error.args[0]) if error.args else "there is no such value"
+        raise UndefinedError(f"${{{source.name}:{key}}}: {reason}") from error
+    except ImpexError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"plugin {source.provider}: the source {source.name!r} failed with "
+            f"{type(error).__name__} on {key!r}"
+        ) from error
+    if not isinstance(text, str):
+        raise PluginError(f"plugin {source.provider}: the source {source.name!r} gave no text")
+    return text

@@ -1,0 +1,41 @@
+"""What one plain YAML scalar means here: text, a decimal number, a boolean, nothing, or a trap."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from spark_impex_runner.manifest.document import Odd
+
+_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
+_FRACTION = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})?\.[0-9]{0,18}(e[-+][0-9]{1,2})?", re.IGNORECASE)
+_CLOCK = re.compile(r"[-+]?[0-9_]+(:[0-9_]+)+(\.[0-9_]*)?")
+_TAG = "tag:yaml.org,2002:"
+
+
+def value_of(text: str, tag: str) -> Any:
+    """Return a scalar's value by ``tag``, the type that YAML found in ``text``."""
+    kind = tag.removeprefix(_TAG)
+    if kind == "null":
+        return None
+    if kind == "bool":
+        return text.lower() in {"true", "yes", "on"}
+    if kind == "int":
+        return int(text) if _DECIMAL.fullmatch(text) else _odd(text)
+    if kind == "float":
+        return float(text) if _FRACTION.fullmatch(text) else _odd(text)
+    if kind == "timestamp":
+        return Odd(text, "a date")
+    return text
+
+
+def _odd(text: str) -> Odd:
+    """Explain a number that is not written in plain decimal digits."""
+    if _CLOCK.fullmatch(text):
+        total = 0.0
+        for part in text.lstrip("-+").replace("_", "").split(":"):
+            total = total * 60 + float(part or 0)
+        return Odd(text, f"the number {total:g}, counting in sixties")
+    if text.startswith("0") and text.isdigit():
+        return Odd(text, "an octal number")
+    return Odd(text, "a number that is not plain decimal")

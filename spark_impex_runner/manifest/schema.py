@@ -1,0 +1,133 @@
+"""Data to findings: everything that a manifest's schema has to say about it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+
+from spark_impex_runner.errors import PluginError
+from spark_impex_runner.manifest.compose import REFERENCE, compose, without_references
+from spark_impex_runner.manifest.document import Finding
+from spark_impex_runner.manifest.places import Walker
+from spark_impex_runner.manifest.wording import Mistake, missing_key, say, unknown_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from spark_impex_runner.manifest.document import KeyPath
+    from spark_impex_runner.manifest.places import Place
+    from spark_impex_runner.registry import Registry
+
+# A jsonschema.ValidationError. Its stubs hedge every attribute with an Unset that iter_errors
+# never leaves behind.
+_Error = Any
+
+
+class Schema:
+    """The compiled schema of manifests that may use what ``registry`` offers."""
+
+    def __init__(self, registry: Registry) -> None:
+        _check_options(registry)
+        composed = compose(registry)
+        self._written = jsonschema.Draft202012Validator(composed)
+        self._resolved = jsonschema.Draft202012Validator(without_references(composed))
+        self._walker = Walker(composed, self._matches)
+
+    def places(self, data: Any) -> list[Place]:
+        """Return every scalar of a manifest's data with what the schema says about it."""
+        return list(self._walker.scalars(data))
+
+    def check(self, data: Any, view: View) -> list[Finding]:
+        """Return what is wrong with a manifest as written, references and all."""
+        return view.findings(self._written.iter_errors(data))
+
+    def check_resolved(self, data: Any, view: View) -> list[Finding]:
+        """Return what is wrong with a manifest whose references have been replaced."""
+        return view.findings(self._resolved.iter_errors(data))
+
+    def _matches(self, schema: Any, value: Any) -> bool:
+        """Tell whether ``value`` fits ``schema``, a part of the composed schema."""
+        return bool(self._written.evolve(schema=schema).is_valid(value))
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How checked data relates to the text: each value's path there, and its spelling.
+
+    What stands at a path in ``secrets`` is never shown.
+    """
+
+    origin: Callable[[KeyPath], KeyPath]
+    text: Callable[[KeyPath], str | None]
+    secrets: Collection[KeyPath]
+
+    def findings(self, errors: Iterable[_Error]) -> list[Finding]:
+        """Return each mistake once, wherever it shows."""
+        found = (finding for error in errors for finding in self._read(error))
+        return list(dict.fromkeys(found))
+
+    def _read(self, error: _Error) -> Iterator[Finding]:
+        """Yield the findings behind one error of the library."""
+        path = self.origin(tuple(error.absolute_path))
+        if "propertyNames" in error.absolute_schema_path:
+            yield Finding((*path, str(error.instance)), say(_mistake(error)), at_key=True)
+        elif error.validator == "required":
+            missing = [key for key in error.validator_value if key not in error.instance]
+            yield from (Finding(path, missing_key(key)) for key in missing)
+        elif error.validator == "additionalProperties":
+            yield from _extra_keys(error, path)
+        elif error.context and "x-form" not in error.schema:
+            yield from chain.from_iterable(map(self._read, _likeliest(error)))
+        else:
+            yield Finding(path, say(_mistake(error, self.text(path), secret=path in self.secrets)))
+
+
+def _mistake(error: _Error, text: str | None = None, *, secret: bool = False) -> Mistake:
+    """Return what an error says, without the library's words."""
+    keyword, rule = str(error.validator), error.validator_value
+    return Mistake(keyword, rule, error.schema, error.instance, text, secret)
+
+
+def _extra_keys(error: _Error, path: KeyPath) -> Iterator[Finding]:
+    """Yield a finding for each key, of the mapping at ``path``, that its schema does not know."""
+    known = error.schema.get("properties", {})
+    patterns = error.schema.get("patternProperties", {})
+    for key in error.instance:
+        if key not in known and not any(re.search(pattern, key) for pattern in patterns):
+            yield Finding((*path, key), unknown_key(key, known), at_key=True)
+
+
+def _likeliest(error: _Error) -> list[_Error]:
+    """Return the errors of the branch that was most likely meant.
+
+    The alternative of a reference is never what a wrong value was meant to be.
+    """
+    branches: dict[int, list[_Error]] = {}
+    for inner in error.context or ():
+        number = int(inner.relative_schema_path[0])
+        if error.validator_value[number] != REFERENCE:
+            branches.setdefault(number, []).append(inner)
+    return min(branches.values(), key=lambda branch: _distance(branch, error), default=[])
+
+
+def _distance(branch: list[_Error], error: _Error) -> tuple[bool, int]:
+    """Rank a branch: one that fits the value's type, and has fewer errors, comes first."""
+    here = len(error.absolute_path)
+    other = any(inner.validator == "type" and len(inner.absolute_path) == here for inner in branch)
+    return other, len(branch)
+
+
+def _check_options(registry: Registry) -> None:
+    """Raise ``PluginError`` for options that are no JSON Schema of an object."""
+    for offer in (*registry.steps.values(), *registry.strategies.values()):
+        try:
+            jsonschema.Draft202012Validator.check_schema(offer.options)
+        except jsonschema.SchemaError as error:
+            raise PluginError(
+                f"plugin {offer.provider}: the options of '{offer.name}' "
+                f"are not a valid JSON Schema: {error.message}"
+            ) from error

@@ -1,0 +1,186 @@
+"""One line for each kind of mistake that a JSON Schema finds, in words for people.
+
+A schema may carry ``x-form``, the end of "… is not ", for a place whose rule is easier said than
+shown. The words of the schema library are never used: they print values, secrets among them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.manifest.document import Odd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+_LONGEST = 60
+_FEW = 8
+_TYPES = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+    "null": "nothing",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A value that breaks one keyword of its schema; ``rule`` is the keyword's value.
+
+    ``text`` is how a scalar was written. ``secret`` keeps the value out of the message.
+    """
+
+    keyword: str
+    rule: Any
+    schema: Mapping[str, Any]
+    value: Any = field(repr=False)
+    text: str | None = field(default=None, repr=False)
+    secret: bool = False
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `` (did you mean 'x'?)`` for the nearest of ``known``, or nothing."""
+    match = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {match[0]!r}?)" if match else ""
+
+
+def missing_key(key: str) -> str:
+    """Return the line for a mapping without a key that it needs."""
+    return f"the key {key!r} is missing"
+
+
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """Return the line for a key that a mapping does not know."""
+    names = sorted(known)
+    hint = did_you_mean(key, names)
+    if not hint and len(names) <= _FEW:
+        hint = f"; known here: {', '.join(names)}" if names else "; no key is known here"
+    return f"unknown key{hint}"
+
+
+def say(mistake: Mistake) -> str:
+    """Return the line for ``mistake``."""
+    form = mistake.schema.get("x-form")
+    if form:
+        return f"{_found(mistake)} is not {form}{_trap(mistake)}"
+    words = _WORDS.get(mistake.keyword)
+    if words is None:
+        return f"{_found(mistake)} breaks the rule {mistake.keyword!r} of the schema"
+    return words(mistake)
+
+
+def _type(mistake: Mistake) -> str:
+    types = [mistake.rule] if isinstance(mistake.rule, str) else list(mistake.rule)
+    wanted = " or ".join(_TYPES[kind] for kind in types)
+    scalar_wanted = not {"array", "object"}.issuperset(types)
+    found = _found(mistake) if scalar_wanted else _kind(mistake.value)
+    quote = "string" in types and isinstance(mistake.value, (bool, int, float, Odd))
+    return f"expected {wanted}, found {found}{_trap(mistake)}{': quote it' if quote else ''}"
+
+
+def _enum(mistake: Mistake) -> str:
+    allowed = ", ".join(repr(value) for value in mistake.rule) or "nothing: no plugin offers any"
+    hint = ""
+    if isinstance(mistake.value, str) and not mistake.secret:
+        hint = did_you_mean(mistake.value, [item for item in mistake.rule if isinstance(item, str)])
+    return f"{_found(mistake)} is not one of {allowed}{hint}{_trap(mistake)}"
+
+
+def _const(mistake: Mistake) -> str:
+    return f"{_found(mistake)} is not {mistake.rule!r}{_trap(mistake)}"
+
+
+def _pattern(mistake: Mistake) -> str:
+    return f"{_found(mistake)} does not have the form {mistake.rule}"
+
+
+def _least(mistake: Mistake) -> str:
+    return f"{_found(mistake)} is less than {mistake.rule}"
+
+
+def _most(mistake: Mistake) -> str:
+    return f"{_found(mistake)} is more than {mistake.rule}"
+
+
+def _above(mistake: Mistake) -> str:
+    return f"{_found(mistake)} is not more than {mistake.rule}"
+
+
+def _below(mistake: Mistake) -> str:
+    return f"{_found(mistake)} is not less than {mistake.rule}"
+
+
+def _few(mistake: Mistake) -> str:
+    size = len(mistake.value)
+    return "must not be empty" if not size else f"has {size} entries, needs at least {mistake.rule}"
+
+
+def _many(mistake: Mistake) -> str:
+    return f"has {len(mistake.value)} entries, at most {mistake.rule} are allowed"
+
+
+def _unique(_: Mistake) -> str:
+    return "has the same entry twice"
+
+
+def _format(mistake: Mistake) -> str:
+    return f"{_found(mistake)} is not a valid {mistake.rule}"
+
+
+_WORDS: Mapping[str, Callable[[Mistake], str]] = {
+    "type": _type,
+    "enum": _enum,
+    "const": _const,
+    "pattern": _pattern,
+    "minimum": _least,
+    "maximum": _most,
+    "exclusiveMinimum": _above,
+    "exclusiveMaximum": _below,
+    "minItems": _few,
+    "minProperties": _few,
+    "minLength": _few,
+    "maxItems": _many,
+    "maxProperties": _many,
+    "uniqueItems": _unique,
+    "format": _format,
+}
+
+
+def _found(mistake: Mistake) -> str:
+    """Return the value as a person would point at it; a secret only by its kind."""
+    value, text = mistake.value, mistake.text
+    if mistake.secret or value is None or isinstance(value, (dict, list)):
+        return _kind(value)
+    if isinstance(value, str):
+        shown = value if len(value) <= _LONGEST else f"{value[: _LONGEST - 1]}…"
+        return repr(shown)
+    if isinstance(value, Odd):
+        return value.text
+    return text or str(value).lower()
+
+
+def _kind(value: Any) -> str:
+    """Return what a value is, without showing it."""
+    if isinstance(value, (bool, Odd)):
+        return "a plain word or number"
+    names = {str: "text", int: "a number", float: "a number", list: "a list", dict: "a mapping"}
+    return names.get(type(value), "nothing")
+
+
+def _trap(mistake: Mistake) -> str:
+    """Name the surprise of YAML behind a value that is not what was written."""
+    value, text = mistake.value, mistake.text
+    if mistake.secret:
+        return ""
+    if isinstance(value, Odd):
+        return f" (YAML reads it as {value.reading})"
+    if isinstance(value, bool) and text:
+        return f" (YAML reads it as {'true' if value else 'false'})"
+    if isinstance(value, (int, float)) and text:
+        return f" (YAML reads it as the number {value})"
+    return ""
