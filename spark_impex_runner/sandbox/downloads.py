@@ -25,11 +25,12 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A file on offer: where it lies, its name for the client, its ETag."""
+    """A file on offer: where it lies, its name for the client, its ETag and content type."""
 
     path: Path
     name: str
     etag: str
+    kind: str = "application/zip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +106,8 @@ def _span(request: Request, etag: str, size: int) -> range | None:
 
 
 def _reply(package: Package, status: int, span: range, headers: dict[str, str]) -> Reply:
-    kind = {"Content-Type": "application/zip", **headers}
-    return Reply(status, _pieces(package.path, span), len(span), kind)
+    headers = {"Content-Type": package.kind, **headers}
+    return Reply(status, _pieces(package.path, span), len(span), headers)
 
 
 def _pieces(path: Path, span: range) -> Iterator[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.sandbox.archive import file_hash
@@ -51,20 +51,14 @@ class Exports:
     def create(self, request: Request) -> Reply:
         """Answer ``POST export``: all or nothing, as documented."""
         body = json_object(request.body)
-        order = _checked(body)
         try:
-            versions = select(self._tenant, order)
+            versions = select(self._tenant, _checked(body))
         except LookupError as error:
             raise v4_refusal(404, "SERVICE_NOT_FOUND", str(error.args[0])) from None
-        job = self._jobs.open(body)
-        try:
-            job.outcome = self._work(job, body, versions)
-        except BaseException:
-            self._jobs.drop(job)
-            raise
+        job = self._jobs.run(body, lambda job: self._work(job, body, versions))
         return json_reply(self._jobs.created(job))
 
-    def status(self, request: Request, job_id: str) -> Reply:  # noqa: ARG002 - every endpoint gets it
+    def status(self, request: Request, job_id: str) -> Reply:  # noqa: ARG002 - a route's signature
         """Answer ``GET export/{id}/status``."""
         return json_reply(self._jobs.status(self._jobs.get(job_id)))
 
@@ -76,7 +70,7 @@ class Exports:
         self._jobs.cancel(job)
         return json_reply(self._jobs.status(job))
 
-    def describe(self, request: Request) -> Reply:  # noqa: ARG002 - every endpoint gets it
+    def describe(self, request: Request) -> Reply:  # noqa: ARG002 - a route's signature
         """Answer ``GET export/status``."""
         return json_reply(self._jobs.describe())
 
@@ -106,6 +100,7 @@ class Exports:
         digest = _written(package.path, self._settings.hash_form)
         if self._settings.ending == "not_zip":
             package.path.write_bytes(LOGIN_PAGE)
+            package = replace(package, kind="text/html")
 
         def outputs() -> dict[str, Any]:
             url = self._place.download_origin + self._downloads.path_of(package)
@@ -138,6 +133,8 @@ def _checked(body: dict[str, Any]) -> Selection:
         raise v4_refusal(400, "INVALID_REQUEST", "inputs must be an object")
     _choice(body, "file_filter", ("migrate", "onpremises"))
     every = _choice(body, "version_filter", ("latest", "all")) == "all"
+    if not isinstance(body.get("file_name") or "", str):
+        raise v4_refusal(400, "INVALID_REQUEST", "file_name must be a string")
     folders, services, ids = (_names(inputs, k) for k in ("folders", "services", "version_ids"))
     if not (folders or services or ids):
         message = "inputs must name at least one of folders, services, version_ids"

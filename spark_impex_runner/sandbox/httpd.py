@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.sandbox.body import CHUNK, body_of
-from spark_impex_runner.sandbox.wire import Refusal, Request, v4_refusal
+from spark_impex_runner.sandbox.wire import Refusal, Request, json_reply, v4_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,8 +53,9 @@ class Origin(ThreadingHTTPServer):
 
     def close(self) -> None:
         """Stop to answer and break the connections that are still open."""
-        self.shutdown()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self.shutdown()
+            self._thread.join()
         self.server_close()
         with self._lock:
             open_connections = list(self._connections)
@@ -90,24 +92,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         stream = body_of(self.headers, self.rfile)
+        path, _, query = self.path.partition("?")
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.command, path, query, headers, stream)
         try:
-            request = self._request(stream)
+            if not headers.get("content-type", "").startswith("multipart/"):
+                request = replace(request, body=_whole(stream))
             reply = self.server.handle(request)
         except Refusal as refusal:
             reply = refusal.reply
+        except Exception as error:  # noqa: BLE001 - a fault of the sandbox must reach its user
+            reply = _fault(error)
         self.server.journal(request, reply.status)
+        # What was not read would be taken for the next request on this connection.
         while stream.read(CHUNK):
             pass
         self._send(reply)
 
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _answer  # noqa: N815 - names set by http.server
-
-    def _request(self, stream: Readable) -> Request:
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        path = self.path.partition("?")[0]
-        if headers.get("content-type", "").startswith("multipart/"):
-            return Request(self.command, path, headers, stream)
-        return Request(self.command, path, headers, stream, _whole(stream))
 
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)
@@ -124,6 +126,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Keep quiet: the journal has it all."""
+
+
+def _fault(error: Exception) -> Reply:
+    message = f"the sandbox failed: {type(error).__name__}: {error}"
+    return json_reply({"type": "application_error", "code": "SANDBOX", "message": message}, 500)
 
 
 def _whole(stream: Readable) -> bytes:

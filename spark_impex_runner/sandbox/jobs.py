@@ -49,19 +49,24 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
 
-    def open(self, body: dict[str, Any]) -> Job:
-        """Begin a job with the tags in ``body``; refused where too many are in progress."""
+    def run(self, body: dict[str, Any], work: Callable[[Job], Outcome]) -> Job:
+        """Begin a job with the tags in ``body`` and do its work at once.
+
+        The job is in progress until the work is done and its seconds are over. It is refused
+        where too many are in progress, and forgotten where the work raises.
+        """
         job = Job(self._limits.clock(), body.get("source_system"), body.get("correlation_id"))
         with self._lock:
             if self._in_progress() >= self._limits.jobs:
                 raise self._busy()
             self._jobs[job.id] = job
+        try:
+            job.outcome = work(job)
+        except BaseException:
+            with self._lock:
+                del self._jobs[job.id]
+            raise
         return job
-
-    def drop(self, job: Job) -> None:
-        """Forget a job whose request was refused after all."""
-        with self._lock:
-            del self._jobs[job.id]
 
     def get(self, job_id: str) -> Job:
         """Return a job; an unknown id is answered as documented for imports, with 500."""

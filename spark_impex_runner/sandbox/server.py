@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import deque
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +13,16 @@ from urllib.parse import quote
 
 from spark_impex_runner.sandbox.auth import Gate
 from spark_impex_runner.sandbox.downloads import Downloads
+from spark_impex_runner.sandbox.endpoints import Desks, table
+from spark_impex_runner.sandbox.environment import Environment
 from spark_impex_runner.sandbox.exports import Exports, Place
 from spark_impex_runner.sandbox.httpd import Origin
+from spark_impex_runner.sandbox.imports import Imports, Store
 from spark_impex_runner.sandbox.jobs import Jobs, Limits
-from spark_impex_runner.sandbox.routing import Route, Router
+from spark_impex_runner.sandbox.listing import Listings
+from spark_impex_runner.sandbox.routing import Router
 from spark_impex_runner.sandbox.settings import Settings
+from spark_impex_runner.sandbox.source import Source
 from spark_impex_runner.sandbox.tenant import Tenant
 
 if TYPE_CHECKING:
@@ -29,7 +35,7 @@ __all__ = ["Recorded", "Sandbox", "Settings"]
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One request in the journal: ``path`` raw with its query, header names in lower case.
+    """One request in the journal: ``path`` raw and without its query, header names in lower case.
 
     ``body`` is empty for multipart uploads; ``status`` is the answer; ``origin`` is ``api`` or
     ``download``.
@@ -50,7 +56,8 @@ class Sandbox:
     ``root``: packages and imports live in a temporary directory that ``close`` removes.
     ``clock`` counts seconds and rules job times, token life and URL life.
 
-    Raises ValueError where the tree holds no service version, OSError where it cannot be read.
+    Raises ValueError where the tree holds no service version or a damaged ``service.json``,
+    OSError where it cannot be read.
     """
 
     def __init__(
@@ -67,8 +74,10 @@ class Sandbox:
         self._settings = settings
         self._clock = clock
         self._tree = Tenant(self.tenant, root)
+        for version in self._tree.everything():
+            Source(version).check()
         self._gate = Gate(self.tenant, settings.token_seconds, clock)
-        self._origins: list[Origin] = []
+        self._opened = ExitStack()
 
     @property
     def token(self) -> str:
@@ -91,24 +100,24 @@ class Sandbox:
         return self._gate.client_secret
 
     def start(self) -> Sandbox:
-        """Bind both ports and answer. OSError where a port is taken."""
-        self._directory = tempfile.TemporaryDirectory(prefix="spark-sandbox-")
-        api = Origin(self._settings.port, self._journal("api"))
-        self._origins.append(api)
-        docstore = Origin(0, self._journal("download"))
-        self._origins.append(docstore)
-        self.base_url = f"{api.url}/{quote(self.tenant, safe='')}"
-        self.download_origin = docstore.url
-        downloads = Downloads(self._settings, self._clock)
-        docstore.start(downloads)
-        api.start(Router(self._routes(downloads), self._gate.check))
+        """Bind both ports and answer. OSError where the port is taken."""
+        with ExitStack() as opening:
+            folder = opening.enter_context(tempfile.TemporaryDirectory(prefix="spark-sandbox-"))
+            api = Origin(self._settings.port, self._journal("api"))
+            opening.callback(api.close)
+            docstore = Origin(0, self._journal("download"))
+            opening.callback(docstore.close)
+            self.base_url = f"{api.url}/{quote(self.tenant, safe='')}"
+            self.download_origin = docstore.url
+            downloads = Downloads(self._settings, self._clock)
+            docstore.start(downloads)
+            api.start(self._api(downloads, Path(folder)))
+            self._opened = opening.pop_all()
         return self
 
     def close(self) -> None:
         """Stop answering, break open connections, remove all temporary files."""
-        while self._origins:
-            self._origins.pop().close()
-        self._directory.cleanup()
+        self._opened.close()
 
     def __enter__(self) -> Sandbox:  # noqa: PYI034 - Python 3.10 has no typing.Self
         return self.start()
@@ -126,19 +135,17 @@ class Sandbox:
 
         return note
 
-    def _routes(self, downloads: Downloads) -> list[Route]:
+    def _api(self, downloads: Downloads, directory: Path) -> Router:
         settings = self._settings
         limits = Limits(settings.job_limit, settings.job_seconds, settings.busy_status, self._clock)
-        place = Place(self.base_url, self.download_origin, Path(self._directory.name))
-        jobs = Jobs("export", self.base_url, limits)
-        exports = Exports(self._tree, jobs, downloads, settings, place)
-        v4 = f"/{quote(self.tenant, safe='')}/api/v4"
-        return [
-            Route(
-                "POST", "/auth/realms/{}/protocol/openid-connect/token", self._gate.issue, "none"
-            ),
-            Route("POST", f"{v4}/export", exports.create),
-            Route("GET", f"{v4}/export/status", exports.describe),
-            Route("GET", f"{v4}/export/{{}}/status", exports.status),
-            Route("PATCH", f"{v4}/export/{{}}", exports.cancel),
-        ]
+        place = Place(self.base_url, self.download_origin, directory)
+        exporting = Jobs("export", self.base_url, limits)
+        importing = Jobs("import", self.base_url, limits)
+        desks = Desks(
+            self._gate,
+            Exports(self._tree, exporting, downloads, settings, place),
+            Imports(self._tree, importing, Store(directory, settings.size_limit)),
+            Listings(self._tree),
+            Environment(settings),
+        )
+        return Router(table(self.tenant, desks), self._gate.check)

@@ -55,6 +55,13 @@ class Source:
             raise ValueError(f"{path} must hold a JSON object")  # noqa: TRY004 - content, not type
         return about
 
+    def check(self) -> None:
+        """Raise ValueError where ``service.json`` is damaged."""
+        for side in ("inputs", "outputs"):
+            if not isinstance(self.about.get(side, []), list):
+                path = self.version.path / "service.json"
+                raise ValueError(f"{path}: {side} must be a list")  # noqa: TRY004 - content, not type
+
     def parameters(self, side: str) -> list[dict[str, Any]]:
         """Return the entries of ``inputs`` or ``outputs``."""
         return [entry for entry in self.about.get(side, []) if isinstance(entry, dict)]

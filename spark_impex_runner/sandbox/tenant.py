@@ -59,10 +59,13 @@ def id_of(*names: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, "/".join(names)))
 
 
-def age(version: Version) -> tuple[tuple[int, str], ...]:
+def age(number: str) -> tuple[tuple[int, str], ...]:
     """Return a sort key that puts newer version numbers later, by dotted component."""
-    parts = version.number.split(".")
-    return tuple((int(part) if part.isdecimal() else -1, part) for part in parts)
+    return tuple((int(part) if part.isdecimal() else -1, part) for part in number.split("."))
+
+
+def _by_age(versions: Iterable[Version]) -> tuple[Version, ...]:
+    return tuple(sorted(versions, key=lambda version: age(version.number)))
 
 
 class Tenant:
@@ -71,27 +74,26 @@ class Tenant:
     def __init__(self, name: str, root: Path) -> None:
         self.name = name
         self._lock = threading.Lock()
-        self._folders: dict[str, dict[str, tuple[Version, ...]]] = {
-            folder.name: self._services_in(folder) for folder in _directories(root)
-        }
+        self._folders: dict[str, dict[str, tuple[Version, ...]]]
+        try:
+            self._folders = {path.name: self._services_in(path) for path in _directories(root)}
+        except OSError as error:
+            raise OSError(f"{root} cannot be served: {error.strerror}") from None
         if not any(self._folders.values()):
             raise ValueError(f"{root} serves nothing: it has no FOLDER/SERVICE/VERSION directory")
 
     def _services_in(self, folder: Path) -> dict[str, tuple[Version, ...]]:
         found = {}
         for service in _directories(folder):
-            versions = [self.version(path) for path in _directories(service)]
+            versions = [self._version(path) for path in _directories(service)]
             if versions:
-                found[service.name] = tuple(sorted(versions, key=age))
+                found[service.name] = _by_age(versions)
         return found
 
-    def version(self, path: Path) -> Version:
-        """Return the version that the directory ``path`` stands for."""
+    def _version(self, path: Path) -> Version:
         folder, service, number = path.parts[-3:]
-        service_id = id_of(self.name, folder, service)
-        return Version(
-            folder, service, number, id_of(self.name, folder, service, number), service_id, path
-        )
+        version_id = id_of(self.name, folder, service, number)
+        return Version(folder, service, number, version_id, id_of(self.name, folder, service), path)
 
     def folders(self) -> list[str]:
         """Return the names of all folders, sorted."""
@@ -117,7 +119,7 @@ class Tenant:
     def put(self, folder: str, service: str, versions: Iterable[Version]) -> None:
         """Make ``versions`` the versions of a service. KeyError where the folder is unknown."""
         with self._lock:
-            self._folders[folder][service] = tuple(sorted(versions, key=age))
+            self._folders[folder][service] = _by_age(versions)
 
 
 def _directories(path: Path) -> list[Path]:

@@ -20,7 +20,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request. ``path`` is raw: not decoded, without the query.
+    """One HTTP request. ``path`` is raw: not decoded, without the ``query``.
 
     ``headers`` has lower-case names. ``body`` is complete, except for multipart, where it is
     empty and ``stream`` gives the bytes.
@@ -28,6 +28,7 @@ class Request:
 
     method: str
     path: str
+    query: str
     headers: Mapping[str, str]
     stream: Readable
     body: bytes = b""
@@ -64,6 +65,11 @@ def json_reply(data: Any, status: int = 200) -> Reply:
 def v4_refusal(status: int, code: str, message: str) -> Refusal:
     """Return a refusal in the form of the v4 API (documented)."""
     return Refusal(json_reply({"type": "invalid_input", "code": code, "message": message}, status))
+
+
+def v1_reply(data: Any) -> Reply:
+    """Return ``data`` in the envelope of the v1 API (documented)."""
+    return json_reply({"message": None, "data": data, "errorCode": None, "status": "Success"})
 
 
 def json_object(body: bytes) -> dict[str, Any]:

@@ -1,0 +1,113 @@
+"""Reading an uploaded package back into version directories like those of the served tree."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+import zlib
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile
+
+from spark_impex_runner.sandbox.body import CHUNK
+from spark_impex_runner.sandbox.bundle import code_name
+from spark_impex_runner.sandbox.source import SPARE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One version from a package, its files unpacked to ``path``."""
+
+    folder: str
+    service: str
+    number: str
+    version_id: str
+    path: Path
+
+
+def unpack(package: Path, directory: Path) -> list[Incoming]:
+    """Unpack the versions of a ``migrate`` package to new directories in ``directory``.
+
+    Raises ValueError where the file is no such package. A package without workbooks is none:
+    only what was exported for migration can be imported (documented).
+    """
+    try:
+        with ZipFile(package) as archive:
+            home, manifest = _manifest(archive)
+            entries = manifest["outputs"]["service_versions"]
+            return [_version(archive, home, entry, directory) for entry in entries]
+    except BadZipFile as error:
+        raise ValueError(f"not a ZIP file: {error}") from None
+    except (KeyError, TypeError, AttributeError, RuntimeError, zlib.error) as error:
+        raise ValueError(f"not a migrate package: {error}") from None
+
+
+def _manifest(archive: ZipFile) -> tuple[str, Any]:
+    for name in archive.namelist():
+        home, _, file = name.partition("/")
+        if file == "manifest.json":
+            return home, json.loads(archive.read(name))
+    raise ValueError("not an export package: it has no manifest.json")
+
+
+def _version(archive: ZipFile, home: str, entry: dict[str, str], directory: Path) -> Incoming:
+    target = directory / str(uuid.uuid4())
+    target.mkdir()
+    version = Incoming(
+        _plain(entry["folder_source"]),
+        _plain(entry["service_source"]),
+        _plain(entry["version_source"]),
+        str(uuid.UUID(entry["version_id_source"])),
+        target,
+    )
+    source = f"{home}/{version.folder}/{version.service}/{version.number}/"
+    metadata = json.loads(archive.read(f"{source}ModelMetaData.json"))
+    workbook = _plain(metadata["EngineInformation"]["OriginalFileName"])
+    _copy(archive, f"{source}{workbook}", target / workbook)
+    _copy(archive, f"{source}DefaultValidations.json", target / "DefaultValidations.json")
+    (target / "service.json").write_text(json.dumps(_about(metadata)), encoding="utf-8")
+    _copy(archive, f"{source}{version.version_id}.zip", target / "module.zip")
+    _unpack_code(target / "module.zip", version)
+    return version
+
+
+def _unpack_code(module: Path, version: Incoming) -> None:
+    with ZipFile(module) as archive:
+        for suffix in SPARE:
+            name = code_name(version.service, suffix)
+            _copy(archive, name, version.path / f"model.{suffix}")
+    module.unlink()
+
+
+def _copy(archive: ZipFile, name: str, target: Path) -> None:
+    with archive.open(name) as source, target.open("wb") as file:
+        shutil.copyfileobj(source, file, CHUNK)
+
+
+def _about(metadata: dict[str, Any]) -> dict[str, Any]:
+    engine = metadata["EngineInformation"]
+    return {
+        "description": engine["Description"],
+        "label": engine["VersionLabel"],
+        "inputs": _parameters(metadata["XInputTable"], "Input Name"),
+        "outputs": _parameters(metadata["XOutputTable"], "Output Name"),
+    }
+
+
+def _parameters(table: list[dict[str, Any]], title: str) -> list[dict[str, Any]]:
+    return [
+        {"name": row[title], "description": row["Description"], "address": row["Address"]}
+        for row in table
+    ]
+
+
+def _plain(name: str) -> str:
+    """Return ``name`` if it is one path segment on every system, else ValueError."""
+    if name in ("", ".", "..") or {PurePosixPath(name).name, PureWindowsPath(name).name} != {name}:
+        raise ValueError(f"not a name for a folder, service, version or workbook: {name!r}")
+    return name
