@@ -1,0 +1,118 @@
+"""Where a tenant is: its base URL, its paths and its token endpoint."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+from spark_impex_runner.errors import UsageError
+
+_DOMAIN = ".coherent.global"
+_LABELS = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class TenantUrl:
+    """A tenant's address: ``origin`` (scheme, host, port) and ``tenant`` (decoded, as written)."""
+
+    origin: str
+    tenant: str
+
+    @classmethod
+    def parse(cls, base_url: str, tenant: str | None = None) -> TenantUrl:
+        """Read ``https://excel.{env}.coherent.global/{tenant}``, or any other origin with a tenant.
+
+        The first path segment is the tenant and wins over ``tenant``; the rest of the URL is
+        dropped, as the official SDK does. The address of the browser's pages (``spark.{env}``)
+        is turned into the API's. Raises ``UsageError``.
+        """
+        parts = _split(base_url)
+        named = [unquote(segment) for segment in parts.path.split("/") if segment]
+        name = (named[0] if named else tenant or "").strip()
+        if not _is_segment(name):
+            raise UsageError(
+                "base_url names no tenant; write it as the first part of the path, "
+                "https://excel.ENV.coherent.global/TENANT"
+            )
+        return cls(f"{parts.scheme}://{_api_host(parts)}", name)
+
+    @classmethod
+    def of(cls, env: str, tenant: str) -> TenantUrl:
+        """Return the address for an environment such as ``uat.us``; raises ``UsageError``."""
+        env, tenant = env.strip().lower(), tenant.strip().lower()
+        if not _LABELS.fullmatch(env):
+            raise UsageError(f"env {env!r} is no environment; write it like 'sit' or 'uat.us'")
+        if not _is_segment(tenant):
+            raise UsageError(f"tenant {tenant!r} is no tenant's name; it is one word of the URL")
+        return cls(f"https://excel.{env}{_DOMAIN}", tenant)
+
+    @property
+    def base(self) -> str:
+        """``{origin}/{tenant}``, where the v3 and v4 paths begin."""
+        return f"{self.origin}/{quote(self.tenant, safe='')}"
+
+    def at(self, *segments: str) -> str:
+        """Return the URL of a path below the tenant; each segment is quoted on its own."""
+        return "/".join((self.base, *(quote(segment, safe="") for segment in segments)))
+
+    @property
+    def token_endpoint(self) -> str:
+        """Where client credentials are exchanged for a token.
+
+        Documented for Coherent's own hosts (``keycloak.{env}``); any other origin, such as the
+        sandbox or a proxy, answers it itself.
+        """
+        origin = self.origin
+        if origin.endswith(_DOMAIN):
+            origin = origin.replace("https://excel.", "https://keycloak.", 1)
+        realm = quote(self.tenant, safe="")
+        return f"{origin}/auth/realms/{realm}/protocol/openid-connect/token"
+
+
+def is_safe_to_call(url: str) -> bool:
+    """Tell whether a URL may carry a secret: https, or http on the loopback interface."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    return bool(host) and (
+        parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
+    )
+
+
+def _split(base_url: str) -> SplitResult:
+    """Take the URL apart; nothing of it is repeated in an error, it may hold a password."""
+    try:
+        parts = urlsplit(base_url.strip())
+        _ = parts.port
+    except ValueError:
+        raise UsageError("base_url is not a URL; check its host and port") from None
+    if parts.username is not None or parts.password is not None:
+        raise UsageError("base_url holds a user name or password; give credentials as auth")
+    if not is_safe_to_call(base_url.strip()):
+        raise UsageError("base_url must begin with https:// (http:// is for loopback hosts only)")
+    return parts
+
+
+def _api_host(parts: SplitResult) -> str:
+    """Return host and port in lower case, the browser's host name turned into the API's."""
+    host = parts.netloc.lower()
+    if host.startswith("spark.") and host.endswith(_DOMAIN):
+        host = "excel." + host.removeprefix("spark.")
+    return host
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_segment(name: str) -> bool:
+    return bool(name) and name not in {".", ".."} and name.isprintable() and "/" not in name

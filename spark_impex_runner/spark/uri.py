@@ -1,0 +1,145 @@
+"""Service URIs: every form a person may write, read into one value.
+
+======================================  =====================================================
+``folder/service``                      the latest version
+``folder/service[1.2.3]``               that version; ``[1.2]`` the latest of 1.2
+``folder/service?1.2.3``                the same, as the official SDK's documentation can be read
+``folders/f/services/s[1.2.3]``         the long form of the same
+``service/{uuid}``, ``{uuid}``          a service by its id
+``version/{uuid}``                      a version by its id
+======================================  =====================================================
+
+``service``, ``version``, ``services`` and ``folders`` are words of this notation. A folder that
+bears one of these names is written in the long form only: ``folders/version/services/pricing``.
+The short ``version/pricing`` is refused, as it may as well be a mistyped id. The words are
+lower case, as in the SDK: ``Version/pricing`` is a folder called ``Version``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.errors import UriError
+
+if TYPE_CHECKING:
+    from spark_impex_runner.models import ServiceVersion
+
+_FORMS = (
+    "use folder/service, folder/service[1.2.3], service/UUID, version/UUID"
+    " or folders/F/services/S[1.2.3]"
+)
+_WORDS = frozenset({"service", "version", "services", "folders"})
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_VERSIONED = re.compile(r"(?P<path>[^\[\]?]*)(?:\[(?P<bracket>[^\[\]?]*)\]|\?(?P<mark>[^\[\]?]*))?")
+_VERSION = re.compile(r"[^\s./]+(?:\.[^\s./]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Uri:
+    """One service or version. An empty string stands for a part that is absent.
+
+    Either ``version_id``, or ``service_id``, or ``folder`` and ``service`` are filled in;
+    ``version`` goes with the last two names only.
+    """
+
+    folder: str = ""
+    service: str = ""
+    version: str = ""
+    service_id: str = ""
+    version_id: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Uri:
+        """Read any form of the table above; surrounding and doubled slashes do no harm.
+
+        Raises ``UriError`` where the text is empty, ambiguous or in no known form.
+        """
+        match = _VERSIONED.fullmatch(text.strip())
+        if match is None:
+            raise _unreadable(text, "is in no known form")
+        names = [name.strip() for name in match["path"].split("/") if name.strip()]
+        version = match["bracket"] if match["mark"] is None else match["mark"]
+        if not names:
+            raise _unreadable(text, "names no service")
+        if version is None:
+            return _by_id(names) or _by_name(text, names, "")
+        if _by_id(names):
+            raise _unreadable(text, "gives both an id and a version")
+        return _by_name(text, names, _readable_version(text, version.strip()))
+
+    @property
+    def wire(self) -> str:
+        """The form that the export API takes in ``inputs`` (documented: an id stands bare)."""
+        base = self.version_id or self.service_id or f"{self.folder}/{self.service}"
+        return f"{base}[{self.version}]" if self.version else base
+
+    def delivers(self, found: ServiceVersion) -> bool:
+        """Tell whether ``found`` is what this URI asks for.
+
+        Ids are compared without regard to case, versions by dotted component: ``1.2`` asks
+        for ``1.2.9`` but not for ``1.20.0``.
+        """
+        if self.version_id:
+            return self.version_id.lower() == found.version_id.lower()
+        if self.service_id:
+            return self.service_id.lower() == found.service_id.lower()
+        wanted = self.version.split(".") if self.version else []
+        same_name = (self.folder, self.service) == (found.folder, found.service)
+        return same_name and found.version.split(".")[: len(wanted)] == wanted
+
+    def __str__(self) -> str:
+        if self.version_id:
+            return f"version/{self.version_id}"
+        if self.service_id:
+            return f"service/{self.service_id}"
+        if self.folder in _WORDS:
+            return f"folders/{self.folder}/services/{self.wire.partition('/')[2]}"
+        return self.wire
+
+
+def _by_id(names: list[str]) -> Uri | None:
+    """Read the forms that hold a UUID; ids are kept in lower case."""
+    if not _UUID.fullmatch(names[-1]):
+        return None
+    if names[:-1] in ([], ["service"]):
+        return Uri(service_id=names[-1].lower())
+    return Uri(version_id=names[-1].lower()) if names[:-1] == ["version"] else None
+
+
+def _by_name(text: str, names: list[str], version: str) -> Uri:
+    """Read the forms that hold a folder's and a service's name."""
+    long = len(names) == 4 and (names[0], names[2]) == ("folders", "services")
+    if long:
+        names = [names[1], names[3]]
+    if len(names) != 2:
+        raise _unreadable(text, "is in no known form")
+    if names[0] in _WORDS and not long:
+        raise _unreadable(text, f"is ambiguous, as '{names[0]}' is a word of the notation")
+    for name in names:
+        _require_plain(text, name)
+    return Uri(folder=names[0], service=names[1], version=version)
+
+
+def _require_plain(text: str, name: str) -> None:
+    """Refuse what is a pattern, or no name at all."""
+    if "*" in name:
+        raise _unreadable(text, "is a pattern, and no plugin here resolves it")
+    if name in {".", ".."} or not name.isprintable():
+        raise _unreadable(text, "holds a part that cannot be a name")
+
+
+def _readable_version(text: str, version: str) -> str:
+    """Refuse a version that would silently mean 'the latest', or nothing."""
+    if not version:
+        raise _unreadable(text, "has an empty version; leave the brackets out for the latest")
+    if not _VERSION.fullmatch(version) or not version.isprintable() or "*" in version:
+        raise _unreadable(text, f"has no readable version in '{version}'")
+    return version
+
+
+def _unreadable(text: str, reason: str) -> UriError:
+    """Word the one line; ``!r`` keeps control characters out of terminals."""
+    shown = text if len(text) <= 200 else f"{text[:200]}..."
+    return UriError(f"service URI {shown!r} {reason}; {_FORMS}")
