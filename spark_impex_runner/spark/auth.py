@@ -1,0 +1,132 @@
+"""The three ways to prove who is calling: bearer token, API key, client credentials."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from spark_impex_runner.errors import ErrorReply, SparkSdkError, UnauthorizedError, UsageError
+from spark_impex_runner.spark.reply import HttpResponse, api_error, read_error
+
+if TYPE_CHECKING:
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.masking import Masker
+
+_MARGIN = 60.0
+_REFUSALS = (400, 401, 403)
+
+
+class Scheme(Protocol):
+    """Credentials in the shape of request headers."""
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that carry the credentials, valid now."""
+
+    def renew(self, refused: Mapping[str, str]) -> bool:
+        """Replace what the tenant answered 401 to; False where there is nothing newer."""
+
+
+class Bearer:
+    """A token that somebody else obtained; a leading ``Bearer`` is taken off."""
+
+    def __init__(self, token: str, masker: Masker) -> None:
+        self._token = _printable("token", re.sub(r"(?i)^\s*bearer\s+", "", token))
+        masker.add(self._token)
+
+    def headers(self) -> dict[str, str]:
+        """Return the ``Authorization`` header."""
+        return {"Authorization": f"Bearer {self._token}"}
+
+    def renew(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002 - the protocol's shape
+        """Tell that a given token cannot be renewed."""
+        return False
+
+
+class ApiKey:
+    """A synthetic key. It never travels together with ``Authorization``."""
+
+    def __init__(self, key: str, masker: Masker) -> None:
+        self._key = _printable("api_key", key)
+        masker.add(self._key)
+
+    def headers(self) -> dict[str, str]:
+        """Return the ``x-synthetic-key`` header."""
+        return {"x-synthetic-key": self._key}
+
+    def renew(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002 - the protocol's shape
+        """Tell that a key cannot be renewed."""
+        return False
+
+
+class ClientCredentials:
+    """OAuth2 client credentials: a token asked for when needed and renewed before it expires.
+
+    ``ask`` performs the token request and returns the reply, whatever its status. Many threads
+    may wait for one token: it is asked for once. A refused secret is remembered and never sent
+    again, since repeating it may lock the client.
+    """
+
+    def __init__(self, ask: Callable[[], HttpResponse], clock: Clock, masker: Masker) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._masker = masker
+        self._lock = threading.Lock()
+        self._token = ""
+        self._good_until = 0.0
+        self._refusal: ErrorReply | None = None
+
+    def headers(self) -> dict[str, str]:
+        """Return the ``Authorization`` header; asks for a token where none is valid.
+
+        Raises ``UnauthorizedError`` where the client is refused, ``SparkError`` otherwise.
+        """
+        with self._lock:
+            if not self._token or self._clock.monotonic() >= self._good_until:
+                self._obtain()
+            return {"Authorization": f"Bearer {self._token}"}
+
+    def renew(self, refused: Mapping[str, str]) -> bool:
+        """Ask for a new token, unless another thread did so since ``refused`` was sent."""
+        with self._lock:
+            if refused.get("Authorization") == f"Bearer {self._token}":
+                self._obtain()
+            return True
+
+    def _obtain(self) -> None:
+        if self._refusal is None:
+            asked = self._clock.monotonic()
+            reply = self._ask()
+            if reply.good:
+                self._keep(reply, asked)
+                return
+            if reply.status not in _REFUSALS:
+                raise api_error(reply, "asking for a token", "", self._masker)
+            self._refusal = read_error(reply, "", self._masker)
+        said = self._refusal
+        raise UnauthorizedError(
+            f"the token endpoint refused the client credentials (HTTP {said.status} {said.code}"
+            f" {said.details}".rstrip()
+            + "); check client_id and client_secret",
+            said,
+        )
+
+    def _keep(self, reply: HttpResponse, asked: float) -> None:
+        """Take the token; it counts as expired a minute early, or halfway if it is short-lived."""
+        data = reply.data if isinstance(reply.data, Mapping) else {}
+        token, life = data.get("access_token"), data.get("expires_in")
+        if not isinstance(token, str) or not token:
+            raise SparkSdkError("the token endpoint answered 200 without an access_token")
+        self._masker.add(token)
+        self._token = _printable("access_token", token)
+        seconds = float(life) if isinstance(life, (int, float)) and life > 0 else 300.0
+        self._good_until = asked + max(seconds - _MARGIN, seconds / 2)
+
+
+def _printable(name: str, secret: str) -> str:
+    """Return the secret without blanks around it, or refuse it without showing it."""
+    secret = secret.strip()
+    if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
+        raise UsageError(f"{name} is empty or holds characters that no header may carry")
+    return secret

@@ -1,0 +1,72 @@
+"""Where credentials come from: arguments, else the ``CSPARK_*`` environment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from spark_impex_runner.errors import UsageError
+from spark_impex_runner.models import Auth
+
+_MISSING = (
+    "no credentials for the tenant; set CSPARK_CLIENT_ID and CSPARK_CLIENT_SECRET,"
+    " CSPARK_OAUTH_PATH, CSPARK_API_KEY or CSPARK_BEARER_TOKEN, or pass oauth, api_key or token"
+)
+
+
+def from_arguments(
+    oauth: Mapping[str, str] | str | None, api_key: str | None, token: str | None
+) -> Auth | None:
+    """Return the credentials that were passed, None where none were.
+
+    ``oauth`` is a mapping, or the path of a JSON file, with ``client_id`` and ``client_secret``
+    (or ``clientId`` and ``clientSecret``, as the TypeScript SDK spells them). Where several are
+    given, OAuth wins over the API key and that over the token, as the SDK documents.
+    """
+    if oauth:
+        return _client(oauth) if isinstance(oauth, Mapping) else read_oauth_file(Path(oauth))
+    if api_key:
+        return Auth(api_key=api_key)
+    return Auth(token=token) if token else None
+
+
+def from_environment(environment: Mapping[str, str]) -> Auth:
+    """Return the credentials of the ``CSPARK_*`` variables, by the same precedence.
+
+    Raises ``UsageError`` that names the variables where there are none. Credentials passed as
+    arguments never mix with these: a stray variable must not win over what a caller said.
+    """
+    client_id = environment.get("CSPARK_CLIENT_ID")
+    client_secret = environment.get("CSPARK_CLIENT_SECRET")
+    if client_id and client_secret:
+        return Auth(client_id=client_id, client_secret=client_secret)
+    auth = from_arguments(
+        environment.get("CSPARK_OAUTH_PATH"),
+        environment.get("CSPARK_API_KEY"),
+        environment.get("CSPARK_BEARER_TOKEN"),
+    )
+    if auth is None:
+        raise UsageError(_MISSING)
+    return auth
+
+
+def read_oauth_file(path: Path) -> Auth:
+    """Read a JSON file of client credentials; raises ``UsageError`` without its content."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"OAuth file {path}: {error.strerror}") from None
+    except ValueError:
+        raise UsageError(f"OAuth file {path}: it is not JSON") from None
+    if not isinstance(found, Mapping):
+        raise UsageError(f"OAuth file {path}: it must hold a JSON object")
+    return _client(found)
+
+
+def _client(found: Mapping[str, str]) -> Auth:
+    client_id = found.get("client_id") or found.get("clientId")
+    client_secret = found.get("client_secret") or found.get("clientSecret")
+    if not isinstance(client_id, str) or not isinstance(client_secret, str):
+        raise UsageError("OAuth credentials need client_id and client_secret, both text")
+    return Auth(client_id=client_id, client_secret=client_secret)

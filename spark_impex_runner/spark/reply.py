@@ -1,0 +1,110 @@
+"""One reply of a tenant: its value, and the error that it means."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from spark_impex_runner.errors import ErrorReply, SparkApiError
+from spark_impex_runner.spark.words import one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spark_impex_runner.masking import Masker
+
+_TODO = {
+    400: "check the request",
+    401: "check the credentials; a bearer token may have expired",
+    403: "the credentials lack a permission for this; ask the tenant's administrator",
+    404: "check the names, and that the credentials may see them",
+    429: "lower requests_per_second",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """A reply as the official SDK hands it out.
+
+    ``data`` is the JSON of an API reply, ``buffer`` the bytes of a body. A download that was
+    streamed to disk has ``path`` and an empty buffer. ``headers`` ignores case. Everything but
+    status and path stays out of ``repr``: job data hold download links.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    data: Any = field(default=None, repr=False)
+    buffer: bytes = field(default=b"", repr=False)
+    path: Path | None = None
+
+    @property
+    def good(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status < 300
+
+
+def json_or_none(body: bytes) -> Any:
+    """Return the JSON of a body, None for anything else, whatever its Content-Type says."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def api_error(
+    reply: HttpResponse, action: str, request_id: str, masker: Masker, todo: str = ""
+) -> SparkApiError:
+    """Return the error for a reply outside 2xx; ``action`` says what was tried, and where.
+
+    ``todo`` says what to do about it, where the usual advice for the status would mislead.
+    """
+    said = read_error(reply, request_id, masker)
+    words = ": ".join(part for part in (said.code, said.details) if part)
+    message = f"{action}: HTTP {said.status} {words}".rstrip()
+    todo = todo or ("check base_url" if reply.status < 400 else _TODO.get(reply.status, ""))
+    trace = f" (request id {request_id})" if request_id else ""
+    return SparkApiError.when(f"{message}{trace}{'; ' if todo else ''}{todo}", said)
+
+
+def read_error(reply: HttpResponse, request_id: str, masker: Masker) -> ErrorReply:
+    """Read the three families of error bodies, and cope with HTML and with nothing.
+
+    Documented: v4 ``{type, code, message}``, v3 ``{error: {message}}``, gateway ``{errorCode}``.
+    """
+    data = reply.data if isinstance(reply.data, Mapping) else {}
+    inner = data.get("error")
+    inner = inner if isinstance(inner, Mapping) else {}
+    message = data.get("message") or data.get("error_description")
+    code = data.get("code") or data.get("errorCode") or inner.get("message")
+    kind = data.get("type") or inner.get("error_type")
+
+    def clean(value: Any) -> str:
+        return one_line(masker.mask(value)) if isinstance(value, str) else ""
+
+    return ErrorReply(
+        status=reply.status,
+        code=clean(code or data.get("error")),
+        type=clean(kind),
+        details=clean(message) or clean(_told_otherwise(reply)),
+        request_id=request_id,
+    )
+
+
+def _told_otherwise(reply: HttpResponse) -> str:
+    """Say what a body without a message is."""
+    if 300 <= reply.status < 400:
+        return f"a redirect to {urlsplit(reply.headers.get('Location', '')).netloc or 'nowhere'}"
+    if reply.data is not None or not reply.buffer:
+        return ""
+    return f"the reply is {describe_body(reply)}"
+
+
+def describe_body(reply: HttpResponse) -> str:
+    """Name the kind of a body that should have been JSON."""
+    kind = reply.headers.get("Content-Type", "").partition(";")[0].strip()
+    if reply.buffer.lstrip()[:1] == b"<":
+        return "an HTML page"
+    return f"of the type '{kind}'" if kind else "no JSON"

@@ -1,0 +1,168 @@
+"""One HTTP exchange with a pooled connection: the only module that calls ``requests``.
+
+What it guarantees for every exchange: no credentials but those of the caller's headers (never a
+netrc entry, never a cookie), no redirect followed, TLS checked as the connection says and not as
+an environment variable says, a time limit, and errors that hold no URL.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
+
+from spark_impex_runner.errors import TransportError, UsageError
+from spark_impex_runner.spark.reply import HttpResponse, json_or_none
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+_POOL = 32
+CHUNK = 1 << 20
+
+
+def product() -> str:
+    """Return ``spark-impex-runner/VERSION``, as requests introduce themselves."""
+    try:
+        return f"spark-impex-runner/{metadata.version('spark-impex-runner')}"
+    except metadata.PackageNotFoundError:  # a source tree on PYTHONPATH
+        return "spark-impex-runner"
+
+
+def platform_name() -> str:
+    """Return ``Python/VERSION``."""
+    return f"Python/{platform.python_version()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One HTTP request as it travels. ``body`` is bytes, or an iterable that knows its length."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | Iterable[bytes] | None = None
+
+
+class Transport:
+    """Pooled connections with one time limit and one TLS setting; safe to share by threads.
+
+    ``timeout`` (seconds) bounds connecting, and the silence between bytes. ``verify`` is True,
+    False or the path of a CA bundle.
+    """
+
+    def __init__(self, *, timeout: float = 60.0, verify: bool | str = True) -> None:
+        if timeout <= 0:
+            raise UsageError(f"timeout is {timeout:g} s; it must be more than 0")
+        self._timeout = timeout
+        self._verify = verify
+        self._http = requests.Session()
+        self._http.trust_env = False  # no netrc, no REQUESTS_CA_BUNDLE; proxies are given below
+        self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._http.headers.clear()
+        self._http.headers["User-Agent"] = f"{product()} ({platform_name()})"
+        for scheme in ("https://", "http://"):
+            self._http.mount(scheme, HTTPAdapter(pool_maxsize=_POOL))
+
+    def exchange(self, message: Message) -> HttpResponse:
+        """Send and read the whole reply, whatever its status; raises ``TransportError``."""
+        with self.open(message) as stream:
+            body = b"".join(stream.chunks())
+            return HttpResponse(stream.status, stream.headers, json_or_none(body), body)
+
+    def open(self, message: Message) -> Stream:
+        """Send and return the reply with its body still on the wire."""
+        return Stream(self._guarded(lambda: self._send(message)), self._guarded)
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self._http.close()
+
+    def _send(self, message: Message) -> requests.Response:
+        return self._http.request(
+            message.method,
+            message.url,
+            headers=dict(message.headers),
+            data=message.body,
+            timeout=self._timeout,
+            verify=self._verify,
+            proxies=get_environ_proxies(message.url, no_proxy=None),
+            allow_redirects=False,
+            stream=True,
+        )
+
+    def _guarded(self, work: Callable[[], Any]) -> Any:
+        """Do network work; the library's errors hold whole URLs, so they end here."""
+        try:
+            return work()
+        except requests.RequestException as error:
+            raise TransportError(self._reason(error)) from None
+
+    def _reason(self, error: requests.RequestException) -> str:
+        if isinstance(error, requests.exceptions.SSLError):
+            return f"TLS failed ({_innermost(error)}); see verify_tls if the CA is your own"
+        if isinstance(error, requests.exceptions.ProxyError):
+            return f"the proxy failed ({_innermost(error)}); check HTTPS_PROXY and NO_PROXY"
+        if isinstance(error, requests.Timeout):
+            return f"no answer within {self._timeout:g} s"
+        return f"the connection failed ({_innermost(error)})"
+
+
+class Stream:
+    """A reply whose body is still on the wire; a context manager that frees the connection."""
+
+    def __init__(self, reply: requests.Response, guarded: Callable[..., Any]) -> None:
+        self.status = reply.status_code
+        self.headers: Mapping[str, str] = reply.headers
+        self._reply = reply
+        self._guarded = guarded
+
+    def chunks(self) -> Iterable[bytes]:
+        """Yield the body in pieces of 1 MiB; raises ``TransportError`` where it is cut off."""
+        pieces = self._reply.iter_content(CHUNK)
+        while chunk := self._guarded(lambda: next(pieces, b"")):
+            yield chunk
+
+    def absolute(self, location: str) -> str:
+        """Return the URL that a redirect points to."""
+        return urljoin(self._reply.url, location)
+
+    def close(self) -> None:
+        """Give the connection back, or drop it where the body was not read to its end."""
+        self._reply.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _innermost(error: BaseException) -> str:
+    """Return the words of the operating system or of TLS, which name no URL, else a class name."""
+    found, seen = type(error).__name__, 0
+    inner: object = error
+    while isinstance(inner, BaseException) and seen < 8:
+        if isinstance(inner, OSError) and inner.strerror:
+            return str(getattr(inner, "verify_message", "") or inner.strerror)
+        if not isinstance(inner, requests.RequestException):
+            found = type(inner).__name__
+        reasons = [getattr(inner, "reason", None), inner.__cause__, inner.__context__, *inner.args]
+        inner = next((one for one in reasons if isinstance(one, BaseException)), None)
+        seen += 1
+    return found
