@@ -1,0 +1,149 @@
+"""``Spark``: one tenant, ready to use, with the names of the official SDK."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.clock import Clock
+from spark_impex_runner.errors import UsageError
+from spark_impex_runner.masking import Masker
+from spark_impex_runner.models import Auth
+from spark_impex_runner.spark.auth import ApiKey, Bearer, ClientCredentials
+from spark_impex_runner.spark.credentials import from_arguments, from_environment
+from spark_impex_runner.spark.impex import ImpEx
+from spark_impex_runner.spark.retry import Patience
+from spark_impex_runner.spark.session import Pace, Session, Wire, ask_for_token
+from spark_impex_runner.spark.tenant import TenantUrl
+from spark_impex_runner.spark.transport import Transport
+from spark_impex_runner.spark.waiting import INTERVAL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from spark_impex_runner.models import Connection
+    from spark_impex_runner.spark.auth import Scheme
+
+
+class Spark:
+    """A client of one tenant; a context manager. Arguments are those of the official SDK.
+
+    ``base_url``, or ``env`` with ``tenant``, says where the tenant is; without them
+    ``CSPARK_BASE_URL`` does. One of ``oauth`` (a mapping or a JSON file's path), ``api_key`` and
+    ``token`` says who is calling; without any, the other ``CSPARK_*`` variables do. ``timeout``
+    is in milliseconds. ``max_retries`` and ``retry_interval`` (seconds) are the defaults of every
+    wait for a job; without the first, a wait lasts half an hour at most.
+
+    The SDK does not have the rest: ``verify_tls`` (False, or the path of a CA bundle),
+    ``requests_per_second``, and the ``clock`` and ``masker`` of the run it belongs to.
+
+    ``tenant`` and ``url`` say where it is, ``session`` makes the calls, ``impex`` exports and
+    imports. Raises ``UsageError`` for arguments that cannot be used; nothing is sent until the
+    first call.
+    """
+
+    def __init__(  # noqa: PLR0913 - the official SDK's signature
+        self,
+        *,
+        base_url: str | None = None,
+        tenant: str | None = None,
+        env: str | None = None,
+        oauth: Mapping[str, str] | str | None = None,
+        api_key: str | None = None,
+        token: str | None = None,
+        timeout: float = 60_000.0,
+        max_retries: int | None = None,
+        retry_interval: float | None = None,
+        verify_tls: bool | str = True,
+        requests_per_second: float | None = None,
+        clock: Clock | None = None,
+        masker: Masker | None = None,
+    ) -> None:
+        clock = clock or Clock()
+        auth = from_arguments(oauth, api_key, token) or from_environment(os.environ)
+        url = _locate(base_url, env, tenant)
+        wire = Wire(
+            Transport(timeout=timeout / 1000, verify=verify_tls),
+            Patience(clock),
+            Pace(clock, requests_per_second),
+            masker or Masker(),
+        )
+        self.session = Session(url, wire, _scheme(auth, url, wire))
+        interval = INTERVAL if retry_interval is None else retry_interval
+        self.impex = ImpEx(self.session, max_retries, interval)
+
+    @classmethod
+    def connect(cls, connection: Connection, clock: Clock, masker: Masker) -> Spark:
+        """Return the client of a manifest's connection.
+
+        ``base_url`` must be filled in already where the connection is a sandbox. What the
+        connection leaves open comes from the ``CSPARK_*`` environment.
+        """
+        auth = connection.auth or Auth()
+        client = {"client_id": auth.client_id or "", "client_secret": auth.client_secret or ""}
+        return cls(
+            base_url=connection.base_url,
+            env=connection.env,
+            tenant=connection.tenant,
+            oauth=client if auth.client_id else None,
+            api_key=auth.api_key,
+            token=auth.token,
+            timeout=connection.timeout * 1000,
+            verify_tls=connection.verify_tls,
+            requests_per_second=connection.requests_per_second,
+            clock=clock,
+            masker=masker,
+        )
+
+    @property
+    def tenant(self) -> str:
+        """The tenant's name."""
+        return self.session.url.tenant
+
+    @property
+    def url(self) -> str:
+        """The tenant's base URL, without anything secret."""
+        return self.session.url.base
+
+    def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        self.session.wire.transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Spark({self.url!r})"
+
+
+def _locate(base_url: str | None, env: str | None, tenant: str | None) -> TenantUrl:
+    if base_url:
+        return TenantUrl.parse(base_url, tenant)
+    if env and tenant:
+        return TenantUrl.of(env, tenant)
+    if inherited := os.environ.get("CSPARK_BASE_URL"):
+        return TenantUrl.parse(inherited, tenant)
+    raise UsageError("which tenant? give base_url, or env and tenant, or set CSPARK_BASE_URL")
+
+
+def _scheme(auth: Auth, url: TenantUrl, wire: Wire) -> Scheme:
+    """Make the one scheme that is filled in; its secret is masked before the first use."""
+    if auth.client_id and auth.client_secret:
+        wire.masker.add(auth.client_secret)
+        ask = partial(ask_for_token, wire, url, auth.client_id, auth.client_secret)
+        return ClientCredentials(ask, wire.clock, wire.masker)
+    if auth.api_key:
+        return ApiKey(auth.api_key, wire.masker)
+    return Bearer(auth.token or "", wire.masker)

@@ -1,0 +1,91 @@
+"""Bringing all files of a job home, verified: into memory or into a folder."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.errors import DeliveryError, SparkApiError
+from spark_impex_runner.spark.files import check, check_zip, filename, give_name, receive
+from spark_impex_runner.spark.links import has_expired
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from spark_impex_runner.models import RemoteFile
+    from spark_impex_runner.spark.reply import HttpResponse
+    from spark_impex_runner.spark.session import Session
+
+_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Downloads:
+    """Downloads of one job, four at a time.
+
+    ``renew`` returns the job's files with new links, for when a link has expired on the way.
+    """
+
+    session: Session
+    renew: Callable[[], Sequence[RemoteFile]] | None = None
+
+    def bring(self, files: Sequence[RemoteFile], to: Path | None) -> list[HttpResponse]:
+        """Download and verify all files, in their order; raises the first failure.
+
+        With ``to`` each reply has the ``path`` of a file in that folder, which is made if it is
+        missing; without, its bytes as ``buffer``.
+        """
+        if to is not None:
+            return self._into(files, to)
+        with tempfile.TemporaryDirectory(prefix="spark-impex-") as folder:
+            replies = self._into(files, Path(folder))
+            return [replace(one, buffer=_bytes_of(one), path=None) for one in replies]
+
+    def _into(self, files: Sequence[RemoteFile], folder: Path) -> list[HttpResponse]:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DeliveryError(f"{folder}: {error.strerror}; name another folder") from None
+        finals = [folder / name for name in _distinct([filename(file.url) for file in files])]
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="download") as pool:
+            return list(pool.map(self._one, range(len(files)), files, finals))
+
+    def _one(self, index: int, remote: RemoteFile, final: Path) -> HttpResponse:
+        try:
+            return self._verified(remote, final)
+        except SparkApiError as error:
+            renewed = self.renew() if self.renew and has_expired(error) else ()
+            if index >= len(renewed):
+                raise
+            return self._verified(renewed[index], final)
+
+    def _verified(self, remote: RemoteFile, final: Path) -> HttpResponse:
+        partial = final.with_name(f".{final.name}.{uuid.uuid4().hex}.part")
+        try:
+            received = receive(self.session, remote, partial)
+            check(received.artifact)
+            check_zip(partial)
+            give_name(partial, final)
+        finally:
+            partial.unlink(missing_ok=True)
+        return replace(received.reply, path=final)
+
+
+def _bytes_of(reply: HttpResponse) -> bytes:
+    return reply.path.read_bytes() if reply.path else b""
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Give names that repeat a number: package.zip, package-2.zip."""
+    taken: list[str] = []
+    for name in names:
+        path, number = Path(name), 1
+        while name in taken:
+            number += 1
+            name = f"{path.stem}-{number}{path.suffix}"  # noqa: PLW2901 - the search for a free one
+        taken.append(name)
+    return taken

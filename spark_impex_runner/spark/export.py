@@ -1,0 +1,263 @@
+"""Exports over the wire: the request's bytes and the calls around a job."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.errors import SparkApiError, SparkSdkError, UsageError
+from spark_impex_runner.models import RemoteFile, Request, Status
+from spark_impex_runner.spark.download import Downloads
+from spark_impex_runner.spark.links import job_id_of, secrets_of
+from spark_impex_runner.spark.retry import retry_after
+from spark_impex_runner.spark.session import Body
+from spark_impex_runner.spark.status import explain, parse_status, verdict
+from spark_impex_runner.spark.uri import Uri
+from spark_impex_runner.spark.waiting import INTERVAL, Waiting
+
+if TYPE_CHECKING:
+    from spark_impex_runner.spark.reply import HttpResponse
+    from spark_impex_runner.spark.session import Session
+
+__all__ = ["Exports", "build_request", "encode", "explain", "parse_status", "verdict"]
+
+SOURCE_SYSTEM = "spark-impex-runner"
+_FILE_FILTERS = ("migrate", "onpremises")
+_VERSION_FILTERS = ("latest", "all")
+_PATH = ("api", "v4", "export")
+_SPEAKS_OF_JOBS = re.compile(r"job|export", re.IGNORECASE)
+_SPEAKS_OF_A_LIMIT = re.compile(r"limit|progress|running|concurrent|parallel", re.IGNORECASE)
+
+
+def build_request(uris: Iterable[Uri], **fields: Any) -> Request:
+    """Put each URI where the API takes it, after what ``fields`` of a ``Request`` hold already.
+
+    A service id travels bare among the services, a version id among ``version_ids``
+    (documented). Each is asked for once, in the order given.
+    """
+    rest = Request(**fields)
+    services, version_ids = list(rest.services), list(rest.version_ids)
+    for uri in uris:
+        (version_ids if uri.version_id else services).append(uri.wire)
+    return replace(
+        rest,
+        services=tuple(dict.fromkeys(services)),
+        version_ids=tuple(dict.fromkeys(version_ids)),
+    )
+
+
+def encode(request: Request) -> bytes:
+    """Return the JSON body: the fields and their order are those of the official SDK.
+
+    Empty lists are left out, ``correlation_id`` is null where unset, ``file_name`` is there only
+    when given. Raises ``UsageError`` for a request that the API would refuse.
+    """
+    _require("file_filter", request.file_filter, _FILE_FILTERS)
+    _require("version_filter", request.version_filter, _VERSION_FILTERS)
+    lists = {
+        "folders": request.folders,
+        "services": request.services,
+        "version_ids": request.version_ids,
+    }
+    inputs = {name: list(values) for name, values in lists.items() if values}
+    if not inputs:
+        raise UsageError("nothing to export; give at least one of folders, services, version_ids")
+    body: dict[str, Any] = {
+        "inputs": inputs,
+        "file_filter": request.file_filter,
+        "version_filter": request.version_filter,
+        "source_system": request.source_system or SOURCE_SYSTEM,
+        "correlation_id": request.correlation_id,
+    }
+    if request.file_name:
+        body["file_name"] = request.file_name
+    return to_json(body)
+
+
+def to_json(value: Any) -> bytes:
+    """Return compact UTF-8 JSON, not escaped, as the official SDK sends it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Exports:
+    """Export jobs of one tenant.
+
+    ``create``, ``status``, ``job_limit``, ``find`` and ``is_busy`` work with values;
+    ``initiate``, ``get_status``, ``download``, ``cancel`` and ``describe`` are those of the
+    official SDK and return ``HttpResponse``. ``retries`` and ``interval`` (seconds) are what
+    ``get_status`` uses where its caller gives none.
+    """
+
+    session: Session
+    retries: int | None = None
+    interval: float = INTERVAL
+
+    def create(self, request: Request) -> Status:
+        """Start a job. The reply may be a whole status or little more than the id (documented).
+
+        Sent once: after a ``TransportError`` the job may exist, see ``find``.
+        """
+        return self._post(request)[1]
+
+    def status(self, job_id: str) -> Status:
+        """Look at a job once. The links that it offers are masked everywhere from here on."""
+        return self._look(job_id)[1]
+
+    def job_limit(self) -> int:
+        """Return how many export jobs the tenant runs at a time; 1, the default, if unsaid."""
+        return _count(self.describe().data, "configuration", "export_api_job_limit") or 1
+
+    def find(self, correlation_id: str) -> tuple[Status, ...]:
+        """Return the jobs with this correlation id that the tenant still lists.
+
+        Documented: active jobs and those that ended within the last hour, of this user. The
+        listing shows no correlation id, so each job is looked at.
+        """
+        listed = (self.status(job_id) for job_id in _listed(self.describe().data))
+        return tuple(status for status in listed if status.correlation_id == correlation_id)
+
+    def is_busy(self, error: SparkApiError) -> bool:
+        """Tell whether ``create`` was refused because the tenant runs another job.
+
+        How the API says so is not documented. The words decide; where a 400, 409 or 429 has no
+        clear words, the tenant's own count does. The count cannot decide about a 500, after
+        which the running job may be the one that was asked for.
+        """
+        said = f"{error.code} {error.details}"
+        of_a_job = _SPEAKS_OF_JOBS.search(said) and "size" not in said.lower()
+        if of_a_job and _SPEAKS_OF_A_LIMIT.search(said):
+            return True
+        if error.status not in {400, 409, 429}:
+            return False
+        data = self.describe().data
+        running = _count(data, "status", "export_api_jobs_in_progress")
+        return running >= (_count(data, "configuration", "export_api_job_limit") or 1)
+
+    def initiate(  # noqa: PLR0913 - the official SDK's signature
+        self,
+        *,
+        folders: Sequence[str] | None = None,
+        services: Sequence[str] | None = None,
+        version_ids: Sequence[str] | None = None,
+        file_filter: str | None = None,
+        version_filter: str | None = None,
+        source_system: str | None = None,
+        correlation_id: str | None = None,
+        file_name: str | None = None,
+    ) -> HttpResponse:
+        """Start a job; ``data['id']`` of the reply is what ``get_status`` takes.
+
+        ``services`` takes every form of a service URI. Raises ``UsageError`` before anything is
+        sent where an argument cannot be used.
+        """
+        uris = [Uri.parse(text) for text in _texts("services", services)]
+        request = build_request(
+            uris,
+            folders=_texts("folders", folders),
+            version_ids=_texts("version_ids", version_ids),
+            file_filter=file_filter or "migrate",
+            version_filter=version_filter or "latest",
+            source_system=source_system,
+            correlation_id=correlation_id,
+            file_name=file_name,
+        )
+        return self._post(request)[0]
+
+    def get_status(
+        self,
+        job_id: str | None = None,
+        *,
+        url: str | None = None,
+        max_retries: int | None = None,
+        retry_interval: float | None = None,
+    ) -> HttpResponse:
+        """Wait until the job is done; ``data['outputs']['files']`` of the reply holds the links.
+
+        ``max_retries`` is the number of status checks, ``retry_interval`` the seconds between
+        them; without the first, half an hour is the limit. Of ``url`` only the job id is used.
+        Raises ``JobError`` as soon as the job has failed, ``RetryTimeoutError`` at the limit.
+        """
+        job = job_id_of(job_id, url)
+        waiting = Waiting(
+            f"export job {job} on {self.session.url.base}",
+            self.session.wire.clock,
+            self.retries if max_retries is None else max_retries,
+            self.interval if retry_interval is None else retry_interval,
+        )
+        return waiting.until_done(lambda: self._look(job), verdict)
+
+    def download(
+        self, urls: str | Sequence[str], to: str | Path | None = None
+    ) -> list[HttpResponse]:
+        """Download links of a job, into memory or, with ``to``, into that folder.
+
+        All or nothing is reported: the first download that fails raises.
+        """
+        links = [urls] if isinstance(urls, str) else urls
+        files = [RemoteFile(link) for link in links]
+        return Downloads(self.session).bring(files, None if to is None else Path(to))
+
+    def cancel(self, job_id: str) -> HttpResponse:
+        """Ask the tenant to end a job, which frees its place (documented)."""
+        body = Body(to_json({"export_status": "cancelled"}))
+        return self.session.patch(*_PATH, job_id, body=body)
+
+    def describe(self) -> HttpResponse:
+        """Return the tenant's listing of its jobs and its job limit."""
+        return self.session.get(*_PATH, "status")
+
+    def _post(self, request: Request) -> tuple[HttpResponse, Status]:
+        reply = self.session.post(*_PATH, body=Body(encode(request)))
+        status = parse_status(reply.data)
+        if not status.id:
+            raise SparkSdkError(
+                f"POST export on {self.session.url.base}: HTTP {reply.status}, but the reply has "
+                "no job id; the job may run: look for it on the tenant before you start another"
+            )
+        return reply, status
+
+    def _look(self, job_id: str) -> tuple[HttpResponse, Status]:
+        reply = self.session.get(*_PATH, job_id, "status")
+        wire = self.session.wire
+        status = parse_status(reply.data, retry_after(reply.headers, wire.clock.now()))
+        for file in status.files:
+            for secret in secrets_of(file.url):
+                wire.masker.add(secret)
+        return reply, status
+
+
+def _texts(name: str, values: Sequence[str] | None) -> tuple[str, ...]:
+    """Refuse a single text where a list is meant: it would be taken letter by letter."""
+    if isinstance(values, str):
+        raise UsageError(f"{name} is a text; write a list: {name}=[{values!r}]")
+    found = tuple(values or ())
+    if not all(isinstance(value, str) and value.strip() for value in found):
+        raise UsageError(f"{name} must hold nothing but texts, none of them empty")
+    return found
+
+
+def _count(described: Any, part: str, name: str) -> int:
+    """Return a number below ``tenant`` in the listing, 0 where it is absent or no number."""
+    for key in ("tenant", part, name):
+        described = described.get(key) if isinstance(described, Mapping) else None
+    return int(described) if str(described).isdecimal() else 0
+
+
+def _listed(described: Any) -> list[str]:
+    """Return the ids of the jobs in the listing, running ones first."""
+    found: list[str] = []
+    for key in ("in_progress_exports", "recent_exports"):
+        jobs = described.get(key) if isinstance(described, Mapping) else None
+        jobs = jobs if isinstance(jobs, list) else []
+        found += [str(job["id"]) for job in jobs if isinstance(job, Mapping) and job.get("id")]
+    return list(dict.fromkeys(found))
+
+
+def _require(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")

@@ -1,0 +1,215 @@
+"""Downloads: bytes become a file only when they are proven to be what the tenant promised."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from spark_impex_runner.errors import DeliveryError, IntegrityError, TransportError, UsageError
+from spark_impex_runner.models import Artifact, RemoteFile
+from spark_impex_runner.spark.hashes import Hashing, digests_of, read_hash
+from spark_impex_runner.spark.links import secrets_of, shown, split
+from spark_impex_runner.spark.reply import HttpResponse, api_error, json_or_none
+from spark_impex_runner.spark.retry import is_passing
+from spark_impex_runner.spark.tenant import is_safe_to_call
+from spark_impex_runner.spark.transport import CHUNK, Message, Stream, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.spark.session import Session
+
+DEFAULT_NAME = "package.zip"
+_HOPS = 5
+_NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\ufffd]')
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+_BARE = {"Accept": "*/*", "Accept-Encoding": "identity"}
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A finished download: the reply (without its body) and the file."""
+
+    reply: HttpResponse
+    artifact: Artifact
+
+
+def fetch(session: Session, remote: RemoteFile, path: Path) -> Artifact:
+    """Stream a link to the partial file ``path`` and return it, hashed but not yet judged.
+
+    Sent without credentials. Repeated from the beginning where the failure may pass. Raises
+    ``SparkApiError`` (see ``links.has_expired``), ``TransportError``, ``IntegrityError``,
+    ``DeliveryError`` where the disk refuses, and ``Interrupted`` between two chunks.
+    """
+    return receive(session, remote, path).artifact
+
+
+def receive(session: Session, remote: RemoteFile, path: Path) -> Received:
+    """Do what ``fetch`` does and return the reply as well."""
+    for secret in secrets_of(remote.url):
+        session.wire.masker.add(secret)
+    expected = read_hash(remote.file_hash)
+    pouring = _Pouring(
+        path, session.wire.clock, ("sha256", expected.algorithm if expected else "sha256")
+    )
+    action = f"downloading {shown(remote.url)}"
+    transport = session.wire.transport
+    try:
+        reply = session.wire.patience.repeat(
+            lambda: pouring.attempt(transport, remote.url), is_passing
+        )
+    except TransportError as error:
+        raise TransportError(f"{action}: {error}") from None
+    if reply.status != 200:
+        todo = "the link may have expired; the job's status offers a new one"
+        raise api_error(reply, action, "", session.wire.masker, todo)
+    artifact = Artifact(
+        path=path,
+        name=filename(remote.url),
+        size=pouring.size,
+        sha256=pouring.digests["sha256"].hex(),
+        remote=remote,
+        hash_agreed=pouring.digests[expected.algorithm] == expected.digest if expected else None,
+    )
+    return Received(reply, artifact)
+
+
+def filename(url: str) -> str:
+    """Return the file name that a link ends with, ``package.zip`` where it is not a plain one.
+
+    The last segment of the raw path is decoded, so that an encoded slash cannot add a folder.
+    """
+    last = split(url).path.rpartition("/")[2]
+    name = unquote(last)
+    plain = (
+        name.isprintable()
+        and not _NOT_IN_NAMES.search(name)
+        and not name.startswith((".", " "))
+        and not name.endswith((".", " "))
+        and not _DEVICE.fullmatch(name)
+        and len(name.encode()) <= 200
+    )
+    return name if name and plain and last not in set(secrets_of(url)) else DEFAULT_NAME
+
+
+def check(artifact: Artifact) -> None:
+    """Raise ``IntegrityError`` where the bytes are not those whose hash the tenant announced."""
+    expected = read_hash(artifact.remote.file_hash if artifact.remote else None)
+    if expected is None or artifact.hash_agreed is not False:
+        return
+    with _disk(artifact.path), artifact.path.open("rb") as file:
+        found = digests_of(iter(lambda: file.read(CHUNK), b""), [expected.algorithm])
+    raise IntegrityError(
+        f"{artifact.name}: the tenant announced {expected.algorithm} {expected.digest.hex()}, "
+        f"the download has {found[expected.algorithm].hex()}; export again"
+    )
+
+
+def check_zip(path: Path) -> None:
+    """Raise ``IntegrityError`` where a file is not a whole ZIP: its directory, each entry's CRC.
+
+    Reads in chunks, so that memory does not grow with the package.
+    """
+    with _disk(path):
+        try:
+            with zipfile.ZipFile(path) as package:
+                broken = package.testzip()
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+            raise IntegrityError(f"{path.name}: {_instead_of_zip(path)}") from None
+    if broken is not None:
+        raise IntegrityError(f"{path.name}: the entry {broken!r} is damaged; download again")
+
+
+def give_name(partial: Path, final: Path) -> None:
+    """Move a proven file to its name in the same folder, surviving a power cut."""
+    with _disk(final):
+        partial.replace(final)
+        if os.name == "posix":
+            folder = os.open(final.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+
+@dataclass(slots=True)
+class _Pouring:
+    """One download on its way to disk; each attempt begins anew."""
+
+    path: Path
+    clock: Clock
+    algorithms: tuple[str, ...]
+    size: int = 0
+    digests: dict[str, bytes] = field(default_factory=dict)
+
+    def attempt(self, transport: Transport, url: str) -> HttpResponse:
+        with _follow(transport, url) as stream:
+            if stream.status != 200:
+                body = next(iter(stream.chunks()), b"")
+                return HttpResponse(stream.status, stream.headers, json_or_none(body), body)
+            if stream.headers.get("Content-Encoding", "identity").lower() != "identity":
+                raise IntegrityError(f"{shown(url)}: sent compressed, though it must not be")
+            self._pour(stream.chunks())
+            length = stream.headers.get("Content-Length", "")
+            if length.isdecimal() and int(length) != self.size:
+                raise TransportError(f"{self.size} of {length} bytes arrived")
+            return HttpResponse(stream.status, stream.headers, path=self.path)
+
+    def _pour(self, chunks: Iterable[bytes]) -> None:
+        """Write, and hash in a second thread; an interrupt is noticed between chunks."""
+        self.size = 0
+        hashing = Hashing(set(self.algorithms))
+        with _disk(self.path), self.path.open("wb") as file:
+            with hashing:
+                for chunk in chunks:
+                    self.clock.check()
+                    hashing.update(chunk)
+                    file.write(chunk)
+                    self.size += len(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        self.digests = {name: hashing.digest(name) for name in self.algorithms}
+
+
+def _follow(transport: Transport, url: str) -> Stream:
+    """Open a link and the redirects behind it, always without credentials."""
+    for _ in range(_HOPS):
+        if not is_safe_to_call(url):
+            raise UsageError(f"the download link {shown(url)} is not https; it is not followed")
+        stream = transport.open(Message("GET", url, _BARE))
+        target = stream.headers.get("Location")
+        if not (300 <= stream.status < 400 and target):
+            return stream
+        stream.close()
+        url = stream.absolute(target)
+    raise TransportError(f"more than {_HOPS} redirects, the last to {shown(url)}")
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise DeliveryError(f"{path}: {error.strerror or error}; check space and rights") from None
+
+
+def _instead_of_zip(path: Path) -> str:
+    """Say what a file is that should have been a package."""
+    with path.open("rb") as file:
+        start = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not start:
+        return "the download is empty, not a ZIP package"
+    if start.startswith(b"<"):
+        return "the download is an HTML page (a login or error page), not a ZIP package"
+    if start.startswith(b"pk"):
+        return "the ZIP package is cut off or damaged; download again"
+    return "the download is not a ZIP package"

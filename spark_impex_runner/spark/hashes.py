@@ -1,0 +1,108 @@
+"""Digests: those a server may announce, and computing them beside the network."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import queue
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+_BY_SIZE = {16: "md5", 20: "sha1", 32: "sha256", 64: "sha512"}
+_QUEUED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A digest that a server announced."""
+
+    algorithm: str
+    digest: bytes
+
+
+def read_hash(text: str | None) -> Expected | None:
+    """Read a hash by its form; None where the form is unknown.
+
+    Which algorithm Spark uses is not documented: 32, 40, 64 or 128 hex digits of either case
+    and 24, 28, 44 or 88 characters of base64 (either alphabet) are MD5, SHA-1, SHA-256, SHA-512.
+    """
+    text = (text or "").strip()
+    digest = _from_hex(text) or _from_base64(text)
+    return Expected(_BY_SIZE[len(digest)], digest) if digest else None
+
+
+def digests_of(chunks: Iterable[bytes], algorithms: Iterable[str]) -> dict[str, bytes]:
+    """Return the digests of a whole stream of chunks."""
+    found = {name: _new(name) for name in algorithms}
+    for chunk in chunks:
+        for one in found.values():
+            one.update(chunk)
+    return {name: one.digest() for name, one in found.items()}
+
+
+class Hashing:
+    """Digests taken in a second thread, at most four chunks behind; a context manager.
+
+    hashlib lets go of the interpreter's lock, so the network need not wait for the digest.
+    """
+
+    def __init__(self, algorithms: Iterable[str]) -> None:
+        self._queue: queue.Queue[bytes] = queue.Queue(_QUEUED)
+        self._algorithms = tuple(algorithms)
+        self._found: dict[str, bytes] = {}
+        self._thread = threading.Thread(target=self._work, name="hashing", daemon=True)
+
+    def update(self, chunk: bytes) -> None:
+        """Take the next chunk, which must not be empty."""
+        self._queue.put(chunk)
+
+    def digest(self, algorithm: str) -> bytes:
+        """Return a digest, once the context has ended."""
+        return self._found[algorithm]
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._queue.put(b"")
+        self._thread.join()
+
+    def _work(self) -> None:
+        self._found = digests_of(iter(self._queue.get, b""), self._algorithms)
+
+
+def _from_hex(text: str) -> bytes | None:
+    try:
+        digest = bytes.fromhex(text) if text.isalnum() else b""
+    except ValueError:
+        return None
+    return digest if len(digest) in _BY_SIZE else None
+
+
+def _from_base64(text: str) -> bytes | None:
+    try:
+        digest = base64.b64decode(text.translate(_STANDARD), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return digest if len(digest) in _BY_SIZE else None
+
+
+_STANDARD = str.maketrans("-_", "+/")
+
+
+def _new(algorithm: str) -> Any:
+    return hashlib.new(algorithm, usedforsecurity=False)

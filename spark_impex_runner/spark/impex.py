@@ -1,0 +1,155 @@
+"""``spark.impex``: whole exports and imports in one call, as the official SDK offers them."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.errors import ImpexError, JobError, RetryTimeoutError, SparkApiError
+from spark_impex_runner.spark.download import Downloads
+from spark_impex_runner.spark.export import Exports
+from spark_impex_runner.spark.imports import Destination, Imports
+from spark_impex_runner.spark.status import parse_status
+from spark_impex_runner.spark.waiting import DEADLINE, INTERVAL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import BinaryIO
+
+    from spark_impex_runner.spark.reply import HttpResponse
+    from spark_impex_runner.spark.session import Session
+
+_log = logging.getLogger(__name__)
+
+_BUSY_INTERVAL = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ImpEx:
+    """Exports and imports of one tenant. ``retries`` and ``interval`` are the waits' defaults."""
+
+    session: Session
+    retries: int | None = None
+    interval: float = INTERVAL
+
+    @property
+    def exports(self) -> Exports:
+        """The single calls that an export consists of."""
+        return Exports(self.session, self.retries, self.interval)
+
+    @property
+    def imports(self) -> Imports:
+        """The single calls that an import consists of."""
+        return Imports(self.session, self.retries, self.interval)
+
+    def export(  # noqa: PLR0913 - the official SDK's signature
+        self,
+        *,
+        folders: Sequence[str] | None = None,
+        services: Sequence[str] | None = None,
+        version_ids: Sequence[str] | None = None,
+        file_filter: str | None = None,
+        version_filter: str | None = None,
+        source_system: str | None = None,
+        correlation_id: str | None = None,
+        file_name: str | None = None,
+        max_retries: int | None = None,
+        retry_interval: float | None = None,
+        to: str | Path | None = None,
+    ) -> list[HttpResponse]:
+        """Create a job, wait for it, download and verify its files.
+
+        Returns one reply per file: with its bytes as ``buffer``, or, given the folder ``to``,
+        with its ``path`` there. The other arguments are those of ``exports.initiate`` and
+        ``exports.get_status``. A tenant that is busy with another job is waited for. Where the
+        wait fails or is interrupted, the job is cancelled so that the tenant is free again.
+        """
+        exports = self.exports
+
+        def start() -> HttpResponse:
+            return exports.initiate(
+                folders=folders,
+                services=services,
+                version_ids=version_ids,
+                file_filter=file_filter,
+                version_filter=version_filter,
+                source_system=source_system,
+                correlation_id=correlation_id,
+                file_name=file_name,
+            )
+
+        job = str(self._when_free(start).data["id"])
+        with self._cancelled_on_failure(job):
+            reply = exports.get_status(job, max_retries=max_retries, retry_interval=retry_interval)
+        files = parse_status(reply.data).files
+        downloads = Downloads(self.session, lambda: exports.status(job).files)
+        return downloads.bring(files, None if to is None else Path(to))
+
+    def import_(  # noqa: PLR0913 - the official SDK's signature
+        self,
+        destination: Destination,
+        file: str | Path | BinaryIO,
+        *,
+        if_present: str | None = None,
+        source_system: str | None = None,
+        correlation_id: str | None = None,
+        max_retries: int | None = None,
+        retry_interval: float | None = None,
+    ) -> HttpResponse:
+        """Upload a package and wait until it is imported; returns the last status.
+
+        The arguments are those of ``imports.initiate`` and ``imports.get_status``.
+        """
+        reply = self.imports.initiate(
+            destination,
+            file,
+            if_present=if_present,
+            source_system=source_system,
+            correlation_id=correlation_id,
+        )
+        return self.imports.get_status(
+            str(reply.data["id"]), max_retries=max_retries, retry_interval=retry_interval
+        )
+
+    def exp(self, **arguments: Any) -> list[HttpResponse]:
+        """Call ``export``: the SDK's other name for it."""
+        return self.export(**arguments)
+
+    def imp(
+        self, destination: Destination, file: str | Path | BinaryIO, **arguments: Any
+    ) -> HttpResponse:
+        """Call ``import_``: the SDK's other name for it."""
+        return self.import_(destination, file, **arguments)
+
+    def _when_free(self, start: Callable[[], HttpResponse]) -> HttpResponse:
+        """Start a job as soon as the tenant takes one, within half an hour."""
+        clock = self.session.wire.clock
+        end = clock.monotonic() + DEADLINE
+        while True:
+            try:
+                return start()
+            except SparkApiError as error:
+                if not self.exports.is_busy(error):
+                    raise
+                if clock.monotonic() >= end:
+                    raise RetryTimeoutError(
+                        f"{self.session.url.base} was busy with other jobs for half an hour; "
+                        "try again later"
+                    ) from error
+            clock.wait(_BUSY_INTERVAL)
+
+    @contextmanager
+    def _cancelled_on_failure(self, job: str) -> Iterator[None]:
+        try:
+            yield
+        except JobError:
+            raise
+        except BaseException:
+            try:
+                self.exports.cancel(job)
+            except ImpexError as error:
+                _log.warning("export job %s could not be cancelled: %s", job, error)
+            raise

@@ -1,0 +1,192 @@
+"""Imports over the wire: a package is streamed from disk, then the job is waited for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+
+from spark_impex_runner.errors import SparkSdkError, UsageError
+from spark_impex_runner.spark.export import SOURCE_SYSTEM, to_json
+from spark_impex_runner.spark.links import job_id_of
+from spark_impex_runner.spark.retry import retry_after
+from spark_impex_runner.spark.session import Body
+from spark_impex_runner.spark.status import parse_status, verdict_without_files
+from spark_impex_runner.spark.waiting import INTERVAL, Waiting
+
+if TYPE_CHECKING:
+    from spark_impex_runner.models import Status
+    from spark_impex_runner.spark.reply import HttpResponse
+    from spark_impex_runner.spark.session import Session
+
+One: TypeAlias = str | Mapping[str, str]
+Destination: TypeAlias = One | Sequence[One]
+
+_PATH = ("api", "v4", "import")
+_IF_PRESENT = ("abort", "replace", "add_version")
+_UPGRADES = ("major", "minor", "patch")
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Imports:
+    """Import jobs of one tenant, with the names of the official SDK."""
+
+    session: Session
+    retries: int | None = None
+    interval: float = INTERVAL
+
+    def initiate(
+        self,
+        destination: Destination,
+        file: str | Path | BinaryIO,
+        *,
+        if_present: str | None = None,
+        source_system: str | None = None,
+        correlation_id: str | None = None,
+    ) -> HttpResponse:
+        """Upload a package that was exported with ``migrate``; ``data['id']`` is the job.
+
+        ``destination`` is a service URI, a mapping with ``source``, ``target`` (default: the
+        source) and ``upgrade`` (``major``, ``minor`` or ``patch``; default ``minor``), or a list
+        of these. ``if_present`` says what happens to services that exist: ``add_version`` (as
+        the official SDK sends by default; the API's own default is ``abort``), ``replace`` or
+        ``abort``. The file is sent from the disk in constant memory, its position and whether it
+        can be rewound do not matter.
+        """
+        existing = "add_version" if if_present is None else if_present
+        if existing not in _IF_PRESENT:
+            raise UsageError(f"if_present is {existing!r}; use one of {', '.join(_IF_PRESENT)}")
+        entity = to_json(
+            {
+                "inputs": {"services_modify": _mappings(destination)},
+                "services_existing": existing,
+                "source_system": source_system or SOURCE_SYSTEM,
+                "correlation_id": correlation_id,
+            }
+        )
+        with ExitStack() as stack:
+            form = Form.of(entity, _opened(file, stack))
+            return self._created(self.session.post(*_PATH, body=Body(form, form.kind)))
+
+    def get_status(
+        self,
+        job_id: str | None = None,
+        *,
+        url: str | None = None,
+        max_retries: int | None = None,
+        retry_interval: float | None = None,
+    ) -> HttpResponse:
+        """Wait until the import is done, as ``exports.get_status`` waits."""
+        job = job_id_of(job_id, url)
+        waiting = Waiting(
+            f"import job {job} on {self.session.url.base}",
+            self.session.wire.clock,
+            self.retries if max_retries is None else max_retries,
+            self.interval if retry_interval is None else retry_interval,
+        )
+        return waiting.until_done(lambda: self._look(job), verdict_without_files)
+
+    def describe(self) -> HttpResponse:
+        """Return the tenant's listing of its import jobs."""
+        return self.session.get(*_PATH, "status")
+
+    def _look(self, job_id: str) -> tuple[HttpResponse, Status]:
+        reply = self.session.get(*_PATH, job_id, "status")
+        asked = retry_after(reply.headers, self.session.wire.clock.now())
+        return reply, parse_status(reply.data, asked)
+
+    def _created(self, reply: HttpResponse) -> HttpResponse:
+        if not parse_status(reply.data).id:
+            raise SparkSdkError(
+                f"POST import on {self.session.url.base}: HTTP {reply.status}, but the reply has "
+                "no job id; the job may run: look at the tenant before you import again"
+            )
+        return reply
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A multipart form of known length that can be sent, and sent anew, from a file.
+
+    The request entity stands before the file, as the official SDK sends them.
+    """
+
+    head: bytes
+    file: BinaryIO
+    size: int
+    tail: bytes
+    kind: str
+
+    @classmethod
+    def of(cls, entity: bytes, file: BinaryIO) -> Form:
+        """Return the form for an import; ``file`` must be seekable and is sent as a whole."""
+        boundary = uuid.uuid4().hex
+        head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="importRequestEntity"\r\n\r\n'
+        ).encode()
+        head += (
+            entity
+            + (
+                f"\r\n--{boundary}\r\n"
+                'Content-Disposition: form-data; name="file"; filename="package.zip"\r\n'
+                "Content-Type: application/zip\r\n\r\n"
+            ).encode()
+        )
+        size = file.seek(0, os.SEEK_END)
+        tail = f"\r\n--{boundary}--\r\n".encode()
+        return cls(head, file, size, tail, f"multipart/form-data; boundary={boundary}")
+
+    def __len__(self) -> int:
+        return len(self.head) + self.size + len(self.tail)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.head
+        self.file.seek(0)
+        while chunk := self.file.read(_CHUNK):
+            yield chunk
+        yield self.tail
+
+
+def _opened(file: str | Path | BinaryIO, stack: ExitStack) -> BinaryIO:
+    """Return a seekable file; what cannot be rewound is first copied to the disk."""
+    try:
+        if isinstance(file, (str, Path)):
+            return stack.enter_context(Path(file).open("rb"))
+        if file.seekable():
+            return file
+        spool = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack does it
+        shutil.copyfileobj(file, spool, _CHUNK)
+    except OSError as error:
+        raise UsageError(f"the package to import cannot be read: {error}") from None
+    return spool
+
+
+def _mappings(destination: Destination) -> list[dict[str, str]]:
+    if isinstance(destination, (str, Mapping)):
+        return [_mapping(destination)]
+    if not destination:
+        raise UsageError("destination is empty; name the services to import")
+    return [_mapping(one) for one in destination]
+
+
+def _mapping(one: One) -> dict[str, str]:
+    """Write one destination as the API takes it (documented field names)."""
+    given = {"source": one} if isinstance(one, str) else one
+    source = given.get("source")
+    if not source:
+        raise UsageError("a destination needs 'source', the service in the package")
+    upgrade = given.get("upgrade", "minor")
+    if upgrade not in _UPGRADES:
+        raise UsageError(f"upgrade is {upgrade!r}; use one of {', '.join(_UPGRADES)}")
+    return {
+        "service_uri_source": source,
+        "service_uri_destination": given.get("target") or source,
+        "update_version_type": upgrade,
+    }

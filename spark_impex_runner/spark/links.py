@@ -1,0 +1,72 @@
+"""Download links: what of them is secret, what may be shown, and whose they are."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from spark_impex_runner.errors import SparkApiError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LONG = 40
+_EXPIRED = frozenset({401, 403, 404, 410})
+_STATUS_PATH = re.compile(r"/api/v4/(?:ex|im)port/(?P<id>[^/]+)/status/?$")
+
+
+def job_id_of(job_id: str | None, url: str | None) -> str:
+    """Return the job id, from either argument; raises ``UsageError`` where neither has one.
+
+    Nothing else of a status URL is used: credentials go to the tenant's own address only.
+    """
+    if job_id:
+        return job_id
+    match = _STATUS_PATH.search(split(url or "").path)
+    if match is None:
+        raise UsageError("which job? give job_id, or url as the status_url of a job")
+    return unquote(match["id"])
+
+
+def secrets_of(url: str) -> Iterator[str]:
+    """Yield the parts of a download link that must not be shown.
+
+    Seen in a genuine log: the path segment after ``tokens`` is a capability. Any other long
+    segment and any query are taken for one, too, as the tenant may use another file store.
+    """
+    parts = split(url)
+    before = ""
+    for segment in parts.path.split("/"):
+        if segment and (before == "tokens" or len(segment) > _LONG):
+            yield segment
+            yield unquote(segment)
+        before = segment
+    if parts.query:
+        yield parts.query
+        yield from (pair.partition("=")[2] for pair in parts.query.split("&"))
+
+
+def shown(url: str) -> str:
+    """Return what a message may say of a link: its host and its file name."""
+    parts = split(url)
+    host = parts.netloc.rpartition("@")[2]
+    last = parts.path.rpartition("/")[2]
+    return f"{host}/..." if last in set(secrets_of(url)) else f"{host}/.../{last}"
+
+
+def has_expired(error: SparkApiError) -> bool:
+    """Tell whether a failed download may succeed with a new link.
+
+    Assumed from a sibling document store, whose links live for about five minutes: the job's
+    status then offers a new one.
+    """
+    return error.status in _EXPIRED
+
+
+def split(url: str) -> SplitResult:
+    """Take a link apart; what is no URL has no parts."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return SplitResult("", "", "", "", "")

@@ -1,0 +1,138 @@
+"""Job status payloads: from JSON to values, what they mean, and what the tenant says in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from spark_impex_runner.errors import SparkSdkError, UriError
+from spark_impex_runner.models import RemoteFile, ServiceVersion, Status, Verdict
+from spark_impex_runner.spark.uri import Uri
+from spark_impex_runner.spark.words import one_line
+
+# Documented: closed, cancelled. Seen in the official SDK's source: completed. The others are
+# the words of the sibling batch API, and plain spellings of the same; assumed.
+_ENDED_WELL = frozenset({"closed", "completed"})
+_ENDED_BADLY = frozenset({"failed", "error", "cancelled", "canceled", "aborted"}) | {
+    "closed_by_timeout",
+    "completed_by_timeout",
+}
+_RUNNING = frozenset({"created", "queued", "pending", "in_progress"}) | {
+    "processing",
+    "running",
+    "started",
+}
+
+
+def parse_status(data: Any, retry_after: float | None = None) -> Status:
+    """Read a status payload; every list in it may be null and every field absent or odd.
+
+    ``retry_after`` is what the reply's header asked for, in seconds. Raises ``SparkSdkError``
+    where ``data`` is no JSON object.
+    """
+    if not isinstance(data, Mapping):
+        raise SparkSdkError("the tenant's status reply is not a JSON object; check base_url")
+    outputs = data.get("outputs")
+    outputs = outputs if isinstance(outputs, Mapping) else {}
+    process_time = data.get("process_time")
+    return Status(
+        id=_text(data.get("id")),
+        word=_text(data.get("status")),
+        errors=data.get("errors"),
+        warnings=data.get("warnings"),
+        files=tuple(_files(outputs.get("files"))),
+        services=tuple(_services(outputs.get("services"))),
+        service_versions=tuple(_services(outputs.get("service_versions"))),
+        correlation_id=_text(data.get("correlation_id")) or None,
+        process_time=float(process_time) if isinstance(process_time, (int, float)) else None,
+        retry_after=retry_after,
+        data=data,
+    )
+
+
+def verdict(status: Status) -> Verdict:
+    """Judge an export: DONE needs a good last word, no errors, and files.
+
+    A word that nobody has documented means PENDING, unless errors come with it.
+    """
+    judged = verdict_without_files(status)
+    if judged is Verdict.DONE and not status.files:
+        return Verdict.FAILED
+    return judged
+
+
+def verdict_without_files(status: Status) -> Verdict:
+    """Judge a job that delivers nothing to download, such as an import."""
+    word = _plain_word(status)
+    if word in _ENDED_BADLY:
+        return Verdict.FAILED
+    if word in _ENDED_WELL:
+        return Verdict.FAILED if status.errors else Verdict.DONE
+    return Verdict.FAILED if status.errors and not is_known(status) else Verdict.PENDING
+
+
+def is_known(status: Status) -> bool:
+    """Tell whether the status word is one that this client understands."""
+    return _plain_word(status) in _ENDED_WELL | _ENDED_BADLY | _RUNNING
+
+
+def explain(status: Status) -> str:
+    """Return the tenant's own words about a job that went wrong, as one line."""
+    said = "; ".join(_words(status.errors)) or "; ".join(_words(status.warnings))
+    if said:
+        return one_line(said)
+    if _plain_word(status) in _ENDED_WELL and not status.files:
+        return f"'{one_line(status.word)}' without any file, and no error is given"
+    return f"'{one_line(status.word)}', and no error is given"
+
+
+def _plain_word(status: Status) -> str:
+    return status.word.strip().lower().replace("-", "_").replace(" ", "_")
+
+
+def _words(said: Any) -> Iterator[str]:
+    """Flatten errors of any shape: text, ``{type, code, message}``, lists of these, or else."""
+    if isinstance(said, str):
+        yield said
+    elif isinstance(said, list):
+        for one in said:
+            yield from _words(one)
+    elif isinstance(said, Mapping) and (said.get("message") or said.get("code")):
+        yield ": ".join(str(said[key]) for key in ("code", "message") if said.get(key))
+    elif said:
+        yield json.dumps(said, ensure_ascii=False, default=str)
+
+
+def _files(found: Any) -> Iterator[RemoteFile]:
+    for one in _objects(found):
+        if url := _text(one.get("file")):
+            yield RemoteFile(url, _text(one.get("file_hash")) or None)
+
+
+def _services(found: Any) -> Iterator[ServiceVersion]:
+    """Read services and versions; field names as in a genuine package's manifest."""
+    for one in _objects(found):
+        named = _named_by_uri(_text(one.get("service_uri_source")))
+        yield ServiceVersion(
+            folder=_text(one.get("folder_source")) or named.folder,
+            service=_text(one.get("service_source")) or named.service,
+            service_id=_text(one.get("service_id_source")),
+            version=_text(one.get("version_source")) or named.version,
+            version_id=_text(one.get("version_id_source")),
+        )
+
+
+def _named_by_uri(text: str) -> Uri:
+    try:
+        return Uri.parse(text)
+    except UriError:
+        return Uri()
+
+
+def _objects(found: Any) -> Iterator[Mapping[str, Any]]:
+    return (one for one in (found if isinstance(found, list) else []) if isinstance(one, Mapping))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

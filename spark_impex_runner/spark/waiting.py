@@ -1,0 +1,79 @@
+"""Waiting for a job as the official SDK's callers do: a steady interval, and an end to it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.errors import JobError, RetryTimeoutError, UsageError
+from spark_impex_runner.models import Status, Verdict
+from spark_impex_runner.spark.status import explain, is_known
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.spark.reply import HttpResponse
+
+_log = logging.getLogger(__name__)
+
+DEADLINE = 1800.0
+INTERVAL = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How long to look, and how often.
+
+    ``retries`` is the number of looks; None means looking until ``DEADLINE`` (half an hour: the
+    server ends its own jobs after 20 minutes, seen in a saved configuration). ``interval`` is in
+    seconds and constant; a longer ``Retry-After`` of the server wins. ``name`` is for messages.
+    """
+
+    name: str
+    clock: Clock
+    retries: int | None = None
+    interval: float = INTERVAL
+
+    def __post_init__(self) -> None:
+        if self.retries is not None and self.retries < 1:
+            raise UsageError(f"max_retries is {self.retries}; it must be 1 or more")
+        if self.interval < 0:
+            raise UsageError(f"retry_interval is {self.interval:g}; it must be 0 or more")
+
+    def until_done(
+        self,
+        look: Callable[[], tuple[HttpResponse, Status]],
+        judge: Callable[[Status], Verdict],
+    ) -> HttpResponse:
+        """Look until the job is done, and return that reply.
+
+        Raises ``JobError`` with the tenant's words as soon as the job has failed, and
+        ``RetryTimeoutError`` right after the last look, without one more wait.
+        """
+        end = self.clock.monotonic() + DEADLINE
+        looks = 0
+        while True:
+            reply, status = look()
+            looks += 1
+            judged = judge(status)
+            if judged is Verdict.DONE:
+                return reply
+            if judged is Verdict.FAILED:
+                raise JobError(f"{self.name} ended without success: {explain(status)}")
+            if not is_known(status):
+                _log.warning("%s has the unknown status '%s'", self.name, status.word)
+            left = end - self.clock.monotonic()
+            if looks == self.retries or (self.retries is None and left <= 0):
+                raise self._out_of_time(looks)
+            pause = max(self.interval, status.retry_after or 0.0)
+            self.clock.wait(pause if self.retries else min(pause, left))
+
+    def _out_of_time(self, looks: int) -> RetryTimeoutError:
+        return RetryTimeoutError(
+            f"{self.name} was not done after {looks} status checks at {self.interval:g} s; "
+            "it may still run: raise max_retries or retry_interval, or cancel it",
+            retries=looks,
+            interval=self.interval,
+        )
