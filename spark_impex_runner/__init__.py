@@ -9,13 +9,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner.version import __version__
+
 if TYPE_CHECKING:
     from spark_impex_runner import errors, models
     from spark_impex_runner.engine.run import run_manifest
     from spark_impex_runner.hookspecs import hookimpl
     from spark_impex_runner.spark.client import Spark
 
-__version__ = "0.1.0"
 __all__ = ["Spark", "__version__", "errors", "hookimpl", "models", "run_manifest"]
 
 _HOMES = {

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -145,6 +145,20 @@ class Request:
     source_system: str | None = None
     correlation_id: str | None = None
     file_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One target with what will be sent for it: ``body`` is POSTed to ``url`` as it stands.
+
+    ``kept`` is True where ``if_exists: keep`` finds an earlier delivery: nothing will be sent.
+    """
+
+    target: Target
+    request: Request
+    url: str
+    body: str
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,15 +344,25 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        """The process exit code; the most specific answer wins: signal, deadline, refusal, rest."""
-        bad = [r for r in self.results if not r.good]
-        causes = {r.exit_code for r in bad if r.outcome is not Outcome.SKIPPED}
-        if self.signal:
-            return 128 + self.signal
-        if not bad:
-            return 0
-        if 5 in causes:
-            return 5
-        if len(bad) < len(self.results):
-            return 3
-        return 6 if causes == {6} else 4
+        """The process exit code of this run alone."""
+        return exit_code(self.results, self.signal)
+
+
+def exit_code(results: Sequence[TargetResult], signal: int = 0) -> int:
+    """Return the process exit code; the most specific answer wins.
+
+    Signal, then a bug, then a passed deadline, then some/none succeeded; a refusal is told as 6
+    where nothing succeeded and nothing else was wrong.
+    """
+    bad = [result for result in results if not result.good]
+    causes = {result.exit_code for result in bad if result.outcome is not Outcome.SKIPPED}
+    if signal:
+        return 128 + signal
+    if not bad:
+        return 0
+    for specific in (1, 5):
+        if specific in causes:
+            return specific
+    if len(bad) < len(results):
+        return 3
+    return 6 if causes == {6} else 4

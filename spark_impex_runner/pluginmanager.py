@@ -30,11 +30,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Plugins:
-    """The plugins of one run: the hooks, what they offer, and who they are."""
+    """The plugins of one run: the hooks, what all and each of them offer, and who they are."""
 
     manager: pluggy.PluginManager
     registry: Registry = field(default_factory=Registry)
     infos: list[PluginInfo] = field(default_factory=list)
+    offers: dict[str, Registry] = field(default_factory=dict)
 
     def decide(self, hook: str, **arguments: Any) -> Any:
         """Call a deciding hook. Anything but an ``ImpexError`` names the plugin that raised."""
@@ -138,10 +139,13 @@ def _register(plugins: Plugins, plugin: object, info: PluginInfo) -> None:
     try:
         plugins.manager.register(plugin, info.name)
         plugins.manager.check_pending()
-        plugins.registry.merge(_offers(plugins, plugin, info))
+        offers = _offers(plugins, plugin, info)
+        plugins.registry.merge(offers)
+        plugins.offers[info.name] = offers
     except Exception as error:
-        # pluggy leaves a plugin that failed half registered.
-        plugins.manager.unregister(plugin)
+        # pluggy 1.5 and 1.6 leave a plugin that failed half registered.
+        if plugins.manager.is_registered(plugin):
+            plugins.manager.unregister(plugin)
         if isinstance(error, pluggy.PluginValidationError):
             raise PluginError(" ".join(str(error).split())) from error
         raise

@@ -1,0 +1,40 @@
+# Two commands set everything up on a machine with Python 3.10+ and make:
+#   make demo    run the quick start against an emulated tenant
+#   make test    build the wheel and test it away from this checkout
+PYTHON ?= python3
+WORK := build/test
+BIN := $(WORK)/venv/bin
+
+.PHONY: demo test wheel clean help
+
+help:
+	@sed -n 's/^#  *\(make .*\)/\1/p' Makefile
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch .venv/installed
+
+demo: .venv/installed
+	.venv/bin/impex-run examples/quickstart.yaml
+	.venv/bin/impex verify examples/exports/quickstart
+	@echo && find examples/exports/quickstart -type f | sort
+
+wheel:
+	rm -rf $(WORK) && mkdir -p $(WORK)
+	$(PYTHON) -m venv $(WORK)/venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	$(BIN)/python -m build --outdir $(WORK)/dist . > $(WORK)/build.log || (cat $(WORK)/build.log; false)
+
+# The tests run in a folder that holds no package source: what they import is the wheel.
+test: wheel
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(ls $(WORK)/dist/*.whl)[test]"
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy spark_impex_runner plugins
+	cp -r tests examples docs README.md CHANGELOG.md pyproject.toml Makefile $(WORK)
+	cd $(WORK) && venv/bin/python -m pytest
+	cd $(WORK) && venv/bin/python -m pip install --quiet --disable-pip-version-check pluggy==1.5.0 \
+	  && venv/bin/python -m pytest -q tests/test_pluginmanager.py tests/test_hooks.py
+
+clean:
+	rm -rf build .venv *.egg-info examples/exports examples/out

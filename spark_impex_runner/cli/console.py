@@ -1,0 +1,124 @@
+"""What the commands say: results to stdout, everything else to stderr, secrets never."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import traceback
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.masking import Masker, MaskingFilter
+
+if TYPE_CHECKING:
+    import argparse
+
+_FIELDS = ("event", "run_id", "target", "job_id", "correlation_id")
+_RED, _PLAIN = "\x1b[31m", "\x1b[0m"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every command that works on manifests."""
+    group = parser.add_argument_group("output")
+    group.add_argument("-v", "--verbose", action="store_true", help="say also what is sent")
+    group.add_argument("-q", "--quiet", action="store_true", help="say only warnings and results")
+    group.add_argument(
+        "--log-format", choices=("text", "json"), default="text", help="form of the lines on stderr"
+    )
+    group.add_argument(
+        "--color",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="colour (default: on a terminal; NO_COLOR is honoured)",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """The process's two streams."""
+
+    masker: Masker
+    colour: bool
+    colour_errors: bool
+
+    def result(self, text: str) -> None:
+        """Print a result to stdout."""
+        print(self.masker.mask(text.rstrip("\n")), flush=True)  # noqa: T201 - stdout is for this
+
+    def error(self, text: str) -> None:
+        """Say to stderr what went wrong, a line for each mistake."""
+        for line in self.masker.mask(text).splitlines():
+            red, plain = (_RED, _PLAIN) if self.colour_errors else ("", "")
+            print(f"{red}error:{plain} {line}", file=sys.stderr)  # noqa: T201 - stderr is for this
+
+    def bug(self, error: Exception) -> None:
+        """Say that we are at fault, with what is needed to mend it."""
+        logging.getLogger(__name__).debug("traceback", exc_info=error)
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        self.error(
+            f"internal error: {type(error).__name__}: {error} "
+            f"({place.filename}:{place.lineno}); please report it with the output of -v"
+        )
+
+
+def open_console(arguments: argparse.Namespace, masker: Masker) -> Console:
+    """Set the package's logging up as the arguments say and return the console."""
+    handler = logging.StreamHandler(sys.stderr)
+    json_lines = getattr(arguments, "log_format", "text") == "json"
+    handler.setFormatter(_JsonFormatter() if json_lines else _TextFormatter())
+    handler.addFilter(MaskingFilter(masker))
+    level = logging.INFO
+    if getattr(arguments, "verbose", False):
+        level = logging.DEBUG
+    elif getattr(arguments, "quiet", False):
+        level = logging.WARNING
+    logger = logging.getLogger("spark_impex_runner")
+    logger.handlers[:] = [handler]
+    logger.setLevel(level)
+    logger.propagate = False
+    colour = getattr(arguments, "color", "auto")
+    return Console(masker, _wanted(colour, sys.stdout), _wanted(colour, sys.stderr))
+
+
+def _wanted(colour: str, stream: Any) -> bool:
+    if colour == "auto":
+        return stream.isatty() and not os.environ.get("NO_COLOR")
+    return colour == "always"
+
+
+class _TextFormatter(logging.Formatter):
+    """``08:15:02 motor: job 65f0… created``; what is not said of a target has its level."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = f"{datetime.fromtimestamp(record.created, timezone.utc):%H:%M:%S}"
+        target = getattr(record, "target", "")
+        level = f"{record.levelname.lower()}: " if record.levelno != logging.INFO else ""
+        text = f"{time} {level}{target + ': ' if target else ''}{record.getMessage()}"
+        return f"{text}\n{record.exc_text}" if record.exc_text else text
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object a line, with a stable ``event`` name and UTC time."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, timezone.utc)
+        line: dict[str, Any] = {
+            "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+        }
+        line |= {name: getattr(record, name, "" if name != "event" else "log") for name in _FIELDS}
+        line["message"] = record.getMessage()
+        if detail := getattr(record, "detail", None):
+            line["detail"] = detail
+        if record.exc_text:
+            line["traceback"] = record.exc_text
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def manifest_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the positional argument of every command that reads manifests."""
+    parser.add_argument("manifests", metavar="MANIFEST", nargs="+", type=Path, help="a YAML file")

@@ -1,0 +1,109 @@
+"""The parser, the logging, and the one place where an error becomes an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, NoReturn
+
+from spark_impex_runner.cli import console
+from spark_impex_runner.errors import ImpexError, Interrupted
+from spark_impex_runner.masking import Masker
+from spark_impex_runner.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS = {
+    "run": "run manifests: create the jobs, wait, download, verify, step, report",
+    "plan": "show what a run would send; send nothing",
+    "validate": "check manifests and name every mistake",
+    "schema": "print the JSON Schema of the manifest",
+    "plugins": "list plugins and what they offer",
+    "verify": "check a delivered folder against its receipt",
+    "sandbox": "serve a folder as an emulated tenant on loopback",
+}
+_EPILOG = """exit codes:
+  0 every target succeeded        2 invalid manifest or usage, nothing was sent
+  3 some targets failed           4 every target failed
+  5 a deadline passed             6 credentials or permission refused
+  7 a plugin is missing           130/143 interrupted"""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every command is handed besides its arguments."""
+
+    console: console.Console
+    masker: Masker
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command ``impex``."""
+    sys.exit(_main(list(sys.argv[1:] if argv is None else argv), "impex"))
+
+
+def run(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command ``impex-run``, which is ``impex run``."""
+    sys.exit(_main(list(sys.argv[1:] if argv is None else argv), "impex-run"))
+
+
+def _main(argv: list[str], program: str) -> int:
+    arguments = _parser(argv, program).parse_args(argv)
+    masker = Masker()
+    surroundings = Surroundings(console.open_console(arguments, masker), masker)
+    try:
+        return int(import_module(_module(arguments.command)).execute(arguments, surroundings))
+    except ImpexError as error:
+        surroundings.console.error(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        surroundings.console.error(str(Interrupted()))
+        return Interrupted.exit_code
+    except BrokenPipeError:
+        # The reader of our output went away: nothing is left to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        surroundings.console.bug(error)
+        return ImpexError.exit_code
+
+
+def _parser(argv: Sequence[str], program: str) -> argparse.ArgumentParser:
+    """Build the parser; only the chosen command's module is imported."""
+    version = f"%(prog)s {__version__} (Python {platform.python_version()})"
+    if program == "impex-run":
+        parser = _new_parser(program, COMMANDS["run"])
+        parser.set_defaults(command="run")
+        parser.add_argument("--version", action="version", version=version)
+        import_module(_module("run")).add_arguments(parser)
+        return parser
+    parser = _new_parser(program, "Run Coherent Spark exports from a manifest.")
+    parser.add_argument("--version", action="version", version=version)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=_sentence(summary))
+        if name in argv:
+            import_module(_module(name)).add_arguments(command)
+    return parser
+
+
+def _new_parser(program: str, description: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=program,
+        description=_sentence(description),
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _sentence(summary: str) -> str:
+    return summary[0].upper() + summary[1:].rstrip(".") + "."
+
+
+def _module(command: str) -> str:
+    return f"spark_impex_runner.cli.{command}"

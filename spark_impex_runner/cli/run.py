@@ -1,0 +1,109 @@
+"""``impex run`` and ``impex-run``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.cli import console, selection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from spark_impex_runner.cli.main import Surroundings
+    from spark_impex_runner.clock import Clock
+
+FORMATS = ("json", "junit", "html")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what a run can be told."""
+    console.manifest_argument(parser)
+    selection.add_arguments(parser)
+    group = parser.add_argument_group("the run")
+    group.add_argument("--dry-run", action="store_true", help="the same as impex plan")
+    group.add_argument(
+        "--until", choices=("download",), default="", help="stop after the download, run no steps"
+    )
+    group.add_argument(
+        "--fail-fast", action="store_true", help="start nothing new once a target has failed"
+    )
+    group.add_argument("--jobs", type=_positive, metavar="N", help="export jobs at once per tenant")
+    group.add_argument(
+        "--report",
+        action="append",
+        default=[],
+        type=_report,
+        metavar="FORMAT=FILE",
+        help=f"write a report: {', '.join(FORMATS)} (repeatable)",
+    )
+    console.add_arguments(parser)
+
+
+def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """Run every manifest, one after the other; all are checked before the first is run."""
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.engine.run import run_manifest
+    from spark_impex_runner.models import exit_code
+    from spark_impex_runner.report import text
+
+    if arguments.dry_run:
+        from spark_impex_runner.cli import plan
+
+        return plan.execute(arguments, surroundings)
+    out, masker, clock = surroundings.console, surroundings.masker, Clock()
+    options = selection.options(arguments)
+    if len(arguments.manifests) > 1:
+        selection.check_all(arguments.manifests, options, masker)
+    finished = []
+    with _stopped_by_signals(clock):
+        for path in arguments.manifests:
+            result = run_manifest(path, options, clock=clock, masker=masker)
+            out.result(text.render(result, colour=out.colour))
+            finished.append(result)
+    if clock.signum:
+        _tell_how_to_go_on(arguments, out)
+    return exit_code([item for result in finished for item in result.results], clock.signum)
+
+
+@contextmanager
+def _stopped_by_signals(clock: Clock) -> Iterator[None]:
+    """First SIGINT or SIGTERM: stop the clock. Second: leave at once."""
+
+    def stop(signum: int, _frame: object) -> None:
+        if clock.stopping():
+            os._exit(128 + signum)
+        name = signal.Signals(signum).name
+        told = f"{name}: ending, nothing new is started; once more to leave at once\n"
+        os.write(sys.stderr.fileno(), told.encode())
+        clock.stop(signum)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _tell_how_to_go_on(arguments: argparse.Namespace, out: console.Console) -> None:
+    manifests = " ".join(str(path) for path in arguments.manifests)
+    out.error(f"interrupted; to run again: impex-run {manifests}")
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of 1 or more")
+    return int(text)
+
+
+def _report(text: str) -> tuple[str, Path]:
+    format_, separator, file = text.partition("=")
+    if format_ not in FORMATS or not separator or not file:
+        raise argparse.ArgumentTypeError(f"'{text}' is not FORMAT=FILE with {', '.join(FORMATS)}")
+    return format_, Path(file)

@@ -1,0 +1,60 @@
+"""``impex sandbox``."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from spark_impex_runner.cli.main import Surroundings
+    from spark_impex_runner.sandbox.server import Sandbox
+
+_SETTINGS = (
+    ("--port", int, "port of the API (default: any free one)"),
+    ("--tenant", str, "name of the tenant (default: the folder's)"),
+    ("--job-seconds", float, "how long a job is in progress (default 0)"),
+    ("--job-limit", int, "export jobs at once (default 1)"),
+    ("--hash-form", str, "form of file_hash, such as sha256, md5-upper, none (default sha256)"),
+    ("--url-seconds", float, "life of a download link (default 300)"),
+    ("--ending", str, "how jobs end, such as closed, errors, failed, null_outputs, not_zip"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the folder and the settings worth a flag."""
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folders/services/versions")
+    for flag, kind, summary in _SETTINGS:
+        parser.add_argument(flag, type=kind, help=summary)
+
+
+def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """Serve the folder until interrupted, and say how to reach it."""
+    from spark_impex_runner.errors import UsageError
+    from spark_impex_runner.sandbox import server
+
+    names = {field.name for field in fields(server.Settings)}
+    given = {k: v for k, v in vars(arguments).items() if k in names and v is not None}
+    try:
+        sandbox = server.Sandbox(arguments.folder, server.Settings(**given))
+        sandbox.start()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot serve {arguments.folder}: {error}") from error
+    try:
+        surroundings.console.result(_how_to_reach(sandbox))
+        threading.Event().wait()
+    finally:
+        sandbox.close()
+    return 0
+
+
+def _how_to_reach(sandbox: Sandbox) -> str:
+    return f"""\
+# an emulated tenant; Ctrl-C ends it; paste into a shell, with one kind of credentials:
+export CSPARK_BASE_URL={sandbox.base_url}
+export CSPARK_BEARER_TOKEN={sandbox.token}
+# export CSPARK_API_KEY={sandbox.api_key}
+# export CSPARK_CLIENT_ID={sandbox.client_id} CSPARK_CLIENT_SECRET={sandbox.client_secret}"""

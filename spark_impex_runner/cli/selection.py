@@ -1,0 +1,97 @@
+"""Options that several commands share: which targets, which values, which plugins."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spark_impex_runner.engine.prepare import RunOptions
+    from spark_impex_runner.masking import Masker
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add them."""
+    group = parser.add_argument_group("what to work on")
+    group.add_argument(
+        "-t",
+        "--target",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="only these targets and what they need (repeatable)",
+    )
+    group.add_argument(
+        "--tag", action="append", default=[], help="only targets with this tag (repeatable)"
+    )
+    group.add_argument(
+        "--var",
+        action="append",
+        default=[],
+        type=_variable,
+        metavar="NAME=VALUE",
+        help="set a variable of the manifest (repeatable)",
+    )
+    group.add_argument(
+        "--output", type=Path, metavar="DIR", help="base folder of the targets' relative outputs"
+    )
+    add_plugin_option(group)
+
+
+def add_plugin_option(group: argparse._ActionsContainer) -> None:
+    """Add ``-p``, which blocks or adds a plugin."""
+    group.add_argument(
+        "-p",
+        dest="plugin",
+        action="append",
+        default=[],
+        metavar="no:NAME|FILE",
+        help="block a plugin, or load one from a Python file (repeatable)",
+    )
+
+
+def options(arguments: argparse.Namespace) -> RunOptions:
+    """Return what the arguments say about a run."""
+    from spark_impex_runner.engine.prepare import RunOptions
+
+    blocked, files = split_plugins(arguments.plugin)
+    return RunOptions(
+        targets=tuple(arguments.target),
+        tags=tuple(arguments.tag),
+        variables=dict(arguments.var),
+        until=getattr(arguments, "until", ""),
+        fail_fast=getattr(arguments, "fail_fast", False),
+        jobs=getattr(arguments, "jobs", None),
+        output=arguments.output,
+        reports=dict(getattr(arguments, "report", [])),
+        blocked_plugins=blocked,
+        plugin_files=files,
+    )
+
+
+def split_plugins(values: Sequence[str]) -> tuple[frozenset[str], tuple[Path, ...]]:
+    """Return the names that are blocked and the files that are added."""
+    blocked = frozenset(value[3:] for value in values if value.startswith("no:"))
+    return blocked, tuple(Path(value) for value in values if not value.startswith("no:"))
+
+
+def check_all(manifests: Sequence[Path], options: RunOptions, masker: Masker) -> int:
+    """Prepare every manifest; raise what is wrong, return how many targets there are."""
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.engine.prepare import prepare
+
+    targets = 0
+    for path in manifests:
+        with prepare(path, options, Clock(), masker) as prepared:
+            targets += len(prepared.plan)
+    return targets
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=VALUE")
+    return name, value

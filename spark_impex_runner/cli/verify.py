@@ -1,0 +1,33 @@
+"""``impex verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from spark_impex_runner.cli.main import Surroundings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the folders."""
+    parser.add_argument(
+        "folders", metavar="DIR", nargs="+", type=Path, help="a target's output folder"
+    )
+
+
+def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """Check each folder against its receipt; 4 when any differs."""
+    from spark_impex_runner.report import receipt
+
+    bad = 0
+    for folder in arguments.folders:
+        problems = receipt.verify(folder)
+        bad += bool(problems)
+        for problem in problems:
+            surroundings.console.error(f"{folder}: {problem}")
+        if not problems:
+            surroundings.console.result(f"{folder}: as delivered")
+    return 4 if bad else 0

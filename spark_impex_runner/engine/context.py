@@ -1,0 +1,39 @@
+"""What every stage of the engine is handed: the hooks, the clock, and the voice."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.models import Change
+
+if TYPE_CHECKING:
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.models import Job
+    from spark_impex_runner.pluginmanager import Plugins
+
+_log = logging.getLogger("spark_impex_runner.events")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The engine's surroundings. ``until`` is ``"download"`` when the steps are left out."""
+
+    hooks: Plugins
+    clock: Clock
+    until: str = ""
+
+    def changed(self, job: Job, event: str, message: str, **detail: Any) -> None:
+        """Say that something is now certain: one log record, then every observer."""
+        fields = {
+            "event": event,
+            "run_id": job.run.id,
+            "target": job.target.name,
+            "job_id": job.id,
+            "correlation_id": job.request.correlation_id,
+            "detail": detail,
+        }
+        _log.info("%s", message, extra=fields)
+        change = Change(event, self.clock.now(), message, detail)
+        self.hooks.notify("impex_job_changed", job=job, change=change)

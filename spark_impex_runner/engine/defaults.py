@@ -1,0 +1,87 @@
+"""What the runner does where no plugin decides: essential, asked last, never blocked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.hookspecs import hookimpl
+from spark_impex_runner.spark import export, files
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spark_impex_runner.models import Artifact, Poll, Status, Verdict
+    from spark_impex_runner.registry import Registry
+
+_INTERVAL = 3.0
+_EXPONENTIAL = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "factor": {
+            "type": "number",
+            "exclusiveMinimum": 1,
+            "default": 2,
+            "title": "Growth",
+            "description": "Each wait is this many times the one before.",
+        },
+        "max": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 60,
+            "title": "Longest wait",
+            "description": "No wait is longer than this many seconds.",
+        },
+    },
+}
+
+
+@hookimpl(trylast=True)
+def impex_register(registry: Registry) -> None:
+    """Offer the two strategies that need no memory of the past."""
+    registry.strategy("fixed", "Look at once, then every retry_interval (default 3 s).")
+    registry.strategy(
+        "exponential",
+        "Look at once, then after retry_interval (default 3 s), growing by factor up to max.",
+        _EXPONENTIAL,
+    )
+
+
+@hookimpl(trylast=True)
+def impex_resolve_uri(uri: str) -> Sequence[str]:
+    """Take a service URI as it stands."""
+    return [uri]
+
+
+@hookimpl(trylast=True)
+def impex_poll_delay(poll: Poll) -> float | None:
+    """Wait as ``fixed`` or ``exponential`` say; what the server asks for is the least."""
+    if poll.strategy not in {"fixed", "exponential"}:
+        return None
+    if poll.checks == 0:
+        return poll.retry_after or 0.0
+    wait = poll.retry_interval or _INTERVAL
+    if poll.strategy == "exponential":
+        # The exponent is bounded so that a very long wait cannot overflow a float.
+        grown = wait * float(poll.options.get("factor", 2)) ** min(poll.checks - 1, 64)
+        wait = min(grown, float(poll.options.get("max", 60)))
+    return max(wait, poll.retry_after or 0.0)
+
+
+@hookimpl(trylast=True)
+def impex_poll_verdict(status: Status) -> Verdict:
+    """Judge a status by the API's own words."""
+    return export.verdict(status)
+
+
+@hookimpl(trylast=True)
+def impex_download_path(artifact: Artifact) -> str:
+    """Keep the name that the tenant gave."""
+    return artifact.name
+
+
+@hookimpl(trylast=True)
+def impex_check_download(artifact: Artifact) -> None:
+    """Compare the tenant's hash and test the ZIP structure."""
+    files.check(artifact)
+    files.check_zip(artifact.path)

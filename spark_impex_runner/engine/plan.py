@@ -1,0 +1,88 @@
+"""What a run will do, before anything is sent: the targets chosen and their requests."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.errors import UriError, UsageError
+from spark_impex_runner.models import Planned
+from spark_impex_runner.spark.export import SOURCE_SYSTEM, build_request, encode
+from spark_impex_runner.spark.uri import Uri
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spark_impex_runner.models import Manifest, Run, Target
+    from spark_impex_runner.pluginmanager import Plugins
+
+RECEIPT = "impex-receipt.json"
+
+
+def select(manifest: Manifest, names: Sequence[str], tags: Sequence[str]) -> tuple[Target, ...]:
+    """Return the targets that match any name glob and any tag, and all that those need.
+
+    Without globs and tags that is every target. Raises ``UsageError`` for a glob or a tag that
+    matches nothing.
+    """
+    by_name = {target.name: target for target in manifest.targets}
+    known_tags = sorted({tag for target in manifest.targets for tag in target.tags})
+    for glob in names:
+        if not any(fnmatchcase(name, glob) for name in by_name):
+            raise UsageError(f"--target {glob} matches none of: {', '.join(by_name)}")
+    for tag in tags:
+        if tag not in known_tags:
+            raise UsageError(f"--tag {tag} is on no target; known: {', '.join(known_tags) or '-'}")
+    chosen: set[str] = set()
+    pending = [t.name for t in manifest.targets if _matches(t, names, tags)]
+    while pending:
+        name = pending.pop()
+        if name not in chosen:
+            chosen.add(name)
+            pending += by_name[name].needs
+    if not chosen:
+        raise UsageError("no target matches both --target and --tag")
+    return tuple(target for target in manifest.targets if target.name in chosen)
+
+
+def _matches(target: Target, names: Sequence[str], tags: Sequence[str]) -> bool:
+    named = not names or any(fnmatchcase(target.name, glob) for glob in names)
+    return named and (not tags or any(tag in target.tags for tag in tags))
+
+
+def make_plan(run: Run, hooks: Plugins) -> tuple[Planned, ...]:
+    """Resolve every target's URIs and build its request.
+
+    Raises ``UriError`` (with the target's name), ``PluginError``, or ``UsageError`` where an
+    address or credentials are missing.
+    """
+    return tuple(_planned(target, run, hooks) for target in run.targets)
+
+
+def _planned(target: Target, run: Run, hooks: Plugins) -> Planned:
+    uris = [uri for entry in target.services for uri in _resolve(entry, target, run, hooks)]
+    request = build_request(
+        uris,
+        folders=target.folders,
+        version_ids=target.version_ids,
+        file_filter=target.file_filter,
+        version_filter=target.version_filter,
+        source_system=target.source_system or SOURCE_SYSTEM,
+        correlation_id=target.correlation_id or f"{run.id}-{target.name}",
+        file_name=target.file_name,
+    )
+    kept = target.if_exists == "keep" and (target.output / RECEIPT).is_file()
+    url = f"{run.connect(target.connection).url}/api/v4/export"
+    return Planned(target, request, url, encode(request).decode(), kept)
+
+
+def _resolve(entry: str, target: Target, run: Run, hooks: Plugins) -> list[Uri]:
+    answer = hooks.decide("impex_resolve_uri", uri=entry, target=target, run=run)
+    if not isinstance(answer, (list, tuple)) or not all(isinstance(uri, str) for uri in answer):
+        raise hooks.refuse("impex_resolve_uri", answer, "a list of service URIs")
+    if not answer:
+        raise UriError(f"target {target.name}: '{entry}' stands for no service at all")
+    try:
+        return [Uri.parse(uri) for uri in answer]
+    except UriError as error:
+        raise UriError(f"target {target.name}: {error}") from error

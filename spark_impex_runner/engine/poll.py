@@ -1,0 +1,99 @@
+"""Waiting for one job: delays and verdicts come from hooks, deadlines from the manifest."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.errors import JobError, RetryTimeoutError
+from spark_impex_runner.models import Poll, Verdict
+from spark_impex_runner.spark.export import explain
+
+if TYPE_CHECKING:
+    from spark_impex_runner.engine.context import Context
+    from spark_impex_runner.models import Job, Status
+
+
+def wait_for(job: Job, context: Context) -> Status:
+    """Return the status of the finished job.
+
+    Raises ``JobError`` when the tenant ended it without success, ``RetryTimeoutError`` at the
+    deadline, after ``max_retries`` checks, or when its word has not changed for ``stall_after``.
+    """
+    exports = job.run.connect(job.target.connection).impex.exports
+    watch = _Watch(job, context, context.clock.monotonic())
+    while True:
+        context.clock.wait(watch.next_delay())
+        status = exports.status(job.id)
+        watch.saw(status)
+        verdict = context.hooks.decide("impex_poll_verdict", job=job, status=status)
+        if verdict is Verdict.DONE:
+            return status
+        if verdict is Verdict.FAILED:
+            raise JobError(f"job {job.id} ended as '{status.word}': {explain(status)}")
+        if verdict is not Verdict.PENDING:
+            raise context.hooks.refuse("impex_poll_verdict", verdict, "a Verdict")
+        watch.check_limits()
+
+
+@dataclass
+class _Watch:
+    """One wait so far: its checks, its clock, and the last word that was seen."""
+
+    job: Job
+    context: Context
+    started: float
+    checks: int = 0
+    word: str = "created"
+    word_since: float = 0.0
+    retry_after: float | None = None
+
+    def next_delay(self) -> float:
+        """Ask the strategy how long to wait, cut at the deadline."""
+        target, elapsed = self.job.target, self._elapsed()
+        poll = Poll(
+            strategy=target.polling.strategy,
+            options=target.polling.options,
+            checks=self.checks,
+            elapsed=elapsed,
+            remaining=max(target.polling.deadline - elapsed, 0.0),
+            retry_interval=target.retry_interval,
+            retry_after=self.retry_after,
+        )
+        hooks = self.context.hooks
+        delay = hooks.decide("impex_poll_delay", job=self.job, poll=poll)
+        number = isinstance(delay, (int, float)) and not isinstance(delay, bool)
+        if not number or not math.isfinite(delay) or delay < 0:
+            raise hooks.refuse("impex_poll_delay", delay, "seconds, 0 or more")
+        return min(float(delay), poll.remaining)
+
+    def saw(self, status: Status) -> None:
+        """Note one answer; a word that was not seen before is told."""
+        self.checks += 1
+        self.retry_after = status.retry_after
+        if status.word != self.word:
+            self.word, self.word_since = status.word, self._elapsed()
+            job = replace(self.job, status=status)
+            message = f"job {job.id} is {status.word or 'without a status word'}"
+            self.context.changed(job, "job.status", message, status=status.word)
+
+    def check_limits(self) -> None:
+        """Raise when this wait has used up one of its limits."""
+        target, elapsed = self.job.target, self._elapsed()
+        if target.max_retries is not None and self.checks >= target.max_retries:
+            self._give_up(f"after {self.checks} status checks (max_retries)")
+        if elapsed >= target.polling.deadline:
+            self._give_up(f"after {target.polling.deadline:g} s (polling.deadline)")
+        if elapsed - self.word_since >= target.polling.stall_after:
+            self._give_up(f"unchanged for {target.polling.stall_after:g} s (polling.stall_after)")
+
+    def _give_up(self, why: str) -> None:
+        raise RetryTimeoutError(
+            f"job {self.job.id} is still '{self.word}' {why}",
+            retries=self.checks,
+            interval=self.job.target.retry_interval or 0.0,
+        )
+
+    def _elapsed(self) -> float:
+        return self.context.clock.monotonic() - self.started

@@ -1,0 +1,108 @@
+"""Everything before the first request: plugins, manifest, selection, plan."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from spark_impex_runner.engine.context import Context
+from spark_impex_runner.engine.plan import make_plan, select
+from spark_impex_runner.engine.tenants import Tenants
+from spark_impex_runner.errors import UsageError
+from spark_impex_runner.manifest.build import Settings, read_manifest, read_requires
+from spark_impex_runner.models import Run
+from spark_impex_runner.plugincandidates import PluginChoice
+from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
+from spark_impex_runner.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.masking import Masker
+    from spark_impex_runner.models import Planned
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line may say about a run; every field has its option's name.
+
+    ``targets`` are globs, ``until`` is empty or ``"download"``, ``reports`` maps a format to a
+    file and is added to the manifest's own.
+    """
+
+    targets: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    until: str = ""
+    fail_fast: bool = False
+    jobs: int | None = None
+    output: Path | None = None
+    reports: Mapping[str, Path] = field(default_factory=dict)
+    blocked_plugins: frozenset[str] = frozenset()
+    plugin_files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A manifest that is valid, planned and ready to run; nothing has been sent."""
+
+    run: Run
+    context: Context
+    tenants: Tenants
+    plan: tuple[Planned, ...]
+
+
+@contextmanager
+def prepare(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Iterator[Prepared]:
+    """Load, validate, resolve and plan; close whatever was opened at the end."""
+    plugins = load_plugins(path, options)
+    now = clock.now()
+    run_id, run_date = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}", f"{now:%Y-%m-%d}"
+    settings = Settings(
+        registry=plugins.registry,
+        masker=masker,
+        variables=options.variables,
+        environ=os.environ,
+        run_id=run_id,
+        run_date=run_date,
+        output=options.output,
+    )
+    manifest = read_manifest(path, settings)
+    tenants = Tenants(manifest.connections, clock, masker, options.jobs)
+    chosen = select(manifest, options.targets, options.tags)
+    run = Run(run_id, run_date, manifest, chosen, now, tenants.connect)
+    context = Context(plugins, clock, options.until)
+    try:
+        yield Prepared(run, context, tenants, make_plan(run, plugins))
+    finally:
+        tenants.close()
+
+
+def load_plugins(path: Path, options: RunOptions) -> Plugins:
+    """Load the plugins that the manifest at ``path`` and the options let in."""
+    requires = read_requires(path)
+    _check_runner(requires.runner)
+    local = sorted((path.parent / "plugins").glob("*.py")) if requires.local_plugins else []
+    choice = PluginChoice(
+        requires.plugins, options.blocked_plugins, (*options.plugin_files, *local)
+    )
+    return make_plugin_manager(choice)
+
+
+def _check_runner(wanted: str) -> None:
+    try:
+        fits = SpecifierSet(wanted).contains(__version__, prereleases=True)
+    except InvalidSpecifier as error:
+        raise UsageError(f"requires.runner: '{wanted}' is not a version specifier") from error
+    if not fits:
+        raise UsageError(
+            f"the manifest requires runner {wanted}, this is {__version__}; "
+            f"pip install 'spark-impex-runner{wanted}'"
+        )

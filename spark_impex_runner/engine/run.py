@@ -1,0 +1,157 @@
+"""The composition root: from a manifest's path to a RunResult."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+from spark_impex_runner import atomic
+from spark_impex_runner.clock import Clock
+from spark_impex_runner.engine.job import JobRunner, unstarted
+from spark_impex_runner.engine.plan import RECEIPT
+from spark_impex_runner.engine.prepare import Prepared, RunOptions, prepare
+from spark_impex_runner.engine.schedule import Task, Work, run_all
+from spark_impex_runner.errors import DeliveryError, ImpexError
+from spark_impex_runner.masking import Masker
+from spark_impex_runner.models import Job, Outcome, RunResult, TargetResult
+from spark_impex_runner.report import receipt
+from spark_impex_runner.report.formats import FORMATS
+from spark_impex_runner.version import __version__
+
+
+def run_manifest(
+    path: str | Path,
+    options: RunOptions | None = None,
+    *,
+    clock: Clock | None = None,
+    masker: Masker | None = None,
+) -> RunResult:
+    """Run a manifest and return how every target ended; reports are written on the way.
+
+    A target that fails is a result, not an exception. Raises ``ManifestError`` or ``UsageError``
+    before anything is sent, ``PluginError`` for a missing plugin, and ``DeliveryError`` when a
+    report cannot be written. ``clock.stop(signum)`` ends the run early, ``masker`` learns every
+    secret that the manifest refers to.
+    """
+    options = options or RunOptions()
+    with prepare(Path(path), options, clock or Clock(), masker or Masker()) as prepared:
+        return _Execution(prepared, options).run()
+
+
+class _Execution:
+    """One run of one plan."""
+
+    def __init__(self, prepared: Prepared, options: RunOptions) -> None:
+        self._prepared = prepared
+        self._options = options
+        self._clock = prepared.context.clock
+        self._hooks = prepared.context.hooks
+        self._planned = {item.target.name: item for item in prepared.plan}
+        self._failed = False
+
+    def run(self) -> RunResult:
+        """Do all the work, then tell everybody who listens."""
+        run = self._prepared.run
+        runner = JobRunner(self._prepared.context, self._prepared.tenants)
+        self._hooks.manager.register(runner, "job-runner")
+        # Missing credentials are found here, before the first job is created.
+        lanes = {name: self._prepared.tenants.lane(name) for name in self._connections()}
+        self._hooks.notify("impex_run_started", run=run)
+        keys = {name: str(id(lane)) for name, lane in lanes.items()}
+        tasks = [
+            Task(item.target.name, keys[item.target.connection], item.target.needs)
+            for item in self._prepared.plan
+        ]
+        workers = {keys[name]: lane.workers for name, lane in lanes.items()}
+        results = run_all(tasks, workers, self._work())
+        finished = self._finish(tuple(results.values()))
+        self._hooks.notify("impex_run_finished", run=run, report=finished)
+        return finished
+
+    def _connections(self) -> list[str]:
+        return sorted({item.target.connection for item in self._prepared.plan})
+
+    def _work(self) -> Work[TargetResult]:
+        return Work(self._do, self._skip, lambda result: result.good, self._halted, self._abort)
+
+    def _abort(self) -> None:
+        self._clock.stop(signal.SIGINT)
+
+    def _do(self, name: str) -> TargetResult:
+        planned, job = self._planned[name], self._job(name)
+        if planned.kept:
+            why = f"{planned.target.output / RECEIPT} exists (if_exists: keep)"
+            return self._told(job, unstarted(job, Outcome.UNCHANGED, why, self._clock.now()))
+        result = self._run_job(job)
+        self._failed = self._failed or not result.good
+        return result
+
+    def _run_job(self, job: Job) -> TargetResult:
+        result = unstarted(job, Outcome.FAILED, "", self._clock.now())
+        try:
+            result = self._hooks.decide("impex_run_job", job=job)
+            if not isinstance(result, TargetResult):
+                raise self._hooks.refuse("impex_run_job", result, "a TargetResult")
+            self._leave_receipt(result)
+        except ImpexError as error:
+            return replace(
+                result, outcome=Outcome.FAILED, error=str(error), exit_code=error.exit_code
+            )
+        return result
+
+    def _skip(self, name: str, reason: str) -> TargetResult:
+        job = self._job(name)
+        stopped = self._clock.stopping()
+        outcome = Outcome.CANCELLED if stopped else Outcome.SKIPPED
+        return self._told(job, unstarted(job, outcome, reason, self._clock.now()))
+
+    def _told(self, job: Job, result: TargetResult) -> TargetResult:
+        event = f"target.{result.outcome.value}"
+        self._prepared.context.changed(job, event, f"{result.outcome.value}: {result.error}")
+        return result
+
+    def _halted(self) -> str:
+        if self._clock.stopping():
+            return "the run was interrupted before it started"
+        if self._options.fail_fast and self._failed:
+            return "another target failed (--fail-fast)"
+        return ""
+
+    def _job(self, name: str) -> Job:
+        planned = self._planned[name]
+        return Job(
+            run=self._prepared.run,
+            target=planned.target,
+            request=planned.request,
+            tenant=self._prepared.tenants.connect(planned.target.connection).tenant,
+            started=self._clock.now(),
+            stopping=self._clock.stopping,
+        )
+
+    def _leave_receipt(self, result: TargetResult) -> None:
+        """Leave the receipt beside whatever was delivered, complete or not."""
+        if result.artifacts:
+            text = receipt.render(result, self._prepared.run.id, __version__)
+            self._write(result.target.output / RECEIPT, text)
+
+    def _finish(self, results: tuple[TargetResult, ...]) -> RunResult:
+        run = self._prepared.run
+        finished = RunResult(
+            run_id=run.id,
+            manifest=run.manifest,
+            started=run.started,
+            finished=self._clock.now(),
+            results=results,
+            runner_version=__version__,
+            signal=self._clock.signum,
+        )
+        for format_, path in {**run.manifest.reports, **self._options.reports}.items():
+            self._write(path, FORMATS[format_](finished))
+        return finished
+
+    def _write(self, path: Path, text: str) -> None:
+        try:
+            atomic.write_text(path, self._prepared.tenants.masker.mask(text))
+        except OSError as error:
+            raise DeliveryError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,0 +1,89 @@
+"""Guards for every test, and what many tests need: a fake clock and a served tenant."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.clock import Clock
+from spark_impex_runner.errors import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+_LOOPBACK = ("127.", "::1", "localhost")
+
+
+class FakeClock(Clock):
+    """A clock whose waits only move its hands; ``waits`` lists them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+        self._now = 0.0
+        self._lock = threading.Lock()
+        self.at_wait: Callable[[float], None] = lambda _elapsed: None
+
+    def now(self) -> datetime:
+        """Return a time that starts at noon of a fixed day."""
+        return datetime(2026, 1, 2, 12, tzinfo=timezone.utc) + timedelta(seconds=self._now)
+
+    def monotonic(self) -> float:
+        """Return the seconds waited so far."""
+        return self._now
+
+    def wait(self, seconds: float) -> None:
+        """Move the hands; ``at_wait`` may act at a moment of its choice."""
+        with self._lock:
+            self._now += seconds
+            self.waits.append(seconds)
+        self.at_wait(self._now)
+        if self.stopping():
+            raise Interrupted(self.signum)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Return a clock that nobody has to wait for."""
+    return FakeClock()
+
+
+@pytest.fixture
+def examples() -> Path:
+    """Return the folder of the examples."""
+    return EXAMPLES
+
+
+@pytest.fixture(autouse=True)
+def _guard(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No network but loopback, no real home, no real sleep, no settings of the machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family in {socket.AF_INET, socket.AF_INET6}:
+            assert str(address[0]).startswith(_LOOPBACK), f"network is off in tests: {address}"
+        connect(self, address)
+
+    def no_sleep(seconds: float) -> None:
+        raise AssertionError(f"a test slept {seconds} s")
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.setattr(time, "sleep", no_sleep)
+    monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp() / "home"))
+    for name in list(os.environ):
+        if name.startswith(("CSPARK_", "IMPEX_")) or name.upper() in {
+            "NO_COLOR",
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "ALL_PROXY",
+            "REQUESTS_CA_BUNDLE",
+        }:
+            monkeypatch.delenv(name)

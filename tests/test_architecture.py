@@ -1,0 +1,190 @@
+"""The import directions and sizes of docs/explanation/architecture.md, read from the code."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import spark_impex_runner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = Path(spark_impex_runner.__file__).parent
+NAME = "spark_impex_runner"
+
+# A room and the rooms it may import at run time, besides the standard library and itself.
+# "errors" and "models" may be imported by all but each other's stage below.
+EVERYWHERE = {"errors", "models", "version"}
+ALLOWED = {
+    "errors": set(),
+    "models": set(),
+    "version": set(),
+    "clock": set(),
+    "masking": set(),
+    "atomic": set(),
+    "digests": set(),
+    "hookspecs": set(),
+    "registry": set(),
+    "plugincandidates": set(),
+    "pluginmanager": {"hookspecs", "registry", "plugincandidates"},
+    "manifest": {"registry", "masking", "schemas"},
+    "spark": {"clock", "masking", "atomic"},
+    "report": {"atomic", "digests", "masking", "schemas"},
+    "sandbox": set(),
+    "engine.context": set(),
+    "engine.schedule": set(),
+    "engine.defaults": {"hookspecs", "registry", "spark"},
+    "engine.compare": {"spark"},
+    "engine.plan": {"spark"},
+    "engine.poll": {"spark"},
+    "engine.fetch": {"spark"},
+    "engine.steps": set(),
+    "engine.job": {"engine", "hookspecs"},
+    "engine.tenants": {"spark", "sandbox"},
+    "engine.prepare": {"engine", "manifest", "plugincandidates", "pluginmanager"},
+    "engine.run": {"engine", "clock", "masking", "atomic", "report"},
+    "cli": {"clock", "engine", "manifest", "masking", "plugincandidates", "pluginmanager"}
+    | {"registry", "report", "sandbox"},
+    "plugins": {"atomic", "digests", "hookspecs", "registry", "manifest.quantity"},
+    "schemas": set(),
+    "__init__": {"engine", "hookspecs", "spark"},
+}
+# A distribution and the only modules that may import it.
+THIRD_PARTY = {
+    "requests": ("spark",),
+    "urllib3": ("spark",),
+    "yaml": ("manifest.load",),
+    "jsonschema": ("manifest.schema",),
+    "pluggy": ("hookspecs", "pluginmanager"),
+    "packaging": ("plugincandidates", "engine.prepare"),
+}
+
+
+def modules() -> list[str]:
+    """Return the dotted names of all modules, below the package."""
+    names = []
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        names.append(".".join(parts if parts[-1] != "__init__" or len(parts) == 1 else parts[:-1]))
+    return sorted(names)
+
+
+def source(module: str) -> Path:
+    """Return the file of a module."""
+    path = PACKAGE.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def tree(module: str) -> ast.Module:
+    """Return a module's syntax tree."""
+    return ast.parse(source(module).read_text(encoding="utf-8"))
+
+
+def imports(node: ast.AST) -> Iterator[str]:
+    """Yield every absolute name imported at run time below a node."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, "imports are absolute"
+            yield from (f"{child.module}.{alias.name}" for alias in child.names)
+        else:
+            yield from imports(child)
+
+
+def room(module: str) -> str:
+    """Return the room of the table that a module belongs to."""
+    fits = [key for key in ALLOWED if module == key or module.startswith(f"{key}.")]
+    return max(fits, key=len, default="")
+
+
+def inside(name: str) -> str:
+    """Return the part of an imported name below our package, or nothing."""
+    return name.removeprefix(f"{NAME}.") if name.startswith(f"{NAME}.") else ""
+
+
+@pytest.mark.parametrize("module", modules())
+def test_every_module_imports_only_the_rooms_below_it(module: str) -> None:
+    """A module imports its own room and those that the table allows, at run time."""
+    own = room(module)
+    assert own or module == "engine", f"{module} has no room in the table"
+    allowed = ALLOWED.get(own, set()) | EVERYWHERE | {own}
+    if own in {"errors", "models", "version", "sandbox"}:
+        allowed = {own}
+
+    used = {inside(name) for name in imports(tree(module)) if inside(name)}
+    # ``from spark_impex_runner.manifest import schema`` names the package first.
+    bad = {u for u in used if not any(u == a or u.startswith(f"{a}.") for a in allowed)}
+
+    assert not bad
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if name != "__init__"])
+def test_nobody_inside_imports_the_package_root(module: str) -> None:
+    """The public names are for outside: inside, the concrete module is imported."""
+    assert NAME not in set(imports(tree(module)))
+
+
+@pytest.mark.parametrize("module", modules())
+def test_third_party_libraries_stay_in_their_rooms(module: str) -> None:
+    """Each dependency is imported where the table says, and nothing else is a dependency."""
+    for name in imports(tree(module)):
+        top = name.split(".")[0]
+        if top == NAME or top in sys.stdlib_module_names:
+            continue
+        homes = THIRD_PARTY.get(top, ())
+        assert any(module == home or module.startswith(f"{home}.") for home in homes), name
+
+
+@pytest.mark.parametrize("module", modules())
+def test_only_reports_and_commands_print(module: str) -> None:
+    """The core returns values; it never prints and never exits."""
+    calls = [node.func for node in ast.walk(tree(module)) if isinstance(node, ast.Call)]
+    names = {ast.unparse(call) for call in calls}
+
+    assert module.startswith("cli.") or not names & {"print", "sys.exit", "os._exit"}
+
+
+@pytest.mark.parametrize("module", modules())
+def test_no_module_is_a_god(module: str) -> None:
+    """A module has at most 250 lines of code, without blanks, comments and docstrings."""
+    code = tree(module)
+    docstrings: set[int] = set()
+    for node in ast.walk(code):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(
+            node
+        ):
+            text = node.body[0]
+            docstrings |= set(range(text.lineno, (text.end_lineno or text.lineno) + 1))
+    lines = source(module).read_text(encoding="utf-8").splitlines()
+    count = sum(
+        1
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.strip().startswith("#") and number not in docstrings
+    )
+
+    assert count <= 250
+
+
+@pytest.mark.parametrize("module", modules())
+def test_no_function_is_longer_than_forty_lines(module: str) -> None:
+    """A function fits on a screen: at most 40 lines below its docstring."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.FunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            first = body[0].lineno if body else node.lineno
+            assert (node.end_lineno or first) - first < 40, node.name
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    """There is no utils, helpers, common or base."""
+    last = {name.split(".")[-1] for name in modules()}
+
+    assert not last & {"utils", "util", "helpers", "helper", "common", "base", "misc"}

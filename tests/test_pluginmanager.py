@@ -1,0 +1,273 @@
+"""Which plugins are let in, and what becomes of those that misbehave."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.errors import PluginError, StepError
+from spark_impex_runner.hookspecs import hookimpl
+from spark_impex_runner.plugincandidates import PluginChoice, check_required
+from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Give a function that installs a distribution with one entry point, as pip would."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = set(sys.modules)
+
+    def run(name: str, code: str, version: str = "1.0") -> None:
+        module = name.replace("-", "_")
+        (tmp_path / f"{module}.py").write_text(textwrap.dedent(code))
+        info = tmp_path / f"{module}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[impex_runner]\n{name} = {module}\n")
+
+    yield run
+    for module in {name for name in sys.modules if name.startswith("impex_")} - before:
+        del sys.modules[module]
+
+
+def info(plugins: Plugins, name: str) -> Any:
+    """Return what the manager says of one plugin."""
+    return next(info for info in plugins.infos if info.name == name)
+
+
+GOOD = """
+    from spark_impex_runner import hookimpl
+
+    @hookimpl
+    def impex_register(registry):
+        registry.step("shout", "Says it loudly.")
+"""
+
+
+def test_built_ins_are_loaded_and_offer_their_steps() -> None:
+    """Without any choice the built-in plugins are there."""
+    plugins = make_plugin_manager()
+
+    assert {"checksum", "unzip"} <= set(plugins.registry.steps)
+    assert {"adaptive", "fixed", "exponential"} <= set(plugins.registry.strategies)
+    assert not [info for info in plugins.infos if info.error]
+
+
+def test_an_installed_plugin_is_let_in_with_its_name_and_version(
+    install: Callable[..., None],
+) -> None:
+    """A pip-installed distribution takes part, and its offers carry its name."""
+    install("impex-shout", GOOD, "1.2")
+
+    plugins = make_plugin_manager()
+
+    assert plugins.registry.steps["shout"].provider == "impex-shout"
+    assert (info(plugins, "impex-shout").version, info(plugins, "impex-shout").origin) == (
+        "1.2",
+        "pip",
+    )
+
+
+def test_a_blocked_plugin_stays_out() -> None:
+    """``-p no:NAME`` keeps a plugin out; its steps are unknown then."""
+    plugins = make_plugin_manager(PluginChoice(blocked=frozenset({"checksum"})))
+
+    assert "checksum" not in plugins.registry.steps
+
+
+def test_the_essential_defaults_cannot_be_blocked() -> None:
+    """What the runner cannot do without stays in."""
+    plugins = make_plugin_manager(PluginChoice(blocked=frozenset({"defaults"})))
+
+    assert "fixed" in plugins.registry.strategies
+
+
+def test_only_required_distributions_are_loaded(install: Callable[..., None]) -> None:
+    """With ``requires.plugins`` nothing else that is installed runs a line of code."""
+    install("impex-shout", GOOD)
+    install("impex-other", "raise SystemError('must not be imported')")
+
+    plugins = make_plugin_manager(PluginChoice(required=["Impex_Shout>=1"]))
+
+    assert "shout" in plugins.registry.steps
+    assert "impex-other" not in {info.name for info in plugins.infos}
+
+
+@pytest.mark.parametrize(
+    ("requirement", "said"),
+    [
+        ("impex-none", "plugin impex-none is not installed; pip install 'impex-none'"),
+        ("impex-shout>=2", "plugin impex-shout 1.0 is installed but the manifest requires"),
+        ("not a requirement!", "requires.plugins: 'not a requirement!' is not a requirement"),
+    ],
+)
+def test_a_requirement_that_is_not_met_is_exit_7_with_the_cure(
+    install: Callable[..., None], requirement: str, said: str
+) -> None:
+    """A missing or too old plugin is named with the command that mends it."""
+    install("impex-shout", GOOD)
+
+    with pytest.raises(PluginError) as caught:
+        check_required(PluginChoice(required=[requirement]))
+
+    assert str(caught.value).startswith(said)
+    assert caught.value.exit_code == 7
+
+
+MISBEHAVIOUR = {
+    "import": ("raise RuntimeError('boom')", "RuntimeError: boom"),
+    "syntax": ("def (", "SyntaxError"),
+    "register": (
+        """
+        from spark_impex_runner import hookimpl
+
+        @hookimpl
+        def impex_register(registry):
+            registry.step("half", "Never there.")
+            raise KeyError("boom")
+        """,
+        "KeyError: 'boom'",
+    ),
+    "misspelt": (
+        """
+        from spark_impex_runner import hookimpl
+
+        @hookimpl
+        def impex_poll_dely(job):
+            return 1
+        """,
+        "impex_poll_dely",
+    ),
+    "argument": (
+        """
+        from spark_impex_runner import hookimpl
+
+        @hookimpl
+        def impex_poll_delay(jobs):
+            return 1
+        """,
+        "jobs",
+    ),
+    "async": (
+        """
+        from spark_impex_runner import hookimpl
+
+        @hookimpl
+        async def impex_run_step(job):
+            return []
+        """,
+        "impex_run_step is 'async def'",
+    ),
+    "taken": (
+        """
+        from spark_impex_runner import hookimpl
+
+        @hookimpl
+        def impex_register(registry):
+            registry.step("checksum", "Mine.")
+        """,
+        "it offers 'checksum', which spark-impex-runner already offers",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MISBEHAVIOUR)
+def test_a_broken_plugin_is_left_out_and_named(install: Callable[..., None], kind: str) -> None:
+    """Whatever a plugin does while loading, the others work and it is listed with its reason."""
+    code, reason = MISBEHAVIOUR[kind]
+    install("impex-broken", code)
+    install("impex-shout", GOOD)
+
+    plugins = make_plugin_manager()
+
+    assert reason in info(plugins, "impex-broken").error
+    assert "half" not in plugins.registry.steps
+    assert {"shout", "checksum"} <= set(plugins.registry.steps)
+    assert not plugins.manager.has_plugin("impex-broken")
+
+
+def test_a_broken_plugin_that_is_required_ends_the_run(install: Callable[..., None]) -> None:
+    """What the manifest requires must load: exit 7 with the distribution's name."""
+    install("impex-broken", "raise RuntimeError('boom')")
+
+    with pytest.raises(PluginError, match=r"impex-broken.* cannot be used: RuntimeError: boom"):
+        make_plugin_manager(PluginChoice(required=["impex-broken"]))
+
+
+def test_two_plugins_of_one_name_are_told(install: Callable[..., None], tmp_path: Path) -> None:
+    """The second of a name is refused instead of being dropped in silence."""
+    install("impex-shout", GOOD)
+    twin = tmp_path / "impex-shout.py"
+    twin.write_text("")
+
+    with pytest.raises(PluginError, match="a plugin named impex-shout is loaded already"):
+        make_plugin_manager(PluginChoice(files=(twin,)))
+
+
+def test_one_file_is_a_plugin(tmp_path: Path) -> None:
+    """``-p FILE`` loads a plugin without any packaging."""
+    (tmp_path / "mine.py").write_text(textwrap.dedent(GOOD))
+
+    plugins = make_plugin_manager(PluginChoice(files=(tmp_path / "mine.py",)))
+
+    assert plugins.registry.steps["shout"].provider == "mine"
+
+
+def test_an_observer_that_raises_does_not_stop_the_next(caplog: pytest.LogCaptureFixture) -> None:
+    """Observers are isolated: the failure is logged with the plugin's name."""
+    heard = []
+
+    class Deaf:
+        @hookimpl
+        def impex_run_started(self, run: Any) -> None:
+            raise ValueError(f"no {run}")
+
+    class Listener:
+        @hookimpl
+        def impex_run_started(self, run: Any) -> None:
+            heard.append(run)
+
+    plugins = make_plugin_manager()
+    for plugin, name in ((Listener(), "a"), (Deaf(), "deaf"), (Listener(), "b")):
+        plugins.manager.register(plugin, name)
+
+    with caplog.at_level(logging.WARNING):
+        plugins.notify("impex_run_started", run="this run")
+
+    assert heard == ["this run", "this run"]
+    assert "plugin deaf failed in impex_run_started" in caplog.text
+
+
+def test_a_deciding_hook_that_raises_is_named_with_its_plugin(tmp_path: Path) -> None:
+    """The job's error says which plugin failed in which hook, and how."""
+    code = (
+        "from spark_impex_runner import hookimpl\n@hookimpl\ndef impex_poll_delay():\n    1 / 0\n"
+    )
+    (tmp_path / "mine.py").write_text(code)
+    plugins = make_plugin_manager(PluginChoice(files=(tmp_path / "mine.py",)))
+
+    with pytest.raises(PluginError, match="plugin mine failed in impex_poll_delay: ZeroDivision"):
+        plugins.decide("impex_poll_delay", job=None, poll=None)
+
+
+def test_an_error_of_ours_passes_a_deciding_hook_unchanged() -> None:
+    """A step that fails on purpose keeps its own error."""
+
+    class Failing:
+        @hookimpl
+        def impex_run_step(self) -> None:
+            raise StepError("no room")
+
+    plugins = make_plugin_manager()
+    plugins.manager.register(Failing(), "failing")
+
+    with pytest.raises(StepError, match="no room"):
+        plugins.decide("impex_run_step", job=None, step=None, artifact=None)
