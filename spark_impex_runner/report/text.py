@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,8 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import RunResult, TargetResult
 
-_INDENT = " " * 11
+_OUTCOME_WIDTH = 9
+_INDENT = " " * (_OUTCOME_WIDTH + 2)
 _COLOURS = {
     Outcome.SUCCEEDED: "32",
     Outcome.UNCHANGED: "32",
@@ -44,7 +44,7 @@ def render(result: RunResult, *, colour: bool = False) -> str:
 
 def _title(result: RunResult) -> str:
     took = duration(seconds(result.started, result.finished))
-    return f"{plain(result.manifest.name)}: run {result.run_id}, {took}"
+    return f"{plain(result.manifest.name)}: run {plain(result.run_id)}, {took}"
 
 
 def _cells(each: TargetResult) -> tuple[str, ...]:
@@ -52,8 +52,8 @@ def _cells(each: TargetResult) -> tuple[str, ...]:
     packages = [item for item in artifacts(each) if item.made_by == "download"]
     noun = "package" if len(packages) == 1 else "packages"
     return (
-        words(each.outcome),
-        each.target.name,
+        words(each.outcome).ljust(_OUTCOME_WIDTH),
+        plain(each.target.name),
         f"job {plain(each.job_id)}" if each.job_id else "-",
         f"{len(packages)} {noun}" if packages else "-",
         size(sum(item.size for item in packages)) if packages else "-",
@@ -64,11 +64,11 @@ def _cells(each: TargetResult) -> tuple[str, ...]:
 def _row(cells: tuple[str, ...], widths: list[int], colour: str) -> str:
     """Align words to the left and figures to the right."""
     pairs = list(zip(cells, widths, strict=True))
-    words = [cell.ljust(width) for cell, width in pairs[:3]]
+    names = [cell.ljust(width) for cell, width in pairs[:3]]
     figures = [cell.rjust(width) for cell, width in pairs[3:]]
     if colour:
-        words[0] = f"\x1b[{colour}m{words[0]}\x1b[0m"
-    return "  ".join(words + figures)
+        names[0] = f"\x1b[{colour}m{names[0]}\x1b[0m"
+    return "  ".join(names + figures)
 
 
 def _notes(each: TargetResult) -> Iterator[str]:
@@ -84,9 +84,10 @@ def _notes(each: TargetResult) -> Iterator[str]:
 
 def _places(result: RunResult) -> Iterator[str]:
     """Say where the packages and the reports are."""
-    outputs = [str(each.target.output) for each in result.results if each.good]
-    if outputs:
-        yield f"output: {_near(Path(os.path.commonpath(outputs)))}"
+    outputs = {each.target.output for each in result.results if each.good or each.artifacts}
+    folders = outputs if len(outputs) == 1 else {each.parent for each in outputs}
+    for path in sorted(folders):
+        yield f"output: {_near(path)}"
     for path in result.manifest.reports.values():
         yield f"report: {_near(path)}"
 
