@@ -63,12 +63,15 @@ class ApiKey:
 class ClientCredentials:
     """OAuth2 client credentials: a token asked for when needed and renewed before it expires.
 
-    ``ask`` performs the token request and returns the reply, whatever its status. Many threads
-    may wait for one token: it is asked for once. A refused secret is remembered and never sent
-    again, since repeating it may lock the client.
+    ``ask`` performs the token request at ``endpoint`` and returns the reply, whatever its
+    status. Many threads may wait for one token: it is asked for once. A refused secret is
+    remembered and never sent again, since repeating it may lock the client.
     """
 
-    def __init__(self, ask: Callable[[], HttpResponse], clock: Clock, masker: Masker) -> None:
+    def __init__(
+        self, endpoint: str, ask: Callable[[], HttpResponse], clock: Clock, masker: Masker
+    ) -> None:
+        self._action = f"asking {endpoint} for a token"
         self._ask = ask
         self._clock = clock
         self._masker = masker
@@ -102,13 +105,13 @@ class ClientCredentials:
                 self._keep(reply, asked)
                 return
             if reply.status not in _REFUSALS:
-                raise api_error(reply, "asking for a token", "", self._masker)
+                raise api_error(reply, self._action, "", self._masker)
             self._refusal = read_error(reply, "", self._masker)
         said = self._refusal
+        words = " ".join(part for part in (said.code, said.details) if part)
         raise UnauthorizedError(
-            f"the token endpoint refused the client credentials (HTTP {said.status} {said.code}"
-            f" {said.details}".rstrip()
-            + "); check client_id and client_secret",
+            f"{self._action}: the client credentials are refused (HTTP {said.status} {words}); "
+            "check client_id and client_secret",
             said,
         )
 
@@ -117,7 +120,7 @@ class ClientCredentials:
         data = reply.data if isinstance(reply.data, Mapping) else {}
         token, life = data.get("access_token"), data.get("expires_in")
         if not isinstance(token, str) or not token:
-            raise SparkSdkError("the token endpoint answered 200 without an access_token")
+            raise SparkSdkError(f"{self._action}: the reply holds no access_token; check base_url")
         self._masker.add(token)
         self._token = _printable("access_token", token)
         seconds = float(life) if isinstance(life, (int, float)) and life > 0 else 300.0

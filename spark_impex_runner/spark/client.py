@@ -17,7 +17,7 @@ from spark_impex_runner.spark.retry import Patience
 from spark_impex_runner.spark.session import Pace, Session, Wire, ask_for_token
 from spark_impex_runner.spark.tenant import TenantUrl
 from spark_impex_runner.spark.transport import Transport
-from spark_impex_runner.spark.waiting import INTERVAL
+from spark_impex_runner.spark.waiting import INTERVAL, require_limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,14 +63,16 @@ class Spark:
         clock: Clock | None = None,
         masker: Masker | None = None,
     ) -> None:
+        require_limits(max_retries, retry_interval)
         clock = clock or Clock()
+        masker = masker or Masker()
         auth = from_arguments(oauth, api_key, token) or from_environment(os.environ)
         url = _locate(base_url, env, tenant)
         wire = Wire(
-            Transport(timeout=timeout / 1000, verify=verify_tls),
+            Transport(masker, timeout=timeout / 1000, verify=verify_tls),
             Patience(clock),
             Pace(clock, requests_per_second),
-            masker or Masker(),
+            masker,
         )
         self.session = Session(url, wire, _scheme(auth, url, wire))
         interval = INTERVAL if retry_interval is None else retry_interval
@@ -110,7 +112,7 @@ class Spark:
         return self.session.url.base
 
     def close(self) -> None:
-        """Close the connections; a later call opens new ones."""
+        """Close the connections; no call may follow."""
         self.session.wire.transport.close()
 
     def __enter__(self) -> Self:
@@ -131,8 +133,8 @@ class Spark:
 def _locate(base_url: str | None, env: str | None, tenant: str | None) -> TenantUrl:
     if base_url:
         return TenantUrl.parse(base_url, tenant)
-    if env and tenant:
-        return TenantUrl.of(env, tenant)
+    if env:
+        return TenantUrl.of(env, tenant or "")
     if inherited := os.environ.get("CSPARK_BASE_URL"):
         return TenantUrl.parse(inherited, tenant)
     raise UsageError("which tenant? give base_url, or env and tenant, or set CSPARK_BASE_URL")
@@ -143,7 +145,7 @@ def _scheme(auth: Auth, url: TenantUrl, wire: Wire) -> Scheme:
     if auth.client_id and auth.client_secret:
         wire.masker.add(auth.client_secret)
         ask = partial(ask_for_token, wire, url, auth.client_id, auth.client_secret)
-        return ClientCredentials(ask, wire.clock, wire.masker)
+        return ClientCredentials(url.token_endpoint, ask, wire.clock, wire.masker)
     if auth.api_key:
         return ApiKey(auth.api_key, wire.masker)
     return Bearer(auth.token or "", wire.masker)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.errors import SparkApiError, SparkSdkError, UsageError
+from spark_impex_runner.errors import SparkApiError, SparkError, SparkSdkError, UsageError
 from spark_impex_runner.models import RemoteFile, Request, Status
 from spark_impex_runner.spark.download import Downloads
 from spark_impex_runner.spark.links import job_id_of, secrets_of
@@ -134,7 +134,10 @@ class Exports:
             return True
         if error.status not in {400, 409, 429}:
             return False
-        data = self.describe().data
+        try:
+            data = self.describe().data
+        except SparkError:
+            return False
         running = _count(data, "status", "export_api_jobs_in_progress")
         return running >= (_count(data, "configuration", "export_api_job_limit") or 1)
 
@@ -185,7 +188,7 @@ class Exports:
         job = job_id_of(job_id, url)
         waiting = Waiting(
             f"export job {job} on {self.session.url.base}",
-            self.session.wire.clock,
+            self.session.wire,
             self.retries if max_retries is None else max_retries,
             self.interval if retry_interval is None else retry_interval,
         )

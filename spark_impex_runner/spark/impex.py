@@ -13,7 +13,7 @@ from spark_impex_runner.spark.download import Downloads
 from spark_impex_runner.spark.export import Exports
 from spark_impex_runner.spark.imports import Destination, Imports
 from spark_impex_runner.spark.status import parse_status
-from spark_impex_runner.spark.waiting import DEADLINE, INTERVAL
+from spark_impex_runner.spark.waiting import DEADLINE, INTERVAL, require_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -68,6 +68,7 @@ class ImpEx:
         wait fails or is interrupted, the job is cancelled so that the tenant is free again.
         """
         exports = self.exports
+        require_limits(max_retries, retry_interval)
 
         def start() -> HttpResponse:
             return exports.initiate(

@@ -87,7 +87,7 @@ class Imports:
         job = job_id_of(job_id, url)
         waiting = Waiting(
             f"import job {job} on {self.session.url.base}",
-            self.session.wire.clock,
+            self.session.wire,
             self.retries if max_retries is None else max_retries,
             self.interval if retry_interval is None else retry_interval,
         )
@@ -159,6 +159,8 @@ def _opened(file: str | Path | BinaryIO, stack: ExitStack) -> BinaryIO:
     try:
         if isinstance(file, (str, Path)):
             return stack.enter_context(Path(file).open("rb"))
+        if not isinstance(file.read(0), bytes):
+            raise UsageError("the package to import is open as text; open it in mode 'rb'")
         if file.seekable():
             return file
         spool = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack does it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from spark_impex_runner.errors import TransportError
 if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.spark.reply import HttpResponse
+
+_log = logging.getLogger(__name__)
 
 _PASSING = frozenset({408, 425, 429})
 
@@ -28,9 +31,9 @@ class Patience:
     """
 
     clock: Clock
-    attempts: int = 5
-    first: float = 0.5
-    ceiling: float = 8.0
+    attempts: int = 6
+    first: float = 1.0
+    ceiling: float = 16.0
     longest: float = 120.0
     draw: Callable[[], float] = random.random
 
@@ -55,7 +58,9 @@ class Patience:
                 asked = retry_after(reply.headers, self.clock.now()) or 0.0
                 if last or asked > self.longest or not passing(reply):
                     return reply
-            self.clock.wait(max(asked, self.draw() * min(self.ceiling, self.first * 2**attempt)))
+            pause = max(asked, self.draw() * min(self.ceiling, self.first * 2**attempt))
+            _log.debug("request %d of %d failed, next in %.1f s", attempt + 1, self.attempts, pause)
+            self.clock.wait(pause)
         raise AssertionError("the last attempt returns or raises")
 
 
@@ -76,6 +81,8 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     ``x-retry-after``, which the TypeScript SDK reads, counts where the standard one is absent.
     """
     text = (headers.get("Retry-After") or headers.get("x-retry-after") or "").strip()
+    if not text:
+        return None
     try:
         if text.isdecimal():
             return float(text)

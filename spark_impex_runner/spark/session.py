@@ -64,7 +64,8 @@ class Pace:
             now = self._clock.monotonic()
             turn = max(now, self._next)
             self._next = turn + self._gap
-        if turn > now:
+        # A run that stops still cancels its jobs: such last calls do not wait.
+        if turn > now and not self._clock.stopping():
             self._clock.wait(turn - now)
 
 
@@ -100,7 +101,12 @@ def ask_for_token(wire: Wire, url: TenantUrl, client_id: str, client_secret: str
     }
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
     message = Message("POST", url.token_endpoint, headers, urlencode(form).encode())
-    return wire.patience.repeat(lambda: wire.exchange(message), lambda reply: reply.status >= 500)
+    try:
+        return wire.patience.repeat(
+            lambda: wire.exchange(message), lambda reply: reply.status > 499
+        )
+    except TransportError as error:
+        raise TransportError(f"asking {url.token_endpoint} for a token: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +117,7 @@ class Session:
     """
 
     url: TenantUrl
-    wire: Wire
+    wire: Wire = field(repr=False)
     scheme: Scheme = field(repr=False)
 
     def get(self, *path: str) -> HttpResponse:

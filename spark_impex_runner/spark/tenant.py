@@ -79,7 +79,7 @@ def is_safe_to_call(url: str) -> bool:
     except ValueError:
         return False
     return bool(host) and (
-        parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
+        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
     )
 
 
@@ -99,13 +99,17 @@ def _split(base_url: str) -> SplitResult:
 
 def _api_host(parts: SplitResult) -> str:
     """Return host and port in lower case, the browser's host name turned into the API's."""
-    host = parts.netloc.lower()
+    host = parts.hostname or ""
     if host.startswith("spark.") and host.endswith(_DOMAIN):
         host = "excel." + host.removeprefix("spark.")
-    return host
+    if ":" in host:
+        host = f"[{host}]"
+    is_usual = parts.port in (None, {"https": 443, "http": 80}[parts.scheme])
+    return host if is_usual else f"{host}:{parts.port}"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address stays on this machine."""
     if host == "localhost":
         return True
     try:
@@ -115,4 +119,6 @@ def _is_loopback(host: str) -> bool:
 
 
 def _is_segment(name: str) -> bool:
-    return bool(name) and name not in {".", ".."} and name.isprintable() and "/" not in name
+    """Tell whether a tenant's name fits into a path and, as ``x-tenant-name``, into a header."""
+    plain = name.isascii() and name.isprintable() and "/" not in name
+    return plain and name not in {"", ".", ".."}

@@ -7,19 +7,23 @@ an environment variable says, a time limit, and errors that hold no URL.
 
 from __future__ import annotations
 
+import logging
 import platform
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
-from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
 from spark_impex_runner.errors import TransportError, UsageError
+from spark_impex_runner.masking import Masker, MaskingFilter
 from spark_impex_runner.spark.reply import HttpResponse, json_or_none
+from spark_impex_runner.spark.tenant import is_loopback
+from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -27,16 +31,14 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+_URLLIB3 = logging.getLogger("urllib3.connectionpool")
 _POOL = 32
 CHUNK = 1 << 20
 
 
 def product() -> str:
     """Return ``spark-impex-runner/VERSION``, as requests introduce themselves."""
-    try:
-        return f"spark-impex-runner/{metadata.version('spark-impex-runner')}"
-    except metadata.PackageNotFoundError:  # a source tree on PYTHONPATH
-        return "spark-impex-runner"
+    return f"spark-impex-runner/{__version__}"
 
 
 def platform_name() -> str:
@@ -61,9 +63,11 @@ class Transport:
     False or the path of a CA bundle.
     """
 
-    def __init__(self, *, timeout: float = 60.0, verify: bool | str = True) -> None:
+    def __init__(self, masker: Masker, *, timeout: float = 60.0, verify: bool | str = True) -> None:
         if timeout <= 0:
             raise UsageError(f"timeout is {timeout:g} s; it must be more than 0")
+        if isinstance(verify, str) and not Path(verify).exists():
+            raise UsageError(f"verify_tls names the CA bundle {verify}, which does not exist")
         self._timeout = timeout
         self._verify = verify
         self._http = requests.Session()
@@ -73,6 +77,9 @@ class Transport:
         self._http.headers["User-Agent"] = f"{product()} ({platform_name()})"
         for scheme in ("https://", "http://"):
             self._http.mount(scheme, HTTPAdapter(pool_maxsize=_POOL))
+        # urllib3 logs the path of every request, and a download's path is a capability.
+        self._filter = MaskingFilter(masker)
+        _URLLIB3.addFilter(self._filter)
 
     def exchange(self, message: Message) -> HttpResponse:
         """Send and read the whole reply, whatever its status; raises ``TransportError``."""
@@ -85,8 +92,9 @@ class Transport:
         return Stream(self._guarded(lambda: self._send(message)), self._guarded)
 
     def close(self) -> None:
-        """Close every pooled connection."""
+        """Close every pooled connection; no exchange may follow."""
         self._http.close()
+        _URLLIB3.removeFilter(self._filter)
 
     def _send(self, message: Message) -> requests.Response:
         return self._http.request(
@@ -96,7 +104,7 @@ class Transport:
             data=message.body,
             timeout=self._timeout,
             verify=self._verify,
-            proxies=get_environ_proxies(message.url, no_proxy=None),
+            proxies=_proxies(message.url),
             allow_redirects=False,
             stream=True,
         )
@@ -151,6 +159,13 @@ class Stream:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _proxies(url: str) -> dict[str, str]:
+    """Return the environment's proxies for a URL; this machine is never reached through one."""
+    if is_loopback(urlsplit(url).hostname or ""):
+        return {}
+    return dict(get_environ_proxies(url, no_proxy=None))
 
 
 def _innermost(error: BaseException) -> str:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.errors import JobError, RetryTimeoutError, UsageError
 from spark_impex_runner.models import Status, Verdict
 from spark_impex_runner.spark.status import explain, is_known
+from spark_impex_runner.spark.words import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from spark_impex_runner.clock import Clock
     from spark_impex_runner.spark.reply import HttpResponse
+    from spark_impex_runner.spark.session import Wire
 
 _log = logging.getLogger(__name__)
 
@@ -32,15 +33,12 @@ class Waiting:
     """
 
     name: str
-    clock: Clock
+    wire: Wire
     retries: int | None = None
     interval: float = INTERVAL
 
     def __post_init__(self) -> None:
-        if self.retries is not None and self.retries < 1:
-            raise UsageError(f"max_retries is {self.retries}; it must be 1 or more")
-        if self.interval < 0:
-            raise UsageError(f"retry_interval is {self.interval:g}; it must be 0 or more")
+        require_limits(self.retries, self.interval)
 
     def until_done(
         self,
@@ -52,8 +50,9 @@ class Waiting:
         Raises ``JobError`` with the tenant's words as soon as the job has failed, and
         ``RetryTimeoutError`` right after the last look, without one more wait.
         """
-        end = self.clock.monotonic() + DEADLINE
-        looks = 0
+        clock = self.wire.clock
+        end = clock.monotonic() + DEADLINE
+        looks, strange = 0, ""
         while True:
             reply, status = look()
             looks += 1
@@ -61,14 +60,16 @@ class Waiting:
             if judged is Verdict.DONE:
                 return reply
             if judged is Verdict.FAILED:
-                raise JobError(f"{self.name} ended without success: {explain(status)}")
-            if not is_known(status):
-                _log.warning("%s has the unknown status '%s'", self.name, status.word)
-            left = end - self.clock.monotonic()
+                said = self.wire.masker.mask(explain(status))
+                raise JobError(f"{self.name} ended without success: {said}")
+            if not is_known(status) and status.word != strange:
+                strange = status.word
+                _log.warning("%s has the unknown status '%s'", self.name, one_line(strange))
+            left = end - clock.monotonic()
             if looks == self.retries or (self.retries is None and left <= 0):
                 raise self._out_of_time(looks)
             pause = max(self.interval, status.retry_after or 0.0)
-            self.clock.wait(pause if self.retries else min(pause, left))
+            clock.wait(pause if self.retries else min(pause, left))
 
     def _out_of_time(self, looks: int) -> RetryTimeoutError:
         return RetryTimeoutError(
@@ -77,3 +78,11 @@ class Waiting:
             retries=looks,
             interval=self.interval,
         )
+
+
+def require_limits(retries: int | None, interval: float | None) -> None:
+    """Raise ``UsageError`` for limits that no wait can keep; None stands for the default."""
+    if retries is not None and retries < 1:
+        raise UsageError(f"max_retries is {retries}; it must be 1 or more")
+    if interval is not None and interval < 0:
+        raise UsageError(f"retry_interval is {interval:g}; it must be 0 or more")
