@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import ManifestError
+from spark_impex_runner.manifest import construct
+from spark_impex_runner.manifest.document import Finding, Odd, sound
 from spark_impex_runner.manifest.expand import Expansion, Given, literal_secrets
 from spark_impex_runner.manifest.load import load
-from spark_impex_runner.manifest.quantity import seconds
+from spark_impex_runner.manifest.needs import Graph
 from spark_impex_runner.manifest.references import Named, Sources
+from spark_impex_runner.manifest.rules import check_connections, check_targets
 from spark_impex_runner.manifest.schema import Schema, View
-from spark_impex_runner.models import Auth, Connection, Manifest, Polling, Step, Target
+from spark_impex_runner.manifest.wording import trap
+from spark_impex_runner.models import Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-    from spark_impex_runner.manifest.document import Document, Finding
+    from spark_impex_runner.manifest.document import Document, KeyPath
     from spark_impex_runner.manifest.expand import Expanded
+    from spark_impex_runner.manifest.places import Place
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.registry import Registry
 
@@ -52,6 +57,33 @@ class Requires:
     local_plugins: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A manifest's data, resolved, before it becomes a model."""
+
+    name: str
+    connections: dict[str, Any]
+    targets: list[Expanded]
+    reports: dict[str, Any]
+    graph: Graph
+
+    def data(self) -> dict[str, Any]:
+        """Return the data as one more manifest, in which nothing is left to expand."""
+        return {
+            "version": 1,
+            "name": self.name,
+            "connections": self.connections,
+            "targets": [target.data for target in self.targets],
+            "report": self.reports,
+        }
+
+    def origin(self, path: KeyPath) -> KeyPath:
+        """Return where the value at ``path`` of the data is written."""
+        if path[:1] == ("targets",) and len(path) > 1:
+            return self.targets[int(path[1])].origin(path[2:])
+        return path
+
+
 def read_requires(path: Path) -> Requires:
     """Read only ``requires``, whose plugins decide what the rest of the manifest may say.
 
@@ -69,114 +101,117 @@ def read_requires(path: Path) -> Requires:
     )
 
 
-def _texts(items: Any) -> tuple[str, ...]:
-    """Return the texts of a list; what is no list allows nothing."""
-    return tuple(item for item in items if isinstance(item, str)) if isinstance(items, list) else ()
-
-
 def read_manifest(path: Path, settings: Settings) -> Manifest:
     """Read, check, expand and build the manifest at ``path``.
 
     Raises ``ManifestError`` with every mistake, and ``PluginError`` when a plugin's option schema
-    or source of references is broken. Secrets are added to ``settings.masker``.
+    or source of references is broken. Secrets are added to ``settings.masker`` on the way.
     """
     document = load(path)
-    data = document.data
     schema = Schema(settings.registry)
-    places = {place.path: place for place in schema.places(data)}
+    places = {place.path: place for place in schema.places(document.data)}
     secrets = {where for where, place in places.items() if place.secret}
-    view = View(lambda p: p, document.text, secrets)
-    _stop_at(document, schema.check(data, view) + literal_secrets(places))
-    folder = Path(path).absolute().parent
-    sources = Sources(settings.environ, folder, settings.registry.sources)
-    run = {
-        "run.id": Named(settings.run_id, settings.run_id),
-        "run.date": Named(settings.run_date, settings.run_date),
-    }
-    given = Given(sources, settings.masker, settings.variables, run, settings.output or folder)
-    expansion = Expansion(document, places, given)
-    expansion.set_variables(data.get("vars", {}))
-    targets = list(expansion.targets(data["targets"], data.get("defaults", {})))
-    connections = expansion.plain("connections", data.get("connections", {}))
-    reports = expansion.plain("report", data.get("report", {}))
-    name = expansion.plain("name", data.get("name", path.stem))
-    _stop_at(document, expansion.findings)
-    return Manifest(
-        path=path,
-        name=name,
-        connections={key: _connection(key, value, folder) for key, value in connections.items()},
-        targets=tuple(_target(target, tuple(connections)) for target in targets),
-        reports={kind: folder / file for kind, file in reports.items()},
-    )
-
-
-def _stop_at(document: Document, findings: list[Finding]) -> None:
-    """Raise ``ManifestError`` if there are findings."""
+    findings = _check_written(document, schema, places)
+    expansion = Expansion(document, places, _given(document, settings))
+    data = sound(document.data, findings)
+    parts = _expand(expansion, data)
+    findings += expansion.findings
+    if not findings:
+        view = View(parts.origin, lambda _: None, secrets)
+        findings += schema.check_resolved(parts.data(), view)
+    findings += _check_relations(parts, data)
     if findings:
-        raise ManifestError([document.problem(finding) for finding in findings])
+        raise _error(document, findings, settings.masker)
+    return _build(document, parts)
 
 
-def _connection(name: str, data: dict[str, Any], folder: Path) -> Connection:
-    """Build one connection."""
-    rest = dict(data)
-    auth, sandbox = rest.pop("auth", None), rest.pop("sandbox", None)
-    if "timeout" in rest:
-        rest["timeout"] = seconds(rest["timeout"])
-    if rest.get("jobs") == "auto":
-        del rest["jobs"]
-    if isinstance(rest.get("verify_tls"), str):
-        rest["verify_tls"] = str(folder / rest["verify_tls"])
-    return Connection(
-        name=name,
-        sandbox=folder / sandbox if sandbox else None,
-        auth=_auth(auth) if auth else None,
-        **rest,
+def _check_written(
+    document: Document, schema: Schema, places: Mapping[KeyPath, Place]
+) -> list[Finding]:
+    """Return what is wrong with the text as it stands, before any reference is followed."""
+    literals = literal_secrets(places)
+    # Whatever else is wrong with a secret in the clear is of no interest, and might show it.
+    shadowed = {finding.path for finding in literals}
+    secrets = {path for path, place in places.items() if place.secret}
+    view = View(lambda path: path, document.text, secrets)
+    findings = schema.check(document.data, view)
+    findings = literals + [finding for finding in findings if finding.path not in shadowed]
+    return findings + _unquoted(places, {finding.path for finding in findings})
+
+
+def _unquoted(places: Mapping[KeyPath, Place], known: set[KeyPath]) -> list[Finding]:
+    """Return findings for YAML's traps where a plugin's schema lets anything pass."""
+    return [
+        Finding(path, trap(place.value))
+        for path, place in places.items()
+        if isinstance(place.value, Odd) and path not in known and not str(path[0]).startswith("x-")
+    ]
+
+
+def _given(document: Document, settings: Settings) -> Given:
+    """Return what the expansion takes from outside the manifest."""
+    folder = document.path.absolute().parent
+    return Given(
+        sources=Sources(settings.environ, folder, settings.registry.sources),
+        masker=settings.masker,
+        overrides=settings.variables,
+        run={
+            "run.id": Named(settings.run_id, settings.run_id),
+            "run.date": Named(settings.run_date, settings.run_date),
+        },
+        output=(settings.output or folder).absolute(),
     )
 
 
-def _auth(data: dict[str, Any]) -> Auth:
-    """Build the credentials of one connection."""
-    return Auth(
-        token=data.get("token"),
-        api_key=data.get("api_key"),
-        **data.get("oauth", {}),
+def _expand(expansion: Expansion, data: Mapping[str, Any]) -> _Parts:
+    """Return the data of a manifest without variables, defaults, matrices and references."""
+    expansion.set_variables(data.get("vars") or {})
+    targets = list(expansion.targets(data.get("targets") or [], data.get("defaults") or {}))
+    return _Parts(
+        name=expansion.plain("name", data.get("name")) or expansion.document.path.stem,
+        connections=expansion.plain("connections", data.get("connections") or {}),
+        targets=targets,
+        reports=expansion.plain("report", data.get("report") or {}),
+        graph=Graph(targets),
     )
 
 
-def _target(expanded: Expanded, connections: tuple[str, ...]) -> Target:
-    """Build one target."""
-    rest: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in expanded.data.items()
-        if key not in {"name", "output"}
-    }
-    rest.setdefault("connection", connections[0] if connections else "")
-    if "retry_interval" in rest:
-        rest["retry_interval"] = seconds(rest["retry_interval"])
-    if "polling" in rest:
-        rest["polling"] = _polling(rest["polling"])
-    if "steps" in rest:
-        rest["steps"] = tuple(_step(step) for step in rest["steps"])
-    return Target(name=expanded.name, output=expanded.output, **rest)
+def _check_relations(parts: _Parts, written: Mapping[str, Any]) -> list[Finding]:
+    """Return what is wrong between the parts of a manifest."""
+    targets = written.get("targets") or []
+    all_named = all(isinstance(target, dict) and target.get("name") for target in targets)
+    return [
+        *check_connections(parts.connections),
+        *check_targets(parts.targets, parts.connections),
+        *parts.graph.check(all_named=all_named),
+    ]
 
 
-def _polling(data: dict[str, Any]) -> Polling:
-    """Build how a target's job is waited for."""
-    rest = dict(data)
-    options = rest.pop("with", {})
-    for key in ("deadline", "stall_after"):
-        if key in rest:
-            rest[key] = seconds(rest[key])
-    return Polling(options=options, **rest)
+def _error(document: Document, findings: list[Finding], masker: Masker) -> ManifestError:
+    """Return the error with every finding once, and no secret in it."""
+    masked = (replace(finding, message=masker.mask(finding.message)) for finding in findings)
+    return ManifestError([document.problem(finding) for finding in dict.fromkeys(masked)])
 
 
-def _step(data: dict[str, Any]) -> Step:
-    """Build one step."""
-    retry = data.get("retry", {})
-    return Step(
-        uses=data["uses"],
-        options=data.get("with", {}),
-        attempts=retry.get("attempts", 1),
-        interval=seconds(retry.get("interval", 1)),
-        on_failure=data.get("on_failure", "fail"),
+def _build(document: Document, parts: _Parts) -> Manifest:
+    """Return the model of a manifest in which nothing was found wrong."""
+    folder = document.path.absolute().parent
+    default = next(iter(parts.connections))
+    targets = []
+    for target in parts.targets:
+        needs = parts.graph.needs(target.name)
+        ties = construct.Ties(target.data.get("connection", default), needs)
+        targets.append(construct.target(target, ties))
+    connections = parts.connections.items()
+    return Manifest(
+        path=document.path,
+        name=parts.name,
+        connections={name: construct.connection(name, data, folder) for name, data in connections},
+        targets=tuple(targets),
+        reports={kind: folder / file for kind, file in parts.reports.items()},
     )
+
+
+def _texts(items: Any) -> tuple[str, ...]:
+    """Return the texts of a list; what is no list allows nothing."""
+    return tuple(item for item in items if isinstance(item, str)) if isinstance(items, list) else ()

@@ -13,7 +13,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from spark_impex_runner.registry import Offer, Registry
 
@@ -54,6 +54,15 @@ def without_references(schema: Any) -> Any:
         rest = [without_references(item) for item in bare.pop("anyOf") if item != REFERENCE]
         bare = {**rest[0], **bare} if len(rest) == 1 else {**bare, "anyOf": rest}
     return bare
+
+
+def pointers(schema: Any) -> Iterator[str]:
+    """Yield every ``$ref`` in ``schema``."""
+    if isinstance(schema, dict) and isinstance(schema.get("$ref"), str):
+        yield schema["$ref"]
+    if isinstance(schema, (dict, list)):
+        for part in schema.values() if isinstance(schema, dict) else schema:
+            yield from pointers(part)
 
 
 def _offer(definitions: Schema, kind: str, key: str, offers: Mapping[str, Offer]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 KeyPath = tuple[str | int, ...]
@@ -71,7 +71,27 @@ class Document:
     def problem(self, finding: Finding) -> Problem:
         """Return ``finding`` with its line and column."""
         line, column = self.place(finding.path, at_key=finding.at_key)
-        return Problem(self.label, line, column, dotted(finding.path), finding.message)
+        return Problem(self.label, line, column, dotted(finding.path), _one_line(finding.message))
+
+
+def sound(data: Any, findings: Iterable[Finding]) -> Any:
+    """Return ``data`` with None in place of every value that has a finding.
+
+    The later checks can then go on without stumbling over what is known to be wrong.
+    """
+    wrong = {finding.path for finding in findings}
+    return _without(data, wrong, ())
+
+
+def _without(data: Any, wrong: set[KeyPath], path: KeyPath) -> Any:
+    """Return ``data``, which stands at ``path``, with None for what is wrong."""
+    if path in wrong:
+        return None
+    if isinstance(data, dict):
+        return {key: _without(value, wrong, (*path, key)) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_without(value, wrong, (*path, index)) for index, value in enumerate(data)]
+    return data
 
 
 def dotted(path: KeyPath) -> str:
@@ -85,3 +105,8 @@ def dotted(path: KeyPath) -> str:
         else:
             text += f"[{key!r}]"
     return text
+
+
+def _one_line(text: str) -> str:
+    """Return ``text`` with line breaks and other control characters written out."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from itertools import product
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.manifest.document import Finding
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from spark_impex_runner.manifest.places import Place
     from spark_impex_runner.manifest.references import Resolved, Sources
     from spark_impex_runner.masking import Masker
+
+MAX_COMBINATIONS = 10_000
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
@@ -53,9 +56,8 @@ class Expanded:
 
     def origin(self, rest: KeyPath) -> KeyPath:
         """Return where the value at ``rest`` of the data is written."""
-        if rest and rest[0] not in self.own:
-            return ("defaults", *rest)
-        return ("targets", self.index, *rest)
+        inherited = bool(rest) and rest[0] not in self.own and rest[0] in self.data
+        return ("defaults", *rest) if inherited else ("targets", self.index, *rest)
 
 
 @dataclass(slots=True)
@@ -70,17 +72,20 @@ class Expansion:
 
     def set_variables(self, written: Mapping[str, Any]) -> None:
         """Learn the variables: command line before environment before manifest."""
-        environ = self.given.sources.environ
-        for name, value in written.items():
-            resolved = self._value(value, ("vars", name), Table(self.given.sources, {}, None))
-            text = resolved if isinstance(resolved, str) else self.document.text(("vars", name))
-            self.variables[name] = Named(resolved, text or "")
         prefix = "IMPEX_VAR_"
-        for key, text in environ.items():
-            if key.startswith(prefix):
-                self._override(key.removeprefix(prefix), text)
+        environ = self.given.sources.environ
+        names = {_upper(name): name for name in written}
+        for key in environ:
+            upper = key.removeprefix(prefix)
+            if upper != key:
+                name = names.get(upper, upper.lower())
+                self.variables[name] = Named(environ[key], environ[key])
         for name, text in self.given.overrides.items():
             self.variables[name] = Named(text, text)
+        table = Table(self.given.sources, self.given.run, None)
+        for name, value in written.items():
+            if name not in self.variables:
+                self.variables[name] = self._named(value, ("vars", name), table)
 
     def plain(self, key: str, written: Any) -> Any:
         """Return a top-level value outside the targets, resolved."""
@@ -98,31 +103,28 @@ class Expansion:
             for values in self._combinations(frame):
                 yield self._target(frame, values)
 
-    def _override(self, upper: str, text: str) -> None:
-        """Let ``IMPEX_VAR_NAME`` replace the variable of that name."""
-        names = [name for name in self.variables if name.upper().replace("-", "_") == upper]
-        for name in names or [upper.lower()]:
-            self.variables[name] = Named(text, text)
-
     def _combinations(self, frame: Expanded) -> Iterator[dict[str, Named]]:
         """Yield the values of each expansion of a target: one without any if it has no matrix."""
-        matrix = frame.data.get("matrix") or {}
+        matrix = {key: values or [] for key, values in (frame.data.get("matrix") or {}).items()}
+        count = prod(len(values) for values in matrix.values())
+        if count > MAX_COMBINATIONS:
+            message = f"the matrix makes {count} targets; at most {MAX_COMBINATIONS} are allowed"
+            self.findings.append(Finding(frame.origin(("matrix",)), message))
+            return
         rows = [
-            [(key, value) for value in self._row(frame.origin(("matrix", key)), values or [])]
+            [
+                (key, self._named(value, (*frame.origin(("matrix", key)), index), self._table({})))
+                for index, value in enumerate(values)
+            ]
             for key, values in matrix.items()
         ]
-        for combination in product(*rows):
-            yield dict(combination)
+        yield from map(dict, product(*rows))
 
-    def _row(self, path: KeyPath, values: list[Any]) -> list[Named]:
-        """Return one key's values of a matrix."""
-        table = self._table({})
-        row = []
-        for index, value in enumerate(values):
-            resolved = self._value(value, (*path, index), table)
-            text = resolved if isinstance(resolved, str) else self.document.text((*path, index))
-            row.append(Named(resolved, text or ""))
-        return row
+    def _named(self, value: Any, path: KeyPath, table: Table) -> Named:
+        """Return a value for ``${...}``, which keeps its spelling: 1.10 in a text stays 1.10."""
+        resolved = self._value(value, path, table)
+        text = resolved if isinstance(resolved, str) else self.document.text(path)
+        return Named(resolved, text or "")
 
     def _target(self, frame: Expanded, values: Mapping[str, Named]) -> Expanded:
         """Return one expansion of a target."""
@@ -169,6 +171,11 @@ class Expansion:
             self.given.masker.add(text)
         if not resolved.value and not resolved.mistakes:
             self.findings.append(Finding(path, "the secret behind this reference is empty"))
+
+
+def _upper(name: str) -> str:
+    """Return the end of the environment variable that overrides a variable."""
+    return name.upper().replace("-", "_")
 
 
 def literal_secrets(places: Mapping[KeyPath, Place]) -> list[Finding]:

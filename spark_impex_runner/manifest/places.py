@@ -60,19 +60,20 @@ class Walker:
         yield schema
         inner = [part for key in ("allOf", "anyOf", "oneOf") for part in schema.get(key, ())]
         if "$ref" in schema:
-            inner.append(self._target(schema["$ref"]))
+            inner.append(follow(self.root, schema["$ref"]))
         if "if" in schema:
             inner.append(schema.get("then" if self.matches(schema["if"], value) else "else"))
         for part in inner:
             yield from self._parts(part, value)
 
-    def _target(self, pointer: str) -> Any:
-        """Return what a ``$ref`` within the schema points at."""
-        found: Any = self.root
-        for step in pointer.removeprefix("#").split("/")[1:]:
-            key = step.replace("~1", "/").replace("~0", "~")
-            found = found[int(key)] if isinstance(found, list) else found[key]
-        return found
+
+def follow(root: Schema, pointer: str) -> Any:
+    """Return what a ``$ref`` within ``root`` points at. Raises ``LookupError`` or ``TypeError``."""
+    found: Any = root
+    for step in pointer.removeprefix("#").split("/")[1:]:
+        key = step.replace("~1", "/").replace("~0", "~")
+        found = found[int(key)] if isinstance(found, list) else found[key]
+    return found
 
 
 def _of_key(schema: Schema, key: str) -> list[Any]:

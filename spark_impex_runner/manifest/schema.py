@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 
 from spark_impex_runner.errors import PluginError
-from spark_impex_runner.manifest.compose import REFERENCE, compose, without_references
+from spark_impex_runner.manifest.compose import REFERENCE, compose, pointers, without_references
 from spark_impex_runner.manifest.document import Finding
-from spark_impex_runner.manifest.places import Walker
-from spark_impex_runner.manifest.wording import Mistake, missing_key, say, unknown_key
+from spark_impex_runner.manifest.places import Walker, follow
+from spark_impex_runner.manifest.wording import Mistake, say, unknown_key
+from spark_impex_runner.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from spark_impex_runner.manifest.document import KeyPath
     from spark_impex_runner.manifest.places import Place
-    from spark_impex_runner.registry import Registry
+    from spark_impex_runner.registry import Offer
 
 # A jsonschema.ValidationError. Its stubs hedge every attribute with an Unset that iter_errors
 # never leaves behind.
@@ -31,8 +32,11 @@ class Schema:
     """The compiled schema of manifests that may use what ``registry`` offers."""
 
     def __init__(self, registry: Registry) -> None:
-        _check_options(registry)
-        composed = compose(registry)
+        # A broken plugin is no trouble for a manifest that does not use it.
+        self._faults: dict[str, str] = {}
+        steps = _set_aside(registry.steps, self._faults)
+        strategies = _set_aside(registry.strategies, self._faults)
+        composed = compose(Registry(registry.provider, steps, strategies, registry.sources))
         self._written = jsonschema.Draft202012Validator(composed)
         self._resolved = jsonschema.Draft202012Validator(without_references(composed))
         self._walker = Walker(composed, self._matches)
@@ -42,7 +46,13 @@ class Schema:
         return list(self._walker.scalars(data))
 
     def check(self, data: Any, view: View) -> list[Finding]:
-        """Return what is wrong with a manifest as written, references and all."""
+        """Return what is wrong with a manifest as written, references and all.
+
+        Raises ``PluginError`` if it uses something whose own schema is broken.
+        """
+        for name in _used(data) if self._faults else ():
+            if name in self._faults:
+                raise PluginError(self._faults[name])
         return view.findings(self._written.iter_errors(data))
 
     def check_resolved(self, data: Any, view: View) -> list[Finding]:
@@ -77,7 +87,7 @@ class View:
             yield Finding((*path, str(error.instance)), say(_mistake(error)), at_key=True)
         elif error.validator == "required":
             missing = [key for key in error.validator_value if key not in error.instance]
-            yield from (Finding(path, missing_key(key)) for key in missing)
+            yield from (Finding((*path, key), "this key is missing") for key in missing)
         elif error.validator == "additionalProperties":
             yield from _extra_keys(error, path)
         elif error.context and "x-form" not in error.schema:
@@ -121,13 +131,35 @@ def _distance(branch: list[_Error], error: _Error) -> tuple[bool, int]:
     return other, len(branch)
 
 
-def _check_options(registry: Registry) -> None:
-    """Raise ``PluginError`` for options that are no JSON Schema of an object."""
-    for offer in (*registry.steps.values(), *registry.strategies.values()):
-        try:
-            jsonschema.Draft202012Validator.check_schema(offer.options)
-        except jsonschema.SchemaError as error:
-            raise PluginError(
-                f"plugin {offer.provider}: the options of '{offer.name}' "
-                f"are not a valid JSON Schema: {error.message}"
-            ) from error
+def _fault(options: Mapping[str, Any]) -> str:
+    """Return why ``options`` is no JSON Schema of a mapping, nothing if it is one."""
+    try:
+        jsonschema.Draft202012Validator.check_schema(options)
+        for pointer in pointers(options):
+            follow(dict(options), pointer)
+    except jsonschema.SchemaError as error:
+        return f"at {error.json_path}, {error.validator} is broken"
+    except (LookupError, TypeError, ValueError):
+        return f"the $ref {pointer!r} leads nowhere"
+    return "" if options.get("type") == "object" else "the type is not 'object'"
+
+
+def _set_aside(offers: dict[str, Offer], faults: dict[str, str]) -> dict[str, Offer]:
+    """Return ``offers`` with open options where theirs are broken; note those in ``faults``."""
+    sane = dict(offers)
+    for name, offer in offers.items():
+        fault = _fault(offer.options)
+        if fault:
+            faults[name] = f"plugin {offer.provider}: the options schema of {name!r}: {fault}"
+            sane[name] = replace(offer, options={"type": "object"})
+    return sane
+
+
+def _used(data: Any) -> Iterator[str]:
+    """Yield the names of all steps and strategies in a manifest's data."""
+    if isinstance(data, dict):
+        yield from (str(data[key]) for key in ("uses", "strategy") if key in data)
+    if isinstance(data, (dict, list)):
+        yield from chain.from_iterable(
+            map(_used, data.values() if isinstance(data, dict) else data)
+        )

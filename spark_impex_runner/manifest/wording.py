@@ -49,11 +49,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {match[0]!r}?)" if match else ""
 
 
-def missing_key(key: str) -> str:
-    """Return the line for a mapping without a key that it needs."""
-    return f"the key {key!r} is missing"
-
-
 def unknown_key(key: str, known: Iterable[str]) -> str:
     """Return the line for a key that a mapping does not know."""
     names = sorted(known)
@@ -67,7 +62,7 @@ def say(mistake: Mistake) -> str:
     """Return the line for ``mistake``."""
     form = mistake.schema.get("x-form")
     if form:
-        return f"{_found(mistake)} is not {form}{_trap(mistake)}"
+        return f"{_subject(mistake)} is not {form}"
     words = _WORDS.get(mistake.keyword)
     if words is None:
         return f"{_found(mistake)} breaks the rule {mistake.keyword!r} of the schema"
@@ -78,9 +73,12 @@ def _type(mistake: Mistake) -> str:
     types = [mistake.rule] if isinstance(mistake.rule, str) else list(mistake.rule)
     wanted = " or ".join(_TYPES[kind] for kind in types)
     scalar_wanted = not {"array", "object"}.issuperset(types)
-    found = _found(mistake) if scalar_wanted else _kind(mistake.value)
+    if isinstance(mistake.value, str) and not scalar_wanted:
+        return f"expected {wanted}, found text"
     quote = "string" in types and isinstance(mistake.value, (bool, int, float, Odd))
-    return f"expected {wanted}, found {found}{_trap(mistake)}{': quote it' if quote else ''}"
+    found = f"{_found(mistake)}{_trap(mistake)}{': quote it' if quote else ''}"
+    plain = quote and not _trap(mistake) and not isinstance(mistake.value, bool)
+    return f"expected {wanted}, found {'the number ' if plain else ''}{found}"
 
 
 def _enum(mistake: Mistake) -> str:
@@ -88,11 +86,11 @@ def _enum(mistake: Mistake) -> str:
     hint = ""
     if isinstance(mistake.value, str) and not mistake.secret:
         hint = did_you_mean(mistake.value, [item for item in mistake.rule if isinstance(item, str)])
-    return f"{_found(mistake)} is not one of {allowed}{hint}{_trap(mistake)}"
+    return f"{_subject(mistake)} is not one of {allowed}{hint}"
 
 
 def _const(mistake: Mistake) -> str:
-    return f"{_found(mistake)} is not {mistake.rule!r}{_trap(mistake)}"
+    return f"{_subject(mistake)} is not {mistake.rule!r}"
 
 
 def _pattern(mistake: Mistake) -> str:
@@ -151,6 +149,17 @@ _WORDS: Mapping[str, Callable[[Mistake], str]] = {
 }
 
 
+def trap(odd: Odd) -> str:
+    """Return the line for a value that must be quoted wherever it stands."""
+    return f"{odd.text}, which YAML reads as {odd.reading}: quote it"
+
+
+def _subject(mistake: Mistake) -> str:
+    """Return the value as the subject of a sentence, with the surprise that it may hold."""
+    surprise = _trap(mistake)
+    return f"{_found(mistake)}{surprise}," if surprise else _found(mistake)
+
+
 def _found(mistake: Mistake) -> str:
     """Return the value as a person would point at it; a secret only by its kind."""
     value, text = mistake.value, mistake.text
@@ -161,15 +170,23 @@ def _found(mistake: Mistake) -> str:
         return repr(shown)
     if isinstance(value, Odd):
         return value.text
-    return text or str(value).lower()
+    return text or _plain(value)
 
 
 def _kind(value: Any) -> str:
     """Return what a value is, without showing it."""
-    if isinstance(value, (bool, Odd)):
-        return "a plain word or number"
-    names = {str: "text", int: "a number", float: "a number", list: "a list", dict: "a mapping"}
-    return names.get(type(value), "nothing")
+    return _KINDS.get(type(value), "nothing")
+
+
+_KINDS: Mapping[type, str] = {
+    str: "text",
+    bool: "a plain word",
+    int: "a number",
+    float: "a number",
+    Odd: "a number or date",
+    list: "a list",
+    dict: "a mapping",
+}
 
 
 def _trap(mistake: Mistake) -> str:
@@ -178,9 +195,12 @@ def _trap(mistake: Mistake) -> str:
     if mistake.secret:
         return ""
     if isinstance(value, Odd):
-        return f" (YAML reads it as {value.reading})"
-    if isinstance(value, bool) and text:
-        return f" (YAML reads it as {'true' if value else 'false'})"
-    if isinstance(value, (int, float)) and text:
-        return f" (YAML reads it as the number {value})"
+        return f", which YAML reads as {value.reading}"
+    if isinstance(value, (bool, int, float)) and text and text != _plain(value):
+        return f", which YAML reads as {_plain(value)}"
     return ""
+
+
+def _plain(value: float) -> str:
+    """Return a number or boolean as this package would write it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

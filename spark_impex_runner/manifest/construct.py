@@ -1,0 +1,75 @@
+"""Resolved, checked data to models; nothing here can be wrong any more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.manifest.quantity import seconds
+from spark_impex_runner.models import Auth, Connection, Polling, Step, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from spark_impex_runner.manifest.expand import Expanded
+
+
+def connection(name: str, data: Mapping[str, Any], folder: Path) -> Connection:
+    """Build a connection; its paths are relative to ``folder``."""
+    fields = _with_seconds(data, "timeout")
+    if fields.get("jobs") == "auto":
+        fields["jobs"] = None
+    if "sandbox" in fields:
+        fields["sandbox"] = folder / fields["sandbox"]
+    if isinstance(fields.get("verify_tls"), str):
+        fields["verify_tls"] = str(folder / fields["verify_tls"])
+    if "auth" in fields:
+        fields["auth"] = _auth(**fields["auth"])
+    return Connection(name=name, **fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Ties:
+    """What a target has to do with the rest: its connection, and the names it waits for."""
+
+    connection: str
+    needs: tuple[str, ...]
+
+
+def target(expanded: Expanded, ties: Ties) -> Target:
+    """Build a target."""
+    fields = _with_seconds(expanded.data, "retry_interval")
+    for key, value in fields.items():
+        if isinstance(value, list):
+            fields[key] = tuple(value)
+    fields |= {"name": expanded.name, "output": expanded.output}
+    fields |= {"connection": ties.connection, "needs": ties.needs}
+    if "polling" in fields:
+        fields["polling"] = _polling(fields["polling"])
+    if "steps" in fields:
+        fields["steps"] = tuple(_step(step) for step in fields["steps"])
+    return Target(**fields)
+
+
+def _auth(oauth: Mapping[str, str] | None = None, **scheme: str) -> Auth:
+    """Build credentials: the keys of ``oauth`` lie flat in the model."""
+    return Auth(**scheme, **(oauth or {}))
+
+
+def _polling(data: Mapping[str, Any]) -> Polling:
+    """Build the way a job is waited for."""
+    fields = _with_seconds(data, "deadline", "stall_after")
+    return Polling(options=fields.pop("with", {}), **fields)
+
+
+def _step(data: Mapping[str, Any]) -> Step:
+    """Build a step: the keys of ``retry`` lie flat in the model."""
+    fields = dict(data)
+    retry = _with_seconds(fields.pop("retry", {}), "interval")
+    return Step(options=fields.pop("with", {}), **retry, **fields)
+
+
+def _with_seconds(data: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """Return a copy of ``data`` in which the durations under ``keys`` are numbers."""
+    return {key: seconds(value) if key in keys else value for key, value in data.items()}

@@ -1,0 +1,104 @@
+"""What a schema cannot say: names that must exist, or differ, and keys that exclude one another."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.manifest.document import Finding, dotted
+from spark_impex_runner.manifest.wording import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from spark_impex_runner.manifest.expand import Expanded
+
+_PLACES = ("base_url", "env", "sandbox")
+_SCHEMES = ("token", "api_key", "oauth")
+_EXPORTS = ("services", "folders", "version_ids")
+
+
+def check_connections(connections: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield what is wrong between the keys of a connection."""
+    for name, connection in connections.items():
+        if isinstance(connection, dict):
+            path = ("connections", name)
+            yield from _exclusive(connection, _PLACES, path)
+            yield from _tenant(connection, path)
+            yield from _scheme(connection.get("auth"), (*path, "auth"))
+
+
+def check_targets(targets: Sequence[Expanded], connections: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield what is wrong between targets, and between a target and the connections."""
+    names: dict[str, Expanded] = {}
+    outputs: dict[str, Expanded] = {}
+    for target in targets:
+        first = names.setdefault(target.name, target)
+        if first is not target:
+            yield _taken(target, first)
+            continue
+        yield from _connection(target, connections)
+        if not any(target.data.get(key) or _unsound(target, key) for key in _EXPORTS):
+            message = (
+                f"the target exports nothing; give it {', '.join(_EXPORTS[:-1])} or version_ids"
+            )
+            yield Finding(target.origin(()), message)
+        other = outputs.setdefault(os.path.normpath(target.output), target)
+        if other is not target:
+            message = f"the targets {other.name!r} and {target.name!r} would write to one output"
+            yield Finding(target.origin(("output",)), message)
+
+
+def _unsound(target: Expanded, key: str) -> bool:
+    """Tell whether a key is there, with a value that has been found wrong already."""
+    return key in target.data and target.data[key] is None
+
+
+def _taken(target: Expanded, first: Expanded) -> Finding:
+    """Return the finding for a name that two targets have."""
+    if target.index == first.index:
+        message = f"two combinations of the matrix make the name {target.name!r}"
+        return Finding(target.origin(("matrix",)), message)
+    message = f"the name {target.name!r} is already taken by {dotted(first.origin(()))}"
+    return Finding(target.origin(("name",)), message)
+
+
+def _connection(target: Expanded, connections: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield a finding unless it is clear which connection a target uses."""
+    if _unsound(target, "connection") or not connections:
+        return
+    name = target.data.get("connection")
+    if name is None and len(connections) > 1:
+        known = ", ".join(connections)
+        message = f"there are several connections, name one of them: {known}"
+        yield Finding(target.origin(("connection",)), message)
+    elif name is not None and name not in connections:
+        hint = did_you_mean(name, connections) or f"; known: {', '.join(connections)}"
+        message = f"there is no connection {name!r}{hint}"
+        yield Finding(target.origin(("connection",)), message)
+
+
+def _exclusive(
+    data: Mapping[str, Any], keys: Sequence[str], path: tuple[str, ...]
+) -> Iterator[Finding]:
+    """Yield a finding for each of ``keys`` after the first that is there."""
+    first, *others = [key for key in data if key in keys] or [""]
+    for key in others:
+        yield Finding((*path, key), f"{first} and {key} exclude one another", at_key=True)
+
+
+def _tenant(connection: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[Finding]:
+    """Yield a finding where only one of ``env`` and ``tenant`` is there."""
+    if "env" in connection and "tenant" not in connection:
+        yield Finding((*path, "env"), "env needs the key tenant beside it", at_key=True)
+    if "tenant" in connection and "env" not in connection:
+        yield Finding((*path, "tenant"), "tenant needs the key env beside it", at_key=True)
+
+
+def _scheme(auth: Any, path: tuple[str, ...]) -> Iterator[Finding]:
+    """Yield a finding unless credentials have one scheme."""
+    if not isinstance(auth, dict):
+        return
+    yield from _exclusive(auth, _SCHEMES, path)
+    if not auth:
+        yield Finding(path, f"no credentials; give one of {', '.join(_SCHEMES)}")
