@@ -6,6 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.models import Outcome
+from spark_impex_runner.report.words import plain
 
 if TYPE_CHECKING:
     from spark_impex_runner.models import RunResult, TargetResult
@@ -49,7 +50,7 @@ def _good(results: tuple[TargetResult, ...]) -> str:
 
 def _bad(results: tuple[TargetResult, ...], outcome: Outcome) -> str:
     """Name the targets that ended so, as many as a line can bear."""
-    names = [each.target.name for each in results if each.outcome is outcome]
+    names = [plain(each.target.name) for each in results if each.outcome is outcome]
     if not names:
         return ""
     more = len(names) - _NAMES_SHOWN

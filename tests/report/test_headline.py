@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from spark_impex_runner.models import Outcome
+from spark_impex_runner.report.headline import headline, outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spark_impex_runner.models import RunResult, TargetResult
+
+GOOD, BAD, KEPT = Outcome.SUCCEEDED, Outcome.FAILED, Outcome.UNCHANGED
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "signal", "said"),
+    [
+        ([GOOD], 0, ("succeeded", "1 of 1 target succeeded")),
+        ([GOOD, KEPT], 0, ("succeeded", "2 of 2 targets succeeded (1 unchanged)")),
+        ([GOOD, BAD], 0, ("partial", "1 of 2 targets succeeded; t1 failed")),
+        ([BAD] * 3, 0, ("failed", "0 of 3 targets succeeded; t0, t1, t2 failed")),
+        ([BAD] * 5, 0, ("failed", "0 of 5 targets succeeded; t0, t1, t2 and 2 more failed")),
+        (
+            [GOOD, Outcome.CANCELLED],
+            15,
+            (
+                "interrupted",
+                "interrupted by SIGTERM: 1 of 2 targets succeeded; t1 cancelled",
+            ),
+        ),
+    ],
+)
+def test_the_run_in_a_word_and_in_a_sentence(
+    target: TargetResult,
+    run: Callable[..., RunResult],
+    outcomes: list[Outcome],
+    signal: int,
+    said: tuple[str, str],
+) -> None:
+    """The headline counts what succeeded and names what did not."""
+    targets = [
+        replace(target, outcome=each, target=replace(target.target, name=f"t{index}"))
+        for index, each in enumerate(outcomes)
+    ]
+
+    result = run(*targets, signal=signal)
+
+    assert (outcome(result), headline(result)) == said
