@@ -101,6 +101,8 @@ def _span(request: Request, etag: str, size: int) -> range | None:
     first, last = found.groups()
     if not first:
         return range(max(size - int(last), 0), size)
+    if last and int(last) < int(first):
+        return None
     end = min(int(last) + 1, size) if last else size
     return range(int(first), end) if int(first) < size else range(0)
 

@@ -6,9 +6,9 @@ import io
 from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
 
-import cspark.sdk as official
+import cspark.sdk as official  # type: ignore[import-untyped]
 import pytest
-from cspark.sdk._config import BaseUrl
+from cspark.sdk._config import BaseUrl  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,0 +1,125 @@
+"""The life of a job: in progress, ended, cancelled, too many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BODY = {"inputs": {"services": ["motor/pricing"]}, "correlation_id": "c-1"}
+
+
+@pytest.fixture
+def slow(start: Callable[..., Any]) -> Any:
+    """Return a caller of a sandbox whose jobs take ten seconds."""
+    return start(job_seconds=10)
+
+
+def create(call: Any) -> str:
+    """Create an export job and return its path."""
+    return f"/api/v4/export/{call('POST', '/api/v4/export', BODY).json['id']}"
+
+
+def test_a_job_is_in_progress_for_its_seconds(slow: Any, clock: Any) -> None:
+    """Nothing is put out before the time is over, everything after."""
+    job = create(slow)
+
+    clock.tick(9)
+    before = slow("GET", f"{job}/status").json
+    clock.tick(1)
+    after = slow("GET", f"{job}/status").json
+
+    assert (before["status"], before["outputs"]) == ("in_progress", None)
+    assert after["status"] == "closed"
+    assert after["process_time"] == 10_000
+
+
+def test_a_second_job_is_refused_until_the_first_ends(slow: Any, clock: Any) -> None:
+    """The limit counts jobs in progress and no others."""
+    create(slow)
+
+    refused = slow("POST", "/api/v4/export", BODY)
+    clock.tick(10)
+    accepted = slow("POST", "/api/v4/export", BODY)
+
+    assert refused.status == 409
+    assert "in progress" in refused.json["message"]
+    assert accepted.status == 200
+
+
+@pytest.mark.parametrize("status", [400, 409, 429, 500])
+def test_the_refusal_has_the_status_that_was_set(start: Callable[..., Any], status: int) -> None:
+    """Which HTTP status says busy is a setting."""
+    call = start(job_seconds=10, busy_status=status)
+    create(call)
+
+    assert call("POST", "/api/v4/export", BODY).status == status
+
+
+def test_a_higher_limit_admits_more(start: Callable[..., Any]) -> None:
+    """Two jobs run where two are allowed."""
+    call = start(job_seconds=10, job_limit=2)
+    create(call)
+    create(call)
+
+    assert call("POST", "/api/v4/export", BODY).status == 409
+
+
+def test_a_cancelled_job_says_so_and_frees_its_place(slow: Any, clock: Any) -> None:
+    """A cancelled job stays cancelled, has no outputs and makes room."""
+    job = create(slow)
+
+    cancelled = slow("PATCH", job, {"export_status": "cancelled"})
+    clock.tick(10)
+    later = slow("GET", f"{job}/status").json
+
+    assert cancelled.json["status"] == "cancelled"
+    assert (later["status"], later["outputs"]) == ("cancelled", None)
+    assert slow("POST", "/api/v4/export", BODY).status == 200
+
+
+def test_an_unknown_job_is_answered_with_500(call: Any) -> None:
+    """The documented answer for an unknown id is HTTP 500 and permanent."""
+    answer = call("GET", "/api/v4/export/unknown/status")
+
+    assert answer.status == 500
+    assert (answer.json["type"], answer.json["code"]) == ("invalid_input", "INVALID_JOB_ID")
+
+
+def test_describe_moves_a_job_from_running_to_recent(slow: Any, clock: Any) -> None:
+    """The listing follows a job, with the tags that find it again."""
+    create(slow)
+
+    running = slow("GET", "/api/v4/export/status").json
+    clock.tick(10)
+    recent = slow("GET", "/api/v4/export/status").json
+
+    assert running["tenant"]["status"] == {"export_api_jobs_in_progress": 1}
+    assert running["in_progress_exports"][0]["data"]["correlation_id"] == "c-1"
+    assert recent["in_progress_exports"] == []
+    assert recent["recent_exports"][0]["data"]["export_status"] == "closed"
+
+
+def test_describe_forgets_after_an_hour(slow: Any, clock: Any) -> None:
+    """A job that ended more than an hour ago is no longer listed, but still answers."""
+    job = create(slow)
+
+    clock.tick(10 + 3601)
+
+    assert slow("GET", "/api/v4/export/status").json["recent_exports"] == []
+    assert slow("GET", f"{job}/status").json["status"] == "closed"
+
+
+def test_a_job_whose_work_breaks_frees_its_place(call: Any, root: Any) -> None:
+    """A fault while packing is told, and does not block the tenant."""
+    workbook = root / "motor" / "pricing" / "1.20.0" / "broken.xlsx"
+    workbook.mkdir()
+
+    broken = call("POST", "/api/v4/export", BODY)
+    workbook.rmdir()
+
+    assert (broken.status, broken.json["code"]) == (500, "SANDBOX")
+    assert call("POST", "/api/v4/export", BODY).status == 200

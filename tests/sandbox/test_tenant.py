@@ -1,0 +1,69 @@
+"""The served tree: what counts as a version, and what is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from spark_impex_runner.sandbox.tenant import Tenant, age
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_versions_are_ordered_by_number(root: Path) -> None:
+    """Twenty comes after four, whatever their texts say."""
+    versions = Tenant("acme", root).versions("motor", "pricing")
+
+    assert [version.number for version in versions] == ["1.2.0", "1.4.1", "1.4.2", "1.20.0"]
+
+
+def test_ids_depend_on_names_alone(root: Path) -> None:
+    """Two readings of one tree agree; another tenant has other ids."""
+    first, again, other = (
+        {version.id for version in Tenant(name, root).everything()}
+        for name in ("acme", "acme", "other")
+    )
+
+    assert first == again
+    assert not first & other
+    assert len(first) == 5
+
+
+def test_what_is_no_directory_is_passed_over(root: Path) -> None:
+    """Files, hidden directories and services without versions are not served."""
+    (root / "README.md").write_text("about", encoding="utf-8")
+    (root / ".git" / "objects" / "ab").mkdir(parents=True)
+    (root / "motor" / "unfinished").mkdir()
+
+    tenant = Tenant("acme", root)
+
+    assert tenant.folders() == ["empty", "life", "motor"]
+    assert tenant.services("motor") == ["pricing"]
+
+
+def test_an_empty_tree_is_refused(tmp_path: Path) -> None:
+    """A folder without any version is a mistake, and the message names it."""
+    (tmp_path / "motor" / "pricing").mkdir(parents=True)
+
+    with pytest.raises(ValueError, match="serves nothing") as caught:
+        Tenant("acme", tmp_path)
+
+    assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["absent", "file"])
+def test_an_unreadable_tree_is_refused(tmp_path: Path, name: str) -> None:
+    """A missing folder, or a file in its place, is one clear sentence."""
+    (tmp_path / "file").touch()
+
+    with pytest.raises(OSError, match=f"{name} cannot be served: "):
+        Tenant("acme", tmp_path / name)
+
+
+def test_odd_version_numbers_have_an_order() -> None:
+    """Words sort before numbers and never break the comparison."""
+    numbers = ["1.0", "draft", "1.0.rc", "1.0.0", "2\N{SUPERSCRIPT TWO}"]
+
+    assert max(numbers, key=age) == "1.0.0"
