@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from dataclasses import replace
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.sandbox.wire import Handle, Readable, Reply
 
+LOOPBACK = "127.0.0.1"
 BODY_LIMIT = 16 * 1024 * 1024
 
 
@@ -27,6 +29,8 @@ class Origin(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    # On Windows the same option would let a second server take the port of the first.
+    allow_reuse_address = os.name == "posix"
     request_queue_size = 64
 
     handle: Handle
@@ -35,8 +39,11 @@ class Origin(ThreadingHTTPServer):
         self.journal = journal
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
-        super().__init__(("127.0.0.1", port), _Handler)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        try:
+            super().__init__((LOOPBACK, port), _Handler)
+        except OSError as error:
+            raise OSError(f"port {port} of {LOOPBACK} cannot be used: {error.strerror}") from None
+        self.url = f"http://{LOOPBACK}:{self.server_address[1]}"
         self._thread = threading.Thread(
             target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
         )
@@ -44,7 +51,7 @@ class Origin(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Bind without the name look-up that the base class adds."""
         TCPServer.server_bind(self)
-        self.server_name, self.server_port = "127.0.0.1", int(self.server_address[1])
+        self.server_name, self.server_port = LOOPBACK, int(self.server_address[1])
 
     def start(self, handle: Handle) -> None:
         """Begin to answer with ``handle``."""

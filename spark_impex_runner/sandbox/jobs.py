@@ -78,15 +78,9 @@ class Jobs:
 
     def cancel(self, job: Job) -> None:
         """Cancel a job that is in progress; one that has ended stays as it is (assumed)."""
-        if self.ended(job) is None:
-            job.cancelled = self._limits.clock()
-
-    def ended(self, job: Job) -> float | None:
-        """Return the time at which the job ended, None while it is in progress."""
-        if job.cancelled is not None:
-            return job.cancelled
-        due = job.created + self._limits.seconds
-        return due if job.outcome is not None and self._limits.clock() >= due else None
+        look = self._look(job)
+        if look.ended is None:
+            job.cancelled = look.now
 
     def created(self, job: Job) -> dict[str, Any]:
         """Return the answer to the request that made the job (documented)."""
@@ -94,17 +88,16 @@ class Jobs:
 
     def status(self, job: Job) -> dict[str, Any]:
         """Return the status of one job; ``process_time`` is in milliseconds (assumed)."""
-        ended = self.ended(job)
-        done = job.outcome if ended is not None and job.cancelled is None else None
+        look = self._look(job)
         return {
             "object": self.kind,
             "id": job.id,
-            "response_timestamp": self._date(self._limits.clock()),
-            "status": self._word(job),
+            "response_timestamp": self._date(look.now),
+            "status": look.word,
             "status_url": self._status_url(job),
-            "process_time": self._milliseconds(job),
-            "outputs": done.outputs() if done else None,
-            "errors": done.errors if done else None,
+            "process_time": look.milliseconds(job),
+            "outputs": look.outcome.outputs() if look.outcome else None,
+            "errors": look.outcome.errors if look.outcome else None,
             "warnings": [],
             "source_system": job.source_system,
             "correlation_id": job.correlation_id,
@@ -113,11 +106,9 @@ class Jobs:
     def describe(self) -> dict[str, Any]:
         """Return the jobs in progress and those that ended within the last hour (documented)."""
         with self._lock:
-            jobs = list(self._jobs.values())
-        since = self._limits.clock() - RECENT_SECONDS
-        ends = [(job, self.ended(job)) for job in jobs]
-        running = [self._entry(job) for job, end in ends if end is None]
-        recent = [self._entry(job) for job, end in ends if end is not None and end >= since]
+            looks = [(job, self._look(job)) for job in self._jobs.values()]
+        running = [self._entry(job, look) for job, look in looks if look.ended is None]
+        recent = [self._entry(job, look) for job, look in looks if look.recent]
         return {
             f"in_progress_{self.kind}s": running,
             f"recent_{self.kind}s": recent,
@@ -127,29 +118,32 @@ class Jobs:
             },
         }
 
-    def _entry(self, job: Job) -> dict[str, Any]:
-        ended = self.ended(job)
-        now = self._limits.clock()
+    def _entry(self, job: Job, look: _Look) -> dict[str, Any]:
         data = {
-            f"{self.kind}_status": self._word(job),
-            "response_timestamp": self._date(now),
+            f"{self.kind}_status": look.word,
+            "response_timestamp": self._date(look.now),
             "created_by": "sandbox@sandbox.invalid",
             "created_timestamp": self._date(job.created),
-            "updated_timestamp": self._date(now if ended is None else ended),
-            "process_time": self._milliseconds(job),
+            "updated_timestamp": self._date(look.now if look.ended is None else look.ended),
+            "process_time": look.milliseconds(job),
             "source_system": job.source_system,
             "correlation_id": job.correlation_id,
         }
         return {"object": self.kind, "id": job.id, "data": data}
 
-    def _word(self, job: Job) -> str:
-        if job.cancelled is not None:
-            return "cancelled"
-        done = self.ended(job) is not None and job.outcome is not None
-        return job.outcome.word if done and job.outcome else "in_progress"
+    def _look(self, job: Job) -> _Look:
+        # Everything that is said of a job must come from one reading of the clock: a job that
+        # ended between two readings would be told as closed, but with nothing in it.
+        now, cancelled, outcome = self._limits.clock(), job.cancelled, job.outcome
+        if cancelled is not None:
+            return _Look(now, "cancelled", cancelled)
+        due = job.created + self._limits.seconds
+        if outcome is None or now < due:
+            return _Look(now, "in_progress")
+        return _Look(now, outcome.word, due, outcome)
 
     def _in_progress(self) -> int:
-        return sum(self.ended(job) is None for job in self._jobs.values())
+        return sum(self._look(job).ended is None for job in self._jobs.values())
 
     def _busy(self) -> Exception:
         return v4_refusal(
@@ -157,10 +151,6 @@ class Jobs:
             f"{self.kind.upper()}_JOB_LIMIT_REACHED",
             f"another {self.kind} job is in progress; the limit is {self._limits.jobs}",
         )
-
-    def _milliseconds(self, job: Job) -> int:
-        ended = self.ended(job)
-        return round(1000 * ((self._limits.clock() if ended is None else ended) - job.created))
 
     def _date(self, moment: float) -> str:
         date = datetime.fromtimestamp(moment + self._calendar_offset, timezone.utc)
@@ -178,3 +168,20 @@ class Limits:
     seconds: float
     busy_status: int
     clock: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A job at one moment; ``ended`` is None while it is in progress."""
+
+    now: float
+    word: str
+    ended: float | None = None
+    outcome: Outcome | None = None
+
+    @property
+    def recent(self) -> bool:
+        return self.ended is not None and self.ended >= self.now - RECENT_SECONDS
+
+    def milliseconds(self, job: Job) -> int:
+        return round(1000 * ((self.now if self.ended is None else self.ended) - job.created))

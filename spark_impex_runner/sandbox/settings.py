@@ -51,6 +51,8 @@ class Settings:
     size_limit: int = 209_715_200
 
     def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65_535:
+            raise ValueError(f"sandbox setting port: {self.port} is not within 0 and 65535")
         _check("hash_form", self.hash_form, HASH_FORMS)
         _check("ending", self.ending, ENDINGS)
         _check("busy_status", self.busy_status, BUSY_STATUSES)

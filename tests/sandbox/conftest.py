@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """Seconds that pass only when a test says so."""
+    """Seconds that pass only when a test says so: by ``tick``, or ``step`` at each reading."""
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self.step = 0.0
 
     def __call__(self) -> float:
         """Return the present moment."""
+        self.now += self.step
         return self.now
 
     def tick(self, seconds: float) -> None:

@@ -53,6 +53,13 @@ def test_another_grant_type_gets_no_token(call: Any) -> None:
     assert ask_token(call, grant_type="password").status == 400
 
 
+def test_another_realm_gets_no_token(call: Any) -> None:
+    """The credentials belong to one tenant."""
+    url = f"{call.api}/auth/realms/other/protocol/openid-connect/token"
+
+    assert call("POST", url, b"grant_type=client_credentials").status == 404
+
+
 def test_an_issued_token_expires(start: Callable[..., Any], clock: Any) -> None:
     """A token opens the API for its seconds and not one longer."""
     call = start(token_seconds=60)

@@ -37,6 +37,20 @@ def test_a_job_is_in_progress_for_its_seconds(slow: Any, clock: Any) -> None:
     assert after["process_time"] == 10_000
 
 
+@pytest.mark.parametrize("step", [1.0, 1.25, 1.5, 3.0])
+def test_a_job_ends_at_one_moment(slow: Any, clock: Any, step: float) -> None:
+    """A status that says closed has the outputs, also when the job ends while it is told."""
+    job = create(slow)
+
+    clock.step = step
+    looks = [slow("GET", f"{job}/status").json for _ in range(12)]
+
+    assert {(look["status"], look["outputs"] is None) for look in looks} == {
+        ("in_progress", True),
+        ("closed", False),
+    }
+
+
 def test_a_second_job_is_refused_until_the_first_ends(slow: Any, clock: Any) -> None:
     """The limit counts jobs in progress and no others."""
     create(slow)

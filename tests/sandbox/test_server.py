@@ -44,6 +44,13 @@ def test_the_journal_holds_what_was_sent(call: Any) -> None:
     assert (noted.body, noted.status, noted.origin) == (b'{"a": 1}', 404, "api")
 
 
+def test_the_journal_prints_no_credentials(call: Any) -> None:
+    """A failed assertion about the journal does not spread tokens."""
+    call("GET", "/api/v4/export/status")
+
+    assert call.sandbox.token not in repr(call.sandbox.requests)
+
+
 def test_the_journal_is_bounded(call: Any) -> None:
     """A sandbox that runs for days does not fill the memory."""
     assert call.sandbox.requests.maxlen == 1000
@@ -99,7 +106,7 @@ def test_a_taken_port_is_refused_and_leaves_nothing(call: Any, root: Path) -> No
     port = urlsplit(call.api).port
     second = Sandbox(root, Settings(port=int(port or 0)))
 
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(OSError, match=f"port {port} "):
         second.start()
 
     second.close()

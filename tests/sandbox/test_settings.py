@@ -19,3 +19,9 @@ def test_an_unknown_choice_is_named(wrong: dict[str, Any]) -> None:
 
     ((name, value),) = wrong.items()
     assert f"{name}: {value!r}" in str(caught.value)
+
+
+def test_a_port_has_its_range() -> None:
+    """A number that is no port is refused before anything is bound."""
+    with pytest.raises(ValueError, match="port: 65536"):
+        Settings(port=65536)
