@@ -1,0 +1,74 @@
+"""Links: what is secret, what is shown, whose job it is."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spark_impex_runner.errors import ErrorReply, SparkApiError, UsageError
+from spark_impex_runner.spark.links import has_expired, job_id_of, secrets_of, shown
+
+LINK = "https://entitystore.example/docstore/api/v1/documents/versions/tokens/Ab%2Fc%3D/package.zip"
+
+
+def test_the_token_is_secret_in_both_writings() -> None:
+    """Encoded and decoded, the capability is masked; the file name is not."""
+    assert set(secrets_of(LINK)) == {"Ab%2Fc%3D", "Ab/c="}
+    assert shown(LINK) == "entitystore.example/.../package.zip"
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://h.example/tokens/SeCrEt", "h.example/..."),
+        ("https://me:SeCrEt@h.example/p.zip", "h.example/.../p.zip"),
+        ("https://s3.example/b/p.zip?sig=SeCrEt", "s3.example/.../p.zip"),
+        ("https://h.example/" + "SeCrEt" * 10, "h.example/..."),
+        ("https://[SeCrEt/p.zip", "/.../"),
+    ],
+)
+def test_no_link_shows_its_secret(url: str, told: str) -> None:
+    """Wherever the capability stands, a message does not have it."""
+    assert shown(url) == told
+
+
+def test_the_values_of_a_query_are_secret() -> None:
+    """A signed link of another store has its signature masked, alone and as a whole."""
+    found = set(secrets_of("https://s3.example/p.zip?sig=abc&x=1"))
+
+    assert {"sig=abc&x=1", "abc"} <= found
+
+
+@given(st.text())
+def test_any_text_can_be_shown(text: str) -> None:
+    """What is no URL breaks nothing."""
+    assert isinstance(shown(text), str)
+
+
+@pytest.mark.parametrize(
+    ("job_id", "url"),
+    [
+        ("j-1", None),
+        ("j-1", "https://evil.example/api/v4/export/other/status"),
+        (None, "https://any.example/acme/api/v4/export/j-1/status"),
+        (None, "https://any.example/acme/api/v4/import/j-1/status/?x=1"),
+    ],
+)
+def test_a_job_is_named_by_its_id_or_status_url(job_id: str | None, url: str | None) -> None:
+    """Of a URL only the id is used."""
+    assert job_id_of(job_id, url) == "j-1"
+
+
+@pytest.mark.parametrize("url", [None, "", "https://any.example/acme", "not a url"])
+def test_no_job_is_an_error(url: str | None) -> None:
+    """The message says what to give."""
+    with pytest.raises(UsageError, match="job_id"):
+        job_id_of(None, url)
+
+
+@pytest.mark.parametrize(("status", "expired"), [(401, True), (403, True), (404, True)])
+def test_an_expired_link_is_told_by_its_status(status: int, expired: bool) -> None:
+    """These refusals may pass with a new link."""
+    assert has_expired(SparkApiError.when("x", ErrorReply(status))) is expired
+    assert not has_expired(SparkApiError.when("x", ErrorReply(500)))

@@ -1,0 +1,90 @@
+"""Error bodies of all families, and of none."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spark_impex_runner.errors import SparkApiError
+from spark_impex_runner.masking import Masker
+from spark_impex_runner.spark.reply import HttpResponse, api_error, read_error
+from spark_impex_runner.spark.words import one_line
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.sampled_from(["error", "code", "message", "type", "errorCode"]), inner)
+    ),
+    max_leaves=8,
+)
+
+
+def failed(data: Any, status: int = 400) -> HttpResponse:
+    """Return a reply with a JSON body."""
+    return HttpResponse(status, {}, data, json.dumps(data).encode())
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "kind", "details"),
+    [
+        ({"type": "t", "code": "C", "message": "m"}, "C", "t", "m"),
+        ({"type": None, "code": "C", "message": None}, "C", "", ""),
+        ({"errorCode": "INVALID_TOKEN", "status": "Error"}, "INVALID_TOKEN", "", ""),
+        ({"error": {"error_type": "e.x", "message": "MISMATCH"}}, "MISMATCH", "e.x", ""),
+        ({"error": "invalid_client", "error_description": "d"}, "invalid_client", "", "d"),
+        ({}, "", "", ""),
+        ([1], "", "", ""),
+    ],
+)
+def test_each_family_of_error_bodies_is_read(data: Any, code: str, kind: str, details: str) -> None:
+    """v4, v3, gateway and token errors give code, type and the server's message."""
+    said = read_error(failed(data), "id", Masker())
+
+    assert (said.code, said.type, said.details) == (code, kind, details)
+
+
+@given(JSON)
+def test_no_error_body_breaks_the_client(data: Any) -> None:
+    """Whatever JSON stands in it, an API error of one printable line comes out."""
+    error = api_error(failed(data, 418), "POST x", "id", Masker())
+
+    assert isinstance(error, SparkApiError)
+    assert error.status == 418
+    assert str(error).isprintable()
+
+
+def test_a_web_page_is_named_and_not_quoted() -> None:
+    """A proxy's HTML becomes three words."""
+    reply = HttpResponse(502, {}, None, b" <html><body>Bad Gateway</body></html>")
+
+    error = api_error(reply, "GET x", "id-1", Masker())
+
+    assert str(error) == "GET x: HTTP 502 the reply is an HTML page (request id id-1)"
+
+
+def test_secrets_in_an_error_are_masked_and_length_is_bounded() -> None:
+    """A server that echoes the key, at length, cannot leak it or flood the screen."""
+    masker = Masker()
+    masker.add("s3cret")
+
+    error = api_error(failed({"message": "s3cret " * 1000}), "GET x", "id", masker)
+
+    assert "s3cret" not in str(error)
+    assert len(error.details) == 500
+
+
+def test_control_characters_do_not_reach_a_terminal() -> None:
+    """Escape sequences and line breaks become blanks."""
+    assert one_line("a\x1b[31m\r\n\tb\u202ec") == "a [31m b c"
+
+
+def test_a_reply_shows_nothing_but_status_and_path() -> None:
+    """Job data hold links, and headers may hold cookies: neither is in repr."""
+    reply = HttpResponse(200, {"Set-Cookie": "s3cret"}, {"file": "s3cret"}, b"s3cret")
+
+    assert repr(reply) == "HttpResponse(status=200, path=None)"

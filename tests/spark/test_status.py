@@ -1,0 +1,129 @@
+"""Status payloads: what they hold, mean and say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spark_impex_runner.errors import SparkSdkError
+from spark_impex_runner.models import RemoteFile, ServiceVersion, Status, Verdict
+from spark_impex_runner.spark.status import (
+    explain,
+    is_known,
+    parse_status,
+    verdict,
+    verdict_without_files,
+)
+
+FILES = (RemoteFile("https://h.example/package.zip"),)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=6,
+)
+KEYS = st.sampled_from(["id", "status", "outputs", "files", "services", "errors", "process_time"])
+
+
+def test_a_whole_payload_is_read() -> None:
+    """Every field of the documented shape finds its place."""
+    version = {
+        "folder_source": "f",
+        "service_source": "s",
+        "version_source": "0.1.0",
+        "service_id_source": "sid",
+        "version_id_source": "vid",
+    }
+    outputs = {
+        "files": [{"file": "https://h/x", "file_hash": "AB"}],
+        "services": [{"service_uri_source": "f/s"}],
+        "service_versions": [version],
+    }
+    data = {"id": "1", "status": "closed", "process_time": 5, "outputs": outputs}
+
+    status = parse_status({**data, "correlation_id": "c", "errors": None}, 3.0)
+
+    assert (status.id, status.word, status.process_time) == ("1", "closed", 5.0)
+    assert status.files == (RemoteFile("https://h/x", "AB"),)
+    assert status.services == (ServiceVersion("f", "s"),)
+    assert status.service_versions == (ServiceVersion("f", "s", "sid", "0.1.0", "vid"),)
+    assert (status.correlation_id, status.retry_after, status.data["id"]) == ("c", 3.0, "1")
+
+
+@given(st.dictionaries(KEYS, ANYTHING | st.dictionaries(KEYS, ANYTHING)))
+def test_no_object_breaks_the_reader(data: Any) -> None:
+    """Null lists, odd types and missing fields give a status that can be judged and told."""
+    status = parse_status(data)
+
+    assert verdict(status) in Verdict
+    assert explain(status).isprintable()
+
+
+@pytest.mark.parametrize("data", [None, [], "closed", 1])
+def test_what_is_no_object_is_refused(data: Any) -> None:
+    """A reply that cannot be a status is an error, not a pending job."""
+    with pytest.raises(SparkSdkError, match="not a JSON object"):
+        parse_status(data)
+
+
+@pytest.mark.parametrize(
+    ("word", "errors", "expected"),
+    [
+        ("closed", None, Verdict.DONE),
+        ("completed", [], Verdict.DONE),
+        ("Closed", {}, Verdict.DONE),
+        ("closed", [{"code": "X"}], Verdict.FAILED),
+        ("closed", "no", Verdict.FAILED),
+        ("failed", None, Verdict.FAILED),
+        ("cancelled", None, Verdict.FAILED),
+        ("closed_by_timeout", None, Verdict.FAILED),
+        ("in_progress", None, Verdict.PENDING),
+        ("In Progress", None, Verdict.PENDING),
+        ("in_progress", ["partial"], Verdict.PENDING),
+        ("", None, Verdict.PENDING),
+        ("archiving", None, Verdict.PENDING),
+        ("archiving", ["disk full"], Verdict.FAILED),
+    ],
+)
+def test_a_word_and_its_errors_make_the_verdict(word: str, errors: Any, expected: Verdict) -> None:
+    """Success is a good last word without errors; an unknown word fails only with errors."""
+    assert verdict(Status("1", word, errors, files=FILES)) is expected
+
+
+def test_an_export_without_files_has_failed() -> None:
+    """An import has none, an export must have one."""
+    status = Status("1", "closed")
+
+    assert verdict(status) is Verdict.FAILED
+    assert verdict_without_files(status) is Verdict.DONE
+
+
+def test_unknown_words_can_be_told_apart() -> None:
+    """Only words that the client understands are known."""
+    assert is_known(Status("1", "in-progress"))
+    assert not is_known(Status("1", "archiving"))
+
+
+@pytest.mark.parametrize(
+    ("errors", "words"),
+    [
+        ("just text", "just text"),
+        ([{"type": "t", "code": "C", "message": "m"}], "C: m"),
+        ([{"message": "one"}, "two"], "one; two"),
+        ({"code": "C"}, "C"),
+        ({"service": "f/s"}, '{"service": "f/s"}'),
+        (["line\nbreak"], "line break"),
+    ],
+)
+def test_errors_of_any_shape_become_one_line(errors: Any, words: str) -> None:
+    """The tenant's own words are kept."""
+    assert explain(Status("1", "closed", errors)) == words
+
+
+def test_a_failure_without_words_is_told_by_its_status() -> None:
+    """Warnings speak where errors do not, then the status word."""
+    assert explain(Status("1", "failed", None, ["slow"])) == "slow"
+    assert explain(Status("1", "failed")) == "'failed', and no error is given"
+    assert explain(Status("1", "closed")) == "'closed' without any file, and no error is given"

@@ -1,0 +1,117 @@
+"""One exchange: what never leaves, and how a broken connection is told."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.errors import TransportError, UsageError
+from spark_impex_runner.spark.transport import Message, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from spark_impex_runner.masking import Masker
+
+
+@pytest.fixture
+def transport(masker: Masker) -> Iterator[Transport]:
+    """Return a transport that waits half a second at most."""
+    made = Transport(masker, timeout=0.5)
+    yield made
+    made.close()
+
+
+def test_netrc_and_cookies_never_travel(
+    transport: Transport, script: Any, reply: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Neither the machine's netrc nor a cookie of an earlier reply is sent."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login me password hunter2\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    server = script(reply(headers={"Set-Cookie": "session=1; Path=/"}))
+
+    for _ in range(2):
+        transport.exchange(Message("GET", f"{server.url}/x", {}))
+
+    assert not any({"authorization", "cookie"} & seen.headers.keys() for seen in server.seen)
+
+
+def test_a_redirect_is_handed_back(transport: Transport, script: Any, reply: Any) -> None:
+    """The caller sees the 302 and no second request is made."""
+    server = script(reply(status=302, headers={"Location": "/elsewhere"}))
+
+    assert transport.exchange(Message("GET", server.url, {})).status == 302
+    assert len(server.seen) == 1
+
+
+def test_loopback_is_never_reached_through_a_proxy(
+    transport: Transport, script: Any, reply: Any, monkeypatch: Any
+) -> None:
+    """A proxy of the environment does not get the sandbox's requests."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    server = script(reply({"ok": True}))
+
+    assert transport.exchange(Message("GET", server.url, {})).data == {"ok": True}
+
+
+def test_a_dead_proxy_is_named_as_such(transport: Transport, monkeypatch: Any) -> None:
+    """Other hosts go through the proxy, and its failure says what to check."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+
+    with pytest.raises(TransportError, match="proxy failed"):
+        transport.exchange(Message("GET", "http://tenant.example/secret", {}))
+
+
+def test_a_refused_connection_is_told_without_its_url(transport: Transport) -> None:
+    """The operating system's words stand in the message, the path does not."""
+    with pytest.raises(TransportError, match="Connection refused") as caught:
+        transport.exchange(Message("GET", "http://127.0.0.1:9/secret?token=abc", {}))
+
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_silence_ends_after_the_timeout(masker: Masker) -> None:
+    """A server that accepts and says nothing is given up."""
+    transport = Transport(masker, timeout=0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+
+        with pytest.raises(TransportError, match=r"no answer within 0\.05 s"):
+            transport.exchange(Message("GET", url, {}))
+    transport.close()
+
+
+def test_a_body_that_is_cut_off_is_an_error(transport: Transport, script: Any, reply: Any) -> None:
+    """Fewer bytes than announced never look like a whole reply."""
+    server = script(reply(b'{"id": 1', length=50))
+
+    with pytest.raises(TransportError, match="connection failed"):
+        transport.exchange(Message("GET", server.url, {}))
+
+
+def test_the_http_library_logs_no_secret(
+    transport: Transport, script: Any, reply: Any, masker: Masker, caplog: Any
+) -> None:
+    """urllib3 logs every path; a known secret in it is masked."""
+    masker.add("capability")
+    server = script(reply())
+
+    with caplog.at_level(logging.DEBUG):
+        transport.exchange(Message("GET", f"{server.url}/tokens/capability/x.zip", {}))
+
+    assert "/tokens/***/x.zip" in caplog.text
+    assert "capability" not in caplog.text
+
+
+def test_settings_that_cannot_work_are_refused(masker: Masker, tmp_path: Path) -> None:
+    """A time limit of zero and a missing CA bundle are found before anything is sent."""
+    with pytest.raises(UsageError, match="timeout"):
+        Transport(masker, timeout=0)
+    with pytest.raises(UsageError, match="CA bundle"):
+        Transport(masker, verify=str(tmp_path / "none.pem"))
