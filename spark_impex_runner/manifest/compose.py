@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 Schema = dict[str, Any]
 
 REFERENCE = {"$ref": "#/$defs/reference"}
-_SHAPES = ("enum", "const", "pattern", "format")
-_TEXT_LIMITS = ("pattern", "format", "enum", "const")
+_SHAPES = ("enum", "const", "pattern", "format", "maxLength")
 _NESTED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _INNER = ("items", "additionalProperties", "unevaluatedProperties", "then", "else", "contains")
-_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
+_ABOUT = ("title", "description", "default", "examples", "x-secret", "x-form")
 
 
 def published() -> Schema:
@@ -110,35 +109,40 @@ def _moved(schema: Any, root: str) -> Any:
 
 
 def _with_references(schema: Any) -> Any:
-    """Return ``schema`` with a reference accepted wherever a scalar may stand."""
-    if not isinstance(schema, dict):
-        return schema
-    schema = dict(schema)
-    for key in _NESTED:
-        if isinstance(schema.get(key), dict):
-            schema[key] = {name: _with_references(item) for name, item in schema[key].items()}
-    for key in _INNER:
-        if key in schema:
-            schema[key] = _with_references(schema[key])
-    for key in _LISTS:
-        if key in schema:
-            schema[key] = [_with_references(item) for item in schema[key]]
-    return _or_reference(schema)
-
-
-def _or_reference(schema: Schema) -> Schema:
-    """Return ``schema``, or itself beside a reference if it asks for a particular scalar."""
-    types = schema.get("type", [])
-    types = {types} if isinstance(types, str) else set(types)
-    takes_text = "string" in types and not any(key in schema for key in _TEXT_LIMITS)
-    asks = types & {"integer", "number", "boolean", "string"} or any(
-        key in schema for key in _SHAPES
-    )
-    if not asks or takes_text:
-        return schema
+    """Return ``schema`` with a reference accepted wherever a particular scalar must stand."""
+    if not _asks(schema):
+        return _inside(schema)
+    # Beside the whole of it: a reference inside oneOf would fit several of the alternatives.
     about = {key: value for key, value in schema.items() if key in _ABOUT}
     demand = {key: value for key, value in schema.items() if key not in _ABOUT}
-    return {**about, "anyOf": [demand, REFERENCE]}
+    return {**about, "anyOf": [_inside(demand), REFERENCE]}
 
 
-_ABOUT = ("title", "description", "default", "examples", "x-secret", "x-form")
+def _inside(schema: Any) -> Any:
+    """Return ``schema`` with references accepted in the values inside a value, not for itself."""
+    if not isinstance(schema, dict):
+        return schema
+    inside = dict(schema)
+    for key, value in schema.items():
+        if key in _NESTED and isinstance(value, dict):
+            inside[key] = {name: _with_references(item) for name, item in value.items()}
+        elif key in _INNER:
+            inside[key] = _with_references(value)
+        elif key in {"allOf", "prefixItems"}:
+            inside[key] = [_with_references(item) for item in value]
+        elif key in {"anyOf", "oneOf"}:
+            inside[key] = [_inside(item) for item in value]
+    return inside
+
+
+def _asks(schema: Any) -> bool:
+    """Tell whether ``schema`` asks for a scalar that a reference's own text might not be."""
+    if not isinstance(schema, dict):
+        return False
+    types = schema.get("type", [])
+    types = {types} if isinstance(types, str) else set(types)
+    if any(key in schema for key in _SHAPES):
+        return True
+    if any(_asks(part) for key in ("anyOf", "oneOf") for part in schema.get(key, ())):
+        return True
+    return "string" not in types and bool(types & {"integer", "number", "boolean"})

@@ -9,7 +9,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.manifest.document import Finding
-from spark_impex_runner.manifest.references import Named, Table, has_reference, resolve
+from spark_impex_runner.manifest.references import Named, Table, refers_outside, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -179,12 +179,15 @@ def _upper(name: str) -> str:
 
 
 def literal_secrets(places: Mapping[KeyPath, Place]) -> list[Finding]:
-    """Return a finding for every secret that is written into the manifest."""
-    message = "a secret must be a reference such as ${env:NAME} or ${file:/path}, never the value"
+    """Return a finding for every secret that the manifest itself holds, in a variable or not."""
+    message = (
+        "a secret must be a reference to outside of the manifest, "
+        "such as ${env:NAME} or ${file:/path}"
+    )
     return [
         Finding(path, message)
         for path, place in places.items()
-        if place.secret and place.value is not None and not has_reference(place.value)
+        if place.secret and place.value is not None and not refers_outside(place.value)
     ]
 
 

@@ -158,6 +158,9 @@ class _Walk:
 
 def _refuse_syntax(error: yaml.MarkedYAMLError, text: str, label: str) -> NoReturn:
     """Report a YAML syntax error, in our words where the cause is a known trap."""
+    if error.context_mark and error.problem == "found unexpected end of stream":
+        line, column = error.context_mark.line + 1, error.context_mark.column + 1
+        _refuse(label, line, column, "the quoted text that begins here has no end")
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     lines = text.splitlines() or [""]

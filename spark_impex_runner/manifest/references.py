@@ -41,14 +41,11 @@ class UndefinedError(ImpexError):
     """A reference stands for nothing; the message says why in one line."""
 
 
-def has_reference(text: Any) -> bool:
-    """Tell whether a value is text with a reference, or the beginning of one, in it."""
-    return isinstance(text, str) and bool(bodies(text))
-
-
-def bodies(text: str) -> list[str]:
-    """Return what stands between the braces of each reference in ``text``."""
-    return [match[1] or "" for match in _TOKEN.finditer(text) if match[0] != _LITERAL]
+def refers_outside(value: Any) -> bool:
+    """Tell whether a value is text with a reference to what is not in the manifest."""
+    matches = _TOKEN.finditer(value) if isinstance(value, str) else ()
+    bodies = [match[1] or "" for match in matches]
+    return any(":" in body and not body.startswith("var:") for body in bodies)
 
 
 def resolve(text: str, table: Table) -> Resolved:
@@ -107,7 +104,7 @@ class Table:
     def _variable(self, name: str) -> Named:
         """Return the value of a variable."""
         if self.variables is None:
-            raise UndefinedError("a variable cannot be named here")
+            raise UndefinedError("a variable cannot refer to another variable")
         if name in self.variables:
             return self.variables[name]
         hint = did_you_mean(name, self.variables) or f"; set it under vars or with --var {name}=…"

@@ -65,7 +65,8 @@ def say(mistake: Mistake) -> str:
         return f"{_subject(mistake)} is not {form}"
     words = _WORDS.get(mistake.keyword)
     if words is None:
-        return f"{_found(mistake)} breaks the rule {mistake.keyword!r} of the schema"
+        rule = mistake.keyword if _is_long(mistake.rule) else f"{mistake.keyword}: {mistake.rule}"
+        return f"{_found(mistake)} does not fit the rule '{rule}'"
     return words(mistake)
 
 
@@ -122,6 +123,18 @@ def _many(mistake: Mistake) -> str:
     return f"has {len(mistake.value)} entries, at most {mistake.rule} are allowed"
 
 
+def _short(mistake: Mistake) -> str:
+    return (
+        f"{_found(mistake)} is shorter than {mistake.rule}"
+        if mistake.value
+        else "must not be empty"
+    )
+
+
+def _long(mistake: Mistake) -> str:
+    return f"{_found(mistake)} is longer than {mistake.rule}"
+
+
 def _unique(_: Mistake) -> str:
     return "has the same entry twice"
 
@@ -141,7 +154,8 @@ _WORDS: Mapping[str, Callable[[Mistake], str]] = {
     "exclusiveMaximum": _below,
     "minItems": _few,
     "minProperties": _few,
-    "minLength": _few,
+    "minLength": _short,
+    "maxLength": _long,
     "maxItems": _many,
     "maxProperties": _many,
     "uniqueItems": _unique,
@@ -152,6 +166,11 @@ _WORDS: Mapping[str, Callable[[Mistake], str]] = {
 def trap(odd: Odd) -> str:
     """Return the line for a value that must be quoted wherever it stands."""
     return f"{odd.text}, which YAML reads as {odd.reading}: quote it"
+
+
+def _is_long(rule: Any) -> bool:
+    """Tell whether a rule is more than a number or a word."""
+    return isinstance(rule, (dict, list))
 
 
 def _subject(mistake: Mistake) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,19 @@ from spark_impex_runner.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from spark_impex_runner.models import Manifest
+
+_CASES = Path(__file__).parent.parent / "manifests"
+_ENVIRON = {
+    "DOWNLOADS": "8",
+    "EMPTY": "",
+    "REGION": "emea",
+    "SIT_CLIENT_ID": "runner",
+    "SIT_TOKEN": "hunter2-token",
+    "UAT_KEY": "hunter2-key",
+    "VERIFY": "false",
+}
 
 
 def _options(**properties: Any) -> dict[str, Any]:
@@ -44,6 +55,18 @@ def registry() -> Registry:
 def settings(registry: Registry) -> Settings:
     """Return settings with an empty environment and a run of a known id and date."""
     return Settings(registry, Masker(), run_id="r1", run_date="2026-11-24")
+
+
+@pytest.fixture
+def case_settings(settings: Settings) -> Settings:
+    """Return settings with the environment that the files in tests/manifests speak of."""
+    return replace(settings, environ=_ENVIRON)
+
+
+@pytest.fixture
+def read_case(case_settings: Settings) -> Callable[[str], Manifest]:
+    """Read a valid case by its name."""
+    return lambda name: read_manifest(_CASES / "valid" / f"{name}.yaml", case_settings)
 
 
 @pytest.fixture

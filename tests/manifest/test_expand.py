@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from spark_impex_runner.errors import ManifestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from spark_impex_runner.manifest.build import Settings
+    from spark_impex_runner.models import Manifest
+
+    Reader = Callable[..., Manifest]
+
+HEAD = """
+version: 1
+connections: {sit: {env: sit, tenant: acme}}
+"""
+
+
+def test_a_matrix_makes_a_target_of_each_combination(read: Reader) -> None:
+    """Keys vary in their order, the last fastest, and values join into the name."""
+    manifest = read(
+        HEAD
+        + """
+targets:
+  - name: copy
+    matrix: {folder: [life, motor cars], major: [1, 2.10]}
+    services: ["${matrix.folder}/pricing[${matrix.major}]"]
+"""
+    )
+
+    assert [(target.name, target.services[0]) for target in manifest.targets] == [
+        ("copy@life-1", "life/pricing[1]"),
+        ("copy@life-2.10", "life/pricing[2.10]"),
+        ("copy@motor-cars-1", "motor cars/pricing[1]"),
+        ("copy@motor-cars-2.10", "motor cars/pricing[2.10]"),
+    ]
+
+
+def test_a_need_of_a_matrix_means_all_of_it(read: Reader) -> None:
+    """The written name stands for every expansion, a full name for one, each once."""
+    manifest = read(
+        HEAD
+        + """
+targets:
+  - {name: a, matrix: {x: [1, 2]}, folders: [life]}
+  - {name: b, needs: [a, a@2], folders: [life]}
+  - {name: c, needs: [a@2], folders: [life]}
+"""
+    )
+
+    assert [target.needs for target in manifest.targets[2:]] == [("a@1", "a@2"), ("a@2",)]
+
+
+def test_a_target_replaces_a_default_as_a_whole(read: Reader) -> None:
+    """Defaults merge key by key, and nothing deeper is mixed."""
+    manifest = read(
+        HEAD
+        + """
+defaults: {tags: [nightly], polling: {deadline: 10m, on_deadline: cancel}}
+targets:
+  - {name: a, folders: [life]}
+  - {name: b, folders: [life], tags: [], polling: {deadline: 5m}}
+"""
+    )
+    first, second = manifest.targets
+
+    assert (first.tags, first.polling.deadline) == (("nightly",), 600.0)
+    assert (second.tags, second.polling.deadline) == ((), 300.0)
+    assert second.polling.on_deadline == "leave"
+
+
+@pytest.mark.parametrize(
+    ("variables", "environ", "expected"),
+    [
+        ({}, {}, "from-file"),
+        ({}, {"IMPEX_VAR_CHANGE_ID": "from-environment"}, "from-environment"),
+        ({"change-id": "from-line"}, {"IMPEX_VAR_CHANGE_ID": "from-environment"}, "from-line"),
+    ],
+)
+def test_a_variable_is_overridden_from_outside(
+    read: Reader, variables: dict[str, str], environ: dict[str, str], expected: str
+) -> None:
+    """The command line wins over the environment, the environment over the manifest."""
+    text = "vars: {change-id: from-file}\n" + HEAD + "targets: [{name: a, folders: [life], "
+    text += "correlation_id: '${var:change-id}'}]"
+
+    manifest = read(text, variables=variables, environ=environ)
+
+    assert manifest.targets[0].correlation_id == expected
+
+
+def test_a_variable_may_come_only_from_outside(read: Reader) -> None:
+    """A manifest can ask for a variable that it has no value for."""
+    text = HEAD + "targets: [{name: a, folders: ['${var:x}', '${var:y}']}]"
+
+    manifest = read(text, variables={"x": "1"}, environ={"IMPEX_VAR_Y": "2"})
+
+    assert manifest.targets[0].folders == ("1", "2")
+
+
+def test_an_overridden_variable_needs_nothing_of_its_own(read: Reader) -> None:
+    """What the manifest's value refers to may be missing once the value is not used."""
+    text = "vars: {x: '${env:NONE}'}\n" + HEAD + "targets: [{name: a, folders: ['${var:x}']}]"
+
+    assert read(text, variables={"x": "life"}).targets[0].folders == ("life",)
+
+
+def test_text_becomes_what_its_place_takes(read: Reader) -> None:
+    """Digits, true and false from outside are numbers and booleans where those are expected."""
+    manifest = read(
+        """
+version: 1
+connections:
+  sit: {jobs: "${env:N}", verify_tls: "${env:T}", timeout: "${env:N}", tenant: "${env:N}", env: e}
+targets:
+  - name: a
+    folders: ["${env:N}"]
+    steps: [{uses: upload, with: {to: "${env:N}", resume: "${env:T}"}}]
+""",
+        environ={"N": "4", "T": "false"},
+    )
+    sit, step = manifest.connections["sit"], manifest.targets[0].steps[0]
+
+    assert (sit.jobs, sit.verify_tls, sit.timeout, sit.tenant) == (4, False, 4.0, "4")
+    assert manifest.targets[0].folders == ("4",)
+    assert step.options == {"to": "4", "resume": False}
+
+
+def test_output_is_known_to_the_rest_of_its_target(tmp_path: Path, read: Reader) -> None:
+    """``${target.output}`` is the absolute path, ``${target.name}`` the expanded name."""
+    manifest = read(
+        HEAD
+        + """
+targets:
+  - name: a
+    matrix: {x: [1]}
+    folders: [life]
+    output: "out/${run.date}/${target.name}"
+    steps: [{uses: upload, with: {to: "${target.output}"}}]
+"""
+    )
+
+    expected = tmp_path / "out" / "2026-11-24" / "a@1"
+    assert manifest.targets[0].output == expected
+    assert manifest.targets[0].steps[0].options == {"to": str(expected)}
+
+
+def test_the_output_folder_can_be_replaced(tmp_path: Path, read: Reader) -> None:
+    """Relative outputs move to it, absolute ones stay."""
+    text = (
+        HEAD
+        + f"""
+targets:
+  - {{name: a, folders: [life]}}
+  - {{name: b, folders: [life], output: {tmp_path}/fixed}}
+"""
+    )
+
+    manifest = read(text, output=tmp_path / "elsewhere")
+
+    assert [target.output for target in manifest.targets] == [
+        tmp_path / "elsewhere" / "exports" / "a",
+        tmp_path / "fixed",
+    ]
+
+
+def test_secrets_are_masked_whole_and_in_pieces(read: Reader, settings: Settings) -> None:
+    """Every secret place, a plugin's included, adds what it yields to the masker."""
+    text = """
+version: 1
+connections: {sit: {auth: {token: "${vault:sit}"}}}
+targets:
+  - name: a
+    folders: [life]
+    steps: [{uses: upload, with: {to: "${env:OPEN}", token: "Bearer ${env:KEY}"}}]
+"""
+
+    manifest = read(text, environ={"KEY": "k-1", "OPEN": "open"})
+
+    assert manifest.targets[0].steps[0].options["token"] == "Bearer k-1"
+    assert settings.masker.mask("vault-secret Bearer k-1 k-1 open") == "*** *** *** open"
+
+
+def test_a_secret_that_is_wrong_elsewhere_is_masked_there(read: Reader) -> None:
+    """A value that is a secret in one place is not shown by a mistake in another."""
+    text = """
+version: 1
+connections: {sit: {auth: {token: "${env:KEY}"}}}
+targets: [{name: a, folders: [life], file_filter: "${env:KEY}"}]
+"""
+
+    with pytest.raises(ManifestError) as caught:
+        read(text, environ={"KEY": "hunter2"})
+
+    assert "'***' is not one of 'migrate', 'onpremises'" in str(caught.value)
+
+
+def test_a_matrix_has_an_end(read: Reader) -> None:
+    """A matrix that would make very many targets is refused before it makes them."""
+    values = list(range(101))
+    text = HEAD + f"targets: [{{name: a, folders: [f], matrix: {{x: {values}, y: {values}}}}}]"
+
+    with pytest.raises(ManifestError, match="the matrix makes 10201 targets; at most 10000"):
+        read(text)

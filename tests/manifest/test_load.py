@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import dedent
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spark_impex_runner.errors import ManifestError
+from spark_impex_runner.manifest.document import Odd
+from spark_impex_runner.manifest.load import MAX_BYTES, MAX_DEPTH, load
+
+YAML_LIKE = st.text(
+    st.sampled_from(list("abc:- \n\t[]{}#&*!|>'\"%@`,?<.0123456789_~\\\x00\x85\u2028\ufeff$"))
+)
+
+
+def refusal(path: Path) -> str:
+    """Return the only problem of a file that cannot be loaded, without the file's name."""
+    with pytest.raises(ManifestError) as caught:
+        load(path)
+    [problem] = caught.value.problems
+    return str(problem).removeprefix(f"{path}:")
+
+
+@given(st.one_of(st.binary(max_size=60), st.text(max_size=60), YAML_LIKE))
+def test_any_bytes_load_or_raise_a_manifest_error(content: bytes | str) -> None:
+    """Whatever a file holds, no other error comes out."""
+    data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "release.yaml"
+        path.write_bytes(data)
+
+        with suppress(ManifestError):
+            assert isinstance(load(path).data, dict)
+
+
+def test_every_value_knows_where_it_stands(tmp_path: Path) -> None:
+    """Values and keys have their own positions, and scalars their spelling."""
+    path = tmp_path / "release.yaml"
+    path.write_text("version: 1\ntargets:\n  - name: motor\n    folders: [life, 1.10]\n")
+
+    document = load(path)
+
+    assert document.place(("targets", 0, "name")) == (3, 11)
+    assert document.place(("targets", 0, "name"), at_key=True) == (3, 5)
+    assert document.place(("targets", 0, "folders", 1)) == (4, 21)
+    assert document.text(("targets", 0, "folders", 1)) == "1.10"
+
+
+def test_scalars_are_what_yaml_1_2_and_people_mean(tmp_path: Path) -> None:
+    """Decimal numbers and booleans are read; what only YAML 1.1 turns into a number is kept."""
+    path = tmp_path / "release.yaml"
+    path.write_text(
+        dedent("""
+        plain: [motor, 12, -3, 1.5, true, no, null, 1e3, "1:30"]
+        odd: [1:30, 2026-08-01, 0x1F, 010, 1_000, .inf, 2001-12-14t21:59:43.10-05:00]
+        """)
+    )
+
+    data = load(path).data
+
+    assert data["plain"] == ["motor", 12, -3, 1.5, True, False, None, "1e3", "1:30"]
+    assert all(isinstance(value, Odd) for value in data["odd"])
+    assert data["odd"][0].reading == "the number 90, counting in sixties"
+
+
+def test_an_alias_is_the_value_that_it_names(tmp_path: Path) -> None:
+    """Anchors work, and a value under an alias is found where it is written."""
+    path = tmp_path / "release.yaml"
+    path.write_text("x-steps: &steps [{uses: checksum}]\nsteps: *steps\n")
+
+    document = load(path)
+
+    assert document.data["steps"] == [{"uses": "checksum"}]
+    assert document.place(("steps", 0, "uses")) == (1, 25)
+
+
+def test_an_alias_bomb_is_refused(tmp_path: Path) -> None:
+    """Few bytes that unfold to very many values end the reading early."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    path = tmp_path / "release.yaml"
+    path.write_text("\n".join(lines))
+
+    assert refusal(path).endswith("aliases unfold to more than 500000 values")
+
+
+def test_depth_by_aliases_is_refused(tmp_path: Path) -> None:
+    """A chain of aliases cannot nest deeper than the text could."""
+    lines = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, MAX_DEPTH + 5)]
+    path = tmp_path / "release.yaml"
+    path.write_text("\n".join(lines))
+
+    assert refusal(path).endswith(f"aliases nest more than {MAX_DEPTH} deep")
+
+
+@pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
+def test_depth_is_refused_before_it_hurts(tmp_path: Path, opening: str) -> None:
+    """Nesting far beyond any manifest is refused, not recursed into."""
+    path = tmp_path / "release.yaml"
+    path.write_text(opening * 100_000)
+
+    assert f"values are nested more than {MAX_DEPTH} deep" in refusal(path)
+
+
+def test_a_huge_file_is_refused(tmp_path: Path) -> None:
+    """A file over the limit is not parsed."""
+    path = tmp_path / "release.yaml"
+    path.write_bytes(b"#" * (MAX_BYTES + 1))
+
+    assert refusal(path) == "1:1: the manifest is larger than 8 MiB"
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    """What cannot be read is named with the system's reason."""
+    assert refusal(tmp_path / "none.yaml").startswith("1:1: cannot read the manifest: No such file")
+    assert refusal(tmp_path) == "1:1: cannot read the manifest: Is a directory"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"a: 1\nb: \xff", "2:4: the text is not UTF-8; save the file as UTF-8"),
+        ("a: 1".encode("utf-16"), "1:1: the text is not UTF-8; save the file as UTF-8"),
+        (b"a: 1\nb: \x07", "2:4: a control character is not allowed in YAML; remove it"),
+        (b"? [a, b]\n: 1\n", "1:3: a key must be text, not a list or a mapping"),
+        (b"yes: 1\n", "1:1: a key must be text, but YAML reads 'yes' as something else: quote it"),
+    ],
+)
+def test_what_is_no_plain_text_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
+    """Wrong encodings, control characters and keys that are not text are pointed at."""
+    path = tmp_path / "release.yaml"
+    path.write_bytes(content)
+
+    assert refusal(path) == expected
+
+
+def test_a_byte_order_mark_is_welcome(tmp_path: Path) -> None:
+    """Files from Windows editors load."""
+    path = tmp_path / "release.yaml"
+    path.write_bytes(b"\xef\xbb\xbfversion: 1\r\n")
+
+    assert load(path).data == {"version": 1}

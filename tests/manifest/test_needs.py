@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spark_impex_runner.manifest.expand import Expanded
+from spark_impex_runner.manifest.needs import Graph
+
+EDGES = st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=14)
+
+
+def graph(edges: set[tuple[int, int]], size: int = 7) -> Graph:
+    """Return a graph of targets named by numbers; each edge is a need."""
+    targets = []
+    for number in range(size):
+        needs = [str(end) for start, end in sorted(edges) if start == number]
+        data = {"name": str(number), "needs": needs}
+        own = frozenset(data)
+        targets.append(Expanded(str(number), str(number), number, Path(), data, own))
+    return Graph(targets)
+
+
+def can_be_ordered(edges: set[tuple[int, int]]) -> bool:
+    """Tell whether targets without open needs can be taken away until none is left."""
+    left = set(range(7))
+    while free := {node for node in left if not any((node, other) in edges for other in left)}:
+        left -= free
+    return not left
+
+
+@given(EDGES)
+def test_a_cycle_is_found_exactly_where_no_order_exists(edges: set[tuple[int, int]]) -> None:
+    """Findings and a possible order exclude one another."""
+    findings = list(graph(edges).check(all_named=True))
+
+    assert bool(findings) is not can_be_ordered(edges)
+
+
+@given(EDGES)
+def test_a_named_cycle_is_one(edges: set[tuple[int, int]]) -> None:
+    """Each step of a cycle that a person is shown is a need that is written."""
+    for finding in graph(edges).check(all_named=True):
+        circle = [int(name) for name in finding.message.rpartition(": ")[2].split(" -> ")]
+        assert circle[0] == circle[-1]
+        assert all(edge in edges for edge in pairwise(circle))
+
+
+def test_a_long_chain_needs_no_recursion() -> None:
+    """A chain of thousands of targets is walked without trouble."""
+    chain = {(number, number + 1) for number in range(2999)}
+
+    assert list(graph(chain, 3000).check(all_named=True)) == []
+
+
+def test_an_unknown_name_waits_until_all_are_known() -> None:
+    """While a target has no sound name, a need may mean it."""
+    broken = graph({(0, 9)})
+
+    assert [finding.path for finding in broken.check(all_named=True)] == [
+        ("targets", 0, "needs", 0)
+    ]
+    assert list(broken.check(all_named=False)) == []

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spark_impex_runner.errors import ManifestError, PluginError
+from spark_impex_runner.manifest.references import (
+    Named,
+    Sources,
+    Table,
+    refers_outside,
+    resolve,
+)
+from spark_impex_runner.registry import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from spark_impex_runner.models import Manifest
+
+    Reader = Callable[..., Manifest]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Table:
+    """Return a table with one name of each kind."""
+    sources = Sources({"HOME": "/home/me"}, tmp_path, {})
+    variables = {"tries": Named(5, "5"), "version": Named(1.1, "1.10")}
+    return Table(sources, {"run.id": Named("r1", "r1")}, variables)
+
+
+@given(text=st.text().filter(lambda text: "${" not in text))
+def test_text_without_a_reference_is_left_alone(text: str) -> None:
+    """Resolving is the identity on everything without ``${``, dollars and braces included."""
+    assert resolve(text, Table(None, {}, {})).value == text  # type: ignore[arg-type]
+
+
+@given(before=st.text(), after=st.text())
+def test_a_literal_never_becomes_a_reference(before: str, after: str) -> None:
+    """``$${`` is ``${`` in the result, wherever it stands."""
+    before, after = before.replace("$", ""), after.replace("$", "")
+    table = Table(None, {}, {})  # type: ignore[arg-type]
+
+    assert resolve(f"{before}$${{{after}", table).value == f"{before}${{{after}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("${var:tries}", 5),
+        ("${var:tries} times", "5 times"),
+        ("pricing[${var:version}]", "pricing[1.10]"),
+        ("${run.id}/${env:HOME}", "r1//home/me"),
+        ("$$${var:tries}", "$${var:tries}"),
+        ("${env:HOME}", "/home/me"),
+    ],
+)
+def test_references_are_replaced(table: Table, text: str, expected: Any) -> None:
+    """A whole reference keeps its type; inside text a value has the spelling that it had."""
+    resolved = resolve(text, table)
+
+    assert resolved.value == expected
+    assert resolved.mistakes == ()
+
+
+def test_every_mistake_in_one_text_is_found(table: Table) -> None:
+    """The first undefined reference does not hide the second."""
+    resolved = resolve("${env:A} ${var:trise} ${", table)
+
+    assert resolved.mistakes == (
+        "the environment variable 'A' is not set",
+        "the variable 'trise' is not defined (did you mean 'tries'?)",
+        "'${' has no end; write $${ for the text itself",
+    )
+
+
+def test_a_file_is_read_without_its_last_newline(tmp_path: Path, table: Table) -> None:
+    """One line ending is the editor's; what stands before it belongs to the value."""
+    (tmp_path / "unix").write_bytes(b"secret \n\n")
+    (tmp_path / "windows").write_bytes(b"secret\r\n")
+
+    assert resolve("${file:unix}", table).value == "secret \n"
+    assert resolve("${file:windows}", table).value == "secret"
+    assert resolve(f"${{file:{tmp_path}/windows}}", table).value == "secret"
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path, table: Table) -> None:
+    """Folders and bytes are no values."""
+    (tmp_path / "bytes").write_bytes(b"\xff")
+
+    assert resolve("${file:bytes}", table).mistakes == ("the file 'bytes' is not UTF-8 text",)
+    assert resolve("${file:.}", table).mistakes == ("cannot read the file '.': Is a directory",)
+
+
+@pytest.mark.parametrize(
+    ("text", "outside"),
+    [
+        ("${env:X}", True),
+        ("Bearer ${file:/x}", True),
+        ("${vault:x}", True),
+        ("${var:x}", False),
+        ("${matrix.x}", False),
+        ("$${env:X}", False),
+        ("hunter2", False),
+        (5, False),
+    ],
+)
+def test_only_what_is_not_in_the_manifest_is_outside(text: Any, outside: bool) -> None:
+    """Variables, literals and the names of the run hold nothing that can be kept secret."""
+    assert refers_outside(text) is outside
+
+
+def test_a_source_is_asked_once_for_each_key(tmp_path: Path) -> None:
+    """A vault that counts requests sees one, however often a value is used."""
+    asked: list[str] = []
+
+    def read(key: str) -> str:
+        asked.append(key)
+        return "x"
+
+    table = Table(Sources({}, tmp_path, {"v": Source("v", "", "p", read)}), {}, {})
+
+    assert resolve("${v:a}${v:a}${v:b}", table).value == "xxx"
+    assert asked == ["a", "b"]
+
+
+@pytest.mark.parametrize("answer", [ZeroDivisionError("hunter2"), 5, None])
+def test_a_source_that_breaks_its_contract_names_its_plugin(tmp_path: Path, answer: Any) -> None:
+    """Whatever a plugin's source does wrong, its provider is named and its words are not shown."""
+
+    def read(_: str) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    table = Table(Sources({}, tmp_path, {"v": Source("v", "", "impex-v", read)}), {}, {})
+
+    with pytest.raises(PluginError, match=r"^plugin impex-v: the source 'v'") as caught:
+        resolve("${v:a}", table)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_line_break_in_a_reference_stays_on_one_line(read: Reader) -> None:
+    """A problem is one line, whatever the value was."""
+    with pytest.raises(ManifestError) as caught:
+        read('version: 1\nconnections: {a: {}}\ntargets: [{name: a, folders: ["${env:A\\nB}"]}]')
+
+    assert len(str(caught.value).splitlines()) == 1

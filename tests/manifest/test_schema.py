@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+
+from spark_impex_runner.errors import ManifestError, PluginError
+from spark_impex_runner.manifest.compose import compose, published
+from spark_impex_runner.manifest.construct import Ties, connection, target
+from spark_impex_runner.manifest.expand import Expanded
+from spark_impex_runner.manifest.quantity import seconds
+from spark_impex_runner.models import Connection, Polling, Step, Target
+from spark_impex_runner.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from spark_impex_runner.models import Manifest
+
+    Reader = Callable[..., Manifest]
+
+TARGET = """
+version: 1
+connections: {sit: {env: sit, tenant: acme}}
+targets:
+  - name: motor
+    folders: [life]
+    steps: [{uses: special, with: %s}]
+"""
+
+
+def properties(schema: Any, path: str = "$") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every property of a schema with its path."""
+    if not isinstance(schema, dict):
+        return
+    for key, value in schema.items():
+        if key in {"properties", "patternProperties"}:
+            yield from ((f"{path}.{name}", item) for name, item in value.items())
+        for part in value if isinstance(value, list) else [value]:
+            yield from properties(part, f"{path}.{key}")
+
+
+def meaning(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
+    """Return what a schema's ``$ref`` points at, together with its own keys."""
+    if "$ref" not in schema:
+        return schema
+    found: Any = root
+    for step in schema["$ref"].split("/")[1:]:
+        found = found[step]
+    return {**meaning(found, root), **schema}
+
+
+def mistakes(read: Reader, options: str) -> list[str]:
+    """Return the messages about the options of the step ``special``."""
+    with pytest.raises(ManifestError) as caught:
+        read(TARGET % options)
+    return [f"{problem.path}: {problem.message}" for problem in caught.value.problems]
+
+
+def test_the_published_schema_is_valid() -> None:
+    """The file is a JSON Schema of the draft that it names."""
+    schema = published()
+
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+def test_every_property_explains_itself() -> None:
+    """An editor has a title and a description to show for every key."""
+    root = published()
+
+    for path, schema in properties(root):
+        explained = meaning(schema, root)
+        assert explained.get("title"), path
+        assert explained.get("description", "").endswith("."), path
+
+
+def test_defaults_takes_every_key_of_a_target_but_its_name() -> None:
+    """A new key of a target is a new key of the defaults."""
+    schema = published()
+
+    keys = set(schema["$defs"]["target"]["properties"])
+    assert set(schema["properties"]["defaults"]["properties"]) == keys - {"name"}
+
+
+@pytest.mark.parametrize(
+    ("definition", "model", "ignored"),
+    [
+        ("target", Target("a", "b", None), {"output", "steps", "matrix"}),  # type: ignore[arg-type]
+        ("connection", Connection("a"), {"jobs"}),
+        ("polling", Polling(), {"with"}),
+        ("step", Step("a"), {"with"}),
+    ],
+)
+def test_the_published_defaults_are_the_models(
+    definition: str, model: object, ignored: set[str]
+) -> None:
+    """What an editor shows as the default is what happens."""
+    for key, schema in published()["$defs"][definition]["properties"].items():
+        if "default" in schema and key not in ignored:
+            default = schema["default"]
+            actual = getattr(model, key)
+            if isinstance(actual, float):
+                default = seconds(default)
+            assert default == (list(actual) if isinstance(actual, tuple) else actual), key
+
+
+def test_defaults_are_left_to_the_models(tmp_path: Path) -> None:
+    """Building from nothing gives the models' own defaults."""
+    expanded = Expanded("motor", "motor", 0, tmp_path, {"name": "motor"})
+
+    assert connection("sit", {}, tmp_path) == Connection("sit")
+    assert target(expanded, Ties("sit", ())) == Target("motor", "sit", tmp_path)
+
+
+def test_plugins_options_join_by_if_and_then(registry: Registry) -> None:
+    """The composed schema is valid, knows the names, and has no oneOf."""
+    schema = compose(registry)
+
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["$defs"]["step"]["properties"]["uses"]["enum"] == ["checksum", "unzip", "upload"]
+    assert len(schema["$defs"]["step"]["allOf"]) == 3
+    assert "oneOf" not in str(schema)
+
+
+def test_a_local_ref_of_a_plugin_still_leads_somewhere(registry: Registry, read: Reader) -> None:
+    """Options may use $defs of their own."""
+    options = {
+        "type": "object",
+        "properties": {"mode": {"$ref": "#/$defs/mode"}},
+        "$defs": {"mode": {"enum": ["fast", "safe"]}},
+    }
+    registry.step("special", "Special.", options)
+
+    assert mistakes(read, "{mode: saef}") == [
+        "targets[0].steps[0].with.mode: 'saef' is not one of 'fast', 'safe' (did you mean 'safe'?)"
+    ]
+
+
+def test_alternatives_of_a_plugin_name_the_likely_one(registry: Registry, read: Reader) -> None:
+    """A wrong value among alternatives is told what the closest of them expects."""
+    plain = {"type": "integer", "minimum": 1}
+    mapping = {"type": "object", "properties": {"count": plain}, "additionalProperties": False}
+    options = {"type": "object", "properties": {"limit": {"anyOf": [plain, mapping]}}}
+    registry.step("special", "Special.", options)
+
+    place = "targets[0].steps[0].with.limit"
+    assert mistakes(read, "{limit: 0}") == [f"{place}: 0 is less than 1"]
+    assert mistakes(read, "{limit: {count: 0}}") == [f"{place}.count: 0 is less than 1"]
+    assert mistakes(read, "{limit: {cont: 1}}") == [
+        f"{place}.cont: unknown key (did you mean 'count'?)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "expected"),
+    [
+        ({"type": "string", "minLength": 3}, "ab", "'ab' is shorter than 3"),
+        ({"type": "string", "maxLength": 1}, "ab", "'ab' is longer than 1"),
+        ({"type": "string", "pattern": "^s3:"}, "ab", "'ab' does not have the form ^s3:"),
+        ({"type": "number", "maximum": 3}, "4", "4 is more than 3"),
+        ({"type": "number", "exclusiveMinimum": 3}, "3", "3 is not more than 3"),
+        ({"type": "number", "exclusiveMaximum": 3}, "3", "3 is not less than 3"),
+        ({"type": "number", "multipleOf": 2}, "3", "3 does not fit the rule 'multipleOf: 2'"),
+        ({"type": "array", "maxItems": 1}, "[a, b]", "has 2 entries, at most 1 are allowed"),
+        ({"type": "array", "minItems": 2}, "[a]", "has 1 entries, needs at least 2"),
+        ({"type": "array", "uniqueItems": True}, "[a, a]", "has the same entry twice"),
+        ({"const": "safe"}, "fast", "'fast' is not 'safe'"),
+        ({}, "2026-08-01", "2026-08-01, which YAML reads as a date: quote it"),
+    ],
+)
+def test_every_rule_has_its_words(
+    registry: Registry, read: Reader, rule: dict[str, Any], value: str, expected: str
+) -> None:
+    """Whatever rule a plugin's options break, one plain line says so."""
+    options = {"type": "object", "properties": {"limit": rule}}
+    registry.step("special", "Special.", options)
+
+    assert mistakes(read, f"{{limit: {value}}}") == [f"targets[0].steps[0].with.limit: {expected}"]
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"type": "objekt"}, "at $.type, anyOf is broken"),
+        ({"type": "array"}, "the type is not 'object'"),
+        ({"type": "object", "items": {"$ref": "#/$defs/x"}}, "the $ref '#/$defs/x' leads nowhere"),
+        ({"type": "object", "items": {"$ref": "https://x"}}, "the $ref 'https://x' leads nowhere"),
+    ],
+)
+def test_a_broken_options_schema_matters_only_where_it_is_used(
+    registry: Registry, read: Reader, options: dict[str, Any], fault: str
+) -> None:
+    """A manifest that does not use the broken step is read; one that does names the plugin."""
+    broken = Registry("impex-special")
+    broken.step("special", "Special.", options)
+    registry.merge(broken)
+
+    assert read(TARGET.replace("special, with: %s", "checksum"))
+    with pytest.raises(PluginError) as caught:
+        read(TARGET % "{}")
+    assert str(caught.value) == f"plugin impex-special: the options schema of 'special': {fault}"
