@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from spark_impex_runner.errors import DeliveryError, IntegrityError, TransportError, UsageError
+from spark_impex_runner.errors import DeliveryError, IntegrityError, SparkSdkError, TransportError
 from spark_impex_runner.models import Artifact, RemoteFile
 from spark_impex_runner.spark.hashes import Hashing, digests_of, read_hash
 from spark_impex_runner.spark.links import secrets_of, shown, split
@@ -183,7 +183,7 @@ def _follow(transport: Transport, url: str) -> Stream:
     """Open a link and the redirects behind it, always without credentials."""
     for _ in range(_HOPS):
         if not is_safe_to_call(url):
-            raise UsageError(f"the download link {shown(url)} is not https; it is not followed")
+            raise SparkSdkError(f"the download link {shown(url)} is not https; it is not followed")
         stream = transport.open(Message("GET", url, _BARE))
         target = stream.headers.get("Location")
         if not (300 <= stream.status < 400 and target):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import weakref
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -78,8 +79,9 @@ class Transport:
         for scheme in ("https://", "http://"):
             self._http.mount(scheme, HTTPAdapter(pool_maxsize=_POOL))
         # urllib3 logs the path of every request, and a download's path is a capability.
-        self._filter = MaskingFilter(masker)
-        _URLLIB3.addFilter(self._filter)
+        masking = MaskingFilter(masker)
+        _URLLIB3.addFilter(masking)
+        self._unmask = weakref.finalize(self, _URLLIB3.removeFilter, masking)
 
     def exchange(self, message: Message) -> HttpResponse:
         """Send and read the whole reply, whatever its status; raises ``TransportError``."""
@@ -94,7 +96,7 @@ class Transport:
     def close(self) -> None:
         """Close every pooled connection; no exchange may follow."""
         self._http.close()
-        _URLLIB3.removeFilter(self._filter)
+        self._unmask()
 
     def _send(self, message: Message) -> requests.Response:
         return self._http.request(

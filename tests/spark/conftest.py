@@ -46,6 +46,13 @@ class Reply(NamedTuple):
     length: int | None = -1
 
 
+class Quiet(ThreadingHTTPServer):
+    """A server that keeps quiet about clients that hang up."""
+
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing."""
+
+
 class Script:
     """A loopback server that gives replies in order (the last one for ever) and notes requests."""
 
@@ -68,7 +75,7 @@ class Script:
             def log_message(self, *_: Any) -> None:
                 """Stay quiet."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = Quiet(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))

@@ -1,0 +1,87 @@
+"""All files of a job: their names, a new link, and nothing left behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner import errors
+from spark_impex_runner.models import RemoteFile
+from spark_impex_runner.spark.download import Downloads
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_files_of_one_name_are_numbered(
+    session_to: Any, script: Any, reply: Any, package: Any, tmp_path: Path
+) -> None:
+    """Nothing is overwritten, and the order of the job is kept."""
+    server = script(reply(package()))
+    files = [RemoteFile(f"{server.url}/{number}/p.zip") for number in range(3)]
+
+    replies = Downloads(session_to(server)).bring(files, tmp_path / "new" / "out")
+
+    assert [one.path.name for one in replies if one.path] == ["p.zip", "p-2.zip", "p-3.zip"]
+    assert [one.buffer for one in replies] == [b""] * 3
+
+
+def test_one_failed_file_fails_the_call_and_leaves_no_partial_file(
+    session_to: Any, script: Any, reply: Any, package: Any, tmp_path: Path
+) -> None:
+    """A partial export never looks whole."""
+    good, bad = script(reply(package())), script(reply(b"<html>", status=404))
+    files = [RemoteFile(f"{server.url}/p.zip") for server in (good, bad)]
+
+    with pytest.raises(errors.NotFoundError):
+        Downloads(session_to(good)).bring(files, tmp_path)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["p.zip"]
+
+
+def test_a_login_page_is_no_package(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path
+) -> None:
+    """A 200 with HTML is refused, on disk and in memory, and leaves nothing."""
+    server = script(reply(b"<html>Sign in</html>"))
+    downloads = Downloads(session_to(server))
+
+    for to in (tmp_path, None):
+        with pytest.raises(errors.IntegrityError, match="HTML page"):
+            downloads.bring([RemoteFile(server.url)], to)
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_expired_link_is_renewed_once(
+    session_to: Any, script: Any, reply: Any, package: Any
+) -> None:
+    """The job's status is asked for a new link, in the same place of its list."""
+    old, new = script(reply(status=403)), script(reply(package()))
+    renew = [RemoteFile(f"{new.url}/p.zip")]
+
+    replies = Downloads(session_to(old), lambda: renew).bring([RemoteFile(old.url)], None)
+
+    assert replies[0].buffer == package()
+    assert replies[0].path is None
+
+
+def test_a_link_that_cannot_be_renewed_is_an_error(
+    session_to: Any, script: Any, reply: Any
+) -> None:
+    """Where the job offers no file any more, the refusal stands."""
+    server = script(reply(status=410))
+
+    with pytest.raises(errors.UnknownApiError, match="HTTP 410"):
+        Downloads(session_to(server), lambda: ()).bring([RemoteFile(server.url)], None)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path
+) -> None:
+    """A file in the way of the output folder is an error of the delivery."""
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(errors.DeliveryError, match="name another folder"):
+        Downloads(session_to(script(reply()))).bring([], tmp_path / "file" / "out")

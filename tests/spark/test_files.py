@@ -1,0 +1,290 @@
+"""Downloads: no credentials, whole files, proven before they are named."""
+
+from __future__ import annotations
+
+import hashlib
+import tracemalloc
+import zipfile
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spark_impex_runner import errors
+from spark_impex_runner.models import Artifact, RemoteFile
+from spark_impex_runner.spark.files import check, check_zip, fetch, filename, give_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONTENT = b"x" * 3_000_000
+
+
+def test_a_file_is_streamed_hashed_and_sent_for_without_credentials(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path, masker: Any
+) -> None:
+    """The bytes, their size and digests are right; no header says who is asking."""
+    server = script(reply(CONTENT))
+    link = f"{server.url}/tokens/Ab%2Fc%3D/motor.zip"
+    announced = hashlib.md5(CONTENT).hexdigest().upper()  # noqa: S324 - what a tenant may send
+
+    artifact = fetch(session_to(server), RemoteFile(link, announced), tmp_path / "p")
+
+    assert (tmp_path / "p").read_bytes() == CONTENT
+    assert (artifact.size, artifact.name) == (len(CONTENT), "motor.zip")
+    assert artifact.sha256 == hashlib.sha256(CONTENT).hexdigest()
+    assert artifact.hash_agreed is True
+    seen = server.seen[0]
+    assert seen.path == "/tokens/Ab%2Fc%3D/motor.zip"
+    assert not {"authorization", "x-synthetic-key", "x-tenant-name"} & seen.headers.keys()
+    assert seen.headers["accept-encoding"] == "identity"
+    assert masker.mask("Ab/c=") == "***"
+
+
+@pytest.mark.parametrize("file_hash", [None, "", "no known form"])
+def test_an_unknown_hash_is_neither_right_nor_wrong(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path, file_hash: str | None
+) -> None:
+    """Where the tenant gives nothing to compare with, the check passes."""
+    server = script(reply(b"abc"))
+
+    artifact = fetch(session_to(server), RemoteFile(server.url, file_hash), tmp_path / "p")
+    check(artifact)
+
+    assert artifact.hash_agreed is None
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha256"])
+def test_wrong_bytes_are_refused_with_both_hashes(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path, algorithm: str
+) -> None:
+    """The error names what was announced and what arrived."""
+    announced, found = (hashlib.new(algorithm, one).hexdigest() for one in (b"abc", b"abd"))
+    server = script(reply(b"abd"))
+    artifact = fetch(session_to(server), RemoteFile(server.url, announced), tmp_path / "p")
+
+    with pytest.raises(errors.IntegrityError, match=f"{announced}.*{found}"):
+        check(artifact)
+
+
+def test_a_cut_off_download_begins_anew(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path, clock: Any
+) -> None:
+    """A broken connection and a 503 cost waits; the file is whole in the end."""
+    server = script(reply(b"hal", length=4), reply(status=503), reply(b"half"))
+
+    artifact = fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+    assert (tmp_path / "p").read_bytes() == b"half"
+    assert artifact.size == 4
+    assert clock.waits == [1.0, 2.0]
+
+
+def test_a_download_that_stays_cut_off_fails(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path
+) -> None:
+    """The error names host and file, and not the capability."""
+    server = script(reply(b"hal", length=4))
+
+    with pytest.raises(errors.TransportError, match=r"downloading 127.*/\.\.\./p\.zip") as caught:
+        fetch(session_to(server), RemoteFile(f"{server.url}/tokens/SeCrEt/p.zip"), tmp_path / "p")
+
+    assert "SeCrEt" not in str(caught.value)
+
+
+def test_a_refused_link_says_what_to_do(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path
+) -> None:
+    """403 of the file store is not taken for wrong credentials, and nothing is written."""
+    server = script(reply(b"denied SeCrEt", status=403))
+
+    with pytest.raises(errors.ForbiddenError, match="link may have expired") as caught:
+        fetch(session_to(server), RemoteFile(f"{server.url}/tokens/SeCrEt/p.zip"), tmp_path / "p")
+
+    assert "SeCrEt" not in str(caught.value)
+    assert not (tmp_path / "p").exists()
+
+
+def test_redirects_are_followed_bare(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path
+) -> None:
+    """Another host gets the request without credentials or cookies."""
+    store = script(reply(b"abc"))
+    headers = {"Location": f"{store.url}/p.zip", "Set-Cookie": "s=1"}
+    server = script(reply(b"", status=302, headers=headers))
+
+    fetch(session_to(server), RemoteFile(f"{server.url}/first"), tmp_path / "p")
+
+    assert (tmp_path / "p").read_bytes() == b"abc"
+    assert not {"authorization", "cookie", "referer"} & store.seen[0].headers.keys()
+
+
+def test_endless_redirects_end(session_to: Any, script: Any, reply: Any, tmp_path: Path) -> None:
+    """Five hops are enough."""
+    server = script(reply(b"", status=302, headers={"Location": "/again"}))
+
+    with pytest.raises(errors.TransportError, match="more than 5 redirects"):
+        fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+
+@pytest.mark.parametrize("link", ["http://store.example/p.zip", "file:///etc/passwd", "p.zip", ""])
+def test_a_link_that_is_not_encrypted_is_not_followed(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path, link: str
+) -> None:
+    """Neither as the link itself nor as the target of a redirect."""
+    server = script(reply(b"", status=302, headers={"Location": "http://store.example/"}))
+
+    for url in (link, server.url):
+        with pytest.raises(errors.SparkSdkError, match="not https"):
+            fetch(session_to(server), RemoteFile(url), tmp_path / "p")
+
+
+def test_a_compressed_reply_is_refused(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path
+) -> None:
+    """Bytes that are not the file's own would only fail later, as a wrong hash."""
+    server = script(reply(b"\x1f\x8b", headers={"Content-Encoding": "gzip"}))
+
+    with pytest.raises(errors.IntegrityError, match="sent compressed"):
+        fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+
+def test_an_interrupt_ends_a_download_between_chunks(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path, clock: Any
+) -> None:
+    """A run that stops does not wait for the rest of the file."""
+    server = script(reply(CONTENT))
+    clock.stop(15)
+
+    with pytest.raises(errors.Interrupted):
+        fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+    assert (tmp_path / "p").stat().st_size == 0
+
+
+def test_a_full_disk_or_missing_folder_is_one_line(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path
+) -> None:
+    """What the operating system says becomes an error of the delivery."""
+    server = script(reply(b"abc"))
+
+    with pytest.raises(errors.DeliveryError, match="No such file or directory"):
+        fetch(session_to(server), RemoteFile(server.url), tmp_path / "none" / "p")
+
+
+def test_memory_does_not_grow_with_the_file(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path
+) -> None:
+    """64 MiB pass through less than 16 MiB."""
+    server = script(reply(bytes(64 << 20)))
+    session = session_to(server)
+    tracemalloc.start()
+    try:
+        artifact = fetch(session, RemoteFile(server.url), tmp_path / "p")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert artifact.size == 64 << 20
+    assert peak < 16 << 20
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://h/tokens/x%2Fy/package.zip", "package.zip"),
+        ("https://h/a/motor%20release.zip?x=1", "motor release.zip"),
+        ("https://h/a/..%2F..%2Fetc%2Fpasswd", "package.zip"),
+        ("https://h/a/..%5Cx.zip", "package.zip"),
+        ("https://h/a/..", "package.zip"),
+        ("https://h/a/.hidden", "package.zip"),
+        ("https://h/a/x%00.zip", "package.zip"),
+        ("https://h/a/x%0A.zip", "package.zip"),
+        ("https://h/a/NUL.zip", "package.zip"),
+        ("https://h/a/c:x.zip", "package.zip"),
+        ("https://h/a/x.zip.", "package.zip"),
+        ("https://h/a/%FF.zip", "package.zip"),
+        ("https://h/a/", "package.zip"),
+        ("https://h/tokens/SeCrEt", "package.zip"),
+        ("https://[bad", "package.zip"),
+    ],
+)
+def test_a_link_gives_a_plain_file_name(url: str, name: str) -> None:
+    """What is no plain name, on any system, becomes the usual one."""
+    assert filename(url) == name
+
+
+@given(st.text())
+def test_no_link_names_a_path(text: str) -> None:
+    """A file name never leads out of its folder."""
+    name = filename(f"https://h/{text}")
+
+    assert name
+    assert not {"/", "\\", "\x00"} & set(name)
+    assert name not in {".", ".."}
+
+
+def test_a_whole_package_passes_and_a_damaged_one_is_told(package: Any, tmp_path: Path) -> None:
+    """Each entry's CRC is read; repeated folder entries are normal in genuine packages."""
+    good, cut, flipped = (tmp_path / name for name in ("good", "cut", "flipped"))
+    good.write_bytes(package())
+    with zipfile.ZipFile(good, "a") as archive:
+        archive.writestr("acme/", b"")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("acme/", b"")
+    check_zip(good)
+
+    data = package(bytes(range(256)) * 64)
+    cut.write_bytes(data[:-30])
+    flipped.write_bytes(data[:60] + bytes([data[60] ^ 255]) + data[61:])
+    for path in (cut, flipped):
+        with pytest.raises(errors.IntegrityError, match="damaged"):
+            check_zip(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE html><html>", "an HTML page"),
+        (b'{"error": 1}', "not a ZIP package"),
+    ],
+)
+def test_what_is_no_package_is_named(tmp_path: Path, content: bytes, words: str) -> None:
+    """A login page that was served as a download is called so."""
+    path = tmp_path / "p"
+    path.write_bytes(content)
+
+    with pytest.raises(errors.IntegrityError, match=words):
+        check_zip(path)
+
+
+def test_a_proven_file_replaces_an_older_one(tmp_path: Path) -> None:
+    """The name appears at once, and the partial file is gone."""
+    partial, final = tmp_path / "p.part", tmp_path / "p.zip"
+    partial.write_bytes(b"new")
+    final.write_bytes(b"old")
+
+    give_name(partial, final)
+
+    assert final.read_bytes() == b"new"
+    assert not partial.exists()
+
+
+def test_a_name_that_cannot_be_given_is_one_line(tmp_path: Path) -> None:
+    """A folder in the way is an error of the delivery."""
+    (tmp_path / "p.zip").mkdir()
+    (tmp_path / "p.part").write_bytes(b"new")
+
+    with pytest.raises(errors.DeliveryError, match=r"p\.zip"):
+        give_name(tmp_path / "p.part", tmp_path / "p.zip")
+
+
+def test_an_artifact_without_a_link_is_not_compared(tmp_path: Path) -> None:
+    """Only what a tenant announced can be wrong."""
+    artifact = Artifact(tmp_path / "p", "p")
+
+    check(artifact)
+    check(replace(artifact, hash_agreed=False))

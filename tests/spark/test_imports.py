@@ -1,0 +1,223 @@
+"""Imports: the form on the wire, and the wait for the job."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner import errors
+from spark_impex_runner.spark.imports import Form, Imports
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Pipe(io.RawIOBase):
+    """A stream that can be read once and not rewound."""
+
+    def __init__(self, data: bytes) -> None:
+        self._left = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer."""
+        return self._left.readinto(buffer)
+
+
+def parts(seen: Any) -> list[tuple[str, bytes]]:
+    """Return names and contents of a multipart body, in their order."""
+    boundary = seen.headers["content-type"].partition("boundary=")[2].encode()
+    found = []
+    for part in seen.body.split(b"--" + boundary)[1:-1]:
+        head, _, content = part.partition(b"\r\n\r\n")
+        name = re.search(rb'; name="(\w+)"', head)
+        found.append((name[1].decode() if name else "", content.removesuffix(b"\r\n")))
+    return found
+
+
+def test_a_package_travels_from_one_sandbox_folder_to_another(
+    sandbox: Any, connect: Any, tmp_path: Path
+) -> None:
+    """What was exported with ``migrate`` is imported under another name and can be exported."""
+    spark = connect(sandbox(job_seconds=2))
+    (exported,) = spark.impex.export(services=["my-folder/my-service[0.4.2]"], to=tmp_path)
+    moved = {"source": "my-folder/my-service[0.4.2]", "target": "my-other-folder/copy"}
+
+    status = spark.impex.import_(moved, exported.path)
+
+    assert status.data["status"] == "closed"
+    assert spark.impex.export(services=["my-other-folder/copy"])[0].buffer
+
+
+@pytest.mark.parametrize("kind", ["path", "text path", "file", "read file", "pipe"])
+def test_the_form_is_the_sdks_and_whole_from_any_source(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path, kind: str
+) -> None:
+    """The entity stands before the file, and every source is sent from its beginning."""
+    server = script(reply({"object": "import", "id": "1"}))
+    path = tmp_path / "p.zip"
+    path.write_bytes(b"PK-content")
+    sources: dict[str, Any] = {"path": path, "text path": str(path), "pipe": Pipe(b"PK-content")}
+    read = io.BytesIO(b"PK-content")
+    read.read()
+    sources |= {"file": io.BytesIO(b"PK-content"), "read file": read}
+
+    Imports(session_to(server)).initiate("f/s[1.0.0]", sources[kind])
+
+    (entity_name, entity), file = parts(server.seen[0])
+    assert (entity_name, file) == ("importRequestEntity", ("file", b"PK-content"))
+    assert json.loads(entity) == {
+        "inputs": {
+            "services_modify": [
+                {
+                    "service_uri_source": "f/s[1.0.0]",
+                    "service_uri_destination": "f/s[1.0.0]",
+                    "update_version_type": "minor",
+                }
+            ]
+        },
+        "services_existing": "add_version",
+        "source_system": "spark-impex-runner",
+        "correlation_id": None,
+    }
+
+
+def test_length_is_known_before_the_first_byte(session_to: Any, script: Any, reply: Any) -> None:
+    """No chunked transfer: Content-Length is what arrives."""
+    server = script(reply({"id": "1"}))
+
+    Imports(session_to(server)).initiate("f/s", io.BytesIO(b"PK"))
+
+    seen = server.seen[0]
+    assert int(seen.headers["content-length"]) == len(seen.body)
+    assert "transfer-encoding" not in seen.headers
+
+
+def test_a_token_is_obtained_before_the_upload(sandbox: Any, connect: Any) -> None:
+    """The package is sent once, not first with wrong credentials."""
+    served = sandbox()
+    client = {"client_id": served.client_id, "client_secret": served.client_secret}
+    package = connect(served).impex.export(services=["my-folder/my-service"])[0].buffer
+    served.requests.clear()
+
+    connect(served, oauth=client).impex.imports.initiate(
+        "my-folder/my-service", io.BytesIO(package)
+    )
+
+    told = [(seen.path.rpartition("/")[2], seen.status) for seen in served.requests]
+    assert told == [("token", 200), ("import", 200)]
+
+
+def test_a_form_can_be_sent_anew(tmp_path: Path) -> None:
+    """After a renewed token the second body is as whole as the first."""
+    path = tmp_path / "p"
+    path.write_bytes(bytes(3 << 20))
+    with path.open("rb") as file:
+        form = Form.of(b"{}", file)
+
+        assert b"".join(form) == b"".join(form)
+        assert len(b"".join(form)) == len(form)
+
+
+def test_memory_does_not_grow_with_the_upload(tmp_path: Path) -> None:
+    """64 MiB are read through a few MiB."""
+    path = tmp_path / "p"
+    path.write_bytes(bytes(64 << 20))
+    tracemalloc.start()
+    try:
+        with path.open("rb") as file:
+            total = sum(map(len, Form.of(b"{}", file)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert total > 64 << 20
+    assert peak < 8 << 20
+
+
+@pytest.mark.parametrize(
+    ("destination", "pairs"),
+    [
+        ("a/b", [("a/b", "a/b", "minor")]),
+        (["a/b", {"source": "c/d"}], [("a/b", "a/b", "minor"), ("c/d", "c/d", "minor")]),
+        (
+            {"source": "a/b", "target": "x/y", "upgrade": "major"},
+            [("a/b", "x/y", "major")],
+        ),
+    ],
+)
+def test_every_form_of_destination_is_understood(
+    session_to: Any, script: Any, reply: Any, destination: Any, pairs: Any
+) -> None:
+    """A text, a mapping and a list of both, as in the SDK."""
+    server = script(reply({"id": "1"}))
+
+    Imports(session_to(server)).initiate(destination, io.BytesIO(b"PK"))
+
+    entity = json.loads(parts(server.seen[0])[0][1])
+    found = [tuple(one.values()) for one in entity["inputs"]["services_modify"]]
+    assert found == pairs
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"destination": []}, "destination is empty"),
+        ({"destination": ""}, "needs 'source'"),
+        ({"destination": {"target": "a/b"}}, "needs 'source'"),
+        ({"destination": {"source": "a/b", "upgrade": "huge"}}, "major, minor, patch"),
+        ({"if_present": "update"}, "abort, replace, add_version"),
+        ({"file": io.StringIO("PK")}, "mode 'rb'"),
+        ({"file": "/no/such/package.zip"}, "cannot be read"),
+    ],
+)
+def test_arguments_that_cannot_work_are_refused_unsent(
+    session_to: Any, script: Any, reply: Any, arguments: Any, words: str
+) -> None:
+    """The error says what is allowed, and nothing reaches the tenant."""
+    server = script(reply())
+    usable = {"destination": "a/b", "file": io.BytesIO(b"PK")}
+
+    with pytest.raises(errors.UsageError, match=words):
+        Imports(session_to(server)).initiate(**{**usable, **arguments})
+
+    assert not server.seen
+
+
+def test_the_servers_refusal_is_told(session_to: Any, script: Any, reply: Any) -> None:
+    """A failing upload raises the API's error with its words, not one of the transport."""
+    body = {"type": "invalid_input", "code": "EXCEEDED_FILE_SIZE", "message": "250 MB is too big"}
+    server = script(reply(body, status=500))
+
+    with pytest.raises(errors.InternalServerError, match="EXCEEDED_FILE_SIZE: 250 MB"):
+        Imports(session_to(server)).initiate("f/s", io.BytesIO(b"PK"))
+
+
+def test_an_import_that_fails_ends_the_wait(sandbox: Any, connect: Any) -> None:
+    """``abort`` on a service that exists closes with errors, which are the message."""
+    spark = connect(sandbox())
+    package = io.BytesIO(spark.impex.export(services=["my-folder/my-service"])[0].buffer)
+
+    with pytest.raises(errors.JobError, match="import job"):
+        spark.impex.imp("my-folder/my-service", package, if_present="abort")
+
+
+def test_a_reply_without_an_id_is_an_error(session_to: Any, script: Any, reply: Any) -> None:
+    """The import may run, and the message says to look."""
+    with pytest.raises(errors.SparkSdkError, match="no job id"):
+        Imports(session_to(script(reply({})))).initiate("f/s", io.BytesIO(b"PK"))
+
+
+def test_the_listing_is_the_tenants(sandbox: Any, connect: Any) -> None:
+    """``describe`` returns what the tenant says of its import jobs."""
+    data = connect(sandbox()).impex.imports.describe().data
+
+    assert data["tenant"]["configuration"]["import_api_job_limit"] == 1
