@@ -12,6 +12,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from spark_impex_runner.errors import PluginError
+from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,7 +72,7 @@ class Candidate:
 def candidates(choice: PluginChoice) -> Iterator[Candidate]:
     """Yield the plugins that ``choice`` lets in, in an order that never changes."""
     for name in BUILT_IN:
-        info = PluginInfo(name, _OURS, "", "built-in")
+        info = PluginInfo(name, _OURS, __version__, "built-in")
         yield Candidate(info, f"spark_impex_runner.plugins.{name}")
     for point, name, version in _installed():
         if choice.required is None or name in allowed(choice):
@@ -79,7 +80,7 @@ def candidates(choice: PluginChoice) -> Iterator[Candidate]:
     for path in choice.files:
         yield Candidate(PluginInfo(path.stem, "", "", str(path)), path)
     name, module = ESSENTIAL
-    yield Candidate(PluginInfo(name, _OURS, "", "essential"), module)
+    yield Candidate(PluginInfo(name, _OURS, __version__, "essential"), module)
 
 
 def allowed(choice: PluginChoice) -> frozenset[str]:

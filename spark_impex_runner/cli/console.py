@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner.errors import ImpexError, ManifestError
 from spark_impex_runner.masking import Masker, MaskingFilter
 
 if TYPE_CHECKING:
@@ -49,11 +50,16 @@ class Console:
         """Print a result to stdout."""
         print(self.masker.mask(text.rstrip("\n")), flush=True)  # noqa: T201 - stdout is for this
 
-    def error(self, text: str) -> None:
-        """Say to stderr what went wrong, a line for each mistake."""
-        for line in self.masker.mask(text).splitlines():
-            red, plain = (_RED, _PLAIN) if self.colour_errors else ("", "")
-            print(f"{red}error:{plain} {line}", file=sys.stderr)  # noqa: T201 - stderr is for this
+    def error(self, what: ImpexError | str) -> None:
+        """Say to stderr what went wrong.
+
+        The problems of a manifest stand alone on their lines, ``file:line:column`` first, so that
+        editors and CI systems can link them.
+        """
+        red, plain = (_RED, _PLAIN) if self.colour_errors else ("", "")
+        label = "" if isinstance(what, ManifestError) else f"{red}error:{plain} "
+        for line in self.masker.mask(str(what)).splitlines():
+            print(f"{label}{line}", file=sys.stderr)  # noqa: T201 - stderr is for this
 
     def bug(self, error: Exception) -> None:
         """Say that we are at fault, with what is needed to mend it."""

@@ -59,10 +59,10 @@ def _main(argv: list[str], program: str) -> int:
     try:
         return int(import_module(_module(arguments.command)).execute(arguments, surroundings))
     except ImpexError as error:
-        surroundings.console.error(str(error))
+        surroundings.console.error(error)
         return error.exit_code
     except KeyboardInterrupt:
-        surroundings.console.error(str(Interrupted()))
+        surroundings.console.error(Interrupted())
         return Interrupted.exit_code
     except BrokenPipeError:
         # The reader of our output went away: nothing is left to say, and nobody to say it to.

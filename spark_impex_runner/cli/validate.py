@@ -28,7 +28,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
         try:
             targets = selection.check_all([path], options, surroundings.masker)
         except ImpexError as error:
-            surroundings.console.error(str(error))
+            surroundings.console.error(error)
             worst = max(worst, error.exit_code)
         else:
             plural = "" if targets == 1 else "s"

@@ -115,7 +115,7 @@ class _Course:
         self.job = replace(self.job, status=status)
         if status.warnings:
             self.warnings.append(f"the tenant warns: {status.warnings}")
-        self.context.changed(self.job, "job.done", f"job {self.job.id} is done")
+        self.context.changed(self.job, "job.done", f"job {self.job.id} is done ({status.word})")
         return status
 
     def _create(self) -> None:

@@ -26,7 +26,6 @@ def wait_for(job: Job, context: Context) -> Status:
     while True:
         context.clock.wait(watch.next_delay())
         status = exports.status(job.id)
-        watch.saw(status)
         verdict = context.hooks.decide("impex_poll_verdict", job=job, status=status)
         if verdict is Verdict.DONE:
             return status
@@ -34,6 +33,7 @@ def wait_for(job: Job, context: Context) -> Status:
             raise JobError(f"job {job.id} ended as '{status.word}': {explain(status)}")
         if verdict is not Verdict.PENDING:
             raise context.hooks.refuse("impex_poll_verdict", verdict, "a Verdict")
+        watch.saw(status)
         watch.check_limits()
 
 
@@ -69,7 +69,7 @@ class _Watch:
         return min(float(delay), poll.remaining)
 
     def saw(self, status: Status) -> None:
-        """Note one answer; a word that was not seen before is told."""
+        """Note an answer that ends nothing; a word that was not seen before is told."""
         self.checks += 1
         self.retry_after = status.retry_after
         if status.word != self.word:

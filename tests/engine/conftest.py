@@ -1,0 +1,93 @@
+"""A served tenant and a way to run a manifest against it, on a clock that nobody waits for."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.engine.prepare import RunOptions
+from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.sandbox.server import Sandbox, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.models import RunResult, TargetResult
+
+VERSIONS = (
+    "motor/pricing/1.4.1",
+    "motor/pricing/1.4.2",
+    "motor/claims/2.0.0",
+    "life/annuity/1.0.0",
+)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Return a folder of two folders, three services and four versions."""
+    root = tmp_path / "acme"
+    for version in VERSIONS:
+        (root / version).mkdir(parents=True)
+        (root / version / "model.data").write_text(f"data of {version}\n")
+    return root
+
+
+@pytest.fixture
+def serve(tree: Path, clock: Clock) -> Iterator[Callable[..., Sandbox]]:
+    """Give a function that serves the tree with the given settings, on the test's clock."""
+    served: list[Sandbox] = []
+
+    def start(**settings: Any) -> Sandbox:
+        sandbox = Sandbox(tree, Settings(**settings), clock=clock.monotonic).start()
+        served.append(sandbox)
+        return sandbox
+
+    yield start
+    for sandbox in served:
+        sandbox.close()
+
+
+@dataclass
+class Runner:
+    """Runs manifests in a folder of their own; ``text`` is YAML below ``targets:``."""
+
+    folder: Path
+    clock: Clock
+    monkeypatch: pytest.MonkeyPatch
+
+    def __call__(self, sandbox: Sandbox, text: str, **options: Any) -> RunResult:
+        """Run targets on the default connection ``sit``, which is the sandbox."""
+        return run_manifest(self.write(sandbox, text), RunOptions(**options), clock=self.clock)
+
+    def write(self, sandbox: Sandbox, text: str) -> Path:
+        """Write the manifest that ``__call__`` runs."""
+        self.monkeypatch.setenv("TOKEN", sandbox.token)
+        connection = f"{{base_url: '{sandbox.base_url}', auth: {{token: '${{env:TOKEN}}'}}}}"
+        head = f"version: 1\nconnections:\n  sit: {connection}\ntargets:\n"
+        path = self.folder / "manifest.yaml"
+        path.write_text(head + textwrap.indent(textwrap.dedent(text), "  "))
+        return path
+
+
+@pytest.fixture
+def run(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Runner:
+    """Return the runner of this test's folder."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return Runner(folder, clock, monkeypatch)
+
+
+@pytest.fixture
+def only() -> Callable[[RunResult], TargetResult]:
+    """Return a function that gives the one target of a run."""
+
+    def one(result: RunResult) -> TargetResult:
+        assert len(result.results) == 1
+        return result.results[0]
+
+    return one

@@ -1,0 +1,251 @@
+"""A manifest run end to end against a served tenant."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.errors import ManifestError, UsageError
+from spark_impex_runner.models import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PRICING = """
+    - name: pricing
+      services: ["motor/pricing[1.4.2]"]
+"""
+
+
+def posted(sandbox: Any) -> list[Any]:
+    """Return every create call that the tenant saw."""
+    return [
+        r
+        for r in sandbox.requests
+        if (r.method, r.path.endswith("/api/v4/export")) == ("POST", True)
+    ]
+
+
+def test_a_target_is_delivered_verified_and_receipted(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """One target: its package under its final name, its hash agreed, its receipt beside it."""
+    result = run(serve(), PRICING)
+
+    target = only(result)
+    output = target.target.output
+    assert (target.outcome, result.exit_code) == (Outcome.SUCCEEDED, 0)
+    assert sorted(path.name for path in output.iterdir()) == ["impex-receipt.json", "package.zip"]
+    assert target.artifacts[0].hash_agreed is True
+    assert "acme/motor/pricing/1.4.2/" in zipfile.ZipFile(output / "package.zip").namelist()
+    receipt = json.loads((output / "impex-receipt.json").read_text())
+    assert receipt["job_id"] == target.job_id
+
+
+def test_the_wire_carries_the_documented_body_byte_for_byte(
+    run: Any, serve: Callable[..., Any]
+) -> None:
+    """Every field of a full request is sent under the API's name, in the SDK's order."""
+    sandbox = serve()
+
+    run(
+        sandbox,
+        """
+        - name: full
+          folders: [life]
+          services: ["motor/pricing[1.4.2]", "folders/motor/services/claims"]
+          file_filter: onpremises
+          version_filter: all
+          source_system: nightly
+          correlation_id: CHG-4711
+          file_name: motor-release
+        """,
+    )
+
+    assert posted(sandbox)[0].body == (
+        b'{"inputs":{"folders":["life"],"services":["motor/pricing[1.4.2]","motor/claims"]},'
+        b'"file_filter":"onpremises","version_filter":"all","source_system":"nightly",'
+        b'"correlation_id":"CHG-4711","file_name":"motor-release"}'
+    )
+
+
+def test_a_target_that_fails_does_not_stop_the_others(run: Any, serve: Callable[..., Any]) -> None:
+    """The unknown service fails with the server's words; the next target is delivered; exit 3."""
+    result = run(
+        serve(), "- {name: lost, services: [motor/nothing]}\n- {name: life, folders: [life]}"
+    )
+
+    lost, life = result.results
+    assert (lost.outcome, life.outcome) == (Outcome.FAILED, Outcome.SUCCEEDED)
+    assert "SERVICE_NOT_FOUND" in lost.error
+    assert "motor/nothing" in lost.error
+    assert result.exit_code == 3
+
+
+def test_a_target_waits_for_what_it_needs(run: Any, serve: Callable[..., Any]) -> None:
+    """``needs`` orders targets whatever their order in the file."""
+    sandbox = serve()
+
+    result = run(
+        sandbox, "- {name: b, folders: [life], needs: [a]}\n- {name: a, services: [motor/claims]}"
+    )
+
+    assert result.exit_code == 0
+    assert [b"motor/claims" in request.body for request in posted(sandbox)] == [True, False]
+
+
+def test_a_target_whose_need_failed_is_skipped(run: Any, serve: Callable[..., Any]) -> None:
+    """Nothing is sent for it, nor for what needs it in turn."""
+    sandbox = serve()
+    targets = (
+        "- {name: a, services: [motor/nothing]}\n"
+        "- {name: b, folders: [life], needs: [a]}\n"
+        "- {name: c, folders: [life], needs: [b]}"
+    )
+
+    result = run(sandbox, targets)
+
+    assert [r.outcome.value for r in result.results] == ["failed", "skipped", "skipped"]
+    assert len(posted(sandbox)) == 1
+    assert result.exit_code == 4
+
+
+def test_targets_and_tags_select_and_bring_what_is_needed(
+    run: Any, serve: Callable[..., Any]
+) -> None:
+    """``--target`` runs the named target and its needs, nothing else."""
+    targets = (
+        "- {name: a, folders: [life]}\n"
+        "- {name: b, folders: [life], needs: [a], tags: [release]}\n"
+        "- {name: c, folders: [life]}"
+    )
+
+    by_name = run(serve(), targets, targets=("b*",))
+    by_tag = run(serve(), targets, tags=("release",))
+
+    assert [r.target.name for r in by_name.results] == ["a", "b"]
+    assert [r.target.name for r in by_tag.results] == ["a", "b"]
+
+
+@pytest.mark.parametrize("options", [{"targets": ("z*",)}, {"tags": ("z",)}])
+def test_a_selection_that_matches_nothing_is_an_error(
+    run: Any, serve: Callable[..., Any], options: dict[str, Any]
+) -> None:
+    """A typo in --target or --tag never ends as a green run of nothing."""
+    with pytest.raises(UsageError, match="z"):
+        run(serve(), PRICING, **options)
+
+
+def test_fail_fast_starts_nothing_new(run: Any, serve: Callable[..., Any]) -> None:
+    """After the first failure what has not started is skipped, with the reason."""
+    sandbox = serve()
+    targets = "- {name: a, services: [motor/nothing]}\n- {name: b, folders: [life], needs: [a]}\n"
+
+    result = run(sandbox, targets, fail_fast=True)
+
+    assert [r.outcome.value for r in result.results] == ["failed", "skipped"]
+    assert result.results[1].error == "another target failed (--fail-fast)"
+    assert len(posted(sandbox)) == 1
+
+
+def test_a_wrong_token_is_exit_6(run: Any, serve: Callable[..., Any], monkeypatch: Any) -> None:
+    """Refused credentials are told as such, without the token."""
+    sandbox = serve()
+    path = run.write(sandbox, PRICING)
+    monkeypatch.setenv("TOKEN", "wrong-secret-token")
+
+    from spark_impex_runner import run_manifest  # noqa: PLC0415 - the public name is under test
+
+    result = run_manifest(path, clock=run.clock)
+
+    assert result.exit_code == 6
+    assert "401" in result.results[0].error
+    assert "wrong-secret-token" not in repr(result)
+
+
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [
+        ("errors", "ended as 'closed'"),
+        ("failed", "ended as 'failed'"),
+        ("cancelled", "ended as 'cancelled'"),
+        ("null_outputs", "ended as 'closed'"),
+        ("not_zip", "HTML page"),
+    ],
+)
+def test_a_job_that_ends_badly_is_told_in_the_servers_words(
+    run: Any, serve: Callable[..., Any], only: Any, ending: str, words: str
+) -> None:
+    """Exit 4, one line, and nothing in the output folder."""
+    result = run(serve(ending=ending), PRICING)
+
+    target = only(result)
+    assert (target.outcome, result.exit_code) == (Outcome.FAILED, 4)
+    assert words in target.error
+    assert "\n" not in target.error
+    assert not [p for p in target.target.output.glob("**/*") if p.is_file()]
+
+
+def test_an_output_that_may_not_be_replaced_fails_before_anything_is_sent(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """``if_exists: fail`` and a folder with something in it: no job is created."""
+    sandbox = serve()
+    run(sandbox, "- {name: a, folders: [life], if_exists: fail}")
+
+    again = run(sandbox, "- {name: a, folders: [life], if_exists: fail}")
+
+    assert "exists and is not empty (if_exists: fail)" in only(again).error
+    assert len(posted(sandbox)) == 1
+
+
+def test_an_earlier_delivery_is_kept_where_the_manifest_says_so(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """``if_exists: keep`` sends nothing and is ``unchanged``, a green outcome."""
+    sandbox = serve()
+    run(sandbox, "- {name: a, folders: [life]}")
+
+    result = run(sandbox, "- {name: a, folders: [life], if_exists: keep}")
+
+    assert (only(result).outcome, result.exit_code) == (Outcome.UNCHANGED, 0)
+    assert len(posted(sandbox)) == 1
+
+
+def test_until_download_runs_no_steps(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """``--until download`` ends with the packages."""
+    targets = "- {name: a, folders: [life], steps: [{uses: unzip}]}"
+
+    result = run(serve(), targets, until="download")
+
+    assert only(result).steps == ()
+    assert not (only(result).target.output / "files").exists()
+
+
+def test_reports_are_written_even_when_the_run_fails(
+    run: Any, serve: Callable[..., Any], tmp_path: Any
+) -> None:
+    """The JSON report says what happened and holds the exit code."""
+    file = tmp_path / "out" / "report.json"
+
+    run(serve(), "- {name: lost, services: [motor/nothing]}", reports={"json": file})
+
+    assert json.loads(file.read_text())["exit_code"] == 4
+
+
+def test_a_bad_uri_is_an_error_with_its_line_and_nothing_is_sent(
+    run: Any, serve: Callable[..., Any]
+) -> None:
+    """All unreadable URIs are named where they stand in the manifest."""
+    sandbox = serve()
+
+    with pytest.raises(ManifestError) as caught:
+        run(sandbox, "- name: a\n  services:\n    - motor\n    - 'motor/pricing[1.4'")
+
+    first, second = str(caught.value).splitlines()
+    assert "manifest.yaml:7:7: targets[0].services[0]: " in first
+    assert "manifest.yaml:8:7: targets[0].services[1]: " in second
+    assert not sandbox.requests
