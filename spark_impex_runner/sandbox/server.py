@@ -77,7 +77,7 @@ class Sandbox:
         for version in self._tree.everything():
             Source(version).check()
         self._gate = Gate(self.tenant, settings.token_seconds, clock)
-        self._opened = ExitStack()
+        self._opened: ExitStack | None = None
 
     @property
     def token(self) -> str:
@@ -100,30 +100,37 @@ class Sandbox:
         return self._gate.client_secret
 
     def start(self) -> Sandbox:
-        """Bind both ports and answer. OSError where the port is taken."""
-        with ExitStack() as opening:
-            folder = opening.enter_context(tempfile.TemporaryDirectory(prefix="spark-sandbox-"))
-            api = Origin(self._settings.port, self._journal("api"))
-            opening.callback(api.close)
-            docstore = Origin(0, self._journal("download"))
-            opening.callback(docstore.close)
-            self.base_url = f"{api.url}/{quote(self.tenant, safe='')}"
-            self.download_origin = docstore.url
-            downloads = Downloads(self._settings, self._clock)
-            docstore.start(downloads)
-            api.start(self._api(downloads, Path(folder)))
-            self._opened = opening.pop_all()
+        """Bind both ports and answer; no more than once. OSError where the port is taken."""
+        if self._opened is None:
+            with ExitStack() as opening:
+                self._open(opening)
+                self._opened = opening.pop_all()
         return self
 
     def close(self) -> None:
         """Stop answering, break open connections, remove all temporary files."""
-        self._opened.close()
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
     def __enter__(self) -> Sandbox:  # noqa: PYI034 - Python 3.10 has no typing.Self
         return self.start()
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _open(self, opening: ExitStack) -> None:
+        folder = opening.enter_context(tempfile.TemporaryDirectory(prefix="spark-sandbox-"))
+        api = Origin(self._settings.port, self._journal("api"))
+        opening.callback(api.close)
+        docstore = Origin(0, self._journal("download"))
+        opening.callback(docstore.close)
+        self.base_url = f"{api.url}/{quote(self.tenant, safe='')}"
+        self.download_origin = docstore.url
+        downloads = Downloads(self._settings, self._clock)
+        # The one place where both kinds of traffic pass: what disturbs it wraps these handles.
+        docstore.start(downloads)
+        api.start(self._api(downloads, Path(folder)))
 
     def _journal(self, origin: str) -> Callable[[Request, int], None]:
         def note(request: Request, status: int) -> None:

@@ -25,6 +25,15 @@ def test_the_tenant_is_named_after_its_folder(root: Path) -> None:
         assert other.tenant == "my tenant"
 
 
+def test_starting_twice_is_starting_once(root: Path) -> None:
+    """``with Sandbox(...).start()`` binds one pair of ports, and closing twice is harmless."""
+    with Sandbox(root).start() as sandbox:
+        before = sandbox.base_url
+        assert sandbox.start().base_url == before
+
+    sandbox.close()
+
+
 def test_another_tenant_is_not_served(call: Any) -> None:
     """Paths of other tenants, and other paths, are answered with 404 in JSON."""
     other = call("GET", f"{call.api}/other/api/v4/export/status")
