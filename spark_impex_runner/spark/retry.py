@@ -46,22 +46,23 @@ class Patience:
 
         Returns the last reply, whatever it is; raises the last ``TransportError``.
         """
-        for attempt in range(self.attempts):
-            last = attempt == self.attempts - 1
+        ceiling, left = self.first, self.attempts
+        while True:
+            left -= 1
             try:
                 reply = once()
             except TransportError:
-                if last:
+                if left < 1:
                     raise
                 asked = 0.0
             else:
                 asked = retry_after(reply.headers, self.clock.now()) or 0.0
-                if last or asked > self.longest or not passing(reply):
+                if left < 1 or asked > self.longest or not passing(reply):
                     return reply
-            pause = max(asked, self.draw() * min(self.ceiling, self.first * 2**attempt))
-            _log.debug("request %d of %d failed, next in %.1f s", attempt + 1, self.attempts, pause)
+            pause = max(asked, self.draw() * min(self.ceiling, ceiling))
+            ceiling *= 2
+            _log.debug("a request failed; the next of %d more in %.1f s", left, pause)
             self.clock.wait(pause)
-        raise AssertionError("the last attempt returns or raises")
 
 
 def is_passing(reply: HttpResponse) -> bool:

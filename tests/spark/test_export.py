@@ -222,6 +222,15 @@ def test_a_refusal_without_words_is_decided_by_the_tenants_count(
     assert not free.is_busy(errors.SparkApiError.when("x", size))
 
 
+def test_a_listing_that_may_not_be_read_decides_nothing(
+    session_to: Any, script: Any, reply: Any
+) -> None:
+    """Without the permission to look, the refusal itself is what the caller hears of."""
+    exports = Exports(session_to(script(reply(status=403))))
+
+    assert not exports.is_busy(errors.SparkApiError.when("x", errors.ErrorReply(409)))
+
+
 def test_a_reply_without_an_id_is_an_error(session_to: Any, script: Any, reply: Any) -> None:
     """A job that may run somewhere is never taken for one that does not."""
     with pytest.raises(errors.SparkSdkError, match="no job id"):

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 
 from spark_impex_runner import errors
 from spark_impex_runner.models import Artifact, RemoteFile
-from spark_impex_runner.spark.files import check, check_zip, fetch, filename, give_name
+from spark_impex_runner.spark.files import (
+    _Pouring,
+    check,
+    check_zip,
+    fetch,
+    filename,
+    give_name,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,6 +87,22 @@ def test_a_cut_off_download_begins_anew(
     assert (tmp_path / "p").read_bytes() == b"half"
     assert artifact.size == 4
     assert clock.waits == [1.0, 2.0]
+
+
+def test_a_short_body_is_noticed_without_the_http_librarys_help(tmp_path: Path, clock: Any) -> None:
+    """urllib3 before 2.0 does not compare the length, so the client does."""
+
+    class Short:
+        status, headers = 200, {"Content-Length": "4"}
+        chunks = staticmethod(lambda: [b"hal"])
+        open = __enter__ = lambda self, *_: self
+        __exit__ = lambda *_: None  # noqa: E731 - a stub of one line
+
+    stub: Any = Short()
+    pouring = _Pouring(tmp_path / "p", clock, ("sha256",))
+
+    with pytest.raises(errors.TransportError, match="3 of 4 bytes"):
+        pouring.attempt(stub, "https://h/p.zip")
 
 
 def test_a_download_that_stays_cut_off_fails(
@@ -242,6 +265,17 @@ def test_a_whole_package_passes_and_a_damaged_one_is_told(package: Any, tmp_path
     for path in (cut, flipped):
         with pytest.raises(errors.IntegrityError, match="damaged"):
             check_zip(path)
+
+
+def test_an_entry_with_a_wrong_crc_is_named(tmp_path: Path) -> None:
+    """The error says which entry is damaged."""
+    path = tmp_path / "p.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("acme/manifest.json", b"SPARK")
+    path.write_bytes(path.read_bytes().replace(b"SPARK", b"SHARK"))
+
+    with pytest.raises(errors.IntegrityError, match=r"'acme/manifest\.json' is damaged"):
+        check_zip(path)
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,18 @@ def test_a_dead_tenant_is_named(session_to: Any, script: Any, reply: Any, clock:
     server.__exit__ = None
 
 
+def test_a_dead_token_endpoint_is_named(sandbox: Any, connect: Any, clock: Any) -> None:
+    """The error says that it was the token request that found no connection."""
+    served = sandbox()
+    spark = connect(served, oauth={"client_id": "i", "client_secret": "s3cret"})
+    served.close()
+
+    with pytest.raises(errors.TransportError, match=r"asking http.*/token for a token: .*refused"):
+        spark.impex.exports.describe()
+
+    assert len(clock.waits) >= 5
+
+
 def test_requests_keep_their_distance(clock: Any) -> None:
     """At 4 requests a second each waits for its turn, a late one does not."""
     pace = Pace(clock, 4)

@@ -61,6 +61,13 @@ def test_no_object_breaks_the_reader(data: Any) -> None:
     assert explain(status).isprintable()
 
 
+def test_a_file_without_a_link_is_no_file() -> None:
+    """An entry that cannot be downloaded does not count as one."""
+    outputs = {"files": [{"file_hash": "AB"}, {"file": None}, None, {"file": "https://h/x"}]}
+
+    assert parse_status({"outputs": outputs}).files == (RemoteFile("https://h/x"),)
+
+
 @pytest.mark.parametrize("data", [None, [], "closed", 1])
 def test_what_is_no_object_is_refused(data: Any) -> None:
     """A reply that cannot be a status is an error, not a pending job."""

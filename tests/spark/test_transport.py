@@ -76,6 +76,14 @@ def test_a_refused_connection_is_told_without_its_url(transport: Transport) -> N
     assert caught.value.__cause__ is None
 
 
+def test_a_failed_handshake_says_so(transport: Transport, script: Any, reply: Any) -> None:
+    """TLS trouble is told apart, with the setting that may help."""
+    server = script(reply())
+
+    with pytest.raises(TransportError, match=r"TLS failed \(.+verify_tls"):
+        transport.exchange(Message("GET", server.url.replace("http:", "https:"), {}))
+
+
 def test_silence_ends_after_the_timeout(masker: Masker) -> None:
     """A server that accepts and says nothing is given up."""
     transport = Transport(masker, timeout=0.05)

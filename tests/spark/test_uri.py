@@ -97,6 +97,18 @@ def test_no_text_leads_to_another_error(text: str) -> None:
     assert Uri.parse(str(uri)) == uri
 
 
+@pytest.mark.parametrize("version", ["", "[1.2]"])
+@pytest.mark.parametrize("folder", ["service", "version", "services", "folders"])
+def test_a_folder_named_like_a_word_is_written_in_the_long_form(folder: str, version: str) -> None:
+    """The short form of it would be refused; what travels is the short form all the same."""
+    text = f"folders/{folder}/services/pricing{version}"
+
+    uri = Uri.parse(text)
+
+    assert str(uri) == text
+    assert uri.wire == f"{folder}/pricing{version}"
+
+
 def test_a_shorter_version_matches_by_component() -> None:
     """1.2 asks for 1.2.9, and for neither 1.20.0 nor another service."""
     uri = Uri.parse("motor/pricing[1.2]")
