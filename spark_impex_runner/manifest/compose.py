@@ -22,7 +22,10 @@ Schema = dict[str, Any]
 REFERENCE = {"$ref": "#/$defs/reference"}
 _SHAPES = ("enum", "const", "pattern", "format", "maxLength")
 _NESTED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-_INNER = ("items", "additionalProperties", "unevaluatedProperties", "then", "else", "contains")
+_INNER = (
+    *("items", "contains", "unevaluatedItems"),
+    *("additionalProperties", "unevaluatedProperties", "then", "else"),
+)
 _ABOUT = ("title", "description", "default", "examples", "x-secret", "x-form")
 
 

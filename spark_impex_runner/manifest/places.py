@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,7 @@ class Walker:
             return
         yield schema
         inner = [part for key in ("allOf", "anyOf", "oneOf") for part in schema.get(key, ())]
+        inner += schema.get("dependentSchemas", {}).values()
         if "$ref" in schema:
             inner.append(follow(self.root, schema["$ref"]))
         if "if" in schema:
@@ -78,14 +80,17 @@ def follow(root: Schema, pointer: str) -> Any:
 
 def _of_key(schema: Schema, key: str) -> list[Any]:
     """Return what a mapping's schema says about one key."""
-    named = schema.get("properties", {})
-    return [named[key]] if key in named else [schema.get("additionalProperties")]
+    named = [part for name, part in schema.get("properties", {}).items() if name == key]
+    patterns = schema.get("patternProperties", {})
+    named += [part for pattern, part in patterns.items() if re.search(pattern, key)]
+    return named or [schema.get("additionalProperties"), schema.get("unevaluatedProperties")]
 
 
 def _of_index(schema: Schema, index: int) -> list[Any]:
     """Return what a list's schema says about one item."""
     first = schema.get("prefixItems", [])
-    return [first[index]] if index < len(first) else [schema.get("items")]
+    named = [first[index]] if index < len(first) else [schema.get("items")]
+    return [*named, schema.get("contains"), schema.get("unevaluatedItems")]
 
 
 def _types(schema: Schema) -> list[str]:

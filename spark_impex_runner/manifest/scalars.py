@@ -7,8 +7,10 @@ from typing import Any
 
 from spark_impex_runner.manifest.document import Odd
 
-_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
-_FRACTION = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})?\.[0-9]{0,18}(e[-+][0-9]{1,2})?", re.IGNORECASE)
+_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]{0,299})")
+_FRACTION = re.compile(
+    r"[-+]?(0|[1-9][0-9]{0,199})?\.[0-9]{0,299}(e[-+][0-9]{1,2})?", re.IGNORECASE
+)
 _CLOCK = re.compile(r"[-+]?[0-9_]+(:[0-9_]+)+(\.[0-9_]*)?")
 _TAG = "tag:yaml.org,2002:"
 

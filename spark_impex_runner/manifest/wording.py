@@ -139,10 +139,6 @@ def _unique(_: Mistake) -> str:
     return "has the same entry twice"
 
 
-def _format(mistake: Mistake) -> str:
-    return f"{_found(mistake)} is not a valid {mistake.rule}"
-
-
 _WORDS: Mapping[str, Callable[[Mistake], str]] = {
     "type": _type,
     "enum": _enum,
@@ -159,7 +155,6 @@ _WORDS: Mapping[str, Callable[[Mistake], str]] = {
     "maxItems": _many,
     "maxProperties": _many,
     "uniqueItems": _unique,
-    "format": _format,
 }
 
 

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from textwrap import dedent
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark_impex_runner.errors import ManifestError
@@ -26,6 +26,7 @@ def refusal(path: Path) -> str:
     return str(problem).removeprefix(f"{path}:")
 
 
+@settings(deadline=None)
 @given(st.one_of(st.binary(max_size=60), st.text(max_size=60), YAML_LIKE))
 def test_any_bytes_load_or_raise_a_manifest_error(content: bytes | str) -> None:
     """Whatever a file holds, no other error comes out."""

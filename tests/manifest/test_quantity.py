@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark_impex_runner.errors import UsageError
@@ -14,12 +14,14 @@ DURATIONS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "": 1}
 SIZES = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GiB": 2**30, "TiB": 2**40}
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**9), st.sampled_from(sorted(DURATIONS)))
 def test_a_duration_is_its_number_times_its_unit(number: int, unit: str) -> None:
     """Every unit scales its number, and a bare number counts seconds."""
     assert seconds(f"{number}{unit}") == pytest.approx(number * DURATIONS[unit])
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**9), st.sampled_from(sorted(SIZES)))
 def test_a_size_is_its_number_times_its_unit(number: int, unit: str) -> None:
     """Every unit scales its number exactly, and a bare number counts bytes."""
@@ -57,6 +59,7 @@ def test_what_is_no_size_says_how_to_write_one(value: float | str) -> None:
         size(value)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=12))
 def test_the_schema_and_the_parser_agree_on_durations(text: str) -> None:
     """An editor that knows the schema accepts exactly what the parser reads."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from spark_impex_runner.manifest.build import Settings
     from spark_impex_runner.models import Manifest
 
     Reader = Callable[..., Manifest]
@@ -202,3 +203,58 @@ def test_a_broken_options_schema_matters_only_where_it_is_used(
     with pytest.raises(PluginError) as caught:
         read(TARGET % "{}")
     assert str(caught.value) == f"plugin impex-special: the options schema of 'special': {fault}"
+
+
+SECRET = {"type": "string", "x-secret": True}
+MAPPING = {"type": "object"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"additionalProperties": SECRET},
+        {"patternProperties": {"^t": SECRET}},
+        {"properties": {"token": {"$ref": "#/$defs/s"}}, "$defs": {"s": SECRET}},
+        {"properties": {"token": {"anyOf": [{"type": "integer"}, SECRET]}}},
+        {"oneOf": [{"required": ["x"]}, {"properties": {"token": SECRET}}]},
+        {"if": {"required": ["token"]}, "then": {"properties": {"token": SECRET}}},
+        {"dependentSchemas": {"token": {"properties": {"token": SECRET}}}},
+        {"properties": {"token": {"x-secret": True}}},
+    ],
+)
+def test_a_secret_is_found_wherever_a_plugin_marks_it(
+    registry: Registry, read: Reader, schema: dict[str, Any]
+) -> None:
+    """A literal is refused and a reference masked, however the options reach the mark."""
+    registry.step("special", "Special.", {**MAPPING, **schema})
+
+    [mistake] = mistakes(read, "{token: hunter2}")
+    assert mistake.startswith("targets[0].steps[0].with.token: a secret must be a reference")
+    assert read(TARGET % "{token: '${vault:sit}'}").targets[0].steps[0].options == {
+        "token": "vault-secret"
+    }
+
+
+def test_everything_inside_a_secret_is_one(
+    registry: Registry, read: Reader, settings: Settings
+) -> None:
+    """The mark on a list or a mapping covers all that it holds."""
+    headers = {"type": "object", "x-secret": True}
+    registry.step("special", "Special.", {**MAPPING, "properties": {"headers": headers}})
+
+    read(TARGET % "{headers: {a: ['${vault:sit}']}}")
+
+    assert settings.masker.mask("vault-secret") == "***"
+    assert len(mistakes(read, "{headers: {a: [hunter2, 5]}}")) == 2
+
+
+def test_a_reference_fits_one_of_several_forms(registry: Registry, read: Reader) -> None:
+    """Even oneOf takes a reference, and judges what it stands for."""
+    forms = {"oneOf": [{"type": "integer"}, {"enum": ["all"]}]}
+    registry.step("special", "Special.", {**MAPPING, "properties": {"count": forms}})
+
+    manifest = read(TARGET % "{count: '${env:N}'}", environ={"N": "3"})
+
+    assert manifest.targets[0].steps[0].options == {"count": 3}
+    with pytest.raises(ManifestError, match="'many'"):
+        read(TARGET % "{count: '${env:N}'}", environ={"N": "many"})
