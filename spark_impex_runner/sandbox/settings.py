@@ -33,7 +33,8 @@ class Settings:
     ``token_seconds``: life of an OAuth token (7200 seen on one genuine tenant).
     ``ending``: how export jobs end. ``closed`` and ``completed`` are successes; ``errors`` is
     ``closed`` with an error list; ``failed`` and ``cancelled`` are those words; ``null_outputs``
-    is ``closed`` with nothing in it; ``not_zip`` succeeds, but the download is a web page.
+    is ``closed`` with nothing in it; ``not_zip`` succeeds, but the download is a web page, while
+    ``file_hash`` stays that of the package.
     ``busy_status``: HTTP status of the answer to one job too many: 400, 409, 429 or 500.
     ``size_limit``: bytes that an exported or uploaded package may have (documented: 200 MiB).
     """
