@@ -88,11 +88,13 @@ class _Execution:
         return result
 
     def _run_job(self, job: Job) -> TargetResult:
+        """Run one job; what goes wrong outside of the job's own course is its failure, too."""
         result = unstarted(job, Outcome.FAILED, "", self._clock.now())
         try:
-            result = self._hooks.decide("impex_run_job", job=job)
-            if not isinstance(result, TargetResult):
-                raise self._hooks.refuse("impex_run_job", result, "a TargetResult")
+            answer = self._hooks.decide("impex_run_job", job=job)
+            if not isinstance(answer, TargetResult):
+                raise self._hooks.refuse("impex_run_job", answer, "a TargetResult")
+            result = answer
             self._leave_receipt(result)
         except ImpexError as error:
             return replace(

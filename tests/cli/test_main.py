@@ -1,0 +1,310 @@
+"""What a user sees: results, messages, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.sandbox.server import Sandbox, Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FAST = ", polling: {strategy: fixed}"
+PRICING = f"  - {{name: pricing, services: ['motor/pricing[1.4.2]']{FAST}}}\n"
+LOST = f"  - {{name: lost, services: [motor/nothing]{FAST}}}\n"
+
+
+def test_a_run_prints_its_summary_to_stdout_and_the_rest_to_stderr(shell: Any) -> None:
+    """Scripts can keep the result and drop the noise."""
+    shell.write(PRICING)
+
+    done = shell("impex-run", "m.yaml")
+
+    assert done.code == 0
+    assert "1 of 1 target succeeded" in done.out
+    assert "created" in done.err
+    assert "created" not in done.out
+
+
+@pytest.mark.parametrize(
+    ("targets", "code"), [(PRICING, 0), (PRICING + LOST, 3), (LOST, 4)], ids=["0", "3", "4"]
+)
+def test_the_exit_code_tells_how_many_succeeded(shell: Any, targets: str, code: int) -> None:
+    """All, some or none."""
+    shell.write(targets)
+
+    assert shell("impex-run", "m.yaml", "-q").code == code
+
+
+def test_quiet_says_only_warnings_and_results(shell: Any) -> None:
+    """A cron job that succeeds writes nothing to stderr."""
+    shell.write(PRICING)
+
+    assert shell("impex-run", "m.yaml", "-q").err == ""
+
+
+def test_every_mistake_of_a_manifest_is_one_line_and_exit_2(shell: Any) -> None:
+    """``file:line:column: path: what``, ready for an editor, and nothing was delivered."""
+    shell.write("  - {name: a, folders: [life], file_filter: onprem}\n  - {nam: b, folders: [x]}\n")
+
+    done = shell("impex-run", "m.yaml")
+
+    lines = done.err.splitlines()
+    assert done.code == 2
+    assert lines[0] == (
+        "m.yaml:4:45: targets[0].file_filter: 'onprem' is not one of 'migrate', 'onpremises' "
+        "(did you mean 'onpremises'?)"
+    )
+    assert all(line.startswith("m.yaml:5:") for line in lines[1:])
+    assert done.out == ""
+
+
+def test_a_missing_manifest_is_one_line(shell: Any) -> None:
+    """No traceback for a typo in a file name."""
+    done = shell("impex-run", "nowhere.yaml")
+
+    assert done.code == 2
+    assert done.err.startswith("nowhere.yaml")
+    assert len(done.err.splitlines()) == 1
+
+
+def test_all_manifests_are_checked_before_the_first_is_run(shell: Any) -> None:
+    """A mistake in the second file means that nothing of the first is sent."""
+    shell.write(PRICING)
+    (shell.folder / "bad.yaml").write_text("version: 1\ntargets: []\n")
+
+    done = shell("impex-run", "m.yaml", "bad.yaml")
+
+    assert done.code == 2
+    assert not (shell.folder / "exports").exists()
+
+
+def test_several_manifests_share_one_exit_code(shell: Any) -> None:
+    """The first succeeds, the second fails: together that is 3."""
+    shell.write(PRICING)
+    shell.write(LOST, "lost.yaml")
+
+    assert shell("impex-run", "m.yaml", "lost.yaml", "-q").code == 3
+
+
+def test_missing_credentials_name_the_variables_before_anything_is_sent(shell: Any) -> None:
+    """A newcomer's first mistake has its cure in the message."""
+    (shell.folder / "m.yaml").write_text(
+        "version: 1\nconnections: {sit: {base_url: 'https://excel.sit.coherent.global/acme'}}\n"
+        "targets:\n  - {name: a, folders: [life]}\n"
+    )
+
+    done = shell("impex-run", "m.yaml")
+
+    assert done.code == 2
+    assert "CSPARK_BEARER_TOKEN" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_missing_plugin_is_exit_7_with_the_cure(shell: Any) -> None:
+    """``requires.plugins`` is checked before any network call."""
+    shell.write("  - {name: a, folders: [life]}\nrequires: {plugins: ['impex-nowhere>=1']}\n")
+
+    done = shell("impex-run", "m.yaml")
+
+    assert done.code == 7
+    assert "pip install 'impex-nowhere>=1'" in done.err
+
+
+def test_a_runner_that_is_too_old_says_so(shell: Any) -> None:
+    """``requires.runner`` names both versions."""
+    shell.write("  - {name: a, folders: [life]}\nrequires: {runner: '>=99'}\n")
+
+    done = shell("impex-run", "m.yaml")
+
+    assert done.code == 2
+    assert "requires runner >=99" in done.err
+
+
+@pytest.mark.parametrize("command", [["impex-run", "--dry-run"], ["impex", "plan"]])
+def test_a_plan_shows_the_bytes_and_sends_nothing(shell: Any, command: list[str]) -> None:
+    """Body, address and output are shown; nothing is delivered."""
+    shell.write(PRICING)
+
+    done = shell(*command, "m.yaml")
+
+    assert done.code == 0
+    assert '{"inputs":{"services":["motor/pricing[1.4.2]"]}' in done.out
+    assert done.out.rstrip().endswith("nothing was sent")
+    assert not (shell.folder / "exports").exists()
+
+
+def test_validate_names_the_mistakes_of_all_files(shell: Any) -> None:
+    """A valid file is said to be valid, an invalid one has its lines, and the exit code is 2."""
+    shell.write(PRICING)
+    (shell.folder / "bad.yaml").write_text("version: 2\n")
+
+    done = shell("impex", "validate", "m.yaml", "bad.yaml")
+
+    assert done.code == 2
+    assert done.out == "m.yaml: valid, 1 target\n"
+    assert done.err.startswith("bad.yaml:1:")
+
+
+def test_reports_can_be_asked_for_on_the_command_line(shell: Any) -> None:
+    """Each format lands in its file."""
+    shell.write(PRICING)
+    wanted = [f"--report={name}=out/r.{name}" for name in ("json", "junit", "html")]
+
+    shell("impex-run", "m.yaml", *wanted)
+
+    assert json.loads((shell.folder / "out/r.json").read_text())["outcome"] == "succeeded"
+    assert (shell.folder / "out/r.junit").read_text().startswith("<?xml")
+    assert "<html" in (shell.folder / "out/r.html").read_text()
+
+
+def test_a_report_that_cannot_be_written_is_told_and_not_green(shell: Any) -> None:
+    """An auditor's file that is missing may not look like success."""
+    shell.write(PRICING)
+    (shell.folder / "out").write_text("a file where a folder should be")
+
+    done = shell("impex-run", "m.yaml", "--report", "json=out/r.json")
+
+    assert done.code == 4
+    assert "cannot write out/r.json" in done.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--report", "pdf=x"],
+        ["--report", "json"],
+        ["--var", "x"],
+        ["--jobs", "0"],
+        ["--until", "poll"],
+        ["--nonsense"],
+    ],
+)
+def test_a_wrong_option_is_exit_2(shell: Any, words: list[str]) -> None:
+    """The parser says which option, nothing is run."""
+    shell.write(PRICING)
+
+    done = shell("impex-run", "m.yaml", *words)
+
+    assert done.code == 2
+    assert not (shell.folder / "exports").exists()
+
+
+def test_json_log_lines_carry_the_stable_fields(shell: Any) -> None:
+    """Every line is an object with event, run, target, job, correlation id and UTC time."""
+    shell.write(PRICING)
+
+    done = shell("impex-run", "m.yaml", "--log-format", "json")
+
+    lines = [json.loads(line) for line in done.err.splitlines()]
+    assert [line["event"] for line in lines] == [
+        "job.created",
+        "job.done",
+        "package.delivered",
+        "target.succeeded",
+    ]
+    for line in lines:
+        assert line["time"].endswith("Z")
+        assert line["target"] == "pricing"
+        assert line["job_id"]
+        assert line["correlation_id"] == f"{line['run_id']}-pricing"
+
+
+def test_variables_and_output_come_from_the_command_line(shell: Any) -> None:
+    """``--var`` and ``--output`` win over the manifest."""
+    shell.write("  - {name: a, services: ['motor/pricing[${var:v}]']}\nvars: {v: '9.9.9'}\n")
+
+    done = shell("impex-run", "m.yaml", "--var", "v=1.4.2", "--output", "elsewhere")
+
+    assert done.code == 0
+    assert (shell.folder / "elsewhere/exports/a/package.zip").is_file()
+
+
+def test_plugins_are_listed_for_people_and_for_machines(shell: Any) -> None:
+    """Name, origin and what each provides; the same as JSON."""
+    table = shell("impex", "plugins").out
+    rows = json.loads(shell("impex", "plugins", "--json", "-p", "no:unzip").out)
+
+    assert "step checksum" in table
+    assert {row["name"] for row in rows} == {"checksum", "poll_adaptive", "defaults"}
+    assert next(row for row in rows if row["name"] == "checksum")["hooks"] == [
+        "impex_register",
+        "impex_run_step",
+    ]
+
+
+def test_verify_tells_a_delivery_from_a_changed_one(shell: Any) -> None:
+    """A flipped byte is found, named, and exit 4."""
+    shell.write(PRICING)
+    shell("impex-run", "m.yaml")
+    package = shell.folder / "exports/pricing/package.zip"
+
+    good = shell("impex", "verify", "exports/pricing")
+    package.write_bytes(package.read_bytes()[:-1] + b"?")
+    bad = shell("impex", "verify", "exports/pricing")
+
+    assert (good.code, good.out) == (0, "exports/pricing: as delivered\n")
+    assert bad.code == 4
+    assert "package.zip" in bad.err
+
+
+@pytest.mark.parametrize("words", [[], ["--with-plugins"]])
+def test_the_schema_is_printed_as_json(shell: Any, words: list[str]) -> None:
+    """With plugins the known steps stand in it."""
+    done = shell("impex", "schema", *words)
+
+    schema = json.loads(done.out)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert ("SHA256SUMS" in done.out) == bool(words)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["run", "--help"]])
+def test_help_and_version_load_neither_http_nor_plugins(words: list[str]) -> None:
+    """What a shell's completion calls all the time stays light."""
+    code = (
+        "import sys\nfrom spark_impex_runner.cli.main import main\n"
+        f"try:\n    main({words})\nexcept SystemExit:\n    pass\n"
+        "heavy = {'requests', 'urllib3', 'pluggy', 'yaml', 'jsonschema', 'http.server'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_frees_the_slot_and_writes_the_report(
+    tmp_path: Path, signum: int, code: int
+) -> None:
+    """A real process, a real signal in mid-poll: prompt, cancelled, reported."""
+    (tmp_path / "acme/life/annuity/1.0.0").mkdir(parents=True)
+    with Sandbox(tmp_path / "acme", Settings(job_seconds=3600)) as sandbox:
+        (tmp_path / "m.yaml").write_text(
+            f"version: 1\nconnections: {{sit: {{base_url: '{sandbox.base_url}'}}}}\n"
+            "targets: [{name: a, folders: [life]}]\nreport: {json: report.json}\n"
+        )
+        environ = {**os.environ, "CSPARK_BEARER_TOKEN": sandbox.token}
+        command = [sys.executable, "-c", "from spark_impex_runner.cli.main import run; run()"]
+        with subprocess.Popen(
+            [*command, str(tmp_path / "m.yaml")],
+            env=environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            assert process.stderr
+            assert "created" in process.stderr.readline()
+            process.send_signal(signum)
+            _, said = process.communicate()
+
+        assert process.returncode == code
+        assert "to run again: impex-run" in said
+        assert "Traceback" not in said
+        assert [r.method for r in sandbox.requests].count("PATCH") == 1
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["exit_code"], report["targets"][0]["outcome"]) == (code, "cancelled")
