@@ -116,6 +116,26 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line may say about a run; every field has its option's name.
+
+    ``targets`` are globs, ``until`` is empty or ``"download"``, ``reports`` maps a format to a
+    file and is added to the manifest's own.
+    """
+
+    targets: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    until: str = ""
+    fail_fast: bool = False
+    jobs: int | None = None
+    output: Path | None = None
+    reports: Mapping[str, Path] = field(default_factory=dict)
+    blocked_plugins: frozenset[str] = frozenset()
+    plugin_files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One run of one manifest, as every hook sees it.
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner import hookspecs
-from spark_impex_runner.engine.prepare import RunOptions
 from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.models import RunOptions
 from spark_impex_runner.pluginmanager import make_plugin_manager
 
 if TYPE_CHECKING:

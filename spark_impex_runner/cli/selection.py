@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spark_impex_runner.engine.prepare import RunOptions
     from spark_impex_runner.masking import Masker
+    from spark_impex_runner.models import RunOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +55,7 @@ def add_plugin_option(group: argparse._ActionsContainer) -> None:
 
 def options(arguments: argparse.Namespace) -> RunOptions:
     """Return what the arguments say about a run."""
-    from spark_impex_runner.engine.prepare import RunOptions
+    from spark_impex_runner.models import RunOptions
 
     blocked, files = split_plugins(arguments.plugin)
     return RunOptions(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -21,32 +21,12 @@ from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.masking import Masker
-    from spark_impex_runner.models import Planned
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What the command line may say about a run; every field has its option's name.
-
-    ``targets`` are globs, ``until`` is empty or ``"download"``, ``reports`` maps a format to a
-    file and is added to the manifest's own.
-    """
-
-    targets: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    variables: Mapping[str, str] = field(default_factory=dict)
-    until: str = ""
-    fail_fast: bool = False
-    jobs: int | None = None
-    output: Path | None = None
-    reports: Mapping[str, Path] = field(default_factory=dict)
-    blocked_plugins: frozenset[str] = frozenset()
-    plugin_files: tuple[Path, ...] = ()
+    from spark_impex_runner.models import Planned, RunOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from spark_impex_runner import atomic
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.job import JobRunner, unstarted
 from spark_impex_runner.engine.plan import RECEIPT
-from spark_impex_runner.engine.prepare import Prepared, RunOptions, prepare
+from spark_impex_runner.engine.prepare import Prepared, prepare
 from spark_impex_runner.engine.schedule import Task, Work, run_all
 from spark_impex_runner.errors import DeliveryError, ImpexError
 from spark_impex_runner.masking import Masker
-from spark_impex_runner.models import Job, Outcome, RunResult, TargetResult
+from spark_impex_runner.models import Job, Outcome, RunOptions, RunResult, TargetResult
 from spark_impex_runner.report import receipt
 from spark_impex_runner.report.formats import FORMATS
 from spark_impex_runner.version import __version__

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spark_impex_runner.engine.prepare import RunOptions
 from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.models import RunOptions
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 
 if TYPE_CHECKING:

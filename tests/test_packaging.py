@@ -1,0 +1,117 @@
+"""The wheel holds what is installed, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+import spark_impex_runner
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """Return the wheel under test: the one that make built, or one built from the checkout."""
+    found = list((ROOT / "dist").glob("*.whl"))
+    if not found:
+        out = tmp_path_factory.mktemp("dist")
+        command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(ROOT)]
+        subprocess.run(command, check=True, capture_output=True)
+        found = list(out.glob("*.whl"))
+    return zipfile.ZipFile(found[0])
+
+
+def metadata(wheel: zipfile.ZipFile, file: str) -> str:
+    """Return one file of the wheel's dist-info."""
+    name = next(name for name in wheel.namelist() if name.endswith(f".dist-info/{file}"))
+    return wheel.read(name).decode()
+
+
+def test_every_module_of_the_source_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
+    """A package that is missing from the list in pyproject.toml is found here."""
+    package = Path(spark_impex_runner.__file__).parent
+    source = {f"spark_impex_runner/{p.relative_to(package)}" for p in package.rglob("*.py")}
+
+    assert source <= set(wheel.namelist())
+    assert {f"spark_impex_runner/plugins/{name}/__init__.py" for name in ("unzip", "checksum")} <= (
+        set(wheel.namelist())
+    )
+
+
+def test_the_wheel_holds_only_the_package_its_types_and_its_schemas(wheel: zipfile.ZipFile) -> None:
+    """No tests, no examples, no stray files."""
+    others = {
+        name
+        for name in wheel.namelist()
+        if ".dist-info/" not in name
+        and not (name.startswith("spark_impex_runner/") and name.endswith(".py"))
+    }
+
+    assert others == {
+        "spark_impex_runner/py.typed",
+        "spark_impex_runner/schemas/manifest.schema.json",
+        "spark_impex_runner/schemas/receipt.schema.json",
+        "spark_impex_runner/schemas/report.schema.json",
+    }
+
+
+def test_the_schemas_in_the_wheel_are_json(wheel: zipfile.ZipFile) -> None:
+    """Each says that it is draft 2020-12."""
+    for name in wheel.namelist():
+        if name.endswith(".schema.json"):
+            document = json.loads(wheel.read(name))
+            assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+def test_the_commands_are_installed(wheel: zipfile.ZipFile) -> None:
+    """``impex-run`` and ``impex`` are console scripts."""
+    scripts = metadata(wheel, "entry_points.txt")
+
+    assert "impex-run = spark_impex_runner.cli.main:run" in scripts
+    assert "impex = spark_impex_runner.cli.main:main" in scripts
+
+
+def test_the_metadata_says_what_is_needed(wheel: zipfile.ZipFile) -> None:
+    """Five dependencies, Python 3.10, the licence and the version of the code."""
+    said = Parser().parsestr(metadata(wheel, "METADATA"))
+    needed = {
+        line.split(">=")[0] for line in said.get_all("Requires-Dist") or [] if "extra" not in line
+    }
+
+    assert needed == {"jsonschema", "packaging", "pluggy", "PyYAML", "requests"}
+    assert (said["Requires-Python"], said["License-Expression"]) == (">=3.10", "Apache-2.0")
+    assert said["Version"] == spark_impex_runner.__version__
+
+
+def test_what_is_tested_is_the_installed_wheel_or_the_checkout(wheel: zipfile.ZipFile) -> None:
+    """Beside the built wheel lies no source: the code under test comes from the wheel."""
+    if (ROOT / "dist").exists():
+        assert not (ROOT / "spark_impex_runner").exists()
+        package = Path(spark_impex_runner.__file__).parent
+        same = [package / "models.py", package / "plugins" / "unzip" / "__init__.py"]
+        for path in same:
+            name = f"spark_impex_runner/{path.relative_to(package)}"
+            assert wheel.read(name) == path.read_bytes()
+
+
+def test_the_public_names_are_there() -> None:
+    """What the contract lists can be imported from the top."""
+    assert set(spark_impex_runner.__all__) == {
+        "Spark",
+        "__version__",
+        "errors",
+        "hookimpl",
+        "models",
+        "run_manifest",
+    }
+    for name in spark_impex_runner.__all__:
+        assert getattr(spark_impex_runner, name)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = spark_impex_runner.nothing
