@@ -111,31 +111,27 @@ def read_manifest(path: Path, settings: Settings) -> Manifest:
     schema = Schema(settings.registry)
     places = {place.path: place for place in schema.places(document.data)}
     secrets = {where for where, place in places.items() if place.secret}
-    findings = _check_written(document, schema, places)
+    view = View(lambda where: where, document.text, secrets)
+    findings = _check_written(places, schema.check(document.data, view))
     expansion = Expansion(document, places, _given(document, settings))
     data = sound(document.data, findings)
     parts = _expand(expansion, data)
     findings += expansion.findings
     if not findings:
-        view = View(parts.origin, lambda _: None, secrets)
-        findings += schema.check_resolved(parts.data(), view)
+        resolved = View(parts.origin, lambda _: None, secrets)
+        findings += schema.check_resolved(parts.data(), resolved)
     findings += _check_relations(parts, data)
     if findings:
         raise _error(document, findings, settings.masker)
     return _build(document, parts)
 
 
-def _check_written(
-    document: Document, schema: Schema, places: Mapping[KeyPath, Place]
-) -> list[Finding]:
-    """Return what is wrong with the text as it stands, before any reference is followed."""
+def _check_written(places: Mapping[KeyPath, Place], known: list[Finding]) -> list[Finding]:
+    """Return what is wrong with the text as it stands; ``known`` is what its schema says."""
     literals = literal_secrets(places)
     # Whatever else is wrong with a secret in the clear is of no interest, and might show it.
     shadowed = {finding.path for finding in literals}
-    secrets = {path for path, place in places.items() if place.secret}
-    view = View(lambda path: path, document.text, secrets)
-    findings = schema.check(document.data, view)
-    findings = literals + [finding for finding in findings if finding.path not in shadowed]
+    findings = literals + [finding for finding in known if finding.path not in shadowed]
     return findings + _unquoted(places, {finding.path for finding in findings})
 
 

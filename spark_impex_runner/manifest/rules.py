@@ -39,9 +39,7 @@ def check_targets(targets: Sequence[Expanded], connections: Mapping[str, Any]) -
             continue
         yield from _connection(target, connections)
         if not any(target.data.get(key) or _unsound(target, key) for key in _EXPORTS):
-            message = (
-                f"the target exports nothing; give it {', '.join(_EXPORTS[:-1])} or version_ids"
-            )
+            message = "the target exports nothing; give it services, folders or version_ids"
             yield Finding(target.origin(()), message)
         other = outputs.setdefault(os.path.normpath(target.output), target)
         if other is not target:
@@ -72,7 +70,7 @@ def _connection(target: Expanded, connections: Mapping[str, Any]) -> Iterator[Fi
         known = ", ".join(connections)
         message = f"there are several connections, name one of them: {known}"
         yield Finding(target.origin(("connection",)), message)
-    elif name is not None and name not in connections:
+    elif isinstance(name, str) and name not in connections:
         hint = did_you_mean(name, connections) or f"; known: {', '.join(connections)}"
         message = f"there is no connection {name!r}{hint}"
         yield Finding(target.origin(("connection",)), message)

@@ -124,11 +124,9 @@ def _many(mistake: Mistake) -> str:
 
 
 def _short(mistake: Mistake) -> str:
-    return (
-        f"{_found(mistake)} is shorter than {mistake.rule}"
-        if mistake.value
-        else "must not be empty"
-    )
+    if not mistake.value:
+        return "must not be empty"
+    return f"{_found(mistake)} is shorter than {mistake.rule}"
 
 
 def _long(mistake: Mistake) -> str:

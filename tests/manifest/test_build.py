@@ -1,21 +1,88 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from spark_impex_runner.errors import ManifestError
 from spark_impex_runner.manifest.build import Requires, read_requires
+from spark_impex_runner.manifest.load import load
 from spark_impex_runner.models import Auth, Connection, Polling, Step, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
+    from spark_impex_runner.manifest.build import Settings
     from spark_impex_runner.models import Manifest
 
     Reader = Callable[..., Manifest]
     Case = Callable[[str], Manifest]
+
+CASES = Path(__file__).parent.parent / "manifests" / "valid"
+SHAPES = [load(CASES / f"{name}.yaml").data for name in ("full", "references", "matrix")]
+SCALARS = st.sampled_from(
+    [
+        None,
+        True,
+        0,
+        -1,
+        1.5,
+        "",
+        "motor",
+        "${var:motor_version}",
+        "${env:X}",
+        "${var:n}",
+        "${",
+        "30m",
+    ]
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+
+
+def changed(data: Any, draw: Any) -> Any:
+    """Return ``data`` with one value, at a drawn place, replaced by anything."""
+    if not isinstance(data, (dict, list)) or not data or draw(st.integers(0, 4)) == 0:
+        return draw(VALUES)
+    if isinstance(data, list):
+        index = draw(st.integers(0, len(data) - 1))
+        return [*data[:index], changed(data[index], draw), *data[index + 1 :]]
+    key = draw(st.sampled_from(sorted(data)))
+    return {**data, key: changed(data[key], draw)}
+
+
+@settings(
+    deadline=None,
+    max_examples=200,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+def test_any_wrong_value_is_a_problem_and_never_a_crash(
+    tmp_path: Path, read: Reader, case_settings: Settings, data: st.DataObject
+) -> None:
+    """A manifest with anything anywhere is read, or refused with a place in its text."""
+    manifest = data.draw(st.sampled_from(SHAPES))
+    (tmp_path / "secret.txt").write_text("hunter2")
+    for _ in range(data.draw(st.integers(0, 3))):
+        manifest = changed(manifest, data.draw)
+
+    try:
+        read(json.dumps(manifest), variables={"n": "5"}, environ=case_settings.environ)
+    except ManifestError as error:
+        problems = error.problems
+        assert problems
+    else:
+        problems = ()
+    assert all(problem.line >= 1 and problem.message for problem in problems)
 
 
 def test_the_smallest_manifest_takes_every_default(tmp_path: Path, read: Reader) -> None:

@@ -131,6 +131,29 @@ targets:
     assert step.options == {"to": "4", "resume": False}
 
 
+def test_text_around_a_reference_stays_text(read: Reader) -> None:
+    """Digits that are put together are no number: only a whole reference is converted."""
+    text = """
+version: 1
+connections: {sit: {jobs: "${env:N}${env:N}"}}
+targets: [{name: a, folders: [life]}]
+"""
+
+    with pytest.raises(ManifestError, match="'44' is not 'auto' or a whole number from 1 up"):
+        read(text, environ={"N": "4"})
+
+
+def test_a_fraction_from_outside_is_a_number(read: Reader) -> None:
+    """A decimal fraction is converted where a number is expected."""
+    text = """
+version: 1
+connections: {sit: {requests_per_second: "${env:RATE}"}}
+targets: [{name: a, folders: [life]}]
+"""
+
+    assert read(text, environ={"RATE": "0.5"}).connections["sit"].requests_per_second == 0.5
+
+
 def test_output_is_known_to_the_rest_of_its_target(tmp_path: Path, read: Reader) -> None:
     """``${target.output}`` is the absolute path, ``${target.name}`` the expanded name."""
     manifest = read(

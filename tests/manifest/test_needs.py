@@ -11,6 +11,8 @@ from spark_impex_runner.manifest.needs import Graph
 
 EDGES = st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=14)
 
+PAIRS = ((0, 0), (0, 1), (1, 0), (1, 1))
+
 
 def graph(edges: set[tuple[int, int]], size: int = 7) -> Graph:
     """Return a graph of targets named by numbers; each edge is a need."""
@@ -38,6 +40,7 @@ def test_a_cycle_is_found_exactly_where_no_order_exists(edges: set[tuple[int, in
     findings = list(graph(edges).check(all_named=True))
 
     assert bool(findings) is not can_be_ordered(edges)
+    assert len(findings) == len(set(findings))
 
 
 @settings(deadline=None)
@@ -55,6 +58,13 @@ def test_a_long_chain_needs_no_recursion() -> None:
     chain = {(number, number + 1) for number in range(2999)}
 
     assert list(graph(chain, 3000).check(all_named=True)) == []
+
+
+def test_many_ways_to_a_target_are_walked_once() -> None:
+    """Where 2 to the power of 40 ways lead to the last targets, each target is still seen once."""
+    layers = {(2 * row + left, 2 * row + 2 + right) for row in range(40) for left, right in PAIRS}
+
+    assert list(graph(layers, 82).check(all_named=True)) == []
 
 
 def test_an_unknown_name_waits_until_all_are_known() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spark_impex_runner.errors import ManifestError, PluginError
+from spark_impex_runner.errors import ErrorReply, ManifestError, PluginError, UnauthorizedError
 from spark_impex_runner.manifest.references import (
     Named,
     Sources,
@@ -144,6 +144,18 @@ def test_a_source_that_breaks_its_contract_names_its_plugin(tmp_path: Path, answ
     with pytest.raises(PluginError, match=r"^plugin impex-v: the source 'v'") as caught:
         resolve("${v:a}", table)
     assert "hunter2" not in str(caught.value)
+
+
+def test_an_error_of_ours_comes_through_a_source_as_it_is(tmp_path: Path) -> None:
+    """A source may say itself what went wrong, with the exit code that belongs to it."""
+
+    def read(_: str) -> str:
+        raise UnauthorizedError("the vault refused the token", ErrorReply(401))
+
+    table = Table(Sources({}, tmp_path, {"v": Source("v", "", "impex-v", read)}), {}, {})
+
+    with pytest.raises(UnauthorizedError):
+        resolve("${v:a}", table)
 
 
 def test_a_line_break_in_a_reference_stays_on_one_line(read: Reader) -> None:

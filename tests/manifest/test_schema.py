@@ -169,6 +169,10 @@ def test_alternatives_of_a_plugin_name_the_likely_one(registry: Registry, read: 
         ({"type": "array", "minItems": 2}, "[a]", "has 1 entries, needs at least 2"),
         ({"type": "array", "uniqueItems": True}, "[a, a]", "has the same entry twice"),
         ({"const": "safe"}, "fast", "'fast' is not 'safe'"),
+        ({"type": "integer"}, "many", "expected a whole number, found 'many'"),
+        ({"enum": [1, 2]}, "3", "3 is not one of 1, 2"),
+        ({"type": "object"}, "s", "expected a mapping, found text"),
+        ({"not": {"type": "string"}}, "s", "'s' does not fit the rule 'not'"),
         ({}, "2026-08-01", "2026-08-01, which YAML reads as a date: quote it"),
     ],
 )
@@ -246,6 +250,17 @@ def test_everything_inside_a_secret_is_one(
 
     assert settings.masker.mask("vault-secret") == "***"
     assert len(mistakes(read, "{headers: {a: [hunter2, 5]}}")) == 2
+
+
+def test_a_long_secret_is_not_shown_in_part(registry: Registry, read: Reader) -> None:
+    """What a secret reference yields is never shown, though the masker knows it only whole."""
+    token = {"type": "string", "x-secret": True, "pattern": "^token "}
+    registry.step("special", "Special.", {**MAPPING, "properties": {"token": token}})
+
+    with pytest.raises(ManifestError) as caught:
+        read(TARGET % "{token: '${env:TOKEN}'}", environ={"TOKEN": "hunter2" * 20})
+
+    assert str(caught.value).endswith("token: text does not have the form ^token ")
 
 
 def test_a_reference_fits_one_of_several_forms(registry: Registry, read: Reader) -> None:
