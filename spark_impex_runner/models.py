@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from spark_impex_runner.spark.client import Spark
-
 
 # ---- what the manifest says -------------------------------------------------------------------
 
@@ -139,7 +137,8 @@ class RunOptions:
 class Run:
     """One run of one manifest, as every hook sees it.
 
-    ``connect(name)`` gives the open ``Spark`` client of a connection; it belongs to the run.
+    ``connect(name)`` gives the open ``spark_impex_runner.Spark`` client of a connection; it
+    belongs to the run. (Its type is not named here: this module stands below the client.)
     """
 
     id: str
@@ -147,7 +146,7 @@ class Run:
     manifest: Manifest
     targets: tuple[Target, ...]
     started: datetime
-    connect: Callable[[str], Spark] = field(repr=False)
+    connect: Callable[[str], Any] = field(repr=False)
 
 
 # ---- what goes over the wire --------------------------------------------------------------------

@@ -82,6 +82,6 @@ def impex_download_path(artifact: Artifact) -> str:
 
 @hookimpl(trylast=True)
 def impex_check_download(artifact: Artifact) -> None:
-    """Compare the tenant's hash and test the ZIP structure."""
-    files.check(artifact)
+    """Test the ZIP structure, which tells a web page as such, and compare the tenant's hash."""
     files.check_zip(artifact.path)
+    files.check(artifact)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -12,80 +12,100 @@ from spark_impex_runner.spark import files
 from spark_impex_runner.spark.links import has_expired
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from spark_impex_runner.engine.context import Context
     from spark_impex_runner.models import Job, Status
+    from spark_impex_runner.spark.client import Spark
 
 
-def fetch(job: Job, status: Status, context: Context) -> tuple[Artifact, ...]:
-    """Download every file of a finished job; return the packages under their final names.
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """The download of one finished job: all of its files or none get their names."""
 
-    Raises ``IntegrityError``, ``SparkError`` or ``DeliveryError``; no partial file stays behind.
-    """
-    named: dict[str, Artifact] = {}
-    for index, remote in enumerate(status.files):
-        artifact = _destination(job, remote, context)
-        if artifact.name in named:
-            raise DeliveryError(
-                f"job {job.id} offers two files that both become {artifact.name}; "
-                "an impex_download_path plugin can tell them apart"
-            )
-        named[artifact.name] = _deliver(job, artifact, index, context)
-    return tuple(named.values())
+    job: Job
+    spark: Spark
+    context: Context
 
+    def run(self, status: Status) -> tuple[Artifact, ...]:
+        """Download, check and name every file; return the packages.
 
-def _destination(job: Job, remote: RemoteFile, context: Context) -> Artifact:
-    """Ask where a file goes, and hold the answer inside the output folder."""
-    name = files.filename(remote.url)
-    asked = Artifact(job.target.output / name, name, remote=remote)
-    answer = context.hooks.decide("impex_download_path", job=job, artifact=asked)
-    path = PurePosixPath(answer) if isinstance(answer, str) and answer else PurePosixPath("/")
-    if path.is_absolute() or ".." in path.parts or "\\" in str(path):
-        wanted = "a path inside the target's output"
-        raise context.hooks.refuse("impex_download_path", answer, wanted)
-    return replace(asked, path=job.target.output / path, name=str(path))
+        Raises ``IntegrityError``, ``SparkError`` or ``DeliveryError``; no partial file stays.
+        """
+        wanted = self._destinations(status.files)
+        partials = [item.path.with_name(f".{item.path.name}.part") for item in wanted]
+        try:
+            complete = [
+                self._prove(index, replace(item, path=partial))
+                for index, (item, partial) in enumerate(zip(wanted, partials, strict=True))
+            ]
+            for item, partial in zip(wanted, partials, strict=True):
+                files.give_name(partial, item.path)
+        finally:
+            for partial in partials:
+                partial.unlink(missing_ok=True)
+        final = zip(complete, wanted, strict=True)
+        packages = tuple(replace(item, path=place.path) for item, place in final)
+        for package in packages:
+            self._tell(package)
+        return packages
 
+    def _destinations(self, offered: Sequence[RemoteFile]) -> list[Artifact]:
+        """Ask where each file goes; two files may not become one."""
+        wanted = [self._destination(remote) for remote in offered]
+        names = [item.name for item in wanted]
+        for name in names:
+            if names.count(name) > 1:
+                raise DeliveryError(
+                    f"job {self.job.id} offers {names.count(name)} files that become {name}; "
+                    "a plugin with impex_download_path can tell them apart"
+                )
+        return wanted
 
-def _deliver(job: Job, artifact: Artifact, index: int, context: Context) -> Artifact:
-    """Download to a partial file beside the final place, check it, then name it."""
-    final = artifact.path
-    partial = final.with_name(f".{final.name}.part")
-    _make_folder(final.parent)
-    try:
-        complete = _download(job, replace(artifact, path=partial), index, context)
-        context.hooks.decide("impex_check_download", job=job, artifact=complete)
-        files.give_name(partial, final)
-    except OSError as error:
-        raise DeliveryError(f"cannot write {final}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    done = replace(complete, path=final)
-    context.changed(job, "package.delivered", _told(done), name=done.name, size=done.size)
-    return done
+    def _destination(self, remote: RemoteFile) -> Artifact:
+        """Ask the plugins, and hold their answer inside the output folder."""
+        output, name = self.job.target.output, files.filename(remote.url)
+        asked = Artifact(output / name, name, remote=remote)
+        hooks = self.context.hooks
+        answer = hooks.decide("impex_download_path", job=self.job, artifact=asked)
+        path = PurePosixPath(answer if isinstance(answer, str) and answer else "/")
+        if path.is_absolute() or ".." in path.parts or not path.name or "\\" in str(path):
+            raise hooks.refuse("impex_download_path", answer, "a path inside the target's output")
+        return replace(asked, path=output / path, name=str(path))
 
+    def _prove(self, index: int, artifact: Artifact) -> Artifact:
+        """Download to the partial file and put it before every check."""
+        _make_folder(artifact.path.parent)
+        complete = self._download(index, artifact)
+        hooks = self.context.hooks
+        hooks.decide("impex_check_download", job=self.job, artifact=complete)
+        return complete
 
-def _download(job: Job, artifact: Artifact, index: int, context: Context) -> Artifact:
-    """Fetch the bytes; a link that ran out is asked for again, once."""
-    spark = job.run.connect(job.target.connection)
-    remote = artifact.remote or RemoteFile("")
-    try:
-        return _fetched(artifact, files.fetch(spark.session, remote, artifact.path))
-    except SparkApiError as error:
-        if not has_expired(error):
-            raise
-    context.changed(job, "package.link_expired", f"the link of {artifact.name} ran out, renewing")
-    fresh = spark.impex.exports.status(job.id).files
-    if index >= len(fresh):
-        raise DeliveryError(f"job {job.id} no longer offers {artifact.name}")
-    return _fetched(artifact, files.fetch(spark.session, fresh[index], artifact.path))
+    def _download(self, index: int, artifact: Artifact) -> Artifact:
+        """Fetch the bytes; a link that ran out is asked for again, once."""
+        remote = artifact.remote or RemoteFile("")
+        try:
+            got = files.fetch(self.spark.session, remote, artifact.path)
+        except SparkApiError as error:
+            if not has_expired(error):
+                raise
+            got = files.fetch(self.spark.session, self._renewed(index, artifact), artifact.path)
+        return replace(got, name=artifact.name)
 
+    def _renewed(self, index: int, artifact: Artifact) -> RemoteFile:
+        told = f"the link of {artifact.name} ran out, asking for a new one"
+        self.context.changed(self.job, "package.link_expired", told, name=artifact.name)
+        fresh = self.spark.impex.exports.status(self.job.id).files
+        if index >= len(fresh):
+            raise DeliveryError(f"job {self.job.id} no longer offers {artifact.name}")
+        return fresh[index]
 
-def _fetched(artifact: Artifact, bytes_: Artifact) -> Artifact:
-    return replace(bytes_, path=artifact.path, name=artifact.name)
-
-
-def _told(artifact: Artifact) -> str:
-    proof = {True: "the tenant's hash agrees", False: "", None: "the tenant gave no usable hash"}
-    return f"{artifact.name}: {artifact.size:,} bytes, {proof[artifact.hash_agreed]}"
+    def _tell(self, package: Artifact) -> None:
+        proof = "the tenant's hash agrees" if package.hash_agreed else "the tenant gave no hash"
+        told = f"{package.name}: {package.size:,} bytes, {proof}"
+        self.context.changed(
+            self.job, "package.delivered", told, name=package.name, size=package.size
+        )
 
 
 def _make_folder(path: Path) -> None:

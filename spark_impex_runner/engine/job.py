@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine import compare
-from spark_impex_runner.engine.fetch import fetch
+from spark_impex_runner.engine.fetch import Fetch
 from spark_impex_runner.engine.plan import RECEIPT
 from spark_impex_runner.engine.poll import wait_for
 from spark_impex_runner.engine.steps import Steps
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.engine.context import Context
     from spark_impex_runner.engine.tenants import Tenants
     from spark_impex_runner.models import Job, Status
+    from spark_impex_runner.spark.client import Spark
 
 _log = logging.getLogger(__name__)
 
@@ -65,18 +66,23 @@ class _Course:
     def deliver(self) -> None:
         """Create, wait, download, compare, step."""
         _check_output(self.job)
-        spark = self.tenants.connect(self.job.target.connection)
         lane = self.tenants.lane(self.job.target.connection)
-        with lane.job_slot(spark):
+        with lane.job_slot(self.spark):
             self.context.clock.check()
             status = self._remote_part()
         with lane.download_slot():
+            # The receipt of an earlier delivery does not speak for this one.
             (self.job.target.output / RECEIPT).unlink(missing_ok=True)
-            artifacts = fetch(self.job, status, self.context)
+            artifacts = Fetch(self.job, self.spark, self.context).run(status)
         self.job = replace(self.job, artifacts=artifacts)
         self._compare(status)
         if self.context.until != "download":
             self._run_steps()
+
+    @property
+    def spark(self) -> Spark:
+        """The open client of the target's connection."""
+        return self.tenants.connect(self.job.target.connection)
 
     def result(self, error: ImpexError | None = None) -> TargetResult:
         """Return the job as a result, told as the last change."""
@@ -105,7 +111,7 @@ class _Course:
         """Create the job and wait for it; leave or free the tenant's slot as the target says."""
         self._create()
         try:
-            status = wait_for(self.job, self.context)
+            status = wait_for(self.job, self.spark, self.context)
         except RetryTimeoutError as error:
             raise self._given_up(error, self.job.target.polling.on_deadline) from error
         except Interrupted:
@@ -119,8 +125,7 @@ class _Course:
         return status
 
     def _create(self) -> None:
-        spark = self.tenants.connect(self.job.target.connection)
-        created = spark.impex.exports.create(self.job.request)
+        created = self.spark.impex.exports.create(self.job.request)
         self.job = replace(self.job, id=created.id)
         self.context.changed(self.job, "job.created", f"job {created.id} created")
 
@@ -131,9 +136,8 @@ class _Course:
 
     def _cancel(self) -> bool:
         """Free the tenant's slot; tell whether the tenant agreed."""
-        spark = self.tenants.connect(self.job.target.connection)
         try:
-            spark.impex.exports.cancel(self.job.id)
+            self.spark.impex.exports.cancel(self.job.id)
         except SparkError as error:
             self.warnings.append(f"job {self.job.id} could not be cancelled: {error}")
             return False

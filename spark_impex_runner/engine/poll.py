@@ -13,19 +13,19 @@ from spark_impex_runner.spark.export import explain
 if TYPE_CHECKING:
     from spark_impex_runner.engine.context import Context
     from spark_impex_runner.models import Job, Status
+    from spark_impex_runner.spark.client import Spark
 
 
-def wait_for(job: Job, context: Context) -> Status:
+def wait_for(job: Job, spark: Spark, context: Context) -> Status:
     """Return the status of the finished job.
 
     Raises ``JobError`` when the tenant ended it without success, ``RetryTimeoutError`` at the
     deadline, after ``max_retries`` checks, or when its word has not changed for ``stall_after``.
     """
-    exports = job.run.connect(job.target.connection).impex.exports
     watch = _Watch(job, context, context.clock.monotonic())
     while True:
         context.clock.wait(watch.next_delay())
-        status = exports.status(job.id)
+        status = spark.impex.exports.status(job.id)
         verdict = context.hooks.decide("impex_poll_verdict", job=job, status=status)
         if verdict is Verdict.DONE:
             return status
