@@ -1,11 +1,18 @@
-"""Durations and sizes as people write them. Plugins may import this for their own options."""
+"""Durations and sizes as people write them.
+
+Plugins may import this for their own options, which reach them as they were written.
+"""
 
 from __future__ import annotations
 
 import re
 from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DURATION_FORM = "a duration: 500ms, 3s, 45m, 2h or a number of seconds"
 SIZE_FORM = "a size: 512, 10MB, 2GiB or another number of bytes"
@@ -13,6 +20,22 @@ SIZE_FORM = "a size: 512, 10MB, 2GiB or another number of bytes"
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,9})?"
 _DURATION = re.compile(rf"({_NUMBER})(ms|s|m|h)?")
 _SIZE = re.compile(rf"({_NUMBER})(B|[kKMGT]B|[KMGT]iB)?")
+
+# What a plugin's option of this kind says in its schema, beside its title and description.
+DURATION_SCHEMA: Mapping[str, Any] = {
+    "x-form": DURATION_FORM,
+    "anyOf": [
+        {"type": "number", "minimum": 0},
+        {"type": "string", "pattern": f"^{_DURATION.pattern}$"},
+    ],
+}
+SIZE_SCHEMA: Mapping[str, Any] = {
+    "x-form": SIZE_FORM,
+    "anyOf": [
+        {"type": "number", "minimum": 0},
+        {"type": "string", "pattern": f"^{_SIZE.pattern}$"},
+    ],
+}
 
 _SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
 _BYTES = {

@@ -28,6 +28,19 @@ if TYPE_CHECKING:
 _Error = Any
 
 
+def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[jsonschema.ValidationError]:
+    """Judge text by a pattern: ``$`` is its very end, for Python also before a last line break."""
+    if pattern.endswith("$") and not pattern.endswith(r"\$"):
+        pattern = rf"{pattern[:-1]}\Z"
+    if isinstance(value, str) and not re.search(pattern, value):
+        yield jsonschema.ValidationError("")
+
+
+# The stubs leave extend without types.
+_extend: Callable[[Any, dict[str, Any]], Any] = jsonschema.validators.extend
+_Validator = _extend(jsonschema.Draft202012Validator, {"pattern": _pattern})
+
+
 class Schema:
     """The compiled schema of manifests that may use what ``registry`` offers."""
 
@@ -37,8 +50,8 @@ class Schema:
         steps = _set_aside(registry.steps, self._faults)
         strategies = _set_aside(registry.strategies, self._faults)
         composed = compose(Registry(registry.provider, steps, strategies, registry.sources))
-        self._written = jsonschema.Draft202012Validator(composed)
-        self._resolved = jsonschema.Draft202012Validator(without_references(composed))
+        self._written = _Validator(composed)
+        self._resolved = _Validator(without_references(composed))
         self._walker = Walker(composed, self._matches)
 
     def places(self, data: Any) -> list[Place]:

@@ -191,6 +191,10 @@ def test_every_rule_has_its_words(
     [
         ({"type": "objekt"}, "at $.type, anyOf is broken"),
         ({"type": "array"}, "the type is not 'object'"),
+        (
+            {"type": "object", "properties": {"a": {"pattern": "("}}},
+            "at $.properties.a.pattern, format is broken",
+        ),
         ({"type": "object", "items": {"$ref": "#/$defs/x"}}, "the $ref '#/$defs/x' leads nowhere"),
         ({"type": "object", "items": {"$ref": "https://x"}}, "the $ref 'https://x' leads nowhere"),
     ],
