@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,7 +39,9 @@ class Issuer:
 
 
 @pytest.fixture
-def credentials(clock: Any, masker: Masker) -> Callable[[Issuer], ClientCredentials]:
+def credentials(
+    clock: Any, masker: Masker
+) -> Callable[[Callable[[], HttpResponse]], ClientCredentials]:
     """Return a function that makes credentials served by an issuer."""
     return lambda issuer: ClientCredentials(ENDPOINT, issuer, clock, masker)
 
@@ -109,9 +112,16 @@ def test_a_refused_token_is_renewed_once_for_all(credentials: Any) -> None:
 
 
 def test_many_threads_share_one_token_request(credentials: Any) -> None:
-    """Eight threads that start together cause one request."""
+    """Eight threads that start together cause one request, however slow its answer."""
     issuer = Issuer()
-    scheme = credentials(issuer)
+    second = threading.Barrier(2)
+
+    def slowly() -> HttpResponse:
+        with suppress(threading.BrokenBarrierError):
+            second.wait(0.1)
+        return issuer()
+
+    scheme = credentials(slowly)
     together = threading.Barrier(8)
 
     def call(_: int) -> dict[str, str]:

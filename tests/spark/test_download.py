@@ -40,6 +40,18 @@ def test_one_failed_file_fails_the_call_and_leaves_no_partial_file(
     assert [path.name for path in tmp_path.iterdir()] == ["p.zip"]
 
 
+def test_a_wrong_hash_refuses_a_whole_package(
+    session_to: Any, script: Any, reply: Any, package: Any, tmp_path: Path
+) -> None:
+    """A package that is not the announced one gets no name."""
+    server = script(reply(package()))
+
+    with pytest.raises(errors.IntegrityError, match="announced sha256"):
+        Downloads(session_to(server)).bring([RemoteFile(server.url, "ab" * 32)], tmp_path)
+
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_login_page_is_no_package(
     session_to: Any, script: Any, reply: Any, tmp_path: Path
 ) -> None:

@@ -162,6 +162,14 @@ def test_a_failed_job_ends_the_wait_at_once(
     assert clock.waits == []
 
 
+def test_a_tenant_that_echoes_a_secret_is_masked(session_to: Any, script: Any, reply: Any) -> None:
+    """The error of a failed job holds the tenant's words without the token."""
+    server = script(reply({"id": "1", "status": "failed", "errors": ["no: the-token"]}))
+
+    with pytest.raises(errors.JobError, match=r"no: \*\*\*"):
+        Exports(session_to(server)).get_status("1")
+
+
 def test_an_unknown_status_is_reported_once(
     session_to: Any, script: Any, reply: Any, caplog: Any
 ) -> None:

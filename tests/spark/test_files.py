@@ -80,7 +80,8 @@ def test_a_cut_off_download_begins_anew(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, clock: Any
 ) -> None:
     """A broken connection and a 503 cost waits; the file is whole in the end."""
-    server = script(reply(b"hal", length=4), reply(status=503), reply(b"half"))
+    cut = reply(CONTENT, length=len(CONTENT) + 1)
+    server = script(cut, reply(status=503), reply(b"half"))
 
     artifact = fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
 

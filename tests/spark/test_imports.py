@@ -16,6 +16,21 @@ from spark_impex_runner.spark.imports import Form, Imports
 if TYPE_CHECKING:
     from pathlib import Path
 
+ENTITY = {
+    "inputs": {
+        "services_modify": [
+            {
+                "service_uri_source": "f/s[1.0.0]",
+                "service_uri_destination": "f/s[1.0.0]",
+                "update_version_type": "minor",
+            }
+        ]
+    },
+    "services_existing": "add_version",
+    "source_system": "spark-impex-runner",
+    "correlation_id": None,
+}
+
 
 class Pipe(io.RawIOBase):
     """A stream that can be read once and not rewound."""
@@ -74,20 +89,7 @@ def test_the_form_is_the_sdks_and_whole_from_any_source(
 
     (entity_name, entity), file = parts(server.seen[0])
     assert (entity_name, file) == ("importRequestEntity", ("file", b"PK-content"))
-    assert json.loads(entity) == {
-        "inputs": {
-            "services_modify": [
-                {
-                    "service_uri_source": "f/s[1.0.0]",
-                    "service_uri_destination": "f/s[1.0.0]",
-                    "update_version_type": "minor",
-                }
-            ]
-        },
-        "services_existing": "add_version",
-        "source_system": "spark-impex-runner",
-        "correlation_id": None,
-    }
+    assert json.loads(entity) == ENTITY
 
 
 def test_length_is_known_before_the_first_byte(session_to: Any, script: Any, reply: Any) -> None:

@@ -45,6 +45,7 @@ def test_an_environment_and_a_tenant_are_trimmed_and_lowered() -> None:
         "http://excel.sit.coherent.global/acme",
         "ftp://127.0.0.1/acme",
         "https://me:hunter2@excel.sit.coherent.global/acme",
+        "https://hunter2@excel.sit.coherent.global/acme",
         "https://host:port/acme",
         "https://host/..",
         "https://host/%2F",
