@@ -28,7 +28,14 @@ MAX_VALUES = 500_000
 
 # libyaml reads the same language at many times the speed; where it was not compiled in, do without.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_BRACKET_IN_WORD = re.compile(r"[^\s\[\]{},'\"]\[")
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
+_BRACKET_IN_WORD = re.compile(r"\[.*[^\s\[\]{},]\[")
+# The two parsers say these in different words.
+_SYNTAX = {
+    "',' or ']'": "a ',' or the closing ']' is missing before this",
+    "',' or '}'": "a ',' or the closing '}' is missing before this",
+    "undefined alias": "the alias has no anchor before it",
+}
 
 
 def load(path: Path) -> Document:
@@ -167,10 +174,13 @@ def _refuse_syntax(error: yaml.MarkedYAMLError, text: str, label: str) -> NoRetu
     near = {line - 1, error.context_mark.line if error.context_mark else line - 1}
     if lines[min(line, len(lines)) - 1][column - 1 : column] == "\t":
         _refuse(label, line, column, "a tab cannot indent YAML; use spaces")
-    if any(_BRACKET_IN_WORD.search(lines[row]) for row in near if row < len(lines)):
+    unquoted = [_QUOTED.sub("", lines[row]) for row in near if row < len(lines)]
+    if any(_BRACKET_IN_WORD.search(row) for row in unquoted):
         hint = 'brackets inside a [list] end it early: quote the URI, ["folder/service[1.2.3]"]'
         _refuse(label, line, column, hint)
-    _refuse(label, line, column, f"this is not YAML: {error.problem or error.context}")
+    problem = str(error.problem or error.context)
+    words = (ours for theirs, ours in _SYNTAX.items() if theirs in problem)
+    _refuse(label, line, column, f"this is not YAML: {next(words, problem)}")
 
 
 def _mark(node: yaml.Node) -> tuple[int, int]:

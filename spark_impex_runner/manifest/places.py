@@ -6,8 +6,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.manifest.compose import REFERENCE
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -56,7 +54,7 @@ class Walker:
 
     def _parts(self, schema: Any, value: Any) -> Iterator[Schema]:
         """Yield ``schema`` and every schema that it applies to the same value."""
-        if not isinstance(schema, dict) or schema == REFERENCE:
+        if not isinstance(schema, dict):
             return
         yield schema
         inner = [part for key in ("allOf", "anyOf", "oneOf") for part in schema.get(key, ())]
