@@ -68,7 +68,7 @@ class Downloads:
         try:
             received = receive(self.session, remote, partial)
             check(received.artifact)
-            check_zip(partial)
+            check_zip(partial, final.name)
             give_name(partial, final)
         finally:
             partial.unlink(missing_ok=True)

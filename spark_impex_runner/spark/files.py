@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
+import struct
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -23,6 +25,7 @@ from spark_impex_runner.spark.transport import CHUNK, Message, Stream, Transport
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.spark.session import Session
@@ -31,6 +34,17 @@ DEFAULT_NAME = "package.zip"
 _HOPS = 5
 _NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\ufffd]')
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+# What zipfile raises on bytes that are no ZIP, whole or sane: a bad offset is an OSError.
+_NOT_A_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
 _BARE = {"Accept": "*/*", "Accept-Encoding": "identity"}
 
 
@@ -113,19 +127,20 @@ def check(artifact: Artifact) -> None:
     )
 
 
-def check_zip(path: Path) -> None:
+def check_zip(path: Path, name: str = "") -> None:
     """Raise ``IntegrityError`` where a file is not a whole ZIP: its directory, each entry's CRC.
 
-    Reads in chunks, so that memory does not grow with the package.
+    Reads in chunks, so that memory does not grow with the package. ``name`` is what the message
+    calls the file, whose own name may be that of a partial file.
     """
-    with _disk(path):
+    with _disk(path), path.open("rb") as file:
         try:
-            with zipfile.ZipFile(path) as package:
+            with zipfile.ZipFile(file) as package:
                 broken = package.testzip()
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
-            raise IntegrityError(f"{path.name}: {_instead_of_zip(path)}") from None
+        except _NOT_A_ZIP:
+            raise IntegrityError(f"{name or path.name}: {_instead_of_zip(file)}") from None
     if broken is not None:
-        raise IntegrityError(f"{path.name}: the entry {broken!r} is damaged; download again")
+        raise IntegrityError(f"{name or path.name}: the entry {broken!r} is damaged; export again")
 
 
 def give_name(partial: Path, final: Path) -> None:
@@ -202,14 +217,14 @@ def _disk(path: Path) -> Iterator[None]:
         raise DeliveryError(f"{path}: {error.strerror or error}; check space and rights") from None
 
 
-def _instead_of_zip(path: Path) -> str:
+def _instead_of_zip(file: BinaryIO) -> str:
     """Say what a file is that should have been a package."""
-    with path.open("rb") as file:
-        start = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    file.seek(0)
+    start = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not start:
         return "the download is empty, not a ZIP package"
     if start.startswith(b"<"):
         return "the download is an HTML page (a login or error page), not a ZIP package"
     if start.startswith(b"pk"):
-        return "the ZIP package is cut off or damaged; download again"
+        return "the ZIP package is cut off or damaged; export again"
     return "the download is not a ZIP package"

@@ -6,7 +6,7 @@ import logging
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import ImpexError, JobError, RetryTimeoutError, SparkApiError
 from spark_impex_runner.spark.download import Downloads
@@ -115,15 +115,9 @@ class ImpEx:
             str(reply.data["id"]), max_retries=max_retries, retry_interval=retry_interval
         )
 
-    def exp(self, **arguments: Any) -> list[HttpResponse]:
-        """Call ``export``: the SDK's other name for it."""
-        return self.export(**arguments)
-
-    def imp(
-        self, destination: Destination, file: str | Path | BinaryIO, **arguments: Any
-    ) -> HttpResponse:
-        """Call ``import_``: the SDK's other name for it."""
-        return self.import_(destination, file, **arguments)
+    # The SDK's other names for the same.
+    exp = export
+    imp = import_
 
     def _when_free(self, start: Callable[[], HttpResponse]) -> HttpResponse:
         """Start a job as soon as the tenant takes one, within half an hour."""

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from spark_impex_runner.errors import ErrorReply, SparkApiError
+from spark_impex_runner.spark.links import split
 from spark_impex_runner.spark.words import one_line
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ def read_error(reply: HttpResponse, request_id: str, masker: Masker) -> ErrorRep
 def _told_otherwise(reply: HttpResponse) -> str:
     """Say what a body without a message is."""
     if 300 <= reply.status < 400:
-        return f"a redirect to {urlsplit(reply.headers.get('Location', '')).netloc or 'nowhere'}"
+        host = split(reply.headers.get("Location", "")).netloc.rpartition("@")[2]
+        return f"a redirect to {host or 'another path'}"
     if reply.data is not None or not reply.buffer:
         return ""
     return f"the reply is {describe_body(reply)}"

@@ -117,13 +117,15 @@ class Transport:
             return work()
         except requests.RequestException as error:
             raise TransportError(self._reason(error)) from None
+        except ValueError:  # requests reads the Location of a redirect, even if none is followed
+            raise TransportError("the reply redirects to something that is no URL") from None
 
     def _reason(self, error: requests.RequestException) -> str:
         if isinstance(error, requests.exceptions.SSLError):
             return f"TLS failed ({_innermost(error)}); see verify_tls if the CA is your own"
         if isinstance(error, requests.exceptions.ProxyError):
             return f"the proxy failed ({_innermost(error)}); check HTTPS_PROXY and NO_PROXY"
-        if isinstance(error, requests.Timeout):
+        if isinstance(error, requests.Timeout) or "TimeoutError" in _innermost(error):
             return f"no answer within {self._timeout:g} s"
         return f"the connection failed ({_innermost(error)})"
 

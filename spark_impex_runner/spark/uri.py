@@ -113,6 +113,8 @@ def _by_name(text: str, names: list[str], version: str) -> Uri:
     long = len(names) == 4 and (names[0], names[2]) == ("folders", "services")
     if long:
         names = [names[1], names[3]]
+    if len(names) == 1:
+        raise _unreadable(text, "has one name only; whole folders are given as folders")
     if len(names) != 2:
         raise _unreadable(text, "is in no known form")
     if names[0] in _WORDS and not long:

@@ -181,7 +181,7 @@ def connect(stack: ExitStack, clock: Clock, masker: Masker) -> Callable[..., Spa
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def package() -> Callable[..., bytes]:
     """Return a function that makes a small ZIP package."""
 

@@ -124,5 +124,5 @@ def test_every_argument_of_the_sdk_is_understood(path: str) -> None:
 def test_the_short_names_of_the_sdk_exist() -> None:
     """``exp`` and ``imp`` are the SDK's first names for the two calls."""
     with Spark(base_url=BASE, token="t") as spark:
-        assert callable(spark.impex.exp)
-        assert callable(spark.impex.imp)
+        assert spark.impex.exp == spark.impex.export
+        assert spark.impex.imp == spark.impex.import_

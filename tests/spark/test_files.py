@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tracemalloc
 import zipfile
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +146,17 @@ def test_redirects_are_followed_bare(
     assert not {"authorization", "cookie", "referer"} & store.seen[0].headers.keys()
 
 
+@pytest.mark.parametrize("target", ["http://[bad", "//", "https://"])
+def test_a_redirect_to_nowhere_is_an_error(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path, target: str
+) -> None:
+    """A Location that is no URL does not break the client."""
+    server = script(reply(b"", status=302, headers={"Location": target}))
+
+    with pytest.raises(errors.SparkError):
+        fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+
 def test_endless_redirects_end(session_to: Any, script: Any, reply: Any, tmp_path: Path) -> None:
     """Five hops are enough."""
     server = script(reply(b"", status=302, headers={"Location": "/again"}))
@@ -276,6 +288,19 @@ def test_an_entry_with_a_wrong_crc_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"SPARK", b"SHARK"))
 
     with pytest.raises(errors.IntegrityError, match=r"'acme/manifest\.json' is damaged"):
+        check_zip(path)
+
+
+@given(st.data())
+def test_no_damage_breaks_the_check(tmp_path_factory: Any, package: Any, data: Any) -> None:
+    """Whatever a byte of a package becomes, the check passes or refuses."""
+    content = bytearray(package(b"some content"))
+    for at in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=3)):
+        content[at] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.mktemp("zip") / "p.zip"
+    path.write_bytes(content)
+
+    with suppress(errors.IntegrityError):
         check_zip(path)
 
 

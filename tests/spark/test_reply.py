@@ -67,6 +67,23 @@ def test_a_web_page_is_named_and_not_quoted() -> None:
     assert str(error) == "GET x: HTTP 502 the reply is an HTML page (request id id-1)"
 
 
+@pytest.mark.parametrize(
+    ("location", "host"),
+    [
+        ("https://me:s3cret@login.example/x?state=s3cret", "login.example"),
+        ("/elsewhere", "another path"),
+        ("http://[bad", "another path"),
+    ],
+)
+def test_a_redirect_is_told_by_its_host(location: str, host: str) -> None:
+    """Nothing of a Location but the host is shown, whatever it is."""
+    reply = HttpResponse(302, {"Location": location})
+
+    error = api_error(reply, "GET x", "", Masker())
+
+    assert str(error) == f"GET x: HTTP 302 a redirect to {host}; check base_url"
+
+
 def test_secrets_in_an_error_are_masked_and_length_is_bounded() -> None:
     """A server that echoes the key, at length, cannot leak it or flood the screen."""
     masker = Masker()

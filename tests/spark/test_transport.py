@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -90,6 +91,25 @@ def test_silence_ends_after_the_timeout(masker: Masker) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
 
+        with pytest.raises(TransportError, match=r"no answer within 0\.05 s"):
+            transport.exchange(Message("GET", url, {}))
+    transport.close()
+
+
+def test_a_body_that_stalls_ends_after_the_timeout(masker: Masker) -> None:
+    """Silence in the middle of a body is told like silence before it."""
+    transport = Transport(masker, timeout=0.05)
+
+    def stall(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab")
+            while connection.recv(4096):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        pool.submit(stall, server)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         with pytest.raises(TransportError, match=r"no answer within 0\.05 s"):
             transport.exchange(Message("GET", url, {}))
     transport.close()

@@ -51,7 +51,7 @@ def test_every_known_form_is_read(text: str, expected: Uri) -> None:
         ("", "names no service"),
         (" // ", "names no service"),
         ("[1.2]", "names no service"),
-        ("motor", "no known form"),
+        ("motor", "given as folders"),
         ("motor/pricing/extra", "no known form"),
         ("motor/pricing[1.2", "no known form"),
         ("motor/pricing[1.2]x", "no known form"),
