@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# The file beside every delivery that says what was delivered.
+RECEIPT = "impex-receipt.json"
+
 # ---- what the manifest says -------------------------------------------------------------------
 
 

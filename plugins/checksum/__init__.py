@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from spark_impex_runner import atomic, digests
 from spark_impex_runner.errors import Interrupted, StepError
 from spark_impex_runner.hookspecs import hookimpl
-from spark_impex_runner.models import Artifact
+from spark_impex_runner.models import RECEIPT, Artifact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,7 +96,7 @@ def _record(job: Job, artifact: Artifact, file: str, digest: str) -> Artifact:
     """Put the package's line into a sums file, among those of the target's other packages."""
     path = job.target.output / file
     packages = {each.name for each in job.artifacts if each.made_by == "download"}
-    if file in {*packages, artifact.name, "impex-receipt.json"}:
+    if file in {*packages, artifact.name, RECEIPT}:
         raise StepError(f"file: {file} would overwrite a delivered file; name another")
     rows = {name: each for name, each in _read(path).items() if name in packages}
     rows[artifact.name] = digest

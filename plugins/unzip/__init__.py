@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from spark_impex_runner.errors import StepError, UsageError
 from spark_impex_runner.hookspecs import hookimpl
 from spark_impex_runner.manifest import quantity
-from spark_impex_runner.models import Artifact
+from spark_impex_runner.models import RECEIPT, Artifact
 
 from . import names
 from .entries import Limits, Refusal
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from spark_impex_runner.registry import Registry
 
 NAME = "unzip"
-RECEIPT = "impex-receipt.json"
 OPTIONS: Final[dict[str, Any]] = {
     "type": "object",
     "additionalProperties": False,

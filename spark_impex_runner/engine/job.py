@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine import compare
 from spark_impex_runner.engine.fetch import Fetch
-from spark_impex_runner.engine.plan import RECEIPT
 from spark_impex_runner.engine.poll import wait_for
 from spark_impex_runner.engine.steps import Steps
 from spark_impex_runner.errors import (
@@ -19,7 +18,7 @@ from spark_impex_runner.errors import (
     SparkError,
 )
 from spark_impex_runner.hookspecs import hookimpl
-from spark_impex_runner.models import Outcome, StepResult, TargetResult
+from spark_impex_runner.models import RECEIPT, Outcome, StepResult, TargetResult
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import UriError, UsageError
-from spark_impex_runner.models import Planned
+from spark_impex_runner.models import RECEIPT, Planned
 from spark_impex_runner.spark.export import SOURCE_SYSTEM, build_request, encode
 from spark_impex_runner.spark.uri import Uri
 
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import Manifest, Run, Target
     from spark_impex_runner.pluginmanager import Plugins
-
-RECEIPT = "impex-receipt.json"
-
 
 def select(manifest: Manifest, names: Sequence[str], tags: Sequence[str]) -> tuple[Target, ...]:
     """Return the targets that match any name glob and any tag, and all that those need.

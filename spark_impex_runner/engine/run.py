@@ -9,14 +9,14 @@ from pathlib import Path
 from spark_impex_runner import atomic
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.job import JobRunner, unstarted
-from spark_impex_runner.engine.plan import RECEIPT
 from spark_impex_runner.engine.prepare import Prepared, prepare
 from spark_impex_runner.engine.schedule import Task, Work, run_all
 from spark_impex_runner.errors import DeliveryError, ImpexError
 from spark_impex_runner.masking import Masker
-from spark_impex_runner.models import Job, Outcome, RunOptions, RunResult, TargetResult
+from spark_impex_runner.models import RECEIPT, Job, Outcome, RunOptions, RunResult, TargetResult
 from spark_impex_runner.report import receipt
 from spark_impex_runner.report.formats import FORMATS
+from spark_impex_runner.report.masked import masked
 from spark_impex_runner.version import __version__
 
 
@@ -134,26 +134,30 @@ class _Execution:
     def _leave_receipt(self, result: TargetResult) -> None:
         """Leave the receipt beside whatever was delivered, complete or not."""
         if result.artifacts:
-            text = receipt.render(result, self._prepared.run.id, __version__)
-            self._write(result.target.output / RECEIPT, text)
+            safe = masked(result, self._prepared.tenants.masker)
+            text = receipt.render(safe, self._prepared.run.id, __version__)
+            _write(result.target.output / RECEIPT, text)
 
     def _finish(self, results: tuple[TargetResult, ...]) -> RunResult:
         run = self._prepared.run
+        reports = {**run.manifest.reports, **self._options.reports}
         finished = RunResult(
             run_id=run.id,
-            manifest=run.manifest,
+            manifest=replace(run.manifest, reports=reports),
             started=run.started,
             finished=self._clock.now(),
             results=results,
             runner_version=__version__,
             signal=self._clock.signum,
         )
-        for format_, path in {**run.manifest.reports, **self._options.reports}.items():
-            self._write(path, FORMATS[format_](finished))
+        safe = masked(finished, self._prepared.tenants.masker)
+        for format_, path in reports.items():
+            _write(path, FORMATS[format_](safe))
         return finished
 
-    def _write(self, path: Path, text: str) -> None:
-        try:
-            atomic.write_text(path, self._prepared.tenants.masker.mask(text))
-        except OSError as error:
-            raise DeliveryError(f"cannot write {path}: {error.strerror or error}") from error
+
+def _write(path: Path, text: str) -> None:
+    try:
+        atomic.write_text(path, text)
+    except OSError as error:
+        raise DeliveryError(f"cannot write {path}: {error.strerror or error}") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import digests
+from spark_impex_runner.models import RECEIPT
 from spark_impex_runner.report.data import delivery
 from spark_impex_runner.report.words import plain
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import TargetResult
 
 VERSION = 1
-NAME = "impex-receipt.json"
 
 
 def render(result: TargetResult, run_id: str, runner_version: str) -> str:
@@ -31,7 +31,7 @@ def verify(folder: Path) -> list[str]:
     Each file must have its size and SHA-256, each extracted folder exactly its files. Files
     beside them that the receipt does not name are nobody's business.
     """
-    path = folder / NAME
+    path = folder / RECEIPT
     try:
         listed = _listed(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonschema import validate
 
 from spark_impex_runner import digests
-from spark_impex_runner.models import Artifact
+from spark_impex_runner.models import RECEIPT, Artifact
 from spark_impex_runner.report import receipt
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def delivered(tmp_path: Path, target: TargetResult) -> Path:
         Artifact(tmp_path / "files", "files/", 4, tree, made_by="unzip"),
     )
     text = receipt.render(replace(target, artifacts=artifacts), "r1", "0.1.0")
-    (tmp_path / receipt.NAME).write_text(text)
+    (tmp_path / RECEIPT).write_text(text)
     return tmp_path
 
 
@@ -106,8 +106,8 @@ def test_a_link_in_a_folder_is_found(delivered: Path) -> None:
 def test_a_name_that_leads_out_of_the_folder_is_refused(delivered: Path, name: str) -> None:
     """A receipt cannot make anybody read other files."""
     (delivered / "link").symlink_to("/etc/hostname")
-    text = (delivered / receipt.NAME).read_text().replace("motor.zip", name)
-    (delivered / receipt.NAME).write_text(text)
+    text = (delivered / RECEIPT).read_text().replace("motor.zip", name)
+    (delivered / RECEIPT).write_text(text)
 
     assert receipt.verify(delivered) == [f"{name}: leads outside of the folder"]
 
@@ -133,7 +133,7 @@ def test_a_folder_without_a_receipt_is_told(tmp_path: Path) -> None:
 )
 def test_no_receipt_breaks_the_check(tmp_path: Path, value: Any) -> None:
     """Whatever stands in the file, the answer is a list of problems."""
-    (tmp_path / receipt.NAME).write_text(json.dumps(value))
+    (tmp_path / RECEIPT).write_text(json.dumps(value))
 
     problems = receipt.verify(tmp_path)
 
@@ -143,7 +143,7 @@ def test_no_receipt_breaks_the_check(tmp_path: Path, value: Any) -> None:
 @pytest.mark.parametrize("content", [b"", b"\xff", b"[" * 100_000, b'{"version": 2}'])
 def test_a_file_that_is_no_receipt_is_told(tmp_path: Path, content: bytes) -> None:
     """A damaged receipt, or one of a later version, proves nothing."""
-    (tmp_path / receipt.NAME).write_bytes(content)
+    (tmp_path / RECEIPT).write_bytes(content)
 
     [problem] = receipt.verify(tmp_path)
 
