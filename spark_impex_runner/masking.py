@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
@@ -17,14 +18,16 @@ class Masker:
 
     def __init__(self) -> None:
         self._forms: tuple[str, ...] = ()
+        self._adding = threading.Lock()
 
     def add(self, secret: str | None) -> None:
         """Remember a secret. Empty values are no secrets."""
         if not secret:
             return
-        forms = {*self._forms, secret, quote(secret, safe=""), quote_plus(secret)}
-        # Longest first, so that a secret that contains another is not left in pieces.
-        self._forms = tuple(sorted(forms, key=len, reverse=True))
+        new = {secret, quote(secret, safe=""), quote_plus(secret)}
+        with self._adding:
+            # Longest first, so that a secret that contains another is not left in pieces.
+            self._forms = tuple(sorted({*self._forms, *new}, key=len, reverse=True))
 
     def mask(self, text: str) -> str:
         """Return ``text`` with every known secret replaced by ``***``."""

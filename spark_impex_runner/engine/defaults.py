@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.hookspecs import hookimpl
-from spark_impex_runner.spark import export, files
+from spark_impex_runner.spark import files
+from spark_impex_runner.spark import status as statuses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +72,7 @@ def impex_poll_delay(poll: Poll) -> float | None:
 @hookimpl(trylast=True)
 def impex_poll_verdict(status: Status) -> Verdict:
     """Judge a status by the API's own words."""
-    return export.verdict(status)
+    return statuses.verdict(status)
 
 
 @hookimpl(trylast=True)
@@ -83,5 +84,5 @@ def impex_download_path(artifact: Artifact) -> str:
 @hookimpl(trylast=True)
 def impex_check_download(artifact: Artifact) -> None:
     """Test the ZIP structure, which tells a web page as such, and compare the tenant's hash."""
-    files.check_zip(artifact.path)
+    files.check_zip(artifact.path, artifact.name)
     files.check(artifact)

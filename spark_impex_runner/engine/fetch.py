@@ -89,8 +89,15 @@ class Fetch:
         except SparkApiError as error:
             if not has_expired(error):
                 raise
-            got = files.fetch(self.spark.session, self._renewed(index, artifact), artifact.path)
+            got = self._download_again(self._renewed(index, artifact), artifact)
         return replace(got, name=artifact.name)
+
+    def _download_again(self, remote: RemoteFile, artifact: Artifact) -> Artifact:
+        """Fetch by a fresh link. If that is refused, too, it is no matter of credentials."""
+        try:
+            return files.fetch(self.spark.session, remote, artifact.path)
+        except SparkApiError as error:
+            raise DeliveryError(f"a fresh link does not work either: {error}") from error
 
     def _renewed(self, index: int, artifact: Artifact) -> RemoteFile:
         told = f"the link of {artifact.name} ran out, asking for a new one"

@@ -124,7 +124,8 @@ class _Course:
         return status
 
     def _create(self) -> None:
-        created = self.spark.impex.exports.create(self.job.request)
+        exports, deadline = self.spark.impex.exports, self.job.target.polling.deadline
+        created = exports.when_free(lambda: exports.create(self.job.request), deadline)
         self.job = replace(self.job, id=created.id)
         self.context.changed(self.job, "job.created", f"job {created.id} created")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import UriError, UsageError
 from spark_impex_runner.models import RECEIPT, Planned
-from spark_impex_runner.spark.export import SOURCE_SYSTEM, build_request, encode
+from spark_impex_runner.spark.request import SOURCE_SYSTEM, build_request, encode
 from spark_impex_runner.spark.uri import Uri
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import Manifest, Run, Target
     from spark_impex_runner.pluginmanager import Plugins
+
 
 def select(manifest: Manifest, names: Sequence[str], tags: Sequence[str]) -> tuple[Target, ...]:
     """Return the targets that match any name glob and any tag, and all that those need.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import JobError, RetryTimeoutError
 from spark_impex_runner.models import Poll, Verdict
-from spark_impex_runner.spark.export import explain
+from spark_impex_runner.spark.status import explain
 
 if TYPE_CHECKING:
     from spark_impex_runner.engine.context import Context
@@ -30,7 +30,8 @@ def wait_for(job: Job, spark: Spark, context: Context) -> Status:
         if verdict is Verdict.DONE:
             return status
         if verdict is Verdict.FAILED:
-            raise JobError(f"job {job.id} ended as '{status.word}': {explain(status)}")
+            words = spark.session.wire.masker.mask(explain(status))
+            raise JobError(f"job {job.id} ended as '{status.word}': {words}")
         if verdict is not Verdict.PENDING:
             raise context.hooks.refuse("impex_poll_verdict", verdict, "a Verdict")
         watch.saw(status)

@@ -1,86 +1,44 @@
-"""Exports over the wire: the request's bytes and the calls around a job."""
+"""Exports over the wire: the calls around a job."""
 
 from __future__ import annotations
 
-import json
+import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from spark_impex_runner.errors import SparkApiError, SparkError, SparkSdkError, UsageError
+from spark_impex_runner.errors import (
+    RetryTimeoutError,
+    SparkApiError,
+    SparkError,
+    SparkSdkError,
+    UsageError,
+)
 from spark_impex_runner.models import RemoteFile, Request, Status
 from spark_impex_runner.spark.download import Downloads
 from spark_impex_runner.spark.links import job_id_of, secrets_of
+from spark_impex_runner.spark.request import build_request, encode, to_json
 from spark_impex_runner.spark.retry import retry_after
 from spark_impex_runner.spark.session import Body
-from spark_impex_runner.spark.status import explain, parse_status, verdict
+from spark_impex_runner.spark.status import parse_status, verdict
 from spark_impex_runner.spark.uri import Uri
 from spark_impex_runner.spark.waiting import INTERVAL, Waiting
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spark_impex_runner.spark.reply import HttpResponse
     from spark_impex_runner.spark.session import Session
 
-__all__ = ["Exports", "build_request", "encode", "explain", "parse_status", "verdict"]
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
-SOURCE_SYSTEM = "spark-impex-runner"
-_FILE_FILTERS = ("migrate", "onpremises")
-_VERSION_FILTERS = ("latest", "all")
+_BUSY_INTERVAL = 5.0
 _PATH = ("api", "v4", "export")
 _SPEAKS_OF_JOBS = re.compile(r"job|export", re.IGNORECASE)
 _SPEAKS_OF_A_LIMIT = re.compile(r"limit|progress|running|concurrent|parallel", re.IGNORECASE)
-
-
-def build_request(uris: Iterable[Uri], **fields: Any) -> Request:
-    """Put each URI where the API takes it, after what ``fields`` of a ``Request`` hold already.
-
-    A service id travels bare among the services, a version id among ``version_ids``
-    (documented). Each is asked for once, in the order given.
-    """
-    rest = Request(**fields)
-    services, version_ids = list(rest.services), list(rest.version_ids)
-    for uri in uris:
-        (version_ids if uri.version_id else services).append(uri.wire)
-    return replace(
-        rest,
-        services=tuple(dict.fromkeys(services)),
-        version_ids=tuple(dict.fromkeys(version_ids)),
-    )
-
-
-def encode(request: Request) -> bytes:
-    """Return the JSON body: the fields and their order are those of the official SDK.
-
-    Empty lists are left out, ``correlation_id`` is null where unset, ``file_name`` is there only
-    when given. Raises ``UsageError`` for a request that the API would refuse.
-    """
-    _require("file_filter", request.file_filter, _FILE_FILTERS)
-    _require("version_filter", request.version_filter, _VERSION_FILTERS)
-    lists = {
-        "folders": request.folders,
-        "services": request.services,
-        "version_ids": request.version_ids,
-    }
-    inputs = {name: list(values) for name, values in lists.items() if values}
-    if not inputs:
-        raise UsageError("nothing to export; give at least one of folders, services, version_ids")
-    body: dict[str, Any] = {
-        "inputs": inputs,
-        "file_filter": request.file_filter,
-        "version_filter": request.version_filter,
-        "source_system": request.source_system or SOURCE_SYSTEM,
-        "correlation_id": request.correlation_id,
-    }
-    if request.file_name:
-        body["file_name"] = request.file_name
-    return to_json(body)
-
-
-def to_json(value: Any) -> bytes:
-    """Return compact UTF-8 JSON, not escaped, as the official SDK sends it."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +98,29 @@ class Exports:
             return False
         running = _count(data, "status", "export_api_jobs_in_progress")
         return running >= (_count(data, "configuration", "export_api_job_limit") or 1)
+
+    def when_free(self, start: Callable[[], T], within: float) -> T:
+        """Call ``start`` until the tenant has room for a job; return what it returns.
+
+        Raises ``RetryTimeoutError`` when the tenant is busy for more than ``within`` seconds, and
+        at once what ``start`` raises for any other reason.
+        """
+        clock = self.session.wire.clock
+        end = clock.monotonic() + within
+        while True:
+            try:
+                return start()
+            except SparkApiError as error:
+                if not self.is_busy(error):
+                    raise
+                left = end - clock.monotonic()
+                if left <= 0:
+                    raise RetryTimeoutError(
+                        f"{self.session.url.base} was busy with other jobs for {within:g} s; "
+                        "no job was created, try again later"
+                    ) from error
+                _log.info("%s runs another job, waiting for it", self.session.url.base)
+            clock.wait(min(_BUSY_INTERVAL, left))
 
     def initiate(  # noqa: PLR0913 - the official SDK's signature
         self,
@@ -259,8 +240,3 @@ def _listed(described: Any) -> list[str]:
         jobs = jobs if isinstance(jobs, list) else []
         found += [str(job["id"]) for job in jobs if isinstance(job, Mapping) and job.get("id")]
     return list(dict.fromkeys(found))
-
-
-def _require(name: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise UsageError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")

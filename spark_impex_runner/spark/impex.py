@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import ImpexError, JobError, RetryTimeoutError, SparkApiError
+from spark_impex_runner.errors import ImpexError, JobError
 from spark_impex_runner.spark.download import Downloads
 from spark_impex_runner.spark.export import Exports
 from spark_impex_runner.spark.imports import Destination, Imports
@@ -16,15 +16,13 @@ from spark_impex_runner.spark.status import parse_status
 from spark_impex_runner.spark.waiting import DEADLINE, INTERVAL, require_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from typing import BinaryIO
 
     from spark_impex_runner.spark.reply import HttpResponse
     from spark_impex_runner.spark.session import Session
 
 _log = logging.getLogger(__name__)
-
-_BUSY_INTERVAL = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ class ImpEx:
                 file_name=file_name,
             )
 
-        job = str(self._when_free(start).data["id"])
+        job = str(exports.when_free(start, DEADLINE).data["id"])
         with self._cancelled_on_failure(job):
             reply = exports.get_status(job, max_retries=max_retries, retry_interval=retry_interval)
         files = parse_status(reply.data).files
@@ -118,23 +116,6 @@ class ImpEx:
     # The SDK's other names for the same.
     exp = export
     imp = import_
-
-    def _when_free(self, start: Callable[[], HttpResponse]) -> HttpResponse:
-        """Start a job as soon as the tenant takes one, within half an hour."""
-        clock = self.session.wire.clock
-        end = clock.monotonic() + DEADLINE
-        while True:
-            try:
-                return start()
-            except SparkApiError as error:
-                if not self.exports.is_busy(error):
-                    raise
-                if clock.monotonic() >= end:
-                    raise RetryTimeoutError(
-                        f"{self.session.url.base} was busy with other jobs for half an hour; "
-                        "try again later"
-                    ) from error
-            clock.wait(_BUSY_INTERVAL)
 
     @contextmanager
     def _cancelled_on_failure(self, job: str) -> Iterator[None]:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from spark_impex_runner.errors import SparkSdkError, UsageError
-from spark_impex_runner.spark.export import SOURCE_SYSTEM, to_json
 from spark_impex_runner.spark.links import job_id_of
+from spark_impex_runner.spark.request import SOURCE_SYSTEM, to_json
 from spark_impex_runner.spark.retry import retry_after
 from spark_impex_runner.spark.session import Body
 from spark_impex_runner.spark.status import parse_status, verdict_without_files

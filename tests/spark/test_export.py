@@ -9,7 +9,8 @@ import pytest
 
 from spark_impex_runner import errors
 from spark_impex_runner.models import Request
-from spark_impex_runner.spark.export import Exports, build_request, encode
+from spark_impex_runner.spark.export import Exports
+from spark_impex_runner.spark.request import build_request, encode
 from spark_impex_runner.spark.uri import Uri
 
 ID = "2c1b0a34-0000-4000-8000-00000000000a"
