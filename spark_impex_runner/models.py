@@ -327,8 +327,8 @@ class StepResult:
 class TargetResult:
     """How one target ended, with all that an auditor asks for.
 
-    ``error`` is the one-line message and ``exit_code`` the error's own; both are empty and 0
-    where the target succeeded.
+    ``error`` is the one-line message of what went wrong (``exit_code`` is that error's own), or
+    why nothing was to be done; it is empty where the target was delivered.
     """
 
     target: Target
@@ -354,7 +354,10 @@ class TargetResult:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """A finished run: what ``run_manifest`` returns and every report is a reader of."""
+    """A finished run: what ``run_manifest`` returns and every report is a reader of.
+
+    ``problems`` are those of no target, such as a report that could not be written.
+    """
 
     run_id: str
     manifest: Manifest
@@ -363,28 +366,31 @@ class RunResult:
     results: tuple[TargetResult, ...]
     runner_version: str
     signal: int = 0
+    problems: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
         """The process exit code of this run alone."""
-        return exit_code(self.results, self.signal)
+        return exit_code([self])
 
 
-def exit_code(results: Sequence[TargetResult], signal: int = 0) -> int:
-    """Return the process exit code; the most specific answer wins.
+def exit_code(runs: Sequence[RunResult]) -> int:
+    """Return the process exit code of one or more runs; the most specific answer wins.
 
     Signal, then a bug, then a passed deadline, then some/none succeeded; a refusal is told as 6
     where nothing succeeded and nothing else was wrong.
     """
+    results = [result for run in runs for result in run.results]
     bad = [result for result in results if not result.good]
     causes = {result.exit_code for result in bad if result.outcome is not Outcome.SKIPPED}
-    if signal:
-        return 128 + signal
-    if not bad:
-        return 0
+    for run in runs:
+        if run.signal:
+            return 128 + run.signal
     for specific in (1, 5):
         if specific in causes:
             return specific
-    if len(bad) < len(results):
+    if bad and len(bad) < len(results):
         return 3
-    return 6 if causes == {6} else 4
+    if bad:
+        return 6 if causes == {6} else 4
+    return 4 if any(run.problems for run in runs) else 0

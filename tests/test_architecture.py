@@ -46,7 +46,7 @@ ALLOWED = {
     "engine.steps": set(),
     "engine.job": {"engine", "hookspecs"},
     "engine.tenants": {"spark", "sandbox"},
-    "engine.prepare": {"engine", "manifest", "plugincandidates", "pluginmanager"},
+    "engine.prepare": {"engine", "manifest", "plugincandidates", "pluginmanager", "spark.uri"},
     "engine.run": {"engine", "clock", "masking", "atomic", "report"},
     "cli": {"clock", "engine", "manifest", "masking", "plugincandidates", "pluginmanager"}
     | {"registry", "report", "sandbox"},

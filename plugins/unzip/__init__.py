@@ -41,9 +41,9 @@ OPTIONS: Final[dict[str, Any]] = {
             "examples": ["files"],
         },
         "max_total": {
+            **quantity.SIZE_SCHEMA,
             "title": "Most bytes",
             "description": "Refuse a package whose files have more bytes than this in total.",
-            "type": ["string", "integer"],
             "default": "2GiB",
             "examples": ["500MB", "2GiB"],
         },

@@ -66,9 +66,11 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
             result = run_manifest(path, options, clock=clock, masker=masker)
             out.result(text.render(result, colour=out.colour))
             finished.append(result)
+            for problem in result.problems:
+                out.error(problem)
     if clock.signum:
         _tell_how_to_go_on(arguments, out)
-    return exit_code([item for result in finished for item in result.results], clock.signum)
+    return exit_code(finished)
 
 
 @contextmanager

@@ -55,10 +55,11 @@ def impex_resolve_uri(uri: str) -> Sequence[str]:
 
 
 @hookimpl(trylast=True)
-def impex_poll_delay(poll: Poll) -> float | None:
-    """Wait as ``fixed`` or ``exponential`` say; what the server asks for is the least."""
-    if poll.strategy not in {"fixed", "exponential"}:
-        return None
+def impex_poll_delay(poll: Poll) -> float:
+    """Wait as ``exponential`` says, else as ``fixed``; what the server asks for is the least.
+
+    A strategy whose plugin is blocked or passes ends here, too: the wait goes on.
+    """
     if poll.checks == 0:
         return poll.retry_after or 0.0
     wait = poll.retry_interval or _INTERVAL

@@ -13,15 +13,16 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from spark_impex_runner.engine.context import Context
 from spark_impex_runner.engine.plan import make_plan, select
 from spark_impex_runner.engine.tenants import Tenants
-from spark_impex_runner.errors import UsageError
+from spark_impex_runner.errors import UriError, UsageError
 from spark_impex_runner.manifest.build import Settings, read_manifest, read_requires
 from spark_impex_runner.models import Run
 from spark_impex_runner.plugincandidates import PluginChoice
 from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
+from spark_impex_runner.spark.uri import Uri
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
@@ -53,6 +54,7 @@ def prepare(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> It
         run_id=run_id,
         run_date=run_date,
         output=options.output,
+        uri_fault=_uri_fault(plugins),
     )
     manifest = read_manifest(path, settings)
     tenants = Tenants(manifest.connections, clock, masker, options.jobs)
@@ -74,6 +76,26 @@ def load_plugins(path: Path, options: RunOptions) -> Plugins:
         requires.plugins, options.blocked_plugins, (*options.plugin_files, *local)
     )
     return make_plugin_manager(choice)
+
+
+def _uri_fault(plugins: Plugins) -> Callable[[str], str]:
+    """Return what tells why a service URI cannot be read.
+
+    Where a plugin resolves URIs, an entry may be in a form of the plugin's own; what the plugin
+    makes of it is then checked by the plan.
+    """
+    resolvers = plugins.manager.hook.impex_resolve_uri.get_hookimpls()
+    if len(resolvers) > 1:
+        return lambda _: ""
+
+    def fault(entry: str) -> str:
+        try:
+            Uri.parse(entry)
+        except UriError as error:
+            return str(error)
+        return ""
+
+    return fault
 
 
 def _check_runner(wanted: str) -> None:

@@ -29,10 +29,9 @@ def run_manifest(
 ) -> RunResult:
     """Run a manifest and return how every target ended; reports are written on the way.
 
-    A target that fails is a result, not an exception. Raises ``ManifestError`` or ``UsageError``
-    before anything is sent, ``PluginError`` for a missing plugin, and ``DeliveryError`` when a
-    report cannot be written. ``clock.stop(signum)`` ends the run early, ``masker`` learns every
-    secret that the manifest refers to.
+    A target that fails is a result, not an exception. Raises ``ManifestError``, ``UsageError``
+    or, for a missing plugin, ``PluginError`` before anything is sent. ``clock.stop(signum)`` ends
+    the run early; ``masker`` learns every secret that the manifest refers to.
     """
     options = options or RunOptions()
     with prepare(Path(path), options, clock or Clock(), masker or Masker()) as prepared:
@@ -151,9 +150,13 @@ class _Execution:
             signal=self._clock.signum,
         )
         safe = masked(finished, self._prepared.tenants.masker)
+        problems = []
         for format_, path in reports.items():
-            _write(path, FORMATS[format_](safe))
-        return finished
+            try:
+                _write(path, FORMATS[format_](safe))
+            except DeliveryError as error:
+                problems.append(str(error))
+        return replace(finished, problems=tuple(problems))
 
 
 def _write(path: Path, text: str) -> None:

@@ -12,13 +12,13 @@ from spark_impex_runner.manifest.expand import Expansion, Given, literal_secrets
 from spark_impex_runner.manifest.load import load
 from spark_impex_runner.manifest.needs import Graph
 from spark_impex_runner.manifest.references import Named, Sources
-from spark_impex_runner.manifest.rules import check_connections, check_targets
+from spark_impex_runner.manifest.rules import check_connections, check_targets, check_uris
 from spark_impex_runner.manifest.schema import Schema, View
 from spark_impex_runner.manifest.wording import trap
 from spark_impex_runner.models import Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from spark_impex_runner.manifest.document import Document, KeyPath
@@ -33,7 +33,8 @@ class Settings:
     """What a manifest is read with.
 
     ``variables`` override those of the manifest; ``output`` replaces the manifest's folder as
-    the one that relative outputs are taken from.
+    the one that relative outputs are taken from. ``uri_fault`` tells what is wrong with an entry
+    of ``services``, in a few words, or nothing: this stage does not know the API's URIs.
     """
 
     registry: Registry
@@ -43,6 +44,7 @@ class Settings:
     run_id: str = ""
     run_date: str = ""
     output: Path | None = None
+    uri_fault: Callable[[str], str] = lambda _: ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ def read_manifest(path: Path, settings: Settings) -> Manifest:
         resolved = View(parts.origin, lambda _: None, secrets)
         findings += schema.check_resolved(parts.data(), resolved)
     findings += _check_relations(parts, data)
+    findings += check_uris(parts.targets, settings.uri_fault)
     if findings:
         raise _error(document, findings, settings.masker)
     return _build(document, parts)

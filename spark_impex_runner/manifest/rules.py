@@ -9,7 +9,7 @@ from spark_impex_runner.manifest.document import Finding, dotted
 from spark_impex_runner.manifest.wording import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from spark_impex_runner.manifest.expand import Expanded
 
@@ -45,6 +45,15 @@ def check_targets(targets: Sequence[Expanded], connections: Mapping[str, Any]) -
         if other is not target:
             message = f"the targets {other.name!r} and {target.name!r} would write to one output"
             yield Finding(target.origin(("output",)), message)
+
+
+def check_uris(targets: Sequence[Expanded], fault: Callable[[str], str]) -> Iterator[Finding]:
+    """Yield a finding for each entry of ``services`` with which ``fault`` finds one."""
+    for target in targets:
+        entries = target.data.get("services")
+        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+            if isinstance(entry, str) and (reason := fault(entry)):
+                yield Finding(target.origin(("services", index)), reason)
 
 
 def _unsound(target: Expanded, key: str) -> bool:

@@ -246,6 +246,6 @@ def test_a_bad_uri_is_an_error_with_its_line_and_nothing_is_sent(
         run(sandbox, "- name: a\n  services:\n    - motor\n    - 'motor/pricing[1.4'")
 
     first, second = str(caught.value).splitlines()
-    assert "manifest.yaml:7:7: targets[0].services[0]: " in first
-    assert "manifest.yaml:8:7: targets[0].services[1]: " in second
+    assert "manifest.yaml:7:9: targets[0].services[0]: " in first
+    assert "manifest.yaml:8:9: targets[0].services[1]: " in second
     assert not sandbox.requests
