@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -166,9 +167,13 @@ class _Course:
 
 
 def _check_output(job: Job) -> None:
+    """Find out before anything is sent whether the output may and can be written."""
     output = job.target.output
     if job.target.if_exists == "fail" and output.is_dir() and any(output.iterdir()):
         raise DeliveryError(f"{output} exists and is not empty (if_exists: fail)")
+    nearest = next(path for path in (output, *output.parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise DeliveryError(f"cannot write to {output}: {nearest} is not a writable folder")
 
 
 def _outcome(error: ImpexError | None) -> Outcome:

@@ -24,12 +24,15 @@ section { border: 1px solid #8886; border-left: .3rem solid; border-radius: .3re
 section.succeeded, section.unchanged { border-left-color: var(--good) }
 section.failed, section.timed_out { border-left-color: var(--bad) }
 section.cancelled, section.skipped { border-left-color: var(--other) }
+h1 { font-size: 1.5rem }
 h2 { font-size: 1.1rem; margin: .25rem 0 }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; margin: .5rem 0 }
 dd { margin: 0; overflow-wrap: anywhere }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0 }
 td { overflow-wrap: anywhere; border-top: 1px solid #8884 }
+td:first-child { min-width: 8rem }
+td:nth-child(2) { white-space: nowrap }
 """.strip()
 
 

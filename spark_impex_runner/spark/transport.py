@@ -127,7 +127,7 @@ class Transport:
             return f"the proxy failed ({_innermost(error)}); check HTTPS_PROXY and NO_PROXY"
         if isinstance(error, requests.Timeout) or "TimeoutError" in _innermost(error):
             return f"no answer within {self._timeout:g} s"
-        return f"the connection failed ({_innermost(error)})"
+        return f"the connection failed ({_innermost(error)}); check the address and the network"
 
 
 class Stream:

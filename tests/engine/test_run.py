@@ -202,6 +202,19 @@ def test_an_output_that_may_not_be_replaced_fails_before_anything_is_sent(
     assert len(posted(sandbox)) == 1
 
 
+def test_an_output_that_cannot_be_written_is_found_before_anything_is_sent(
+    run: Any, serve: Callable[..., Any], only: Any, tmp_path: Any
+) -> None:
+    """A file where the folder should be: no job is created for nothing."""
+    sandbox, file = serve(), tmp_path / "file"
+    file.touch()
+
+    result = run(sandbox, f"- {{name: a, folders: [life], output: {file}/exports}}")
+
+    assert f"cannot write to {file}/exports: {file} is not a writable folder" in only(result).error
+    assert not posted(sandbox)
+
+
 def test_an_earlier_delivery_is_kept_where_the_manifest_says_so(
     run: Any, serve: Callable[..., Any], only: Any
 ) -> None:
