@@ -5,7 +5,8 @@
     ImpexError                         1   a bug, when nothing more precise is raised
     ├── UsageError                     2   the command, or an argument of the Python interface
     │   ├── ManifestError              2   the manifest; carries every Problem
-    │   └── UriError                   2   a service URI that cannot be read
+    │   ├── UriError                   2   a service URI that cannot be read
+    │   └── StateError                 2   the state file, or a target that another runner holds
     ├── PluginError                    7   a plugin is missing, or broke its contract
     ├── SparkError                     4   work on a tenant
     │   ├── SparkSdkError              4   found on our side of the wire
@@ -20,7 +21,8 @@
     │       ├── RateLimitError 429 · InternalServerError 500
     │       ├── ServiceUnavailableError 503 · GatewayTimeoutError 504
     │       └── UnknownApiError        any other status
-    ├── DeliveryError                  4   output unusable, or asked for and not delivered
+    ├── DeliveryError                  4   the output folder cannot be used
+    │   └── MissingError               4   something was asked for and not delivered
     ├── StepError                      4   a step of a target
     └── Interrupted              130/143   SIGINT or SIGTERM
 
@@ -82,6 +84,10 @@ class UriError(UsageError):
     """A service URI that is empty, ambiguous or in no known form."""
 
 
+class StateError(UsageError):
+    """The state cannot be read or written, or another runner works on the target."""
+
+
 class PluginError(ImpexError):
     """A plugin is missing, failed to load or returned something it must not return."""
 
@@ -126,7 +132,8 @@ class SparkApiError(SparkError):
 
     Attributes: ``status`` (HTTP status), ``code`` (the API's own word, such as
     ``SERVICE_NOT_FOUND``), ``details`` (the server's message), ``request_id``
-    (what was sent as ``x-request-id``), ``type`` (``invalid_input`` marks a permanent error).
+    (what was sent as ``x-request-id``), ``type`` (``invalid_input`` marks a permanent error),
+    ``retry_after`` (seconds that the server asked to wait, None where it did not).
     """
 
     def __init__(self, message: str, reply: ErrorReply) -> None:
@@ -136,6 +143,7 @@ class SparkApiError(SparkError):
         self.type = reply.type
         self.details = reply.details
         self.request_id = reply.request_id
+        self.retry_after = reply.retry_after
 
     @staticmethod
     def when(message: str, reply: ErrorReply) -> SparkApiError:
@@ -152,6 +160,7 @@ class ErrorReply:
     type: str = ""
     details: str = ""
     request_id: str = ""
+    retry_after: float | None = None
 
 
 class BadRequestError(SparkApiError):
@@ -222,9 +231,13 @@ _BY_STATUS: dict[int, type[SparkApiError]] = {
 
 
 class DeliveryError(ImpexError):
-    """The output folder cannot be used, or something asked for was not delivered."""
+    """The output folder cannot be used, or the disk refuses."""
 
     exit_code = 4
+
+
+class MissingError(DeliveryError):
+    """Something that was asked for is not among what the tenant says it delivered."""
 
 
 class StepError(ImpexError):

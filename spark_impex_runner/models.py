@@ -121,7 +121,9 @@ class RunOptions:
     """What the command line may say about a run; every field has its option's name.
 
     ``targets`` are globs, ``until`` is empty or ``"download"``, ``reports`` maps a format to a
-    file and is added to the manifest's own.
+    file and is added to the manifest's own. ``state`` is the folder of the runner's memory, by
+    default ``.impex`` beside the manifest; ``fresh`` goes on with nothing of an earlier run;
+    ``job`` is the id of a job to go on with, for a single target.
     """
 
     targets: tuple[str, ...] = ()
@@ -131,6 +133,9 @@ class RunOptions:
     fail_fast: bool = False
     jobs: int | None = None
     output: Path | None = None
+    state: Path | None = None
+    fresh: bool = False
+    job: str = ""
     reports: Mapping[str, Path] = field(default_factory=dict)
     blocked_plugins: frozenset[str] = frozenset()
     plugin_files: tuple[Path, ...] = ()

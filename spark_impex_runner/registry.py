@@ -15,12 +15,16 @@ _NO_OPTIONS: dict[str, Any] = {"type": "object", "additionalProperties": False, 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One named thing: its options as a JSON Schema (an object), and who provides it."""
+    """One named thing: its options as a JSON Schema (an object), and who provides it.
+
+    A step that is ``always`` run is repeated when a run goes on with the work of an earlier one.
+    """
 
     name: str
     summary: str
     provider: str
     options: Mapping[str, Any] = field(default_factory=lambda: _NO_OPTIONS)
+    always: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +49,16 @@ class Registry:
     strategies: dict[str, Offer] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
 
-    def step(self, name: str, summary: str, options: Mapping[str, Any] | None = None) -> None:
+    def step(
+        self,
+        name: str,
+        summary: str,
+        options: Mapping[str, Any] | None = None,
+        *,
+        always: bool = False,
+    ) -> None:
         """Offer a step, ``uses: name`` in a manifest, implemented by ``impex_run_step``."""
-        self.steps[name] = Offer(name, summary, self.provider, options or _NO_OPTIONS)
+        self.steps[name] = Offer(name, summary, self.provider, options or _NO_OPTIONS, always)
 
     def strategy(self, name: str, summary: str, options: Mapping[str, Any] | None = None) -> None:
         """Offer a polling strategy, implemented by ``impex_poll_delay``."""

@@ -10,19 +10,29 @@ from spark_impex_runner.models import Change
 
 if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
+    from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Job
     from spark_impex_runner.pluginmanager import Plugins
+    from spark_impex_runner.state.store import State
 
 _log = logging.getLogger("spark_impex_runner.events")
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The engine's surroundings. ``until`` is ``"download"`` when the steps are left out."""
+    """The engine's surroundings.
+
+    ``until`` is ``"download"`` when the steps are left out. ``fresh`` goes on with no earlier
+    attempt; ``job``, where given, is the id of the job to go on with.
+    """
 
     hooks: Plugins
     clock: Clock
+    state: State
+    masker: Masker
     until: str = ""
+    fresh: bool = False
+    job: str = ""
 
     def changed(self, job: Job, event: str, message: str, **detail: Any) -> None:
         """Say that something is now certain: one log record, then every observer."""

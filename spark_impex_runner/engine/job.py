@@ -1,4 +1,4 @@
-"""One target from the create call to its last step: the default of ``impex_run_job``."""
+"""One target from its intent to its last step: the default of ``impex_run_job``."""
 
 from __future__ import annotations
 
@@ -8,28 +8,43 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine import compare
+from spark_impex_runner.engine.attempt import key, open_attempt, still_holds
 from spark_impex_runner.engine.fetch import Fetch
-from spark_impex_runner.engine.poll import wait_for
+from spark_impex_runner.engine.remote import Remote
 from spark_impex_runner.engine.steps import Steps
+from spark_impex_runner.engine.weather import may_have_created
 from spark_impex_runner.errors import (
     DeliveryError,
     ImpexError,
+    IntegrityError,
     Interrupted,
+    JobError,
+    MissingError,
     RetryTimeoutError,
-    SparkError,
+    SparkApiError,
 )
 from spark_impex_runner.hookspecs import hookimpl
-from spark_impex_runner.models import RECEIPT, Outcome, StepResult, TargetResult
+from spark_impex_runner.models import (
+    RECEIPT,
+    Outcome,
+    ServiceVersion,
+    StepResult,
+    TargetResult,
+)
+from spark_impex_runner.state.lease import lease
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from spark_impex_runner.engine.attempt import Opening
     from spark_impex_runner.engine.context import Context
     from spark_impex_runner.engine.tenants import Tenants
     from spark_impex_runner.models import Job, Status
-    from spark_impex_runner.spark.client import Spark
 
 _log = logging.getLogger(__name__)
+
+# The tenant's last word on a job: the next run asks anew instead of going on.
+_FINAL = (JobError, IntegrityError, MissingError)
 
 
 class JobRunner:
@@ -44,7 +59,7 @@ class JobRunner:
         """Deliver one target. Failures are results; only bugs of wrappers raise."""
         course = _Course(job, self._context, self._tenants)
         try:
-            course.deliver()
+            course.run()
         except ImpexError as error:
             return course.result(error)
         except Exception as error:  # noqa: BLE001 - a bug here must not stop the other targets
@@ -60,33 +75,29 @@ class _Course:
     job: Job
     context: Context
     tenants: Tenants
+    services: tuple[ServiceVersion, ...] = ()
+    versions: tuple[ServiceVersion, ...] = ()
     steps: list[StepResult] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def deliver(self) -> None:
-        """Create, wait, download, compare, step."""
-        _check_output(self.job)
-        lane = self.tenants.lane(self.job.target.connection)
-        with lane.job_slot(self.spark):
-            self.context.clock.check()
-            status = self._remote_part()
-        with lane.download_slot():
-            # The receipt of an earlier delivery does not speak for this one.
-            (self.job.target.output / RECEIPT).unlink(missing_ok=True)
-            artifacts = Fetch(self.job, self.spark, self.context).run(status)
-        self.job = replace(self.job, artifacts=artifacts)
-        self._compare(status)
-        if self.context.until != "download":
-            self._run_steps()
-
-    @property
-    def spark(self) -> Spark:
-        """The open client of the target's connection."""
-        return self.tenants.connect(self.job.target.connection)
+    def run(self) -> None:
+        """Hold the target, deliver it, and close the attempt where nothing is left to do."""
+        _check_output(self.job, self.context)
+        with lease(self.context.state.folder, key(self.job), self.context.clock.now()):
+            spark = self.tenants.connect(self.job.target.connection)
+            opening = open_attempt(self.job, spark.url, self.context)
+            remote = Remote(self.job, spark, self.context, opening, self.warnings)
+            try:
+                self._deliver(remote)
+            except ImpexError as error:
+                if remote.cancelled or _is_final(error, remote.job):
+                    self._close(remote, _outcome(error), str(error))
+                raise
+            if self.context.until != "download":
+                self._close(remote, Outcome.SUCCEEDED)
 
     def result(self, error: ImpexError | None = None) -> TargetResult:
         """Return the job as a result, told as the last change."""
-        status = self.job.status
         result = TargetResult(
             target=self.job.target,
             outcome=_outcome(error),
@@ -95,8 +106,8 @@ class _Course:
             tenant=self.job.tenant,
             job_id=self.job.id,
             request=self.job.request,
-            services=status.services if status else (),
-            service_versions=status.service_versions if status else (),
+            services=self.services,
+            service_versions=self.versions,
             artifacts=self.job.artifacts,
             steps=tuple(self.steps),
             warnings=tuple(self.warnings),
@@ -107,43 +118,39 @@ class _Course:
         self.context.changed(self.job, f"target.{result.outcome.value}", message)
         return result
 
-    def _remote_part(self) -> Status:
-        """Create the job and wait for it; leave or free the tenant's slot as the target says."""
-        self._create()
-        try:
-            status = wait_for(self.job, self.spark, self.context)
-        except RetryTimeoutError as error:
-            raise self._given_up(error, self.job.target.polling.on_deadline) from error
-        except Interrupted:
-            if self.job.target.on_interrupt == "cancel":
-                self._cancel()
-            raise
-        self.job = replace(self.job, status=status)
-        if status.warnings:
-            self.warnings.append(f"the tenant warns: {status.warnings}")
-        self.context.changed(self.job, "job.done", f"job {self.job.id} is done ({status.word})")
-        return status
+    def _deliver(self, remote: Remote) -> None:
+        """Create, wait, compare, download, step: whatever of it is left to do."""
+        self.job = remote.job
+        if not self._reuse_packages(remote.opening):
+            lane = self.tenants.lane(self.job.target.connection)
+            with lane.job_slot(remote.spark):
+                self.context.clock.check()
+                status = self._wait(remote)
+            self._compare(status)
+            with lane.download_slot():
+                self._fetch(status, remote)
+        if self.context.until != "download":
+            self._run_steps(remote)
 
-    def _create(self) -> None:
-        exports, deadline = self.spark.impex.exports, self.job.target.polling.deadline
-        created = exports.when_free(lambda: exports.create(self.job.request), deadline)
-        self.job = replace(self.job, id=created.id)
-        self.context.changed(self.job, "job.created", f"job {created.id} created")
-
-    def _given_up(self, error: RetryTimeoutError, on_deadline: str) -> RetryTimeoutError:
-        what = "it was cancelled" if on_deadline == "cancel" and self._cancel() else ""
-        told = f"{error}; {what or 'it was left running on the tenant'}"
-        return RetryTimeoutError(told, retries=error.retries, interval=error.interval)
-
-    def _cancel(self) -> bool:
-        """Free the tenant's slot; tell whether the tenant agreed."""
-        try:
-            self.spark.impex.exports.cancel(self.job.id)
-        except SparkError as error:
-            self.warnings.append(f"job {self.job.id} could not be cancelled: {error}")
+    def _reuse_packages(self, opening: Opening) -> bool:
+        """Take over packages that an earlier run delivered and that still hold."""
+        attempt, known = opening.attempt, self.context.state.artifacts(opening.attempt)
+        packages = tuple(each for each in known if each.made_by == "download")
+        if not attempt.delivered or not still_holds(self.job, packages):
             return False
-        self.context.changed(self.job, "job.cancelled", f"job {self.job.id} cancelled")
+        self.services, self.versions = attempt.services, attempt.service_versions
+        self.job = replace(self.job, artifacts=packages)
+        told = f"the packages of job {attempt.job_id} are here already"
+        self.context.changed(self.job, "package.reused", told)
         return True
+
+    def _wait(self, remote: Remote) -> Status:
+        try:
+            status = remote.run()
+        finally:
+            self.job = remote.job
+        self.services, self.versions = status.services, status.service_versions
+        return status
 
     def _compare(self, status: Status) -> None:
         """Hold the request against the delivery, as ``missing`` says."""
@@ -155,21 +162,44 @@ class _Course:
             return
         told = f"asked for but not delivered: {', '.join(lost)}"
         if self.job.target.missing == "fail":
-            raise DeliveryError(told)
+            raise MissingError(told)
         self.warnings.append(told)
 
-    def _run_steps(self) -> None:
-        steps = Steps(self.job, self.context, self.steps)
+    def _fetch(self, status: Status, remote: Remote) -> None:
+        # The receipt of an earlier delivery does not speak for this one.
+        (self.job.target.output / RECEIPT).unlink(missing_ok=True)
+        artifacts = Fetch(self.job, remote.spark, self.context).run(status)
+        said = (self.services, self.versions)
+        self.context.state.note_delivered(remote.opening.attempt, artifacts, said)
+        self.job = replace(self.job, artifacts=artifacts)
+
+    def _run_steps(self, remote: Remote) -> None:
+        steps = Steps(self.job, self.context, remote.opening.attempt, self.steps)
         try:
             steps.run()
         finally:
             self.job = steps.job
 
+    def _close(self, remote: Remote, outcome: Outcome, error: str = "") -> None:
+        """Close the attempt: the next run of this target is a new one."""
+        words, now = self.context.masker.mask(error), self.context.clock.now()
+        self.context.state.finish(remote.opening.attempt, outcome, words, now)
 
-def _check_output(job: Job) -> None:
-    """Find out before anything is sent whether the output may and can be written."""
+
+def _is_final(error: ImpexError, job: Job) -> bool:
+    """Tell whether a failure leaves nothing to go on with."""
+    refused = isinstance(error, SparkApiError) and not job.id and not may_have_created(error)
+    return refused or isinstance(error, _FINAL)
+
+
+def _check_output(job: Job, context: Context) -> None:
+    """Find out before anything is sent whether the output may and can be written.
+
+    What lies there from an attempt that is still open is our own.
+    """
     output = job.target.output
-    if job.target.if_exists == "fail" and output.is_dir() and any(output.iterdir()):
+    ours = job.target.if_exists != "fail" or context.state.unfinished(key(job))
+    if not ours and output.is_dir() and any(output.iterdir()):
         raise DeliveryError(f"{output} exists and is not empty (if_exists: fail)")
     nearest = next(path for path in (output, *output.parents) if path.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import JobError, RetryTimeoutError
+from spark_impex_runner.engine.weather import forgotten, may_pass
+from spark_impex_runner.errors import JobError, RetryTimeoutError, SparkError
 from spark_impex_runner.models import Poll, Verdict
 from spark_impex_runner.spark.status import explain
 
@@ -15,17 +16,25 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import Job, Status
     from spark_impex_runner.spark.client import Spark
 
+# For so many seconds on end a job may be out of sight before the wait for it is given up.
+_ERRORS = 600.0
+
 
 def wait_for(job: Job, spark: Spark, context: Context) -> Status:
     """Return the status of the finished job.
 
     Raises ``JobError`` when the tenant ended it without success, ``RetryTimeoutError`` at the
-    deadline, after ``max_retries`` checks, or when its word has not changed for ``stall_after``.
+    deadline, after ``max_retries`` checks, or when its word has not changed for ``stall_after``,
+    and ``SparkError`` when the tenant cannot be asked for ten minutes on end.
     """
     watch = _Watch(job, context, context.clock.monotonic())
     while True:
         context.clock.wait(watch.next_delay())
-        status = spark.impex.exports.status(job.id)
+        try:
+            status = spark.impex.exports.status(job.id)
+        except SparkError as error:
+            watch.failed(error)
+            continue
         verdict = context.hooks.decide("impex_poll_verdict", job=job, status=status)
         if verdict is Verdict.DONE:
             return status
@@ -49,6 +58,7 @@ class _Watch:
     word: str = "created"
     word_since: float = 0.0
     retry_after: float | None = None
+    failing_since: float | None = None
 
     def next_delay(self) -> float:
         """Ask the strategy how long to wait, cut at the deadline."""
@@ -72,12 +82,30 @@ class _Watch:
     def saw(self, status: Status) -> None:
         """Note an answer that ends nothing; a word that was not seen before is told."""
         self.checks += 1
+        self.failing_since = None
         self.retry_after = status.retry_after
         if status.word != self.word:
             self.word, self.word_since = status.word, self._elapsed()
             job = replace(self.job, status=status)
             message = f"job {job.id} is {status.word or 'without a status word'}"
             self.context.changed(job, "job.status", message, status=status.word)
+
+    def failed(self, error: SparkError) -> None:
+        """Bear a look that failed, within a budget of its own; raise what cannot pass."""
+        if forgotten(error):
+            raise JobError(
+                f"the tenant does not know job {self.job.id} any more: {error}"
+            ) from error
+        if not may_pass(error):
+            raise error
+        if self.failing_since is None:
+            self.failing_since = self._elapsed()
+        if self._elapsed() - self.failing_since >= _ERRORS:
+            raise error
+        self.retry_after = getattr(error, "retry_after", None)
+        told = f"job {self.job.id} could not be looked at, trying again: {error}"
+        self.context.changed(self.job, "job.look_failed", told)
+        self.check_limits()
 
     def check_limits(self) -> None:
         """Raise when this wait has used up one of its limits."""

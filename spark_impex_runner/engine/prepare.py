@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from spark_impex_runner.engine.context import Context
 from spark_impex_runner.engine.plan import make_plan, select
 from spark_impex_runner.engine.tenants import Tenants
 from spark_impex_runner.errors import UriError, UsageError
@@ -35,7 +34,7 @@ class Prepared:
     """A manifest that is valid, planned and ready to run; nothing has been sent."""
 
     run: Run
-    context: Context
+    hooks: Plugins
     tenants: Tenants
     plan: tuple[Planned, ...]
 
@@ -60,9 +59,10 @@ def prepare(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> It
     tenants = Tenants(manifest.connections, clock, masker, options.jobs)
     chosen = select(manifest, options.targets, options.tags)
     run = Run(run_id, run_date, manifest, chosen, now, tenants.connect)
-    context = Context(plugins, clock, options.until)
+    if options.job and len(chosen) != 1:
+        raise UsageError(f"a job belongs to one target, {len(chosen)} are chosen; use --target")
     try:
-        yield Prepared(run, context, tenants, make_plan(run, plugins))
+        yield Prepared(run, plugins, tenants, make_plan(run, plugins))
     finally:
         tenants.close()
 

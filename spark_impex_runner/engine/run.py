@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from spark_impex_runner import atomic
 from spark_impex_runner.clock import Clock
+from spark_impex_runner.engine.context import Context
 from spark_impex_runner.engine.job import JobRunner, unstarted
 from spark_impex_runner.engine.prepare import Prepared, prepare
 from spark_impex_runner.engine.schedule import Task, Work, run_all
@@ -17,6 +19,7 @@ from spark_impex_runner.models import RECEIPT, Job, Outcome, RunOptions, RunResu
 from spark_impex_runner.report import receipt
 from spark_impex_runner.report.formats import FORMATS
 from spark_impex_runner.report.masked import masked
+from spark_impex_runner.state.store import STATE_FOLDER, State
 from spark_impex_runner.version import __version__
 
 
@@ -33,29 +36,38 @@ def run_manifest(
     or, for a missing plugin, ``PluginError`` before anything is sent. ``clock.stop(signum)`` ends
     the run early; ``masker`` learns every secret that the manifest refers to.
     """
-    options = options or RunOptions()
-    with prepare(Path(path), options, clock or Clock(), masker or Masker()) as prepared:
-        return _Execution(prepared, options).run()
+    path, options, clock = Path(path), options or RunOptions(), clock or Clock()
+    masker = masker or Masker()
+    with (
+        prepare(path, options, clock, masker) as prepared,
+        closing(State(options.state or path.parent / STATE_FOLDER)) as state,
+    ):
+        context = Context(
+            prepared.hooks, clock, state, masker, options.until, options.fresh, options.job
+        )
+        return _Execution(prepared, context, options).run()
 
 
 class _Execution:
     """One run of one plan."""
 
-    def __init__(self, prepared: Prepared, options: RunOptions) -> None:
+    def __init__(self, prepared: Prepared, context: Context, options: RunOptions) -> None:
         self._prepared = prepared
+        self._context = context
         self._options = options
-        self._clock = prepared.context.clock
-        self._hooks = prepared.context.hooks
+        self._clock = context.clock
+        self._hooks = context.hooks
         self._planned = {item.target.name: item for item in prepared.plan}
         self._failed = False
 
     def run(self) -> RunResult:
         """Do all the work, then tell everybody who listens."""
         run = self._prepared.run
-        runner = JobRunner(self._prepared.context, self._prepared.tenants)
+        runner = JobRunner(self._context, self._prepared.tenants)
         self._hooks.manager.register(runner, "job-runner")
         # Missing credentials are found here, before the first job is created.
         lanes = {name: self._prepared.tenants.lane(name) for name in self._connections()}
+        self._context.state.begin_run(run.id, str(run.manifest.path), run.started)
         self._hooks.notify("impex_run_started", run=run)
         keys = {name: str(id(lane)) for name, lane in lanes.items()}
         tasks = [
@@ -65,6 +77,7 @@ class _Execution:
         workers = {keys[name]: lane.workers for name, lane in lanes.items()}
         results = run_all(tasks, workers, self._work())
         finished = self._finish(tuple(results.values()))
+        self._context.state.end_run(run.id, finished.exit_code, finished.finished)
         self._hooks.notify("impex_run_finished", run=run, report=finished)
         return finished
 
@@ -109,7 +122,7 @@ class _Execution:
 
     def _told(self, job: Job, result: TargetResult) -> TargetResult:
         event = f"target.{result.outcome.value}"
-        self._prepared.context.changed(job, event, f"{result.outcome.value}: {result.error}")
+        self._context.changed(job, event, f"{result.outcome.value}: {result.error}")
         return result
 
     def _halted(self) -> str:
@@ -133,7 +146,7 @@ class _Execution:
     def _leave_receipt(self, result: TargetResult) -> None:
         """Leave the receipt beside whatever was delivered, complete or not."""
         if result.artifacts:
-            safe = masked(result, self._prepared.tenants.masker)
+            safe = masked(result, self._context.masker)
             text = receipt.render(safe, self._prepared.run.id, __version__)
             _write(result.target.output / RECEIPT, text)
 
@@ -149,7 +162,7 @@ class _Execution:
             runner_version=__version__,
             signal=self._clock.signum,
         )
-        safe = masked(finished, self._prepared.tenants.masker)
+        safe = masked(finished, self._context.masker)
         problems = []
         for format_, path in reports.items():
             try:

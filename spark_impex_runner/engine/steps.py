@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.engine.attempt import step_digest, still_holds
 from spark_impex_runner.errors import ImpexError, Interrupted, PluginError, StepError
 from spark_impex_runner.models import Artifact, StepResult
 
@@ -13,22 +14,50 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.engine.context import Context
     from spark_impex_runner.models import Job, Step
+    from spark_impex_runner.state.store import Attempt
 
 
 @dataclass
 class Steps:
-    """The steps of one job as they go: the job grows by what each step makes."""
+    """The steps of one job as they go: the job grows by what each step makes.
+
+    What an earlier run of the same attempt finished, and what still lies there, is not repeated.
+    """
 
     job: Job
     context: Context
+    attempt: Attempt
     results: list[StepResult] = field(default_factory=list)
 
     def run(self) -> None:
         """Run all steps; raise ``StepError`` at the first that fails and may not."""
-        for step in self.job.target.steps:
-            self._run_one(step)
+        finished = self.context.state.steps(self.attempt)
+        for position, step in enumerate(self.job.target.steps):
+            place = (position, step_digest(step, self._packages(), self.context.masker))
+            earlier = None if self._always(step) else finished.get(place)
+            if earlier is None or not self._reused(earlier):
+                self._run_one(step, place)
 
-    def _run_one(self, step: Step) -> None:
+    def _always(self, step: Step) -> bool:
+        offer = self.context.hooks.registry.steps.get(step.uses)
+        return offer is not None and offer.always
+
+    def _packages(self) -> list[Artifact]:
+        return [each for each in self.job.artifacts if each.made_by == "download"]
+
+    def _reused(self, result: StepResult) -> bool:
+        """Take over an earlier result whose artifacts still hold."""
+        known = {each.name: each for each in self.context.state.artifacts(self.attempt)}
+        made = [known[name] for name in result.artifacts if name in known]
+        if len(made) < len(result.artifacts) or not still_holds(self.job, made):
+            return False
+        self._add(made)
+        self.results.append(result)
+        told = f"step {result.uses} was done by an earlier run"
+        self.context.changed(self.job, "step.reused", told, uses=result.uses)
+        return True
+
+    def _run_one(self, step: Step, place: tuple[int, str]) -> None:
         began = self.context.clock.monotonic()
         try:
             made = self._attempt(step)
@@ -41,8 +70,9 @@ class Steps:
                 raise StepError(f"step {step.uses}: {error}") from error
         else:
             names = tuple(artifact.name for artifact in made)
-            seconds = self._since(began)
-            self._record(StepResult(step.uses, "succeeded", seconds, artifacts=names))
+            result = StepResult(step.uses, "succeeded", self._since(began), artifacts=names)
+            self.context.state.note_step(self.attempt, place, result, made)
+            self._record(result)
 
     def _attempt(self, step: Step) -> list[Artifact]:
         """Run a step for every package, as often as its ``retry`` allows."""
@@ -59,12 +89,14 @@ class Steps:
 
     def _every_package(self, step: Step) -> list[Artifact]:
         made: list[Artifact] = []
-        for package in self.job.artifacts:
-            if package.made_by == "download":
-                made += self._call(step, package)
+        for package in self._packages():
+            made += self._call(step, package)
+        self._add(made)
+        return list({artifact.name: artifact for artifact in made}.values())
+
+    def _add(self, made: Sequence[Artifact]) -> None:
         kept = {artifact.name: artifact for artifact in (*self.job.artifacts, *made)}
         self.job = replace(self.job, artifacts=tuple(kept.values()))
-        return list({artifact.name: artifact for artifact in made}.values())
 
     def _call(self, step: Step, package: Artifact) -> Sequence[Artifact]:
         self.context.clock.check()

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,16 +37,25 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _BUSY_INTERVAL = 5.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _PATH = ("api", "v4", "export")
 _SPEAKS_OF_JOBS = re.compile(r"job|export", re.IGNORECASE)
 _SPEAKS_OF_A_LIMIT = re.compile(r"limit|progress|running|concurrent|parallel", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """One job of the tenant's listing."""
+
+    id: str
+    created: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Exports:
     """Export jobs of one tenant.
 
-    ``create``, ``status``, ``job_limit``, ``find`` and ``is_busy`` work with values;
+    ``create``, ``status``, ``job_limit``, ``listed`` and ``is_busy`` work with values;
     ``initiate``, ``get_status``, ``download``, ``cancel`` and ``describe`` are those of the
     official SDK and return ``HttpResponse``. ``retries`` and ``interval`` (seconds) are what
     ``get_status`` uses where its caller gives none.
@@ -58,7 +68,7 @@ class Exports:
     def create(self, request: Request) -> Status:
         """Start a job. The reply may be a whole status or little more than the id (documented).
 
-        Sent once: after a ``TransportError`` the job may exist, see ``find``.
+        Sent once: after a ``TransportError`` the job may exist, see ``listed``.
         """
         return self._post(request)[1]
 
@@ -70,14 +80,13 @@ class Exports:
         """Return how many export jobs the tenant runs at a time; 1, the default, if unsaid."""
         return _count(self.describe().data, "configuration", "export_api_job_limit") or 1
 
-    def find(self, correlation_id: str) -> tuple[Status, ...]:
-        """Return the jobs with this correlation id that the tenant still lists.
+    def listed(self) -> tuple[Listed, ...]:
+        """Return the jobs that the tenant still lists, running ones first, then newest first.
 
         Documented: active jobs and those that ended within the last hour, of this user. The
-        listing shows no correlation id, so each job is looked at.
+        listing shows no correlation ids; ``status`` does.
         """
-        listed = (self.status(job_id) for job_id in _listed(self.describe().data))
-        return tuple(status for status in listed if status.correlation_id == correlation_id)
+        return _listed(self.describe().data)
 
     def is_busy(self, error: SparkApiError) -> bool:
         """Tell whether ``create`` was refused because the tenant runs another job.
@@ -232,11 +241,25 @@ def _count(described: Any, part: str, name: str) -> int:
     return int(described) if str(described).isdecimal() else 0
 
 
-def _listed(described: Any) -> list[str]:
-    """Return the ids of the jobs in the listing, running ones first."""
-    found: list[str] = []
+def _listed(described: Any) -> tuple[Listed, ...]:
+    """Read the listing; entries without an id, or listed twice, are left out."""
+    found: dict[str, Listed] = {}
     for key in ("in_progress_exports", "recent_exports"):
         jobs = described.get(key) if isinstance(described, Mapping) else None
-        jobs = jobs if isinstance(jobs, list) else []
-        found += [str(job["id"]) for job in jobs if isinstance(job, Mapping) and job.get("id")]
-    return list(dict.fromkeys(found))
+        entries = [job for job in jobs or () if isinstance(job, Mapping) and job.get("id")]
+        read = [Listed(str(job["id"]), _created(job)) for job in entries]
+        for each in sorted(read, key=lambda job: job.created or _EPOCH, reverse=True):
+            found.setdefault(each.id, each)
+    return tuple(found.values())
+
+
+def _created(job: Mapping[str, Any]) -> datetime | None:
+    """Return when a listed job was created, None where that cannot be read."""
+    data = job.get("data")
+    text = data.get("created_timestamp") if isinstance(data, Mapping) else None
+    try:
+        # Python 3.10 does not read the Z that the documented form ends with.
+        when = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=timezone.utc)

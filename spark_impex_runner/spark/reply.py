@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import ErrorReply, SparkApiError
 from spark_impex_runner.spark.links import split
+from spark_impex_runner.spark.retry import retry_after
 from spark_impex_runner.spark.words import one_line
 
 if TYPE_CHECKING:
@@ -90,6 +92,7 @@ def read_error(reply: HttpResponse, request_id: str, masker: Masker) -> ErrorRep
         type=clean(kind),
         details=clean(message) or clean(_told_otherwise(reply)),
         request_id=request_id,
+        retry_after=retry_after(reply.headers, datetime.now(timezone.utc)),
     )
 
 

@@ -1,0 +1,93 @@
+"""One job for one intent, however often a reply or a process is lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.engine.weather import forgotten, may_have_created, may_pass
+from spark_impex_runner.errors import SparkApiError, SparkError
+
+if TYPE_CHECKING:
+    from spark_impex_runner.engine.context import Context
+    from spark_impex_runner.models import Job
+    from spark_impex_runner.spark.client import Spark
+    from spark_impex_runner.state.store import Attempt
+
+# How far the tenant's clock may be behind ours.
+_SKEW = timedelta(minutes=10)
+_CEILING = 16.0
+
+
+@dataclass(slots=True)
+class Creation:
+    """Finds the job of an intent or creates it, until ``polling.deadline``."""
+
+    job: Job
+    spark: Spark
+    context: Context
+    attempt: Attempt
+
+    def is_forgotten(self) -> bool:
+        """Tell whether the tenant does not know the attempt's job any more."""
+        try:
+            self.spark.impex.exports.status(self.attempt.job_id)
+        except SparkError as error:
+            return forgotten(error)
+        return False
+
+    def job_id(self, *, adopted: bool) -> str:
+        """Return the id of the one job of this intent.
+
+        An adopted intent may have a job already, whose reply was lost: it is looked for before
+        anything is created, and so after each create call that failed without a clear answer.
+        Nothing is created while the tenant cannot be asked.
+        """
+        clock, must_look, failures = self.context.clock, adopted, 0
+        end = clock.monotonic() + self.job.target.polling.deadline
+        while True:
+            try:
+                if must_look and (found := self._find()):
+                    self._tell_found(found)
+                    return found
+                must_look = False
+                return self._create(end - clock.monotonic())
+            except SparkError as error:
+                looking = must_look
+                must_look = must_look or may_have_created(error)
+                hopeless = not may_pass(error) and (looking or not must_look or failures > 0)
+                if hopeless or clock.monotonic() >= end:
+                    raise
+                self._tell_failure(error)
+                pause = self._pause(failures, error)
+            failures += 1
+            clock.wait(min(pause, max(end - clock.monotonic(), 0.0)))
+
+    def _create(self, within: float) -> str:
+        exports = self.spark.impex.exports
+        return exports.when_free(lambda: exports.create(self.job.request), within).id
+
+    def _find(self) -> str:
+        """Look for a job with our correlation id that no other attempt owns; newest first."""
+        exports, state = self.spark.impex.exports, self.context.state
+        for listed in exports.listed():
+            too_old = listed.created and listed.created < self.attempt.intended - _SKEW
+            if too_old or state.owner(listed.id):
+                continue
+            if exports.status(listed.id).correlation_id == self.attempt.correlation_id:
+                return listed.id
+        return ""
+
+    def _pause(self, failures: int, error: SparkError) -> float:
+        """Return a wait: full jitter below a growing ceiling, or what the server asked for."""
+        drawn = self.spark.session.wire.patience.draw() * min(_CEILING, 2.0**failures)
+        asked = error.retry_after if isinstance(error, SparkApiError) else None
+        return max(drawn, asked or 0.0)
+
+    def _tell_found(self, job_id: str) -> None:
+        told = f"job {job_id} was created by a call whose reply was lost; going on with it"
+        self.context.changed(self.job, "job.found", told, job_id=job_id)
+
+    def _tell_failure(self, error: SparkError) -> None:
+        self.context.changed(self.job, "job.create_failed", f"{error}; looking again")

@@ -1,0 +1,100 @@
+"""The part of a job that holds the tenant's slot: find or create it, wait, free the slot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.engine.attempt import Opening, begin_anew
+from spark_impex_runner.engine.creation import Creation
+from spark_impex_runner.engine.poll import wait_for
+from spark_impex_runner.errors import Interrupted, RetryTimeoutError, SparkError
+
+if TYPE_CHECKING:
+    from spark_impex_runner.engine.context import Context
+    from spark_impex_runner.models import Job, Status
+    from spark_impex_runner.spark.client import Spark
+
+
+@dataclass
+class Remote:
+    """One job on the tenant. ``job`` and ``opening`` are as far as they came, even on failure."""
+
+    job: Job
+    spark: Spark
+    context: Context
+    opening: Opening
+    warnings: list[str] = field(default_factory=list)
+    cancelled: bool = False
+
+    def __post_init__(self) -> None:
+        self._work_on(self.opening)
+
+    def run(self) -> Status:
+        """Return the status of the finished job.
+
+        Raises what ``wait_for`` and ``Creation`` raise; the slot is then left or freed as the
+        target's ``on_deadline`` and ``on_interrupt`` say.
+        """
+        self._ensure_job()
+        try:
+            status = wait_for(self.job, self.spark, self.context)
+        except RetryTimeoutError as error:
+            raise self._given_up(error) from error
+        except Interrupted:
+            if self.job.target.on_interrupt == "cancel":
+                self._cancel()
+            raise
+        self.job = replace(self.job, status=status)
+        self.context.state.note_done(self.opening.attempt, self.context.clock.now())
+        if status.warnings:
+            self.warnings.append(f"the tenant warns: {status.warnings}")
+        self.context.changed(self.job, "job.done", f"job {self.job.id} is done ({status.word})")
+        return status
+
+    def _work_on(self, opening: Opening) -> None:
+        """Go on under an attempt's correlation id and job id."""
+        attempt = opening.attempt
+        request = replace(self.job.request, correlation_id=attempt.correlation_id)
+        self.job = replace(self.job, id=attempt.job_id, request=request)
+        self.opening = opening
+        if opening.warning:
+            self.warnings.append(opening.warning)
+
+    def _ensure_job(self) -> None:
+        """Make sure that the attempt has its one job, and that the job's id is on disk."""
+        if self.job.id:
+            if not self._creation().is_forgotten():
+                told = f"job {self.job.id} was begun by an earlier run, going on with it"
+                self.context.changed(self.job, "job.adopted", told)
+                return
+            self._work_on(begin_anew(self.job, self.opening, self.context))
+        job_id = self._creation().job_id(adopted=self.opening.adopted)
+        now = self.context.clock.now()
+        attempt = self.context.state.note_job(self.opening.attempt, job_id, now)
+        self._work_on(Opening(attempt))
+        self.context.changed(self.job, "job.created", f"job {job_id} created")
+
+    def _creation(self) -> Creation:
+        return Creation(self.job, self.spark, self.context, self.opening.attempt)
+
+    def _given_up(self, error: RetryTimeoutError) -> RetryTimeoutError:
+        cancel = self.job.target.polling.on_deadline == "cancel"
+        manifest, name = self.job.run.manifest.path, self.job.target.name
+        left = (
+            f"it may still run: impex-run {manifest} goes on with it, "
+            f"impex cancel {manifest} -t {name} ends it"
+        )
+        told = "it was cancelled" if cancel and self._cancel() else left
+        return RetryTimeoutError(f"{error}; {told}", retries=error.retries, interval=error.interval)
+
+    def _cancel(self) -> bool:
+        """Free the tenant's slot; tell whether the tenant agreed."""
+        try:
+            self.spark.impex.exports.cancel(self.job.id)
+        except SparkError as error:
+            self.warnings.append(f"job {self.job.id} could not be cancelled: {error}")
+            return False
+        self.cancelled = True
+        self.context.changed(self.job, "job.cancelled", f"job {self.job.id} cancelled")
+        return True

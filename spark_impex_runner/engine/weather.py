@@ -1,0 +1,35 @@
+"""Which failures of a tenant may pass, and what a failed create call may have done."""
+
+from __future__ import annotations
+
+from spark_impex_runner.errors import SparkApiError, SparkError, TransportError
+
+_PASSING = frozenset({408, 425, 429})
+# After these the tenant has certainly not begun a job.
+_REFUSED = frozenset({425, 429})
+
+
+def may_pass(error: SparkError) -> bool:
+    """Tell whether the same request may succeed later.
+
+    Documented: the v4 API reports permanent errors as HTTP 500 of the type ``invalid_input``.
+    """
+    if isinstance(error, SparkApiError):
+        if error.status >= 500:
+            return error.type != "invalid_input"
+        return error.status in _PASSING
+    return isinstance(error, TransportError)
+
+
+def may_have_created(error: SparkError) -> bool:
+    """Tell whether a job may exist although the create call failed: no reply, or none to trust."""
+    if isinstance(error, SparkApiError):
+        return may_pass(error) and error.status not in _REFUSED
+    return True
+
+
+def forgotten(error: SparkError) -> bool:
+    """Tell whether the tenant does not know a job: 404, or 500 INVALID_JOB_ID as documented."""
+    if not isinstance(error, SparkApiError):
+        return False
+    return error.status == 404 or error.code == "INVALID_JOB_ID"

@@ -1,0 +1,1 @@
+"""What has happened so far, on disk before it matters: the memory of the runner."""

@@ -1,0 +1,58 @@
+"""One runner per target: a lock of the operating system, which dies with its holder."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from spark_impex_runner.errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9@._-]")
+
+
+@contextmanager
+def lease(folder: Path, target: str, now: datetime) -> Iterator[None]:
+    """Hold a target while the block runs.
+
+    Raises ``StateError`` that names the holder when another runner works on it. The lock is the
+    kernel's, so that of a killed runner is free at once; the holder's name lies beside it.
+    """
+    place = folder / "leases" / _NOT_IN_NAMES.sub("_", target)
+    holder = place.with_name(f"{place.name}.holder")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = FileLock(place.with_name(f"{place.name}.lock"), mode=0o600, thread_local=False)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise StateError(
+            f"target {target} is being worked on by {_who(holder)}; wait for it or stop it"
+        ) from None
+    except (OSError, NotImplementedError) as error:
+        raise StateError(
+            f"{place}: cannot be locked ({error}); put the state on a local disk with --state DIR"
+        ) from error
+    try:
+        me = {"pid": os.getpid(), "host": socket.gethostname(), "since": now.isoformat()}
+        holder.write_text(json.dumps(me), encoding="utf-8")
+        yield
+    finally:
+        lock.release()
+
+
+def _who(holder: Path) -> str:
+    try:
+        said = json.loads(holder.read_text(encoding="utf-8"))
+        return f"process {said['pid']} on {said['host']} since {said['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another runner"

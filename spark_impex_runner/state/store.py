@@ -1,0 +1,262 @@
+"""Attempts to deliver a target: intent, job, delivery, steps, end."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.models import (
+    Artifact,
+    RemoteFile,
+    ServiceVersion,
+    StepResult,
+)
+from spark_impex_runner.state.database import Database
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from spark_impex_runner.models import Outcome
+
+# Beside the manifest, unless the user names another.
+STATE_FOLDER = ".impex"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is about to be asked of a tenant; ``fingerprint`` stands for the whole request."""
+
+    run_id: str
+    target: str
+    tenant: str
+    fingerprint: str
+    correlation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to deliver a target, as far as it came.
+
+    ``job_id`` is empty until the tenant has answered. ``services`` and ``service_versions`` are
+    what the tenant said it delivered; ``delivered`` tells whether the packages were named.
+    """
+
+    id: int
+    target: str
+    tenant: str
+    fingerprint: str
+    correlation_id: str
+    run_id: str
+    intended: datetime
+    job_id: str = ""
+    delivered: bool = False
+    services: tuple[ServiceVersion, ...] = ()
+    service_versions: tuple[ServiceVersion, ...] = ()
+    finished: datetime | None = None
+    outcome: str = ""
+    error: str = ""
+
+
+class State:
+    """The memory of one folder of manifests. Times are aware UTC; no secret is ever given to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._db = Database(folder)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    # ---- runs ----
+
+    def begin_run(self, run_id: str, manifest: str, now: datetime) -> None:
+        """Remember that a run began."""
+        sql = "INSERT INTO runs (id, manifest, started) VALUES (?, ?, ?)"
+        self._db.write((sql, (run_id, manifest, now.isoformat())))
+
+    def end_run(self, run_id: str, exit_code: int, now: datetime) -> None:
+        """Remember how it ended."""
+        sql = "UPDATE runs SET finished = ?, exit_code = ? WHERE id = ?"
+        self._db.write((sql, (now.isoformat(), exit_code, run_id)))
+
+    # ---- one attempt, in the order of events ----
+
+    def intend(self, intent: Intent, now: datetime) -> Attempt:
+        """Put an intent on disk, before the request that it announces."""
+        sql = (
+            "INSERT INTO attempts (run_id, target, tenant, fingerprint, correlation_id, intended)"
+            " VALUES (?, ?, ?, ?, ?, ?)"
+        )
+        values = (
+            intent.run_id,
+            intent.target,
+            intent.tenant,
+            intent.fingerprint,
+            intent.correlation_id,
+            now.isoformat(),
+        )
+        return self._one("id = ?", (self._db.write((sql, values)),))
+
+    def note_job(self, attempt: Attempt, job_id: str, now: datetime) -> Attempt:
+        """Put the job's id on disk, before the first look at it."""
+        sql = "UPDATE attempts SET job_id = ?, created = ? WHERE id = ?"
+        self._db.write((sql, (job_id, now.isoformat(), attempt.id)))
+        return self._one("id = ?", (attempt.id,))
+
+    def note_done(self, attempt: Attempt, now: datetime) -> None:
+        """Remember when the job was seen to be done: it tells how long such a job takes."""
+        sql = "UPDATE attempts SET done = ? WHERE id = ? AND done IS NULL"
+        self._db.write((sql, (now.isoformat(), attempt.id)))
+
+    def note_delivered(
+        self,
+        attempt: Attempt,
+        artifacts: Sequence[Artifact],
+        said: Sequence[Sequence[ServiceVersion]],
+    ) -> None:
+        """Remember the packages, and what the tenant ``said``: its services, its versions."""
+        delivered = json.dumps([[_service(each) for each in part] for part in said])
+        self._db.write(
+            ("UPDATE attempts SET delivered = ? WHERE id = ?", (delivered, attempt.id)),
+            *(_artifact(attempt, each) for each in artifacts),
+        )
+
+    def note_step(
+        self, attempt: Attempt, place: tuple[int, str], result: StepResult, made: Sequence[Artifact]
+    ) -> None:
+        """Remember a finished step. ``place`` is its position and the digest of what it does."""
+        sql = "INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        names = json.dumps(result.artifacts)
+        facts = (result.uses, result.outcome, result.seconds, result.message, names)
+        self._db.write(
+            (sql, (attempt.id, *place, *facts)), *(_artifact(attempt, each) for each in made)
+        )
+
+    def finish(self, attempt: Attempt, outcome: Outcome | str, error: str, now: datetime) -> None:
+        """Close an attempt: the next run of the same target begins anew."""
+        sql = "UPDATE attempts SET finished = ?, outcome = ?, error = ? WHERE id = ?"
+        word = getattr(outcome, "value", outcome)
+        self._db.write((sql, (now.isoformat(), word, error, attempt.id)))
+
+    # ---- questions ----
+
+    def unfinished(self, target: str) -> Attempt | None:
+        """Return the attempt of a target that is not finished, if there is one."""
+        return next(iter(self._all("target = ? AND finished IS NULL", (target,))), None)
+
+    def owner(self, job_id: str) -> Attempt | None:
+        """Return the attempt that a job belongs to, if it belongs to one."""
+        return next(iter(self._all("job_id = ?", (job_id,))), None)
+
+    def artifacts(self, attempt: Attempt) -> tuple[Artifact, ...]:
+        """Return what an attempt has made so far."""
+        rows = self._db.read(
+            "SELECT * FROM artifacts WHERE attempt = ? ORDER BY rowid", (attempt.id,)
+        )
+        return tuple(_as_artifact(row) for row in rows)
+
+    def steps(self, attempt: Attempt) -> dict[tuple[int, str], StepResult]:
+        """Return the finished steps by position and digest."""
+        rows = self._db.read("SELECT * FROM steps WHERE attempt = ?", (attempt.id,))
+        return {(row["position"], row["digest"]): _as_step(row) for row in rows}
+
+    def durations(self, tenant: str, fingerprint: str) -> tuple[float, ...]:
+        """Return how many seconds the last jobs of one request took, newest first."""
+        rows = self._db.read(
+            "SELECT (julianday(done) - julianday(created)) * 86400 AS seconds FROM attempts"
+            " WHERE tenant = ? AND fingerprint = ? AND done IS NOT NULL AND created IS NOT NULL"
+            " ORDER BY id DESC LIMIT 20",
+            (tenant, fingerprint),
+        )
+        return tuple(round(row["seconds"], 3) for row in rows)
+
+    def open_attempts(self, prefix: str = "") -> tuple[Attempt, ...]:
+        """Return every unfinished attempt of the targets whose key begins with ``prefix``."""
+        like = prefix.replace("%", "") + "%"
+        return tuple(self._all("finished IS NULL AND target LIKE ? ORDER BY id", (like,)))
+
+    def history(self, limit: int) -> tuple[dict[str, Any], ...]:
+        """Return the last attempts with their runs, newest first."""
+        rows = self._db.read(
+            "SELECT attempts.*, runs.manifest, runs.started, runs.exit_code FROM attempts"
+            " JOIN runs ON runs.id = run_id ORDER BY attempts.id DESC LIMIT ?",
+            (limit,),
+        )
+        return tuple(dict(row) for row in rows)
+
+    def _one(self, where: str, values: Sequence[Any]) -> Attempt:
+        return self._all(where, values)[0]
+
+    def _all(self, where: str, values: Sequence[Any]) -> list[Attempt]:
+        # ``where`` is always a constant of this module.
+        rows = self._db.read(f"SELECT * FROM attempts WHERE {where}", values)  # noqa: S608
+        return [_as_attempt(row) for row in rows]
+
+
+def _as_attempt(row: sqlite3.Row) -> Attempt:
+    services, versions = json.loads(row["delivered"] or "[[], []]")
+    return Attempt(
+        id=row["id"],
+        target=row["target"],
+        tenant=row["tenant"],
+        fingerprint=row["fingerprint"],
+        correlation_id=row["correlation_id"],
+        run_id=row["run_id"],
+        intended=datetime.fromisoformat(row["intended"]),
+        job_id=row["job_id"],
+        delivered=row["delivered"] is not None,
+        services=tuple(ServiceVersion(*each) for each in services),
+        service_versions=tuple(ServiceVersion(*each) for each in versions),
+        finished=datetime.fromisoformat(row["finished"]) if row["finished"] else None,
+        outcome=row["outcome"],
+        error=row["error"],
+    )
+
+
+def _service(each: ServiceVersion) -> list[str]:
+    return [each.folder, each.service, each.service_id, each.version, each.version_id]
+
+
+def _artifact(attempt: Attempt, each: Artifact) -> tuple[str, tuple[Any, ...]]:
+    agreed = None if each.hash_agreed is None else int(each.hash_agreed)
+    tenant_hash = each.remote.file_hash if each.remote else None
+    values = (
+        attempt.id,
+        each.name,
+        str(each.path),
+        each.size,
+        each.sha256,
+        tenant_hash,
+        agreed,
+        each.made_by,
+    )
+    return "INSERT OR REPLACE INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values
+
+
+def _as_artifact(row: sqlite3.Row) -> Artifact:
+    agreed = row["hash_agreed"]
+    return Artifact(
+        path=Path(row["path"]),
+        name=row["name"],
+        size=row["size"],
+        sha256=row["sha256"],
+        # The link itself is a secret and was never stored.
+        remote=RemoteFile("", row["tenant_hash"]) if row["made_by"] == "download" else None,
+        hash_agreed=None if agreed is None else bool(agreed),
+        made_by=row["made_by"],
+    )
+
+
+def _as_step(row: sqlite3.Row) -> StepResult:
+    return StepResult(
+        uses=row["uses"],
+        outcome=row["outcome"],
+        seconds=row["seconds"],
+        message=row["message"],
+        artifacts=tuple(json.loads(row["artifacts"])),
+    )

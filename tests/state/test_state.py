@@ -1,0 +1,183 @@
+"""The state file: durable, private, migrated, and clear about what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from spark_impex_runner.errors import StateError
+from spark_impex_runner.models import Artifact, Outcome, RemoteFile, ServiceVersion, StepResult
+from spark_impex_runner.state.database import MIGRATIONS
+from spark_impex_runner.state.lease import lease
+from spark_impex_runner.state.store import Intent, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NOW = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    """Return a state with one run."""
+    opened = State(tmp_path / ".impex")
+    opened.begin_run("run-1", "m.yaml", NOW)
+    yield opened
+    opened.close()
+
+
+def intent(target: str = "m/a") -> Intent:
+    """Return what is about to be asked for."""
+    return Intent("run-1", target, "https://t/acme", "f1", f"run-1-{target}")
+
+
+def test_an_intent_is_found_again_by_another_process(state: State, tmp_path: Path) -> None:
+    """What was written is there for whoever opens the file next, without a close."""
+    state.intend(intent(), NOW)
+
+    other = State(tmp_path / ".impex")
+    found = other.unfinished("m/a")
+    other.close()
+
+    assert found
+    assert (found.correlation_id, found.job_id, found.intended) == ("run-1-m/a", "", NOW)
+
+
+def test_an_attempt_grows_and_ends(state: State) -> None:
+    """Job id, delivery and steps are remembered; a finished attempt is no longer open."""
+    attempt = state.note_job(state.intend(intent(), NOW), "job-1", NOW)
+    package = Artifact(Path("/x/p.zip"), "p.zip", 5, "ab", RemoteFile("", "AB"), hash_agreed=True)
+    service = ServiceVersion("f", "s", "id", "1.0", "vid")
+    result = StepResult("checksum", "succeeded", 0.5, artifacts=("SHA256SUMS",))
+
+    state.note_delivered(attempt, [package], [[], [service]])
+    state.note_step(attempt, (0, "digest"), result, [])
+
+    found = state.unfinished("m/a")
+    assert found
+    assert (found.job_id, found.delivered, found.service_versions) == ("job-1", True, (service,))
+    assert state.artifacts(attempt) == (package,)
+    assert state.steps(attempt) == {(0, "digest"): result}
+    state.finish(attempt, Outcome.SUCCEEDED, "", NOW)
+    assert state.unfinished("m/a") is None
+    owner = state.owner("job-1")
+    assert owner
+    assert owner.outcome == "succeeded"
+
+
+def test_a_target_has_one_open_attempt_at_most(state: State) -> None:
+    """The database itself refuses a second intent beside an open one."""
+    state.intend(intent(), NOW)
+
+    with pytest.raises(StateError):
+        state.intend(intent(), NOW)
+
+
+def test_durations_are_told_per_tenant_and_request(state: State) -> None:
+    """From the create call's reply to the moment in which the end was seen, newest first."""
+    for seconds in (7, 9):
+        attempt = state.note_job(state.intend(intent(), NOW), f"job-{seconds}", NOW)
+        state.note_done(attempt, NOW + timedelta(seconds=seconds))
+        state.finish(attempt, Outcome.SUCCEEDED, "", NOW)
+
+    assert state.durations("https://t/acme", "f1") == (9, 7)
+    assert state.durations("https://t/acme", "f2") == ()
+
+
+def test_the_state_is_private(state: State) -> None:
+    """The file is readable by its owner only, its journal included, and git ignores it."""
+    state.intend(intent(), NOW)
+
+    modes = {path.name: path.stat().st_mode & 0o777 for path in state.folder.glob("state.db*")}
+    assert set(modes) >= {"state.db", "state.db-wal"}
+    assert set(modes.values()) == {0o600}
+    assert (state.folder / ".gitignore").read_text() == "*\n"
+
+
+def test_a_damaged_file_is_named_with_the_cure(tmp_path: Path) -> None:
+    """Garbage is not overwritten: the error says what to do with it."""
+    (tmp_path / "state.db").write_bytes(b"this is no database, and long enough" * 100)
+
+    with pytest.raises(StateError, match=r"state\.db is damaged .* move it aside"):
+        State(tmp_path)
+
+    assert (tmp_path / "state.db").read_bytes().startswith(b"this is no database")
+
+
+def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
+    """A state that a newer runner wrote is refused, not migrated down."""
+    with sqlite3.connect(tmp_path / "state.db") as link:
+        link.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    link.close()
+
+    with pytest.raises(StateError, match="written by a newer runner"):
+        State(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """A file in the folder's place gives one line with the option that helps."""
+    (tmp_path / "file").touch()
+
+    with pytest.raises(StateError, match="--state DIR"):
+        State(tmp_path / "file" / ".impex")
+
+
+def test_a_write_that_fails_leaves_the_state_as_it_was(state: State) -> None:
+    """A transaction is whole or not at all."""
+    attempt = state.intend(intent(), NOW)
+    bad = Artifact(Path("/x"), "x", size=None)  # type: ignore[arg-type]
+
+    with pytest.raises(StateError):
+        state.note_delivered(attempt, [bad], [[], []])
+
+    found = state.unfinished("m/a")
+    assert found
+    assert not found.delivered
+
+
+def test_a_second_runner_is_told_who_holds_the_target(tmp_path: Path) -> None:
+    """The lease names process, machine and time."""
+    with (
+        lease(tmp_path, "m/a", NOW),
+        pytest.raises(StateError, match=rf"m/a is being worked on by process {os.getpid()} on"),
+        lease(tmp_path, "m/a", NOW),
+    ):
+        pass
+
+
+def test_a_lease_ends_with_its_block(tmp_path: Path) -> None:
+    """The next runner gets it."""
+    with lease(tmp_path, "m/a", NOW):
+        pass
+
+    with lease(tmp_path, "m/a", NOW), lease(tmp_path, "m/b", NOW):
+        pass
+
+
+def test_the_lease_of_a_killed_runner_is_free(tmp_path: Path) -> None:
+    """The kernel drops the lock with the process: no stale lock has to be removed by hand."""
+    code = (
+        "import sys, pathlib, datetime\n"
+        "from spark_impex_runner.state.lease import lease\n"
+        "now = datetime.datetime.now(datetime.timezone.utc)\n"
+        f"with lease(pathlib.Path({str(tmp_path)!r}), 'm/a', now):\n"
+        "    print('held', flush=True)\n    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(StateError, match=f"process {holder.pid}"), lease(tmp_path, "m/a", NOW):
+            pass
+        holder.kill()
+
+    with lease(tmp_path, "m/a", NOW):
+        pass
