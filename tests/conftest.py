@@ -49,6 +49,12 @@ class FakeClock(Clock):
         if self.stopping():
             raise Interrupted(self.signum)
 
+    def restart(self) -> None:
+        """Go on as the clock of the next process: nobody has asked that one to stop."""
+        self._stop.clear()
+        self.signum = 0
+        self.at_wait = lambda _elapsed: None
+
 
 @pytest.fixture
 def clock() -> FakeClock:

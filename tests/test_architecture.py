@@ -51,10 +51,12 @@ ALLOWED = {
     "engine.job": {"engine", "hookspecs", "state"},
     "state": set(),
     "engine.tenants": {"spark", "sandbox"},
-    "engine.prepare": {"engine", "manifest", "plugincandidates", "pluginmanager", "spark.uri"},
+    "engine.cancel": {"engine", "state"},
+    "engine.prepare": {"engine", "manifest", "plugincandidates", "pluginmanager"}
+    | {"spark.uri", "state"},
     "engine.run": {"engine", "clock", "masking", "atomic", "report", "state"},
     "cli": {"clock", "engine", "manifest", "masking", "plugincandidates", "pluginmanager"}
-    | {"registry", "report", "sandbox"},
+    | {"registry", "report", "sandbox", "state"},
     "plugins": {"atomic", "digests", "hookspecs", "registry", "manifest.quantity"},
     "schemas": set(),
     "__init__": {"engine", "hookspecs", "spark"},

@@ -12,11 +12,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.errors import ImpexError, ManifestError
+from spark_impex_runner.errors import ImpexError, ManifestError, UsageError
 from spark_impex_runner.masking import Masker, MaskingFilter
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping, Sequence
 
 _FIELDS = ("event", "run_id", "target", "job_id", "correlation_id")
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
@@ -128,3 +129,19 @@ class _JsonFormatter(logging.Formatter):
 def manifest_argument(parser: argparse.ArgumentParser) -> None:
     """Add the positional argument of every command that reads manifests."""
     parser.add_argument("manifests", metavar="MANIFEST", nargs="+", type=Path, help="a YAML file")
+
+
+def table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return rows as aligned columns below their names; the last column is not padded."""
+    cells = [[name.upper() for name in rows[0]], *([*row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells)
+    return "\n".join("  ".join(row).rstrip() for row in padded)
+
+
+def state_folder(given: Path | None) -> Path:
+    """Return the folder of a memory that must exist; raise ``UsageError`` if it does not."""
+    folder = given or Path(".impex")
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder of a run's memory; name it with --state DIR")
+    return folder

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "run": "run manifests: create the jobs, wait, download, verify, step, report",
+    "resume": "go on with a job whose id you have, without any memory of it",
+    "cancel": "end the jobs that earlier runs left on the tenant",
+    "status": "show what is not finished",
+    "history": "show what was run",
     "plan": "show what a run would send; send nothing",
     "validate": "check manifests and name every mistake",
     "schema": "print the JSON Schema of the manifest",

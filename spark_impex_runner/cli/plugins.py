@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.cli import selection
+from spark_impex_runner.cli import console, selection
 from spark_impex_runner.registry import Registry
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
 
     from spark_impex_runner.cli.main import Surroundings
     from spark_impex_runner.plugincandidates import PluginInfo
@@ -31,8 +30,14 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     blocked, files = selection.split_plugins(arguments.plugin)
     plugins = make_plugin_manager(PluginChoice(blocked=blocked, files=files))
     rows = [_row(info, plugins) for info in plugins.infos]
-    rendered = json.dumps(rows, indent=2, ensure_ascii=False) if arguments.json else _table(rows)
-    surroundings.console.result(rendered)
+    if arguments.json:
+        surroundings.console.result(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        shown = [{**row, "offers": _offers(row)} for row in rows]
+        names = ("name", "version", "origin", "offers")
+        surroundings.console.result(
+            console.table([{name: row[name] for name in names} for row in shown])
+        )
     return 0
 
 
@@ -49,17 +54,6 @@ def _row(info: PluginInfo, plugins: Plugins) -> dict[str, Any]:
         "sources": [source.name for source in offers.sources.values()],
         "error": info.error,
     }
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    """Return aligned columns; a plugin that was left out has its reason in place of its offers."""
-    cells = [("NAME", "VERSION", "ORIGIN", "OFFERS")]
-    cells += [(row["name"], row["version"], row["origin"], _offers(row)) for row in rows]
-    widths = [max(len(cell[column]) for cell in cells) for column in range(3)]
-    return "\n".join(
-        "  ".join([*(cell[i].ljust(widths[i]) for i in range(3)), cell[3]]).rstrip()
-        for cell in cells
-    )
 
 
 def _offers(row: dict[str, Any]) -> str:

@@ -33,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--fail-fast", action="store_true", help="start nothing new once a target has failed"
     )
+    group.add_argument(
+        "--fresh", action="store_true", help="go on with nothing that an earlier run began"
+    )
     group.add_argument("--jobs", type=_positive, metavar="N", help="export jobs at once per tenant")
     group.add_argument(
         "--report",
@@ -95,7 +98,9 @@ def _stopped_by_signals(clock: Clock) -> Iterator[None]:
 
 def _tell_how_to_go_on(arguments: argparse.Namespace, out: console.Console) -> None:
     manifests = " ".join(str(path) for path in arguments.manifests)
-    out.error(f"interrupted; to run again: impex-run {manifests}")
+    out.error(
+        f"interrupted; to go on: impex-run {manifests}; to end its jobs: impex cancel {manifests}"
+    )
 
 
 def _positive(text: str) -> int:

@@ -38,7 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--output", type=Path, metavar="DIR", help="base folder of the targets' relative outputs"
     )
+    add_state_option(group)
     add_plugin_option(group)
+
+
+def add_state_option(group: argparse._ActionsContainer) -> None:
+    """Add ``--state``, the folder of the runner's memory."""
+    group.add_argument(
+        "--state", type=Path, metavar="DIR", help="the runner's memory (default: .impex beside it)"
+    )
 
 
 def add_plugin_option(group: argparse._ActionsContainer) -> None:
@@ -66,6 +74,9 @@ def options(arguments: argparse.Namespace) -> RunOptions:
         fail_fast=getattr(arguments, "fail_fast", False),
         jobs=getattr(arguments, "jobs", None),
         output=arguments.output,
+        state=arguments.state,
+        fresh=getattr(arguments, "fresh", False),
+        job=getattr(arguments, "job", ""),
         reports=dict(getattr(arguments, "report", [])),
         blocked_plugins=blocked,
         plugin_files=files,

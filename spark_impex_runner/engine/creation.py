@@ -48,7 +48,7 @@ class Creation:
         end = clock.monotonic() + self.job.target.polling.deadline
         while True:
             try:
-                if must_look and (found := self._find()):
+                if must_look and (found := self.find()):
                     self._tell_found(found)
                     return found
                 must_look = False
@@ -68,7 +68,7 @@ class Creation:
         exports = self.spark.impex.exports
         return exports.when_free(lambda: exports.create(self.job.request), within).id
 
-    def _find(self) -> str:
+    def find(self) -> str:
         """Look for a job with our correlation id that no other attempt owns; newest first."""
         exports, state = self.spark.impex.exports, self.context.state
         for listed in exports.listed():

@@ -14,10 +14,11 @@ from spark_impex_runner.engine.plan import make_plan, select
 from spark_impex_runner.engine.tenants import Tenants
 from spark_impex_runner.errors import UriError, UsageError
 from spark_impex_runner.manifest.build import Settings, read_manifest, read_requires
-from spark_impex_runner.models import Run
+from spark_impex_runner.models import Job, Run
 from spark_impex_runner.plugincandidates import PluginChoice
 from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
 from spark_impex_runner.spark.uri import Uri
+from spark_impex_runner.state.store import STATE_FOLDER
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
@@ -65,6 +66,23 @@ def prepare(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> It
         yield Prepared(run, plugins, tenants, make_plan(run, plugins))
     finally:
         tenants.close()
+
+
+def new_job(planned: Planned, prepared: Prepared, clock: Clock) -> Job:
+    """Return the job of a target before anything was done for it."""
+    return Job(
+        run=prepared.run,
+        target=planned.target,
+        request=planned.request,
+        tenant=prepared.tenants.connect(planned.target.connection).tenant,
+        started=clock.now(),
+        stopping=clock.stopping,
+    )
+
+
+def state_folder(path: Path, options: RunOptions) -> Path:
+    """Return where the runner's memory of a manifest lies."""
+    return options.state or path.parent / STATE_FOLDER
 
 
 def load_plugins(path: Path, options: RunOptions) -> Plugins:

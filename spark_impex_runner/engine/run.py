@@ -6,21 +6,25 @@ import signal
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spark_impex_runner import atomic
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.context import Context
 from spark_impex_runner.engine.job import JobRunner, unstarted
-from spark_impex_runner.engine.prepare import Prepared, prepare
+from spark_impex_runner.engine.prepare import Prepared, new_job, prepare, state_folder
 from spark_impex_runner.engine.schedule import Task, Work, run_all
 from spark_impex_runner.errors import DeliveryError, ImpexError
 from spark_impex_runner.masking import Masker
-from spark_impex_runner.models import RECEIPT, Job, Outcome, RunOptions, RunResult, TargetResult
+from spark_impex_runner.models import RECEIPT, Outcome, RunOptions, RunResult, TargetResult
 from spark_impex_runner.report import receipt
 from spark_impex_runner.report.formats import FORMATS
 from spark_impex_runner.report.masked import masked
-from spark_impex_runner.state.store import STATE_FOLDER, State
+from spark_impex_runner.state.store import State
 from spark_impex_runner.version import __version__
+
+if TYPE_CHECKING:
+    from spark_impex_runner.models import Job
 
 
 def run_manifest(
@@ -40,7 +44,7 @@ def run_manifest(
     masker = masker or Masker()
     with (
         prepare(path, options, clock, masker) as prepared,
-        closing(State(options.state or path.parent / STATE_FOLDER)) as state,
+        closing(State(state_folder(path, options))) as state,
     ):
         context = Context(
             prepared.hooks, clock, state, masker, options.until, options.fresh, options.job
@@ -133,15 +137,7 @@ class _Execution:
         return ""
 
     def _job(self, name: str) -> Job:
-        planned = self._planned[name]
-        return Job(
-            run=self._prepared.run,
-            target=planned.target,
-            request=planned.request,
-            tenant=self._prepared.tenants.connect(planned.target.connection).tenant,
-            started=self._clock.now(),
-            stopping=self._clock.stopping,
-        )
+        return new_job(self._planned[name], self._prepared, self._clock)
 
     def _leave_receipt(self, result: TargetResult) -> None:
         """Leave the receipt beside whatever was delivered, complete or not."""

@@ -303,7 +303,7 @@ def test_a_signal_ends_the_run_frees_the_slot_and_writes_the_report(
             _, said = process.communicate()
 
         assert process.returncode == code
-        assert "to run again: impex-run" in said
+        assert "to go on: impex-run" in said
         assert "Traceback" not in said
         assert [r.method for r in sandbox.requests].count("PATCH") == 1
     report = json.loads((tmp_path / "report.json").read_text())

@@ -52,8 +52,9 @@ def test_max_retries_bounds_the_status_checks(
     result = run(sandbox, target(max_retries="5", retry_interval="3", polling="{strategy: fixed}"))
 
     assert (only(result).outcome, result.exit_code) == (Outcome.TIMED_OUT, 5)
-    assert "still 'in_progress' after 5 status checks (max_retries); it may still run: impex-run" in (
-        only(result).error
+    assert (
+        "still 'in_progress' after 5 status checks (max_retries); it may still run: impex-run"
+        in (only(result).error)
     )
     assert clock.waits == [0, 3, 3, 3, 3]
     assert not [r for r in sandbox.requests if r.method == "PATCH"]

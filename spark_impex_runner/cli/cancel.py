@@ -1,0 +1,41 @@
+"""``impex cancel``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.cli import console, selection
+
+if TYPE_CHECKING:
+    import argparse
+
+    from spark_impex_runner.cli.main import Surroundings
+    from spark_impex_runner.engine.cancel import Cancelled
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the manifests and the choice of targets."""
+    console.manifest_argument(parser)
+    selection.add_arguments(parser)
+    console.add_arguments(parser)
+
+
+def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """Cancel every unfinished job of the chosen targets; 4 when one could not be."""
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.engine.cancel import cancel_jobs
+
+    options, out = selection.options(arguments), surroundings.console
+    done: list[Cancelled] = []
+    for path in arguments.manifests:
+        done += cancel_jobs(path, options, Clock(), surroundings.masker)
+    for each in done:
+        if each.error:
+            out.error(f"{each.target}: job {each.job_id or 'of an unknown id'}: {each.error}")
+        elif each.job_id:
+            out.result(f"{each.target}: job {each.job_id} cancelled")
+        else:
+            out.result(f"{each.target}: no job had been created")
+    if not done:
+        out.result("nothing to cancel")
+    return 4 if any(each.error for each in done) else 0

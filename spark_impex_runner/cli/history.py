@@ -1,0 +1,49 @@
+"""``impex history``."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.cli import console
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from spark_impex_runner.cli.main import Surroundings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add where the runner's memory lies, how much of it, and the form."""
+    parser.add_argument(
+        "--state", type=Path, metavar="DIR", help="the runner's memory (default: .impex)"
+    )
+    parser.add_argument("-n", type=int, default=20, metavar="N", help="how many (default 20)")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """List the last attempts, newest first."""
+    from spark_impex_runner.state.store import State
+
+    with closing(State(console.state_folder(arguments.state))) as state:
+        rows = [_row(attempt) for attempt in state.history(max(arguments.n, 1))]
+    if arguments.json:
+        surroundings.console.result(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        surroundings.console.result(console.table(rows) if rows else "nothing was run yet")
+    return 0
+
+
+def _row(attempt: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "begun": f"{attempt['intended'][:19].replace('T', ' ')}Z",
+        "target": attempt["target"],
+        "outcome": attempt["outcome"] or "unfinished",
+        "job": attempt["job_id"] or "-",
+        "run": attempt["run_id"],
+        "error": attempt["error"],
+    }

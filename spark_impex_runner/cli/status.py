@@ -1,0 +1,51 @@
+"""``impex status``."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.cli import console
+
+if TYPE_CHECKING:
+    import argparse
+
+    from spark_impex_runner.cli.main import Surroundings
+    from spark_impex_runner.state.store import Attempt
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add where the runner's memory lies, and the form."""
+    parser.add_argument(
+        "--state", type=Path, metavar="DIR", help="the runner's memory (default: .impex)"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """List every attempt that is not finished; asks no tenant."""
+    from spark_impex_runner.state.store import State
+
+    with closing(State(console.state_folder(arguments.state))) as state:
+        rows = [_row(attempt) for attempt in state.open_attempts()]
+    if arguments.json:
+        surroundings.console.result(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif rows:
+        surroundings.console.result(console.table(rows))
+    else:
+        surroundings.console.result("nothing is unfinished")
+    return 0
+
+
+def _row(attempt: Attempt) -> dict[str, str]:
+    stage = "packages delivered" if attempt.delivered else "job created"
+    return {
+        "target": attempt.target,
+        "stage": stage if attempt.job_id else "intent, no reply yet",
+        "job": attempt.job_id or "-",
+        "since": f"{attempt.intended:%Y-%m-%d %H:%M:%S}Z",
+        "tenant": attempt.tenant,
+        "correlation id": attempt.correlation_id,
+    }

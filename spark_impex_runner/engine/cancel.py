@@ -1,0 +1,67 @@
+"""Ending the jobs that earlier runs left on a tenant."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.engine.attempt import key
+from spark_impex_runner.engine.context import Context
+from spark_impex_runner.engine.creation import Creation
+from spark_impex_runner.engine.prepare import Prepared, new_job, prepare, state_folder
+from spark_impex_runner.errors import ImpexError
+from spark_impex_runner.state.lease import lease
+from spark_impex_runner.state.store import State
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.masking import Masker
+    from spark_impex_runner.models import Planned, RunOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What became of one unfinished attempt; ``error`` is empty where the slot is free now."""
+
+    target: str
+    job_id: str
+    error: str = ""
+
+
+def cancel_jobs(
+    path: Path, options: RunOptions, clock: Clock, masker: Masker
+) -> tuple[Cancelled, ...]:
+    """Cancel the job of every chosen target that is not finished, and close its attempt.
+
+    Raises what ``prepare`` raises. A target that another runner works on is an error of its own.
+    """
+    with (
+        prepare(path, options, clock, masker) as prepared,
+        closing(State(state_folder(path, options))) as state,
+    ):
+        context = Context(prepared.hooks, clock, state, masker)
+        done = [_cancel(item, prepared, context) for item in prepared.plan]
+        return tuple(each for each in done if each is not None)
+
+
+def _cancel(planned: Planned, prepared: Prepared, context: Context) -> Cancelled | None:
+    job = new_job(planned, prepared, context.clock)
+    attempt = context.state.unfinished(key(job))
+    if attempt is None:
+        return None
+    creation = Creation(job, prepared.tenants.connect(planned.target.connection), context, attempt)
+    job_id = attempt.job_id
+    try:
+        with lease(context.state.folder, key(job), context.clock.now()):
+            # The reply to the create call may have been lost: the job is there all the same.
+            job_id = job_id or creation.find()
+            if job_id:
+                creation.spark.impex.exports.cancel(job_id)
+            now = context.clock.now()
+            context.state.finish(attempt, "cancelled", "by impex cancel", now)
+    except ImpexError as error:
+        return Cancelled(planned.target.name, job_id, context.masker.mask(str(error)))
+    return Cancelled(planned.target.name, job_id)

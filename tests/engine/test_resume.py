@@ -1,0 +1,215 @@
+"""The same command finishes what an earlier run began: one job, nothing twice."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.models import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+TARGET = "- {name: a, folders: [life], on_interrupt: leave}"
+STEPS = (
+    "- {name: a, folders: [life], on_interrupt: leave, steps: [{uses: checksum}, {uses: unzip}]}"
+)
+
+
+def created(sandbox: Any) -> int:
+    """Return how many create calls reached the tenant."""
+    return [r.method for r in sandbox.requests].count("POST")
+
+
+def rewrite_job(state: Path, job_id: str) -> None:
+    """Change the job id of the open attempt, as if the run had been killed at another moment."""
+    with closing(sqlite3.connect(state)) as link, link:
+        link.execute("UPDATE attempts SET job_id = ? WHERE finished IS NULL", (job_id,))
+
+
+def downloads(sandbox: Any) -> int:
+    """Return how many download requests reached the tenant."""
+    return [r.origin for r in sandbox.requests].count("download")
+
+
+def test_an_interrupted_wait_goes_on_with_the_same_job(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """The job id was on disk: the second run polls it and creates nothing."""
+    sandbox = serve(job_seconds=20)
+    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGTERM)
+    first = run(sandbox, TARGET)
+    run.clock.restart()
+
+    second = run(sandbox, TARGET)
+
+    assert only(first).outcome is Outcome.CANCELLED
+    assert (only(second).outcome, only(second).job_id) == (Outcome.SUCCEEDED, only(first).job_id)
+    assert created(sandbox) == 1
+
+
+def test_a_finished_run_is_followed_by_a_new_one(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """Nothing is left to go on with: the second run asks for a second job."""
+    sandbox = serve()
+    first = run(sandbox, TARGET)
+
+    second = run(sandbox, TARGET)
+
+    assert only(first).job_id != only(second).job_id
+    assert created(sandbox) == 2
+
+
+def test_fresh_leaves_the_earlier_job_behind(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """``--fresh`` adopts nothing, though it could."""
+    sandbox = serve(job_seconds=20, job_limit=2)
+    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGTERM)
+    first = run(sandbox, TARGET)
+    run.clock.restart()
+
+    second = run(sandbox, TARGET, fresh=True)
+
+    assert only(second).outcome is Outcome.SUCCEEDED
+    assert only(second).job_id != only(first).job_id
+
+
+def test_another_request_does_not_adopt_the_job(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """A changed manifest asks for something else: the old job is named as left behind."""
+    sandbox = serve(job_seconds=20, job_limit=2)
+    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGTERM)
+    first = run(sandbox, TARGET)
+    run.clock.restart()
+
+    second = run(sandbox, TARGET.replace("life", "motor"))
+
+    assert only(second).job_id != only(first).job_id
+    assert (
+        f"job {only(first).job_id} of another request was left behind" in (only(second).warnings[0])
+    )
+
+
+def test_a_job_that_the_tenant_forgot_is_made_anew_and_told(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """After the tenant lost its memory the target is delivered by a new job, with a warning."""
+    sandbox = serve(job_seconds=20, job_limit=2)
+    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGTERM)
+    first = run(sandbox, TARGET)
+    run.clock.restart()
+    rewrite_job(run.folder / ".impex/state.db", "00000000-0000-4000-8000-000000000000")
+
+    second = run(sandbox, TARGET)
+
+    assert only(second).outcome is Outcome.SUCCEEDED
+    assert only(second).job_id != only(first).job_id
+    assert "no longer knows job 00000000" in only(second).warnings[0]
+
+
+def test_a_job_whose_reply_was_lost_is_found_by_its_correlation_id(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """An intent without a job id is looked up in the tenant's listing before anything is sent."""
+    sandbox = serve(job_seconds=20)
+    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGTERM)
+    first = run(sandbox, TARGET)
+    run.clock.restart()
+    rewrite_job(run.folder / ".impex/state.db", "")
+
+    second = run(sandbox, TARGET)
+
+    assert (only(second).outcome, only(second).job_id) == (Outcome.SUCCEEDED, only(first).job_id)
+    assert created(sandbox) == 1
+
+
+def test_the_job_of_another_run_is_not_taken_for_ours(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """A correlation id that the user repeats does not make an earlier job the new run's own."""
+    sandbox = serve()
+    target = TARGET.replace("}", ", correlation_id: CHG-1}")
+    first = run(sandbox, target)
+
+    second = run(sandbox, target)
+
+    assert only(first).job_id != only(second).job_id
+
+
+def test_delivered_packages_and_finished_steps_are_not_repeated(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """A run that failed in its second step goes on there, with the packages that it has."""
+    sandbox = serve()
+    bad = STEPS.replace("{uses: unzip}", "{uses: unzip, with: {max_files: 1}}")
+    first = run(sandbox, bad)
+
+    second = run(sandbox, STEPS)
+
+    assert (only(first).outcome, only(second).outcome) == (Outcome.FAILED, Outcome.SUCCEEDED)
+    assert only(second).job_id == only(first).job_id
+    assert (created(sandbox), downloads(sandbox)) == (1, 1)
+    assert [step.uses for step in only(second).steps] == ["checksum", "unzip"]
+    receipt = json.loads((run.folder / "exports/a/impex-receipt.json").read_text())
+    assert receipt["service_versions"][0]["uri"] == "life/annuity[1.0.0]"
+
+
+def test_a_package_that_was_changed_meanwhile_is_fetched_again(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """The recorded hash no longer holds: the same job's package is downloaded once more."""
+    sandbox = serve()
+    first = run(sandbox, STEPS.replace("{uses: unzip}", "{uses: unzip, with: {max_files: 1}}"))
+    package = run.folder / "exports/a/package.zip"
+    package.write_bytes(package.read_bytes()[:-1] + b"?")
+
+    second = run(sandbox, STEPS)
+
+    assert (only(second).outcome, only(second).job_id) == (Outcome.SUCCEEDED, only(first).job_id)
+    assert (created(sandbox), downloads(sandbox)) == (1, 2)
+
+
+def test_until_download_leaves_the_steps_to_the_next_run(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """The steps are run on the packages that are there, without another job."""
+    sandbox = serve()
+    run(sandbox, STEPS, until="download")
+
+    second = run(sandbox, STEPS)
+
+    assert [step.outcome for step in only(second).steps] == ["succeeded", "succeeded"]
+    assert (created(sandbox), downloads(sandbox)) == (1, 1)
+
+
+def test_a_job_can_be_resumed_by_its_id_alone(
+    run: Any, serve: Callable[..., Any], only: Any, tmp_path: Any
+) -> None:
+    """Another machine, no memory: the id is all that is needed."""
+    sandbox = serve()
+    first = run(sandbox, TARGET)
+
+    second = run(sandbox, TARGET, job=only(first).job_id, state=tmp_path / "elsewhere")
+
+    assert (only(second).outcome, only(second).job_id) == (Outcome.SUCCEEDED, only(first).job_id)
+    assert created(sandbox) == 1
+
+
+def test_a_job_that_failed_on_the_tenant_is_not_resumed(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """The tenant's last word is final: the next run asks anew."""
+    sandbox = serve(ending="failed")
+    first = run(sandbox, TARGET)
+
+    second = run(sandbox, TARGET)
+
+    assert only(first).job_id != only(second).job_id
+    assert created(sandbox) == 2
