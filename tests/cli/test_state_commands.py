@@ -1,0 +1,150 @@
+"""What an earlier run left: shown, ended, or gone on with by its job id."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.clock import Clock
+from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.sandbox.server import Sandbox, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def tenant(shell: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """Serve the shell's tree with jobs that last, and a manifest for it in the shell's folder."""
+    with Sandbox(shell.folder / "acme", Settings(job_seconds=3600)) as sandbox:
+        monkeypatch.setenv("CSPARK_BEARER_TOKEN", sandbox.token)
+        (shell.folder / "m.yaml").write_text(
+            f"version: 1\nconnections: {{sit: {{base_url: '{sandbox.base_url}'}}}}\n"
+            "targets:\n"
+            "  - {name: life, folders: [life], on_interrupt: leave, polling: {strategy: fixed}}\n"
+        )
+        yield sandbox
+
+
+@pytest.fixture
+def left(shell: Any, tenant: Sandbox) -> str:
+    """Leave a job behind, as a killed run would, and return its id."""
+    clock = Clock()
+    clock.wait = lambda _seconds: clock.stop(signal.SIGTERM) or clock.check()  # type: ignore[method-assign,func-returns-value]
+    result = run_manifest(shell.folder / "m.yaml", clock=clock)
+    assert tenant.requests
+    return result.results[0].job_id
+
+
+def test_status_shows_what_is_not_finished(shell: Any, left: str) -> None:
+    """Target, stage, job and correlation id; the same as JSON."""
+    table = shell("impex", "status").out
+    row = json.loads(shell("impex", "status", "--json").out)[0]
+
+    assert left in table
+    assert (row["target"], row["stage"], row["job"]) == ("m/life", "job created", left)
+
+
+def test_cancel_frees_the_slot_and_closes_the_attempt(
+    shell: Any, tenant: Sandbox, left: str
+) -> None:
+    """The tenant is asked once; afterwards nothing is unfinished and nothing to cancel."""
+    done = shell("impex", "cancel", "m.yaml")
+
+    assert (done.code, done.out) == (0, f"life: job {left} cancelled\n")
+    assert [r.body for r in tenant.requests if r.method == "PATCH"] == [
+        b'{"export_status":"cancelled"}'
+    ]
+    assert shell("impex", "status").out == "nothing is unfinished\n"
+    assert shell("impex", "cancel", "m.yaml").out == "nothing to cancel\n"
+
+
+def test_a_cancel_that_is_refused_is_told_and_keeps_the_attempt(
+    shell: Any, tenant: Sandbox, left: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job stays known: the next cancel can still end it."""
+    monkeypatch.setenv("CSPARK_BEARER_TOKEN", "wrong")
+
+    done = shell("impex", "cancel", "m.yaml")
+
+    assert done.code == 4
+    assert f"life: job {left}: " in done.err
+    assert "401" in done.err
+    assert left in shell("impex", "status").out
+    assert tenant.token not in done.err
+
+
+def test_history_lists_attempts_newest_first(shell: Any, tenant: Sandbox, left: str) -> None:
+    """Outcome, job and run of each; ``-n`` bounds the list."""
+    shell("impex", "cancel", "m.yaml")
+
+    rows = json.loads(shell("impex", "history", "--json", "-n", "1").out)
+
+    assert [(row["target"], row["outcome"], row["job"]) for row in rows] == [
+        ("m/life", "cancelled", left)
+    ]
+    assert tenant.tenant == "acme"
+
+
+def test_resume_goes_on_with_a_job_by_its_id(shell: Any) -> None:
+    """No memory is needed: another folder for the state, the same job."""
+    with Sandbox(shell.folder / "acme") as sandbox:
+        (shell.folder / "m.yaml").write_text(
+            f"version: 1\nconnections: {{sit: {{base_url: '{sandbox.base_url}', auth: "
+            f"{{token: '${{file:token}}'}}}}}}\ntargets:\n  - {{name: life, folders: [life]}}\n"
+        )
+        (shell.folder / "token").write_text(sandbox.token)
+        first = run_manifest(shell.folder / "m.yaml").results[0]
+
+        done = shell("impex", "resume", "m.yaml", "--job", first.job_id, "--state", "other")
+
+        assert done.code == 0
+        assert first.job_id in done.out
+        assert [r.method for r in sandbox.requests].count("POST") == 1
+
+
+def test_resume_takes_one_target(shell: Any) -> None:
+    """A job id cannot belong to two targets."""
+    shell.write("  - {name: a, folders: [life]}\n  - {name: b, folders: [motor]}\n")
+
+    done = shell("impex", "resume", "m.yaml", "--job", "x")
+
+    assert done.code == 2
+    assert "a job belongs to one target, 2 are chosen; use --target" in done.err
+
+
+@pytest.mark.parametrize("command", ["status", "history"])
+def test_a_folder_without_a_memory_is_told(shell: Any, command: str) -> None:
+    """Nothing is made up, and nothing is created."""
+    done = shell("impex", command)
+
+    assert done.code == 2
+    assert ".impex is no folder of a run's memory; name it with --state DIR" in done.err
+    assert not (shell.folder / ".impex").exists()
+
+
+def test_the_state_can_lie_elsewhere(shell: Any) -> None:
+    """``--state`` moves it: CI can keep it between machines."""
+    shell.write("  - {name: a, folders: [life], polling: {strategy: fixed}}\n")
+
+    shell("impex-run", "m.yaml", "--state", "kept/state")
+
+    assert not (shell.folder / ".impex").exists()
+    assert "m/a" in shell("impex", "history", "--state", "kept/state").out
+
+
+def test_a_damaged_state_is_one_line_and_nothing_is_sent(shell: Any) -> None:
+    """The file is named with the cure; the run does not go on without a memory."""
+    shell.write("  - {name: a, folders: [life]}\n")
+    (shell.folder / ".impex").mkdir()
+    (shell.folder / ".impex/state.db").write_bytes(b"garbage " * 1000)
+
+    done = shell("impex-run", "m.yaml")
+
+    assert done.code == 2
+    assert "is damaged" in done.err
+    assert len(done.err.splitlines()) == 1
+    assert not (shell.folder / "exports").exists()
