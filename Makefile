@@ -17,7 +17,7 @@ help:
 
 demo: .venv/installed
 	.venv/bin/impex-run examples/quickstart.yaml
-	.venv/bin/impex verify examples/exports/quickstart
+	.venv/bin/impex verify examples/exports/quickstart/*
 	@echo && find examples/exports/quickstart -type f | sort
 
 wheel:

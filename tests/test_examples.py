@@ -1,0 +1,108 @@
+"""Every example runs, as it is, and delivers what it says."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.cli import main
+from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.models import RunOptions
+from spark_impex_runner.report import receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+MANIFESTS = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
+NEEDS_REAL_TENANTS = {"secrets.yaml"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a copy of the examples, so that a test leaves nothing behind."""
+    copy = tmp_path / "examples"
+    shutil.copytree(EXAMPLES, copy, ignore=shutil.ignore_patterns("exports", "out", ".impex"))
+    return copy
+
+
+@pytest.mark.parametrize("name", [name for name in MANIFESTS if name not in NEEDS_REAL_TENANTS])
+def test_an_example_delivers_what_its_receipts_prove(folder: Path, clock: Any, name: str) -> None:
+    """All targets succeed, every folder agrees with its receipt, every report is written."""
+    result = run_manifest(folder / name, clock=clock)
+
+    assert [(each.target.name, each.error) for each in result.results if not each.good] == []
+    for each in result.results:
+        assert receipt.verify(each.target.output) == []
+        assert each.target.output.is_relative_to(folder)
+    assert all(path.is_file() for path in result.manifest.reports.values())
+
+
+def test_the_examples_are_at_least_six_and_all_explained() -> None:
+    """Each has a comment at its head and a line in the table."""
+    table = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+
+    assert len(MANIFESTS) >= 6
+    for name in MANIFESTS:
+        assert f"[{name}]({name})" in table
+        assert (EXAMPLES / name).read_text(encoding="utf-8").startswith("# ")
+
+
+def test_the_smallest_example_has_three_lines() -> None:
+    """Comments apart, that is all a manifest needs."""
+    lines = (EXAMPLES / "smallest.yaml").read_text(encoding="utf-8").splitlines()
+
+    assert len([line for line in lines if line and not line.startswith("#")]) == 3
+
+
+def test_the_secrets_example_is_planned_without_sending_or_showing_anything(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the variables set it is valid; no secret is in the plan."""
+    for name in ("SIT_CLIENT_ID", "SIT_CLIENT_SECRET", "UAT_KEY"):
+        monkeypatch.setenv(name, f"value-of-{name}")
+
+    with pytest.raises(SystemExit) as exit_:
+        main.main(["plan", str(folder / "secrets.yaml")])
+
+    out = capsys.readouterr().out
+    assert exit_.value.code == 0
+    assert "https://excel.uat.us.coherent.global/acme/api/v4/export" in out
+    assert "value-of-SIT_CLIENT_SECRET" not in out
+    assert "value-of-UAT_KEY" not in out
+
+
+@pytest.mark.parametrize(
+    ("options", "ran"),
+    [
+        ({"variables": {"pricing": "1.4.1"}}, ["motor/pricing[1.4.1]", "motor/claims[2.1.0]"]),
+        ({"tags": ("core",)}, ["motor/pricing[1.4.2]"]),
+    ],
+)
+def test_the_release_example_obeys_its_own_comment(
+    folder: Path, clock: Any, options: dict[str, Any], ran: Sequence[str]
+) -> None:
+    """``--var`` changes the version, ``--tag`` the selection."""
+    result = run_manifest(folder / "release.yaml", RunOptions(**options), clock=clock)
+
+    assert [each.service_versions[0].uri for each in result.results] == ran
+    assert (folder / "exports/release/pricing").is_dir()
+
+
+def test_the_python_example_runs() -> None:
+    """The official SDK's calls, word for word."""
+    program = [sys.executable, str(EXAMPLES / "python_api.py")]
+
+    done = subprocess.run(program, capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines() == [
+        "in one call: [True]",
+        "step by step: [200]",
+        "to disk: ['package.zip']",
+    ]
+    assert done.stderr == ""
