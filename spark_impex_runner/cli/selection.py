@@ -45,7 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_state_option(group: argparse._ActionsContainer) -> None:
     """Add ``--state``, the folder of the runner's memory."""
     group.add_argument(
-        "--state", type=Path, metavar="DIR", help="the runner's memory (default: .impex beside it)"
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="the runner's memory (default: .impex beside the manifest)",
     )
 
 

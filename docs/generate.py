@@ -1,0 +1,162 @@
+"""Writes the reference pages that say what the code says: manifest, commands, hooks.
+
+Run ``python docs/generate.py`` after a change; a test compares the pages with what it would write.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner import hookspecs
+from spark_impex_runner.cli import main as command_line
+from spark_impex_runner.manifest.compose import compose
+from spark_impex_runner.pluginmanager import make_plugin_manager
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REFERENCE = Path(__file__).parent / "reference"
+NOTE = "<!-- Written by docs/generate.py; edit the code instead. -->\n"
+
+
+def pages() -> dict[str, str]:
+    """Return every generated page by its file name."""
+    return {"manifest.md": manifest_page(), "cli.md": cli_page(), "hooks.md": hooks_page()}
+
+
+def manifest_page() -> str:
+    """Return all keys of a manifest, and the options of the built-in steps and strategies."""
+    registry = make_plugin_manager().registry
+    schema = compose(registry)
+    lines = [
+        "# The manifest",
+        NOTE,
+        "A manifest is a YAML file. `impex schema` prints its JSON Schema (draft 2020-12), and",
+        "`impex schema --with-plugins` the one with the options of the installed plugins. Begin a",
+        "file with `# yaml-language-server: $schema=…` and an editor completes and explains it.",
+        "",
+        "Wherever a value may stand, a reference may: `${var:x}`, `${env:X}`, `${file:/path}`,",
+        "`${run.id}`, `${run.date}`, `${target.name}`, `${target.output}`, `${matrix.x}`; `$${` is",
+        "a literal `${`. Relative paths are relative to the manifest. Durations are `500ms`, `3s`,",
+        "`45m`, `2h` or a number of seconds; sizes are `10MB`, `2GiB` or a number of bytes.",
+        "",
+        "| key | description | default |",
+        "|---|---|---|",
+        *_rows(schema, schema, ""),
+    ]
+    for title, offers in (("Steps", registry.steps), ("Polling strategies", registry.strategies)):
+        lines += ["", f"## {title}"]
+        for offer in offers.values():
+            lines += ["", f"### `{offer.name}`", "", _sentence(offer.summary)]
+            rows = list(_rows(dict(offer.options), dict(offer.options), "with."))
+            if rows:
+                lines += ["", "| option | description | default |", "|---|---|---|", *rows]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(schema: dict[str, Any], root: dict[str, Any], prefix: str) -> Iterator[str]:
+    """Yield a table row for each property, and below it those of what it holds."""
+    for name, raw in schema.get("properties", {}).items():
+        part = _resolved(raw, root)
+        default = f"`{_plain(part['default'])}`" if "default" in part else ""
+        allowed = ", ".join(f"`{value}`" for value in _choices(part, root))
+        text = part.get("description", "") + (f" One of {allowed}." if allowed else "")
+        yield f"| `{prefix}{name}` | {text.replace('|', chr(92) + '|')} | {default} |"
+        if name != "defaults":  # its keys are those of a target
+            yield from _below(part, root, f"{prefix}{name}")
+
+
+def _below(part: dict[str, Any], root: dict[str, Any], prefix: str) -> Iterator[str]:
+    yield from _rows(part, root, f"{prefix}.")
+    items = part.get("items")
+    if isinstance(items, dict):
+        yield from _rows(_resolved(items, root), root, f"{prefix}[].")
+    for key in ("additionalProperties", "patternProperties"):
+        held = part.get(key)
+        held = next(iter(held.values())) if key == "patternProperties" and held else held
+        if isinstance(held, dict) and prefix:
+            yield from _rows(_resolved(held, root), root, f"{prefix}.*.")
+
+
+def _resolved(part: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
+    """Follow a $ref, keeping what stands beside it; defaults of targets are shown once only."""
+    while "$ref" in part:
+        found: Any = root
+        for step in part["$ref"].removeprefix("#/").split("/"):
+            found = found[step]
+        part = {**found, **{key: value for key, value in part.items() if key != "$ref"}}
+    return part
+
+
+def _choices(part: dict[str, Any], root: dict[str, Any]) -> list[Any]:
+    """Return the values of an enumeration, wherever the schema hides it."""
+    if "enum" in part:
+        return list(part["enum"])
+    for each in part.get("anyOf", ()):
+        resolved = _resolved(each, root)
+        if "enum" in resolved:
+            return list(resolved["enum"])
+    return []
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def cli_page() -> str:
+    """Return every command with its arguments and options."""
+    lines = [
+        "# Commands",
+        NOTE,
+        "`impex-run` is `impex run`. Results go to stdout, everything else to stderr.",
+        "[What the exit codes mean](exit-codes.md). `-h` shows the same in the terminal.",
+    ]
+    for name, summary in command_line.COMMANDS.items():
+        parser = argparse.ArgumentParser()
+        import_module(f"spark_impex_runner.cli.{name}").add_arguments(parser)
+        title = "impex-run" if name == "run" else f"impex {name}"
+        lines += ["", f"## `{title}`", "", _sentence(summary), "", "| argument | meaning |"]
+        lines += ["|---|---|", *(_argument(action) for action in parser._actions[1:])]
+    return "\n".join(lines) + "\n"
+
+
+def _argument(action: argparse.Action) -> str:
+    """Return the row of one argument; argparse offers its actions under a private name only."""
+    names = ", ".join(f"`{option}`" for option in action.option_strings)
+    value = "" if action.nargs == 0 else str(action.metavar or action.dest.upper())
+    value = "|".join(map(str, action.choices)) if action.choices else value
+    value = value.replace("|", "\\|")
+    shown = f"{names} {value}".strip() if names else f"`{value}`"
+    required = " (required)" if action.required and names else ""
+    return f"| {shown} | {action.help}{required} |"
+
+
+def hooks_page() -> str:
+    """Return the manual of the hooks: the module's docstring, then each signature with its own."""
+    lines = ["# Hooks", NOTE, _markdown(hookspecs.__doc__), ""]
+    for name, spec in vars(hookspecs).items():
+        if name.startswith("impex_"):
+            kind = "first result" if spec.impex_runner_spec["firstresult"] else "all are called"
+            signature = str(inspect.signature(spec)).replace("'", "")
+            lines += [f"## `{name}`", "", f"```python\ndef {name}{signature}\n```", ""]
+            lines += [f"*{kind}*", "", _markdown(spec.__doc__), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown(docstring: str | None) -> str:
+    """Return a docstring's reStructuredText, of which ours use little, as Markdown."""
+    return inspect.cleandoc(docstring or "").replace("``", "`").replace("::\n", ":\n")
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:].rstrip(".") + "."
+
+
+if __name__ == "__main__":
+    for file, content in pages().items():
+        (REFERENCE / file).write_text(content, encoding="utf-8")
+        print(f"wrote {REFERENCE / file}")

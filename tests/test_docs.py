@@ -1,0 +1,200 @@
+"""The documentation says what the code does: generated pages, links, snippets, real output."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner import errors, hookspecs
+from spark_impex_runner.cli import main
+from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.manifest.build import Settings, read_manifest
+from spark_impex_runner.masking import Masker
+from spark_impex_runner.models import RunOptions
+from spark_impex_runner.pluginmanager import make_plugin_manager
+from spark_impex_runner.registry import Offer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("examples/*.md")])
+HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("impex_"))
+ERRORS = sorted(
+    name
+    for name, kind in vars(errors).items()
+    if inspect.isclass(kind) and issubclass(kind, Exception)
+)
+
+
+def read(path: str) -> str:
+    """Return a page."""
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def blocks(page: Path, language: str) -> Iterator[str]:
+    """Yield the fenced blocks of a page in one language."""
+    pattern = rf"^```{language}\n(.*?)^```"
+    yield from re.findall(pattern, page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def generator() -> Any:
+    """Return docs/generate.py as a module."""
+    spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs/generate.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["manifest.md", "cli.md", "hooks.md"])
+def test_a_generated_page_is_what_the_code_says(name: str) -> None:
+    """Schema, commands and hooks cannot drift from their pages; mend: python docs/generate.py."""
+    assert read(f"docs/reference/{name}") == generator().pages()[name]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
+    """Relative links name files that exist, where the tests hold the whole project."""
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+
+    for link in links:
+        inside = not re.match(r"[a-z]+:", link)
+        if inside and "schemas/" not in link:
+            assert (page.parent / link).exists(), link
+
+
+def manifests() -> list[tuple[str, str]]:
+    """Return every whole manifest that a page shows."""
+    return [
+        (f"{page.relative_to(ROOT)}-{number}", block)
+        for page in PAGES
+        for number, block in enumerate(blocks(page, "yaml"))
+        if re.match(r"(#.*\n)*version:", block)
+    ]
+
+
+@pytest.mark.parametrize("text", [m[1] for m in manifests()], ids=[m[0] for m in manifests()])
+def test_every_manifest_that_a_page_shows_is_valid(tmp_path: Path, text: str) -> None:
+    """A snippet can be copied and works; its own plugins are taken as installed."""
+    (tmp_path / "tenant").mkdir()
+    for file in ("id", "key"):
+        (tmp_path / file).write_text("x")
+    text = text.replace("/run/secrets/", f"{tmp_path}/")
+    (tmp_path / "m.yaml").write_text(text)
+    registry = make_plugin_manager().registry
+    registry.steps["note"] = Offer("note", "of the how-to page", "impex-note")
+
+    manifest = read_manifest(tmp_path / "m.yaml", Settings(registry, Masker()))
+
+    assert manifest.targets
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_is_documented_with_its_signature(hook: str) -> None:
+    """The page shows the specification's own signature."""
+    signature = str(inspect.signature(getattr(hookspecs, hook))).replace("'", "")
+
+    assert f"def {hook}{signature}" in read("docs/reference/hooks.md")
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_every_error_is_documented_with_its_exit_code(name: str) -> None:
+    """Class and code stand in one row of the table."""
+    code = getattr(errors, name).exit_code
+    page = read("docs/reference/exit-codes.md")
+
+    assert re.search(rf"^\| `{name}` \| {code}\b", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/reference/exit-codes.md"])
+def test_every_exit_code_is_documented(page: str) -> None:
+    """All of them, in both tables."""
+    cells = re.findall(r"^\| ([\d, ]+) \|", read(page), re.MULTILINE)
+    codes = set(re.findall(r"\d+", " ".join(cells)))
+
+    assert codes == {"0", "1", "2", "3", "4", "5", "6", "7", "130", "143"}
+
+
+def test_every_event_is_documented() -> None:
+    """The log page lists each event name that the engine tells, and no other."""
+    package = Path(inspect.getfile(run_manifest)).parent
+    source = "".join(path.read_text(encoding="utf-8") for path in package.glob("*.py"))
+    told = set(re.findall(r'"((?:job|package|step)\.[a-z_]+)"', source))
+    listed = set(re.findall(r"`((?:job|package|step)\.[a-z_]+)`", read("docs/reference/log.md")))
+
+    assert listed - {"step.succeeded", "step.warned", "step.failed"} == told
+
+
+def plain(text: str) -> str:
+    """Return output without what differs from run to run."""
+    text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "JOB", text)
+    text = re.sub(r"\d{8}T\d{6}Z-[0-9a-f]{4}", "RUN", text)
+    return re.sub(r" +[\d.]+ (kB|s)\b", " N", text)
+
+
+def test_the_quick_start_prints_what_the_readme_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The README's output is that of the run, but for ids, times and sizes."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    shutil.rmtree(tmp_path / "examples/exports", ignore_errors=True)
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(SystemExit) as exit_:
+        main.run(["examples/quickstart.yaml"])
+
+    shown = next(block for block in blocks(ROOT / "README.md", "text") if "quickstart" in block)
+    assert exit_.value.code == 0
+    assert plain(capsys.readouterr().out) == plain(shown)
+
+
+def test_the_readme_shows_a_real_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its manifest with a typo prints its line, to the letter."""
+    manifest = next(blocks(ROOT / "README.md", "yaml")).replace("onpremises", "onprem")
+    (tmp_path / "release.yaml").write_text(manifest)
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(SystemExit) as exit_:
+        main.run(["release.yaml"])
+
+    shown = next(block for block in blocks(ROOT / "README.md", "text") if "onprem" in block)
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err == shown
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/write-a-plugin.md"])
+def test_the_plugin_that_a_page_shows_works(tmp_path: Path, clock: Any, page: str) -> None:
+    """Copied from the page, it runs as a step."""
+    code = next(block for block in blocks(ROOT / page, "python") if "impex_run_step" in block)
+    (tmp_path / "note.py").write_text(code)
+    (tmp_path / "tenant/life/annuity/1.0.0").mkdir(parents=True)
+    (tmp_path / "m.yaml").write_text(
+        "version: 1\nconnections: {demo: {sandbox: tenant}}\n"
+        "targets: [{name: a, folders: [life], steps: [{uses: note}]}]\n"
+    )
+
+    result = run_manifest(
+        tmp_path / "m.yaml", RunOptions(plugin_files=(tmp_path / "note.py",)), clock=clock
+    )
+
+    assert [step.outcome for step in result.results[0].steps] == ["succeeded"]
+    assert (tmp_path / "exports/a/note.txt").read_text().startswith("package.zip ")
+
+
+def test_set_up_needs_two_commands_only() -> None:
+    """The README's own commands are those of the Makefile."""
+    makefile = read("Makefile")
+
+    assert set(re.findall(r"make (\w+)", read("README.md"))) == {"demo", "test"}
+    assert re.search(r"^demo:", makefile, re.MULTILINE)
+    assert re.search(r"^test:", makefile, re.MULTILINE)
