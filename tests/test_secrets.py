@@ -49,7 +49,7 @@ def secrets_of(sandbox: Any, secret: str) -> set[str]:
 @pytest.mark.parametrize("ending", ["closed", "errors", "not_zip"])
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
-def test_nothing_that_a_run_leaves_holds_a_secret(  # noqa: PLR0917 - the cases are arguments
+def test_nothing_that_a_run_leaves_holds_a_secret(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

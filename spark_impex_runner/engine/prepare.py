@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from spark_impex_runner.engine.plan import make_plan, select
+from spark_impex_runner.engine.plan import make_plan, select, token_warnings
 from spark_impex_runner.engine.tenants import Tenants
 from spark_impex_runner.errors import UriError, UsageError
 from spark_impex_runner.manifest.build import Settings, read_manifest, read_requires
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Planned, RunOptions
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,10 @@ def prepare(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> It
     if options.job and len(chosen) != 1:
         raise UsageError(f"a job belongs to one target, {len(chosen)} are chosen; use --target")
     try:
-        yield Prepared(run, plugins, tenants, make_plan(run, plugins))
+        prepared = Prepared(run, plugins, tenants, make_plan(run, plugins))
+        for warning in token_warnings(run):
+            _log.warning("%s", warning)
+        yield prepared
     finally:
         tenants.close()
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import threading
 from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Protocol
 
 from spark_impex_runner.errors import ErrorReply, SparkSdkError, UnauthorizedError, UsageError
@@ -27,6 +30,10 @@ class Scheme(Protocol):
     def renew(self, refused: Mapping[str, str]) -> bool:
         """Replace what the tenant answered 401 to; False where there is nothing newer."""
 
+    @property
+    def expires(self) -> datetime | None:
+        """When these credentials end for good, None where they can be renewed or do not say."""
+
 
 class Bearer:
     """A token that somebody else obtained; a leading ``Bearer`` is taken off."""
@@ -43,6 +50,11 @@ class Bearer:
         """Tell that a given token cannot be renewed."""
         return False
 
+    @property
+    def expires(self) -> datetime | None:
+        """When the token ends, if it is a JWT that says so (Keycloak's are, documented)."""
+        return _expiry(self._token)
+
 
 class ApiKey:
     """A synthetic key. It never travels together with ``Authorization``."""
@@ -58,6 +70,10 @@ class ApiKey:
     def renew(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002 - the protocol's shape
         """Tell that a key cannot be renewed."""
         return False
+
+    @property
+    def expires(self) -> None:
+        """A key does not say when it ends."""
 
 
 class ClientCredentials:
@@ -79,6 +95,10 @@ class ClientCredentials:
         self._token = ""
         self._good_until = 0.0
         self._refusal: ErrorReply | None = None
+
+    @property
+    def expires(self) -> None:
+        """What is renewed does not end."""
 
     def headers(self) -> dict[str, str]:
         """Return the ``Authorization`` header; asks for a token where none is valid.
@@ -125,6 +145,16 @@ class ClientCredentials:
         self._token = _printable("access_token", token)
         seconds = float(life) if isinstance(life, (int, float)) and life > 0 else 300.0
         self._good_until = asked + max(seconds - _MARGIN, seconds / 2)
+
+
+def _expiry(token: str) -> datetime | None:
+    """Read the claim ``exp`` of a JWT, unverified: it only serves a warning."""
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return datetime.fromtimestamp(claims["exp"], timezone.utc)
+    except (IndexError, ValueError, KeyError, TypeError, OverflowError, OSError):
+        return None
 
 
 def _printable(name: str, secret: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from spark_impex_runner import run_manifest
 from spark_impex_runner.errors import ManifestError, UsageError
 from spark_impex_runner.models import Outcome
 
@@ -157,8 +159,6 @@ def test_a_wrong_token_is_exit_6(run: Any, serve: Callable[..., Any], monkeypatc
     path = run.write(sandbox, PRICING)
     monkeypatch.setenv("TOKEN", "wrong-secret-token")
 
-    from spark_impex_runner import run_manifest  # noqa: PLC0415 - the public name is under test
-
     result = run_manifest(path, clock=run.clock)
 
     assert result.exit_code == 6
@@ -262,3 +262,29 @@ def test_a_bad_uri_is_an_error_with_its_line_and_nothing_is_sent(
     assert "manifest.yaml:7:9: targets[0].services[0]: " in first
     assert "manifest.yaml:8:9: targets[0].services[1]: " in second
     assert not sandbox.requests
+
+
+def jwt(expires: float) -> str:
+    """Return what looks like a token that ends at a moment."""
+    payload = base64.urlsafe_b64encode(json.dumps({"exp": expires}).encode()).decode().rstrip("=")
+    return f"e30.{payload}.c2ln"
+
+
+@pytest.mark.parametrize(("left", "warned"), [(60, True), (7200, False)])
+def test_a_token_that_ends_before_the_deadline_is_warned_of(
+    run: Any,
+    serve: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    left: float,
+    warned: bool,
+) -> None:
+    """The plan says so before a job is created that nobody can wait for."""
+    path = run.write(serve(), PRICING)
+    token = jwt(run.clock.now().timestamp() + left)
+    monkeypatch.setenv("TOKEN", token)
+
+    run_manifest(path, clock=run.clock)
+
+    assert ("the token of connection sit ends at" in caplog.text) == warned
+    assert token not in caplog.text
