@@ -1,4 +1,4 @@
-"""Writes the reference pages that say what the code says: manifest, commands, hooks.
+"""Writes the reference pages that say what the code says: manifest, commands, hooks, modules.
 
 Run ``python docs/generate.py`` after a change; a test compares the pages with what it would write.
 """
@@ -6,11 +6,14 @@ Run ``python docs/generate.py`` after a change; a test compares the pages with w
 from __future__ import annotations
 
 import argparse
+import ast
 import inspect
+import json
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import spark_impex_runner
 from spark_impex_runner import hookspecs
 from spark_impex_runner.cli import main as command_line
 from spark_impex_runner.manifest.compose import compose
@@ -20,12 +23,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REFERENCE = Path(__file__).parent / "reference"
+ROOMS = ("cli", "engine", "manifest", "report", "sandbox", "spark", "state")
 NOTE = "<!-- Written by docs/generate.py; edit the code instead. -->\n"
 
 
 def pages() -> dict[str, str]:
     """Return every generated page by its file name."""
-    return {"manifest.md": manifest_page(), "cli.md": cli_page(), "hooks.md": hooks_page()}
+    return {
+        "manifest.md": manifest_page(),
+        "cli.md": cli_page(),
+        "hooks.md": hooks_page(),
+        "modules.md": modules_page(),
+    }
 
 
 def manifest_page() -> str:
@@ -63,11 +72,20 @@ def _rows(schema: dict[str, Any], root: dict[str, Any], prefix: str) -> Iterator
     for name, raw in schema.get("properties", {}).items():
         part = _resolved(raw, root)
         default = f"`{_plain(part['default'])}`" if "default" in part else ""
-        allowed = ", ".join(f"`{value}`" for value in _choices(part, root))
-        text = part.get("description", "") + (f" One of {allowed}." if allowed else "")
+        text = _described(part, root) + (" Required." if name in schema.get("required", ()) else "")
         yield f"| `{prefix}{name}` | {text.replace('|', chr(92) + '|')} | {default} |"
         if name != "defaults":  # its keys are those of a target
             yield from _below(part, root, f"{prefix}{name}")
+
+
+def _described(part: dict[str, Any], root: dict[str, Any]) -> str:
+    """Return a key's description, its allowed values, or an example where it has no default."""
+    text = str(part.get("description", ""))
+    if allowed := ", ".join(f"`{value}`" for value in _choices(part, root)):
+        return f"{text} One of {allowed}."
+    if "default" not in part and "examples" in part:
+        return f"{text} For example `{_plain(part['examples'][0])}`."
+    return text
 
 
 def _below(part: dict[str, Any], root: dict[str, Any], prefix: str) -> Iterator[str]:
@@ -104,7 +122,8 @@ def _choices(part: dict[str, Any], root: dict[str, Any]) -> list[Any]:
 
 
 def _plain(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    """Return a value as YAML has it: what is no text is JSON, which YAML reads."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def cli_page() -> str:
@@ -145,6 +164,28 @@ def hooks_page() -> str:
             lines += [f"## `{name}`", "", f"```python\ndef {name}{signature}\n```", ""]
             lines += [f"*{kind}*", "", _markdown(spec.__doc__), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def modules_page() -> str:
+    """Return the first sentence of every module, room by room."""
+    root = Path(spark_impex_runner.__file__).parent
+    lines = [
+        "# Modules",
+        NOTE,
+        "Every module in one sentence; [the picture](../explanation/architecture.md).",
+    ]
+    for folder in [root, *(root / name for name in ROOMS)]:
+        title = folder.relative_to(root.parent).as_posix()
+        lines += ["", f"## `{title}/`", "", _first_sentence(folder / "__init__.py")]
+        files = sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
+        rows = [f"| `{path.stem}` | {_first_sentence(path)} |" for path in files]
+        lines += ["", "| module | what it holds |", "|---|---|", *rows] if rows else []
+    return "\n".join(lines) + "\n"
+
+
+def _first_sentence(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return " ".join(_markdown(docstring.split("\n\n")[0]).split())
 
 
 def _markdown(docstring: str | None) -> str:

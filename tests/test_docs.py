@@ -16,9 +16,11 @@ from spark_impex_runner.cli import main
 from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.manifest.build import Settings, read_manifest
 from spark_impex_runner.masking import Masker
-from spark_impex_runner.models import RunOptions
+from spark_impex_runner.models import Outcome, RunOptions
 from spark_impex_runner.pluginmanager import make_plugin_manager
 from spark_impex_runner.registry import Offer
+from spark_impex_runner.report import receipt
+from spark_impex_runner.sandbox.server import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +56,7 @@ def generator() -> Any:
     return module
 
 
-@pytest.mark.parametrize("name", ["manifest.md", "cli.md", "hooks.md"])
+@pytest.mark.parametrize("name", ["manifest.md", "cli.md", "hooks.md", "modules.md"])
 def test_a_generated_page_is_what_the_code_says(name: str) -> None:
     """Schema, commands and hooks cannot drift from their pages; mend: python docs/generate.py."""
     assert read(f"docs/reference/{name}") == generator().pages()[name]
@@ -128,9 +130,11 @@ def test_every_event_is_documented() -> None:
     package = Path(inspect.getfile(run_manifest)).parent
     source = "".join(path.read_text(encoding="utf-8") for path in package.glob("*.py"))
     told = set(re.findall(r'"((?:job|package|step)\.[a-z_]+)"', source))
-    listed = set(re.findall(r"`((?:job|package|step)\.[a-z_]+)`", read("docs/reference/log.md")))
+    told |= {f"step.{outcome}" for outcome in ("succeeded", "warned", "failed")}
+    told |= {f"target.{outcome.value}" for outcome in Outcome}
+    events = r"`((?:job|package|step|target)\.[a-z_]+)`"
 
-    assert listed - {"step.succeeded", "step.warned", "step.failed"} == told
+    assert set(re.findall(events, read("docs/reference/log.md"))) == told
 
 
 def plain(text: str) -> str:
@@ -154,6 +158,10 @@ def test_the_quick_start_prints_what_the_readme_shows(
     shown = next(block for block in blocks(ROOT / "README.md", "text") if "quickstart" in block)
     assert exit_.value.code == 0
     assert plain(capsys.readouterr().out) == plain(shown)
+    for folder in Path("examples/exports/quickstart").iterdir():
+        names = {path.name for path in folder.iterdir()}
+        assert names == {"package.zip", "SHA256SUMS", "files", "impex-receipt.json"}
+        assert receipt.verify(folder) == []
 
 
 def test_the_readme_shows_a_real_error(
@@ -189,6 +197,88 @@ def test_the_plugin_that_a_page_shows_works(tmp_path: Path, clock: Any, page: st
 
     assert [step.outcome for step in result.results[0].steps] == ["succeeded"]
     assert (tmp_path / "exports/a/note.txt").read_text().startswith("package.zip ")
+
+
+@pytest.fixture
+def tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the tutorial's folder as it is after its third section, and work in it."""
+    for version in re.findall(r"(tenant/\w+/\w+/[\d.]+)", read("docs/tutorial/first-run.md")):
+        (tmp_path / version).mkdir(parents=True)
+    manifest = next(blocks(ROOT / "docs/tutorial/first-run.md", "yaml"))
+    (tmp_path / "release.yaml").write_text(manifest)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_first_run_delivers_what_the_tutorial_lists(tutorial: Path, clock: Any) -> None:
+    """The listing of section 4 is what lies there."""
+    result = run_manifest("release.yaml", clock=clock)
+
+    shown = read("docs/tutorial/first-run.md").split("ls exports/pricing\n")[1].split("\n")[0]
+    assert result.exit_code == 0
+    assert sorted(shown.split()) == sorted(p.name for p in (tutorial / "exports/pricing").iterdir())
+
+
+def test_the_first_mistake_of_the_tutorial_is_told_as_it_shows(
+    tutorial: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A misspelt key, to the letter."""
+    manifest = tutorial / "release.yaml"
+    manifest.write_text(manifest.read_text().replace("folders: [life]", "folder: [life]"))
+
+    with pytest.raises(SystemExit) as exit_:
+        main.run(["release.yaml"])
+
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err == next(blocks(ROOT / "docs/tutorial/first-run.md", "text"))
+
+
+def test_the_second_mistake_of_the_tutorial_spares_the_others(tutorial: Path, clock: Any) -> None:
+    """A service that does not exist fails its own target only: exit code 3."""
+    with (tutorial / "release.yaml").open("a") as manifest:
+        manifest.write(list(blocks(ROOT / "docs/tutorial/first-run.md", "yaml"))[1])
+
+    result = run_manifest("release.yaml", clock=clock)
+
+    outcomes = [each.outcome for each in result.results]
+    assert outcomes == [Outcome.SUCCEEDED, Outcome.SUCCEEDED, Outcome.FAILED]
+    assert "motor/prcing" in result.results[2].error
+    assert result.exit_code == 3
+
+
+def test_the_python_page_runs_as_it_is_written(
+    examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its blocks, one after the other, on a sandbox in place of the tenant."""
+    (tmp_path / "release.yaml").write_text(
+        f"version: 1\nconnections: {{demo: {{sandbox: {examples / 'tenant'}}}}}\n"
+        "targets: [{name: pricing, services: [motor/pricing]}]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    first, steps, whole = blocks(ROOT / "docs/how-to/use-from-python.md", "python")
+    code = first + "".join(f"    {line}\n" for line in steps.splitlines())
+    with Sandbox(examples / "tenant") as sandbox:
+        code = code.replace("https://excel.sit.coherent.global/acme", sandbox.base_url)
+        code = code.replace('token="…"', f"token={sandbox.token!r}")
+        names: dict[str, Any] = {}
+        exec(code, names)  # noqa: S102 - the page's own code
+    assert [package.status for package in names["packages"]] == [200]
+
+    with pytest.raises(SystemExit) as exit_:
+        exec(whole, names)  # noqa: S102 - the page's own code
+    assert exit_.value.code == 0
+
+
+def test_every_dependency_is_explained() -> None:
+    """Each that pyproject.toml asks for has its reason on the page."""
+    project = read("pyproject.toml").split("[project.scripts]")[0].split("dependencies = [", 1)[1]
+    names = set(re.findall(r'^    "([A-Za-z-]+)', project, re.MULTILINE))
+
+    assert {"requests", "cspark"} <= names
+    assert (
+        names - set(re.findall(r"`([A-Za-z-]+)`", read("docs/explanation/dependencies.md")))
+        == set()
+    )
 
 
 def test_set_up_needs_two_commands_only() -> None:
