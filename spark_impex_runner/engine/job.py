@@ -34,6 +34,7 @@ from spark_impex_runner.models import (
 from spark_impex_runner.state.lease import lease
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from spark_impex_runner.engine.attempt import Opening
@@ -48,24 +49,33 @@ _FINAL = (JobError, IntegrityError, MissingError)
 
 
 class JobRunner:
-    """The essential plugin behind ``impex_run_job``; wrappers of other plugins go around it."""
+    """The essential plugin behind ``impex_run_job``; wrappers of other plugins go around it.
 
-    def __init__(self, context: Context, tenants: Tenants) -> None:
+    ``leave_receipt`` puts a result's receipt beside whatever was delivered.
+    """
+
+    def __init__(
+        self, context: Context, tenants: Tenants, leave_receipt: Callable[[TargetResult], None]
+    ) -> None:
         self._context = context
         self._tenants = tenants
+        self._leave_receipt = leave_receipt
 
     @hookimpl(trylast=True)
     def impex_run_job(self, job: Job) -> TargetResult:
         """Deliver one target. Failures are results; only bugs of wrappers raise."""
-        course = _Course(job, self._context, self._tenants)
+        course = _Course(job, self._context, self._tenants, self._leave_receipt)
         try:
-            course.run()
+            result = course.run()
         except ImpexError as error:
-            return course.result(error)
+            result = course.result(error)
         except Exception as error:  # noqa: BLE001 - a bug here must not stop the other targets
             _log.error("internal error in target %s", job.target.name, exc_info=error)
-            return course.result(ImpexError(f"internal error: {type(error).__name__}: {error}"))
-        return course.result()
+            words = f"internal error: {type(error).__name__}: {error}"
+            result = course.result(ImpexError(words))
+        told = f"{result.outcome.value}: {result.error}" if result.error else result.outcome.value
+        self._context.changed(course.job, f"target.{result.outcome.value}", told)
+        return result
 
 
 @dataclass
@@ -75,30 +85,33 @@ class _Course:
     job: Job
     context: Context
     tenants: Tenants
+    leave_receipt: Callable[[TargetResult], None]
     services: tuple[ServiceVersion, ...] = ()
     versions: tuple[ServiceVersion, ...] = ()
     steps: list[StepResult] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def run(self) -> None:
-        """Hold the target, deliver it, and close the attempt where nothing is left to do."""
+    def run(self) -> TargetResult:
+        """Hold the target, deliver it, and close the attempt where nothing is left to do.
+
+        The receipt comes before the close: a run that is killed in between goes on to write it.
+        """
         _check_output(self.job, self.context)
         with lease(self.context.state.folder, key(self.job), self.context.clock.now()):
             spark = self.tenants.connect(self.job.target.connection)
             opening = open_attempt(self.job, spark.url, self.context)
             remote = Remote(self.job, spark, self.context, opening, self.warnings)
-            try:
-                self._deliver(remote)
-            except ImpexError as error:
-                if remote.cancelled or _is_final(error, remote.job):
-                    self._close(remote, _outcome(error), str(error))
-                raise
-            if self.context.until != "download":
-                self._close(remote, Outcome.SUCCEEDED)
+            error = self._try_to_deliver(remote)
+            result = self.result(error)
+            self.leave_receipt(result)
+            complete = error is None and self.context.until != "download"
+            if complete or remote.cancelled or _is_final(error, remote.job):
+                self._close(remote, result)
+            return result
 
     def result(self, error: ImpexError | None = None) -> TargetResult:
-        """Return the job as a result, told as the last change."""
-        result = TargetResult(
+        """Return the job as a result."""
+        return TargetResult(
             target=self.job.target,
             outcome=_outcome(error),
             started=self.job.started,
@@ -114,9 +127,13 @@ class _Course:
             error=str(error) if error else "",
             exit_code=error.exit_code if error else 0,
         )
-        message = f"{result.outcome.value}: {error}" if error else result.outcome.value
-        self.context.changed(self.job, f"target.{result.outcome.value}", message)
-        return result
+
+    def _try_to_deliver(self, remote: Remote) -> ImpexError | None:
+        try:
+            self._deliver(remote)
+        except ImpexError as error:
+            return error
+        return None
 
     def _deliver(self, remote: Remote) -> None:
         """Create, wait, compare, download, step: whatever of it is left to do."""
@@ -180,13 +197,13 @@ class _Course:
         finally:
             self.job = steps.job
 
-    def _close(self, remote: Remote, outcome: Outcome, error: str = "") -> None:
+    def _close(self, remote: Remote, result: TargetResult) -> None:
         """Close the attempt: the next run of this target is a new one."""
-        words, now = self.context.masker.mask(error), self.context.clock.now()
-        self.context.state.finish(remote.opening.attempt, outcome, words, now)
+        words, now = self.context.masker.mask(result.error), self.context.clock.now()
+        self.context.state.finish(remote.opening.attempt, result.outcome, words, now)
 
 
-def _is_final(error: ImpexError, job: Job) -> bool:
+def _is_final(error: ImpexError | None, job: Job) -> bool:
     """Tell whether a failure leaves nothing to go on with."""
     refused = isinstance(error, SparkApiError) and not job.id and not may_have_created(error)
     return refused or isinstance(error, _FINAL)

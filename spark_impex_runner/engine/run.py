@@ -67,7 +67,7 @@ class _Execution:
     def run(self) -> RunResult:
         """Do all the work, then tell everybody who listens."""
         run = self._prepared.run
-        runner = JobRunner(self._context, self._prepared.tenants)
+        runner = JobRunner(self._context, self._prepared.tenants, self._leave_receipt)
         self._hooks.manager.register(runner, "job-runner")
         # Missing credentials are found here, before the first job is created.
         lanes = {name: self._prepared.tenants.lane(name) for name in self._connections()}
@@ -105,18 +105,14 @@ class _Execution:
 
     def _run_job(self, job: Job) -> TargetResult:
         """Run one job; what goes wrong outside of the job's own course is its failure, too."""
-        result = unstarted(job, Outcome.FAILED, "", self._clock.now())
         try:
             answer = self._hooks.decide("impex_run_job", job=job)
             if not isinstance(answer, TargetResult):
                 raise self._hooks.refuse("impex_run_job", answer, "a TargetResult")
-            result = answer
-            self._leave_receipt(result)
         except ImpexError as error:
-            return replace(
-                result, outcome=Outcome.FAILED, error=str(error), exit_code=error.exit_code
-            )
-        return result
+            failed = unstarted(job, Outcome.FAILED, str(error), self._clock.now())
+            return replace(failed, exit_code=error.exit_code)
+        return answer
 
     def _skip(self, name: str, reason: str) -> TargetResult:
         job = self._job(name)
