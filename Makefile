@@ -37,4 +37,4 @@ test: wheel
 	  && venv/bin/python -m pytest -q tests/test_pluginmanager.py tests/test_hooks.py
 
 clean:
-	rm -rf build .venv *.egg-info examples/exports examples/out
+	rm -rf build .venv *.egg-info examples/exports examples/out examples/.impex

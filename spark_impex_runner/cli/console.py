@@ -139,9 +139,23 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
     return "\n".join("  ".join(row).rstrip() for row in padded)
 
 
-def state_folder(given: Path | None) -> Path:
+def memory_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what says where a memory lies, for commands that only read it."""
+    parser.add_argument(
+        "manifest", metavar="MANIFEST", nargs="?", type=Path, help="the manifest that was run"
+    )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="the runner's memory (default: .impex beside the manifest, or here)",
+    )
+
+
+def memory_folder(arguments: argparse.Namespace) -> Path:
     """Return the folder of a memory that must exist; raise ``UsageError`` if it does not."""
-    folder = given or Path(".impex")
+    beside = arguments.manifest.parent if arguments.manifest else Path()
+    folder = arguments.state or beside / ".impex"
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder of a run's memory; name it with --state DIR")
-    return folder
+    return Path(folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.cli import console
@@ -18,9 +17,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add where the runner's memory lies, how much of it, and the form."""
-    parser.add_argument(
-        "--state", type=Path, metavar="DIR", help="the runner's memory (default: .impex)"
-    )
+    console.memory_arguments(parser)
     parser.add_argument("-n", type=int, default=20, metavar="N", help="how many (default 20)")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
@@ -29,7 +26,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     """List the last attempts, newest first."""
     from spark_impex_runner.state.store import State
 
-    with closing(State(console.state_folder(arguments.state))) as state:
+    with closing(State(console.memory_folder(arguments))) as state:
         rows = [_row(attempt) for attempt in state.history(max(arguments.n, 1))]
     if arguments.json:
         surroundings.console.result(json.dumps(rows, indent=2, ensure_ascii=False))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the job to what a run can be told."""
     parser.add_argument("--job", required=True, metavar="ID", help="id of the export job")
-    run.add_arguments(parser)
+    run.add_shared_arguments(parser)
 
 
 def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:

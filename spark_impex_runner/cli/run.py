@@ -23,18 +23,23 @@ FORMATS = ("json", "junit", "html")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a run can be told."""
+    add_shared_arguments(parser)
+    parser.add_argument("--dry-run", action="store_true", help="the same as impex plan")
+    parser.add_argument(
+        "--fresh", action="store_true", help="go on with nothing that an earlier run began"
+    )
+
+
+def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what a run and a resumed job can both be told."""
     console.manifest_argument(parser)
     selection.add_arguments(parser)
     group = parser.add_argument_group("the run")
-    group.add_argument("--dry-run", action="store_true", help="the same as impex plan")
     group.add_argument(
         "--until", choices=("download",), default="", help="stop after the download, run no steps"
     )
     group.add_argument(
         "--fail-fast", action="store_true", help="start nothing new once a target has failed"
-    )
-    group.add_argument(
-        "--fresh", action="store_true", help="go on with nothing that an earlier run began"
     )
     group.add_argument("--jobs", type=_positive, metavar="N", help="export jobs at once per tenant")
     group.add_argument(
@@ -55,7 +60,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     from spark_impex_runner.models import exit_code
     from spark_impex_runner.report import text
 
-    if arguments.dry_run:
+    if getattr(arguments, "dry_run", False):
         from spark_impex_runner.cli import plan
 
         return plan.execute(arguments, surroundings)

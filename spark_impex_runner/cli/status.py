@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.cli import console
@@ -18,9 +17,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add where the runner's memory lies, and the form."""
-    parser.add_argument(
-        "--state", type=Path, metavar="DIR", help="the runner's memory (default: .impex)"
-    )
+    console.memory_arguments(parser)
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -28,7 +25,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     """List every attempt that is not finished; asks no tenant."""
     from spark_impex_runner.state.store import State
 
-    with closing(State(console.state_folder(arguments.state))) as state:
+    with closing(State(console.memory_folder(arguments))) as state:
         rows = [_row(attempt) for attempt in state.open_attempts()]
     if arguments.json:
         surroundings.console.result(json.dumps(rows, indent=2, ensure_ascii=False))

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("spark_impex_runner.events")
 
+# Last words of events that --quiet does not hide.
+_BAD = frozenset(
+    {"failed", "create_failed", "look_failed", "timed_out", "cancelled", "skipped", "warned"}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -44,6 +49,7 @@ class Context:
             "correlation_id": job.request.correlation_id,
             "detail": detail,
         }
-        _log.info("%s", message, extra=fields)
+        word = event.rpartition(".")[2]
+        _log.log(logging.WARNING if word in _BAD else logging.INFO, "%s", message, extra=fields)
         change = Change(event, self.clock.now(), message, detail)
         self.hooks.notify("impex_job_changed", job=job, change=change)

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.engine.attempt import Opening, begin_anew
 from spark_impex_runner.engine.creation import Creation
 from spark_impex_runner.engine.poll import wait_for
-from spark_impex_runner.errors import Interrupted, RetryTimeoutError, SparkError
+from spark_impex_runner.engine.weather import may_pass
+from spark_impex_runner.errors import Interrupted, RetryTimeoutError, SparkError, StateError
 
 if TYPE_CHECKING:
     from spark_impex_runner.engine.context import Context
     from spark_impex_runner.models import Job, Status
     from spark_impex_runner.spark.client import Spark
+    from spark_impex_runner.state.store import Attempt
+
+
+_CANCELS = 3
 
 
 @dataclass
@@ -70,10 +75,16 @@ class Remote:
                 return
             self._work_on(begin_anew(self.job, self.opening, self.context))
         job_id = self._creation().job_id(adopted=self.opening.adopted)
-        now = self.context.clock.now()
-        attempt = self.context.state.note_job(self.opening.attempt, job_id, now)
-        self._work_on(Opening(attempt))
+        self._work_on(Opening(self._noted(job_id)))
         self.context.changed(self.job, "job.created", f"job {job_id} created")
+
+    def _noted(self, job_id: str) -> Attempt:
+        """Put the job's id on disk. Where the disk refuses, the intent still finds the job."""
+        try:
+            now = self.context.clock.now()
+            return self.context.state.note_job(self.opening.attempt, job_id, now)
+        except StateError as error:
+            raise StateError(f"job {job_id} runs, but cannot be remembered: {error}") from error
 
     def _creation(self) -> Creation:
         return Creation(self.job, self.spark, self.context, self.opening.attempt)
@@ -89,12 +100,23 @@ class Remote:
         return RetryTimeoutError(f"{error}; {told}", retries=error.retries, interval=error.interval)
 
     def _cancel(self) -> bool:
-        """Free the tenant's slot; tell whether the tenant agreed."""
-        try:
-            self.spark.impex.exports.cancel(self.job.id)
-        except SparkError as error:
-            self.warnings.append(f"job {self.job.id} could not be cancelled: {error}")
-            return False
+        """Free the tenant's slot; tell whether the tenant agreed.
+
+        Asked a few times without waiting: a run that is interrupted may not wait any more.
+        """
+        for attempt in range(1, _CANCELS + 1):
+            try:
+                self.spark.impex.exports.cancel(self.job.id)
+            except SparkError as error:
+                if attempt < _CANCELS and may_pass(error):
+                    continue
+                manifest = self.job.run.manifest.path
+                self.warnings.append(
+                    f"job {self.job.id} could not be cancelled: {error}; "
+                    f"impex cancel {manifest} tries again"
+                )
+                return False
+            break
         self.cancelled = True
         self.context.changed(self.job, "job.cancelled", f"job {self.job.id} cancelled")
         return True

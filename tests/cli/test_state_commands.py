@@ -41,7 +41,7 @@ def left(shell: Any, tenant: Sandbox) -> str:
 
 def test_status_shows_what_is_not_finished(shell: Any, left: str) -> None:
     """Target, stage, job and correlation id; the same as JSON."""
-    table = shell("impex", "status").out
+    table = shell("impex", "status", "m.yaml").out
     row = json.loads(shell("impex", "status", "--json").out)[0]
 
     assert left in table

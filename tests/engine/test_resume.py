@@ -9,10 +9,14 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.models import Outcome
+from spark_impex_runner.state.lease import lease
+from spark_impex_runner.state.store import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    import pytest
 
 TARGET = "- {name: a, folders: [life], on_interrupt: leave}"
 STEPS = (
@@ -213,3 +217,65 @@ def test_a_job_that_failed_on_the_tenant_is_not_resumed(
 
     assert only(first).job_id != only(second).job_id
     assert created(sandbox) == 2
+
+
+def test_a_target_that_another_runner_holds_is_left_alone(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """Nothing is sent; the error says who holds it."""
+    sandbox = serve()
+
+    with lease(run.folder / ".impex", "manifest/a", run.clock.now()):
+        result = run(sandbox, TARGET)
+
+    assert "target manifest/a is being worked on by process" in only(result).error
+    assert (created(sandbox), result.exit_code) == (0, 4)
+
+
+def test_a_full_disk_after_the_create_call_loses_no_job(
+    run: Any, serve: Callable[..., Any], only: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The id cannot be stored, the error says so with the id; the next run finds the job."""
+    sandbox = serve(job_seconds=5)
+    note_job = State.note_job
+
+    def full(self: State, *rest: Any) -> Any:
+        pages = self._db.read("PRAGMA page_count")[0][0]
+        self._db.read(f"PRAGMA max_page_count = {pages}")
+        self._db.write(("UPDATE attempts SET error = zeroblob(1000000)", ()))
+        return note_job(self, *rest)
+
+    monkeypatch.setattr(State, "note_job", full)
+    first = run(sandbox, TARGET)
+    monkeypatch.undo()
+
+    monkeypatch.setenv("TOKEN", sandbox.token)
+    second = run(sandbox, TARGET)
+
+    assert "cannot be remembered" in only(first).error
+    assert "make room and run the same command again" in only(first).error
+    assert only(second).job_id in only(first).error
+    assert (only(second).outcome, created(sandbox)) == (Outcome.SUCCEEDED, 1)
+
+
+def test_an_interrupt_during_the_steps_keeps_what_is_done(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """A run that is stopped between two steps goes on with the second."""
+    sandbox = serve()
+    plugin = run.folder / "stop.py"
+    plugin.write_text(
+        "from spark_impex_runner import hookimpl\n"
+        "@hookimpl\ndef impex_job_changed(job, change):\n"
+        "    if change.event == 'step.succeeded' and change.detail['uses'] == 'checksum':\n"
+        "        job.stopping.__self__.stop(15)\n"
+    )
+    first = run(sandbox, STEPS, plugin_files=(plugin,))
+    run.clock.restart()
+
+    second = run(sandbox, STEPS)
+
+    assert only(first).outcome is Outcome.CANCELLED
+    assert [step.uses for step in only(first).steps] == ["checksum"]
+    assert [step.uses for step in only(second).steps] == ["checksum", "unzip"]
+    assert (created(sandbox), downloads(sandbox)) == (1, 1)
