@@ -29,16 +29,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", type=Path, help="folders/services/versions")
     for flag, kind, summary in _SETTINGS:
         parser.add_argument(flag, type=kind, help=summary)
+    parser.add_argument(
+        "--fault",
+        dest="faults",
+        action="append",
+        default=[],
+        metavar="PLACE@WHICH=WHAT",
+        help="scripted bad weather, such as status@2=503 or create@1=swallow (repeatable)",
+    )
 
 
 def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     """Serve the folder until interrupted, and say how to reach it."""
     from spark_impex_runner.errors import UsageError
     from spark_impex_runner.sandbox import server
+    from spark_impex_runner.sandbox.faults import parse_fault
 
     names = {field.name for field in fields(server.Settings)}
     given = {k: v for k, v in vars(arguments).items() if k in names and v is not None}
     try:
+        given["faults"] = tuple(parse_fault(text) for text in arguments.faults)
         sandbox = server.Sandbox(arguments.folder, server.Settings(**given))
         sandbox.start()
     except (OSError, ValueError) as error:

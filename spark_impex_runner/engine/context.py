@@ -19,7 +19,16 @@ _log = logging.getLogger("spark_impex_runner.events")
 
 # Last words of events that --quiet does not hide.
 _BAD = frozenset(
-    {"failed", "create_failed", "look_failed", "timed_out", "cancelled", "skipped", "warned"}
+    {
+        "failed",
+        "create_failed",
+        "look_failed",
+        "timed_out",
+        "cancelled",
+        "skipped",
+        "warned",
+        "refused",
+    }
 )
 
 

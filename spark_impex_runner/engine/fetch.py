@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import DeliveryError, SparkApiError
+from spark_impex_runner.errors import DeliveryError, IntegrityError, SparkApiError
 from spark_impex_runner.models import Artifact, RemoteFile
 from spark_impex_runner.spark import files
 from spark_impex_runner.spark.links import has_expired
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from spark_impex_runner.engine.context import Context
     from spark_impex_runner.models import Job, Status
     from spark_impex_runner.spark.client import Spark
+
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +76,25 @@ class Fetch:
         return replace(asked, path=output / path, name=str(path))
 
     def _prove(self, index: int, artifact: Artifact) -> Artifact:
-        """Download to the partial file and put it before every check."""
+        """Download to the partial file and put it before every check.
+
+        A package that is refused is fetched again from its beginning, a few times: what a proxy
+        spoilt may come whole the next time.
+        """
         _make_folder(artifact.path.parent)
-        complete = self._download(index, artifact)
         hooks = self.context.hooks
-        hooks.decide("impex_check_download", job=self.job, artifact=complete)
+        for attempt in range(1, _TRIES + 1):
+            complete = self._download(index, artifact)
+            try:
+                hooks.decide("impex_check_download", job=self.job, artifact=complete)
+            except IntegrityError as error:
+                artifact.path.unlink(missing_ok=True)
+                if attempt == _TRIES:
+                    raise
+                told = f"{error}; fetching it again"
+                self.context.changed(self.job, "package.refused", told, name=artifact.name)
+            else:
+                break
         return complete
 
     def _download(self, index: int, artifact: Artifact) -> Artifact:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +12,7 @@ from socketserver import TCPServer
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.sandbox.body import CHUNK, body_of
-from spark_impex_runner.sandbox.wire import Refusal, Request, json_reply, v4_refusal
+from spark_impex_runner.sandbox.wire import Refusal, Request, Reset, json_reply, v4_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,8 @@ BODY_LIMIT = 16 * 1024 * 1024
 class Origin(ThreadingHTTPServer):
     """A loopback port, bound at once, answered by one function from ``start`` to ``close``.
 
-    ``journal(request, status)`` is told of every answer just before it is sent.
+    ``journal(request, status)`` is told of every answer just before it is sent; the status is 0
+    where the connection is broken instead. ``sent`` counts the bytes of bodies.
     """
 
     daemon_threads = True
@@ -37,6 +39,7 @@ class Origin(ThreadingHTTPServer):
 
     def __init__(self, port: int, journal: Callable[[Request, int], None]) -> None:
         self.journal = journal
+        self.sent = 0
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
         try:
@@ -68,6 +71,11 @@ class Origin(ThreadingHTTPServer):
             open_connections = list(self._connections)
         for connection in open_connections:
             _shut(connection)
+
+    def count(self, sent: int) -> None:
+        """Add to the bytes of bodies that were sent."""
+        with self._lock:
+            self.sent += sent
 
     def process_request_thread(self, request: object, client_address: object) -> None:
         """Serve one connection, and remember it for ``close``."""
@@ -108,6 +116,10 @@ class _Handler(BaseHTTPRequestHandler):
             reply = self.server.handle(request)
         except Refusal as refusal:
             reply = refusal.reply
+        except Reset:
+            self.server.journal(request, 0)
+            self._reset()
+            return
         except Exception as error:  # noqa: BLE001 - a fault of the sandbox must reach its user
             reply = _fault(error)
         self.server.journal(request, reply.status)
@@ -128,8 +140,16 @@ class _Handler(BaseHTTPRequestHandler):
         for chunk in reply.chunks:
             self.wfile.write(chunk)
             sent += len(chunk)
+            self.server.count(len(chunk))
         if sent < reply.length:
             self.close_connection = True
+
+    def _reset(self) -> None:
+        """Break the connection so that the client sees a reset, not an orderly end."""
+        self.close_connection = True
+        linger = struct.pack("ii", 1, 0)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.connection.close()
 
     def log_message(self, *_: object) -> None:
         """Keep quiet: the journal has it all."""

@@ -68,6 +68,11 @@ class Jobs:
             raise
         return job
 
+    def __len__(self) -> int:
+        """Return how many jobs there have been."""
+        with self._lock:
+            return len(self._jobs)
+
     def get(self, job_id: str) -> Job:
         """Return a job; an unknown id is answered as documented for imports, with 500."""
         with self._lock:
@@ -126,8 +131,6 @@ class Jobs:
             "created_timestamp": self._date(job.created),
             "updated_timestamp": self._date(look.now if look.ended is None else look.ended),
             "process_time": look.milliseconds(job),
-            "source_system": job.source_system,
-            "correlation_id": job.correlation_id,
         }
         return {"object": self.kind, "id": job.id, "data": data}
 

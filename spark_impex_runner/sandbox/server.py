@@ -16,6 +16,7 @@ from spark_impex_runner.sandbox.downloads import Downloads
 from spark_impex_runner.sandbox.endpoints import Desks, table
 from spark_impex_runner.sandbox.environment import Environment
 from spark_impex_runner.sandbox.exports import Exports, Place
+from spark_impex_runner.sandbox.faults import Weather
 from spark_impex_runner.sandbox.httpd import Origin
 from spark_impex_runner.sandbox.imports import Imports, Store
 from spark_impex_runner.sandbox.jobs import Jobs, Limits
@@ -54,7 +55,8 @@ class Sandbox:
 
     A context manager. Credentials are random for each instance. Nothing is written into
     ``root``: packages and imports live in a temporary directory that ``close`` removes.
-    ``clock`` counts seconds and rules job times, token life and URL life.
+    ``clock`` counts seconds and rules job times, token life and URL life. ``weather`` disturbs the
+    traffic as ``settings.faults`` say, and ``weather.met`` counts what it did.
 
     Raises ValueError where the tree holds no service version or a damaged ``service.json``,
     OSError where it cannot be read.
@@ -78,6 +80,19 @@ class Sandbox:
             Source(version).check()
         self._gate = Gate(self.tenant, settings.token_seconds, clock)
         self._opened: ExitStack | None = None
+        self._docstore: Origin | None = None
+        self._exporting: Jobs | None = None
+        self.weather = Weather(settings.faults)
+
+    @property
+    def jobs_created(self) -> int:
+        """How many export jobs there are, whatever the replies that told of them."""
+        return len(self._exporting) if self._exporting else 0
+
+    @property
+    def bytes_downloaded(self) -> int:
+        """How many bytes of packages were sent."""
+        return self._docstore.sent if self._docstore else 0
 
     @property
     def token(self) -> str:
@@ -128,9 +143,10 @@ class Sandbox:
         self.base_url = f"{api.url}/{quote(self.tenant, safe='')}"
         self.download_origin = docstore.url
         downloads = Downloads(self._settings, self._clock)
-        # The one place where both kinds of traffic pass: what disturbs it wraps these handles.
-        docstore.start(downloads)
-        api.start(self._api(downloads, Path(folder)))
+        opening.callback(self.weather.close)
+        self._docstore = docstore
+        docstore.start(self.weather.around(downloads))
+        api.start(self.weather.around(self._api(downloads, Path(folder))))
 
     def _journal(self, origin: str) -> Callable[[Request, int], None]:
         def note(request: Request, status: int) -> None:
@@ -146,7 +162,7 @@ class Sandbox:
         settings = self._settings
         limits = Limits(settings.job_limit, settings.job_seconds, settings.busy_status, self._clock)
         place = Place(self.base_url, self.download_origin, directory)
-        exporting = Jobs("export", self.base_url, limits)
+        exporting = self._exporting = Jobs("export", self.base_url, limits)
         importing = Jobs("import", self.base_url, limits)
         desks = Desks(
             self._gate,

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spark_impex_runner.sandbox.faults import Fault
 
 HASH_FORMS = frozenset(
     ["none"]
@@ -36,6 +40,7 @@ class Settings:
     is ``closed`` with nothing in it; ``not_zip`` succeeds, but the download is a web page, while
     ``file_hash`` stays that of the package.
     ``busy_status``: HTTP status of the answer to one job too many: 400, 409, 429 or 500.
+    ``faults``: scripted bad weather, see ``faults.py``.
     ``size_limit``: bytes that an exported or uploaded package may have (documented: 200 MiB).
     """
 
@@ -50,6 +55,7 @@ class Settings:
     ending: str = "closed"
     busy_status: int = 409
     size_limit: int = 209_715_200
+    faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535:

@@ -48,6 +48,10 @@ Handle = Callable[[Request], Reply]
 """What serves an origin. Whoever wants to disturb the traffic wraps one of these."""
 
 
+class Reset(Exception):  # noqa: N818 - what is to happen, not an error
+    """Ends the work on a request by breaking the connection, without any reply."""
+
+
 class Refusal(Exception):  # noqa: N818 - an answer on its way out, not an error
     """Ends the work on a request with ``reply``."""
 

@@ -1,0 +1,333 @@
+"""Bad weather on demand: scripted faults between the network and the emulated tenant.
+
+A fault is written ``PLACE@WHICH=WHAT``, for example ``status@2=503``, ``create@1=swallow`` or
+``download@1-3=cut:1000``. PLACE is the kind of request, WHICH counts the requests of that kind from
+1 (``2``, ``1-3``, ``4-``, ``*``), WHAT is one of ``KINDS``, some with an argument after a colon.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.sandbox.wire import Reply, Reset, json_reply, v4_refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from spark_impex_runner.sandbox.wire import Handle, Request
+
+PLACES: Mapping[str, tuple[str, str]] = {
+    "token": ("POST", r"/auth/realms/.*"),
+    "create": ("POST", r"/[^/]+/api/v4/export"),
+    "describe": ("GET", r"/[^/]+/api/v4/export/status"),
+    "status": ("GET", r"/[^/]+/api/v4/export/[^/]+/status"),
+    "cancel": ("PATCH", r"/[^/]+/api/v4/export/[^/]+"),
+    "import": ("POST", r"/[^/]+/api/v4/import"),
+    "download": ("GET", r"/docstore/.*"),
+}
+_FORM = re.compile(r"(\w+)@(\*|\d+(?:-\d*)?)=([\w-]+)(?::(.+))?")
+_PAGE = b"<!doctype html><title>Sign in</title><p>Please sign in.\n"
+_PIECE_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One scripted fault; ``str`` gives the form that ``parse_fault`` reads."""
+
+    place: str
+    first: int
+    last: int | None
+    what: str
+    argument: str = ""
+
+    def hits(self, place: str, number: int) -> bool:
+        """Tell whether the ``number``-th request of a kind is disturbed."""
+        within = self.first <= number and (self.last is None or number <= self.last)
+        return self.place == place and within
+
+    def __str__(self) -> str:
+        if self.last is None:
+            which = "*" if self.first == 1 else f"{self.first}-"
+        else:
+            which = str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+        return f"{self.place}@{which}={self.what}{':' if self.argument else ''}{self.argument}"
+
+
+def parse_fault(text: str) -> Fault:
+    """Read ``PLACE@WHICH=WHAT``. Raises ValueError that says what is allowed."""
+    found = _FORM.fullmatch(text)
+    if found is None:
+        raise ValueError(f"fault {text!r} is not PLACE@WHICH=WHAT, such as status@2=503")
+    place, which, what, argument = found.groups(default="")
+    if place not in PLACES:
+        raise ValueError(f"fault {text!r}: {place!r} is not one of {', '.join(PLACES)}")
+    if not re.fullmatch(r"[2-5]\d\d", what) and what not in KINDS:
+        raise ValueError(
+            f"fault {text!r}: {what!r} is not an HTTP status or one of {', '.join(KINDS)}"
+        )
+    first, _, last = ("1", "-", "") if which == "*" else which.partition("-")
+    ending = (int(last) if last else None) if _ or which == "*" else int(first)
+    if ending is not None and not 1 <= int(first) <= ending:
+        raise ValueError(f"fault {text!r}: {which!r} counts requests from 1")
+    return Fault(place, int(first), ending, what, argument)
+
+
+class Weather:
+    """Disturbs the traffic of both origins as its faults say; ``met`` counts what it did.
+
+    ``pause`` waits between the pieces of a slow body.
+    """
+
+    def __init__(
+        self, faults: Iterable[Fault], pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.met: Counter[str] = Counter()
+        self.pause = pause
+        self.over = threading.Event()
+        self._faults = tuple(faults)
+        self._seen: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def around(self, handle: Handle) -> Handle:
+        """Return a handle that answers as ``handle`` where the weather is good."""
+
+        def disturbed(request: Request) -> Reply:
+            fault = self._next(request)
+            if fault is None:
+                return handle(request)
+            kind = KINDS.get(fault.what, _status)
+            return kind(_Scene(request, handle, fault, self))
+
+        return disturbed
+
+    def close(self) -> None:
+        """Let go of every request that hangs."""
+        self.over.set()
+
+    def _next(self, request: Request) -> Fault | None:
+        """Count a request and return the first fault that is meant for it."""
+        place = next((name for name, form in PLACES.items() if _fits(request, form)), "")
+        with self._lock:
+            self._seen[place] += 1
+            number = self._seen[place]
+            fault = next((fault for fault in self._faults if fault.hits(place, number)), None)
+            if fault:
+                self.met[str(fault)] += 1
+            return fault
+
+
+def _fits(request: Request, form: tuple[str, str]) -> bool:
+    method, path = form
+    return request.method == method and re.fullmatch(path, request.path) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """One request that is to be disturbed."""
+
+    request: Request
+    handle: Handle
+    fault: Fault
+    weather: Weather
+
+    def undisturbed(self) -> Reply:
+        """Return what would have been answered."""
+        return self.handle(self.request)
+
+    def whole(self) -> bytes:
+        """Return the body of what would have been answered."""
+        return b"".join(self.undisturbed().chunks)
+
+    def without(self, *headers: str, **changed: str) -> Request:
+        """Return the request with some headers gone and others changed."""
+        kept = {k: v for k, v in self.request.headers.items() if k not in headers}
+        new = {name.replace("_", "-"): value for name, value in changed.items()}
+        return replace(self.request, headers=kept | new)
+
+
+def _status(scene: _Scene) -> Reply:
+    """Answer an HTTP status; the argument adds ``retry=SECONDS``, ``date=SECONDS`` or ``html``."""
+    status, (name, _, value) = int(scene.fault.what), scene.fault.argument.partition("=")
+    if name == "html":
+        return Reply(status, (_PAGE,), len(_PAGE), {"Content-Type": "text/html"})
+    code = {"type": "application_error", "code": "WEATHER", "message": f"scripted {status}"}
+    reply = json_reply(code, status)
+    if name == "date":
+        when = datetime.now(timezone.utc) + timedelta(seconds=float(value))
+        value = format_datetime(when, usegmt=True)
+    return replace(reply, headers={**reply.headers, "Retry-After": value}) if value else reply
+
+
+def _invalid(_: _Scene) -> Reply:
+    """Answer a permanent error, which the v4 API reports with HTTP 500 (documented)."""
+    return v4_refusal(500, "INVALID_REQUEST", "scripted permanent error").reply
+
+
+def _reset(_: _Scene) -> Reply:
+    """Break the connection before anything is done."""
+    raise Reset
+
+
+def _swallow(scene: _Scene) -> Reply:
+    """Do what is asked, then break the connection without a reply."""
+    scene.undisturbed()
+    raise Reset
+
+
+def _hang(scene: _Scene) -> Reply:
+    """Say nothing until the client or the sandbox gives up."""
+    scene.weather.over.wait()
+    raise Reset
+
+
+def _cut(scene: _Scene) -> Reply:
+    """End the body after so many bytes."""
+    reply = scene.undisturbed()
+    return replace(reply, chunks=_first(reply.chunks, int(scene.fault.argument or 1000)))
+
+
+def _short(scene: _Scene) -> Reply:
+    """Announce and send fewer bytes than there are: a package that was truncated earlier."""
+    reply = scene.undisturbed()
+    length = int(scene.fault.argument or reply.length // 2)
+    return replace(reply, chunks=_first(reply.chunks, length), length=length)
+
+
+def _corrupt(scene: _Scene) -> Reply:
+    """Flip a byte in the middle; the length stays right."""
+    reply = scene.undisturbed()
+    return replace(reply, chunks=_flipped(reply.chunks, reply.length // 2))
+
+
+def _html(_: _Scene) -> Reply:
+    """Answer 200 with a web page."""
+    return Reply(200, (_PAGE,), len(_PAGE), {"Content-Type": "text/html"})
+
+
+def _empty(_: _Scene) -> Reply:
+    """Answer 200 with nothing."""
+    return Reply(200, (), 0)
+
+
+def _text(_: _Scene) -> Reply:
+    """Answer 200 with something that is not JSON."""
+    return Reply(200, (b"all is well",), 11, {"Content-Type": "text/plain"})
+
+
+def _redirect(scene: _Scene) -> Reply:
+    """Answer 302 to the same place, where the weather is better."""
+    host = scene.request.headers.get("host", "")
+    return Reply(302, (), 0, {"Location": f"http://{host}{scene.request.path}"})
+
+
+def _expired(scene: _Scene) -> Reply:
+    """Answer as a link that has run out: 401, 403, 404 or 410, by default 403."""
+    status = int(scene.fault.argument or 403)
+    return v4_refusal(status, "LINK_EXPIRED", "the link has run out").reply
+
+
+def _token_expired(_: _Scene) -> Reply:
+    """Answer as to a token that has ended (documented)."""
+    return json_reply({"errorCode": "INVALID_TOKEN", "status": "Error"}, 401)
+
+
+def _busy(scene: _Scene) -> Reply:
+    """Refuse a job as if another one ran: 400, 409, 429 or 500, by default 409."""
+    status = int(scene.fault.argument or 409)
+    words = "another export job is in progress; the limit is 1"
+    return v4_refusal(status, "EXPORT_JOB_LIMIT_REACHED", words).reply
+
+
+def _forget(_: _Scene) -> Reply:
+    """Answer as to a job that nobody knows (documented for imports)."""
+    return v4_refusal(500, "INVALID_JOB_ID", "Please Provide valid job id").reply
+
+
+def _word(scene: _Scene) -> Reply:
+    """Answer a status with another word, and nothing delivered yet."""
+    return _changed(scene, status=scene.fault.argument or "archiving", outputs=None)
+
+
+def _null_lists(scene: _Scene) -> Reply:
+    """Answer a status whose lists are null."""
+    return _changed(scene, outputs={"files": None, "services": None, "service_versions": None})
+
+
+def _slow(scene: _Scene) -> Reply:
+    """Send so many bytes a second."""
+    reply = scene.undisturbed()
+    size = max(int(int(scene.fault.argument or 1_000_000) * _PIECE_SECONDS), 1)
+    return replace(reply, chunks=_paused(reply.chunks, size, scene.weather))
+
+
+def _no_ranges(scene: _Scene) -> Reply:
+    """Ignore that only a part was asked for."""
+    return scene.handle(scene.without("range", "if-range"))
+
+
+def _new_etag(scene: _Scene) -> Reply:
+    """Answer as if the file had changed since the first part."""
+    return scene.handle(scene.without(if_range='"another"'))
+
+
+KINDS: Mapping[str, Callable[[_Scene], Reply]] = {
+    "invalid": _invalid,
+    "reset": _reset,
+    "swallow": _swallow,
+    "hang": _hang,
+    "cut": _cut,
+    "short": _short,
+    "corrupt": _corrupt,
+    "html": _html,
+    "empty": _empty,
+    "text": _text,
+    "redirect": _redirect,
+    "expired": _expired,
+    "token-expired": _token_expired,
+    "busy": _busy,
+    "forget": _forget,
+    "word": _word,
+    "null-lists": _null_lists,
+    "slow": _slow,
+    "no-ranges": _no_ranges,
+    "new-etag": _new_etag,
+}
+
+
+def _changed(scene: _Scene, **changes: Any) -> Reply:
+    data = json.loads(scene.whole())
+    return json_reply({**data, **changes})
+
+
+def _first(chunks: Iterable[bytes], length: int) -> Iterator[bytes]:
+    for chunk in chunks:
+        if length <= 0:
+            return
+        yield chunk[:length]
+        length -= len(chunk)
+
+
+def _flipped(chunks: Iterable[bytes], at: int) -> Iterator[bytes]:
+    begin = 0
+    for chunk in chunks:
+        if begin <= at < begin + len(chunk):
+            place = at - begin
+            yield chunk[:place] + bytes([chunk[place] ^ 0xFF]) + chunk[place + 1 :]
+        else:
+            yield chunk
+        begin += len(chunk)
+
+
+def _paused(chunks: Iterable[bytes], size: int, weather: Weather) -> Iterator[bytes]:
+    for chunk in chunks:
+        for begin in range(0, len(chunk), size):
+            weather.pause(_PIECE_SECONDS)
+            yield chunk[begin : begin + size]
