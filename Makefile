@@ -31,7 +31,7 @@ test: wheel
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(ls $(WORK)/dist/*.whl)[test]"
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy spark_impex_runner plugins
-	cp -r tests examples docs *.md pyproject.toml Makefile $(WORK)
+	cp -r tests examples docs benchmarks *.md pyproject.toml Makefile $(WORK)
 	cd $(WORK) && venv/bin/python -m pytest
 	cd $(WORK) && venv/bin/python -m pip install --quiet --disable-pip-version-check pluggy==1.5.0 \
 	  && venv/bin/python -m pytest -q tests/test_pluginmanager.py tests/test_hooks.py

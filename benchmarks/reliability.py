@@ -21,7 +21,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -282,7 +282,7 @@ def main() -> int:
             chance = random.Random(arguments.seed)  # noqa: S311 - instants, not secrets
             rows.insert(0, kills(arguments.kills, root, folder, chance))
     if arguments.json:
-        print(json.dumps([asdict(row) for row in rows]))
+        print(json.dumps([vars(row) for row in rows]))
     elif arguments.write:
         _write(render(rows))
     else:

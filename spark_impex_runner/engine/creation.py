@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.engine.weather import forgotten, may_have_created, may_pass
+from spark_impex_runner.engine.weather import forgotten, may_have_created, may_pass, unreadable
 from spark_impex_runner.errors import SparkApiError, SparkError
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # How far the tenant's clock may be behind ours.
 _SKEW = timedelta(minutes=10)
 _CEILING = 16.0
+# So many replies that are none of the API's are borne: a login page stays for good.
+_STRANGE = 4
 
 
 @dataclass(slots=True)
@@ -44,7 +46,7 @@ class Creation:
         anything is created, and so after each create call that failed without a clear answer.
         Nothing is created while the tenant cannot be asked.
         """
-        clock, must_look, failures = self.context.clock, adopted, 0
+        clock, must_look, failures, strange = self.context.clock, adopted, 0, 0
         end = clock.monotonic() + self.job.target.polling.deadline
         while True:
             try:
@@ -54,14 +56,14 @@ class Creation:
                 must_look = False
                 return self._create(end - clock.monotonic())
             except SparkError as error:
-                looking = must_look
                 must_look = must_look or may_have_created(error)
-                hopeless = not may_pass(error) and (looking or not must_look or failures > 0)
-                if hopeless or clock.monotonic() >= end:
+                strange += unreadable(error)
+                bearable = may_pass(error) or (unreadable(error) and strange < _STRANGE)
+                if not bearable or clock.monotonic() >= end:
                     raise
+                failures += 1
                 self._tell_failure(error)
                 pause = self._pause(failures, error)
-            failures += 1
             clock.wait(min(pause, max(end - clock.monotonic(), 0.0)))
 
     def _create(self, within: float) -> str:

@@ -10,6 +10,7 @@ from spark_impex_runner.errors import DeliveryError, IntegrityError, SparkApiErr
 from spark_impex_runner.models import Artifact, RemoteFile
 from spark_impex_runner.spark import files
 from spark_impex_runner.spark.links import has_expired
+from spark_impex_runner.spark.partial import discard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,20 +33,17 @@ class Fetch:
     def run(self, status: Status) -> tuple[Artifact, ...]:
         """Download, check and name every file; return the packages.
 
-        Raises ``IntegrityError``, ``SparkError`` or ``DeliveryError``; no partial file stays.
+        Raises ``IntegrityError``, ``SparkError`` or ``DeliveryError``; a partial file stays only
+        where the next run can go on with it.
         """
         wanted = self._destinations(status.files)
         partials = [item.path.with_name(f".{item.path.name}.part") for item in wanted]
-        try:
-            complete = [
-                self._prove(index, replace(item, path=partial))
-                for index, (item, partial) in enumerate(zip(wanted, partials, strict=True))
-            ]
-            for item, partial in zip(wanted, partials, strict=True):
-                files.give_name(partial, item.path)
-        finally:
-            for partial in partials:
-                partial.unlink(missing_ok=True)
+        complete = [
+            self._prove(index, replace(item, path=partial))
+            for index, (item, partial) in enumerate(zip(wanted, partials, strict=True))
+        ]
+        for item, partial in zip(wanted, partials, strict=True):
+            files.give_name(partial, item.path)
         final = zip(complete, wanted, strict=True)
         packages = tuple(replace(item, path=place.path) for item, place in final)
         for package in packages:
@@ -88,7 +86,7 @@ class Fetch:
             try:
                 hooks.decide("impex_check_download", job=self.job, artifact=complete)
             except IntegrityError as error:
-                artifact.path.unlink(missing_ok=True)
+                discard(artifact.path)
                 if attempt == _TRIES:
                     raise
                 told = f"{error}; fetching it again"

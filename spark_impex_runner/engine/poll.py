@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.engine.weather import forgotten, may_pass
+from spark_impex_runner.engine.weather import forgotten, may_pass, unreadable
 from spark_impex_runner.errors import JobError, RetryTimeoutError, SparkError
 from spark_impex_runner.models import Poll, Verdict
 from spark_impex_runner.spark.status import explain
@@ -96,7 +96,7 @@ class _Watch:
             raise JobError(
                 f"the tenant does not know job {self.job.id} any more: {error}"
             ) from error
-        if not may_pass(error):
+        if not may_pass(error) and not unreadable(error):
             raise error
         if self.failing_since is None:
             self.failing_since = self._elapsed()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spark_impex_runner.errors import SparkApiError, SparkError, TransportError
+from spark_impex_runner.errors import SparkApiError, SparkError, SparkSdkError, TransportError
 
 _PASSING = frozenset({408, 425, 429})
 # After these the tenant has certainly not begun a job.
@@ -19,6 +19,11 @@ def may_pass(error: SparkError) -> bool:
             return error.type != "invalid_input"
         return error.status in _PASSING
     return isinstance(error, TransportError)
+
+
+def unreadable(error: SparkError) -> bool:
+    """Tell whether a reply was no API reply at all, as when a proxy puts its own page in place."""
+    return type(error) is SparkSdkError
 
 
 def may_have_created(error: SparkError) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.errors import DeliveryError, SparkApiError
 from spark_impex_runner.spark.files import check, check_zip, filename, give_name, receive
 from spark_impex_runner.spark.links import has_expired
+from spark_impex_runner.spark.partial import discard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,7 +72,7 @@ class Downloads:
             check_zip(partial, final.name)
             give_name(partial, final)
         finally:
-            partial.unlink(missing_ok=True)
+            discard(partial)
         return replace(received.reply, path=final)
 
 

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from spark_impex_runner.errors import DeliveryError, IntegrityError, SparkSdkError, TransportError
 from spark_impex_runner.models import Artifact, RemoteFile
+from spark_impex_runner.spark import partial
 from spark_impex_runner.spark.hashes import Hashing, digests_of, read_hash
 from spark_impex_runner.spark.links import secrets_of, shown, split
 from spark_impex_runner.spark.reply import HttpResponse, api_error, json_or_none
@@ -23,7 +24,7 @@ from spark_impex_runner.spark.tenant import is_safe_to_call
 from spark_impex_runner.spark.transport import CHUNK, Message, Stream, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
     from typing import BinaryIO
 
@@ -59,9 +60,12 @@ class Received:
 def fetch(session: Session, remote: RemoteFile, path: Path) -> Artifact:
     """Stream a link to the partial file ``path`` and return it, hashed but not yet judged.
 
-    Sent without credentials. Repeated from the beginning where the failure may pass. Raises
-    ``SparkApiError`` (see ``links.has_expired``), ``TransportError``, ``IntegrityError``,
-    ``DeliveryError`` where the disk refuses, and ``Interrupted`` between two chunks.
+    Sent without credentials. What ``path`` holds already is gone on with, where the server allows
+    it and the bytes are the same (Range and If-Range), also that of an earlier process. Repeated
+    while bytes arrive, and for ten minutes without any. Raises ``SparkApiError`` (see
+    ``links.has_expired``), ``TransportError``, ``IntegrityError``, ``DeliveryError`` where the
+    disk refuses, and ``Interrupted`` between two chunks; all but the second-last leave the
+    partial file for the next call, ``partial.discard`` removes it.
     """
     return receive(session, remote, path).artifact
 
@@ -71,14 +75,13 @@ def receive(session: Session, remote: RemoteFile, path: Path) -> Received:
     for secret in secrets_of(remote.url):
         session.wire.masker.add(secret)
     expected = read_hash(remote.file_hash)
-    pouring = _Pouring(
-        path, session.wire.clock, ("sha256", expected.algorithm if expected else "sha256")
-    )
+    algorithms = ("sha256", expected.algorithm if expected else "sha256")
+    pouring = _Pouring(path, session.wire.clock, algorithms, remote.file_hash)
     action = f"downloading {shown(remote.url)}"
     transport = session.wire.transport
     try:
-        reply = session.wire.patience.repeat(
-            lambda: pouring.attempt(transport, remote.url), is_passing
+        reply = session.wire.patience.repeat_while_moving(
+            lambda: pouring.attempt(transport, remote.url), is_passing, lambda: pouring.arrived
         )
     except TransportError as error:
         raise TransportError(f"{action}: {error}") from None
@@ -143,10 +146,11 @@ def check_zip(path: Path, name: str = "") -> None:
         raise IntegrityError(f"{name or path.name}: the entry {broken!r} is damaged; export again")
 
 
-def give_name(partial: Path, final: Path) -> None:
+def give_name(path: Path, final: Path) -> None:
     """Move a proven file to its name in the same folder, surviving a power cut."""
     with _disk(final):
-        partial.replace(final)
+        path.replace(final)
+        partial.forget(path)
         if os.name == "posix":
             folder = os.open(final.parent, os.O_RDONLY)
             try:
@@ -157,49 +161,88 @@ def give_name(partial: Path, final: Path) -> None:
 
 @dataclass(slots=True)
 class _Pouring:
-    """One download on its way to disk; each attempt begins anew."""
+    """One download on its way to disk; each attempt goes on where the last one ended, if it can.
+
+    ``arrived`` counts the bytes of all attempts.
+    """
 
     path: Path
     clock: Clock
     algorithms: tuple[str, ...]
+    file_hash: str | None = None
     size: int = 0
+    arrived: int = 0
     digests: dict[str, bytes] = field(default_factory=dict)
 
     def attempt(self, transport: Transport, url: str) -> HttpResponse:
-        with _follow(transport, url) as stream:
-            if stream.status != 200:
+        mark = partial.read(self.path, self.file_hash)
+        begin = self.path.stat().st_size if mark else 0
+        if mark and begin == mark.length:
+            self._pour((), begin)
+            return HttpResponse(200, path=self.path)
+        part = {"Range": f"bytes={begin}-", "If-Range": mark.validator} if mark else {}
+        with _follow(transport, url, part) as stream:
+            if stream.status not in {200, 206, 416}:
                 body = next(iter(stream.chunks()), b"")
                 return HttpResponse(stream.status, stream.headers, json_or_none(body), body)
-            if stream.headers.get("Content-Encoding", "identity").lower() != "identity":
-                raise IntegrityError(f"{shown(url)}: sent compressed, though it must not be")
-            self._pour(stream.chunks())
-            length = stream.headers.get("Content-Length", "")
-            if length.isdecimal() and int(length) != self.size:
-                raise TransportError(f"{self.size} of {length} bytes arrived")
-            return HttpResponse(stream.status, stream.headers, path=self.path)
+            self._accept(stream, mark, begin)
+            return HttpResponse(200, stream.headers, path=self.path)
 
-    def _pour(self, chunks: Iterable[bytes]) -> None:
-        """Write, and hash in a second thread; an interrupt is noticed between chunks."""
+    def _accept(self, stream: Stream, mark: partial.Mark | None, begin: int) -> None:
+        """Take a whole file, or the rest of one; anything else is begun anew."""
+        if stream.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise IntegrityError(f"{self.path.name}: sent compressed, though it must not be")
+        fits = mark and stream.headers.get("Content-Range", "") == (
+            f"bytes {begin}-{mark.length - 1}/{mark.length}"
+        )
+        if stream.status != 200 and not fits:
+            partial.discard(self.path)
+            raise TransportError("the server's part does not fit to what is here already")
+        if stream.status == 200:
+            begin = 0
+            with _disk(self.path):
+                partial.write(self.path, stream.headers, self.file_hash)
+        length = mark.length if fits and mark else stream.headers.get("Content-Length", "")
+        self._pour(stream.chunks(), begin)
+        if str(length).isdecimal() and int(length) != self.size:
+            if self.size > int(length):
+                partial.discard(self.path)
+            raise TransportError(f"{self.size} of {length} bytes arrived")
+
+    def _pour(self, chunks: Iterable[bytes], begin: int) -> None:
+        """Write behind ``begin``, and hash all in a second thread; interrupts are noticed."""
         self.size = 0
         hashing = Hashing(set(self.algorithms))
-        with _disk(self.path), self.path.open("wb") as file:
+        with _disk(self.path), self.path.open("r+b" if begin else "wb") as file:
             with hashing:
+                for chunk in _kept(file, begin):
+                    self.clock.check()
+                    hashing.update(chunk)
+                    self.size += len(chunk)
                 for chunk in chunks:
                     self.clock.check()
                     hashing.update(chunk)
                     file.write(chunk)
                     self.size += len(chunk)
+                    self.arrived += len(chunk)
             file.flush()
             os.fsync(file.fileno())
         self.digests = {name: hashing.digest(name) for name in self.algorithms}
 
 
-def _follow(transport: Transport, url: str) -> Stream:
+def _kept(file: BinaryIO, length: int) -> Iterator[bytes]:
+    """Read what is here already; what follows is written behind it."""
+    while length and (chunk := file.read(min(CHUNK, length))):
+        length -= len(chunk)
+        yield chunk
+
+
+def _follow(transport: Transport, url: str, part: Mapping[str, str]) -> Stream:
     """Open a link and the redirects behind it, always without credentials."""
     for _ in range(_HOPS):
         if not is_safe_to_call(url):
             raise SparkSdkError(f"the download link {shown(url)} is not https; it is not followed")
-        stream = transport.open(Message("GET", url, _BARE))
+        stream = transport.open(Message("GET", url, {**_BARE, **part}))
         target = stream.headers.get("Location")
         if not (300 <= stream.status < 400 and target):
             return stream

@@ -35,6 +35,7 @@ class Patience:
     first: float = 1.0
     ceiling: float = 16.0
     longest: float = 120.0
+    still: float = 600.0
     draw: Callable[[], float] = random.random
 
     def repeat(
@@ -63,6 +64,40 @@ class Patience:
             ceiling *= 2
             _log.debug("a request failed; the next of %d more in %.1f s", left, pause)
             self.clock.wait(pause)
+
+    def repeat_while_moving(
+        self,
+        once: Callable[[], HttpResponse],
+        passing: Callable[[HttpResponse], bool],
+        position: Callable[[], int],
+    ) -> HttpResponse:
+        """Call ``once`` like ``repeat``, but as long as ``position`` grows.
+
+        Patience ends ``still`` seconds after the last step forward, so that a network that is gone
+        for some minutes is waited for.
+        """
+        at, since, ceiling = position(), self.clock.monotonic(), self.first
+        while True:
+            try:
+                reply = once()
+            except TransportError:
+                error, asked = True, 0.0
+                if self._stands_still(position() > at, since):
+                    raise
+            else:
+                error, asked = False, retry_after(reply.headers, self.clock.now()) or 0.0
+                hopeless = asked > self.longest or self._stands_still(position() > at, since)
+                if hopeless or not passing(reply):
+                    return reply
+            if position() > at:
+                at, since, ceiling = position(), self.clock.monotonic(), self.first
+            pause = max(asked, self.draw() * min(self.ceiling, ceiling))
+            ceiling *= 2
+            _log.debug("a download %s, going on in %.1f s", "broke" if error else "waits", pause)
+            self.clock.wait(pause)
+
+    def _stands_still(self, moved: bool, since: float) -> bool:
+        return not moved and self.clock.monotonic() - since >= self.still
 
 
 def is_passing(reply: HttpResponse) -> bool:
