@@ -74,8 +74,8 @@ FAULTS = (
     "status@1=502:html",
     "status@1=token-expired",
     "status@1-2=word:archiving",
-    "download@1=cut:100000",
-    "download@1-3=cut:100000",
+    "download@1=cut:1500000",
+    "download@1-3=cut:1500000",
     "download@1=reset",
     "download@1=hang",
     "download@1=503",
@@ -88,8 +88,8 @@ FAULTS = (
     "download@1=expired:404",
     "download@1=expired:410",
     "download@1=slow:1000000",
-    "download@1=cut:100000 download@2=no-ranges",
-    "download@1=cut:100000 download@2=new-etag",
+    "download@1=cut:1500000 download@2=no-ranges",
+    "download@1=cut:1500000 download@2=new-etag",
 )
 
 

@@ -1,0 +1,242 @@
+"""Downloads go on where they were cut: in one call, in the next process, and only if it fits.
+
+A cut loses what has not filled a piece of 1 MiB yet, so the packages here are larger.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from spark_impex_runner import errors
+from spark_impex_runner.sandbox.faults import parse_fault
+from spark_impex_runner.sandbox.server import Sandbox, Settings
+from spark_impex_runner.spark import partial
+from spark_impex_runner.spark.client import Spark
+from spark_impex_runner.spark.files import fetch, give_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from spark_impex_runner.models import Artifact, RemoteFile
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a tenant whose package has three megabytes."""
+    version = tmp_path_factory.mktemp("tree") / "acme/life/annuity/1.0.0"
+    version.mkdir(parents=True)
+    (version / "model.data").write_bytes(random.Random(1).randbytes(3_000_000))  # noqa: S311 - bytes
+    return version.parent.parent.parent
+
+
+@pytest.fixture
+def served(tree: Path, clock: Any) -> Iterator[Callable[..., tuple[Sandbox, Spark, RemoteFile]]]:
+    """Give a function that serves a finished job through faults at its downloads."""
+    opened: list[Any] = []
+
+    def start(*faults: str, **given: Any) -> tuple[Sandbox, Spark, RemoteFile]:
+        parsed = tuple(parse_fault(f"download@{text}") for text in faults)
+        sandbox = Sandbox(tree, Settings(faults=parsed, **given), clock=clock.monotonic).start()
+        spark = Spark(base_url=sandbox.base_url, token=sandbox.token, clock=clock)
+        opened.extend([spark, sandbox])
+        job = spark.impex.exports.initiate(folders=["life"]).data["id"]
+        return sandbox, spark, spark.impex.exports.status(job).files[0]
+
+    yield start
+    for each in opened:
+        each.close()
+
+
+def ranges(sandbox: Sandbox) -> list[str]:
+    """Return the Range header of each download request."""
+    return [r.headers.get("range", "") for r in sandbox.requests if r.origin == "download"]
+
+
+def download(spark: Spark, remote: RemoteFile, path: Path) -> Artifact:
+    """Fetch, and check that the tenant's hash agrees with the whole file."""
+    artifact = fetch(spark.session, remote, path)
+    assert artifact.hash_agreed is True
+    assert artifact.size == path.stat().st_size
+    return artifact
+
+
+def test_a_cut_download_asks_for_the_rest_only(served: Any, tmp_path: Path) -> None:
+    """The second request begins where the first was cut, guarded by If-Range."""
+    sandbox, spark, remote = served("1=cut:1500000")
+
+    artifact = download(spark, remote, tmp_path / "p")
+
+    assert ranges(sandbox) == ["", f"bytes={MIB}-"]
+    assert sandbox.bytes_downloaded == artifact.size + 1_500_000 - MIB
+
+
+def test_the_next_process_goes_on_with_what_is_there(
+    served: Any, tmp_path: Path, clock: Any
+) -> None:
+    """An interrupted download leaves part and mark; a new call asks for the rest by a new link."""
+    sandbox, spark, remote = served("1=cut:1500000", "2-=reset")
+    clock.at_wait = lambda _: clock.stop(2)
+    with pytest.raises(errors.Interrupted):
+        fetch(spark.session, remote, tmp_path / "p")
+    clock.restart()
+    job = spark.impex.exports.listed()[0].id
+    sandbox.weather._faults = ()
+
+    download(spark, spark.impex.exports.status(job).files[0], tmp_path / "p")
+
+    assert ranges(sandbox)[-1] == f"bytes={MIB}-"
+
+
+def test_the_mark_holds_no_link_and_goes_with_the_name(served: Any, tmp_path: Path) -> None:
+    """Beside the part lie validator, length and hash; nothing stays beside the final file."""
+    _, spark, remote = served("1=cut:1500000", "2-=503")
+    with pytest.raises(errors.ImpexError):
+        fetch(spark.session, remote, tmp_path / "p")
+    mark = json.loads((tmp_path / "p.json").read_text())
+    assert set(mark) == {"validator", "length", "file_hash"}
+    assert "token" not in str(mark)
+
+    spark.session.wire.transport.close()
+    give_name(tmp_path / "p", tmp_path / "package.zip")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["package.zip"]
+
+
+@pytest.mark.parametrize("fault", ["2=no-ranges", "2=new-etag"])
+def test_a_server_that_gives_no_part_is_begun_anew(served: Any, tmp_path: Path, fault: str) -> None:
+    """A whole file in answer to a range replaces what was there."""
+    sandbox, spark, remote = served("1=cut:1500000", fault)
+
+    artifact = download(spark, remote, tmp_path / "p")
+
+    assert sandbox.bytes_downloaded == artifact.size + 1_500_000
+
+
+def test_a_server_without_ranges_is_begun_anew(served: Any, tmp_path: Path) -> None:
+    """No validator, no part."""
+    sandbox, spark, remote = served("1=cut:1500000", ranges=False)
+
+    download(spark, remote, tmp_path / "p")
+
+    assert ranges(sandbox) == ["", ""]
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"validator": 1, "length": "x", "file_hash": null}',
+        '{"validator": "\\"e\\"", "length": 5, "file_hash": "other"}',
+    ],
+)
+def test_a_part_whose_mark_does_not_fit_is_begun_anew(
+    served: Any, tmp_path: Path, mark: str
+) -> None:
+    """Bytes of something else are never the beginning of this file."""
+    sandbox, spark, remote = served()
+    (tmp_path / "p").write_bytes(b"something else")
+    (tmp_path / "p.json").write_text(mark)
+
+    download(spark, remote, tmp_path / "p")
+
+    assert ranges(sandbox) == [""]
+
+
+def test_a_part_that_is_the_whole_is_not_asked_for(served: Any, tmp_path: Path) -> None:
+    """A run that was killed between the last byte and the name downloads nothing more."""
+    sandbox, spark, remote = served()
+    first = download(spark, remote, tmp_path / "p")
+
+    second = download(spark, remote, tmp_path / "p")
+
+    assert (second.sha256, ranges(sandbox)) == (first.sha256, [""])
+
+
+def test_a_file_that_shrank_meanwhile_is_begun_anew(served: Any, tmp_path: Path) -> None:
+    """416: what is here is longer than what is there."""
+    sandbox, spark, remote = served()
+    size = download(spark, remote, tmp_path / "p").size
+    mark = json.loads((tmp_path / "p.json").read_text())
+    (tmp_path / "p").write_bytes(b"x" * (size + 5))
+    (tmp_path / "p.json").write_text(json.dumps({**mark, "length": size + 10}))
+
+    download(spark, remote, tmp_path / "p")
+
+    assert ranges(sandbox) == ["", f"bytes={size + 5}-", ""]
+
+
+def test_discard_removes_part_and_mark(tmp_path: Path) -> None:
+    """Also where there is neither."""
+    (tmp_path / "p").touch()
+    (tmp_path / "p.json").touch()
+
+    partial.discard(tmp_path / "p")
+    partial.discard(tmp_path / "p")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+WEATHER = st.lists(
+    st.sampled_from(
+        ["cut:1", "cut:1200000", "cut:2500000", "503", "reset", "no-ranges", "new-etag"]
+    ),
+    max_size=6,
+)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(weather=WEATHER)
+def test_after_any_sequence_of_cuts_the_file_is_the_tenants(
+    served: Any, tmp_path: Path, weather: list[str]
+) -> None:
+    """Whatever happens on the way, the hash of the whole agrees in the end."""
+    partial.discard(tmp_path / "p")
+    faults = [f"{number}={what}" for number, what in enumerate(weather, 1)]
+    _, spark, remote = served(*faults)
+
+    download(spark, remote, tmp_path / "p")
+
+
+def test_a_full_disk_is_told_and_keeps_the_part(served: Any, tmp_path: Path) -> None:
+    """The error names the file; with room again, the same call asks for the rest only."""
+    sandbox, spark, remote = served()
+    code = (
+        "import resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from spark_impex_runner import Spark\n"
+        "from spark_impex_runner.models import RemoteFile\n"
+        "from spark_impex_runner.spark.files import fetch\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2097152, resource.RLIM_INFINITY))\n"
+        "base, token, url, hash_, path = sys.argv[1:]\n"
+        "with Spark(base_url=base, token=token) as spark:\n"
+        "    fetch(spark.session, RemoteFile(url, hash_), Path(path))\n"
+    )
+    given = [sandbox.base_url, sandbox.token, remote.url, remote.file_hash or ""]
+    given.append(str(tmp_path / "p"))
+    told = subprocess.run(
+        [sys.executable, "-c", code, *given], capture_output=True, text=True, check=False
+    )
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+    assert f"DeliveryError: {tmp_path / 'p'}: File too large; check space" in told.stderr
+    assert (tmp_path / "p").stat().st_size == 2 * MIB
+
+    download(spark, remote, tmp_path / "p")
+
+    assert ranges(sandbox)[-1] == f"bytes={2 * MIB}-"
