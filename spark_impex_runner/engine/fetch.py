@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.spark.client import Spark
 
 _TRIES = 3
+_LINKS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,22 +97,22 @@ class Fetch:
         return complete
 
     def _download(self, index: int, artifact: Artifact) -> Artifact:
-        """Fetch the bytes; a link that ran out is asked for again, once."""
-        remote = artifact.remote or RemoteFile("")
-        try:
-            got = files.fetch(self.spark.session, remote, artifact.path)
-        except SparkApiError as error:
-            if not has_expired(error):
-                raise
-            got = self._download_again(self._renewed(index, artifact), artifact)
-        return replace(got, name=artifact.name)
+        """Fetch the bytes; a link that ran out is asked for again, a few times.
 
-    def _download_again(self, remote: RemoteFile, artifact: Artifact) -> Artifact:
-        """Fetch by a fresh link. If that is refused, too, it is no matter of credentials."""
-        try:
-            return files.fetch(self.spark.session, remote, artifact.path)
-        except SparkApiError as error:
-            raise DeliveryError(f"a fresh link does not work either: {error}") from error
+        A fresh link that is refused, too, is no matter of our credentials: it carries its own.
+        """
+        remote = artifact.remote or RemoteFile("")
+        for _ in range(_LINKS):
+            try:
+                got = files.fetch(self.spark.session, remote, artifact.path)
+            except SparkApiError as error:
+                if not has_expired(error):
+                    raise
+                refused = error
+                remote = self._renewed(index, artifact)
+            else:
+                return replace(got, name=artifact.name)
+        raise DeliveryError(f"{_LINKS} fresh links in a row do not work: {refused}")
 
     def _renewed(self, index: int, artifact: Artifact) -> RemoteFile:
         told = f"the link of {artifact.name} ran out, asking for a new one"

@@ -28,7 +28,7 @@ SCRIPT = Path(__file__).parent.parent.parent / "benchmarks/reliability.py"
 SURVIVABLE = {
     "create": ["reset", "swallow", "503", "500", "429:retry=2", "busy:409", "text", "empty"],
     "describe": ["503", "reset", "text"],
-    "status": ["503", "502:html", "text", "html", "reset", "429:retry=2", "word:archiving", "swallow"],
+    "status": ["503", "502:html", "text", "html", "reset", "429:retry=2", "word:odd", "swallow"],
     "download": ["503", "reset", "cut:50", "corrupt", "html", "expired:403", "short:40"],
 }
 
@@ -164,6 +164,15 @@ def test_a_refused_package_is_fetched_three_times_and_no_more(through: Any, tmp_
     assert result.exit_code == 4
     assert [r.origin for r in sandbox.requests].count("download") == 3
     assert not [path for path in (tmp_path / "exports").rglob("*") if path.is_file()]
+
+
+def test_links_that_never_work_are_not_asked_for_without_end(through: Any) -> None:
+    """Exit 4, not 6: a link carries its own permission."""
+    result, sandbox = through("download@*=expired:403")
+
+    assert "4 fresh links in a row do not work" in result.results[0].error
+    assert result.exit_code == 4
+    assert [r.origin for r in sandbox.requests].count("download") == 4
 
 
 def test_the_reliability_script_finds_nothing_lost() -> None:
