@@ -137,6 +137,18 @@ def test_every_event_is_documented() -> None:
     assert set(re.findall(events, read("docs/reference/log.md"))) == told
 
 
+def test_every_proof_of_a_promise_exists() -> None:
+    """The reliability page names tests and files that are there."""
+    page = read("docs/explanation/reliability.md")
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
+
+    files, names = re.findall(r"`(tests/[\w/.]+)`", page), re.findall(r"`(test_\w+)`", page)
+
+    assert len(names) > 10
+    assert [name for name in names if f"def {name}(" not in tests] == []
+    assert [name for name in files if not (ROOT / name).exists()] == []
+
+
 def plain(text: str) -> str:
     """Return output without what differs from run to run."""
     text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "JOB", text)
