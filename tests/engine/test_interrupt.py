@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from spark_impex_runner.models import Outcome
+from spark_impex_runner.sandbox.faults import parse_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,3 +49,45 @@ def test_an_interrupt_before_the_first_job_creates_none(
 
     assert (only(result).outcome, result.exit_code) == (Outcome.CANCELLED, 130)
     assert not [r for r in sandbox.requests if r.method == "POST"]
+
+
+def test_an_interrupted_download_keeps_its_part_for_the_next_run(
+    run: Any, serve: Callable[..., Any], tree: Path
+) -> None:
+    """Between two pieces the run ends; the next one asks for the rest of the same job."""
+    (tree / "life/annuity/1.0.0/model.data").write_bytes(random.Random(1).randbytes(3 << 20))  # noqa: S311
+    sandbox, looks, look = serve(), iter(range(100)), run.clock.check
+
+    def stop_in_the_third_piece() -> None:
+        if next(looks) == 3:
+            run.clock.stop(signal.SIGTERM)
+        look()
+
+    run.clock.check = stop_in_the_third_piece
+    first = run(sandbox, "- {name: a, folders: [life]}")
+    run.clock.restart()
+
+    second = run(sandbox, "- {name: a, folders: [life]}")
+
+    assert (first.exit_code, second.exit_code) == (143, 0)
+    assert second.results[0].job_id == first.results[0].job_id
+    requests = [r.headers.get("range") for r in sandbox.requests if r.origin == "download"]
+    assert requests[0] is None
+    assert requests[1] == f"bytes={2 << 20}-"
+    assert sandbox.jobs_created == 1
+
+
+def test_a_run_that_waits_for_a_busy_tenant_ends_at_once(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """No job was created, none is left, and the next run creates its own."""
+    sandbox = serve(faults=(parse_fault("create@1-100=busy:409"),))
+    run.clock.at_wait = lambda elapsed: elapsed > 20 and run.clock.stop(signal.SIGINT)
+    first = run(sandbox, "- {name: a, folders: [life]}")
+    run.clock.restart()
+    sandbox.weather._faults = ()
+
+    second = run(sandbox, "- {name: a, folders: [life]}")
+
+    assert (only(first).outcome, first.exit_code) == (Outcome.CANCELLED, 130)
+    assert (only(second).outcome, sandbox.jobs_created) == (Outcome.SUCCEEDED, 1)
