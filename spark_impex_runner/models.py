@@ -260,7 +260,7 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One export job of one target, as far as it has come.
+    """One export job of one target, as far as it has come. ``tenant`` is its base URL.
 
     ``stopping()`` is True once the run is being interrupted: long work should then return.
     """

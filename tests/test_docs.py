@@ -152,7 +152,7 @@ def test_every_proof_of_a_promise_exists() -> None:
 def plain(text: str) -> str:
     """Return output without what differs from run to run."""
     text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "JOB", text)
-    text = re.sub(r"\d{8}T\d{6}Z-[0-9a-f]{4}", "RUN", text)
+    text = re.sub(r"\d{8}T\d{6}Z-[0-9a-f]{8}", "RUN", text)
     return re.sub(r" +[\d.]+ (kB|s)\b", " N", text)
 
 

@@ -56,6 +56,7 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     """Run every manifest, one after the other; all are checked before the first is run."""
     from spark_impex_runner.clock import Clock
+    from spark_impex_runner.engine.prepare import prepare
     from spark_impex_runner.engine.run import run_manifest
     from spark_impex_runner.models import exit_code
     from spark_impex_runner.report import text
@@ -66,8 +67,9 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
         return plan.execute(arguments, surroundings)
     out, masker, clock = surroundings.console, surroundings.masker, Clock()
     options = selection.options(arguments)
-    if len(arguments.manifests) > 1:
-        selection.check_all(arguments.manifests, options, masker)
+    for path in arguments.manifests[1:]:
+        with prepare(path, options, clock, masker):
+            pass  # a mistake in a later manifest is found before the first is run
     finished = []
     with _stopped_by_signals(clock):
         for path in arguments.manifests:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import RunOptions
 
 
@@ -90,18 +89,6 @@ def split_plugins(values: Sequence[str]) -> tuple[frozenset[str], tuple[Path, ..
     """Return the names that are blocked and the files that are added."""
     blocked = frozenset(value[3:] for value in values if value.startswith("no:"))
     return blocked, tuple(Path(value) for value in values if not value.startswith("no:"))
-
-
-def check_all(manifests: Sequence[Path], options: RunOptions, masker: Masker) -> int:
-    """Prepare every manifest; raise what is wrong, return how many targets there are."""
-    from spark_impex_runner.clock import Clock
-    from spark_impex_runner.engine.prepare import prepare
-
-    targets = 0
-    for path in manifests:
-        with prepare(path, options, Clock(), masker) as prepared:
-            targets += len(prepared.plan)
-    return targets
 
 
 def _variable(text: str) -> tuple[str, str]:

@@ -21,12 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     """Check each manifest, name every mistake of all of them."""
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.engine.prepare import load
     from spark_impex_runner.errors import ImpexError
 
     options, worst = selection.options(arguments), 0
     for path in arguments.manifests:
         try:
-            targets = selection.check_all([path], options, surroundings.masker)
+            targets = len(load(path, options, Clock(), surroundings.masker).targets)
         except ImpexError as error:
             surroundings.console.error(error)
             worst = max(worst, error.exit_code)

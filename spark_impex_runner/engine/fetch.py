@@ -90,7 +90,7 @@ class Fetch:
                 discard(artifact.path)
                 if attempt == _TRIES:
                     raise
-                told = f"{error}; fetching it again"
+                told = f"{artifact.name} was refused and is fetched again: {error}"
                 self.context.changed(self.job, "package.refused", told, name=artifact.name)
             else:
                 break

@@ -24,11 +24,12 @@ from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.masking import Masker
-    from spark_impex_runner.models import Planned, RunOptions
+    from spark_impex_runner.models import Manifest, Planned, RunOptions, Target
 
 
 _log = logging.getLogger(__name__)
@@ -44,12 +45,24 @@ class Prepared:
     plan: tuple[Planned, ...]
 
 
-@contextmanager
-def prepare(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Iterator[Prepared]:
-    """Load, validate, resolve and plan; close whatever was opened at the end."""
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A manifest that is valid; no tenant was looked for and no credentials were needed."""
+
+    plugins: Plugins
+    manifest: Manifest
+    targets: tuple[Target, ...]
+    run_id: str
+    run_date: str
+    now: datetime
+
+
+def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loaded:
+    """Load plugins and manifest, and choose the targets."""
     plugins = load_plugins(path, options)
     now = clock.now()
-    run_id, run_date = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}", f"{now:%Y-%m-%d}"
+    # The default correlation ids begin with the run's id, so it must be unique on the tenant.
+    run_id, run_date = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}", f"{now:%Y-%m-%d}"
     settings = Settings(
         registry=plugins.registry,
         masker=masker,
@@ -61,13 +74,27 @@ def prepare(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> It
         uri_fault=_uri_fault(plugins),
     )
     manifest = read_manifest(path, settings)
-    tenants = Tenants(manifest.connections, clock, masker, options.jobs)
     chosen = select(manifest, options.targets, options.tags)
-    run = Run(run_id, run_date, manifest, chosen, now, tenants.connect)
     if options.job and len(chosen) != 1:
         raise UsageError(f"a job belongs to one target, {len(chosen)} are chosen; use --target")
+    return Loaded(plugins, manifest, chosen, run_id, run_date, now)
+
+
+@contextmanager
+def prepare(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Iterator[Prepared]:
+    """Load, connect, resolve and plan; close whatever was opened at the end."""
+    loaded = load(path, options, clock, masker)
+    tenants = Tenants(loaded.manifest.connections, clock, masker, options.jobs)
+    run = Run(
+        id=loaded.run_id,
+        date=loaded.run_date,
+        manifest=loaded.manifest,
+        targets=loaded.targets,
+        started=loaded.now,
+        connect=tenants.connect,
+    )
     try:
-        prepared = Prepared(run, plugins, tenants, make_plan(run, plugins))
+        prepared = Prepared(run, loaded.plugins, tenants, make_plan(run, loaded.plugins))
         for warning in token_warnings(run):
             _log.warning("%s", warning)
         yield prepared
@@ -81,7 +108,7 @@ def new_job(planned: Planned, prepared: Prepared, clock: Clock) -> Job:
         run=prepared.run,
         target=planned.target,
         request=planned.request,
-        tenant=prepared.tenants.connect(planned.target.connection).tenant,
+        tenant=prepared.tenants.connect(planned.target.connection).url,
         started=clock.now(),
         stopping=clock.stopping,
     )

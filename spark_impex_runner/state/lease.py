@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9@._-]")
-
 
 @contextmanager
 def lease(folder: Path, target: str, now: datetime) -> Iterator[None]:
@@ -28,7 +26,7 @@ def lease(folder: Path, target: str, now: datetime) -> Iterator[None]:
     Raises ``StateError`` that names the holder when another runner works on it. The lock is the
     kernel's, so that of a killed runner is free at once; the holder's name lies beside it.
     """
-    place = folder / "leases" / _NOT_IN_NAMES.sub("_", target)
+    place = folder / "leases" / quote(target, safe="@")
     holder = place.with_name(f"{place.name}.holder")
     try:
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

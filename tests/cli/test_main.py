@@ -153,6 +153,16 @@ def test_validate_names_the_mistakes_of_all_files(shell: Any) -> None:
     assert done.err.startswith("bad.yaml:1:")
 
 
+def test_validate_needs_no_credentials(shell: Any) -> None:
+    """A linter in CI has none; a run would ask for them."""
+    (shell.folder / "m.yaml").write_text(
+        "version: 1\nconnections: {sit: {base_url: 'https://excel.sit.coherent.global/acme'}}\n"
+        "targets:\n  - {name: a, folders: [life]}\n"
+    )
+
+    assert shell("impex", "validate", "m.yaml").out == "m.yaml: valid, 1 target\n"
+
+
 def test_reports_can_be_asked_for_on_the_command_line(shell: Any) -> None:
     """Each format lands in its file."""
     shell.write(PRICING)
