@@ -52,6 +52,9 @@ def _cancel(planned: Planned, prepared: Prepared, context: Context) -> Cancelled
     attempt = context.state.unfinished(key(job))
     if attempt is None:
         return None
+    if attempt.tenant != job.tenant:
+        told = f"it belongs to {attempt.tenant}, the manifest now names {job.tenant}"
+        return Cancelled(planned.target.name, attempt.job_id, told)
     creation = Creation(job, prepared.tenants.connect(planned.target.connection), context, attempt)
     job_id = attempt.job_id
     try:

@@ -77,9 +77,18 @@ class Creation:
             too_old = listed.created and listed.created < self.attempt.intended - _SKEW
             if too_old or state.owner(listed.id):
                 continue
-            if exports.status(listed.id).correlation_id == self.attempt.correlation_id:
+            if self._is_ours(listed.id):
                 return listed.id
         return ""
+
+    def _is_ours(self, job_id: str) -> bool:
+        try:
+            status = self.spark.impex.exports.status(job_id)
+        except SparkError as error:
+            if forgotten(error):
+                return False  # it left the listing just now
+            raise
+        return status.correlation_id == self.attempt.correlation_id
 
     def _pause(self, failures: int, error: SparkError) -> float:
         """Return a wait: full jitter below a growing ceiling, or what the server asked for."""

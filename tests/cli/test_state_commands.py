@@ -77,6 +77,19 @@ def test_a_cancel_that_is_refused_is_told_and_keeps_the_attempt(
     assert tenant.token not in done.err
 
 
+def test_a_job_of_another_tenant_is_not_cancelled_on_this_one(
+    shell: Any, tenant: Sandbox, left: str
+) -> None:
+    """A manifest that was pointed elsewhere meanwhile is told where the job is."""
+    path = shell.folder / "m.yaml"
+    path.write_text(path.read_text().replace("/acme'", "/other'"))
+
+    done = shell("impex", "cancel", "m.yaml")
+
+    assert done.code == 4
+    assert f"job {left}: it belongs to {tenant.base_url}" in done.err
+
+
 def test_history_lists_attempts_newest_first(shell: Any, tenant: Sandbox, left: str) -> None:
     """Outcome, job and run of each; ``-n`` bounds the list."""
     shell("impex", "cancel", "m.yaml")
