@@ -6,6 +6,7 @@ neither the HTTP library nor a plugin.
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from spark_impex_runner.spark.client import Spark
 
 __all__ = ["Spark", "__version__", "errors", "hookimpl", "models", "run_manifest"]
+
+# A program that embeds the runner decides what is logged, and where.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _HOMES = {
     "Spark": ("spark_impex_runner.spark.client", "Spark"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -16,7 +17,7 @@ from spark_impex_runner.clock import Clock
 from spark_impex_runner.errors import Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 _LOOPBACK = ("127.", "::1", "localhost")
@@ -66,6 +67,16 @@ def clock() -> FakeClock:
 def examples() -> Path:
     """Return the folder of the examples."""
     return EXAMPLES
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """Take back what a command did to the package's logger."""
+    logger = logging.getLogger("spark_impex_runner")
+    handlers, level = list(logger.handlers), logger.level
+    yield
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

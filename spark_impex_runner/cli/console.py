@@ -86,7 +86,6 @@ def open_console(arguments: argparse.Namespace, masker: Masker) -> Console:
     logger = logging.getLogger("spark_impex_runner")
     logger.handlers[:] = [handler]
     logger.setLevel(level)
-    logger.propagate = False
     colour = getattr(arguments, "color", "auto")
     return Console(masker, _wanted(colour, sys.stdout), _wanted(colour, sys.stderr))
 

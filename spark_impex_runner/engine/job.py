@@ -123,8 +123,8 @@ class _Course:
             service_versions=self.versions,
             artifacts=self.job.artifacts,
             steps=tuple(self.steps),
-            warnings=tuple(self.warnings),
-            error=str(error) if error else "",
+            warnings=tuple(map(self.context.masker.mask, self.warnings)),
+            error=self.context.masker.mask(str(error)) if error else "",
             exit_code=error.exit_code if error else 0,
         )
 
@@ -199,8 +199,8 @@ class _Course:
 
     def _close(self, remote: Remote, result: TargetResult) -> None:
         """Close the attempt: the next run of this target is a new one."""
-        words, now = self.context.masker.mask(result.error), self.context.clock.now()
-        self.context.state.finish(remote.opening.attempt, result.outcome, words, now)
+        now = self.context.clock.now()
+        self.context.state.finish(remote.opening.attempt, result.outcome, result.error, now)
 
 
 def _is_final(error: ImpexError | None, job: Job) -> bool:

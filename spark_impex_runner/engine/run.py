@@ -14,7 +14,7 @@ from spark_impex_runner.engine.context import Context
 from spark_impex_runner.engine.job import JobRunner, unstarted
 from spark_impex_runner.engine.prepare import Prepared, new_job, prepare, state_folder
 from spark_impex_runner.engine.schedule import Task, Work, run_all
-from spark_impex_runner.errors import DeliveryError, ImpexError
+from spark_impex_runner.errors import DeliveryError, ImpexError, StateError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RECEIPT, Outcome, RunOptions, RunResult, TargetResult
 from spark_impex_runner.report import receipt
@@ -47,7 +47,13 @@ def run_manifest(
         closing(State(state_folder(path, options))) as state,
     ):
         context = Context(
-            prepared.hooks, clock, state, masker, options.until, options.fresh, options.job
+            hooks=prepared.hooks,
+            clock=clock,
+            state=state,
+            masker=masker,
+            until=options.until,
+            fresh=options.fresh,
+            job=options.job,
         )
         return _Execution(prepared, context, options).run()
 
@@ -80,9 +86,17 @@ class _Execution:
         ]
         workers = {keys[name]: lane.workers for name, lane in lanes.items()}
         results = run_all(tasks, workers, self._work())
-        finished = self._finish(tuple(results.values()))
-        self._context.state.end_run(run.id, finished.exit_code, finished.finished)
+        finished = self._closed(self._finish(tuple(results.values())))
         self._hooks.notify("impex_run_finished", run=run, report=finished)
+        return finished
+
+    def _closed(self, finished: RunResult) -> RunResult:
+        """Remember the end of the run; where the disk refuses, that is one problem more."""
+        try:
+            state, now = self._context.state, finished.finished
+            state.end_run(finished.run_id, finished.exit_code, now)
+        except StateError as error:
+            return replace(finished, problems=(*finished.problems, str(error)))
         return finished
 
     def _connections(self) -> list[str]:

@@ -201,6 +201,7 @@ class _Pouring:
         if stream.status == 200:
             begin = 0
             with _disk(self.path):
+                partial.discard(self.path)  # old bytes may not lie below the new mark
                 partial.write(self.path, stream.headers, self.file_hash)
         length = mark.length if fits and mark else stream.headers.get("Content-Length", "")
         self._pour(stream.chunks(), begin)
