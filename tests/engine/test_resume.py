@@ -279,3 +279,28 @@ def test_an_interrupt_during_the_steps_keeps_what_is_done(
     assert [step.uses for step in only(first).steps] == ["checksum"]
     assert [step.uses for step in only(second).steps] == ["checksum", "unzip"]
     assert (created(sandbox), downloads(sandbox)) == (1, 1)
+
+
+@pytest.mark.parametrize(("always", "calls"), [("False", 1), ("True", 2)])
+def test_a_finished_step_is_repeated_only_if_it_says_that_it_must_be(
+    run: Any, serve: Callable[..., Any], always: str, calls: int
+) -> None:
+    """A step that tells somebody, say, is registered with ``always`` and runs in each run."""
+    plugin = run.folder / "tell.py"
+    plugin.write_text(
+        "from pathlib import Path\nfrom spark_impex_runner import hookimpl\n"
+        "@hookimpl\ndef impex_register(registry):\n"
+        f"    registry.step('tell', 'Tells.', always={always})\n"
+        "@hookimpl\ndef impex_run_step(step):\n"
+        "    if step.uses == 'tell':\n"
+        "        with Path(__file__).with_suffix('.log').open('a') as log:\n"
+        "            log.write('told\\n')\n"
+        "        return []\n"
+    )
+    sandbox, steps = serve(), "steps: [{uses: tell}, {uses: unzip%s}]"
+    target = "- {name: a, folders: [life], " + steps + "}"
+
+    run(sandbox, target % ", with: {max_files: 1}", plugin_files=(plugin,))
+    run(sandbox, target % "", plugin_files=(plugin,))
+
+    assert plugin.with_suffix(".log").read_text().count("told") == calls
