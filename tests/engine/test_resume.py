@@ -8,6 +8,8 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.state.lease import lease
 from spark_impex_runner.state.store import State
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import pytest
 
 TARGET = "- {name: a, folders: [life], on_interrupt: leave}"
 STEPS = (
