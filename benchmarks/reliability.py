@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import random
-import re
 import signal
 import sqlite3
 import subprocess
@@ -283,20 +282,19 @@ def main() -> int:
             rows.insert(0, kills(arguments.kills, root, folder, chance))
     if arguments.json:
         print(json.dumps([vars(row) for row in rows]))
-    elif arguments.write:
-        _write(render(rows))
     else:
         print(render(rows))
+        if arguments.write:
+            _write(render(rows))
     return 1 if any(row.wrong for row in rows) else 0
 
 
 def _write(table: str) -> None:
     """Replace the table in the page."""
-    text = PAGE.read_text(encoding="utf-8")
-    marks = ("<!-- table -->\n", "\n<!-- end -->")
-    pattern = re.escape(marks[0]) + ".*?" + re.escape(marks[1])
-    new = re.sub(pattern, lambda _: f"{marks[0]}{table}{marks[1]}", text, flags=re.DOTALL)
-    PAGE.write_text(new, encoding="utf-8")
+    begin, end = "<!-- table -->", "<!-- end -->"
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(begin)
+    after = rest.partition(end)[2]
+    PAGE.write_text(f"{before}{begin}\n\n{table}\n\n{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
