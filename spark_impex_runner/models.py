@@ -123,7 +123,8 @@ class RunOptions:
     ``targets`` are globs, ``until`` is empty or ``"download"``, ``reports`` maps a format to a
     file and is added to the manifest's own. ``state`` is the folder of the runner's memory, by
     default ``.impex`` beside the manifest; ``fresh`` goes on with nothing of an earlier run;
-    ``job`` is the id of a job to go on with, for a single target.
+    ``job`` is the id of a job to go on with, for a single target. ``alone`` leaves out what the
+    chosen targets need.
     """
 
     targets: tuple[str, ...] = ()
@@ -136,6 +137,7 @@ class RunOptions:
     state: Path | None = None
     fresh: bool = False
     job: str = ""
+    alone: bool = False
     reports: Mapping[str, Path] = field(default_factory=dict)
     blocked_plugins: frozenset[str] = frozenset()
     plugin_files: tuple[Path, ...] = ()

@@ -44,7 +44,7 @@ class Plugins:
             return caller(**arguments)
         except ImpexError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             _log.debug("hook %s failed", hook, exc_info=error)
             raise PluginError(
                 f"plugin {self._culprit(caller, error)} failed in {hook}: "
@@ -58,7 +58,7 @@ class Plugins:
             alone = self.manager.subset_hook_caller(hook, plugins - {impl.plugin})
             try:
                 alone(**arguments)
-            except Exception as error:  # noqa: BLE001 - an observer may not end the run
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - an observer may not end the run
                 _log.warning(
                     "plugin %s failed in %s, the run goes on: %s: %s",
                     self._label(impl.plugin_name),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.cli import console, selection
@@ -25,7 +26,9 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.cancel import cancel_jobs
 
-    options, out = selection.options(arguments), surroundings.console
+    # What the chosen targets need is not theirs to cancel.
+    options = replace(selection.options(arguments), alone=True)
+    out = surroundings.console
     done: list[Cancelled] = []
     for path in arguments.manifests:
         done += cancel_jobs(path, options, Clock(), surroundings.masker)

@@ -49,7 +49,11 @@ class Console:
 
     def result(self, text: str) -> None:
         """Print a result to stdout."""
-        print(self.masker.mask(text.rstrip("\n")), flush=True)  # noqa: T201 - stdout is for this
+        try:
+            print(self.masker.mask(text.rstrip("\n")), flush=True)  # noqa: T201 - stdout is for this
+        except BrokenPipeError:
+            # Its reader has gone (`| head`). The work and its exit code do not depend on it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def error(self, what: ImpexError | str) -> None:
         """Say to stderr what went wrong.
@@ -68,7 +72,7 @@ class Console:
         place = traceback.extract_tb(error.__traceback__)[-1]
         self.error(
             f"internal error: {type(error).__name__}: {error} "
-            f"({place.filename}:{place.lineno}); please report it with the output of -v"
+            f"({place.filename}:{place.lineno}); please report it"
         )
 
 

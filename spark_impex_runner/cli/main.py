@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 import platform
+import shlex
 import sys
 from dataclasses import dataclass
 from importlib import import_module
@@ -40,10 +40,11 @@ _EPILOG = """exit codes:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every command is handed besides its arguments."""
+    """What every command is handed besides its arguments; ``command`` is the line to repeat."""
 
     console: console.Console
     masker: Masker
+    command: str
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -59,7 +60,9 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
 def _main(argv: list[str], program: str) -> int:
     arguments = _parser(argv, program).parse_args(argv)
     masker = Masker()
-    surroundings = Surroundings(console.open_console(arguments, masker), masker)
+    words = [word for word in argv if word != "--fresh"]
+    command = shlex.join([program, *words])
+    surroundings = Surroundings(console.open_console(arguments, masker), masker, command)
     try:
         return int(import_module(_module(arguments.command)).execute(arguments, surroundings))
     except ImpexError as error:
@@ -68,10 +71,6 @@ def _main(argv: list[str], program: str) -> int:
     except KeyboardInterrupt:
         surroundings.console.error(Interrupted())
         return Interrupted.exit_code
-    except BrokenPipeError:
-        # The reader of our output went away: nothing is left to say, and nobody to say it to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except Exception as error:  # noqa: BLE001 - the last line of defence
         surroundings.console.bug(error)
         return ImpexError.exit_code

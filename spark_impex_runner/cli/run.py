@@ -6,17 +6,18 @@ import argparse
 import os
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.cli import console, selection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from spark_impex_runner.cli.main import Surroundings
     from spark_impex_runner.clock import Clock
+    from spark_impex_runner.models import RunResult
 
 FORMATS = ("json", "junit", "html")
 
@@ -58,6 +59,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.prepare import prepare
     from spark_impex_runner.engine.run import run_manifest
+    from spark_impex_runner.errors import ImpexError, UsageError
     from spark_impex_runner.models import exit_code
     from spark_impex_runner.report import text
 
@@ -67,20 +69,37 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
         return plan.execute(arguments, surroundings)
     out, masker, clock = surroundings.console, surroundings.masker, Clock()
     options = selection.options(arguments)
+    if len(arguments.manifests) > 1 and arguments.report:
+        raise UsageError("--report names one file, which several manifests would overwrite")
     for path in arguments.manifests[1:]:
         with prepare(path, options, clock, masker):
             pass  # a mistake in a later manifest is found before the first is run
-    finished = []
+    finished: list[RunResult] = []
+    failed: list[int] = []
     with _stopped_by_signals(clock):
         for path in arguments.manifests:
-            result = run_manifest(path, options, clock=clock, masker=masker)
+            try:
+                result = run_manifest(path, options, clock=clock, masker=masker)
+            except ImpexError as error:
+                out.error(error)
+                failed.append(error.exit_code)
+                continue
             out.result(text.render(result, colour=out.colour))
             finished.append(result)
             for problem in result.problems:
                 out.error(problem)
-    if clock.signum:
-        _tell_how_to_go_on(arguments, out)
-    return exit_code(finished)
+    if clock.signum and any(not each.good for result in finished for each in result.results):
+        manifests = " ".join(str(path) for path in arguments.manifests)
+        out.error(f"interrupted; to go on: {surroundings.command}")
+        out.error(f"to end what still runs: impex cancel {manifests}")
+    return _combined(exit_code(finished), failed, any_run=bool(finished))
+
+
+def _combined(code: int, failed: Sequence[int], *, any_run: bool) -> int:
+    """Return one exit code where some manifests could not be run at all."""
+    if not failed:
+        return code
+    return max(code, 3) if any_run else failed[0]
 
 
 @contextmanager
@@ -90,10 +109,11 @@ def _stopped_by_signals(clock: Clock) -> Iterator[None]:
     def stop(signum: int, _frame: object) -> None:
         if clock.stopping():
             os._exit(128 + signum)
+        clock.stop(signum)
         name = signal.Signals(signum).name
         told = f"{name}: ending, nothing new is started; once more to leave at once\n"
-        os.write(sys.stderr.fileno(), told.encode())
-        clock.stop(signum)
+        with suppress(OSError, ValueError):  # stderr may be closed, or its reader gone
+            os.write(sys.stderr.fileno(), told.encode())
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -101,13 +121,6 @@ def _stopped_by_signals(clock: Clock) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _tell_how_to_go_on(arguments: argparse.Namespace, out: console.Console) -> None:
-    manifests = " ".join(str(path) for path in arguments.manifests)
-    out.error(
-        f"interrupted; to go on: impex-run {manifests}; to end its jobs: impex cancel {manifests}"
-    )
 
 
 def _positive(text: str) -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from spark_impex_runner import digests
+from spark_impex_runner.errors import UsageError
 from spark_impex_runner.state.store import Intent
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import Artifact, Job, Step
     from spark_impex_runner.state.store import Attempt
 
+# What was begun earlier than that is out of date: a nightly run asks anew.
+_ADOPT_WITHIN = timedelta(hours=12)
+
 
 def key(job: Job) -> str:
     """Return what the state calls a target: unique among the manifests of one folder."""
@@ -25,11 +30,11 @@ def key(job: Job) -> str:
 
 
 def fingerprint(job: Job) -> str:
-    """Return what is the same in two runs if and only if they ask for the same.
+    """Return what is the same in two runs if and only if they ask for the same services.
 
-    A correlation id that the manifest does not give differs in each run and does not count.
+    Labels do not count: correlation id, source system and file name may hold the run's id or date.
     """
-    request = replace(job.request, correlation_id=job.target.correlation_id)
+    request = replace(job.request, correlation_id=None, source_system=None, file_name=None)
     fields = {name: getattr(request, name) for name in request.__dataclass_fields__}
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
@@ -46,22 +51,50 @@ class Opening:
 def open_attempt(job: Job, url: str, context: Context) -> Opening:
     """Go on with the attempt that an earlier run left, or put a new intent on disk.
 
-    An attempt for another request, or for any with ``--fresh``, is left behind: its job, if it
-    still runs, is not touched.
+    An attempt for another request, one that is older than twelve hours, or any with ``--fresh``,
+    is left behind: its job, if it still runs, is not touched, and a warning tells of it.
     """
     state, now = context.state, context.clock.now()
-    mark, earlier, warning = fingerprint(job), context.state.unfinished(key(job)), ""
+    mark, earlier, warning = fingerprint(job), state.unfinished(key(job)), ""
+    _check_given_job(job, earlier, context)
     if earlier is not None:
-        same = earlier.tenant == url and earlier.fingerprint == mark
-        if same and not context.fresh and context.job in {"", earlier.job_id}:
-            return Opening(earlier, adopted=True)
-        state.finish(earlier, "abandoned", "", now)
-        if earlier.job_id and not context.fresh and not context.job:
-            warning = f"job {earlier.job_id} of another request was left behind and may still run"
+        why = _why_not(earlier, (url, mark), context)
+        if not why:
+            told = f"goes on with what an earlier run began at {earlier.intended:%Y-%m-%d %H:%M}Z"
+            return Opening(earlier, adopted=True, warning=told)
+        state.finish(earlier, "abandoned", why, now)
+        what = f"job {earlier.job_id}" if earlier.job_id else "a job whose reply was lost"
+        warning = f"{what} of an earlier run was left behind ({why}) and may still run"
     attempt = state.intend(_intent(job, url, mark), now)
     if context.job:
         attempt = state.note_job(attempt, context.job, now)
     return Opening(attempt, adopted=bool(context.job), warning=warning)
+
+
+def _why_not(earlier: Attempt, wanted: tuple[str, str], context: Context) -> str:
+    """Return why an earlier attempt is not gone on with; nothing where it is."""
+    if context.fresh:
+        return "--fresh"
+    if (earlier.tenant, earlier.fingerprint) != wanted:
+        return "another request"
+    if context.clock.now() - earlier.intended > _ADOPT_WITHIN:
+        return "older than twelve hours"
+    return ""
+
+
+def _check_given_job(job: Job, earlier: Attempt | None, context: Context) -> None:
+    """Refuse a job id that belongs elsewhere, or would push another job aside."""
+    if not context.job:
+        return
+    owner = context.state.owner(context.job)
+    if owner is not None and owner.target != key(job):
+        raise UsageError(f"job {context.job} belongs to target {owner.target}")
+    if earlier is not None and earlier.job_id != context.job:
+        path, name = job.run.manifest.path, job.target.name
+        raise UsageError(
+            f"target {name} is not finished with job {earlier.job_id or 'of an unknown id'}; "
+            f"end that first: impex cancel {path} -t {name}"
+        )
 
 
 def begin_anew(job: Job, opening: Opening, context: Context) -> Opening:

@@ -10,7 +10,8 @@ from spark_impex_runner.engine.attempt import key
 from spark_impex_runner.engine.context import Context
 from spark_impex_runner.engine.creation import Creation
 from spark_impex_runner.engine.prepare import Prepared, new_job, prepare, state_folder
-from spark_impex_runner.errors import ImpexError
+from spark_impex_runner.engine.weather import forgotten
+from spark_impex_runner.errors import ImpexError, SparkError
 from spark_impex_runner.state.lease import lease
 from spark_impex_runner.state.store import State
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Planned, RunOptions
+    from spark_impex_runner.spark.client import Spark
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +51,31 @@ def cancel_jobs(
 
 def _cancel(planned: Planned, prepared: Prepared, context: Context) -> Cancelled | None:
     job = new_job(planned, prepared, context.clock)
+    spark = prepared.tenants.connect(planned.target.connection)
     attempt = context.state.unfinished(key(job))
     if attempt is None:
         return None
     if attempt.tenant != job.tenant:
         told = f"it belongs to {attempt.tenant}, the manifest now names {job.tenant}"
         return Cancelled(planned.target.name, attempt.job_id, told)
-    creation = Creation(job, prepared.tenants.connect(planned.target.connection), context, attempt)
     job_id = attempt.job_id
     try:
         with lease(context.state.folder, key(job), context.clock.now()):
             # The reply to the create call may have been lost: the job is there all the same.
-            job_id = job_id or creation.find()
+            job_id = job_id or Creation(job, spark, context, attempt).find()
             if job_id:
-                creation.spark.impex.exports.cancel(job_id)
+                _cancel_job(spark, job_id)
             now = context.clock.now()
             context.state.finish(attempt, "cancelled", "by impex cancel", now)
     except ImpexError as error:
         return Cancelled(planned.target.name, job_id, context.masker.mask(str(error)))
     return Cancelled(planned.target.name, job_id)
+
+
+def _cancel_job(spark: Spark, job_id: str) -> None:
+    """Ask the tenant; a job that it does not know holds no slot."""
+    try:
+        spark.impex.exports.cancel(job_id)
+    except SparkError as error:
+        if not forgotten(error):
+            raise

@@ -19,16 +19,8 @@ _log = logging.getLogger("spark_impex_runner.events")
 
 # Last words of events that --quiet does not hide.
 _BAD = frozenset(
-    {
-        "failed",
-        "create_failed",
-        "look_failed",
-        "timed_out",
-        "cancelled",
-        "skipped",
-        "warned",
-        "refused",
-    }
+    ("failed", "create_failed", "look_failed", "unknown_status", "timed_out")
+    + ("cancelled", "skipped", "warned", "refused")
 )
 
 
@@ -50,6 +42,11 @@ class Context:
 
     def changed(self, job: Job, event: str, message: str, **detail: Any) -> None:
         """Say that something is now certain: one log record, then every observer."""
+        message = self.masker.mask(message)
+        detail = {
+            name: self.masker.mask(value) if isinstance(value, str) else value
+            for name, value in detail.items()
+        }
         fields = {
             "event": event,
             "run_id": job.run.id,

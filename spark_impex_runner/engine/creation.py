@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.engine.compare import missing, silent
 from spark_impex_runner.engine.weather import forgotten, may_have_created, may_pass, unreadable
-from spark_impex_runner.errors import SparkApiError, SparkError
+from spark_impex_runner.errors import RetryTimeoutError, SparkApiError, SparkError
 
 if TYPE_CHECKING:
     from spark_impex_runner.engine.context import Context
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 # How far the tenant's clock may be behind ours.
 _SKEW = timedelta(minutes=10)
 _CEILING = 16.0
+_BUSY_PAUSE = 5.0
 # So many replies that are none of the API's are borne: a login page stays for good.
 _STRANGE = 4
 
@@ -46,29 +48,34 @@ class Creation:
         anything is created, and so after each create call that failed without a clear answer.
         Nothing is created while the tenant cannot be asked.
         """
-        clock, must_look, failures, strange = self.context.clock, adopted, 0, 0
-        end = clock.monotonic() + self.job.target.polling.deadline
+        clock, exports, failures, strange = self.context.clock, self.spark.impex.exports, 0, 0
+        end, unclear = clock.monotonic() + self.job.target.polling.deadline, adopted
         while True:
+            clock.check()
             try:
-                if must_look and (found := self.find()):
+                if unclear and (found := self.find()):
                     self._tell_found(found)
                     return found
-                must_look = False
-                return self._create(end - clock.monotonic())
+                return exports.create(self.job.request).id
             except SparkError as error:
-                must_look = must_look or may_have_created(error)
+                busy = isinstance(error, SparkApiError) and exports.is_busy(error)
+                # From the first unclear answer on, a look comes before every create call.
+                unclear = unclear or (not busy and may_have_created(error))
                 strange += unreadable(error)
-                bearable = may_pass(error) or (unreadable(error) and strange < _STRANGE)
+                bearable = busy or may_pass(error) or (unreadable(error) and strange < _STRANGE)
                 if not bearable or clock.monotonic() >= end:
-                    raise
-                failures += 1
+                    raise self._busy_for_too_long(error) if busy else error from error
+                failures += not busy
                 self._tell_failure(error)
-                pause = self._pause(failures, error)
+                pause = _BUSY_PAUSE if busy else self._pause(failures, error)
             clock.wait(min(pause, max(end - clock.monotonic(), 0.0)))
 
-    def _create(self, within: float) -> str:
-        exports = self.spark.impex.exports
-        return exports.when_free(lambda: exports.create(self.job.request), within).id
+    def _busy_for_too_long(self, error: SparkError) -> RetryTimeoutError:
+        deadline = self.job.target.polling.deadline
+        return RetryTimeoutError(
+            f"the tenant was busy with other jobs for {deadline:g} s (polling.deadline); "
+            f"no job was created, try again later: {error}"
+        )
 
     def find(self) -> str:
         """Look for a job with our correlation id that no other attempt owns; newest first."""
@@ -88,13 +95,19 @@ class Creation:
             if forgotten(error):
                 return False  # it left the listing just now
             raise
-        return status.correlation_id == self.attempt.correlation_id
+        if status.correlation_id != self.attempt.correlation_id:
+            return False
+        # Several targets may share one correlation id: a job that is done shows what it was for.
+        return silent(status) or not missing(self.job.request, status)
 
     def _pause(self, failures: int, error: SparkError) -> float:
-        """Return a wait: full jitter below a growing ceiling, or what the server asked for."""
+        """Return a wait: full jitter below a growing ceiling, or what the server asked for.
+
+        At least a second: a create call that was cut off may be a moment late in the listing.
+        """
         drawn = self.spark.session.wire.patience.draw() * min(_CEILING, 2.0**failures)
         asked = error.retry_after if isinstance(error, SparkApiError) else None
-        return max(drawn, asked or 0.0)
+        return max(drawn, asked or 0.0, 1.0)
 
     def _tell_found(self, job_id: str) -> None:
         told = f"job {job_id} was created by a call whose reply was lost; going on with it"

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import DeliveryError, IntegrityError, SparkApiError
-from spark_impex_runner.models import Artifact, RemoteFile
+from spark_impex_runner.models import RECEIPT, Artifact, RemoteFile
 from spark_impex_runner.spark import files
 from spark_impex_runner.spark.links import has_expired
 from spark_impex_runner.spark.partial import discard
@@ -43,6 +43,7 @@ class Fetch:
             self._prove(index, replace(item, path=partial))
             for index, (item, partial) in enumerate(zip(wanted, partials, strict=True))
         ]
+        self._drop_receipt()
         for item, partial in zip(wanted, partials, strict=True):
             files.give_name(partial, item.path)
         final = zip(complete, wanted, strict=True)
@@ -50,6 +51,14 @@ class Fetch:
         for package in packages:
             self._tell(package)
         return packages
+
+    def _drop_receipt(self) -> None:
+        """Remove the receipt of an earlier delivery, which does not speak for this one."""
+        path = self.job.target.output / RECEIPT
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise DeliveryError(f"cannot replace {path}: {error.strerror or error}") from error
 
     def _destinations(self, offered: Sequence[RemoteFile]) -> list[Artifact]:
         """Ask where each file goes; two files may not become one."""

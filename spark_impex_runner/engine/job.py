@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -36,10 +37,11 @@ from spark_impex_runner.state.lease import lease
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from pathlib import Path
 
     from spark_impex_runner.engine.attempt import Opening
     from spark_impex_runner.engine.context import Context
-    from spark_impex_runner.engine.tenants import Tenants
+    from spark_impex_runner.engine.tenants import Lane, Tenants
     from spark_impex_runner.models import Job, Status
 
 _log = logging.getLogger(__name__)
@@ -100,8 +102,9 @@ class _Course:
         with lease(self.context.state.folder, key(self.job), self.context.clock.now()):
             spark = self.tenants.connect(self.job.target.connection)
             opening = open_attempt(self.job, spark.url, self.context)
-            remote = Remote(self.job, spark, self.context, opening, self.warnings)
-            error = self._try_to_deliver(remote)
+            lane = self.tenants.lane(self.job.target.connection)
+            remote = Remote(self.job, spark, self.context, opening, lane.creating, self.warnings)
+            error = self._try_to_deliver(remote, lane)
             result = self.result(error)
             self.leave_receipt(result)
             complete = error is None and self.context.until != "download"
@@ -128,18 +131,17 @@ class _Course:
             exit_code=error.exit_code if error else 0,
         )
 
-    def _try_to_deliver(self, remote: Remote) -> ImpexError | None:
+    def _try_to_deliver(self, remote: Remote, lane: Lane) -> ImpexError | None:
         try:
-            self._deliver(remote)
+            self._deliver(remote, lane)
         except ImpexError as error:
             return error
         return None
 
-    def _deliver(self, remote: Remote) -> None:
+    def _deliver(self, remote: Remote, lane: Lane) -> None:
         """Create, wait, compare, download, step: whatever of it is left to do."""
         self.job = remote.job
         if not self._reuse_packages(remote.opening):
-            lane = self.tenants.lane(self.job.target.connection)
             with lane.job_slot(remote.spark):
                 self.context.clock.check()
                 status = self._wait(remote)
@@ -153,7 +155,7 @@ class _Course:
         """Take over packages that an earlier run delivered and that still hold."""
         attempt, known = opening.attempt, self.context.state.artifacts(opening.attempt)
         packages = tuple(each for each in known if each.made_by == "download")
-        if not attempt.delivered or not still_holds(self.job, packages):
+        if not attempt.delivered or not packages or not still_holds(self.job, packages):
             return False
         self.services, self.versions = attempt.services, attempt.service_versions
         self.job = replace(self.job, artifacts=packages)
@@ -183,8 +185,6 @@ class _Course:
         self.warnings.append(told)
 
     def _fetch(self, status: Status, remote: Remote) -> None:
-        # The receipt of an earlier delivery does not speak for this one.
-        (self.job.target.output / RECEIPT).unlink(missing_ok=True)
         artifacts = Fetch(self.job, remote.spark, self.context).run(status)
         said = (self.services, self.versions)
         self.context.state.note_delivered(remote.opening.attempt, artifacts, said)
@@ -215,12 +215,21 @@ def _check_output(job: Job, context: Context) -> None:
     What lies there from an attempt that is still open is our own.
     """
     output = job.target.output
-    ours = job.target.if_exists != "fail" or context.state.unfinished(key(job))
-    if not ours and output.is_dir() and any(output.iterdir()):
+    if job.target.if_exists == "fail" and output.is_dir() and _foreign(job, context):
         raise DeliveryError(f"{output} exists and is not empty (if_exists: fail)")
     nearest = next(path for path in (output, *output.parents) if path.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise DeliveryError(f"cannot write to {output}: {nearest} is not a writable folder")
+
+
+def _foreign(job: Job, context: Context) -> list[Path]:
+    """Return what lies in the output and is not from the target's open attempt."""
+    attempt, output = context.state.unfinished(key(job)), job.target.output
+    if attempt is None:
+        return list(output.iterdir())
+    ours = {each.path for each in context.state.artifacts(attempt)} | {output / RECEIPT}
+    partial = re.compile(r"\..+\.part(\.json)?")
+    return [p for p in output.iterdir() if p not in ours and not partial.fullmatch(p.name)]
 
 
 def _outcome(error: ImpexError | None) -> Outcome:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import UriError, UsageError
-from spark_impex_runner.models import RECEIPT, Planned
+from spark_impex_runner.models import RECEIPT, Outcome, Planned
 from spark_impex_runner.spark.request import SOURCE_SYSTEM, build_request, encode
 from spark_impex_runner.spark.uri import Uri
 
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from spark_impex_runner.pluginmanager import Plugins
 
 
-def select(manifest: Manifest, names: Sequence[str], tags: Sequence[str]) -> tuple[Target, ...]:
-    """Return the targets that match any name glob and any tag, and all that those need.
+def select(
+    manifest: Manifest, names: Sequence[str], tags: Sequence[str], *, alone: bool = False
+) -> tuple[Target, ...]:
+    """Return the targets that match any name glob and any tag, and, unless ``alone``, their needs.
 
     Without globs and tags that is every target. Raises ``UsageError`` for a glob or a tag that
     matches nothing.
@@ -38,7 +41,7 @@ def select(manifest: Manifest, names: Sequence[str], tags: Sequence[str]) -> tup
         name = pending.pop()
         if name not in chosen:
             chosen.add(name)
-            pending += by_name[name].needs
+            pending += () if alone else by_name[name].needs
     if not chosen:
         raise UsageError("no target matches both --target and --tag")
     return tuple(target for target in manifest.targets if target.name in chosen)
@@ -84,9 +87,19 @@ def _planned(target: Target, run: Run, hooks: Plugins) -> Planned:
         correlation_id=target.correlation_id or f"{run.id}-{target.name}",
         file_name=target.file_name,
     )
-    kept = target.if_exists == "keep" and (target.output / RECEIPT).is_file()
+    kept = target.if_exists == "keep" and _is_delivered(target)
     url = f"{run.connect(target.connection).url}/api/v4/export"
     return Planned(target, request, url, encode(request).decode(), kept)
+
+
+def _is_delivered(target: Target) -> bool:
+    """Tell whether the output holds a delivery that succeeded, with as many steps as now."""
+    try:
+        receipt = json.loads((target.output / RECEIPT).read_text(encoding="utf-8"))
+        complete = len(receipt["steps"]) == len(target.steps)
+        return complete and receipt["outcome"] == Outcome.SUCCEEDED.value
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _resolve(entry: str, target: Target, run: Run, hooks: Plugins) -> list[Uri]:

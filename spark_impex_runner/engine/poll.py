@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.engine.weather import forgotten, may_pass, unreadable
 from spark_impex_runner.errors import JobError, RetryTimeoutError, SparkError
 from spark_impex_runner.models import Poll, Verdict
-from spark_impex_runner.spark.status import explain
+from spark_impex_runner.spark.status import explain, is_known
 
 if TYPE_CHECKING:
     from spark_impex_runner.engine.context import Context
@@ -31,7 +31,7 @@ def wait_for(job: Job, spark: Spark, context: Context) -> Status:
     while True:
         context.clock.wait(watch.next_delay())
         try:
-            status = spark.impex.exports.status(job.id)
+            status = spark.impex.exports.status(job.id, once=True)
         except SparkError as error:
             watch.failed(error)
             continue
@@ -87,8 +87,11 @@ class _Watch:
         if status.word != self.word:
             self.word, self.word_since = status.word, self._elapsed()
             job = replace(self.job, status=status)
-            message = f"job {job.id} is {status.word or 'without a status word'}"
-            self.context.changed(job, "job.status", message, status=status.word)
+            event, message = "job.status", f"job {job.id} is {status.word}"
+            if not is_known(status):
+                event = "job.unknown_status"
+                message = f"job {job.id} has the unknown status '{status.word}', waiting on"
+            self.context.changed(job, event, message, status=status.word)
 
     def failed(self, error: SparkError) -> None:
         """Bear a look that failed, within a budget of its own; raise what cannot pass."""
@@ -98,6 +101,7 @@ class _Watch:
             ) from error
         if not may_pass(error) and not unreadable(error):
             raise error
+        self.checks += 1
         if self.failing_since is None:
             self.failing_since = self._elapsed()
         if self._elapsed() - self.failing_since >= _ERRORS:

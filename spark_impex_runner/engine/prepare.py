@@ -13,7 +13,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from spark_impex_runner.engine.plan import make_plan, select, token_warnings
 from spark_impex_runner.engine.tenants import Tenants
-from spark_impex_runner.errors import UriError, UsageError
+from spark_impex_runner.errors import ManifestError, PluginError, UriError, UsageError
 from spark_impex_runner.manifest.build import Settings, read_manifest, read_requires
 from spark_impex_runner.models import Job, Run
 from spark_impex_runner.plugincandidates import PluginChoice
@@ -73,8 +73,13 @@ def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loade
         output=options.output,
         uri_fault=_uri_fault(plugins),
     )
-    manifest = read_manifest(path, settings)
-    chosen = select(manifest, options.targets, options.tags)
+    try:
+        manifest = read_manifest(path, settings)
+    except ManifestError as error:
+        _blame_plugins(error, plugins)
+        raise
+    alone = options.alone or bool(options.job)
+    chosen = select(manifest, options.targets, options.tags, alone=alone)
     if options.job and len(chosen) != 1:
         raise UsageError(f"a job belongs to one target, {len(chosen)} are chosen; use --target")
     return Loaded(plugins, manifest, chosen, run_id, run_date, now)
@@ -128,6 +133,15 @@ def load_plugins(path: Path, options: RunOptions) -> Plugins:
         requires.plugins, options.blocked_plugins, (*options.plugin_files, *local)
     )
     return make_plugin_manager(choice)
+
+
+def _blame_plugins(error: ManifestError, plugins: Plugins) -> None:
+    """Raise ``PluginError`` where a step or strategy may be unknown because a plugin is broken."""
+    unknown = [p for p in error.problems if p.path.endswith((".uses", ".strategy"))]
+    broken = [info for info in plugins.infos if info.error]
+    if unknown and broken:
+        reasons = "; ".join(f"{info.name} ({info.distribution}): {info.error}" for info in broken)
+        raise PluginError(f"{unknown[0]}; left out: {reasons}") from error
 
 
 def _uri_fault(plugins: Plugins) -> Callable[[str], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,18 @@ from spark_impex_runner.engine.attempt import Opening, begin_anew
 from spark_impex_runner.engine.creation import Creation
 from spark_impex_runner.engine.poll import wait_for
 from spark_impex_runner.engine.weather import may_pass
-from spark_impex_runner.errors import Interrupted, RetryTimeoutError, SparkError, StateError
+from spark_impex_runner.errors import (
+    ImpexError,
+    Interrupted,
+    JobError,
+    RetryTimeoutError,
+    SparkError,
+    StateError,
+)
 
 if TYPE_CHECKING:
+    from threading import Lock
+
     from spark_impex_runner.engine.context import Context
     from spark_impex_runner.models import Job, Status
     from spark_impex_runner.spark.client import Spark
@@ -23,12 +33,16 @@ _CANCELS = 3
 
 @dataclass
 class Remote:
-    """One job on the tenant. ``job`` and ``opening`` are as far as they came, even on failure."""
+    """One job on the tenant. ``job`` and ``opening`` are as far as they came, even on failure.
+
+    ``creating`` is held while a job is created or looked for on its tenant.
+    """
 
     job: Job
     spark: Spark
     context: Context
     opening: Opening
+    creating: Lock
     warnings: list[str] = field(default_factory=list)
     cancelled: bool = False
 
@@ -41,14 +55,14 @@ class Remote:
         Raises what ``wait_for`` and ``Creation`` raise; the slot is then left or freed as the
         target's ``on_deadline`` and ``on_interrupt`` say.
         """
-        self._ensure_job()
         try:
+            self._ensure_job()
             status = wait_for(self.job, self.spark, self.context)
         except RetryTimeoutError as error:
             raise self._given_up(error) from error
         except Interrupted:
             if self.job.target.on_interrupt == "cancel":
-                self._cancel()
+                self._cancel_if_there()
             raise
         self.job = replace(self.job, status=status)
         self.context.state.note_done(self.opening.attempt, self.context.clock.now())
@@ -73,9 +87,12 @@ class Remote:
                 told = f"job {self.job.id} was begun by an earlier run, going on with it"
                 self.context.changed(self.job, "job.adopted", told)
                 return
+            if self.context.job:
+                raise JobError(f"the tenant does not know job {self.job.id}")
             self._work_on(begin_anew(self.job, self.opening, self.context))
-        job_id = self._creation().job_id(adopted=self.opening.adopted)
-        self._work_on(Opening(self._noted(job_id)))
+        with self.creating:
+            job_id = self._creation().job_id(adopted=self.opening.adopted)
+            self._work_on(Opening(self._noted(job_id)))
         self.context.changed(self.job, "job.created", f"job {job_id} created")
 
     def _noted(self, job_id: str) -> Attempt:
@@ -99,6 +116,15 @@ class Remote:
         told = "it was cancelled" if cancel and self._cancel() else left
         return RetryTimeoutError(f"{error}; {told}", retries=error.retries, interval=error.interval)
 
+    def _cancel_if_there(self) -> None:
+        """Cancel the job; one whose reply was lost is looked for once."""
+        if not self.job.id:
+            with suppress(ImpexError):
+                if found := self._creation().find():
+                    self._work_on(Opening(self._noted(found)))
+        if self.job.id:
+            self._cancel()
+
     def _cancel(self) -> bool:
         """Free the tenant's slot; tell whether the tenant agreed.
 
@@ -107,8 +133,8 @@ class Remote:
         for attempt in range(1, _CANCELS + 1):
             try:
                 self.spark.impex.exports.cancel(self.job.id)
-            except SparkError as error:
-                if attempt < _CANCELS and may_pass(error):
+            except (SparkError, Interrupted) as error:
+                if attempt < _CANCELS and (isinstance(error, Interrupted) or may_pass(error)):
                     continue
                 manifest = self.job.run.manifest.path
                 self.warnings.append(

@@ -24,7 +24,7 @@ from spark_impex_runner.state.store import State
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from spark_impex_runner.models import Job
+    from spark_impex_runner.models import Job, Target
 
 
 def run_manifest(
@@ -81,7 +81,7 @@ class _Execution:
         self._hooks.notify("impex_run_started", run=run)
         keys = {name: str(id(lane)) for name, lane in lanes.items()}
         tasks = [
-            Task(item.target.name, keys[item.target.connection], item.target.needs)
+            Task(item.target.name, keys[item.target.connection], self._needs(item.target))
             for item in self._prepared.plan
         ]
         workers = {keys[name]: lane.workers for name, lane in lanes.items()}
@@ -89,6 +89,10 @@ class _Execution:
         finished = self._closed(self._finish(tuple(results.values())))
         self._hooks.notify("impex_run_finished", run=run, report=finished)
         return finished
+
+    def _needs(self, target: Target) -> tuple[str, ...]:
+        """Return the needs that are part of this run."""
+        return tuple(need for need in target.needs if need in self._planned)
 
     def _closed(self, finished: RunResult) -> RunResult:
         """Remember the end of the run; where the disk refuses, that is one problem more."""
@@ -159,7 +163,7 @@ class _Execution:
     def _finish(self, results: tuple[TargetResult, ...]) -> RunResult:
         run = self._prepared.run
         reports = {**run.manifest.reports, **self._options.reports}
-        finished = RunResult(
+        everything = RunResult(
             run_id=run.id,
             manifest=replace(run.manifest, reports=reports),
             started=run.started,
@@ -168,11 +172,11 @@ class _Execution:
             runner_version=__version__,
             signal=self._clock.signum,
         )
-        safe = masked(finished, self._context.masker)
+        finished = masked(everything, self._context.masker)
         problems = []
         for format_, path in reports.items():
             try:
-                _write(path, FORMATS[format_](safe))
+                _write(path, FORMATS[format_](finished))
             except DeliveryError as error:
                 problems.append(str(error))
         return replace(finished, problems=tuple(problems))

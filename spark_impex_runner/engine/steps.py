@@ -65,7 +65,8 @@ class Steps:
             raise
         except ImpexError as error:
             outcome = "warned" if step.on_failure == "warn" else "failed"
-            self._record(StepResult(step.uses, outcome, self._since(began), str(error)))
+            words = self.context.masker.mask(str(error))
+            self._record(StepResult(step.uses, outcome, self._since(began), words))
             if outcome == "failed":
                 raise StepError(f"step {step.uses}: {error}") from error
         else:
@@ -108,7 +109,11 @@ class Steps:
             isinstance(item, Artifact) for item in answer
         ):
             raise hooks.refuse("impex_run_step", answer, "a list of Artifact")
-        return [replace(item, made_by=step.uses) for item in answer]
+        packages = {each.name for each in self._packages()}
+        return [
+            replace(item, made_by="download" if item.name in packages else step.uses)
+            for item in answer
+        ]
 
     def _record(self, result: StepResult) -> None:
         self.results.append(result)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_MOST_JOBS = 16
+
 
 class Lane:
     """One tenant's queue: as many export jobs at once as the tenant allows."""
@@ -31,8 +33,12 @@ class Lane:
         self._downloads = threading.BoundedSemaphore(downloads)
         self._slots: threading.BoundedSemaphore | None = None
         self._opening = threading.Lock()
-        # A worker for each job in flight and for each download behind it.
-        self.workers = (jobs or 1) + downloads
+        # One create call at a time, with its look-ups: so two targets that share a correlation id
+        # cannot take each other's job.
+        self.creating = threading.Lock()
+        # A worker for each job in flight and for each download behind it. What the tenant allows
+        # is asked later; workers that nobody needs are never started.
+        self.workers = (jobs or _MOST_JOBS) + downloads
 
     @contextmanager
     def job_slot(self, spark: Spark) -> Iterator[None]:

@@ -23,6 +23,8 @@ def may_pass(error: SparkError) -> bool:
 
 def unreadable(error: SparkError) -> bool:
     """Tell whether a reply was no API reply at all, as when a proxy puts its own page in place."""
+    if isinstance(error, SparkApiError):
+        return error.status == 404 and not error.code
     return type(error) is SparkSdkError
 
 
@@ -34,7 +36,10 @@ def may_have_created(error: SparkError) -> bool:
 
 
 def forgotten(error: SparkError) -> bool:
-    """Tell whether the tenant does not know a job: 404, or 500 INVALID_JOB_ID as documented."""
+    """Tell whether the tenant does not know a job: 500 INVALID_JOB_ID (documented for imports).
+
+    A 404 counts only with a code of the API: that of a proxy says nothing about the job.
+    """
     if not isinstance(error, SparkApiError):
         return False
-    return error.status == 404 or error.code == "INVALID_JOB_ID"
+    return error.code == "INVALID_JOB_ID" or (error.status == 404 and bool(error.code))

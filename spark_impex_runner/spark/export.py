@@ -72,9 +72,12 @@ class Exports:
         """
         return self._post(request)[1]
 
-    def status(self, job_id: str) -> Status:
-        """Look at a job once. The links that it offers are masked everywhere from here on."""
-        return self._look(job_id)[1]
+    def status(self, job_id: str, *, once: bool = False) -> Status:
+        """Look at a job. The links that it offers are masked everywhere from here on.
+
+        With ``once`` a look that fails is not repeated: the caller has a budget of its own.
+        """
+        return self._look(job_id, once=once)[1]
 
     def job_limit(self) -> int:
         """Return how many export jobs the tenant runs at a time; 1, the default, if unsaid."""
@@ -214,8 +217,8 @@ class Exports:
             )
         return reply, status
 
-    def _look(self, job_id: str) -> tuple[HttpResponse, Status]:
-        reply = self.session.get(*_PATH, job_id, "status")
+    def _look(self, job_id: str, *, once: bool = False) -> tuple[HttpResponse, Status]:
+        reply = self.session.get(*_PATH, job_id, "status", once=once)
         wire = self.session.wire
         status = parse_status(reply.data, retry_after(reply.headers, wire.clock.now()))
         for file in status.files:

@@ -11,6 +11,8 @@ from spark_impex_runner.errors import SparkApiError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_TELLING = 16
+_SECRET_NAME = re.compile(r"sig|token|cred|secret|key", re.IGNORECASE)
 _LONG = 40
 _EXPIRED = frozenset({401, 403, 404, 410})
 _STATUS_PATH = re.compile(r"/api/v4/(?:ex|im)port/(?P<id>[^/]+)/status/?$")
@@ -33,7 +35,9 @@ def secrets_of(url: str) -> Iterator[str]:
     """Yield the parts of a download link that must not be shown.
 
     Seen in a genuine log: the path segment after ``tokens`` is a capability. Any other long
-    segment and any query are taken for one, too, as the tenant may use another file store.
+    segment, any query, and what stands in it under a telling name or is long, are taken for one,
+    too, as the tenant may use another file store. Short values such as ``r`` are no secrets: to
+    mask them would make every text unreadable.
     """
     parts = split(url)
     before = ""
@@ -44,7 +48,9 @@ def secrets_of(url: str) -> Iterator[str]:
         before = segment
     if parts.query:
         yield parts.query
-        yield from (pair.partition("=")[2] for pair in parts.query.split("&"))
+        for name, _, value in (pair.partition("=") for pair in parts.query.split("&")):
+            if value and (len(value) >= _TELLING or _SECRET_NAME.search(name)):
+                yield value
 
 
 def shown(url: str) -> str:

@@ -120,13 +120,13 @@ class Session:
     wire: Wire = field(repr=False)
     scheme: Scheme = field(repr=False)
 
-    def get(self, *path: str) -> HttpResponse:
-        """Read something; repeated while the failure may pass.
+    def get(self, *path: str, once: bool = False) -> HttpResponse:
+        """Read something; repeated while the failure may pass, unless ``once``.
 
         Like all calls here it returns a 2xx reply with JSON (or with an empty body) and raises
         ``SparkApiError``, ``SparkSdkError`` or ``TransportError`` otherwise.
         """
-        return self._call(Call("GET", path))
+        return self._call(Call("GET", path), repeated=not once)
 
     def post(self, *path: str, body: Body) -> HttpResponse:
         """Start something; sent once, and a second time only after a refused token."""
@@ -136,10 +136,10 @@ class Session:
         """Change something; sent as ``post`` sends."""
         return self._call(Call("PATCH", path, body))
 
-    def _call(self, call: Call) -> HttpResponse:
+    def _call(self, call: Call, *, repeated: bool = False) -> HttpResponse:
         request_id = str(uuid.uuid4())
         try:
-            if call.method == "GET":
+            if repeated:
                 reply = self.wire.patience.repeat(lambda: self._send(call, request_id), is_passing)
             else:
                 reply = self._send(call, request_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 FILE = "state.db"
 _BUSY_SECONDS = 30.0
+_SWITCHES = 100
 
 # One script for each schema version; a released one is never edited.
 MIGRATIONS = (
@@ -100,7 +102,7 @@ class Database:
                     row = self._link.execute(sql, values).lastrowid or row
                 self._link.execute("COMMIT")
             except BaseException:
-                self._link.execute("ROLLBACK")
+                self._roll_back()
                 raise
             return row
 
@@ -116,7 +118,7 @@ class Database:
 
     def _open(self) -> None:
         with self._told():
-            mode = self._link.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            mode = self._journal_mode()
             if mode != "wal":
                 raise StateError(
                     f"{self.path}: this file system cannot hold the state (no WAL journal); "
@@ -127,6 +129,17 @@ class Database:
             self._link.execute("PRAGMA foreign_keys = ON")
             self._migrate()
 
+    def _journal_mode(self) -> str:
+        """Switch to WAL. SQLite does not wait for others who do the same, so this does."""
+        for attempt in range(_SWITCHES):
+            try:
+                return str(self._link.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or attempt == _SWITCHES - 1:
+                    raise
+                time.sleep(0.05)
+        return ""
+
     def _migrate(self) -> None:
         """Bring the tables up to date in one transaction, however many runners open the file."""
         self._link.execute("BEGIN IMMEDIATE")
@@ -134,8 +147,13 @@ class Database:
             self._apply(self._link.execute("PRAGMA user_version").fetchone()[0])
             self._link.execute("COMMIT")
         except BaseException:
-            self._link.execute("ROLLBACK")
+            self._roll_back()
             raise
+
+    def _roll_back(self) -> None:
+        """Undo a transaction, unless SQLite has done so already, as on a full disk."""
+        if self._link.in_transaction:
+            self._link.execute("ROLLBACK")
 
     def _apply(self, version: int) -> None:
         if version > len(MIGRATIONS):

@@ -139,7 +139,10 @@ class State:
 
     def finish(self, attempt: Attempt, outcome: Outcome | str, error: str, now: datetime) -> None:
         """Close an attempt: the next run of the same target begins anew."""
-        sql = "UPDATE attempts SET finished = ?, outcome = ?, error = ? WHERE id = ?"
+        sql = (
+            "UPDATE attempts SET finished = ?, outcome = ?, error = ?"
+            " WHERE id = ? AND finished IS NULL"
+        )
         word = getattr(outcome, "value", outcome)
         self._db.write((sql, (now.isoformat(), word, error, attempt.id)))
 
@@ -175,10 +178,9 @@ class State:
         )
         return tuple(round(row["seconds"], 3) for row in rows)
 
-    def open_attempts(self, prefix: str = "") -> tuple[Attempt, ...]:
-        """Return every unfinished attempt of the targets whose key begins with ``prefix``."""
-        like = prefix.replace("%", "") + "%"
-        return tuple(self._all("finished IS NULL AND target LIKE ? ORDER BY id", (like,)))
+    def open_attempts(self) -> tuple[Attempt, ...]:
+        """Return every attempt that is not finished, oldest first."""
+        return tuple(self._all("finished IS NULL ORDER BY id", ()))
 
     def history(self, limit: int) -> tuple[dict[str, Any], ...]:
         """Return the last attempts with their runs, newest first."""

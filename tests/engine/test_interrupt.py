@@ -59,7 +59,7 @@ def test_an_interrupted_download_keeps_its_part_for_the_next_run(
     sandbox, looks, look = serve(), iter(range(100)), run.clock.check
 
     def stop_in_the_third_piece() -> None:
-        if next(looks) == 3:
+        if next(looks) == 4:
             run.clock.stop(signal.SIGTERM)
         look()
 
