@@ -271,3 +271,15 @@ def test_an_error_of_ours_passes_a_deciding_hook_unchanged() -> None:
 
     with pytest.raises(StepError, match="no room"):
         plugins.decide("impex_run_step", job=None, step=None, artifact=None)
+
+
+def test_one_file_may_hold_dataclasses(tmp_path: Path) -> None:
+    """They look their module up by its name, which must lead to it."""
+    (tmp_path / "shaped.py").write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+        "@dataclass\nclass Shape:\n    size: int\n"
+    )
+
+    plugins = make_plugin_manager(PluginChoice(files=(tmp_path / "shaped.py",)))
+
+    assert info(plugins, "shaped").error == ""

@@ -18,10 +18,17 @@ if TYPE_CHECKING:
 _log = logging.getLogger("spark_impex_runner.events")
 
 # Last words of events that --quiet does not hide.
-_BAD = frozenset(
-    ("failed", "create_failed", "look_failed", "unknown_status", "timed_out")
-    + ("cancelled", "skipped", "warned", "refused")
-)
+_BAD = {
+    "failed",
+    "create_failed",
+    "look_failed",
+    "unknown_status",
+    "timed_out",
+    "cancelled",
+    "skipped",
+    "warned",
+    "refused",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,6 +175,29 @@ def test_links_that_never_work_are_not_asked_for_without_end(through: Any) -> No
     assert [r.origin for r in sandbox.requests].count("download") == 4
 
 
+def test_a_web_page_for_a_status_is_not_asked_for_in_a_hot_loop(through: Any) -> None:
+    """Ten minutes of a login page cost a look every three seconds, no more."""
+    result, sandbox = through("status@*=html")
+
+    assert result.results[0].outcome.value == "failed"
+    assert len([r for r in sandbox.requests if r.path.endswith("/status")]) < 250
+
+
+def test_a_proxys_404_does_not_make_a_second_job(through: Any) -> None:
+    """Only the API's own words say that a job is unknown."""
+    result, sandbox = through("status@1-2=404:html", job_seconds=5)
+
+    assert (result.exit_code, sandbox.jobs_created) == (0, 1)
+
+
+def test_the_deadline_holds_although_the_server_asks_for_more(through: Any, clock: Any) -> None:
+    """Looks are not repeated behind the deadline's back."""
+    result, _ = through("status@*=503:retry=100", target=", deadline: 60s")
+
+    assert result.exit_code == 5
+    assert clock.monotonic() <= 61
+
+
 def test_the_reliability_script_finds_nothing_lost() -> None:
     """A few kills and every kind of fault; the page's table comes from the same script."""
     done = subprocess.run(

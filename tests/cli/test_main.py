@@ -94,6 +94,47 @@ def test_several_manifests_share_one_exit_code(shell: Any) -> None:
     assert shell("impex-run", "m.yaml", "lost.yaml", "-q").code == 3
 
 
+def test_one_report_file_for_several_manifests_is_refused(shell: Any) -> None:
+    """The second would overwrite the first."""
+    shell.write(PRICING)
+    shell.write(LOST, "lost.yaml")
+
+    done = shell("impex-run", "m.yaml", "lost.yaml", "--report", "json=r.json")
+
+    assert done.code == 2
+    assert "several manifests would overwrite" in done.err
+
+
+def test_a_manifest_that_cannot_be_run_does_not_hide_the_others(shell: Any) -> None:
+    """The first is delivered, the second's state is unusable: that is 3, not 2."""
+    shell.write(PRICING)
+    (shell.folder / "other").mkdir()
+    text = (shell.folder / "m.yaml").read_text().replace("acme", "../acme")
+    (shell.folder / "other/o.yaml").write_text(text)
+    (shell.folder / "other/.impex").write_text("a file in its place")
+
+    done = shell("impex-run", "m.yaml", "other/o.yaml")
+
+    assert done.code == 3
+    assert "1 of 1 target succeeded" in done.out
+    assert "--state DIR" in done.err
+
+
+def test_a_reader_that_goes_away_does_not_change_the_exit_code(shell: Any) -> None:
+    """``impex-run m.yaml | head -0`` is as green as the run."""
+    shell.write(PRICING)
+    code = "from spark_impex_runner.cli.main import run; run()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "m.yaml"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        process.stdout.close()
+        _, said = process.communicate()
+
+    assert process.returncode == 0
+    assert b"Traceback" not in said
+
+
 def test_missing_credentials_name_the_variables_before_anything_is_sent(shell: Any) -> None:
     """A newcomer's first mistake has its cure in the message."""
     (shell.folder / "m.yaml").write_text(

@@ -10,6 +10,7 @@ import pytest
 
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 
 if TYPE_CHECKING:
@@ -88,6 +89,32 @@ def test_a_job_of_another_tenant_is_not_cancelled_on_this_one(
 
     assert done.code == 4
     assert f"job {left}: it belongs to {tenant.base_url}" in done.err
+
+
+def test_cancelling_a_target_leaves_what_it_needs(shell: Any, tenant: Sandbox, left: str) -> None:
+    """``-t`` of a cancel does not reach further than it says."""
+    text = (shell.folder / "m.yaml").read_text()
+    (shell.folder / "m.yaml").write_text(
+        f"{text}  - {{name: b, needs: [life], folders: [motor]}}\n"
+    )
+
+    done = shell("impex", "cancel", "m.yaml", "-t", "b")
+
+    assert done.out == "nothing to cancel\n"
+    assert left in shell("impex", "status").out
+    assert not [r for r in tenant.requests if r.method == "PATCH"]
+
+
+def test_a_job_that_the_tenant_forgot_can_be_cancelled(
+    shell: Any, tenant: Sandbox, left: str
+) -> None:
+    """It holds no slot any more; the attempt is closed."""
+    tenant.weather._faults = (parse_fault("cancel@1=forget"),)
+
+    done = shell("impex", "cancel", "m.yaml")
+
+    assert (done.code, left in done.out) == (0, True)
+    assert shell("impex", "status").out == "nothing is unfinished\n"
 
 
 def test_history_lists_attempts_newest_first(shell: Any, tenant: Sandbox, left: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.models import Outcome
+from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.state.lease import lease
 from spark_impex_runner.state.store import State
 
@@ -306,3 +307,92 @@ def test_a_finished_step_is_repeated_only_if_it_says_that_it_must_be(
     run(sandbox, target % "", plugin_files=(plugin,))
 
     assert plugin.with_suffix(".log").read_text().count("told") == calls
+
+
+def test_labels_that_change_with_each_run_do_not_hide_the_job(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """A correlation id with the run's id in it is another text in each run, the request is not."""
+    sandbox = serve(job_seconds=20)
+    target = TARGET.replace("}", ", correlation_id: 'CHG-${run.id}'}")
+    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGTERM)
+    first = run(sandbox, target)
+    run.clock.restart()
+
+    second = run(sandbox, target)
+
+    assert (only(second).outcome, only(second).job_id) == (Outcome.SUCCEEDED, only(first).job_id)
+    assert "goes on with what an earlier run began" in only(second).warnings[0]
+
+
+def test_what_was_begun_half_a_day_ago_is_out_of_date(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """A nightly run does not deliver yesterday's package because a step failed yesterday."""
+    sandbox = serve()
+    first = run(sandbox, STEPS.replace("{uses: unzip}", "{uses: unzip, with: {max_files: 1}}"))
+    run.clock.wait(13 * 3600)
+
+    second = run(sandbox, STEPS)
+
+    assert only(second).job_id != only(first).job_id
+    assert "(older than twelve hours)" in only(second).warnings[0]
+
+
+def test_a_job_id_with_a_typo_creates_nothing(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """``impex resume`` is told that the tenant does not know the job."""
+    sandbox = serve()
+
+    result = run(sandbox, TARGET, job="00000000-0000-4000-8000-000000000000")
+
+    assert "the tenant does not know job 00000000" in only(result).error
+    assert sandbox.jobs_created == 0
+
+
+def test_a_given_job_does_not_push_another_aside(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """An unfinished job has to be ended first; the line says how."""
+    sandbox = serve(job_seconds=20)
+    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGTERM)
+    first = run(sandbox, TARGET)
+    run.clock.restart()
+
+    result = run(sandbox, TARGET, job="00000000-0000-4000-8000-000000000000")
+
+    assert f"not finished with job {only(first).job_id}; end that first: impex cancel" in (
+        only(result).error
+    )
+
+
+def test_an_interrupt_after_a_lost_reply_frees_the_slot(
+    run: Any, serve: Callable[..., Any]
+) -> None:
+    """The job that nobody told of is looked for and cancelled."""
+    sandbox = serve(job_seconds=1000, faults=(parse_fault("create@1=swallow"),))
+    run.clock.at_wait = lambda _: run.clock.stop(signal.SIGTERM)
+
+    run(sandbox, "- {name: a, folders: [life]}")
+
+    assert sandbox.jobs_created == 1
+    assert [r.status for r in sandbox.requests if r.method == "PATCH"] == [200]
+
+
+def test_targets_with_one_correlation_id_keep_their_own_jobs(
+    run: Any, serve: Callable[..., Any]
+) -> None:
+    """Both replies are lost; each target finds its own job again."""
+    faults = (parse_fault("create@1=swallow"), parse_fault("create@2=swallow"))
+    sandbox = serve(job_limit=2, job_seconds=5, faults=faults)
+    targets = (
+        "- {name: a, folders: [life], correlation_id: CHG-1}\n"
+        "- {name: b, services: [motor/claims], correlation_id: CHG-1}"
+    )
+
+    result = run(sandbox, targets)
+
+    assert result.exit_code == 0
+    assert [r.service_versions[0].folder for r in result.results] == ["life", "motor"]
+    assert sandbox.jobs_created == 2

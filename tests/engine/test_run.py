@@ -288,3 +288,82 @@ def test_a_token_that_ends_before_the_deadline_is_warned_of(
 
     assert ("the token of connection sit ends at" in caplog.text) == warned
     assert token not in caplog.text
+
+
+def test_a_delivery_whose_step_failed_is_not_kept(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """``if_exists: keep`` keeps what succeeded, not what has a receipt."""
+    sandbox = serve()
+    target = "- {name: a, folders: [life], if_exists: keep, steps: [{uses: unzip%s}]}"
+    first = run(sandbox, target % ", with: {max_files: 1}")
+
+    second = run(sandbox, target % "")
+    third = run(sandbox, target % "")
+
+    outcomes = [only(each).outcome for each in (first, second, third)]
+    assert outcomes == [Outcome.FAILED, Outcome.SUCCEEDED, Outcome.UNCHANGED]
+
+
+def test_a_step_that_returns_its_package_does_not_end_the_others(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """The package stays one, and the next step still works on it."""
+    plugin = run.folder / "same.py"
+    plugin.write_text(
+        "from spark_impex_runner import hookimpl\n"
+        "@hookimpl\ndef impex_register(registry):\n    registry.step('same', 'Nothing.')\n"
+        "@hookimpl\ndef impex_run_step(step, artifact):\n"
+        "    return [artifact] if step.uses == 'same' else None\n"
+    )
+
+    result = run(
+        serve(),
+        "- {name: a, folders: [life], steps: [{uses: same}, {uses: checksum}]}",
+        plugin_files=(plugin,),
+    )
+
+    assert result.exit_code == 0
+    assert (only(result).target.output / "SHA256SUMS").is_file()
+
+
+def test_a_plugin_that_exits_fails_its_target_only(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """``sys.exit`` in a hook does not end the run without a report."""
+    plugin = run.folder / "leaving.py"
+    plugin.write_text(
+        "import sys\nfrom spark_impex_runner import hookimpl\n"
+        "@hookimpl\ndef impex_poll_delay():\n    sys.exit(3)\n"
+    )
+
+    result = run(serve(), PRICING, plugin_files=(plugin,))
+
+    assert "plugin leaving failed in impex_poll_delay: SystemExit" in only(result).error
+
+
+def test_a_secret_in_a_steps_error_reaches_nobody(
+    run: Any, serve: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Observers, the returned result and an embedding program's log get it masked."""
+    plugin = run.folder / "leak.py"
+    plugin.write_text(
+        "import os\nfrom pathlib import Path\nfrom spark_impex_runner import errors, hookimpl\n"
+        "@hookimpl\ndef impex_register(registry):\n    registry.step('leak', 'Fails.')\n"
+        "@hookimpl\ndef impex_run_step(step):\n"
+        "    if step.uses == 'leak':\n"
+        "        raise errors.StepError('denied for ' + os.environ['TOKEN'])\n"
+        "@hookimpl\ndef impex_job_changed(change):\n"
+        "    with Path(__file__).with_suffix('.log').open('a') as log:\n"
+        "        log.write(change.message)\n"
+    )
+    sandbox = serve()
+
+    with caplog.at_level("DEBUG"):
+        result = run(
+            sandbox, "- {name: a, folders: [life], steps: [{uses: leak}]}", plugin_files=(plugin,)
+        )
+
+    heard = plugin.with_suffix(".log").read_text()
+    assert "denied for ***" in heard
+    assert sandbox.token not in heard + repr(result) + caplog.text
