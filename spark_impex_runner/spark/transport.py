@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 _URLLIB3 = logging.getLogger("urllib3.connectionpool")
 _POOL = 32
-CHUNK = 1 << 20
+# Large enough to be fast, small enough that a slow line still lets an interrupt through soon.
+CHUNK = 1 << 18
 
 
 def product() -> str:
@@ -140,7 +141,7 @@ class Stream:
         self._guarded = guarded
 
     def chunks(self) -> Iterable[bytes]:
-        """Yield the body in pieces of 1 MiB; raises ``TransportError`` where it is cut off."""
+        """Yield the body in pieces of 256 KiB; raises ``TransportError`` where it is cut off."""
         pieces = self._reply.iter_content(CHUNK)
         while chunk := self._guarded(lambda: next(pieces, b"")):
             yield chunk

@@ -159,6 +159,27 @@ def test_a_missing_plugin_is_exit_7_with_the_cure(shell: Any) -> None:
     assert "pip install 'impex-nowhere>=1'" in done.err
 
 
+def test_a_step_of_a_broken_plugin_is_exit_7_with_the_plugins_name(
+    shell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unknown step may be a broken plugin's: the reason for its absence is told."""
+    monkeypatch.syspath_prepend(str(shell.folder))
+    (shell.folder / "impex_broken_upload.py").write_text("raise RuntimeError('no library')")
+    place = shell.folder / "impex_broken_upload-1.0.dist-info"
+    place.mkdir()
+    (place / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: impex-broken-upload\nVersion: 1\n"
+    )
+    (place / "entry_points.txt").write_text("[impex_runner]\nupload = impex_broken_upload\n")
+    shell.write("  - {name: a, folders: [life], steps: [{uses: upload}]}\n")
+
+    done = shell("impex-run", "m.yaml")
+
+    assert done.code == 7
+    assert "'upload' is not one of" in done.err
+    assert "left out: upload (impex-broken-upload): RuntimeError: no library" in done.err
+
+
 def test_a_runner_that_is_too_old_says_so(shell: Any) -> None:
     """``requires.runner`` names both versions."""
     shell.write("  - {name: a, folders: [life]}\nrequires: {runner: '>=99'}\n")

@@ -73,7 +73,7 @@ def test_an_interrupted_download_keeps_its_part_for_the_next_run(
     assert second.results[0].job_id == first.results[0].job_id
     requests = [r.headers.get("range") for r in sandbox.requests if r.origin == "download"]
     assert requests[0] is None
-    assert requests[1] == f"bytes={2 << 20}-"
+    assert requests[1] == f"bytes={2 << 18}-"
     assert sandbox.jobs_created == 1
 
 
