@@ -175,6 +175,8 @@ def problems(work: Path, jobs: int, wanted: int) -> list[str]:
     """Return what is not as promised: jobs, package, state."""
     found = [] if jobs == wanted else [f"{jobs} jobs for {wanted} request"]
     found += receipt.verify(work / "exports/life")
+    if not (work / ".impex/state.db").exists():
+        return [*found, "there is no state"]
     with closing(sqlite3.connect(work / ".impex/state.db")) as link:
         if link.execute("PRAGMA integrity_check").fetchone() != ("ok",):
             found.append("the state is damaged")
@@ -208,6 +210,8 @@ def kills(count: int, root: Path, work: Path, chance: random.Random) -> Row:
             row.outcomes["succeeded" if again.returncode == 0 else "failed"] += 1
             row.refetched += max(sandbox.bytes_downloaded - bytes_before - package_size(folder), 0)
             row.wrong += problems(folder, jobs, 2 if complete else 1)
+            if again.returncode:
+                row.wrong.append(f"exit {again.returncode}: {again.stderr.decode()[-300:]}")
     return row
 
 
