@@ -203,8 +203,9 @@ def kills(count: int, root: Path, work: Path, chance: random.Random) -> Row:
             row.times += 1
             complete = _complete(folder)
             again = subprocess.run(  # noqa: S603 - our own program
-                [*RUN, str(folder / "m.yaml"), "-q"], env=environ, capture_output=True, check=False
-            )
+                [*RUN, str(folder / "m.yaml"), "-q"],
+                env=environ, cwd=folder, capture_output=True, check=False,
+            )  # fmt: skip
             jobs = sandbox.jobs_created - before
             row.jobs += jobs
             row.outcomes["succeeded" if again.returncode == 0 else "failed"] += 1
@@ -227,7 +228,7 @@ def _killed(text: str, folder: Path, environ: dict[str, str], after: float) -> b
     (folder / "m.yaml").write_text(text)
     with subprocess.Popen(  # noqa: S603 - our own program
         [*RUN, str(folder / "m.yaml"), "-q"],
-        env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=environ, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as process:  # fmt: skip
         try:
             process.wait(after)
