@@ -50,6 +50,7 @@ class Creation:
         """
         clock, exports, failures, strange = self.context.clock, self.spark.impex.exports, 0, 0
         end, unclear = clock.monotonic() + self.job.target.polling.deadline, adopted
+        waiting = False
         while True:
             clock.check()
             try:
@@ -65,8 +66,11 @@ class Creation:
                 bearable = busy or may_pass(error) or (unreadable(error) and strange < _STRANGE)
                 if not bearable or clock.monotonic() >= end:
                     raise self._busy_for_too_long(error) if busy else error from error
-                failures += not busy
-                self._tell_failure(error)
+                if busy:
+                    waiting = waiting or self._tell_waiting(error)
+                else:
+                    failures += 1
+                    self._tell_failure(error)
                 pause = _BUSY_PAUSE if busy else self._pause(failures, error)
             clock.wait(min(pause, max(end - clock.monotonic(), 0.0)))
 
@@ -112,6 +116,11 @@ class Creation:
     def _tell_found(self, job_id: str) -> None:
         told = f"job {job_id} was created by a call whose reply was lost; going on with it"
         self.context.changed(self.job, "job.found", told, job_id=job_id)
+
+    def _tell_waiting(self, error: SparkError) -> bool:
+        """Say once that the tenant is busy."""
+        self.context.changed(self.job, "job.waiting", f"waiting for another job to end: {error}")
+        return True
 
     def _tell_failure(self, error: SparkError) -> None:
         self.context.changed(self.job, "job.create_failed", f"{error}; looking again")

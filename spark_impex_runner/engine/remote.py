@@ -59,7 +59,8 @@ class Remote:
             self._ensure_job()
             status = wait_for(self.job, self.spark, self.context)
         except RetryTimeoutError as error:
-            raise self._given_up(error) from error
+            # Without a job the tenant was busy all the time: nothing is there to be cancelled.
+            raise self._given_up(error) if self.job.id else error from error
         except Interrupted:
             if self.job.target.on_interrupt == "cancel":
                 self._cancel_if_there()

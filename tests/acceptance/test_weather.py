@@ -175,6 +175,19 @@ def test_links_that_never_work_are_not_asked_for_without_end(through: Any) -> No
     assert [r.origin for r in sandbox.requests].count("download") == 4
 
 
+def test_a_tenant_that_stays_busy_is_given_up_at_the_deadline(through: Any, caplog: Any) -> None:
+    """Exit 5, no job, nothing to cancel, and one line that says what is waited for."""
+    with caplog.at_level("INFO"):
+        result, sandbox = through(
+            "create@*=busy:409", target=", deadline: 60s, on_deadline: cancel"
+        )
+
+    assert (result.exit_code, sandbox.jobs_created) == (5, 0)
+    assert "busy with other jobs for 60 s" in result.results[0].error
+    assert not [r for r in sandbox.requests if r.method == "PATCH"]
+    assert caplog.text.count("waiting for another job to end") == 1
+
+
 def test_a_web_page_for_a_status_is_not_asked_for_in_a_hot_loop(through: Any) -> None:
     """Ten minutes of a login page cost a look every three seconds, no more."""
     result, sandbox = through("status@*=html")
