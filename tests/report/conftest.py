@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 START = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
-HERE = Path("/work/release")
+HERE = Path("/srv/release")
 URL = "https://files.example/motor.zip?signature=s3cret"
 
 

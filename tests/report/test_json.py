@@ -59,7 +59,7 @@ def test_a_target_holds_the_facts(target: TargetResult, run: Callable[..., RunRe
     assert entry["request"]["services"] == ["motor/pricing"]
     assert entry["correlation_id"] == "CHG-4711"
     assert entry["service_versions"][0]["uri"] == "motor/pricing[1.4.2]"
-    assert entry["output"] == "/work/release/exports/motor"
+    assert entry["output"] == "/srv/release/exports/motor"
     assert entry["artifacts"][0] == {
         "name": "motor.zip",
         "size": 506_657,

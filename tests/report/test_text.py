@@ -35,8 +35,8 @@ skipped    a-skipped    -                                                 -     
 
 2 of 6 targets succeeded (1 unchanged); a-failed failed; a-timed_out timed out; \
 a-cancelled cancelled; a-skipped skipped
-output: /work/release/exports
-report: /work/release/report.json
+output: /srv/release/exports
+report: /srv/release/report.json
 """
 
 
@@ -69,7 +69,7 @@ def test_one_target_has_its_own_folder_named(
     target: TargetResult, run: Callable[..., RunResult]
 ) -> None:
     """With a single target nobody has to look for the folder."""
-    assert "output: /work/release/exports/motor\n" in text.render(run(target))
+    assert "output: /srv/release/exports/motor\n" in text.render(run(target))
 
 
 def test_a_folder_below_the_working_folder_is_named_shortly(
