@@ -20,8 +20,8 @@ from spark_impex_runner.errors import (
 from spark_impex_runner.models import RemoteFile, Request, Status
 from spark_impex_runner.spark.download import Downloads
 from spark_impex_runner.spark.links import job_id_of, secrets_of
+from spark_impex_runner.spark.reply import retry_after
 from spark_impex_runner.spark.request import build_request, encode, to_json
-from spark_impex_runner.spark.retry import retry_after
 from spark_impex_runner.spark.session import Body
 from spark_impex_runner.spark.status import parse_status, verdict
 from spark_impex_runner.spark.uri import Uri

@@ -81,7 +81,7 @@ def receive(session: Session, remote: RemoteFile, path: Path) -> Received:
     transport = session.wire.transport
     try:
         reply = session.wire.patience.repeat_while_moving(
-            lambda: pouring.attempt(transport, remote.url), is_passing, lambda: pouring.arrived
+            lambda: pouring.attempt(transport, remote.url), is_passing, lambda: pouring.furthest
         )
     except TransportError as error:
         raise TransportError(f"{action}: {error}") from None
@@ -163,7 +163,8 @@ def give_name(path: Path, final: Path) -> None:
 class _Pouring:
     """One download on its way to disk; each attempt goes on where the last one ended, if it can.
 
-    ``arrived`` counts the bytes of all attempts.
+    ``furthest`` is the most bytes that were ever here: what is only sent again is no progress, so
+    a server that cuts each whole file at the same place is given up.
     """
 
     path: Path
@@ -171,7 +172,7 @@ class _Pouring:
     algorithms: tuple[str, ...]
     file_hash: str | None = None
     size: int = 0
-    arrived: int = 0
+    furthest: int = 0
     digests: dict[str, bytes] = field(default_factory=dict)
 
     def attempt(self, transport: Transport, url: str) -> HttpResponse:
@@ -225,7 +226,7 @@ class _Pouring:
                     hashing.update(chunk)
                     file.write(chunk)
                     self.size += len(chunk)
-                    self.arrived += len(chunk)
+                    self.furthest = max(self.furthest, self.size)
             file.flush()
             os.fsync(file.fileno())
         self.digests = {name: hashing.digest(name) for name in self.algorithms}

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from spark_impex_runner.errors import SparkSdkError, UsageError
 from spark_impex_runner.spark.links import job_id_of
+from spark_impex_runner.spark.reply import retry_after
 from spark_impex_runner.spark.request import SOURCE_SYSTEM, to_json
-from spark_impex_runner.spark.retry import retry_after
 from spark_impex_runner.spark.session import Body
 from spark_impex_runner.spark.status import parse_status, verdict_without_files
 from spark_impex_runner.spark.waiting import INTERVAL, Waiting

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import ErrorReply, SparkApiError
 from spark_impex_runner.spark.links import split
-from spark_impex_runner.spark.retry import retry_after
 from spark_impex_runner.spark.words import one_line
 
 if TYPE_CHECKING:
@@ -94,6 +94,25 @@ def read_error(reply: HttpResponse, request_id: str, masker: Masker) -> ErrorRep
         request_id=request_id,
         retry_after=retry_after(reply.headers, datetime.now(timezone.utc)),
     )
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return the seconds that ``Retry-After`` asks for, in either of its forms, else None.
+
+    ``x-retry-after``, which the TypeScript SDK reads, counts where the standard one is absent.
+    """
+    text = (headers.get("Retry-After") or headers.get("x-retry-after") or "").strip()
+    if not text:
+        return None
+    try:
+        if text.isdecimal():
+            return float(text)
+        when = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=timezone.utc)
+    return max(0.0, (when - now).total_seconds())
 
 
 def _told_otherwise(reply: HttpResponse) -> str:

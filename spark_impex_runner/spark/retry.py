@@ -6,11 +6,10 @@ import logging
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import TransportError
+from spark_impex_runner.spark.reply import retry_after
 
 if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
@@ -28,6 +27,9 @@ class Patience:
     At most ``attempts`` requests; before repeat ``n`` (from 0) the wait is
     ``draw() * min(ceiling, first * 2**n)`` seconds, or what the server asked for if that is
     longer. A server that asks for more than ``longest`` seconds is not waited for here.
+
+    ``still`` is how long (seconds) a download may stand still: long enough for a network that is
+    gone for some minutes or a server that is restarted, too short to hold up a run for an hour.
     """
 
     clock: Clock
@@ -39,31 +41,13 @@ class Patience:
     draw: Callable[[], float] = random.random
 
     def repeat(
-        self,
-        once: Callable[[], HttpResponse],
-        passing: Callable[[HttpResponse], bool],
+        self, once: Callable[[], HttpResponse], passing: Callable[[HttpResponse], bool]
     ) -> HttpResponse:
         """Call ``once`` until it yields a reply that is not ``passing``, or patience ends.
 
         Returns the last reply, whatever it is; raises the last ``TransportError``.
         """
-        ceiling, left = self.first, self.attempts
-        while True:
-            left -= 1
-            try:
-                reply = once()
-            except TransportError:
-                if left < 1:
-                    raise
-                asked = 0.0
-            else:
-                asked = retry_after(reply.headers, self.clock.now()) or 0.0
-                if left < 1 or asked > self.longest or not passing(reply):
-                    return reply
-            pause = max(asked, self.draw() * min(self.ceiling, ceiling))
-            ceiling *= 2
-            _log.debug("a request failed; the next of %d more in %.1f s", left, pause)
-            self.clock.wait(pause)
+        return self._repeat(once, passing, _Budget(self, 0.0, lambda: 0))
 
     def repeat_while_moving(
         self,
@@ -73,31 +57,61 @@ class Patience:
     ) -> HttpResponse:
         """Call ``once`` like ``repeat``, but as long as ``position`` grows.
 
-        Patience ends ``still`` seconds after the last step forward, so that a network that is gone
-        for some minutes is waited for.
+        Patience ends ``still`` seconds and ``attempts`` requests after the last step forward.
         """
-        at, since, ceiling = position(), self.clock.monotonic(), self.first
+        return self._repeat(once, passing, _Budget(self, self.still, position))
+
+    def _repeat(
+        self,
+        once: Callable[[], HttpResponse],
+        passing: Callable[[HttpResponse], bool],
+        budget: _Budget,
+    ) -> HttpResponse:
         while True:
             try:
                 reply = once()
             except TransportError:
-                error, asked = True, 0.0
-                if self._stands_still(position() > at, since):
+                if not budget.lasts():
                     raise
+                asked = 0.0
             else:
-                error, asked = False, retry_after(reply.headers, self.clock.now()) or 0.0
-                hopeless = asked > self.longest or self._stands_still(position() > at, since)
-                if hopeless or not passing(reply):
+                asked = retry_after(reply.headers, self.clock.now()) or 0.0
+                if asked > self.longest or not passing(reply) or not budget.lasts():
                     return reply
-            if position() > at:
-                at, since, ceiling = position(), self.clock.monotonic(), self.first
-            pause = max(asked, self.draw() * min(self.ceiling, ceiling))
-            ceiling *= 2
-            _log.debug("a download %s, going on in %.1f s", "broke" if error else "waits", pause)
+            pause = max(asked, self.draw() * budget.pause)
+            _log.debug("request %d in a row failed; the next in %.1f s", budget.failures, pause)
             self.clock.wait(pause)
 
-    def _stands_still(self, moved: bool, since: float) -> bool:
-        return not moved and self.clock.monotonic() - since >= self.still
+
+class _Budget:
+    """The failures since the last step forward, and whether they are still to be borne.
+
+    Both limits must be passed before it ends: a long attempt alone does not end a download, and
+    neither do many quick ones.
+    """
+
+    def __init__(self, patience: Patience, still: float, position: Callable[[], int]) -> None:
+        self._patience = patience
+        self._still = still
+        self._position = position
+        self._begin()
+
+    def _begin(self) -> None:
+        self._at = self._position()
+        self._since = self._patience.clock.monotonic()
+        self._ceiling = self._patience.first
+        self.failures = 0
+        self.pause = 0.0
+
+    def lasts(self) -> bool:
+        """Count one failure, set the longest ``pause`` after it; False where it was the last."""
+        if self._position() > self._at:
+            self._begin()
+        self.failures += 1
+        self.pause = min(self._patience.ceiling, self._ceiling)
+        self._ceiling *= 2
+        waited = self._patience.clock.monotonic() - self._since
+        return self.failures < self._patience.attempts or waited < self._still
 
 
 def is_passing(reply: HttpResponse) -> bool:
@@ -109,22 +123,3 @@ def is_passing(reply: HttpResponse) -> bool:
         said = reply.data if isinstance(reply.data, Mapping) else {}
         return said.get("type") != "invalid_input"
     return reply.status in _PASSING
-
-
-def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return the seconds that ``Retry-After`` asks for, in either of its forms, else None.
-
-    ``x-retry-after``, which the TypeScript SDK reads, counts where the standard one is absent.
-    """
-    text = (headers.get("Retry-After") or headers.get("x-retry-after") or "").strip()
-    if not text:
-        return None
-    try:
-        if text.isdecimal():
-            return float(text)
-        when = parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=timezone.utc)
-    return max(0.0, (when - now).total_seconds())

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_impex_runner.errors import TransportError
-from spark_impex_runner.spark.reply import HttpResponse
-from spark_impex_runner.spark.retry import Patience, is_passing, retry_after
+from spark_impex_runner.spark.reply import HttpResponse, retry_after
+from spark_impex_runner.spark.retry import Patience, is_passing
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
 
@@ -65,6 +65,76 @@ def test_a_server_that_asks_for_too_much_is_not_waited_for(clock: Any) -> None:
 
     assert reply.status == 503
     assert clock.waits == []
+
+
+def test_a_download_is_borne_for_ten_minutes_without_a_step_forward(clock: Any) -> None:
+    """A network that is gone is tried again up to the budget, and then the last error is raised."""
+
+    def gone() -> HttpResponse:
+        raise TransportError(f"gone at {clock.monotonic():.0f}")
+
+    with pytest.raises(TransportError, match="gone at 607"):
+        Patience(clock, draw=lambda: 1.0).repeat_while_moving(gone, is_passing, lambda: 0)
+
+    assert clock.waits[:6] == [1.0, 2.0, 4.0, 8.0, 16.0, 16.0]
+
+
+def test_a_download_survives_a_network_that_is_gone_for_minutes(clock: Any) -> None:
+    """Whatever the draw, two minutes are within the budget."""
+
+    def back_after_two_minutes() -> HttpResponse:
+        if clock.monotonic() < 120:
+            raise TransportError("gone")
+        return HttpResponse(200)
+
+    patience = Patience(clock, draw=lambda: 0.1)
+
+    assert patience.repeat_while_moving(back_after_two_minutes, is_passing, lambda: 0).good
+
+
+def test_a_download_that_moves_is_repeated_for_ever(clock: Any) -> None:
+    """Each step forward gives the whole budget back, and begins with the shortest wait."""
+    position = 0
+
+    def cut() -> HttpResponse:
+        nonlocal position
+        clock.wait(700)
+        position += 1
+        if position == 50:
+            return HttpResponse(200)
+        raise TransportError("cut")
+
+    reply = Patience(clock, draw=lambda: 1.0).repeat_while_moving(cut, is_passing, lambda: position)
+
+    assert reply.good
+    assert set(clock.waits) == {700, 1.0}
+
+
+def test_a_long_attempt_alone_does_not_end_a_download(clock: Any) -> None:
+    """A server without ranges may need more than the budget for one attempt."""
+    requests = 0
+
+    def slow() -> HttpResponse:
+        nonlocal requests
+        requests += 1
+        clock.wait(700)
+        raise TransportError("cut")
+
+    with pytest.raises(TransportError):
+        Patience(clock, attempts=3).repeat_while_moving(slow, is_passing, lambda: 0)
+
+    assert requests == 3
+
+
+def test_a_download_waits_as_the_server_asks(clock: Any) -> None:
+    """Retry-After is honoured up to the longest wait; beyond it the reply is handed back."""
+    patience = Patience(clock, draw=lambda: 1.0)
+    results = [HttpResponse(503, {"Retry-After": after}) for after in ("90", "121")]
+
+    reply = patience.repeat_while_moving(replay(*results), is_passing, lambda: 0)
+
+    assert reply.headers == {"Retry-After": "121"}
+    assert clock.waits == [90.0]
 
 
 @pytest.mark.parametrize(
