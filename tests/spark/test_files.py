@@ -119,6 +119,17 @@ def test_a_download_that_stays_cut_off_fails(
     assert "SeCrEt" not in str(caught.value)
 
 
+def test_a_file_that_is_cut_at_one_place_for_ever_fails(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path, clock: Any
+) -> None:
+    """Bytes that only come again are no progress: without ranges, too, patience ends."""
+    server = script(reply(CONTENT, length=len(CONTENT) + 1))
+    clock.at_wait = lambda elapsed: clock.stop(2) if elapsed > 3600 else None
+
+    with pytest.raises(errors.TransportError, match="downloading"):
+        fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+
 def test_a_refused_link_says_what_to_do(
     session_to: Any, script: Any, reply: Any, tmp_path: Path
 ) -> None:
