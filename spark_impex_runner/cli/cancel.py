@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.cli import console, selection
+from spark_impex_runner.cli import selection
 
 if TYPE_CHECKING:
     import argparse
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the manifests and the choice of targets."""
-    console.manifest_argument(parser)
-    selection.add_arguments(parser)
-    console.add_arguments(parser)
+    selection.add_manifest_arguments(parser)
 
 
 def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:

@@ -6,10 +6,19 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.cli import console
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spark_impex_runner.models import RunOptions
+
+
+def add_manifest_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add manifests, the choice within them, and the output options."""
+    console.manifest_argument(parser)
+    add_arguments(parser)
+    console.add_arguments(parser)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.cli import console, selection
+from spark_impex_runner.cli import selection
 
 if TYPE_CHECKING:
     import argparse
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the manifests and what may be set for them."""
-    console.manifest_argument(parser)
-    selection.add_arguments(parser)
-    console.add_arguments(parser)
+    selection.add_manifest_arguments(parser)
 
 
 def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:

@@ -37,6 +37,14 @@ def rewrite_job(state: Path, job_id: str) -> None:
         link.execute("UPDATE attempts SET job_id = ? WHERE finished IS NULL", (job_id,))
 
 
+def interrupted(run: Any, sandbox: Any, target: str) -> Any:
+    """Run a target, stop it after five seconds of waiting, and give the next run a fresh start."""
+    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGTERM)
+    result = run(sandbox, target)
+    run.clock.restart()
+    return result
+
+
 def downloads(sandbox: Any) -> int:
     """Return how many download requests reached the tenant."""
     return [r.origin for r in sandbox.requests].count("download")
@@ -47,9 +55,7 @@ def test_an_interrupted_wait_goes_on_with_the_same_job(
 ) -> None:
     """The job id was on disk: the second run polls it and creates nothing."""
     sandbox = serve(job_seconds=20)
-    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGTERM)
-    first = run(sandbox, TARGET)
-    run.clock.restart()
+    first = interrupted(run, sandbox, TARGET)
 
     second = run(sandbox, TARGET)
 
@@ -76,9 +82,7 @@ def test_fresh_leaves_the_earlier_job_behind(
 ) -> None:
     """``--fresh`` adopts nothing, though it could."""
     sandbox = serve(job_seconds=20, job_limit=2)
-    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGTERM)
-    first = run(sandbox, TARGET)
-    run.clock.restart()
+    first = interrupted(run, sandbox, TARGET)
 
     second = run(sandbox, TARGET, fresh=True)
 
@@ -91,9 +95,7 @@ def test_another_request_does_not_adopt_the_job(
 ) -> None:
     """A changed manifest asks for something else: the old job is named as left behind."""
     sandbox = serve(job_seconds=20, job_limit=2)
-    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGTERM)
-    first = run(sandbox, TARGET)
-    run.clock.restart()
+    first = interrupted(run, sandbox, TARGET)
 
     second = run(sandbox, TARGET.replace("life", "motor"))
 
@@ -109,9 +111,7 @@ def test_a_job_that_the_tenant_forgot_is_made_anew_and_told(
 ) -> None:
     """After the tenant lost its memory the target is delivered by a new job, with a warning."""
     sandbox = serve(job_seconds=20, job_limit=2)
-    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGTERM)
-    first = run(sandbox, TARGET)
-    run.clock.restart()
+    first = interrupted(run, sandbox, TARGET)
     rewrite_job(run.folder / ".impex/state.db", "00000000-0000-4000-8000-000000000000")
 
     second = run(sandbox, TARGET)
@@ -126,9 +126,7 @@ def test_a_job_whose_reply_was_lost_is_found_by_its_correlation_id(
 ) -> None:
     """An intent without a job id is looked up in the tenant's listing before anything is sent."""
     sandbox = serve(job_seconds=20)
-    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGTERM)
-    first = run(sandbox, TARGET)
-    run.clock.restart()
+    first = interrupted(run, sandbox, TARGET)
     rewrite_job(run.folder / ".impex/state.db", "")
 
     second = run(sandbox, TARGET)
@@ -315,9 +313,7 @@ def test_labels_that_change_with_each_run_do_not_hide_the_job(
     """A correlation id with the run's id in it is another text in each run, the request is not."""
     sandbox = serve(job_seconds=20)
     target = TARGET.replace("}", ", correlation_id: 'CHG-${run.id}'}")
-    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGTERM)
-    first = run(sandbox, target)
-    run.clock.restart()
+    first = interrupted(run, sandbox, target)
 
     second = run(sandbox, target)
 
@@ -356,9 +352,7 @@ def test_a_given_job_does_not_push_another_aside(
 ) -> None:
     """An unfinished job has to be ended first; the line says how."""
     sandbox = serve(job_seconds=20)
-    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGTERM)
-    first = run(sandbox, TARGET)
-    run.clock.restart()
+    first = interrupted(run, sandbox, TARGET)
 
     result = run(sandbox, TARGET, job="00000000-0000-4000-8000-000000000000")
 
