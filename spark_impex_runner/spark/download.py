@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -9,19 +10,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import DeliveryError, SparkApiError
-from spark_impex_runner.spark.files import check, check_zip, filename, give_name, receive
-from spark_impex_runner.spark.links import has_expired
+from spark_impex_runner.errors import DeliveryError
+from spark_impex_runner.spark.files import check, check_zip, filename, give_name, prove, receive
+from spark_impex_runner.spark.links import renewing
 from spark_impex_runner.spark.partial import discard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from spark_impex_runner.errors import IntegrityError
     from spark_impex_runner.models import RemoteFile
+    from spark_impex_runner.spark.files import Received
     from spark_impex_runner.spark.reply import HttpResponse
     from spark_impex_runner.spark.session import Session
 
+_log = logging.getLogger(__name__)
 _AT_ONCE = 4
+_LINKS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,8 @@ class Downloads:
 
     def bring(self, files: Sequence[RemoteFile], to: Path | None) -> list[HttpResponse]:
         """Download and verify all files, in their order; raises the first failure.
+
+        A file that is refused is fetched again as ``files.prove`` says.
 
         With ``to`` each reply has the ``path`` of a file in that folder, which is made if it is
         missing; without, its bytes as ``buffer``.
@@ -56,24 +63,30 @@ class Downloads:
             return list(pool.map(self._one, range(len(files)), files, finals))
 
     def _one(self, index: int, remote: RemoteFile, final: Path) -> HttpResponse:
-        try:
-            return self._verified(remote, final)
-        except SparkApiError as error:
-            renewed = self.renew() if self.renew and has_expired(error) else ()
-            if index >= len(renewed):
-                raise
-            return self._verified(renewed[index], final)
-
-    def _verified(self, remote: RemoteFile, final: Path) -> HttpResponse:
         partial = final.with_name(f".{final.name}.{uuid.uuid4().hex}.part")
-        try:
-            received = receive(self.session, remote, partial)
+
+        def once() -> HttpResponse:
+            received = renewing(remote, partial, fetch, lambda: self._renewed(index), _LINKS)
             check(received.artifact)
             check_zip(partial, final.name)
+            return received.reply
+
+        def fetch(by: RemoteFile) -> Received:
+            return receive(self.session, by, partial)
+
+        def refused(error: IntegrityError) -> None:
+            _log.warning("%s was refused and is fetched again: %s", final.name, error)
+
+        try:
+            reply = prove(partial, once, refused)
             give_name(partial, final)
         finally:
             discard(partial)
-        return replace(received.reply, path=final)
+        return replace(reply, path=final)
+
+    def _renewed(self, index: int) -> RemoteFile | None:
+        renewed = self.renew() if self.renew else ()
+        return renewed[index] if index < len(renewed) else None
 
 
 def _bytes_of(reply: HttpResponse) -> bytes:

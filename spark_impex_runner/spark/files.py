@@ -8,31 +8,34 @@ import re
 import struct
 import zipfile
 import zlib
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote
 
-from spark_impex_runner.errors import DeliveryError, IntegrityError, SparkSdkError, TransportError
+from spark_impex_runner.errors import IntegrityError, SparkSdkError, TransportError
 from spark_impex_runner.models import Artifact, RemoteFile
 from spark_impex_runner.spark import partial
 from spark_impex_runner.spark.hashes import Hashing, digests_of, read_hash
 from spark_impex_runner.spark.links import secrets_of, shown, split
+from spark_impex_runner.spark.partial import disk
 from spark_impex_runner.spark.reply import HttpResponse, api_error, json_or_none
 from spark_impex_runner.spark.retry import is_passing
 from spark_impex_runner.spark.tenant import is_safe_to_call
 from spark_impex_runner.spark.transport import CHUNK, Message, Stream, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
     from typing import BinaryIO
 
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.spark.session import Session
 
+_T = TypeVar("_T")
+
 DEFAULT_NAME = "package.zip"
 _HOPS = 5
+_AGAIN = 2
 _NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\ufffd]')
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 # What zipfile raises on bytes that are no ZIP, whole or sane: a bad offset is an OSError.
@@ -64,8 +67,8 @@ def fetch(session: Session, remote: RemoteFile, path: Path) -> Artifact:
     it and the bytes are the same (Range and If-Range), also that of an earlier process. Repeated
     while bytes arrive, and for ten minutes without any. Raises ``SparkApiError`` (see
     ``links.has_expired``), ``TransportError``, ``IntegrityError``, ``DeliveryError`` where the
-    disk refuses, and ``Interrupted`` between two chunks; all but the second-last leave the
-    partial file for the next call, ``partial.discard`` removes it.
+    disk refuses, and ``Interrupted`` between two chunks; all of them leave what has come for the
+    next call, ``partial.discard`` removes it.
     """
     return receive(session, remote, path).artifact
 
@@ -122,7 +125,7 @@ def check(artifact: Artifact) -> None:
     expected = read_hash(artifact.remote.file_hash if artifact.remote else None)
     if expected is None or artifact.hash_agreed is not False:
         return
-    with _disk(artifact.path), artifact.path.open("rb") as file:
+    with disk(artifact.path), artifact.path.open("rb") as file:
         found = digests_of(iter(lambda: file.read(CHUNK), b""), [expected.algorithm])
     raise IntegrityError(
         f"{artifact.name}: the tenant announced {expected.algorithm} {expected.digest.hex()}, "
@@ -136,7 +139,7 @@ def check_zip(path: Path, name: str = "") -> None:
     Reads in chunks, so that memory does not grow with the package. ``name`` is what the message
     calls the file, whose own name may be that of a partial file.
     """
-    with _disk(path), path.open("rb") as file:
+    with disk(path), path.open("rb") as file:
         try:
             with zipfile.ZipFile(file) as package:
                 broken = package.testzip()
@@ -146,9 +149,28 @@ def check_zip(path: Path, name: str = "") -> None:
         raise IntegrityError(f"{name or path.name}: the entry {broken!r} is damaged; export again")
 
 
+def prove(path: Path, once: Callable[[], _T], refused: Callable[[IntegrityError], None]) -> _T:
+    """Return what ``once`` downloads to the partial file ``path`` and puts before every check.
+
+    Bytes that it refuses with ``IntegrityError`` are removed and fetched again from their
+    beginning, twice: what a proxy spoilt may come whole the next time. ``refused`` hears of each
+    refusal that is not the last; the last one is raised. Other errors pass, the bytes stay.
+    """
+    left = _AGAIN
+    while True:
+        try:
+            return once()
+        except IntegrityError as error:
+            partial.discard(path)
+            if not left:
+                raise
+            refused(error)
+        left -= 1
+
+
 def give_name(path: Path, final: Path) -> None:
     """Move a proven file to its name in the same folder, surviving a power cut."""
-    with _disk(final):
+    with disk(final):
         path.replace(final)
         partial.forget(path)
         if os.name == "posix":
@@ -193,21 +215,19 @@ class _Pouring:
         """Take a whole file, or the rest of one; anything else is begun anew."""
         if stream.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise IntegrityError(f"{self.path.name}: sent compressed, though it must not be")
-        fits = mark and stream.headers.get("Content-Range", "") == (
-            f"bytes {begin}-{mark.length - 1}/{mark.length}"
-        )
-        if stream.status != 200 and not fits:
+        length: int | None
+        if stream.status == 200:
+            partial.discard(self.path)  # old bytes may not lie below the new mark
+            partial.write(self.path, stream.headers, self.file_hash)
+            begin, length = 0, partial.length_of(stream.headers)
+        elif stream.status == 206 and mark and mark.fits(stream.headers, begin):
+            length = mark.length
+        else:
             partial.discard(self.path)
             raise TransportError("the server's part does not fit to what is here already")
-        if stream.status == 200:
-            begin = 0
-            with _disk(self.path):
-                partial.discard(self.path)  # old bytes may not lie below the new mark
-                partial.write(self.path, stream.headers, self.file_hash)
-        length = mark.length if fits and mark else stream.headers.get("Content-Length", "")
-        self._pour(stream.chunks(), begin)
-        if str(length).isdecimal() and int(length) != self.size:
-            if self.size > int(length):
+        self._pour(_ending(stream.chunks(), length, begin), begin)
+        if length is not None and self.size != length:
+            if self.size > length:
                 partial.discard(self.path)
             raise TransportError(f"{self.size} of {length} bytes arrived")
 
@@ -215,7 +235,7 @@ class _Pouring:
         """Write behind ``begin``, and hash all in a second thread; interrupts are noticed."""
         self.size = 0
         hashing = Hashing(set(self.algorithms))
-        with _disk(self.path), self.path.open("r+b" if begin else "wb") as file:
+        with disk(self.path), self.path.open("r+b" if begin else "wb") as file:
             with hashing:
                 for chunk in _kept(file, begin):
                     self.clock.check()
@@ -239,6 +259,15 @@ def _kept(file: BinaryIO, length: int) -> Iterator[bytes]:
         yield chunk
 
 
+def _ending(chunks: Iterable[bytes], length: int | None, size: int) -> Iterator[bytes]:
+    """Stop soon behind the announced end: a body without one must not fill the disk."""
+    for chunk in chunks:
+        yield chunk
+        size += len(chunk)
+        if length is not None and size > length:
+            return
+
+
 def _follow(transport: Transport, url: str, part: Mapping[str, str]) -> Stream:
     """Open a link and the redirects behind it, always without credentials."""
     for _ in range(_HOPS):
@@ -251,15 +280,6 @@ def _follow(transport: Transport, url: str, part: Mapping[str, str]) -> Stream:
         stream.close()
         url = stream.absolute(target)
     raise TransportError(f"more than {_HOPS} redirects, the last to {shown(url)}")
-
-
-@contextmanager
-def _disk(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses into one line."""
-    try:
-        yield
-    except OSError as error:
-        raise DeliveryError(f"{path}: {error.strerror or error}; check space and rights") from None
 
 
 def _instead_of_zip(file: BinaryIO) -> str:

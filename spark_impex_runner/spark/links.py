@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from spark_impex_runner.errors import SparkApiError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from spark_impex_runner.models import RemoteFile
+
+_T = TypeVar("_T")
 
 _TELLING = 16
 _SECRET_NAME = re.compile(r"sig|token|cred|secret|key", re.IGNORECASE)
@@ -68,6 +73,32 @@ def has_expired(error: SparkApiError) -> bool:
     status then offers a new one.
     """
     return error.status in _EXPIRED
+
+
+def renewing(
+    remote: RemoteFile,
+    partial: Path,
+    download: Callable[[RemoteFile], _T],
+    renew: Callable[[], RemoteFile | None],
+    links: int,
+) -> _T:
+    """Return what ``download`` fetches to ``partial``, by a new link where one has expired.
+
+    A long download may need many links. It ends with the last refusal, a ``SparkApiError``, after
+    ``links`` links in a row that let ``partial`` not grow, or where ``renew`` has none.
+    """
+    furthest, left = 0, links
+    while True:
+        try:
+            return download(remote)
+        except SparkApiError as error:
+            size = partial.stat().st_size if partial.exists() else 0
+            left = links - 1 if size > furthest else left - 1
+            furthest = max(furthest, size)
+            fresh = renew() if left and has_expired(error) else None
+            if fresh is None:
+                raise
+            remote = fresh
 
 
 def split(url: str) -> SplitResult:

@@ -54,9 +54,12 @@ class Quiet(ThreadingHTTPServer):
 
 
 class Script:
-    """A loopback server that gives replies in order (the last one for ever) and notes requests."""
+    """A loopback server that gives replies in order (the last one for ever) and notes requests.
 
-    def __init__(self, *replies: Reply) -> None:
+    In place of a reply may stand a function that makes it from the request.
+    """
+
+    def __init__(self, *replies: Reply | Callable[[Seen], Reply]) -> None:
         self.replies = list(replies)
         self.seen: list[Seen] = []
         script = self
@@ -83,6 +86,7 @@ class Script:
     def give(self, handler: BaseHTTPRequestHandler) -> None:
         """Send the next reply."""
         reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        reply = reply if isinstance(reply, Reply) else reply(self.seen[-1])
         handler.send_response(reply.status)
         for name, value in reply.headers.items():
             handler.send_header(name, value)

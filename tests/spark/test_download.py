@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -43,13 +45,29 @@ def test_one_failed_file_fails_the_call_and_leaves_no_partial_file(
 def test_a_wrong_hash_refuses_a_whole_package(
     session_to: Any, script: Any, reply: Any, package: Any, tmp_path: Path
 ) -> None:
-    """A package that is not the announced one gets no name."""
+    """A package that is not the announced one gets no name, and is not fetched for ever."""
     server = script(reply(package()))
 
     with pytest.raises(errors.IntegrityError, match="announced sha256"):
         Downloads(session_to(server)).bring([RemoteFile(server.url, "ab" * 32)], tmp_path)
 
     assert not list(tmp_path.iterdir())
+    assert len(server.seen) == 3
+
+
+def test_spoilt_bytes_are_fetched_again_from_their_beginning(
+    session_to: Any, script: Any, reply: Any, package: Any
+) -> None:
+    """What was refused is not gone on with, though the server would allow it."""
+    etag = {"ETag": '"one"'}
+    spoilt = [package()[:-9] + b"SPOILT!!!", b"<html>Sign in</html>"]
+    server = script(*[reply(body, headers=etag) for body in (*spoilt, package())])
+    announced = hashlib.sha256(package()).hexdigest()
+
+    replies = Downloads(session_to(server)).bring([RemoteFile(server.url, announced)], None)
+
+    assert replies[0].buffer == package()
+    assert [one.headers.get("range") for one in server.seen] == [None] * 3
 
 
 def test_a_login_page_is_no_package(
@@ -64,6 +82,25 @@ def test_a_login_page_is_no_package(
             downloads.bring([RemoteFile(server.url)], to)
 
     assert not list(tmp_path.iterdir())
+    assert len(server.seen) == 6
+
+
+def test_a_new_link_goes_on_where_the_old_one_was_cut(
+    session_to: Any, script: Any, reply: Any, package: Any
+) -> None:
+    """Only the bytes count, not the link that they came by."""
+    whole = package(random.Random(1).randbytes(600_000))  # noqa: S311 - bytes to serve
+    at, etag = 1 << 18, {"ETag": '"one"'}
+    cut = reply(whole[: at + 5], headers=etag, length=len(whole))
+    old = script(cut, reply(status=403))
+    part = {**etag, "Content-Range": f"bytes {at}-{len(whole) - 1}/{len(whole)}"}
+    new = script(reply(whole[at:], 206, headers=part))
+    downloads = Downloads(session_to(old), lambda: [RemoteFile(new.url)])
+
+    replies = downloads.bring([RemoteFile(old.url)], None)
+
+    assert replies[0].buffer == whole
+    assert new.seen[0].headers["range"] == f"bytes={at}-"
 
 
 def test_an_expired_link_is_renewed_once(

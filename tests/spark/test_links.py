@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_impex_runner.errors import ErrorReply, SparkApiError, UsageError
-from spark_impex_runner.spark.links import has_expired, job_id_of, secrets_of, shown
+from spark_impex_runner.models import RemoteFile
+from spark_impex_runner.spark.links import has_expired, job_id_of, renewing, secrets_of, shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LINK = "https://entitystore.example/docstore/api/v1/documents/versions/tokens/Ab%2Fc%3D/package.zip"
 
@@ -79,3 +85,47 @@ def test_short_parameters_of_a_signed_link_are_no_secrets() -> None:
     found = set(secrets_of("https://s/p.zip?sv=2022&sp=r&se=300&sig=abc&code=0123456789abcdef"))
 
     assert found == {"sv=2022&sp=r&se=300&sig=abc&code=0123456789abcdef", "abc", "0123456789abcdef"}
+
+
+@pytest.mark.parametrize(("growing", "asked"), [(True, 20), (False, 4)])
+def test_links_are_renewed_while_they_bring_something(
+    tmp_path: Path, growing: bool, asked: int
+) -> None:
+    """Twenty short-lived links may bring a file; four that bring nothing end the download."""
+    part, used = tmp_path / "p", []
+
+    def download(remote: RemoteFile) -> str:
+        used.append(remote.url)
+        if len(used) == 20:
+            return "whole"
+        part.write_bytes(bytes(len(used) if growing else 1))
+        raise SparkApiError.when("refused", ErrorReply(403))
+
+    def renew() -> RemoteFile:
+        return RemoteFile(str(len(used)))
+
+    part.write_bytes(b"1")
+    if growing:
+        assert renewing(RemoteFile("0"), part, download, renew, 4) == "whole"
+    else:
+        with pytest.raises(SparkApiError, match="refused"):
+            renewing(RemoteFile("0"), part, download, renew, 4)
+
+    assert used == [str(number) for number in range(asked)]
+
+
+def test_only_an_expired_link_is_renewed(tmp_path: Path) -> None:
+    """Other refusals pass, and so does a refusal of a job that offers nothing any more."""
+    renewed = []
+
+    def refuse(status: int) -> None:
+        def download(_: RemoteFile) -> None:
+            raise SparkApiError.when("refused", ErrorReply(status))
+
+        with pytest.raises(SparkApiError, match="refused"):
+            renewing(RemoteFile("0"), tmp_path / "p", download, lambda: renewed.append(status), 4)
+
+    refuse(400)
+    refuse(404)
+
+    assert renewed == [404]

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spark_impex_runner import errors
+from spark_impex_runner.models import RemoteFile
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.spark import partial
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from spark_impex_runner.models import Artifact, RemoteFile
+    from spark_impex_runner.models import Artifact
 
 MIB = 1 << 20
 KEPT = 1_500_000 // (1 << 18) * (1 << 18)
@@ -142,6 +143,7 @@ def test_a_server_without_ranges_is_begun_anew(served: Any, tmp_path: Path) -> N
         "{}",
         '{"validator": 1, "length": "x", "file_hash": null}',
         '{"validator": "\\"e\\"", "length": 5, "file_hash": "other"}',
+        "[" * 100_000,
     ],
 )
 def test_a_part_whose_mark_does_not_fit_is_begun_anew(
@@ -212,6 +214,161 @@ def test_after_any_sequence_of_cuts_the_file_is_the_tenants(
     _, spark, remote = served(*faults)
 
     download(spark, remote, tmp_path / "p")
+
+
+SERVED = random.Random(2).randbytes(700_000)  # noqa: S311 - bytes to serve
+HERE = 1 << 18
+SPAN = f"bytes {HERE}-{len(SERVED) - 1}/{len(SERVED)}"
+ETAG = {"ETag": '"one"'}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (206, {}),
+        (206, {"Content-Range": f"bytes 0-{len(SERVED) - 1}/{len(SERVED)}"}),
+        (206, {"Content-Range": f"bytes {HERE}-{len(SERVED)}/{len(SERVED) + 1}"}),
+        (206, {"Content-Range": f"bytes {HERE}-{HERE + 9}/{len(SERVED)}"}),
+        (206, {"Content-Range": SPAN, "ETag": '"two"'}),
+        (206, {"Content-Range": SPAN, "ETag": 'W/"one"'}),
+        (416, {"Content-Range": f"bytes */{len(SERVED)}"}),
+        (416, {"Content-Range": SPAN}),
+    ],
+)
+def test_a_part_that_does_not_fit_is_thrown_away(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path, status: int, headers: dict[str, str]
+) -> None:
+    """Another place, another length or another version: the whole is asked for again."""
+    cut = reply(SERVED[: HERE + 9], headers=ETAG, length=len(SERVED))
+    server = script(cut, reply(b"x" * 400_000, status, headers=headers), reply(SERVED))
+
+    fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+    assert (tmp_path / "p").read_bytes() == SERVED
+    assert [one.headers.get("range") for one in server.seen] == [None, f"bytes={HERE}-", None]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"ETag": 'W/"one"'},
+        {"ETag": "one"},
+        {"ETag": '"\xe9"'},
+        {"Last-Modified": " "},
+    ],
+)
+def test_no_part_is_asked_for_without_a_strong_and_plain_validator(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path, sent: dict[str, str]
+) -> None:
+    """What cannot prove the bytes, or not travel back, is no reason to go on."""
+    cut = reply(SERVED[:-1], headers=sent, length=len(SERVED))
+    server = script(cut, reply(SERVED))
+
+    fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+    assert [one.headers.get("range") for one in server.seen] == [None, None]
+
+
+def test_the_date_of_a_file_will_do(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path
+) -> None:
+    """Where there is no strong ETag, If-Range sends what Last-Modified said."""
+    date = {"Last-Modified": "Fri, 02 Jan 2026 12:00:00 GMT", "ETag": 'W/"weak"'}
+    cut = reply(SERVED[: HERE + 9], headers=date, length=len(SERVED))
+    rest = reply(SERVED[HERE:], 206, headers={"Content-Range": SPAN})
+    server = script(cut, rest)
+
+    fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+    assert (tmp_path / "p").read_bytes() == SERVED
+    assert server.seen[1].headers["if-range"] == date["Last-Modified"]
+
+
+def test_a_part_that_goes_on_behind_the_end_is_thrown_away(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path
+) -> None:
+    """A body without an end is left soon behind the announced one."""
+    cut = reply(SERVED[: HERE + 9], headers=ETAG, length=len(SERVED))
+    endless = reply(bytes(64 << 20), 206, headers={"Content-Range": SPAN}, length=None)
+    server = script(cut, endless, reply(status=403))
+
+    with pytest.raises(errors.ForbiddenError):
+        fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_compressed_part_is_refused(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path
+) -> None:
+    """The error is clear, and what is here already stays as it was."""
+    cut = reply(SERVED[: HERE + 9], headers=ETAG, length=len(SERVED))
+    zipped = {"Content-Range": SPAN, "Content-Encoding": "gzip"}
+    server = script(cut, reply(SERVED[HERE:], 206, headers=zipped))
+
+    with pytest.raises(errors.IntegrityError, match="sent compressed"):
+        fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+    assert (tmp_path / "p").read_bytes() == SERVED[:HERE]
+
+
+def test_a_disk_that_does_not_let_go_is_told(tmp_path: Path) -> None:
+    """A folder in the place of the partial file is an error of the delivery."""
+    (tmp_path / "p").mkdir()
+
+    with pytest.raises(errors.DeliveryError, match="check space and rights"):
+        partial.discard(tmp_path / "p")
+
+
+def answer(reply: Any, kind: str, cut: int) -> Any:
+    """Return a function that answers a request honestly, cut off, or with a lie."""
+    size = len(SERVED)
+
+    def make(seen: Any) -> Any:
+        asked = seen.headers.get("range") if seen.headers.get("if-range") == '"one"' else None
+        at = int(asked[6:-1]) if asked and kind != "whole" else 0
+        span = {**ETAG, "Content-Range": f"bytes {at}-{size - 1}/{size}"}
+        lies = {
+            "other place": {**span, "Content-Range": f"bytes {at + 1}-{size - 1}/{size}"},
+            "other length": {**span, "Content-Range": f"bytes {at}-{size}/{size + 1}"},
+            "other version": {**span, "ETag": '"two"'},
+            "gzip": {**span, "Content-Encoding": "gzip"},
+        }
+        if kind in {"416", "503"}:
+            return reply(b"", int(kind))
+        if kind in lies:
+            return reply(b"x" * cut, 206, headers=lies[kind])
+        if kind == "longer":
+            return reply(SERVED[at:] + b"more", 206, headers=span, length=None)
+        status, headers = (206, span) if at else (200, ETAG)
+        body = SERVED[at:] if kind == "honest" else SERVED[at:][:cut]
+        return reply(body, status, headers=headers, length=size - at)
+
+    return make
+
+
+KINDS = ["honest", "whole", "cut", "416", "503", "longer", "gzip"]
+KINDS += ["other place", "other length", "other version"]
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, len(SERVED))), min_size=1))
+def test_whatever_a_server_answers_the_file_is_right_or_begun_right(
+    session_to: Any, tmp_path: Path, script: Any, reply: Any, answers: list[tuple[str, int]]
+) -> None:
+    """The file is what was served, or the error is one of ours and the part is its beginning."""
+    path = tmp_path / "p"
+    partial.discard(path)
+    server = script(*(answer(reply, *each) for each in answers))
+
+    try:
+        fetch(session_to(server), RemoteFile(server.url), path)
+    except errors.ImpexError:
+        assert SERVED.startswith(path.read_bytes() if path.exists() else b"")
+    else:
+        assert path.read_bytes() == SERVED
 
 
 def test_a_full_disk_is_told_and_keeps_the_part(served: Any, tmp_path: Path) -> None:
