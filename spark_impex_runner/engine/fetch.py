@@ -6,20 +6,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import DeliveryError, IntegrityError, SparkApiError
+from spark_impex_runner.errors import DeliveryError, SparkApiError
 from spark_impex_runner.models import RECEIPT, Artifact, RemoteFile
 from spark_impex_runner.spark import files
-from spark_impex_runner.spark.links import has_expired
-from spark_impex_runner.spark.partial import discard
+from spark_impex_runner.spark.links import has_expired, renewing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spark_impex_runner.engine.context import Context
+    from spark_impex_runner.errors import IntegrityError
     from spark_impex_runner.models import Job, Status
     from spark_impex_runner.spark.client import Spark
 
-_TRIES = 3
 _LINKS = 4
 
 
@@ -84,44 +83,41 @@ class Fetch:
         return replace(asked, path=output / path, name=str(path))
 
     def _prove(self, index: int, artifact: Artifact) -> Artifact:
-        """Download to the partial file and put it before every check.
-
-        A package that is refused is fetched again from its beginning, a few times: what a proxy
-        spoilt may come whole the next time.
-        """
+        """Download to the partial file and put it before every check, as ``files.prove`` says."""
         _make_folder(artifact.path.parent)
-        hooks = self.context.hooks
-        for attempt in range(1, _TRIES + 1):
+
+        def once() -> Artifact:
             complete = self._download(index, artifact)
-            try:
-                hooks.decide("impex_check_download", job=self.job, artifact=complete)
-            except IntegrityError as error:
-                discard(artifact.path)
-                if attempt == _TRIES:
-                    raise
-                told = f"{artifact.name} was refused and is fetched again: {error}"
-                self.context.changed(self.job, "package.refused", told, name=artifact.name)
-            else:
-                break
-        return complete
+            hooks = self.context.hooks
+            hooks.decide("impex_check_download", job=self.job, artifact=complete)
+            return complete
+
+        def refused(error: IntegrityError) -> None:
+            told = f"{artifact.name} was refused and is fetched again: {error}"
+            self.context.changed(self.job, "package.refused", told, name=artifact.name)
+
+        return files.prove(artifact.path, once, refused)
 
     def _download(self, index: int, artifact: Artifact) -> Artifact:
-        """Fetch the bytes; a link that ran out is asked for again, a few times.
+        """Fetch the bytes, by new links where one ran out, as ``links.renewing`` says.
 
         A fresh link that is refused, too, is no matter of our credentials: it carries its own.
         """
-        remote = artifact.remote or RemoteFile("")
-        for _ in range(_LINKS):
-            try:
-                got = files.fetch(self.spark.session, remote, artifact.path)
-            except SparkApiError as error:
-                if not has_expired(error):
-                    raise
-                refused = error
-                remote = self._renewed(index, artifact)
-            else:
-                return replace(got, name=artifact.name)
-        raise DeliveryError(f"{_LINKS} fresh links in a row do not work: {refused}")
+        try:
+            got = renewing(
+                artifact.remote or RemoteFile(""),
+                artifact.path,
+                lambda link: files.fetch(self.spark.session, link, artifact.path),
+                lambda: self._renewed(index, artifact),
+                _LINKS,
+            )
+        except SparkApiError as error:
+            if has_expired(error):
+                raise DeliveryError(
+                    f"{_LINKS} fresh links in a row do not work: {error}"
+                ) from error
+            raise
+        return replace(got, name=artifact.name)
 
     def _renewed(self, index: int, artifact: Artifact) -> RemoteFile:
         told = f"the link of {artifact.name} ran out, asking for a new one"
