@@ -103,19 +103,25 @@ class Fetch:
 
         A fresh link that is refused, too, is no matter of our credentials: it carries its own.
         """
+        refused: list[SparkApiError] = []
+
+        def by(link: RemoteFile) -> Artifact:
+            try:
+                return files.fetch(self.spark.session, link, artifact.path)
+            except SparkApiError as error:
+                refused.append(error)
+                raise
+
+        remote = artifact.remote or RemoteFile("")
         try:
             got = renewing(
-                artifact.remote or RemoteFile(""),
-                artifact.path,
-                lambda link: files.fetch(self.spark.session, link, artifact.path),
-                lambda: self._renewed(index, artifact),
-                _LINKS,
+                remote, artifact.path, by, lambda: self._renewed(index, artifact), _LINKS
             )
         except SparkApiError as error:
-            if has_expired(error):
-                raise DeliveryError(
-                    f"{_LINKS} fresh links in a row do not work: {error}"
-                ) from error
+            # A refusal by the tenant itself, when it is asked for a link, stays what it is.
+            if error in refused and has_expired(error):
+                told = f"{_LINKS} fresh links in a row do not work: {error}"
+                raise DeliveryError(told) from error
             raise
         return replace(got, name=artifact.name)
 

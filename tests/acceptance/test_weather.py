@@ -175,6 +175,15 @@ def test_links_that_never_work_are_not_asked_for_without_end(through: Any) -> No
     assert [r.origin for r in sandbox.requests].count("download") == 4
 
 
+def test_credentials_refused_while_a_link_is_renewed_are_exit_6(through: Any) -> None:
+    """The tenant refuses us, not the link: the exit code says so."""
+    result, _ = through("download@1=expired:403", "status@2-=token-expired")
+
+    assert "401" in result.results[0].error
+    assert "fresh links" not in result.results[0].error
+    assert result.exit_code == 6
+
+
 def test_a_tenant_that_stays_busy_is_given_up_at_the_deadline(through: Any, caplog: Any) -> None:
     """Exit 5, no job, nothing to cancel, and one line that says what is waited for."""
     with caplog.at_level("INFO"):
