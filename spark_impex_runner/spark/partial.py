@@ -56,7 +56,7 @@ def write(path: Path, headers: Mapping[str, str], file_hash: str | None) -> None
     """Mark a partial file before its first byte, or remove the mark of what it held before."""
     etag, length = headers.get("ETag", ""), length_of(headers)
     validator = etag if etag.startswith('"') else headers.get("Last-Modified", "")
-    if length is None or not _SENDABLE.fullmatch(validator):
+    if length is None or not validator:
         forget(path)
         return
     mark = json.dumps(asdict(Mark(validator, length, file_hash)))

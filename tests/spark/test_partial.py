@@ -6,6 +6,7 @@ A cut loses what has not filled a piece of 256 KiB yet, so the packages here are
 from __future__ import annotations
 
 import json
+import os
 import random
 import resource
 import subprocess
@@ -142,7 +143,7 @@ def test_a_server_without_ranges_is_begun_anew(served: Any, tmp_path: Path) -> N
         "[]",
         "{}",
         '{"validator": 1, "length": "x", "file_hash": null}',
-        '{"validator": "\\"e\\"", "length": 5, "file_hash": "other"}',
+        '{"validator": "\\"e\\"", "length": 500, "file_hash": "other"}',
         "[" * 100_000,
     ],
 )
@@ -310,6 +311,38 @@ def test_a_compressed_part_is_refused(
         fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
 
     assert (tmp_path / "p").read_bytes() == SERVED[:HERE]
+
+
+def test_old_bytes_are_gone_before_new_ones_are_marked(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path
+) -> None:
+    """A run that ends between the two cannot take the old bytes for the beginning of the new."""
+    (tmp_path / "p").write_bytes(b"old")
+    (tmp_path / "p.json").mkdir()
+    server = script(reply(SERVED, headers=ETAG))
+
+    with pytest.raises(errors.DeliveryError, match=r"p\.json"):
+        fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+    assert not (tmp_path / "p").exists()
+
+
+def test_the_bytes_are_safe_from_a_power_cut_before_they_are_named(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is synchronised once, when it is whole."""
+    synced: list[tuple[int, int]] = []
+
+    def fsync(number: int) -> None:
+        found = os.fstat(number)
+        synced.append((found.st_ino, found.st_size))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    server = script(reply(SERVED))
+
+    fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+    assert synced == [((tmp_path / "p").stat().st_ino, len(SERVED))]
 
 
 def test_a_disk_that_does_not_let_go_is_told(tmp_path: Path) -> None:
