@@ -157,8 +157,10 @@ def memory_arguments(parser: argparse.ArgumentParser) -> None:
 
 def memory_folder(arguments: argparse.Namespace) -> Path:
     """Return the folder of a memory that must exist; raise ``UsageError`` if it does not."""
+    from spark_impex_runner.state.store import STATE_FOLDER
+
     beside = arguments.manifest.parent if arguments.manifest else Path()
-    folder = arguments.state or beside / ".impex"
+    folder = arguments.state or beside / STATE_FOLDER
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder of a run's memory; name it with --state DIR")
     return Path(folder)

@@ -24,11 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     """List every plugin with what it hooks into and offers, and those that failed with why."""
-    from spark_impex_runner.plugincandidates import PluginChoice
-    from spark_impex_runner.pluginmanager import make_plugin_manager
-
-    blocked, files = selection.split_plugins(arguments.plugin)
-    plugins = make_plugin_manager(PluginChoice(blocked=blocked, files=files))
+    plugins = selection.chosen_plugins(arguments)
     rows = [_row(info, plugins) for info in plugins.infos]
     if arguments.json:
         surroundings.console.result(json.dumps(rows, indent=2, ensure_ascii=False))

@@ -26,12 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     """Print the schema as JSON."""
     from spark_impex_runner.manifest.compose import compose, published
-    from spark_impex_runner.plugincandidates import PluginChoice
-    from spark_impex_runner.pluginmanager import make_plugin_manager
 
     if arguments.with_plugins:
-        blocked, files = selection.split_plugins(arguments.plugin)
-        plugins = make_plugin_manager(PluginChoice(blocked=blocked, files=files))
+        plugins = selection.chosen_plugins(arguments)
         document = compose(plugins.registry)
     else:
         document = published()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spark_impex_runner.models import RunOptions
+    from spark_impex_runner.pluginmanager import Plugins
 
 
 def add_manifest_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +77,7 @@ def options(arguments: argparse.Namespace) -> RunOptions:
     """Return what the arguments say about a run."""
     from spark_impex_runner.models import RunOptions
 
-    blocked, files = split_plugins(arguments.plugin)
+    blocked, files = _split_plugins(arguments.plugin)
     return RunOptions(
         targets=tuple(arguments.target),
         tags=tuple(arguments.tag),
@@ -94,7 +95,16 @@ def options(arguments: argparse.Namespace) -> RunOptions:
     )
 
 
-def split_plugins(values: Sequence[str]) -> tuple[frozenset[str], tuple[Path, ...]]:
+def chosen_plugins(arguments: argparse.Namespace) -> Plugins:
+    """Return the installed plugins as ``-p`` chose them, for commands without a manifest."""
+    from spark_impex_runner.plugincandidates import PluginChoice
+    from spark_impex_runner.pluginmanager import make_plugin_manager
+
+    blocked, files = _split_plugins(arguments.plugin)
+    return make_plugin_manager(PluginChoice(blocked=blocked, files=files))
+
+
+def _split_plugins(values: Sequence[str]) -> tuple[frozenset[str], tuple[Path, ...]]:
     """Return the names that are blocked and the files that are added."""
     blocked = frozenset(value[3:] for value in values if value.startswith("no:"))
     return blocked, tuple(Path(value) for value in values if not value.startswith("no:"))

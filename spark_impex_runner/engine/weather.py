@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from spark_impex_runner.errors import SparkApiError, SparkError, SparkSdkError, TransportError
+from spark_impex_runner.errors import (
+    SparkApiError,
+    SparkError,
+    SparkSdkError,
+    TransportError,
+    may_pass_by_itself,
+)
 
-_PASSING = frozenset({408, 425, 429})
 # After these the tenant has certainly not begun a job.
 _REFUSED = frozenset({425, 429})
 
 
 def may_pass(error: SparkError) -> bool:
-    """Tell whether the same request may succeed later.
-
-    Documented: the v4 API reports permanent errors as HTTP 500 of the type ``invalid_input``.
-    """
+    """Tell whether the same request may succeed later."""
     if isinstance(error, SparkApiError):
-        if error.status >= 500:
-            return error.type != "invalid_input"
-        return error.status in _PASSING
+        return may_pass_by_itself(error.status, error.type)
     return isinstance(error, TransportError)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import TransportError
+from spark_impex_runner.errors import TransportError, may_pass_by_itself
 from spark_impex_runner.spark.reply import retry_after
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from spark_impex_runner.spark.reply import HttpResponse
 
 _log = logging.getLogger(__name__)
-
-_PASSING = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +113,6 @@ class _Budget:
 
 
 def is_passing(reply: HttpResponse) -> bool:
-    """Tell whether a failure may pass by itself.
-
-    Documented: the v4 API reports permanent errors as HTTP 500 of the type ``invalid_input``.
-    """
-    if reply.status >= 500:
-        said = reply.data if isinstance(reply.data, Mapping) else {}
-        return said.get("type") != "invalid_input"
-    return reply.status in _PASSING
+    """Tell whether a failure may pass by itself."""
+    said = reply.data if isinstance(reply.data, Mapping) else {}
+    return may_pass_by_itself(reply.status, said.get("type"))
