@@ -202,7 +202,7 @@ def kills(count: int, root: Path, work: Path, chance: random.Random) -> Row:
                 continue
             row.times += 1
             complete = _complete(folder)
-            again = subprocess.run(  # noqa: S603 - our own program
+            again = subprocess.run(
                 [*RUN, str(folder / "m.yaml"), "-q"],
                 env=environ, cwd=folder, capture_output=True, check=False,
             )  # fmt: skip
@@ -226,7 +226,7 @@ def _killed(text: str, folder: Path, environ: dict[str, str], after: float) -> b
     """Start a run and kill it after so many seconds; tell whether it was still running."""
     folder.mkdir()
     (folder / "m.yaml").write_text(text)
-    with subprocess.Popen(  # noqa: S603 - our own program
+    with subprocess.Popen(
         [*RUN, str(folder / "m.yaml"), "-q"],
         env=environ, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as process:  # fmt: skip
