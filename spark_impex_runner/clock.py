@@ -5,8 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from datetime import datetime, timezone
+from functools import partial
+from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Clock:
@@ -14,6 +19,7 @@ class Clock:
 
     def __init__(self) -> None:
         self._stop = threading.Event()
+        self._listeners: list[Callable[[], None]] = []
         self.signum = 0
 
     def now(self) -> datetime:
@@ -33,6 +39,16 @@ class Clock:
         """Ask everything that waits or checks to end; safe to call from a signal handler."""
         self.signum = signum
         self._stop.set()
+        for listener in tuple(self._listeners):
+            listener()
+
+    def tell(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Have ``listener`` called by ``stop``; return what takes that back.
+
+        ``stop`` may be called by a signal handler, so the listener must take no lock.
+        """
+        self._listeners.append(listener)
+        return partial(self._listeners.remove, listener)
 
     def stopping(self) -> bool:
         """Tell whether ``stop`` was called."""

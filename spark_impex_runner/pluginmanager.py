@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -25,7 +26,13 @@ from spark_impex_runner.plugincandidates import (
 )
 from spark_impex_runner.registry import Registry
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _log = logging.getLogger(__name__)
+
+# What the engine drives: a generator that yields what it waits for (see engine/course.py).
+Course = Generator[Any, Any, Any]
 
 
 @dataclass(slots=True)
@@ -39,17 +46,71 @@ class Plugins:
 
     def decide(self, hook: str, **arguments: Any) -> Any:
         """Call a deciding hook. Anything but an ``ImpexError`` names the plugin that raised."""
-        caller = getattr(self.manager.hook, hook)
+        return self._decided(getattr(self.manager.hook, hook), arguments)
+
+    def _decided(self, caller: pluggy.HookCaller, arguments: dict[str, Any]) -> Any:
         try:
             return caller(**arguments)
         except ImpexError:
             raise
         except (Exception, SystemExit) as error:
-            _log.debug("hook %s failed", hook, exc_info=error)
+            _log.debug("hook %s failed", caller.name, exc_info=error)
             raise PluginError(
-                f"plugin {self._culprit(caller, error)} failed in {hook}: "
+                f"plugin {self._culprit(caller, error)} failed in {caller.name}: "
                 f"{type(error).__name__}: {error}"
             ) from error
+
+    def around(self, hook: str, course: Course, **arguments: Any) -> Course:
+        """Run a course inside of the wrappers of a hook; return what the outermost makes of it.
+
+        Order and rules are pluggy's own; but pluggy calls a hook in one go, and a course stops and
+        goes on. A plugin's plain implementation that answers takes the place of the course.
+        """
+        impls = getattr(self.manager.hook, hook).get_hookimpls()
+        wrappers = [impl for impl in impls if impl.wrapper]
+        inner = self._instead_of(hook, {impl.plugin for impl in wrappers}, course, arguments)
+        for impl in wrappers:
+            inner = self._wrapped(hook, impl, inner, arguments)
+        return (yield from inner)
+
+    def _instead_of(
+        self, hook: str, wrapping: set[Any], course: Course, arguments: dict[str, Any]
+    ) -> Course:
+        """Ask the plain implementations; run the course where none of them answers."""
+        plain = self.manager.subset_hook_caller(hook, wrapping)
+        answer = self._decided(plain, arguments)
+        return (yield from course) if answer is None else answer
+
+    def _wrapped(
+        self, hook: str, impl: pluggy.HookImpl, inner: Course, arguments: dict[str, Any]
+    ) -> Course:
+        """Run ``inner`` between the two halves of one wrapper."""
+        halves: Any = impl.function(*(arguments[name] for name in impl.argnames))
+        culprit = f"plugin {self._label(impl.plugin_name)} failed in {hook}: "
+        if self._half(culprit, halves.send, None) is not None:
+            raise PluginError(f"{culprit}a wrapper has to yield once")
+        try:
+            result = yield from inner
+        except Exception as error:  # noqa: BLE001 - it goes to the wrapper, which may raise it
+            ended = self._half(culprit, halves.throw, error)
+        else:
+            ended = self._half(culprit, halves.send, result)
+        if ended is None:
+            raise PluginError(f"{culprit}a wrapper has to yield once")
+        return ended.value
+
+    def _half(self, culprit: str, go_on: Callable[[Any], Any], value: Any) -> StopIteration | None:
+        """Run one half of a wrapper; None where it yields, else how it ended."""
+        try:
+            go_on(value)
+        except StopIteration as end:
+            return end
+        except ImpexError:
+            raise
+        except (Exception, SystemExit) as error:
+            _log.debug("a wrapper failed", exc_info=error)
+            raise PluginError(f"{culprit}{type(error).__name__}: {error}") from error
+        return None
 
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call every observer on its own: one that raises is logged and the next still runs."""
@@ -139,6 +200,7 @@ def _register(plugins: Plugins, plugin: object, info: PluginInfo) -> None:
     try:
         plugins.manager.register(plugin, info.name)
         plugins.manager.check_pending()
+        _refuse_old_wrappers(plugins, plugin)
         offers = _offers(plugins, plugin, info)
         plugins.registry.merge(offers)
         plugins.offers[info.name] = offers
@@ -157,6 +219,13 @@ def _offers(plugins: Plugins, plugin: object, info: PluginInfo) -> Registry:
     offers = Registry(info.distribution or info.name)
     plugins.manager.subset_hook_caller("impex_register", others)(registry=offers)
     return offers
+
+
+def _refuse_old_wrappers(plugins: Plugins, plugin: object) -> None:
+    """Refuse what ``Plugins.around`` does not run."""
+    for impl in plugins.manager.hook.impex_run_job.get_hookimpls():
+        if impl.plugin is plugin and impl.hookwrapper:
+            raise PluginError("impex_run_job is an old hookwrapper; use @hookimpl(wrapper=True)")
 
 
 def _refuse_coroutines(plugin: object) -> None:

@@ -7,11 +7,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine.compare import missing, silent
+from spark_impex_runner.engine.course import Pause
 from spark_impex_runner.engine.weather import forgotten, may_have_created, may_pass, unreadable
 from spark_impex_runner.errors import RetryTimeoutError, SparkApiError, SparkError
 
 if TYPE_CHECKING:
     from spark_impex_runner.engine.context import Context
+    from spark_impex_runner.engine.course import Course
     from spark_impex_runner.models import Job
     from spark_impex_runner.spark.client import Spark
     from spark_impex_runner.state.store import Attempt
@@ -41,8 +43,8 @@ class Creation:
             return forgotten(error)
         return False
 
-    def job_id(self, *, adopted: bool) -> str:
-        """Return the id of the one job of this intent.
+    def job_id(self, *, adopted: bool) -> Course[str]:
+        """Return the id of the one job of this intent; a course that pauses between two tries.
 
         An adopted intent may have a job already, whose reply was lost: it is looked for before
         anything is created, and so after each create call that failed without a clear answer.
@@ -72,7 +74,7 @@ class Creation:
                     failures += 1
                     self._tell_failure(error)
                 pause = _BUSY_PAUSE if busy else self._pause(failures, error)
-            clock.wait(min(pause, max(end - clock.monotonic(), 0.0)))
+            yield Pause(min(pause, max(end - clock.monotonic(), 0.0)))
 
     def _busy_for_too_long(self, error: SparkError) -> RetryTimeoutError:
         deadline = self.job.target.polling.deadline

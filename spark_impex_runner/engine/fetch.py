@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.engine.course import Permits, Together
 from spark_impex_runner.errors import DeliveryError, SparkApiError
 from spark_impex_runner.models import RECEIPT, Artifact, RemoteFile
 from spark_impex_runner.spark import files
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spark_impex_runner.engine.context import Context
+    from spark_impex_runner.engine.course import Course, Gate
     from spark_impex_runner.errors import IntegrityError
     from spark_impex_runner.models import Job, Status
     from spark_impex_runner.spark.client import Spark
@@ -29,19 +31,23 @@ class Fetch:
     job: Job
     spark: Spark
     context: Context
+    downloads: Gate
 
-    def run(self, status: Status) -> tuple[Artifact, ...]:
-        """Download, check and name every file; return the packages.
+    def run(self, status: Status) -> Course[tuple[Artifact, ...]]:
+        """Download, check and name every file; return the packages. A course.
 
+        As many files come at once as the gate ``downloads`` lets in.
         Raises ``IntegrityError``, ``SparkError`` or ``DeliveryError``; a partial file stays only
         where the next run can go on with it.
         """
         wanted = self._destinations(status.files)
         partials = [item.path.with_name(f".{item.path.name}.part") for item in wanted]
-        complete = [
-            self._prove(index, replace(item, path=partial))
-            for index, (item, partial) in enumerate(zip(wanted, partials, strict=True))
-        ]
+        complete = yield Together(
+            [
+                self._prove(index, replace(item, path=partial))
+                for index, (item, partial) in enumerate(zip(wanted, partials, strict=True))
+            ]
+        )
         self._drop_receipt()
         for item, partial in zip(wanted, partials, strict=True):
             files.give_name(partial, item.path)
@@ -82,8 +88,13 @@ class Fetch:
             raise hooks.refuse("impex_download_path", answer, "a path inside the target's output")
         return replace(asked, path=output / path, name=str(path))
 
-    def _prove(self, index: int, artifact: Artifact) -> Artifact:
+    def _prove(self, index: int, artifact: Artifact) -> Course[Artifact]:
         """Download to the partial file and put it before every check, as ``files.prove`` says."""
+        with Permits() as permits:
+            yield from permits.enter(self.downloads)
+            return self._proven(index, artifact)
+
+    def _proven(self, index: int, artifact: Artifact) -> Artifact:
         _make_folder(artifact.path.parent)
 
         def once() -> Artifact:

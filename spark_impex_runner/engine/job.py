@@ -1,4 +1,4 @@
-"""One target from its intent to its last step: the default of ``impex_run_job``."""
+"""One target from its intent to its last step: the course inside of ``impex_run_job``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine import compare
 from spark_impex_runner.engine.attempt import key, open_attempt, still_holds
+from spark_impex_runner.engine.course import Gate, Pool
 from spark_impex_runner.engine.fetch import Fetch
 from spark_impex_runner.engine.remote import Remote
 from spark_impex_runner.engine.steps import Steps
@@ -24,7 +25,6 @@ from spark_impex_runner.errors import (
     RetryTimeoutError,
     SparkApiError,
 )
-from spark_impex_runner.hookspecs import hookimpl
 from spark_impex_runner.models import (
     RECEIPT,
     Outcome,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.engine.attempt import Opening
     from spark_impex_runner.engine.context import Context
+    from spark_impex_runner.engine.course import Course, Permits
     from spark_impex_runner.engine.tenants import Lane, Tenants
     from spark_impex_runner.models import Job, Status
 
@@ -50,11 +51,13 @@ _log = logging.getLogger(__name__)
 _FINAL = (JobError, IntegrityError, MissingError)
 
 
-class JobRunner:
-    """The essential plugin behind ``impex_run_job``; wrappers of other plugins go around it.
+# So many targets may be in their steps, or wait for a worker to run them; more stay behind their
+# downloads, so that packages do not pile up without end where a step is slow.
+_STEPPING = 64
 
-    ``leave_receipt`` puts a result's receipt beside whatever was delivered.
-    """
+
+class JobRunner:
+    """Runs the jobs of one run. ``leave_receipt`` puts a result's receipt beside a delivery."""
 
     def __init__(
         self, context: Context, tenants: Tenants, leave_receipt: Callable[[TargetResult], None]
@@ -62,38 +65,56 @@ class JobRunner:
         self._context = context
         self._tenants = tenants
         self._leave_receipt = leave_receipt
+        self._stepping = Gate(_STEPPING, Pool.STEPS)
 
-    @hookimpl(trylast=True)
-    def impex_run_job(self, job: Job) -> TargetResult:
-        """Deliver one target. Failures are results; only bugs of wrappers raise."""
-        course = _Course(job, self._context, self._tenants, self._leave_receipt)
+    def may_start(self, job: Job, permits: Permits) -> Course[None]:
+        """Wait for one of the tenant's slots, unless the packages seem to be here already."""
+        attempt = self._context.state.unfinished(key(job))
+        if attempt is None or not attempt.delivered:
+            yield from permits.enter(self._tenants.lane(job.target.connection).slots)
+
+    def run(self, job: Job, permits: Permits) -> Course[TargetResult]:
+        """Deliver one target. Failures are results; the permits are left on the way."""
+        lane = self._tenants.lane(job.target.connection)
+        way = _Way(lane, self._stepping, permits)
+        delivery = _Delivery(job, self._context, self._tenants, self._leave_receipt, way)
         try:
-            result = course.run()
+            result = yield from delivery.run()
         except ImpexError as error:
-            result = course.result(error)
+            result = delivery.result(error)
         except Exception as error:  # noqa: BLE001 - a bug here must not stop the other targets
             _log.error("internal error in target %s", job.target.name, exc_info=error)
             words = f"internal error: {type(error).__name__}: {error}"
-            result = course.result(ImpexError(words))
+            result = delivery.result(ImpexError(words))
         told = f"{result.outcome.value}: {result.error}" if result.error else result.outcome.value
-        self._context.changed(course.job, f"target.{result.outcome.value}", told)
+        self._context.changed(delivery.job, f"target.{result.outcome.value}", told)
         return result
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """The gates before a job, and those that it is inside of."""
+
+    lane: Lane
+    stepping: Gate
+    permits: Permits
+
+
 @dataclass
-class _Course:
+class _Delivery:
     """One job as it goes: what is known so far, for the result, whatever happens."""
 
     job: Job
     context: Context
     tenants: Tenants
     leave_receipt: Callable[[TargetResult], None]
+    way: _Way
     services: tuple[ServiceVersion, ...] = ()
     versions: tuple[ServiceVersion, ...] = ()
     steps: list[StepResult] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def run(self) -> TargetResult:
+    def run(self) -> Course[TargetResult]:
         """Hold the target, deliver it, and close the attempt where nothing is left to do.
 
         The receipt comes before the close: a run that is killed in between goes on to write it.
@@ -102,9 +123,9 @@ class _Course:
         with lease(self.context.state.folder, key(self.job), self.context.clock.now()):
             spark = self.tenants.connect(self.job.target.connection)
             opening = open_attempt(self.job, spark.url, self.context)
-            lane = self.tenants.lane(self.job.target.connection)
-            remote = Remote(self.job, spark, self.context, opening, lane.creating, self.warnings)
-            error = self._try_to_deliver(remote, lane)
+            creating = self.way.lane.creating
+            remote = Remote(self.job, spark, self.context, opening, creating, self.warnings)
+            error = yield from self._try_to_deliver(remote)
             result = self.result(error)
             self.leave_receipt(result)
             complete = error is None and self.context.until != "download"
@@ -131,25 +152,31 @@ class _Course:
             exit_code=error.exit_code if error else 0,
         )
 
-    def _try_to_deliver(self, remote: Remote, lane: Lane) -> ImpexError | None:
+    def _try_to_deliver(self, remote: Remote) -> Course[ImpexError | None]:
         try:
-            self._deliver(remote, lane)
+            yield from self._deliver(remote)
         except ImpexError as error:
             return error
         return None
 
-    def _deliver(self, remote: Remote, lane: Lane) -> None:
-        """Create, wait, compare, download, step: whatever of it is left to do."""
+    def _deliver(self, remote: Remote) -> Course[None]:
+        """Create, wait, compare, download, step: whatever of it is left to do.
+
+        The tenant's slot goes to the next job as soon as the server has finished with this one.
+        """
+        lane, permits = self.way.lane, self.way.permits
         self.job = remote.job
         if not self._reuse_packages(remote.opening):
-            with lane.job_slot(remote.spark):
-                self.context.clock.check()
-                status = self._wait(remote)
+            yield from permits.enter(lane.slots)
+            self.context.clock.check()
+            lane.learn(remote.spark)
+            status = yield from self._wait(remote)
             self._compare(status)
-            with lane.download_slot():
-                self._fetch(status, remote)
+            yield from permits.move(lane.arrivals, out_of=lane.slots)
+            yield from self._fetch(status, remote)
         if self.context.until != "download":
-            self._run_steps(remote)
+            yield from permits.move(self.way.stepping, out_of=lane.arrivals)
+            yield from self._run_steps(remote)
 
     def _reuse_packages(self, opening: Opening) -> bool:
         """Take over packages that an earlier run delivered and that still hold."""
@@ -163,9 +190,9 @@ class _Course:
         self.context.changed(self.job, "package.reused", told)
         return True
 
-    def _wait(self, remote: Remote) -> Status:
+    def _wait(self, remote: Remote) -> Course[Status]:
         try:
-            status = remote.run()
+            status = yield from remote.run()
         finally:
             self.job = remote.job
         self.services, self.versions = status.services, status.service_versions
@@ -184,16 +211,17 @@ class _Course:
             raise MissingError(told)
         self.warnings.append(told)
 
-    def _fetch(self, status: Status, remote: Remote) -> None:
-        artifacts = Fetch(self.job, remote.spark, self.context).run(status)
+    def _fetch(self, status: Status, remote: Remote) -> Course[None]:
+        fetch = Fetch(self.job, remote.spark, self.context, self.way.lane.downloads)
+        artifacts = yield from fetch.run(status)
         said = (self.services, self.versions)
         self.context.state.note_delivered(remote.opening.attempt, artifacts, said)
         self.job = replace(self.job, artifacts=artifacts)
 
-    def _run_steps(self, remote: Remote) -> None:
+    def _run_steps(self, remote: Remote) -> Course[None]:
         steps = Steps(self.job, self.context, remote.opening.attempt, self.steps)
         try:
-            steps.run()
+            yield from steps.run()
         finally:
             self.job = steps.job
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.engine.course import Pause
 from spark_impex_runner.engine.weather import forgotten, may_pass, unreadable
 from spark_impex_runner.errors import JobError, RetryTimeoutError, SparkError
 from spark_impex_runner.models import Poll, Verdict
@@ -13,6 +14,7 @@ from spark_impex_runner.spark.status import explain, is_known
 
 if TYPE_CHECKING:
     from spark_impex_runner.engine.context import Context
+    from spark_impex_runner.engine.course import Course
     from spark_impex_runner.models import Job, Status
     from spark_impex_runner.spark.client import Spark
 
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 _ERRORS = 600.0
 
 
-def wait_for(job: Job, spark: Spark, context: Context) -> Status:
-    """Return the status of the finished job.
+def wait_for(job: Job, spark: Spark, context: Context) -> Course[Status]:
+    """Return the status of the finished job; a course that pauses between two looks.
 
     Raises ``JobError`` when the tenant ended it without success, ``RetryTimeoutError`` at the
     deadline, after ``max_retries`` checks, or when its word has not changed for ``stall_after``,
@@ -29,7 +31,7 @@ def wait_for(job: Job, spark: Spark, context: Context) -> Status:
     """
     watch = _Watch(job, context, context.clock.monotonic())
     while True:
-        context.clock.wait(watch.next_delay())
+        yield Pause(watch.next_delay())
         try:
             status = spark.impex.exports.status(job.id, once=True)
         except SparkError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine.attempt import Opening, begin_anew
+from spark_impex_runner.engine.course import Permits
 from spark_impex_runner.engine.creation import Creation
 from spark_impex_runner.engine.poll import wait_for
 from spark_impex_runner.engine.weather import may_pass
@@ -20,9 +21,8 @@ from spark_impex_runner.errors import (
 )
 
 if TYPE_CHECKING:
-    from threading import Lock
-
     from spark_impex_runner.engine.context import Context
+    from spark_impex_runner.engine.course import Course, Gate
     from spark_impex_runner.models import Job, Status
     from spark_impex_runner.spark.client import Spark
     from spark_impex_runner.state.store import Attempt
@@ -35,29 +35,29 @@ _CANCELS = 3
 class Remote:
     """One job on the tenant. ``job`` and ``opening`` are as far as they came, even on failure.
 
-    ``creating`` is held while a job is created or looked for on its tenant.
+    The gate ``creating`` is for one at a time who creates or looks for a job on the tenant.
     """
 
     job: Job
     spark: Spark
     context: Context
     opening: Opening
-    creating: Lock
+    creating: Gate
     warnings: list[str] = field(default_factory=list)
     cancelled: bool = False
 
     def __post_init__(self) -> None:
         self._work_on(self.opening)
 
-    def run(self) -> Status:
-        """Return the status of the finished job.
+    def run(self) -> Course[Status]:
+        """Return the status of the finished job; a course.
 
         Raises what ``wait_for`` and ``Creation`` raise; the slot is then left or freed as the
         target's ``on_deadline`` and ``on_interrupt`` say.
         """
         try:
-            self._ensure_job()
-            status = wait_for(self.job, self.spark, self.context)
+            yield from self._ensure_job()
+            status = yield from wait_for(self.job, self.spark, self.context)
         except RetryTimeoutError as error:
             # Without a job the tenant was busy all the time: nothing is there to be cancelled.
             raise self._given_up(error) if self.job.id else error from error
@@ -81,7 +81,7 @@ class Remote:
         if opening.warning:
             self.warnings.append(opening.warning)
 
-    def _ensure_job(self) -> None:
+    def _ensure_job(self) -> Course[None]:
         """Make sure that the attempt has its one job, and that the job's id is on disk."""
         if self.job.id:
             if not self._creation().is_forgotten():
@@ -91,8 +91,9 @@ class Remote:
             if self.context.job:
                 raise JobError(f"the tenant does not know job {self.job.id}")
             self._work_on(begin_anew(self.job, self.opening, self.context))
-        with self.creating:
-            job_id = self._creation().job_id(adopted=self.opening.adopted)
+        with Permits() as permits:
+            yield from permits.enter(self.creating)
+            job_id = yield from self._creation().job_id(adopted=self.opening.adopted)
             self._work_on(Opening(self._noted(job_id)))
         self.context.changed(self.job, "job.created", f"job {job_id} created")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from spark_impex_runner import atomic
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.context import Context
+from spark_impex_runner.engine.course import Permits
 from spark_impex_runner.engine.job import JobRunner, unstarted
 from spark_impex_runner.engine.prepare import Prepared, new_job, prepare, state_folder
 from spark_impex_runner.engine.schedule import Task, Work, run_all
-from spark_impex_runner.errors import DeliveryError, ImpexError, StateError
+from spark_impex_runner.errors import DeliveryError, ImpexError, Interrupted, StateError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RECEIPT, Outcome, RunOptions, RunResult, TargetResult
 from spark_impex_runner.report import receipt
@@ -24,6 +25,7 @@ from spark_impex_runner.state.store import State
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
+    from spark_impex_runner.engine.course import Course
     from spark_impex_runner.models import Job, Target
 
 
@@ -69,23 +71,18 @@ class _Execution:
         self._hooks = context.hooks
         self._planned = {item.target.name: item for item in prepared.plan}
         self._failed = False
+        self._runner = JobRunner(context, prepared.tenants, self._leave_receipt)
 
     def run(self) -> RunResult:
         """Do all the work, then tell everybody who listens."""
         run = self._prepared.run
-        runner = JobRunner(self._context, self._prepared.tenants, self._leave_receipt)
-        self._hooks.manager.register(runner, "job-runner")
         # Missing credentials are found here, before the first job is created.
-        lanes = {name: self._prepared.tenants.lane(name) for name in self._connections()}
+        for connection in self._connections():
+            self._prepared.tenants.lane(connection)
         self._context.state.begin_run(run.id, str(run.manifest.path), run.started)
         self._hooks.notify("impex_run_started", run=run)
-        keys = {name: str(id(lane)) for name, lane in lanes.items()}
-        tasks = [
-            Task(item.target.name, keys[item.target.connection], self._needs(item.target))
-            for item in self._prepared.plan
-        ]
-        workers = {keys[name]: lane.workers for name, lane in lanes.items()}
-        results = run_all(tasks, workers, self._work())
+        tasks = [Task(item.target.name, self._needs(item.target)) for item in self._prepared.plan]
+        results = run_all(tasks, self._work(), self._clock)
         finished = self._closed(self._finish(tuple(results.values())))
         self._hooks.notify("impex_run_finished", run=run, report=finished)
         return finished
@@ -107,24 +104,33 @@ class _Execution:
         return sorted({item.target.connection for item in self._prepared.plan})
 
     def _work(self) -> Work[TargetResult]:
-        return Work(self._do, self._skip, lambda result: result.good, self._halted, self._abort)
+        return Work(self._do, self._skip, lambda result: result.good, self._abort)
 
     def _abort(self) -> None:
         self._clock.stop(signal.SIGINT)
 
-    def _do(self, name: str) -> TargetResult:
-        planned, job = self._planned[name], self._job(name)
-        if planned.kept:
-            why = f"{planned.target.output / RECEIPT} exists (if_exists: keep)"
-            return self._told(job, unstarted(job, Outcome.UNCHANGED, why, self._clock.now()))
-        result = self._run_job(job)
+    def _do(self, name: str) -> Course[TargetResult]:
+        """Deliver one target, unless nothing new may start by the time that it can."""
+        planned = self._planned[name]
+        with Permits() as permits:
+            if not planned.kept:
+                with suppress(Interrupted):
+                    yield from self._runner.may_start(self._job(name), permits)
+            if reason := self._halted():
+                return self._skip(name, reason)
+            job = self._job(name)
+            if planned.kept:
+                why = f"{planned.target.output / RECEIPT} exists (if_exists: keep)"
+                return self._told(job, unstarted(job, Outcome.UNCHANGED, why, self._clock.now()))
+            result = yield from self._run_job(job, permits)
         self._failed = self._failed or not result.good
         return result
 
-    def _run_job(self, job: Job) -> TargetResult:
+    def _run_job(self, job: Job, permits: Permits) -> Course[TargetResult]:
         """Run one job; what goes wrong outside of the job's own course is its failure, too."""
         try:
-            answer = self._hooks.decide("impex_run_job", job=job)
+            course = self._runner.run(job, permits)
+            answer = yield from self._hooks.around("impex_run_job", course, job=job)
             if not isinstance(answer, TargetResult):
                 raise self._hooks.refuse("impex_run_job", answer, "a TargetResult")
         except ImpexError as error:
@@ -136,7 +142,8 @@ class _Execution:
         job = self._job(name)
         stopped = self._clock.stopping()
         outcome = Outcome.CANCELLED if stopped else Outcome.SKIPPED
-        return self._told(job, unstarted(job, outcome, reason, self._clock.now()))
+        why = self._halted() or reason
+        return self._told(job, unstarted(job, outcome, why, self._clock.now()))
 
     def _told(self, job: Job, result: TargetResult) -> TargetResult:
         event = f"target.{result.outcome.value}"

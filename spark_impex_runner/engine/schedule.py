@@ -1,24 +1,28 @@
-"""Which task may start: its needs are good and its lane has a free worker."""
+"""Which task may start: one whose needs are good."""
 
 from __future__ import annotations
 
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from spark_impex_runner.engine.loop import Loop
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
+
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.engine.course import Course
 
 R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One unit of work: tasks of one lane share its workers, in the given order."""
+    """One unit of work, after those that it needs."""
 
     name: str
-    lane: str
     needs: tuple[str, ...] = ()
 
 
@@ -26,77 +30,74 @@ class Task:
 class Work(Generic[R]):
     """What to do with a task, what to make of one that may not start, and what is good.
 
-    ``do`` and ``skip`` do not raise. ``halted`` is asked before each start and gives the reason
-    for which nothing new may start, or an empty text. ``abort`` is called when the waiting
-    itself is broken off (Ctrl-C in a program that embeds the runner): running work should end.
+    ``do`` and ``skip`` do not raise. ``abort`` is called when the waiting itself is broken off
+    (Ctrl-C in a program that embeds the runner): running work should end.
     """
 
-    do: Callable[[str], R]
+    do: Callable[[str], Course[R]]
     skip: Callable[[str, str], R]
     good: Callable[[R], bool]
-    halted: Callable[[], str]
     abort: Callable[[], None]
 
 
-@dataclass
 class _Board(Generic[R]):
-    work: Work[R]
-    waiting: dict[str, Task]
-    running: dict[Future[R], str] = field(default_factory=dict)
-    results: dict[str, R] = field(default_factory=dict)
+    """The tasks that have not started, by what they wait for, and the results so far."""
 
-    def start_ready(self, pools: Mapping[str, ThreadPoolExecutor]) -> None:
-        """Start what may start; skip what never can. Repeats, since a skip can cause another."""
-        progress = True
-        while progress:
-            progress = False
-            for task in list(self.waiting.values()):
-                reason = self.work.halted() or self._lost_need(task)
-                if reason:
-                    self.results[task.name] = self.work.skip(task.name, reason)
-                elif all(need in self.results for need in task.needs):
-                    future = pools[task.lane].submit(self._do, task.name)
-                    self.running[future] = task.name
-                else:
-                    continue
-                del self.waiting[task.name]
-                progress = True
+    def __init__(self, tasks: Sequence[Task], work: Work[R], loop: Loop) -> None:
+        self.results: dict[str, R] = {}
+        self._work = work
+        self._loop = loop
+        self._missing = {task.name: len(task.needs) for task in tasks}
+        self._lost: dict[str, str] = {}
+        self._dependents: dict[str, list[str]] = defaultdict(list)
+        for task in tasks:
+            for need in task.needs:
+                self._dependents[need].append(task.name)
 
-    def _do(self, name: str) -> R:
-        """Look again whether work may start: the task may have waited for a worker."""
-        reason = self.work.halted()
-        return self.work.skip(name, reason) if reason else self.work.do(name)
+    def start(self) -> None:
+        """Start what needs nothing."""
+        for name in [name for name, missing in self._missing.items() if not missing]:
+            self._begin(name)
 
-    def _lost_need(self, task: Task) -> str:
-        for need in task.needs:
-            if need in self.results and not self.work.good(self.results[need]):
-                return f"it needs {need}, which did not succeed"
-        return ""
+    def _begin(self, name: str) -> None:
+        lost = self._lost.get(name)
+        course = _skipping(self._work, name, lost) if lost else self._work.do(name)
+        self._loop.start(course, partial(self._note, name))
 
-    def collect(self) -> None:
-        """Wait until something has finished and take its result."""
-        for future in wait(self.running, return_when=FIRST_COMPLETED).done:
-            self.results[self.running.pop(future)] = future.result()
+    def _note(self, name: str, result: R, error: BaseException | None) -> None:
+        """Take a result, and start those that waited for it."""
+        if error:
+            raise error
+        self.results[name] = result
+        for dependent in self._dependents[name]:
+            if not self._work.good(result):
+                why = f"it needs {name}, which did not succeed"
+                self._lost.setdefault(dependent, why)
+            self._missing[dependent] -= 1
+            if not self._missing[dependent]:
+                self._begin(dependent)
 
 
-def run_all(tasks: Sequence[Task], workers: Mapping[str, int], work: Work[R]) -> dict[str, R]:
-    """Run tasks on one pool of ``workers[lane]`` threads a lane; return every task's result.
+def _skipping(work: Work[R], name: str, reason: str) -> Course[R]:
+    """Skip a task as a course, which waits for nothing."""
+    yield from ()
+    return work.skip(name, reason)
+
+
+def run_all(tasks: Sequence[Task], work: Work[R], clock: Clock) -> dict[str, R]:
+    """Run all tasks, each as soon as its needs are good; return every task's result.
 
     Needs must name tasks of the same call and form no cycle. A task whose need is not good is
-    skipped; a bad result never stops the others.
+    skipped; a bad result never stops the others. What limits the work are the gates that its
+    courses enter.
     """
-    board: _Board[R] = _Board(work, {task.name: task for task in tasks})
-    with ExitStack() as stack:
-        pools = {
-            lane: stack.enter_context(ThreadPoolExecutor(count, f"impex-{lane}"))
-            for lane, count in workers.items()
-        }
+    with Loop(clock) as loop:
+        board: _Board[R] = _Board(tasks, work, loop)
+        board.start()
         try:
-            board.start_ready(pools)
-            while board.running:
-                board.collect()
-                board.start_ready(pools)
+            loop.run()
         except BaseException:
             work.abort()
+            loop.run()
             raise
     return {task.name: board.results[task.name] for task in tasks}

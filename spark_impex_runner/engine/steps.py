@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine.attempt import step_digest, still_holds
+from spark_impex_runner.engine.course import Pause
 from spark_impex_runner.errors import ImpexError, Interrupted, PluginError, StepError
 from spark_impex_runner.models import Artifact, StepResult
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spark_impex_runner.engine.context import Context
+    from spark_impex_runner.engine.course import Course
     from spark_impex_runner.models import Job, Step
     from spark_impex_runner.state.store import Attempt
 
@@ -29,14 +31,14 @@ class Steps:
     attempt: Attempt
     results: list[StepResult] = field(default_factory=list)
 
-    def run(self) -> None:
-        """Run all steps; raise ``StepError`` at the first that fails and may not."""
+    def run(self) -> Course[None]:
+        """Run all steps; raise ``StepError`` at the first that fails and may not. A course."""
         finished = self.context.state.steps(self.attempt)
         for position, step in enumerate(self.job.target.steps):
             place = (position, step_digest(step, self._packages(), self.context.masker))
             earlier = None if self._always(step) else finished.get(place)
             if earlier is None or not self._reused(earlier):
-                self._run_one(step, place)
+                yield from self._run_one(step, place)
 
     def _always(self, step: Step) -> bool:
         offer = self.context.hooks.registry.steps.get(step.uses)
@@ -57,10 +59,10 @@ class Steps:
         self.context.changed(self.job, "step.reused", told, uses=result.uses)
         return True
 
-    def _run_one(self, step: Step, place: tuple[int, str]) -> None:
+    def _run_one(self, step: Step, place: tuple[int, str]) -> Course[None]:
         began = self.context.clock.monotonic()
         try:
-            made = self._attempt(step)
+            made = yield from self._attempt(step)
         except Interrupted:
             raise
         except ImpexError as error:
@@ -75,7 +77,7 @@ class Steps:
             self.context.state.note_step(self.attempt, place, result, made)
             self._record(result)
 
-    def _attempt(self, step: Step) -> list[Artifact]:
+    def _attempt(self, step: Step) -> Course[list[Artifact]]:
         """Run a step for every package, as often as its ``retry`` allows."""
         for attempt in range(1, step.attempts + 1):
             try:
@@ -85,7 +87,7 @@ class Steps:
                     raise
                 told = f"step {step.uses} failed, attempt {attempt} of {step.attempts}: {error}"
                 self.context.changed(self.job, "step.retry", told, uses=step.uses)
-            self.context.clock.wait(step.interval)
+            yield Pause(step.interval)
         raise StepError("retry.attempts is 0")
 
     def _every_package(self, step: Step) -> list[Artifact]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.engine.course import Gate, Pool
 from spark_impex_runner.errors import SparkError, UsageError
 from spark_impex_runner.models import Auth
 from spark_impex_runner.sandbox.server import Sandbox
 from spark_impex_runner.spark.client import Spark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.masking import Masker
@@ -22,38 +23,28 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_MOST_JOBS = 16
-
 
 class Lane:
-    """One tenant's queue: as many export jobs at once as the tenant allows."""
+    """The gates of one tenant, in the order in which a job comes to them.
+
+    ``slots``: as many export jobs at once as the tenant allows. ``creating``: one create call at
+    a time, with its look-ups, so that two targets that share a correlation id cannot take each
+    other's job. ``arrivals``: so many finished jobs may be on their way home; the next one keeps
+    its slot until there is room. ``downloads``: files at once.
+    """
 
     def __init__(self, jobs: int | None, downloads: int) -> None:
-        self._jobs = jobs
-        self._downloads = threading.BoundedSemaphore(downloads)
-        self._slots: threading.BoundedSemaphore | None = None
-        self._opening = threading.Lock()
-        # One create call at a time, with its look-ups: so two targets that share a correlation id
-        # cannot take each other's job.
-        self.creating = threading.Lock()
-        # A worker for each job in flight and for each download behind it. What the tenant allows
-        # is asked later; workers that nobody needs are never started.
-        self.workers = (jobs or _MOST_JOBS) + downloads
+        self._known = jobs is not None
+        self.slots = Gate(jobs or 1)
+        self.creating = Gate(1)
+        self.arrivals = Gate(downloads, Pool.DOWNLOADS)
+        self.downloads = Gate(downloads, Pool.DOWNLOADS)
 
-    @contextmanager
-    def job_slot(self, spark: Spark) -> Iterator[None]:
-        """Hold one of the tenant's export slots."""
-        with self._opening:
-            if self._slots is None:
-                self._slots = threading.BoundedSemaphore(self._jobs or _ask_limit(spark))
-        with self._slots:
-            yield
-
-    @contextmanager
-    def download_slot(self) -> Iterator[None]:
-        """Hold one of the connection's download slots."""
-        with self._downloads:
-            yield
+    def learn(self, spark: Spark) -> None:
+        """Ask the tenant once how many jobs it allows; to be called inside of ``slots``."""
+        if not self._known:
+            self._known = True
+            self.slots.widen(_ask_limit(spark) - 1)
 
 
 def _ask_limit(spark: Spark) -> int:

@@ -1,18 +1,20 @@
-"""The order of work: needs, lanes, skips, halts."""
+"""The order of work: needs, skips, and what happens when the wait is broken off."""
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spark_impex_runner.clock import Clock
+from spark_impex_runner.engine.course import Pause
 from spark_impex_runner.engine.schedule import Task, Work, run_all
+from spark_impex_runner.errors import Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from spark_impex_runner.engine.course import Course
 
 
 class Recorder:
@@ -21,24 +23,16 @@ class Recorder:
     def __init__(self, bad: frozenset[str] = frozenset()) -> None:
         self.bad = bad
         self.done: list[str] = []
-        self.aborted = False
-        self._lock = threading.Lock()
 
-    def do(self, name: str) -> str:
-        """Write the name down."""
-        with self._lock:
-            self.done.append(name)
+    def do(self, name: str) -> Course[str]:
+        """Write the name down, after a wait of no length."""
+        yield Pause(0)
+        self.done.append(name)
         return "bad" if name in self.bad else "good"
 
-    def abort(self) -> None:
-        """Note that the wait was broken off."""
-        self.aborted = True
-
-    def work(self, halted: Callable[[], str] = lambda: "") -> Work[str]:
+    def work(self) -> Work[str]:
         """Return the work of this recorder."""
-        return Work(
-            self.do, lambda _, why: f"skipped: {why}", lambda r: r == "good", halted, self.abort
-        )
+        return Work(self.do, lambda _, why: f"skipped: {why}", lambda r: r == "good", lambda: None)
 
 
 @st.composite
@@ -48,8 +42,7 @@ def graphs(draw: st.DrawFn) -> list[Task]:
     tasks = []
     for number in range(count):
         needs = draw(st.sets(st.integers(0, number - 1), max_size=3)) if number else set()
-        lane = draw(st.sampled_from("xyz"))
-        tasks.append(Task(f"t{number}", lane, tuple(f"t{need}" for need in needs)))
+        tasks.append(Task(f"t{number}", tuple(f"t{need}" for need in needs)))
     return draw(st.permutations(tasks))
 
 
@@ -58,9 +51,9 @@ def test_every_task_has_a_result_after_those_it_needs(tasks: list[Task], bad: se
     """Whatever the graph: a task is done after its needs and only if all of them were good."""
     recorder = Recorder(frozenset(f"t{number}" for number in bad))
 
-    results = run_all(tasks, {"x": 1, "y": 2, "z": 1}, recorder.work())
+    results = run_all(tasks, recorder.work(), Clock())
 
-    assert set(results) == {task.name for task in tasks}
+    assert list(results) == [task.name for task in tasks]
     assert len(recorder.done) == len(set(recorder.done))
     for task in tasks:
         good_needs = all(results[need] == "good" for need in task.needs)
@@ -70,42 +63,41 @@ def test_every_task_has_a_result_after_those_it_needs(tasks: list[Task], bad: se
             assert all(recorder.done.index(need) < at for need in task.needs)
 
 
-def test_lanes_run_side_by_side() -> None:
-    """A task that waits for one of another lane gets it: lanes do not queue for each other."""
-    meeting = threading.Barrier(2, timeout=10)
-    recorder = Recorder()
+def test_a_task_is_skipped_with_the_need_that_was_not_good() -> None:
+    """The reason names the first need that ended badly; what needs a skipped task is skipped."""
+    tasks = [Task("a"), Task("b", ("a",)), Task("c", ("b",))]
 
-    def do(name: str) -> str:
-        meeting.wait()
-        return recorder.do(name)
+    results = run_all(tasks, Recorder(frozenset("a")).work(), Clock())
 
-    work = Work(do, lambda _, why: why, lambda r: r == "good", lambda: "", recorder.abort)
-
-    assert run_all([Task("a", "x"), Task("b", "y")], {"x": 1, "y": 1}, work) == {
-        "a": "good",
-        "b": "good",
+    assert results == {
+        "a": "bad",
+        "b": "skipped: it needs a, which did not succeed",
+        "c": "skipped: it needs b, which did not succeed",
     }
 
 
-def test_a_halt_skips_what_has_not_started() -> None:
-    """Once ``halted`` gives a reason, everything else gets it as its result."""
-    recorder = Recorder()
-    tasks = [Task(name, "x") for name in "abc"]
+def test_a_broken_off_wait_ends_the_work_before_it_is_raised() -> None:
+    """Ctrl-C in an embedding program: what waits is interrupted and ends, then it is raised."""
+    clock, ended = Clock(), []
 
-    results = run_all(tasks, {"x": 1}, recorder.work(lambda: "enough" if recorder.done else ""))
+    def do(name: str) -> Course[str]:
+        try:
+            yield Pause(3600)
+        except Interrupted:
+            ended.append(name)
+        return name
 
-    assert recorder.done == ["a"]
-    assert results == {"a": "good", "b": "skipped: enough", "c": "skipped: enough"}
+    def good(_: str) -> bool:
+        return True
 
-
-def test_a_broken_off_wait_aborts_the_work() -> None:
-    """Ctrl-C in an embedding program asks running work to end instead of waiting for it."""
-    recorder = Recorder()
-
-    def interrupted() -> str:
+    def broken() -> Course[str]:
+        yield Pause(0)
         raise KeyboardInterrupt
 
+    work = Work(
+        lambda name: do(name) if name == "a" else broken(), str, good, lambda: clock.stop(2)
+    )
     with pytest.raises(KeyboardInterrupt):
-        run_all([Task("a", "x")], {"x": 1}, recorder.work(interrupted))
+        run_all([Task("a"), Task("b")], work, clock)
 
-    assert recorder.aborted
+    assert ended == ["a"]

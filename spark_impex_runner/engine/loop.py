@@ -1,0 +1,183 @@
+"""Drives courses: one heap of timers, queues before gates, and a bounded number of threads."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import queue
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.engine.course import Enter, Pause, Pool, Together
+from spark_impex_runner.errors import Interrupted
+
+if TYPE_CHECKING:
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.engine.course import Course, Gate, Wait
+
+# Workers of each pool. They bound the threads of a run, whatever the number of tenants; a
+# download and a step may each have a few helpers of their own.
+THREADS = 16
+
+_Done = Callable[[Any, "BaseException | None"], None]
+
+
+@dataclass(eq=False, slots=True)
+class _Traveller:
+    """One course under way; ``done(result, error)`` is called on the loop's thread at its end."""
+
+    course: Course[Any]
+    done: _Done
+    pool: Pool = Pool.CALLS
+    gate: Gate | None = None
+    enter: Callable[[], None] = lambda: None
+
+
+@dataclass(slots=True)
+class _Party:
+    """Courses that somebody waits for together."""
+
+    left: int
+    results: list[Any]
+    errors: dict[int, BaseException] = field(default_factory=dict)
+
+
+class Loop:
+    """Runs courses until none is left; a context manager around its threads.
+
+    All of its own state belongs to the thread that calls ``run``. Workers and gates speak to it
+    through one queue.
+    """
+
+    def __init__(self, clock: Clock, threads: int = THREADS) -> None:
+        self._clock = clock
+        self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._timers: list[tuple[float, int, _Traveller]] = []
+        self._numbers = itertools.count()
+        self._queued: set[_Traveller] = set()
+        self._live = 0
+        self._running = 0
+        self._threads = threads
+        self._pools: dict[Pool, ThreadPoolExecutor] = {}
+        self._closing = ExitStack()
+
+    def __enter__(self) -> Loop:  # noqa: PYI034 - Python 3.10 has no typing.Self
+        for pool in Pool:
+            made = ThreadPoolExecutor(self._threads, f"impex-{pool.value}")
+            self._pools[pool] = self._closing.enter_context(made)
+        self._closing.callback(self._clock.tell(lambda: self._events.put(self._interrupt)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    def start(self, course: Course[Any], done: _Done, pool: Pool = Pool.CALLS) -> None:
+        """Take a course on; to be called before ``run`` or on its thread."""
+        self._live += 1
+        self._go_on(_Traveller(course, done, pool))
+
+    def run(self) -> None:
+        """Drive all courses to their ends. What ``done`` raises ends the loop."""
+        while self._live:
+            event = self._next()
+            if event:
+                event()
+
+    def _next(self) -> Callable[[], None] | None:
+        """Return what happened; wait for it, or for the next timer."""
+        if not self._timers:
+            return self._events.get()
+        left = self._timers[0][0] - self._clock.monotonic()
+        with suppress(queue.Empty):
+            return self._events.get(timeout=max(left, 0.0) if self._running else 0.0)
+        if not self._running:
+            # Nothing but time, or a stop, which also stands in the queue, can bring news now.
+            with suppress(Interrupted):
+                self._clock.wait(max(left, 0.0))
+        self._ring()
+        return None
+
+    def _ring(self) -> None:
+        """Let those go on whose time has come."""
+        now = self._clock.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            self._go_on(heapq.heappop(self._timers)[2])
+
+    def _go_on(
+        self, who: _Traveller, value: Any = None, error: BaseException | None = None
+    ) -> None:
+        self._running += 1
+        self._pools[who.pool].submit(self._advance, who, value, error)
+
+    def _advance(self, who: _Traveller, value: Any, error: BaseException | None) -> None:
+        """Run a course up to its next wait; on a worker."""
+        try:
+            wait = who.course.throw(error) if error else who.course.send(value)
+        except StopIteration as end:
+            event = partial(self._end, who, end.value, None)
+        except BaseException as failure:  # noqa: BLE001 - it is raised where somebody waits for it
+            event = partial(self._end, who, None, failure)
+        else:
+            event = partial(self._rest, who, wait)
+        self._events.put(event)
+
+    def _end(self, who: _Traveller, result: Any, error: BaseException | None) -> None:
+        self._running -= 1
+        self._live -= 1
+        who.done(result, error)
+
+    def _rest(self, who: _Traveller, wait: Wait) -> None:
+        """Put a course where its wait belongs."""
+        self._running -= 1
+        if self._clock.stopping():
+            self._go_on(who, error=Interrupted(self._clock.signum))
+        elif isinstance(wait, Pause):
+            due = self._clock.monotonic() + wait.seconds
+            heapq.heappush(self._timers, (due, next(self._numbers), who))
+        elif isinstance(wait, Enter):
+            self._queue_up(who, wait.gate)
+        else:
+            self._gather(who, wait)
+
+    def _queue_up(self, who: _Traveller, gate: Gate) -> None:
+        who.gate = gate
+        who.enter = partial(self._events.put, partial(self._entered, who))
+        self._queued.add(who)
+        gate.ask(who.enter)
+
+    def _entered(self, who: _Traveller) -> None:
+        self._queued.discard(who)
+        if who.gate:
+            who.pool, who.gate = who.gate.pool, None
+        self._go_on(who)
+
+    def _gather(self, who: _Traveller, wait: Together) -> None:
+        party = _Party(len(wait.courses), [None] * len(wait.courses))
+        if not party.left:
+            self._go_on(who, [])
+        for index, course in enumerate(wait.courses):
+            self.start(course, partial(self._arrived, who, party, index), who.pool)
+
+    def _arrived(
+        self, who: _Traveller, party: _Party, index: int, result: Any, error: BaseException | None
+    ) -> None:
+        party.left -= 1
+        party.results[index] = result
+        if error:
+            party.errors[index] = error
+        if not party.left:
+            first = party.errors[min(party.errors)] if party.errors else None
+            self._go_on(who, party.results, first)
+
+    def _interrupt(self) -> None:
+        """Raise ``Interrupted`` in all that waits. What runs notices the clock by itself."""
+        ringing = [who for _, _, who in self._timers]
+        self._timers.clear()
+        queued = [who for who in self._queued if who.gate and who.gate.withdraw(who.enter)]
+        self._queued.difference_update(queued)
+        for who in (*ringing, *queued):
+            self._go_on(who, error=Interrupted(self._clock.signum))
