@@ -112,7 +112,9 @@ def impex_run_step(job: Job, step: Step, artifact: Artifact) -> Sequence[Artifac
 def impex_run_job(job: Job) -> TargetResult | None:
     """Do one whole job: create, wait, download, step. First result.
 
-    Meant for wrappers (``@hookimpl(wrapper=True)``), which see every job's beginning and end.
+    Meant for wrappers (``@hookimpl(wrapper=True)``), which see every job's beginning and end; the
+    two halves of a wrapper may run on different threads, as a job that waits has none. A plain
+    implementation that answers takes the place of the job.
     """
 
 

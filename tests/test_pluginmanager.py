@@ -7,9 +7,13 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+import pluggy
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from spark_impex_runner.errors import PluginError, StepError
+from spark_impex_runner import hookspecs
+from spark_impex_runner.errors import JobError, PluginError, StepError
 from spark_impex_runner.hookspecs import hookimpl
 from spark_impex_runner.plugincandidates import PluginChoice, check_required
 from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
@@ -283,3 +287,162 @@ def test_one_file_may_hold_dataclasses(tmp_path: Path) -> None:
     plugins = make_plugin_manager(PluginChoice(files=(tmp_path / "shaped.py",)))
 
     assert info(plugins, "shaped").error == ""
+
+
+def through(course: Any) -> Any:
+    """Run a course that waits for nothing; return its result."""
+    try:
+        while True:
+            next(course)
+    except StopIteration as end:
+        return end.value
+
+
+def with_plugins(*plugins: object) -> Plugins:
+    """Return a manager that holds these plugins only."""
+    made = Plugins(pluggy.PluginManager(hookspecs.PROJECT))
+    made.manager.add_hookspecs(hookspecs)
+    for number, plugin in enumerate(plugins):
+        made.manager.register(plugin, f"p{number}")
+    return made
+
+
+def wrapper(name: str, log: list[str], **options: bool) -> object:
+    """Return a plugin that wraps ``impex_run_job``, notes it, and marks the result."""
+
+    class Plugin:
+        @hookimpl(wrapper=True, **options)
+        def impex_run_job(self) -> Any:
+            log.append(f"{name} before")
+            result = yield
+            log.append(f"{name} after {result}")
+            return f"{result}{name}"
+
+    return Plugin()
+
+
+def course(log: list[str]) -> Any:
+    """Return a course that waits once."""
+    log.append("course")
+    yield "a wait"
+    return "done"
+
+
+_ORDER = st.sampled_from([{}, {"tryfirst": True}, {"trylast": True}])
+
+
+@given(st.lists(_ORDER, max_size=5))
+def test_a_course_is_wrapped_in_the_order_of_pluggy(options: list[dict[str, bool]]) -> None:
+    """Whatever order wrappers ask for, they run as they would around a plain call."""
+    ours: list[str] = []
+    theirs: list[str] = []
+
+    class Plain:
+        @hookimpl(trylast=True)
+        def impex_run_job(self) -> str:
+            return through(course(theirs))
+
+    wrappers = [wrapper(str(number), ours, **each) for number, each in enumerate(options)]
+    result = through(with_plugins(*wrappers).around("impex_run_job", course(ours), job=None))
+    wrappers = [wrapper(str(number), theirs, **each) for number, each in enumerate(options)]
+
+    plain = with_plugins(Plain(), *wrappers)
+    assert result == plain.decide("impex_run_job", job=None)
+    assert ours == theirs
+
+
+def test_a_plain_answer_takes_the_place_of_the_course_within_the_wrappers() -> None:
+    """An executor plugin answers; the course does not run, the wrappers do."""
+    log: list[str] = []
+
+    class Elsewhere:
+        @hookimpl
+        def impex_run_job(self) -> str:
+            return "elsewhere"
+
+    plugins = with_plugins(Elsewhere(), wrapper("w", log))
+
+    assert through(plugins.around("impex_run_job", course(log), job=None)) == "elsewherew"
+    assert log == ["w before", "w after elsewhere"]
+
+
+def test_a_wrapper_sees_an_error_of_the_course_and_may_answer_it() -> None:
+    """What the course raises arrives at the wrapper's yield."""
+
+    class Forgiving:
+        @hookimpl(wrapper=True)
+        def impex_run_job(self) -> Any:
+            try:
+                return (yield)
+            except JobError as error:
+                return f"forgiven: {error}"
+
+    def failing() -> Any:
+        yield "a wait"
+        raise JobError("no")
+
+    plugins = with_plugins(Forgiving())
+    assert through(plugins.around("impex_run_job", failing(), job=None)) == "forgiven: no"
+
+
+class _NoYield:
+    @hookimpl(wrapper=True)
+    def impex_run_job(self) -> Any:
+        yield from ()
+        return 1
+
+
+class _TwoYields:
+    @hookimpl(wrapper=True)
+    def impex_run_job(self) -> Any:
+        yield
+        yield
+
+
+class _RaisesBefore:
+    @hookimpl(wrapper=True)
+    def impex_run_job(self) -> Any:
+        raise ValueError("oops")
+        yield
+
+
+class _RaisesAfter:
+    @hookimpl(wrapper=True)
+    def impex_run_job(self) -> Any:
+        yield
+        raise ValueError("oops")
+
+
+@pytest.mark.parametrize(
+    ("plugin", "told"),
+    [
+        (_NoYield, "a wrapper has to yield once"),
+        (_TwoYields, "a wrapper has to yield once"),
+        (_RaisesBefore, "ValueError: oops"),
+        (_RaisesAfter, "ValueError: oops"),
+    ],
+)
+def test_a_bad_wrapper_is_named(plugin: Any, told: str) -> None:
+    """Whatever a wrapper does wrong is an error with the plugin's name."""
+    plugins = with_plugins(plugin())
+
+    with pytest.raises(PluginError, match=f"plugin p0 failed in impex_run_job: {told}"):
+        through(plugins.around("impex_run_job", course([]), job=None))
+
+
+def test_an_old_wrapper_of_a_job_is_refused(install: Callable[..., None]) -> None:
+    """A hookwrapper of pluggy's first kind would never be called, so it is named."""
+    install(
+        "impex-old",
+        """
+        from spark_impex_runner import hookimpl
+
+        @hookimpl(hookwrapper=True)
+        def impex_run_job(job):
+            yield
+        """,
+    )
+
+    error = info(make_plugin_manager(), "impex-old").error
+
+    assert error == "impex_run_job is an old hookwrapper; use @hookimpl(wrapper=True)"

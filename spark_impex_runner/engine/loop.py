@@ -95,9 +95,11 @@ class Loop:
         with suppress(queue.Empty):
             return self._events.get(timeout=max(left, 0.0) if self._running else 0.0)
         if not self._running:
-            # Nothing but time, or a stop, which also stands in the queue, can bring news now.
-            with suppress(Interrupted):
+            # Nothing but time, or a stop, which stands in the queue then, can bring news now.
+            try:
                 self._clock.wait(max(left, 0.0))
+            except Interrupted:
+                return None
         self._ring()
         return None
 

@@ -54,11 +54,15 @@ def serve(tree: Path, clock: Clock) -> Iterator[Callable[..., Sandbox]]:
 
 @dataclass
 class Runner:
-    """Runs manifests in a folder of their own; ``text`` is YAML below ``targets:``."""
+    """Runs manifests in a folder of their own; ``text`` is YAML below ``targets:``.
+
+    ``connection_keys`` are further keys of the connection, in YAML's flow style.
+    """
 
     folder: Path
     clock: Clock
     monkeypatch: pytest.MonkeyPatch
+    connection_keys: str = ""
 
     def __call__(self, sandbox: Sandbox, text: str, **options: Any) -> RunResult:
         """Run targets on the default connection ``sit``, which is the sandbox."""
@@ -67,7 +71,8 @@ class Runner:
     def write(self, sandbox: Sandbox, text: str) -> Path:
         """Write the manifest that ``__call__`` runs."""
         self.monkeypatch.setenv("TOKEN", sandbox.token)
-        connection = f"{{base_url: '{sandbox.base_url}', auth: {{token: '${{env:TOKEN}}'}}}}"
+        place = f"base_url: '{sandbox.base_url}', auth: {{token: '${{env:TOKEN}}'}}"
+        connection = f"{{{place}, {self.connection_keys}}}"
         head = f"version: 1\nconnections:\n  sit: {connection}\ntargets:\n"
         path = self.folder / "manifest.yaml"
         path.write_text(head + textwrap.indent(textwrap.dedent(text), "  "))

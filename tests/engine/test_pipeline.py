@@ -1,0 +1,186 @@
+"""One tenant's pipeline: the slot moves on while packages come home and steps run."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.clock import Clock
+from spark_impex_runner.spark.export import Exports
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PLUGIN = """
+import doorkeeper
+from spark_impex_runner import hookimpl
+
+@hookimpl
+def impex_register(registry):
+    registry.step("slow", "waits for the test")
+
+@hookimpl
+def impex_check_download(job, artifact):
+    doorkeeper.check(job.target.name, artifact.name)
+
+@hookimpl
+def impex_download_path(job, artifact):
+    return doorkeeper.name(artifact.name)
+
+@hookimpl
+def impex_run_step(job, step):
+    if step.uses == "slow":
+        doorkeeper.step(job.target.name)
+        return []
+
+@hookimpl
+def impex_job_changed(job, change):
+    doorkeeper.changed(job.target.name, change.event)
+"""
+A, B, C = (f"- {{name: {name}, folders: [life]}}\n" for name in "abc")
+
+
+class Doorkeeper(SimpleNamespace):
+    """What the plugin calls; a test replaces what it wants to hold up. ``happened`` is in order."""
+
+    def __init__(self) -> None:
+        super().__init__(check=self.pass_by, step=self.pass_by, name=lambda name: name)
+        self.happened: list[tuple[str, str]] = []
+        self._news = threading.Condition()
+
+    def pass_by(self, *_: str) -> None:
+        """Hold nobody up."""
+
+    def changed(self, target: str, event: str) -> None:
+        """Note an event."""
+        with self._news:
+            self.happened.append((target, event))
+            self._news.notify_all()
+
+    def wait_for(self, target: str, event: str, seconds: float = 10) -> bool:
+        """Wait until an event has happened; False where it does not."""
+        with self._news:
+            return self._news.wait_for(lambda: (target, event) in self.happened, seconds)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return the real clock: these tests hold real workers up."""
+    return Clock()
+
+
+@pytest.fixture
+def doorkeeper(
+    monkeypatch: pytest.MonkeyPatch, run: Any, tmp_path: Path
+) -> Callable[..., Doorkeeper]:
+    """Return a function that gives the plugin's other half, and has it loaded by ``run.go``."""
+    plugin = tmp_path / "doorkeeper_plugin.py"
+    plugin.write_text(PLUGIN)
+    keeper = Doorkeeper()
+    monkeypatch.setitem(sys.modules, "doorkeeper", keeper)
+
+    def go(sandbox: Any, text: str) -> Any:
+        return run(sandbox, text, plugin_files=(plugin,))
+
+    keeper.go = go
+    return keeper
+
+
+def test_the_slot_goes_to_the_next_job_while_a_package_is_on_its_way(
+    serve: Callable[..., Any], doorkeeper: Any
+) -> None:
+    """The second job is created before the first one's download has ended."""
+    doorkeeper.check = lambda name, _: name != "a" or doorkeeper.wait_for("b", "job.created")
+
+    result = doorkeeper.go(serve(), A + B)
+
+    assert result.exit_code == 0
+    happened = doorkeeper.happened
+    assert happened.index(("b", "job.created")) < happened.index(("a", "package.delivered"))
+
+
+def test_a_slow_step_holds_up_neither_jobs_nor_downloads(
+    serve: Callable[..., Any], doorkeeper: Any, run: Any
+) -> None:
+    """With one download at a time, all other targets are delivered while a step still runs."""
+    doorkeeper.step = lambda _: doorkeeper.wait_for("c", "target.succeeded")
+    run.connection_keys = "downloads: 1"
+    slow = "- {name: a, folders: [life], steps: [{uses: slow}]}\n"
+
+    result = doorkeeper.go(serve(), slow + B + C)
+
+    assert result.exit_code == 0
+    happened = doorkeeper.happened
+    assert happened.index(("c", "target.succeeded")) < happened.index(("a", "step.succeeded"))
+
+
+def test_finished_jobs_do_not_pile_up_before_the_downloads(
+    serve: Callable[..., Any], doorkeeper: Any, run: Any
+) -> None:
+    """With one download at a time, the third job waits until the first package is home."""
+    early = []
+
+    def hold(name: str, _: str) -> None:
+        if name == "a":
+            doorkeeper.wait_for("b", "job.done")
+            early.append(doorkeeper.wait_for("c", "job.created", 0.2))
+
+    doorkeeper.check = hold
+    run.connection_keys = "downloads: 1"
+
+    assert doorkeeper.go(serve(), A + B + C).exit_code == 0
+    assert early == [False]
+
+
+@pytest.mark.parametrize(("downloads", "most"), [(1, 1), (2, 2)])
+def test_the_files_of_one_job_come_together_within_downloads(
+    serve: Callable[..., Any],
+    doorkeeper: Any,
+    run: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    downloads: int,
+    most: int,
+) -> None:
+    """As many files as ``downloads`` allows are on their way at once, also those of one job."""
+    status, names = Exports.status, iter(["one.zip", "two.zip"])
+    monkeypatch.setattr(Exports, "status", lambda *a, **k: _doubled(status(*a, **k)))
+    lock, meeting = threading.Lock(), threading.Barrier(most, timeout=10)
+    inside, seen = [0], []
+
+    def check(*_: str) -> None:
+        with lock:
+            inside[0] += 1
+            seen.append(inside[0])
+        meeting.wait()
+        with lock:
+            inside[0] -= 1
+
+    doorkeeper.name, doorkeeper.check = lambda _: next(names), check
+    run.connection_keys = f"downloads: {downloads}"
+
+    result = doorkeeper.go(serve(), A)
+
+    assert result.exit_code == 0
+    assert [each.name for each in result.results[0].artifacts] == ["one.zip", "two.zip"]
+    assert max(seen) == most
+
+
+def _doubled(status: Any) -> Any:
+    return replace(status, files=status.files * 2)
+
+
+def test_as_many_jobs_run_as_the_tenant_allows(serve: Callable[..., Any], doorkeeper: Any) -> None:
+    """The tenant's own limit is asked for; two of three jobs exist before any has ended."""
+    sandbox = serve(job_limit=2, job_seconds=0.2)
+
+    assert doorkeeper.go(sandbox, A + B + C).exit_code == 0
+
+    events = [event for _, event in doorkeeper.happened if event in {"job.created", "job.done"}]
+    assert events[:2] == ["job.created", "job.created"]
+    assert events.index("job.done") == 2
