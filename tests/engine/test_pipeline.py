@@ -43,7 +43,8 @@ def impex_run_step(job, step):
 def impex_job_changed(job, change):
     doorkeeper.changed(job.target.name, change.event)
 """
-A, B, C = (f"- {{name: {name}, folders: [life]}}\n" for name in "abc")
+QUICK = "polling: {strategy: fixed}, retry_interval: 50ms"
+A, B, C = (f"- {{name: {name}, folders: [life], {QUICK}}}\n" for name in "abc")
 
 
 class Doorkeeper(SimpleNamespace):
@@ -111,7 +112,7 @@ def test_a_slow_step_holds_up_neither_jobs_nor_downloads(
     """With one download at a time, all other targets are delivered while a step still runs."""
     doorkeeper.step = lambda _: doorkeeper.wait_for("c", "target.succeeded")
     run.connection_keys = "downloads: 1"
-    slow = "- {name: a, folders: [life], steps: [{uses: slow}]}\n"
+    slow = f"- {{name: a, folders: [life], {QUICK}, steps: [{{uses: slow}}]}}\n"
 
     result = doorkeeper.go(serve(), slow + B + C)
 
