@@ -48,17 +48,17 @@ class Downloads:
         self._ranges = settings.ranges
         self._clock = clock
         self._links: dict[str, _Link] = {}
+        self._current: dict[Package, _Link] = {}
         self._lock = threading.Lock()
 
     def path_of(self, package: Package) -> str:
         """Return the path under which ``package`` can be fetched now; a new one after expiry."""
         now = self._clock()
         with self._lock:
-            for link in self._links.values():
-                if link.package == package and link.expires > now:
-                    return link.path
-            link = _Link(package, _new_path(package.name), now + self._life)
-            self._links[link.path] = link
+            link = self._current.get(package)
+            if link is None or link.expires <= now:
+                link = _Link(package, _new_path(package.name), now + self._life)
+                self._links[link.path] = self._current[package] = link
         return link.path
 
     def __call__(self, request: Request) -> Reply:

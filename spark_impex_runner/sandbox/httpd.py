@@ -33,7 +33,8 @@ class Origin(ThreadingHTTPServer):
     daemon_threads = True
     # On Windows the same option would let a second server take the port of the first.
     allow_reuse_address = os.name == "posix"
-    request_queue_size = 64
+    # Clients of a whole fleet connect at one moment; one that finds no room tries a second later.
+    request_queue_size = 1024
 
     handle: Handle
 

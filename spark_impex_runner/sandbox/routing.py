@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -31,11 +30,17 @@ class Route:
 
     def segments(self, request: Request) -> list[str] | None:
         """Return the decoded segments, or None where the request is meant for another route."""
-        if request.method != self.method:
+        parts, names = request.path.split("/"), self.pattern.split("/")
+        if request.method != self.method or len(parts) != len(names):
             return None
-        parts = map(re.escape, self.pattern.split("{}"))
-        found = re.fullmatch("([^/]+)".join(parts), request.path, re.IGNORECASE)
-        return None if found is None else [unquote(part) for part in found.groups()]
+        pairs = list(zip(parts, names, strict=True))
+        if not all(part if name == "{}" else _same(part, name) for part, name in pairs):
+            return None
+        return [unquote(part) for part, name in pairs if name == "{}"]
+
+
+def _same(part: str, name: str) -> bool:
+    return part == name or part.lower() == name.lower()
 
 
 class Router:

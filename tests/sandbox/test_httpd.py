@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import ExitStack
 from http.client import HTTPConnection, IncompleteRead
 from typing import TYPE_CHECKING
 
@@ -89,3 +91,14 @@ def test_an_origin_closes_without_a_start() -> None:
     origin.close()
 
     Origin(origin.server_port, lambda _request, _status: None).close()
+
+
+def test_many_clients_may_connect_at_one_moment() -> None:
+    """A hundred connections are taken up although none of them is served yet."""
+    origin = Origin(0, lambda _request, _status: None)
+
+    with ExitStack() as stack:
+        stack.callback(origin.close)
+        for _ in range(100):
+            address = ("127.0.0.1", origin.server_port)
+            stack.enter_context(socket.create_connection(address, timeout=10))
