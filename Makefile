@@ -1,11 +1,13 @@
 # Two commands set everything up on a machine with Python 3.10+ and make:
 #   make demo    run the quick start against an emulated tenant
 #   make test    build the wheel and test it away from this checkout
+# and one measures:
+#   make bench   build the wheel and print the table of docs/explanation/performance.md
 PYTHON ?= python3
 WORK := build/test
 BIN := $(WORK)/venv/bin
 
-.PHONY: demo test wheel clean help
+.PHONY: demo test bench wheel clean help
 
 help:
 	@sed -n 's/^#  *\(make .*\)/\1/p' Makefile
@@ -35,6 +37,11 @@ test: wheel
 	cd $(WORK) && venv/bin/python -m pytest
 	cd $(WORK) && venv/bin/python -m pip install --quiet --disable-pip-version-check pluggy==1.5.0 \
 	  && venv/bin/python -m pytest -q tests/test_pluginmanager.py tests/test_hooks.py
+
+# The figures are those of the wheel; the scripts install and start whatever they compare with.
+bench: wheel
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(ls $(WORK)/dist/*.whl)
+	$(BIN)/python benchmarks/all.py $(BENCH)
 
 clean:
 	rm -rf build .venv *.egg-info examples/exports examples/out examples/.impex
