@@ -7,6 +7,9 @@ import threading
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
+# Secrets are looked up by their first characters: a run of many jobs knows many download links,
+# and every line that it says is searched for all of them.
+_START = 4
 
 
 class Masker:
@@ -17,23 +20,49 @@ class Masker:
     """
 
     def __init__(self) -> None:
-        self._forms: tuple[str, ...] = ()
+        self._by_start: dict[str, tuple[str, ...]] = {}
+        self._sizes: frozenset[int] = frozenset()
         self._adding = threading.Lock()
 
     def add(self, secret: str | None) -> None:
         """Remember a secret. Empty values are no secrets."""
         if not secret:
             return
-        new = {secret, quote(secret, safe=""), quote_plus(secret)}
         with self._adding:
-            # Longest first, so that a secret that contains another is not left in pieces.
-            self._forms = tuple(sorted({*self._forms, *new}, key=len, reverse=True))
+            for form in (secret, quote(secret, safe=""), quote_plus(secret)):
+                start = form[:_START]
+                known = self._by_start.get(start, ())
+                if form not in known:
+                    self._by_start[start] = (*known, form)
+                    self._sizes |= {len(start)}
 
     def mask(self, text: str) -> str:
-        """Return ``text`` with every known secret replaced by ``***``."""
-        for form in self._forms:
-            text = text.replace(form, MASK)
-        return text
+        """Return ``text`` with every known secret replaced by ``***``.
+
+        Secrets that overlap are replaced as one, so that no piece of them is left.
+        """
+        pieces, end = [], 0
+        for begin, after in sorted(self._found(text)):
+            if begin >= end:
+                pieces += [text[end:begin], MASK]
+            end = max(end, after)
+        return "".join([*pieces, text[end:]]) if pieces else text
+
+    def _found(self, text: str) -> list[tuple[int, int]]:
+        """Return where the secrets in ``text`` begin and end."""
+        starts = self._by_start
+        places = [
+            (at, text[at : at + size])
+            for size in self._sizes
+            for at in range(len(text) - size + 1)
+            if text[at : at + size] in starts
+        ]
+        return [
+            (at, at + len(form))
+            for at, start in places
+            for form in starts[start]
+            if text.startswith(form, at)
+        ]
 
 
 class MaskingFilter(logging.Filter):

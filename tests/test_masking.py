@@ -1,0 +1,57 @@
+"""Masking by value: every secret, wherever it stands, in each of its forms."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, quote_plus
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spark_impex_runner.masking import Masker
+
+_SECRETS = st.lists(st.text("abc/ +é", min_size=1, max_size=6), max_size=6)
+
+
+@given(_SECRETS, st.text("abc/ +é%2F0", max_size=40))
+def test_no_secret_is_left_in_a_text(secrets: list[str], text: str) -> None:
+    """Whatever the secrets and however they overlap, none of their forms is left."""
+    masker = Masker()
+    for secret in secrets:
+        masker.add(secret)
+
+    masked = masker.mask(text)
+
+    for secret in secrets:
+        for form in (secret, quote(secret, safe=""), quote_plus(secret)):
+            assert all(form not in piece for piece in masked.split("***"))
+
+
+@given(_SECRETS, st.text("xyz", max_size=20), st.text("xyz", max_size=20))
+def test_what_is_no_secret_stays(secrets: list[str], before: str, after: str) -> None:
+    """Text around a secret is the same, and so is text without any."""
+    masker = Masker()
+    for secret in secrets:
+        masker.add(secret)
+
+    assert masker.mask(before + after) == before + after
+    for secret in secrets:
+        assert masker.mask(f"{before}{secret}{after}") == f"{before}***{after}"
+
+
+def test_secrets_that_overlap_are_masked_as_one() -> None:
+    """Neither end of two overlapping secrets is left; two in a row are two."""
+    masker = Masker()
+    masker.add("abcd")
+    masker.add("cdefgh")
+
+    assert masker.mask("<abcdefgh>") == "<***>"
+    assert masker.mask("<abcdabcd>") == "<******>"
+
+
+def test_an_empty_value_is_no_secret() -> None:
+    """Nothing is masked where nothing is known."""
+    masker = Masker()
+    masker.add("")
+    masker.add(None)
+
+    assert masker.mask("text") == "text"
