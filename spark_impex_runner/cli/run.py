@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import RunResult
 
 FORMATS = ("json", "junit", "html")
+_FILES = 65_536
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,6 +68,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
         from spark_impex_runner.cli import plan
 
         return plan.execute(arguments, surroundings)
+    _allow_many_files()
     out, masker, clock = surroundings.console, surroundings.masker, Clock()
     options = selection.options(arguments)
     if len(arguments.manifests) > 1 and arguments.report:
@@ -100,6 +102,20 @@ def _combined(code: int, failed: Sequence[int], *, any_run: bool) -> int:
     if not failed:
         return code
     return max(code, 3) if any_run else failed[0]
+
+
+def _allow_many_files() -> None:
+    """Raise the soft limit of open files as far as the system lets everybody.
+
+    Each job under way holds its lock and a connection or two, and common limits are 256 and 1024.
+    """
+    with suppress(ImportError, OSError, ValueError):  # Windows has no such limit
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+        if soft != resource.RLIM_INFINITY and soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 @contextmanager
