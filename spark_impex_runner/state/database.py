@@ -71,6 +71,15 @@ MIGRATIONS = (
         PRIMARY KEY (attempt, position)
     );
     """,
+    # How long a job took is known only where one run saw it begin and end: an adopted job may
+    # have been done long before anybody looked. A size is unknown for what came before.
+    """
+    ALTER TABLE attempts ADD COLUMN size TEXT;
+    ALTER TABLE attempts ADD COLUMN seconds REAL;
+    UPDATE attempts SET seconds = (julianday(done) - julianday(created)) * 86400
+        WHERE (SELECT julianday(finished) FROM runs WHERE id = run_id) >= julianday(done);
+    CREATE INDEX attempts_of_a_size ON attempts(tenant, size)
+    """,
 )
 
 

@@ -28,13 +28,17 @@ STATE_FOLDER = ".impex"
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What is about to be asked of a tenant; ``fingerprint`` stands for the whole request."""
+    """What is about to be asked of a tenant; ``fingerprint`` stands for the whole request.
+
+    ``size`` is the same for requests that ask for as much: their jobs may take as long.
+    """
 
     run_id: str
     target: str
     tenant: str
     fingerprint: str
     correlation_id: str
+    size: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +93,9 @@ class State:
     def intend(self, intent: Intent, now: datetime) -> Attempt:
         """Put an intent on disk, before the request that it announces."""
         sql = (
-            "INSERT INTO attempts (run_id, target, tenant, fingerprint, correlation_id, intended)"
-            " VALUES (?, ?, ?, ?, ?, ?)"
+            "INSERT INTO attempts"
+            " (run_id, target, tenant, fingerprint, correlation_id, size, intended)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)"
         )
         values = (
             intent.run_id,
@@ -98,6 +103,7 @@ class State:
             intent.tenant,
             intent.fingerprint,
             intent.correlation_id,
+            intent.size,
             now.isoformat(),
         )
         return self._one("id = ?", (self._db.write((sql, values)),))
@@ -108,10 +114,17 @@ class State:
         self._db.write((sql, (job_id, now.isoformat(), attempt.id)))
         return self._one("id = ?", (attempt.id,))
 
-    def note_done(self, attempt: Attempt, now: datetime) -> None:
-        """Remember when the job was seen to be done: it tells how long such a job takes."""
-        sql = "UPDATE attempts SET done = ? WHERE id = ? AND done IS NULL"
-        self._db.write((sql, (now.isoformat(), attempt.id)))
+    def note_done(self, attempt: Attempt, now: datetime, *, watched: bool = True) -> None:
+        """Remember when the job was seen to be done.
+
+        ``watched`` tells that this run saw it begin, too: only then is it known how long it took.
+        """
+        sql = (
+            "UPDATE attempts SET done = ?, seconds = CASE WHEN ?"
+            " THEN (julianday(?) - julianday(created)) * 86400 END WHERE id = ? AND done IS NULL"
+        )
+        moment = now.isoformat()
+        self._db.write((sql, (moment, watched, moment, attempt.id)))
 
     def note_delivered(
         self,
@@ -168,13 +181,22 @@ class State:
         rows = self._db.read("SELECT * FROM steps WHERE attempt = ?", (attempt.id,))
         return {(row["position"], row["digest"]): _as_step(row) for row in rows}
 
-    def durations(self, tenant: str, fingerprint: str) -> tuple[float, ...]:
-        """Return how many seconds the last jobs of one request took, newest first."""
+    def durations(
+        self, tenant: str, fingerprint: str, size: str | None = None
+    ) -> tuple[float, ...]:
+        """Return how many seconds the last jobs of one request took, newest first.
+
+        A request without a past of its own has that of others of its size on the same tenant.
+        """
+        own = self._seconds("fingerprint = ?", (tenant, fingerprint))
+        return own or self._seconds("size = ?", (tenant, size))
+
+    def _seconds(self, where: str, values: Sequence[Any]) -> tuple[float, ...]:
+        # ``where`` is always a constant of this module.
         rows = self._db.read(
-            "SELECT (julianday(done) - julianday(created)) * 86400 AS seconds FROM attempts"
-            " WHERE tenant = ? AND fingerprint = ? AND done IS NOT NULL AND created IS NOT NULL"
-            " ORDER BY id DESC LIMIT 20",
-            (tenant, fingerprint),
+            f"SELECT seconds FROM attempts WHERE tenant = ? AND {where}"  # noqa: S608
+            " AND seconds >= 0 ORDER BY id DESC LIMIT 20",
+            values,
         )
         return tuple(round(row["seconds"], 3) for row in rows)
 

@@ -6,6 +6,8 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,6 +91,71 @@ def test_durations_are_told_per_tenant_and_request(state: State) -> None:
 
     assert state.durations("https://t/acme", "f1") == (9, 7)
     assert state.durations("https://t/acme", "f2") == ()
+
+
+def remember(state: State, fingerprint: str, seconds: float, **more: bool) -> None:
+    """Note a job of a request that asks for two things, done after so many seconds."""
+    wanted = replace(intent(), fingerprint=fingerprint, size="2 migrate latest")
+    attempt = state.note_job(state.intend(wanted, NOW), f"job-{fingerprint}-{seconds}", NOW)
+    state.note_done(attempt, NOW + timedelta(seconds=seconds), **more)
+    state.finish(attempt, Outcome.SUCCEEDED, "", NOW)
+
+
+def test_a_request_without_a_past_has_that_of_its_size(state: State) -> None:
+    """Jobs of other requests count where there are none of its own, on the same tenant only."""
+    remember(state, "f1", 7)
+    remember(state, "f2", 9)
+
+    assert state.durations("https://t/acme", "new", "2 migrate latest") == (9, 7)
+    assert state.durations("https://t/acme", "f1", "2 migrate latest") == (7,)
+    assert state.durations("https://t/acme", "new", "3 migrate latest") == ()
+    assert state.durations("https://t/acme", "new") == ()
+    assert state.durations("https://t/other", "new", "2 migrate latest") == ()
+
+
+def test_a_job_that_was_not_watched_tells_no_duration(state: State) -> None:
+    """It may have ended long before anybody looked; so may one across which the clock was set."""
+    remember(state, "f1", 7)
+    remember(state, "f1", 7000, watched=False)
+    remember(state, "f1", -60)
+
+    assert state.durations("https://t/acme", "f1") == (7,)
+
+
+def test_only_the_last_twenty_durations_are_told(state: State) -> None:
+    """What a strategy gets is bounded, however often a request was made."""
+    for seconds in range(30):
+        remember(state, "f1", seconds)
+
+    assert state.durations("https://t/acme", "f1") == tuple(range(29, 9, -1))
+
+
+def test_a_state_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Everything stays; durations are taken over where one run saw its job begin and end."""
+    runs = {"whole": 100, "stopped": 5, "killed": None}
+    with closing(sqlite3.connect(tmp_path / "state.db")) as link, link:
+        link.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1")
+        for name, seconds in runs.items():
+            end = None if seconds is None else (NOW + timedelta(seconds=seconds)).isoformat()
+            link.execute("INSERT INTO runs VALUES (?, 'm', ?, ?, 0)", (name, NOW.isoformat(), end))
+            values = (name, name, NOW.isoformat(), (NOW + timedelta(seconds=60)).isoformat())
+            link.execute(
+                "INSERT INTO attempts (run_id, target, tenant, fingerprint, correlation_id,"
+                " intended, created, done) VALUES (?, ?, 'https://t', 'f1', '', ?3, ?3, ?)",
+                values,
+            )
+
+    state = State(tmp_path)
+
+    assert [each.target for each in state.open_attempts()] == ["whole", "stopped", "killed"]
+    assert state.durations("https://t", "f1") == (60,)
+    state.begin_run("run-1", "m.yaml", NOW)
+    remember(state, "f2", 7)
+    assert state.durations("https://t/acme", "f2", "2 migrate latest") == (7,)
+    state.close()
+    reopened = State(tmp_path)
+    assert reopened.durations("https://t", "f1") == (60,)
+    reopened.close()
 
 
 def test_the_state_is_private(state: State) -> None:
