@@ -39,6 +39,13 @@ def fingerprint(job: Job) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
+def size(job: Job) -> str:
+    """Return what is the same for requests of which as much may be expected."""
+    request = job.request
+    things = len(request.folders) + len(request.services) + len(request.version_ids)
+    return f"{things} {request.file_filter} {request.version_filter}"
+
+
 @dataclass(frozen=True, slots=True)
 class Opening:
     """The attempt that a job works on; ``adopted`` when an earlier run left it."""
@@ -107,7 +114,7 @@ def begin_anew(job: Job, opening: Opening, context: Context) -> Opening:
 
 
 def _intent(job: Job, url: str, mark: str) -> Intent:
-    return Intent(job.run.id, key(job), url, mark, job.request.correlation_id or "")
+    return Intent(job.run.id, key(job), url, mark, job.request.correlation_id or "", size(job))
 
 
 def still_holds(job: Job, artifacts: Sequence[Artifact]) -> bool:

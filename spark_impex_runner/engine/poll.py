@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 _ERRORS = 600.0
 
 
-def wait_for(job: Job, spark: Spark, context: Context) -> Course[Status]:
+def wait_for(job: Job, spark: Spark, context: Context, past: tuple[float, ...]) -> Course[Status]:
     """Return the status of the finished job; a course that pauses between two looks.
+
+    ``past`` are the durations of earlier ones.
 
     Raises ``JobError`` when the tenant ended it without success, ``RetryTimeoutError`` at the
     deadline, after ``max_retries`` checks, or when its word has not changed for ``stall_after``,
     and ``SparkError`` when the tenant cannot be asked for ten minutes on end.
     """
-    watch = _Watch(job, context, context.clock.monotonic())
+    watch = _Watch(job, context, context.clock.monotonic(), past)
     while True:
         yield Pause(watch.next_delay())
         try:
@@ -56,6 +58,7 @@ class _Watch:
     job: Job
     context: Context
     started: float
+    past: tuple[float, ...]
     checks: int = 0
     word: str = "created"
     word_since: float = 0.0
@@ -73,6 +76,7 @@ class _Watch:
             remaining=max(target.polling.deadline - elapsed, 0.0),
             retry_interval=target.retry_interval,
             retry_after=self.retry_after,
+            durations=self.past,
         )
         hooks = self.context.hooks
         delay = hooks.decide("impex_poll_delay", job=self.job, poll=poll)

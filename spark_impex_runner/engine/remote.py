@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.engine.attempt import Opening, begin_anew
+from spark_impex_runner.engine.attempt import Opening, begin_anew, size
 from spark_impex_runner.engine.course import Permits
 from spark_impex_runner.engine.creation import Creation
 from spark_impex_runner.engine.poll import wait_for
@@ -36,6 +36,8 @@ class Remote:
     """One job on the tenant. ``job`` and ``opening`` are as far as they came, even on failure.
 
     The gate ``creating`` is for one at a time who creates or looks for a job on the tenant.
+    ``watched`` tells that the job began under this run's eyes: only then does the past tell when
+    it is likely to end.
     """
 
     job: Job
@@ -45,6 +47,7 @@ class Remote:
     creating: Gate
     warnings: list[str] = field(default_factory=list)
     cancelled: bool = False
+    watched: bool = False
 
     def __post_init__(self) -> None:
         self._work_on(self.opening)
@@ -57,7 +60,7 @@ class Remote:
         """
         try:
             yield from self._ensure_job()
-            status = yield from wait_for(self.job, self.spark, self.context)
+            status = yield from wait_for(self.job, self.spark, self.context, self._past())
         except RetryTimeoutError as error:
             # Without a job the tenant was busy all the time: nothing is there to be cancelled.
             raise self._given_up(error) if self.job.id else error from error
@@ -66,11 +69,19 @@ class Remote:
                 self._cancel_if_there()
             raise
         self.job = replace(self.job, status=status)
-        self.context.state.note_done(self.opening.attempt, self.context.clock.now())
+        now = self.context.clock.now()
+        self.context.state.note_done(self.opening.attempt, now, watched=self.watched)
         if status.warnings:
             self.warnings.append(f"the tenant warns: {status.warnings}")
         self.context.changed(self.job, "job.done", f"job {self.job.id} is done ({status.word})")
         return status
+
+    def _past(self) -> tuple[float, ...]:
+        """Return how long such jobs took; nothing for one that is older than this wait."""
+        if not self.watched:
+            return ()
+        attempt = self.opening.attempt
+        return self.context.state.durations(attempt.tenant, attempt.fingerprint, size(self.job))
 
     def _work_on(self, opening: Opening) -> None:
         """Go on under an attempt's correlation id and job id."""
@@ -94,6 +105,7 @@ class Remote:
         with Permits() as permits:
             yield from permits.enter(self.creating)
             job_id = yield from self._creation().job_id(adopted=self.opening.adopted)
+            self.watched = not self.opening.adopted
             self._work_on(Opening(self._noted(job_id)))
         self.context.changed(self.job, "job.created", f"job {job_id} created")
 
