@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import secrets
 import subprocess
 import sys
@@ -215,7 +216,9 @@ def main() -> None:
     parser.add_argument("--download-seconds", type=float, default=0)
     parser.add_argument("--package-bytes", type=int, default=0)
     plan = Plan(**vars(parser.parse_args()))
-    # One thread a connection, and a fleet's client holds two for each tenant.
+    # A fleet's client holds two connections for each tenant, and each is a file and a thread here.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     threading.stack_size(_STACK)
     with tempfile.TemporaryDirectory(prefix="impex-fleet-") as folder:
         version = Path(folder, "tree", FOLDER, "annuity", "1.0.0")
