@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine.compare import missing, silent
 from spark_impex_runner.engine.course import Pause
-from spark_impex_runner.engine.weather import forgotten, may_have_created, may_pass, unreadable
+from spark_impex_runner.engine.weather import (
+    forgotten,
+    gone,
+    may_have_created,
+    may_pass,
+    unreadable,
+)
 from spark_impex_runner.errors import RetryTimeoutError, SparkApiError, SparkError
 
 if TYPE_CHECKING:
@@ -40,7 +46,7 @@ class Creation:
         try:
             self.spark.impex.exports.status(self.attempt.job_id)
         except SparkError as error:
-            return forgotten(error)
+            return gone(error, self.spark, self.attempt.job_id)
         return False
 
     def job_id(self, *, adopted: bool) -> Course[str]:

@@ -256,7 +256,8 @@ def _foreign(job: Job, context: Context) -> list[Path]:
     if attempt is None:
         return list(output.iterdir())
     ours = {each.path for each in context.state.artifacts(attempt)} | {output / RECEIPT}
-    partial = re.compile(r"\..+\.part(\.json)?")
+    # A mark that was being written when its process was killed has a further suffix.
+    partial = re.compile(r"\..+\.part(\.json(\..+)?)?")
     return [p for p in output.iterdir() if p not in ours and not partial.fullmatch(p.name)]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine.course import Pause
-from spark_impex_runner.engine.weather import forgotten, may_pass, unreadable
+from spark_impex_runner.engine.weather import forgotten, gone, may_pass, unreadable
 from spark_impex_runner.errors import JobError, RetryTimeoutError, SparkError
 from spark_impex_runner.models import Poll, Verdict
 from spark_impex_runner.spark.status import explain, is_known
@@ -37,6 +37,10 @@ def wait_for(job: Job, spark: Spark, context: Context, past: tuple[float, ...]) 
         try:
             status = spark.impex.exports.status(job.id, once=True)
         except SparkError as error:
+            if gone(error, spark, job.id):
+                raise JobError(
+                    f"the tenant does not know job {job.id} any more: {error}"
+                ) from error
             watch.failed(error)
             continue
         verdict = context.hooks.decide("impex_poll_verdict", job=job, status=status)
@@ -101,11 +105,7 @@ class _Watch:
 
     def failed(self, error: SparkError) -> None:
         """Bear a look that failed, within a budget of its own; raise what cannot pass."""
-        if forgotten(error):
-            raise JobError(
-                f"the tenant does not know job {self.job.id} any more: {error}"
-            ) from error
-        if not may_pass(error) and not unreadable(error):
+        if not (may_pass(error) or unreadable(error) or forgotten(error)):
             raise error
         self.checks += 1
         if self.failing_since is None:

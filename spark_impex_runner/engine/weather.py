@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from spark_impex_runner.errors import (
     SparkApiError,
     SparkError,
@@ -9,6 +11,9 @@ from spark_impex_runner.errors import (
     TransportError,
     may_pass_by_itself,
 )
+
+if TYPE_CHECKING:
+    from spark_impex_runner.spark.client import Spark
 
 # After these the tenant has certainly not begun a job.
 _REFUSED = frozenset({425, 429})
@@ -43,3 +48,17 @@ def forgotten(error: SparkError) -> bool:
     if not isinstance(error, SparkApiError):
         return False
     return error.code == "INVALID_JOB_ID" or (error.status == 404 and bool(error.code))
+
+
+def gone(error: SparkError, spark: Spark, job_id: str) -> bool:
+    """Tell whether a job is not there any more: its status says so, and the listing agrees.
+
+    One wrong answer would otherwise cost a second job. Where the listing cannot be had, the job
+    counts as there.
+    """
+    if not forgotten(error):
+        return False
+    try:
+        return all(each.id != job_id for each in spark.impex.exports.listed())
+    except SparkError:
+        return False

@@ -12,6 +12,7 @@ import pytest
 
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.sandbox.faults import parse_fault
+from spark_impex_runner.spark.export import Exports
 from spark_impex_runner.state.lease import lease
 from spark_impex_runner.state.store import State
 
@@ -119,6 +120,52 @@ def test_a_job_that_the_tenant_forgot_is_made_anew_and_told(
     assert only(second).outcome is Outcome.SUCCEEDED
     assert only(second).job_id != only(first).job_id
     assert "no longer knows job 00000000" in only(second).warnings[1]
+
+
+def test_one_wrong_answer_does_not_make_a_job_unknown(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """A status that denies a job which the listing names is not believed, nor by a later run."""
+    target = TARGET.replace("life]", "life], polling: {strategy: fixed}")
+    # Looks at 0 and 3 seconds are the first run's; the third is how the second run begins.
+    faults = tuple(parse_fault(f"status@{number}=forget") for number in (1, 3))
+    sandbox = serve(job_seconds=20, faults=faults)
+
+    first = interrupted(run, sandbox, target)
+    assert len([r for r in sandbox.requests if r.path.endswith("/status")]) == 4
+    second = run(sandbox, target)
+
+    assert sandbox.weather.met.total() == 2
+    assert (only(second).outcome, only(second).job_id) == (Outcome.SUCCEEDED, only(first).job_id)
+    assert created(sandbox) == 1
+
+
+def test_what_a_killed_download_left_is_not_taken_for_foreign(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """With ``if_exists: fail`` partial files, their marks and half-written marks are our own."""
+    target = TARGET.replace("life]", "life], if_exists: fail")
+    sandbox = serve(job_seconds=20)
+    interrupted(run, sandbox, target)
+    output = run.folder / "exports/a"
+    output.mkdir(parents=True)
+    for name in (".package.zip.part", ".package.zip.part.json", "..package.zip.part.json.x1y2"):
+        (output / name).write_text("{")
+
+    assert only(run(sandbox, target)).outcome is Outcome.SUCCEEDED
+
+
+def test_a_job_that_the_tenant_lost_while_it_was_waited_for_fails(
+    run: Any, serve: Callable[..., Any], only: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the listing does not know the job either, the wait ends at once."""
+    monkeypatch.setattr(Exports, "listed", lambda _: ())
+    sandbox = serve(job_seconds=20, faults=(parse_fault("status@2=forget"),))
+
+    result = run(sandbox, TARGET)
+
+    assert only(result).outcome is Outcome.FAILED
+    assert "the tenant does not know job" in only(result).error
 
 
 def test_a_job_whose_reply_was_lost_is_found_by_its_correlation_id(
