@@ -68,6 +68,7 @@ THIRD_PARTY = {
     "requests": ("spark",),
     "urllib3": ("spark",),
     "filelock": ("state.lease",),
+    "isal": ("plugins.unzip.inflate",),
     "yaml": ("manifest.load",),
     "jsonschema": ("manifest.schema",),
     "pluggy": ("hookspecs", "pluginmanager"),

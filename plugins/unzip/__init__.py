@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -66,7 +65,7 @@ OPTIONS: Final[dict[str, Any]] = {
         },
     },
 }
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError)
+_BROKEN = (zipfile.BadZipFile, NotImplementedError, UnicodeError)
 
 
 @hookimpl

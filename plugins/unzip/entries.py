@@ -11,9 +11,12 @@ from typing import IO, TYPE_CHECKING
 from . import names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _LOCAL_HEADER = 30
+_LOCAL_MARK = b"PK\x03\x04"
+_UTF8 = 0x800
+_PATCH = 0x20
 _REPARSE_POINT = 0x400
 _ENCRYPTED = 0x1 | 0x40
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -47,8 +50,16 @@ class Limits:
             raise Refusal(f"more than {self.files} files and folders; raise max_files to allow it")
 
 
-def check(archive: zipfile.ZipFile, stream: IO[bytes], limits: Limits) -> None:
-    """Raise ``Refusal`` for whatever the table of contents gives away."""
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of the package, and where its bytes begin there."""
+
+    entry: zipfile.ZipInfo
+    start: int
+
+
+def check(archive: zipfile.ZipFile, stream: IO[bytes], limits: Limits) -> list[File]:
+    """Return the files; raise ``Refusal`` for whatever the headers give away."""
     entries = archive.infolist()
     limits.check_files(len({entry.filename for entry in entries}))
     for entry in entries:
@@ -56,7 +67,7 @@ def check(archive: zipfile.ZipFile, stream: IO[bytes], limits: Limits) -> None:
         if reason:
             raise Refusal(f"entry {shown(entry)} {reason}")
     _check_names(entries, limits)
-    _check_overlap(sorted(entries, key=lambda entry: entry.header_offset), archive, stream)
+    return [each for each in _located(archive, stream) if not each.entry.is_dir()]
 
 
 def shown(entry: zipfile.ZipInfo) -> str:
@@ -72,6 +83,7 @@ def _kind_problem(entry: zipfile.ZipInfo) -> str:
         "is a link or another special file": _kind(entry) not in _PLAIN_KINDS,
         "is a link of Windows": entry.external_attr & _REPARSE_POINT,
         "is encrypted": entry.flag_bits & _ENCRYPTED,
+        "is a patch for another file": entry.flag_bits & _PATCH,
         "is compressed in another way than deflate": entry.compress_type not in _METHODS,
         "is a folder with content of its own": entry.is_dir() and entry.file_size,
     }
@@ -103,12 +115,14 @@ def _paths(name: str) -> list[str]:
     return ["/".join(parts[: count + 1]) for count in range(len(parts))]
 
 
-def _check_overlap(
-    entries: list[zipfile.ZipInfo], archive: zipfile.ZipFile, stream: IO[bytes]
-) -> None:
-    """Refuse entries that share bytes: the trick of the small archives that never end."""
+def _located(archive: zipfile.ZipFile, stream: IO[bytes]) -> Iterator[File]:
+    """Yield every entry with its place, from the first to the last.
+
+    Refused are entries that share bytes, which is the trick of the small archives that never
+    end, and those whose own header is missing or names another file.
+    """
     end = 0
-    for entry in entries:
+    for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
         if entry.header_offset < end:
             raise Refusal(f"entry {shown(entry)} overlaps another entry")
         stream.seek(entry.header_offset)
@@ -116,6 +130,15 @@ def _check_overlap(
         if len(header) < _LOCAL_HEADER:
             raise Refusal(f"entry {shown(entry)} lies outside the package")
         name, extra = struct.unpack_from("<HH", header, 26)
-        end = entry.header_offset + _LOCAL_HEADER + name + extra + entry.compress_size
-    if end > archive.start_dir:
-        raise Refusal("the last entry overlaps the table of contents")
+        start = entry.header_offset + _LOCAL_HEADER + name + extra
+        end = start + entry.compress_size
+        if end > archive.start_dir:
+            raise Refusal(f"entry {shown(entry)} overlaps the table of contents")
+        if not header.startswith(_LOCAL_MARK) or stream.read(name) != _raw_name(entry):
+            raise Refusal(f"entry {shown(entry)} has no header, or that of another file")
+        yield File(entry, start)
+
+
+def _raw_name(entry: zipfile.ZipInfo) -> bytes:
+    """Return the name as the package spells it."""
+    return entry.orig_filename.encode("utf-8" if entry.flag_bits & _UTF8 else "cp437")

@@ -17,7 +17,7 @@ def problem(name: str) -> str:
     Safe means: below the folder that it is joined to, and the same file on Linux, macOS and
     Windows. One ``/`` at the end, which marks a folder, is no problem.
     """
-    if any(unicodedata.category(letter) in _UNPRINTABLE for letter in name):
+    if not name.isprintable() and any(map(_is_unprintable, name)):
         return "has a control character in its name"
     if "\\" in name or ":" in name:
         return "has a backslash, a drive letter or another colon in its name"
@@ -41,3 +41,8 @@ def _part_problem(part: str) -> str:
     if _DEVICE.fullmatch(part):
         return f"has '{part}', a device of Windows, as a part of its path"
     return ""
+
+
+def _is_unprintable(letter: str) -> bool:
+    """Tell whether a character is a control character or the like; a space is none."""
+    return unicodedata.category(letter) in _UNPRINTABLE

@@ -14,7 +14,7 @@ import pytest
 from spark_impex_runner.models import Artifact, Job, Manifest, Request, Run, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
     from types import ModuleType
 
@@ -43,6 +43,15 @@ class MakeJob(Protocol):
 def unzip() -> ModuleType:
     """Return the plugin behind ``uses: unzip``."""
     return importlib.import_module("spark_impex_runner.plugins.unzip")
+
+
+@pytest.fixture(scope="module", params=["isal.isal_zlib", "zlib"])
+def engine(request: pytest.FixtureRequest, unzip: ModuleType) -> Iterator[ModuleType]:
+    """Extract with ISA-L, and as where its bindings are not installed."""
+    module = pytest.importorskip(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unzip.inflate, "engine", module)
+        yield module
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     Run = Callable[..., list[Artifact]]
 
+pytestmark = pytest.mark.usefixtures("engine")
 SIZE = 24
 NAME = st.text(st.sampled_from("./\\ab:\n"), min_size=1, max_size=6)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import stat
+import zlib
 from typing import TYPE_CHECKING
 from zipfile import ZIP_BZIP2, ZIP_STORED, ZipFile, ZipInfo
 
@@ -108,6 +109,41 @@ def test_an_encrypted_entry_is_refused(
     patch_header(package, "central", FLAGS, 1)
 
     assert verdict(package).endswith("is encrypted")
+
+
+def test_a_patch_is_refused(
+    verdict: Callable[[Artifact], str], package: Artifact, patch_header: PatchHeader
+) -> None:
+    """An entry that only makes sense with another file is not taken for one."""
+    patch_header(package, "central", FLAGS, 0x20)
+
+    assert verdict(package).endswith("is a patch for another file")
+
+
+@pytest.mark.parametrize(("offset", "value"), [(0, 0), (30, 0x2F2E2E)])
+def test_a_local_header_that_is_none_or_of_another_file_is_refused(
+    verdict: Callable[[Artifact], str],
+    package: Artifact,
+    patch_header: PatchHeader,
+    offset: int,
+    value: int,
+) -> None:
+    """The table of contents and the header before the bytes must agree on what they are."""
+    patch_header(package, "local", offset, value)
+
+    assert verdict(package).endswith("has no header, or that of another file")
+
+
+def test_places_are_those_of_the_bytes(unzip: ModuleType, package: Artifact) -> None:
+    """Each file is found where its compressed bytes begin, folders are left out."""
+    with package.path.open("rb") as stream, ZipFile(stream) as archive:
+        files = unzip.entries.check(archive, stream, unzip.Limits(1 << 30, 100, 200.0))
+
+        for file in files:
+            stream.seek(file.start)
+            packed = stream.read(file.entry.compress_size)
+            assert zlib.decompress(packed, -zlib.MAX_WBITS) == archive.read(file.entry)
+    assert len(files) == 3
 
 
 def test_other_compressions_are_refused(
