@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import io
 import itertools
 import random
@@ -168,6 +169,17 @@ def test_an_interrupt_is_noticed_by_every_thread(
 
     assert next(asked) <= allowed + COUNT
     assert_nothing_is_left(output)
+
+
+def test_a_failure_elsewhere_ends_a_thread_within_its_file(unzip: ModuleType) -> None:
+    """A thread does not finish a large file that is to be removed."""
+    module = importlib.import_module(f"{unzip.__name__}.extract")
+    meter = module.Meter(unzip.Limits(100, 1, 1.0), 100, bool)
+    meter.add(1)
+    meter.ended.set()
+
+    with pytest.raises(Interrupted):
+        meter.add(1)
 
 
 def test_the_digest_does_not_depend_on_the_threads(
