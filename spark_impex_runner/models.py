@@ -249,6 +249,7 @@ class Artifact:
 
     ``path`` is where it lies now (a partial file until it is proven), ``name`` its path relative
     to the target's output. ``hash_agreed`` is None where the tenant gave no hash in a known form.
+    ``digests`` are those that are known already, in hexadecimal, by the algorithm's name.
     """
 
     path: Path
@@ -258,6 +259,7 @@ class Artifact:
     remote: RemoteFile | None = field(default=None, repr=False)
     hash_agreed: bool | None = None
     made_by: str = "download"
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

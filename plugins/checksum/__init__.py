@@ -81,8 +81,10 @@ def _files(options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _digests(job: Job, artifact: Artifact, algorithms: list[str]) -> dict[str, str]:
-    """Return the digests; the SHA-256 known from the download is not computed again."""
-    known = {"sha256": artifact.sha256} if artifact.sha256 else {}
+    """Return the digests; those known from the download are not computed again."""
+    known = dict(artifact.digests)
+    if artifact.sha256:
+        known["sha256"] = artifact.sha256
     missing = [name for name in algorithms if name not in known]
 
     def check() -> None:

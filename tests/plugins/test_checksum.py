@@ -106,6 +106,26 @@ def test_a_known_digest_is_not_computed_again(run: Run, package: Artifact, outpu
     assert (output / "SHA256SUMS").read_text() == f"{'ab' * 32}  motor.zip\n"
 
 
+def test_no_known_digest_is_computed_again(run: Run, package: Artifact, output: Path) -> None:
+    """Whatever algorithm the download went by, its digest is taken, and the file left alone."""
+    package.path.unlink()
+
+    run(
+        replace(package, sha256="ab" * 32, digests={"md5": "cd" * 16}), algorithms=["sha256", "md5"]
+    )
+
+    assert (output / "SHA256SUMS").read_text() == f"{'ab' * 32}  motor.zip\n"
+    assert (output / "MD5SUMS").read_text() == f"{'cd' * 16}  motor.zip\n"
+
+
+def test_only_what_is_not_known_is_computed(run: Run, package: Artifact, output: Path) -> None:
+    """A known digest does not stand for another algorithm's."""
+    run(replace(package, digests={"md5": "cd" * 16}), algorithms=["md5", "sha1"])
+
+    assert (output / "MD5SUMS").read_text() == f"{'cd' * 16}  motor.zip\n"
+    check("sha1sum", "SHA1SUMS", output)
+
+
 def test_odd_names_are_escaped_as_the_tools_do(
     run: Run, make_package: Callable[..., Artifact], output: Path
 ) -> None:
