@@ -133,7 +133,8 @@ def _write(source: Source, file: File, folder: Path, meter: Meter) -> str:
 def _content(source: Source, file: File) -> Iterator[bytes]:
     """Yield the bytes of one file as they come out of the package."""
     pieces = source.pieces(file.start, file.entry.compress_size)
-    if file.entry.compress_type == zipfile.ZIP_STORED:
+    # Some programs call an empty file deflated and write nothing for it.
+    if file.entry.compress_type == zipfile.ZIP_STORED or not file.entry.compress_size:
         yield from pieces
         return
     try:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("engine")
 COUNT = 3
-COMPRESSED = 20
+METHOD, CRC, COMPRESSED = 10, 16, 20
 NAMES = st.lists(st.sampled_from(["a", "b", "c d", "é", "x.json"]), min_size=1, max_size=4)
 CONTENTS = st.binary(max_size=80) | st.integers(0, 600_000).map(bytes)
 TREES = st.dictionaries(NAMES.map("/".join), CONTENTS, max_size=12)
@@ -108,7 +108,7 @@ def test_a_wrong_crc_among_many_files_leaves_nothing(
     run: Callable[..., Artifact], large: Artifact, output: Path, name: str
 ) -> None:
     """Whichever thread finds it, all end, and the message names the entry."""
-    damage(large, name, 16, b"\0\0\0\0")
+    damage(large, name, CRC, b"\0\0\0\0")
 
     with pytest.raises(StepError, match=f"the package is broken: entry '{name}' has another CRC"):
         run(large)
@@ -116,7 +116,7 @@ def test_a_wrong_crc_among_many_files_leaves_nothing(
     assert_nothing_is_left(output)
 
 
-@pytest.mark.parametrize("size", [0, 1, 20_000])
+@pytest.mark.parametrize("size", [1, 20_000])
 def test_compressed_bytes_that_end_too_early_leave_nothing(
     run: Callable[..., Artifact], large: Artifact, output: Path, size: int
 ) -> None:
@@ -208,6 +208,32 @@ def test_empty_files_are_files(
     run(package)
 
     assert tree(output / "files") == {"a/empty": b"", "b": b"x"}
+
+
+def test_an_empty_file_may_be_called_deflated(
+    run: Callable[..., Artifact], output: Path, make_package: MakePackage
+) -> None:
+    """Some programs write not even an empty stream for it."""
+    package = make_package([])
+    with zipfile.ZipFile(package.path, "w") as archive:
+        archive.writestr("empty", b"")
+    damage(package, "empty", METHOD, struct.pack("<H", zipfile.ZIP_DEFLATED))
+
+    run(package)
+
+    assert tree(output / "files") == {"empty": b""}
+
+
+def test_a_deflated_file_of_no_bytes_has_another_length(
+    run: Callable[..., Artifact], large: Artifact, output: Path
+) -> None:
+    """Nothing passes for a file only where nothing is expected."""
+    damage(large, "f6", COMPRESSED, struct.pack("<I", 0))
+
+    with pytest.raises(StepError, match="entry 'f6' has another length than the package says"):
+        run(large)
+
+    assert_nothing_is_left(output)
 
 
 @pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
