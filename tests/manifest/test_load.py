@@ -1,21 +1,47 @@
 from __future__ import annotations
 
+import gc
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import dedent
+from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark_impex_runner.errors import ManifestError
+from spark_impex_runner.manifest import load as loading
 from spark_impex_runner.manifest.document import Odd
 from spark_impex_runner.manifest.load import MAX_BYTES, MAX_DEPTH, load
 
 YAML_LIKE = st.text(
     st.sampled_from(list("abc:- \n\t[]{}#&*!|>'\"%@`,?<.0123456789_~\\\x00\x85\u2028\ufeff$"))
 )
+
+CASES = sorted((Path(__file__).parent.parent / "manifests").glob("*/*.yaml"))
+both_parsers = pytest.mark.skipif(not yaml.__with_libyaml__, reason="PyYAML has no libyaml here")
+
+
+@pytest.fixture(params=["CSafeLoader", "SafeLoader"])
+def _each_parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read by libyaml, and as on a machine that lacks it."""
+    if not hasattr(yaml, request.param):
+        pytest.skip("PyYAML has no libyaml here")
+    monkeypatch.setattr(loading, "_Loader", getattr(yaml, request.param))
+
+
+def outcome(path: Path, parser: Any) -> Any:
+    """Return what one parser makes of a file: the data and every position, or the refusal."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading, "_Loader", parser)
+        try:
+            document = load(path)
+        except ManifestError as error:
+            return str(error)
+    return document.data, document.spots
 
 
 def refusal(path: Path) -> str:
@@ -37,6 +63,46 @@ def test_any_bytes_load_or_raise_a_manifest_error(content: bytes | str) -> None:
 
         with suppress(ManifestError):
             assert isinstance(load(path).data, dict)
+
+
+def test_libyaml_is_used_where_it_is_there() -> None:
+    """The parser in C takes the place of the one in Python."""
+    assert loading._Loader is getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@both_parsers
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_both_parsers_say_the_same_of_every_case(path: Path) -> None:
+    """A mistake has the same words and the same place with libyaml and without it."""
+    assert outcome(path, yaml.CSafeLoader) == outcome(path, yaml.SafeLoader)
+
+
+@both_parsers
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["a: ", "- ", "\n", "  ", "[", "]", "{", "}", ", ", "x", "1.10"])))
+def test_both_parsers_read_the_same_where_both_read(pieces: list[str]) -> None:
+    """No text means one thing with libyaml and another, or stands elsewhere, without it."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "release.yaml"
+        path.write_text("a: 1\nb: " + "".join(pieces))
+        one, other = outcome(path, yaml.CSafeLoader), outcome(path, yaml.SafeLoader)
+
+    assert one == other or isinstance(one, str) or isinstance(other, str)
+
+
+@pytest.mark.parametrize("text", ["a: 1\n", "{"])
+def test_the_garbage_collector_is_as_before(tmp_path: Path, text: str) -> None:
+    """It rests while a manifest is read, whether that works out or not, and only then."""
+    path = tmp_path / "release.yaml"
+    path.write_text(text)
+
+    for enabled in (True, False):
+        (gc.enable if enabled else gc.disable)()
+        with suppress(ManifestError):
+            load(path)
+        found = gc.isenabled()
+        gc.enable()
+        assert found is enabled
 
 
 def test_every_value_knows_where_it_stands(tmp_path: Path) -> None:
@@ -99,6 +165,7 @@ def test_depth_by_aliases_is_refused(tmp_path: Path) -> None:
     assert refusal(path).endswith(f"aliases nest more than {MAX_DEPTH} deep")
 
 
+@pytest.mark.usefixtures("_each_parser")
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
 def test_depth_is_refused_before_it_hurts(tmp_path: Path, opening: str) -> None:
     """Nesting far beyond any manifest is refused, not recursed into."""
