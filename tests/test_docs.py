@@ -15,6 +15,7 @@ from spark_impex_runner import errors, hookspecs
 from spark_impex_runner.cli import main
 from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.manifest.build import Settings, read_manifest
+from spark_impex_runner.manifest.load import load
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Outcome, RunOptions
 from spark_impex_runner.pluginmanager import make_plugin_manager
@@ -94,7 +95,7 @@ def test_every_manifest_that_a_page_shows_is_valid(tmp_path: Path, text: str) ->
     registry = make_plugin_manager().registry
     registry.steps["note"] = Offer("note", "of the how-to page", "impex-note")
 
-    manifest = read_manifest(tmp_path / "m.yaml", Settings(registry, Masker()))
+    manifest = read_manifest(load(tmp_path / "m.yaml"), Settings(registry, Masker()))
 
     assert manifest.targets
 

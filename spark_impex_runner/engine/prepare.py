@@ -15,6 +15,7 @@ from spark_impex_runner.engine.plan import make_plan, select, token_warnings
 from spark_impex_runner.engine.tenants import Tenants
 from spark_impex_runner.errors import ManifestError, PluginError, UriError, UsageError
 from spark_impex_runner.manifest.build import Settings, read_manifest, read_requires
+from spark_impex_runner.manifest.load import load as load_document
 from spark_impex_runner.models import Job, Run
 from spark_impex_runner.plugincandidates import PluginChoice
 from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
+    from spark_impex_runner.manifest.document import Document
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Manifest, Planned, RunOptions, Target
 
@@ -59,7 +61,8 @@ class Loaded:
 
 def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loaded:
     """Load plugins and manifest, and choose the targets."""
-    plugins = load_plugins(path, options)
+    document = load_document(path)
+    plugins = _load_plugins(document, options)
     now = clock.now()
     # The default correlation ids begin with the run's id, so it must be unique on the tenant.
     run_id, run_date = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}", f"{now:%Y-%m-%d}"
@@ -74,7 +77,7 @@ def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loade
         uri_fault=_uri_fault(plugins),
     )
     try:
-        manifest = read_manifest(path, settings)
+        manifest = read_manifest(document, settings)
     except ManifestError as error:
         _blame_plugins(error, plugins)
         raise
@@ -124,11 +127,13 @@ def state_folder(path: Path, options: RunOptions) -> Path:
     return options.state or path.parent / STATE_FOLDER
 
 
-def load_plugins(path: Path, options: RunOptions) -> Plugins:
-    """Load the plugins that the manifest at ``path`` and the options let in."""
-    requires = read_requires(path)
+def _load_plugins(document: Document, options: RunOptions) -> Plugins:
+    """Load the plugins that the manifest and the options let in."""
+    requires = read_requires(document)
     _check_runner(requires.runner)
-    local = sorted((path.parent / "plugins").glob("*.py")) if requires.local_plugins else []
+    local = (
+        sorted((document.path.parent / "plugins").glob("*.py")) if requires.local_plugins else []
+    )
     choice = PluginChoice(
         requires.plugins, options.blocked_plugins, (*options.plugin_files, *local)
     )

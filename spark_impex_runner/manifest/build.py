@@ -1,4 +1,4 @@
-"""The one way from a manifest's file to models: load, check, expand, check again, build."""
+"""The one way from a manifest's data to models: check, expand, check again, build."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from spark_impex_runner.errors import ManifestError
 from spark_impex_runner.manifest import construct
 from spark_impex_runner.manifest.document import Finding, Odd, sound
 from spark_impex_runner.manifest.expand import Expansion, Given, literal_secrets
-from spark_impex_runner.manifest.load import load
 from spark_impex_runner.manifest.needs import Graph
 from spark_impex_runner.manifest.references import Named, Sources
 from spark_impex_runner.manifest.rules import check_connections, check_targets, check_uris
@@ -86,13 +85,12 @@ class _Parts:
         return path
 
 
-def read_requires(path: Path) -> Requires:
+def read_requires(document: Document) -> Requires:
     """Read only ``requires``, whose plugins decide what the rest of the manifest may say.
 
-    Whatever is wrong in it besides is left for ``read_manifest``. Raises ``ManifestError`` if
-    the file is no YAML mapping.
+    Whatever is wrong in it besides is left for ``read_manifest``.
     """
-    data = load(path).data.get("requires")
+    data = document.data.get("requires")
     if not isinstance(data, dict):
         return Requires()
     runner, plugins = data.get("runner"), data.get("plugins")
@@ -103,13 +101,12 @@ def read_requires(path: Path) -> Requires:
     )
 
 
-def read_manifest(path: Path, settings: Settings) -> Manifest:
-    """Read, check, expand and build the manifest at ``path``.
+def read_manifest(document: Document, settings: Settings) -> Manifest:
+    """Check, expand and build a manifest that was loaded.
 
     Raises ``ManifestError`` with every mistake, and ``PluginError`` when a plugin's option schema
     or source of references is broken. Secrets are added to ``settings.masker`` on the way.
     """
-    document = load(path)
     schema = Schema(settings.registry)
     places = {place.path: place for place in schema.places(document.data)}
     secrets = {where for where, place in places.items() if place.secret}

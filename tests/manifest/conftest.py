@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.manifest.build import Settings, read_manifest
+from spark_impex_runner.manifest.load import load
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.registry import Registry
 
@@ -66,7 +67,7 @@ def case_settings(settings: Settings) -> Settings:
 @pytest.fixture
 def read_case(case_settings: Settings) -> Callable[[str], Manifest]:
     """Read a valid case by its name."""
-    return lambda name: read_manifest(_CASES / "valid" / f"{name}.yaml", case_settings)
+    return lambda name: read_manifest(load(_CASES / "valid" / f"{name}.yaml"), case_settings)
 
 
 @pytest.fixture
@@ -76,6 +77,6 @@ def read(tmp_path: Path, settings: Settings) -> Callable[..., Manifest]:
     def read(text: str, **changes: Any) -> Manifest:
         path = tmp_path / "release.yaml"
         path.write_text(dedent(text), encoding="utf-8")
-        return read_manifest(path, replace(settings, **changes))
+        return read_manifest(load(path), replace(settings, **changes))
 
     return read

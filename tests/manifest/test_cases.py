@@ -24,7 +24,7 @@ EXPECT = "# expect: "
 def problems(path: Path, settings: Settings) -> list[str]:
     """Return what is wrong with a manifest, without the file's name."""
     with pytest.raises(ManifestError) as caught:
-        read_manifest(path, settings)
+        read_manifest(load(path), settings)
     return [str(problem).removeprefix(f"{path}:") for problem in caught.value.problems]
 
 
@@ -37,7 +37,7 @@ def test_there_are_cases() -> None:
 @pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)
 def test_a_valid_manifest_is_read(path: Path, case_settings: Settings) -> None:
     """Every file in valid/ becomes a model with targets."""
-    assert read_manifest(path, case_settings).targets
+    assert read_manifest(load(path), case_settings).targets
 
 
 @pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)
