@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,37 +23,74 @@ class Place:
     types: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+class _Layer:
+    """All schemas that speak about one value; ``conditions`` are those with an ``if`` to decide.
+
+    Values of one kind share their layer, and so does what is found in it: the layers of their
+    ``branches`` by the answers to the conditions, and those ``inner`` by key or index.
+    """
+
+    def __init__(self, parts: tuple[Schema, ...], conditions: list[Schema]) -> None:
+        self.parts = parts
+        self.conditions = conditions
+        self.secret = any(schema.get("x-secret") is True for schema in parts)
+        self.types = frozenset(kind for schema in parts for kind in _types(schema))
+        # All items after the longest list of particular ones are alike.
+        self.prefix = max((len(schema.get("prefixItems", ())) for schema in parts), default=0)
+        self.branches: dict[tuple[bool, ...], _Layer] = {}
+        self.inner: dict[str | int, _Layer] = {}
+
+
+@dataclass(slots=True)
 class Walker:
     """Walks data and schema side by side. ``matches(schema, value)`` decides an ``if``."""
 
     root: Schema
     matches: Callable[[Schema, Any], bool]
+    _layers: dict[tuple[int, ...], _Layer] = field(default_factory=dict)
 
     def scalars(self, data: Any) -> Iterator[Place]:
         """Yield every scalar of ``data``, in its order."""
-        return self._walk(data, (), [self.root], secret=False)
+        return self._walk(data, (), self._layer((), [self.root]), secret=False)
 
-    def _walk(
-        self, value: Any, path: KeyPath, schemas: list[Schema], *, secret: bool
-    ) -> Iterator[Place]:
-        """Yield the scalars of ``value``, about which ``schemas`` speak."""
-        schemas = [part for schema in schemas for part in self._parts(schema, value)]
-        secret = secret or any(schema.get("x-secret") is True for schema in schemas)
-        if isinstance(value, dict):
-            for key, item in value.items():
-                inner = [part for schema in schemas for part in _of_key(schema, key)]
-                yield from self._walk(item, (*path, key), inner, secret=secret)
-        elif isinstance(value, list):
-            for index, item in enumerate(value):
-                inner = [part for schema in schemas for part in _of_index(schema, index)]
-                yield from self._walk(item, (*path, index), inner, secret=secret)
-        else:
-            types = frozenset(kind for schema in schemas for kind in _types(schema))
-            yield Place(path, value, secret, types)
+    def _walk(self, value: Any, path: KeyPath, layer: _Layer, *, secret: bool) -> Iterator[Place]:
+        """Yield the scalars of ``value``, about which the schemas of ``layer`` speak."""
+        while layer.conditions:
+            layer = self._branch(layer, value)
+        secret = secret or layer.secret
+        if not isinstance(value, (dict, list)):
+            yield Place(path, value, secret, layer.types)
+            return
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from self._walk(item, (*path, key), self._inner(layer, key), secret=secret)
 
-    def _parts(self, schema: Any, value: Any) -> Iterator[Schema]:
-        """Yield ``schema`` and every schema that it applies to the same value."""
+    def _branch(self, layer: _Layer, value: Any) -> _Layer:
+        """Return ``layer`` with what its conditions say about ``value`` in their place."""
+        fits = tuple(self.matches(schema["if"], value) for schema in layer.conditions)
+        if fits not in layer.branches:
+            choices = zip(layer.conditions, fits, strict=True)
+            chosen = [schema.get("then" if fit else "else") for schema, fit in choices]
+            layer.branches[fits] = self._layer(layer.parts, chosen)
+        return layer.branches[fits]
+
+    def _inner(self, layer: _Layer, key: str | int) -> _Layer:
+        """Return what ``layer`` says about the value at ``key`` in its mapping or list."""
+        place = min(key, layer.prefix) if isinstance(key, int) else key
+        if place not in layer.inner:
+            schemas = [part for schema in layer.parts for part in _about(schema, place)]
+            layer.inner[place] = self._layer((), schemas)
+        return layer.inner[place]
+
+    def _layer(self, parts: tuple[Schema, ...], schemas: list[Any]) -> _Layer:
+        """Return the one layer of ``parts``, whose conditions are decided, and ``schemas``."""
+        fresh = [part for schema in schemas for part in self._applied(schema)]
+        known = (len(parts), *map(id, parts), *map(id, fresh))
+        if known not in self._layers:
+            self._layers[known] = _Layer((*parts, *fresh), [part for part in fresh if "if" in part])
+        return self._layers[known]
+
+    def _applied(self, schema: Any) -> Iterator[Schema]:
+        """Yield ``schema`` and every schema that it applies to the same value, whatever that is."""
         if not isinstance(schema, dict):
             return
         yield schema
@@ -61,10 +98,8 @@ class Walker:
         inner += schema.get("dependentSchemas", {}).values()
         if "$ref" in schema:
             inner.append(follow(self.root, schema["$ref"]))
-        if "if" in schema:
-            inner.append(schema.get("then" if self.matches(schema["if"], value) else "else"))
         for part in inner:
-            yield from self._parts(part, value)
+            yield from self._applied(part)
 
 
 def follow(root: Schema, pointer: str) -> Any:
@@ -76,9 +111,15 @@ def follow(root: Schema, pointer: str) -> Any:
     return found
 
 
+def _about(schema: Schema, place: str | int) -> list[Any]:
+    """Return what a schema says about the value at one key or index."""
+    return _of_index(schema, place) if isinstance(place, int) else _of_key(schema, place)
+
+
 def _of_key(schema: Schema, key: str) -> list[Any]:
     """Return what a mapping's schema says about one key."""
-    named = [part for name, part in schema.get("properties", {}).items() if name == key]
+    properties = schema.get("properties", {})
+    named = [properties[key]] if key in properties else []
     patterns = schema.get("patternProperties", {})
     named += [part for pattern, part in patterns.items() if re.search(pattern, key)]
     return named or [schema.get("additionalProperties"), schema.get("unevaluatedProperties")]

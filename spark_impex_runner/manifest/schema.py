@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,41 @@ def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[jsonschema.V
 
 # The stubs leave extend without types.
 _extend: Callable[[Any, dict[str, Any]], Any] = jsonschema.validators.extend
-_Validator = _extend(jsonschema.Draft202012Validator, {"pattern": _pattern})
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What was judged already, by schema and spelled-out value: so is what is equal to it.
+
+    Thousands of targets repeat a few steps, tags and choices. A value with mistakes is judged
+    wherever it stands, for its errors carry their places.
+    """
+
+    fits: dict[tuple[int, str], bool] = field(default_factory=dict, repr=False)
+
+    def compile(self, schema: Any) -> Any:
+        """Return a validator of ``schema``, which must live as long as this memory of it."""
+        keywords = {"pattern": _pattern, "properties": self._properties, "if": self._if}
+        return _extend(jsonschema.Draft202012Validator, keywords)(schema)
+
+    def is_valid(self, validator: Any, schema: Any, value: Any) -> bool:
+        """Tell whether ``value`` fits ``schema``, a part of the validator's schema."""
+        key = id(schema), repr(value)
+        if key not in self.fits:
+            self.fits[key] = next(validator.descend(value, schema), None) is None
+        return self.fits[key]
+
+    def _properties(self, validator: Any, parts: Any, value: Any, _: Any) -> Iterator[_Error]:
+        """Judge the values of a mapping by their keys."""
+        for key, part in parts.items() if isinstance(value, dict) else ():
+            if key in value and not self.is_valid(validator, part, value[key]):
+                yield from validator.descend(value[key], part, path=key, schema_path=key)
+
+    def _if(self, validator: Any, condition: Any, value: Any, schema: Any) -> Iterator[_Error]:
+        """Judge by ``then`` or ``else``."""
+        branch = "then" if self.is_valid(validator, condition, value) else "else"
+        if branch in schema:
+            yield from validator.descend(value, schema[branch], schema_path=branch)
 
 
 class Schema:
@@ -50,8 +84,9 @@ class Schema:
         steps = _set_aside(registry.steps, self._faults)
         strategies = _set_aside(registry.strategies, self._faults)
         composed = compose(Registry(registry.provider, steps, strategies, registry.sources))
-        self._written = _Validator(composed)
-        self._resolved = _Validator(without_references(composed))
+        self._judged = _Judged()
+        self._written = self._judged.compile(composed)
+        self._resolved = self._judged.compile(without_references(composed))
         self._walker = Walker(composed, self._matches)
 
     def places(self, data: Any) -> list[Place]:
@@ -74,7 +109,7 @@ class Schema:
 
     def _matches(self, schema: Any, value: Any) -> bool:
         """Tell whether ``value`` fits ``schema``, a part of the composed schema."""
-        return bool(self._written.evolve(schema=schema).is_valid(value))
+        return self._judged.is_valid(self._written, schema, value)
 
 
 @dataclass(frozen=True, slots=True)

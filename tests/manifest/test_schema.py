@@ -4,12 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spark_impex_runner.errors import ManifestError, PluginError
 from spark_impex_runner.manifest.compose import compose, published
 from spark_impex_runner.manifest.construct import Ties, connection, target
 from spark_impex_runner.manifest.expand import Expanded
 from spark_impex_runner.manifest.quantity import seconds
+from spark_impex_runner.manifest.schema import Schema, View
 from spark_impex_runner.models import Connection, Polling, Step, Target
 from spark_impex_runner.registry import Registry
 
@@ -277,3 +280,34 @@ def test_a_reference_fits_one_of_several_forms(registry: Registry, read: Reader)
     assert manifest.targets[0].steps[0].options == {"count": 3}
     with pytest.raises(ManifestError, match="'many'"):
         read(TARGET % "{count: '${env:N}'}", environ={"N": "many"})
+
+
+CHOOSY = {
+    "type": "object",
+    "properties": {"n": {"type": "integer", "minimum": 1}, "kind": {"enum": ["a", "b"]}},
+    "if": {"properties": {"kind": {"const": "a"}}, "required": ["kind"]},
+    "then": {"required": ["n"]},
+    "else": {"properties": {"n": {"maximum": 5}}},
+}
+OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "n": st.sampled_from([0, 1, 1.0, True, "1", "${var:n}", 7, [1], None]),
+        "kind": st.sampled_from(["a", "b", "c", "${var:kind}"]),
+    },
+)
+
+
+@given(st.lists(OPTIONS, max_size=5))
+def test_what_was_judged_before_is_judged_alike(steps: list[dict[str, Any]]) -> None:
+    """Values that come again, or almost, have the mistakes that the library alone finds there."""
+    registry = Registry("invented")
+    registry.step("choosy", "Chooses.", CHOOSY)
+    used = [{"uses": "choosy", "with": options} for options in steps]
+    targets = [{"name": name, "folders": ["life"], "steps": used} for name in ("a", "b", "a b")]
+    data = {"version": 1, "connections": {"sit": {}}, "targets": targets}
+    view = View(lambda path: path, lambda _: None, set())
+
+    alone = jsonschema.Draft202012Validator(compose(registry)).iter_errors(data)
+
+    assert Schema(registry).check(data, view) == view.findings(alone)
