@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from spark_impex_runner.engine.plan import make_plan, select, token_warnings
-from spark_impex_runner.engine.tenants import Tenants
 from spark_impex_runner.errors import ManifestError, PluginError, UriError, UsageError
 from spark_impex_runner.manifest.build import Settings, read_manifest, read_requires
 from spark_impex_runner.manifest.load import load as load_document
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
+    from spark_impex_runner.engine.tenants import Tenants
     from spark_impex_runner.manifest.document import Document
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Manifest, Planned, RunOptions, Target
@@ -91,6 +91,9 @@ def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loade
 @contextmanager
 def prepare(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Iterator[Prepared]:
     """Load, connect, resolve and plan; close whatever was opened at the end."""
+    # Here, as a manifest is validated without the client and the emulated tenant.
+    from spark_impex_runner.engine.tenants import Tenants  # noqa: PLC0415
+
     loaded = load(path, options, clock, masker)
     tenants = Tenants(loaded.manifest.connections, clock, masker, options.jobs)
     run = Run(

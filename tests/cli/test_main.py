@@ -337,19 +337,45 @@ def test_the_schema_is_printed_as_json(shell: Any, words: list[str]) -> None:
     assert ("SHA256SUMS" in done.out) == bool(words)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["run", "--help"]])
-def test_help_and_version_load_neither_http_nor_plugins(words: list[str]) -> None:
-    """What a shell's completion calls all the time stays light."""
+def loaded(program: str, *words: str) -> set[str]:
+    """Return the names of all modules that a command has loaded when it ends."""
     code = (
-        "import sys\nfrom spark_impex_runner.cli.main import main\n"
-        f"try:\n    main({words})\nexcept SystemExit:\n    pass\n"
-        "heavy = {'requests', 'urllib3', 'pluggy', 'yaml', 'jsonschema', 'http.server'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
+        f"import sys\nfrom spark_impex_runner.cli.main import {program} as start\n"
+        f"try:\n    start({list(words)})\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print(*sys.modules)"
     )
-
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
 
-    assert done.stdout.splitlines()[-1] == "[]"
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("main", ["--help"]),
+        ("main", ["--version"]),
+        ("main", ["run", "--help"]),
+        ("main", ["validate", "--help"]),
+        ("run", ["--help"]),
+        ("run", ["--version"]),
+    ],
+)
+def test_help_and_version_load_neither_http_nor_plugins(program: str, words: list[str]) -> None:
+    """What people and shells ask for all the time stays light."""
+    modules = loaded(program, *words)
+
+    heavy = {"requests", "urllib3", "pluggy", "yaml", "jsonschema", "http.server", "packaging"}
+    assert not heavy & modules
+    assert not {name for name in modules if name.startswith("spark_impex_runner.plugins")}
+
+
+def test_a_manifest_is_validated_without_a_client_and_a_sandbox(shell: Any) -> None:
+    """They are loaded by what speaks to a tenant."""
+    shell.write(PRICING)
+
+    modules = loaded("main", "validate", "m.yaml")
+
+    assert "spark_impex_runner.manifest.build" in modules
+    assert not {"spark_impex_runner.spark.client", "spark_impex_runner.sandbox.server"} & modules
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spark_impex_runner.errors import ManifestError, PluginError
@@ -299,6 +299,7 @@ OPTIONS = st.fixed_dictionaries(
 
 
 @given(st.lists(OPTIONS, max_size=5))
+@example([{"n": 1}, {"n": True}, {"n": 1.0}, {"n": "1"}])
 def test_what_was_judged_before_is_judged_alike(steps: list[dict[str, Any]]) -> None:
     """Values that come again, or almost, have the mistakes that the library alone finds there."""
     registry = Registry("invented")
