@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.manifest.document import Finding
-from spark_impex_runner.manifest.wording import did_you_mean
+from spark_impex_runner.manifest.wording import Hints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -49,10 +49,9 @@ class Graph:
 
     def check(self, *, all_named: bool) -> Iterator[Finding]:
         """Yield unknown names, unless a target without a sound name may be meant, and cycles."""
-        known = [*{target.base: None for target in self.targets}]
+        hints = Hints({**{target.base: None for target in self.targets}, **self.edges})
         for need in self.unknown if all_named else ():
-            hint = did_you_mean(need.name, [*known, *self.edges])
-            yield need.finding(f"there is no target {need.name!r}{hint}")
+            yield need.finding(f"there is no target {need.name!r}{hints.of(need.name)}")
         done: set[str] = set()
         for name in self.edges:
             yield from self._cycles(name, done)

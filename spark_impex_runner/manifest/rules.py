@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.manifest.document import Finding, dotted
-from spark_impex_runner.manifest.wording import did_you_mean
+from spark_impex_runner.manifest.wording import Hints, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,12 +32,13 @@ def check_targets(targets: Sequence[Expanded], connections: Mapping[str, Any]) -
     """Yield what is wrong between targets, and between a target and the connections."""
     names: dict[str, Expanded] = {}
     outputs: dict[str, Expanded] = {}
+    hints = Hints(connections)
     for target in targets:
         first = names.setdefault(target.name, target)
         if first is not target:
             yield _taken(target, first)
             continue
-        yield from _connection(target, connections)
+        yield from _connection(target, connections, hints)
         if not any(target.data.get(key) or _unsound(target, key) for key in _EXPORTS):
             message = "the target exports nothing; give it services, folders or version_ids"
             yield Finding(target.origin(()), message)
@@ -70,17 +71,18 @@ def _taken(target: Expanded, first: Expanded) -> Finding:
     return Finding(target.origin(("name",)), message)
 
 
-def _connection(target: Expanded, connections: Mapping[str, Any]) -> Iterator[Finding]:
+def _connection(
+    target: Expanded, connections: Mapping[str, Any], hints: Hints
+) -> Iterator[Finding]:
     """Yield a finding unless it is clear which connection a target uses."""
     if _unsound(target, "connection") or not connections:
         return
     name = target.data.get("connection")
     if name is None and len(connections) > 1:
-        known = ", ".join(connections)
-        message = f"there are several connections, name one of them: {known}"
+        message = f"there are several connections, name one of them: {listed(connections)}"
         yield Finding(target.origin(("connection",)), message)
     elif isinstance(name, str) and name not in connections:
-        hint = did_you_mean(name, connections) or f"; known: {', '.join(connections)}"
+        hint = hints.of(name) or f"; known: {listed(connections)}"
         message = f"there is no connection {name!r}{hint}"
         yield Finding(target.origin(("connection",)), message)
 

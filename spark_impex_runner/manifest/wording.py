@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _LONGEST = 60
 _FEW = 8
+_LISTED = 20
+_COMPARISONS = 50_000
 _TYPES = {
     "string": "text",
     "integer": "a whole number",
@@ -47,6 +49,33 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the nearest of ``known``, or nothing."""
     match = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" (did you mean {match[0]!r}?)" if match else ""
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names with commas between them; of very many only the first."""
+    every = list(names)
+    more = f" and {len(every) - _LISTED} more" if len(every) > _LISTED else ""
+    return ", ".join(every[:_LISTED]) + more
+
+
+class Hints:
+    """The hints for many words that are none of many names.
+
+    To compare each with each would take minutes where a large manifest calls all of its targets
+    by a wrong name, so only the first words have their hints.
+    """
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self._known = list(known)
+        self._hints: dict[str, str] = {}
+
+    def of(self, word: str) -> str:
+        """Return what ``did_you_mean`` says of ``word``, or nothing if too much was asked."""
+        if word not in self._hints:
+            compared = len(self._hints) * len(self._known)
+            near = did_you_mean(word, self._known) if compared < _COMPARISONS else ""
+            self._hints[word] = near
+        return self._hints[word]
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:

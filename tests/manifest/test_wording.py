@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from spark_impex_runner.manifest.wording import Hints, listed
+
+
+def test_a_few_names_are_listed_and_very_many_are_not() -> None:
+    """A message about one name stays one that a person can read."""
+    names = [f"tenant-{number}" for number in range(25)]
+
+    assert listed(names[:3]) == "tenant-0, tenant-1, tenant-2"
+    assert listed(names[:20]).endswith(", tenant-19")
+    assert listed(names).endswith(", tenant-19 and 5 more")
+
+
+def test_each_word_has_the_hint_that_it_had() -> None:
+    """The first words are compared with all names; a word that comes again has its answer."""
+    hints = Hints(["motor", "life"])
+
+    assert [hints.of("moter"), hints.of("nothing"), hints.of("moter")] == [
+        " (did you mean 'motor'?)",
+        "",
+        " (did you mean 'motor'?)",
+    ]
+
+
+@pytest.mark.parametrize(("count", "hinted"), [(100, 500), (10_000, 5)])
+def test_only_the_first_of_many_words_have_hints(count: int, hinted: int) -> None:
+    """The work stays bounded where every target of a large manifest calls a wrong name."""
+    names = [f"{number:06}" for number in range(count - 1)]
+    hints = Hints([*names, "product"])
+
+    found = [hints.of(f"product{number}") for number in range(hinted + 2)]
+
+    assert all(found[:hinted])
+    assert found[hinted:] == ["", ""]
