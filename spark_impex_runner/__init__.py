@@ -6,7 +6,6 @@ neither the HTTP library nor a plugin.
 
 from __future__ import annotations
 
-import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Spark", "__version__", "errors", "hookimpl", "models", "run_manifest"]
 
-# A program that embeds the runner decides what is logged, and where.
-logging.getLogger(__name__).addHandler(logging.NullHandler())
-
 _HOMES = {
     "Spark": ("spark_impex_runner.spark.client", "Spark"),
     "errors": ("spark_impex_runner.errors", None),
@@ -35,6 +31,10 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import logging  # noqa: PLC0415 - --help needs none of it
+
+    # A program that embeds the runner decides what is logged, and where.
+    logging.getLogger(__name__).addHandler(logging.NullHandler())
     module, attribute = _HOMES[name]
     home = import_module(module)
     return getattr(home, attribute) if attribute else home

@@ -10,7 +10,7 @@ from spark_impex_runner.cli import selection
 if TYPE_CHECKING:
     import argparse
 
-    from spark_impex_runner.cli.main import Surroundings
+    from spark_impex_runner.cli.console import Surroundings
     from spark_impex_runner.engine.cancel import Cancelled
 
 

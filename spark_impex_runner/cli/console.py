@@ -9,10 +9,9 @@ import sys
 import traceback
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.errors import ImpexError, ManifestError, UsageError
+from spark_impex_runner.errors import ImpexError, ManifestError
 from spark_impex_runner.masking import Masker, MaskingFilter
 
 if TYPE_CHECKING:
@@ -21,22 +20,6 @@ if TYPE_CHECKING:
 
 _FIELDS = ("event", "run_id", "target", "job_id", "correlation_id")
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every command that works on manifests."""
-    group = parser.add_argument_group("output")
-    group.add_argument("-v", "--verbose", action="store_true", help="say also what is sent")
-    group.add_argument("-q", "--quiet", action="store_true", help="say only warnings and results")
-    group.add_argument(
-        "--log-format", choices=("text", "json"), default="text", help="form of the lines on stderr"
-    )
-    group.add_argument(
-        "--color",
-        choices=("auto", "always", "never"),
-        default="auto",
-        help="colour (default: on a terminal; NO_COLOR is honoured)",
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +57,15 @@ class Console:
             f"internal error: {type(error).__name__}: {error} "
             f"({place.filename}:{place.lineno}); please report it"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every command is handed besides its arguments; ``command`` is the line to repeat."""
+
+    console: Console
+    masker: Masker
+    command: str
 
 
 def open_console(arguments: argparse.Namespace, masker: Masker) -> Console:
@@ -129,38 +121,9 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-def manifest_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the positional argument of every command that reads manifests."""
-    parser.add_argument("manifests", metavar="MANIFEST", nargs="+", type=Path, help="a YAML file")
-
-
 def table(rows: Sequence[Mapping[str, str]]) -> str:
     """Return rows as aligned columns below their names; the last column is not padded."""
     cells = [[name.upper() for name in rows[0]], *([*row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells)
     return "\n".join("  ".join(row).rstrip() for row in padded)
-
-
-def memory_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what says where a memory lies, for commands that only read it."""
-    parser.add_argument(
-        "manifest", metavar="MANIFEST", nargs="?", type=Path, help="the manifest that was run"
-    )
-    parser.add_argument(
-        "--state",
-        type=Path,
-        metavar="DIR",
-        help="the runner's memory (default: .impex beside the manifest, or here)",
-    )
-
-
-def memory_folder(arguments: argparse.Namespace) -> Path:
-    """Return the folder of a memory that must exist; raise ``UsageError`` if it does not."""
-    from spark_impex_runner.state.store import STATE_FOLDER
-
-    beside = arguments.manifest.parent if arguments.manifest else Path()
-    folder = arguments.state or beside / STATE_FOLDER
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder of a run's memory; name it with --state DIR")
-    return Path(folder)

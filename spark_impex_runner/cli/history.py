@@ -6,18 +6,19 @@ import json
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.cli import console
+from spark_impex_runner.cli import selection
+from spark_impex_runner.cli.console import table
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from spark_impex_runner.cli.main import Surroundings
+    from spark_impex_runner.cli.console import Surroundings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add where the runner's memory lies, how much of it, and the form."""
-    console.memory_arguments(parser)
+    selection.memory_arguments(parser)
     parser.add_argument("-n", type=int, default=20, metavar="N", help="how many (default 20)")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
@@ -26,12 +27,12 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     """List the last attempts, newest first."""
     from spark_impex_runner.state.store import State
 
-    with closing(State(console.memory_folder(arguments))) as state:
+    with closing(State(selection.memory_folder(arguments))) as state:
         rows = [_row(attempt) for attempt in state.history(max(arguments.n, 1))]
     if arguments.json:
         surroundings.console.result(json.dumps(rows, indent=2, ensure_ascii=False))
     else:
-        surroundings.console.result(console.table(rows) if rows else "nothing was run yet")
+        surroundings.console.result(table(rows) if rows else "nothing was run yet")
     return 0
 
 

@@ -6,13 +6,9 @@ import argparse
 import platform
 import shlex
 import sys
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
-from spark_impex_runner.cli import console
-from spark_impex_runner.errors import ImpexError, Interrupted
-from spark_impex_runner.masking import Masker
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
@@ -38,15 +34,6 @@ _EPILOG = """exit codes:
   7 a plugin is missing           130/143 interrupted"""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every command is handed besides its arguments; ``command`` is the line to repeat."""
-
-    console: console.Console
-    masker: Masker
-    command: str
-
-
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command ``impex``."""
     sys.exit(_main(list(sys.argv[1:] if argv is None else argv), "impex"))
@@ -59,10 +46,15 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
 
 def _main(argv: list[str], program: str) -> int:
     arguments = _parser(argv, program).parse_args(argv)
+    # Whoever asks for --help or --version has left by now, without waiting for any of these.
+    from spark_impex_runner.cli.console import Surroundings, open_console
+    from spark_impex_runner.errors import ImpexError, Interrupted
+    from spark_impex_runner.masking import Masker
+
     masker = Masker()
     words = [word for word in argv if word != "--fresh"]
     command = shlex.join([program, *words])
-    surroundings = Surroundings(console.open_console(arguments, masker), masker, command)
+    surroundings = Surroundings(open_console(arguments, masker), masker, command)
     try:
         return int(import_module(_module(arguments.command)).execute(arguments, surroundings))
     except ImpexError as error:

@@ -11,7 +11,7 @@ from spark_impex_runner.registry import Registry
 if TYPE_CHECKING:
     import argparse
 
-    from spark_impex_runner.cli.main import Surroundings
+    from spark_impex_runner.cli.console import Surroundings
     from spark_impex_runner.plugincandidates import PluginInfo
     from spark_impex_runner.pluginmanager import Plugins
 

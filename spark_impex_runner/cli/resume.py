@@ -9,7 +9,7 @@ from spark_impex_runner.cli import run
 if TYPE_CHECKING:
     import argparse
 
-    from spark_impex_runner.cli.main import Surroundings
+    from spark_impex_runner.cli.console import Surroundings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.cli import console, selection
+from spark_impex_runner.cli import selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from spark_impex_runner.cli.main import Surroundings
+    from spark_impex_runner.cli.console import Surroundings
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.models import RunResult
 
@@ -34,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a run and a resumed job can both be told."""
-    console.manifest_argument(parser)
+    selection.manifest_argument(parser)
     selection.add_arguments(parser)
     group = parser.add_argument_group("the run")
     group.add_argument(
@@ -52,7 +51,7 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FORMAT=FILE",
         help=f"write a report: {', '.join(FORMATS)} (repeatable)",
     )
-    console.add_arguments(parser)
+    selection.output_arguments(parser)
 
 
 def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
@@ -121,6 +120,7 @@ def _allow_many_files() -> None:
 @contextmanager
 def _stopped_by_signals(clock: Clock) -> Iterator[None]:
     """First SIGINT or SIGTERM: stop the clock. Second: leave at once."""
+    import signal
 
     def stop(signum: int, _frame: object) -> None:
         if clock.stopping():

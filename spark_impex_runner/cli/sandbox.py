@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-    from spark_impex_runner.cli.main import Surroundings
+    from spark_impex_runner.cli.console import Surroundings
     from spark_impex_runner.sandbox.server import Sandbox
 
 _SETTINGS = (

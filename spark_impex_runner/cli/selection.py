@@ -1,12 +1,10 @@
-"""Options that several commands share: which targets, which values, which plugins."""
+"""Options that several commands share: which targets, which values, which plugins, what is said."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from spark_impex_runner.cli import console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +15,9 @@ if TYPE_CHECKING:
 
 def add_manifest_arguments(parser: argparse.ArgumentParser) -> None:
     """Add manifests, the choice within them, and the output options."""
-    console.manifest_argument(parser)
+    manifest_argument(parser)
     add_arguments(parser)
-    console.add_arguments(parser)
+    output_arguments(parser)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,3 +113,49 @@ def _variable(text: str) -> tuple[str, str]:
     if not separator or not name:
         raise argparse.ArgumentTypeError(f"'{text}' is not NAME=VALUE")
     return name, value
+
+
+def manifest_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the positional argument of every command that reads manifests."""
+    parser.add_argument("manifests", metavar="MANIFEST", nargs="+", type=Path, help="a YAML file")
+
+
+def output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every command that works on manifests."""
+    group = parser.add_argument_group("output")
+    group.add_argument("-v", "--verbose", action="store_true", help="say also what is sent")
+    group.add_argument("-q", "--quiet", action="store_true", help="say only warnings and results")
+    group.add_argument(
+        "--log-format", choices=("text", "json"), default="text", help="form of the lines on stderr"
+    )
+    group.add_argument(
+        "--color",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="colour (default: on a terminal; NO_COLOR is honoured)",
+    )
+
+
+def memory_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what says where a memory lies, for commands that only read it."""
+    parser.add_argument(
+        "manifest", metavar="MANIFEST", nargs="?", type=Path, help="the manifest that was run"
+    )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="the runner's memory (default: .impex beside the manifest, or here)",
+    )
+
+
+def memory_folder(arguments: argparse.Namespace) -> Path:
+    """Return the folder of a memory that must exist; raise ``UsageError`` if it does not."""
+    from spark_impex_runner.errors import UsageError
+    from spark_impex_runner.state.store import STATE_FOLDER
+
+    beside = arguments.manifest.parent if arguments.manifest else Path()
+    folder = arguments.state or beside / STATE_FOLDER
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder of a run's memory; name it with --state DIR")
+    return Path(folder)

@@ -6,18 +6,19 @@ import json
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.cli import console
+from spark_impex_runner.cli import selection
+from spark_impex_runner.cli.console import table
 
 if TYPE_CHECKING:
     import argparse
 
-    from spark_impex_runner.cli.main import Surroundings
+    from spark_impex_runner.cli.console import Surroundings
     from spark_impex_runner.state.store import Attempt
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add where the runner's memory lies, and the form."""
-    console.memory_arguments(parser)
+    selection.memory_arguments(parser)
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -25,12 +26,12 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     """List every attempt that is not finished; asks no tenant."""
     from spark_impex_runner.state.store import State
 
-    with closing(State(console.memory_folder(arguments))) as state:
+    with closing(State(selection.memory_folder(arguments))) as state:
         rows = [_row(attempt) for attempt in state.open_attempts()]
     if arguments.json:
         surroundings.console.result(json.dumps(rows, indent=2, ensure_ascii=False))
     elif rows:
-        surroundings.console.result(console.table(rows))
+        surroundings.console.result(table(rows))
     else:
         surroundings.console.result("nothing is unfinished")
     return 0
