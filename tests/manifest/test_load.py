@@ -90,19 +90,29 @@ def test_both_parsers_read_the_same_where_both_read(pieces: list[str]) -> None:
     assert one == other or isinstance(one, str) or isinstance(other, str)
 
 
+@pytest.mark.parametrize("enabled", [True, False])
 @pytest.mark.parametrize("text", ["a: 1\n", "{"])
-def test_the_garbage_collector_is_as_before(tmp_path: Path, text: str) -> None:
-    """It rests while a manifest is read, whether that works out or not, and only then."""
+def test_the_garbage_collector_rests_while_a_manifest_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, *, enabled: bool
+) -> None:
+    """Whether that works out or not, it is as before afterwards."""
     path = tmp_path / "release.yaml"
     path.write_text(text)
+    meanwhile: list[bool] = []
+    read = loading._read
 
-    for enabled in (True, False):
-        (gc.enable if enabled else gc.disable)()
-        with suppress(ManifestError):
-            load(path)
-        found = gc.isenabled()
-        gc.enable()
-        assert found is enabled
+    def watched(path: Path, label: str) -> str:
+        meanwhile.append(gc.isenabled())
+        return read(path, label)
+
+    monkeypatch.setattr(loading, "_read", watched)
+    (gc.enable if enabled else gc.disable)()
+    with suppress(ManifestError):
+        load(path)
+    after = gc.isenabled()
+    gc.enable()
+
+    assert (meanwhile, after) == ([False], enabled)
 
 
 def test_every_value_knows_where_it_stands(tmp_path: Path) -> None:

@@ -246,6 +246,17 @@ def test_a_secret_is_found_wherever_a_plugin_marks_it(
     }
 
 
+def test_a_secret_has_its_place_in_a_list(registry: Registry, read: Reader) -> None:
+    """The first items of a list may have schemas of their own; all later ones share one."""
+    pair = [{"type": "string"}, {"type": "string", "x-secret": True}]
+    options = {"login": {"type": "array", "prefixItems": pair, "items": {"type": "string"}}}
+    registry.step("special", "Special.", {"type": "object", "properties": options})
+
+    [found] = mistakes(read, "{login: [me, plain, one, two]}")
+
+    assert found.startswith("targets[0].steps[0].with.login[1]: a secret must be a reference")
+
+
 def test_everything_inside_a_secret_is_one(
     registry: Registry, read: Reader, settings: Settings
 ) -> None:
