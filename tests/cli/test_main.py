@@ -364,6 +364,7 @@ def test_help_and_version_load_neither_http_nor_plugins(program: str, words: lis
     modules = loaded(program, *words)
 
     heavy = {"requests", "urllib3", "pluggy", "yaml", "jsonschema", "http.server", "packaging"}
+    heavy |= {"logging", "dataclasses", "spark_impex_runner.errors"}
     assert not heavy & modules
     assert not {name for name in modules if name.startswith("spark_impex_runner.plugins")}
 
