@@ -249,7 +249,7 @@ class Artifact:
 
     ``path`` is where it lies now (a partial file until it is proven), ``name`` its path relative
     to the target's output. ``hash_agreed`` is None where the tenant gave no hash in a known form.
-    ``digests`` are those that are known already, in hexadecimal, by the algorithm's name.
+    ``digests`` are those known since the download, in hexadecimal, by the algorithm's name.
     """
 
     path: Path
@@ -259,7 +259,7 @@ class Artifact:
     remote: RemoteFile | None = field(default=None, repr=False)
     hash_agreed: bool | None = None
     made_by: str = "download"
-    digests: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,9 +286,6 @@ class Poll:
 
     ``checks`` status requests have been answered in ``elapsed`` seconds; ``remaining`` seconds
     are left before the deadline; ``retry_after`` is what the server asked for last.
-    ``durations`` are the seconds that earlier jobs of the same request on this tenant took,
-    newest first; a request without a past of its own has that of others of its size. It is
-    empty where the job began before this wait.
     """
 
     strategy: str
@@ -298,7 +295,6 @@ class Poll:
     remaining: float
     retry_interval: float | None = None
     retry_after: float | None = None
-    durations: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.hookspecs import hookimpl
-from spark_impex_runner.spark import files
+from spark_impex_runner.spark import package
 from spark_impex_runner.spark import status as statuses
 
 if TYPE_CHECKING:
@@ -85,5 +85,4 @@ def impex_download_path(artifact: Artifact) -> str:
 @hookimpl(trylast=True)
 def impex_check_download(artifact: Artifact) -> None:
     """Test the ZIP structure, which tells a web page as such, and compare the tenant's hash."""
-    files.check_zip(artifact.path, artifact.name)
-    files.check(artifact)
+    package.check(artifact)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import DeliveryError
-from spark_impex_runner.spark.files import check, check_zip, filename, give_name, prove, receive
+from spark_impex_runner.spark.files import filename, give_name, prove, receive
 from spark_impex_runner.spark.links import renewing
+from spark_impex_runner.spark.package import check
 from spark_impex_runner.spark.partial import discard
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ class Downloads:
 
         def once() -> HttpResponse:
             received = renewing(remote, partial, fetch, lambda: self._renewed(index), _LINKS)
-            check(received.artifact)
-            check_zip(partial, final.name)
+            check(replace(received.artifact, name=final.name))
             return received.reply
 
         def fetch(by: RemoteFile) -> Received:

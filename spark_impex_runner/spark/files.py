@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import lzma
 import os
 import re
-import struct
-import zipfile
-import zlib
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote
 
 from spark_impex_runner.errors import IntegrityError, SparkSdkError, TransportError
 from spark_impex_runner.models import Artifact, RemoteFile
-from spark_impex_runner.spark import partial
-from spark_impex_runner.spark.hashes import Hashing, digests_of, read_hash
+from spark_impex_runner.spark import partial, room
+from spark_impex_runner.spark.hashes import Expected, Hashing, read_hash
 from spark_impex_runner.spark.links import secrets_of, shown, split
 from spark_impex_runner.spark.partial import disk
 from spark_impex_runner.spark.reply import HttpResponse, api_error, json_or_none
 from spark_impex_runner.spark.retry import is_passing
+from spark_impex_runner.spark.segments import Segments, Source
 from spark_impex_runner.spark.tenant import is_safe_to_call
 from spark_impex_runner.spark.transport import CHUNK, Message, Stream, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from pathlib import Path
     from typing import BinaryIO
 
@@ -38,17 +36,6 @@ _HOPS = 5
 _AGAIN = 2
 _NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\ufffd]')
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
-# What zipfile raises on bytes that are no ZIP, whole or sane: a bad offset is an OSError.
-_NOT_A_ZIP = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    EOFError,
-    OSError,
-    RuntimeError,
-    ValueError,
-)
 _BARE = {"Accept": "*/*", "Accept-Encoding": "identity"}
 
 
@@ -95,9 +82,10 @@ def receive(session: Session, remote: RemoteFile, path: Path) -> Received:
         path=path,
         name=filename(remote.url),
         size=pouring.size,
-        sha256=pouring.digests["sha256"].hex(),
+        sha256=pouring.digests["sha256"],
         remote=remote,
-        hash_agreed=pouring.digests[expected.algorithm] == expected.digest if expected else None,
+        hash_agreed=pouring.agrees_with(expected),
+        digests=pouring.digests,
     )
     return Received(reply, artifact)
 
@@ -118,35 +106,6 @@ def filename(url: str) -> str:
         and len(name.encode()) <= 200
     )
     return name if name and plain and last not in set(secrets_of(url)) else DEFAULT_NAME
-
-
-def check(artifact: Artifact) -> None:
-    """Raise ``IntegrityError`` where the bytes are not those whose hash the tenant announced."""
-    expected = read_hash(artifact.remote.file_hash if artifact.remote else None)
-    if expected is None or artifact.hash_agreed is not False:
-        return
-    with disk(artifact.path), artifact.path.open("rb") as file:
-        found = digests_of(iter(lambda: file.read(CHUNK), b""), [expected.algorithm])
-    raise IntegrityError(
-        f"{artifact.name}: the tenant announced {expected.algorithm} {expected.digest.hex()}, "
-        f"the download has {found[expected.algorithm].hex()}; export again"
-    )
-
-
-def check_zip(path: Path, name: str = "") -> None:
-    """Raise ``IntegrityError`` where a file is not a whole ZIP: its directory, each entry's CRC.
-
-    Reads in chunks, so that memory does not grow with the package. ``name`` is what the message
-    calls the file, whose own name may be that of a partial file.
-    """
-    with disk(path), path.open("rb") as file:
-        try:
-            with zipfile.ZipFile(file) as package:
-                broken = package.testzip()
-        except _NOT_A_ZIP:
-            raise IntegrityError(f"{name or path.name}: {_instead_of_zip(file)}") from None
-    if broken is not None:
-        raise IntegrityError(f"{name or path.name}: the entry {broken!r} is damaged; export again")
 
 
 def prove(path: Path, once: Callable[[], _T], refused: Callable[[IntegrityError], None]) -> _T:
@@ -195,7 +154,15 @@ class _Pouring:
     file_hash: str | None = None
     size: int = 0
     furthest: int = 0
-    digests: dict[str, bytes] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    segments: Segments = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.segments = Segments(self.path.parent, self.clock)
+
+    def agrees_with(self, expected: Expected | None) -> bool | None:
+        """Tell whether the hash is the one that was announced, None where none was."""
+        return self.digests[expected.algorithm] == expected.digest.hex() if expected else None
 
     def attempt(self, transport: Transport, url: str) -> HttpResponse:
         mark = partial.read(self.path, self.file_hash)
@@ -203,36 +170,52 @@ class _Pouring:
         if mark and begin == mark.length:
             self._pour((), begin)
             return HttpResponse(200, path=self.path)
-        part = {"Range": f"bytes={begin}-", "If-Range": mark.validator} if mark else {}
-        with _follow(transport, url, part) as stream:
+        with _follow(transport, url, mark.asking(begin) if mark else {}) as stream:
             if stream.status not in {200, 206, 416}:
-                body = next(iter(stream.chunks()), b"")
+                body = stream.body(CHUNK)
                 return HttpResponse(stream.status, stream.headers, json_or_none(body), body)
-            self._accept(stream, mark, begin)
+            self._accept(transport, stream, mark, begin)
             return HttpResponse(200, stream.headers, path=self.path)
 
-    def _accept(self, stream: Stream, mark: partial.Mark | None, begin: int) -> None:
+    def _accept(
+        self, transport: Transport, stream: Stream, mark: partial.Mark | None, begin: int
+    ) -> None:
         """Take a whole file, or the rest of one; anything else is begun anew."""
         if stream.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise IntegrityError(f"{self.path.name}: sent compressed, though it must not be")
         length: int | None
         if stream.status == 200:
             partial.discard(self.path)  # old bytes may not lie below the new mark
-            partial.write(self.path, stream.headers, self.file_hash)
+            mark = partial.mark_of(stream.headers, self.file_hash)
             begin, length = 0, partial.length_of(stream.headers)
         elif stream.status == 206 and mark and mark.fits(stream.headers, begin):
             length = mark.length
         else:
             partial.discard(self.path)
             raise TransportError("the server's part does not fit to what is here already")
-        self._pour(_ending(stream.chunks(), length, begin), begin)
+        with ExitStack() as opened:
+            opened.enter_context(room.held(self.path, length or 0))
+            chunks = opened.enter_context(closing(self._chunks(transport, stream, mark, begin)))
+            if mark and not begin:
+                chunks = opened.enter_context(closing(partial.marked(self.path, mark, chunks)))
+            self._pour(_ending(chunks, length, begin), begin)
         if length is not None and self.size != length:
             if self.size > length:
                 partial.discard(self.path)
             raise TransportError(f"{self.size} of {length} bytes arrived")
 
+    def _chunks(
+        self, transport: Transport, stream: Stream, mark: partial.Mark | None, begin: int
+    ) -> Generator[bytes, None, None]:
+        """Yield what comes, over several connections where the server gives parts of a file."""
+        if mark and (stream.status == 206 or stream.headers.get("Accept-Ranges") == "bytes"):
+            source = Source(lambda part: _follow(transport, stream.url, part), mark)
+            yield from self.segments.chunks(stream, source, begin)
+        else:
+            yield from stream.chunks()
+
     def _pour(self, chunks: Iterable[bytes], begin: int) -> None:
-        """Write behind ``begin``, and hash all in a second thread; interrupts are noticed."""
+        """Write behind ``begin``, and hash all beside it; interrupts are noticed."""
         self.size = 0
         hashing = Hashing(set(self.algorithms))
         with disk(self.path), self.path.open("r+b" if begin else "wb") as file:
@@ -249,7 +232,7 @@ class _Pouring:
                     self.furthest = max(self.furthest, self.size)
             file.flush()
             os.fsync(file.fileno())
-        self.digests = {name: hashing.digest(name) for name in self.algorithms}
+        self.digests = {name: hashing.hexdigest(name) for name in self.algorithms}
 
 
 def _kept(file: BinaryIO, length: int) -> Iterator[bytes]:
@@ -280,16 +263,3 @@ def _follow(transport: Transport, url: str, part: Mapping[str, str]) -> Stream:
         stream.close()
         url = stream.absolute(target)
     raise TransportError(f"more than {_HOPS} redirects, the last to {shown(url)}")
-
-
-def _instead_of_zip(file: BinaryIO) -> str:
-    """Say what a file is that should have been a package."""
-    file.seek(0)
-    start = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if not start:
-        return "the download is empty, not a ZIP package"
-    if start.startswith(b"<"):
-        return "the download is an HTML page (a login or error page), not a ZIP package"
-    if start.startswith(b"pk"):
-        return "the ZIP package is cut off or damaged; export again"
-    return "the download is not a ZIP package"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _BY_SIZE = {16: "md5", 20: "sha1", 32: "sha256", 64: "sha512"}
 _QUEUED = 4
+_ALONE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +52,32 @@ def digests_of(chunks: Iterable[bytes], algorithms: Iterable[str]) -> dict[str, 
 class Hashing:
     """Digests taken in a second thread, at most four chunks behind; a context manager.
 
-    hashlib lets go of the interpreter's lock, so the network need not wait for the digest.
+    hashlib lets go of the interpreter's lock, so the network need not wait for the digest. The
+    first mebibyte is taken at once: a small file is not worth a thread.
     """
 
     def __init__(self, algorithms: Iterable[str]) -> None:
+        self._hashes = {name: _new(name) for name in algorithms}
+        self._size = 0
         self._queue: queue.Queue[bytes] = queue.Queue(_QUEUED)
-        self._algorithms = tuple(algorithms)
-        self._found: dict[str, bytes] = {}
-        self._thread = threading.Thread(target=self._work, name="hashing", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def update(self, chunk: bytes) -> None:
         """Take the next chunk, which must not be empty."""
-        self._queue.put(chunk)
+        if self._thread:
+            self._queue.put(chunk)
+            return
+        self._take(chunk)
+        self._size += len(chunk)
+        if self._size >= _ALONE:
+            self._thread = threading.Thread(target=self._work, name="hashing", daemon=True)
+            self._thread.start()
 
-    def digest(self, algorithm: str) -> bytes:
+    def hexdigest(self, algorithm: str) -> str:
         """Return a digest, once the context has ended."""
-        return self._found[algorithm]
+        return str(self._hashes[algorithm].hexdigest())
 
     def __enter__(self) -> Self:
-        self._thread.start()
         return self
 
     def __exit__(
@@ -78,11 +86,17 @@ class Hashing:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._queue.put(b"")
-        self._thread.join()
+        if self._thread:
+            self._queue.put(b"")
+            self._thread.join()
 
     def _work(self) -> None:
-        self._found = digests_of(iter(self._queue.get, b""), self._algorithms)
+        while chunk := self._queue.get():
+            self._take(chunk)
+
+    def _take(self, chunk: bytes) -> None:
+        for one in self._hashes.values():
+            one.update(chunk)
 
 
 def _from_hex(text: str) -> bytes | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,10 @@ from spark_impex_runner import atomic
 from spark_impex_runner.errors import DeliveryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterable, Iterator, Mapping
     from pathlib import Path
 
+_GROWN = 1 << 20
 # What may travel in a header again: a folded or foreign one would break the next request.
 _SENDABLE = re.compile(r"[!-~]([ -~]*[!-~])?")
 
@@ -31,13 +32,20 @@ class Mark:
     length: int
     file_hash: str | None
 
-    def fits(self, headers: Mapping[str, str], begin: int) -> bool:
-        """Tell whether a part goes from ``begin`` to the end of these very bytes.
+    def asking(self, begin: int, end: int | None = None) -> dict[str, str]:
+        """Return the headers that ask for the bytes from ``begin`` to before ``end``."""
+        last = "" if end is None else end - 1
+        return {"Range": f"bytes={begin}-{last}", "If-Range": self.validator}
 
-        A server that ignores If-Range betrays itself by the validator, which a part has to repeat.
+    def fits(self, headers: Mapping[str, str], begin: int, end: int | None = None) -> bool:
+        """Tell whether a part of these very bytes goes from ``begin`` to before ``end``.
+
+        Without ``end`` it must go to the end of the file. A server that ignores If-Range betrays
+        itself by the validator, which a part has to repeat.
         """
         name = "ETag" if self.validator.startswith('"') else "Last-Modified"
-        span = f"bytes {begin}-{self.length - 1}/{self.length}"
+        last = (self.length if end is None else end) - 1
+        span = f"bytes {begin}-{last}/{self.length}"
         same = headers.get(name, self.validator) == self.validator
         return same and headers.get("Content-Range") == span
 
@@ -52,16 +60,37 @@ def read(path: Path, file_hash: str | None) -> Mark | None:
         return None
 
 
-def write(path: Path, headers: Mapping[str, str], file_hash: str | None) -> None:
-    """Mark a partial file before its first byte, or remove the mark of what it held before."""
+def mark_of(headers: Mapping[str, str], file_hash: str | None) -> Mark | None:
+    """Return what identifies the whole file that a reply brings, None where nothing does."""
     etag, length = headers.get("ETag", ""), length_of(headers)
     validator = etag if etag.startswith('"') else headers.get("Last-Modified", "")
-    if length is None or not validator:
-        forget(path)
-        return
-    mark = json.dumps(asdict(Mark(validator, length, file_hash)))
+    if length is None or not _SENDABLE.fullmatch(validator):
+        return None
+    return Mark(validator, length, file_hash)
+
+
+def write(path: Path, mark: Mark) -> None:
+    """Mark a partial file, which must hold nothing but bytes of the file that the mark names."""
     with disk(_beside(path)):
-        atomic.write_text(_beside(path), mark)
+        atomic.write_text(_beside(path), json.dumps(asdict(mark)))
+
+
+def marked(path: Path, mark: Mark, chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
+    """Pass on the chunks of a fresh file, and mark it when it has grown or is left unfinished.
+
+    A small file that is soon whole needs no mark: there is little to go on with.
+    """
+    size = 0
+    try:
+        for chunk in chunks:
+            yield chunk
+            if size < _GROWN <= size + len(chunk):
+                write(path, mark)
+            size += len(chunk)
+    finally:
+        if 0 < size < min(_GROWN, mark.length):
+            with suppress(DeliveryError):  # without a mark it is only begun anew
+                write(path, mark)
 
 
 def length_of(headers: Mapping[str, str]) -> int | None:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import logging
 import platform
+import time
 import weakref
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +22,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
+from urllib3 import exceptions as urllib3_errors
 
 from spark_impex_runner.errors import TransportError, UsageError
 from spark_impex_runner.masking import Masker, MaskingFilter
@@ -27,15 +31,19 @@ from spark_impex_runner.spark.tenant import is_loopback
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Generator, Iterable, Mapping
     from types import TracebackType
 
     from typing_extensions import Self
 
 _URLLIB3 = logging.getLogger("urllib3.connectionpool")
 _POOL = 32
-# Large enough to be fast, small enough that a slow line still lets an interrupt through soon.
-CHUNK = 1 << 18
+# The pieces of a quick line, and how many seconds one of them may take there: a line that is
+# slower hands on what has come, so that nothing of it is lost and an interrupt gets through.
+CHUNK = 1 << 20
+_QUICK = 0.05
+# The most that is read at once as it comes; a larger buffer costs more to make than it holds.
+_AT_ONCE = 1 << 16
 
 
 def product() -> str:
@@ -87,7 +95,7 @@ class Transport:
     def exchange(self, message: Message) -> HttpResponse:
         """Send and read the whole reply, whatever its status; raises ``TransportError``."""
         with self.open(message) as stream:
-            body = b"".join(stream.chunks())
+            body = stream.body()
             return HttpResponse(stream.status, stream.headers, json_or_none(body), body)
 
     def open(self, message: Message) -> Stream:
@@ -116,17 +124,18 @@ class Transport:
         """Do network work; the library's errors hold whole URLs, so they end here."""
         try:
             return work()
-        except requests.RequestException as error:
+        except (requests.RequestException, urllib3_errors.HTTPError) as error:
             raise TransportError(self._reason(error)) from None
         except ValueError:  # requests reads the Location of a redirect, even if none is followed
             raise TransportError("the reply redirects to something that is no URL") from None
 
-    def _reason(self, error: requests.RequestException) -> str:
-        if isinstance(error, requests.exceptions.SSLError):
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, (requests.exceptions.SSLError, urllib3_errors.SSLError)):
             return f"TLS failed ({_innermost(error)}); see verify_tls if the CA is your own"
         if isinstance(error, requests.exceptions.ProxyError):
             return f"the proxy failed ({_innermost(error)}); check HTTPS_PROXY and NO_PROXY"
-        if isinstance(error, requests.Timeout) or "TimeoutError" in _innermost(error):
+        timeouts = (requests.Timeout, urllib3_errors.TimeoutError)
+        if isinstance(error, timeouts) or "TimeoutError" in _innermost(error):
             return f"no answer within {self._timeout:g} s"
         return f"the connection failed ({_innermost(error)}); check the address and the network"
 
@@ -137,22 +146,50 @@ class Stream:
     def __init__(self, reply: requests.Response, guarded: Callable[..., Any]) -> None:
         self.status = reply.status_code
         self.headers: Mapping[str, str] = reply.headers
+        self.url = reply.url
         self._reply = reply
         self._guarded = guarded
 
-    def chunks(self) -> Iterable[bytes]:
-        """Yield the body in pieces of 256 KiB; raises ``TransportError`` where it is cut off."""
-        pieces = self._reply.iter_content(CHUNK)
-        while chunk := self._guarded(lambda: next(pieces, b"")):
-            yield chunk
+    def body(self, limit: int | None = None) -> bytes:
+        """Return the body as one, or its beginning; raises ``TransportError`` like ``chunks``."""
+        read = self._reply.raw.read
+        return bytes(self._guarded(lambda: read(limit, decode_content=True)))
+
+    def chunks(self) -> Generator[bytes, None, None]:
+        """Yield the body as it was sent; raises ``TransportError`` where it is cut off.
+
+        What comes slowly is yielded in the pieces in which it comes. A line on which a piece of
+        1 MiB takes no time is read in such pieces, which is quicker.
+        """
+        quick = False
+        while True:
+            began, left = time.monotonic(), CHUNK
+            while left:
+                piece = self._guarded(partial(self._read, left, quick=quick))
+                if not piece:
+                    return
+                yield piece
+                left -= len(piece)
+            quick = time.monotonic() - began < _QUICK
 
     def absolute(self, location: str) -> str:
         """Return the URL that a redirect points to."""
-        return urljoin(self._reply.url, location)
+        return urljoin(self.url, location)
+
+    def shut(self) -> None:
+        """End a read that waits in another thread; that thread then closes the stream."""
+        with suppress(ValueError, RuntimeError, OSError):  # it has just ended by itself
+            self._reply.raw.shutdown()
 
     def close(self) -> None:
         """Give the connection back, or drop it where the body was not read to its end."""
         self._reply.close()
+
+    def _read(self, left: int, *, quick: bool) -> bytes:
+        raw = self._reply.raw
+        if quick:
+            return bytes(raw.read(left, decode_content=False))
+        return bytes(raw.read1(min(left, _AT_ONCE), decode_content=False))
 
     def __enter__(self) -> Self:
         return self

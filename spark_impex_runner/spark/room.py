@@ -1,0 +1,56 @@
+"""Room on the disk, asked for before a file is begun rather than missed in its middle."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.errors import DeliveryError
+from spark_impex_runner.spark.partial import disk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# The files that this process is writing, and how long each will be.
+_growing: dict[Path, int] = {}
+_lock = threading.Lock()
+
+
+@contextmanager
+def held(path: Path, length: int) -> Iterator[None]:
+    """Hold room for a file that will have ``length`` bytes, for as long as it is written.
+
+    What the other files that are being written on the same disk still need is not free. Raises
+    ``DeliveryError`` where the rest does not suffice.
+    """
+    with _lock, disk(path):
+        needed, free = _missing(path, length), _free_beside(path)
+        if needed and needed > free:
+            raise DeliveryError(
+                f"{path}: needs {needed:,} bytes, {max(free, 0):,} are free at {path.parent}; "
+                "make room there or choose another folder, then run again"
+            )
+        _growing[path] = length
+    try:
+        yield
+    finally:
+        with _lock:
+            del _growing[path]
+
+
+def _free_beside(path: Path) -> int:
+    """Return the free bytes of a file's disk that no other file has been promised."""
+    device = path.parent.stat().st_dev
+    others = [each for each in _growing if each.parent.stat().st_dev == device]
+    promised = sum(_missing(each, _growing[each]) for each in others)
+    return shutil.disk_usage(path.parent).free - promised
+
+
+def _missing(path: Path, length: int) -> int:
+    try:
+        return max(length - path.stat().st_size, 0)
+    except FileNotFoundError:
+        return length
