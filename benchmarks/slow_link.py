@@ -1,0 +1,100 @@
+"""One package of 256 MB over a line with 40 ms of delay and 8 MiB/s a connection, against aria2c.
+
+nginx limits each connection; both ways go through a relay that adds the delay (relay.py says what
+exactly it does). Ours decides during the transfer whether several connections are worth it. The
+second figure is the price of that decision where they are not: 2 GB from an nginx at full speed,
+with and without the permission to use several.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import Row, Way, free_port, main, need, nginx, ratio, rounds, wait_for, workplace
+from tenant import OURS, package, tenant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TRIP = "0.040"
+RATE = "limit_rate 8m;"
+# Ours on one connection: no line is ever slow enough.
+SINGLE = "from spark_impex_runner.spark import segments\nsegments._FAST = 0\n" + OURS
+
+
+def rows() -> list[Row]:
+    """Measure both lines."""
+    need("aria2c", "nginx")
+    return [_slow(), _fast()]
+
+
+def _slow() -> Row:
+    with workplace() as place:
+        served, out = _folders(place)
+        file = package(served / "package.zip", 256_000_000)
+        with nginx(served, RATE) as near, _relayed(near) as server:
+            link, clean = f"{server}/{file.name}", _cleaner(out)
+            aria2c = ["aria2c", "-q", "-x4", "-d", str(out), "-o", "package.zip", link]
+            with tenant(place, [file], server) as url:
+                ours = [sys.executable, "-c", OURS, url, str(out)]
+                found = rounds({"ours": Way(ours, clean), "aria2c": Way(aria2c, clean)}, 5)
+    return Row(
+        "256 MB, 40 ms and 8 MiB/s a connection, to `aria2c -x4`",
+        "<= 1.0",
+        ratio(found["ours"], found["aria2c"]),
+    )
+
+
+def _fast() -> Row:
+    with workplace() as place:
+        served, out = _folders(place)
+        file = package(served / "package.zip", 2_000_000_000)
+        with nginx(served) as server, tenant(place, [file], server) as url:
+            ways = {
+                name: Way([sys.executable, "-c", code, url, str(out)], _cleaner(out))
+                for name, code in (("several", OURS), ("single", SINGLE))
+            }
+            found = rounds(ways, 5)
+    return Row(
+        "2 GB at full speed, several connections allowed, to one only",
+        "about 1",
+        ratio(found["several"], found["single"]),
+    )
+
+
+def _folders(place: Path) -> tuple[Path, Path]:
+    served, out = place / "served", place / "out"
+    served.mkdir()
+    out.mkdir()
+    return served, out
+
+
+def _cleaner(out: Path) -> object:
+    def clean() -> None:
+        for path in out.iterdir():
+            path.unlink()
+
+    return clean
+
+
+@contextmanager
+def _relayed(server: str) -> Iterator[str]:
+    """Put the delay before a server."""
+    port = free_port()
+    relay = Path(__file__).with_name("relay.py")
+    command = [sys.executable, str(relay), str(port), server.rpartition(":")[2], TRIP]
+    process = subprocess.Popen(command)
+    try:
+        wait_for(port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+if __name__ == "__main__":
+    main(rows)
