@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 _URLLIB3 = logging.getLogger("urllib3.connectionpool")
 _POOL = 32
-# The pieces of a quick line, and how many seconds one of them may take there: a line that is
-# slower hands on what has come, so that nothing of it is lost and an interrupt gets through.
+# The pieces of a quick line, which brings so many bytes a second: a line that is slower hands on
+# what has come, so that nothing of it is lost and an interrupt gets through.
 CHUNK = 1 << 20
-_QUICK = 0.05
+_QUICK = 20e6
 # The most that is read at once as it comes; a larger buffer costs more to make than it holds.
 _AT_ONCE = 1 << 16
 
@@ -78,6 +78,7 @@ class Transport:
             raise UsageError(f"timeout is {timeout:g} s; it must be more than 0")
         if isinstance(verify, str) and not Path(verify).exists():
             raise UsageError(f"verify_tls names the CA bundle {verify}, which does not exist")
+        self.quick = False  # whether the last body came quickly, and to its end
         self._timeout = timeout
         self._verify = verify
         self._http = requests.Session()
@@ -100,12 +101,22 @@ class Transport:
 
     def open(self, message: Message) -> Stream:
         """Send and return the reply with its body still on the wire."""
-        return Stream(self._guarded(lambda: self._send(message)), self._guarded)
+        return Stream(self.guarded(lambda: self._send(message)), self)
 
     def close(self) -> None:
         """Close every pooled connection; no exchange may follow."""
         self._http.close()
         self._unmask()
+
+    def guarded(self, work: Callable[[], Any]) -> Any:
+        """Do network work; the library's errors hold whole URLs, so they end here."""
+        try:
+            return work()
+        except (requests.RequestException, urllib3_errors.HTTPError) as error:
+            self.quick = False
+            raise TransportError(self._reason(error)) from None
+        except ValueError:  # requests reads the Location of a redirect, even if none is followed
+            raise TransportError("the reply redirects to something that is no URL") from None
 
     def _send(self, message: Message) -> requests.Response:
         return self._http.request(
@@ -119,15 +130,6 @@ class Transport:
             allow_redirects=False,
             stream=True,
         )
-
-    def _guarded(self, work: Callable[[], Any]) -> Any:
-        """Do network work; the library's errors hold whole URLs, so they end here."""
-        try:
-            return work()
-        except (requests.RequestException, urllib3_errors.HTTPError) as error:
-            raise TransportError(self._reason(error)) from None
-        except ValueError:  # requests reads the Location of a redirect, even if none is followed
-            raise TransportError("the reply redirects to something that is no URL") from None
 
     def _reason(self, error: Exception) -> str:
         if isinstance(error, (requests.exceptions.SSLError, urllib3_errors.SSLError)):
@@ -143,34 +145,34 @@ class Transport:
 class Stream:
     """A reply whose body is still on the wire; a context manager that frees the connection."""
 
-    def __init__(self, reply: requests.Response, guarded: Callable[..., Any]) -> None:
+    def __init__(self, reply: requests.Response, transport: Transport) -> None:
         self.status = reply.status_code
         self.headers: Mapping[str, str] = reply.headers
         self.url = reply.url
         self._reply = reply
-        self._guarded = guarded
+        self._transport = transport
 
     def body(self, limit: int | None = None) -> bytes:
         """Return the body as one, or its beginning; raises ``TransportError`` like ``chunks``."""
         read = self._reply.raw.read
-        return bytes(self._guarded(lambda: read(limit, decode_content=True)))
+        return bytes(self._transport.guarded(lambda: read(limit, decode_content=True)))
 
     def chunks(self) -> Generator[bytes, None, None]:
         """Yield the body as it was sent; raises ``TransportError`` where it is cut off.
 
-        What comes slowly is yielded in the pieces in which it comes. A line on which a piece of
-        1 MiB takes no time is read in such pieces, which is quicker.
+        What comes slowly is yielded in the pieces in which it comes. A line that is quick, or was
+        with the body before, is read in pieces of 1 MiB, which takes less of the processor.
         """
-        quick = False
+        quick = self._transport.quick
         while True:
             began, left = time.monotonic(), CHUNK
-            while left:
-                piece = self._guarded(partial(self._read, left, quick=quick))
-                if not piece:
-                    return
+            while left and (piece := self._transport.guarded(partial(self._read, left, quick))):
                 yield piece
                 left -= len(piece)
-            quick = time.monotonic() - began < _QUICK
+            if left == CHUNK:
+                return
+            quick = CHUNK - left > _QUICK * (time.monotonic() - began)
+            self._transport.quick = quick
 
     def absolute(self, location: str) -> str:
         """Return the URL that a redirect points to."""
@@ -185,7 +187,7 @@ class Stream:
         """Give the connection back, or drop it where the body was not read to its end."""
         self._reply.close()
 
-    def _read(self, left: int, *, quick: bool) -> bytes:
+    def _read(self, left: int, quick: bool) -> bytes:
         raw = self._reply.raw
         if quick:
             return bytes(raw.read(left, decode_content=False))
