@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -42,8 +43,8 @@ _CREW = 4
 # on their way or wait for their turn.
 _BLOCKS = (1 << 20, 8 << 20)
 _SLOTS = 16
-# How often a reader that waits looks whether the run is to stop, and how long a thread that is
-# just connecting is waited for: it ends by itself.
+# How often a reader that waits looks whether the run is to stop, and how long threads that are
+# just connecting are waited for: they end by themselves.
 _GLANCE = 0.1
 _PATIENCE = 1.0
 
@@ -211,8 +212,9 @@ class Crew:
             self._news.notify_all()
             for stream in self._streams:
                 stream.shut()
+        end = time.monotonic() + _PATIENCE
         for thread in self._threads:
-            thread.join(_PATIENCE)
+            thread.join(max(end - time.monotonic(), 0))
 
     def _wait_for(self, number: int, at: int) -> bool:
         """Wait until more of a block is here than ``at``; False where there is no such block."""

@@ -40,6 +40,7 @@ def test_a_file_is_streamed_hashed_and_sent_for_without_credentials(
     assert (artifact.size, artifact.name) == (len(CONTENT), "motor.zip")
     assert artifact.sha256 == hashlib.sha256(CONTENT).hexdigest()
     assert artifact.hash_agreed is True
+    assert artifact.digests == {"md5": announced.lower(), "sha256": artifact.sha256}
     seen = server.seen[0]
     assert seen.path == "/tokens/Ab%2Fc%3D/motor.zip"
     assert not {"authorization", "x-synthetic-key", "x-tenant-name"} & seen.headers.keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from contextlib import suppress
 from dataclasses import replace
@@ -12,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_impex_runner import errors
-from spark_impex_runner.models import Artifact
-from spark_impex_runner.spark.package import check_hash, check_zip
+from spark_impex_runner.models import Artifact, RemoteFile
+from spark_impex_runner.spark.package import check, check_hash, check_zip
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,3 +85,63 @@ def test_an_artifact_without_a_link_is_not_compared(tmp_path: Path) -> None:
 
     check_hash(artifact)
     check_hash(replace(artifact, hash_agreed=False))
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    """Return a package of two stored entries."""
+    path = tmp_path / "p.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("acme/manifest.json", b"SPARK")
+        archive.writestr("acme/r\xe9sum\xe9.json", b"second")
+    return path
+
+
+def test_entries_are_read_only_where_there_is_no_hash(stored: Path) -> None:
+    """A hash that agrees says all that the CRCs say; without one each entry is tested."""
+    stored.write_bytes(stored.read_bytes().replace(b"SPARK", b"SHARK"))
+
+    check(Artifact(stored, "p.zip", hash_agreed=True))
+    with pytest.raises(errors.IntegrityError, match=r"'acme/manifest\.json' is damaged"):
+        check(Artifact(stored, "p.zip", hash_agreed=None))
+
+
+@pytest.mark.parametrize("found", [b"PK\x03\x04", b"acme/manifest.json"])
+def test_an_entry_that_is_not_where_the_directory_says_is_told(stored: Path, found: bytes) -> None:
+    """The structure is tested whatever the hash says: signature and name of each entry."""
+    stored.write_bytes(stored.read_bytes().replace(found, found[::-1], 1))
+
+    with pytest.raises(errors.IntegrityError, match=r"'acme/manifest\.json' is damaged"):
+        check(Artifact(stored, "p.zip", hash_agreed=True))
+
+
+def test_an_entry_that_runs_into_the_directory_is_told(stored: Path) -> None:
+    """The directory says that the last entry is longer than there is room."""
+    data = bytearray(stored.read_bytes())
+    at = data.rindex(b"PK\x01\x02")
+    data[at + 20 : at + 24] = (7).to_bytes(4, "little")
+    stored.write_bytes(data)
+
+    with pytest.raises(errors.IntegrityError, match="is damaged"):
+        check(Artifact(stored, "p.zip", hash_agreed=True))
+
+
+def test_a_package_with_both_faults_is_called_by_the_plainer_one(tmp_path: Path) -> None:
+    """A login page is called so, though its hash is wrong as well."""
+    path = tmp_path / "p"
+    path.write_bytes(b"<html>Sign in</html>")
+
+    with pytest.raises(errors.IntegrityError, match="HTML page"):
+        check(Artifact(path, "p", remote=RemoteFile("", "ab" * 32), hash_agreed=False))
+
+
+def test_a_known_digest_is_not_computed_again(stored: Path) -> None:
+    """The message names the digest that was taken on the way."""
+    remote = RemoteFile("", "ab" * 32)
+    artifact = Artifact(stored, "p.zip", remote=remote, hash_agreed=False)
+    found = hashlib.sha256(stored.read_bytes()).hexdigest()
+
+    with pytest.raises(errors.IntegrityError, match="the download has cdcd"):
+        check(replace(artifact, digests={"sha256": "cd" * 32}))
+    with pytest.raises(errors.IntegrityError, match=found):
+        check(artifact)

@@ -180,6 +180,19 @@ def test_a_file_that_shrank_meanwhile_is_begun_anew(served: Any, tmp_path: Path)
     assert ranges(sandbox) == ["", f"bytes={size + 5}-", ""]
 
 
+def test_a_small_file_that_is_soon_whole_is_never_marked(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path
+) -> None:
+    """A mark that nobody needs is not written; a larger file has one from its first mebibyte on."""
+    small, large = SERVED[: 1 << 19], SERVED * 2
+    for body, names in ((small, ["p"]), (large, ["p", "p.json"])):
+        server = script(reply(body, headers=ETAG))
+
+        fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+        assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
 def test_discard_removes_part_and_mark(tmp_path: Path) -> None:
     """Also where there is neither."""
     (tmp_path / "p").touch()

@@ -1,0 +1,92 @@
+"""Room on the disk is asked for before a file is begun."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from spark_impex_runner import errors
+from spark_impex_runner.models import RemoteFile
+from spark_impex_runner.spark import room
+from spark_impex_runner.spark.files import fetch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class _Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Return a function that says how many bytes every disk has left."""
+    return lambda size: monkeypatch.setattr(shutil, "disk_usage", lambda _: _Usage(9, 9, size))
+
+
+def test_a_file_that_does_not_fit_is_refused_before_its_first_byte(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path, free: Any
+) -> None:
+    """The line says how much is needed, how much is there and where; with room it goes through."""
+    server = script(reply(b"x" * 5000, headers={"ETag": '"one"'}))
+    free(4999)
+
+    with pytest.raises(errors.DeliveryError) as caught:
+        fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+    assert f"needs 5,000 bytes, 4,999 are free at {tmp_path}; make room" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+    assert len(server.seen) == 1
+    free(5000)
+    fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+    assert (tmp_path / "p").stat().st_size == 5000
+
+
+def test_what_is_here_already_needs_no_room(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path, free: Any
+) -> None:
+    """A download that goes on asks for the rest only."""
+    whole, etag = b"x" * 5000, {"ETag": '"one"'}
+    span = {**etag, "Content-Range": "bytes 3000-4999/5000"}
+    cut = reply(whole[:3000], headers=etag, length=5000)
+    server = script(cut, reply(b"", 403), reply(whole[3000:], 206, headers=span))
+    with pytest.raises(errors.ForbiddenError):
+        fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+    free(2000)
+
+    fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+    assert (tmp_path / "p").read_bytes() == whole
+
+
+def test_what_other_files_still_need_is_not_free(tmp_path: Path, free: Any) -> None:
+    """Of a file that is being written, its missing part counts, for as long as it is written."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    free(1000)
+
+    with room.held(first, 600):
+        with pytest.raises(errors.DeliveryError, match="needs 500 bytes, 400 are free"):
+            room.held(second, 500).__enter__()
+        first.write_bytes(b"x" * 200)
+        free(800)
+        with room.held(second, 400):
+            free(0)
+            with room.held(tmp_path / "third", 0):
+                pass
+    free(500)
+    with room.held(second, 500):
+        pass
+
+
+def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
+    """What the operating system says becomes an error of the delivery."""
+    with (
+        pytest.raises(errors.DeliveryError, match="No such file"),
+        room.held(tmp_path / "none" / "p", 5),
+    ):
+        pass

@@ -1,0 +1,308 @@
+"""A slow line is used several times over, if that helps; the bytes and their order never change."""
+
+from __future__ import annotations
+
+import random
+import re
+import socket
+import struct
+import threading
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner import errors
+from spark_impex_runner.models import RemoteFile
+from spark_impex_runner.spark import segments
+from spark_impex_runner.spark.auth import Bearer
+from spark_impex_runner.spark.files import fetch
+from spark_impex_runner.spark.retry import Patience
+from spark_impex_runner.spark.session import Pace, Session, Wire
+from spark_impex_runner.spark.tenant import TenantUrl
+from spark_impex_runner.spark.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from spark_impex_runner.spark.transport import Message, Stream
+
+SERVED = random.Random(3).randbytes(3_000_000)  # noqa: S311 - bytes to serve
+BLOCK = 100_000
+SLOW = 300_000
+ETAG = {"ETag": '"one"', "Accept-Ranges": "bytes"}
+PART = re.compile(r"bytes=(\d+)-(\d+)")
+
+
+class PacedTransport(Transport):
+    """A transport whose bytes move the hands of the clock: so many bytes make a second.
+
+    ``single`` is the rate of a body to the end of a file, ``several`` that of all blocks together.
+    ``hears`` is told how many bytes of blocks have come.
+    """
+
+    def __init__(self, masker: Any, clock: Any, single: float, several: float) -> None:
+        super().__init__(masker, timeout=5)
+        self._clock = clock
+        self._rates = single, several
+        self._lock = threading.Lock()
+        self._come = 0
+        self.hears: Callable[[int], None] = lambda _: None
+
+    def open(self, message: Message) -> Stream:
+        """Open, and count the body's bytes."""
+        stream = super().open(message)
+        chunks, block = stream.chunks, bool(PART.fullmatch(message.headers.get("Range", "")))
+
+        def paced() -> Iterator[bytes]:
+            for chunk in chunks():
+                with self._lock:
+                    self._clock._now += len(chunk) / self._rates[block]
+                    self._come += len(chunk) * block
+                self.hears(self._come)
+                yield chunk
+
+        stream.chunks = paced  # type: ignore[method-assign,assignment]
+        return stream
+
+
+@pytest.fixture
+def line(
+    monkeypatch: pytest.MonkeyPatch, stack: Any, clock: Any, masker: Any
+) -> Callable[..., tuple[Session, PacedTransport]]:
+    """Return a function that gives a session over a line of these rates."""
+    monkeypatch.setattr(segments, "_BLOCKS", (BLOCK, BLOCK))
+
+    def make(server: Any, single: float, several: float) -> tuple[Session, PacedTransport]:
+        transport = PacedTransport(masker, clock, single, several)
+        stack.callback(transport.close)
+        wire = Wire(transport, Patience(clock, draw=lambda: 1.0), Pace(clock), masker)
+        return Session(TenantUrl(server.url, "acme"), wire, Bearer("t", masker)), transport
+
+    return make
+
+
+def honest(reply: Any, headers: dict[str, str] = ETAG) -> Callable[[Any], Any]:
+    """Return a function that answers every request with what it asks for."""
+
+    def make(seen: Any) -> Any:
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", seen.headers.get("range", ""))
+        if asked is None or seen.headers["if-range"] != '"one"':
+            return reply(SERVED, headers=headers)
+        begin, end = int(asked[1]), int(asked[2] or len(SERVED) - 1) + 1
+        span = {"Content-Range": f"bytes {begin}-{end - 1}/{len(SERVED)}"}
+        return reply(SERVED[begin:end], 206, headers={**headers, **span})
+
+    return make
+
+
+def parts(server: Any) -> list[tuple[int, int]]:
+    """Return the blocks that were asked for, in their order."""
+    found = [PART.fullmatch(one.headers.get("range", "")) for one in server.seen]
+    return sorted((int(one[1]), int(one[2]) + 1) for one in found if one)
+
+
+def rests(server: Any) -> list[str]:
+    """Return the ranges without an end that were asked for."""
+    asked = [one.headers.get("range", "") for one in server.seen]
+    return [one for one in asked if one.endswith("-")]
+
+
+def test_a_slow_line_is_used_by_several_connections(
+    line: Any, script: Any, reply: Any, tmp_path: Path
+) -> None:
+    """Each byte behind the first second comes in one block; file and folder are as ever."""
+    server = script(honest(reply))
+    session, _ = line(server, SLOW, 4 * SLOW)
+
+    artifact = fetch(session, RemoteFile(server.url), tmp_path / "p")
+
+    assert (tmp_path / "p").read_bytes() == SERVED
+    assert artifact.size == len(SERVED)
+    blocks = parts(server)
+    assert 0 < blocks[0][0] < 2 * SLOW
+    assert blocks[-1][1] == len(SERVED)
+    assert all(one[1] == other[0] for one, other in pairwise(blocks))
+    assert not rests(server)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p", "p.json"]
+    assert not {"authorization", "x-tenant-name"} & {h for one in server.seen for h in one.headers}
+
+
+@pytest.mark.parametrize(
+    ("single", "headers"),
+    [
+        (100e6, ETAG),
+        (len(SERVED) / 4, ETAG),
+        (SLOW, {"ETag": '"one"'}),
+        (SLOW, {"ETag": 'W/"one"', "Accept-Ranges": "bytes"}),
+    ],
+)
+def test_one_connection_has_to_do_where_several_are_of_no_use(
+    line: Any, script: Any, reply: Any, tmp_path: Path, single: float, headers: dict[str, str]
+) -> None:
+    """A quick line, a short rest, no ranges, no strong validator: one request."""
+    server = script(honest(reply, headers))
+    session, _ = line(server, single, 4 * single)
+
+    fetch(session, RemoteFile(server.url), tmp_path / "p")
+
+    assert (tmp_path / "p").read_bytes() == SERVED
+    assert len(server.seen) == 1
+
+
+def test_several_that_bring_no_more_than_one_are_given_up(
+    line: Any, script: Any, reply: Any, tmp_path: Path
+) -> None:
+    """What they have begun is used, and one connection brings the rest, without an error."""
+    server = script(honest(reply))
+    session, _ = line(server, SLOW, 1.2 * SLOW)
+
+    fetch(session, RemoteFile(server.url), tmp_path / "p")
+
+    assert (tmp_path / "p").read_bytes() == SERVED
+    blocks = parts(server)
+    assert blocks
+    assert rests(server) == [f"bytes={blocks[-1][1]}-"]
+    assert session.wire.clock.waits == []  # type: ignore[attr-defined]
+
+
+def wrong(reply: Any, kind: str) -> Callable[[Any], Any]:
+    """Return a function that answers honestly, but the third block with something else."""
+    asked: list[Any] = []
+
+    def make(seen: Any) -> Any:
+        right = honest(reply)(seen)
+        if not PART.fullmatch(seen.headers.get("range", "")):
+            return right
+        asked.append(seen)
+        if len(asked) != 3:
+            return right
+        return {
+            "whole": reply(SERVED, headers=ETAG),
+            "other version": right._replace(headers={**right.headers, "ETag": '"two"'}),
+            "other place": right._replace(headers={**ETAG, "Content-Range": "bytes 0-9/10"}),
+            "compressed": right._replace(headers={**right.headers, "Content-Encoding": "gzip"}),
+            "busy": reply(b"", 503),
+            "cut": right._replace(body=right.body[:9], length=len(right.body)),
+            "short": right._replace(body=right.body[:9]),
+            "long": right._replace(body=right.body + b"more", length=None),
+        }[kind]
+
+    return make
+
+
+KINDS = ["whole", "other version", "other place", "compressed", "busy", "cut", "short", "long"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_after_any_strange_part_one_connection_goes_on(
+    line: Any, script: Any, reply: Any, tmp_path: Path, kind: str
+) -> None:
+    """The repeat begins where the right bytes end, and does not try several again."""
+    server = script(wrong(reply, kind))
+    session, _ = line(server, SLOW, 4 * SLOW)
+
+    fetch(session, RemoteFile(server.url), tmp_path / "p")
+
+    assert (tmp_path / "p").read_bytes() == SERVED
+    assert len(rests(server)) == 1
+    # Only what the other connections had just asked for may still come after the repeat.
+    assert len(parts(server)) < len(SERVED) // BLOCK
+    assert session.wire.clock.waits == [1.0]  # type: ignore[attr-defined]
+
+
+def test_an_interrupt_ends_all_connections_and_keeps_the_beginning(
+    line: Any, script: Any, reply: Any, tmp_path: Path, clock: Any
+) -> None:
+    """No thread goes on, nothing but part and mark is left, and the next call goes on there."""
+    server = script(honest(reply))
+    session, transport = line(server, SLOW, 4 * SLOW)
+    transport.hears = lambda come: clock.stop(2) if come > 10 * BLOCK else None
+
+    with pytest.raises(errors.Interrupted):
+        fetch(session, RemoteFile(server.url), tmp_path / "p")
+
+    assert "segment" not in {thread.name for thread in threading.enumerate()}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p", "p.json"]
+    kept = (tmp_path / "p").read_bytes()
+    assert len(kept) > SLOW
+    assert SERVED.startswith(kept)
+
+    transport.hears = lambda _: None
+    clock.restart()
+    fetch(session, RemoteFile(server.url), tmp_path / "p")
+
+    assert (tmp_path / "p").read_bytes() == SERVED
+    assert rests(server)[0] == f"bytes={len(kept)}-"
+
+
+def test_an_interrupt_does_not_wait_for_connections_that_are_silent(
+    line: Any, script: Any, reply: Any, tmp_path: Path, clock: Any
+) -> None:
+    """Reads that wait are cut: a server that sends nothing more cannot hold a run."""
+    released = threading.Event()
+
+    def stalling(seen: Any) -> Any:
+        if PART.fullmatch(seen.headers.get("range", "")):
+            clock.stop(15)
+            released.wait(20)
+        return honest(reply)(seen)
+
+    server = script(stalling)
+    session, _ = line(server, SLOW, 4 * SLOW)
+
+    with pytest.raises(errors.Interrupted):
+        fetch(session, RemoteFile(server.url), tmp_path / "p")
+    released.set()
+
+    assert SERVED.startswith((tmp_path / "p").read_bytes())
+
+
+def test_where_there_is_no_place_to_wait_in_one_connection_goes_on(
+    line: Any, script: Any, reply: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder in which no further file can be made costs speed only."""
+
+    def refuse(**_: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(segments.tempfile, "TemporaryFile", refuse)
+    server = script(honest(reply))
+    session, _ = line(server, SLOW, 4 * SLOW)
+
+    fetch(session, RemoteFile(server.url), tmp_path / "p")
+
+    assert (tmp_path / "p").read_bytes() == SERVED
+    assert not parts(server)
+
+
+def test_a_reset_keeps_all_that_came(session_to: Any, tmp_path: Path) -> None:
+    """The repeat asks for the byte behind the last one that arrived."""
+    asked: list[bytes] = []
+
+    def serve(listening: socket.socket) -> None:
+        for body in (SERVED[:30_000], b""):
+            connection, _ = listening.accept()
+            asked.append(connection.recv(65536))
+            head = f'HTTP/1.1 200 OK\r\nETag: "one"\r\nContent-Length: {len(SERVED)}\r\n\r\n'
+            if body:
+                connection.sendall(head.encode() + body)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            else:
+                connection.sendall(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")
+            connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, args=(listening,))
+        thread.start()
+
+        class Server:
+            url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+        with pytest.raises(errors.ForbiddenError):
+            fetch(session_to(Server), RemoteFile(Server.url), tmp_path / "p")
+        thread.join()
+
+    assert (tmp_path / "p").read_bytes() == SERVED[:30_000]
+    assert b"Range: bytes=30000-\r\n" in asked[1]
