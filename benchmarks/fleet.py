@@ -76,6 +76,7 @@ class Measured:
     """The run of all targets; times are in seconds."""
 
     run: Watched
+    server_cpu: float
     seconds: float
     before: float
     after: float
@@ -133,6 +134,7 @@ def scale(tenants: int, targets: int) -> Measured:
             check(run, manifest.parent, len(packages) == targets)
             return Measured(
                 run=run,
+                server_cpu=figures["cpu"],
                 seconds=ended - run.began,
                 before=figures["first"] - run.began,
                 after=ended - max(each.fetched for each in packages),
@@ -190,8 +192,9 @@ def _progress(run: Watched, figures: dict[str, Any]) -> None:
 def check(run: Watched, place: Path, delivered: bool) -> None:
     """End the script where the run failed, or did not deliver what it should."""
     if run.process.returncode or not delivered:
-        log = (place / "log").read_bytes()[-2000:].decode(errors="replace")
-        raise SystemExit(f"impex-run ended with {run.process.returncode}:\n{log}")
+        told = [*(place / "log").open(errors="replace"), *(place / "out").open(errors="replace")]
+        bad = [line for line in told if "failed" in line or "error" in line] or told
+        raise SystemExit(f"impex-run ended with {run.process.returncode}:\n{''.join(bad[-20:])}")
 
 
 def spread(values: Sequence[float]) -> str:
@@ -212,7 +215,11 @@ def rows(tenants: int = TENANTS, targets: int = TARGETS) -> list[Row]:
         Row(
             f"{what}: whole run, to the bound of {bound:g} s", "", f"{measured.seconds / bound:.2f}"
         ),
-        Row(f"{what}: CPU of the whole run", "", f"{run.cpu:.1f} s"),
+        Row(
+            f"{what}: CPU of the whole run, of the simulated fleet",
+            "",
+            f"{run.cpu:.1f} s, {measured.server_cpu:.1f} s",
+        ),
         Row(f"{what}: start to first request", "", f"{measured.before:.1f} s"),
         Row(f"{what}: last download to exit, with a JSON report", "", f"{measured.after:.1f} s"),
         Row(f"{what}: end of a job to the look that sees it", "", spread(measured.lateness)),

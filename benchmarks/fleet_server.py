@@ -1,7 +1,7 @@
 """A simulated fleet: many tenants of the sandbox in one process, behind two loopback origins.
 
 ``python benchmarks/fleet_server.py --tenants 500`` prints one line of JSON (``url``, ``token``)
-and serves until it is killed; tenant N is ``URL/tenant-N``. ``serve`` starts that process for a
+and serves until its input ends; tenant N is ``URL/tenant-N``. ``serve`` starts that process for a
 script. ``GET /figures`` tells what the server saw, by its own clock, which is the machine's.
 """
 
@@ -94,12 +94,10 @@ def serve(plan: Plan) -> Iterator[Address]:
         f"--{name.replace('_', '-')}={getattr(plan, name)}" for name in plan.__dataclass_fields__
     ]
     command = [sys.executable, __file__, *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout  # noqa: S101 - asked for above
-            yield Address(**json.loads(process.stdout.readline()))
-        finally:
-            process.kill()
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout  # noqa: S101 - asked for above
+        yield Address(**json.loads(process.stdout.readline()))
 
 
 class Fleet:
@@ -209,7 +207,7 @@ def paced(body: bytes, seconds: float) -> Iterator[bytes]:
 
 
 def main() -> None:
-    """Serve until the process is killed."""
+    """Serve until the input ends, so also when whoever started the fleet is gone."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tenants", type=int, default=500)
     parser.add_argument("--job-seconds", type=float, default=10)
@@ -228,7 +226,7 @@ def main() -> None:
         fleet = Fleet(plan, Path(folder))
         fleet.start()
         print(json.dumps({"url": fleet.address.url, "token": fleet.address.token}), flush=True)
-        threading.Event().wait()
+        sys.stdin.read()
 
 
 if __name__ == "__main__":
