@@ -7,6 +7,7 @@ into docs/explanation/performance.md; names of scripts, such as ``fleet makespan
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -40,9 +41,10 @@ def measure(script: Path) -> tuple[list[str], bool]:
     return [*lines, f"| {script.name} | | **failed**: {why} |"], False
 
 
-def surroundings() -> str:
-    """Return a line with the machine and the versions of whatever took part."""
-    return f"Measured on {machine()}; {', '.join([*_programs(), *_distributions()])}."
+def surroundings(load: float) -> str:
+    """Return lines with the machine, its load before, and the versions of whatever took part."""
+    versions = ", ".join([*_programs(), *_distributions()])
+    return f"Measured on {machine()}, load average {load:.1f} at the start.\nWith {versions}."
 
 
 def _programs() -> list[str]:
@@ -81,12 +83,12 @@ def main() -> int:
     parser.add_argument("scripts", nargs="*", metavar="SCRIPT", help="only these")
     parser.add_argument("--write", action="store_true", help="put the table into the page")
     arguments = parser.parse_args()
-    lines, good = [*HEAD], True
+    load, lines, good = os.getloadavg()[0], [*HEAD], True
     for name in arguments.scripts or SCRIPTS:
         print(f"{name} ...", file=sys.stderr, flush=True)
         rows, well = measure(HERE / f"{name}.py")
         lines, good = [*lines, *rows], good and well
-    table = "\n".join([surroundings(), "", *lines])
+    table = "\n".join([surroundings(load), "", *lines])
     print(table)
     if arguments.write:
         write(PAGE, table)

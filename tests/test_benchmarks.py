@@ -72,7 +72,7 @@ def test_the_exit_code_tells_of_a_failed_script(
     assert code == 1
     assert "| bad.py |" in out
     assert "| a | | 1 |" in out
-    assert out.startswith(f"Measured on {table.machine()}; ")
+    assert out.startswith(f"Measured on {table.machine()}, load average ")
 
 
 def test_the_table_is_put_between_the_marks_of_a_page(table: Any, tmp_path: Path) -> None:
