@@ -286,6 +286,9 @@ class Poll:
 
     ``checks`` status requests have been answered in ``elapsed`` seconds; ``remaining`` seconds
     are left before the deadline; ``retry_after`` is what the server asked for last.
+    ``durations`` are the seconds that earlier jobs of the same request on this tenant took,
+    newest first; a request without a past of its own has that of others of its size. It is
+    empty where the job began before this wait.
     """
 
     strategy: str
@@ -295,6 +298,7 @@ class Poll:
     remaining: float
     retry_interval: float | None = None
     retry_after: float | None = None
+    durations: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

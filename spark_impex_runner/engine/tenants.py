@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.engine.course import Gate, Pool
 from spark_impex_runner.errors import SparkError, UsageError
 from spark_impex_runner.models import Auth
-from spark_impex_runner.sandbox.server import Sandbox
 from spark_impex_runner.spark.client import Spark
 
 if TYPE_CHECKING:
@@ -97,6 +96,9 @@ class Tenants:
         connection = self.connections[name]
         if connection.sandbox is None:
             return connection
+        # A run on a real tenant needs no emulated one.
+        from spark_impex_runner.sandbox.server import Sandbox  # noqa: PLC0415
+
         try:
             sandbox = self._closing.enter_context(Sandbox(connection.sandbox))
         except (OSError, ValueError) as error:
