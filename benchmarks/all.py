@@ -19,7 +19,18 @@ from harness import PACKAGES, PEERS, ROOT, machine
 
 HERE = Path(__file__).resolve().parent
 PAGE = ROOT / "docs" / "explanation" / "performance.md"
-SCRIPTS = ("makespan", "fleet")
+SCRIPTS = (
+    "download",
+    "memory",
+    "many",
+    "slow_link",
+    "unzip",
+    "makespan",
+    "polling",
+    "start_up",
+    "validate",
+    "fleet",
+)
 HEAD = ("| figure | target | measured |", "|---|---|---|")
 # How each program tells its version.
 _ASK = {"unzip": "-v", "nginx": "-v"}
