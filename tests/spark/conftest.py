@@ -62,6 +62,7 @@ class Script:
     def __init__(self, *replies: Reply | Callable[[Seen], Reply]) -> None:
         self.replies = list(replies)
         self.seen: list[Seen] = []
+        self.connections: set[Any] = set()
         script = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -70,6 +71,7 @@ class Script:
             def _answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 headers = {name.lower(): value for name, value in self.headers.items()}
+                script.connections.add(self.client_address)
                 script.seen.append(Seen(self.command, self.path, headers, body))
                 script.give(self)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.errors import TransportError, UsageError
-from spark_impex_runner.spark.transport import Message, Transport
+from spark_impex_runner.spark.transport import CHUNK, Message, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,6 +121,84 @@ def test_a_body_that_is_cut_off_is_an_error(transport: Transport, script: Any, r
 
     with pytest.raises(TransportError, match="connection failed"):
         transport.exchange(Message("GET", server.url, {}))
+
+
+def test_a_body_is_the_same_on_a_quick_and_on_a_slow_line(
+    transport: Transport, script: Any, reply: Any
+) -> None:
+    """However it is read, a body comes whole; the connection is used again."""
+    content = bytes(range(256)) * 10_000
+    server = script(reply(content))
+
+    for quick in (False, True):
+        transport.quick = quick
+        with transport.open(Message("GET", server.url, {})) as stream:
+            chunks = list(stream.chunks())
+        assert b"".join(chunks) == content
+        assert max(map(len, chunks)) <= CHUNK
+
+    assert len(server.connections) == 1
+
+
+def test_what_was_cut_off_is_read_as_it_comes_the_next_time(
+    transport: Transport, script: Any, reply: Any
+) -> None:
+    """A line that failed is not taken for a quick one, or a reset would cost a whole piece."""
+    transport.quick = True
+    server = script(reply(b"half", length=50))
+
+    with (
+        transport.open(Message("GET", server.url, {})) as stream,
+        pytest.raises(TransportError, match="connection failed"),
+    ):
+        assert list(stream.chunks())
+
+    assert not transport.quick
+
+
+def test_a_read_that_waits_is_ended_from_another_thread(masker: Masker) -> None:
+    """``shut`` does not wait for the time limit."""
+    transport = Transport(masker, timeout=30)
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        opening = pool.submit(transport.open, Message("GET", url, {}))
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab")
+            stream = opening.result(10)
+            chunks = stream.chunks()
+            assert next(chunks) == b"ab"
+            reading = pool.submit(next, chunks)
+
+            stream.shut()
+
+            with pytest.raises(TransportError):
+                reading.result(10)
+            stream.close()
+            stream.shut()
+    transport.close()
+
+
+def test_a_chunked_body_is_read_to_its_end(masker: Masker) -> None:
+    """A body without a length comes whole, and a cut is noticed."""
+    transport = Transport(masker, timeout=5)
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    def answer(server: socket.socket) -> None:
+        for body in (b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", b"3\r\nabc\r\n2\r\nd"):
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(head + body)
+
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        pool.submit(answer, server)
+        message = Message("GET", f"http://127.0.0.1:{server.getsockname()[1]}/", {})
+        with transport.open(message) as stream:
+            assert b"".join(stream.chunks()) == b"abcde"
+        with transport.open(message) as stream, pytest.raises(TransportError):
+            list(stream.chunks())
+    transport.close()
 
 
 def test_the_http_library_logs_no_secret(
