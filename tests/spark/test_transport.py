@@ -160,6 +160,7 @@ def test_a_read_that_waits_is_ended_from_another_thread(masker: Masker) -> None:
     """``shut`` does not wait for the time limit."""
     transport = Transport(masker, timeout=30)
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        server.settimeout(10)
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         opening = pool.submit(transport.open, Message("GET", url, {}))
         connection, _ = server.accept()
@@ -182,7 +183,8 @@ def test_a_read_that_waits_is_ended_from_another_thread(masker: Masker) -> None:
 def test_a_chunked_body_is_read_to_its_end(masker: Masker) -> None:
     """A body without a length comes whole, and a cut is noticed."""
     transport = Transport(masker, timeout=5)
-    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    # Without "close" the next request could be sent on the connection that is just ending.
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
 
     def answer(server: socket.socket) -> None:
         for body in (b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", b"3\r\nabc\r\n2\r\nd"):
@@ -192,6 +194,7 @@ def test_a_chunked_body_is_read_to_its_end(masker: Masker) -> None:
                 connection.sendall(head + body)
 
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        server.settimeout(10)
         pool.submit(answer, server)
         message = Message("GET", f"http://127.0.0.1:{server.getsockname()[1]}/", {})
         with transport.open(message) as stream:
