@@ -85,6 +85,7 @@ def tenant(place: Path, files: Sequence[Path], server: str) -> Iterator[str]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: two would wait for the client's acknowledgement
 
     def do_GET(self) -> None:
         """Answer with the status, whatever was asked."""

@@ -85,8 +85,8 @@ def test_the_metadata_says_what_is_needed(wheel: zipfile.ZipFile) -> None:
         line.split(">=")[0] for line in said.get_all("Requires-Dist") or [] if "extra" not in line
     }
 
-    assert needed == {"filelock", "isal", "jsonschema", "packaging", "pluggy", "PyYAML"} | {
-        "requests"
+    assert needed == {
+        *("filelock", "isal", "jsonschema", "packaging", "pluggy", "PyYAML", "requests", "urllib3")
     }
     assert (said["Requires-Python"], said["License-Expression"]) == (">=3.10", "Apache-2.0")
     assert said["Version"] == spark_impex_runner.__version__
