@@ -1,7 +1,7 @@
 """Peak memory of the whole process that downloads a package: 256 MB and 2 GB.
 
-The same program as in download.py: exports, downloads, hashes, checks, names. Over a slow line
-with several connections the same is asked of it.
+The same program as in download.py: exports, downloads, hashes, checks, names. What it needs over
+a slow line, with several connections, is a row of slow_link.py.
 """
 
 from __future__ import annotations
