@@ -7,9 +7,9 @@ import threading
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
-# Secrets are looked up by their first characters: a run of many jobs knows many download links,
-# and every line that it says is searched for all of them.
-_START = 4
+# Secrets are looked up by so many characters of their middles, as many begin or end alike: a run of
+# many jobs knows many download links, and every line that it says is searched for all of them.
+_PIECE = 8
 
 
 class Masker:
@@ -20,7 +20,8 @@ class Masker:
     """
 
     def __init__(self) -> None:
-        self._by_start: dict[str, tuple[str, ...]] = {}
+        # By its piece, each form with the place of the piece in it.
+        self._forms: dict[str, tuple[tuple[str, int], ...]] = {}
         self._sizes: frozenset[int] = frozenset()
         self._adding = threading.Lock()
 
@@ -30,38 +31,42 @@ class Masker:
             return
         with self._adding:
             for form in (secret, quote(secret, safe=""), quote_plus(secret)):
-                start = form[:_START]
-                known = self._by_start.get(start, ())
-                if form not in known:
-                    self._by_start[start] = (*known, form)
-                    self._sizes |= {len(start)}
+                begin = max(len(form) - _PIECE, 0) // 2
+                piece = form[begin : begin + _PIECE]
+                known = self._forms.get(piece, ())
+                if (form, begin) not in known:
+                    self._forms[piece] = (*known, (form, begin))
+                    self._sizes |= {len(piece)}
 
     def mask(self, text: str) -> str:
         """Return ``text`` with every known secret replaced by ``***``.
 
         Secrets that overlap are replaced as one, so that no piece of them is left.
         """
+        found = self._found(text)
+        if not found:
+            return text
         pieces, end = [], 0
-        for begin, after in sorted(self._found(text)):
+        for begin, after in sorted(found):
             if begin >= end:
                 pieces += [text[end:begin], MASK]
             end = max(end, after)
-        return "".join([*pieces, text[end:]]) if pieces else text
+        return "".join([*pieces, text[end:]])
 
     def _found(self, text: str) -> list[tuple[int, int]]:
         """Return where the secrets in ``text`` begin and end."""
-        starts = self._by_start
+        forms = self._forms
         places = [
             (at, text[at : at + size])
             for size in self._sizes
             for at in range(len(text) - size + 1)
-            if text[at : at + size] in starts
+            if text[at : at + size] in forms
         ]
         return [
-            (at, at + len(form))
-            for at, start in places
-            for form in starts[start]
-            if text.startswith(form, at)
+            (at - begin, at - begin + len(form))
+            for at, piece in places
+            for form, begin in forms[piece]
+            if at >= begin and text.startswith(form, at - begin)
         ]
 
 
