@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,7 +19,11 @@ class Clock:
     """The real clock. Tests replace it with one whose ``wait`` only moves its hands."""
 
     def __init__(self) -> None:
-        self._stop = threading.Event()
+        # Free once the run is to stop. No ``Event``: the thread that waits may be the one that the
+        # signal handler interrupts, and ``Event.set`` takes a lock which it may hold just then.
+        self._stopped = threading.Lock()
+        self._stopped.acquire()
+        self._stopping = False
         self._listeners: list[Callable[[], None]] = []
         self.signum = 0
 
@@ -32,13 +37,15 @@ class Clock:
 
     def wait(self, seconds: float) -> None:
         """Wait; raise ``Interrupted`` as soon as ``stop`` is called, or if it was."""
-        self._stop.wait(seconds)
+        if self._stopped.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX)):
+            self._release()
         self.check()
 
     def stop(self, signum: int) -> None:
         """Ask everything that waits or checks to end; safe to call from a signal handler."""
         self.signum = signum
-        self._stop.set()
+        self._stopping = True
+        self._release()
         for listener in tuple(self._listeners):
             listener()
 
@@ -52,9 +59,14 @@ class Clock:
 
     def stopping(self) -> bool:
         """Tell whether ``stop`` was called."""
-        return self._stop.is_set()
+        return self._stopping
 
     def check(self) -> None:
         """Raise ``Interrupted`` if ``stop`` was called."""
-        if self._stop.is_set():
+        if self._stopping:
             raise Interrupted(self.signum)
+
+    def _release(self) -> None:
+        """Let the next one go on who waits; each lets the next one go."""
+        with suppress(RuntimeError):  # it is free already
+            self._stopped.release()

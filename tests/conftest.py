@@ -52,7 +52,7 @@ class FakeClock(Clock):
 
     def restart(self) -> None:
         """Go on as the clock of the next process: nobody has asked that one to stop."""
-        self._stop.clear()
+        self._stopping = False
         self.signum = 0
         self.at_wait = lambda _elapsed: None
 

@@ -49,7 +49,7 @@ class Hands(Clock):
 
     def restart(self, stop_at: float = float("inf")) -> None:
         """Begin the next process."""
-        self._stop.clear()
+        self._stopping = False
         self.signum = 0
         self.stop_at = stop_at
 

@@ -1,0 +1,64 @@
+"""The real clock: its waits end when it is told to stop, also by a signal handler."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from spark_impex_runner.clock import Clock
+from spark_impex_runner.errors import Interrupted
+
+# Waits again and again while a signal stops the clock at some moment, hundreds of times.
+STORM = """
+import faulthandler, random, signal
+from spark_impex_runner.clock import Clock
+from spark_impex_runner.errors import Interrupted
+
+faulthandler.dump_traceback_later(60, exit=True)
+signal.signal(signal.SIGALRM, lambda *_: clock.stop(14))
+for _ in range(3000):
+    clock = Clock()
+    signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 2e-4))
+    try:
+        while True:
+            clock.wait(0.00002)
+    except Interrupted:
+        pass
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timer")
+def test_a_signal_handler_may_stop_the_clock_while_its_own_thread_waits() -> None:
+    """Whatever the wait is doing at that moment, the stop ends it and neither hangs."""
+    assert subprocess.call([sys.executable, "-c", STORM]) == 0
+
+
+def test_a_stop_ends_every_wait() -> None:
+    """All threads that wait go on at once, however often the clock is stopped."""
+    clock, ended = Clock(), []
+
+    def wait() -> None:
+        with pytest.raises(Interrupted):
+            clock.wait(1e12)
+        ended.append(True)
+
+    threads = [threading.Thread(target=wait) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    clock.stop(15)
+    clock.stop(15)
+    for thread in threads:
+        thread.join(5)
+    assert len(ended) == 4
+    with pytest.raises(Interrupted):
+        clock.wait(60)
+
+
+def test_a_wait_ends_by_itself() -> None:
+    """Without a stop a wait just takes its time, and none where the moment has passed."""
+    Clock().wait(0.001)
+    Clock().wait(-1)
