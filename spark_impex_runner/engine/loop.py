@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import queue
+import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -46,6 +47,30 @@ class _Party:
     errors: dict[int, BaseException] = field(default_factory=dict)
 
 
+class _Inbox:
+    """What workers, gates and a stop have to say to the loop, in its order.
+
+    ``put`` may be called by a signal handler. No ``SimpleQueue``: its ``get`` may wait for ever
+    where the timeout is a few microseconds (seen with CPython 3.11), and no timer would ring.
+    """
+
+    def __init__(self) -> None:
+        self._events: deque[Callable[[], None]] = deque()
+        self._news = threading.Lock()  # free where something came in since the last look
+
+    def put(self, event: Callable[[], None]) -> None:
+        """Add an event; never waits."""
+        self._events.append(event)
+        with suppress(RuntimeError):  # it is free already
+            self._news.release()
+
+    def get(self, timeout: float) -> Callable[[], None] | None:
+        """Return the next event; None where none came in time, which is endless below 0."""
+        if not self._events:
+            self._news.acquire(timeout=timeout)
+        return self._events.popleft() if self._events else None
+
+
 class Loop:
     """Runs courses until none is left; a context manager around its threads.
 
@@ -55,7 +80,7 @@ class Loop:
 
     def __init__(self, clock: Clock, threads: int = THREADS) -> None:
         self._clock = clock
-        self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._inbox = _Inbox()
         self._timers: list[tuple[float, int, _Traveller]] = []
         self._numbers = itertools.count()
         self._queued: set[_Traveller] = set()
@@ -69,7 +94,7 @@ class Loop:
         for pool in Pool:
             made = ThreadPoolExecutor(self._threads, f"impex-{pool.value}")
             self._pools[pool] = self._closing.enter_context(made)
-        self._closing.callback(self._clock.tell(lambda: self._events.put(self._interrupt)))
+        self._closing.callback(self._clock.tell(lambda: self._inbox.put(self._interrupt)))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -90,14 +115,15 @@ class Loop:
     def _next(self) -> Callable[[], None] | None:
         """Return what happened; wait for it, or for the next timer."""
         if not self._timers:
-            return self._events.get()
-        left = self._timers[0][0] - self._clock.monotonic()
-        with suppress(queue.Empty):
-            return self._events.get(timeout=max(left, 0.0) if self._running else 0.0)
+            return self._inbox.get(-1)
+        left = max(self._timers[0][0] - self._clock.monotonic(), 0.0)
+        wait = min(left, threading.TIMEOUT_MAX) if self._running else 0.0
+        if event := self._inbox.get(wait):
+            return event
         if not self._running:
             # Nothing but time, or a stop, which stands in the queue then, can bring news now.
             try:
-                self._clock.wait(max(left, 0.0))
+                self._clock.wait(left)
             except Interrupted:
                 return None
         self._ring()
@@ -125,7 +151,7 @@ class Loop:
             event = partial(self._end, who, None, failure)
         else:
             event = partial(self._rest, who, wait)
-        self._events.put(event)
+        self._inbox.put(event)
 
     def _end(self, who: _Traveller, result: Any, error: BaseException | None) -> None:
         self._running -= 1
@@ -147,7 +173,7 @@ class Loop:
 
     def _queue_up(self, who: _Traveller, gate: Gate) -> None:
         who.gate = gate
-        who.enter = partial(self._events.put, partial(self._entered, who))
+        who.enter = partial(self._inbox.put, partial(self._entered, who))
         self._queued.add(who)
         gate.ask(who.enter)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.course import Enter, Gate, Pause, Permits, Pool, Together
-from spark_impex_runner.engine.loop import Loop
+from spark_impex_runner.engine.loop import Loop, _Inbox
 from spark_impex_runner.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -256,3 +256,20 @@ def test_a_loop_that_has_ended_hears_of_no_stop() -> None:
     drive([], clock)
 
     assert clock._listeners == []
+
+
+def test_the_shortest_wait_for_news_ends() -> None:
+    """A few microseconds until the next timer are over soon, though no worker says anything."""
+    inbox = _Inbox()
+
+    def look() -> None:
+        for number in range(30_000):
+            inbox.put(len)
+            while inbox.get(-1) is None:
+                pass
+            assert inbox.get((1 + number % 5) * 1e-6) is None
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    looking.join(30)
+    assert not looking.is_alive()
