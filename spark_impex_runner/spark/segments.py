@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import ImpexError, TransportError
+from spark_impex_runner.errors import TransportError
 from spark_impex_runner.spark.transport import CHUNK
 
 if TYPE_CHECKING:
@@ -237,9 +237,9 @@ class Crew:
         try:
             while (number := self._next()) is not None:
                 self._fetch(number)
-        except (ImpexError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - the reader waits for a block or for a reason
             with self._news:
-                self._error = self._error or str(error)
+                self._error = self._error or str(error) or type(error).__name__
                 self._news.notify_all()
 
     def _next(self) -> int | None:

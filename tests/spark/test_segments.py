@@ -17,6 +17,7 @@ from spark_impex_runner.models import RemoteFile
 from spark_impex_runner.spark import segments
 from spark_impex_runner.spark.auth import Bearer
 from spark_impex_runner.spark.files import fetch
+from spark_impex_runner.spark.partial import Mark
 from spark_impex_runner.spark.retry import Patience
 from spark_impex_runner.spark.session import Pace, Session, Wire
 from spark_impex_runner.spark.tenant import TenantUrl
@@ -326,3 +327,16 @@ def test_a_reset_keeps_all_that_came(session_to: Any, tmp_path: Path) -> None:
 
     assert (tmp_path / "p").read_bytes() == SERVED[:30_000]
     assert b"Range: bytes=30000-\r\n" in asked[1]
+
+
+def test_a_thread_that_fails_in_an_unknown_way_is_noticed(tmp_path: Path, clock: Any) -> None:
+    """Whatever ends a thread ends the wait for its block, too: the download never hangs."""
+
+    def broken(_: Any) -> Stream:
+        raise RuntimeError("unheard of")
+
+    plan = segments.Plan(segments.Source(broken, Mark('"one"', 1000, None)), 0, 100)
+    with (tmp_path / "spool").open("w+b") as spool, segments.Crew(plan, spool, clock) as crew:
+        crew.grow(2)
+        with pytest.raises(errors.TransportError, match="unheard of"):
+            next(iter(crew.chunks()))
