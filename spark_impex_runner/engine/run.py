@@ -114,7 +114,8 @@ class _Execution:
         planned = self._planned[name]
         with Permits() as permits:
             if not planned.kept:
-                with suppress(Interrupted):
+                # Where the state refuses, the job itself tells it, and fails by it.
+                with suppress(Interrupted, StateError):
                     yield from self._runner.may_start(self._job(name), permits)
             if reason := self._halted():
                 return self._skip(name, reason)

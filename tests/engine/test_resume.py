@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from spark_impex_runner.errors import StateError
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.spark.export import Exports
@@ -437,3 +438,22 @@ def test_targets_with_one_correlation_id_keep_their_own_jobs(
     assert result.exit_code == 0
     assert [r.service_versions[0].folder for r in result.results] == ["life", "motor"]
     assert sandbox.jobs_created == 2
+
+
+def test_a_state_that_refuses_one_target_fails_that_one_only(
+    run: Any, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are delivered, and the report tells of all of them."""
+    real = State.unfinished
+
+    def locked(state: State, target: str) -> Any:
+        if target.endswith("/a"):
+            raise StateError("the database is locked")
+        return real(state, target)
+
+    monkeypatch.setattr(State, "unfinished", locked)
+
+    result = run(serve(), "- {name: a, folders: [life]}\n- {name: b, folders: [life]}")
+
+    assert [each.outcome for each in result.results] == [Outcome.FAILED, Outcome.SUCCEEDED]
+    assert "locked" in result.results[0].error
