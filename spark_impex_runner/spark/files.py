@@ -152,6 +152,7 @@ class _Pouring:
     clock: Clock
     algorithms: tuple[str, ...]
     file_hash: str | None = None
+    attempts: int = 0
     size: int = 0
     furthest: int = 0
     digests: dict[str, str] = field(default_factory=dict)
@@ -170,7 +171,10 @@ class _Pouring:
         if mark and begin == mark.length:
             self._pour((), begin)
             return HttpResponse(200, path=self.path)
+        self.attempts += 1
         with _follow(transport, url, mark.asking(begin) if mark else {}) as stream:
+            if self.attempts > 1:  # a cut may cost no whole piece again, however quick others are
+                stream.quick = False
             if stream.status not in {200, 206, 416}:
                 body = stream.body(CHUNK)
                 return HttpResponse(stream.status, stream.headers, json_or_none(body), body)

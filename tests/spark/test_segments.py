@@ -329,6 +329,42 @@ def test_a_reset_keeps_all_that_came(session_to: Any, tmp_path: Path) -> None:
     assert b"Range: bytes=30000-\r\n" in asked[1]
 
 
+def test_a_line_that_is_cut_again_and_again_gets_on_beside_quick_downloads(
+    wire: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That another body just came quickly costs one piece at most, not one with every cut."""
+    asked: list[int] = []
+    # What other downloads on the same transport tell it all the time.
+    always = property(lambda _: True, lambda *_: None)
+    monkeypatch.setattr(type(wire.transport), "quick", always, raising=False)
+
+    def serve(listening: socket.socket) -> None:
+        while not asked or asked[-1] + 40_000 < 100_000:
+            connection, _ = listening.accept()
+            begin = int((re.search(rb"bytes=(\d+)-", connection.recv(65536)) or [0, 0])[1])
+            asked.append(begin)
+            status = "206 Part" if begin else "200 OK"
+            connection.sendall(
+                f'HTTP/1.1 {status}\r\nETag: "one"\r\nContent-Length: {100_000 - begin}\r\n'
+                f"Content-Range: bytes {begin}-99999/100000\r\n\r\n".encode()
+                + SERVED[begin : min(begin + 40_000, 100_000)]
+            )
+            if begin + 40_000 < 100_000:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, args=(listening,), daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        session = Session(TenantUrl(url, "acme"), wire, Bearer("t", wire.masker))
+        fetch(session, RemoteFile(url), tmp_path / "p")
+        thread.join()
+
+    assert (tmp_path / "p").read_bytes() == SERVED[:100_000]
+    assert asked == [0, 0, 40_000, 80_000]
+
+
 def test_a_thread_that_fails_in_an_unknown_way_is_noticed(tmp_path: Path, clock: Any) -> None:
     """Whatever ends a thread ends the wait for its block, too: the download never hangs."""
 
