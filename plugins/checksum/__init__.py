@@ -81,8 +81,12 @@ def _files(options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _digests(job: Job, artifact: Artifact, algorithms: list[str]) -> dict[str, str]:
-    """Return the digests; those known from the download are not computed again."""
-    known = dict(artifact.digests)
+    """Return the digests; those known from the download are not computed again.
+
+    They say nothing of a package that a step before this one has made anew.
+    """
+    same = artifact.digests.get("sha256", artifact.sha256) == artifact.sha256
+    known = dict(artifact.digests) if same else {}
     if artifact.sha256:
         known["sha256"] = artifact.sha256
     missing = [name for name in algorithms if name not in known]

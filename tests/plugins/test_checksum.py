@@ -118,6 +118,16 @@ def test_no_known_digest_is_computed_again(run: Run, package: Artifact, output: 
     assert (output / "MD5SUMS").read_text() == f"{'cd' * 16}  motor.zip\n"
 
 
+def test_a_package_that_a_step_changed_is_read_again(
+    run: Run, package: Artifact, output: Path
+) -> None:
+    """The digests of the download do not speak for other bytes."""
+    downloaded = {"sha256": "ab" * 32, "md5": "cd" * 16}
+    run(replace(package, digests=downloaded), algorithms=["md5"])
+
+    check("md5sum", "MD5SUMS", output)
+
+
 def test_only_what_is_not_known_is_computed(run: Run, package: Artifact, output: Path) -> None:
     """A known digest does not stand for another algorithm's."""
     run(replace(package, digests={"md5": "cd" * 16}), algorithms=["md5", "sha1"])
