@@ -70,7 +70,7 @@ class JobRunner:
     def may_start(self, job: Job, permits: Permits) -> Course[None]:
         """Wait for one of the tenant's slots, unless the packages seem to be here already."""
         attempt = self._context.state.unfinished(key(job))
-        if attempt is None or not attempt.delivered:
+        if attempt is None or not attempt.delivered or self._context.fresh:
             yield from permits.enter(self._tenants.lane(job.target.connection).slots)
 
     def run(self, job: Job, permits: Permits) -> Course[TargetResult]:

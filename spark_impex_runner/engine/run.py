@@ -124,7 +124,8 @@ class _Execution:
                 why = f"{planned.target.output / RECEIPT} exists (if_exists: keep)"
                 return self._told(job, unstarted(job, Outcome.UNCHANGED, why, self._clock.now()))
             result = yield from self._run_job(job, permits)
-        self._failed = self._failed or not result.good
+            # Before the slot is left: whoever gets it has to know.
+            self._failed = self._failed or not result.good
         return result
 
     def _run_job(self, job: Job, permits: Permits) -> Course[TargetResult]:

@@ -12,6 +12,7 @@ import pytest
 from spark_impex_runner import run_manifest
 from spark_impex_runner.errors import ManifestError, UsageError
 from spark_impex_runner.models import Outcome
+from spark_impex_runner.sandbox.faults import parse_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,6 +152,21 @@ def test_fail_fast_starts_nothing_new(run: Any, serve: Callable[..., Any]) -> No
     assert [r.outcome.value for r in result.results] == ["failed", "skipped"]
     assert result.results[1].error == "another target failed (--fail-fast)"
     assert len(posted(sandbox)) == 1
+
+
+def test_fail_fast_starts_nothing_new_with_fresh_either(
+    run: Any, serve: Callable[..., Any]
+) -> None:
+    """A delivery that --fresh leaves behind gives its target no way past the others."""
+    sandbox = serve(faults=(parse_fault("create@3=400"),))
+    steps = "steps: [{uses: unzip, with: {max_total: 1}}]"
+    targets = f"- {{name: a, folders: [life], {steps}}}\n- {{name: b, folders: [life], {steps}}}\n"
+    run(sandbox, targets)
+
+    result = run(sandbox, targets, fail_fast=True, fresh=True, jobs=1)
+
+    assert sorted(r.outcome.value for r in result.results) == ["failed", "skipped"]
+    assert len(posted(sandbox)) == 3
 
 
 def test_a_wrong_token_is_exit_6(run: Any, serve: Callable[..., Any], monkeypatch: Any) -> None:
