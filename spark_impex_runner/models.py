@@ -287,8 +287,8 @@ class Poll:
     ``checks`` status requests have been answered in ``elapsed`` seconds; ``remaining`` seconds
     are left before the deadline; ``retry_after`` is what the server asked for last.
     ``durations`` are the seconds that earlier jobs of the same request on this tenant took,
-    newest first; a request without a past of its own has that of others of its size. It is
-    empty where the job began before this wait.
+    newest first; ``similar`` are those of other requests that asked for as much. Both are empty
+    where the job began before this wait.
     """
 
     strategy: str
@@ -299,6 +299,7 @@ class Poll:
     retry_interval: float | None = None
     retry_after: float | None = None
     durations: tuple[float, ...] = ()
+    similar: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,12 @@ little before that. Where it still comes too late it becomes the next, lower bou
 sinks to the truth and cannot creep upwards. The fewer durations there are, the earlier is the first
 look, for the first of them may be 23% too long.
 
-A request without a past: each wait is 23% of the time that the job has taken so far. Jobs of 1 s to
-20 min, spread evenly over the orders of magnitude, are seen 10% late by 20 requests in the median,
-and 23% late by some 40 requests at worst. To be never more than 15% late by 25 requests is
+A request without a past of its own, on a tenant with jobs of the same size: it is looked at when
+those would end, and besides as if nothing were known, for it may be much quicker than they were.
+
+A request without any past: each wait is 23% of the time that the job has taken so far. Jobs of 1 s
+to 20 min, spread evenly over the orders of magnitude, are seen 10% late by 20 requests in the
+median, and 23% late by some 40 requests at worst. To be never more than 15% late by 25 requests is
 impossible: each request may come at most 1.15 times later than the one before, and 1.15**25 s is
 33 s, not 20 min. Of all shares that keep both medians within these bounds, 23% exceeds both at
 worst by about the same factor, 1.6: a smaller share needs more requests, a larger one is later.
@@ -75,8 +78,12 @@ def delay(poll: Poll, draw: Callable[[], float]) -> float:
     many runs that began together do not ask together. ``retry_interval`` and what the server
     asked for are floors; the deadline is the ceiling.
     """
-    if poll.durations:
-        wait = _learned(poll.elapsed, poll.durations)
+    past = poll.durations or poll.similar
+    if past:
+        wait = _learned(poll.elapsed, past)
+        if not poll.durations:
+            # Others took so long; this one may not. Their past may add looks, but delay none.
+            wait = min(wait, _grown(poll.elapsed))
         jitter = min(JITTER * wait, DRIFT * (poll.elapsed + wait))
     else:
         wait = _grown(poll.elapsed)

@@ -17,12 +17,15 @@ from spark_impex_runner.engine.course import Enter, Pause, Pool, Together
 from spark_impex_runner.errors import Interrupted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.course import Course, Gate, Wait
 
-# Workers of each pool. They bound the threads of a run, whatever the number of tenants; a
-# download and a step may each have a few helpers of their own.
-THREADS = 16
+# The most workers of each pool, whatever the number of tenants; they start when they are needed.
+# Calls are many, so that tenants that do not answer leave room for those that do; downloads hold
+# some mebibytes each. A download and a step may have a few helpers of their own.
+WORKERS = {Pool.CALLS: 256, Pool.DOWNLOADS: 32, Pool.STEPS: 16}
 
 _Done = Callable[[Any, "BaseException | None"], None]
 
@@ -78,7 +81,7 @@ class Loop:
     through one queue.
     """
 
-    def __init__(self, clock: Clock, threads: int = THREADS) -> None:
+    def __init__(self, clock: Clock, workers: Mapping[Pool, int] = WORKERS) -> None:
         self._clock = clock
         self._inbox = _Inbox()
         self._timers: list[tuple[float, int, _Traveller]] = []
@@ -86,13 +89,13 @@ class Loop:
         self._queued: set[_Traveller] = set()
         self._live = 0
         self._running = 0
-        self._threads = threads
+        self._workers = workers
         self._pools: dict[Pool, ThreadPoolExecutor] = {}
         self._closing = ExitStack()
 
     def __enter__(self) -> Loop:  # noqa: PYI034 - Python 3.10 has no typing.Self
         for pool in Pool:
-            made = ThreadPoolExecutor(self._threads, f"impex-{pool.value}")
+            made = ThreadPoolExecutor(self._workers[pool], f"impex-{pool.value}")
             self._pools[pool] = self._closing.enter_context(made)
         self._closing.callback(self._clock.tell(lambda: self._inbox.put(self._interrupt)))
         return self

@@ -22,10 +22,16 @@ if TYPE_CHECKING:
 _ERRORS = 600.0
 
 
-def wait_for(job: Job, spark: Spark, context: Context, past: tuple[float, ...]) -> Course[Status]:
-    """Return the status of the finished job; a course that pauses between two looks.
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is known of earlier jobs, as ``Poll`` tells it to a strategy."""
 
-    ``past`` are the durations of earlier ones.
+    durations: tuple[float, ...] = ()
+    similar: tuple[float, ...] = ()
+
+
+def wait_for(job: Job, spark: Spark, context: Context, past: Past) -> Course[Status]:
+    """Return the status of the finished job; a course that pauses between two looks.
 
     Raises ``JobError`` when the tenant ended it without success, ``RetryTimeoutError`` at the
     deadline, after ``max_retries`` checks, or when its word has not changed for ``stall_after``,
@@ -62,7 +68,7 @@ class _Watch:
     job: Job
     context: Context
     started: float
-    past: tuple[float, ...]
+    past: Past
     checks: int = 0
     word: str = "created"
     word_since: float = 0.0
@@ -80,7 +86,8 @@ class _Watch:
             remaining=max(target.polling.deadline - elapsed, 0.0),
             retry_interval=target.retry_interval,
             retry_after=self.retry_after,
-            durations=self.past,
+            durations=self.past.durations,
+            similar=self.past.similar,
         )
         hooks = self.context.hooks
         delay = hooks.decide("impex_poll_delay", job=self.job, poll=poll)

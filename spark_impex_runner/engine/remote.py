@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.engine.attempt import Opening, begin_anew, size
 from spark_impex_runner.engine.course import Permits
 from spark_impex_runner.engine.creation import Creation
-from spark_impex_runner.engine.poll import wait_for
+from spark_impex_runner.engine.poll import Past, wait_for
 from spark_impex_runner.engine.weather import may_pass
 from spark_impex_runner.errors import (
     ImpexError,
@@ -48,6 +48,7 @@ class Remote:
     warnings: list[str] = field(default_factory=list)
     cancelled: bool = False
     watched: bool = False
+    asked: bool = False
 
     def __post_init__(self) -> None:
         self._work_on(self.opening)
@@ -76,12 +77,13 @@ class Remote:
         self.context.changed(self.job, "job.done", f"job {self.job.id} is done ({status.word})")
         return status
 
-    def _past(self) -> tuple[float, ...]:
-        """Return how long such jobs took; nothing for one that is older than this wait."""
+    def _past(self) -> Past:
+        """Return what earlier jobs tell about this one, if it began under this run's eyes."""
+        state, attempt = self.context.state, self.opening.attempt
         if not self.watched:
-            return ()
-        attempt = self.opening.attempt
-        return self.context.state.durations(attempt.tenant, attempt.fingerprint, size(self.job))
+            return Past()
+        own = state.durations(attempt.tenant, attempt.fingerprint)
+        return Past(own, () if own else state.similar(attempt.tenant, size(self.job)))
 
     def _work_on(self, opening: Opening) -> None:
         """Go on under an attempt's correlation id and job id."""
@@ -104,6 +106,7 @@ class Remote:
             self._work_on(begin_anew(self.job, self.opening, self.context))
         with Permits() as permits:
             yield from permits.enter(self.creating)
+            self.asked = True
             job_id = yield from self._creation().job_id(adopted=self.opening.adopted)
             self.watched = not self.opening.adopted
             self._work_on(Opening(self._noted(job_id)))
@@ -132,7 +135,7 @@ class Remote:
 
     def _cancel_if_there(self) -> None:
         """Cancel the job; one whose reply was lost is looked for once."""
-        if not self.job.id:
+        if not self.job.id and (self.asked or self.opening.adopted):
             with suppress(ImpexError):
                 if found := self._creation().find():
                     self._work_on(Opening(self._noted(found)))

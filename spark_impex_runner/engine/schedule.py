@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
+from threading import Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from spark_impex_runner.engine.loop import Loop
@@ -94,10 +95,32 @@ def run_all(tasks: Sequence[Task], work: Work[R], clock: Clock) -> dict[str, R]:
     with Loop(clock) as loop:
         board: _Board[R] = _Board(tasks, work, loop)
         board.start()
+        _drive(loop, work.abort)
+    return {task.name: board.results[task.name] for task in tasks}
+
+
+def _drive(loop: Loop, abort: Callable[[], None]) -> None:
+    """Run a loop to its end on a thread of its own, where no Ctrl-C can fall into its middle.
+
+    What is raised here or there aborts the work; it is raised when all of that has ended.
+    """
+    errors: list[BaseException] = []
+
+    def run() -> None:
         try:
             loop.run()
-        except BaseException:
-            work.abort()
+        except BaseException as error:  # noqa: BLE001 - raised below, where somebody waits
+            errors.append(error)
+            abort()
             loop.run()
-            raise
-    return {task.name: board.results[task.name] for task in tasks}
+
+    thread = Thread(target=run, name="impex-loop")
+    thread.start()
+    try:
+        thread.join()
+    except BaseException:
+        abort()
+        thread.join()
+        raise
+    if errors:
+        raise errors[0]

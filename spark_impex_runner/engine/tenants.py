@@ -36,7 +36,7 @@ class Lane:
         self._known = jobs is not None
         self.slots = Gate(jobs or 1)
         self.creating = Gate(1)
-        self.arrivals = Gate(downloads, Pool.DOWNLOADS)
+        self.arrivals = Gate(downloads)
         self.downloads = Gate(downloads, Pool.DOWNLOADS)
 
     def learn(self, spark: Spark) -> None:
@@ -84,8 +84,10 @@ class Tenants:
         """Return the queue of a connection's tenant; two connections to one tenant share it."""
         spark, connection = self.connect(name), self.connections[name]
         with self._lock:
-            made = Lane(self.jobs or connection.jobs, connection.downloads)
-            return self._lanes.setdefault(spark.url, made)
+            if spark.url not in self._lanes:
+                jobs = self.jobs or connection.jobs
+                self._lanes[spark.url] = Lane(jobs, connection.downloads)
+            return self._lanes[spark.url]
 
     def close(self) -> None:
         """Close every connection and stop every sandbox."""

@@ -62,8 +62,6 @@ def fetch(session: Session, remote: RemoteFile, path: Path) -> Artifact:
 
 def receive(session: Session, remote: RemoteFile, path: Path) -> Received:
     """Do what ``fetch`` does and return the reply as well."""
-    for secret in secrets_of(remote.url):
-        session.wire.masker.add(secret)
     expected = read_hash(remote.file_hash)
     algorithms = ("sha256", expected.algorithm if expected else "sha256")
     pouring = _Pouring(path, session.wire.clock, algorithms, remote.file_hash)
@@ -260,6 +258,8 @@ def _follow(transport: Transport, url: str, part: Mapping[str, str]) -> Stream:
     for _ in range(_HOPS):
         if not is_safe_to_call(url):
             raise SparkSdkError(f"the download link {shown(url)} is not https; it is not followed")
+        for secret in secrets_of(url):
+            transport.masker.add(secret)
         stream = transport.open(Message("GET", url, {**_BARE, **part}))
         target = stream.headers.get("Location")
         if not (300 <= stream.status < 400 and target):

@@ -38,13 +38,13 @@ def held(path: Path, length: int) -> Iterator[None]:
         yield
     finally:
         with _lock:
-            del _growing[path]
+            _growing.pop(path, None)
 
 
 def _free_beside(path: Path) -> int:
     """Return the free bytes of a file's disk that no other file has been promised."""
-    device = path.parent.stat().st_dev
-    others = [each for each in _growing if each.parent.stat().st_dev == device]
+    device = _device(path.parent)
+    others = [each for each in _growing if each != path and _device(each.parent) == device]
     promised = sum(_missing(each, _growing[each]) for each in others)
     return shutil.disk_usage(path.parent).free - promised
 
@@ -54,3 +54,11 @@ def _missing(path: Path, length: int) -> int:
         return max(length - path.stat().st_size, 0)
     except FileNotFoundError:
         return length
+
+
+def _device(folder: Path) -> int:
+    """Return the number of a folder's disk, 0 where it is gone."""
+    try:
+        return folder.stat().st_dev
+    except FileNotFoundError:
+        return 0

@@ -89,6 +89,7 @@ class Transport:
         for scheme in ("https://", "http://"):
             self._http.mount(scheme, HTTPAdapter(pool_maxsize=_POOL))
         # urllib3 logs the path of every request, and a download's path is a capability.
+        self.masker = masker
         masking = MaskingFilter(masker)
         _URLLIB3.addFilter(masking)
         self._unmask = weakref.finalize(self, _URLLIB3.removeFilter, masking)

@@ -181,15 +181,13 @@ class State:
         rows = self._db.read("SELECT * FROM steps WHERE attempt = ?", (attempt.id,))
         return {(row["position"], row["digest"]): _as_step(row) for row in rows}
 
-    def durations(
-        self, tenant: str, fingerprint: str, size: str | None = None
-    ) -> tuple[float, ...]:
-        """Return how many seconds the last jobs of one request took, newest first.
+    def durations(self, tenant: str, fingerprint: str) -> tuple[float, ...]:
+        """Return how many seconds the last jobs of one request took, newest first."""
+        return self._seconds("fingerprint = ?", (tenant, fingerprint))
 
-        A request without a past of its own has that of others of its size on the same tenant.
-        """
-        own = self._seconds("fingerprint = ?", (tenant, fingerprint))
-        return own or self._seconds("size = ?", (tenant, size))
+    def similar(self, tenant: str, size: str) -> tuple[float, ...]:
+        """Return how many seconds the last jobs of any request of a size took, newest first."""
+        return self._seconds("size = ?", (tenant, size))
 
     def _seconds(self, where: str, values: Sequence[Any]) -> tuple[float, ...]:
         # ``where`` is always a constant of this module.

@@ -28,7 +28,7 @@ def drive(courses: Iterable[Course[Any]], clock: Clock, threads: int = 4) -> lis
     def done(number: int, result: Any, error: BaseException | None) -> None:
         ends[number] = error or result
 
-    with Loop(clock, threads) as loop:
+    with Loop(clock, dict.fromkeys(Pool, threads)) as loop:
         for number, course in enumerate(courses):
             loop.start(course, partial(done, number))
         loop.run()

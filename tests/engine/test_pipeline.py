@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 from dataclasses import replace
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.clock import Clock
+from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.models import Outcome, RunOptions
 from spark_impex_runner.spark.export import Exports
 
 if TYPE_CHECKING:
@@ -184,3 +187,26 @@ def test_as_many_jobs_run_as_the_tenant_allows(serve: Callable[..., Any], doorke
     events = [event for _, event in doorkeeper.happened if event in {"job.created", "job.done"}]
     assert events[:2] == ["job.created", "job.created"]
     assert events.index("job.done") == 2
+
+
+def test_tenants_that_do_not_answer_hold_up_nobody_else(
+    serve: Callable[..., Any], run: Any
+) -> None:
+    """Forty connections are accepted and never answered; the healthy tenant is done long before."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        base = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        rest = "timeout: 2s, auth: {token: '${env:TOKEN}'}"
+        dead = [f"  dead{n}: {{base_url: '{base}/t{n}', {rest}}}" for n in range(40)]
+        path = run.write(serve(), A.replace("life]", "life], connection: sit"))
+        lost = "".join(
+            f"  - {{name: x{n}, folders: [life], connection: dead{n}, polling: {{deadline: 1s}}}}\n"
+            for n in range(40)
+        )
+        text = path.read_text().replace("targets:\n", "\n".join([*dead, "targets:", lost]))
+        path.write_text(text)
+
+        result = run_manifest(path, RunOptions(jobs=1), clock=run.clock)
+
+    healthy = next(each for each in result.results if each.target.name == "a")
+    assert healthy.outcome is Outcome.SUCCEEDED
+    assert all(healthy.finished < each.finished for each in result.results if each is not healthy)

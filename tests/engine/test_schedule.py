@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -101,3 +102,32 @@ def test_a_broken_off_wait_ends_the_work_before_it_is_raised() -> None:
         run_all([Task("a"), Task("b")], work, clock)
 
     assert ended == ["a"]
+
+
+def test_a_ctrl_c_anywhere_ends_the_work_before_it_is_raised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It reaches the caller, who only waits: nothing of the loop can be cut in its middle."""
+    clock, ended, join = Clock(), [], threading.Thread.join
+    interrupts = iter([KeyboardInterrupt()])
+
+    def interrupted(thread: threading.Thread, timeout: float | None = None) -> None:
+        if thread.name == "impex-loop":
+            for interrupt in interrupts:
+                raise interrupt
+        join(thread, timeout)
+
+    def do(name: str) -> Course[str]:
+        try:
+            yield Pause(3600)
+        except Interrupted:
+            ended.append(name)
+        return name
+
+    monkeypatch.setattr(threading.Thread, "join", interrupted)
+    work = Work(do, lambda name, _: name, lambda _: True, lambda: clock.stop(2))
+
+    with pytest.raises(KeyboardInterrupt):
+        run_all([Task("a"), Task("b")], work, clock)
+
+    assert sorted(ended) == ["a", "b"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -283,3 +284,26 @@ def test_the_strategy_is_offered(adaptive: ModuleType) -> None:
     adaptive.impex_register(registry)
 
     assert "adaptive" in registry.strategies
+
+
+@given(
+    similar=st.lists(st.floats(0.0, 1e4), min_size=1, max_size=20).map(tuple),
+    elapsed=st.floats(0.0, 2e4),
+)
+def test_the_past_of_others_delays_no_look(
+    adaptive: ModuleType, similar: tuple[float, ...], elapsed: float
+) -> None:
+    """A new request may be much quicker than those of its size: it is not looked at any later."""
+    alone = poll(elapsed)
+
+    wait = adaptive.delay(replace(alone, similar=similar), lambda: 0.0)
+
+    assert wait <= adaptive.delay(alone, lambda: 0.0)
+
+
+def test_the_past_of_others_adds_looks_at_their_likely_end(adaptive: ModuleType) -> None:
+    """Close to where jobs of its size end, a new job is looked at every few per cent."""
+    alone = poll(99.0)
+
+    assert adaptive.delay(replace(alone, similar=KNOWN), lambda: 0.0) == pytest.approx(4)
+    assert adaptive.delay(alone, lambda: 0.0) == pytest.approx(99 * 0.23)

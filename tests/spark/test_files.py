@@ -154,6 +154,20 @@ def test_redirects_are_followed_bare(
     assert not {"authorization", "cookie", "referer"} & store.seen[0].headers.keys()
 
 
+def test_what_a_redirect_leads_to_is_masked_like_the_link(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path
+) -> None:
+    """Its signature is as much of a secret."""
+    store = script(reply(b"package"))
+    target = f"{store.url}/p.zip?signature=capability-of-the-store"
+    server = script(reply(b"", 302, headers={"Location": target}))
+    session = session_to(server)
+
+    fetch(session, RemoteFile(f"{server.url}/p.zip"), tmp_path / "p")
+
+    assert session.wire.masker.mask("capability-of-the-store") == "***"
+
+
 @pytest.mark.parametrize("target", ["http://[bad", "//", "https://"])
 def test_a_redirect_to_nowhere_is_an_error(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, target: str

@@ -90,3 +90,13 @@ def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
         room.held(tmp_path / "none" / "p", 5),
     ):
         pass
+
+
+def test_the_same_file_twice_and_a_folder_that_is_gone_are_borne(tmp_path: Path) -> None:
+    """What another download does with its own place is no reason to refuse this one."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    with room.held(gone / "p", 10):
+        gone.rmdir()
+        with room.held(tmp_path / "p", 10), room.held(tmp_path / "p", 10):
+            pass

@@ -101,16 +101,15 @@ def remember(state: State, fingerprint: str, seconds: float, **more: bool) -> No
     state.finish(attempt, Outcome.SUCCEEDED, "", NOW)
 
 
-def test_a_request_without_a_past_has_that_of_its_size(state: State) -> None:
-    """Jobs of other requests count where there are none of its own, on the same tenant only."""
+def test_jobs_of_a_size_are_told_whatever_was_asked_for(state: State) -> None:
+    """All requests of a size on one tenant, newest first; each still has its own past."""
     remember(state, "f1", 7)
     remember(state, "f2", 9)
 
-    assert state.durations("https://t/acme", "new", "2 migrate latest") == (9, 7)
-    assert state.durations("https://t/acme", "f1", "2 migrate latest") == (7,)
-    assert state.durations("https://t/acme", "new", "3 migrate latest") == ()
-    assert state.durations("https://t/acme", "new") == ()
-    assert state.durations("https://t/other", "new", "2 migrate latest") == ()
+    assert state.similar("https://t/acme", "2 migrate latest") == (9, 7)
+    assert state.durations("https://t/acme", "f1") == (7,)
+    assert state.similar("https://t/acme", "3 migrate latest") == ()
+    assert state.similar("https://t/other", "2 migrate latest") == ()
 
 
 def test_a_job_that_was_not_watched_tells_no_duration(state: State) -> None:
@@ -151,7 +150,7 @@ def test_a_state_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> N
     assert state.durations("https://t", "f1") == (60,)
     state.begin_run("run-1", "m.yaml", NOW)
     remember(state, "f2", 7)
-    assert state.durations("https://t/acme", "f2", "2 migrate latest") == (7,)
+    assert state.similar("https://t/acme", "2 migrate latest") == (7,)
     state.close()
     reopened = State(tmp_path)
     assert reopened.durations("https://t", "f1") == (60,)
