@@ -117,7 +117,11 @@ def run(way: Way) -> tuple[float, float]:
     with tempfile.TemporaryFile() as said:
         began = time.perf_counter()
         process = subprocess.Popen(
-            way.command, stdout=said, stderr=said, env={**os.environ, **way.environ}
+            way.command,
+            stdout=said,
+            stderr=said,
+            env={**os.environ, **way.environ},
+            cwd=tempfile.gettempdir(),  # away from the checkout: what is measured is the wheel
         )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began

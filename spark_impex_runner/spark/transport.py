@@ -14,7 +14,6 @@ import weakref
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -81,13 +80,10 @@ class Transport:
         self.quick = False  # whether the last body came quickly, and to its end
         self._timeout = timeout
         self._verify = verify
-        self._http = requests.Session()
-        self._http.trust_env = False  # no netrc, no REQUESTS_CA_BUNDLE; proxies are given below
-        self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._http.headers.clear()
-        self._http.headers["User-Agent"] = f"{product()} ({platform_name()})"
-        for scheme in ("https://", "http://"):
-            self._http.mount(scheme, HTTPAdapter(pool_maxsize=_POOL))
+        # The part of a session that has the connections. The rest of one, which reads netrc files,
+        # keeps cookies and follows redirects, would only have to be kept from it.
+        self._pool = HTTPAdapter(pool_maxsize=_POOL)
+        self._agent = {"User-Agent": f"{product()} ({platform_name()})"}
         # urllib3 logs the path of every request, and a download's path is a capability.
         self.masker = masker
         masking = MaskingFilter(masker)
@@ -106,7 +102,7 @@ class Transport:
 
     def close(self) -> None:
         """Close every pooled connection; no exchange may follow."""
-        self._http.close()
+        self._pool.close()
         self._unmask()
 
     def guarded(self, work: Callable[[], Any]) -> Any:
@@ -116,20 +112,19 @@ class Transport:
         except (requests.RequestException, urllib3_errors.HTTPError) as error:
             self.quick = False
             raise TransportError(self._reason(error)) from None
-        except ValueError:  # requests reads the Location of a redirect, even if none is followed
+        except ValueError:  # of a Location, or of a link that came with a status
             raise TransportError("the reply redirects to something that is no URL") from None
 
     def _send(self, message: Message) -> requests.Response:
-        return self._http.request(
-            message.method,
-            message.url,
-            headers=dict(message.headers),
-            data=message.body,
+        request = requests.PreparedRequest()
+        headers = {**self._agent, **message.headers}
+        request.prepare(message.method, message.url, headers, data=message.body)
+        return self._pool.send(
+            request,
+            stream=True,
             timeout=self._timeout,
             verify=self._verify,
             proxies=_proxies(message.url),
-            allow_redirects=False,
-            stream=True,
         )
 
     def _reason(self, error: Exception) -> str:
@@ -181,7 +176,7 @@ class Stream:
 
     def absolute(self, location: str) -> str:
         """Return the URL that a redirect points to."""
-        return urljoin(self.url, location)
+        return str(self._transport.guarded(lambda: urljoin(self.url, location)))
 
     def shut(self) -> None:
         """End a read that waits in another thread; that thread then closes the stream."""
