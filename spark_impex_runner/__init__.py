@@ -33,8 +33,11 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import logging  # noqa: PLC0415 - --help needs none of it
 
-    # A program that embeds the runner decides what is logged, and where.
-    logging.getLogger(__name__).addHandler(logging.NullHandler())
+    # A program that embeds the runner decides what is logged, and where. One is enough: this is
+    # called each time that a name is looked up.
+    logger = logging.getLogger(__name__)
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
     module, attribute = _HOMES[name]
     home = import_module(module)
     return getattr(home, attribute) if attribute else home

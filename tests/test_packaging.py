@@ -117,3 +117,15 @@ def test_the_public_names_are_there() -> None:
         assert getattr(spark_impex_runner, name)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = spark_impex_runner.nothing
+
+
+def test_the_library_is_quiet_by_one_handler() -> None:
+    """However often a public name is looked up, the logger has one handler that says nothing."""
+    code = (
+        "import logging, spark_impex_runner as runner\n"
+        "for _ in range(3): runner.Spark, runner.hookimpl\n"
+        "print(*map(repr, logging.getLogger('spark_impex_runner').handlers))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "<NullHandler (NOTSET)>"
