@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from harness import Row, Way, main, need, nginx, peer, ratio, rounds, workplace
+from harness import Row, Way, clean, folders, main, need, nginx, peer, ratio, rounds, workplace
 from tenant import OURS, SDK, START, package, tenant
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ def rows() -> list[Row]:
     """Measure all ways in one run."""
     need("curl", "nginx")
     with workplace() as place:
-        served, out = place / "served", place / "out"
-        served.mkdir()
-        out.mkdir()
+        served, out = folders(place)
         file = package(served / "package.zip", SIZE)
         with nginx(served) as server, tenant(place, [file], server) as url:
             found = rounds(_ways(url, f"{server}/{file.name}", out))
@@ -36,19 +34,14 @@ def rows() -> list[Row]:
 
 def _ways(url: str, link: str, out: Path) -> dict[str, Way]:
     """Return each way, which begins with an empty folder."""
-
-    def clean() -> None:
-        for path in out.iterdir():
-            path.unlink()
-
     curl = ["curl", "-sS", "-o", str(out / "package.zip"), link]
     summed = f"curl -sS -o {out}/package.zip {link} && sha256sum {out}/package.zip"
     return {
-        "curl": Way(curl, clean),
-        "sum": Way(["sh", "-c", summed], clean),
-        "ours": Way([sys.executable, "-c", OURS, url, str(out)], clean),
-        "start": Way([sys.executable, "-c", START, url, str(out)], clean),
-        "sdk": Way([peer("cspark"), "-c", SDK, url, str(out)], clean),
+        "curl": Way(curl, clean(out)),
+        "sum": Way(["sh", "-c", summed], clean(out)),
+        "ours": Way([sys.executable, "-c", OURS, url, str(out)], clean(out)),
+        "start": Way([sys.executable, "-c", START, url, str(out)], clean(out)),
+        "sdk": Way([peer("cspark"), "-c", SDK, url, str(out)], clean(out)),
     }
 
 

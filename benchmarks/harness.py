@@ -151,13 +151,38 @@ def nginx(served: Path, location: str = "") -> Iterator[str]:
         config = Path(place, "nginx.conf")
         config.write_text(_NGINX.format(place=place, port=port, served=served, location=location))
         command = ["nginx", "-c", str(config), "-e", f"{place}/error.log", "-g", "daemon off;"]
-        process = subprocess.Popen(command)
-        try:
-            wait_for(port)
+        with server_on(port, command):
             yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait()
+
+
+@contextmanager
+def server_on(port: int, command: Sequence[str]) -> Iterator[None]:
+    """Run a server while the block runs, which begins when it accepts connections."""
+    process = subprocess.Popen(command)
+    try:
+        wait_for(port)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def folders(place: Path) -> tuple[Path, Path]:
+    """Make the folder that a server serves and the one that downloads go to."""
+    served, out = place / "served", place / "out"
+    served.mkdir()
+    out.mkdir()
+    return served, out
+
+
+def clean(out: Path) -> Callable[[], None]:
+    """Return what empties a folder of files before a round."""
+
+    def remove() -> None:
+        for path in out.iterdir():
+            path.unlink()
+
+    return remove
 
 
 def free_port() -> int:

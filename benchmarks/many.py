@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from harness import Row, Way, main, need, nginx, ratio, rounds, workplace
+from harness import Row, Way, clean, folders, main, need, nginx, ratio, rounds, workplace
 from tenant import OURS, START, package, tenant
 
 COUNT = 200
@@ -18,22 +18,16 @@ def rows() -> list[Row]:
     """Measure both ways in one run."""
     need("curl", "nginx")
     with workplace() as place:
-        served, out = place / "served", place / "out"
-        served.mkdir()
-        out.mkdir()
+        served, out = folders(place)
         files = [package(served / f"{number}.zip", 1_000_000) for number in range(COUNT)]
-
-        def clean() -> None:
-            for path in out.iterdir():
-                path.unlink()
 
         with nginx(served) as server, tenant(place, files, server) as url:
             links = f"{server}/[0-{COUNT - 1}].zip"
             curl = ["curl", "-sS", "--no-progress-meter", "-o", f"{out}/#1.zip", links]
             ways = {
-                "curl": Way(curl, clean),
-                "ours": Way([sys.executable, "-c", OURS, url, str(out)], clean),
-                "start": Way([sys.executable, "-c", START, url, str(out)], clean),
+                "curl": Way(curl, clean(out)),
+                "ours": Way([sys.executable, "-c", OURS, url, str(out)], clean(out)),
+                "start": Way([sys.executable, "-c", START, url, str(out)], clean(out)),
             }
             found = rounds(ways)
     bare = (found["ours"].median - found["start"].median) / found["curl"].median

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from harness import Row, Way, main, need, nginx, rounds, workplace
+from harness import Row, Way, clean, folders, main, need, nginx, rounds, workplace
 from tenant import OURS, package, tenant
 
 SIZES = {"256 MB": 256_000_000, "2 GB": 2_000_000_000}
@@ -28,17 +28,11 @@ def rows() -> list[Row]:
 
 def _peak(size: int) -> float:
     with workplace() as place:
-        served, out = place / "served", place / "out"
-        served.mkdir()
-        out.mkdir()
+        served, out = folders(place)
         file = package(served / "package.zip", size)
 
-        def clean() -> None:
-            for path in out.iterdir():
-                path.unlink()
-
         with nginx(served) as server, tenant(place, [file], server) as url:
-            way = Way([sys.executable, "-c", OURS, url, str(out)], clean)
+            way = Way([sys.executable, "-c", OURS, url, str(out)], clean(out))
             return rounds({"ours": way}, 3)["ours"].peak
 
 

@@ -8,13 +8,25 @@ that all connections share, with and without the permission to use several.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import Row, Way, free_port, main, need, nginx, ratio, rounds, wait_for, workplace
+from harness import (
+    Row,
+    Way,
+    clean,
+    folders,
+    free_port,
+    main,
+    need,
+    nginx,
+    ratio,
+    rounds,
+    server_on,
+    workplace,
+)
 from tenant import OURS, package, tenant
 
 if TYPE_CHECKING:
@@ -35,14 +47,14 @@ def rows() -> list[Row]:
 
 def _slow() -> list[Row]:
     with workplace() as place:
-        served, out = _folders(place)
+        served, out = folders(place)
         file = package(served / "package.zip", 256_000_000)
         with nginx(served, RATE) as near, _relayed(near, PLENTY) as server:
-            link, clean = f"{server}/{file.name}", _cleaner(out)
+            link, ready = f"{server}/{file.name}", clean(out)
             aria2c = ["aria2c", "-q", "-x4", "-d", str(out), "-o", "package.zip", link]
             with tenant(place, [file], server) as url:
                 ours = [sys.executable, "-c", OURS, url, str(out)]
-                found = rounds({"ours": Way(ours, clean), "aria2c": Way(aria2c, clean)}, 5)
+                found = rounds({"ours": Way(ours, ready), "aria2c": Way(aria2c, ready)}, 5)
     name = "256 MB, 40 ms and 8 MiB/s a connection"
     return [
         Row(f"{name}, to `aria2c -x4`", "<= 1.0", ratio(found["ours"], found["aria2c"])),
@@ -52,7 +64,7 @@ def _slow() -> list[Row]:
 
 def _shared() -> Row:
     with workplace() as place:
-        served, out = _folders(place)
+        served, out = folders(place)
         file = package(served / "package.zip", 256_000_000)
         with (
             nginx(served) as near,
@@ -60,7 +72,7 @@ def _shared() -> Row:
             tenant(place, [file], server) as url,
         ):
             ways = {
-                name: Way([sys.executable, "-c", code, url, str(out)], _cleaner(out))
+                name: Way([sys.executable, "-c", code, url, str(out)], clean(out))
                 for name, code in (("several", OURS), ("single", SINGLE))
             }
             found = rounds(ways, 5)
@@ -71,34 +83,14 @@ def _shared() -> Row:
     )
 
 
-def _folders(place: Path) -> tuple[Path, Path]:
-    served, out = place / "served", place / "out"
-    served.mkdir()
-    out.mkdir()
-    return served, out
-
-
-def _cleaner(out: Path) -> object:
-    def clean() -> None:
-        for path in out.iterdir():
-            path.unlink()
-
-    return clean
-
-
 @contextmanager
 def _relayed(server: str, rate: str) -> Iterator[str]:
     """Put the delay, and the rate of the whole line, before a server."""
     port = free_port()
     relay = Path(__file__).with_name("relay.py")
     command = [sys.executable, str(relay), str(port), server.rpartition(":")[2], TRIP, rate]
-    process = subprocess.Popen(command)
-    try:
-        wait_for(port)
+    with server_on(port, command):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 import sys
 import zipfile
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import free_port, wait_for
+from harness import free_port, server_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,13 +73,8 @@ def tenant(place: Path, files: Sequence[Path], server: str) -> Iterator[str]:
         json.dumps({"id": "1", "object": "export", "status": "closed", "outputs": outputs})
     )
     port = free_port()
-    process = subprocess.Popen([sys.executable, __file__, str(port), str(status)])
-    try:
-        wait_for(port)
+    with server_on(port, [sys.executable, __file__, str(port), str(status)]):
         yield f"http://127.0.0.1:{port}/acme"
-    finally:
-        process.terminate()
-        process.wait()
 
 
 class _Handler(BaseHTTPRequestHandler):

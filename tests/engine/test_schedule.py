@@ -36,6 +36,15 @@ class Recorder:
         return Work(self.do, lambda _, why: f"skipped: {why}", lambda r: r == "good", lambda: None)
 
 
+def waiting(name: str, ended: list[str]) -> Course[str]:
+    """Wait for an hour; note the name when that is interrupted."""
+    try:
+        yield Pause(3600)
+    except Interrupted:
+        ended.append(name)
+    return name
+
+
 @st.composite
 def graphs(draw: st.DrawFn) -> list[Task]:
     """Return tasks in which each needs only earlier ones, shuffled."""
@@ -81,13 +90,6 @@ def test_a_broken_off_wait_ends_the_work_before_it_is_raised() -> None:
     """Ctrl-C in an embedding program: what waits is interrupted and ends, then it is raised."""
     clock, ended = Clock(), []
 
-    def do(name: str) -> Course[str]:
-        try:
-            yield Pause(3600)
-        except Interrupted:
-            ended.append(name)
-        return name
-
     def good(_: str) -> bool:
         return True
 
@@ -96,7 +98,10 @@ def test_a_broken_off_wait_ends_the_work_before_it_is_raised() -> None:
         raise KeyboardInterrupt
 
     work = Work(
-        lambda name: do(name) if name == "a" else broken(), str, good, lambda: clock.stop(2)
+        lambda name: waiting(name, ended) if name == "a" else broken(),
+        str,
+        good,
+        lambda: clock.stop(2),
     )
     with pytest.raises(KeyboardInterrupt):
         run_all([Task("a"), Task("b")], work, clock)
@@ -117,15 +122,13 @@ def test_a_ctrl_c_anywhere_ends_the_work_before_it_is_raised(
                 raise interrupt
         join(thread, timeout)
 
-    def do(name: str) -> Course[str]:
-        try:
-            yield Pause(3600)
-        except Interrupted:
-            ended.append(name)
-        return name
-
     monkeypatch.setattr(threading.Thread, "join", interrupted)
-    work = Work(do, lambda name, _: name, lambda _: True, lambda: clock.stop(2))
+    work = Work(
+        lambda name: waiting(name, ended),
+        lambda name, _: name,
+        lambda _: True,
+        lambda: clock.stop(2),
+    )
 
     with pytest.raises(KeyboardInterrupt):
         run_all([Task("a"), Task("b")], work, clock)
