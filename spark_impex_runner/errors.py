@@ -33,7 +33,7 @@ written for it keeps working.
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _PASSING = frozenset({408, 425, 429})
 
@@ -61,13 +61,20 @@ class UsageError(ImpexError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One mistake in a manifest: where it stands (line and column count from 1) and what it is."""
+    """One mistake in a manifest: where it stands (line and column count from 1) and what it is.
+
+    ``severity`` is ``error``, or ``warning`` for what may go well. ``source`` is the line of the
+    file, without its secrets, and ``caret`` the column in it; an empty ``source`` is not shown.
+    """
 
     file: str
     line: int
     column: int
     path: str
     message: str
+    severity: str = "error"
+    source: str = field(default="", compare=False, repr=False)
+    caret: int = field(default=0, compare=False, repr=False)
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}: "
