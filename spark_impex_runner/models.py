@@ -120,6 +120,7 @@ class Manifest:
 class RunOptions:
     """What the command line may say about a run; every field has its option's name.
 
+    ``overlays`` are files that change the manifest, one after the other.
     ``targets`` are globs, ``until`` is empty or ``"download"``, ``reports`` maps a format to a
     file and is added to the manifest's own. ``state`` is the folder of the runner's memory, by
     default ``.impex`` beside the manifest; ``fresh`` goes on with nothing of an earlier run;
@@ -129,6 +130,7 @@ class RunOptions:
 
     targets: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    overlays: tuple[Path, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     until: str = ""
     fail_fast: bool = False

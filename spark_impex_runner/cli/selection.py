@@ -24,6 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add them."""
     group = parser.add_argument_group("what to work on")
     group.add_argument(
+        "-f",
+        "--overlay",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="change the manifest as this file says (repeatable; the last has the last word)",
+    )
+    group.add_argument(
         "-t",
         "--target",
         action="append",
@@ -79,6 +88,7 @@ def options(arguments: argparse.Namespace) -> RunOptions:
     return RunOptions(
         targets=tuple(arguments.target),
         tags=tuple(arguments.tag),
+        overlays=tuple(arguments.overlay),
         variables=dict(arguments.var),
         until=getattr(arguments, "until", ""),
         fail_fast=getattr(arguments, "fail_fast", False),

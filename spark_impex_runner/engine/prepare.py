@@ -13,8 +13,8 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from spark_impex_runner.engine.plan import make_plan, select, token_warnings
 from spark_impex_runner.errors import ManifestError, PluginError, UriError, UsageError
+from spark_impex_runner.manifest.assemble import assemble
 from spark_impex_runner.manifest.build import Settings, read_manifest, read_requires
-from spark_impex_runner.manifest.load import load as load_document
 from spark_impex_runner.models import Job, Run
 from spark_impex_runner.plugincandidates import PluginChoice
 from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
@@ -61,7 +61,7 @@ class Loaded:
 
 def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loaded:
     """Load plugins and manifest, and choose the targets."""
-    document = load_document(path)
+    document = assemble(path, options.overlays)
     plugins = _load_plugins(document, options)
     now = clock.now()
     # The default correlation ids begin with the run's id, so it must be unique on the tenant.

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner.errors import ManifestError
 from spark_impex_runner.manifest import construct
 from spark_impex_runner.manifest.document import Finding, Odd, sound
+from spark_impex_runner.manifest.excerpt import shown
 from spark_impex_runner.manifest.expand import Expansion, Given, literal_secrets
 from spark_impex_runner.manifest.needs import Graph
-from spark_impex_runner.manifest.references import Named, Sources
+from spark_impex_runner.manifest.references import Named, Sources, refers_outside
 from spark_impex_runner.manifest.rules import check_connections, check_targets, check_uris
 from spark_impex_runner.manifest.schema import Schema, View
 from spark_impex_runner.manifest.wording import trap
@@ -119,10 +120,10 @@ def read_manifest(document: Document, settings: Settings) -> Manifest:
     if not findings:
         resolved = View(parts.origin, lambda _: None, secrets)
         findings += schema.check_resolved(parts.data(), resolved)
-    findings += _check_relations(parts, data)
+    findings += _check_relations(parts, data, document)
     findings += check_uris(parts.targets, settings.uri_fault)
-    if findings:
-        raise _error(document, findings, settings.masker)
+    if findings or document.problems:
+        raise _error(document, findings, places, settings.masker)
     return _build(document, parts)
 
 
@@ -172,21 +173,45 @@ def _expand(expansion: Expansion, data: Mapping[str, Any]) -> _Parts:
     )
 
 
-def _check_relations(parts: _Parts, written: Mapping[str, Any]) -> list[Finding]:
+def _check_relations(
+    parts: _Parts, written: Mapping[str, Any], document: Document
+) -> list[Finding]:
     """Return what is wrong between the parts of a manifest."""
     targets = written.get("targets") or []
     all_named = all(isinstance(target, dict) and target.get("name") for target in targets)
     return [
         *check_connections(parts.connections),
-        *check_targets(parts.targets, parts.connections),
+        *check_targets(parts.targets, parts.connections, document.added),
         *parts.graph.check(all_named=all_named),
     ]
 
 
-def _error(document: Document, findings: list[Finding], masker: Masker) -> ManifestError:
+def _error(
+    document: Document, findings: list[Finding], places: Mapping[KeyPath, Place], masker: Masker
+) -> ManifestError:
     """Return the error with every finding once, and no secret in it."""
-    masked = (replace(finding, message=masker.mask(finding.message)) for finding in findings)
-    return ManifestError([document.problem(finding) for finding in dict.fromkeys(masked)])
+    private = _private(document, findings, places)
+    problems = list(document.problems)
+    for finding in dict.fromkeys(findings):
+        problem = document.problem(replace(finding, message=masker.mask(finding.message)))
+        file = document.spot(finding.path).file
+        problems.append(shown(problem, file, private.get((file.label, problem.line), ())))
+    return ManifestError(list(dict.fromkeys(problems)))
+
+
+def _private(
+    document: Document, findings: list[Finding], places: Mapping[KeyPath, Place]
+) -> dict[tuple[str, int], list[int]]:
+    """Return the columns, by file and line, of values that may be secrets in the wrong place."""
+    unknown = {finding.path for finding in findings if finding.at_key}
+    columns: dict[tuple[str, int], list[int]] = {}
+    for path, place in places.items():
+        literal = place.secret and not refers_outside(place.value)
+        misplaced = bool(place.types) and place.types <= {"array", "object"}
+        if literal or misplaced or any(path[:end] in unknown for end in range(1, len(path) + 1)):
+            spot = document.spot(path)
+            columns.setdefault((spot.file.label, spot.value[0]), []).append(spot.value[1])
+    return columns
 
 
 def _build(document: Document, parts: _Parts) -> Manifest:

@@ -1,4 +1,4 @@
-"""A manifest as data that still knows where each value stands in the text."""
+"""A manifest as data that still knows where each value stands, in which of its files."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 KeyPath = tuple[str | int, ...]
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_@-]+")
+_LINE_BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,48 +31,97 @@ class Odd:
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """One file of a manifest: what messages call it, and what stands in it."""
+
+    label: str
+    text: str = field(default="", repr=False)
+
+    def line(self, number: int) -> str:
+        """Return a line by its number, counted from 1 and as YAML counts them."""
+        lines = _LINE_BREAK.split(self.text)
+        return lines[number - 1] if number <= len(lines) else ""
+
+
+@dataclass(frozen=True, slots=True)
 class Spot:
-    """Where a value and its key begin (line, column, from 1), and a scalar's source text."""
+    """Where a value and its key begin (line, column, from 1), and a scalar's source text.
+
+    ``file`` and ``path`` say where that is: a value keeps them when files are put together.
+    """
 
     value: tuple[int, int]
     key: tuple[int, int]
     text: str | None = field(default=None, repr=False)
+    file: File = field(default=File(""), repr=False)
+    path: KeyPath = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A mistake at a place in the data. ``at_key`` points at the key instead of its value."""
+    """A mistake at a place in the data. ``at_key`` points at the key instead of its value.
+
+    ``see`` is another place, which the message's last word leads to: "is already taken" there.
+    """
 
     path: KeyPath
     message: str
     at_key: bool = False
+    see: KeyPath | None = None
+    severity: str = "error"
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The text of one manifest, read. ``label`` is the file's name in messages."""
+    """A manifest, read: its data, and where each value of it stands in which file.
+
+    ``problems`` are the mistakes that were met on the way and left the rest readable; ``added``
+    is where the targets stand that no file but an overlay has.
+    """
 
     path: Path
-    label: str
     data: dict[str, Any] = field(repr=False)
     spots: Mapping[KeyPath, Spot] = field(repr=False)
+    problems: tuple[Problem, ...] = ()
+    added: frozenset[KeyPath] = frozenset()
+
+    def spot(self, path: KeyPath) -> Spot:
+        """Return where ``path`` stands, or its nearest ancestor that is in a text."""
+        while path and path not in self.spots:
+            path = path[:-1]
+        return self.spots[path]
 
     def place(self, path: KeyPath, *, at_key: bool = False) -> tuple[int, int]:
         """Return line and column of ``path``, or of its nearest ancestor in the text."""
-        while path and path not in self.spots:
-            path, at_key = path[:-1], False
-        spot = self.spots.get(path, Spot((1, 1), (1, 1)))
-        return spot.key if at_key else spot.value
+        spot = self.spot(path)
+        return spot.key if at_key and path in self.spots else spot.value
 
     def text(self, path: KeyPath) -> str | None:
         """Return a scalar as it was written, None for anything else."""
         spot = self.spots.get(path)
         return spot.text if spot else None
 
+    def written(self, path: KeyPath) -> KeyPath:
+        """Return ``path`` as it is in the file that holds it."""
+        known = path
+        while known and known not in self.spots:
+            known = known[:-1]
+        return self.spots[known].path + path[len(known) :]
+
     def problem(self, finding: Finding) -> Problem:
-        """Return ``finding`` with its line and column."""
+        """Return ``finding`` with its file, line and column."""
+        file = self.spot(finding.path).file
         line, column = self.place(finding.path, at_key=finding.at_key)
-        return Problem(self.label, line, column, dotted(finding.path), _one_line(finding.message))
+        message = finding.message
+        if finding.see is not None:
+            message += f" in {self._from(file, finding.see)}"
+        path = dotted(self.written(finding.path))
+        return Problem(file.label, line, column, path, one_line(message), finding.severity)
+
+    def _from(self, file: File, path: KeyPath) -> str:
+        """Return where ``path`` stands, for a reader of ``file``."""
+        other, line = self.spot(path).file, self.place(path)[0]
+        return f"line {line}" if other is file else f"{other.label}:{line}"
 
 
 def sound(data: Any, findings: Iterable[Finding]) -> Any:
@@ -107,6 +157,6 @@ def dotted(path: KeyPath) -> str:
     return text
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Return ``text`` with line breaks and other control characters written out."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

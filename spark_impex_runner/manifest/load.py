@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import yaml
 
 from spark_impex_runner.errors import ManifestError, Problem
-from spark_impex_runner.manifest.document import Document, Spot
+from spark_impex_runner.manifest.document import Document, File, Spot, one_line
+from spark_impex_runner.manifest.excerpt import shown
 from spark_impex_runner.manifest.scalars import value_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ MAX_VALUES = 500_000
 
 # libyaml reads the same language at many times the speed; where it was not compiled in, do without.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MERGE = "tag:yaml.org,2002:merge"
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 # Anchored at the line's first bracket, so that a line of many brackets is searched only once.
 _BRACKET_IN_WORD = re.compile(r"[^\[]*\[.*[^\s\[\]{},]\[")
@@ -45,9 +47,12 @@ _LIBYAML_DEPTH = "maximum nesting depth"
 
 
 def load(path: Path) -> Document:
-    """Read the manifest at ``path``. Raises ``ManifestError`` if it is not one YAML mapping."""
+    """Read the file at ``path`` alone; whatever it includes is not looked at.
+
+    Raises ``ManifestError`` if it is not one YAML mapping.
+    """
     with _no_collection():
-        return _load(path, str(path))
+        return _load(path, File(str(path)))
 
 
 @contextmanager
@@ -66,58 +71,58 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _load(path: Path, label: str) -> Document:
-    """Read the manifest at ``path``, which messages call ``label``."""
-    text = _read(path, label)
+def _load(path: Path, unread: File) -> Document:
+    """Read the file at ``path``, which messages call by the label of ``unread``."""
+    file = File(unread.label, _read(path, unread))
     try:
-        _guard(text, label)
-        root = _compose(text)
+        _guard(file)
+        root = _compose(file.text)
     except yaml.MarkedYAMLError as error:
-        _refuse_syntax(error, text, label)
+        _refuse_syntax(error, file)
     except yaml.reader.ReaderError as error:
-        before = text[: error.position] if isinstance(error.position, int) else ""
-        _refuse(label, *_end_of(before), "a control character is not allowed in YAML; remove it")
+        before = file.text[: error.position] if isinstance(error.position, int) else ""
+        _refuse(file, _end_of(before), "a control character is not allowed in YAML; remove it")
     if not isinstance(root, yaml.MappingNode):
-        line, column = _mark(root) if root else (1, 1)
-        _refuse(label, line, column, "a manifest is a mapping; begin it with 'version: 1'")
-    walk = _Walk(label)
+        place = _mark(root) if root else (1, 1)
+        _refuse(file, place, "a manifest is a mapping; begin it with 'version: 1'")
+    walk = _Walk(file)
     data = walk.read(root, (), (1, 1))
-    return Document(path, label, data, walk.spots)
+    return Document(path, data, walk.spots, tuple(walk.problems))
 
 
-def _read(path: Path, label: str) -> str:
+def _read(path: Path, file: File) -> str:
     """Return the file's text, or say why it cannot be read."""
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        _refuse(label, 1, 1, f"cannot read the manifest: {reason}")
+        _refuse(file, (1, 1), f"cannot read the manifest: {reason}")
     if len(content) > MAX_BYTES:
-        _refuse(label, 1, 1, f"the manifest is larger than {MAX_BYTES // 2**20} MiB")
+        _refuse(file, (1, 1), f"the manifest is larger than {MAX_BYTES // 2**20} MiB")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = content[: error.start].decode("utf-8", "replace")
-        _refuse(label, *_end_of(before), "the text is not UTF-8; save the file as UTF-8")
+        _refuse(file, _end_of(before), "the text is not UTF-8; save the file as UTF-8")
 
 
-def _guard(text: str, label: str) -> None:
+def _guard(file: File) -> None:
     """Refuse what must not reach the composer, which recurses and follows every alias."""
     depth = documents = 0
     event: Any
-    for event in yaml.parse(text, Loader=_Loader):
-        line, column = event.start_mark.line + 1, event.start_mark.column + 1
+    for event in yaml.parse(file.text, Loader=_Loader):
+        place = event.start_mark.line + 1, event.start_mark.column + 1
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         documents += isinstance(event, yaml.DocumentStartEvent)
         if depth > MAX_DEPTH:
-            _refuse_depth(label, line, column)
+            _refuse_depth(file, place)
         if documents > 1:
-            _refuse(label, line, column, "a second YAML document begins; a file holds one manifest")
+            _refuse(file, place, "a second YAML document begins; a file holds one manifest")
         if getattr(event, "tag", None) is not None:
             tag = event.tag.removeprefix("tag:yaml.org,2002:")
-            _refuse(label, line, column, f"the YAML tag {tag!r} is not allowed; write plain data")
+            _refuse(file, place, f"the YAML tag {tag!r} is not allowed; write plain data")
 
 
 def _compose(text: str) -> yaml.Node | None:
@@ -132,24 +137,29 @@ def _compose(text: str) -> yaml.Node | None:
 
 @dataclass(slots=True)
 class _Walk:
-    """Turns nodes into data and notes where each value stood."""
+    """Turns nodes into data and notes where each value stood.
 
-    label: str
+    What is wrong with a key is noted, too, so that the rest can be checked as well.
+    """
+
+    file: File
     spots: dict[KeyPath, Spot] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
     ancestors: list[yaml.Node] = field(default_factory=list)
 
     def read(self, node: yaml.Node, path: KeyPath, key: tuple[int, int]) -> Any:
         """Return the data of ``node``, which stands at ``path`` under a key at ``key``."""
+        file, place = self.file, _mark(node)
         if len(self.spots) >= MAX_VALUES:
-            _refuse(self.label, *_mark(node), f"aliases unfold to more than {MAX_VALUES} values")
+            _refuse(file, place, f"aliases unfold to more than {MAX_VALUES} values")
         scalar = isinstance(node, yaml.ScalarNode)
-        self.spots[path] = Spot(_mark(node), key, node.value if scalar else None)
+        self.spots[path] = Spot(place, key, node.value if scalar else None, file, path)
         if isinstance(node, yaml.ScalarNode):
             return value_of(node.value, node.tag)
         if any(node is ancestor for ancestor in self.ancestors):
-            _refuse(self.label, *_mark(node), "an alias stands inside the value that it names")
+            _refuse(file, place, "an alias stands inside the value that it names")
         if len(self.ancestors) > MAX_DEPTH:
-            _refuse(self.label, *_mark(node), f"aliases nest more than {MAX_DEPTH} deep")
+            _refuse(file, place, f"aliases nest more than {MAX_DEPTH} deep")
         self.ancestors.append(node)
         mapping = isinstance(node, yaml.MappingNode)
         data = self._mapping(node, path) if mapping else self._sequence(node, path)
@@ -160,13 +170,15 @@ class _Walk:
         """Return a mapping's data; its keys must be text and differ."""
         data: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = self._key(key_node)
-            here = (*path, key)
+            key, place = _key(key_node), _mark(key_node)
+            fault, here = _fault_of_key(key_node), (*path, key or "")
             if key in data:
                 first = self.spots[here].key[0]
-                message = f"the key {key!r} is already in line {first}; remove one of them"
-                _refuse(self.label, *_mark(key_node), message)
-            data[key] = self.read(value_node, here, _mark(key_node))
+                fault = f"the key {key!r} is already in line {first}; remove one of them"
+            elif key is not None:
+                data[key] = self.read(value_node, here, place)
+            if fault:
+                self.problems.append(_problem(self.file, place, fault))
         return data
 
     def _sequence(self, node: yaml.Node, path: KeyPath) -> list[Any]:
@@ -175,46 +187,49 @@ class _Walk:
             self.read(item, (*path, index), _mark(item)) for index, item in enumerate(node.value)
         ]
 
-    def _key(self, node: yaml.Node) -> str:
-        """Return a key, or say why it cannot be one."""
-        if not isinstance(node, yaml.ScalarNode):
-            _refuse(self.label, *_mark(node), "a key must be text, not a list or a mapping")
-        if node.tag == "tag:yaml.org,2002:merge":
-            message = "merge keys (<<) are not supported; use 'defaults' or repeat the keys"
-            _refuse(self.label, *_mark(node), message)
-        if not isinstance(value_of(node.value, node.tag), str):
-            message = (
-                f"a key must be text, but YAML reads {node.value!r} as something else: quote it"
-            )
-            _refuse(self.label, *_mark(node), message)
-        return str(node.value)
+
+def _key(node: yaml.Node) -> str | None:
+    """Return what a key is called, None if it is none at all."""
+    text = isinstance(node, yaml.ScalarNode) and node.tag != _MERGE
+    return str(node.value) if text else None
 
 
-def _refuse_syntax(error: yaml.MarkedYAMLError, text: str, label: str) -> NoReturn:
+def _fault_of_key(node: yaml.Node) -> str:
+    """Return why a node cannot be a key, nothing if it can."""
+    if not isinstance(node, yaml.ScalarNode):
+        return "a key must be text, not a list or a mapping"
+    if node.tag == _MERGE:
+        return "merge keys (<<) are not supported; use 'defaults' or repeat the keys"
+    if not isinstance(value_of(node.value, node.tag), str):
+        return f"a key must be text, but YAML reads {node.value!r} as something else: quote it"
+    return ""
+
+
+def _refuse_syntax(error: yaml.MarkedYAMLError, file: File) -> NoReturn:
     """Report a YAML syntax error, in our words where the cause is a known trap."""
     if error.context_mark and error.problem == "found unexpected end of stream":
-        line, column = error.context_mark.line + 1, error.context_mark.column + 1
-        _refuse(label, line, column, "the quoted text that begins here has no end")
+        place = error.context_mark.line + 1, error.context_mark.column + 1
+        _refuse(file, place, "the quoted text that begins here has no end")
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     problem = str(error.problem or error.context)
     if _LIBYAML_DEPTH in problem:
-        _refuse_depth(label, line, column)
-    lines = text.splitlines() or [""]
+        _refuse_depth(file, (line, column))
+    lines = file.text.splitlines() or [""]
     near = {line - 1, error.context_mark.line if error.context_mark else line - 1}
     if lines[min(line, len(lines)) - 1][column - 1 : column] == "\t":
-        _refuse(label, line, column, "a tab cannot indent YAML; use spaces")
+        _refuse(file, (line, column), "a tab cannot indent YAML; use spaces")
     unquoted = [_QUOTED.sub("", lines[row]) for row in near if row < len(lines)]
     if any(_BRACKET_IN_WORD.match(row) for row in unquoted):
         hint = 'brackets inside a [list] end it early: quote the URI, ["folder/service[1.2.3]"]'
-        _refuse(label, line, column, hint)
+        _refuse(file, (line, column), hint)
     words = (ours for theirs, ours in _SYNTAX.items() if theirs in problem)
-    _refuse(label, line, column, f"this is not YAML: {next(words, problem)}")
+    _refuse(file, (line, column), f"this is not YAML: {next(words, problem)}")
 
 
-def _refuse_depth(label: str, line: int, column: int) -> NoReturn:
+def _refuse_depth(file: File, place: tuple[int, int]) -> NoReturn:
     """Refuse values in values in values."""
-    _refuse(label, line, column, f"values are nested more than {MAX_DEPTH} deep")
+    _refuse(file, place, f"values are nested more than {MAX_DEPTH} deep")
 
 
 def _mark(node: yaml.Node) -> tuple[int, int]:
@@ -227,6 +242,11 @@ def _end_of(text: str) -> tuple[int, int]:
     return text.count("\n") + 1, len(text) - text.rfind("\n")
 
 
-def _refuse(label: str, line: int, column: int, message: str) -> NoReturn:
+def _problem(file: File, place: tuple[int, int], message: str) -> Problem:
+    """Return a mistake in the text itself."""
+    return shown(Problem(file.label, *place, "", one_line(message)), file)
+
+
+def _refuse(file: File, place: tuple[int, int], message: str) -> NoReturn:
     """Raise the one mistake that makes the rest unreadable."""
-    raise ManifestError([Problem(label, line, column, "", message)])
+    raise ManifestError([_problem(file, place, message)])

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.manifest.document import Finding, dotted
-from spark_impex_runner.manifest.wording import Hints, listed
+from spark_impex_runner.manifest.document import Finding
+from spark_impex_runner.manifest.wording import Hints, did_you_mean, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from spark_impex_runner.manifest.document import KeyPath
     from spark_impex_runner.manifest.expand import Expanded
 
 _PLACES = ("base_url", "env", "sandbox")
 _SCHEMES = ("token", "api_key", "oauth")
 _EXPORTS = ("services", "folders", "version_ids")
+_EMPTY = "the target exports nothing; give it services, folders or version_ids"
 
 
 def check_connections(connections: Mapping[str, Any]) -> Iterator[Finding]:
@@ -28,8 +30,13 @@ def check_connections(connections: Mapping[str, Any]) -> Iterator[Finding]:
             yield from _scheme(connection.get("auth"), (*path, "auth"))
 
 
-def check_targets(targets: Sequence[Expanded], connections: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield what is wrong between targets, and between a target and the connections."""
+def check_targets(
+    targets: Sequence[Expanded], connections: Mapping[str, Any], added: Collection[KeyPath]
+) -> Iterator[Finding]:
+    """Yield what is wrong between targets, and between a target and the connections.
+
+    ``added`` is where targets stand that only an overlay has: a wrong name is likely there.
+    """
     names: dict[str, Expanded] = {}
     outputs: dict[str, Expanded] = {}
     hints = Hints(connections)
@@ -40,8 +47,9 @@ def check_targets(targets: Sequence[Expanded], connections: Mapping[str, Any]) -
             continue
         yield from _connection(target, connections, hints)
         if not any(target.data.get(key) or _unsound(target, key) for key in _EXPORTS):
-            message = "the target exports nothing; give it services, folders or version_ids"
-            yield Finding(target.origin(()), message)
+            place = target.origin(())
+            others = names.keys() - {target.name} if place in added else ()
+            yield Finding(place, _EMPTY + did_you_mean(target.name, others))
         other = outputs.setdefault(os.path.normpath(target.output), target)
         if other is not target:
             message = f"the targets {other.name!r} and {target.name!r} would write to one output"
@@ -67,8 +75,8 @@ def _taken(target: Expanded, first: Expanded) -> Finding:
     if target.index == first.index:
         message = f"two combinations of the matrix make the name {target.name!r}"
         return Finding(target.origin(("matrix",)), message)
-    message = f"the name {target.name!r} is already taken by {dotted(first.origin(()))}"
-    return Finding(target.origin(("name",)), message)
+    message = f"the name {target.name!r} is already taken"
+    return Finding(target.origin(("name",)), message, see=first.origin(("name",)))
 
 
 def _connection(

@@ -4,13 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from spark_impex_runner.manifest.document import Document, Finding, Spot, dotted, sound
+from spark_impex_runner.manifest.document import Document, File, Finding, Spot, dotted, sound
 
+HERE, PART = File("release.yaml", "version: 1\n"), File("part.yaml")
 DOCUMENT = Document(
     Path("release.yaml"),
-    "release.yaml",
     {},
-    {(): Spot((1, 1), (1, 1)), ("targets",): Spot((4, 3), (3, 1))},
+    {
+        (): Spot((1, 1), (1, 1), None, HERE, ()),
+        ("targets",): Spot((4, 3), (3, 1), None, HERE, ("targets",)),
+        ("targets", 7): Spot((9, 5), (9, 5), None, PART, ("targets", 2)),
+        ("targets", 7, "name"): Spot((9, 11), (9, 5), "a", PART, ("targets", 2, "name")),
+    },
 )
 
 
@@ -41,6 +46,29 @@ def test_a_problem_is_one_line() -> None:
 
     text = r"release.yaml:4:3: targets['a\nb']: bad\r\n\x1b[31mvalue"
     assert str(problem) == text
+
+
+def test_a_problem_in_another_file_has_that_files_name_and_path() -> None:
+    """What was put together is told as it was written; two places of one file differ by line."""
+    missing = Finding(("targets", 7, "steps"), "this key is missing")
+    taken = Finding(("targets", 7, "name"), "the name 'a' is already taken", see=("targets",))
+    twice = Finding(("targets", 7), "the name 'a' is already taken", see=("targets", 7, "name"))
+
+    told = [str(DOCUMENT.problem(finding)) for finding in (missing, taken, twice)]
+
+    assert told == [
+        "part.yaml:9:5: targets[2].steps: this key is missing",
+        "part.yaml:9:11: targets[2].name: the name 'a' is already taken in release.yaml:4",
+        "part.yaml:9:5: targets[2]: the name 'a' is already taken in line 9",
+    ]
+
+
+@pytest.mark.parametrize("break_", ["\n", "\r\n", "\r", "\x85", "\u2028"])
+def test_a_files_lines_are_those_that_yaml_counts(break_: str) -> None:
+    """Numbers begin with 1; beyond the end there is nothing."""
+    file = File("a.yaml", f"one{break_}two\x0bthree")
+
+    assert [file.line(number) for number in (1, 2, 3)] == ["one", "two\x0bthree", ""]
 
 
 def test_what_is_wrong_is_left_out_of_later_checks() -> None:

@@ -205,8 +205,6 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
         (b"a: 1\nb: \xff", "2:4: the text is not UTF-8; save the file as UTF-8"),
         ("a: 1".encode("utf-16"), "1:1: the text is not UTF-8; save the file as UTF-8"),
         (b"a: 1\nb: \x07", "2:4: a control character is not allowed in YAML; remove it"),
-        (b"? [a, b]\n: 1\n", "1:3: a key must be text, not a list or a mapping"),
-        (b"yes: 1\n", "1:1: a key must be text, but YAML reads 'yes' as something else: quote it"),
     ],
 )
 def test_what_is_no_plain_text_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
@@ -215,6 +213,22 @@ def test_what_is_no_plain_text_is_refused(tmp_path: Path, content: bytes, expect
     path.write_bytes(content)
 
     assert refusal(path) == expected
+
+
+def test_mistakes_in_keys_leave_the_rest_readable(tmp_path: Path) -> None:
+    """All of them are noted, in file order, and every other value is there."""
+    path = tmp_path / "release.yaml"
+    path.write_text("yes: 1\na: 2\na: 3\n<<: {b: 4}\n? [c, d]\n: 5\ne: 6\n")
+
+    document = load(path)
+
+    assert document.data == {"yes": 1, "a": 2, "e": 6}
+    assert [str(problem).removeprefix(f"{path}:") for problem in document.problems] == [
+        "1:1: a key must be text, but YAML reads 'yes' as something else: quote it",
+        "3:1: the key 'a' is already in line 2; remove one of them",
+        "4:1: merge keys (<<) are not supported; use 'defaults' or repeat the keys",
+        "5:3: a key must be text, not a list or a mapping",
+    ]
 
 
 def test_a_byte_order_mark_is_welcome(tmp_path: Path) -> None:
