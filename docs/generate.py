@@ -72,10 +72,19 @@ def _rows(schema: dict[str, Any], root: dict[str, Any], prefix: str) -> Iterator
     for name, raw in schema.get("properties", {}).items():
         part = _resolved(raw, root)
         default = f"`{_plain(part['default'])}`" if "default" in part else ""
-        text = _described(part, root) + (" Required." if name in schema.get("required", ()) else "")
+        text = _described(part, root) + _required(name, schema)
         yield f"| `{prefix}{name}` | {text.replace('|', chr(92) + '|')} | {default} |"
         if name != "defaults":  # its keys are those of a target
             yield from _below(part, root, f"{prefix}{name}")
+
+
+def _required(name: str, schema: dict[str, Any]) -> str:
+    """Return whether a key must be there: always, or unless another one is."""
+    if name in schema.get("required", ()):
+        return " Required."
+    if name in schema.get("else", {}).get("required", ()):
+        return f" Required, here or through `{schema['if']['required'][0]}`."
+    return ""
 
 
 def _described(part: dict[str, Any], root: dict[str, Any]) -> str:
