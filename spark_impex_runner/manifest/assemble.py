@@ -6,25 +6,24 @@ connections and targets of a name key by key, and any other value as a whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from spark_impex_runner.errors import ManifestError
-from spark_impex_runner.manifest.document import Document, Finding
+from spark_impex_runner.manifest.document import Document, Finding, Spot
 from spark_impex_runner.manifest.load import MAX_VALUES, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from spark_impex_runner.errors import Problem
-    from spark_impex_runner.manifest.document import KeyPath, Spot
+    from spark_impex_runner.manifest.document import KeyPath
 
 MAX_FILES = 200
 
 # Keys whose values are mappings of names that files have in common.
 _SHARED = frozenset({"vars", "connections", "defaults", "report", "requires"})
-_LISTS = frozenset({"targets", "include"})
 # What says where a tenant is counts as one value: a new one ends the old one, whatever its keys.
 _ADDRESS = frozenset({"base_url", "env", "tenant", "sandbox"})
 
@@ -39,7 +38,9 @@ def assemble(path: Path, overlays: Sequence[Path] = ()) -> Document:
     documents = [reading.whole(each) for each in (path, *overlays)]
     if reading.unreadable:
         raise ManifestError([*reading.unreadable, *reading.problems])
-    joined = _Joined(path)
+    if not overlays:
+        return replace(documents[0], problems=tuple(reading.problems))
+    joined = _Joined(path, spots={(): documents[0].spots[()]})
     for number, document in enumerate(documents):
         joined.lay(document, change=number > 0)
     return joined.document(reading.problems)
@@ -59,30 +60,29 @@ class _Reading:
             document = load(path)
         except ManifestError as error:
             self.unreadable += error.problems
-            return Document(path, {}, {})
+            return Document(path, {}, {(): Spot((1, 1), (1, 1))})
         self.seen.setdefault(path.resolve(), str(path))
         self.problems += document.problems
         parts = list(self._parts(document, (*trail, path)))
         if not parts:
             return document
-        joined = _Joined(path)
+        joined = _Joined(path, spots={(): document.spots[()]})
         for part in (*parts, document):
             joined.lay(part, change=False)
         self.problems += joined.problems
         return joined.document(())
 
     def _parts(self, document: Document, trail: tuple[Path, ...]) -> Iterator[Document]:
-        """Yield what a document includes; a mistake in the list is noted, or left to the schema."""
+        """Yield what a document includes; an entry that names no such file is noted."""
         entries = document.data.get("include")
-        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
-            if isinstance(entry, str) and entry:
-                path = document.path.parent / entry
-                fault = self._fault(path, entry, trail)
-                if fault:
-                    where = ("include", index)
-                    self.unreadable.append(document.problem(Finding(where, fault)))
-                else:
-                    yield self.whole(path, trail)
+        for index, entry in enumerate(entries if _is_followed(entries) else ()):
+            path = document.path.parent / entry
+            fault = self._fault(path, entry, trail)
+            if fault:
+                where = ("include", index)
+                self.unreadable.append(document.problem(Finding(where, fault)))
+            else:
+                yield self.whole(path, trail)
 
     def _fault(self, path: Path, entry: str, trail: tuple[Path, ...]) -> str:
         """Return why ``path``, written as ``entry``, cannot be included, nothing if it can."""
@@ -98,6 +98,11 @@ class _Reading:
         if len(self.seen) >= MAX_FILES:
             return f"a manifest has at most {MAX_FILES} files"
         return "" if path.is_file() else f"there is no file {entry!r}"
+
+
+def _is_followed(include: Any) -> TypeGuard[list[str]]:
+    """Tell whether a list of files has its form; otherwise it is left to the schema."""
+    return isinstance(include, list) and all(isinstance(name, str) and name for name in include)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +140,10 @@ class _Joined:
 
         Where a value has not the shape that its key takes, it is kept for the schema to judge.
         """
-        self.spots.setdefault((), part.spots[()])
         for key, value in part.data.items():
-            shape = dict if key in _SHARED else list if key in _LISTS else None
+            if key == "include" and _is_followed(value):
+                continue
+            shape = dict if key in _SHARED else list if key == "targets" else None
             fits = shape is not None and isinstance(value, shape)
             mine = self.data.get(key)
             if key not in self.data or (shape and isinstance(mine, shape) and not fits):
@@ -180,7 +186,8 @@ class _Joined:
             for key in _ADDRESS & mine.keys():
                 self._forget(mine.pop(key), (*path, key))
         for inner in piece.items():
-            self._put(mine, inner, (*path, inner.path[-1]))
+            if path[0] == "connections" or inner.path[-1] != "name":
+                self._put(mine, inner, (*path, inner.path[-1]))
 
     def _one(self, mine: dict[str, Any], piece: _Piece, path: KeyPath, *, change: bool) -> None:
         """Set one value, unless it is there already and nothing may be changed."""

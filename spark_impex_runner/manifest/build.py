@@ -207,8 +207,9 @@ def _private(
     columns: dict[tuple[str, int], list[int]] = {}
     for path, place in places.items():
         literal = place.secret and not refers_outside(place.value)
-        misplaced = bool(place.types) and place.types <= {"array", "object"}
-        if literal or misplaced or any(path[:end] in unknown for end in range(1, len(path) + 1)):
+        known = place.types & {"string", "number", "integer", "boolean"}
+        lost = any(path[:end] in unknown for end in range(1, len(path) + 1))
+        if literal or (place.types and not known) or (lost and not place.types):
             spot = document.spot(path)
             columns.setdefault((spot.file.label, spot.value[0]), []).append(spot.value[1])
     return columns

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # A reference is not the secret, and the place where it stands is worth showing.
 _SECRET = re.compile(
     r"""[\w-]*(?:token|secret|passw|pwd|key|credential|auth)[\w-]*["']?\s*[:=]\s*"""
-    r"""(?!["']?\$\{)(?=[^\s{&*!|>#])""",
+    r"""(?:[&!]\S*\s+)?(?!["']?\$\{)(?=[^\s{&*!|>#])""",
     re.IGNORECASE,
 )
 

@@ -48,8 +48,9 @@ def check_targets(
         yield from _connection(target, connections, hints)
         if not any(target.data.get(key) or _unsound(target, key) for key in _EXPORTS):
             place = target.origin(())
-            others = names.keys() - {target.name} if place in added else ()
-            yield Finding(place, _EMPTY + did_you_mean(target.name, others))
+            others = (name for name, each in names.items() if each.origin(()) not in added)
+            hint = did_you_mean(target.name, others) if place in added else ""
+            yield Finding(place, _EMPTY + hint)
         other = outputs.setdefault(os.path.normpath(target.output), target)
         if other is not target:
             message = f"the targets {other.name!r} and {target.name!r} would write to one output"

@@ -407,3 +407,21 @@ def test_a_signal_ends_the_run_frees_the_slot_and_writes_the_report(
         assert [r.method for r in sandbox.requests].count("PATCH") == 1
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["exit_code"], report["targets"][0]["outcome"]) == (code, "cancelled")
+
+
+def test_an_overlay_makes_one_manifest_serve_another_place(shell: Any) -> None:
+    """``-f`` changes what is run, and a mistake in it is told by its own line."""
+    shell.write(PRICING)
+    (shell.folder / "prod.yaml").write_text("targets: [{name: pricing, output: out/prod}]\n")
+    (shell.folder / "bad.yaml").write_text("targets: [{name: pricing, output: 1}]\n")
+
+    good = shell("impex-run", "m.yaml", "-f", "prod.yaml", "-q")
+    bad = shell("impex", "validate", "m.yaml", "-f", "prod.yaml", "-f", "bad.yaml")
+
+    assert good.code == 0
+    assert (shell.folder / "out/prod/impex-receipt.json").is_file()
+    assert not (shell.folder / "exports").exists()
+    assert bad.code == 2
+    assert bad.err == (
+        "bad.yaml:1:35: targets[0].output: expected text, found the number 1: quote it\n"
+    )
