@@ -18,6 +18,8 @@ class Offer:
     """One named thing: its options as a JSON Schema (an object), and who provides it.
 
     A step that is ``always`` run is repeated when a run goes on with the work of an earlier one.
+    ``file_filter`` names the only packages that a step can work on: those of targets with that
+    ``file_filter``.
     """
 
     name: str
@@ -25,6 +27,7 @@ class Offer:
     provider: str
     options: Mapping[str, Any] = field(default_factory=lambda: _NO_OPTIONS)
     always: bool = False
+    file_filter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +59,15 @@ class Registry:
         options: Mapping[str, Any] | None = None,
         *,
         always: bool = False,
+        file_filter: str | None = None,
     ) -> None:
-        """Offer a step, ``uses: name`` in a manifest, implemented by ``impex_run_step``."""
-        self.steps[name] = Offer(name, summary, self.provider, options or _NO_OPTIONS, always)
+        """Offer a step, ``uses: name`` in a manifest, implemented by ``impex_run_step``.
+
+        ``always`` and ``file_filter`` are those of ``Offer``.
+        """
+        self.steps[name] = Offer(
+            name, summary, self.provider, options or _NO_OPTIONS, always, file_filter
+        )
 
     def strategy(self, name: str, summary: str, options: Mapping[str, Any] | None = None) -> None:
         """Offer a polling strategy, implemented by ``impex_poll_delay``."""

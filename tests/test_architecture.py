@@ -54,6 +54,7 @@ ALLOWED = {
     "state": set(),
     "engine.tenants": {"engine.course", "spark", "sandbox"},
     "engine.cancel": {"engine", "state"},
+    "engine.tokens": {"manifest.document", "spark.auth", "spark.credentials"},
     "engine.prepare": {"engine", "manifest", "plugincandidates", "pluginmanager"}
     | {"spark.uri", "state"},
     "engine.run": {"engine", "clock", "masking", "atomic", "report", "state"},

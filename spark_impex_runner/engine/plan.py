@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -59,20 +58,6 @@ def make_plan(run: Run, hooks: Plugins) -> tuple[Planned, ...]:
     address or credentials are missing.
     """
     return tuple(_planned(target, run, hooks) for target in run.targets)
-
-
-def token_warnings(run: Run) -> tuple[str, ...]:
-    """Warn of every given token that ends before a job of this run may have to be waited for."""
-    found = {}
-    for target in run.targets:
-        expires = run.connect(target.connection).session.scheme.expires
-        end = run.started + timedelta(seconds=target.polling.deadline)
-        if expires is not None and expires < end:
-            found[target.connection] = (
-                f"the token of connection {target.connection} ends at {expires:%H:%M:%S}Z, before "
-                f"the deadline of target {target.name}; client credentials are renewed"
-            )
-    return tuple(found.values())
 
 
 def _planned(target: Target, run: Run, hooks: Plugins) -> Planned:

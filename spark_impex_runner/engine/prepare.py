@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from spark_impex_runner.engine.plan import make_plan, select, token_warnings
+from spark_impex_runner.engine.plan import make_plan, select
+from spark_impex_runner.engine.tokens import Ends, check_tokens
 from spark_impex_runner.errors import ManifestError, PluginError, UriError, UsageError
 from spark_impex_runner.manifest.assemble import assemble
 from spark_impex_runner.manifest.build import Settings, read_manifest, read_requires
@@ -23,12 +24,13 @@ from spark_impex_runner.state.store import STATE_FOLDER
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.tenants import Tenants
+    from spark_impex_runner.errors import Problem
     from spark_impex_runner.manifest.document import Document
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Manifest, Planned, RunOptions, Target
@@ -49,11 +51,15 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A manifest that is valid; no tenant was looked for and no credentials were needed."""
+    """A manifest that is valid; no tenant was looked for and no credentials were needed.
+
+    ``warnings`` are what is right now, and may not be for as long as the run lasts.
+    """
 
     plugins: Plugins
     manifest: Manifest
     targets: tuple[Target, ...]
+    warnings: tuple[Problem, ...]
     run_id: str
     run_date: str
     now: datetime
@@ -85,7 +91,8 @@ def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loade
     chosen = select(manifest, options.targets, options.tags, alone=alone)
     if options.job and len(chosen) != 1:
         raise UsageError(f"a job belongs to one target, {len(chosen)} are chosen; use --target")
-    return Loaded(plugins, manifest, chosen, run_id, run_date, now)
+    warnings = _check_tokens(document, manifest, chosen, now)
+    return Loaded(plugins, manifest, chosen, warnings, run_id, run_date, now)
 
 
 @contextmanager
@@ -105,10 +112,9 @@ def prepare(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> It
         connect=tenants.connect,
     )
     try:
-        prepared = Prepared(run, loaded.plugins, tenants, make_plan(run, loaded.plugins))
-        for warning in token_warnings(run):
+        for warning in loaded.warnings:
             _log.warning("%s", warning)
-        yield prepared
+        yield Prepared(run, loaded.plugins, tenants, make_plan(run, loaded.plugins))
     finally:
         tenants.close()
 
@@ -128,6 +134,18 @@ def new_job(planned: Planned, prepared: Prepared, clock: Clock) -> Job:
 def state_folder(path: Path, options: RunOptions) -> Path:
     """Return where the runner's memory of a manifest lies."""
     return options.state or path.parent / STATE_FOLDER
+
+
+def _check_tokens(
+    document: Document, manifest: Manifest, targets: Sequence[Target], now: datetime
+) -> tuple[Problem, ...]:
+    """Return a warning for each token that may end too early; raise for those that have ended."""
+    ends = Ends(manifest.connections, os.environ, now)
+    problems = [document.problem(finding) for finding in check_tokens(targets, ends)]
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if errors:
+        raise ManifestError(errors)
+    return tuple(problems)
 
 
 def _load_plugins(document: Document, options: RunOptions) -> Plugins:

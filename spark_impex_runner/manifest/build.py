@@ -12,7 +12,12 @@ from spark_impex_runner.manifest.excerpt import shown
 from spark_impex_runner.manifest.expand import Expansion, Given, literal_secrets
 from spark_impex_runner.manifest.needs import Graph
 from spark_impex_runner.manifest.references import Named, Sources, refers_outside
-from spark_impex_runner.manifest.rules import check_connections, check_targets, check_uris
+from spark_impex_runner.manifest.rules import (
+    check_connections,
+    check_steps,
+    check_targets,
+    check_uris,
+)
 from spark_impex_runner.manifest.schema import Schema, View
 from spark_impex_runner.manifest.wording import trap
 from spark_impex_runner.models import Manifest
@@ -121,6 +126,7 @@ def read_manifest(document: Document, settings: Settings) -> Manifest:
         resolved = View(parts.origin, lambda _: None, secrets)
         findings += schema.check_resolved(parts.data(), resolved)
     findings += _check_relations(parts, data, document)
+    findings += check_steps(parts.targets, settings.registry.steps)
     findings += check_uris(parts.targets, settings.uri_fault)
     if findings or document.problems:
         raise _error(document, findings, places, settings.masker)

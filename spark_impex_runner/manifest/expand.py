@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.manifest.references import Resolved, Sources
     from spark_impex_runner.masking import Masker
 
-MAX_COMBINATIONS = 10_000
+MAX_TARGETS = 20_000
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
@@ -69,6 +69,7 @@ class Expansion:
     given: Given
     findings: list[Finding] = field(default_factory=list)
     variables: dict[str, Named] = field(default_factory=dict)
+    expanded: int = 0
 
     def set_variables(self, written: Mapping[str, Any]) -> None:
         """Learn the variables: command line before environment before manifest."""
@@ -107,9 +108,12 @@ class Expansion:
         """Yield the values of each expansion of a target: one without any if it has no matrix."""
         matrix = {key: values or [] for key, values in (frame.data.get("matrix") or {}).items()}
         count = prod(len(values) for values in matrix.values())
-        if count > MAX_COMBINATIONS:
-            message = f"the matrix makes {count} targets; at most {MAX_COMBINATIONS} are allowed"
+        self.expanded += count
+        if self.expanded > MAX_TARGETS:
+            more = f"the matrix makes {count} targets; " if matrix else ""
+            message = f"{more}a manifest has at most {MAX_TARGETS} targets"
             self.findings.append(Finding(frame.origin(("matrix",)), message))
+            self.expanded -= count
             return
         rows = [
             [

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.manifest.document import KeyPath
     from spark_impex_runner.manifest.expand import Expanded
+    from spark_impex_runner.registry import Offer
 
 _PLACES = ("base_url", "env", "sandbox")
 _SCHEMES = ("token", "api_key", "oauth")
@@ -55,6 +56,21 @@ def check_targets(
         if other is not target:
             message = f"the targets {other.name!r} and {target.name!r} would write to one output"
             yield Finding(target.origin(("output",)), message)
+
+
+def check_steps(targets: Sequence[Expanded], steps: Mapping[str, Offer]) -> Iterator[Finding]:
+    """Yield a finding for each step that cannot work on the packages of its target."""
+    for target in targets:
+        written = target.data.get("steps")
+        exported = target.data.get("file_filter", "migrate")
+        for index, step in enumerate(written if isinstance(written, list) else ()):
+            offer = steps.get(str(step.get("uses"))) if isinstance(step, dict) else None
+            if offer and exported and offer.file_filter not in (None, exported):
+                message = (
+                    f"the step {offer.name!r} works on packages of file_filter "
+                    f"{offer.file_filter!r}, this target exports {exported!r}"
+                )
+                yield Finding(target.origin(("steps", index, "uses")), message)
 
 
 def check_uris(targets: Sequence[Expanded], fault: Callable[[str], str]) -> Iterator[Finding]:

@@ -39,7 +39,7 @@ class Bearer:
     """A token that somebody else obtained; a leading ``Bearer`` is taken off."""
 
     def __init__(self, token: str, masker: Masker) -> None:
-        self._token = _printable("token", re.sub(r"(?i)^\s*bearer\s+", "", token))
+        self._token = _printable("token", _bare(token))
         masker.add(self._token)
 
     def headers(self) -> dict[str, str]:
@@ -53,7 +53,7 @@ class Bearer:
     @property
     def expires(self) -> datetime | None:
         """When the token ends, if it is a JWT that says so (Keycloak's are, documented)."""
-        return _expiry(self._token)
+        return expiry(self._token)
 
 
 class ApiKey:
@@ -147,10 +147,19 @@ class ClientCredentials:
         self._good_until = asked + max(seconds - _MARGIN, seconds / 2)
 
 
-def _expiry(token: str) -> datetime | None:
-    """Read the claim ``exp`` of a JWT, unverified: it only serves a warning."""
+def _bare(token: str) -> str:
+    """Return a token without the word ``Bearer`` that may stand before it."""
+    return re.sub(r"(?i)^\s*bearer\s+", "", token)
+
+
+def expiry(token: str) -> datetime | None:
+    """Read the claim ``exp`` of a JWT, unverified, None where there is none.
+
+    It only serves to tell in advance what the tenant would say. Keycloak's tokens, which Spark
+    issues, are JWTs (documented).
+    """
     try:
-        payload = token.split(".")[1]
+        payload = _bare(token).split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         return datetime.fromtimestamp(claims["exp"], timezone.utc)
     except (IndexError, ValueError, KeyError, TypeError, OverflowError, OSError):

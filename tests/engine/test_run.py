@@ -286,24 +286,38 @@ def jwt(expires: float) -> str:
     return f"e30.{payload}.c2ln"
 
 
-@pytest.mark.parametrize(("left", "warned"), [(60, True), (7200, False)])
-def test_a_token_that_ends_before_the_deadline_is_warned_of(
+@pytest.mark.parametrize(
+    ("left", "told"),
+    [
+        (-1, "the token ended at 20"),
+        (60, "the token ends at "),
+        (7200, ""),
+    ],
+)
+def test_a_token_that_ends_too_early_is_told_before_anything_is_sent(
     run: Any,
     serve: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     left: float,
-    warned: bool,
+    told: str,
 ) -> None:
-    """The plan says so before a job is created that nobody can wait for."""
-    path = run.write(serve(), PRICING)
+    """One that has ended is a mistake where it stands; one that may end meanwhile a warning."""
+    sandbox = serve()
+    path = run.write(sandbox, PRICING)
     token = jwt(run.clock.now().timestamp() + left)
     monkeypatch.setenv("TOKEN", token)
 
-    run_manifest(path, clock=run.clock)
+    try:
+        run_manifest(path, clock=run.clock)
+        said = caplog.text
+    except ManifestError as error:
+        said = str(error)
+        assert not sandbox.requests
 
-    assert ("the token of connection sit ends at" in caplog.text) == warned
-    assert token not in caplog.text
+    assert ("manifest.yaml:3:" in said) == bool(told)
+    assert f"connections.sit.auth.token: {told}" in said or not told
+    assert token not in said
 
 
 def test_a_delivery_whose_step_failed_is_not_kept(

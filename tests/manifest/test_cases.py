@@ -7,9 +7,9 @@ import jsonschema
 import pytest
 
 from spark_impex_runner.errors import ManifestError
+from spark_impex_runner.manifest.assemble import assemble
 from spark_impex_runner.manifest.build import read_manifest
 from spark_impex_runner.manifest.compose import compose, published
-from spark_impex_runner.manifest.assemble import assemble
 
 if TYPE_CHECKING:
     from spark_impex_runner.manifest.build import Settings

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spark_impex_runner.errors import ManifestError
+from spark_impex_runner.manifest import expand
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -223,10 +224,23 @@ targets: [{name: a, folders: [life], file_filter: "${env:KEY}"}]
     assert "'***' is not one of 'migrate', 'onpremises'" in str(caught.value)
 
 
-def test_a_matrix_has_an_end(read: Reader) -> None:
-    """A matrix that would make very many targets is refused before it makes them."""
-    values = list(range(101))
-    text = HEAD + f"targets: [{{name: a, folders: [f], matrix: {{x: {values}, y: {values}}}}}]"
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        ("{name: a, folders: [f], matrix: {x: [1, 2, 3], y: [1, 2]}}", "makes 6 targets; a "),
+        ("{name: a, matrix: {x: [1, 2, 3]}}, {name: b, matrix: {x: [1, 2, 3]}}", "makes 3 "),
+        ("{name: a}, {name: b}, {name: c}, {name: d}, {name: e}, {name: f}", ": a manifest has "),
+    ],
+)
+def test_a_manifest_has_an_end(
+    read: Reader, monkeypatch: pytest.MonkeyPatch, targets: str, message: str
+) -> None:
+    """Very many targets are refused before they are made, by one matrix, by several, by hand."""
+    monkeypatch.setattr(expand, "MAX_TARGETS", 5)
 
-    with pytest.raises(ManifestError, match="the matrix makes 10201 targets; at most 10000"):
-        read(text)
+    with pytest.raises(ManifestError) as caught:
+        read(f"{HEAD}defaults: {{folders: [f]}}\ntargets: [{targets}]")
+
+    [problem] = caught.value.problems
+    assert message in str(problem)
+    assert problem.message.endswith("a manifest has at most 5 targets")

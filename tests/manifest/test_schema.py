@@ -124,7 +124,12 @@ def test_plugins_options_join_by_if_and_then(registry: Registry) -> None:
     schema = compose(registry)
 
     jsonschema.Draft202012Validator.check_schema(schema)
-    assert schema["$defs"]["step"]["properties"]["uses"]["enum"] == ["checksum", "unzip", "upload"]
+    assert schema["$defs"]["step"]["properties"]["uses"]["enum"] == [
+        "checksum",
+        "import",
+        "unzip",
+        "upload",
+    ]
     assert len(schema["$defs"]["step"]["allOf"]) == 3
     assert "oneOf" not in str(schema)
 

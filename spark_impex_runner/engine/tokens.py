@@ -1,0 +1,61 @@
+"""Given tokens that have ended, or will before a job is done: found before anything is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.errors import UsageError
+from spark_impex_runner.manifest.document import Finding
+from spark_impex_runner.spark.auth import expiry
+from spark_impex_runner.spark.credentials import from_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from spark_impex_runner.models import Connection, Target
+
+_MEND = "get a new one, or give client credentials, which are renewed"
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """When the token of each connection ends, as of ``now``."""
+
+    connections: Mapping[str, Connection]
+    environ: Mapping[str, str] = field(repr=False)
+    now: datetime
+
+    def of(self, name: str) -> datetime | None:
+        """Return when a connection's token ends, None where it has none or does not say."""
+        connection = self.connections[name]
+        auth = connection.auth
+        if auth is None and connection.sandbox is None:
+            try:
+                auth = from_environment(self.environ)
+            except UsageError:
+                return None  # Whoever connects is told what is missing.
+        return expiry(auth.token) if auth and auth.token else None
+
+
+def check_tokens(targets: Sequence[Target], ends: Ends) -> Iterator[Finding]:
+    """Yield an error for each token of ``targets`` that has ended, a warning if it may soon."""
+    for name in dict.fromkeys(target.connection for target in targets):
+        end = ends.of(name)
+        users = [target for target in targets if target.connection == name]
+        slowest = max(users, key=lambda target: target.polling.deadline)
+        given = ends.connections[name].auth is not None
+        path = ("connections", name, "auth", "token") if given else ("connections", name)
+        which = "the token" if given else "the token of CSPARK_BEARER_TOKEN"
+        if end is None:
+            continue
+        if end <= ends.now:
+            yield Finding(path, f"{which} ended at {end:%Y-%m-%d %H:%M:%S}Z; {_MEND}")
+        elif end < ends.now + timedelta(seconds=slowest.polling.deadline):
+            message = (
+                f"{which} ends at {end:%H:%M:%S}Z, before the deadline of the target "
+                f"{slowest.name!r}; {_MEND}"
+            )
+            yield Finding(path, message, severity="warning")

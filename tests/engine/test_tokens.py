@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import base64
+import json
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from spark_impex_runner.engine.tokens import Ends, check_tokens
+from spark_impex_runner.models import Auth, Connection, Polling, Target
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
+
+
+def jwt(end: datetime) -> str:
+    """Return what looks like a token that ends at a moment."""
+    claims = json.dumps({"exp": end.timestamp()}).encode()
+    return f"e30.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.c2ln"
+
+
+def told(connection: Connection, environ: dict[str, str] | None = None) -> list[str]:
+    """Return what is found of two targets on one connection, the slower with an hour's deadline."""
+    targets = [
+        Target("quick", connection.name, Path("a"), polling=Polling(deadline=60)),
+        Target("slow", connection.name, Path("b"), polling=Polling(deadline=3600)),
+    ]
+    findings = check_tokens(targets, Ends({connection.name: connection}, environ or {}, NOW))
+    return [f"{finding.severity} {finding.path[-1]}: {finding.message}" for finding in findings]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, "error token: the token ended at 2026-11-24 12:00:00Z; "),
+        (3599, "warning token: the token ends at 12:59:59Z, before the deadline of the target "),
+        (3600, ""),
+    ],
+)
+def test_a_token_is_compared_with_the_longest_deadline(seconds: int, expected: str) -> None:
+    """Each connection has one finding at most, for the target that waits longest."""
+    auth = Auth(token=f"Bearer {jwt(NOW + timedelta(seconds=seconds))}")
+
+    findings = told(Connection("sit", base_url="https://x/acme", auth=auth))
+
+    assert len(findings) == bool(expected)
+    assert all(finding.startswith(expected) for finding in findings)
+    assert all("'slow'" in finding for finding in findings if "warning" in finding)
+
+
+def test_the_environments_token_is_told_at_the_connection() -> None:
+    """It is named by its variable; a client's credentials there win over it, and do not end."""
+    environ = {"CSPARK_BEARER_TOKEN": jwt(NOW)}
+    client = {"CSPARK_CLIENT_ID": "a", "CSPARK_CLIENT_SECRET": "b"}
+    connection = Connection("sit", base_url="https://x/acme")
+
+    [finding] = told(connection, environ)
+
+    assert finding.startswith("error sit: the token of CSPARK_BEARER_TOKEN ended at ")
+    assert told(connection, environ | client) == []
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [
+        Connection("sit", base_url="https://x/acme"),
+        Connection("sit", base_url="https://x/acme", auth=Auth(api_key="k")),
+        Connection("sit", base_url="https://x/acme", auth=Auth(token="opaque")),
+        Connection("sit", sandbox=Path("tenant")),
+    ],
+)
+def test_what_does_not_say_when_it_ends_is_not_told(connection: Connection) -> None:
+    """No credentials, keys, opaque tokens and the sandbox are none of this check's business."""
+    assert told(connection) == []
+
+
+def test_the_sandbox_does_not_take_the_environments_token() -> None:
+    """It has its own, so that an old one in the environment does not stop a rehearsal."""
+    connection = Connection("sit", sandbox=Path("tenant"))
+
+    assert told(connection, {"CSPARK_BEARER_TOKEN": jwt(NOW)}) == []
