@@ -130,7 +130,7 @@ def test_plugins_options_join_by_if_and_then(registry: Registry) -> None:
         "unzip",
         "upload",
     ]
-    assert len(schema["$defs"]["step"]["allOf"]) == 3
+    assert len(schema["$defs"]["step"]["allOf"]) == 4
     assert "oneOf" not in str(schema)
 
 
