@@ -193,6 +193,21 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a run would do for one target, as far as the runner's memory tells.
+
+    ``action`` is ``create`` (a new job), ``adopt`` (go on with what an earlier run began) or
+    ``unchanged`` (nothing). ``job_id`` is the adopted job's, empty where the reply with it was
+    lost. ``note`` is what a person should know besides.
+    """
+
+    planned: Planned
+    action: str
+    job_id: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteFile:
     """One file that a finished job offers. The URL is a capability, hence a secret."""
 

@@ -54,6 +54,7 @@ ALLOWED = {
     "state": set(),
     "engine.tenants": {"engine.course", "spark", "sandbox"},
     "engine.cancel": {"engine", "state"},
+    "engine.forecast": {"engine", "state"},
     "engine.tokens": {"manifest.document", "spark.auth", "spark.credentials"},
     "engine.prepare": {"engine", "manifest", "plugincandidates", "pluginmanager"}
     | {"spark.uri", "state"},
@@ -70,7 +71,7 @@ THIRD_PARTY = {
     "urllib3": ("spark",),
     "filelock": ("state.lease",),
     "isal": ("plugins.unzip.inflate",),
-    "yaml": ("manifest.load",),
+    "yaml": ("manifest.load", "manifest.dump"),
     "jsonschema": ("manifest.schema",),
     "pluggy": ("hookspecs", "pluginmanager"),
     "packaging": ("plugincandidates", "engine.prepare"),

@@ -123,7 +123,7 @@ def test_every_exit_code_is_documented(page: str) -> None:
     cells = re.findall(r"^\| ([\d, ]+) \|", read(page), re.MULTILINE)
     codes = set(re.findall(r"\d+", " ".join(cells)))
 
-    assert codes == {"0", "1", "2", "3", "4", "5", "6", "7", "130", "143"}
+    assert codes == {"0", "1", "2", "3", "4", "5", "6", "7", "8", "130", "143"}
 
 
 def test_every_event_is_documented() -> None:

@@ -22,6 +22,7 @@ COMMANDS = {
     "history": "show what was run",
     "plan": "show what a run would send; send nothing",
     "validate": "check manifests and name every mistake",
+    "render": "print a manifest as a run takes it, secrets as references",
     "schema": "print the JSON Schema of the manifest",
     "plugins": "list plugins and what they offer",
     "verify": "check a delivered folder against its receipt",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.cli import selection
@@ -11,20 +12,46 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.cli.console import Surroundings
 
+# Next to the codes of a run, so that no script takes an invalid manifest (2) for a change.
+CHANGES = 8
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the manifests and what may be set for them."""
+    """Add the manifests, what may be set for them, and the form of the answer."""
     selection.add_manifest_arguments(parser)
+    group = parser.add_argument_group("the plan")
+    group.add_argument(
+        "--fresh", action="store_true", help="plan for a run that adopts nothing, as impex-run does"
+    )
+    group.add_argument(
+        "--detailed-exitcode",
+        action="store_true",
+        help=f"exit with {CHANGES} if a run would do anything, 0 if all is unchanged",
+    )
+    group.add_argument(
+        "--format", choices=("text", "json"), default="text", help="form of the plan"
+    )
 
 
 def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Print what a run of each manifest would send."""
+    """Print what a run of each manifest would send, and what it would adopt."""
     from spark_impex_runner.clock import Clock
+    from spark_impex_runner.engine.forecast import forecast
     from spark_impex_runner.engine.prepare import prepare
     from spark_impex_runner.report import plan
 
-    options = selection.options(arguments)
+    options, clock = selection.options(arguments), Clock()
+    as_json = getattr(arguments, "format", "text") == "json"
+    documents, changes = [], False
     for path in arguments.manifests:
-        with prepare(path, options, Clock(), surroundings.masker) as prepared:
-            surroundings.console.result(plan.render(prepared.run, prepared.plan))
-    return 0
+        with prepare(path, options, clock, surroundings.masker) as prepared:
+            items = forecast(prepared, options, clock)
+            changes = changes or any(item.action != "unchanged" for item in items)
+            if as_json:
+                documents.append(plan.as_data(prepared.run, items))
+            else:
+                surroundings.console.result(plan.render(prepared.run, items))
+    if as_json:
+        text = json.dumps({"changes": changes, "plans": documents}, indent=2, ensure_ascii=False)
+        surroundings.console.result(text)
+    return CHANGES if changes and getattr(arguments, "detailed_exitcode", False) else 0

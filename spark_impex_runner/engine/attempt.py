@@ -14,6 +14,7 @@ from spark_impex_runner.state.store import Intent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from spark_impex_runner.engine.context import Context
     from spark_impex_runner.masking import Masker
@@ -65,7 +66,7 @@ def open_attempt(job: Job, url: str, context: Context) -> Opening:
     mark, earlier, warning = fingerprint(job), state.unfinished(key(job)), ""
     _check_given_job(job, earlier, context)
     if earlier is not None:
-        why = _why_not(earlier, (url, mark), context)
+        why = why_not(earlier, (url, mark), context.clock.now(), fresh=context.fresh)
         if not why:
             told = f"goes on with what an earlier run began at {earlier.intended:%Y-%m-%d %H:%M}Z"
             return Opening(earlier, adopted=True, warning=told)
@@ -78,13 +79,16 @@ def open_attempt(job: Job, url: str, context: Context) -> Opening:
     return Opening(attempt, adopted=bool(context.job), warning=warning)
 
 
-def _why_not(earlier: Attempt, wanted: tuple[str, str], context: Context) -> str:
-    """Return why an earlier attempt is not gone on with; nothing where it is."""
-    if context.fresh:
+def why_not(earlier: Attempt, wanted: tuple[str, str], now: datetime, *, fresh: bool) -> str:
+    """Return why an earlier attempt is not gone on with; nothing where it is.
+
+    ``wanted`` are the tenant's address and the request's fingerprint.
+    """
+    if fresh:
         return "--fresh"
     if (earlier.tenant, earlier.fingerprint) != wanted:
         return "another request"
-    if context.clock.now() - earlier.intended > _ADOPT_WITHIN:
+    if now - earlier.intended > _ADOPT_WITHIN:
         return "older than twelve hours"
     return ""
 

@@ -7,7 +7,7 @@ import os
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -15,7 +15,12 @@ from spark_impex_runner.engine.plan import make_plan, select
 from spark_impex_runner.engine.tokens import Ends, check_tokens
 from spark_impex_runner.errors import ManifestError, PluginError, UriError, UsageError
 from spark_impex_runner.manifest.assemble import assemble
-from spark_impex_runner.manifest.build import Settings, read_manifest, read_requires
+from spark_impex_runner.manifest.build import (
+    Settings,
+    read_manifest,
+    read_requires,
+    read_resolved,
+)
 from spark_impex_runner.models import Job, Run
 from spark_impex_runner.plugincandidates import PluginChoice
 from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
@@ -65,34 +70,66 @@ class Loaded:
     now: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A manifest as data, and what it is read with."""
+
+    document: Document
+    plugins: Plugins
+    settings: Settings
+    now: datetime
+
+
 def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loaded:
     """Load plugins and manifest, and choose the targets."""
+    opened = _open(path, options, clock, masker)
+    with _blaming_plugins(opened.plugins):
+        manifest = read_manifest(opened.document, opened.settings)
+    alone = options.alone or bool(options.job)
+    chosen = select(manifest, options.targets, options.tags, alone=alone)
+    if options.job and len(chosen) != 1:
+        raise UsageError(f"a job belongs to one target, {len(chosen)} are chosen; use --target")
+    return Loaded(
+        plugins=opened.plugins,
+        manifest=manifest,
+        targets=chosen,
+        warnings=_check_tokens(opened.document, manifest, chosen, opened.now),
+        run_id=opened.settings.run_id,
+        run_date=opened.settings.run_date,
+        now=opened.now,
+    )
+
+
+def resolve(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> dict[str, Any]:
+    """Return a manifest's data as a run takes it, with secrets as the references they are.
+
+    Holds the chosen targets only, under the names that a run gives them.
+    """
+    opened = _open(path, options, clock, masker)
+    with _blaming_plugins(opened.plugins):
+        manifest, data = read_resolved(opened.document, opened.settings)
+    chosen = {target.name for target in select(manifest, options.targets, options.tags)}
+    data["targets"] = [target for target in data["targets"] if target["name"] in chosen]
+    return data
+
+
+def _open(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> _Opened:
+    """Read the text, and load the plugins that it lets in."""
     document = assemble(path, options.overlays)
     plugins = _load_plugins(document, options)
     now = clock.now()
     # The default correlation ids begin with the run's id, so it must be unique on the tenant.
-    run_id, run_date = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}", f"{now:%Y-%m-%d}"
     settings = Settings(
         registry=plugins.registry,
         masker=masker,
         variables=options.variables,
         environ=os.environ,
-        run_id=run_id,
-        run_date=run_date,
+        run_id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
+        run_date=f"{now:%Y-%m-%d}",
         output=options.output,
         uri_fault=_uri_fault(plugins),
     )
-    try:
-        manifest = read_manifest(document, settings)
-    except ManifestError as error:
-        _blame_plugins(error, plugins)
-        raise
-    alone = options.alone or bool(options.job)
-    chosen = select(manifest, options.targets, options.tags, alone=alone)
-    if options.job and len(chosen) != 1:
-        raise UsageError(f"a job belongs to one target, {len(chosen)} are chosen; use --target")
-    warnings = _check_tokens(document, manifest, chosen, now)
-    return Loaded(plugins, manifest, chosen, warnings, run_id, run_date, now)
+    return _Opened(document, plugins, settings, now)
 
 
 @contextmanager
@@ -161,11 +198,16 @@ def _load_plugins(document: Document, options: RunOptions) -> Plugins:
     return make_plugin_manager(choice)
 
 
-def _blame_plugins(error: ManifestError, plugins: Plugins) -> None:
+@contextmanager
+def _blaming_plugins(plugins: Plugins) -> Iterator[None]:
     """Raise ``PluginError`` where a step or strategy may be unknown because a plugin is broken."""
-    unknown = [p for p in error.problems if p.path.endswith((".uses", ".strategy"))]
-    broken = [info for info in plugins.infos if info.error]
-    if unknown and broken:
+    try:
+        yield
+    except ManifestError as error:
+        unknown = [p for p in error.problems if p.path.endswith((".uses", ".strategy"))]
+        broken = [info for info in plugins.infos if info.error]
+        if not unknown or not broken:
+            raise
         reasons = "; ".join(f"{info.name} ({info.distribution}): {info.error}" for info in broken)
         raise PluginError(f"{unknown[0]}; left out: {reasons}") from error
 

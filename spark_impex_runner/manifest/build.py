@@ -11,7 +11,7 @@ from spark_impex_runner.manifest.document import Finding, Odd, sound
 from spark_impex_runner.manifest.excerpt import shown
 from spark_impex_runner.manifest.expand import Expansion, Given, literal_secrets
 from spark_impex_runner.manifest.needs import Graph
-from spark_impex_runner.manifest.references import Named, Sources, refers_outside
+from spark_impex_runner.manifest.references import Named, Sources, escaped, refers_outside
 from spark_impex_runner.manifest.rules import (
     check_connections,
     check_steps,
@@ -40,6 +40,7 @@ class Settings:
     ``variables`` override those of the manifest; ``output`` replaces the manifest's folder as
     the one that relative outputs are taken from. ``uri_fault`` tells what is wrong with an entry
     of ``services``, in a few words, or nothing: this stage does not know the API's URIs.
+    ``keep_secrets`` leaves the references of secrets as they are written.
     """
 
     registry: Registry
@@ -50,6 +51,7 @@ class Settings:
     run_date: str = ""
     output: Path | None = None
     uri_fault: Callable[[str], str] = lambda _: ""
+    keep_secrets: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,31 @@ def read_manifest(document: Document, settings: Settings) -> Manifest:
     Raises ``ManifestError`` with every mistake, and ``PluginError`` when a plugin's option schema
     or source of references is broken. Secrets are added to ``settings.masker`` on the way.
     """
+    return _build(document, _checked(document, settings))
+
+
+def read_resolved(document: Document, settings: Settings) -> tuple[Manifest, dict[str, Any]]:
+    """Return a manifest, and its data as a run takes it: secrets as the references they are.
+
+    Targets have the names that the run gives them. Raises what ``read_manifest`` raises, except
+    for secrets that are not there: they are not asked for.
+    """
+    parts = _checked(document, replace(settings, keep_secrets=True))
+    data = parts.data()
+    data["requires"] = document.data.get("requires")
+    data["targets"] = [_resolved_target(target, parts.graph) for target in parts.targets]
+    shown: dict[str, Any] = escaped({key: value for key, value in data.items() if value})
+    return _build(document, parts), shown
+
+
+def _resolved_target(target: Expanded, graph: Graph) -> dict[str, Any]:
+    """Return a target's data with the name and the needs that it has in the run."""
+    needs = list(graph.needs(target.name))
+    return {**target.data, "name": target.name, **({"needs": needs} if needs else {})}
+
+
+def _checked(document: Document, settings: Settings) -> _Parts:
+    """Return the parts of a manifest in which nothing is wrong."""
     schema = Schema(settings.registry)
     places = {place.path: place for place in schema.places(document.data)}
     secrets = {where for where, place in places.items() if place.secret}
@@ -130,7 +157,7 @@ def read_manifest(document: Document, settings: Settings) -> Manifest:
     findings += check_uris(parts.targets, settings.uri_fault)
     if findings or document.problems:
         raise _error(document, findings, places, settings.masker)
-    return _build(document, parts)
+    return parts
 
 
 def _check_written(places: Mapping[KeyPath, Place], known: list[Finding]) -> list[Finding]:
@@ -163,6 +190,7 @@ def _given(document: Document, settings: Settings) -> Given:
             "run.date": Named(settings.run_date, settings.run_date),
         },
         output=(settings.output or folder).absolute(),
+        keep_secrets=settings.keep_secrets,
     )
 
 

@@ -9,7 +9,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.manifest.document import Finding
-from spark_impex_runner.manifest.references import Named, Table, refers_outside, resolve
+from spark_impex_runner.manifest.references import Named, Table, Written, refers_outside, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ class Given:
     """What comes from outside the manifest: its values may replace the manifest's own.
 
     ``overrides`` are variables from the command line; ``output`` is the folder that relative
-    outputs are taken from.
+    outputs are taken from. ``keep_secrets`` leaves the references of secrets as they are written.
     """
 
     sources: Sources
@@ -41,6 +41,7 @@ class Given:
     overrides: Mapping[str, str]
     run: Mapping[str, Named]
     output: Path
+    keep_secrets: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,17 +164,21 @@ class Expansion:
         if not isinstance(value, str) or "${" not in value:
             return value
         resolved = resolve(value, table)
-        self.findings += [Finding(path, message) for message in resolved.mistakes]
         place = self.places.get(path)
-        if place and place.secret:
+        secret = place is not None and place.secret
+        if secret:
             self._keep_secret(resolved, path)
+        if secret and self.given.keep_secrets:
+            return Written(value)
+        self.findings += [Finding(path, message) for message in resolved.mistakes]
         return _typed(resolved, place.types if place else frozenset())
 
     def _keep_secret(self, resolved: Resolved, path: KeyPath) -> None:
         """Have a secret masked from now on, whole and in the pieces it was made of."""
-        for text in (str(resolved.value), *resolved.pieces):
+        whole = () if resolved.mistakes else (str(resolved.value),)
+        for text in (*whole, *resolved.pieces):
             self.given.masker.add(text)
-        if not resolved.value and not resolved.mistakes:
+        if not resolved.value and not resolved.mistakes and not self.given.keep_secrets:
             self.findings.append(Finding(path, "the secret behind this reference is empty"))
 
 

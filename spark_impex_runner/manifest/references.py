@@ -37,6 +37,23 @@ class Resolved:
     whole: bool = False
 
 
+class Written(str):
+    """Text that keeps its references: that of a secret, where nobody is to see the secret."""
+
+    __slots__ = ()
+
+
+def escaped(data: Any) -> Any:
+    """Return resolved data as a manifest has to write it: ``${`` in it is no reference."""
+    if isinstance(data, dict):
+        return {key: escaped(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [escaped(value) for value in data]
+    if isinstance(data, Written):
+        return str(data)
+    return data.replace("${", _LITERAL) if isinstance(data, str) else data
+
+
 class UndefinedError(ImpexError):
     """A reference stands for nothing; the message says why in one line."""
 

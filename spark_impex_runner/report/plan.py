@@ -1,32 +1,69 @@
-"""The plan as text: who will be asked for what, and where it goes."""
+"""The plan: who will be asked for what, what goes on from before, and where it goes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spark_impex_runner.models import Planned, Run
+    from spark_impex_runner.models import Forecast, Run
+
+_ACTIONS = {"create": "to create", "adopt": "to adopt", "unchanged": "unchanged"}
 
 
-def render(run: Run, plan: Sequence[Planned]) -> str:
+def render(run: Run, plan: Sequence[Forecast]) -> str:
     """Return a paragraph for each target; the body is shown byte for byte as it will be sent."""
     plural = "" if len(plan) == 1 else "s"
     head = f"plan of {run.manifest.name} ({run.manifest.path}): {len(plan)} target{plural}"
-    return "\n\n".join([head, *(_target(item) for item in plan), "nothing was sent"])
+    count = Counter(item.action for item in plan)
+    parts = [f"{count[action]} {words}" for action, words in _ACTIONS.items() if count[action]]
+    return "\n\n".join([head, *map(_target, plan), f"{', '.join(parts)}; nothing was sent"])
 
 
-def _target(planned: Planned) -> str:
-    target = planned.target
-    if planned.kept:
+def as_data(run: Run, plan: Sequence[Forecast]) -> dict[str, Any]:
+    """Return the plan as JSON has it."""
+    return {
+        "manifest": str(run.manifest.path),
+        "name": run.manifest.name,
+        "targets": [_target_data(item) for item in plan],
+    }
+
+
+def _target(item: Forecast) -> str:
+    target = item.planned.target
+    if item.action == "unchanged":
         return f"{target.name}\n  unchanged: delivered in {target.output} (if_exists: keep)"
+    if item.action == "adopt":
+        job = f"job {item.job_id}" if item.job_id else "a job"
+        begin = [("adopt", f"{job} on {item.planned.url} ({item.note})")]
+    else:
+        note = item.note and f"  ({item.note})"
+        begin = [("POST", item.planned.url + note), ("body", item.planned.body)]
     rows = [
-        ("POST", planned.url),
-        ("body", planned.body),
+        *begin,
         ("wait", f"{target.polling.strategy}, up to {target.polling.deadline:g} s"),
         ("output", str(target.output)),
         ("needs", ", ".join(target.needs)),
         ("steps", ", ".join(step.uses for step in target.steps)),
     ]
     return "\n".join([target.name, *(f"  {key:<7}{text}" for key, text in rows if text)])
+
+
+def _target_data(item: Forecast) -> dict[str, Any]:
+    target = item.planned.target
+    return {
+        "name": target.name,
+        "action": item.action,
+        "job_id": item.job_id,
+        "note": item.note,
+        "connection": target.connection,
+        "url": item.planned.url,
+        "request": json.loads(item.planned.body),
+        "deadline": target.polling.deadline,
+        "output": str(target.output),
+        "needs": list(target.needs),
+        "steps": [step.uses for step in target.steps],
+    }

@@ -14,7 +14,7 @@ from spark_impex_runner.models import (
     ServiceVersion,
     StepResult,
 )
-from spark_impex_runner.state.database import Database
+from spark_impex_runner.state.database import FILE, Database
 
 if TYPE_CHECKING:
     import sqlite3
@@ -63,6 +63,11 @@ class Attempt:
     finished: datetime | None = None
     outcome: str = ""
     error: str = ""
+
+
+def exists(folder: Path) -> bool:
+    """Tell whether ``folder`` holds a memory; to open one that is not there makes it."""
+    return (folder / FILE).is_file()
 
 
 class State:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from spark_impex_runner.cli import main
+from spark_impex_runner.clock import Clock
+from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.sandbox.server import Sandbox, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -52,3 +57,26 @@ def shell(
         (tmp_path / "acme" / version).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     return Shell(tmp_path, capsys)
+
+
+@pytest.fixture
+def tenant(shell: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """Serve the shell's tree with jobs that last, and a manifest for it in the shell's folder."""
+    with Sandbox(shell.folder / "acme", Settings(job_seconds=3600)) as sandbox:
+        monkeypatch.setenv("CSPARK_BEARER_TOKEN", sandbox.token)
+        (shell.folder / "m.yaml").write_text(
+            f"version: 1\nconnections: {{sit: {{base_url: '{sandbox.base_url}'}}}}\n"
+            "targets:\n"
+            "  - {name: life, folders: [life], on_interrupt: leave, polling: {strategy: fixed}}\n"
+        )
+        yield sandbox
+
+
+@pytest.fixture
+def left(shell: Any, tenant: Sandbox) -> str:
+    """Leave a job behind, as a killed run would, and return its id."""
+    clock = Clock()
+    clock.wait = lambda _seconds: clock.stop(signal.SIGTERM) or clock.check()  # type: ignore[method-assign,func-returns-value]
+    result = run_manifest(shell.folder / "m.yaml", clock=clock)
+    assert tenant.requests
+    return result.results[0].job_id

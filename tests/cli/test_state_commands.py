@@ -3,41 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.sandbox.faults import parse_fault
-from spark_impex_runner.sandbox.server import Sandbox, Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture
-def tenant(shell: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """Serve the shell's tree with jobs that last, and a manifest for it in the shell's folder."""
-    with Sandbox(shell.folder / "acme", Settings(job_seconds=3600)) as sandbox:
-        monkeypatch.setenv("CSPARK_BEARER_TOKEN", sandbox.token)
-        (shell.folder / "m.yaml").write_text(
-            f"version: 1\nconnections: {{sit: {{base_url: '{sandbox.base_url}'}}}}\n"
-            "targets:\n"
-            "  - {name: life, folders: [life], on_interrupt: leave, polling: {strategy: fixed}}\n"
-        )
-        yield sandbox
-
-
-@pytest.fixture
-def left(shell: Any, tenant: Sandbox) -> str:
-    """Leave a job behind, as a killed run would, and return its id."""
-    clock = Clock()
-    clock.wait = lambda _seconds: clock.stop(signal.SIGTERM) or clock.check()  # type: ignore[method-assign,func-returns-value]
-    result = run_manifest(shell.folder / "m.yaml", clock=clock)
-    assert tenant.requests
-    return result.results[0].job_id
+from spark_impex_runner.sandbox.server import Sandbox
 
 
 def test_status_shows_what_is_not_finished(shell: Any, left: str) -> None:

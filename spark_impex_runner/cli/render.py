@@ -1,0 +1,38 @@
+"""``impex render``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.cli import selection
+
+if TYPE_CHECKING:
+    import argparse
+
+    from spark_impex_runner.cli.console import Surroundings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the manifest, what may be set for it, and the form of the answer."""
+    parser.add_argument("manifest", metavar="MANIFEST", type=Path, help="a YAML file")
+    selection.add_arguments(parser)
+    parser.add_argument(
+        "--format", choices=("yaml", "json"), default="yaml", help="form of the answer"
+    )
+    selection.output_arguments(parser)
+
+
+def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """Print the manifest as a run takes it; secrets stay references, and need not be there."""
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.engine.prepare import resolve
+    from spark_impex_runner.manifest.dump import dump
+
+    options = selection.options(arguments)
+    data = resolve(arguments.manifest, options, Clock(), surroundings.masker)
+    as_json = arguments.format == "json"
+    text = json.dumps(data, indent=2, ensure_ascii=False) if as_json else dump(data)
+    surroundings.console.result(text)
+    return 0

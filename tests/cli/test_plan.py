@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+TARGETS = """
+  - {name: pricing, services: ['motor/pricing[1.4.2]'], polling: {strategy: fixed}}
+  - {name: kept, folders: [life], if_exists: keep, needs: [pricing], steps: [{uses: checksum}]}
+"""
+
+
+def test_the_detailed_exit_code_tells_whether_a_run_would_do_anything(shell: Any) -> None:
+    """8 while there is something to do, 0 when all is unchanged; without the option always 0."""
+    shell.write(TARGETS)
+    before = shell("impex", "plan", "m.yaml", "--detailed-exitcode")
+    shell("impex-run", "m.yaml", "-q")
+
+    some = shell("impex", "plan", "m.yaml", "--detailed-exitcode")
+    none = shell("impex", "plan", "m.yaml", "-t", "kept", "--detailed-exitcode")
+    plain = shell("impex", "plan", "m.yaml")
+    (shell.folder / "only.yaml").write_text("targets: [{name: pricing, if_exists: keep}]\n")
+    all_kept = shell("impex", "plan", "m.yaml", "-f", "only.yaml", "--detailed-exitcode")
+
+    assert [before.code, some.code, none.code, plain.code, all_kept.code] == [8, 8, 8, 0, 0]
+    assert before.out.endswith("2 to create; nothing was sent\n")
+    assert some.out.endswith("1 to create, 1 unchanged; nothing was sent\n")
+    assert all_kept.out.endswith("2 unchanged; nothing was sent\n")
+
+
+def test_an_invalid_manifest_is_no_change(shell: Any) -> None:
+    """A script that acts on 8 does not act on a mistake."""
+    shell.write("  - {name: a}\n")
+
+    assert shell("impex", "plan", "m.yaml", "--detailed-exitcode").code == 2
+
+
+def test_a_plan_as_json_holds_what_is_sent_and_what_goes_on(shell: Any) -> None:
+    """One document for all manifests, each target with its action and its request."""
+    shell.write(TARGETS)
+
+    plans = json.loads(shell("impex", "plan", "m.yaml", "m.yaml", "--format", "json").out)
+
+    first, second = plans["plans"][0]["targets"]
+    assert (len(plans["plans"]), plans["changes"]) == (2, True)
+    assert first["action"] == "create"
+    assert first["request"]["inputs"] == {"services": ["motor/pricing[1.4.2]"]}
+    assert first["url"].endswith("/api/v4/export")
+    assert (second["needs"], second["steps"]) == (["pricing"], ["checksum"])
+
+
+def test_a_plan_names_the_job_that_goes_on(shell: Any, left: str) -> None:
+    """Id, tenant and time, in place of a request."""
+    plan = shell("impex", "plan", "m.yaml").out
+
+    assert f"adopt  job {left} on http" in plan
+    assert "POST" not in plan
+    assert plan.endswith("1 to adopt; nothing was sent\n")
+
+
+def test_a_plan_for_a_fresh_run_adopts_nothing(shell: Any, left: str) -> None:
+    """It tells which job is left behind."""
+    for words in (("impex", "plan", "m.yaml"), ("impex-run", "m.yaml", "--dry-run")):
+        plan = shell(*words, "--fresh").out
+
+        assert f"(job {left} of an earlier run is left behind (--fresh))" in plan
+        assert plan.endswith("1 to create; nothing was sent\n")

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.engine.prepare import load
+from spark_impex_runner.masking import Masker
+from spark_impex_runner.models import RunOptions
+
+if TYPE_CHECKING:
+    from spark_impex_runner.clock import Clock
+
+MANIFEST = """
+version: 1
+requires: {runner: ">=0"}
+vars: {release: "1.10", dollars: "$${env:X}"}
+connections:
+  sit:
+    base_url: https://sit/acme
+    jobs: "${env:JOBS}"
+    auth: {oauth: {client_id: "${env:ID}", client_secret: "${env:SECRET}"}}
+  uat: {env: uat.us, tenant: acme, auth: {token: "Bearer ${env:TOKEN}"}}
+defaults: {connection: sit, tags: [nightly]}
+targets:
+  - name: pricing
+    services: ["motor/pricing[${var:release}]"]
+    source_system: "${var:dollars} and ${env:ID}"
+    correlation_id: "1:30"
+  - name: life
+    needs: [pricing]
+    connection: uat
+    matrix: {folder: [annuity, "no"]}
+    folders: ["${matrix.folder}"]
+    steps: [{uses: unzip, with: {max_files: "${env:JOBS}"}}]
+x-note: mine
+"""
+
+
+@pytest.fixture
+def manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a manifest whose plain references are set, and no secret."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JOBS", "3")
+    monkeypatch.setenv("ID", "runner")
+    path = Path("m.yaml")
+    path.write_text(MANIFEST)
+    return path
+
+
+@pytest.mark.usefixtures("manifest")
+def test_the_resolved_manifest_has_references_in_place_of_secrets(shell: Any) -> None:
+    """Variables, defaults and matrices are gone; the secrets need not even be there."""
+    done = shell("impex", "render", "m.yaml")
+
+    assert done.code == 0
+    assert done.out == (
+        """version: 1
+name: m
+connections:
+  sit:
+    base_url: https://sit/acme
+    jobs: 3
+    auth:
+      oauth:
+        client_id: runner
+        client_secret: ${env:SECRET}
+  uat:
+    env: uat.us
+    tenant: acme
+    auth:
+      token: Bearer ${env:TOKEN}
+targets:
+- name: pricing
+  connection: sit
+  tags:
+  - nightly
+  services:
+  - motor/pricing[1.10]
+  source_system: $${env:X} and runner
+  correlation_id: '1:30'
+- name: life@annuity
+  connection: uat
+  tags:
+  - nightly
+  needs:
+  - pricing
+  folders:
+  - annuity
+  steps:
+  - uses: unzip
+    with:
+      max_files: 3
+- name: life@no
+  connection: uat
+  tags:
+  - nightly
+  needs:
+  - pricing
+  folders:
+  - 'no'
+  steps:
+  - uses: unzip
+    with:
+      max_files: 3
+requires:
+  runner: '>=0'
+"""
+    )
+
+
+def test_what_is_rendered_is_a_manifest_of_the_same_meaning(
+    shell: Any, manifest: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read again, it gives the same connections and targets, literal ``${`` included."""
+    text = manifest.read_text().replace('    matrix: {folder: [annuity, "no"]}\n', "")
+    manifest.write_text(text.replace("${matrix.folder}", "no"))
+    for name in ("SECRET", "TOKEN"):
+        monkeypatch.setenv(name, f"hunter2-{name}")
+    before = load(manifest, RunOptions(), clock, Masker()).manifest
+
+    rendered = shell("impex", "render", "m.yaml").out
+    manifest.write_text(rendered)
+    after = load(manifest, RunOptions(), clock, Masker()).manifest
+
+    assert "hunter2" not in rendered
+    assert (after.connections, after.targets) == (before.connections, before.targets)
+
+
+@pytest.mark.usefixtures("manifest")
+def test_a_secret_that_is_also_somewhere_else_is_masked_there(
+    shell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known to be a secret is shown nowhere."""
+    monkeypatch.setenv("SECRET", "hunter2")
+    monkeypatch.setenv("ID", "hunter2")
+
+    out = shell("impex", "render", "m.yaml").out
+
+    assert "client_id: ***\n" in out
+    assert "${env:X} and ***\n" in out
+    assert "hunter2" not in out
+
+
+@pytest.mark.usefixtures("manifest")
+def test_a_choice_and_an_overlay_change_what_is_rendered(shell: Any) -> None:
+    """The chosen targets with what they need, as JSON for other tools."""
+    Path("prod.yaml").write_text("targets: [{name: pricing, tags: [prod]}]\n")
+
+    done = shell("impex", "render", "m.yaml", "-f", "prod.yaml", "-t", "*@no", "--format", "json")
+
+    targets = json.loads(done.out)["targets"]
+    assert [(each["name"], each["tags"]) for each in targets] == [
+        ("pricing", ["prod"]),
+        ("life@no", ["nightly"]),
+    ]
+
+
+@pytest.mark.usefixtures("manifest")
+def test_a_plain_reference_must_be_there(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only secrets are not asked for."""
+    monkeypatch.delenv("ID")
+
+    done = shell("impex", "render", "m.yaml")
+
+    assert done.code == 2
+    assert "m.yaml:9:31: connections.sit.auth.oauth.client_id: " in done.err
+    assert len(done.err.splitlines()) == 2

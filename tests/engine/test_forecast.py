@@ -1,0 +1,134 @@
+"""The plan says what the next run will do, and the next run does it."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.engine.forecast import forecast
+from spark_impex_runner.engine.prepare import prepare
+from spark_impex_runner.masking import Masker
+from spark_impex_runner.models import Outcome, RunOptions
+from spark_impex_runner.state.database import FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spark_impex_runner.models import Forecast
+
+TARGET = "- {name: a, folders: [life], on_interrupt: leave}"
+
+
+@pytest.fixture
+def look(run: Any) -> Callable[..., Forecast]:
+    """Give a function that returns the forecast of the only target of the manifest last run."""
+
+    def look(**options: Any) -> Forecast:
+        path, chosen = run.folder / "manifest.yaml", RunOptions(**options)
+        with prepare(path, chosen, run.clock, Masker()) as prepared:
+            [item] = forecast(prepared, chosen, run.clock)
+        return item
+
+    return look
+
+
+def leave(run: Any, sandbox: Any) -> str:
+    """Leave a job behind, as a killed run would, and return its id."""
+    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGTERM)
+    job_id: str = run(sandbox, TARGET).results[0].job_id
+    run.clock.restart()
+    return job_id
+
+
+def rewrite(run: Any, change: str) -> None:
+    """Change the open attempt, as if the run had been killed at another moment."""
+    with closing(sqlite3.connect(run.folder / ".impex" / FILE)) as link, link:
+        link.execute(f"UPDATE attempts SET {change} WHERE finished IS NULL")  # noqa: S608
+
+
+def test_a_first_run_will_create_and_leaves_no_trace_of_the_look(
+    run: Any, serve: Callable[..., Any], look: Callable[..., Forecast]
+) -> None:
+    """Without a memory everything is created; a plan does not make one."""
+    sandbox = serve()
+    run.write(sandbox, TARGET)
+
+    item = look()
+
+    assert (item.action, item.job_id, item.note) == ("create", "", "")
+    assert sorted(path.name for path in run.folder.iterdir()) == ["manifest.yaml"]
+    assert not sandbox.requests
+
+
+def test_a_job_that_was_left_will_be_adopted(
+    run: Any, serve: Callable[..., Any], look: Callable[..., Forecast], only: Any
+) -> None:
+    """The same id that the next run then goes on with."""
+    sandbox = serve(job_seconds=20)
+    job_id = leave(run, sandbox)
+
+    item = look()
+    done = only(run(sandbox, TARGET))
+
+    assert (item.action, item.job_id) == ("adopt", job_id)
+    assert item.note.startswith("begun at ")
+    assert (done.outcome, done.job_id) == (Outcome.SUCCEEDED, job_id)
+    assert look().action == "create"
+
+
+@pytest.mark.parametrize(
+    ("change", "action", "job", "note"),
+    [
+        ("delivered = '[[], []]'", "adopt", True, ", packages are here"),
+        ("job_id = ''", "adopt", False, ", its reply was lost; looked for by "),
+        ("fingerprint = 'x'", "create", False, " is left behind (another request)"),
+        ("fingerprint = 'x', job_id = ''", "create", False, "a job whose reply was lost of an "),
+    ],
+)
+def test_what_was_left_tells_how_it_goes_on(
+    run: Any,
+    serve: Callable[..., Any],
+    look: Callable[..., Forecast],
+    change: str,
+    action: str,
+    job: bool,
+    note: str,
+) -> None:
+    """Delivered, lost or for another request."""
+    leave(run, serve(job_seconds=20))
+    rewrite(run, change)
+
+    item = look()
+
+    assert (item.action, bool(item.job_id)) == (action, job)
+    assert note in item.note
+
+
+def test_what_is_old_or_not_wanted_is_left_behind(
+    run: Any, serve: Callable[..., Any], look: Callable[..., Forecast]
+) -> None:
+    """``--fresh``, and twelve hours, end an adoption."""
+    leave(run, serve(job_seconds=20))
+
+    fresh = look(fresh=True)
+    run.clock.wait(timedelta(hours=13).total_seconds())
+    old = look()
+
+    assert (fresh.action, old.action) == ("create", "create")
+    assert fresh.note.endswith("(--fresh)")
+    assert old.note.endswith("(older than twelve hours)")
+
+
+def test_a_delivery_that_is_kept_is_unchanged(
+    run: Any, serve: Callable[..., Any], look: Callable[..., Forecast]
+) -> None:
+    """``if_exists: keep`` with a delivery in place means that nothing will be done."""
+    sandbox = serve()
+    run(sandbox, "- {name: a, folders: [life], if_exists: keep}")
+
+    assert look().action == "unchanged"
