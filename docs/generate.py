@@ -1,6 +1,7 @@
 """Writes the reference pages that say what the code says: manifest, commands, hooks, modules.
 
-Run ``python docs/generate.py`` after a change; a test compares the pages with what it would write.
+It also writes the overlay's schema, which follows from the manifest's. Run ``python
+docs/generate.py`` after a change; tests compare the files with what it would write.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 import spark_impex_runner
 from spark_impex_runner import hookspecs
 from spark_impex_runner.cli import main as command_line
-from spark_impex_runner.manifest.compose import compose
+from spark_impex_runner.manifest.compose import compose, overlay, printed, published
 from spark_impex_runner.pluginmanager import make_plugin_manager
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REFERENCE = Path(__file__).parent / "reference"
+OVERLAY = Path(__file__).parent.parent / "schemas" / "overlay.schema.json"
 ROOMS = ("cli", "engine", "manifest", "report", "sandbox", "spark", "state")
 NOTE = "<!-- Written by docs/generate.py; edit the code instead. -->\n"
 
@@ -45,8 +47,9 @@ def manifest_page() -> str:
         "# The manifest",
         NOTE,
         "A manifest is a YAML file. `impex schema` prints its JSON Schema (draft 2020-12), and",
-        "`impex schema --with-plugins` the one with the options of the installed plugins. Begin a",
-        "file with `# yaml-language-server: $schema=…` and an editor completes and explains it.",
+        "`impex schema --with-plugins` the one with the options of the installed plugins, `impex",
+        "schema --overlay` that of overlays and included files. Begin a file with",
+        "`# yaml-language-server: $schema=…` and an editor completes and explains it.",
         "",
         "Wherever a value may stand, a reference may: `${var:x}`, `${env:X}`, `${file:/path}`,",
         "`${run.id}`, `${run.date}`, `${target.name}`, `${target.output}`, `${matrix.x}`; `$${` is",
@@ -207,6 +210,8 @@ def _sentence(text: str) -> str:
 
 
 if __name__ == "__main__":
-    for file, content in pages().items():
-        (REFERENCE / file).write_text(content, encoding="utf-8")
-        print(f"wrote {REFERENCE / file}")
+    files = {REFERENCE / name: content for name, content in pages().items()}
+    files[OVERLAY] = printed(overlay(published())) + "\n"
+    for file, content in files.items():
+        file.write_text(content, encoding="utf-8")
+        print(f"wrote {file}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.cli import selection
@@ -14,7 +13,12 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the choice of plugins."""
+    """Add the choices of schema and plugins."""
+    parser.add_argument(
+        "--overlay",
+        action="store_true",
+        help="the schema of overlays and included files, in which nothing is required",
+    )
     parser.add_argument(
         "--with-plugins",
         action="store_true",
@@ -25,12 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     """Print the schema as JSON."""
-    from spark_impex_runner.manifest.compose import compose, published
+    from spark_impex_runner.manifest.compose import compose, overlay, printed, published
 
     if arguments.with_plugins:
         plugins = selection.chosen_plugins(arguments)
         document = compose(plugins.registry)
     else:
         document = published()
-    surroundings.console.result(json.dumps(document, indent=2, ensure_ascii=False))
+    document = overlay(document) if arguments.overlay else document
+    surroundings.console.result(printed(document))
     return 0

@@ -13,7 +13,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from spark_impex_runner.registry import Offer, Registry
 
@@ -27,6 +27,27 @@ _INNER = (
     *("additionalProperties", "unevaluatedProperties", "then", "else"),
 )
 _ABOUT = ("title", "description", "default", "examples", "x-secret", "x-form")
+_WHOLE = ("required", "if", "else", "minItems", "minProperties")
+_OVERLAY = {
+    "$id": "urn:spark-impex-runner:overlay:1",
+    "title": "Part of a manifest of spark-impex-runner",
+    "description": (
+        "What a file given with -f changes in a manifest, or what a file under include adds to it: "
+        "any of a manifest's keys. Of vars, defaults, report and requires, a file given with -f "
+        "changes the keys that it has."
+    ),
+}
+_OVERLAID = {
+    "connections": (
+        "Connections, by name. A file given with -f changes those that the manifest has, key by "
+        "key; a key's value is replaced as a whole. The address - base_url, env with tenant, or "
+        "sandbox - counts as one value."
+    ),
+    "targets": (
+        "Targets, by name. A file given with -f changes those that the manifest has, key by key; a "
+        "key's value is replaced as a whole. A target that the manifest does not have is added."
+    ),
+}
 
 
 def published() -> Schema:
@@ -43,6 +64,32 @@ def compose(registry: Registry) -> Schema:
     _offer(definitions, "step", "uses", registry.steps)
     _offer(definitions, "polling", "strategy", registry.strategies)
     return schema
+
+
+def overlay(schema: Schema) -> Schema:
+    """Return the schema of a part of a manifest, from that of a whole one.
+
+    A value that replaces another must be as complete as ever, so only the top level is less strict:
+    no key must be there, and no list of what is merged by name needs an entry.
+    """
+    part = _without(schema, _WHOLE) | _OVERLAY
+    part["properties"] = dict(part["properties"])
+    for key, description in _OVERLAID.items():
+        part["properties"][key] = {
+            **_without(part["properties"][key], _WHOLE),
+            "description": description,
+        }
+    return part
+
+
+def _without(schema: Schema, keys: Collection[str]) -> Schema:
+    """Return ``schema`` without ``keys`` of its own."""
+    return {key: value for key, value in schema.items() if key not in keys}
+
+
+def printed(schema: Schema) -> str:
+    """Return ``schema`` as the text of a file."""
+    return json.dumps(schema, indent=2, ensure_ascii=False)
 
 
 def without_references(schema: Any) -> Any:
