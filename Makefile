@@ -3,11 +3,13 @@
 #   make test    build the wheel and test it away from this checkout
 # and one measures:
 #   make bench   build the wheel and print the table of docs/explanation/performance.md
+# and one makes what a release consists of:
+#   make dist    build the sdist and the wheel, and put them into build/dist with the schemas
 PYTHON ?= python3
 WORK := build/test
 BIN := $(WORK)/venv/bin
 
-.PHONY: demo test bench wheel clean help
+.PHONY: demo test bench dist wheel clean help
 
 help:
 	@sed -n 's/^#  *\(make .*\)/\1/p' Makefile
@@ -27,6 +29,7 @@ wheel:
 	$(PYTHON) -m venv $(WORK)/venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
 	$(BIN)/python -m build --outdir $(WORK)/dist . > $(WORK)/build.log || (cat $(WORK)/build.log; false)
+	cp schemas/*.schema.json $(WORK)/dist
 
 # The tests run in a folder that holds no package source: what they import is the wheel.
 test: wheel
@@ -42,6 +45,11 @@ test: wheel
 bench: wheel
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(ls $(WORK)/dist/*.whl)
 	$(BIN)/python benchmarks/all.py $(BENCH)
+
+# Not into dist/: tests take that folder for a sign that they run away from the checkout.
+dist: wheel
+	rm -rf build/dist && cp -r $(WORK)/dist build/dist
+	@ls build/dist
 
 clean:
 	rm -rf build .venv *.egg-info examples/exports examples/out examples/.impex

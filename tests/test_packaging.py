@@ -71,6 +71,22 @@ def test_the_schemas_in_the_wheel_are_json(wheel: zipfile.ZipFile) -> None:
             assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
+def test_the_schemas_are_files_of_a_release(wheel: zipfile.ZipFile) -> None:
+    """Beside the built wheel and the sdist lie the schemas that it holds, as they are in it."""
+    folder = "spark_impex_runner/schemas/"
+    schemas = {
+        name.removeprefix(folder): wheel.read(name)
+        for name in wheel.namelist()
+        if name.startswith(folder) and name.endswith(".json")
+    }
+
+    assert len(schemas) == 4
+    if (ROOT / "dist").exists():
+        released = {path.name: path.read_bytes() for path in (ROOT / "dist").glob("*.json")}
+        assert released == schemas
+        assert list((ROOT / "dist").glob("*.tar.gz"))
+
+
 def test_the_commands_are_installed(wheel: zipfile.ZipFile) -> None:
     """``impex-run`` and ``impex`` are console scripts."""
     scripts = metadata(wheel, "entry_points.txt")
