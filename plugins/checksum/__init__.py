@@ -33,7 +33,7 @@ OPTIONS: Final[dict[str, Any]] = {
             "minItems": 1,
             "uniqueItems": True,
             "default": ["sha256"],
-            "examples": [["sha256"], ["sha256", "sha512"]],
+            "examples": [["sha256", "sha512"]],
         },
         "file": {
             "title": "Sums file",
@@ -45,7 +45,7 @@ OPTIONS: Final[dict[str, Any]] = {
             "type": "string",
             "pattern": r"^[^/\\:]*[^/\\:.][^/\\:]*$",
             "default": "SHA256SUMS",
-            "examples": ["SHA256SUMS", "checksums.txt"],
+            "examples": ["checksums.txt"],
         },
     },
     "dependentSchemas": {"file": {"properties": {"algorithms": {"maxItems": 1}}}},

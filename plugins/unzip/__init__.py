@@ -37,14 +37,13 @@ OPTIONS: Final[dict[str, Any]] = {
             "type": "string",
             "minLength": 1,
             "default": "files",
-            "examples": ["files"],
         },
         "max_total": {
             **quantity.SIZE_SCHEMA,
             "title": "Most bytes",
             "description": "Refuse a package whose files have more bytes than this in total.",
             "default": "2GiB",
-            "examples": ["500MB", "2GiB"],
+            "examples": ["500MB"],
         },
         "max_files": {
             "title": "Most files",

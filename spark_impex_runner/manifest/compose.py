@@ -142,7 +142,12 @@ def _options(offer: Offer, place: str) -> Schema:
     for key in ("$schema", "$id"):
         options.pop(key, None)
     schema = _with_references(_moved(options, f"#/$defs/{place}"))
-    return {"title": f"Options of {offer.name}", "description": offer.summary, **schema}
+    return {"title": f"Options of {offer.name}", "description": _sentence(offer.summary), **schema}
+
+
+def _sentence(text: str) -> str:
+    """Return a summary as a sentence."""
+    return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
 def _moved(schema: Any, root: str) -> Any:

@@ -21,21 +21,24 @@ _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,9})?"
 _DURATION = re.compile(rf"({_NUMBER})(ms|s|m|h)?")
 _SIZE = re.compile(rf"({_NUMBER})(B|[kKMGT]B|[KMGT]iB)?")
 
-# What a plugin's option of this kind says in its schema, beside its title and description.
-DURATION_SCHEMA: Mapping[str, Any] = {
-    "x-form": DURATION_FORM,
-    "anyOf": [
-        {"type": "number", "minimum": 0},
-        {"type": "string", "pattern": f"^{_DURATION.pattern}$"},
-    ],
-}
-SIZE_SCHEMA: Mapping[str, Any] = {
-    "x-form": SIZE_FORM,
-    "anyOf": [
-        {"type": "number", "minimum": 0},
-        {"type": "string", "pattern": f"^{_SIZE.pattern}$"},
-    ],
-}
+
+def _schema(form: str, pattern: str) -> Mapping[str, Any]:
+    """Return what an option of this kind says in its schema.
+
+    It has one alternative only: editors show titles of alternatives in place of the option's own.
+    """
+    return {
+        "x-form": form,
+        "type": ["number", "string"],
+        "minimum": 0,
+        "pattern": f"^{pattern}$",
+        "patternErrorMessage": f"not {form}",
+    }
+
+
+# For the options of plugins, which add a title and a description.
+DURATION_SCHEMA = _schema(DURATION_FORM, _DURATION.pattern)
+SIZE_SCHEMA = _schema(SIZE_FORM, _SIZE.pattern)
 
 _SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
 _BYTES = {
