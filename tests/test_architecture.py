@@ -71,6 +71,7 @@ THIRD_PARTY = {
     "urllib3": ("spark",),
     "filelock": ("state.lease",),
     "isal": ("plugins.unzip.inflate",),
+    "argcomplete": ("cli.completion",),
     "yaml": ("manifest.load", "manifest.dump"),
     "jsonschema": ("manifest.schema",),
     "pluggy": ("hookspecs", "pluginmanager"),

@@ -96,14 +96,15 @@ def test_the_commands_are_installed(wheel: zipfile.ZipFile) -> None:
 
 
 def test_the_metadata_says_what_is_needed(wheel: zipfile.ZipFile) -> None:
-    """Seven dependencies, Python 3.10, the licence and the version of the code."""
+    """Nine dependencies, Python 3.10, the licence and the version of the code."""
     said = Parser().parsestr(metadata(wheel, "METADATA"))
     needed = {
         line.split(">=")[0] for line in said.get_all("Requires-Dist") or [] if "extra" not in line
     }
 
     assert needed == {
-        *("filelock", "isal", "jsonschema", "packaging", "pluggy", "PyYAML", "requests", "urllib3")
+        *("argcomplete", "filelock", "isal", "jsonschema", "packaging", "pluggy", "PyYAML"),
+        *("requests", "urllib3"),
     }
     assert (said["Requires-Python"], said["License-Expression"]) == (">=3.10", "Apache-2.0")
     assert said["Version"] == spark_impex_runner.__version__

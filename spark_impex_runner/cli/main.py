@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import shlex
 import sys
@@ -24,6 +25,7 @@ COMMANDS = {
     "validate": "check manifests and name every mistake",
     "render": "print a manifest as a run takes it, secrets as references",
     "schema": "print the JSON Schema of the manifest",
+    "completion": "print the script that completes commands, targets and tags in a shell",
     "plugins": "list plugins and what they offer",
     "verify": "check a delivered folder against its receipt",
     "sandbox": "serve a folder as an emulated tenant on loopback",
@@ -46,6 +48,10 @@ def run(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _main(argv: list[str], program: str) -> int:
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what could come next, by argcomplete's protocol
+        from spark_impex_runner.cli import completion
+
+        completion.answer(_parser(os.environ.get("COMP_LINE", "").split(), program))
     arguments = _parser(argv, program).parse_args(argv)
     # Whoever asks for --help or --version has left by now, without waiting for any of these.
     from spark_impex_runner.cli.console import Surroundings, open_console

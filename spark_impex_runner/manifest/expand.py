@@ -12,7 +12,7 @@ from spark_impex_runner.manifest.document import Finding
 from spark_impex_runner.manifest.references import Named, Table, Written, refers_outside, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from spark_impex_runner.manifest.document import Document, KeyPath
@@ -133,8 +133,8 @@ class Expansion:
 
     def _target(self, frame: Expanded, values: Mapping[str, Named]) -> Expanded:
         """Return one expansion of a target."""
-        suffix = "-".join(_NOT_IN_NAMES.sub("-", named.text) for named in values.values())
-        name = f"{frame.base}@{suffix}" if values else frame.base
+        texts = [named.text for named in values.values()]
+        name = expanded_name(frame.base, texts) if values else frame.base
         scope = {f"matrix.{key}": named for key, named in values.items()}
         scope["target.name"] = Named(name, name)
         written = frame.data.get("output") or f"exports/{name}"
@@ -180,6 +180,11 @@ class Expansion:
             self.given.masker.add(text)
         if not resolved.value and not resolved.mistakes and not self.given.keep_secrets:
             self.findings.append(Finding(path, "the secret behind this reference is empty"))
+
+
+def expanded_name(base: str, texts: Iterable[str]) -> str:
+    """Return the name of the target that a matrix makes of ``base`` with values spelt so."""
+    return f"{base}@" + "-".join(_NOT_IN_NAMES.sub("-", text) for text in texts)
 
 
 def _upper(name: str) -> str:

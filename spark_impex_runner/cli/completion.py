@@ -1,0 +1,57 @@
+"""``impex completion``, and the answer to a shell that asks what could come next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from spark_impex_runner.cli.console import Surroundings
+
+PROGRAMS = ("impex", "impex-run")
+SHELLS = ("bash", "zsh", "fish")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the shell."""
+    parser.add_argument("shell", choices=SHELLS, help="the shell that shall read the script")
+
+
+def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """Print the script that has the shell ask us."""
+    from argcomplete.shell_integration import shellcode
+
+    # Without the shell's own file names where we know none: a target is no file.
+    script = shellcode(PROGRAMS, use_defaults=False, shell=arguments.shell)
+    surroundings.console.result(script)
+    return 0
+
+
+def answer(parser: argparse.ArgumentParser) -> None:
+    """Tell the shell, by the protocol of argcomplete, what completes its line; never returns.
+
+    The options come from ``parser``, the rest from ``suggestions``.
+    """
+    import argcomplete
+    from argcomplete.completers import BaseCompleter
+
+    from spark_impex_runner.cli.suggestions import suggest
+
+    class FromManifest(BaseCompleter):
+        """Asked for every argument that has no fixed choices."""
+
+        def __call__(
+            self,
+            *,
+            prefix: str,
+            action: argparse.Action,
+            parser: argparse.ArgumentParser,  # noqa: ARG002 - argcomplete's signature
+            parsed_args: argparse.Namespace,
+        ) -> dict[str, str]:
+            return suggest(action, prefix, parsed_args)
+
+    # Options are offered after a dash only, so that they do not hide the names.
+    argcomplete.autocomplete(
+        parser, always_complete_options=False, default_completer=FromManifest()
+    )
