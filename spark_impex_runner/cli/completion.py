@@ -33,10 +33,22 @@ def answer(parser: argparse.ArgumentParser) -> None:
 
     The options come from ``parser``, the rest from ``suggestions``.
     """
-    import argcomplete
     from argcomplete.completers import BaseCompleter
+    from argcomplete.finders import CompletionFinder
 
     from spark_impex_runner.cli.suggestions import suggest
+
+    class Finder(CompletionFinder):
+        """Gives bash what it replaces: from the last character at which it breaks words."""
+
+        def quote_completions(
+            self, completions: list[str], cword_prequote: str, last_wordbreak_pos: int | None
+        ) -> list[str]:
+            # Of these characters bash replaces the @ too (readline's rl_special_prefixes).
+            broken = last_wordbreak_pos
+            if broken is not None and all(found[broken] == "@" for found in completions):
+                broken -= 1
+            return super().quote_completions(completions, cword_prequote, broken)
 
     class FromManifest(BaseCompleter):
         """Asked for every argument that has no fixed choices."""
@@ -52,6 +64,4 @@ def answer(parser: argparse.ArgumentParser) -> None:
             return suggest(action, prefix, parsed_args)
 
     # Options are offered after a dash only, so that they do not hide the names.
-    argcomplete.autocomplete(
-        parser, always_complete_options=False, default_completer=FromManifest()
-    )
+    Finder()(parser, always_complete_options=False, default_completer=FromManifest())

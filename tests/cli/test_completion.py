@@ -1,0 +1,354 @@
+"""Real shells complete the commands, and what they offer comes from the manifest itself."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import select
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from spark_impex_runner.cli import selection
+from spark_impex_runner.cli.suggestions import suggest
+from spark_impex_runner.clock import Clock
+from spark_impex_runner.engine.prepare import load
+from spark_impex_runner.masking import Masker
+from spark_impex_runner.models import RunOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MANIFEST = """\
+version: 1
+vars: {motor_version: "1.4.2", region: emea}
+connections: {here: {sandbox: acme}}
+defaults: {tags: [everything]}
+targets:
+  - {name: motor, services: [motor/pricing], tags: [release, nightly]}
+  - {name: life, matrix: {folder: [life, "health care", 1.10]}, folders: ["of ${matrix.folder}"]}
+"""
+PATIENCE = 30
+# Each: what is typed, what the line then is, and what a person who typed half as much is shown.
+TYPED = [
+    ("impex val", "impex validate "),
+    ("impex-run m.yaml --fail", "impex-run m.yaml --fail-fast "),
+    ("impex-run m.yaml -t mo", "impex-run m.yaml -t motor "),
+    ("impex-run m.yaml -t life@he", "impex-run m.yaml -t life@health-care "),
+    ("impex-run m.yaml --tag ni", "impex-run m.yaml --tag nightly "),
+    ("impex plan m.yaml --var mo", "impex plan m.yaml --var motor_version="),
+    ("impex-run m.yaml -p no:unz", "impex-run m.yaml -p no:unzip "),
+    ("impex-run m.yaml --report js", "impex-run m.yaml --report json="),
+    ("impex-run m.y", "impex-run m.yaml "),
+    ("cd . && impex-run m.yaml -t mo", "cd . && impex-run m.yaml -t motor "),
+    ("A=1 impex-run m.yaml -t mo", "A=1 impex-run m.yaml -t motor "),
+    ("impex-run unreadable.yaml -t mo", "impex-run unreadable.yaml -t mo"),
+    ("impex-run nowhere.yaml -t mo", "impex-run nowhere.yaml -t mo"),
+]
+LISTED = [
+    ("impex-run m.yaml -t ", {"motor", "life@*", "life@life", "life@health-care", "life@1.10"}),
+    ("impex-run m.yaml --tag ", {"release", "nightly", "everything"}),
+    ("impex-run m.yaml --var ", {"motor_version=", "region="}),
+    ("impex validate m.yaml --ta", {"--target", "--tag"}),
+    ("impex ", {"run", "plan", "validate"}),
+]
+
+
+class Prompt(Protocol):
+    """A shell's prompt, at which somebody types and presses the tab key."""
+
+    def complete(self, typed: str) -> str:
+        """Return the line after the tab key."""
+
+    def listed(self, typed: str, expected: set[str]) -> set[str]:
+        """Return which of ``expected`` are shown."""
+
+
+def require(shell: str) -> str:
+    """Return the path of a shell, which is installed where it is not yet."""
+    if not shutil.which(shell):
+        rights = [] if os.geteuid() == 0 else ["sudo", "-n"]
+        for words in (["update"], ["install", "--yes", shell]):
+            done = subprocess.run(
+                [*rights, "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", *words],
+                capture_output=True, text=True, check=False,
+                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+            )  # fmt: skip
+            if done.returncode and "resolving" in done.stderr:
+                pytest.skip(f"{shell} is not installed and there is no network to install it from")
+            assert done.returncode == 0, done.stderr
+    found = shutil.which(shell)
+    assert found
+    return found
+
+
+class Terminal:
+    """An interactive shell on a terminal of its own.
+
+    ``setup`` has control-X control-L show the line, and control-U take it away.
+    """
+
+    def __init__(self, command: list[str], folder: Path, setup: str) -> None:
+        self._screen, theirs = os.openpty()
+        environ = {**os.environ, "TERM": "dumb", "PS1": "", "COLUMNS": "200"}
+        self._process = subprocess.Popen(
+            command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder, env=environ,
+            start_new_session=True,
+        )  # fmt: skip
+        os.close(theirs)
+        self._seen = ""
+        self.send(f"{setup}; echo rea''dy\n")
+        self.wait_for("ready")
+
+    def send(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._screen, keys.encode())
+
+    def wait_for(self, *texts: str) -> str:
+        """Return what was shown as soon as all of ``texts`` are in it."""
+        end = time.monotonic() + PATIENCE
+        while not all(text in self._seen for text in texts):
+            ready, _, _ = select.select([self._screen], [], [], max(end - time.monotonic(), 0))
+            assert ready, f"{texts} not in {self._seen!r}"
+            self._seen += os.read(self._screen, 65_536).decode(errors="replace").replace("\\", "")
+        seen, self._seen = self._seen, ""
+        return seen
+
+    def complete(self, typed: str) -> str:
+        """Return the line after the tab key, and take it away."""
+        self.send(f"{typed}\t\x18\x0c")
+        line = self.wait_for("<<", ">>").partition("<<")[2].partition(">>")[0]
+        self.send("\x15")
+        return line
+
+    def listed(self, typed: str, expected: set[str]) -> set[str]:
+        """Return which of ``expected`` are shown; waits for all of them."""
+        self.send(f"{typed}\t")
+        self.wait_for(*expected)
+        self.send("\x15")
+        return expected
+
+    def close(self) -> None:
+        """Leave the shell."""
+        self._process.kill()
+        self._process.wait()
+        os.close(self._screen)
+
+
+class Fish:
+    """fish answers without a terminal what it would offer."""
+
+    def __init__(self, path: str, folder: Path) -> None:
+        self._path, self._folder = path, folder
+
+    def offers(self, typed: str) -> list[str]:
+        """Return what may stand in place of the last word."""
+        script = 'impex completion fish | source; complete -C "$argv[1]"'
+        done = subprocess.run(
+            [self._path, "--no-config", "-c", script, typed],
+            cwd=self._folder, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stderr == ""
+        return [line.partition("\t")[0] for line in done.stdout.splitlines()]
+
+    def complete(self, typed: str) -> str:
+        """Return the line after the tab key, with the blank that fish adds by itself."""
+        offers, (head, _, word) = self.offers(typed), typed.rpartition(" ")
+        if len(offers) != 1:
+            return typed
+        assert offers[0].startswith(word)
+        return f"{head} {offers[0]}" + ("" if offers[0].endswith("=") else " ")
+
+    def listed(self, typed: str, expected: set[str]) -> set[str]:
+        """Return which of ``expected`` are offered."""
+        return expected & set(self.offers(typed))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+BASH = (
+    "bind 'set show-all-if-ambiguous on'; bind 'set enable-bracketed-paste off';"
+    ' bind -x \'"\\C-x\\C-l": printf "<<%s>>" "$READLINE_LINE"\';'
+    ' eval "$(impex completion bash)"'
+)
+ZSH = (
+    "autoload -Uz compinit; compinit -u -D; setopt no_beep;"
+    ' show() { print -rn -- "<<$BUFFER>>" }; zle -N show; bindkey "^X^L" show;'
+    ' bindkey "^U" kill-whole-line; eval "$(impex completion zsh)"'
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with a manifest, and have the commands under test found first."""
+    (tmp_path / "m.yaml").write_text(MANIFEST)
+    (tmp_path / "notes.txt").write_text("no manifest")
+    (tmp_path / "unreadable.yaml").write_text("targets: [{name: motor, tags: [")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    return tmp_path
+
+
+@pytest.fixture(params=["bash", "zsh", "fish"])
+def prompt(request: pytest.FixtureRequest, folder: Path) -> Iterator[Any]:
+    """Return each shell's prompt, with the completion read as its documentation says."""
+    path = require(request.param)
+    if request.param == "fish":
+        shell: Any = Fish(path, folder)
+    elif request.param == "bash":
+        shell = Terminal([path, "--norc", "--noprofile", "-i"], folder, BASH)
+    else:
+        shell = Terminal([path, "-f", "-i"], folder, ZSH)
+    yield shell
+    shell.close()
+
+
+def test_the_tab_key_ends_what_was_begun(prompt: Prompt) -> None:
+    """A command, an option, a target, a tag, a variable; nothing where nothing can be known."""
+    assert [prompt.complete(typed) for typed, _ in TYPED] == [line for _, line in TYPED]
+
+
+def test_the_tab_key_lists_what_there_is(prompt: Prompt) -> None:
+    """All names of the manifest, and the options of the command."""
+    for typed, expected in LISTED:
+        assert prompt.listed(typed, expected) == expected
+
+
+def test_fish_shows_what_a_variable_is_and_a_reference_as_it_is_written(folder: Path) -> None:
+    """The value stands beside the name; nothing is looked up for that."""
+    (folder / "m.yaml").write_text('vars: {version: "1.4.2", key: "${env:HOME}"}')
+    shell = require("fish")
+    script = 'impex completion fish | source; complete -C "impex-run m.yaml --var "'
+
+    done = subprocess.run([shell, "-N", "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "key=\t${env:HOME}\nversion=\t1.4.2\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_serves_both_commands(shell: Any) -> None:
+    """One line in the shell's start-up file is enough."""
+    words = ["-c", "from spark_impex_runner.cli.main import main; main()", "completion", shell]
+    script = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True)
+
+    assert re.search(r"complete\b.* impex\b", script.stdout)
+    assert re.search(r"complete\b.* impex-run\b", script.stdout)
+
+
+def offered(option: str, text: str, folder: Path, prefix: str = "") -> list[str]:
+    """Return what completes an option of a command that was given a manifest of this text."""
+    (folder / "m.yaml").write_text(text)
+    parser = argparse.ArgumentParser()
+    selection.add_manifest_arguments(parser)
+    action = next(each for each in parser._actions if option in (*each.option_strings, each.dest))
+    return list(suggest(action, prefix, parser.parse_args([str(folder / "m.yaml")])))
+
+
+def test_the_targets_that_are_offered_are_those_of_a_run(tmp_path: Path) -> None:
+    """Each name that a run knows, as it spells it, and a glob for each matrix."""
+    text = MANIFEST.replace("\ntargets:", "\n  matrix: {tier: [gold, 2, yes]}\ntargets:")
+    text = text.replace("defaults: {tags: [everything]}", "defaults:\n  tags: [everything]")
+    names = offered("--target", text, tmp_path)
+    run = load(tmp_path / "m.yaml", RunOptions(), Clock(), Masker())
+
+    assert [name for name in names if "*" not in name] == [target.name for target in run.targets]
+    assert [name for name in names if "*" in name] == ["motor@*", "life@*"]
+
+
+def test_what_only_a_run_could_tell_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """References are not followed: neither the environment nor a file is read."""
+    monkeypatch.setenv("FOLDER", "hunter2")
+    (tmp_path / "secret").write_text("hunter2")
+    text = (
+        'targets: [{name: a, tags: ["${env:FOLDER}", b], '
+        'matrix: {x: ["${env:FOLDER}", "${file:secret}", y]}}]'
+    )
+
+    assert offered("--target", text, tmp_path) == ["a@*", "a@y"]
+    assert offered("--tag", text, tmp_path) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "targets"),
+    [
+        ("", []),
+        ("targets:\n", []),
+        ("targets: nothing\nvars: 3\ndefaults: []\n", []),
+        ("- a list\n", []),
+        ("targets: [\n", []),
+        ("targets: [{name: a}, 7, {nam: b}, {name: 3}, {name: c, tags: 1, matrix: x}]", ["a", "c"]),
+        ("targets: [{name: a, matrix: {x: , y: [[], {}, 1]}}]", ["a@*"]),
+        ("vesion: 9\nunknown: {}\ntargets: [{name: a, folder: b}]", ["a"]),
+    ],
+)
+def test_an_unfinished_manifest_is_read_as_far_as_it_goes(
+    tmp_path: Path, text: str, targets: list[str]
+) -> None:
+    """Whatever it lacks, nothing is raised."""
+    assert offered("--target", text, tmp_path) == targets
+    assert offered("--tag", text, tmp_path) == []
+    assert offered("--var", text, tmp_path) == []
+
+
+def test_a_matrix_without_end_is_not_spelt_out(tmp_path: Path) -> None:
+    """A run refuses more than 10,000 combinations; a prompt does not wait for more either."""
+    rows = ", ".join(f"k{key}: [{', '.join(map(str, range(100)))}]" for key in range(9))
+
+    assert (
+        len(offered("--target", f"targets: [{{name: a, matrix: {{{rows}}}}}]", tmp_path)) < 10_100
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "prefix", "expected"),
+    [
+        ("manifests", "", ["m.yaml", "sub/", "two.yml"]),
+        ("manifests", "sub/", ["sub/deep.yaml"]),
+        ("manifests", ".h", [".hidden.yaml"]),
+        ("manifests", "nowhere/", []),
+        ("--state", "", ["sub/"]),
+        ("-p", "", ["no:checksum", "no:poll_adaptive", "no:unzip", "note.py", "sub/"]),
+    ],
+)
+def test_paths_are_those_that_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, prefix: str, expected: list[str]
+) -> None:
+    """A manifest ends in .yaml or .yml, a plugin's file in .py, and a folder takes no file."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    for name in ("two.yml", "notes.txt", "note.py", ".hidden.yaml", "sub/deep.yaml"):
+        (tmp_path / name).touch()
+
+    assert offered(option, "", tmp_path, prefix) == expected
+
+
+def test_a_shell_is_answered_without_plugins_schemas_and_http(folder: Path) -> None:
+    """A person waits at the prompt: only the text of the manifest is loaded."""
+    code = (
+        "import os, sys\nos._exit = sys.exit\nfrom spark_impex_runner.cli.main import run\n"
+        "try:\n    run([])\nexcept SystemExit:\n    print(*sys.modules)"
+    )
+    line = "impex-run m.yaml -t "
+    asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line))}
+    asked["_ARGCOMPLETE_STDOUT_FILENAME"] = str(folder / "answer")
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **asked}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    loaded = set(done.stdout.split())
+    assert "life@1.10" in (folder / "answer").read_text()
+    assert "yaml" in loaded
+    heavy = {"requests", "urllib3", "pluggy", "jsonschema", "http.server"}
+    assert not heavy & loaded
+    assert not {name for name in loaded if name.startswith("spark_impex_runner.plugins")}
