@@ -53,19 +53,23 @@ def _suffixes(action: argparse.Action) -> tuple[str, ...]:
 
 
 def _documents(arguments: argparse.Namespace) -> Iterator[Document]:
-    """Yield the manifests and overlays that the line names, as far as they can be read."""
+    """Yield the manifests that the line names, with their overlays, as far as they can be read."""
+    from spark_impex_runner.manifest.assemble import assemble
     from spark_impex_runner.manifest.load import load
 
+    overlays = getattr(arguments, "overlay", None) or ()
     named = getattr(arguments, "manifests", None) or [getattr(arguments, "manifest", None)]
-    for path in (*named, *(getattr(arguments, "overlay", None) or ())):
-        if path is not None:
+    for path in (path for path in named if path is not None):
+        try:
+            yield assemble(path, overlays)
+        except ManifestError:
             with suppress(ManifestError):
                 yield load(path)
 
 
 def _targets(document: Document) -> dict[str, str]:
     """Return the targets' names; a matrix has all of its own, and the glob that means them all."""
-    from spark_impex_runner.manifest.expand import MAX_COMBINATIONS, expanded_name
+    from spark_impex_runner.manifest.expand import MAX_TARGETS, expanded_name
 
     names = []
     for index, target in _written_targets(document):
@@ -73,9 +77,7 @@ def _targets(document: Document) -> dict[str, str]:
         if isinstance(base, str):
             names.append(f"{base}@*" if rows else base)
             combinations = product(*rows) if rows else ()
-            names += [
-                expanded_name(base, texts) for texts in islice(combinations, MAX_COMBINATIONS)
-            ]
+            names += [expanded_name(base, texts) for texts in islice(combinations, MAX_TARGETS)]
     return dict.fromkeys(names, "")
 
 

@@ -19,6 +19,7 @@ from spark_impex_runner.cli import selection
 from spark_impex_runner.cli.suggestions import suggest
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.prepare import load
+from spark_impex_runner.manifest.expand import MAX_TARGETS
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
 
@@ -300,12 +301,28 @@ def test_an_unfinished_manifest_is_read_as_far_as_it_goes(
 
 
 def test_a_matrix_without_end_is_not_spelt_out(tmp_path: Path) -> None:
-    """A run refuses more than 10,000 combinations; a prompt does not wait for more either."""
+    """A run refuses more than so many targets; a prompt does not wait for more either."""
     rows = ", ".join(f"k{key}: [{', '.join(map(str, range(100)))}]" for key in range(9))
+    text = f"targets: [{{name: a, matrix: {{{rows}}}}}]"
 
-    assert (
-        len(offered("--target", f"targets: [{{name: a, matrix: {{{rows}}}}}]", tmp_path)) < 10_100
-    )
+    assert len(offered("--target", text, tmp_path)) == MAX_TARGETS + 1
+
+
+def test_what_is_included_and_laid_over_is_offered_too(tmp_path: Path) -> None:
+    """The names are those of the whole; where a part is missing, those of the file itself."""
+    (tmp_path / "part.yaml").write_text("targets: [{name: b}]")
+    (tmp_path / "prod.yaml").write_text("targets: [{name: c}, {name: a, tags: [x]}]")
+    (tmp_path / "m.yaml").write_text("include: [part.yaml]\ntargets: [{name: a}]")
+    parser = argparse.ArgumentParser()
+    selection.add_manifest_arguments(parser)
+    action = next(each for each in parser._actions if "--target" in each.option_strings)
+    line = parser.parse_args([str(tmp_path / "m.yaml"), "-f", str(tmp_path / "prod.yaml")])
+
+    whole = list(suggest(action, "", line))
+    (tmp_path / "part.yaml").unlink()
+
+    assert whole == ["b", "a", "c"]
+    assert list(suggest(action, "", line)) == ["a"]
 
 
 @pytest.mark.parametrize(
