@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import os
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -19,6 +18,7 @@ from spark_impex_runner.errors import ManifestError, Problem
 from spark_impex_runner.manifest.document import Document, File, Spot, one_line
 from spark_impex_runner.manifest.excerpt import shown
 from spark_impex_runner.manifest.scalars import value_of
+from spark_impex_runner.manifest.syntax import explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,15 +33,6 @@ MAX_VALUES = 500_000
 # libyaml reads the same language at many times the speed; where it was not compiled in, do without.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MERGE = "tag:yaml.org,2002:merge"
-_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
-# Anchored at the line's first bracket, so that a line of many brackets is searched only once.
-_BRACKET_IN_WORD = re.compile(r"[^\[]*\[.*[^\s\[\]{},]\[")
-# The two parsers say these in different words.
-_SYNTAX = {
-    "',' or ']'": "a ',' or the closing ']' is missing before this",
-    "',' or '}'": "a ',' or the closing '}' is missing before this",
-    "undefined alias": "the alias has no anchor before it",
-}
 # The end of every such message of libyaml, whose own limit is met before ours in a row of "[".
 _LIBYAML_DEPTH = "maximum nesting depth"
 
@@ -122,7 +113,8 @@ def _guard(file: File) -> None:
             _refuse(file, place, "a second YAML document begins; a file holds one manifest")
         if getattr(event, "tag", None) is not None:
             tag = event.tag.removeprefix("tag:yaml.org,2002:")
-            _refuse(file, place, f"the YAML tag {tag!r} is not allowed; write plain data")
+            mend = "write plain data, and quote what begins with '!'"
+            _refuse(file, place, f"the YAML tag {tag!r} is not allowed; {mend}")
 
 
 def _compose(text: str) -> yaml.Node | None:
@@ -206,25 +198,11 @@ def _fault_of_key(node: yaml.Node) -> str:
 
 
 def _refuse_syntax(error: yaml.MarkedYAMLError, file: File) -> NoReturn:
-    """Report a YAML syntax error, in our words where the cause is a known trap."""
-    if error.context_mark and error.problem == "found unexpected end of stream":
-        place = error.context_mark.line + 1, error.context_mark.column + 1
-        _refuse(file, place, "the quoted text that begins here has no end")
-    mark = error.problem_mark or error.context_mark
-    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    problem = str(error.problem or error.context)
-    if _LIBYAML_DEPTH in problem:
-        _refuse_depth(file, (line, column))
-    lines = file.text.splitlines() or [""]
-    near = {line - 1, error.context_mark.line if error.context_mark else line - 1}
-    if lines[min(line, len(lines)) - 1][column - 1 : column] == "\t":
-        _refuse(file, (line, column), "a tab cannot indent YAML; use spaces")
-    unquoted = [_QUOTED.sub("", lines[row]) for row in near if row < len(lines)]
-    if any(_BRACKET_IN_WORD.match(row) for row in unquoted):
-        hint = 'brackets inside a [list] end it early: quote the URI, ["folder/service[1.2.3]"]'
-        _refuse(file, (line, column), hint)
-    words = (ours for theirs, ours in _SYNTAX.items() if theirs in problem)
-    _refuse(file, (line, column), f"this is not YAML: {next(words, problem)}")
+    """Report a YAML syntax error."""
+    place, message = explain(error, file)
+    if _LIBYAML_DEPTH in str(error.problem):
+        _refuse_depth(file, place)
+    _refuse(file, place, message)
 
 
 def _refuse_depth(file: File, place: tuple[int, int]) -> NoReturn:

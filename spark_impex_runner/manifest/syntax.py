@@ -1,0 +1,164 @@
+"""What is wrong with text that is not YAML, in words that say how to mend it.
+
+The two parsers of PyYAML describe one mistake in different words, for people who know the grammar.
+So these only say which kind of mistake it is; what stands at its place says the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import yaml
+
+    from spark_impex_runner.manifest.document import File
+
+Place = tuple[int, int]
+Told = tuple[Place, str]
+
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
+# Anchored at the line's first bracket, so that a line of many brackets is searched only once.
+_BRACKET_IN_WORD = re.compile(r"[^\[]*\[.*[^\s\[\]{},]\[")
+_REFERENCE_IN_FLOW = re.compile(r"[^\[{]*[\[{].*\$\{")
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One mistake: the lines around it, where it was met, and where its context begins."""
+
+    file: File
+    place: Place
+    context: Place | None
+
+    @property
+    def line(self) -> str:
+        """The line in which it was met."""
+        return self.file.line(self.place[0])
+
+    @property
+    def above(self) -> str:
+        """The line before that one."""
+        return self.file.line(self.place[0] - 1) if self.place[0] > 1 else ""
+
+    @property
+    def char(self) -> str:
+        """The character at which it was met."""
+        return self.line[self.place[1] - 1 : self.place[1]]
+
+    @property
+    def before(self) -> str:
+        """What stands before it in its line."""
+        return self.line[: self.place[1] - 1]
+
+
+def explain(error: yaml.MarkedYAMLError, file: File) -> Told:
+    """Return where a syntax error is and what it is, in our words where we know better ones."""
+    mark, context = error.problem_mark or error.context_mark, error.context_mark
+    place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    scene = Scene(file, place, (context.line + 1, context.column + 1) if context else None)
+    problem = str(error.problem or error.context)
+    if scene.char == "\t":
+        return place, "a tab cannot indent YAML; use spaces"
+    for words, tell in _KINDS:
+        if words in problem:
+            return tell(scene)
+    return place, f"this is not YAML: {problem}"
+
+
+def _unended(scene: Scene) -> Told:
+    return scene.context or scene.place, "the quoted text that begins here has no end"
+
+
+def _flow(scene: Scene) -> Told:
+    """Tell of a list or mapping in brackets that goes on where it should not."""
+    rows = [scene.file.line(number) for number in {scene.place[0], (scene.context or (1, 1))[0]}]
+    unquoted = [_QUOTED.sub("", row) for row in rows]
+    if any(_REFERENCE_IN_FLOW.match(row) for row in unquoted):
+        return scene.place, 'a reference inside a [list] or {mapping} must be quoted: "${var:x}"'
+    if any(_BRACKET_IN_WORD.match(row) for row in unquoted):
+        hint = 'brackets inside a [list] end it early: quote the URI, ["folder/service[1.2.3]"]'
+        return scene.place, hint
+    opened = scene.context and scene.file.line(scene.context[0])[scene.context[1] - 1 :][:1]
+    closing = "}" if opened == "{" else "]"
+    return scene.place, f"this is not YAML: a ',' or the closing '{closing}' is missing before this"
+
+
+def _second_colon(scene: Scene) -> Told:
+    """Tell of a colon where no key can be."""
+    if ": " in scene.before:
+        return scene.place, "a second ': ' in one line: quote the value that holds it"
+    above = scene.above.strip()
+    row = scene.place[0] - 1
+    begin = len(scene.above) - len(scene.above.lstrip()) + 1
+    if re.match(r"-[^\s-]", above):
+        return (row, begin), "a space is missing after the '-' that begins a list entry"
+    if ": " not in above and not above.endswith(":"):
+        return (row, begin), "a key needs ': ' (a colon and a space) before its value"
+    start = len(scene.line) - len(scene.line.lstrip()) + 1
+    message = f"this line is indented deeper than the key in line {row}; align the two"
+    return (scene.place[0], start), message
+
+
+def _no_colon(scene: Scene) -> Told:
+    return (
+        scene.context or scene.place,
+        "a key needs ': ' (a colon and a space) before its value",
+    )
+
+
+def _bad_start(scene: Scene) -> Told:
+    return scene.place, f"{scene.char!r} cannot begin a value: quote it"
+
+
+def _bad_name(scene: Scene) -> Told:
+    """Tell of a star or an ampersand that is no alias and no anchor."""
+    row, column = scene.place
+    sign = scene.before[-1:]
+    return (row, column - 1), f"a value that begins with {sign!r} must be quoted"
+
+
+def _block(scene: Scene) -> Told:
+    """Tell of a line that does not go on with what is above it."""
+    if scene.char in ("]", "}"):
+        return scene.place, f"this {scene.char!r} closes nothing; remove it"
+    if scene.before.strip(" -"):
+        message = "text follows the end of a quoted value; write a quote inside of it twice: ''"
+        return scene.place, message
+    return scene.place, "the indentation of this line fits none above it; align it with its like"
+
+
+def _first_line(scene: Scene) -> Told:
+    return scene.place, "this line is not indented as the first line of the file is; align the two"
+
+
+def _escape(scene: Scene) -> Told:
+    """Tell of a backslash that means nothing; the parsers point at it, or behind it."""
+    row, column = scene.place
+    column -= scene.char != "\\"
+    pair = scene.line[column - 1 : column + 1]
+    return (row, column), f"{pair} means nothing in double quotes; use single quotes"
+
+
+def _alias(scene: Scene) -> Told:
+    return scene.place, "this is not YAML: the alias has no anchor before it"
+
+
+# What the words of either parser tell apart; the first that is found counts.
+_KINDS: tuple[tuple[str, Callable[[Scene], Told]], ...] = (
+    ("found unexpected end of stream", _unended),
+    ("',' or", _flow),
+    ("mapping values are not allowed", _second_colon),
+    ("could not find expected ':'", _no_colon),
+    ("that cannot start any token", _bad_start),
+    ("alphabetic or numeric character", _bad_name),
+    ("undefined alias", _alias),
+    ("unknown escape character", _escape),
+    ("did not find expected key", _block),
+    ("did not find expected '-' indicator", _block),
+    ("expected <block end>", _block),
+    ("<document start>", _first_line),
+)
