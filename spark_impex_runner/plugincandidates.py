@@ -91,17 +91,22 @@ def allowed(choice: PluginChoice) -> frozenset[str]:
 
 def check_required(choice: PluginChoice) -> None:
     """Raise ``PluginError`` unless every required distribution is installed as required."""
+    for _, fault in unmet(choice):
+        raise PluginError(fault)
+
+
+def unmet(choice: PluginChoice) -> Iterator[tuple[int, str]]:
+    """Yield which of the required distributions is missing or too old, and what installs it."""
     versions = {name: version for _, name, version in _installed()}
-    for text in choice.required or ():
+    for index, text in enumerate(choice.required or ()):
         wanted = _requirement(text)
         found = versions.get(canonicalize_name(wanted.name))
+        cure = f"pip install '{text}'"
         if found is None:
-            raise PluginError(f"plugin {wanted.name} is not installed; pip install '{text}'")
-        if not wanted.specifier.contains(found, prereleases=True):
-            raise PluginError(
-                f"plugin {wanted.name} {found} is installed but the manifest requires {text}; "
-                f"pip install '{text}'"
-            )
+            yield index, f"plugin {wanted.name} is not installed; {cure}"
+        elif not wanted.specifier.contains(found, prereleases=True):
+            has = f"plugin {wanted.name} {found} is installed"
+            yield index, f"{has} but the manifest requires {text}; {cure}"
 
 
 def _installed() -> list[tuple[EntryPoint, str, str]]:

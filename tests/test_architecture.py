@@ -57,7 +57,7 @@ ALLOWED = {
     "engine.forecast": {"engine", "state"},
     "engine.tokens": {"manifest.document", "spark.auth", "spark.credentials"},
     "engine.prepare": {"engine", "manifest", "plugincandidates", "pluginmanager"}
-    | {"spark.uri", "state"},
+    | {"spark.tenant", "spark.uri", "state"},
     "engine.run": {"engine", "clock", "masking", "atomic", "report", "state"},
     "cli": {"clock", "engine", "manifest", "masking", "plugincandidates", "pluginmanager"}
     | {"registry", "report", "sandbox", "state"},

@@ -7,6 +7,7 @@ import os
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -21,15 +22,17 @@ from spark_impex_runner.manifest.build import (
     read_requires,
     read_resolved,
 )
+from spark_impex_runner.manifest.document import Finding
 from spark_impex_runner.models import Job, Run
-from spark_impex_runner.plugincandidates import PluginChoice
+from spark_impex_runner.plugincandidates import PluginChoice, unmet
 from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
+from spark_impex_runner.spark.tenant import TenantUrl
 from spark_impex_runner.spark.uri import Uri
 from spark_impex_runner.state.store import STATE_FOLDER
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -128,6 +131,7 @@ def _open(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> _Ope
         run_date=f"{now:%Y-%m-%d}",
         output=options.output,
         uri_fault=_uri_fault(plugins),
+        place_faults=partial(_place_faults, path.parent),
     )
     return _Opened(document, plugins, settings, now)
 
@@ -188,13 +192,16 @@ def _check_tokens(
 def _load_plugins(document: Document, options: RunOptions) -> Plugins:
     """Load the plugins that the manifest and the options let in."""
     requires = read_requires(document)
-    _check_runner(requires.runner)
+    _check_runner(document, requires.runner)
     local = (
         sorted((document.path.parent / "plugins").glob("*.py")) if requires.local_plugins else []
     )
     choice = PluginChoice(
         requires.plugins, options.blocked_plugins, (*options.plugin_files, *local)
     )
+    missing = [Finding(("requires", "plugins", at), fault) for at, fault in unmet(choice)]
+    if missing:
+        raise PluginError("\n".join(str(document.problem(finding)) for finding in missing))
     return make_plugin_manager(choice)
 
 
@@ -232,13 +239,32 @@ def _uri_fault(plugins: Plugins) -> Callable[[str], str]:
     return fault
 
 
-def _check_runner(wanted: str) -> None:
+def _place_faults(folder: Path, connection: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each key of a connection that leads nowhere, and why; its paths begin at ``folder``."""
+    values = {key: value for key, value in connection.items() if isinstance(value, str)}
+    try:
+        if "base_url" in values:
+            TenantUrl.parse(values["base_url"], values.get("tenant"))
+        elif {"env", "tenant"} <= values.keys():
+            TenantUrl.of(values["env"], values["tenant"])
+    except UsageError as error:
+        # The first word of each such message is the key that it speaks of.
+        yield str(error).split(" ", 1)[0], str(error)
+    if "sandbox" in values and not (folder / values["sandbox"]).is_dir():
+        yield "sandbox", f"there is no folder {values['sandbox']!r}"
+    if "verify_tls" in values and not (folder / values["verify_tls"]).is_file():
+        yield "verify_tls", f"there is no file {values['verify_tls']!r}"
+
+
+def _check_runner(document: Document, wanted: str) -> None:
+    """Raise ``ManifestError`` unless this is a runner that the manifest wants."""
     try:
         fits = SpecifierSet(wanted).contains(__version__, prereleases=True)
-    except InvalidSpecifier as error:
-        raise UsageError(f"requires.runner: '{wanted}' is not a version specifier") from error
-    if not fits:
-        raise UsageError(
+        fault = (
             f"the manifest requires runner {wanted}, this is {__version__}; "
             f"pip install 'spark-impex-runner{wanted}'"
         )
+    except InvalidSpecifier:
+        fits, fault = False, f"{wanted!r} is not a version specifier such as '>=0.1'"
+    if not fits:
+        raise ManifestError([document.problem(Finding(("requires", "runner"), fault))])

@@ -14,6 +14,7 @@ from spark_impex_runner.manifest.needs import Graph
 from spark_impex_runner.manifest.references import Named, Sources, escaped, refers_outside
 from spark_impex_runner.manifest.rules import (
     check_connections,
+    check_places,
     check_steps,
     check_targets,
     check_uris,
@@ -23,7 +24,7 @@ from spark_impex_runner.manifest.wording import trap
 from spark_impex_runner.models import Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from spark_impex_runner.manifest.document import Document, KeyPath
@@ -40,6 +41,7 @@ class Settings:
     ``variables`` override those of the manifest; ``output`` replaces the manifest's folder as
     the one that relative outputs are taken from. ``uri_fault`` tells what is wrong with an entry
     of ``services``, in a few words, or nothing: this stage does not know the API's URIs.
+    ``place_faults`` likewise names the keys of a connection that lead nowhere, and why.
     ``keep_secrets`` leaves the references of secrets as they are written.
     """
 
@@ -51,6 +53,7 @@ class Settings:
     run_date: str = ""
     output: Path | None = None
     uri_fault: Callable[[str], str] = lambda _: ""
+    place_faults: Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]] = lambda _: ()
     keep_secrets: bool = False
 
 
@@ -152,6 +155,7 @@ def _checked(document: Document, settings: Settings) -> _Parts:
     if not findings:
         resolved = View(parts.origin, lambda _: None, secrets)
         findings += schema.check_resolved(parts.data(), resolved)
+    findings += check_places(parts.connections, settings.place_faults)
     findings += _check_relations(parts, data, document)
     findings += check_steps(parts.targets, settings.registry.steps)
     findings += check_uris(parts.targets, settings.uri_fault)

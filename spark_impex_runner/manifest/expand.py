@@ -96,12 +96,12 @@ class Expansion:
     def targets(self, written: list[Any], defaults: Mapping[str, Any]) -> Iterator[Expanded]:
         """Yield every target of the run, in the manifest's order."""
         for index, target in enumerate(written):
-            if not isinstance(target, dict) or not isinstance(target.get("name"), str):
+            if not isinstance(target, dict):
                 continue
+            # One whose name is wrong has been told of that; what else is wrong with it is next.
+            name = target.get("name") or f"targets[{index}]"
             merged = {**defaults, **target}
-            frame = Expanded(
-                target["name"], target["name"], index, self.given.output, merged, frozenset(target)
-            )
+            frame = Expanded(name, name, index, self.given.output, merged, frozenset(target))
             for values in self._combinations(frame):
                 yield self._target(frame, values)
 

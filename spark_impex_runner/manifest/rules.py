@@ -9,7 +9,7 @@ from spark_impex_runner.manifest.document import Finding
 from spark_impex_runner.manifest.wording import Hints, did_you_mean, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from spark_impex_runner.manifest.document import KeyPath
     from spark_impex_runner.manifest.expand import Expanded
@@ -29,6 +29,16 @@ def check_connections(connections: Mapping[str, Any]) -> Iterator[Finding]:
             yield from _exclusive(connection, _PLACES, path)
             yield from _tenant(connection, path)
             yield from _scheme(connection.get("auth"), (*path, "auth"))
+
+
+def check_places(
+    connections: Mapping[str, Any],
+    faults: Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]],
+) -> Iterator[Finding]:
+    """Yield a finding for each key of a connection with which ``faults`` finds one."""
+    for name, connection in connections.items():
+        for key, reason in faults(connection) if isinstance(connection, dict) else ():
+            yield Finding(("connections", name, key), reason)
 
 
 def check_targets(

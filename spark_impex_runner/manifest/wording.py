@@ -104,11 +104,19 @@ def _type(mistake: Mistake) -> str:
     wanted = " or ".join(_TYPES[kind] for kind in types)
     scalar_wanted = not {"array", "object"}.issuperset(types)
     if isinstance(mistake.value, str) and not scalar_wanted:
-        return f"expected {wanted}, found text"
+        return f"expected {wanted}, found text{_shape(mistake)}"
     quote = "string" in types and isinstance(mistake.value, (bool, int, float, Odd))
     found = f"{_found(mistake)}{_trap(mistake)}{': quote it' if quote else ''}"
     plain = quote and not _trap(mistake) and not isinstance(mistake.value, bool)
     return f"expected {wanted}, found {'the number ' if plain else ''}{found}"
+
+
+def _shape(mistake: Mistake) -> str:
+    """Return how text would be written in place of a list or a mapping."""
+    if mistake.rule == "array":
+        return "; put [ ] around it"
+    keys = mistake.schema.get("required", ())
+    return f"; write {{{', '.join(f'{key}: …' for key in keys)}}}" if keys else ""
 
 
 def _enum(mistake: Mistake) -> str:

@@ -256,6 +256,7 @@ def test_the_targets_that_are_offered_are_those_of_a_run(tmp_path: Path) -> None
     """Each name that a run knows, as it spells it, and a glob for each matrix."""
     text = MANIFEST.replace("\ntargets:", "\n  matrix: {tier: [gold, 2, yes]}\ntargets:")
     text = text.replace("defaults: {tags: [everything]}", "defaults:\n  tags: [everything]")
+    (tmp_path / "acme").mkdir()
     names = offered("--target", text, tmp_path)
     run = load(tmp_path / "m.yaml", RunOptions(), Clock(), Masker())
 

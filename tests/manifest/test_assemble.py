@@ -95,7 +95,7 @@ def test_paths_are_relative_to_the_manifest_that_is_run(files: Files, tmp_path: 
 
 def test_a_mistake_is_told_where_it_stands_in_the_included_file(files: Files) -> None:
     """File, line and path are those of the part; all files are told at once."""
-    files.write("base.yaml", "version: 1\ninclude: [b.yaml]\ntargets: [{nam: a}]\n")
+    files.write("base.yaml", "version: 1\ninclude: [b.yaml]\ntargets: [{nam: a, folders: [x]}]\n")
     files.write("b.yaml", "targets:\n  - name: b\n    folders: [x]\n    file_filter: all\n")
 
     problems = files.problems()
@@ -139,7 +139,7 @@ def test_a_mistake_is_told_where_it_stands_in_the_included_file(files: Files) ->
         ),
         (
             {"a.yaml": "include: b.yaml\n", "b.yaml": "x-a: 1\n"},
-            "a.yaml:1:10: include: expected a list, found text",
+            "a.yaml:1:10: include: expected a list, found text; put [ ] around it",
         ),
     ],
 )

@@ -1,0 +1,80 @@
+"""What only the engine knows is found with the rest, by ``impex validate`` too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.engine.prepare import load
+from spark_impex_runner.errors import ManifestError, PluginError
+from spark_impex_runner.masking import Masker
+from spark_impex_runner.models import RunOptions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def problems(folder: Path, clock: Any, head: str) -> list[str]:
+    """Return what is wrong with a manifest that has ``head`` and one good target."""
+    path = folder / "m.yaml"
+    path.write_text(f"version: 1\n{head}\ntargets: [{{name: a, folders: [x]}}]\n")
+    with pytest.raises((ManifestError, PluginError)) as caught:
+        load(path, RunOptions(), clock, Masker())
+    return str(caught.value).replace(f"{folder}/", "").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("connection", "expected"),
+    [
+        ("base_url: excel.sit/acme", "2:31: connections.sit.base_url: base_url must begin with "),
+        ("base_url: 'https://x'", "2:31: connections.sit.base_url: base_url names no tenant; "),
+        ("base_url: 'http://x/acme'", "2:31: connections.sit.base_url: base_url must begin with "),
+        ("env: 'a b', tenant: acme", "2:26: connections.sit.env: env 'a b' is no environment"),
+        ("env: sit, tenant: 'a/b'", "2:39: connections.sit.tenant: tenant 'a/b' is no tenant"),
+        ("sandbox: nowhere", "2:30: connections.sit.sandbox: there is no folder 'nowhere'"),
+        (
+            "base_url: 'https://x/a', verify_tls: ca.pem",
+            "2:58: connections.sit.verify_tls: there is no file 'ca.pem'",
+        ),
+    ],
+)
+def test_a_connection_that_leads_nowhere_is_told_where_it_is_written(
+    tmp_path: Path, clock: Any, connection: str, expected: str
+) -> None:
+    """A manifest that is valid does not fail at the first connection."""
+    [problem] = problems(tmp_path, clock, f"connections: {{sit: {{{connection}}}}}")
+
+    assert problem.startswith(f"m.yaml:{expected}")
+
+
+def test_a_runner_that_is_too_old_is_told_where_it_is_asked_for(tmp_path: Path, clock: Any) -> None:
+    """With what installs the right one; so is a specifier that is none."""
+    sit = "connections: {sit: {env: sit, tenant: acme}}\n"
+
+    [old] = problems(tmp_path, clock, f"{sit}requires: {{runner: '>=99'}}")
+    [wrong] = problems(tmp_path, clock, f"{sit}requires: {{runner: new}}")
+
+    assert old.startswith("m.yaml:3:20: requires.runner: the manifest requires runner >=99, this ")
+    assert old.endswith("pip install 'spark-impex-runner>=99'")
+    assert wrong == (
+        "m.yaml:3:20: requires.runner: 'new' is not a version specifier such as '>=0.1'"
+    )
+
+
+def test_every_missing_plugin_is_told_where_it_is_required(tmp_path: Path, clock: Any) -> None:
+    """All of them, each with the command that installs it."""
+    sit = "connections: {sit: {env: sit, tenant: acme}}\n"
+
+    told = problems(tmp_path, clock, f"{sit}requires: {{plugins: [impex-no>=1, impex-none]}}")
+
+    assert told == [
+        (
+            "m.yaml:3:22: requires.plugins[0]: plugin impex-no is not installed; "
+            "pip install 'impex-no>=1'"
+        ),
+        (
+            "m.yaml:3:35: requires.plugins[1]: plugin impex-none is not installed; "
+            "pip install 'impex-none'"
+        ),
+    ]
