@@ -17,6 +17,7 @@ import yaml
 from spark_impex_runner.errors import ManifestError, Problem
 from spark_impex_runner.manifest.document import Document, File, Spot, one_line
 from spark_impex_runner.manifest.excerpt import shown
+from spark_impex_runner.manifest.reading import read_most
 from spark_impex_runner.manifest.scalars import value_of
 from spark_impex_runner.manifest.syntax import explain
 
@@ -84,8 +85,7 @@ def _load(path: Path, unread: File) -> Document:
 def _read(path: Path, file: File) -> str:
     """Return the file's text, or say why it cannot be read."""
     try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
+        content = read_most(path, MAX_BYTES + 1)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         _refuse(file, (1, 1), f"cannot read the manifest: {reason}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import ImpexError, PluginError
+from spark_impex_runner.manifest.reading import read_most
 from spark_impex_runner.manifest.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spark_impex_runner.registry import Source
+
+MAX_FILE = 2**20
 
 _TOKEN = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
 _LITERAL = "$${"
@@ -170,15 +173,23 @@ class Sources:
         return self.environ[key]
 
     def _file(self, key: str) -> str:
-        """Return a file's text without the newline at its end."""
+        """Return a file's text, with the line ends of Unix and without the one at its end."""
         try:
-            text = (self.folder / key).read_text(encoding="utf-8")
+            text = self._content(key).decode("utf-8")
         except UnicodeDecodeError as error:
             raise UndefinedError(f"the file {key!r} is not UTF-8 text") from error
+        return text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
+
+    def _content(self, key: str) -> bytes:
+        """Return a file's bytes."""
+        try:
+            content = read_most(self.folder / key, MAX_FILE + 1)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "not a path"
             raise UndefinedError(f"cannot read the file {key!r}: {reason}") from error
-        return text.removesuffix("\n").removesuffix("\r")
+        if len(content) > MAX_FILE:
+            raise UndefinedError(f"the file {key!r} is larger than {MAX_FILE // 2**20} MiB")
+        return content
 
 
 def _ask(source: Source, key: str) -> str:

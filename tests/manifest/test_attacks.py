@@ -1,0 +1,137 @@
+"""Files that were made to hurt: each is refused or read soon, in its own words."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from spark_impex_runner.errors import ManifestError
+from spark_impex_runner.manifest.build import read_manifest
+from spark_impex_runner.manifest.load import load
+from spark_impex_runner.manifest.references import MAX_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from spark_impex_runner.manifest.build import Settings
+    from spark_impex_runner.models import Manifest
+
+    Reader = Callable[..., Manifest]
+
+HEAD = "version: 1\nconnections: {sit: {env: sit, tenant: acme}}\n"
+needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+
+
+def problems(path: Path, settings: Settings) -> list[str]:
+    """Return what is wrong with a manifest, without the file's name."""
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(load(path), settings)
+    return [str(problem).removeprefix(f"{path}:") for problem in caught.value.problems]
+
+
+@pytest.fixture
+def refusal(tmp_path: Path, settings: Settings) -> Callable[[str | bytes], str]:
+    """Return the only problem of a text, without the file's name."""
+
+    def refusal(text: str | bytes) -> str:
+        path = tmp_path / "release.yaml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        [problem] = problems(path, settings)
+        return problem
+
+    return refusal
+
+
+Refusal = "Callable[[str | bytes], str]"
+
+
+@needs_pipes
+def test_a_pipe_to_which_nobody_writes_is_empty(tmp_path: Path, settings: Settings) -> None:
+    """It is refused, not waited for."""
+    path = tmp_path / "release.yaml"
+    os.mkfifo(path)
+
+    assert problems(path, settings) == ["1:1: a manifest is a mapping; begin it with 'version: 1'"]
+
+
+@needs_pipes
+def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
+    """A manifest may be what another program writes, as slowly as it likes."""
+    path = tmp_path / "release.yaml"
+    os.mkfifo(path)
+    begun = threading.Event()
+    keeper = os.open(path, os.O_RDWR)
+
+    def write() -> None:
+        begun.wait(10)
+        with path.open("wb", buffering=0) as stream:
+            stream.write(b"version: ")
+            os.close(keeper)
+            stream.write(b"1\n")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    begun.set()
+    document = load(path)
+    writer.join()
+
+    assert document.data == {"version": 1}
+
+
+def test_links_that_go_in_circles_are_refused(tmp_path: Path, settings: Settings) -> None:
+    """The system's own word says why."""
+    (tmp_path / "a.yaml").symlink_to("b.yaml")
+    (tmp_path / "b.yaml").symlink_to("a.yaml")
+
+    [problem] = problems(tmp_path / "a.yaml", settings)
+
+    assert problem == f"1:1: cannot read the manifest: {os.strerror(40)}"
+
+
+@needs_pipes
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("pipe", "the secret behind this reference is empty"),
+        ("/dev/zero", "the file '/dev/zero' is larger than 1 MiB"),
+        ("large", "the file 'large' is larger than 1 MiB"),
+        ("circle", f"cannot read the file 'circle': {os.strerror(40)}"),
+    ],
+)
+def test_a_file_without_an_end_is_no_value(
+    tmp_path: Path, read: Reader, key: str, expected: str
+) -> None:
+    """What a reference names is read up to a limit, and is not waited for."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "large").write_bytes(b"\xc3\xa4" * (MAX_FILE // 2 + 1))
+    (tmp_path / "circle").symlink_to("circle")
+    token = f"connections: {{sit: {{env: sit, tenant: a, auth: {{token: '${{file:{key}}}'}}}}}}"
+    targets = "targets: [{name: a, folders: [life]}]"
+
+    with pytest.raises(ManifestError) as caught:
+        read(f"version: 1\n{token}\n{targets}\n")
+
+    [problem] = caught.value.problems
+    assert problem.message == expected
+
+
+@pytest.mark.parametrize("number", ["1e999999", "9" * 5000, "1." + "9" * 5000, "-" + "9" * 301])
+def test_a_huge_number_is_text_or_a_trap(refusal: Refusal, number: str) -> None:
+    """No digits become infinity, or take minutes."""
+    target = f"targets: [{{name: a, folders: [life], max_retries: {number}}}]\n"
+
+    assert "targets[0].max_retries: " in (found := refusal(HEAD + target))
+    assert "a whole number" in found
+
+
+@pytest.mark.parametrize("escape", ["\\ud800", "\\udfff\\ud800", "\\0", "\\x1b[31m", "\\u202e"])
+def test_an_escape_is_no_way_around_what_text_may_hold(refusal: Refusal, escape: str) -> None:
+    """What no file and no terminal should get is a mistake, or shown written out."""
+    found = refusal(HEAD + f'targets: [{{name: "a{escape}", folders: [life]}}]\n')
+
+    assert found.isprintable()
+    found.encode()
