@@ -37,6 +37,12 @@ class File:
     label: str
     text: str = field(default="", repr=False)
 
+    @property
+    def end(self) -> tuple[int, int]:
+        """Line and column of what would follow the text."""
+        lines = _LINE_BREAK.split(self.text)
+        return len(lines), len(lines[-1]) + 1
+
     def line(self, number: int) -> str:
         """Return a line by its number, counted from 1 and as YAML counts them."""
         lines = _LINE_BREAK.split(self.text)

@@ -71,8 +71,9 @@ def _load(path: Path, unread: File) -> Document:
         root = _compose(file.text)
     except yaml.MarkedYAMLError as error:
         _refuse_syntax(error, file)
-    except yaml.reader.ReaderError as error:
-        before = file.text[: error.position] if isinstance(error.position, int) else ""
+    except yaml.reader.ReaderError:
+        # Not at the error's own position: libyaml counts bytes, not characters.
+        before = yaml.reader.Reader.NON_PRINTABLE.split(file.text, maxsplit=1)[0]
         _refuse(file, _end_of(before), "a control character is not allowed in YAML; remove it")
     if not isinstance(root, yaml.MappingNode):
         place = _mark(root) if root else (1, 1)
@@ -217,7 +218,7 @@ def _mark(node: yaml.Node) -> tuple[int, int]:
 
 def _end_of(text: str) -> tuple[int, int]:
     """Return line and column of the character that follows ``text``."""
-    return text.count("\n") + 1, len(text) - text.rfind("\n")
+    return File("", text).end
 
 
 def _problem(file: File, place: tuple[int, int], message: str) -> Problem:

@@ -59,6 +59,8 @@ def explain(error: yaml.MarkedYAMLError, file: File) -> Told:
     """Return where a syntax error is and what it is, in our words where we know better ones."""
     mark, context = error.problem_mark or error.context_mark, error.context_mark
     place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    # libyaml ends a last line that has no end, and then points below it.
+    place = min(place, file.end)
     scene = Scene(file, place, (context.line + 1, context.column + 1) if context else None)
     problem = str(error.problem or error.context)
     if scene.char == "\t":

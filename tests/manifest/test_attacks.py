@@ -7,8 +7,10 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from spark_impex_runner.errors import ManifestError
+from spark_impex_runner.manifest import load as loading
 from spark_impex_runner.manifest.build import read_manifest
 from spark_impex_runner.manifest.load import load
 from spark_impex_runner.manifest.references import MAX_FILE
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     Reader = Callable[..., Manifest]
 
 HEAD = "version: 1\nconnections: {sit: {env: sit, tenant: acme}}\n"
+PARSERS = [name for name in ("CSafeLoader", "SafeLoader") if hasattr(yaml, name)]
 needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
 
 
@@ -47,6 +50,28 @@ def refusal(tmp_path: Path, settings: Settings) -> Callable[[str | bytes], str]:
 
 
 Refusal = "Callable[[str | bytes], str]"
+
+
+@pytest.fixture(params=PARSERS)
+def _each_parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read by libyaml, and as on a machine that lacks it."""
+    monkeypatch.setattr(loading, "_Loader", getattr(yaml, request.param))
+
+
+@pytest.mark.usefixtures("_each_parser")
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{a: 1", "1:6: this is not YAML: a ',' or the closing '}' is missing before this"),
+        ("a: 1\rb: [1", "2:6: this is not YAML: a ',' or the closing ']' is missing before this"),
+        ("a: 1\rb: \x07", "2:4: a control character is not allowed in YAML; remove it"),
+        ("ä: 1\u2028b: \0", "2:4: a control character is not allowed in YAML; remove it"),
+        (b"a: 1\r\nb: \xff", "2:4: the text is not UTF-8; save the file as UTF-8"),
+    ],
+)
+def test_a_mistake_stands_in_the_file(refusal: Refusal, text: str | bytes, expected: str) -> None:
+    """Whatever ends the lines, and whether or not the last one has an end."""
+    assert refusal(text) == expected
 
 
 @needs_pipes
