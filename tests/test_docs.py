@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,10 +76,11 @@ def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
 
 
 def manifests() -> list[tuple[str, str]]:
-    """Return every whole manifest that a page shows."""
+    """Return every whole manifest that a page shows; one page shows mistakes, and has its test."""
     return [
         (f"{page.relative_to(ROOT)}-{number}", block)
         for page in PAGES
+        if page != ROOT / "docs/tutorial/manifest.md"
         for number, block in enumerate(blocks(page, "yaml"))
         if re.match(r"(#.*\n)*version:", block)
     ]
@@ -191,6 +193,43 @@ def test_the_readme_shows_a_real_error(
     shown = next(block for block in blocks(ROOT / "README.md", "text") if "onprem" in block)
     assert exit_.value.code == 2
     assert capsys.readouterr().err == shown
+
+
+def console(line: str) -> int:
+    """Run a line of a console block, up to a semicolon; return its exit code."""
+    words = shlex.split(line.partition(";")[0])
+    if words[0] == "mkdir":
+        for folder in words[2:]:
+            Path(folder).mkdir(parents=True)
+        return 0
+    entry = {"impex": main.main, "impex-run": main.run}[words[0]]
+    with pytest.raises(SystemExit) as exit_:
+        entry(words[1:])
+    return int(exit_.value.code or 0)
+
+
+def test_the_manifest_page_prints_what_it_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each of its files is written, each command run, and each output compared, in their order."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SIT_ID", raising=False)
+    text, codes, compared = read("docs/tutorial/manifest.md"), [], 0
+    for language, block in re.findall(r"^```(\w+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        if language == "yaml":
+            path = Path(block.partition("\n")[0].removeprefix("# "))
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(block)
+        elif language == "console":
+            capsys.readouterr()
+            codes += [console(line.removeprefix("$ ")) for line in block.splitlines()]
+        else:
+            captured = capsys.readouterr()
+            assert captured.out + captured.err == block
+            compared += 1
+
+    assert compared == 8
+    assert codes[-3:] == [8, 0, 0]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/how-to/write-a-plugin.md"])
