@@ -99,8 +99,12 @@ def without_references(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     bare = {key: without_references(value) for key, value in schema.items()}
+    if schema.get("$ref") == REFERENCE["$ref"]:
+        bare = {**bare, "type": "string"}
+        del bare["$ref"]
     if REFERENCE in schema.get("anyOf", ()):
-        rest = [without_references(item) for item in bare.pop("anyOf") if item != REFERENCE]
+        del bare["anyOf"]
+        rest = [without_references(item) for item in schema["anyOf"] if item != REFERENCE]
         bare = {**rest[0], **bare} if len(rest) == 1 else {**bare, "anyOf": rest}
     return bare
 
@@ -142,6 +146,10 @@ def _options(offer: Offer, place: str) -> Schema:
     for key in ("$schema", "$id"):
         options.pop(key, None)
     schema = _with_references(_moved(options, f"#/$defs/{place}"))
+    for option in schema.get("properties", {}).values():
+        # Elsewhere, in alternatives above all, a literal is the loader's business alone.
+        if option == {**option, "type": "string", "x-secret": True}:
+            option.update(REFERENCE)
     return {"title": f"Options of {offer.name}", "description": _sentence(offer.summary), **schema}
 
 

@@ -20,6 +20,7 @@ CORE = published()
 HEAD = "version: 1\nconnections: {sit: {base_url: https://x}}\n"
 TARGET = f"{HEAD}targets:\n  - name: motor\n    folders: [life]\n"  # what follows is line 6
 STEP = f"{TARGET}    steps:\n      - uses: "
+SECRET = "not a reference such as ${env:NAME} or ${file:/path}"
 POLLING = f"{TARGET}    polling:\n      "
 
 
@@ -146,6 +147,8 @@ def test_a_key_explains_itself(editor: Any, text: str, title: str, description: 
         (f"{POLLING}with: {{factor: 2}}", 7, "Property factor is not allowed."),
         (f"{HEAD}targets:\n  - name: a name", 4, "not a name: letters, digits"),
         (f"{HEAD}targets:\n  - folders: [life]", 4, 'Missing property "name".'),
+        ("connections:\n  a:\n    auth: {token: hunter2}\ninclude: [b]\nversion: 1", 3, SECRET),
+        (f"{STEP}upload\n        with: {{to: x, token: hunter2}}", 8, SECRET),
         ("version: 2\ninclude: [more.yaml]", 1, "Value must be 1."),
         ("version: 1\nconnections: {sit: {}}", 1, 'Missing property "targets".'),
     ],
