@@ -223,7 +223,7 @@ class Exports:
         status = parse_status(reply.data, retry_after(reply.headers, wire.clock.now()))
         for file in status.files:
             for secret in secrets_of(file.url):
-                wire.masker.add(secret)
+                wire.masker.add(secret, announce=False)
         return reply, status
 
 

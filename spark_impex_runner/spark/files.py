@@ -259,7 +259,7 @@ def _follow(transport: Transport, url: str, part: Mapping[str, str]) -> Stream:
         if not is_safe_to_call(url):
             raise SparkSdkError(f"the download link {shown(url)} is not https; it is not followed")
         for secret in secrets_of(url):
-            transport.masker.add(secret)
+            transport.masker.add(secret, announce=False)
         stream = transport.open(Message("GET", url, {**_BARE, **part}))
         target = stream.headers.get("Location")
         if not (300 <= stream.status < 400 and target):

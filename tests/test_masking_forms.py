@@ -1,0 +1,172 @@
+"""No way of writing a secret is left in a text, whatever the secret and whatever is around it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import logging
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, quote_plus
+from xml.sax import saxutils
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spark_impex_runner.masking import Masker, MaskingFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SECRETS = st.text(min_size=8, max_size=40) | st.text("ab/+é\"'\\<&>%\n ", min_size=8)
+_AROUND = st.binary(max_size=20)
+
+# How programs write a text into another one.
+WRITERS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "url": lambda text: quote(text, safe=""),
+    "url path": quote,
+    "form": quote_plus,
+    "json": lambda text: json.dumps(text)[1:-1],
+    "json utf-8": lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    "repr": lambda text: repr(text)[1:-1],
+    "repr with quotes": lambda text: repr(text + "\"'")[1:-4],
+    "ascii": lambda text: ascii(text)[1:-1],
+    "bytes": lambda text: repr(text.encode())[2:-1],
+    "html": html.escape,
+    "xml text": saxutils.escape,
+    "xml attribute": lambda text: saxutils.escape(text, {'"': "&quot;"}),
+}
+
+
+def knowing(*secrets: str) -> Masker:
+    """Return a masker of these secrets."""
+    masker = Masker()
+    for secret in secrets:
+        masker.add(secret)
+    return masker
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@given(secret=_SECRETS, before=_AROUND, after=_AROUND)
+def test_no_written_form_of_a_secret_is_left(
+    writer: str, secret: str, before: bytes, after: bytes
+) -> None:
+    """Escaped for a URL, JSON, Python or XML, it is masked within any text."""
+    form = WRITERS[writer](secret)
+    text = before.decode("latin-1") + form + after.decode("latin-1")
+
+    masked = knowing(secret).mask(text)
+
+    assert all(form not in piece and secret not in piece for piece in masked.split("***"))
+    assert "***" in masked
+
+
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+@given(secret=_SECRETS, before=_AROUND, after=_AROUND)
+def test_no_base64_form_of_a_secret_is_left(
+    encode: Callable[[bytes], bytes], secret: str, before: bytes, after: bytes
+) -> None:
+    """Alone or anywhere within longer base64, with and without padding, no byte run is left.
+
+    What is left of the text decodes to at most the secret's two bytes at its edges.
+    """
+    text = encode(before + secret.encode() + after).decode()
+    masker = knowing(secret)
+
+    for written in (text, text.rstrip("=")):
+        masked = masker.mask(written)
+
+        assert "***" in masked
+        kept = sum(map(len, masked.split("***")))
+        assert kept <= len(written) - (len(secret.encode()) - 2) * 8 // 6
+
+
+def test_a_basic_header_is_masked() -> None:
+    """The secret stands behind a user's name, at every alignment, and URL-encoded first."""
+    secret = "s3cr+t/value=1"
+    for user in ("a", "ab", "abc"):
+        for password in (secret, quote(secret, safe="")):
+            token = base64.b64encode(f"{user}:{password}".encode()).decode()
+
+            masked = knowing(secret).mask(f"Authorization: Basic {token}")
+
+            assert re.fullmatch(r"Authorization: Basic \w{2,7}\*\*\*\w?={0,2}", masked)
+
+
+def test_each_line_of_a_long_secret_is_masked_but_no_short_one() -> None:
+    """A private key is printed line by line, indented; a bracket of a JSON key is no secret."""
+    masker = knowing("-----BEGIN-----\r\nMIIEvQIBADANBgkqhkiG\n}\n")
+
+    assert masker.mask("  MIIEvQIBADANBgkqhkiG") == "  ***"
+    assert masker.mask("}") == "}"
+    coded = base64.b64encode(b"key: MIIEvQIBADANBgkqhkiG").decode()
+    assert masker.mask(coded).startswith("a2V5OiB***")
+
+
+@pytest.mark.parametrize("secret", ["a", "ab", "abc", "pass"])
+def test_a_short_secret_does_not_mask_half_of_every_base64_text(secret: str) -> None:
+    """Of one to four letters, base64 would leave runs that stand everywhere."""
+    text = base64.b64encode(bytes(range(256)) * 40).decode()
+    text = text.replace(secret, "")
+
+    assert "***" not in knowing(secret).mask(text)
+
+
+def test_a_secret_with_bytes_that_are_no_text_can_be_masked() -> None:
+    """An environment variable may hold any bytes."""
+    secret = b"caf\xe9-secret".decode("utf-8", "surrogateescape")
+
+    assert knowing(secret).mask(f"<{quote(b'caf' + bytes([0xE9]) + b'-secret')}>") == "<***>"
+
+
+@given(secret=_SECRETS, text=st.text(max_size=30), data=st.data())
+def test_a_text_is_never_cut_within_a_secret(secret: str, text: str, data: Any) -> None:
+    """Both halves can be masked on their own."""
+    whole = text + secret + text
+    at = data.draw(st.integers(0, len(whole)))
+    masker = knowing(secret)
+
+    cut = masker.cut(whole, at)
+
+    assert cut <= at
+    assert secret not in masker.mask(whole[:cut]) + masker.mask(whole[cut:])
+
+
+def test_the_beginning_of_a_secret_is_seen_at_the_end_of_a_text() -> None:
+    """In any form; a whole secret has no more to come unless it begins a longer one."""
+    masker = knowing("secret+one", "secret+one+more")
+
+    assert masker.begun("the secr") == 4
+    assert masker.begun("the secret%2") == 4
+    assert masker.begun("the secret+one") == 4
+    assert masker.begun("the secret+one+more") == len("the secret+one+more")
+    assert Masker().begun("any") == 3
+
+
+def test_a_secret_is_announced_once_and_a_links_token_never() -> None:
+    """Whoever else masks hears of credentials, and not of thousands of links."""
+    heard: list[str] = []
+    masker = Masker(heard.append)
+
+    masker.add("secret-one")
+    masker.add("secret-one")
+    masker.add("token-of-a-link", announce=False)
+
+    assert heard == ["secret-one"]
+    assert masker.mask("token-of-a-link") == "***"
+
+
+def test_a_record_is_masked_in_all_of_its_parts() -> None:
+    """Arguments, traceback, stack and extra fields, however deep."""
+    masker = knowing("secret-one")
+    detail = {"secret-one": ["secret-one", ("secret-one", 1, None)], "error": OSError("secret-one")}
+    texts = {"exc_text": "secret-one", "stack_info": "secret-one", "detail": detail}
+    record = logging.makeLogRecord({"msg": "%s", "args": ("secret-one",), **texts})
+
+    assert MaskingFilter(masker).filter(record)
+
+    assert "secret-one" not in repr(vars(record))
+    assert record.__dict__["detail"] == {"***": ["***", ["***", 1, None]], "error": "***"}
