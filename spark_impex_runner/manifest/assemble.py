@@ -35,7 +35,7 @@ def assemble(path: Path, overlays: Sequence[Path] = ()) -> Document:
     that can is left to the document's ``problems`` and to the schema.
     """
     reading = _Reading()
-    documents = [reading.whole(each) for each in (path, *overlays)]
+    documents = [reading.whole(Path(each)) for each in (path, *overlays)]
     if reading.unreadable:
         raise ManifestError([*reading.unreadable, *reading.problems])
     if not overlays:
