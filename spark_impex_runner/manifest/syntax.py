@@ -146,7 +146,7 @@ def _escape(scene: Scene) -> Told:
 
 
 def _alias(scene: Scene) -> Told:
-    return scene.place, "this is not YAML: the alias has no anchor before it"
+    return scene.place, "this alias has no anchor before it; quote a value that begins with '*'"
 
 
 # What the words of either parser tell apart; the first that is found counts.
