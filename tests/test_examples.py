@@ -94,6 +94,29 @@ def test_the_release_example_obeys_its_own_comment(
     assert (folder / "exports/release/pricing").is_dir()
 
 
+def test_the_example_for_three_places_serves_them(
+    folder: Path, clock: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIT as it stands, UAT beside it, and PROD as its overlay says."""
+    manifest, uat = folder / "places.yaml", folder / "places/uat.yaml"
+    sit = run_manifest(manifest, clock=clock)
+    other = run_manifest(manifest, RunOptions(overlays=(uat,)), clock=clock)
+    monkeypatch.setenv("PROD_CLIENT_ID", "runner")
+    with pytest.raises(SystemExit) as exit_:
+        main.main(["render", str(manifest), "-f", str(folder / "places/prod.yaml")])
+
+    assert [sit.manifest.name, other.manifest.name] == ["places", "places+uat"]
+    assert [run.results[0].service_versions[0].version for run in (sit, other)] == [
+        "1.4.2",
+        "1.4.1",
+    ]
+    for place in ("sit", "uat"):
+        assert receipt.verify(folder / f"exports/places/{place}/pricing") == []
+    assert (folder / "out/places.xml").is_file()
+    assert exit_.value.code == 0
+    assert "client_secret: ${env:PROD_CLIENT_SECRET}" in capsys.readouterr().out
+
+
 def test_the_python_example_runs() -> None:
     """The official SDK's calls, word for word."""
     program = [sys.executable, str(EXAMPLES / "python_api.py")]

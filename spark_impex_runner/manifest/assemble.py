@@ -43,7 +43,17 @@ def assemble(path: Path, overlays: Sequence[Path] = ()) -> Document:
     joined = _Joined(path, spots={(): documents[0].spots[()]})
     for number, document in enumerate(documents):
         joined.lay(document, change=number > 0)
-    return joined.document(reading.problems)
+    return replace(joined.document(reading.problems), suffix=_suffix(documents[1:]))
+
+
+def _suffix(overlays: Sequence[Document]) -> str:
+    """Return what the overlays add to the manifest's name: ``+prod``, unless one gives a name.
+
+    Under its own name, what one place has left unfinished does not meet what another has.
+    """
+    names = [f"+{overlay.path.stem}" for overlay in overlays]
+    given = [number for number, overlay in enumerate(overlays, 1) if "name" in overlay.data]
+    return "".join(names[max(given, default=0) :])
 
 
 @dataclass(slots=True)

@@ -202,8 +202,9 @@ def _expand(expansion: Expansion, data: Mapping[str, Any]) -> _Parts:
     """Return the data of a manifest without variables, defaults, matrices and references."""
     expansion.set_variables(data.get("vars") or {})
     targets = list(expansion.targets(data.get("targets") or [], data.get("defaults") or {}))
+    name = expansion.plain("name", data.get("name")) or expansion.document.path.stem
     return _Parts(
-        name=expansion.plain("name", data.get("name")) or expansion.document.path.stem,
+        name=f"{name}{expansion.document.suffix}",
         connections=expansion.plain("connections", data.get("connections") or {}),
         targets=targets,
         reports=expansion.plain("report", data.get("report") or {}),

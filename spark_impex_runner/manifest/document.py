@@ -82,7 +82,7 @@ class Document:
     """A manifest, read: its data, and where each value of it stands in which file.
 
     ``problems`` are the mistakes that were met on the way and left the rest readable; ``added``
-    is where the targets stand that no file but an overlay has.
+    is where the targets stand that no file but an overlay has. ``suffix`` ends the manifest's name.
     """
 
     path: Path
@@ -90,6 +90,7 @@ class Document:
     spots: Mapping[KeyPath, Spot] = field(repr=False)
     problems: tuple[Problem, ...] = ()
     added: frozenset[KeyPath] = frozenset()
+    suffix: str = ""
 
     def spot(self, path: KeyPath) -> Spot:
         """Return where ``path`` stands, or its nearest ancestor that is in a text."""

@@ -141,14 +141,13 @@ class Expansion:
         folder = self._value(written, frame.origin(("output",)), self._table(scope))
         output = self.given.output / str(folder)
         scope["target.output"] = Named(str(output), str(output))
+        table = self._table(scope)
         data = {
-            key: self._value(value, frame.origin((key,)), self._table(scope))
+            key: folder if key == "output" else self._value(value, frame.origin((key,)), table)
             for key, value in frame.data.items()
-            if key not in {"name", "matrix", "output"}
+            if key not in {"name", "matrix"}
         }
         data = {"name": frame.base, **data}
-        if "output" in frame.data:
-            data["output"] = folder
         return Expanded(name, frame.base, frame.index, output, data, frame.own)
 
     def _table(self, scope: Mapping[str, Named]) -> Table:

@@ -124,6 +124,24 @@ def test_what_is_old_or_not_wanted_is_left_behind(
     assert old.note.endswith("(older than twelve hours)")
 
 
+def test_another_place_leaves_the_jobs_of_this_one_alone(
+    run: Any, serve: Callable[..., Any], look: Callable[..., Forecast]
+) -> None:
+    """An overlay makes a manifest of its own: nothing is adopted, and nothing is left behind."""
+    sandbox = serve(job_seconds=20)
+    job_id = leave(run, sandbox)
+    overlay = run.folder / "prod.yaml"
+    overlay.write_text("targets: [{name: a, output: exports/prod}]\n")
+
+    there = look(overlays=(overlay,))
+    run(sandbox, TARGET, overlays=(overlay,))
+    here = look()
+
+    assert (there.action, there.note) == ("create", "")
+    assert (here.action, here.job_id) == ("adopt", job_id)
+    assert (run.folder / "exports/prod/impex-receipt.json").is_file()
+
+
 def test_a_delivery_that_is_kept_is_unchanged(
     run: Any, serve: Callable[..., Any], look: Callable[..., Forecast]
 ) -> None:

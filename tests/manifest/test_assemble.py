@@ -292,12 +292,32 @@ def test_an_overlay_moves_a_connection_and_keeps_the_rest(
 
 def test_the_last_overlay_has_the_last_word(files: Files) -> None:
     """They are laid one over the other, in the order of the command line."""
-    files.write("one.yaml", "name: one\nvars: {folder: one}\n")
+    files.write("one.yaml", "vars: {folder: one}\n")
     files.write("two.yaml", "vars: {folder: two}\n")
 
     manifest = files.read("one.yaml", "two.yaml")
 
-    assert (manifest.name, manifest.targets[0].folders) == ("one", ("two",))
+    assert manifest.targets[0].folders == ("two",)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ({}, "base+one+two"),
+        ({"base": "release"}, "release+one+two"),
+        ({"base": "release", "one": "uat"}, "uat+two"),
+        ({"one": "uat", "two": "prod"}, "prod"),
+    ],
+)
+def test_each_place_has_its_own_name(files: Files, names: dict[str, str], expected: str) -> None:
+    """What was left unfinished is remembered by it, and one place does not end another's jobs."""
+    files.write("one.yaml", "x-a: 1\n")
+    files.write("two.yaml", "x-a: 1\n")
+    for stem, name in names.items():
+        path = files.folder / f"{stem}.yaml"
+        path.write_text(f"{path.read_text()}\nname: {name}\n")
+
+    assert files.read("one.yaml", "two.yaml").name == expected
 
 
 def test_an_overlay_may_include_parts(files: Files) -> None:
