@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -63,5 +65,15 @@ def answer(parser: argparse.ArgumentParser) -> None:
         ) -> dict[str, str]:
             return suggest(action, prefix, parsed_args)
 
+    _cut_line(parser.prog)
     # Options are offered after a dash only, so that they do not hide the names.
     Finder()(parser, always_complete_options=False, default_completer=FromManifest())
+
+
+def _cut_line(program: str) -> None:
+    """Take away what stands before our command: zsh hands over ``cd x && impex …`` as a whole."""
+    line, point = os.environ.get("COMP_LINE", ""), int(os.environ.get("COMP_POINT", "0"))
+    before = re.compile(rf"(?:.*[\s/;&|(])?(?={re.escape(program)}\s)", re.DOTALL)
+    if found := before.match(line[:point]):
+        os.environ["COMP_LINE"] = line[found.end() :]
+        os.environ["COMP_POINT"] = str(point - found.end())

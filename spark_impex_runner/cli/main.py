@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = {
+    "init": "write a first manifest, with the tenant's folders where it can be asked",
     "run": "run manifests: create the jobs, wait, download, verify, step, report",
     "resume": "go on with a job whose id you have, without any memory of it",
     "cancel": "end the jobs that earlier runs left on the tenant",

@@ -57,7 +57,7 @@ def _documents(arguments: argparse.Namespace) -> Iterator[Document]:
     from spark_impex_runner.manifest.assemble import assemble
     from spark_impex_runner.manifest.load import load
 
-    overlays = getattr(arguments, "overlay", None) or ()
+    overlays = [path for path in getattr(arguments, "overlay", None) or () if path.is_file()]
     named = getattr(arguments, "manifests", None) or [getattr(arguments, "manifest", None)]
     for path in (path for path in named if path is not None):
         try:

@@ -51,6 +51,17 @@ def from_environment(environment: Mapping[str, str]) -> Auth:
     return auth
 
 
+def chosen_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of the variables that ``from_environment`` would read, none if none."""
+    schemes = (
+        ("CSPARK_CLIENT_ID", "CSPARK_CLIENT_SECRET"),
+        ("CSPARK_OAUTH_PATH",),
+        ("CSPARK_API_KEY",),
+        ("CSPARK_BEARER_TOKEN",),
+    )
+    return next((names for names in schemes if all(map(environment.get, names))), ())
+
+
 def read_oauth_file(path: Path) -> Auth:
     """Read a JSON file of client credentials; raises ``UsageError`` without its content."""
     try:

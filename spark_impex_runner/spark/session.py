@@ -37,7 +37,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One logical API request: its path below the tenant, and its body."""
+    """One logical API request: its path, as ``TenantUrl.at`` takes it, and its body."""
 
     method: str
     path: tuple[str, ...]
@@ -127,6 +127,10 @@ class Session:
         ``SparkApiError``, ``SparkSdkError`` or ``TransportError`` otherwise.
         """
         return self._call(Call("GET", path), repeated=not once)
+
+    def search(self, *path: str, body: Body, once: bool = False) -> HttpResponse:
+        """Read something by a POST, as the listings are asked; repeated as ``get`` is."""
+        return self._call(Call("POST", path, body), repeated=not once)
 
     def post(self, *path: str, body: Body) -> HttpResponse:
         """Start something; sent once, and a second time only after a refused token."""

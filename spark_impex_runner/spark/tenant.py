@@ -54,8 +54,12 @@ class TenantUrl:
         return f"{self.origin}/{quote(self.tenant, safe='')}"
 
     def at(self, *segments: str) -> str:
-        """Return the URL of a path below the tenant; each segment is quoted on its own."""
-        return "/".join((self.base, *(quote(segment, safe="") for segment in segments)))
+        """Return the URL of a path of the API; each segment is quoted on its own.
+
+        Documented: the paths of v3 and v4 begin below the tenant, those of v1 name no tenant.
+        """
+        root = self.origin if segments[:2] == ("api", "v1") else self.base
+        return "/".join((root, *(quote(segment, safe="") for segment in segments)))
 
     @property
     def token_endpoint(self) -> str:

@@ -48,9 +48,10 @@ TYPED = [
     ("impex-run m.yaml --report js", "impex-run m.yaml --report json="),
     ("impex-run m.y", "impex-run m.yaml "),
     ("cd . && impex-run m.yaml -t mo", "cd . && impex-run m.yaml -t motor "),
+    ("cd . && impex validate m.yaml -t mo", "cd . && impex validate m.yaml -t motor "),
     ("A=1 impex-run m.yaml -t mo", "A=1 impex-run m.yaml -t motor "),
-    ("impex-run unreadable.yaml -t mo", "impex-run unreadable.yaml -t mo"),
-    ("impex-run nowhere.yaml -t mo", "impex-run nowhere.yaml -t mo"),
+    ("impex-run unreadable.yaml -t no", "impex-run unreadable.yaml -t no"),
+    ("impex-run nowhere.yaml -t no", "impex-run nowhere.yaml -t no"),
 ]
 LISTED = [
     ("impex-run m.yaml -t ", {"motor", "life@*", "life@life", "life@health-care", "life@1.10"}),
@@ -222,6 +223,14 @@ def test_the_tab_key_lists_what_there_is(prompt: Prompt) -> None:
         assert prompt.listed(typed, expected) == expected
 
 
+def test_options_are_offered_after_a_dash_only(folder: Path) -> None:
+    """They do not hide the few names that may stand there."""
+    fish = Fish(require("fish"), folder)
+
+    assert fish.offers("impex-run ") == ["m.yaml", "unreadable.yaml"]
+    assert "--target" in fish.offers("impex-run m.yaml -")
+
+
 def test_fish_shows_what_a_variable_is_and_a_reference_as_it_is_written(folder: Path) -> None:
     """The value stands beside the name; nothing is looked up for that."""
     (folder / "m.yaml").write_text('vars: {version: "1.4.2", key: "${env:HOME}"}')
@@ -299,6 +308,24 @@ def test_an_unfinished_manifest_is_read_as_far_as_it_goes(
     assert offered("--target", text, tmp_path) == targets
     assert offered("--tag", text, tmp_path) == []
     assert offered("--var", text, tmp_path) == []
+
+
+def test_what_an_overlay_adds_is_offered_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An argument called overlay takes YAML files, whose names join those of the manifest."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in {"m": "targets: [{name: a}]", "prod": "targets: [{name: b}]"}.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+    (tmp_path / "notes.txt").touch()
+    parser = argparse.ArgumentParser()
+    overlay = parser.add_argument("-f", dest="overlay", action="append", type=Path, metavar="FILE")
+    target = parser.add_argument("--target")
+    parser.add_argument("manifests", nargs="+", type=Path)
+    arguments = parser.parse_args(["m.yaml", "-f", "prod.yaml", "-f", "nowhere.yaml"])
+
+    assert list(suggest(overlay, "", arguments)) == ["m.yaml", "prod.yaml"]
+    assert list(suggest(target, "", arguments)) == ["a", "b"]
 
 
 def test_a_matrix_without_end_is_not_spelt_out(tmp_path: Path) -> None:

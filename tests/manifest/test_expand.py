@@ -227,7 +227,7 @@ targets: [{name: a, folders: [life], file_filter: "${env:KEY}"}]
 @pytest.mark.parametrize(
     ("targets", "message"),
     [
-        ("{name: a, folders: [f], matrix: {x: [1, 2, 3], y: [1, 2]}}", "makes 6 targets; a "),
+        ("{name: a, folders: [f], matrix: {x: [1, 2, 3], y: [1, 2]}}, {name: b}", "makes 6 "),
         ("{name: a, matrix: {x: [1, 2, 3]}}, {name: b, matrix: {x: [1, 2, 3]}}", "makes 3 "),
         ("{name: a}, {name: b}, {name: c}, {name: d}, {name: e}, {name: f}", ": a manifest has "),
     ],

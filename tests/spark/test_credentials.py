@@ -9,7 +9,7 @@ import pytest
 
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.models import Auth
-from spark_impex_runner.spark.credentials import from_arguments, from_environment
+from spark_impex_runner.spark.credentials import chosen_variables, from_arguments, from_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,10 +40,15 @@ def test_oauth_wins_over_the_key_and_the_key_over_the_token() -> None:
     assert from_arguments(client, "key", "token") == CLIENT
     assert from_arguments(None, "key", "token") == Auth(api_key="key")
     assert from_environment(variables) == CLIENT
+    assert chosen_variables(variables) == ("CSPARK_CLIENT_ID", "CSPARK_CLIENT_SECRET")
     del variables["CSPARK_CLIENT_ID"]
     assert from_environment(variables) == Auth(api_key="key")
+    assert chosen_variables(variables) == ("CSPARK_API_KEY",)
     del variables["CSPARK_API_KEY"]
     assert from_environment(variables) == Auth(token="token")
+    assert chosen_variables(variables) == ("CSPARK_BEARER_TOKEN",)
+    assert chosen_variables({"CSPARK_OAUTH_PATH": "f", **variables}) == ("CSPARK_OAUTH_PATH",)
+    assert chosen_variables({"CSPARK_BEARER_TOKEN": ""}) == ()
 
 
 def test_missing_credentials_name_the_variables() -> None:

@@ -76,6 +76,14 @@ def test_each_path_segment_is_quoted_on_its_own() -> None:
     assert url == "https://h.example/acme/api/v4/a%2Fb%3Fc%23d%20e"
 
 
+def test_the_first_version_of_the_api_names_no_tenant_in_its_paths() -> None:
+    """What is older than v3 begins at the host; a tenant of that name is no such path."""
+    at = TenantUrl("https://h.example", "acme").at
+
+    assert at("api", "v1", "product", "list") == "https://h.example/api/v1/product/list"
+    assert at("api", "v3", "api", "v1") == "https://h.example/acme/api/v3/api/v1"
+
+
 def test_the_token_endpoint_is_on_the_host_that_issues_tokens() -> None:
     """Coherent's tokens come from keycloak, any other origin issues its own."""
     path = "/auth/realms/acme/protocol/openid-connect/token"

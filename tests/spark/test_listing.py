@@ -1,0 +1,135 @@
+"""A tenant's folders are read to the last page, whatever the server says about pages."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.errors import ServiceUnavailableError, SparkSdkError, UnauthorizedError
+from spark_impex_runner.spark import listing
+from spark_impex_runner.spark.listing import folders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from spark_impex_runner.spark.session import Session
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a page hold three rows."""
+    monkeypatch.setattr(listing, "PAGE_SIZE", 3)
+
+
+def envelope(names: str, count: Any = None) -> dict[str, Any]:
+    """Return a reply's body whose rows have names of one letter."""
+    rows = [{"id": f"id-{name}", "name": name} for name in names]
+    return {"count": count, "next": None, "data": rows, "errorCode": None, "status": "Success"}
+
+
+@pytest.mark.parametrize("number", [0, 2, 3, 4, 7])
+def test_every_folder_of_an_emulated_tenant_is_listed(
+    tree: Path, sandbox: Any, connect: Any, number: int
+) -> None:
+    """Over as many pages as it takes."""
+    for index in range(number):
+        (tree / f"f{index}" / "service" / "1.0.0").mkdir(parents=True)
+    spark = connect(sandbox())
+
+    found = set(folders(spark.session))
+
+    assert found == {f"f{index}" for index in range(number)} | {"my-folder", "my-other-folder"}
+
+
+@pytest.mark.parametrize(
+    ("pages", "expected", "requests"),
+    [
+        (["abc", "de"], "abcde", 2),
+        (["abc", ""], "abc", 2),
+        (["abc", "abc"], "abc", 2),
+        (["abcdef"], "abcdef", 2),
+        ([""], "", 1),
+        (["ab"], "ab", 1),
+        (["abc", "cde", "f"], "abcdef", 3),
+    ],
+    ids=["short", "empty", "same", "all-at-once", "none", "one", "moved"],
+)
+def test_the_rows_decide_where_a_listing_ends(
+    script: Any, reply: Any, session_to: Callable[[Any], Session],
+    pages: list[str], expected: str, requests: int,
+) -> None:  # fmt: skip
+    """No word of the server about pages is needed, and no row comes twice."""
+    server = script(*(reply(envelope(names)) for names in pages))
+
+    assert "".join(folders(session_to(server))) == expected
+    assert [json.loads(seen.body)["page"] for seen in server.seen] == [*range(1, requests + 1)]
+
+
+def test_a_server_with_smaller_pages_is_asked_for_the_rest(
+    script: Any, reply: Any, session_to: Callable[[Any], Session]
+) -> None:
+    """Its count promises more than its page holds."""
+    server = script(reply(envelope("ab", 4)), reply(envelope("cd", 4)))
+
+    assert "".join(folders(session_to(server))) == "abcd"
+    assert len(server.seen) == 2
+
+
+def test_the_request_is_the_documented_one(
+    script: Any, reply: Any, session_to: Callable[[Any], Session]
+) -> None:
+    """The first version's path names no tenant; a header does."""
+    server = script(reply(envelope("a")))
+
+    list(folders(session_to(server)))
+
+    seen = server.seen[0]
+    assert (seen.method, seen.path) == ("POST", "/api/v1/product/list")
+    assert json.loads(seen.body) == {"page": 1, "pageSize": 3, "sort": "-updated", "search": []}
+    assert seen.headers["x-tenant-name"] == "acme"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [[], {}, {"data": "x"}, {"data": None, "errorCode": "NO_PERMISSION", "message": "the-token"}],
+)
+def test_a_reply_without_a_list_is_an_error_without_secrets(
+    script: Any, reply: Any, session_to: Callable[[Any], Session], body: Any
+) -> None:
+    """A server that answers 200 to everything does not pass for an empty tenant."""
+    with pytest.raises(SparkSdkError, match="holds no list") as error:
+        list(folders(session_to(script(reply(body)))))
+
+    assert "the-token" not in str(error.value)
+
+
+def test_rows_that_name_nothing_are_left_out(
+    script: Any, reply: Any, session_to: Callable[[Any], Session]
+) -> None:
+    """Null is no list of rows, and not every row must have a name."""
+    rows = [{"name": None}, {"name": " "}, "x", {"name": "a"}, {}]
+
+    assert list(folders(session_to(script(reply({"data": rows}))))) == ["a"]
+    assert list(folders(session_to(script(reply({"data": None}))))) == []
+
+
+def test_a_page_that_fails_is_asked_for_again_unless_told_otherwise(
+    script: Any, reply: Any, session_to: Callable[[Any], Session]
+) -> None:
+    """The listing changes nothing, so it may be repeated; who is in a hurry says once."""
+    failing = reply(status=503)
+
+    assert list(folders(session_to(script(failing, reply(envelope("a")))))) == ["a"]
+    with pytest.raises(ServiceUnavailableError):
+        list(folders(session_to(script(failing, reply(envelope("a")))), once=True))
+
+
+def test_a_refusal_is_told_as_one(
+    script: Any, reply: Any, session_to: Callable[[Any], Session]
+) -> None:
+    """Wrong credentials are not an empty tenant."""
+    with pytest.raises(UnauthorizedError):
+        list(folders(session_to(script(reply(status=401)))))
