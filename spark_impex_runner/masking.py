@@ -39,11 +39,11 @@ class Masker:
     Values are only ever added, before the first use of the secret. A value is masked as it is and
     as URLs, base64, JSON, Python's ``repr`` and XML write it, and each of its lines as well.
 
-    ``announce`` is called once with each new secret that is worth telling to whoever else masks.
+    ``announce`` is called once with each new secret, for whoever else masks.
     """
 
-    def __init__(self, announce: Callable[[str], None] = lambda _: None) -> None:
-        self._announce = announce
+    def __init__(self) -> None:
+        self.announce: Callable[[str], None] = lambda _: None
         self._known: set[str] = set()
         # By its piece, each form with the place of the piece in it.
         self._forms: dict[str, tuple[tuple[str, int], ...]] = {}
@@ -72,7 +72,7 @@ class Masker:
             self._known.add(secret)
             self._sorted = []
         if announce:
-            self._announce(secret)
+            self.announce(secret)
 
     def mask(self, text: str) -> str:
         """Return ``text`` with every known secret replaced by ``***``.

@@ -98,6 +98,7 @@ def _guard(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
     for name in list(os.environ):
         if name.startswith(("CSPARK_", "IMPEX_")) or name.upper() in {
             "NO_COLOR",
+            "GITHUB_ACTIONS",
             "HTTP_PROXY",
             "HTTPS_PROXY",
             "ALL_PROXY",

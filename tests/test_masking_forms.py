@@ -149,7 +149,8 @@ def test_the_beginning_of_a_secret_is_seen_at_the_end_of_a_text() -> None:
 def test_a_secret_is_announced_once_and_a_links_token_never() -> None:
     """Whoever else masks hears of credentials, and not of thousands of links."""
     heard: list[str] = []
-    masker = Masker(heard.append)
+    masker = Masker()
+    masker.announce = heard.append
 
     masker.add("secret-one")
     masker.add("secret-one")

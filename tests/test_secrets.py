@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import base64
+import html
+import json
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus, unquote
 
@@ -26,12 +31,21 @@ SCHEMES = {
     "oauth": "{oauth: {client_id: '${env:CLIENT}', client_secret: '${env:SECRET}'}}",
 }
 
+URLSAFE = bytes.maketrans(b"+/", b"-_")
+
 
 def forms(secret: str) -> Iterator[bytes]:
-    """Yield a secret as it stands and as URLs and Basic headers carry it."""
-    for text in {secret, quote(secret, safe=""), quote_plus(secret)}:
+    """Yield a secret as it stands and as URLs, JSON, Python, XML and Basic headers carry it."""
+    urls = {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)}
+    escaped = {json.dumps(secret)[1:-1], repr(secret)[1:-1], html.escape(secret)}
+    for text in urls | escaped:
         yield text.encode()
-    yield base64.b64encode(secret.encode()).rstrip(b"=")
+    for text in urls:
+        # Within a longer text it stands at any of three places in a group; its edges are shared.
+        for user, shared in (("", 0), ("u", 2), ("us", 3)):
+            code = base64.b64encode(f"{user}{text}".encode()).rstrip(b"=")
+            yield code[shared : (len(user) + len(text.encode())) * 8 // 6]
+            yield code[shared : (len(user) + len(text.encode())) * 8 // 6].translate(URLSAFE)
 
 
 def secrets_of(sandbox: Any, secret: str) -> set[str]:
@@ -83,3 +97,152 @@ def test_nothing_that_a_run_leaves_holds_a_secret(
     for place, content in left.items():
         for one in hidden:
             assert not any(form in content for form in forms(one)), place
+
+
+MANIFEST = """version: 1
+connections: {here: {sandbox: acme}}
+targets:
+  - {name: a, folders: [life], steps: [{uses: tell, with: {key: "${env:SECRET}"}}]}
+report: {json: out/r.json, junit: out/r.xml, html: out/r.html}
+"""
+PLUGIN = """
+import atexit, base64, html, json, logging, os, sys, threading, warnings
+from urllib.parse import quote, quote_plus
+from spark_impex_runner.hookspecs import hookimpl
+
+KEY = {"type": "object", "properties": {"key": {"type": "string", "x-secret": True}}}
+log = logging.getLogger("plugin.of.somebody")
+
+
+class Undone:
+    def __del__(self):
+        raise ValueError("unraisable " + told())
+
+
+def told():
+    secret = os.environ["SECRET"]
+    yet = [secret, quote(secret, safe=""), quote_plus(secret)]
+    basic = [f"{user}:{form}".encode() for user in ("u", "us", "use") for form in yet]
+    codes = [f(text).decode() for text in basic for f in
+             (base64.b64encode, base64.urlsafe_b64encode)]
+    return " ".join([*yet, repr(secret), json.dumps(secret), html.escape(secret), *codes])
+
+
+def fail():
+    raise ValueError("thread " + told())
+
+
+@hookimpl
+def impex_register(registry):
+    registry.step("tell", "tell all", KEY)
+
+
+@hookimpl
+def impex_run_started(run):
+    print("printed", told())
+    sys.stdout.buffer.write(f"bytes {told()}\\n".encode())
+    sys.stderr.write(f"written {told()}\\n")
+    log.warning("logged %s", told(), extra={"event": told(), "detail": {told(): [told()]}})
+    log.info("chatter %s", told())
+    logging.getLogger("urllib3.connectionpool").warning("library %s", told())
+    logging.StreamHandler().handle(logging.makeLogRecord({"msg": "own handler " + told()}))
+    warnings.warn("warned " + told())
+    try:
+        fail()
+    except ValueError:
+        log.exception("caught")
+    for target in (fail, Undone):
+        thread = threading.Thread(target=target)
+        thread.start()
+        thread.join()
+    atexit.register(lambda: print("at the end", told()))
+    threading.Thread(target=lambda: (threading.Event().wait(1), print("late", told()))).start()
+
+
+@hookimpl
+def impex_job_changed(job, change):
+    raise ValueError("hook " + told())
+
+
+@hookimpl
+def impex_run_step(job, step, artifact):
+    print("no end of line", told(), end="", flush=True)
+    raise ValueError("step " + told())
+"""
+SECRETS = [
+    "s3cr+t/\"value'&=%1<é",
+    "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0B\n-----END KEY-----",
+]
+
+
+def run_plugin(folder: Path, secret: str, *words: str, **environ: str) -> Any:
+    """Run a plugin that tells its secret in a process of its own, and return what it left."""
+    (folder / "acme/life/annuity/1.0.0").mkdir(parents=True)
+    (folder / "m.yaml").write_text(MANIFEST)
+    (folder / "tell.py").write_text(PLUGIN)
+    code = "from spark_impex_runner.cli.main import run; run()"
+    return subprocess.run(
+        [sys.executable, "-c", code, "m.yaml", "-p", "tell.py", *words],
+        env={**os.environ, "SECRET": secret, "PYTHONUTF8": "1", **environ},
+        cwd=folder,
+        capture_output=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("words", [["-v"], ["--log-format", "json", "-v"]], ids=["text", "json"])
+@pytest.mark.parametrize("secret", SECRETS, ids=["odd", "lines"])
+def test_no_plugin_gets_a_secret_past_the_masker(
+    tmp_path: Path, secret: str, words: list[str]
+) -> None:
+    """Printed, logged, warned of, raised in a hook, a thread and a finaliser, while and after."""
+    done = run_plugin(tmp_path, secret, *words)
+
+    assert done.returncode == 4
+    told = ["printed", "bytes", "late", "at the end", "no end of line"]
+    assert [word for word in told if word.encode() not in done.stdout] == []
+    told = ["written", "logged", "chatter", "library", "own handler", "warned", "caught"]
+    told += ["ValueError: thread", "ValueError: unraisable", "ValueError: hook", "ValueError: step"]
+    assert [word for word in told if word.encode() not in done.stderr] == []
+    assert done.stderr.count(b"logged ") == 1
+    left = {"stdout": done.stdout, "stderr": done.stderr}
+    own = {tmp_path / "m.yaml", tmp_path / "tell.py"}
+    left |= {str(p): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file() and p not in own}
+    assert len(left) >= 7
+    lines = [line for line in secret.splitlines() if line != secret]
+    for place, content in left.items():
+        for one in (secret, *lines):
+            assert [form for form in forms(one) if form in content] == [], place
+
+
+def test_github_is_told_each_secret_once_and_nothing_else_shows_it(tmp_path: Path) -> None:
+    """Its runner masks what later steps say; the lines go to stderr, a secret's lines apart."""
+    secret = SECRETS[1].replace("w0B", "%0B")
+
+    done = run_plugin(tmp_path, secret, GITHUB_ACTIONS="true")
+
+    lines = done.stderr.decode().splitlines()
+    announced = [line for line in lines if line.startswith("::add-mask::")]
+    told = [f"::add-mask::{line.replace('%', '%25')}" for line in secret.splitlines()]
+    # The last is the token of the emulated tenant, whose links are not worth a line.
+    assert announced[:-1] == told
+    others = "".join(line for line in lines if line not in announced).encode() + done.stdout
+    assert [form for one in secret.splitlines() for form in forms(one) if form in others] == []
+
+
+def test_nobody_is_told_elsewhere_nor_in_a_file(tmp_path: Path) -> None:
+    """A file is kept, and no runner reads commands in it."""
+    assert b"add-mask" not in run_plugin(tmp_path / "elsewhere", SECRETS[0]).stderr
+
+    with (tmp_path / "log").open("wb") as log:
+        (tmp_path / "m.yaml").write_text(MANIFEST)
+        code = "from spark_impex_runner.cli.main import main; main()"
+        subprocess.run(
+            [sys.executable, "-c", code, "validate", "m.yaml", "-p", "elsewhere/tell.py"],
+            env={**os.environ, "SECRET": SECRETS[0], "GITHUB_ACTIONS": "true"},
+            cwd=tmp_path,
+            stderr=log,
+            check=True,
+        )
+
+    assert (tmp_path / "log").read_bytes() == b""

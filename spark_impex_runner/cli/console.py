@@ -1,11 +1,11 @@
-"""What the commands say: results to stdout, everything else to stderr, secrets never."""
+"""What the commands say: results to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
-import sys
+import shutil
 import traceback
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -13,10 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import ImpexError, ManifestError
 from spark_impex_runner.masking import Masker, MaskingFilter
+from spark_impex_runner.report.excerpt import excerpt
+from spark_impex_runner.report.problems import line
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from spark_impex_runner.cli.streams import MaskingStream, Streams
+    from spark_impex_runner.errors import Problem
 
 _FIELDS = ("event", "run_id", "target", "job_id", "correlation_id")
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
@@ -24,30 +29,47 @@ _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """The process's two streams."""
+    """The process's two streams; they mask what is printed to them.
 
-    masker: Masker
+    With ``sources``, the line of the manifest is shown below each of its problems.
+    """
+
+    streams: Streams
     colour: bool
     colour_errors: bool
+    sources: bool
 
     def result(self, text: str) -> None:
         """Print a result to stdout."""
-        try:
-            print(self.masker.mask(text.rstrip("\n")), flush=True)  # noqa: T201 - stdout is for this
-        except BrokenPipeError:
-            # Its reader has gone (`| head`). The work and its exit code do not depend on it.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(text.rstrip("\n"), file=self.streams.out)
+
+    def document(self, text: str) -> None:
+        """Print a result for machines to stdout, made of texts that were masked before."""
+        self.streams.out.masked_lines(text.rstrip("\n"))
 
     def error(self, what: ImpexError | str) -> None:
-        """Say to stderr what went wrong.
-
-        The problems of a manifest stand alone on their lines, ``file:line:column`` first, so that
-        editors and CI systems can link them.
-        """
+        """Say to stderr what went wrong."""
+        if isinstance(what, ManifestError):
+            self.problems(what.problems)
+            return
         red, plain = (_RED, _PLAIN) if self.colour_errors else ("", "")
-        label = "" if isinstance(what, ManifestError) else f"{red}error:{plain} "
-        for line in self.masker.mask(str(what)).splitlines():
-            print(f"{label}{line}", file=sys.stderr)  # noqa: T201 - stderr is for this
+        self._say(f"{red}error:{plain} {each}" for each in str(what).splitlines())
+
+    def problems(self, problems: Iterable[Problem]) -> None:
+        """Say to stderr what is wrong in a manifest, or may be.
+
+        Each problem stands alone on its line, ``file:line:column`` first, so that editors and CI
+        systems can link it.
+        """
+        for problem in problems:
+            self._say(line(problem).splitlines())
+            if self.sources:
+                columns = _columns(self.streams.err)
+                self._say(excerpt(problem, columns, colour=self.colour_errors))
+
+    def _say(self, lines: Iterable[str]) -> None:
+        for each in lines:
+            print(each, file=self.streams.err)
 
     def bug(self, error: Exception) -> None:
         """Say that we are at fault, with what is needed to mend it."""
@@ -68,22 +90,55 @@ class Surroundings:
     command: str
 
 
-def open_console(arguments: argparse.Namespace, masker: Masker) -> Console:
-    """Set the package's logging up as the arguments say and return the console."""
-    handler = logging.StreamHandler(sys.stderr)
+def open_console(arguments: argparse.Namespace, masker: Masker, streams: Streams) -> Console:
+    """Set the logging up as the arguments say, until the streams are undone."""
+    handler = _Handler(streams.err)
     json_lines = getattr(arguments, "log_format", "text") == "json"
     handler.setFormatter(_JsonFormatter() if json_lines else _TextFormatter())
     handler.addFilter(MaskingFilter(masker))
-    level = logging.INFO
+    level, others = logging.INFO, logging.WARNING
     if getattr(arguments, "verbose", False):
-        level = logging.DEBUG
+        level, others = logging.DEBUG, logging.INFO
     elif getattr(arguments, "quiet", False):
         level = logging.WARNING
-    logger = logging.getLogger("spark_impex_runner")
-    logger.handlers[:] = [handler]
-    logger.setLevel(level)
-    colour = getattr(arguments, "color", "auto")
-    return Console(masker, _wanted(colour, sys.stdout), _wanted(colour, sys.stderr))
+    # Everybody's log lines go through the one masked handler: plugins and libraries have loggers
+    # of their own, whose chatter is not ours to show unless it is asked for.
+    root = logging.getLogger()
+    for logger, least in ((root, others), (logging.getLogger("spark_impex_runner"), level)):
+        streams.undo.callback(logger.setLevel, logger.level)
+        logger.setLevel(least)
+    streams.undo.callback(root.removeHandler, handler)
+    root.addHandler(handler)
+    colour, terminal = getattr(arguments, "color", "auto"), streams.err.isatty()
+    return Console(
+        streams,
+        colour=_wanted(colour, streams.out),
+        colour_errors=_wanted(colour, streams.err),
+        sources=terminal or colour == "always",
+    )
+
+
+class _Handler(logging.Handler):
+    """Writes records, of which the filter has masked each part, to a masking stream."""
+
+    def __init__(self, stream: MaskingStream) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._stream.masked_lines(self.format(record))
+        except Exception:  # noqa: BLE001 - logging's own way: a record is not worth a run
+            self.handleError(record)
+
+
+def _columns(stream: MaskingStream) -> int:
+    """Return the width of the terminal that a stream goes to."""
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        columns = 0
+    return columns or shutil.get_terminal_size().columns
 
 
 def _wanted(colour: str, stream: Any) -> bool:

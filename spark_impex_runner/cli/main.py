@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import platform
 import shlex
@@ -14,6 +15,9 @@ from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from spark_impex_runner.cli.streams import Streams
+    from spark_impex_runner.masking import Masker
 
 COMMANDS = {
     "init": "write a first manifest, with the tenant's folders where it can be asked",
@@ -40,40 +44,59 @@ _EPILOG = """exit codes:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command ``impex``."""
-    sys.exit(_main(list(sys.argv[1:] if argv is None else argv), "impex"))
+    sys.exit(_main(argv, "impex"))
 
 
 def run(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command ``impex-run``, which is ``impex run``."""
-    sys.exit(_main(list(sys.argv[1:] if argv is None else argv), "impex-run"))
+    sys.exit(_main(argv, "impex-run"))
 
 
-def _main(argv: list[str], program: str) -> int:
+def _main(argv: Sequence[str] | None, program: str) -> int:
+    words = list(sys.argv[1:] if argv is None else argv)
     if "_ARGCOMPLETE" in os.environ:  # a shell asks what could come next, by argcomplete's protocol
         from spark_impex_runner.cli import completion
 
         completion.answer(_parser(os.environ.get("COMP_LINE", "").split(), program))
-    arguments = _parser(argv, program).parse_args(argv)
+    arguments = _parser(words, program).parse_args(words)
     # Whoever asks for --help or --version has left by now, without waiting for any of these.
-    from spark_impex_runner.cli.console import Surroundings, open_console
-    from spark_impex_runner.errors import ImpexError, Interrupted
+    from spark_impex_runner.cli.streams import install
     from spark_impex_runner.masking import Masker
 
     masker = Masker()
-    words = [word for word in argv if word != "--fresh"]
-    command = shlex.join([program, *words])
-    surroundings = Surroundings(open_console(arguments, masker), masker, command)
+    streams = install(masker)
+    if argv is None:
+        # The process is this command: plugins' threads and their functions for its end may write
+        # when the command is done, so the streams are masked until the very last of them.
+        atexit.register(streams.undo.close)
+        return _executed(arguments, _again(program, words), masker, streams)
+    with streams.undo:
+        return _executed(arguments, _again(program, words), masker, streams)
+
+
+def _executed(arguments: argparse.Namespace, command: str, masker: Masker, streams: Streams) -> int:
+    """Execute the chosen command and return its exit code."""
+    from spark_impex_runner.cli.console import Surroundings, open_console
+    from spark_impex_runner.errors import ImpexError, Interrupted
+
+    console = open_console(arguments, masker, streams)
     try:
-        return int(import_module(_module(arguments.command)).execute(arguments, surroundings))
+        module = import_module(_module(arguments.command))
+        return int(module.execute(arguments, Surroundings(console, masker, command)))
     except ImpexError as error:
-        surroundings.console.error(error)
+        console.error(error)
         return error.exit_code
     except KeyboardInterrupt:
-        surroundings.console.error(Interrupted())
+        console.error(Interrupted())
         return Interrupted.exit_code
     except Exception as error:  # noqa: BLE001 - the last line of defence
-        surroundings.console.bug(error)
+        console.bug(error)
         return ImpexError.exit_code
+
+
+def _again(program: str, words: Sequence[str]) -> str:
+    """Return the line that goes on with this command's work."""
+    return shlex.join([program, *(word for word in words if word != "--fresh")])
 
 
 def _parser(argv: Sequence[str], program: str) -> argparse.ArgumentParser:

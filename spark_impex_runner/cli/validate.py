@@ -8,13 +8,22 @@ from spark_impex_runner.cli import selection
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
-    from spark_impex_runner.cli.console import Surroundings
+    from spark_impex_runner.cli.console import Console, Surroundings
+    from spark_impex_runner.errors import ImpexError
+    from spark_impex_runner.report.problems import Checked
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the manifests and what may be set for them."""
+    """Add the manifests, what may be set for them, and the form of the result."""
     selection.add_manifest_arguments(parser)
+    parser.add_argument(
+        "--format",
+        choices=("text", "json", "github"),
+        default="text",
+        help="form of the result: lines, one JSON document, or GitHub's annotations",
+    )
 
 
 def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
@@ -22,15 +31,45 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.prepare import load
     from spark_impex_runner.errors import ImpexError
+    from spark_impex_runner.report import problems
+    from spark_impex_runner.report.masked import masked
 
-    options, worst = selection.options(arguments), 0
+    options, worst, checked = selection.options(arguments), 0, []
+    text, console = arguments.format == "text", surroundings.console
     for path in arguments.manifests:
         try:
-            targets = len(load(path, options, Clock(), surroundings.masker).targets)
+            loaded = load(path, options, Clock(), surroundings.masker)
         except ImpexError as error:
-            surroundings.console.error(error)
             worst = max(worst, error.exit_code)
+            one = _refused(path, error)
+            if text:
+                console.error(error)
         else:
-            plural = "" if targets == 1 else "s"
-            surroundings.console.result(f"{path}: valid, {targets} target{plural}")
+            one = problems.Checked(str(path), True, len(loaded.targets), ())
+            if text:
+                _show_valid(one, console)
+        checked.append(masked(one, surroundings.masker))
+    if arguments.format == "json":
+        console.document(problems.as_json(checked))
+    elif arguments.format == "github":
+        console.document(problems.as_github(checked))
     return worst
+
+
+def _refused(path: Path, error: ImpexError) -> Checked:
+    """Return what is wrong; what is wrong with no place in the manifest stands at its beginning."""
+    from spark_impex_runner.errors import ManifestError, Problem
+    from spark_impex_runner.report.problems import Checked
+
+    if isinstance(error, ManifestError):
+        return Checked(str(path), valid=False, targets=0, problems=error.problems)
+    problem = Problem(str(path), 1, 1, "", str(error))
+    return Checked(str(path), valid=False, targets=0, problems=(problem,))
+
+
+def _show_valid(manifest: Checked, console: Console) -> None:
+    """Say that a manifest is valid, and what of it may still go wrong."""
+    from spark_impex_runner.report.problems import summary
+
+    console.problems(manifest.problems)
+    console.result(summary(manifest))

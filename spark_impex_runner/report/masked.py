@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 if TYPE_CHECKING:
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import RunResult, TargetResult
+    from spark_impex_runner.report.problems import Checked
 
-    Result = TypeVar("Result", RunResult, TargetResult)
+    Result = TypeVar("Result", RunResult, TargetResult, Checked)
 
 
 def masked(result: Result, masker: Masker) -> Result:

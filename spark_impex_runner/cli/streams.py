@@ -1,0 +1,182 @@
+"""The two streams of a command, through which no secret gets: whoever writes, and however.
+
+``print``, warnings, tracebacks of threads and hooks, and the handlers that a plugin makes for its
+own loggers all end in ``sys.stdout`` or ``sys.stderr``. What writes to a file descriptor itself,
+such as a plugin's subprocess, is not seen here.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import stat
+import sys
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from spark_impex_runner.masking import lines_of
+from spark_impex_runner.report.github import escape_data
+
+if TYPE_CHECKING:
+    from spark_impex_runner.masking import Masker
+
+
+class MaskingStream(io.TextIOBase):
+    """Masks what is written to it, line by line, and passes it on to the stream beneath.
+
+    A line is held until it ends: a secret may come in pieces. ``flush`` passes on what there is of
+    it, but for an end that may be the beginning of a secret, which waits for what follows or for
+    ``finish``. A reader that has gone (``| head``) is no error: neither the work nor its exit code
+    depends on it.
+    """
+
+    def __init__(self, beneath: TextIO, masker: Masker) -> None:
+        self._beneath = beneath
+        self._masker = masker
+        self._held = ""
+        self._in_line = False
+        self._lock = threading.RLock()  # a signal's handler may write while its thread writes
+        self.buffer = _Bytes(self)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._beneath, name)
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The encoding of the stream beneath."""
+        return self._beneath.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        """What the stream beneath does with characters that it cannot encode."""
+        return self._beneath.errors
+
+    def isatty(self) -> bool:
+        """Tell whether a person reads it."""
+        return self._beneath.isatty()
+
+    def fileno(self) -> int:
+        """Return the file descriptor, to which one can write past the masker."""
+        return self._beneath.fileno()
+
+    def writable(self) -> bool:
+        """Tell that it can be written to."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Pass on every line that is complete; hold what is not, or holds a part of a secret."""
+        with self._lock:
+            self._held += text
+            if end := self._held.rfind("\n") + 1:
+                self._pass_on(self._masker.cut(self._held, end))
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass on what is held, but for what may be the beginning of a secret."""
+        with self._lock:
+            self._pass_on(self._masker.cut(self._held, self._masker.begun(self._held)))
+            self._to_beneath("")
+
+    def finish(self) -> None:
+        """Pass on all that is held: nothing follows."""
+        with self._lock:
+            self._pass_on(len(self._held))
+            self._to_beneath("")
+
+    def masked_lines(self, text: str) -> None:
+        """Write lines as they are, as they were masked before they became JSON or the like.
+
+        To mask them once more could spoil them: a short secret may be a part of the syntax.
+        """
+        with self._lock:
+            self._to_beneath(("\n" if self._in_line else "") + text + "\n")
+
+    def _pass_on(self, end: int) -> None:
+        ready, self._held = self._held[:end], self._held[end:]
+        if ready:
+            self._to_beneath(self._masker.mask(ready))
+
+    def _to_beneath(self, text: str) -> None:
+        try:
+            self._beneath.write(text)
+            self._beneath.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._beneath.fileno())
+        if text:
+            self._in_line = not text.endswith("\n")
+
+
+class _Bytes(io.RawIOBase):
+    """The ``buffer`` of a masking stream: bytes are masked as the text that they encode."""
+
+    def __init__(self, stream: MaskingStream) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def writable(self) -> bool:
+        """Tell that it can be written to."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Write the text that the bytes encode, as UTF-8."""
+        given = bytes(data)
+        self._stream.write(self._decoder.decode(given))
+        return len(given)
+
+    def flush(self) -> None:
+        """Pass on what is held."""
+        self._stream.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """What stands in the place of ``sys.stdout`` and ``sys.stderr`` until ``undo`` is closed."""
+
+    out: MaskingStream
+    err: MaskingStream
+    undo: ExitStack
+
+
+def install(masker: Masker) -> Streams:
+    """Put masking streams in the place of the process's own, and have GitHub hear of secrets."""
+    undo = ExitStack()
+    streams = Streams(_replaced("stdout", masker, undo), _replaced("stderr", masker, undo), undo)
+    if os.environ.get("GITHUB_ACTIONS") == "true" and not _is_file(streams.err):
+        masker.announce = partial(_add_mask, streams.err)
+    return streams
+
+
+def _replaced(name: str, masker: Masker, undo: ExitStack) -> MaskingStream:
+    before = getattr(sys, name)
+    # A process whose caller has closed the stream has none.
+    beneath = before or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - see undo
+    if before is None:
+        undo.callback(beneath.close)
+    stream = MaskingStream(beneath, masker)
+    setattr(sys, name, stream)
+    undo.callback(setattr, sys, name, before)
+    undo.callback(stream.finish)
+    return stream
+
+
+def _is_file(stream: MaskingStream) -> bool:
+    """Tell whether a stream goes to a file: no runner reads commands there, and files are kept."""
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _add_mask(stream: MaskingStream, secret: str) -> None:
+    """Have the logs of later steps on GitHub without the secret, too.
+
+    The runner reads its commands from both streams. Ours go to stderr, as stdout is a result,
+    which may be redirected to a file. The runner hides the line itself.
+    """
+    for line in lines_of(secret):
+        stream.masked_lines(f"::add-mask::{escape_data(line)}")

@@ -1,0 +1,71 @@
+"""What is wrong in manifests: as a line for people, and as documents for machines."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.report.github import annotation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spark_impex_runner.errors import Problem
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A manifest that was checked; ``targets`` counts those of a valid one."""
+
+    path: str
+    valid: bool
+    targets: int
+    problems: tuple[Problem, ...]
+
+
+def line(problem: Problem) -> str:
+    """Return a problem as one line; a warning says that it is one."""
+    place = f"{problem.file}:{problem.line}:{problem.column}: "
+    word = "" if problem.severity == "error" else f"{problem.severity}: "
+    path = f"{problem.path}: " if problem.path else ""
+    return f"{place}{path}{word}{problem.message}"
+
+
+def summary(manifest: Checked) -> str:
+    """Return the line that says that a manifest is valid."""
+    plural = "" if manifest.targets == 1 else "s"
+    return f"{manifest.path}: valid, {manifest.targets} target{plural}"
+
+
+def as_json(manifests: Sequence[Checked]) -> str:
+    """Return one document about all manifests, in plain ASCII."""
+    document = {
+        "version": VERSION,
+        "valid": all(each.valid for each in manifests),
+        "manifests": [_data(each) for each in manifests],
+    }
+    return json.dumps(document, indent=2)
+
+
+def as_github(manifests: Sequence[Checked]) -> str:
+    """Return a workflow command for each problem, and a line for each valid manifest."""
+    lines = []
+    for each in manifests:
+        lines += [annotation(problem) for problem in each.problems]
+        lines += [summary(each)] if each.valid else []
+    return "\n".join(lines)
+
+
+def _data(manifest: Checked) -> dict[str, Any]:
+    names = ("file", "line", "column", "path", "message", "severity")
+    return {
+        "path": manifest.path,
+        "valid": manifest.valid,
+        "targets": manifest.targets,
+        "problems": [
+            {name: getattr(problem, name) for name in names} for problem in manifest.problems
+        ],
+    }

@@ -1,0 +1,110 @@
+"""How problems are shown: a line each, and on a terminal the place in the source."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.cli import validate
+from spark_impex_runner.engine import prepare
+from spark_impex_runner.errors import ManifestError, Problem, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WRONG = Problem("m.yaml", 4, 9, "a", "wrong", source="  - {na: x}", caret=6)
+PLAIN = Problem("m.yaml", 5, 1, "", "no source")
+LINE = "m.yaml:4:9: a: wrong"
+EXCERPT = [" 4 |   - {na: x}", "   |      ^"]
+
+
+@pytest.fixture
+def mistaken(shell: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a shell in which every manifest has two problems."""
+
+    def refuse(*_: object) -> None:
+        raise ManifestError([WRONG, PLAIN])
+
+    monkeypatch.setattr(prepare, "load", refuse)
+    return shell
+
+
+def test_what_is_no_terminal_gets_one_line_for_each_problem(mistaken: Any) -> None:
+    """Byte for byte what the exception says: editors and CI systems read it."""
+    done = mistaken("impex", "validate", "m.yaml")
+
+    assert done.err == f"{ManifestError([WRONG, PLAIN])}\n"
+
+
+def test_colours_that_are_forced_bring_the_source_along(mistaken: Any) -> None:
+    """A CI system that shows colours shows a person's view."""
+    done = mistaken("impex", "validate", "m.yaml", "--color", "always")
+
+    assert done.err.splitlines() == [
+        LINE,
+        "\x1b[1;34m 4 | \x1b[0m  - {na: x}",
+        "\x1b[1;34m   | \x1b[0m     \x1b[1;31m^\x1b[0m",
+        str(PLAIN),
+    ]
+
+
+def on_terminal(call: Callable[[], object]) -> str:
+    """Return what a call writes to its stderr, which is a terminal."""
+    import pty  # noqa: PLC0415 - there are no such terminals on Windows
+
+    leader, follower = pty.openpty()
+    read: list[bytes] = []
+
+    def drain() -> None:
+        with suppress(OSError):  # the end of a terminal
+            while data := os.read(leader, 4096):
+                read.append(data)
+
+    reader = threading.Thread(target=drain)
+    reader.start()
+    before = sys.stderr
+    with os.fdopen(follower, "w") as sys.stderr:
+        call()
+    sys.stderr = before
+    reader.join()
+    os.close(leader)
+    return b"".join(read).decode().replace("\r\n", "\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+def test_a_terminal_gets_the_line_of_the_source_and_a_caret(
+    mistaken: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without colours where they are not wanted."""
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    said = on_terminal(lambda: mistaken("impex", "validate", "m.yaml"))
+
+    assert said.splitlines() == [LINE, *EXCERPT, str(PLAIN)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+def test_a_terminal_gets_colours(mistaken: Any) -> None:
+    """Number and caret have them, the message stays readable."""
+    said = on_terminal(lambda: mistaken("impex", "validate", "m.yaml"))
+
+    assert "\x1b[1;31m^\x1b[0m" in said
+    assert said.startswith(f"{LINE}\n")
+
+
+def test_an_error_of_another_kind_keeps_its_label(
+    shell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no place in a file."""
+
+    def refuse(*_: object) -> None:
+        raise UsageError("two\nlines")
+
+    monkeypatch.setattr(validate.selection, "options", refuse)
+
+    assert shell("impex", "validate", "m.yaml").err == "error: two\nerror: lines\n"

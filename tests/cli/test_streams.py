@@ -1,0 +1,148 @@
+"""The streams of a command: who writes what, in which pieces, and what comes out."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spark_impex_runner.cli.streams import MaskingStream, install
+from spark_impex_runner.masking import Masker
+
+SECRET = "s3cr+t/value&=1"
+START = "import sys; from spark_impex_runner.cli.main import {0}; {0}()"
+
+
+def stream_of(*secrets: str) -> tuple[MaskingStream, io.StringIO]:
+    """Return a masking stream and what is beneath it."""
+    masker, beneath = Masker(), io.StringIO()
+    for secret in secrets:
+        masker.add(secret)
+    return MaskingStream(beneath, masker), beneath
+
+
+def test_a_line_comes_when_it_is_complete() -> None:
+    """A secret may be written letter by letter."""
+    stream, beneath = stream_of(SECRET)
+
+    for letter in f"<{SECRET}>":
+        stream.write(letter)
+    assert beneath.getvalue() == ""
+    stream.write("\nnext")
+
+    assert beneath.getvalue() == "<***>\n"
+
+
+def test_what_is_flushed_comes_but_for_what_may_be_a_secrets_beginning() -> None:
+    """A prompt is seen before the answer; half a secret is not."""
+    stream, beneath = stream_of(SECRET)
+
+    print("go on? ", end="", file=stream, flush=True)
+    assert beneath.getvalue() == "go on? "
+    for letter in SECRET:
+        assert beneath.getvalue() == "go on? "
+        print(letter, end="", file=stream, flush=True)
+    print("!", file=stream)
+
+    assert beneath.getvalue() == "go on? ***!\n"
+
+
+@given(st.lists(st.sampled_from(["x", "se", "cr", "ets", "and", "more", "\n", " "])), st.data())
+def test_no_secret_comes_out_however_it_is_cut_and_flushed(pieces: list[str], data: Any) -> None:
+    """Secrets that overlap, of several lines, in any pieces; the rest is as it was written."""
+    secrets = ("secrets", "crets\nand", "etsandmore")
+    stream, beneath = stream_of(*secrets)
+
+    for piece in pieces:
+        stream.write(piece)
+        if data.draw(st.booleans()):
+            stream.flush()
+    stream.finish()
+
+    shown = beneath.getvalue()
+    assert all(secret not in shown for secret in secrets)
+    if "***" not in shown:
+        assert shown == "".join(pieces)
+
+
+def test_a_secret_of_several_lines_is_not_cut_at_the_end_of_its_first() -> None:
+    """``print`` writes the text and the end of the line one after the other."""
+    stream, beneath = stream_of("first line\nab")
+
+    print("first line\nab", file=stream)
+
+    assert beneath.getvalue() == "***\n"
+
+
+def test_bytes_are_masked_like_text() -> None:
+    """``sys.stdout.buffer`` is no way around."""
+    stream, beneath = stream_of("sécret-ö")
+
+    for byte in "sécret-ö\n".encode():
+        stream.buffer.write(bytes([byte]))
+    stream.buffer.write(b"\xff\n")
+
+    assert beneath.getvalue() == "***\n\\xff\n"
+
+
+def test_lines_that_are_masked_already_are_left_as_they_are() -> None:
+    """They begin a line of their own, and no short secret spoils their syntax."""
+    stream, beneath = stream_of('"')
+
+    stream.write("half a line")
+    stream.flush()
+    stream.masked_lines('{"a": 1}')
+
+    assert beneath.getvalue() == 'half a line\n{"a": 1}\n'
+
+
+def test_the_stream_says_of_itself_what_the_one_beneath_says() -> None:
+    """Terminal, file descriptor, encoding: whoever asks must not notice the difference."""
+    with open(os.devnull, "w", encoding="latin-1", errors="replace") as beneath:  # noqa: PTH123
+        stream = MaskingStream(beneath, Masker())
+
+        assert stream.isatty() is beneath.isatty()
+        assert stream.fileno() == beneath.fileno()
+        assert (stream.encoding, stream.errors) == ("latin-1", "replace")
+        assert stream.name == os.devnull
+        assert stream.writable()
+        assert stream.buffer.writable()
+
+
+def test_the_streams_and_loggers_of_a_caller_are_given_back(shell: Any) -> None:
+    """Whoever calls a command from Python gets back what it had."""
+    root = logging.getLogger()
+    before = (sys.stdout, sys.stderr, list(root.handlers), root.level)
+
+    shell("impex", "plugins")
+
+    assert (sys.stdout, sys.stderr, list(root.handlers), root.level) == before
+
+
+def test_what_is_left_of_a_line_comes_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing that was written is lost, even without an end of the line."""
+    masker = Masker()
+    masker.add(SECRET)
+    with install(masker).undo:
+        sys.stdout.write(f"no end {SECRET[:5]}")
+
+    assert capsys.readouterr().out == f"no end {SECRET[:5]}"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the shell closes the stream")
+def test_a_command_runs_without_streams(shell: Any) -> None:
+    """A daemon may have closed them."""
+    command = ["bash", "-c", 'exec "$@" >&- 2>&-', "-", sys.executable, "-c"]
+
+    done = subprocess.run(
+        [*command, START.format("main"), "plugins"], cwd=shell.folder, check=False
+    )
+
+    assert done.returncode == 0

@@ -1,0 +1,80 @@
+"""``impex validate``: the same findings for people, for programs and for GitHub."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+PRICING = "  - {name: pricing, services: ['motor/pricing[1.4.2]']}\n"
+MISTAKES = "  - {name: a, folders: [life], file_filter: onprem}\n  - {nam: b, folders: [x]}\n"
+PLUGIN = "requires: {plugins: ['impex-nowhere>=1']}\n"
+
+
+@pytest.fixture
+def files(shell: Any) -> list[str]:
+    """Return a valid manifest, one with mistakes, and one whose plugin is missing."""
+    shell.write(PRICING)
+    shell.write(MISTAKES, "bad.yaml")
+    shell.write(PRICING + PLUGIN, "plugin.yaml")
+    return ["m.yaml", "bad.yaml", "plugin.yaml"]
+
+
+def test_json_is_one_document_about_all_manifests(shell: Any, files: list[str]) -> None:
+    """Also what is no mistake of a manifest's own is in it; the exit code is that of the text."""
+    text = shell("impex", "validate", *files)
+    done = shell("impex", "validate", "--format", "json", *files)
+
+    document = json.loads(done.out)
+    assert (done.code, done.err) == (text.code, "")
+    assert document["valid"] is False
+    good, bad, plugin = document["manifests"]
+    assert good == {"path": "m.yaml", "valid": True, "targets": 1, "problems": []}
+    lines = [
+        f"{p['file']}:{p['line']}:{p['column']}: {p['path']}: {p['message']}"
+        for p in bad["problems"]
+    ]
+    assert lines == [line for line in text.err.splitlines() if line.startswith("bad.yaml")]
+    (missing,) = plugin["problems"]
+    assert (missing["file"], missing["line"], missing["severity"]) == ("plugin.yaml", 1, "error")
+    assert "pip install 'impex-nowhere>=1'" in missing["message"]
+
+
+def test_github_reads_a_command_for_each_problem(shell: Any, files: list[str]) -> None:
+    """On stdout; the valid manifest is a line that GitHub only shows."""
+    done = shell("impex", "validate", "--format", "github", *files)
+
+    lines = done.out.splitlines()
+    assert (done.code, done.err) == (7, "")
+    assert lines[0] == "m.yaml: valid, 1 target"
+    assert lines[1].startswith(
+        "::error file=bad.yaml,line=4,col=45,title=targets[0].file_filter::'onprem' is not one of"
+    )
+    assert lines[-1].startswith("::error file=plugin.yaml,line=1,col=1,title=manifest::")
+
+
+@pytest.mark.parametrize("form", ["json", "github"])
+def test_a_document_is_masked_before_it_is_written(
+    shell: Any, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """A secret is not in it, and one that is a part of the syntax does not spoil it."""
+    monkeypatch.setenv("SECRET", '"')
+    monkeypatch.setenv("OTHER", "100%: a, b")
+    shell.write(
+        "  - {name: a, folders: [life], file_filter: '${env:OTHER}'}\n"
+        "x-auth: &auth {token: '${env:SECRET}'}\n"
+    )
+    text = (shell.folder / "m.yaml").read_text()
+    other = "b: {base_url: 'https://b.test/t', auth: {token: '${env:OTHER}'}}}"
+    auth = "c: {base_url: 'https://c.test/t', auth: {token: '${env:SECRET}'}}, " + other
+    (shell.folder / "m.yaml").write_text(text.replace("acme}}", "acme}, " + auth))
+
+    done = shell("impex", "validate", "--format", form, "m.yaml")
+
+    assert done.code == 2
+    assert "100%" not in done.out
+    if form == "json":
+        assert not json.loads(done.out)["valid"]
+    else:
+        assert done.out.startswith("::error file=m.yaml,line=")
