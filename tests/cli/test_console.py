@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import threading
@@ -11,8 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.cli import validate
+from spark_impex_runner.cli.console import open_console
+from spark_impex_runner.cli.streams import install
 from spark_impex_runner.engine import prepare
 from spark_impex_runner.errors import ManifestError, Problem, UsageError
+from spark_impex_runner.masking import Masker
+from spark_impex_runner.report.problems import Checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,3 +113,20 @@ def test_an_error_of_another_kind_keeps_its_label(
     monkeypatch.setattr(validate.selection, "options", refuse)
 
     assert shell("impex", "validate", "m.yaml").err == "error: two\nerror: lines\n"
+
+
+def test_a_warning_is_said_where_errors_are_and_the_manifest_is_valid(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What may go wrong is no result: stderr has it, and says that it is a warning."""
+    risky = Problem("m.yaml", 2, 1, "name", "may go wrong", "warning")
+    masker = Masker()
+    streams = install(masker)
+    with streams.undo:
+        console = open_console(argparse.Namespace(), masker, streams)
+
+        validate._show_valid(Checked("m.yaml", True, 1, (risky,)), console)
+
+    captured = capsys.readouterr()
+    assert captured.err == "m.yaml:2:1: name: warning: may go wrong\n"
+    assert captured.out == "m.yaml: valid, 1 target\n"
