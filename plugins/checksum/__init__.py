@@ -44,6 +44,8 @@ OPTIONS: Final[dict[str, Any]] = {
             ),
             "type": "string",
             "pattern": r"^[^/\\:]*[^/\\:.][^/\\:]*$",
+            "patternErrorMessage": "not a file's name without a folder",
+            "x-form": "a file's name without a folder",
             "default": "SHA256SUMS",
             "examples": ["checksums.txt"],
         },

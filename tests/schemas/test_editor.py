@@ -13,7 +13,11 @@ from spark_impex_runner.manifest.compose import published
 
 ROOT = Path(__file__).parent.parent
 CASES = ROOT / "manifests"
-VALID = sorted([*CASES.glob("valid/*.yaml"), *ROOT.parent.glob("examples/*.yaml")])
+VALID = sorted(
+    path
+    for pattern in ("tests/manifests/valid/*", "tests/manifests/built-in/valid/*", "examples/*")
+    for path in ROOT.parent.glob(f"{pattern}.yaml")
+)
 OVERLAYS = sorted([*CASES.glob("overlay/valid/*.yaml"), *CASES.glob("valid/parts/*.yaml")])
 CORE = published()
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent.parent
 CASES = ROOT / "tests/manifests"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
 EXAMPLES = sorted(ROOT.glob("examples/*.yaml"))
-VALID = sorted(CASES.glob("valid/*.yaml"))
+VALID = sorted([*CASES.glob("valid/*.yaml"), *CASES.glob("built-in/valid/*.yaml")])
 OVERLAYS = sorted([*CASES.glob("overlay/valid/*.yaml"), *CASES.glob("valid/parts/*.yaml")])
 # What a schema can see; the rest is found by the loader only.
 INVALID = sorted(
