@@ -236,6 +236,7 @@ def test_nobody_is_told_elsewhere_nor_in_a_file(tmp_path: Path) -> None:
 
     with (tmp_path / "log").open("wb") as log:
         (tmp_path / "m.yaml").write_text(MANIFEST)
+        (tmp_path / "acme").mkdir()
         code = "from spark_impex_runner.cli.main import main; main()"
         subprocess.run(
             [sys.executable, "-c", code, "validate", "m.yaml", "-p", "elsewhere/tell.py"],

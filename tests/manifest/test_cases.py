@@ -73,14 +73,14 @@ def test_the_line_that_a_problem_shows_holds_no_secret(path: Path, case_settings
 
 
 def test_most_problems_show_their_line(case_settings: Settings) -> None:
-    """Only where the value of an unknown key, a secret maybe, stands before it there is none."""
+    """Only where a value in the wrong place, a secret maybe, stands before it there is none."""
     bare = set()
     for path in INVALID:
         with pytest.raises(ManifestError) as caught:
             read_manifest(assemble(path), case_settings)
         bare |= {path.stem for problem in caught.value.problems if not problem.source}
 
-    assert bare == {"wrong-default"}
+    assert bare == {"wrong-default", "wrong-kinds"}
 
 
 @pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from itertools import count
 from pathlib import Path
@@ -139,7 +140,11 @@ class Editor:
         """End the server as an editor does."""
         self._request("shutdown", None)
         self._notify("exit", None)
-        self._process.communicate(timeout=PATIENCE)
+        # A timeout of communicate() looks again and again, and sleeps in between.
+        end = threading.Timer(PATIENCE, self._process.kill)
+        end.start()
+        self._process.communicate()
+        end.cancel()
 
     def diagnostics(self, text: str, schema: str = "all-manifest") -> list[tuple[int, str]]:
         """Return the line, counted from 1, and the message of each squiggle under a text."""
