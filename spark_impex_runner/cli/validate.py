@@ -45,7 +45,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
             if text:
                 console.error(error)
         else:
-            one = problems.Checked(str(path), True, len(loaded.targets), ())
+            one = problems.Checked(str(path), True, len(loaded.targets), loaded.warnings)
             if text:
                 _show_valid(one, console)
         checked.append(masked(one, surroundings.masker))

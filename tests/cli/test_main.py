@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -425,3 +427,27 @@ def test_an_overlay_makes_one_manifest_serve_another_place(shell: Any) -> None:
     assert bad.err == (
         "bad.yaml:1:35: targets[0].output: expected text, found the number 1: quote it\n"
     )
+
+
+def test_validate_warns_of_a_token_that_may_end_too_early(
+    shell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manifest is valid, exit code 0; a token that has ended is a mistake."""
+    claims = {"soon": time.time() + 60, "past": time.time() - 60}
+    for name, end in claims.items():
+        body = base64.urlsafe_b64encode(json.dumps({"exp": end}).encode()).decode().rstrip("=")
+        monkeypatch.setenv(name, f"e30.{body}.c2lnbmF0dXJl")
+        (shell.folder / f"{name}.yaml").write_text(
+            "version: 1\n"
+            f"connections: {{s: {{env: sit, tenant: a, auth: {{token: '${{env:{name}}}'}}}}}}\n"
+            "targets: [{name: a, folders: [life]}]\n"
+        )
+
+    soon = shell("impex", "validate", "soon.yaml")
+    past = shell("impex", "validate", "past.yaml", "--format", "json")
+
+    assert (soon.code, soon.out) == (0, "soon.yaml: valid, 1 target\n")
+    assert soon.err.startswith("soon.yaml:2:54: connections.s.auth.token: warning: the token ends ")
+    [problem] = json.loads(past.out)["manifests"][0]["problems"]
+    assert past.code == 2
+    assert problem["message"].startswith("the token ended at ")

@@ -145,6 +145,14 @@ def test_a_secret_that_is_also_somewhere_else_is_masked_there(
 
 
 @pytest.mark.usefixtures("manifest")
+def test_an_empty_secret_is_not_looked_at(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run refuses it; here nobody asks."""
+    monkeypatch.setenv("SECRET", "")
+
+    assert shell("impex", "render", "m.yaml").code == 0
+
+
+@pytest.mark.usefixtures("manifest")
 def test_a_choice_and_an_overlay_change_what_is_rendered(shell: Any) -> None:
     """The chosen targets with what they need, as JSON for other tools."""
     Path("prod.yaml").write_text("targets: [{name: pricing, tags: [prod]}]\n")
