@@ -246,12 +246,18 @@ def _private(
     columns: dict[tuple[str, int], list[int]] = {}
     for path, place in places.items():
         literal = place.secret and not refers_outside(place.value)
-        known = place.types & {"string", "number", "integer", "boolean"}
         lost = any(path[:end] in unknown for end in range(1, len(path) + 1))
-        if literal or (place.types and not known) or (lost and not place.types):
+        if literal or (lost and not place.types) or _may_hold_secrets(place):
             spot = document.spot(path)
             columns.setdefault((spot.file.label, spot.value[0]), []).append(spot.value[1])
     return columns
+
+
+def _may_hold_secrets(place: Place) -> bool:
+    """Tell whether a scalar stands for a mapping, or a plugin's list, in which secrets may be."""
+    if place.types & {"string", "number", "integer", "boolean"}:
+        return False
+    return "object" in place.types or ("array" in place.types and "with" in place.path)
 
 
 def _build(document: Document, parts: _Parts) -> Manifest:
