@@ -36,6 +36,7 @@ WRITERS: dict[str, Callable[[str], str]] = {
     "ascii": lambda text: ascii(text)[1:-1],
     "bytes": lambda text: repr(text.encode())[2:-1],
     "html": html.escape,
+    "jinja": lambda text: saxutils.escape(text, {'"': "&#34;", "'": "&#39;"}),
     "xml text": saxutils.escape,
     "xml attribute": lambda text: saxutils.escape(text, {'"': "&quot;"}),
 }

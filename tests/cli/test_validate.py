@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from spark_impex_runner.engine import prepare
+from spark_impex_runner.errors import PluginError
+
 PRICING = "  - {name: pricing, services: ['motor/pricing[1.4.2]']}\n"
 MISTAKES = "  - {name: a, folders: [life], file_filter: onprem}\n  - {nam: b, folders: [x]}\n"
 PLUGIN = "requires: {plugins: ['impex-nowhere>=1']}\n"
@@ -78,3 +81,22 @@ def test_a_document_is_masked_before_it_is_written(
         assert not json.loads(done.out)["valid"]
     else:
         assert done.out.startswith("::error file=m.yaml,line=")
+
+
+@pytest.mark.parametrize("form", ["json", "github", "text"])
+def test_an_error_of_a_plugin_is_masked_in_every_format(
+    shell: Any, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """The words are somebody else's; the quotes of the secret are escaped in JSON."""
+
+    def refuse(*given: Any) -> None:
+        given[-1].add('my "secret"')
+        raise PluginError('refused: my "secret"')
+
+    monkeypatch.setattr(prepare, "load", refuse)
+
+    done = shell("impex", "validate", "--format", form, "m.yaml")
+
+    assert done.code == 7
+    assert "refused: ***" in done.out + done.err
+    assert "secret" not in done.out + done.err
