@@ -49,6 +49,7 @@ class Masker:
         self._forms: dict[str, tuple[tuple[str, int], ...]] = {}
         self._sizes: frozenset[int] = frozenset()
         self._sorted: list[str] = []
+        self._longest = 0
         self._adding = threading.Lock()
 
     def add(self, secret: str | None, *, announce: bool = True) -> None:
@@ -69,6 +70,7 @@ class Masker:
                 if (form, begin) not in known:
                     self._forms[piece] = (*known, (form, begin))
                     self._sizes |= {len(piece)}
+                    self._longest = max(self._longest, len(form))
             self._known.add(secret)
             self._sorted = []
         if announce:
@@ -112,7 +114,7 @@ class Masker:
             if not self._sorted:
                 self._sorted = sorted(form for known in self._forms.values() for form, _ in known)
             forms = self._sorted
-        for at in range(len(text)):
+        for at in range(max(len(text) - self._longest, 0), len(text)):
             end = text[at:]
             next_ = bisect.bisect_right(forms, end)
             if next_ < len(forms) and forms[next_].startswith(end):

@@ -38,7 +38,7 @@ class MaskingStream(io.TextIOBase):
     def __init__(self, beneath: TextIO, masker: Masker) -> None:
         self._beneath = beneath
         self._masker = masker
-        self._held = ""
+        self._pieces: list[str] = []  # what is held, as it was written
         self._in_line = False
         self._lock = threading.RLock()  # a signal's handler may write while its thread writes
         self.buffer = _Bytes(self)
@@ -71,22 +71,23 @@ class MaskingStream(io.TextIOBase):
     def write(self, text: str) -> int:
         """Pass on every line that is complete; hold what is not, or holds a part of a secret."""
         with self._lock:
-            self._held += text
-            if end := self._held.rfind("\n") + 1:
-                self._pass_on(self._masker.cut(self._held, end))
+            self._pieces.append(text)
+            if "\n" in text:
+                held = "".join(self._pieces)
+                self._pass_on(held, self._masker.cut(held, held.rfind("\n") + 1))
         return len(text)
 
     def flush(self) -> None:
         """Pass on what is held, but for what may be the beginning of a secret."""
         with self._lock:
-            self._pass_on(self._masker.cut(self._held, self._masker.begun(self._held)))
-            self._to_beneath("")
+            held = "".join(self._pieces)
+            self._pass_on(held, self._masker.cut(held, self._masker.begun(held)))
 
     def finish(self) -> None:
         """Pass on all that is held: nothing follows."""
         with self._lock:
-            self._pass_on(len(self._held))
-            self._to_beneath("")
+            held = "".join(self._pieces)
+            self._pass_on(held, len(held))
 
     def masked_lines(self, text: str) -> None:
         """Write lines as they are, as they were masked before they became JSON or the like.
@@ -96,10 +97,10 @@ class MaskingStream(io.TextIOBase):
         with self._lock:
             self._to_beneath(("\n" if self._in_line else "") + text + "\n")
 
-    def _pass_on(self, end: int) -> None:
-        ready, self._held = self._held[:end], self._held[end:]
-        if ready:
-            self._to_beneath(self._masker.mask(ready))
+    def _pass_on(self, held: str, end: int) -> None:
+        """Pass on what is held up to ``end``, and go on holding the rest."""
+        self._pieces = [held[end:]]
+        self._to_beneath(self._masker.mask(held[:end]))
 
     def _to_beneath(self, text: str) -> None:
         try:

@@ -72,6 +72,17 @@ def test_no_secret_comes_out_however_it_is_cut_and_flushed(pieces: list[str], da
         assert shown == "".join(pieces)
 
 
+def test_a_long_line_that_does_not_end_costs_no_more_than_it_is_long() -> None:
+    """A megabyte of dots, and of one text at once: only its end can be a secret's beginning."""
+    stream, beneath = stream_of(SECRET)
+
+    for _ in range(100_000):
+        stream.write("..........")
+    stream.flush()
+
+    assert len(beneath.getvalue()) == 1_000_000
+
+
 def test_a_secret_of_several_lines_is_not_cut_at_the_end_of_its_first() -> None:
     """``print`` writes the text and the end of the line one after the other."""
     stream, beneath = stream_of("first line\nab")
