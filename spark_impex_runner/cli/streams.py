@@ -89,6 +89,9 @@ class MaskingStream(io.TextIOBase):
             held = "".join(self._pieces)
             self._pass_on(held, len(held))
 
+    def close(self) -> None:
+        """Do nothing: the stream beneath belongs to the process, and may be closed already."""
+
     def masked_lines(self, text: str) -> None:
         """Write lines as they are, as they were masked before they became JSON or the like.
 
@@ -132,6 +135,9 @@ class _Bytes(io.RawIOBase):
     def flush(self) -> None:
         """Pass on what is held."""
         self._stream.flush()
+
+    def close(self) -> None:
+        """Do nothing, as its stream does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,19 @@ def test_bytes_are_masked_like_text() -> None:
     assert beneath.getvalue() == "***\n\\xff\n"
 
 
+def test_a_plugin_cannot_close_the_streams() -> None:
+    """What comes after it is still said; and the end of the stream closes nothing beneath."""
+    stream, beneath = stream_of(SECRET)
+
+    stream.buffer.close()
+    stream.close()
+    print(SECRET, file=stream)
+    stream.buffer.write(b"more\n")
+    del stream
+
+    assert beneath.getvalue() == "***\nmore\n"
+
+
 def test_lines_that_are_masked_already_are_left_as_they_are() -> None:
     """They begin a line of their own, and no short secret spoils their syntax."""
     stream, beneath = stream_of('"')
