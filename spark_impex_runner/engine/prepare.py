@@ -23,6 +23,7 @@ from spark_impex_runner.manifest.build import (
     read_resolved,
 )
 from spark_impex_runner.manifest.document import Finding
+from spark_impex_runner.manifest.rules import check_overrides
 from spark_impex_runner.models import Job, Run
 from spark_impex_runner.plugincandidates import PluginChoice, unmet
 from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
@@ -92,11 +93,13 @@ def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loade
     chosen = select(manifest, options.targets, options.tags, alone=alone)
     if options.job and len(chosen) != 1:
         raise UsageError(f"a job belongs to one target, {len(chosen)} are chosen; use --target")
+    document = opened.document
+    unused = map(document.problem, check_overrides(document, options.variables))
     return Loaded(
         plugins=opened.plugins,
         manifest=manifest,
         targets=chosen,
-        warnings=_check_tokens(opened.document, manifest, chosen, opened.now),
+        warnings=(*unused, *_check_tokens(document, manifest, chosen, opened.now)),
         run_id=opened.settings.run_id,
         run_date=opened.settings.run_date,
         now=opened.now,

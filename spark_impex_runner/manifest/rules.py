@@ -11,7 +11,7 @@ from spark_impex_runner.manifest.wording import Hints, did_you_mean, listed
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from spark_impex_runner.manifest.document import KeyPath
+    from spark_impex_runner.manifest.document import Document, KeyPath
     from spark_impex_runner.manifest.expand import Expanded
     from spark_impex_runner.registry import Offer
 
@@ -81,6 +81,17 @@ def check_steps(targets: Sequence[Expanded], steps: Mapping[str, Offer]) -> Iter
                     f"{offer.file_filter!r}, this target exports {exported!r}"
                 )
                 yield Finding(target.origin(("steps", index, "uses")), message)
+
+
+def check_overrides(document: Document, names: Iterable[str]) -> Iterator[Finding]:
+    """Yield a warning for each variable of the command line that the manifest does not have."""
+    known = document.data.get("vars") or {}
+    for name in names:
+        used = f"${{var:{name}}}"
+        if name not in known and not any(used in (s.text or "") for s in document.spots.values()):
+            message = f"--var {name}=… sets no variable of this manifest"
+            hint = did_you_mean(name, known)
+            yield Finding(("vars",), message + hint, severity="warning")
 
 
 def check_uris(targets: Sequence[Expanded], fault: Callable[[str], str]) -> Iterator[Finding]:

@@ -78,3 +78,29 @@ def test_every_missing_plugin_is_told_where_it_is_required(tmp_path: Path, clock
             "pip install 'impex-none'"
         ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("pricing", ""),
+        ("elsewhere", ""),
+        ("pricng", "m.yaml:2:7: vars: --var pricng=… sets no variable of this manifest (did you "),
+    ],
+)
+def test_a_variable_that_the_manifest_does_not_have_is_warned_of(
+    tmp_path: Path, clock: Any, name: str, told: str
+) -> None:
+    """A typo on the command line changes nothing, and says so; one that is only used is fine."""
+    path = tmp_path / "m.yaml"
+    path.write_text(
+        "version: 1\nvars: {pricing: '1'}\nconnections: {sit: {env: sit, tenant: acme}}\n"
+        "targets: [{name: a, folders: ['x${var:elsewhere}', '${var:pricing}']}]\n"
+    )
+    variables = {"elsewhere": "y"} | {name: "z"}
+
+    loaded = load(path, RunOptions(variables=variables), clock, Masker())
+
+    assert [str(each).startswith(f"{tmp_path}/{told}") for each in loaded.warnings] == (
+        [True] if told else []
+    )
