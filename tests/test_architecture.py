@@ -40,7 +40,7 @@ ALLOWED = {
     "engine.course": set(),
     "engine.loop": {"engine.course"},
     "engine.schedule": {"engine.loop"},
-    "engine.defaults": {"hookspecs", "registry", "spark"},
+    "engine.defaults": {"hookspecs", "registry", "spark", "manifest.quantity"},
     "engine.compare": {"spark"},
     "engine.plan": {"spark"},
     "engine.poll": {"engine", "spark"},

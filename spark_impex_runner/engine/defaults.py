@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.hookspecs import hookimpl
+from spark_impex_runner.manifest.quantity import DURATION_SCHEMA, seconds
 from spark_impex_runner.spark import package
 from spark_impex_runner.spark import status as statuses
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.registry import Registry
 
 _INTERVAL = 3.0
+_LONGEST = 60.0
 _EXPONENTIAL = {
     "type": "object",
     "additionalProperties": False,
@@ -27,11 +29,10 @@ _EXPONENTIAL = {
             "description": "Each wait is this many times the one before.",
         },
         "max": {
-            "type": "number",
-            "exclusiveMinimum": 0,
-            "default": 60,
+            **DURATION_SCHEMA,
+            "default": "60s",
             "title": "Longest wait",
-            "description": "No wait is longer than this many seconds.",
+            "description": "No wait is longer than this.",
         },
     },
 }
@@ -66,7 +67,7 @@ def impex_poll_delay(poll: Poll) -> float:
     if poll.strategy == "exponential":
         # The exponent is bounded so that a very long wait cannot overflow a float.
         grown = wait * float(poll.options.get("factor", 2)) ** min(poll.checks - 1, 64)
-        wait = min(grown, float(poll.options.get("max", 60)))
+        wait = min(grown, seconds(poll.options.get("max", _LONGEST)) or _LONGEST)
     return max(wait, poll.retry_after or 0.0)
 
 

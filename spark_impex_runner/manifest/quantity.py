@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DURATION_FORM = "a duration: 500ms, 3s, 45m, 2h or a number of seconds"
-SIZE_FORM = "a size: 512, 10MB, 2GiB or another number of bytes"
+SIZE_FORM = "a size: 512, 64kB, 10MB, 2GiB or another number of bytes"
 
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,9})?"
 _DURATION = re.compile(rf"({_NUMBER})(ms|s|m|h)?")
-_SIZE = re.compile(rf"({_NUMBER})(B|[kKMGT]B|[KMGT]iB)?")
+_SIZE = re.compile(rf"({_NUMBER})(B|[kMGT]B|[KMGT]iB)?")
 
 
 def _schema(form: str, pattern: str) -> Mapping[str, Any]:
@@ -44,7 +44,6 @@ _SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Deci
 _BYTES = {
     "B": 1,
     "kB": 10**3,
-    "KB": 10**3,
     "MB": 10**6,
     "GB": 10**9,
     "TB": 10**12,

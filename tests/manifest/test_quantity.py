@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.registry import Registry
 
 DURATIONS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "": 1}
-SIZES = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GiB": 2**30, "TiB": 2**40}
+SIZES = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GiB": 2**30, "TiB": 2**40}
 
 
 @settings(deadline=None)
