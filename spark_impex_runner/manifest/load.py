@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -19,7 +20,7 @@ from spark_impex_runner.manifest.document import Document, File, Spot, one_line
 from spark_impex_runner.manifest.excerpt import shown
 from spark_impex_runner.manifest.reading import read_most
 from spark_impex_runner.manifest.scalars import value_of
-from spark_impex_runner.manifest.syntax import explain
+from spark_impex_runner.manifest.syntax import NO_CHARACTER, explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +35,8 @@ MAX_VALUES = 500_000
 # libyaml reads the same language at many times the speed; where it was not compiled in, do without.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MERGE = "tag:yaml.org,2002:merge"
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_BEYOND = re.compile(r"\\U(?!000|0010)")
 # The end of every such message of libyaml, whose own limit is met before ours in a row of "[".
 _LIBYAML_DEPTH = "maximum nesting depth"
 
@@ -75,6 +78,10 @@ def _load(path: Path, unread: File) -> Document:
         # Not at the error's own position: libyaml counts bytes, not characters.
         before = yaml.reader.Reader.NON_PRINTABLE.split(file.text, maxsplit=1)[0]
         _refuse(file, _end_of(before), "a control character is not allowed in YAML; remove it")
+    except (ValueError, OverflowError):
+        # PyYAML's own parser makes characters of numbers that are too large for any.
+        before = _BEYOND.split(file.text, maxsplit=1)[0]
+        _refuse(file, _end_of(before), NO_CHARACTER)
     if not isinstance(root, yaml.MappingNode):
         place = _mark(root) if root else (1, 1)
         _refuse(file, place, "a manifest is a mapping; begin it with 'version: 1'")
@@ -148,6 +155,7 @@ class _Walk:
         scalar = isinstance(node, yaml.ScalarNode)
         self.spots[path] = Spot(place, key, node.value if scalar else None, file, path)
         if isinstance(node, yaml.ScalarNode):
+            self._check_text(node)
             return value_of(node.value, node.tag)
         if any(node is ancestor for ancestor in self.ancestors):
             _refuse(file, place, "an alias stands inside the value that it names")
@@ -163,6 +171,7 @@ class _Walk:
         """Return a mapping's data; its keys must be text and differ."""
         data: dict[str, Any] = {}
         for key_node, value_node in node.value:
+            self._check_text(key_node)
             key, place = _key(key_node), _mark(key_node)
             fault, here = _fault_of_key(key_node), (*path, key or "")
             if key in data:
@@ -179,6 +188,12 @@ class _Walk:
         return [
             self.read(item, (*path, index), _mark(item)) for index, item in enumerate(node.value)
         ]
+
+
+    def _check_text(self, node: yaml.Node) -> None:
+        """Refuse half a character, as libyaml does: text that holds one cannot be encoded."""
+        if isinstance(node, yaml.ScalarNode) and _SURROGATE.search(node.value):
+            _refuse(self.file, _mark(node), NO_CHARACTER)
 
 
 def _key(node: yaml.Node) -> str | None:

@@ -25,6 +25,8 @@ _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 _BRACKET_IN_WORD = re.compile(r"[^\[]*\[.*[^\s\[\]{},]\[")
 _REFERENCE_IN_FLOW = re.compile(r"[^\[{]*[\[{].*\$\{")
 
+NO_CHARACTER = "this is not YAML: an escape stands for no character; write the character itself"
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -149,6 +151,10 @@ def _alias(scene: Scene) -> Told:
     return scene.place, "this alias has no anchor before it; quote a value that begins with '*'"
 
 
+def _no_character(scene: Scene) -> Told:
+    return scene.place, NO_CHARACTER
+
+
 # What the words of either parser tell apart; the first that is found counts.
 _KINDS: tuple[tuple[str, Callable[[Scene], Told]], ...] = (
     ("found unexpected end of stream", _unended),
@@ -159,6 +165,7 @@ _KINDS: tuple[tuple[str, Callable[[Scene], Told]], ...] = (
     ("alphabetic or numeric character", _bad_name),
     ("undefined alias", _alias),
     ("unknown escape character", _escape),
+    ("invalid Unicode character", _no_character),
     ("did not find expected key", _block),
     ("did not find expected '-' indicator", _block),
     ("expected <block end>", _block),
