@@ -13,7 +13,7 @@ from spark_impex_runner.errors import PluginError
 from spark_impex_runner.manifest.compose import REFERENCE, compose, pointers, without_references
 from spark_impex_runner.manifest.document import Finding
 from spark_impex_runner.manifest.places import Walker, follow
-from spark_impex_runner.manifest.wording import Mistake, say, unknown_key
+from spark_impex_runner.manifest.wording import Hints, Mistake, say, unknown_key
 from spark_impex_runner.registry import Registry
 
 if TYPE_CHECKING:
@@ -154,9 +154,10 @@ def _extra_keys(error: _Error, path: KeyPath) -> Iterator[Finding]:
     """Yield a finding for each key, of the mapping at ``path``, that its schema does not know."""
     known = error.schema.get("properties", {})
     patterns = error.schema.get("patternProperties", {})
+    hints = Hints(sorted(known))
     for key in error.instance:
         if key not in known and not any(re.search(pattern, key) for pattern in patterns):
-            yield Finding((*path, key), unknown_key(key, known), at_key=True)
+            yield Finding((*path, key), unknown_key(key, hints), at_key=True)
 
 
 def _likeliest(error: _Error) -> list[_Error]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner.manifest.document import Odd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _LONGEST = 60
 _FEW = 8
@@ -69,6 +69,9 @@ class Hints:
         self._known = list(known)
         self._hints: dict[str, str] = {}
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
     def of(self, word: str) -> str:
         """Return what ``did_you_mean`` says of ``word``, or nothing if too much was asked."""
         if word not in self._hints:
@@ -78,10 +81,10 @@ class Hints:
         return self._hints[word]
 
 
-def unknown_key(key: str, known: Iterable[str]) -> str:
+def unknown_key(key: str, known: Hints) -> str:
     """Return the line for a key that a mapping does not know."""
-    names = sorted(known)
-    hint = did_you_mean(key, names)
+    names = list(known)
+    hint = known.of(key)
     if not hint and len(names) <= _FEW:
         hint = f"; known here: {', '.join(names)}" if names else "; no key is known here"
     return f"unknown key{hint}"
