@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ import yaml
 from spark_impex_runner.errors import ManifestError
 from spark_impex_runner.manifest import load as loading
 from spark_impex_runner.manifest.build import read_manifest
-from spark_impex_runner.manifest.load import load
+from spark_impex_runner.manifest.load import MAX_BYTES, load
 from spark_impex_runner.manifest.references import MAX_FILE
 
 if TYPE_CHECKING:
@@ -160,3 +161,50 @@ def test_an_escape_is_no_way_around_what_text_may_hold(refusal: Refusal, escape:
 
     assert found.isprintable()
     found.encode()
+
+
+@pytest.mark.usefixtures("_each_parser")
+@pytest.mark.parametrize("text", ['a: "{}"', '"{}": 1', '? "{}"', '[["{}"]]'])
+@pytest.mark.parametrize("escape", ["\\ud800", "\\ud83d\\ude00", "\\U00110000", "\\UFFFFFFFF"])
+def test_an_escape_stands_for_a_character(refusal: Refusal, text: str, escape: str) -> None:
+    """Halves of characters, and numbers of none, are refused with libyaml and without it."""
+    found = refusal(
+        "version: 1\nx: " + text.format(escape) if text[0] == "[" else text.format(escape)
+    )
+
+    assert found.endswith(
+        "this is not YAML: an escape stands for no character; write the character itself"
+    )
+
+
+def shapes() -> dict[str, str]:
+    """Return texts of nearly the largest size, each of one kind of very much."""
+    half = MAX_BYTES // 2
+    return {
+        "one long line": f"a: {'x' * half}",
+        "one long key": f"{'k' * 1000}: 1\n{'k' * 1023}",
+        "very many keys": "".join(f"k{number}: 1\n" for number in range(100_000)),
+        "very many values": f"a: [{'1,' * 100_000}1]",
+        "very many brackets": f"a: {'[' * 30}{'],[' * 300_000}",
+        "very many quotes": f"a: [{chr(34) * half}",
+        "very many anchors": "a: [" + "".join(f"&a{n} 1," for n in range(30_000)) + "]",
+        "very many aliases": "a: &a 1\nb: [" + "*a," * 100_000 + "]",
+        "very many dollars": f"name: '{'${' * 50_000}'",
+        "very many digits": f"a: {'9' * half}",
+        "very many colons": f"a: {'1:' * 100_000}1",
+        "very many blanks": f"a: 1{' ' * half}b: 2",
+        "very many unknown keys": HEAD + "".join(f"target{n}: 1\n" for n in range(20_000)),
+    }
+
+
+@pytest.mark.parametrize("name", shapes())
+def test_very_much_of_anything_ends_soon(tmp_path: Path, settings: Settings, name: str) -> None:
+    """No pattern, hint or place costs more than a multiple of the text's length."""
+    path = tmp_path / "release.yaml"
+    path.write_text(shapes()[name])
+    began = time.process_time()
+
+    found = problems(path, settings)
+
+    assert time.process_time() - began < 30
+    assert all(len(problem) < 10_000 for problem in found)
