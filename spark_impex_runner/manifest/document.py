@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import Problem
@@ -30,23 +31,26 @@ class Odd:
     reading: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class File:
     """One file of a manifest: what messages call it, and what stands in it."""
 
     label: str
     text: str = field(default="", repr=False)
 
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines, as YAML counts them; there is always one."""
+        return _LINE_BREAK.split(self.text)
+
     @property
     def end(self) -> tuple[int, int]:
         """Line and column of what would follow the text."""
-        lines = _LINE_BREAK.split(self.text)
-        return len(lines), len(lines[-1]) + 1
+        return len(self.lines), len(self.lines[-1]) + 1
 
     def line(self, number: int) -> str:
-        """Return a line by its number, counted from 1 and as YAML counts them."""
-        lines = _LINE_BREAK.split(self.text)
-        return lines[number - 1] if number <= len(lines) else ""
+        """Return a line by its number, counted from 1; there is nothing beyond the last."""
+        return self.lines[number - 1] if number <= len(self.lines) else ""
 
 
 @dataclass(frozen=True, slots=True)

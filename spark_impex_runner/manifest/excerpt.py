@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 # A reference is not the secret, and the place where it stands is worth showing.
 _SECRET = re.compile(
-    r"""[\w-]*(?:token|secret|passw|pwd|key|credential|auth)[\w-]*["']?\s*[:=]\s*"""
-    r"""(?:[&!]\S*\s+)?(?!["']?\$\{)(?=[^\s{&*!|>#])""",
+    r"""(?:token|secret|passw|pwd|key|credential|auth)[\w-]{0,40}["']?\s{0,9}[:=]\s{0,9}"""
+    r"""(?:[&!]\S{1,40}\s{1,9})?(?!["']?\$\{)(?=[^\s{&*!|>#])""",
     re.IGNORECASE,
 )
 

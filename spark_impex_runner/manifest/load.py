@@ -189,7 +189,6 @@ class _Walk:
             self.read(item, (*path, index), _mark(item)) for index, item in enumerate(node.value)
         ]
 
-
     def _check_text(self, node: yaml.Node) -> None:
         """Refuse half a character, as libyaml does: text that holds one cannot be encoded."""
         if isinstance(node, yaml.ScalarNode) and _SURROGATE.search(node.value):

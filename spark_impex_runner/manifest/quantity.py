@@ -80,4 +80,5 @@ def _text(value: str | float) -> str:
     """Return a number in plain digits; a boolean, which Python takes for a number, fits nothing."""
     if isinstance(value, (str, bool)):
         return str(value)
-    return format(Decimal(str(value)), "f")
+    # A number of the manifest may have more digits than anybody means.
+    return format(round(Decimal(str(value)), 9), "f")
