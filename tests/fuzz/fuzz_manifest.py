@@ -4,9 +4,10 @@
 
     python tests/fuzz/fuzz_manifest.py [--break NAME] [CORPUS_FOLDER] [-libfuzzer_option=…]
 
-Whatever bytes a file holds, only ``ManifestError`` and ``PluginError`` may come out; what they say
-stands in lines of the file, each mistake in one printable line, and shows no secret. The seeds are
-the cases of tests/manifests and the examples, the dictionary is made of the schema's own words.
+What follows a line of three dashes is an overlay. Whatever bytes a file holds, only
+``ManifestError`` and ``PluginError`` may come out; what they say stands in lines of the file, each
+mistake in one printable line, and shows no secret. The seeds are the cases of tests/manifests and
+the examples, the dictionary is made of the schema's own words.
 
 ``--break`` puts a mistake into the package first: what the fuzzer does not find then, it would
 not find otherwise either.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 import tempfile
 from contextlib import suppress
@@ -30,7 +32,7 @@ from splicing import Splicer
 with atheris.instrument_imports(include=["spark_impex_runner"]):
     from spark_impex_runner.engine import prepare
     from spark_impex_runner.errors import ManifestError, PluginError
-    from spark_impex_runner.manifest import build, document, expand, load
+    from spark_impex_runner.manifest import assemble, build, document, expand, load
     from spark_impex_runner.manifest.build import Settings, read_manifest, read_requires
     from spark_impex_runner.manifest.compose import compose
     from spark_impex_runner.masking import Masker
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.manifest.document import KeyPath
 
 TESTS = Path(__file__).resolve().parent.parent
+SEPARATOR = b"\n---\n"
 # A secret of the cases, literal or behind one of these, begins like this.
 MARK = "hunter2"
 LEADS = (MARK, "SIT_TOKEN", "UAT_KEY", "secret.txt", "vault")
@@ -83,12 +86,17 @@ class Target:
         plugins.registry.merge(offers)
         self.registry = plugins.registry
         self._uri_fault = prepare._uri_fault(plugins)
-        self._path = folder / "release.yaml"
+        self._path, self._overlay = folder / "release.yaml", folder / "prod.yaml"
         (folder / "secret.txt").write_text(f"{MARK}-file\n")
+        shutil.copytree(TESTS / "manifests/valid/parts", folder / "parts")
 
     def __call__(self, content: bytes) -> None:
         """Read one input as a manifest; what may not happen is an exception."""
-        self._path.write_bytes(content)
+        base, *overlays = content.split(SEPARATOR, 1)
+        files = dict(zip((self._path, self._overlay), (base, *overlays), strict=False))
+        for path, text in files.items():
+            path.write_bytes(text)
+        written = {str(path): text for path, text in files.items()}
         settings = Settings(
             self.registry,
             Masker(),
@@ -98,16 +106,16 @@ class Target:
             uri_fault=self._uri_fault,
         )
         try:
-            read = load.load(self._path)
+            read = assemble.assemble(self._path, list(files)[1:])
         except ManifestError as error:
-            check_problems(error, content)
+            check_problems(error, written)
             return
         hidden = not any(lead in text for text in openly(read.data, ()) for lead in LEADS)
         read_requires(read)
         try:
             manifest = read_manifest(read, settings)
         except ManifestError as error:
-            check_problems(error, content)
+            check_problems(error, written)
             said = f"{error}\n{[problem.source for problem in error.problems]}"
         except PluginError as error:
             said = str(error)
@@ -117,15 +125,19 @@ class Target:
         assert not hidden or MARK not in said, f"a secret is shown: {said}"
 
 
-def check_problems(error: ManifestError, content: bytes) -> None:
-    """Hold that each problem is one line of text about a place in the file."""
-    lines = _LINE.split(content.decode("utf-8-sig", "replace"))
+def check_problems(error: ManifestError, written: dict[str, bytes]) -> None:
+    """Hold that each problem is one line of text about a place in a file."""
+    lines = {
+        file: _LINE.split(content.decode("utf-8-sig", "replace"))
+        for file, content in written.items()
+    }
     assert error.problems, "an error without a problem"
     assert str(error).split("\n") == [str(problem) for problem in error.problems]
     for problem in error.problems:
         assert problem.message, f"nothing is said: {problem}"
         assert str(problem).isprintable(), f"not one printable line: {problem!r}"
-        check_place(problem, lines)
+        if problem.file in lines:  # else it is in a part, which nobody changes
+            check_place(problem, lines[problem.file])
 
 
 def check_place(problem: Problem, lines: list[str]) -> None:
@@ -199,6 +211,10 @@ def write_seeds(folder: Path) -> None:
     """Copy what the tests and the examples know of manifests into one folder."""
     cases = [*TESTS.glob("manifests/*/*.yaml"), *(TESTS.parent / "examples").glob("**/*.yaml")]
     for case in cases:
+        if case.parent.name == "valid":
+            changed = b"vars: {pricing: x}\ntargets: [{name: motor, tags: [prod]}]\n"
+            both = case.read_bytes().rstrip(b"\n") + SEPARATOR + changed
+            (folder / f"overlaid-{case.name}").write_bytes(both)
         (folder / f"{case.parent.name}-{case.name}").write_bytes(case.read_bytes())
         with suppress(ManifestError):  # The same as JSON, whose places are quite different ones.
             text = json.dumps(load.load(case).data, default=str)
@@ -229,7 +245,7 @@ BREAKS: dict[str, tuple[Any, str, Any]] = {
     "crash": (expand.Expansion, "_target", _crash),
     "leak": (build, "literal_secrets", _leak),
     "place": (document.Document, "place", _place),
-    "lines": (document, "_one_line", lambda text: f"{text}\x1b"),
+    "lines": (document, "one_line", lambda text: f"{text}\x1b"),
 }
 
 
