@@ -63,6 +63,7 @@ ENVIRON = {
 LIMITS = ("-max_len=4096", "-timeout=20", "-rss_limit_mb=1536", "-print_final_stats=1")
 # What begins a new line for YAML, and for nobody else.
 _LINE = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+_NAMES = re.compile(r"\$\{([^}]*)")
 _UPLOAD = {
     "type": "object",
     "properties": {
@@ -156,11 +157,20 @@ def openly(data: Any, path: KeyPath) -> Iterator[str]:
             secret = upload and key == "with" and isinstance(value, dict)
             inside = {**value, "token": None} if secret else value
             yield from openly(inside, (*path, key))
+            yield from named(value.get("token") if secret else None)
     elif isinstance(data, list):
         for index, value in enumerate(data):
             yield from openly(value, (*path, index))
     elif path[:1] != ("connections",) or path[2:3] != ("auth",) or path[-1] == "client_id":
         yield str(data)
+    else:
+        yield from named(data)
+
+
+def named(secret: Any) -> Iterator[str]:
+    """Yield what the references of a secret name: the name of a file may be any text."""
+    names = _NAMES.findall(secret) if isinstance(secret, str) else []
+    yield from (name for name in names if MARK in name)
 
 
 def words(schema: Any) -> Iterator[str]:

@@ -144,7 +144,7 @@ def test_a_key_explains_itself(editor: Any, text: str, title: str, description: 
         (f"{STEP}unzap", 7, 'Valid values: "checksum", "unzip", "upload".'),
         (f"{STEP}unzip\n        with: {{max_fils: 3}}", 8, "Property max_fils is not allowed."),
         (f"{STEP}unzip\n        with:\n          max_files: x", 9, 'Expected "integer".'),
-        (f"{STEP}unzip\n        with: {{max_total: 3XB}}", 8, "not a size: 512, 10MB, 2GiB"),
+        (f"{STEP}unzip\n        with: {{max_total: 3XB}}", 8, "not a size: 512, 64kB, 10MB"),
         (f"{STEP}upload\n", 7, 'Missing property "with".'),
         (f"{STEP}upload\n        with: {{resume: true}}", 8, 'Missing property "to".'),
         (f"{POLLING}strategy: fixed\n      with: {{factor: 2}}", 8, "Property factor is not"),
