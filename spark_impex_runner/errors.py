@@ -98,9 +98,16 @@ class StateError(UsageError):
 
 
 class PluginError(ImpexError):
-    """A plugin is missing, failed to load or returned something it must not return."""
+    """A plugin is missing, failed to load or returned something it must not return.
+
+    ``problems`` are the places of a manifest that ask for it, where there are such.
+    """
 
     exit_code = 7
+
+    def __init__(self, message: str, problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
 
 
 class SparkError(ImpexError):

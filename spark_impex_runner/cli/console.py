@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.errors import ImpexError, ManifestError
+from spark_impex_runner.errors import ImpexError, ManifestError, PluginError
 from spark_impex_runner.masking import Masker, MaskingFilter
 from spark_impex_runner.report.excerpt import excerpt
 from spark_impex_runner.report.problems import line
@@ -49,7 +49,7 @@ class Console:
 
     def error(self, what: ImpexError | str) -> None:
         """Say to stderr what went wrong."""
-        if isinstance(what, ManifestError):
+        if isinstance(what, (ManifestError, PluginError)) and what.problems:
             self.problems(what.problems)
             return
         red, plain = (_RED, _PLAIN) if self.colour_errors else ("", "")

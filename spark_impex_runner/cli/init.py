@@ -48,7 +48,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     from spark_impex_runner.spark.credentials import chosen_variables
 
     file = arguments.file
-    schema = file.with_name(SCHEMA_FILE)
+    schema = file.parent / SCHEMA_FILE
     _require_room(file, schema)
     if arguments.sandbox:
         served = os.path.relpath(arguments.sandbox, file.parent)
@@ -70,6 +70,8 @@ def _require_room(file: Path, schema: Path) -> None:
     from spark_impex_runner.errors import UsageError
     from spark_impex_runner.manifest.compose import published
 
+    if file.is_dir():
+        raise UsageError(f"{file} is a folder; name the file to write in it")
     if file.exists():
         raise UsageError(f"{file} exists already; name another file, or move it away")
     if schema.exists():

@@ -82,7 +82,8 @@ def _executed(arguments: argparse.Namespace, command: str, masker: Masker, strea
     console = open_console(arguments, masker, streams)
     try:
         module = import_module(_module(arguments.command))
-        return int(module.execute(arguments, Surroundings(console, masker, command)))
+        code = int(module.execute(arguments, Surroundings(console, masker, command)))
+        streams.out.require_delivery()
     except ImpexError as error:
         console.error(error)
         return error.exit_code
@@ -92,6 +93,8 @@ def _executed(arguments: argparse.Namespace, command: str, masker: Masker, strea
     except Exception as error:  # noqa: BLE001 - the last line of defence
         console.bug(error)
         return ImpexError.exit_code
+    else:
+        return code
 
 
 def _again(program: str, words: Sequence[str]) -> str:

@@ -90,9 +90,8 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
             for problem in result.problems:
                 out.error(problem)
     if clock.signum and any(not each.good for result in finished for each in result.results):
-        manifests = " ".join(str(path) for path in arguments.manifests)
         out.error(f"interrupted; to go on: {surroundings.command}")
-        out.error(f"to end what still runs: impex cancel {manifests}")
+        out.error(f"to end what still runs: {selection.again('impex cancel', arguments)}")
     return _combined(exit_code(finished), failed, any_run=bool(finished))
 
 

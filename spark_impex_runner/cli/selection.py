@@ -103,6 +103,24 @@ def options(arguments: argparse.Namespace) -> RunOptions:
     )
 
 
+def again(command: str, arguments: argparse.Namespace) -> str:
+    """Return the line that has ``command`` work on the same targets of the same manifests."""
+    import shlex
+
+    words = [*command.split(), *arguments.manifests]
+    for option, values in (
+        ("-f", arguments.overlay),
+        ("-t", arguments.target),
+        ("--tag", arguments.tag),
+        ("--var", [f"{name}={value}" for name, value in arguments.var]),
+        ("--state", [arguments.state] if arguments.state else []),
+        ("-p", arguments.plugin),
+    ):
+        for value in values:
+            words += [option, value]
+    return shlex.join(map(str, words))
+
+
 def chosen_plugins(arguments: argparse.Namespace) -> Plugins:
     """Return the installed plugins as ``-p`` chose them, for commands without a manifest."""
     from spark_impex_runner.plugincandidates import PluginChoice

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from spark_impex_runner.errors import DeliveryError
 from spark_impex_runner.masking import lines_of
 from spark_impex_runner.report.github import escape_data
 
@@ -32,7 +33,7 @@ class MaskingStream(io.TextIOBase):
     A line is held until it ends: a secret may come in pieces. ``flush`` passes on what there is of
     it, but for an end that may be the beginning of a secret, which waits for what follows or for
     ``finish``. A reader that has gone (``| head``) is no error: neither the work nor its exit code
-    depends on it.
+    depends on it. Anything else that ends the stream, such as a full disk, is its ``failure``.
     """
 
     def __init__(self, beneath: TextIO, masker: Masker) -> None:
@@ -40,6 +41,7 @@ class MaskingStream(io.TextIOBase):
         self._masker = masker
         self._pieces: list[str] = []  # what is held, as it was written
         self._in_line = False
+        self.failure = ""
         self._lock = threading.RLock()  # a signal's handler may write while its thread writes
         self.buffer = _Bytes(self)
 
@@ -83,6 +85,12 @@ class MaskingStream(io.TextIOBase):
             held = "".join(self._pieces)
             self._pass_on(held, self._masker.cut(held, self._masker.begun(held)))
 
+    def require_delivery(self) -> None:
+        """Raise ``DeliveryError`` if something that was written has gone nowhere."""
+        self.flush()
+        if self.failure:
+            raise DeliveryError(f"cannot write the result: {self.failure}")
+
     def finish(self) -> None:
         """Pass on all that is held: nothing follows."""
         with self._lock:
@@ -109,7 +117,9 @@ class MaskingStream(io.TextIOBase):
         try:
             self._beneath.write(text)
             self._beneath.flush()
-        except BrokenPipeError:
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError):
+                self.failure = error.strerror or str(error)
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._beneath.fileno())
         if text:
             self._in_line = not text.endswith("\n")

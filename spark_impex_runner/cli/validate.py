@@ -58,10 +58,10 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
 
 def _refused(path: Path, error: ImpexError) -> Checked:
     """Return what is wrong; what is wrong with no place in the manifest stands at its beginning."""
-    from spark_impex_runner.errors import ManifestError, Problem
+    from spark_impex_runner.errors import ManifestError, PluginError, Problem
     from spark_impex_runner.report.problems import Checked
 
-    if isinstance(error, ManifestError):
+    if isinstance(error, (ManifestError, PluginError)) and error.problems:
         return Checked(str(path), valid=False, targets=0, problems=error.problems)
     problem = Problem(str(path), 1, 1, "", str(error))
     return Checked(str(path), valid=False, targets=0, problems=(problem,))

@@ -6,7 +6,7 @@ import logging
 import os
 import secrets
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from spark_impex_runner.manifest.build import (
     read_resolved,
 )
 from spark_impex_runner.manifest.document import Finding
-from spark_impex_runner.manifest.rules import check_overrides
+from spark_impex_runner.manifest.rules import check_unused
 from spark_impex_runner.models import Job, Run
 from spark_impex_runner.plugincandidates import PluginChoice, unmet
 from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
@@ -94,7 +94,7 @@ def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loade
     if options.job and len(chosen) != 1:
         raise UsageError(f"a job belongs to one target, {len(chosen)} are chosen; use --target")
     document = opened.document
-    unused = map(document.problem, check_overrides(document, options.variables))
+    unused = map(document.problem, check_unused(document, options.variables))
     return Loaded(
         plugins=opened.plugins,
         manifest=manifest,
@@ -204,7 +204,8 @@ def _load_plugins(document: Document, options: RunOptions) -> Plugins:
     )
     missing = [Finding(("requires", "plugins", at), fault) for at, fault in unmet(choice)]
     if missing:
-        raise PluginError("\n".join(str(document.problem(finding)) for finding in missing))
+        problems = tuple(document.problem(finding) for finding in missing)
+        raise PluginError("\n".join(map(str, problems)), problems)
     return make_plugin_manager(choice)
 
 
@@ -219,7 +220,8 @@ def _blaming_plugins(plugins: Plugins) -> Iterator[None]:
         if not unknown or not broken:
             raise
         reasons = "; ".join(f"{info.name} ({info.distribution}): {info.error}" for info in broken)
-        raise PluginError(f"{unknown[0]}; left out: {reasons}") from error
+        told = replace(unknown[0], message=f"{unknown[0].message}; left out: {reasons}")
+        raise PluginError(str(told), (told,)) from error
 
 
 def _uri_fault(plugins: Plugins) -> Callable[[str], str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from spark_impex_runner.errors import ManifestError
 from spark_impex_runner.manifest.document import Document, Finding, Spot
+from spark_impex_runner.manifest.excerpt import shown
 from spark_impex_runner.manifest.load import MAX_VALUES, load
 
 if TYPE_CHECKING:
@@ -89,8 +90,9 @@ class _Reading:
             path = document.path.parent / entry
             fault = self._fault(path, entry, trail)
             if fault:
-                where = ("include", index)
-                self.unreadable.append(document.problem(Finding(where, fault)))
+                finding = Finding(("include", index), fault)
+                file = document.spot(finding.path).file
+                self.unreadable.append(shown(document.problem(finding), file))
             else:
                 yield self.whole(path, trail)
 
@@ -107,7 +109,10 @@ class _Reading:
             return f"{entry!r} is already included; name each file once"
         if len(self.seen) >= MAX_FILES:
             return f"a manifest has at most {MAX_FILES} files"
-        return "" if path.is_file() else f"there is no file {entry!r}"
+        if path.is_dir():
+            return f"{entry!r} is a folder; name the files in it"
+        patterns = "; patterns and references are not followed" if set("*?$") & set(entry) else ""
+        return "" if path.is_file() else f"there is no file {entry!r}{patterns}"
 
 
 def _is_followed(include: Any) -> TypeGuard[list[str]]:
@@ -173,6 +178,7 @@ class _Joined:
             if deep and isinstance(mine.get(name), dict) and isinstance(inner.value, dict):
                 self._change(mine[name], inner, inner.path)
             else:
+                self.added |= {inner.path} if change and name not in mine else set()
                 self._one(mine, inner, inner.path, change=change)
 
     def _lay_items(self, mine: list[Any], piece: _Piece, *, change: bool) -> None:
@@ -208,7 +214,8 @@ class _Joined:
             first = self.spots[path]
             message = f"{key!r} is already given in {first.file.label}:{first.key[0]}"
             finding = Finding(piece.path, message, at_key=True)
-            self.problems.append(piece.document.problem(finding))
+            file = piece.document.spot(piece.path).file
+            self.problems.append(shown(piece.document.problem(finding), file))
 
     def _put(self, mine: Any, piece: _Piece, path: KeyPath) -> None:
         """Set a value in ``mine``, which may hold another, with all that is in it."""

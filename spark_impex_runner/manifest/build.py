@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from spark_impex_runner.manifest.places import Place
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.registry import Registry
+
+
+_MEANT = re.compile(r"did you mean '([^']+)'")
+_SECRET_WORD = re.compile("token|secret|key|auth|pass|cred", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +151,7 @@ def _checked(document: Document, settings: Settings) -> _Parts:
     schema = Schema(settings.registry)
     places = {place.path: place for place in schema.places(document.data)}
     secrets = {where for where, place in places.items() if place.secret}
-    view = View(lambda where: where, document.text, secrets)
+    view = View(lambda where: where, document.text, secrets, schema.homes)
     findings = _check_written(places, schema.check(document.data, view))
     expansion = Expansion(document, places, _given(document, settings))
     data = sound(document.data, findings)
@@ -242,7 +247,7 @@ def _private(
     document: Document, findings: list[Finding], places: Mapping[KeyPath, Place]
 ) -> dict[tuple[str, int], list[int]]:
     """Return the columns, by file and line, of values that may be secrets in the wrong place."""
-    unknown = {finding.path for finding in findings if finding.at_key}
+    unknown = {finding.path for finding in findings if finding.at_key and not _is_harmless(finding)}
     columns: dict[tuple[str, int], list[int]] = {}
     for path, place in places.items():
         literal = place.secret and not refers_outside(place.value)
@@ -251,6 +256,12 @@ def _private(
             spot = document.spot(path)
             columns.setdefault((spot.file.label, spot.value[0]), []).append(spot.value[1])
     return columns
+
+
+def _is_harmless(finding: Finding) -> bool:
+    """Tell whether an unknown key is likely meant to be one whose value is no secret."""
+    meant = _MEANT.search(finding.message)
+    return meant is not None and not _SECRET_WORD.search(meant[1])
 
 
 def _may_hold_secrets(place: Place) -> bool:

@@ -86,7 +86,8 @@ class Document:
     """A manifest, read: its data, and where each value of it stands in which file.
 
     ``problems`` are the mistakes that were met on the way and left the rest readable; ``added``
-    is where the targets stand that no file but an overlay has. ``suffix`` ends the manifest's name.
+    is where the targets, connections and the like stand that no file but an overlay has;
+    ``suffix`` ends the manifest's name.
     """
 
     path: Path

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 # A reference is not the secret, and the place where it stands is worth showing.
 _SECRET = re.compile(
     r"""(?:token|secret|passw|pwd|key|credential|auth)[\w-]{0,40}["']?\s{0,9}[:=]\s{0,9}"""
-    r"""(?:[&!]\S{1,40}\s{1,9})?(?!["']?\$\{)(?=[^\s{&*!|>#])""",
+    r"""(?:&\S{1,40}\s{1,9})?(?!["']?\$\{)(?=[^\s{&|>#])"""
+    # A URL may hold a password, and a query a token.
+    r"""|://(?=[^/\s"']{0,200}@)|\?(?=[\w-]{1,40}=)""",
     re.IGNORECASE,
 )
 

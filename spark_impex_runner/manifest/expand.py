@@ -167,7 +167,7 @@ class Expansion:
         secret = place is not None and place.secret
         if secret:
             self._keep_secret(resolved, path)
-        if secret and self.given.keep_secrets:
+        if self.given.keep_secrets and (secret or path[2:3] == ("auth",)):
             return Written(value)
         self.findings += [Finding(path, message) for message in resolved.mistakes]
         return _typed(resolved, place.types if place else frozenset())
@@ -194,7 +194,7 @@ def _upper(name: str) -> str:
 def literal_secrets(places: Mapping[KeyPath, Place]) -> list[Finding]:
     """Return a finding for every secret that the manifest itself holds, in a variable or not."""
     message = (
-        "a secret must be a reference to outside of the manifest, "
+        "a secret must be a reference to outside of the manifest and nothing beside it, "
         "such as ${env:NAME} or ${file:/path}"
     )
     return [

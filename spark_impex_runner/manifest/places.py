@@ -136,3 +136,27 @@ def _types(schema: Schema) -> list[str]:
     """Return the types that one schema asks for."""
     types = schema.get("type", [])
     return [types] if isinstance(types, str) else types
+
+
+def homes(root: Schema) -> dict[str, list[str]]:
+    """Return where each key of a manifest belongs: ``deadline`` under ``targets[].polling``."""
+    found: dict[str, list[str]] = {}
+    _find_homes(root, root, "", found)
+    return found
+
+
+def _find_homes(root: Schema, part: Any, path: str, found: dict[str, list[str]]) -> None:
+    """Add the keys of ``part``, which stands at ``path``; the defaults are those of a target."""
+    while isinstance(part, dict) and "$ref" in part:
+        part = follow(root, part["$ref"])
+    if not isinstance(part, dict):
+        return
+    for schema in (part, *(rule.get("then", {}) for rule in part.get("allOf", ()))):
+        for key, inner in schema.get("properties", {}).items():
+            place = path or "the top level"
+            if place not in found.setdefault(key, []):
+                found[key].append(place)
+            if key != "defaults":
+                _find_homes(root, inner, f"{path}.{key}" if path else key, found)
+    _find_homes(root, part.get("items"), f"{path}[]", found)
+    _find_homes(root, part.get("additionalProperties"), f"{path}.*", found)

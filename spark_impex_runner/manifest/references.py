@@ -62,10 +62,13 @@ class UndefinedError(ImpexError):
 
 
 def refers_outside(value: Any) -> bool:
-    """Tell whether a value is text with a reference to what is not in the manifest."""
-    matches = _TOKEN.finditer(value) if isinstance(value, str) else ()
-    bodies = [match[1] or "" for match in matches]
-    return any(":" in body and not body.startswith("var:") for body in bodies)
+    """Tell whether a value is a reference to what is not in the manifest, and nothing besides.
+
+    Text beside a reference may be the secret itself.
+    """
+    match = _TOKEN.fullmatch(value) if isinstance(value, str) else None
+    body = (match[1] or "") if match else ""
+    return ":" in body and not body.startswith("var:")
 
 
 def resolve(text: str, table: Table) -> Resolved:
@@ -80,7 +83,8 @@ def resolve(text: str, table: Table) -> Resolved:
             result += "${"
             continue
         try:
-            pieces.append(table.value(match[1]))
+            foreign = match[1] is None and text.startswith("{", end)
+            pieces.append(table.value("{" if foreign else match[1]))
         except UndefinedError as error:
             mistakes.append(error.message)
         else:
@@ -108,12 +112,19 @@ class Table:
         """Return what ``${body}`` stands for. Raises ``UndefinedError``."""
         if body is None:
             raise UndefinedError("'${' has no end; write $${ for the text itself")
+        if body == "{":
+            raise UndefinedError(
+                "${{ }} is another tool's; have that set a variable, and write ${env:NAME}"
+            )
         source, colon, key = body.partition(":")
         if colon:
             return self._variable(key) if source == "var" else self.sources.value(source, key)
         if body in self.scope:
             return self.scope[body]
-        if "." in body:
+        kind, dot, name = body.partition(".")
+        if dot and kind in {"var", "vars", "env", "environ"}:
+            raise UndefinedError(f"write ${{{kind[:3]}:{name}}} for ${{{body}}}")
+        if dot:
             hint = did_you_mean(body, self.scope) or f"; known here: {', '.join(self.scope)}"
             raise UndefinedError(f"${{{body}}} is not known here{hint}")
         raise UndefinedError(

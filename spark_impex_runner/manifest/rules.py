@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.manifest.document import Finding
@@ -56,8 +57,8 @@ def check_targets(
         if first is not target:
             yield _taken(target, first)
             continue
-        yield from _connection(target, connections, hints)
-        if not any(target.data.get(key) or _unsound(target, key) for key in _EXPORTS):
+        yield from _connection(target, connections, hints, added)
+        if not any(target.data.get(key) or _unsound(target, key) for key in _exports(target)):
             place = target.origin(())
             others = (name for name, each in names.items() if each.origin(()) not in added)
             hint = did_you_mean(target.name, others) if place in added else ""
@@ -83,15 +84,24 @@ def check_steps(targets: Sequence[Expanded], steps: Mapping[str, Offer]) -> Iter
                 yield Finding(target.origin(("steps", index, "uses")), message)
 
 
-def check_overrides(document: Document, names: Iterable[str]) -> Iterator[Finding]:
-    """Yield a warning for each variable of the command line that the manifest does not have."""
+def check_unused(document: Document, names: Iterable[str]) -> Iterator[Finding]:
+    """Yield a warning for each variable of the command line or an overlay that changes nothing."""
     known = document.data.get("vars") or {}
     for name in names:
-        used = f"${{var:{name}}}"
-        if name not in known and not any(used in (s.text or "") for s in document.spots.values()):
+        if name not in known and not _is_used(document, name):
             message = f"--var {name}=… sets no variable of this manifest"
-            hint = did_you_mean(name, known)
-            yield Finding(("vars",), message + hint, severity="warning")
+            yield Finding(("vars",), message + did_you_mean(name, known), severity="warning")
+    own = [name for name in known if ("vars", name) not in document.added]
+    for name in known.keys() - set(own):
+        if not _is_used(document, name):
+            message = f"no reference uses this variable{did_you_mean(name, own)}"
+            yield Finding(("vars", name), message, at_key=True, severity="warning")
+
+
+def _is_used(document: Document, variable: str) -> bool:
+    """Tell whether a reference names a variable."""
+    reference = f"${{var:{variable}}}"
+    return any(reference in (spot.text or "") for spot in document.spots.values())
 
 
 def check_uris(targets: Sequence[Expanded], fault: Callable[[str], str]) -> Iterator[Finding]:
@@ -101,6 +111,12 @@ def check_uris(targets: Sequence[Expanded], fault: Callable[[str], str]) -> Iter
         for index, entry in enumerate(entries if isinstance(entries, list) else ()):
             if isinstance(entry, str) and (reason := fault(entry)):
                 yield Finding(target.origin(("services", index)), reason)
+
+
+def _exports(target: Expanded) -> list[str]:
+    """Return the keys that say what a target exports, and unknown ones that are meant so."""
+    meant = [key for key in target.data if get_close_matches(key, _EXPORTS, cutoff=0.75)]
+    return [*_EXPORTS, *meant]
 
 
 def _unsound(target: Expanded, key: str) -> bool:
@@ -118,13 +134,18 @@ def _taken(target: Expanded, first: Expanded) -> Finding:
 
 
 def _connection(
-    target: Expanded, connections: Mapping[str, Any], hints: Hints
+    target: Expanded, connections: Mapping[str, Any], hints: Hints, added: Collection[KeyPath]
 ) -> Iterator[Finding]:
     """Yield a finding unless it is clear which connection a target uses."""
     if _unsound(target, "connection") or not connections:
         return
     name = target.data.get("connection")
-    if name is None and len(connections) > 1:
+    new = [other for other in connections if ("connections", other) in added]
+    if name is None and len(connections) - len(new) == 1 and new:
+        hint = did_you_mean(new[0], connections.keys() - set(new))
+        message = f"only this overlay has the connection {new[0]!r}, and a target names none{hint}"
+        yield Finding(("connections", new[0]), message, at_key=True)
+    elif name is None and len(connections) > 1:
         message = f"there are several connections, name one of them: {listed(connections)}"
         yield Finding(target.origin(("connection",)), message)
     elif isinstance(name, str) and name not in connections:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,12 @@ import jsonschema
 from spark_impex_runner.errors import PluginError
 from spark_impex_runner.manifest.compose import REFERENCE, compose, pointers, without_references
 from spark_impex_runner.manifest.document import Finding
-from spark_impex_runner.manifest.places import Walker, follow
+from spark_impex_runner.manifest.places import Walker, follow, homes
 from spark_impex_runner.manifest.wording import Hints, Mistake, say, unknown_key
 from spark_impex_runner.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from spark_impex_runner.manifest.document import KeyPath
     from spark_impex_runner.manifest.places import Place
@@ -88,6 +89,7 @@ class Schema:
         self._written = self._judged.compile(composed)
         self._resolved = self._judged.compile(without_references(composed))
         self._walker = Walker(composed, self._matches)
+        self.homes = homes(composed)
 
     def places(self, data: Any) -> list[Place]:
         """Return every scalar of a manifest's data with what the schema says about it."""
@@ -122,6 +124,7 @@ class View:
     origin: Callable[[KeyPath], KeyPath]
     text: Callable[[KeyPath], str | None]
     secrets: Collection[KeyPath]
+    homes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def findings(self, errors: Iterable[_Error]) -> list[Finding]:
         """Return each mistake once, wherever it shows."""
@@ -137,7 +140,7 @@ class View:
             missing = [key for key in error.validator_value if key not in error.instance]
             yield from (Finding((*path, key), "this key is missing") for key in missing)
         elif error.validator == "additionalProperties":
-            yield from _extra_keys(error, path)
+            yield from _extra_keys(error, path, self.homes)
         elif error.context and "x-form" not in error.schema:
             yield from chain.from_iterable(map(self._read, _likeliest(error)))
         else:
@@ -150,14 +153,24 @@ def _mistake(error: _Error, text: str | None = None, *, secret: bool = False) ->
     return Mistake(keyword, rule, error.schema, error.instance, text, secret)
 
 
-def _extra_keys(error: _Error, path: KeyPath) -> Iterator[Finding]:
+def _extra_keys(
+    error: _Error, path: KeyPath, homes: Mapping[str, Sequence[str]]
+) -> Iterator[Finding]:
     """Yield a finding for each key, of the mapping at ``path``, that its schema does not know."""
     known = error.schema.get("properties", {})
     patterns = error.schema.get("patternProperties", {})
     hints = Hints(sorted(known))
     for key in error.instance:
         if key not in known and not any(re.search(pattern, key) for pattern in patterns):
-            yield Finding((*path, key), unknown_key(key, hints), at_key=True)
+            told = unknown_key(key, hints, _elsewhere(homes.get(key, ()), path))
+            yield Finding((*path, key), told, at_key=True)
+
+
+def _elsewhere(homes: Sequence[str], path: KeyPath) -> Sequence[str]:
+    """Return ``homes``, none if this is one: the key belongs here, but not beside another."""
+    here = "".join("[]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+    known = any(fnmatchcase(here, home.replace("[]", "[[]]")) for home in homes)
+    return () if known else homes
 
 
 def _likeliest(error: _Error) -> list[_Error]:

@@ -93,6 +93,9 @@ def _flow(scene: Scene) -> Told:
 
 def _second_colon(scene: Scene) -> Told:
     """Tell of a colon where no key can be."""
+    for number in (scene.place[0], scene.place[0] - 1):
+        if number and (told := _foreign(scene.file.line(number))):
+            return (number, 1), told
     if ": " in scene.before:
         return scene.place, "a second ': ' in one line: quote the value that holds it"
     above = scene.above.strip()
@@ -108,13 +111,27 @@ def _second_colon(scene: Scene) -> Told:
 
 
 def _no_colon(scene: Scene) -> Told:
-    return (
-        scene.context or scene.place,
-        "a key needs ': ' (a colon and a space) before its value",
-    )
+    place = scene.context or scene.place
+    if told := _foreign(scene.file.line(place[0])):
+        return (place[0], 1), told
+    return place, "a key needs ': ' (a colon and a space) before its value"
+
+
+def _foreign(line: str) -> str:
+    """Return what a line is that belongs to another language; nothing if it is none."""
+    text = line.strip()
+    if text.startswith(("<<<<<<<", "=======", ">>>>>>>")):
+        return "a merge conflict was left here; keep one of the two sides"
+    if text.startswith(("//", "/*")):
+        return "a comment begins with '#'"
+    if "\u00a0" in line:
+        return f"a no-break space stands at column {line.index(chr(0xA0)) + 1}; write a space"
+    return ""
 
 
 def _bad_start(scene: Scene) -> Told:
+    if scene.char == "%" and scene.before.endswith("{"):
+        return scene.place, "this is a template of another tool; a manifest has ${…} only"
     return scene.place, f"{scene.char!r} cannot begin a value: quote it"
 
 
@@ -129,9 +146,14 @@ def _block(scene: Scene) -> Told:
     """Tell of a line that does not go on with what is above it."""
     if scene.char in ("]", "}"):
         return scene.place, f"this {scene.char!r} closes nothing; remove it"
+    last = scene.before.rstrip()[-1:]
+    if last in ("]", "}"):
+        return scene.place, f"text follows the closing {last!r}; quote the whole value"
     if scene.before.strip(" -"):
         message = "text follows the end of a quoted value; write a quote inside of it twice: ''"
         return scene.place, message
+    if told := _foreign(scene.line):
+        return (scene.place[0], 1), told
     return scene.place, "the indentation of this line fits none above it; align it with its like"
 
 
@@ -143,12 +165,21 @@ def _escape(scene: Scene) -> Told:
     """Tell of a backslash that means nothing; the parsers point at it, or behind it."""
     row, column = scene.place
     column -= scene.char != "\\"
+    column = scene.line.rfind("\\", 0, column) + 1 or column
     pair = scene.line[column - 1 : column + 1]
     return (row, column), f"{pair} means nothing in double quotes; use single quotes"
 
 
 def _alias(scene: Scene) -> Told:
     return scene.place, "this alias has no anchor before it; quote a value that begins with '*'"
+
+
+def _tight(scene: Scene) -> Told:
+    return scene.place, "a space is missing after ':'"
+
+
+def _nothing(scene: Scene) -> Told:
+    return scene.place, f"a value is missing before this {scene.char!r}"
 
 
 def _no_character(scene: Scene) -> Told:
@@ -165,6 +196,11 @@ _KINDS: tuple[tuple[str, Callable[[Scene], Told]], ...] = (
     ("alphabetic or numeric character", _bad_name),
     ("undefined alias", _alias),
     ("unknown escape character", _escape),
+    ("hexdecimal number", _escape),
+    ("hexadecimal number", _escape),
+    ("unexpected ':'", _tight),
+    ("expected node content", _nothing),
+    ("expected the node content", _nothing),
     ("invalid Unicode character", _no_character),
     ("did not find expected key", _block),
     ("did not find expected '-' indicator", _block),

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner.manifest.document import Odd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 _LONGEST = 60
 _FEW = 8
 _LISTED = 20
+_HOMES = 2
 _COMPARISONS = 50_000
 _TYPES = {
     "string": "text",
@@ -81,9 +82,11 @@ class Hints:
         return self._hints[word]
 
 
-def unknown_key(key: str, known: Hints) -> str:
-    """Return the line for a key that a mapping does not know."""
+def unknown_key(key: str, known: Hints, homes: Sequence[str]) -> str:
+    """Return the line for a key that a mapping does not know; ``homes`` are those that do."""
     names = list(known)
+    if homes and len(homes) <= _HOMES:
+        return f"unknown key; it belongs under {' or '.join(homes)}"
     hint = known.of(key)
     if not hint and len(names) <= _FEW:
         hint = f"; known here: {', '.join(names)}" if names else "; no key is known here"
@@ -94,7 +97,9 @@ def say(mistake: Mistake) -> str:
     """Return the line for ``mistake``."""
     form = mistake.schema.get("x-form")
     if form:
-        return f"{_subject(mistake)} is not {form}"
+        scalar = isinstance(mistake.value, (bool, int, float)) and not _trap(mistake)
+        quote = scalar and mistake.schema.get("type") == "string"
+        return f"{_subject(mistake)} is not {form}{': quote it' if quote else ''}"
     words = _WORDS.get(mistake.keyword)
     if words is None:
         rule = mistake.keyword if _is_long(mistake.rule) else f"{mistake.keyword}: {mistake.rule}"
@@ -118,7 +123,7 @@ def _shape(mistake: Mistake) -> str:
     """Return how text would be written in place of a list or a mapping."""
     if mistake.rule == "array":
         return "; put [ ] around it"
-    keys = mistake.schema.get("required", ())
+    keys = mistake.schema.get("required") or list(mistake.schema.get("properties", ()))[:1]
     return f"; write {{{', '.join(f'{key}: …' for key in keys)}}}" if keys else ""
 
 

@@ -408,3 +408,11 @@ def test_the_help_loads_neither_http_nor_plugins(command: str) -> None:
 
     heavy = {"requests", "pluggy", "yaml", "jsonschema", "argcomplete", "logging", "dataclasses"}
     assert not heavy & set(done.stdout.splitlines()[-1].split())
+
+
+def test_a_folder_is_no_file_to_write(shell: Any) -> None:
+    """It is named, in one line, and nothing is written."""
+    done = shell("impex", "init", ".")
+
+    assert (done.code, done.err) == (2, "error: . is a folder; name the file to write in it\n")
+    assert not (shell.folder / "manifest.schema.json").exists()

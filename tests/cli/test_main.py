@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
 import os
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from spark_impex_runner.cli import run, selection
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 
 if TYPE_CHECKING:
@@ -451,3 +453,16 @@ def test_validate_warns_of_a_token_that_may_end_too_early(
     [problem] = json.loads(past.out)["manifests"][0]["problems"]
     assert past.code == 2
     assert problem["message"].startswith("the token ended at ")
+
+
+def test_the_line_that_ends_what_runs_works_on_the_same_targets() -> None:
+    """Overlays, the choice and the memory are repeated, and nothing that only a run takes."""
+    parser = argparse.ArgumentParser()
+    run.add_arguments(parser)
+    line = "m.yaml -f prod.yaml -t a* --var x=y z --state st -p no:unzip --tag c --jobs 2 --fresh"
+
+    again = selection.again("impex cancel", parser.parse_args(line.replace("y z", "y_z").split()))
+
+    assert again == (
+        "impex cancel m.yaml -f prod.yaml -t 'a*' --tag c --var x=y_z --state st -p no:unzip"
+    )

@@ -22,7 +22,7 @@ connections:
     base_url: https://sit/acme
     jobs: "${env:JOBS}"
     auth: {oauth: {client_id: "${env:ID}", client_secret: "${env:SECRET}"}}
-  uat: {env: uat.us, tenant: acme, auth: {token: "Bearer ${env:TOKEN}"}}
+  uat: {env: uat.us, tenant: acme, auth: {token: "${env:TOKEN}"}}
 defaults: {connection: sit, tags: [nightly]}
 targets:
   - name: pricing
@@ -65,13 +65,13 @@ connections:
     jobs: 3
     auth:
       oauth:
-        client_id: runner
+        client_id: ${env:ID}
         client_secret: ${env:SECRET}
   uat:
     env: uat.us
     tenant: acme
     auth:
-      token: Bearer ${env:TOKEN}
+      token: ${env:TOKEN}
 targets:
 - name: pricing
   connection: sit
@@ -139,7 +139,7 @@ def test_a_secret_that_is_also_somewhere_else_is_masked_there(
 
     out = shell("impex", "render", "m.yaml").out
 
-    assert "client_id: ***\n" in out
+    assert "client_id: ${env:ID}\n" in out
     assert "${env:X} and ***\n" in out
     assert "hunter2" not in out
 
@@ -168,11 +168,12 @@ def test_a_choice_and_an_overlay_change_what_is_rendered(shell: Any) -> None:
 
 @pytest.mark.usefixtures("manifest")
 def test_a_plain_reference_must_be_there(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only secrets are not asked for."""
+    """Only credentials are not asked for."""
     monkeypatch.delenv("ID")
 
     done = shell("impex", "render", "m.yaml")
 
     assert done.code == 2
-    assert "m.yaml:9:31: connections.sit.auth.oauth.client_id: " in done.err
-    assert len(done.err.splitlines()) == 2
+    assert done.err == (
+        "m.yaml:15:20: targets[0].source_system: the environment variable 'ID' is not set\n"
+    )

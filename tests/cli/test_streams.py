@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -189,3 +190,24 @@ def test_a_reader_that_has_gone_changes_nothing(shell: Any, gone: str) -> None:
     assert process.returncode == 0
     assert said
     assert b"Traceback" not in said
+
+
+def test_a_full_disk_is_told_and_is_no_success(tmp_path: Path) -> None:
+    """A result that went nowhere ends in one line and exit code 4."""
+    (tmp_path / "tenant").mkdir()
+    (tmp_path / "m.yaml").write_text(
+        "version: 1\nconnections: {s: {sandbox: tenant}}\ntargets: [{name: a, folders: [x]}]\n"
+    )
+    code = "from spark_impex_runner.cli.main import main; main()"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code, "validate", "m.yaml"],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert done.returncode == 4
+    assert done.stderr == "error: cannot write the result: No space left on device\n"

@@ -40,7 +40,7 @@ def test_json_is_one_document_about_all_manifests(shell: Any, files: list[str]) 
     ]
     assert lines == [line for line in text.err.splitlines() if line.startswith("bad.yaml")]
     (missing,) = plugin["problems"]
-    assert (missing["file"], missing["line"], missing["severity"]) == ("plugin.yaml", 1, "error")
+    assert (missing["file"], missing["line"], missing["severity"]) == ("plugin.yaml", 5, "error")
     assert "pip install 'impex-nowhere>=1'" in missing["message"]
 
 
@@ -54,7 +54,9 @@ def test_github_reads_a_command_for_each_problem(shell: Any, files: list[str]) -
     assert lines[1].startswith(
         "::error file=bad.yaml,line=4,col=45,title=targets[0].file_filter::'onprem' is not one of"
     )
-    assert lines[-1].startswith("::error file=plugin.yaml,line=1,col=1,title=manifest::")
+    assert lines[-1].startswith(
+        "::error file=plugin.yaml,line=5,col=22,title=requires.plugins[0]::"
+    )
 
 
 @pytest.mark.parametrize("form", ["json", "github"])

@@ -104,3 +104,35 @@ def test_a_variable_that_the_manifest_does_not_have_is_warned_of(
     assert [str(each).startswith(f"{tmp_path}/{told}") for each in loaded.warnings] == (
         [True] if told else []
     )
+
+
+@pytest.mark.parametrize(
+    ("overlay", "told"),
+    [
+        ("vars: {plcae: uat}", "vars.plcae: no reference uses this variable (did you mean 'place'"),
+        ("vars: {place: uat}", ""),
+        (
+            "connections: {st: {env: uat, tenant: acme}}",
+            "connections.st: only this overlay has the connection 'st', and a target names none",
+        ),
+    ],
+)
+def test_an_overlay_that_changes_nothing_is_told(
+    tmp_path: Path, clock: Any, overlay: str, told: str
+) -> None:
+    """A wrong name in it is no new thing that goes unnoticed."""
+    path, change = tmp_path / "m.yaml", tmp_path / "prod.yaml"
+    path.write_text(
+        "version: 1\nvars: {place: sit}\nconnections: {sit: {env: sit, tenant: acme}}\n"
+        "targets: [{name: a, folders: ['${var:place}']}]\n"
+    )
+    change.write_text(f"{overlay}\n")
+
+    try:
+        loaded = load(path, RunOptions(overlays=(change,)), clock, Masker())
+        said = [str(warning) for warning in loaded.warnings]
+    except ManifestError as error:
+        said = [str(problem) for problem in error.problems]
+
+    assert len(said) == bool(told)
+    assert all(f"prod.yaml:1:{7 if 'vars' in told else 15}: {told}" in line for line in said)

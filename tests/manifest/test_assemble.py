@@ -127,11 +127,11 @@ def test_a_mistake_is_told_where_it_stands_in_the_included_file(files: Files) ->
         ),
         (
             {"a.yaml": "report: {json: r.json}\n", "b.yaml": "report: out\n"},
-            "b.yaml:1:9: report: expected a mapping, found text",
+            "b.yaml:1:9: report: expected a mapping, found text; write {json: …}",
         ),
         (
             {"a.yaml": "report: out\n", "b.yaml": "report: {json: r.json}\n"},
-            "a.yaml:1:9: report: expected a mapping, found text",
+            "a.yaml:1:9: report: expected a mapping, found text; write {json: …}",
         ),
         (
             {"a.yaml": "a: 1\na: 2\nreport: {}\n", "b.yaml": "x-a: 1\n"},
@@ -197,7 +197,7 @@ def test_a_version_and_notes_may_stand_in_every_file(files: Files) -> None:
             {"b.yaml": "x-a: 1\n"},
             "base.yaml:2:19: include[1]: './b.yaml' is already included; name each file once",
         ),
-        ("[b.yaml]", {"b.yaml": "a: [\n"}, "b.yaml:2:1: this is not YAML: "),
+        ("[b.yaml]", {"b.yaml": "a: [\n"}, "b.yaml:2:1: a value is missing before this "),
         (
             "[b.yaml]",
             {"b.yaml": ""},

@@ -22,6 +22,11 @@ from spark_impex_runner.manifest.excerpt import shown
         ("password=hunter2", 1, [], "password=***"),
         ("api_key: &a hunter2", 1, [], "api_key: &a ***"),
         ("api_key: &a {b: c}", 1, [], "api_key: &a {b: c}"),
+        ("auth: {token: *hunter2}", 8, [], "auth: {token: ***"),
+        ("token: !hunter2 x", 1, [], "token: ***"),
+        ("base_url: https://me:hunter2@sit/acme", 1, [], "base_url: https://***"),
+        ("base_url: https://sit/acme?token=hunter2", 1, [], "base_url: https://sit/acme?***"),
+        ("base_url: https://sit/acme", 11, [], "base_url: https://sit/acme"),
     ],
 )
 def test_a_line_is_shown_as_far_as_it_holds_no_secret(

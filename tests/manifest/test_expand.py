@@ -201,13 +201,13 @@ connections: {sit: {auth: {token: "${vault:sit}"}}}
 targets:
   - name: a
     folders: [life]
-    steps: [{uses: upload, with: {to: "${env:OPEN}", token: "Bearer ${env:KEY}"}}]
+    steps: [{uses: upload, with: {to: "${env:OPEN}", token: "${env:KEY}"}}]
 """
 
     manifest = read(text, environ={"KEY": "k-1", "OPEN": "open"})
 
-    assert manifest.targets[0].steps[0].options["token"] == "Bearer k-1"
-    assert settings.masker.mask("vault-secret Bearer k-1 k-1 open") == "*** *** *** open"
+    assert manifest.targets[0].steps[0].options["token"] == "k-1"
+    assert settings.masker.mask("vault-secret k-1 open") == "*** *** open"
 
 
 def test_a_secret_that_is_wrong_elsewhere_is_masked_there(read: Reader) -> None:

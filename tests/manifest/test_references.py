@@ -102,7 +102,7 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path, table: Table) -> None:
     ("text", "outside"),
     [
         ("${env:X}", True),
-        ("Bearer ${file:/x}", True),
+        ("Bearer ${file:/x}", False),
         ("${vault:x}", True),
         ("${var:x}", False),
         ("${matrix.x}", False),
