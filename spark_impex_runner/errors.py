@@ -78,7 +78,9 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}: "
-        return f"{place}{self.path}: {self.message}" if self.path else f"{place}{self.message}"
+        path = f"{self.path}: " if self.path else ""
+        word = "" if self.severity == "error" else f"{self.severity}: "
+        return f"{place}{path}{word}{self.message}"
 
 
 class ManifestError(UsageError):

@@ -27,6 +27,7 @@ _PIECE = 8
 _LEAST = 8
 # A text of these alone is written alike in URLs, JSON, Python and XML.
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
+_ESCAPED = re.compile("%[0-9A-F]{2}")
 _URLSAFE = str.maketrans("+/", "-_")
 # By how many bytes a secret may be off the groups of three that base64 encodes, and how many
 # characters the bytes before it have a share in.
@@ -143,8 +144,8 @@ def lines_of(secret: str) -> list[str]:
 
     Short lines of a longer secret, such as a lone bracket, stand in every text.
     """
-    lines = [line.strip() for line in secret.splitlines()]
-    return [secret] if len(lines) < 2 else [line for line in lines if len(line) >= _LEAST]
+    lines = [line.strip() for line in secret.splitlines() if line.strip()]
+    return lines if len(lines) == 1 else [line for line in lines if len(line) >= _LEAST]
 
 
 def _forms(secret: str) -> set[str]:
@@ -162,7 +163,9 @@ def _forms(secret: str) -> set[str]:
 
 def _in_urls(text: str) -> Iterator[str]:
     data = _encoded(text)
-    yield from (quote(data, safe=""), quote(data), quote_plus(data))
+    for form in (quote(data, safe=""), quote(data), quote_plus(data)):
+        yield form
+        yield _ESCAPED.sub(lambda match: match[0].lower(), form)
 
 
 def _in_base64(text: str) -> Iterator[str]:

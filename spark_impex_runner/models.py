@@ -106,7 +106,8 @@ class Target:
 class Manifest:
     """A whole manifest: validated, expanded, references resolved.
 
-    ``reports`` maps a format (``json``, ``junit``, ``html``) to the file to write.
+    ``reports`` maps a format (``json``, ``junit``, ``html``) to the file to write; ``overlays``
+    are the files that changed it.
     """
 
     path: Path
@@ -114,6 +115,7 @@ class Manifest:
     connections: Mapping[str, Connection]
     targets: tuple[Target, ...]
     reports: Mapping[str, Path] = field(default_factory=dict)
+    overlays: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,8 +422,6 @@ def exit_code(runs: Sequence[RunResult]) -> int:
     for specific in (1, 5):
         if specific in causes:
             return specific
-    if bad and len(bad) < len(results):
-        return 3
     if bad:
-        return 6 if causes == {6} else 4
+        return 3 if len(bad) < len(results) else 6 if causes == {6} else 4
     return 4 if any(run.problems for run in runs) else 0

@@ -105,7 +105,7 @@ def test_the_example_for_three_places_serves_them(
     with pytest.raises(SystemExit) as exit_:
         main.main(["render", str(manifest), "-f", str(folder / "places/prod.yaml")])
 
-    assert [sit.manifest.name, other.manifest.name] == ["places", "places+uat"]
+    assert [sit.manifest.name, other.manifest.name] == ["places", "places+places/uat"]
     assert [run.results[0].service_versions[0].version for run in (sit, other)] == [
         "1.4.2",
         "1.4.1",

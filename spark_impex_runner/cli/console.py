@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner.errors import ImpexError, ManifestError, PluginError
 from spark_impex_runner.masking import Masker, MaskingFilter
 from spark_impex_runner.report.excerpt import excerpt
-from spark_impex_runner.report.problems import line
 
 if TYPE_CHECKING:
     import argparse
@@ -62,7 +61,7 @@ class Console:
         systems can link it.
         """
         for problem in problems:
-            self._say(line(problem).splitlines())
+            self._say(str(problem).splitlines())
             if self.sources:
                 columns = _columns(self.streams.err)
                 self._say(excerpt(problem, columns, colour=self.colour_errors))

@@ -91,7 +91,7 @@ def _base_url(given: str | None) -> str:
     from spark_impex_runner.spark.tenant import TenantUrl
 
     text = given or os.environ.get("CSPARK_BASE_URL") or ""
-    if not text and sys.stdin.isatty() and sys.stderr.isatty():
+    if not text and sys.stdin and sys.stdin.isatty() and sys.stderr.isatty():
         sys.stderr.write("base URL (https://excel.ENV.coherent.global/TENANT): ")
         sys.stderr.flush()
         text = sys.stdin.readline().strip()

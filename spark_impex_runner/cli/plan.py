@@ -48,10 +48,11 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
             items = forecast(prepared, options, clock)
             changes = changes or any(item.action != "unchanged" for item in items)
             if as_json:
-                documents.append(plan.as_data(prepared.run, items))
+                data = plan.as_data(prepared.run, items)
+                documents.append(surroundings.masker.mask_within(data))
             else:
                 surroundings.console.result(plan.render(prepared.run, items))
     if as_json:
         text = json.dumps({"changes": changes, "plans": documents}, indent=2, ensure_ascii=False)
-        surroundings.console.result(text)
+        surroundings.console.document(text)
     return CHANGES if changes and getattr(arguments, "detailed_exitcode", False) else 0

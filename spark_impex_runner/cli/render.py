@@ -31,8 +31,10 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     from spark_impex_runner.manifest.dump import dump
 
     options = selection.options(arguments)
-    data = resolve(arguments.manifest, options, Clock(), surroundings.masker)
+    masker = surroundings.masker
+    # Masked before it is written: YAML and JSON have ways of writing that no masker knows.
+    data = masker.mask_within(resolve(arguments.manifest, options, Clock(), masker))
     as_json = arguments.format == "json"
     text = json.dumps(data, indent=2, ensure_ascii=False) if as_json else dump(data)
-    surroundings.console.result(text)
+    surroundings.console.document(text)
     return 0

@@ -76,8 +76,8 @@ def _targets(document: Document) -> dict[str, str]:
         base, rows = target.get("name"), _matrix(document, index, target)
         if isinstance(base, str):
             names.append(f"{base}@*" if rows else base)
-            combinations = product(*rows) if rows else ()
-            names += [expanded_name(base, texts) for texts in islice(combinations, MAX_TARGETS)]
+            combinations = islice(product(*rows), MAX_TARGETS - len(names)) if rows else ()
+            names += [expanded_name(base, texts) for texts in combinations]
     return dict.fromkeys(names, "")
 
 

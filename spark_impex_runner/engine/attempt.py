@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.engine.context import Context
     from spark_impex_runner.masking import Masker
-    from spark_impex_runner.models import Artifact, Job, Step
+    from spark_impex_runner.models import Artifact, Job, Manifest, Step
     from spark_impex_runner.state.store import Attempt
 
 # What was begun earlier than that is out of date: a nightly run asks anew.
@@ -28,6 +29,12 @@ _ADOPT_WITHIN = timedelta(hours=12)
 def key(job: Job) -> str:
     """Return what the state calls a target: unique among the manifests of one folder."""
     return f"{job.run.manifest.name}/{job.target.name}"
+
+
+def words(manifest: Manifest) -> str:
+    """Return a manifest and its overlays as a command line names them."""
+    overlays = (word for path in manifest.overlays for word in ("-f", str(path)))
+    return shlex.join([str(manifest.path), *overlays])
 
 
 def fingerprint(job: Job) -> str:
@@ -101,7 +108,7 @@ def _check_given_job(job: Job, earlier: Attempt | None, context: Context) -> Non
     if owner is not None and owner.target != key(job):
         raise UsageError(f"job {context.job} belongs to target {owner.target}")
     if earlier is not None and earlier.job_id != context.job:
-        path, name = job.run.manifest.path, job.target.name
+        path, name = words(job.run.manifest), job.target.name
         raise UsageError(
             f"target {name} is not finished with job {earlier.job_id or 'of an unknown id'}; "
             f"end that first: impex cancel {path} -t {name}"

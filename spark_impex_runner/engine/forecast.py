@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def forecast(prepared: Prepared, options: RunOptions, clock: Clock) -> tuple[Forecast, ...]:
-    """Return what a run of the plan would do now. No tenant is asked, and nothing is written."""
+    """Return what a run of the plan would do now. No tenant is asked, and nothing begins."""
     folder = state_folder(prepared.run.manifest.path, options)
     if not exists(folder):
         return tuple(_fresh(item, "") for item in prepared.plan)

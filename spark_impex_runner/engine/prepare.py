@@ -8,6 +8,7 @@ import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -35,7 +36,6 @@ from spark_impex_runner.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.tenants import Tenants
@@ -88,7 +88,8 @@ def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loade
     """Load plugins and manifest, and choose the targets."""
     opened = _open(path, options, clock, masker)
     with _blaming_plugins(opened.plugins):
-        manifest = read_manifest(opened.document, opened.settings)
+        read = read_manifest(opened.document, opened.settings)
+        manifest = replace(read, overlays=options.overlays)
     alone = options.alone or bool(options.job)
     chosen = select(manifest, options.targets, options.tags, alone=alone)
     if options.job and len(chosen) != 1:
@@ -255,10 +256,18 @@ def _place_faults(folder: Path, connection: Mapping[str, Any]) -> Iterator[tuple
     except UsageError as error:
         # The first word of each such message is the key that it speaks of.
         yield str(error).split(" ", 1)[0], str(error)
-    if "sandbox" in values and not (folder / values["sandbox"]).is_dir():
+    if "sandbox" in values and not _is_there(folder, values["sandbox"], Path.is_dir):
         yield "sandbox", f"there is no folder {values['sandbox']!r}"
-    if "verify_tls" in values and not (folder / values["verify_tls"]).is_file():
+    if "verify_tls" in values and not _is_there(folder, values["verify_tls"], Path.is_file):
         yield "verify_tls", f"there is no file {values['verify_tls']!r}"
+
+
+def _is_there(folder: Path, name: str, kind: Callable[[Path], bool]) -> bool:
+    """Tell whether a path leads to a thing of a kind; a name may be one that no disk takes."""
+    try:
+        return kind(folder / name)
+    except (OSError, ValueError):
+        return False
 
 
 def _check_runner(document: Document, wanted: str) -> None:

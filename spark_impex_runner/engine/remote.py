@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.engine.attempt import Opening, begin_anew, size
+from spark_impex_runner.engine.attempt import Opening, begin_anew, size, words
 from spark_impex_runner.engine.course import Permits
 from spark_impex_runner.engine.creation import Creation
 from spark_impex_runner.engine.poll import Past, wait_for
@@ -125,7 +125,7 @@ class Remote:
 
     def _given_up(self, error: RetryTimeoutError) -> RetryTimeoutError:
         cancel = self.job.target.polling.on_deadline == "cancel"
-        manifest, name = self.job.run.manifest.path, self.job.target.name
+        manifest, name = words(self.job.run.manifest), self.job.target.name
         left = (
             f"it may still run: impex-run {manifest} goes on with it, "
             f"impex cancel {manifest} -t {name} ends it"
@@ -153,7 +153,7 @@ class Remote:
             except (SparkError, Interrupted) as error:
                 if attempt < _CANCELS and (isinstance(error, Interrupted) or may_pass(error)):
                     continue
-                manifest = self.job.run.manifest.path
+                manifest = words(self.job.run.manifest)
                 self.warnings.append(
                     f"job {self.job.id} could not be cancelled: {error}; "
                     f"impex cancel {manifest} tries again"

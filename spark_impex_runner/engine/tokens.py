@@ -42,10 +42,13 @@ class Ends:
 
 def check_tokens(targets: Sequence[Target], ends: Ends) -> Iterator[Finding]:
     """Yield an error for each token of ``targets`` that has ended, a warning if it may soon."""
-    for name in dict.fromkeys(target.connection for target in targets):
+    slowest_of: dict[str, Target] = {}
+    for target in targets:
+        known = slowest_of.setdefault(target.connection, target)
+        if target.polling.deadline > known.polling.deadline:
+            slowest_of[target.connection] = target
+    for name, slowest in slowest_of.items():
         end = ends.of(name)
-        users = [target for target in targets if target.connection == name]
-        slowest = max(users, key=lambda target: target.polling.deadline)
         given = ends.connections[name].auth is not None
         path = ("connections", name, "auth", "token") if given else ("connections", name)
         which = "the token" if given else "the token of CSPARK_BEARER_TOKEN"

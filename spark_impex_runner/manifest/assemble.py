@@ -6,13 +6,13 @@ connections and targets of a name key by key, and any other value as a whole.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from spark_impex_runner.errors import ManifestError
 from spark_impex_runner.manifest.document import Document, Finding, Spot
-from spark_impex_runner.manifest.excerpt import shown
 from spark_impex_runner.manifest.load import MAX_VALUES, load
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def assemble(path: Path, overlays: Sequence[Path] = ()) -> Document:
     that can is left to the document's ``problems`` and to the schema.
     """
     reading = _Reading()
-    documents = [reading.whole(Path(each)) for each in (path, *overlays)]
+    documents = [reading.layer(Path(each)) for each in (path, *overlays)]
     if reading.unreadable:
         raise ManifestError([*reading.unreadable, *reading.problems])
     if not overlays:
@@ -44,17 +44,23 @@ def assemble(path: Path, overlays: Sequence[Path] = ()) -> Document:
     joined = _Joined(path, spots={(): documents[0].spots[()]})
     for number, document in enumerate(documents):
         joined.lay(document, change=number > 0)
-    return replace(joined.document(reading.problems), suffix=_suffix(documents[1:]))
+    return replace(joined.document(reading.problems), suffix=_suffix(documents[1:], path.parent))
 
 
-def _suffix(overlays: Sequence[Document]) -> str:
+def _suffix(overlays: Sequence[Document], folder: Path) -> str:
     """Return what the overlays add to the manifest's name: ``+prod``, unless one gives a name.
 
     Under its own name, what one place has left unfinished does not meet what another has.
     """
-    names = [f"+{overlay.path.stem}" for overlay in overlays]
+    names = [f"+{_label(overlay.path, folder)}" for overlay in overlays]
     given = [number for number, overlay in enumerate(overlays, 1) if "name" in overlay.data]
     return "".join(names[max(given, default=0) :])
+
+
+def _label(path: Path, folder: Path) -> str:
+    """Return what tells an overlay from all others: its path below the manifest's folder."""
+    near = Path(os.path.relpath(path, folder)).with_suffix("")
+    return near.as_posix().replace("../", "")
 
 
 @dataclass(slots=True)
@@ -64,6 +70,11 @@ class _Reading:
     seen: dict[Path, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     unreadable: list[Problem] = field(default_factory=list)
+
+    def layer(self, path: Path) -> Document:
+        """Return the manifest or an overlay; what one includes another may include as well."""
+        self.seen.clear()
+        return self.whole(path)
 
     def whole(self, path: Path, trail: tuple[Path, ...] = ()) -> Document:
         """Return the file at ``path``, reached by the files of ``trail``, and what it includes."""
@@ -90,17 +101,17 @@ class _Reading:
             path = document.path.parent / entry
             fault = self._fault(path, entry, trail)
             if fault:
-                finding = Finding(("include", index), fault)
-                file = document.spot(finding.path).file
-                self.unreadable.append(shown(document.problem(finding), file))
+                where = ("include", index)
+                self.unreadable.append(document.problem(Finding(where, fault)))
             else:
                 yield self.whole(path, trail)
 
     def _fault(self, path: Path, entry: str, trail: tuple[Path, ...]) -> str:
         """Return why ``path``, written as ``entry``, cannot be included, nothing if it can."""
-        if Path(entry).is_absolute():
-            return f"{entry!r} is not relative to this file"
-        real = path.resolve()
+        try:
+            fault, real = _not_a_file(path, entry), path.resolve()
+        except (OSError, ValueError, RuntimeError) as error:
+            return f"cannot read {entry!r}: {getattr(error, 'strerror', None) or 'not a path'}"
         circle = [known.resolve() for known in trail]
         if real in circle:
             names = [str(known) for known in trail[circle.index(real) :]]
@@ -109,10 +120,17 @@ class _Reading:
             return f"{entry!r} is already included; name each file once"
         if len(self.seen) >= MAX_FILES:
             return f"a manifest has at most {MAX_FILES} files"
-        if path.is_dir():
-            return f"{entry!r} is a folder; name the files in it"
-        patterns = "; patterns and references are not followed" if set("*?$") & set(entry) else ""
-        return "" if path.is_file() else f"there is no file {entry!r}{patterns}"
+        return fault
+
+
+def _not_a_file(path: Path, entry: str) -> str:
+    """Return why ``path``, written as ``entry``, is no file that can be included."""
+    if Path(entry).is_absolute():
+        return f"{entry!r} is not relative to this file"
+    if path.is_dir():
+        return f"{entry!r} is a folder; name the files in it"
+    patterns = "; patterns and references are not followed" if set("*?$") & set(entry) else ""
+    return "" if path.is_file() else f"there is no file {entry!r}{patterns}"
 
 
 def _is_followed(include: Any) -> TypeGuard[list[str]]:
@@ -214,8 +232,7 @@ class _Joined:
             first = self.spots[path]
             message = f"{key!r} is already given in {first.file.label}:{first.key[0]}"
             finding = Finding(piece.path, message, at_key=True)
-            file = piece.document.spot(piece.path).file
-            self.problems.append(shown(piece.document.problem(finding), file))
+            self.problems.append(piece.document.problem(finding))
 
     def _put(self, mine: Any, piece: _Piece, path: KeyPath) -> None:
         """Set a value in ``mine``, which may hold another, with all that is in it."""

@@ -159,7 +159,9 @@ def _checked(document: Document, settings: Settings) -> _Parts:
     findings += expansion.findings
     if not findings:
         resolved = View(parts.origin, lambda _: None, secrets)
-        findings += schema.check_resolved(parts.data(), resolved)
+        judged = schema.check_resolved(parts.data(), resolved)
+        kept = secrets if settings.keep_secrets else ()
+        findings += [finding for finding in judged if finding.path not in kept]
     findings += check_places(parts.connections, settings.place_faults)
     findings += _check_relations(parts, data, document)
     findings += check_steps(parts.targets, settings.registry.steps)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import Problem
+from spark_impex_runner.manifest.excerpt import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 KeyPath = tuple[str | int, ...]
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_@-]+")
+_SECRET_KEY = re.compile(r"(?i)[\w-]*?(?:token|secret|passw|key|credential)")
 _LINE_BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 
 
@@ -128,7 +130,8 @@ class Document:
         if finding.see is not None:
             message += f" in {self._from(file, finding.see)}"
         path = dotted(self.written(finding.path))
-        return Problem(file.label, line, column, path, one_line(message), finding.severity)
+        problem = Problem(file.label, line, column, path, one_line(message), finding.severity)
+        return shown(problem, file)
 
     def _from(self, file: File, path: KeyPath) -> str:
         """Return where ``path`` stands, for a reader of ``file``."""
@@ -157,9 +160,17 @@ def _without(data: Any, wrong: set[KeyPath], path: KeyPath) -> Any:
 
 
 def dotted(path: KeyPath) -> str:
-    """Return a path as people write it: ``targets[0].steps[1].with``."""
+    """Return a path as people write it: ``targets[0].steps[1].with``.
+
+    A key that begins like a secret's and is no plain word, as in ``{token:hunter2}``, ends it.
+    """
     text = ""
     for key in path:
+        secret = (
+            None if isinstance(key, int) or _PLAIN_KEY.fullmatch(key) else _SECRET_KEY.match(key)
+        )
+        if secret:
+            return f"{text}['{secret[0]}…']"
         if isinstance(key, int):
             text += f"[{key}]"
         elif _PLAIN_KEY.fullmatch(key):

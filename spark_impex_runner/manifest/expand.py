@@ -173,10 +173,9 @@ class Expansion:
         return _typed(resolved, place.types if place else frozenset())
 
     def _keep_secret(self, resolved: Resolved, path: KeyPath) -> None:
-        """Have a secret masked from now on, whole and in the pieces it was made of."""
-        whole = () if resolved.mistakes else (str(resolved.value),)
-        for text in (*whole, *resolved.pieces):
-            self.given.masker.add(text)
+        """Have a secret masked from now on."""
+        if not resolved.mistakes:
+            self.given.masker.add(str(resolved.value))
         if not resolved.value and not resolved.mistakes and not self.given.keep_secrets:
             self.findings.append(Finding(path, "the secret behind this reference is empty"))
 

@@ -17,7 +17,7 @@ import yaml
 
 from spark_impex_runner.errors import ManifestError, Problem
 from spark_impex_runner.manifest.document import Document, File, Spot, one_line
-from spark_impex_runner.manifest.excerpt import shown
+from spark_impex_runner.manifest.excerpt import shown_alone
 from spark_impex_runner.manifest.reading import read_most
 from spark_impex_runner.manifest.scalars import value_of
 from spark_impex_runner.manifest.syntax import NO_CHARACTER, explain
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.manifest.document import KeyPath
 
+NO_MAPPING = (
+    "this is no mapping; a manifest begins with 'version: 1', "
+    "a part or an overlay with any key of a manifest"
+)
 MAX_BYTES = 8 * 2**20
 MAX_DEPTH = 40
 MAX_VALUES = 500_000
@@ -84,7 +88,7 @@ def _load(path: Path, unread: File) -> Document:
         _refuse(file, _end_of(before), NO_CHARACTER)
     if not isinstance(root, yaml.MappingNode):
         place = _mark(root) if root else (1, 1)
-        _refuse(file, place, "a manifest is a mapping; begin it with 'version: 1'")
+        _refuse(file, place, NO_MAPPING)
     walk = _Walk(file)
     data = walk.read(root, (), (1, 1))
     return Document(path, data, walk.spots, tuple(walk.problems))
@@ -120,9 +124,9 @@ def _guard(file: File) -> None:
         if documents > 1:
             _refuse(file, place, "a second YAML document begins; a file holds one manifest")
         if getattr(event, "tag", None) is not None:
-            tag = event.tag.removeprefix("tag:yaml.org,2002:")
-            mend = "write plain data, and quote what begins with '!'"
-            _refuse(file, place, f"the YAML tag {tag!r} is not allowed; {mend}")
+            # The tag is not named: a secret may begin with '!'.
+            message = "YAML tags are not allowed; write plain data, and quote what begins with '!'"
+            _refuse(file, place, message)
 
 
 def _compose(text: str) -> yaml.Node | None:
@@ -237,7 +241,7 @@ def _end_of(text: str) -> tuple[int, int]:
 
 def _problem(file: File, place: tuple[int, int], message: str) -> Problem:
     """Return a mistake in the text itself."""
-    return shown(Problem(file.label, *place, "", one_line(message)), file)
+    return shown_alone(Problem(file.label, *place, "", one_line(message)), file)
 
 
 def _refuse(file: File, place: tuple[int, int], message: str) -> NoReturn:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DURATION_FORM = "a duration: 500ms, 3s, 45m, 2h or a number of seconds"
 SIZE_FORM = "a size: 512, 64kB, 10MB, 2GiB or another number of bytes"
 
+_MOST = 10**15 - 1
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,9})?"
 _DURATION = re.compile(rf"({_NUMBER})(ms|s|m|h)?")
 _SIZE = re.compile(rf"({_NUMBER})(B|[kMGT]B|[KMGT]iB)?")
@@ -31,6 +32,7 @@ def _schema(form: str, pattern: str) -> Mapping[str, Any]:
         "x-form": form,
         "type": ["number", "string"],
         "minimum": 0,
+        "maximum": _MOST,
         "pattern": f"^{pattern}$",
         "patternErrorMessage": f"not {form}",
     }

@@ -20,6 +20,7 @@ MAX_FILE = 2**20
 
 _TOKEN = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
 _LITERAL = "$${"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,9 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What a text became: the value, the pieces that references gave, and what went wrong."""
+    """What a text became, and what went wrong."""
 
     value: Any = field(repr=False)
-    pieces: tuple[str, ...] = field(default=(), repr=False)
     mistakes: tuple[str, ...] = ()
     whole: bool = False
 
@@ -90,10 +90,9 @@ def resolve(text: str, table: Table) -> Resolved:
         else:
             result += pieces[-1].text
     result += text[end:]
-    texts = tuple(piece.text for piece in pieces)
     if pieces and matches[0][0] == text:
-        return Resolved(pieces[0].value, texts, whole=True)
-    return Resolved(result, texts, tuple(mistakes))
+        return Resolved(pieces[0].value, whole=True)
+    return Resolved(result, tuple(mistakes))
 
 
 @dataclass(slots=True)
@@ -181,6 +180,8 @@ class Sources:
         """Return an environment variable."""
         if key not in self.environ:
             raise UndefinedError(f"the environment variable {key!r} is not set")
+        if not self.environ[key].isprintable() and _SURROGATE.search(self.environ[key]):
+            raise UndefinedError(f"the environment variable {key!r} is not UTF-8 text")
         return self.environ[key]
 
     def _file(self, key: str) -> str:

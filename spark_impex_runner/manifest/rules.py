@@ -52,6 +52,7 @@ def check_targets(
     names: dict[str, Expanded] = {}
     outputs: dict[str, Expanded] = {}
     hints = Hints(connections)
+    others = Hints(each.name for each in targets if each.origin(()) not in added)
     for target in targets:
         first = names.setdefault(target.name, target)
         if first is not target:
@@ -60,8 +61,7 @@ def check_targets(
         yield from _connection(target, connections, hints, added)
         if not any(target.data.get(key) or _unsound(target, key) for key in _exports(target)):
             place = target.origin(())
-            others = (name for name, each in names.items() if each.origin(()) not in added)
-            hint = did_you_mean(target.name, others) if place in added else ""
+            hint = others.of(target.name) if place in added else ""
             yield Finding(place, _EMPTY + hint)
         other = outputs.setdefault(os.path.normpath(target.output), target)
         if other is not target:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Place = tuple[int, int]
 Told = tuple[Place, str]
 
+_FIRST_QUOTE = re.compile(r"['\"]")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 # Anchored at the line's first bracket, so that a line of many brackets is searched only once.
 _BRACKET_IN_WORD = re.compile(r"[^\[]*\[.*[^\s\[\]{},]\[")
@@ -70,7 +71,8 @@ def explain(error: yaml.MarkedYAMLError, file: File) -> Told:
     for words, tell in _KINDS:
         if words in problem:
             return tell(scene)
-    return place, f"this is not YAML: {problem}"
+    # What the parser quotes may be a secret.
+    return place, f"this is not YAML: {_FIRST_QUOTE.split(problem)[0].strip()}"
 
 
 def _unended(scene: Scene) -> Told:

@@ -114,7 +114,9 @@ def _type(mistake: Mistake) -> str:
     if isinstance(mistake.value, str) and not scalar_wanted:
         return f"expected {wanted}, found text{_shape(mistake)}"
     quote = "string" in types and isinstance(mistake.value, (bool, int, float, Odd))
-    found = f"{_found(mistake)}{_trap(mistake)}{': quote it' if quote else ''}"
+    # What has no spelling of its own came by a reference.
+    mend = ": quote it" if mistake.text is not None else ": quote it where it comes from"
+    found = f"{_found(mistake)}{_trap(mistake)}{mend if quote else ''}"
     plain = quote and not _trap(mistake) and not isinstance(mistake.value, bool)
     return f"expected {wanted}, found {'the number ' if plain else ''}{found}"
 

@@ -26,14 +26,6 @@ class Checked:
     problems: tuple[Problem, ...]
 
 
-def line(problem: Problem) -> str:
-    """Return a problem as one line; a warning says that it is one."""
-    place = f"{problem.file}:{problem.line}:{problem.column}: "
-    word = "" if problem.severity == "error" else f"{problem.severity}: "
-    path = f"{problem.path}: " if problem.path else ""
-    return f"{place}{path}{word}{problem.message}"
-
-
 def summary(manifest: Checked) -> str:
     """Return the line that says that a manifest is valid."""
     plural = "" if manifest.targets == 1 else "s"

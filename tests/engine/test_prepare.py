@@ -85,7 +85,10 @@ def test_every_missing_plugin_is_told_where_it_is_required(tmp_path: Path, clock
     [
         ("pricing", ""),
         ("elsewhere", ""),
-        ("pricng", "m.yaml:2:7: vars: --var pricng=… sets no variable of this manifest (did you "),
+        (
+            "pricng",
+            "m.yaml:2:7: vars: warning: --var pricng=… sets no variable of this manifest (did you ",
+        ),
     ],
 )
 def test_a_variable_that_the_manifest_does_not_have_is_warned_of(
@@ -109,7 +112,10 @@ def test_a_variable_that_the_manifest_does_not_have_is_warned_of(
 @pytest.mark.parametrize(
     ("overlay", "told"),
     [
-        ("vars: {plcae: uat}", "vars.plcae: no reference uses this variable (did you mean 'place'"),
+        (
+            "vars: {plcae: uat}",
+            "vars.plcae: warning: no reference uses this variable (did you mean 'place'",
+        ),
         ("vars: {place: uat}", ""),
         (
             "connections: {st: {env: uat, tenant: acme}}",
@@ -135,4 +141,4 @@ def test_an_overlay_that_changes_nothing_is_told(
         said = [str(problem) for problem in error.problems]
 
     assert len(said) == bool(told)
-    assert all(f"prod.yaml:1:{7 if 'vars' in told else 15}: {told}" in line for line in said)
+    assert all(f"prod.yaml:1:{8 if 'vars' in told else 15}: {told}" in line for line in said)

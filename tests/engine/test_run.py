@@ -316,7 +316,7 @@ def test_a_token_that_ends_too_early_is_told_before_anything_is_sent(
         assert not sandbox.requests
 
     assert ("manifest.yaml:3:" in said) == bool(told)
-    assert f"connections.sit.auth.token: {told}" in said or not told
+    assert told in said
     assert token not in said
 
 

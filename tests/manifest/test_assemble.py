@@ -201,7 +201,7 @@ def test_a_version_and_notes_may_stand_in_every_file(files: Files) -> None:
         (
             "[b.yaml]",
             {"b.yaml": ""},
-            "b.yaml:1:1: a manifest is a mapping; begin it with 'version: 1'",
+            "b.yaml:1:1: this is no mapping; a manifest begins with 'version: 1', a part or an ",
         ),
     ],
 )

@@ -14,7 +14,7 @@ import yaml
 from spark_impex_runner.errors import ManifestError
 from spark_impex_runner.manifest import load as loading
 from spark_impex_runner.manifest.build import read_manifest
-from spark_impex_runner.manifest.load import MAX_BYTES, load
+from spark_impex_runner.manifest.load import MAX_BYTES, NO_MAPPING, load
 from spark_impex_runner.manifest.references import MAX_FILE
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def test_a_pipe_to_which_nobody_writes_is_empty(tmp_path: Path, settings: Settin
     path = tmp_path / "release.yaml"
     os.mkfifo(path)
 
-    assert problems(path, settings) == ["1:1: a manifest is a mapping; begin it with 'version: 1'"]
+    assert problems(path, settings) == [f"1:1: {NO_MAPPING}"]
 
 
 @needs_pipes

@@ -6,17 +6,16 @@ import json
 
 from spark_impex_runner.errors import Problem
 from spark_impex_runner.report.github import annotation, escape_data
-from spark_impex_runner.report.problems import Checked, as_github, as_json, line
+from spark_impex_runner.report.problems import Checked, as_github, as_json
 
 WRONG = Problem("a,b:c.yaml", 4, 45, "targets[0].uses", "100% wrong:\r\nsee, below")
 RISKY = Problem("m.yaml", 2, 1, "name", "may go wrong", "warning")
 
 
 def test_a_warning_says_that_it_is_one() -> None:
-    """An error's line is that of the exception."""
-    assert line(WRONG) == str(WRONG)
-    assert line(RISKY) == "m.yaml:2:1: name: warning: may go wrong"
-    assert line(Problem("m.yaml", 1, 1, "", "x", "warning")) == "m.yaml:1:1: warning: x"
+    """The word stands before the message, and an error needs none."""
+    assert str(RISKY) == "m.yaml:2:1: name: warning: may go wrong"
+    assert str(Problem("m.yaml", 1, 1, "", "x", "warning")) == "m.yaml:1:1: warning: x"
 
 
 def test_an_annotation_is_escaped_as_github_reads_it() -> None:
