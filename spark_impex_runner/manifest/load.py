@@ -17,7 +17,7 @@ import yaml
 
 from spark_impex_runner.errors import ManifestError, Problem
 from spark_impex_runner.manifest.document import Document, File, Spot, one_line
-from spark_impex_runner.manifest.excerpt import shown_alone
+from spark_impex_runner.manifest.excerpt import shown, shown_alone
 from spark_impex_runner.manifest.reading import read_most
 from spark_impex_runner.manifest.scalars import value_of
 from spark_impex_runner.manifest.syntax import NO_CHARACTER, explain
@@ -184,7 +184,7 @@ class _Walk:
             elif key is not None:
                 data[key] = self.read(value_node, here, place)
             if fault:
-                self.problems.append(_problem(self.file, place, fault))
+                self._note(key_node, value_node, fault)
         return data
 
     def _sequence(self, node: yaml.Node, path: KeyPath) -> list[Any]:
@@ -192,6 +192,14 @@ class _Walk:
         return [
             self.read(item, (*path, index), _mark(item)) for index, item in enumerate(node.value)
         ]
+
+    def _note(self, key: yaml.Node, value: yaml.Node, fault: str) -> None:
+        """Note what is wrong with a key; nobody knows what its value is, so it is not shown."""
+        row, column = _mark(key)
+        problem = Problem(self.file.label, row, column, "", one_line(fault))
+        begin = _mark(value)
+        private = [begin[1]] if begin[0] == row else []
+        self.problems.append(shown(problem, self.file, private))
 
     def _check_text(self, node: yaml.Node) -> None:
         """Refuse half a character, as libyaml does: text that holds one cannot be encoded."""

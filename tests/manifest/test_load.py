@@ -237,3 +237,13 @@ def test_a_byte_order_mark_is_welcome(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbfversion: 1\r\n")
 
     assert load(path).data == {"version": 1}
+
+
+def test_the_value_of_a_wrong_key_is_not_shown(tmp_path: Path) -> None:
+    """It is no part of the data, so that nobody can tell whether it is a secret."""
+    path = tmp_path / "release.yaml"
+    path.write_text("a: 1\na: hunter2\nyes: hunter2\n? [b]\n: hunter2\n")
+
+    problems = load(path).problems
+
+    assert [problem.source for problem in problems] == ["a: ***", "yes: ***", "? [b]"]
