@@ -92,14 +92,20 @@ class Masker:
             end = max(end, after)
         return "".join([*pieces, text[end:]])
 
-    def mask_within(self, value: Any) -> Any:
-        """Return a value of JSON's kinds with its texts masked; anything else as masked text."""
+    def mask_within(self, value: Any, *, keys: bool = True) -> Any:
+        """Return a value of JSON's kinds with its texts masked; anything else as masked text.
+
+        ``keys`` False leaves those of mappings alone, where they are ours.
+        """
         if value is None or isinstance(value, (bool, int, float)):
             return value
         if isinstance(value, dict):
-            return {self.mask(str(key)): self.mask_within(each) for key, each in value.items()}
+            return {
+                self.mask(str(key)) if keys else key: self.mask_within(each, keys=keys)
+                for key, each in value.items()
+            }
         if isinstance(value, (list, tuple)):
-            return [self.mask_within(each) for each in value]
+            return [self.mask_within(each, keys=keys) for each in value]
         return self.mask(str(value))
 
     def cut(self, text: str, at: int) -> int:

@@ -49,7 +49,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
             changes = changes or any(item.action != "unchanged" for item in items)
             if as_json:
                 data = plan.as_data(prepared.run, items)
-                documents.append(surroundings.masker.mask_within(data))
+                documents.append(surroundings.masker.mask_within(data, keys=False))
             else:
                 surroundings.console.result(plan.render(prepared.run, items))
     if as_json:

@@ -33,7 +33,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     options = selection.options(arguments)
     masker = surroundings.masker
     # Masked before it is written: YAML and JSON have ways of writing that no masker knows.
-    data = masker.mask_within(resolve(arguments.manifest, options, Clock(), masker))
+    data = masker.mask_within(resolve(arguments.manifest, options, Clock(), masker), keys=False)
     as_json = arguments.format == "json"
     text = json.dumps(data, indent=2, ensure_ascii=False) if as_json else dump(data)
     surroundings.console.document(text)

@@ -48,6 +48,20 @@ def test_a_plan_as_json_holds_what_is_sent_and_what_goes_on(shell: Any) -> None:
     assert (second["needs"], second["steps"]) == (["pricing"], ["checksum"])
 
 
+def test_a_short_secret_does_not_spoil_the_plans_json(shell: Any, monkeypatch: Any) -> None:
+    """Values are masked, the keys are ours."""
+    monkeypatch.setenv("TOKEN", "n")
+    (shell.folder / "m.yaml").write_text(
+        "version: 1\nconnections: {here: {sandbox: acme, auth: {token: '${env:TOKEN}'}}}\n"
+        "targets: [{name: one, folders: [life]}]\n"
+    )
+
+    plan = json.loads(shell("impex", "plan", "m.yaml", "--format", "json").out)
+
+    assert plan["changes"] is True
+    assert plan["plans"][0]["targets"][0]["name"] == "o***e"
+
+
 def test_a_plan_names_the_job_that_goes_on(shell: Any, left: str) -> None:
     """Id, tenant and time, in place of a request."""
     plan = shell("impex", "plan", "m.yaml").out

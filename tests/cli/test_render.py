@@ -145,6 +145,23 @@ def test_a_secret_that_is_also_somewhere_else_is_masked_there(
 
 
 @pytest.mark.usefixtures("manifest")
+@pytest.mark.parametrize("secret", ["it's my: secret", "correct horse " * 12, "name", "n"])
+def test_no_secret_is_shown_or_spoils_the_form(
+    shell: Any, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    """It is masked before YAML quotes and folds it, and a short one leaves the keys alone."""
+    monkeypatch.setenv("SECRET", secret)
+    monkeypatch.setenv("ID", secret)
+
+    text = shell("impex", "render", "m.yaml").out
+    data = json.loads(shell("impex", "render", "m.yaml", "--format", "json").out)
+
+    assert secret[:12] not in text or len(secret) < 5
+    assert "source_system: $${env:X} and ***\n" in text or len(secret) < 5
+    assert data["targets"][0]["name"]
+
+
+@pytest.mark.usefixtures("manifest")
 def test_an_empty_secret_is_not_looked_at(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run refuses it; here nobody asks."""
     monkeypatch.setenv("SECRET", "")
