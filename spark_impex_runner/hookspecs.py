@@ -51,7 +51,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def impex_register(registry: Registry) -> None:
-    """Offer steps, polling strategies and sources of references by name.
+    """Offer steps, polling strategies, sources of references and resolvers by name.
 
     Called once per plugin, before the manifest is validated, so that the option schemas
     given here join the manifest's own.
@@ -63,8 +63,10 @@ def impex_resolve_uri(uri: str, target: Target, run: Run) -> Sequence[str] | Non
     """Turn one entry of a target's ``services`` into service URIs.
 
     First result. ``uri`` is the manifest's text after references; the default takes it as it
-    stands. An empty answer is an error: nothing would be exported. ``run.connect(
-    target.connection)`` gives the tenant's client.
+    stands. Entries that are no service URIs are refused when the manifest is validated, unless
+    ``registry.resolver`` says that they are yours. An empty answer adds nothing; raise
+    ``UriError`` where that is a mistake. ``run.connect(target.connection)`` gives the tenant's
+    client, with ``list_services()`` and ``list_versions(folder, service)``.
     """
 
 

@@ -185,6 +185,7 @@ class Planned:
     """One target with what will be sent for it: ``body`` is POSTed to ``url`` as it stands.
 
     ``kept`` is True where ``if_exists: keep`` finds an earlier delivery: nothing will be sent.
+    ``resolved`` maps each entry of ``services`` that is not sent as it stands to what it became.
     """
 
     target: Target
@@ -192,6 +193,7 @@ class Planned:
     url: str
     body: str
     kept: bool = False
+    resolved: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,9 +418,8 @@ def exit_code(runs: Sequence[RunResult]) -> int:
     results = [result for run in runs for result in run.results]
     bad = [result for result in results if not result.good]
     causes = {result.exit_code for result in bad if result.outcome is not Outcome.SKIPPED}
-    for run in runs:
-        if run.signal:
-            return 128 + run.signal
+    if signals := [run.signal for run in runs if run.signal]:
+        return 128 + signals[0]
     for specific in (1, 5):
         if specific in causes:
             return specific

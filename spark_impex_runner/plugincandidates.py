@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENTRY_POINT_GROUP = "impex_runner"
-BUILT_IN = ("checksum", "poll_adaptive", "unzip")
+BUILT_IN = ("checksum", "poll_adaptive", "resolve_file", "resolve_glob", "unzip")
 # What the runner cannot do without. Last, because of equals the first registered is asked first.
 ESSENTIAL = ("defaults", "spark_impex_runner.engine.defaults")
 _OURS = "spark-impex-runner"

@@ -1,4 +1,4 @@
-"""Named things that plugins offer: steps, polling strategies, sources of references."""
+"""Named things that plugins offer: steps, strategies, sources of references, resolvers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from spark_impex_runner.errors import PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 _NO_OPTIONS: dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": {}}
 
@@ -43,6 +44,21 @@ class Source:
     read: Callable[[str], str]
 
 
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """Entries of ``services`` in a form of a plugin's own, which ``impex_resolve_uri`` resolves.
+
+    ``check(entry, folder)`` returns None for an entry in any other form, an empty string for one
+    that is well formed, and otherwise what is wrong with it, in one line. ``folder`` is the
+    manifest's. It is asked when a manifest is validated, so it must send nothing.
+    """
+
+    name: str
+    summary: str
+    provider: str
+    check: Callable[[str, Path], str | None]
+
+
 @dataclass(slots=True)
 class Registry:
     """What one plugin offers, or, merged, what all of them do."""
@@ -51,6 +67,7 @@ class Registry:
     steps: dict[str, Offer] = field(default_factory=dict)
     strategies: dict[str, Offer] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
+    resolvers: dict[str, Resolver] = field(default_factory=dict)
 
     def step(
         self,
@@ -77,12 +94,17 @@ class Registry:
         """Offer a source of references, ``${name:key}`` in a manifest."""
         self.sources[name] = Source(name, summary, self.provider, read)
 
+    def resolver(self, name: str, summary: str, check: Callable[[str, Path], str | None]) -> None:
+        """Offer a form of entries of ``services``; ``check`` is that of ``Resolver``."""
+        self.resolvers[name] = Resolver(name, summary, self.provider, check)
+
     def merge(self, other: Registry) -> None:
         """Take over all that ``other`` offers, or nothing when a name is taken already."""
         pairs: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
             (self.steps, other.steps),
             (self.strategies, other.strategies),
             (self.sources, other.sources),
+            (self.resolvers, other.resolvers),
         )
         for mine, theirs in pairs:
             for name in mine.keys() & theirs.keys():

@@ -63,7 +63,8 @@ ALLOWED = {
     | {"registry", "report", "sandbox", "state"},
     # It writes a file, and asks a tenant for what the manifest is to name.
     "cli.init": {"cli", "atomic", "clock", "engine", "manifest", "pluginmanager", "spark"},
-    "plugins": {"atomic", "digests", "hookspecs", "registry", "manifest.quantity"},
+    # A resolver answers in the notation of service URIs, and tells which line of a file is not.
+    "plugins": {"atomic", "digests", "hookspecs", "registry", "manifest.quantity", "spark.uri"},
     "schemas": set(),
     "__init__": {"engine", "hookspecs", "spark"},
 }

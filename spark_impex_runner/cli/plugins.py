@@ -48,6 +48,7 @@ def _row(info: PluginInfo, plugins: Plugins) -> dict[str, Any]:
         "steps": [offer.name for offer in offers.steps.values()],
         "strategies": [offer.name for offer in offers.strategies.values()],
         "sources": [source.name for source in offers.sources.values()],
+        "resolvers": [resolver.name for resolver in offers.resolvers.values()],
         "error": info.error,
     }
 
@@ -55,7 +56,12 @@ def _row(info: PluginInfo, plugins: Plugins) -> dict[str, Any]:
 def _offers(row: dict[str, Any]) -> str:
     if row["error"]:
         return f"LEFT OUT: {row['error']}"
-    kinds = (("step", "steps"), ("polling strategy", "strategies"), ("source", "sources"))
+    kinds = (
+        ("step", "steps"),
+        ("polling strategy", "strategies"),
+        ("source", "sources"),
+        ("resolver", "resolvers"),
+    )
     named = [f"{kind} {name}" for kind, key in kinds for name in row[key]]
     hooks = [hook for hook in row["hooks"] if hook != "impex_register"]
     return ", ".join(named) or ", ".join(hooks) or "-"

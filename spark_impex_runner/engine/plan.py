@@ -61,7 +61,11 @@ def make_plan(run: Run, hooks: Plugins) -> tuple[Planned, ...]:
 
 
 def _planned(target: Target, run: Run, hooks: Plugins) -> Planned:
-    uris = [uri for entry in target.services for uri in _resolve(entry, target, run, hooks)]
+    found = {entry: _resolve(entry, target, run, hooks) for entry in target.services}
+    uris = [uri for group in found.values() for uri in group]
+    if found and not uris:
+        entries = ", ".join(f"'{entry}'" for entry in found)
+        raise UriError(f"target {target.name}: {entries} stands for no service at all")
     request = build_request(
         uris,
         folders=target.folders,
@@ -74,7 +78,9 @@ def _planned(target: Target, run: Run, hooks: Plugins) -> Planned:
     )
     kept = target.if_exists == "keep" and _is_delivered(target)
     url = f"{run.connect(target.connection).url}/api/v4/export"
-    return Planned(target, request, url, encode(request).decode(), kept)
+    resolved = {entry: tuple(map(str, group)) for entry, group in found.items()}
+    changed = {entry: group for entry, group in resolved.items() if group != (entry,)}
+    return Planned(target, request, url, encode(request).decode(), kept, changed)
 
 
 def _is_delivered(target: Target) -> bool:
@@ -91,8 +97,6 @@ def _resolve(entry: str, target: Target, run: Run, hooks: Plugins) -> list[Uri]:
     answer = hooks.decide("impex_resolve_uri", uri=entry, target=target, run=run)
     if not isinstance(answer, (list, tuple)) or not all(isinstance(uri, str) for uri in answer):
         raise hooks.refuse("impex_resolve_uri", answer, "a list of service URIs")
-    if not answer:
-        raise UriError(f"target {target.name}: '{entry}' stands for no service at all")
     try:
         return [Uri.parse(uri) for uri in answer]
     except UriError as error:

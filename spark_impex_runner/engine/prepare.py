@@ -34,7 +34,7 @@ from spark_impex_runner.state.store import STATE_FOLDER
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from spark_impex_runner.clock import Clock
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.manifest.document import Document
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Manifest, Planned, RunOptions, Target
+    from spark_impex_runner.registry import Registry
 
 
 _log = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ def _open(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> _Ope
         run_id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
         run_date=f"{now:%Y-%m-%d}",
         output=options.output,
-        uri_fault=_uri_fault(plugins),
+        uri_fault=partial(_uri_fault, plugins.registry, path.absolute().parent),
         place_faults=partial(_place_faults, path.parent),
     )
     return _Opened(document, plugins, settings, now)
@@ -225,24 +226,26 @@ def _blaming_plugins(plugins: Plugins) -> Iterator[None]:
         raise PluginError(str(told), (told,)) from error
 
 
-def _uri_fault(plugins: Plugins) -> Callable[[str], str]:
-    """Return what tells why a service URI cannot be read.
+def _uri_fault(registry: Registry, folder: Path, entry: str) -> str:
+    """Return what is wrong with an entry of ``services``, or nothing.
 
-    Where a plugin resolves URIs, an entry may be in a form of the plugin's own; what the plugin
-    makes of it is then checked by the plan.
+    An entry is judged by the plugin whose form it has; what has none is a service URI.
     """
-    resolvers = plugins.manager.hook.impex_resolve_uri.get_hookimpls()
-    if len(resolvers) > 1:
-        return lambda _: ""
-
-    def fault(entry: str) -> str:
+    for resolver in registry.resolvers.values():
         try:
-            Uri.parse(entry)
-        except UriError as error:
-            return str(error)
-        return ""
-
-    return fault
+            fault = resolver.check(entry, folder)
+        except Exception as error:
+            raise PluginError(
+                f"plugin {resolver.provider} failed to check '{entry}' as {resolver.name}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        if fault is not None:
+            return fault
+    try:
+        Uri.parse(entry)
+    except UriError as error:
+        return str(error)
+    return ""
 
 
 def _place_faults(folder: Path, connection: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

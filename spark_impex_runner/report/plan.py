@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import Forecast, Run
 
 _ACTIONS = {"create": "to create", "adopt": "to adopt", "unchanged": "unchanged"}
+# So many services of an entry are named.
+_SHOWN = 5
 
 
 def render(run: Run, plan: Sequence[Forecast]) -> str:
@@ -20,7 +22,10 @@ def render(run: Run, plan: Sequence[Forecast]) -> str:
     head = f"plan of {run.manifest.name} ({run.manifest.path}): {len(plan)} target{plural}"
     count = Counter(item.action for item in plan)
     parts = [f"{count[action]} {words}" for action, words in _ACTIONS.items() if count[action]]
-    return "\n\n".join([head, *map(_target, plan), f"{', '.join(parts)}; nothing was sent"])
+    # To resolve an entry may have taken questions to the tenant.
+    asked = any(item.planned.resolved for item in plan)
+    end = "no job was created" if asked else "nothing was sent"
+    return "\n\n".join([head, *map(_target, plan), f"{', '.join(parts)}; {end}"])
 
 
 def as_data(run: Run, plan: Sequence[Forecast]) -> dict[str, Any]:
@@ -44,12 +49,22 @@ def _target(item: Forecast) -> str:
         begin = [("POST", item.planned.url + note), ("body", item.planned.body)]
     rows = [
         *begin,
+        *(("match", _match(*pair)) for pair in item.planned.resolved.items()),
         ("wait", f"{target.polling.strategy}, up to {target.polling.deadline:g} s"),
         ("output", str(target.output)),
         ("needs", ", ".join(target.needs)),
         ("steps", ", ".join(step.uses for step in target.steps)),
     ]
     return "\n".join([target.name, *(f"  {key:<7}{text}" for key, text in rows if text)])
+
+
+def _match(entry: str, uris: Sequence[str]) -> str:
+    """Return what an entry of ``services`` became; all names stand in the body, in any case."""
+    if not uris:
+        return f"{entry}: adds nothing"
+    plural = "" if len(uris) == 1 else "s"
+    rest = f", … ({len(uris) - _SHOWN} more)" if len(uris) > _SHOWN else ""
+    return f"{entry}: {len(uris)} service{plural}: {', '.join(uris[:_SHOWN])}{rest}"
 
 
 def _target_data(item: Forecast) -> dict[str, Any]:
@@ -62,6 +77,7 @@ def _target_data(item: Forecast) -> dict[str, Any]:
         "connection": target.connection,
         "url": item.planned.url,
         "request": json.loads(item.planned.body),
+        "resolved": {entry: list(uris) for entry, uris in item.planned.resolved.items()},
         "deadline": target.polling.deadline,
         "output": str(target.output),
         "needs": list(target.needs),

@@ -13,6 +13,7 @@ from spark_impex_runner.models import Auth
 from spark_impex_runner.spark.auth import ApiKey, Bearer, ClientCredentials
 from spark_impex_runner.spark.credentials import from_arguments, from_environment
 from spark_impex_runner.spark.impex import ImpEx
+from spark_impex_runner.spark.listing import services, versions
 from spark_impex_runner.spark.retry import Patience
 from spark_impex_runner.spark.session import Pace, Session, Wire, ask_for_token
 from spark_impex_runner.spark.tenant import TenantUrl
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from spark_impex_runner.models import Connection
+    from spark_impex_runner.models import Connection, ServiceVersion
     from spark_impex_runner.spark.auth import Scheme
 
 
@@ -42,8 +43,8 @@ class Spark:
     ``requests_per_second``, and the ``clock`` and ``masker`` of the run it belongs to.
 
     ``tenant`` and ``url`` say where it is, ``session`` makes the calls, ``impex`` exports and
-    imports. Raises ``UsageError`` for arguments that cannot be used; nothing is sent until the
-    first call.
+    imports, ``list_services`` and ``list_versions`` tell what is there. Raises ``UsageError`` for
+    arguments that cannot be used; nothing is sent until the first call.
     """
 
     def __init__(  # noqa: PLR0913 - the official SDK's signature
@@ -110,6 +111,17 @@ class Spark:
     def url(self) -> str:
         """The tenant's base URL, without anything secret."""
         return self.session.url.base
+
+    def list_services(self) -> list[ServiceVersion]:
+        """Return every service that these credentials see, each with its latest version.
+
+        Asks the tenant, page by page, each time. Not in the official SDK.
+        """
+        return list(services(self.session))
+
+    def list_versions(self, folder: str, service: str) -> list[ServiceVersion]:
+        """Return every version of a service, the newest first. Not in the official SDK."""
+        return list(versions(self.session, folder, service))
 
     def close(self) -> None:
         """Close the connections; no call may follow."""

@@ -1,6 +1,8 @@
-"""What a tenant has, page by page: the listings of the API's first version.
+"""What a tenant has, page by page: folders, services, versions.
 
-Documented: a body with ``page`` (from 1) and ``pageSize``, a reply with ``count`` and ``data``.
+Two generations of endpoints answer in two envelopes. Documented for folders: a body with ``page``
+(from 1) and ``pageSize``, a reply with ``count`` and ``data``; seen for services: ``page_size``
+inside of ``request_data``, a reply with ``response_data`` and a ``count`` in ``response_meta``.
 Not documented: whether ``count`` is that of all rows or of the page, and what ``next`` holds, which
 was seen null and false. So the rows themselves decide where a listing ends.
 """
@@ -9,20 +11,37 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import SparkSdkError
+from spark_impex_runner.models import ServiceVersion
 from spark_impex_runner.spark.session import Body
 from spark_impex_runner.spark.words import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from spark_impex_runner.spark.session import Session
 
 PAGE_SIZE = 100
-_FOLDERS = ("api", "v1", "product", "list")
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """One endpoint: how a page is asked for, and the keys of the rows and of what counts them."""
+
+    path: tuple[str, ...]
+    ask: Callable[[int], dict[str, Any]]
+    rows: str = "data"
+    meta: str = ""
+
+    def total(self, data: Mapping[str, Any]) -> int:
+        """Return the count of a reply, 0 where it has none."""
+        counted = data.get(self.meta) if self.meta else data
+        total = counted.get("count") if isinstance(counted, Mapping) else None
+        return total if isinstance(total, int) else 0
 
 
 def folders(session: Session, *, once: bool = False) -> Iterator[str]:
@@ -32,13 +51,58 @@ def folders(session: Session, *, once: bool = False) -> Iterator[str]:
     page that fails is not asked for again. Raises what ``Session.search`` raises, and
     ``SparkSdkError`` for a reply that holds no list.
     """
-    for row in _rows(session, _FOLDERS, once=once):
-        name = row.get("name")
-        if isinstance(name, str) and name.strip():
+    listing = _Listing(("api", "v1", "product", "list"), _first_version_page)
+    for row in _rows(session, listing, once=once):
+        if name := _text(row, "name"):
             yield name
 
 
-def _rows(session: Session, path: tuple[str, ...], *, once: bool) -> Iterator[Mapping[str, Any]]:
+def services(session: Session) -> Iterator[ServiceVersion]:
+    """Yield each service that these credentials see, with its latest version.
+
+    Raises as ``folders`` does.
+    """
+    path = ("api", "v3", "services", "search")
+    listing = _Listing(path, _third_version_page, "response_data", "response_meta")
+    for row in _rows(session, listing):
+        folder, service = _text(row, "folderName"), _text(row, "fileName")
+        if folder and service:
+            yield ServiceVersion(folder, service, version=_text(row, "version"))
+
+
+def versions(session: Session, folder: str, service: str) -> Iterator[ServiceVersion]:
+    """Yield each version of a service, the newest first (seen); they come in one reply.
+
+    The endpoint asks for the permission ``Spark.GetVersions.json`` (documented). Raises as
+    ``folders`` does.
+    """
+    path = ("api", "v1", "product", folder, "engines", "getversions", service)
+    data = session.get(*path).data
+    for row in _page(session, f"GET {'/'.join(path)}", data, "data"):
+        if isinstance(row, Mapping) and (number := _text(row, "revision")):
+            yield ServiceVersion(folder, service, version=number, version_id=_text(row, "id"))
+
+
+def _first_version_page(number: int) -> dict[str, Any]:
+    return {"page": number, "pageSize": PAGE_SIZE, "sort": "-updated", "search": []}
+
+
+def _third_version_page(number: int) -> dict[str, Any]:
+    """Ask as the official SDK does, but for pages: whether -1 always means all is not known."""
+    wanted = ["id", "foldername", "filename", "version", "modifiedDate"]
+    page = {"page": number, "page_size": PAGE_SIZE, "sort": "name1_co", "search": []}
+    return {"request_data": {**page, "fields": wanted}}
+
+
+def _text(row: Mapping[str, Any], key: str) -> str:
+    """Return a text of a row, an empty one for what says nothing."""
+    value = row.get(key)
+    return value if isinstance(value, str) and value.strip() else ""
+
+
+def _rows(
+    session: Session, listing: _Listing, *, once: bool = False
+) -> Iterator[Mapping[str, Any]]:
     """Yield every row once, until a page is not full and ``count`` promises no more.
 
     A page that holds nothing new ends it too: there are servers that pay no heed to ``page``.
@@ -46,28 +110,28 @@ def _rows(session: Session, path: tuple[str, ...], *, once: bool) -> Iterator[Ma
     """
     seen: set[str] = set()
     for number in count(1):
-        body = {"page": number, "pageSize": PAGE_SIZE, "sort": "-updated", "search": []}
-        reply = session.search(*path, body=Body(json.dumps(body).encode()), once=once)
-        data = reply.data if isinstance(reply.data, Mapping) else {}
-        page = _page(session, path, data)
+        body = Body(json.dumps(listing.ask(number)).encode())
+        reply = session.search(*listing.path, body=body, once=once)
+        page = _page(session, f"POST {'/'.join(listing.path)}", reply.data, listing.rows)
         new = {json.dumps(row, sort_keys=True): row for row in page}
         fresh = [row for key, row in new.items() if key not in seen]
         seen |= set(new)
         yield from (row for row in fresh if isinstance(row, Mapping))
-        total = data.get("count")
-        promised = isinstance(total, int) and total > len(seen)
+        promised = isinstance(reply.data, Mapping) and listing.total(reply.data) > len(seen)
         if not fresh or (len(page) < PAGE_SIZE and not promised):
             return
 
 
-def _page(session: Session, path: tuple[str, ...], data: Mapping[str, Any]) -> list[Any]:
+def _page(session: Session, call: str, data: Any, key: str) -> list[Any]:
     """Return the rows of a reply; null, where it tells of no error, means that there are none."""
-    page = data.get("data")
-    if page is None and "data" in data and not data.get("errorCode"):
+    data = data if isinstance(data, Mapping) else {}
+    page, problem = data.get(key), data.get("error")
+    if page is None and key in data and not data.get("errorCode") and not problem:
         return []
     if not isinstance(page, list):
-        words = [str(data[key]) for key in ("errorCode", "message") if data.get(key)]
+        told = {**data, **problem} if isinstance(problem, Mapping) else data
+        words = [str(told[key]) for key in ("errorCode", "message") if told.get(key)]
         said = session.wire.masker.mask(one_line(" ".join(words)))
-        where = f"POST {'/'.join(path)} on {session.url.base}"
+        where = f"{call} on {session.url.base}"
         raise SparkSdkError(f"{where}: the reply holds no list{': ' if said else ''}{said}")
     return page

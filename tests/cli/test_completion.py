@@ -361,7 +361,19 @@ def test_what_is_included_and_laid_over_is_offered_too(tmp_path: Path) -> None:
         ("manifests", ".h", [".hidden.yaml"]),
         ("manifests", "nowhere/", []),
         ("--state", "", ["sub/"]),
-        ("-p", "", ["no:checksum", "no:poll_adaptive", "no:unzip", "note.py", "sub/"]),
+        (
+            "-p",
+            "",
+            [
+                "no:checksum",
+                "no:poll_adaptive",
+                "no:resolve_file",
+                "no:resolve_glob",
+                "no:unzip",
+                "note.py",
+                "sub/",
+            ],
+        ),
     ],
 )
 def test_paths_are_those_that_fit(

@@ -309,7 +309,9 @@ def test_plugins_are_listed_for_people_and_for_machines(shell: Any) -> None:
     rows = json.loads(shell("impex", "plugins", "--json", "-p", "no:unzip").out)
 
     assert "step checksum" in table
-    assert {row["name"] for row in rows} == {"checksum", "poll_adaptive", "defaults"}
+    assert {row["name"] for row in rows} == {
+        *("checksum", "poll_adaptive", "resolve_file", "resolve_glob", "defaults"),
+    }
     assert next(row for row in rows if row["name"] == "checksum")["hooks"] == [
         "impex_register",
         "impex_run_step",

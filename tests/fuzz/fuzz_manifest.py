@@ -22,6 +22,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,7 @@ class Target:
         offers.source("vault", "A vault.", {"sit": f"{MARK}-vault"}.__getitem__)
         plugins.registry.merge(offers)
         self.registry = plugins.registry
-        self._uri_fault = prepare._uri_fault(plugins)
+        self._uri_fault = partial(prepare._uri_fault, plugins.registry, folder)
         self._path, self._overlay = folder / "release.yaml", folder / "prod.yaml"
         (folder / "secret.txt").write_text(f"{MARK}-file\n")
         shutil.copytree(TESTS / "manifests/valid/parts", folder / "parts")

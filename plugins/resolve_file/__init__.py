@@ -1,0 +1,110 @@
+"""Services from files: ``@services.txt``, one URI a line, or a column: ``@services.csv#uri``."""
+
+from __future__ import annotations
+
+import csv
+import re
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.errors import UriError
+from spark_impex_runner.hookspecs import hookimpl
+from spark_impex_runner.spark.uri import Uri
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from spark_impex_runner.models import Run, Target
+    from spark_impex_runner.registry import Registry
+
+# So many lines are told of.
+_SHOWN = 3
+_COMMENT = re.compile(r"(?:^|\s)#.*", re.DOTALL)
+
+
+@hookimpl
+def impex_register(registry: Registry) -> None:
+    """Claim the entries that begin with an ``@``."""
+    registry.resolver("file", "Services from a text file, or from a column of a CSV file.", check)
+
+
+@hookimpl(trylast=True)
+def impex_resolve_uri(uri: str, target: Target, run: Run) -> Sequence[str] | None:
+    """Return the URIs of a file, in its order; answer for entries that begin with an ``@``."""
+    if not uri.startswith("@"):
+        return None
+    try:
+        return _uris(uri, run.manifest.path.parent)
+    except UriError as error:
+        raise UriError(f"target {target.name}: {error}") from error
+
+
+def check(entry: str, folder: Path) -> str | None:
+    """Return what is wrong with an entry or with its file; None for any other entry."""
+    if not entry.startswith("@"):
+        return None
+    try:
+        _uris(entry, folder)
+    except UriError as error:
+        return str(error)
+    return ""
+
+
+def _uris(entry: str, folder: Path) -> list[str]:
+    """Return the URIs of a file; ``UriError`` names each line that holds none."""
+    name, separator, column = entry.removeprefix("@").partition("#")
+    if not name or bool(separator) != bool(column):
+        raise UriError(f"'{entry}' names no file; use @services.txt or @services.csv#column")
+    if name.lower().endswith(".csv") and not column:
+        raise UriError(f"'{entry}' names no column; use {entry}#column")
+    try:
+        rows = list(_rows(folder, name, column))
+    except OSError as error:
+        raise UriError(f"{name!r} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UriError(f"{name!r} is not UTF-8 text") from error
+    except csv.Error as error:
+        raise UriError(f"{name!r} is no CSV file: {error}") from error
+    if not rows:
+        raise UriError(f"{name!r} names no service")
+    if faults := list(_faults(name, rows)):
+        rest = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        raise UriError("; ".join(faults[:_SHOWN]) + rest)
+    return [text for _, text in rows]
+
+
+def _rows(folder: Path, name: str, column: str) -> Iterator[tuple[int, str]]:
+    """Yield the number of each line that counts, and what stands there."""
+    # What has no end, such as a device, is no list of services.
+    if not (folder / name).is_file():
+        raise UriError(f"there is no file {name!r}")
+    with (folder / name).open(encoding="utf-8-sig", newline="") as file:
+        yield from _column(file, name, column) if column else _lines(file)
+
+
+def _lines(file: Iterator[str]) -> Iterator[tuple[int, str]]:
+    """Yield number and text of each line, without comments, that is not blank."""
+    for number, line in enumerate(file, 1):
+        if text := _COMMENT.sub("", line).strip():
+            yield number, text
+
+
+def _column(file: Iterator[str], name: str, column: str) -> Iterator[tuple[int, str]]:
+    """Yield line and text of each filled cell of a column; the first row has the names."""
+    reader = csv.DictReader(file, skipinitialspace=True, strict=True)
+    columns = [each.strip() for each in reader.fieldnames or ()]
+    if column not in columns:
+        raise UriError(f"{name}:1: there is no column {column!r}; known: {', '.join(columns)}")
+    reader.fieldnames = columns
+    for row in reader:
+        if text := (row[column] or "").strip():
+            yield reader.line_num, text
+
+
+def _faults(name: str, rows: Sequence[tuple[int, str]]) -> Iterator[str]:
+    """Yield what is wrong with the lines that hold no service URI."""
+    for number, text in rows:
+        try:
+            Uri.parse(text)
+        except UriError as error:
+            yield f"{name}:{number}: {error}"

@@ -1,0 +1,142 @@
+"""Patterns among the services of a target: ``motor/*``, ``!motor/old-*``, ``motor/pricing[1.*]``.
+
+A pattern becomes the services that the tenant lists, in the order of their names, so that the same
+tenant always gives the same request. A listing is read once for each connection of a run.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from spark_impex_runner.errors import UriError
+from spark_impex_runner.hookspecs import hookimpl
+from spark_impex_runner.spark.uri import Uri
+
+from .pattern import Pattern, is_pattern, read
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from spark_impex_runner.models import Run, ServiceVersion, Target
+    from spark_impex_runner.registry import Registry
+    from spark_impex_runner.spark.client import Spark
+
+_log = logging.getLogger(__name__)
+# So many names or versions are shown where none fits.
+_NEAREST = 3
+
+
+@dataclass(slots=True)
+class _Known:
+    """What a tenant has told: the services, once it was asked, and versions by folder and name."""
+
+    services: list[tuple[str, str]] | None = None
+    versions: dict[tuple[str, str], list[ServiceVersion]] = field(default_factory=dict)
+
+
+# A client belongs to one run, and what is known of its tenant goes with it.
+_known: WeakKeyDictionary[Spark, _Known] = WeakKeyDictionary()
+
+
+@hookimpl
+def impex_register(registry: Registry) -> None:
+    """Claim the entries that are patterns."""
+    registry.resolver("glob", "Services by patterns, from the tenant's listing.", check)
+
+
+@hookimpl(trylast=True)
+def impex_resolve_uri(uri: str, target: Target, run: Run) -> Sequence[str] | None:
+    """Return the services that a pattern matches; answer for patterns and parts of versions."""
+    pattern = read(uri)
+    if pattern is None:
+        return None
+    spark = run.connect(target.connection)
+    patterns = [each for each in map(read, target.services) if each and each.wild]
+    try:
+        if pattern.excludes:
+            _warn_of_idle(pattern, uri, [each for each in patterns if not each.excludes], spark)
+            return []
+        return _found(pattern, uri, [each for each in patterns if each.excludes], spark)
+    except UriError as error:
+        raise UriError(f"target {target.name}: {error}") from error
+
+
+def check(entry: str, folder: Path) -> str | None:  # noqa: ARG001 - a resolver's signature
+    """Return what is wrong with a pattern; None for what is none. Nothing is sent."""
+    if not is_pattern(entry):
+        return None
+    try:
+        Pattern.parse(entry)
+    except UriError as error:
+        return str(error)
+    return ""
+
+
+def _found(
+    pattern: Pattern, entry: str, exclusions: Sequence[Pattern], spark: Spark
+) -> Sequence[str]:
+    """Return the services that a pattern matches and no exclusion takes away."""
+    if not pattern.wild:
+        names = [(pattern.folder, pattern.service)]
+    elif not (names := [pair for pair in _services(spark) if pattern.matches(*pair)]):
+        raise UriError(f"'{entry}' matches no service of {spark.url}{_nearest(pattern, spark)}")
+    else:
+        names = [pair for pair in names if not any(each.matches(*pair) for each in exclusions)]
+    if not pattern.version or not names:
+        return [str(Uri(*pair)) for pair in names]
+    latest = {pair: pattern.latest(_versions(spark, *pair)) for pair in names}
+    found = [str(Uri(*pair, version)) for pair, version in latest.items() if version]
+    if not found:
+        raise UriError(f"'{entry}' matches no version on {spark.url}{_existing(names, spark)}")
+    return found
+
+
+def _warn_of_idle(exclusion: Pattern, entry: str, others: Sequence[Pattern], spark: Spark) -> None:
+    """Warn of an exclusion that takes nothing away; raise where there is nothing to take from."""
+    if not others:
+        raise UriError(
+            f"'{entry}' has no pattern to take away from; give one, such as motor/* in place of "
+            "the folder motor"
+        )
+    given = (pair for pair in _services(spark) if any(each.matches(*pair) for each in others))
+    if not any(exclusion.matches(*pair) for pair in given):
+        _log.warning("'%s' takes no service away%s", entry, _nearest(exclusion, spark))
+
+
+def _services(spark: Spark) -> list[tuple[str, str]]:
+    """Return folder and name of every service, in order; the tenant is asked once."""
+    known = _known.setdefault(spark, _Known())
+    if known.services is None:
+        known.services = sorted((each.folder, each.service) for each in spark.list_services())
+    return known.services
+
+
+def _versions(spark: Spark, folder: str, service: str) -> list[ServiceVersion]:
+    """Return the versions of a service; the tenant is asked once."""
+    known = _known.setdefault(spark, _Known()).versions
+    if (folder, service) not in known:
+        known[folder, service] = spark.list_versions(folder, service)
+    return known[folder, service]
+
+
+def _nearest(pattern: Pattern, spark: Spark) -> str:
+    """Return the names that are most like a pattern, as the end of a sentence."""
+    names = ["/".join(pair) for pair in _services(spark)]
+    if not names:
+        return "; these credentials see no service at all"
+    near = get_close_matches(f"{pattern.folder}/{pattern.service}", names, _NEAREST, cutoff=0.4)
+    return f"; nearest: {', '.join(near)}" if near else f"; there are {len(names)} others"
+
+
+def _existing(names: Sequence[tuple[str, str]], spark: Spark) -> str:
+    """Return the versions of the first services that were asked for, as the end of a sentence."""
+    told = []
+    for pair in names[:_NEAREST]:
+        numbers = [each.version for each in _versions(spark, *pair)]
+        told.append(f"{'/'.join(pair)} has {', '.join(numbers[:_NEAREST]) or 'no version'}")
+    return f"; {'; '.join(told)}"
