@@ -94,7 +94,8 @@ def _column(file: Iterator[str], name: str, column: str) -> Iterator[tuple[int, 
     reader = csv.DictReader(file, skipinitialspace=True, strict=True)
     columns = [each.strip() for each in reader.fieldnames or ()]
     if column not in columns:
-        raise UriError(f"{name}:1: there is no column {column!r}; known: {', '.join(columns)}")
+        known = ", ".join(map(repr, columns))
+        raise UriError(f"{name}:1: there is no column {column!r}; known: {known}")
     reader.fieldnames = columns
     for row in reader:
         if text := (row[column] or "").strip():

@@ -56,10 +56,11 @@ def impex_resolve_uri(uri: str, target: Target, run: Run) -> Sequence[str] | Non
     if pattern is None:
         return None
     spark = run.connect(target.connection)
-    patterns = [each for each in map(read, target.services) if each and each.wild]
+    patterns = [each for each in map(read, target.services) if each]
     try:
         if pattern.excludes:
-            _warn_of_idle(pattern, uri, [each for each in patterns if not each.excludes], spark)
+            givers = [each for each in patterns if each.wild and not each.excludes]
+            _warn_of_idle(pattern, uri, givers, spark)
             return []
         return _found(pattern, uri, [each for each in patterns if each.excludes], spark)
     except UriError as error:
@@ -96,14 +97,14 @@ def _found(
     return found
 
 
-def _warn_of_idle(exclusion: Pattern, entry: str, others: Sequence[Pattern], spark: Spark) -> None:
+def _warn_of_idle(exclusion: Pattern, entry: str, givers: Sequence[Pattern], spark: Spark) -> None:
     """Warn of an exclusion that takes nothing away; raise where there is nothing to take from."""
-    if not others:
+    if not givers:
         raise UriError(
             f"'{entry}' has no pattern to take away from; give one, such as motor/* in place of "
             "the folder motor"
         )
-    given = (pair for pair in _services(spark) if any(each.matches(*pair) for each in others))
+    given = (pair for pair in _services(spark) if any(each.matches(*pair) for each in givers))
     if not any(exclusion.matches(*pair) for pair in given):
         _log.warning("'%s' takes no service away%s", entry, _nearest(exclusion, spark))
 

@@ -78,3 +78,32 @@ def test_a_plan_for_a_fresh_run_adopts_nothing(shell: Any, left: str) -> None:
 
         assert f"(job {left} of an earlier run is left behind (--fresh))" in plan
         assert plan.endswith("1 to create; nothing was sent\n")
+
+
+def test_a_plan_tells_what_each_entry_of_services_became(shell: Any) -> None:
+    """How many services and which, the first of them for people and all for programs."""
+    for number in range(6):
+        (shell.folder / f"acme/many/s{number}/1.0.0").mkdir(parents=True)
+    (shell.folder / "list.txt").write_text("life/annuity[1.0.0]")
+    shell.write("  - {name: a, services: ['many/*', '!many/s5', 'motor/*[1]', '@list.txt', a/b]}\n")
+
+    plan = shell("impex", "plan", "m.yaml").out
+    data = json.loads(shell("impex", "plan", "m.yaml", "--format", "json").out)
+    (shell.folder / "acme/many/s6/1.0.0").mkdir(parents=True)
+    more = shell("impex", "plan", "m.yaml").out
+
+    many = [f"many/s{number}" for number in range(5)]
+    assert [line for line in plan.splitlines() if line.startswith("  match ")] == [
+        f"  match  many/*: 5 services: {', '.join(many)}",
+        "  match  !many/s5: adds nothing",
+        "  match  motor/*[1]: 1 service: motor/pricing[1.4.2]",
+        "  match  @list.txt: 1 service: life/annuity[1.0.0]",
+    ]
+    assert plan.endswith("1 to create; no job was created\n")
+    assert f"  match  many/*: 6 services: {', '.join(many)}, … (1 more)\n" in more
+    assert data["plans"][0]["targets"][0]["resolved"] == {
+        "many/*": many,
+        "!many/s5": [],
+        "motor/*[1]": ["motor/pricing[1.4.2]"],
+        "@list.txt": ["life/annuity[1.0.0]"],
+    }

@@ -142,3 +142,56 @@ def test_an_overlay_that_changes_nothing_is_told(
 
     assert len(said) == bool(told)
     assert all(f"prod.yaml:1:{8 if 'vars' in told else 15}: {told}" in line for line in said)
+
+
+RESOLVER = """
+from spark_impex_runner import hookimpl
+
+@hookimpl
+def impex_register(registry):
+    registry.resolver("tagged", "By tag.", check)
+
+def check(entry, folder):
+    if not entry.startswith("#"):
+        return None
+    return "" if (folder / entry[1:]).is_dir() else f"there is no tag {entry}"
+
+@hookimpl
+def impex_resolve_uri(uri):
+    return ["f/s"] if uri.startswith("#") else None
+"""
+
+
+@pytest.mark.parametrize(
+    ("plugin", "entry", "told"),
+    [
+        ("", "#x", "service URI '#x' has one name only"),
+        (RESOLVER, "#x", ""),
+        (RESOLVER, "#y", "there is no tag #y"),
+        (RESOLVER, "motor/pricing[1.4", "service URI 'motor/pricing[1.4' is in no known form"),
+        (RESOLVER, "motor/pricing", ""),
+        (RESOLVER.partition("def check")[0] + "check = print", "#x", "service URI '#x' has one"),
+        (RESOLVER.replace("return None", "1 / 0", 1), "f/s", "plugin own failed to check 'f/s' as"),
+    ],
+    ids=["alone", "claimed", "wrong", "plain-wrong", "plain", "not-mine", "broken"],
+)
+def test_an_entry_of_services_is_judged_by_the_plugin_whose_form_it_has(
+    tmp_path: Path, clock: Any, plugin: str, entry: str, told: str
+) -> None:
+    """All others are service URIs, and stay checked whatever plugins resolve URIs."""
+    (tmp_path / "x").mkdir()
+    (tmp_path / "own.py").write_text(plugin)
+    path = tmp_path / "m.yaml"
+    path.write_text(
+        "version: 1\nconnections: {sit: {env: sit, tenant: acme}}\n"
+        f"targets: [{{name: a, services: ['{entry}']}}]\n"
+    )
+
+    try:
+        load(path, RunOptions(plugin_files=(tmp_path / "own.py",)), clock, Masker())
+        said = ""
+    except (ManifestError, PluginError) as error:
+        said = str(error)
+
+    assert told in said
+    assert bool(said) == bool(told)

@@ -106,6 +106,7 @@ def asked(sandbox: Sandbox, words: str) -> int:
         (["motor/*"], ["motor/claims", *OLD, "motor/pricing"]),
         (["motor/*", "!motor/old-*"], MOTOR),
         (["!motor/old-*", "motor/*"], MOTOR),
+        (["life/*", "!life/annuity"], ["life/pricing"]),
         (["*/pricing"], ["life/pricing", "motor/pricing", "version/pricing"]),
         (["m*/pr?cing"], ["motor/pricing"]),
         (["folders/version/services/*"], ["version/pricing"]),

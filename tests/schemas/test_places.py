@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
+from spark_impex_runner.engine import prepare
 from spark_impex_runner.errors import ManifestError
 from spark_impex_runner.manifest.build import Settings, read_manifest
 from spark_impex_runner.manifest.compose import compose, overlay
@@ -19,6 +22,8 @@ from spark_impex_runner.pluginmanager import make_plugin_manager
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from spark_impex_runner.models import Manifest
 
     Schema = dict[str, Any]
 
@@ -119,6 +124,12 @@ def settings() -> Settings:
     return Settings(REGISTRY, Masker(), environ={"X": "x"})
 
 
+def read_case(path: Path) -> Manifest:
+    """Read a case as a run reads it, its services included."""
+    fault = partial(prepare._uri_fault, REGISTRY, path.parent)
+    return read_manifest(load(path), replace(settings(), uri_fault=fault))
+
+
 @pytest.mark.parametrize("schema", [MANIFEST, OVERLAY], ids=["manifest", "overlay"])
 def test_every_key_has_a_title_and_a_description(schema: Schema) -> None:
     """Options of plugins, too: the description is one sentence or more."""
@@ -181,7 +192,7 @@ def test_every_key_and_every_listed_value_is_used_somewhere() -> None:
 @pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)
 def test_a_case_of_the_built_in_plugins_is_read(path: Path) -> None:
     """What the files in built-in/valid/ say is right."""
-    assert read_manifest(load(path), settings()).targets
+    assert read_case(path).targets
 
 
 @pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)
@@ -190,7 +201,7 @@ def test_a_wrong_option_is_named(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
 
     with pytest.raises(ManifestError) as caught:
-        read_manifest(load(path), settings())
+        read_case(path)
 
     found = [str(problem).removeprefix(f"{path}:") for problem in caught.value.problems]
     assert found == [line.removeprefix(EXPECT) for line in lines if line.startswith(EXPECT)]

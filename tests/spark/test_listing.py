@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spark_impex_runner.errors import ServiceUnavailableError, SparkSdkError, UnauthorizedError
+from spark_impex_runner.errors import (
+    NotFoundError,
+    ServiceUnavailableError,
+    SparkSdkError,
+    UnauthorizedError,
+)
 from spark_impex_runner.spark import listing
-from spark_impex_runner.spark.listing import folders
+from spark_impex_runner.spark.listing import folders, services, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,3 +138,99 @@ def test_a_refusal_is_told_as_one(
     """Wrong credentials are not an empty tenant."""
     with pytest.raises(UnauthorizedError):
         list(folders(session_to(script(reply(status=401)))))
+
+
+def hits(names: str, count: Any = None) -> dict[str, Any]:
+    """Return a page of services whose names have one letter, as the tenant-wide search does."""
+    rows = [{"folderName": "f", "fileName": name, "version": "1.0.0"} for name in names]
+    return {"status": "Success", "response_data": rows, "response_meta": {"count": count}}
+
+
+@pytest.mark.parametrize("number", [1, 3, 4])
+def test_every_service_of_an_emulated_tenant_is_listed(
+    tree: Path, sandbox: Any, connect: Any, number: int
+) -> None:
+    """With its latest version, over as many pages as it takes."""
+    for index in range(number):
+        (tree / "f" / f"s{index}" / "1.0.0").mkdir(parents=True)
+    spark = connect(sandbox())
+
+    found = {each.uri for each in spark.list_services()}
+
+    assert found == {
+        *(f"f/s{index}[1.0.0]" for index in range(number)),
+        *("my-folder/my-service[0.4.2]", "my-other-folder/my-service-2[1.0.0]"),
+    }
+
+
+def test_the_versions_of_a_service_are_those_that_it_has(sandbox: Any, connect: Any) -> None:
+    """Newest first, each with the id under which it can be exported."""
+    spark = connect(sandbox())
+
+    found = spark.list_versions("my-folder", "my-service")
+
+    assert [each.version for each in found] == ["0.4.2", "0.4.1"]
+    assert len({each.version_id for each in found if each.version_id}) == 2
+    with pytest.raises(NotFoundError, match="my-folder/nothing"):
+        spark.list_versions("my-folder", "nothing")
+
+
+@pytest.mark.parametrize(
+    ("pages", "expected"),
+    [
+        ([hits("abc"), hits("de")], "abcde"),
+        ([hits("ab", 4), hits("cd", 4)], "abcd"),
+        ([hits("abc", 3)], "abc"),
+        ([hits("abc"), {"response_data": None, "error": None}], "abc"),
+    ],
+    ids=["short", "count", "same", "null"],
+)
+def test_a_listing_of_services_ends_where_its_rows_end(
+    script: Any, reply: Any, session_to: Any, pages: list[Any], expected: str
+) -> None:
+    """As that of folders does, in an envelope of its own."""
+    server = script(*map(reply, pages))
+
+    assert "".join(each.service for each in services(session_to(server))) == expected
+
+
+def test_services_are_asked_for_as_the_official_client_does(
+    script: Any, reply: Any, session_to: Any
+) -> None:
+    """In the whole tenant, but for the pages."""
+    server = script(reply(hits("a")))
+
+    list(services(session_to(server)))
+
+    seen, body = server.seen[0], json.loads(server.seen[0].body)["request_data"]
+    assert (seen.method, seen.path) == ("POST", "/acme/api/v3/services/search")
+    assert (body["page"], body["page_size"], body["search"]) == (1, 3, [])
+    assert {"foldername", "filename", "version"} <= set(body["fields"])
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"response_data": None, "error": {"message": "not for the-token"}}, {"data": []}]
+)
+def test_a_reply_without_services_is_an_error_without_secrets(
+    script: Any, reply: Any, session_to: Any, body: Any
+) -> None:
+    """It does not pass for an empty tenant, and says what the server said."""
+    with pytest.raises(SparkSdkError, match="holds no list") as error:
+        list(services(session_to(script(reply(body)))))
+
+    assert "the-token" not in str(error.value)
+    assert ("not for" in str(error.value)) == bool(body.get("error"))
+
+
+def test_rows_that_name_no_service_or_version_are_left_out(
+    script: Any, reply: Any, session_to: Any
+) -> None:
+    """A row may lack what it is about."""
+    rows = [{"folderName": "f"}, "x", {"fileName": "s"}, {"folderName": "f", "fileName": "s"}]
+    numbers = [{"revision": None}, {}, 7, {"revision": "1.0.0", "id": None}]
+
+    found = list(services(session_to(script(reply({"response_data": rows})))))
+    known = list(versions(session_to(script(reply({"data": numbers}))), "f", "s"))
+
+    assert [each.uri for each in found] == ["f/s"]
+    assert [each.uri for each in known] == ["f/s[1.0.0]"]
