@@ -37,11 +37,13 @@ class _Listing:
     rows: str = "data"
     meta: str = ""
 
-    def total(self, data: Mapping[str, Any]) -> int:
-        """Return the count of a reply, 0 where it has none."""
-        counted = data.get(self.meta) if self.meta else data
-        total = counted.get("count") if isinstance(counted, Mapping) else None
-        return total if isinstance(total, int) else 0
+    def promises_more(self, data: Any, number: int, seen: int) -> bool:
+        """Tell whether a reply speaks of more rows than were seen, or of pages after this one."""
+        data = data if isinstance(data, Mapping) else {}
+        told = data.get(self.meta) if self.meta else data
+        told = told if isinstance(told, Mapping) else {}
+        counts = (told.get("count"), seen), (told.get("page_total"), number)
+        return any(isinstance(total, int) and total > known for total, known in counts)
 
 
 def folders(session: Session, *, once: bool = False) -> Iterator[str]:
@@ -103,7 +105,7 @@ def _text(row: Mapping[str, Any], key: str) -> str:
 def _rows(
     session: Session, listing: _Listing, *, once: bool = False
 ) -> Iterator[Mapping[str, Any]]:
-    """Yield every row once, until a page is not full and ``count`` promises no more.
+    """Yield every row once, until a page is not full and the reply promises no more.
 
     A page that holds nothing new ends it too: there are servers that pay no heed to ``page``.
     Rows may move between pages while we read, so one that was yielded is not yielded again.
@@ -117,7 +119,7 @@ def _rows(
         fresh = [row for key, row in new.items() if key not in seen]
         seen |= set(new)
         yield from (row for row in fresh if isinstance(row, Mapping))
-        promised = isinstance(reply.data, Mapping) and listing.total(reply.data) > len(seen)
+        promised = listing.promises_more(reply.data, number, len(seen))
         if not fresh or (len(page) < PAGE_SIZE and not promised):
             return
 

@@ -21,6 +21,7 @@ from spark_impex_runner.models import Outcome, RunOptions, ServiceVersion
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.spark import listing
+from spark_impex_runner.spark.client import Spark
 from spark_impex_runner.spark.uri import Uri
 
 if TYPE_CHECKING:
@@ -139,11 +140,22 @@ def test_a_tenant_is_listed_once_whatever_the_number_of_targets(serve: Any, plan
     """Seven services are three pages of three rows, for all patterns together."""
     sandbox = serve()
 
-    found = planned(sandbox, ["motor/*"], ["*"], ["*/pricing", "!life/*"], ["*/pr*[1.4]"])
+    found = planned(sandbox, ["motor/*"], ["*"], ["*/pricing[2]", "!life/*"], ["*/pr*[1.4]"])
 
     assert len(found[1]) == 7
     assert asked(sandbox, "/services/search") == 3
     assert asked(sandbox, "/getversions/") == 3
+
+
+def test_the_same_tenant_gives_the_same_request_in_whatever_order_it_lists(
+    serve: Any, planned: Any, monkeypatch: Any
+) -> None:
+    """Else a run that goes on would not know its own job again."""
+    listed = Spark.list_services
+    before = planned(serve(), ["motor/*"])
+    monkeypatch.setattr(Spark, "list_services", lambda spark: listed(spark)[::-1])
+
+    assert planned(serve(), ["motor/*"]) == before
 
 
 def test_what_is_named_in_full_asks_the_tenant_nothing(serve: Any, planned: Any) -> None:
@@ -182,6 +194,12 @@ def test_a_pattern_that_matches_nothing_is_an_error_with_the_nearest_names(
     """Target and pattern are named; case counts."""
     with pytest.raises(UriError, match=f"^target t0: .*{said}"):
         planned(serve(), [entry])
+
+
+def test_an_exclusion_takes_nothing_from_what_is_named_outright(serve: Any, planned: Any) -> None:
+    """A service with a part of a version is named, too: there is no pattern to take from."""
+    with pytest.raises(UriError, match="has no pattern to take away from"):
+        planned(serve(), ["motor/pricing[1]", "!motor/p*"])
 
 
 def test_exclusions_that_leave_nothing_are_an_error(serve: Any, planned: Any) -> None:

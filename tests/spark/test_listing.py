@@ -140,10 +140,11 @@ def test_a_refusal_is_told_as_one(
         list(folders(session_to(script(reply(status=401)))))
 
 
-def hits(names: str, count: Any = None) -> dict[str, Any]:
+def hits(names: str, count: Any = None, pages: Any = None) -> dict[str, Any]:
     """Return a page of services whose names have one letter, as the tenant-wide search does."""
     rows = [{"folderName": "f", "fileName": name, "version": "1.0.0"} for name in names]
-    return {"status": "Success", "response_data": rows, "response_meta": {"count": count}}
+    meta = {"count": count, "page_total": pages}
+    return {"status": "Success", "response_data": rows, "response_meta": meta}
 
 
 @pytest.mark.parametrize("number", [1, 3, 4])
@@ -180,10 +181,11 @@ def test_the_versions_of_a_service_are_those_that_it_has(sandbox: Any, connect: 
     [
         ([hits("abc"), hits("de")], "abcde"),
         ([hits("ab", 4), hits("cd", 4)], "abcd"),
+        ([hits("ab", 2, 2), hits("cd", 2, 2)], "abcd"),
         ([hits("abc", 3)], "abc"),
         ([hits("abc"), {"response_data": None, "error": None}], "abc"),
     ],
-    ids=["short", "count", "same", "null"],
+    ids=["short", "count", "pages", "same", "null"],
 )
 def test_a_listing_of_services_ends_where_its_rows_end(
     script: Any, reply: Any, session_to: Any, pages: list[Any], expected: str
