@@ -16,7 +16,7 @@ from spark_impex_runner.errors import UriError
 from spark_impex_runner.hookspecs import hookimpl
 from spark_impex_runner.spark.uri import Uri
 
-from .pattern import Pattern, is_pattern, read
+from .pattern import Pattern, is_exclusion, is_pattern, read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,15 +56,16 @@ def impex_resolve_uri(uri: str, target: Target, run: Run) -> Sequence[str] | Non
     if pattern is None:
         return None
     spark = run.connect(target.connection)
-    patterns = [each for each in map(read, target.services) if each]
+    # Every entry comes here: were all of them read each time, a long list would take minutes.
+    excluding = [Pattern.parse(each) for each in target.services if is_exclusion(each)]
     try:
-        if pattern.excludes:
-            givers = [each for each in patterns if each.wild and not each.excludes]
-            _warn_of_idle(pattern, uri, givers, spark)
-            return []
-        return _found(pattern, uri, [each for each in patterns if each.excludes], spark)
+        if not pattern.excludes:
+            return _found(pattern, uri, excluding, spark)
+        others = [read(each) for each in target.services if not is_exclusion(each)]
+        _warn_of_idle(pattern, uri, [each for each in others if each and each.wild], spark)
     except UriError as error:
         raise UriError(f"target {target.name}: {error}") from error
+    return []
 
 
 def check(entry: str, folder: Path) -> str | None:  # noqa: ARG001 - a resolver's signature

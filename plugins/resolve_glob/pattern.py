@@ -49,7 +49,7 @@ class Pattern:
             raise _unreadable(entry, "has a bracket too many or too few")
         folder, service = _names(entry, match["path"])
         version = match["mark"] if match["bracket"] is None else match["bracket"].strip()
-        excludes = text.startswith("!")
+        excludes = is_exclusion(text)
         if excludes and version is not None:
             raise _unreadable(entry, "gives a version, and an exclusion has none")
         return cls(folder, service, _components(entry, version), excludes)
@@ -71,12 +71,17 @@ class Pattern:
         return max(fitting, key=_order, default="")
 
 
+def is_exclusion(entry: str) -> bool:
+    """Tell whether an entry is meant to take away from others, well formed or not."""
+    return entry.lstrip().startswith("!")
+
+
 def is_pattern(entry: str) -> bool:
     """Tell whether an entry is meant as a pattern, well formed or not."""
     text = entry.strip()
     match = _FORM.fullmatch(text)
     path = match["path"] if match else text
-    return text.startswith("!") or "*" in text or "?" in path
+    return is_exclusion(text) or "*" in text or "?" in path
 
 
 def read(entry: str) -> Pattern | None:
