@@ -34,7 +34,7 @@ from spark_impex_runner.state.store import STATE_FOLDER
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from spark_impex_runner.clock import Clock
