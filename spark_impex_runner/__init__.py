@@ -14,12 +14,13 @@ from spark_impex_runner.version import __version__
 if TYPE_CHECKING:
     from spark_impex_runner import errors, models
     from spark_impex_runner.engine.run import run_manifest
-    from spark_impex_runner.hookspecs import hookimpl
+    from spark_impex_runner.hookspecs import Made, hookimpl
     from spark_impex_runner.spark.client import Spark
 
-__all__ = ["Spark", "__version__", "errors", "hookimpl", "models", "run_manifest"]
+__all__ = ["Made", "Spark", "__version__", "errors", "hookimpl", "models", "run_manifest"]
 
 _HOMES = {
+    "Made": ("spark_impex_runner.hookspecs", "Made"),
     "Spark": ("spark_impex_runner.spark.client", "Spark"),
     "errors": ("spark_impex_runner.errors", None),
     "hookimpl": ("spark_impex_runner.hookspecs", "hookimpl"),

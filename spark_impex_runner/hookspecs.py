@@ -22,6 +22,7 @@ built-in default, so returning None means "not mine".
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -47,6 +48,14 @@ if TYPE_CHECKING:
 PROJECT = "impex_runner"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a step made of one package, and one line about it for log, reports and receipt."""
+
+    artifacts: Sequence[Artifact] = ()
+    message: str = ""
 
 
 @hookspec
@@ -101,12 +110,13 @@ def impex_check_download(job: Job, artifact: Artifact) -> None:
 
 
 @hookspec(firstresult=True)
-def impex_run_step(job: Job, step: Step, artifact: Artifact) -> Sequence[Artifact] | None:
+def impex_run_step(job: Job, step: Step, artifact: Artifact) -> Sequence[Artifact] | Made | None:
     """Run one step for one package; return the artifacts it made, possibly none.
 
-    First result: answer only when ``step.uses`` is yours. Raise ``StepError`` to fail. Write
-    only below ``job.target.output`` and where the step's own options point. ``job.artifacts``
-    holds everything so far. Called once per downloaded package; keep no state between calls.
+    First result: answer only when ``step.uses`` is yours. Raise ``StepError`` to fail. A step
+    that has a line to tell about its success returns ``Made(artifacts, message)``. Write only
+    below ``job.target.output`` and where the step's own options point. ``job.artifacts`` holds
+    everything so far. Called once per downloaded package; keep no state between calls.
     """
 
 

@@ -349,7 +349,10 @@ class Outcome(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """How one step ended: ``outcome`` is succeeded, warned (on_failure: warn) or failed."""
+    """How one step ended: ``outcome`` is succeeded, warned (on_failure: warn) or failed.
+
+    ``message`` is what went wrong, or what a step that succeeded has to tell.
+    """
 
     uses: str
     outcome: str

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENTRY_POINT_GROUP = "impex_runner"
-BUILT_IN = ("checksum", "poll_adaptive", "resolve_file", "resolve_glob", "unzip")
+BUILT_IN = (
+    *("checksum", "package_check", "unzip"),
+    *("poll_adaptive", "resolve_file", "resolve_glob"),
+)
 # What the runner cannot do without. Last, because of equals the first registered is asked first.
 ESSENTIAL = ("defaults", "spark_impex_runner.engine.defaults")
 _OURS = "spark-impex-runner"

@@ -45,7 +45,7 @@ ALLOWED = {
     "engine.plan": {"spark"},
     "engine.poll": {"engine", "spark"},
     "engine.fetch": {"engine.course", "spark"},
-    "engine.steps": {"engine"},
+    "engine.steps": {"engine", "hookspecs"},
     "engine.weather": set(),
     "engine.attempt": {"digests", "state"},
     "engine.creation": {"engine"},
@@ -65,6 +65,9 @@ ALLOWED = {
     "cli.init": {"cli", "atomic", "clock", "engine", "manifest", "pluginmanager", "spark"},
     # A resolver answers in the notation of service URIs, and tells which line of a file is not.
     "plugins": {"atomic", "digests", "hookspecs", "registry", "manifest.quantity", "spark.uri"},
+    # It holds a package's manifest, which has the form of a status, against the request.
+    "plugins.package_check": {"plugins", "hookspecs", "manifest.quantity"}
+    | {"engine.compare", "spark.status"},
     "schemas": set(),
     "__init__": {"engine", "hookspecs", "spark"},
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.engine.attempt import step_digest, still_holds
 from spark_impex_runner.engine.course import Pause
 from spark_impex_runner.errors import ImpexError, Interrupted, PluginError, StepError
+from spark_impex_runner.hookspecs import Made
 from spark_impex_runner.models import Artifact, StepResult
 
 if TYPE_CHECKING:
@@ -72,12 +73,13 @@ class Steps:
             if outcome == "failed":
                 raise StepError(f"step {step.uses}: {error}") from error
         else:
-            names = tuple(artifact.name for artifact in made)
-            result = StepResult(step.uses, "succeeded", self._since(began), artifacts=names)
-            self.context.state.note_step(self.attempt, place, result, made)
+            names = tuple(artifact.name for artifact in made.artifacts)
+            words = self.context.masker.mask(made.message)
+            result = StepResult(step.uses, "succeeded", self._since(began), words, names)
+            self.context.state.note_step(self.attempt, place, result, made.artifacts)
             self._record(result)
 
-    def _attempt(self, step: Step) -> Course[list[Artifact]]:
+    def _attempt(self, step: Step) -> Course[Made]:
         """Run a step for every package, as often as its ``retry`` allows."""
         for attempt in range(1, step.attempts + 1):
             try:
@@ -90,32 +92,34 @@ class Steps:
             yield Pause(step.interval)
         raise StepError("retry.attempts is 0")
 
-    def _every_package(self, step: Step) -> list[Artifact]:
-        made: list[Artifact] = []
-        for package in self._packages():
-            made += self._call(step, package)
-        self._add(made)
-        return list({artifact.name: artifact for artifact in made}.values())
+    def _every_package(self, step: Step) -> Made:
+        answers = [self._call(step, package) for package in self._packages()]
+        made = {artifact.name: artifact for each in answers for artifact in each.artifacts}
+        self._add(list(made.values()))
+        told = "; ".join(each.message for each in answers if each.message)
+        return Made(tuple(made.values()), told)
 
     def _add(self, made: Sequence[Artifact]) -> None:
         kept = {artifact.name: artifact for artifact in (*self.job.artifacts, *made)}
         self.job = replace(self.job, artifacts=tuple(kept.values()))
 
-    def _call(self, step: Step, package: Artifact) -> Sequence[Artifact]:
+    def _call(self, step: Step, package: Artifact) -> Made:
         self.context.clock.check()
         hooks = self.context.hooks
         answer = hooks.decide("impex_run_step", job=self.job, step=step, artifact=package)
         if answer is None:
             raise PluginError(f"no loaded plugin runs the step '{step.uses}'")
-        if not isinstance(answer, (list, tuple)) or not all(
-            isinstance(item, Artifact) for item in answer
+        made = answer if isinstance(answer, Made) else Made(answer)
+        if not isinstance(made.artifacts, (list, tuple)) or not all(
+            isinstance(item, Artifact) for item in made.artifacts
         ):
             raise hooks.refuse("impex_run_step", answer, "a list of Artifact")
         packages = {each.name for each in self._packages()}
-        return [
+        artifacts = [
             replace(item, made_by="download" if item.name in packages else step.uses)
-            for item in answer
+            for item in made.artifacts
         ]
+        return Made(artifacts, made.message)
 
     def _record(self, result: StepResult) -> None:
         self.results.append(result)

@@ -366,6 +366,7 @@ def test_what_is_included_and_laid_over_is_offered_too(tmp_path: Path) -> None:
             "",
             [
                 "no:checksum",
+                "no:package_check",
                 "no:poll_adaptive",
                 "no:resolve_file",
                 "no:resolve_glob",

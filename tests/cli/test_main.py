@@ -310,7 +310,7 @@ def test_plugins_are_listed_for_people_and_for_machines(shell: Any) -> None:
 
     assert "step checksum" in table
     assert {row["name"] for row in rows} == {
-        *("checksum", "poll_adaptive", "resolve_file", "resolve_glob", "defaults"),
+        *("checksum", "package_check", "poll_adaptive", "resolve_file", "resolve_glob", "defaults"),
     }
     assert next(row for row in rows if row["name"] == "checksum")["hooks"] == [
         "impex_register",

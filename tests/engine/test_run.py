@@ -357,6 +357,35 @@ def test_a_step_that_returns_its_package_does_not_end_the_others(
     assert (only(result).target.output / "SHA256SUMS").is_file()
 
 
+def test_a_step_tells_of_its_success_everywhere(
+    run: Any, serve: Callable[..., Any], only: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line of ``Made`` is in the result, the receipt and the log; a secret in it is not."""
+    plugin = run.folder / "telling.py"
+    plugin.write_text(
+        "import os\nfrom spark_impex_runner import Made, hookimpl\n"
+        "@hookimpl\ndef impex_register(registry):\n    registry.step('telling', 'Tells.')\n"
+        "@hookimpl\ndef impex_run_step(step, artifact):\n"
+        "    if step.uses == 'telling':\n"
+        "        return Made([artifact], 'well done with ' + os.environ['TOKEN'])\n"
+    )
+    sandbox, told = serve(), "well done with ***"
+
+    with caplog.at_level("INFO"):
+        result = run(
+            sandbox,
+            "- {name: a, folders: [life], steps: [{uses: telling}]}",
+            plugin_files=(plugin,),
+        )
+
+    [step] = only(result).steps
+    receipt = json.loads((only(result).target.output / "impex-receipt.json").read_text())
+    assert (step.outcome, step.message, step.artifacts) == ("succeeded", told, ("package.zip",))
+    assert receipt["steps"][0]["message"] == told
+    assert f"step telling succeeded: {told}" in caplog.text
+    assert sandbox.token not in repr(result) + caplog.text
+
+
 def test_a_plugin_that_exits_fails_its_target_only(
     run: Any, serve: Callable[..., Any], only: Any
 ) -> None:

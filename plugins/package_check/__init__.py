@@ -1,0 +1,110 @@
+"""The ``package_check`` step: a package is proven from the inside, by its own checksums."""
+
+from __future__ import annotations
+
+import zipfile
+from typing import TYPE_CHECKING, Any, Final
+
+from spark_impex_runner.errors import StepError
+from spark_impex_runner.hookspecs import Made, hookimpl
+from spark_impex_runner.manifest import quantity
+
+from .archive import Archive, Meter, OverLimit
+from .proof import Proof, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spark_impex_runner.models import Artifact, Job, Step
+    from spark_impex_runner.registry import Registry
+
+NAME = "package_check"
+OPTIONS: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "max_total": {
+            **quantity.SIZE_SCHEMA,
+            "title": "Most bytes",
+            "description": (
+                "Refuse a package whose files, and those of the modules in it, have more bytes "
+                "than this in total."
+            ),
+            "default": "2GiB",
+            "examples": ["500MB"],
+        },
+        "max_files": {
+            "title": "Most files",
+            "description": (
+                "Refuse a package with more files and folders than this, those of the modules "
+                "in it included."
+            ),
+            "type": "integer",
+            "minimum": 1,
+            "default": 100000,
+        },
+    },
+}
+
+
+@hookimpl
+def impex_register(registry: Registry) -> None:
+    """Offer the step."""
+    registry.step(NAME, "proves a package by the checksums in it", OPTIONS)
+
+
+@hookimpl(trylast=True)
+def impex_run_step(job: Job, step: Step, artifact: Artifact) -> Made | None:
+    """Prove one package; answer for ``package_check`` only."""
+    if step.uses != NAME:
+        return None
+    try:
+        proof = _prove(job, step.options, artifact)
+    except OverLimit as error:
+        raise StepError(f"{artifact.name}: {error}") from error
+    except zipfile.BadZipFile as error:
+        raise StepError(f"{artifact.name}: the package is broken: {shown(str(error))}") from error
+    except OSError as error:
+        raise StepError(f"{artifact.name}: {error}") from error
+    return Made(message=f"{artifact.name}: {_verdict(artifact, proof)}")
+
+
+def _prove(job: Job, options: Mapping[str, Any], artifact: Artifact) -> Proof:
+    """Read the package, and from the job's other packages what they say they hold."""
+    meter = Meter(
+        quantity.size(options.get("max_total", "2GiB")),
+        options.get("max_files", 100000),
+        job.stopping,
+    )
+    proof = Proof(job)
+    for other in job.artifacts:
+        if other.made_by == "download" and other.name != artifact.name:
+            with Archive.open(other.path, meter) as package:
+                proof.note_other(package)
+    with Archive.open(artifact.path, meter) as package:
+        proof.run(package)
+    return proof
+
+
+def _verdict(artifact: Artifact, proof: Proof) -> str:
+    """Return what was proven in one line; raise ``StepError`` where anything disagrees."""
+    if proof.differences:
+        raise StepError(f"{artifact.name}: {_first(proof.differences)}")
+    if not proof.modules:
+        raise StepError(f"{artifact.name}: nothing in it can be proven: {_first(proof.unproven)}")
+    proven = (
+        f"{_count(len(proof.services), 'service')} as the manifest in it says, "
+        f"{_count(proof.modules, 'module')} by SHA-256, {_count(proof.files, 'file')} by MD5"
+    )
+    return f"{proven}; not proven: {_first(proof.unproven)}" if proof.unproven else proven
+
+
+def _first(lines: list[str]) -> str:
+    """Return the first of several findings, and how many there are besides."""
+    more = len(lines) - 1
+    return f"{lines[0]} (and {more} more)" if more else lines[0]
+
+
+def _count(number: int, noun: str) -> str:
+    """Return a number of things, in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

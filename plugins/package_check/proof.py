@@ -1,0 +1,195 @@
+"""What a package says of itself, held against what is in it and what was asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import zipfile
+from dataclasses import dataclass, field, replace
+from typing import IO, TYPE_CHECKING, Any
+
+from spark_impex_runner.engine.compare import missing, silent
+from spark_impex_runner.errors import SparkSdkError
+from spark_impex_runner.models import Status
+from spark_impex_runner.spark.status import parse_status
+
+from .archive import Archive, Damaged
+from .module import check_module
+
+if TYPE_CHECKING:
+    from spark_impex_runner.models import Job, ServiceVersion
+
+MANIFEST = "manifest.json"
+
+
+@dataclass
+class Proof:
+    """The findings about one package.
+
+    ``differences`` is where the package disagrees with itself or with the request; ``unproven``
+    is what nothing in it could prove. Each is one line that begins with the place. The layout is
+    that of a genuine ``onpremises`` package. How a ``migrate`` package is laid out is not
+    published: there, what is not at its place is unproven and no difference.
+    """
+
+    job: Job
+    services: set[str] = field(default_factory=set)
+    modules: int = 0
+    files: int = 0
+    differences: list[str] = field(default_factory=list)
+    unproven: list[str] = field(default_factory=list)
+    _others: list[Status] = field(default_factory=list)
+
+    def note_other(self, package: Archive) -> None:
+        """Remember what another package of the same job holds: a request is met by all together."""
+        place = _manifest_of(package)
+        data = self._json(package, place) if place else None
+        self._others.append(parse_status(data) if isinstance(data, dict) else Status("", ""))
+
+    def run(self, package: Archive) -> None:
+        """Prove one package; afterwards every file of it has been read."""
+        place = _manifest_of(package)
+        if place is None:
+            self.unproven.append(f"it has no single {{tenant}}/{MANIFEST}")
+        else:
+            self._listed(package, place)
+        self._rest(package)
+
+    def _listed(self, package: Archive, place: str) -> None:
+        """Prove all that the manifest lists, and that it lists what was asked for."""
+        data = self._json(package, place)
+        if data is None:
+            return
+        try:
+            manifest = parse_status(data)
+        except SparkSdkError:
+            self.differences.append(f"{place}: expected a JSON object, found another value")
+            return
+        if self.job.id and manifest.id and manifest.id.lower() != self.job.id.lower():
+            self.unproven.append(
+                f"{place} names the job {shown(manifest.id)}, not {self.job.id} that made it"
+            )
+        self._compare(manifest, place)
+        for version in manifest.service_versions:
+            self._version(package, place.removesuffix(MANIFEST), version)
+
+    def _compare(self, manifest: Status, place: str) -> None:
+        """Hold what the manifests of all packages list against the request."""
+        listed = [manifest, *self._others]
+        if all(map(silent, listed)):
+            self.unproven.append(f"{place} names no service")
+            return
+        versions = tuple(version for each in listed for version in each.service_versions)
+        found = self.differences if self.job.target.missing == "fail" else self.unproven
+        found += [
+            f"{place}: expected the {each}, which was asked for, found no such entry"
+            for each in missing(self.job.request, replace(manifest, service_versions=versions))
+        ]
+        covered = {(version.folder, version.service) for version in versions}
+        self.unproven += [
+            f"{place} names no version of {shown(each.uri)}"
+            for each in manifest.services
+            if (each.folder, each.service) not in covered
+        ]
+
+    def _version(self, package: Archive, root: str, version: ServiceVersion) -> None:
+        """Prove one version: its metadata are its own, and its module is the one they tell of."""
+        home = f"{root}{version.folder}/{version.service}/{version.version}/"
+        module, metadata = f"{home}{version.version_id}.zip", f"{home}ModelMetaData.json"
+        engine = self._engine(package, metadata, version)
+        announced = engine.get("CompiledOutputHash")
+        self.services.add(f"{version.folder}/{version.service}")
+        if module not in package.entries:
+            self._absent(module, certain=bool(announced))
+            return
+        if not announced:
+            self.unproven.append(f"{shown(module)}: {metadata} gives no CompiledOutputHash")
+        with tempfile.TemporaryFile(dir=self.job.target.output) as copy:
+            self._module(package, module, announced, copy)
+
+    def _module(self, package: Archive, name: str, announced: Any, copy: IO[bytes]) -> None:
+        """Prove one module by the hash of it, and the files in it by their own."""
+        digest = hashlib.sha256()
+        try:
+            package.copy(name, copy, digest.update)
+        except Damaged as error:
+            self.differences.append(f"{name}: {error}")
+            return
+        found = digest.hexdigest()
+        same = str(announced).lower() == found
+        if announced and not same:
+            expected = f"the SHA-256 {shown(str(announced))} (CompiledOutputHash)"
+            self.differences.append(f"{name}: expected {expected}, found {found.upper()}")
+        self.modules += same
+        try:
+            with package.nested(copy) as inner:
+                findings = check_module(inner)
+        except zipfile.BadZipFile as error:
+            self.differences.append(f"{name}: expected a ZIP file, found: {shown(str(error))}")
+            return
+        self.files += findings.proven
+        self.differences += [f"{name}: {each}" for each in findings.differences]
+        self.unproven += [f"{name}: {each}" for each in findings.remarks]
+        if not same:
+            self.unproven += [f"{name}: no checksum covers {each}" for each in findings.uncovered]
+
+    def _engine(self, package: Archive, place: str, version: ServiceVersion) -> dict[str, Any]:
+        """Return what the metadata say of the version; nothing where they are not its own."""
+        if place not in package.entries:
+            self._absent(place, certain=False)
+            return {}
+        data = self._json(package, place)
+        engine = data.get("EngineInformation") if isinstance(data, dict) else None
+        if not isinstance(engine, dict):
+            if data is not None:
+                self.differences.append(f"{place}: expected EngineInformation, found none")
+            return {}
+        found = engine.get("ServiceVersionGuid")
+        if isinstance(found, str) and found.lower() != version.version_id.lower():
+            self.differences.append(
+                f"{place}: expected the version id {shown(version.version_id)} of the manifest, "
+                f"found {shown(found)}"
+            )
+        return engine
+
+    def _absent(self, place: str, *, certain: bool) -> None:
+        """Note that a file is not at its place, which is certain in the layout that was seen."""
+        if certain or self.job.request.file_filter == "onpremises":
+            self.differences.append(f"{shown(place)}: expected this file, found no such entry")
+        else:
+            self.unproven.append(f"there is no {shown(place)}")
+
+    def _json(self, package: Archive, place: str) -> Any:
+        """Return the value of a JSON file, None where it is damaged, which is then noted."""
+        try:
+            return json.loads(package.text(place))
+        except Damaged as error:
+            self.differences.append(f"{place}: {error}")
+        except (ValueError, RecursionError):
+            self.differences.append(f"{place}: expected JSON, found something else")
+        return None
+
+    def _rest(self, package: Archive) -> None:
+        """Read what no checksum covers: its ZIP's own CRC finds accidents, at least."""
+        for name in list(package.left):
+            try:
+                for _ in package.pieces(name):
+                    pass
+            except Damaged as error:
+                self.differences.append(f"{name}: {error}")
+        alone = len(package.entries) - self.modules
+        if alone:
+            self.unproven.append(f"{alone} files of the package that only have a CRC")
+
+
+def _manifest_of(package: Archive) -> str | None:
+    """Return where the manifest lies; None where there is none, or more than one."""
+    found = [name for name in package.entries if name.split("/")[1:] == [MANIFEST]]
+    return found[0] if len(found) == 1 else None
+
+
+def shown(text: str) -> str:
+    """Return a text from a package for a message: on one line, of a bearable length."""
+    text = text if text.isprintable() else repr(text)
+    return text if len(text) <= 300 else f"{text[:300]}..."
