@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zipfile
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from spark_impex_runner.errors import StepError
@@ -10,10 +12,10 @@ from spark_impex_runner.hookspecs import Made, hookimpl
 from spark_impex_runner.manifest import quantity
 
 from .archive import Archive, Meter, OverLimit
-from .proof import Proof, shown
+from .proof import Proof, counted, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from spark_impex_runner.models import Artifact, Job, Step
     from spark_impex_runner.registry import Registry
@@ -79,11 +81,19 @@ def _prove(job: Job, options: Mapping[str, Any], artifact: Artifact) -> Proof:
     proof = Proof(job)
     for other in job.artifacts:
         if other.made_by == "download" and other.name != artifact.name:
-            with Archive.open(other.path, meter) as package:
+            # A broken one is told where it is proven itself.
+            with suppress(zipfile.BadZipFile), _opened(other, replace(meter)) as package:
                 proof.note_other(package)
-    with Archive.open(artifact.path, meter) as package:
+    with _opened(artifact, meter) as package:
         proof.run(package)
     return proof
+
+
+@contextmanager
+def _opened(artifact: Artifact, meter: Meter) -> Iterator[Archive]:
+    """Open a package."""
+    with artifact.path.open("rb") as stream, Archive.open(stream, meter) as package:
+        yield package
 
 
 def _verdict(artifact: Artifact, proof: Proof) -> str:
@@ -93,18 +103,13 @@ def _verdict(artifact: Artifact, proof: Proof) -> str:
     if not proof.modules:
         raise StepError(f"{artifact.name}: nothing in it can be proven: {_first(proof.unproven)}")
     proven = (
-        f"{_count(len(proof.services), 'service')} as the manifest in it says, "
-        f"{_count(proof.modules, 'module')} by SHA-256, {_count(proof.files, 'file')} by MD5"
+        f"{counted(len(proof.services), 'service')} as the manifest in it says, "
+        f"{counted(proof.modules, 'module')} by SHA-256, {counted(proof.files, 'file')} by MD5"
     )
     return f"{proven}; not proven: {_first(proof.unproven)}" if proof.unproven else proven
 
 
 def _first(lines: list[str]) -> str:
     """Return the first of several findings, and how many there are besides."""
-    more = len(lines) - 1
-    return f"{lines[0]} (and {more} more)" if more else lines[0]
-
-
-def _count(number: int, noun: str) -> str:
-    """Return a number of things, in words."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    first, more = shown(lines[0], 1000), len(lines) - 1
+    return f"{first} (and {more} more)" if more else first

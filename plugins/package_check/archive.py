@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -13,13 +15,22 @@ from spark_impex_runner.errors import Interrupted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
 PIECE = 1 << 18
 # The texts that a package says of itself are small; this many bytes of one are kept in memory.
 TEXT = 16 << 20
 _HEADER = b"PK\x01\x02"
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+# What zipfile raises on bytes that are no ZIP, whole or sane: a bad offset is an OSError.
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
 
 
 class OverLimit(Exception):  # noqa: N818 - a verdict on the package, turned into a StepError
@@ -78,10 +89,10 @@ class Archive:
 
     @staticmethod
     @contextmanager
-    def open(source: Path | IO[bytes], meter: Meter) -> Iterator[Archive]:
-        """Open a file, or what lies in an open one; raise ``BadZipFile`` for what is no ZIP."""
+    def open(stream: IO[bytes], meter: Meter) -> Iterator[Archive]:
+        """Read an open file; raise ``BadZipFile`` for what is no ZIP."""
         try:
-            archive = zipfile.ZipFile(source)
+            archive = zipfile.ZipFile(stream)
         except _BROKEN as error:
             raise zipfile.BadZipFile(str(error)) from error
         with archive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import tempfile
@@ -10,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any
 
 from spark_impex_runner.engine.compare import missing, silent
-from spark_impex_runner.errors import SparkSdkError
 from spark_impex_runner.models import Status
 from spark_impex_runner.spark.status import parse_status
 
@@ -43,9 +43,11 @@ class Proof:
 
     def note_other(self, package: Archive) -> None:
         """Remember what another package of the same job holds: a request is met by all together."""
-        place = _manifest_of(package)
-        data = self._json(package, place) if place else None
-        self._others.append(parse_status(data) if isinstance(data, dict) else Status("", ""))
+        manifest = Status("", "")
+        if place := _manifest_of(package):
+            with contextlib.suppress(Damaged):  # it is told where that package is proven
+                manifest = parse_status(_object(package, place))
+        self._others.append(manifest)
 
     def run(self, package: Archive) -> None:
         """Prove one package; afterwards every file of it has been read."""
@@ -58,13 +60,10 @@ class Proof:
 
     def _listed(self, package: Archive, place: str) -> None:
         """Prove all that the manifest lists, and that it lists what was asked for."""
-        data = self._json(package, place)
-        if data is None:
-            return
         try:
-            manifest = parse_status(data)
-        except SparkSdkError:
-            self.differences.append(f"{place}: expected a JSON object, found another value")
+            manifest = parse_status(_object(package, place))
+        except Damaged as error:
+            self.differences.append(f"{place}: {error}")
             return
         if self.job.id and manifest.id and manifest.id.lower() != self.job.id.lower():
             self.unproven.append(
@@ -88,7 +87,7 @@ class Proof:
         ]
         covered = {(version.folder, version.service) for version in versions}
         self.unproven += [
-            f"{place} names no version of {shown(each.uri)}"
+            f"{place} names no version of {each.uri}"
             for each in manifest.services
             if (each.folder, each.service) not in covered
         ]
@@ -104,7 +103,7 @@ class Proof:
             self._absent(module, certain=bool(announced))
             return
         if not announced:
-            self.unproven.append(f"{shown(module)}: {metadata} gives no CompiledOutputHash")
+            self.unproven.append(f"{module}: {metadata} gives no CompiledOutputHash")
         with tempfile.TemporaryFile(dir=self.job.target.output) as copy:
             self._module(package, module, announced, copy)
 
@@ -139,11 +138,13 @@ class Proof:
         if place not in package.entries:
             self._absent(place, certain=False)
             return {}
-        data = self._json(package, place)
-        engine = data.get("EngineInformation") if isinstance(data, dict) else None
+        try:
+            engine = _object(package, place).get("EngineInformation")
+        except Damaged as error:
+            self.differences.append(f"{place}: {error}")
+            return {}
         if not isinstance(engine, dict):
-            if data is not None:
-                self.differences.append(f"{place}: expected EngineInformation, found none")
+            self.differences.append(f"{place}: expected EngineInformation, found none")
             return {}
         found = engine.get("ServiceVersionGuid")
         if isinstance(found, str) and found.lower() != version.version_id.lower():
@@ -156,19 +157,9 @@ class Proof:
     def _absent(self, place: str, *, certain: bool) -> None:
         """Note that a file is not at its place, which is certain in the layout that was seen."""
         if certain or self.job.request.file_filter == "onpremises":
-            self.differences.append(f"{shown(place)}: expected this file, found no such entry")
+            self.differences.append(f"{place}: expected this file, found no such entry")
         else:
-            self.unproven.append(f"there is no {shown(place)}")
-
-    def _json(self, package: Archive, place: str) -> Any:
-        """Return the value of a JSON file, None where it is damaged, which is then noted."""
-        try:
-            return json.loads(package.text(place))
-        except Damaged as error:
-            self.differences.append(f"{place}: {error}")
-        except (ValueError, RecursionError):
-            self.differences.append(f"{place}: expected JSON, found something else")
-        return None
+            self.unproven.append(f"there is no {place}")
 
     def _rest(self, package: Archive) -> None:
         """Read what no checksum covers: its ZIP's own CRC finds accidents, at least."""
@@ -180,7 +171,9 @@ class Proof:
                 self.differences.append(f"{name}: {error}")
         alone = len(package.entries) - self.modules
         if alone:
-            self.unproven.append(f"{alone} files of the package that only have a CRC")
+            self.unproven.append(
+                f"{counted(alone, 'file')} of the package with no checksum but a CRC"
+            )
 
 
 def _manifest_of(package: Archive) -> str | None:
@@ -189,7 +182,23 @@ def _manifest_of(package: Archive) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def shown(text: str) -> str:
+def _object(package: Archive, place: str) -> dict[str, Any]:
+    """Return the JSON object in a file; raise ``Damaged`` where it is none."""
+    try:
+        found = json.loads(package.text(place))
+    except (ValueError, RecursionError):
+        raise Damaged("expected JSON, found something else") from None
+    if not isinstance(found, dict):
+        raise Damaged("expected a JSON object, found another value")
+    return found
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things, in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def shown(text: str, most: int = 200) -> str:
     """Return a text from a package for a message: on one line, of a bearable length."""
     text = text if text.isprintable() else repr(text)
-    return text if len(text) <= 300 else f"{text[:300]}..."
+    return text if len(text) <= most else f"{text[:most]}..."
