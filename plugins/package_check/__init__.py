@@ -104,7 +104,7 @@ def _verdict(artifact: Artifact, proof: Proof) -> str:
         raise StepError(f"{artifact.name}: nothing in it can be proven: {_first(proof.unproven)}")
     proven = (
         f"{counted(len(proof.services), 'service')} as the manifest in it says, "
-        f"{counted(proof.modules, 'module')} by SHA-256, {counted(proof.files, 'file')} by MD5"
+        f"{counted(len(proof.modules), 'module')} by SHA-256, {counted(proof.files, 'file')} by MD5"
     )
     return f"{proven}; not proven: {_first(proof.unproven)}" if proof.unproven else proven
 

@@ -35,7 +35,7 @@ class Proof:
 
     job: Job
     services: set[str] = field(default_factory=set)
-    modules: int = 0
+    modules: set[str] = field(default_factory=set)
     files: int = 0
     differences: list[str] = field(default_factory=list)
     unproven: list[str] = field(default_factory=list)
@@ -70,7 +70,8 @@ class Proof:
                 f"{place} names the job {shown(manifest.id)}, not {self.job.id} that made it"
             )
         self._compare(manifest, place)
-        for version in manifest.service_versions:
+        versions = {(each.uri, each.version_id): each for each in manifest.service_versions}
+        for version in versions.values():
             self._version(package, place.removesuffix(MANIFEST), version)
 
     def _compare(self, manifest: Status, place: str) -> None:
@@ -120,7 +121,8 @@ class Proof:
         if announced and not same:
             expected = f"the SHA-256 {shown(str(announced))} (CompiledOutputHash)"
             self.differences.append(f"{name}: expected {expected}, found {found.upper()}")
-        self.modules += same
+        if same:
+            self.modules.add(name)
         try:
             with package.nested(copy) as inner:
                 findings = check_module(inner)
@@ -169,7 +171,7 @@ class Proof:
                     pass
             except Damaged as error:
                 self.differences.append(f"{name}: {error}")
-        alone = len(package.entries) - self.modules
+        alone = len(package.entries) - len(self.modules)
         if alone:
             self.unproven.append(
                 f"{counted(alone, 'file')} of the package with no checksum but a CRC"

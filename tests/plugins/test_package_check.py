@@ -218,6 +218,9 @@ def test_several_packages_answer_a_request_together(
     spoil(other, lambda files: files.pop(MANIFEST))
     with pytest.raises(StepError, match="expected the folder life"):
         check(package, other, request=asked)
+    other.path.write_bytes(b"")
+    with pytest.raises(StepError, match="expected the folder life"):
+        check(package, other, request=asked)
 
 
 def change_wasm(files: Files) -> None:
@@ -352,6 +355,18 @@ def test_the_unknown_layout_of_migrate_packages_is_no_difference(
         check(other, request=asked)
 
 
+def test_a_version_that_is_listed_twice_counts_once(check: Check, package: Artifact) -> None:
+    """What a manifest says twice is not proven twice."""
+    before = check(package)
+
+    def double(files: Files) -> None:
+        listed = json.loads(files[MANIFEST])["outputs"]["service_versions"]
+        set_outputs(files, service_versions=[*listed, {**listed[0], "service_id_source": JOB}])
+
+    spoil(package, double)
+    assert check(package) == before
+
+
 def test_another_jobs_package_is_told(check: Check, export: Callable[..., Artifact]) -> None:
     """The id is likely that of the job, but nobody has documented it: no failure."""
     told = check(export(job_id=ID))
@@ -446,6 +461,50 @@ def test_a_large_module_is_read_in_little_memory(
         tracemalloc.stop()
 
     assert peak < 6 << 20
+
+
+def test_the_limits_are_those_of_one_package(
+    check: Check, package: Artifact, export: Callable[..., Artifact]
+) -> None:
+    """A job's other packages do not count."""
+    other = export("life/term[1]", name="life.zip")
+
+    assert check(package, other, max_files=17).startswith(FULL)
+
+
+def test_the_temporary_file_lies_in_the_output(
+    check: Check, package: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small /tmp, as in containers, is not what decides."""
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+
+    assert check(package).startswith(FULL)
+
+
+@pytest.mark.parametrize("method", [12, 14, 99])
+def test_another_compression_than_the_bytes_have_is_told(
+    check: Check, package: Artifact, patch_header: Callable[..., None], method: int
+) -> None:
+    """Each library has errors of its own; all come to one line."""
+    patch_header(package, "central", 10, method)
+    patch_header(package, "local", 8, method)
+
+    with pytest.raises(
+        StepError, match=rf"^motor\.zip: {MANIFEST}: expected the CRC \w{{8}}, found"
+    ):
+        check(package)
+
+
+def test_a_file_that_is_shorter_than_its_header_says_is_told(
+    check: Check, package: Artifact, patch_header: Callable[..., None]
+) -> None:
+    """The CRC alone would agree."""
+    patch_header(package, "central", 24, 9999)
+
+    with pytest.raises(
+        StepError, match=rf"^motor\.zip: {MANIFEST}: expected 9999 bytes, found \d+"
+    ):
+        check(package)
 
 
 def test_doubled_files_are_refused(check: Check, package: Artifact) -> None:
