@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import io
 import json
+import struct
 import tracemalloc
 import warnings
 import zipfile
@@ -481,16 +482,26 @@ def test_the_temporary_file_lies_in_the_output(
     assert check(package).startswith(FULL)
 
 
-@pytest.mark.parametrize("method", [12, 14, 99])
-def test_another_compression_than_the_bytes_have_is_told(
-    check: Check, package: Artifact, patch_header: Callable[..., None], method: int
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_compression_that_knows_no_bounds_is_refused(
+    check: Check, package: Artifact, method: int
 ) -> None:
-    """Each library has errors of its own; all come to one line."""
-    patch_header(package, "central", 10, method)
-    patch_header(package, "local", 8, method)
+    """A few bytes of bzip2 or LZMA may come to any size at once."""
+    with zipfile.ZipFile(package.path, "a") as archive:
+        archive.writestr("acme/note", b"", method)
+
+    with pytest.raises(StepError, match="acme/note: expected deflate, found another compression"):
+        check(package)
+
+
+def test_an_encrypted_file_is_told(
+    check: Check, package: Artifact, patch_header: Callable[..., None]
+) -> None:
+    """What cannot be read cannot be proven."""
+    patch_header(package, "central", 8, 1)
 
     with pytest.raises(
-        StepError, match=rf"^motor\.zip: {MANIFEST}: expected the CRC \w{{8}}, found"
+        StepError, match=rf"{MANIFEST}: expected the CRC \w{{8}}, found: .*encrypted"
     ):
         check(package)
 
@@ -525,6 +536,28 @@ def test_what_is_no_zip_is_told(check: Check, package: Artifact, content: bytes)
     package.path.write_bytes(content)
 
     with pytest.raises(StepError, match=r"^motor\.zip: the package is broken: "):
+        check(package)
+
+
+def test_a_name_that_is_no_text_is_told(check: Check, package: Artifact) -> None:
+    """A ZIP whose names cannot be read cannot be read at all."""
+    with zipfile.ZipFile(package.path, "a") as archive:
+        archive.writestr("\xe9", b"")
+    package.path.write_bytes(package.path.read_bytes().replace("\xe9".encode(), b"\xff\xff"))
+
+    with pytest.raises(StepError, match=r"^motor\.zip: the package is broken: 'utf-8' codec"):
+        check(package)
+
+
+def test_a_file_that_would_lie_before_the_package_is_told(check: Check, package: Artifact) -> None:
+    """An offset below zero is damage, not an error of the disk."""
+    content = bytearray(package.path.read_bytes())
+    struct.pack_into("<I", content, len(content) - 6, 1 << 20)
+    package.path.write_bytes(content)
+
+    with pytest.raises(
+        StepError, match=rf"^motor\.zip: {MANIFEST}: expected the CRC \w{{8}}, found"
+    ):
         check(package)
 
 
