@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP = "impex_runner"
 BUILT_IN = (
-    *("checksum", "package_check", "unzip"),
-    *("poll_adaptive", "resolve_file", "resolve_glob"),
+    "checksum",
+    "package_check",
+    "poll_adaptive",
+    "resolve_file",
+    "resolve_glob",
+    "unzip",
 )
 # What the runner cannot do without. Last, because of equals the first registered is asked first.
 ESSENTIAL = ("defaults", "spark_impex_runner.engine.defaults")
