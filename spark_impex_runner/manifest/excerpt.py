@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from spark_impex_runner.manifest.document import File
 
 # A reference is not the secret, and the place where it stands is worth showing.
-_WORD = re.compile(r"(?i)(?:token|secret|passw|pwd|key|credential)[\w-]{0,40}[\"']?\s{0,9}:")
-# A quoted or indented secret of several lines is a line or two away from its key.
-_ABOVE = 3
+# A quoted or indented secret may go on in the lines below its key.
+_ABOVE = 40
+_COMMENT = re.compile(r"(?:^|\s)#.*")
+_BEGINS_BELOW = re.compile(
+    r"""(?i)(?:token|secret|passw|api[_-]?key)[\w-]{0,40}["']?\s{0,9}:\s*$"""
+)
 _SECRET = re.compile(
     r"""(?:token|secret|passw|pwd|key|credential|auth)[\w-]{0,40}["']?\s{0,9}[:=\s]\s{0,9}"""
     r"""(?:&\S{1,40}\s{1,9})?(?!["']?\$\{)(?=[^\s{&#])"""
@@ -40,21 +43,26 @@ def shown(problem: Problem, file: File, private: Iterable[int] = ()) -> Problem:
     line = file.line(problem.line)
     end = min([_first_secret(line), *(column - 1 for column in private)])
     at = problem.column - 1
-    if at > end:
+    if at > end or _may_go_on(file, problem.line):
         return replace(problem, source="", caret=0)
     begin = max(at - _AROUND, 0) if len(line) > 2 * _AROUND else 0
     source = line[begin : min(end, at + _AROUND)] + (MASK if end < len(line) else "")
     return replace(problem, source=source, caret=problem.column - begin)
 
 
-def shown_alone(problem: Problem, file: File) -> Problem:
-    """Return ``problem`` of the text itself with its line, unless a secret may go on in it."""
-    above = [file.line(row) for row in range(max(problem.line - _ABOVE, 1), problem.line)]
-    goes_on = any(_WORD.search(line) for line in above) and problem.column > 1
-    return problem if goes_on else shown(problem, file)
+def _may_go_on(file: File, row: int) -> bool:
+    """Tell whether a literal secret begins in the lines above one, and may reach into it."""
+    return any(_is_open(file.line(above)) for above in range(max(row - _ABOVE, 1), row))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
+def _is_open(line: str) -> bool:
+    """Tell whether a literal secret begins in a line, or behind its end."""
+    text = _COMMENT.sub("", line)
+    return _first_secret(text) < len(text) or _BEGINS_BELOW.search(text) is not None
+
+
+@lru_cache(maxsize=4096)
 def _first_secret(line: str) -> int:
     """Return where the first secret of a line may begin, the line's length if nowhere."""
     found = _SECRET.search(line)

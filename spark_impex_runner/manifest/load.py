@@ -17,7 +17,7 @@ import yaml
 
 from spark_impex_runner.errors import ManifestError, Problem
 from spark_impex_runner.manifest.document import Document, File, Spot, one_line
-from spark_impex_runner.manifest.excerpt import shown, shown_alone
+from spark_impex_runner.manifest.excerpt import shown
 from spark_impex_runner.manifest.reading import read_most
 from spark_impex_runner.manifest.scalars import value_of
 from spark_impex_runner.manifest.syntax import NO_CHARACTER, explain
@@ -249,7 +249,7 @@ def _end_of(text: str) -> tuple[int, int]:
 
 def _problem(file: File, place: tuple[int, int], message: str) -> Problem:
     """Return a mistake in the text itself."""
-    return shown_alone(Problem(file.label, *place, "", one_line(message)), file)
+    return shown(Problem(file.label, *place, "", one_line(message)), file)
 
 
 def _refuse(file: File, place: tuple[int, int], message: str) -> NoReturn:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     Fuzzer = Callable[..., "subprocess.CompletedProcess[str]"]
 
 SCRIPT = Path(__file__).parent / "fuzz_manifest.py"
-FOUND = 77  # libFuzzer's exit code for an input that ends the target
 
 
 def wanted() -> bool:
@@ -68,7 +67,7 @@ def test_a_crash_that_no_case_meets_is_found(fuzz: Fuzzer) -> None:
     changes = fuzz("--break", "crash", "-runs=30000", "-max_total_time=120")
 
     assert cases.returncode == 0, cases.stdout[-3000:]
-    assert changes.returncode == FOUND
+    assert changes.returncode != 0
     assert "Uncaught Python exception" in changes.stdout
     assert "KeyError" in changes.stdout
 
@@ -85,5 +84,5 @@ def test_what_a_problem_may_not_be_is_found(fuzz: Fuzzer, mistake: str, said: st
     """The fuzzer judges what is said, too."""
     done = fuzz("--break", mistake, "-runs=0")
 
-    assert done.returncode == FOUND
+    assert done.returncode != 0
     assert said in done.stdout

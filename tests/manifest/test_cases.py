@@ -82,7 +82,9 @@ def test_most_problems_show_their_line(case_settings: Settings) -> None:
 
     assert bare == {
         "password-in-address",
+        "secret-from-variable",
         "secret-goes-on",
+        "secret-on-two-lines",
         "wrong-default",
     }
 
