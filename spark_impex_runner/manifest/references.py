@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import ImpexError, PluginError
 from spark_impex_runner.manifest.reading import read_most
-from spark_impex_runner.manifest.wording import did_you_mean
+from spark_impex_runner.manifest.wording import COMPARISONS, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from spark_impex_runner.registry import Source
@@ -124,7 +124,7 @@ class Table:
         if dot and kind in {"var", "vars", "env", "environ"}:
             raise UndefinedError(f"write ${{{kind[:3]}:{name}}} for ${{{body}}}")
         if dot:
-            hint = did_you_mean(body, self.scope) or f"; known here: {', '.join(self.scope)}"
+            hint = self.sources.hint(body, self.scope) or f"; known here: {', '.join(self.scope)}"
             raise UndefinedError(f"${{{body}}} is not known here{hint}")
         raise UndefinedError(
             f"${{{body}}} names no source; write ${{var:{body}}} or ${{env:{body}}}, "
@@ -137,7 +137,9 @@ class Table:
             raise UndefinedError("a variable cannot refer to another variable")
         if name in self.variables:
             return self.variables[name]
-        hint = did_you_mean(name, self.variables) or f"; set it under vars or with --var {name}=…"
+        hint = (
+            self.sources.hint(name, self.variables) or f"; set it under vars or with --var {name}=…"
+        )
         raise UndefinedError(f"the variable {name!r} is not defined{hint}")
 
 
@@ -149,6 +151,12 @@ class Sources:
     folder: Path
     plugins: Mapping[str, Source]
     known: dict[tuple[str, str], Named] = field(default_factory=dict, repr=False)
+    compared: int = 0
+
+    def hint(self, word: str, known: Collection[str]) -> str:
+        """Return what may be meant by ``word``; nothing once very much was compared."""
+        self.compared += len(known)
+        return did_you_mean(word, known) if self.compared < COMPARISONS else ""
 
     def names(self) -> Iterable[str]:
         """Return the names that may stand before the colon."""

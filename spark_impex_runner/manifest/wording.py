@@ -19,7 +19,7 @@ _LONGEST = 60
 _FEW = 8
 _LISTED = 20
 _HOMES = 2
-_COMPARISONS = 50_000
+COMPARISONS = 50_000
 _TYPES = {
     "string": "text",
     "integer": "a whole number",
@@ -77,7 +77,7 @@ class Hints:
         """Return what ``did_you_mean`` says of ``word``, or nothing if too much was asked."""
         if word not in self._hints:
             compared = len(self._hints) * len(self._known)
-            near = did_you_mean(word, self._known) if compared < _COMPARISONS else ""
+            near = did_you_mean(word, self._known) if compared < COMPARISONS else ""
             self._hints[word] = near
         return self._hints[word]
 

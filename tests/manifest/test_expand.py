@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -244,3 +245,17 @@ def test_a_manifest_has_an_end(
     [problem] = caught.value.problems
     assert message in str(problem)
     assert problem.message.endswith("a manifest has at most 5 targets")
+
+
+def test_very_many_unknown_variables_are_told_soon(read: Reader) -> None:
+    """The first have their hints; to compare all with all would take minutes."""
+    known = ", ".join(f"name{number}: x" for number in range(1000))
+    texts = ", ".join(f'"${{var:nam{number}}}"' for number in range(1000))
+    began = time.process_time()
+
+    with pytest.raises(ManifestError) as caught:
+        read(f"{HEAD}vars: {{{known}}}\ntargets: [{{name: a, folders: [{texts}]}}]")
+
+    assert time.process_time() - began < 10
+    assert "did you mean 'name0'?" in str(caught.value.problems[0])
+    assert len(caught.value.problems) == 1000
