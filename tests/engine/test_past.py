@@ -41,8 +41,9 @@ def test_another_request_of_the_same_size_learns_from_it(
     like = waits(run, sandbox, MOTOR)
     other = waits(run, sandbox, MOTOR.replace("[motor]", "[motor, life]"))
 
+    # Where nothing is known a job is looked at again and again, and may by chance be seen in time.
     assert sum(like) <= 105
-    assert sum(other) >= 105
+    assert len(other) > 2 * len(like)
 
 
 def test_a_job_that_was_left_alone_teaches_nothing(run: Any, serve: Callable[..., Any]) -> None:
