@@ -189,12 +189,13 @@ def connect(stack: ExitStack, clock: Clock, masker: Masker) -> Callable[..., Spa
 
 @pytest.fixture(scope="session")
 def package() -> Callable[..., bytes]:
-    """Return a function that makes a small ZIP package."""
+    """Return a function that makes a small ZIP package, the same whenever it is called."""
 
     def make(content: bytes = b"{}") -> bytes:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("acme/manifest.json", content)
+            entry = zipfile.ZipInfo("acme/manifest.json")  # of 1980; else it has the time of now
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
         return buffer.getvalue()
 
     return make
