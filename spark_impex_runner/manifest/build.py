@@ -257,6 +257,8 @@ def _private(
         if literal or (lost and not place.types) or _may_hold_secrets(place):
             spot = document.spot(path)
             columns.setdefault((spot.file.label, spot.value[0]), []).append(spot.value[1])
+            for row in range(spot.value[0] + 1, spot.last + 1):
+                columns.setdefault((spot.file.label, row), []).append(1)
     return columns
 
 

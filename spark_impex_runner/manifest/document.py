@@ -60,6 +60,7 @@ class Spot:
     """Where a value and its key begin (line, column, from 1), and a scalar's source text.
 
     ``file`` and ``path`` say where that is: a value keeps them when files are put together.
+    ``last`` is the last line of a scalar that has several.
     """
 
     value: tuple[int, int]
@@ -67,6 +68,7 @@ class Spot:
     text: str | None = field(default=None, repr=False)
     file: File = field(default=File(""), repr=False)
     path: KeyPath = ()
+    last: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

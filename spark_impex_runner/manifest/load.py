@@ -157,7 +157,8 @@ class _Walk:
         if len(self.spots) >= MAX_VALUES:
             _refuse(file, place, f"aliases unfold to more than {MAX_VALUES} values")
         scalar = isinstance(node, yaml.ScalarNode)
-        self.spots[path] = Spot(place, key, node.value if scalar else None, file, path)
+        last = _last_line(node) if scalar else 0
+        self.spots[path] = Spot(place, key, node.value if scalar else None, file, path, last)
         if isinstance(node, yaml.ScalarNode):
             self._check_text(node)
             return value_of(node.value, node.tag)
@@ -240,6 +241,12 @@ def _refuse_depth(file: File, place: tuple[int, int]) -> NoReturn:
 def _mark(node: yaml.Node) -> tuple[int, int]:
     """Return where a node begins, counted from 1."""
     return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+def _last_line(node: yaml.Node) -> int:
+    """Return the last line of a scalar, counted from 1; a block ends where the next line begins."""
+    end = node.end_mark
+    return int(end.line + (1 if end.column else 0))
 
 
 def _end_of(text: str) -> tuple[int, int]:

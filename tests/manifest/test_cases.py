@@ -85,6 +85,7 @@ def test_most_problems_show_their_line(case_settings: Settings) -> None:
         "secret-from-variable",
         "secret-goes-on",
         "secret-on-two-lines",
+        "unknown-key-on-two-lines",
         "wrong-default",
     }
 
