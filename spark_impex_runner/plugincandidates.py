@@ -104,8 +104,10 @@ def check_required(choice: PluginChoice) -> None:
 
 def unmet(choice: PluginChoice) -> Iterator[tuple[int, str]]:
     """Yield which of the required distributions is missing or too old, and what installs it."""
+    if not choice.required:
+        return  # To look through all that is installed takes its time.
     versions = {name: version for _, name, version in _installed()}
-    for index, text in enumerate(choice.required or ()):
+    for index, text in enumerate(choice.required):
         wanted = _requirement(text)
         found = versions.get(canonicalize_name(wanted.name))
         cure = f"pip install '{text}'"

@@ -67,7 +67,7 @@ def _label(path: Path, folder: Path) -> str:
 class _Reading:
     """The files read so far; ``problems`` are what is wrong between them."""
 
-    seen: dict[Path, str] = field(default_factory=dict)
+    seen: set[Path] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
     unreadable: list[Problem] = field(default_factory=list)
 
@@ -83,7 +83,7 @@ class _Reading:
         except ManifestError as error:
             self.unreadable += error.problems
             return Document(path, {}, {(): Spot((1, 1), (1, 1))})
-        self.seen.setdefault(path.resolve(), str(path))
+        self.seen.add(path.resolve())
         self.problems += document.problems
         parts = list(self._parts(document, (*trail, path)))
         if not parts:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner.errors import ManifestError
 from spark_impex_runner.manifest import construct
 from spark_impex_runner.manifest.document import Finding, Odd, sound
-from spark_impex_runner.manifest.excerpt import shown
 from spark_impex_runner.manifest.expand import Expansion, Given, literal_secrets
 from spark_impex_runner.manifest.needs import Graph
 from spark_impex_runner.manifest.references import Named, Sources, escaped, refers_outside
@@ -239,9 +238,8 @@ def _error(
     private = _private(document, findings, places)
     problems = list(document.problems)
     for finding in dict.fromkeys(findings):
-        problem = document.problem(replace(finding, message=masker.mask(finding.message)))
-        file = document.spot(finding.path).file
-        problems.append(shown(problem, file, private.get((file.label, problem.line), ())))
+        masked = replace(finding, message=masker.mask(finding.message))
+        problems.append(document.problem(masked, private))
     return ManifestError(list(dict.fromkeys(problems)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,12 @@ from spark_impex_runner.errors import Problem
 from spark_impex_runner.manifest.excerpt import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
 KeyPath = tuple[str | int, ...]
+PrivateColumns = Mapping[tuple[str, int], Sequence[int]]
+_NOTHING: PrivateColumns = {}
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_@-]+")
 _SECRET_KEY = re.compile(r"(?i)[\w-]*?(?:token|secret|passw|key|credential)")
@@ -103,9 +106,7 @@ class Document:
 
     def spot(self, path: KeyPath) -> Spot:
         """Return where ``path`` stands, or its nearest ancestor that is in a text."""
-        while path and path not in self.spots:
-            path = path[:-1]
-        return self.spots[path]
+        return self.spots[self._known(path)]
 
     def place(self, path: KeyPath, *, at_key: bool = False) -> tuple[int, int]:
         """Return line and column of ``path``, or of its nearest ancestor in the text."""
@@ -119,13 +120,20 @@ class Document:
 
     def written(self, path: KeyPath) -> KeyPath:
         """Return ``path`` as it is in the file that holds it."""
-        known = path
-        while known and known not in self.spots:
-            known = known[:-1]
+        known = self._known(path)
         return self.spots[known].path + path[len(known) :]
 
-    def problem(self, finding: Finding) -> Problem:
-        """Return ``finding`` with its file, line and column."""
+    def _known(self, path: KeyPath) -> KeyPath:
+        """Return ``path``, or its nearest ancestor that is in a text."""
+        while path and path not in self.spots:
+            path = path[:-1]
+        return path
+
+    def problem(self, finding: Finding, private: PrivateColumns = _NOTHING) -> Problem:
+        """Return ``finding`` with its file, line and column.
+
+        ``private`` are the columns, by file and line, from which on that line is not shown.
+        """
         file = self.spot(finding.path).file
         line, column = self.place(finding.path, at_key=finding.at_key)
         message = finding.message
@@ -133,7 +141,7 @@ class Document:
             message += f" in {self._from(file, finding.see)}"
         path = dotted(self.written(finding.path))
         problem = Problem(file.label, line, column, path, one_line(message), finding.severity)
-        return shown(problem, file)
+        return shown(problem, file, private.get((file.label, line), ()))
 
     def _from(self, file: File, path: KeyPath) -> str:
         """Return where ``path`` stands, for a reader of ``file``."""

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from spark_impex_runner.errors import Problem
     from spark_impex_runner.manifest.document import File
 
-# A reference is not the secret, and the place where it stands is worth showing.
 # A quoted or indented secret may go on in the lines below its key.
 _ABOVE = 40
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _BEGINS_BELOW = re.compile(
     r"""(?i)(?:token|secret|passw|api[_-]?key)[\w-]{0,40}["']?\s{0,9}:\s*$"""
 )
+# A reference is not the secret, and the place where it stands is worth showing.
 _SECRET = re.compile(
     r"""(?:token|secret|passw|pwd|key|credential|auth)[\w-]{0,40}["']?\s{0,9}[:=\s]\s{0,9}"""
     r"""(?:&\S{1,40}\s{1,9})?(?!["']?\$\{)(?=[^\s{&#])"""

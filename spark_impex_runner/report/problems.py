@@ -1,4 +1,4 @@
-"""What is wrong in manifests: as a line for people, and as documents for machines."""
+"""What is wrong in manifests, as documents for machines."""
 
 from __future__ import annotations
 
