@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from spark_impex_runner.errors import PluginError
 
@@ -11,16 +11,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from typing_extensions import Unpack
+
 _NO_OPTIONS: dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": {}}
+
+
+class Traits(TypedDict, total=False):
+    """What ``Offer`` tells of a step besides its options."""
+
+    always: bool
+    file_filter: str | None
+    idempotent: bool
+    dry_run: bool
+    credentials: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One named thing: its options as a JSON Schema (an object), and who provides it.
+    """One named thing: its options as a JSON Schema (an object), who provides it, and its traits.
 
-    A step that is ``always`` run is repeated when a run goes on with the work of an earlier one.
-    ``file_filter`` names the only packages that a step can work on: those of targets with that
-    ``file_filter``.
+    Steps have traits. One that is ``always`` run is repeated when a run goes on with the work of
+    an earlier one. ``file_filter`` names the only packages that a step can work on: those of
+    targets with that ``file_filter``. A step that is not ``idempotent`` does harm when it is done
+    twice for one package. One with ``dry_run`` tells in ``impex plan`` what it would do, through
+    ``impex_plan_step``. ``credentials`` tells that it needs some of its own.
     """
 
     name: str
@@ -29,6 +43,9 @@ class Offer:
     options: Mapping[str, Any] = field(default_factory=lambda: _NO_OPTIONS)
     always: bool = False
     file_filter: str | None = None
+    idempotent: bool = True
+    dry_run: bool = False
+    credentials: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +91,13 @@ class Registry:
         name: str,
         summary: str,
         options: Mapping[str, Any] | None = None,
-        *,
-        always: bool = False,
-        file_filter: str | None = None,
+        **traits: Unpack[Traits],
     ) -> None:
         """Offer a step, ``uses: name`` in a manifest, implemented by ``impex_run_step``.
 
-        ``always`` and ``file_filter`` are those of ``Offer``.
+        ``traits`` are those of ``Offer``.
         """
-        self.steps[name] = Offer(
-            name, summary, self.provider, options or _NO_OPTIONS, always, file_filter
-        )
+        self.steps[name] = Offer(name, summary, self.provider, options or _NO_OPTIONS, **traits)
 
     def strategy(self, name: str, summary: str, options: Mapping[str, Any] | None = None) -> None:
         """Offer a polling strategy, implemented by ``impex_poll_delay``."""

@@ -1,0 +1,135 @@
+"""What the manifest says, and what the command line says about a run of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """Credentials of one connection: exactly one scheme is filled in."""
+
+    token: str | None = field(default=None, repr=False)
+    api_key: str | None = field(default=None, repr=False)
+    client_id: str | None = field(default=None, repr=False)
+    client_secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One tenant and how to talk to it.
+
+    One of ``base_url``, ``env`` with ``tenant``, and ``sandbox`` says where it is; none means
+    the ``CSPARK_*`` environment. ``auth`` None means the ``CSPARK_*`` environment, too.
+    ``jobs`` None means: ask the tenant for its limit.
+    """
+
+    name: str
+    base_url: str | None = None
+    env: str | None = None
+    tenant: str | None = None
+    sandbox: Path | None = None
+    auth: Auth | None = None
+    jobs: int | None = None
+    downloads: int = 4
+    requests_per_second: float | None = None
+    timeout: float = 60.0
+    verify_tls: bool | str = True
+
+
+@dataclass(frozen=True, slots=True)
+class Polling:
+    """How a job is waited for; ``options`` are the strategy's own, checked by its schema."""
+
+    strategy: str = "adaptive"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    deadline: float = 1800.0
+    stall_after: float = 1320.0
+    on_deadline: str = "leave"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a target; ``options`` are the step's own, checked by its schema."""
+
+    uses: str
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    attempts: int = 1
+    interval: float = 1.0
+    on_failure: str = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One thing to export, where it goes and what is done with it."""
+
+    name: str
+    connection: str
+    output: Path
+    tags: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    version_ids: tuple[str, ...] = ()
+    file_filter: str = "migrate"
+    version_filter: str = "latest"
+    source_system: str | None = None
+    correlation_id: str | None = None
+    file_name: str | None = None
+    max_retries: int | None = None
+    retry_interval: float | None = None
+    polling: Polling = field(default_factory=Polling)
+    if_exists: str = "replace"
+    missing: str = "fail"
+    on_interrupt: str = "cancel"
+    needs: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A whole manifest: validated, expanded, references resolved.
+
+    ``reports`` maps a format (``json``, ``junit``, ``html``) to the file to write; ``overlays``
+    are the files that changed it.
+    """
+
+    path: Path
+    name: str
+    connections: Mapping[str, Connection]
+    targets: tuple[Target, ...]
+    reports: Mapping[str, Path] = field(default_factory=dict)
+    overlays: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line may say about a run; every field has its option's name.
+
+    ``overlays`` are files that change the manifest, one after the other.
+    ``targets`` are globs, ``until`` is empty or ``"download"``, ``reports`` maps a format to a
+    file and is added to the manifest's own. ``state`` is the folder of the runner's memory, by
+    default ``.impex`` beside the manifest; ``fresh`` goes on with nothing of an earlier run;
+    ``job`` is the id of a job to go on with, for a single target. ``alone`` leaves out what the
+    chosen targets need.
+    """
+
+    targets: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    overlays: tuple[Path, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    until: str = ""
+    fail_fast: bool = False
+    jobs: int | None = None
+    output: Path | None = None
+    state: Path | None = None
+    fresh: bool = False
+    job: str = ""
+    alone: bool = False
+    reports: Mapping[str, Path] = field(default_factory=dict)
+    blocked_plugins: frozenset[str] = frozenset()
+    plugin_files: tuple[Path, ...] = ()

@@ -1,0 +1,110 @@
+"""How it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from spark_impex_runner.models.manifest import Manifest, Target
+    from spark_impex_runner.models.wire import Request, ServiceVersion
+    from spark_impex_runner.models.work import Artifact
+
+
+class Outcome(str, Enum):
+    """How a target ended."""
+
+    SUCCEEDED = "succeeded"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """How one step ended: ``outcome`` is succeeded, warned (on_failure: warn) or failed.
+
+    ``message`` is what went wrong, or what a step that succeeded has to tell.
+    """
+
+    uses: str
+    outcome: str
+    seconds: float
+    message: str = ""
+    artifacts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TargetResult:
+    """How one target ended, with all that an auditor asks for.
+
+    ``error`` is the one-line message of what went wrong (``exit_code`` is that error's own), or
+    why nothing was to be done; it is empty where the target was delivered.
+    """
+
+    target: Target
+    outcome: Outcome
+    started: datetime
+    finished: datetime
+    tenant: str = ""
+    job_id: str = ""
+    request: Request | None = None
+    services: tuple[ServiceVersion, ...] = ()
+    service_versions: tuple[ServiceVersion, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+    steps: tuple[StepResult, ...] = ()
+    warnings: tuple[str, ...] = ()
+    error: str = ""
+    exit_code: int = 0
+
+    @property
+    def good(self) -> bool:
+        """Whether the target holds what was asked for."""
+        return self.outcome in (Outcome.SUCCEEDED, Outcome.UNCHANGED)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A finished run: what ``run_manifest`` returns and every report is a reader of.
+
+    ``problems`` are those of no target, such as a report that could not be written.
+    """
+
+    run_id: str
+    manifest: Manifest
+    started: datetime
+    finished: datetime
+    results: tuple[TargetResult, ...]
+    runner_version: str
+    signal: int = 0
+    problems: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """The process exit code of this run alone."""
+        return exit_code([self])
+
+
+def exit_code(runs: Sequence[RunResult]) -> int:
+    """Return the process exit code of one or more runs; the most specific answer wins.
+
+    Signal, then a bug, then a passed deadline, then some/none succeeded; a refusal is told as 6
+    where nothing succeeded and nothing else was wrong.
+    """
+    results = [result for run in runs for result in run.results]
+    bad = [result for result in results if not result.good]
+    causes = {result.exit_code for result in bad if result.outcome is not Outcome.SKIPPED}
+    if signals := [run.signal for run in runs if run.signal]:
+        return 128 + signals[0]
+    for specific in (1, 5):
+        if specific in causes:
+            return specific
+    if bad:
+        return 3 if len(bad) < len(results) else 6 if causes == {6} else 4
+    return 4 if any(run.problems for run in runs) else 0

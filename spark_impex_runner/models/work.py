@@ -1,0 +1,133 @@
+"""What the engine works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from spark_impex_runner.models.manifest import Manifest, Target
+    from spark_impex_runner.models.wire import RemoteFile, Request, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one manifest, as every hook sees it.
+
+    ``connect(name)`` gives the open ``spark_impex_runner.Spark`` client of a connection; it
+    belongs to the run. (Its type is not named here: this module stands below the client.)
+    """
+
+    id: str
+    date: str
+    manifest: Manifest
+    targets: tuple[Target, ...]
+    started: datetime
+    connect: Callable[[str], Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One target with what will be sent for it: ``body`` is POSTed to ``url`` as it stands.
+
+    ``kept`` is True where ``if_exists: keep`` finds an earlier delivery: nothing will be sent.
+    ``resolved`` maps each entry of ``services`` that is not sent as it stands to what it became.
+    """
+
+    target: Target
+    request: Request
+    url: str
+    body: str
+    kept: bool = False
+    resolved: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a run would do for one target, as far as the runner's memory tells.
+
+    ``action`` is ``create`` (a new job), ``adopt`` (go on with what an earlier run began) or
+    ``unchanged`` (nothing). ``job_id`` is the adopted job's, empty where the reply with it was
+    lost. ``note`` is what a person should know besides.
+    """
+
+    planned: Planned
+    action: str
+    job_id: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file or folder that a target holds.
+
+    ``path`` is where it lies now (a partial file until it is proven), ``name`` its path relative
+    to the target's output. ``hash_agreed`` is None where the tenant gave no hash in a known form.
+    ``digests`` are those known since the download, in hexadecimal, by the algorithm's name.
+    """
+
+    path: Path
+    name: str
+    size: int = 0
+    sha256: str = ""
+    remote: RemoteFile | None = field(default=None, repr=False)
+    hash_agreed: bool | None = None
+    made_by: str = "download"
+    digests: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One export job of one target, as far as it has come. ``tenant`` is its base URL.
+
+    ``stopping()`` is True once the run is being interrupted: long work should then return.
+    """
+
+    run: Run
+    target: Target
+    request: Request
+    tenant: str
+    started: datetime
+    stopping: Callable[[], bool] = field(repr=False)
+    id: str = ""
+    status: Status | None = None
+    artifacts: tuple[Artifact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """The wait so far: what a polling strategy decides on.
+
+    ``checks`` status requests have been answered in ``elapsed`` seconds; ``remaining`` seconds
+    are left before the deadline; ``retry_after`` is what the server asked for last.
+    ``durations`` are the seconds that earlier jobs of the same request on this tenant took,
+    newest first; ``similar`` are those of other requests that asked for as much. Both are empty
+    where the job began before this wait.
+    """
+
+    strategy: str
+    options: Mapping[str, Any]
+    checks: int
+    elapsed: float
+    remaining: float
+    retry_interval: float | None = None
+    retry_after: float | None = None
+    durations: tuple[float, ...] = ()
+    similar: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that happened to a job, after it is certain.
+
+    ``event`` is a stable name like ``job.created``; ``detail`` holds plain JSON values.
+    """
+
+    event: str
+    at: datetime
+    message: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
