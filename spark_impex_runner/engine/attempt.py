@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.engine.context import Context
     from spark_impex_runner.masking import Masker
-    from spark_impex_runner.models import Artifact, Job, Manifest, Step
+    from spark_impex_runner.models import Artifact, Job, Manifest, Step, Target
     from spark_impex_runner.state.store import Attempt
 
 # What was begun earlier than that is out of date: a nightly run asks anew.
@@ -27,8 +27,13 @@ _ADOPT_WITHIN = timedelta(hours=12)
 
 
 def key(job: Job) -> str:
+    """Return what the state calls a job's target."""
+    return key_of(job.run.manifest, job.target)
+
+
+def key_of(manifest: Manifest, target: Target) -> str:
     """Return what the state calls a target: unique among the manifests of one folder."""
-    return f"{job.run.manifest.name}/{job.target.name}"
+    return f"{manifest.name}/{target.name}"
 
 
 def words(manifest: Manifest) -> str:

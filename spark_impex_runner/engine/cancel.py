@@ -6,10 +6,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.engine.attempt import key
+from spark_impex_runner.engine.attempt import key_of
 from spark_impex_runner.engine.context import Context
 from spark_impex_runner.engine.creation import Creation
-from spark_impex_runner.engine.prepare import Prepared, new_job, prepare, state_folder
+from spark_impex_runner.engine.plan import plan_target
+from spark_impex_runner.engine.prepare import Prepared, connect, new_job, state_folder
 from spark_impex_runner.engine.weather import forgotten
 from spark_impex_runner.errors import ImpexError, SparkError
 from spark_impex_runner.state.lease import lease
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.masking import Masker
-    from spark_impex_runner.models import Planned, RunOptions
+    from spark_impex_runner.models import RunOptions, Target
     from spark_impex_runner.spark.client import Spark
+    from spark_impex_runner.state.store import Attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,38 +40,45 @@ def cancel_jobs(
 ) -> tuple[Cancelled, ...]:
     """Cancel the job of every chosen target that is not finished, and close its attempt.
 
-    Raises what ``prepare`` raises. A target that another runner works on is an error of its own.
+    Raises what ``connect`` raises. A target that another runner works on is an error of its own.
     """
     with (
-        prepare(path, options, clock, masker) as prepared,
+        connect(path, options, clock, masker) as prepared,
         closing(State(state_folder(path, options))) as state,
     ):
         context = Context(prepared.hooks, clock, state, masker)
-        done = [_cancel(item, prepared, context) for item in prepared.plan]
+        done = [_cancel(target, prepared, context) for target in prepared.run.targets]
         return tuple(each for each in done if each is not None)
 
 
-def _cancel(planned: Planned, prepared: Prepared, context: Context) -> Cancelled | None:
-    job = new_job(planned, prepared, context.clock)
-    spark = prepared.tenants.connect(planned.target.connection)
-    attempt = context.state.unfinished(key(job))
+def _cancel(target: Target, prepared: Prepared, context: Context) -> Cancelled | None:
+    name = key_of(prepared.run.manifest, target)
+    attempt = context.state.unfinished(name)
     if attempt is None:
         return None
-    if attempt.tenant != job.tenant:
-        told = f"it belongs to {attempt.tenant}, the manifest now names {job.tenant}"
-        return Cancelled(planned.target.name, attempt.job_id, told)
+    spark = prepared.tenants.connect(target.connection)
+    if attempt.tenant != spark.url:
+        told = f"it belongs to {attempt.tenant}, the manifest now names {spark.url}"
+        return Cancelled(target.name, attempt.job_id, told)
     job_id = attempt.job_id
     try:
-        with lease(context.state.folder, key(job), context.clock.now()):
-            # The reply to the create call may have been lost: the job is there all the same.
-            job_id = job_id or Creation(job, spark, context, attempt).find()
+        with lease(context.state.folder, name, context.clock.now()):
+            job_id = job_id or _find(target, prepared, context, attempt)
             if job_id:
                 _cancel_job(spark, job_id)
             now = context.clock.now()
             context.state.finish(attempt, "cancelled", "by impex cancel", now)
     except ImpexError as error:
-        return Cancelled(planned.target.name, job_id, context.masker.mask(str(error)))
-    return Cancelled(planned.target.name, job_id)
+        return Cancelled(target.name, job_id, context.masker.mask(str(error)))
+    return Cancelled(target.name, job_id)
+
+
+def _find(target: Target, prepared: Prepared, context: Context, attempt: Attempt) -> str:
+    """Look for a job whose id was lost with the reply to its create call."""
+    planned = plan_target(target, prepared.run, prepared.hooks)
+    job = new_job(planned, prepared, context.clock)
+    spark = prepared.tenants.connect(target.connection)
+    return Creation(job, spark, context, attempt).find()
 
 
 def _cancel_job(spark: Spark, job_id: str) -> None:

@@ -57,10 +57,11 @@ def make_plan(run: Run, hooks: Plugins) -> tuple[Planned, ...]:
     Raises ``UriError`` (with the target's name), ``PluginError``, or ``UsageError`` where an
     address or credentials are missing.
     """
-    return tuple(_planned(target, run, hooks) for target in run.targets)
+    return tuple(plan_target(target, run, hooks) for target in run.targets)
 
 
-def _planned(target: Target, run: Run, hooks: Plugins) -> Planned:
+def plan_target(target: Target, run: Run, hooks: Plugins) -> Planned:
+    """Resolve one target's URIs and build its request; raises as ``make_plan`` does."""
     found = {entry: _resolve(entry, target, run, hooks) for entry in target.services}
     uris = [uri for group in found.values() for uri in group]
     if found and not uris:

@@ -51,12 +51,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A manifest that is valid, planned and ready to run; nothing has been sent."""
+    """A manifest that is valid, planned and ready to run; no job was asked for yet."""
 
     run: Run
     hooks: Plugins
     tenants: Tenants
-    plan: tuple[Planned, ...]
+    plan: tuple[Planned, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,13 @@ def _open(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> _Ope
 @contextmanager
 def prepare(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Iterator[Prepared]:
     """Load, connect, resolve and plan; close whatever was opened at the end."""
+    with connect(path, options, clock, masker) as connected:
+        yield replace(connected, plan=make_plan(connected.run, connected.hooks))
+
+
+@contextmanager
+def connect(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Iterator[Prepared]:
+    """Load and connect, without a plan: no tenant is asked what a service's name stands for."""
     # Here, as a manifest is validated without the client and the emulated tenant.
     from spark_impex_runner.engine.tenants import Tenants  # noqa: PLC0415
 
@@ -160,7 +167,7 @@ def prepare(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> It
     try:
         for warning in loaded.warnings:
             _log.warning("%s", warning)
-        yield Prepared(run, loaded.plugins, tenants, make_plan(run, loaded.plugins))
+        yield Prepared(run, loaded.plugins, tenants)
     finally:
         tenants.close()
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import Any
 
 import pytest
 
+from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox
@@ -33,6 +35,22 @@ def test_cancel_frees_the_slot_and_closes_the_attempt(
     ]
     assert shell("impex", "status").out == "nothing is unfinished\n"
     assert shell("impex", "cancel", "m.yaml").out == "nothing to cancel\n"
+
+
+def test_cancel_does_not_ask_what_a_pattern_stands_for(shell: Any, tenant: Sandbox) -> None:
+    """A job with a known id is ended by its id: the tenant's listing is not read for it."""
+    path = shell.folder / "m.yaml"
+    path.write_text(path.read_text().replace("folders: [life]", "services: ['life/*']"))
+    clock = Clock()
+    clock.wait = lambda _seconds: clock.stop(signal.SIGTERM) or clock.check()  # type: ignore[method-assign,func-returns-value]
+    run_manifest(path, clock=clock)
+    listed = [request for request in tenant.requests if request.path.endswith("/search")]
+
+    done = shell("impex", "cancel", "m.yaml")
+
+    assert done.code == 0, done.err
+    assert len(listed) == 1
+    assert [r for r in tenant.requests if r.path.endswith("/search")] == listed
 
 
 def test_a_cancel_that_is_refused_is_told_and_keeps_the_attempt(
