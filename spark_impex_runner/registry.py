@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from spark_impex_runner.errors import PluginError
@@ -13,11 +14,13 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
+# As the names in a manifest are.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NO_OPTIONS: dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": {}}
 
 
 class Traits(TypedDict, total=False):
-    """What ``Offer`` tells of a step besides its options."""
+    """What ``StepOffer`` tells of a step besides its options."""
 
     always: bool
     file_filter: str | None
@@ -28,19 +31,25 @@ class Traits(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One named thing: its options as a JSON Schema (an object), who provides it, and its traits.
-
-    Steps have traits. One that is ``always`` run is repeated when a run goes on with the work of
-    an earlier one. ``file_filter`` names the only packages that a step can work on: those of
-    targets with that ``file_filter``. A step that is not ``idempotent`` does harm when it is done
-    twice for one package. One with ``dry_run`` tells in ``impex plan`` what it would do, through
-    ``impex_plan_step``. ``credentials`` tells that it needs some of its own.
-    """
+    """One named thing: its options as a JSON Schema (an object), and who provides it."""
 
     name: str
     summary: str
     provider: str
     options: Mapping[str, Any] = field(default_factory=lambda: _NO_OPTIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class StepOffer(Offer):
+    """A step and its traits.
+
+    One that is ``always`` run is repeated when a run goes on with the work of an earlier one.
+    ``file_filter`` names the only packages that a step can work on: those of targets with that
+    ``file_filter``. A step that is not ``idempotent`` does harm when it is done twice for one
+    package. One with ``dry_run`` tells in ``impex plan`` what it would do, through
+    ``impex_plan_step``. ``credentials`` tells that it needs some of its own.
+    """
+
     always: bool = False
     file_filter: str | None = None
     idempotent: bool = True
@@ -76,12 +85,21 @@ class Resolver:
     check: Callable[[str, Path], str | None]
 
 
+# The kinds of offers: the field of the registry that holds them, and the words for one of them.
+KINDS = {
+    "steps": "step",
+    "strategies": "polling strategy",
+    "sources": "source",
+    "resolvers": "resolver",
+}
+
+
 @dataclass(slots=True)
 class Registry:
     """What one plugin offers, or, merged, what all of them do."""
 
     provider: str = ""
-    steps: dict[str, Offer] = field(default_factory=dict)
+    steps: dict[str, StepOffer] = field(default_factory=dict)
     strategies: dict[str, Offer] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
     resolvers: dict[str, Resolver] = field(default_factory=dict)
@@ -95,35 +113,53 @@ class Registry:
     ) -> None:
         """Offer a step, ``uses: name`` in a manifest, implemented by ``impex_run_step``.
 
-        ``traits`` are those of ``Offer``.
+        ``traits`` are those of ``StepOffer``.
         """
-        self.steps[name] = Offer(name, summary, self.provider, options or _NO_OPTIONS, **traits)
+        offer = StepOffer(name, summary, self.provider, options or _NO_OPTIONS, **traits)
+        self._add("steps", offer)
 
     def strategy(self, name: str, summary: str, options: Mapping[str, Any] | None = None) -> None:
         """Offer a polling strategy, implemented by ``impex_poll_delay``."""
-        self.strategies[name] = Offer(name, summary, self.provider, options or _NO_OPTIONS)
+        self._add("strategies", Offer(name, summary, self.provider, options or _NO_OPTIONS))
 
     def source(self, name: str, summary: str, read: Callable[[str], str]) -> None:
         """Offer a source of references, ``${name:key}`` in a manifest."""
-        self.sources[name] = Source(name, summary, self.provider, read)
+        self._add("sources", Source(name, summary, self.provider, read))
 
     def resolver(self, name: str, summary: str, check: Callable[[str, Path], str | None]) -> None:
         """Offer a form of entries of ``services``; ``check`` is that of ``Resolver``."""
-        self.resolvers[name] = Resolver(name, summary, self.provider, check)
+        self._add("resolvers", Resolver(name, summary, self.provider, check))
+
+    def of_kind(self, kind: str) -> dict[str, Any]:
+        """Return the offers of one of ``KINDS``, by name."""
+        offers: dict[str, Any] = getattr(self, kind)
+        return offers
 
     def merge(self, other: Registry) -> None:
         """Take over all that ``other`` offers, or nothing when a name is taken already."""
-        pairs: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
-            (self.steps, other.steps),
-            (self.strategies, other.strategies),
-            (self.sources, other.sources),
-            (self.resolvers, other.resolvers),
-        )
-        for mine, theirs in pairs:
-            for name in mine.keys() & theirs.keys():
+        for kind in KINDS:
+            mine = self.of_kind(kind)
+            for name in mine.keys() & other.of_kind(kind).keys():
                 raise PluginError(
                     f"it offers '{name}', which {mine[name].provider} already offers; "
                     "block one of the two with -p no:NAME"
                 )
-        for mine, theirs in pairs:
-            mine.update(theirs)
+        for kind in KINDS:
+            self.of_kind(kind).update(other.of_kind(kind))
+
+    def _add(self, kind: str, offer: Any) -> None:
+        """Add an offer of the plugin whose registry this is; refuse what nobody could use."""
+        word, offers = KINDS[kind], self.of_kind(kind)
+        if not isinstance(offer.name, str) or not _NAME.fullmatch(offer.name):
+            raise PluginError(f"it offers a {word} named {offer.name!r}, which is no name")
+        if offer.name in offers:
+            raise PluginError(f"it offers the {word} '{offer.name}' twice")
+        if not isinstance(offer.summary, str):
+            raise PluginError(f"the {word} '{offer.name}' has no summary but {offer.summary!r}")
+        offers[offer.name] = offer
+
+
+def described(offer: Any) -> dict[str, Any]:
+    """Return an offer as data: all that it tells, without the functions that do it."""
+    told = {each.name: getattr(offer, each.name) for each in fields(offer)}
+    return {name: value for name, value in told.items() if not callable(value)}

@@ -20,7 +20,7 @@ from spark_impex_runner.manifest.load import load
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Outcome, RunOptions
 from spark_impex_runner.pluginmanager import make_plugin_manager
-from spark_impex_runner.registry import Offer
+from spark_impex_runner.registry import StepOffer
 from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.server import Sandbox
 
@@ -95,7 +95,7 @@ def test_every_manifest_that_a_page_shows_is_valid(tmp_path: Path, text: str) ->
     text = text.replace("/run/secrets/", f"{tmp_path}/")
     (tmp_path / "m.yaml").write_text(text)
     registry = make_plugin_manager().registry
-    registry.steps["note"] = Offer("note", "of the how-to page", "impex-note")
+    registry.steps["note"] = StepOffer("note", "of the how-to page", "impex-note")
 
     manifest = read_manifest(load(tmp_path / "m.yaml"), Settings(registry, Masker()))
 

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.cli import console, selection
-from spark_impex_runner.registry import Registry
+from spark_impex_runner.registry import KINDS, Registry, described
 
 if TYPE_CHECKING:
     import argparse
@@ -27,7 +27,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     plugins = selection.chosen_plugins(arguments)
     rows = [_row(info, plugins) for info in plugins.infos]
     if arguments.json:
-        surroundings.console.result(json.dumps(rows, indent=2, ensure_ascii=False))
+        surroundings.console.result(json.dumps(rows, indent=2, ensure_ascii=False, default=str))
     else:
         shown = [{**row, "offers": _offers(row)} for row in rows]
         names = ("name", "version", "origin", "offers")
@@ -45,10 +45,7 @@ def _row(info: PluginInfo, plugins: Plugins) -> dict[str, Any]:
         "version": info.version,
         "origin": info.origin,
         "hooks": list(info.hooks),
-        "steps": [offer.name for offer in offers.steps.values()],
-        "strategies": [offer.name for offer in offers.strategies.values()],
-        "sources": [source.name for source in offers.sources.values()],
-        "resolvers": [resolver.name for resolver in offers.resolvers.values()],
+        **{kind: [described(each) for each in offers.of_kind(kind).values()] for kind in KINDS},
         "error": info.error,
     }
 
@@ -56,12 +53,6 @@ def _row(info: PluginInfo, plugins: Plugins) -> dict[str, Any]:
 def _offers(row: dict[str, Any]) -> str:
     if row["error"]:
         return f"LEFT OUT: {row['error']}"
-    kinds = (
-        ("step", "steps"),
-        ("polling strategy", "strategies"),
-        ("source", "sources"),
-        ("resolver", "resolvers"),
-    )
-    named = [f"{kind} {name}" for kind, key in kinds for name in row[key]]
+    named = [f"{word} {each['name']}" for kind, word in KINDS.items() for each in row[kind]]
     hooks = [hook for hook in row["hooks"] if hook != "impex_register"]
     return ", ".join(named) or ", ".join(hooks) or "-"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.manifest.document import Document, KeyPath
     from spark_impex_runner.manifest.expand import Expanded
-    from spark_impex_runner.registry import Offer
+    from spark_impex_runner.registry import StepOffer
 
 _PLACES = ("base_url", "env", "sandbox")
 _SCHEMES = ("token", "api_key", "oauth")
@@ -69,7 +69,7 @@ def check_targets(
             yield Finding(target.origin(("output",)), message)
 
 
-def check_steps(targets: Sequence[Expanded], steps: Mapping[str, Offer]) -> Iterator[Finding]:
+def check_steps(targets: Sequence[Expanded], steps: Mapping[str, StepOffer]) -> Iterator[Finding]:
     """Yield a finding for each step that cannot work on the packages of its target."""
     for target in targets:
         written = target.data.get("steps")

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jsonschema
 
@@ -15,18 +15,18 @@ from spark_impex_runner.manifest.compose import REFERENCE, compose, pointers, wi
 from spark_impex_runner.manifest.document import Finding
 from spark_impex_runner.manifest.places import Walker, follow, homes
 from spark_impex_runner.manifest.wording import Hints, Mistake, say, unknown_key
-from spark_impex_runner.registry import Registry
+from spark_impex_runner.registry import Offer, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from spark_impex_runner.manifest.document import KeyPath
     from spark_impex_runner.manifest.places import Place
-    from spark_impex_runner.registry import Offer
 
 # A jsonschema.ValidationError. Its stubs hedge every attribute with an Unset that iter_errors
 # never leaves behind.
 _Error = Any
+_Offer = TypeVar("_Offer", bound=Offer)
 
 
 def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[jsonschema.ValidationError]:
@@ -84,7 +84,7 @@ class Schema:
         self._faults: dict[str, str] = {}
         steps = _set_aside(registry.steps, self._faults)
         strategies = _set_aside(registry.strategies, self._faults)
-        composed = compose(Registry(registry.provider, steps, strategies, registry.sources))
+        composed = compose(replace(registry, steps=steps, strategies=strategies))
         self._judged = _Judged()
         self._written = self._judged.compile(composed)
         self._resolved = self._judged.compile(without_references(composed))
@@ -206,7 +206,7 @@ def _fault(options: Mapping[str, Any]) -> str:
     return "" if options.get("type") == "object" else "the type is not 'object'"
 
 
-def _set_aside(offers: dict[str, Offer], faults: dict[str, str]) -> dict[str, Offer]:
+def _set_aside(offers: dict[str, _Offer], faults: dict[str, str]) -> dict[str, _Offer]:
     """Return ``offers`` with open options where theirs are broken; note those in ``faults``."""
     sane = dict(offers)
     for name, offer in offers.items():

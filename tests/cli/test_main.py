@@ -312,10 +312,11 @@ def test_plugins_are_listed_for_people_and_for_machines(shell: Any) -> None:
     assert {row["name"] for row in rows} == {
         *("checksum", "package_check", "poll_adaptive", "resolve_file", "resolve_glob", "defaults"),
     }
-    assert next(row for row in rows if row["name"] == "checksum")["hooks"] == [
-        "impex_register",
-        "impex_run_step",
-    ]
+    checksum = next(row for row in rows if row["name"] == "checksum")
+    assert checksum["hooks"] == ["impex_register", "impex_run_step"]
+    step = checksum["steps"][0]
+    assert (step["name"], step["idempotent"], step["credentials"]) == ("checksum", True, False)
+    assert "algorithms" in step["options"]["properties"]
 
 
 def test_verify_tells_a_delivery_from_a_changed_one(shell: Any) -> None:

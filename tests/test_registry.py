@@ -1,0 +1,87 @@
+"""What plugins offer by name, and what the registry refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from spark_impex_runner.errors import PluginError
+from spark_impex_runner.registry import KINDS, Registry, described
+
+
+def own_form(entry: str, _: Any) -> str:
+    """Check nothing."""
+    return entry
+
+
+def full(provider: str = "impex-full") -> Registry:
+    """Return the offers of a plugin that offers one of every kind."""
+    registry = Registry(provider)
+    registry.step("shout", "Says it loudly.", idempotent=False)
+    registry.strategy("nightly", "Waits for the night.")
+    registry.source("vault", "Reads a vault.", str.upper)
+    registry.resolver("tagged", "Services by tag.", own_form)
+    return registry
+
+
+def test_every_field_with_offers_is_a_kind() -> None:
+    """What a colleague adds to the registry is merged and listed, or this test fails."""
+    fields = {each.name for each in dataclasses.fields(Registry)} - {"provider"}
+
+    assert fields == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_kinds_are_merged(kind: str) -> None:
+    """The merged registry has what each plugin offers."""
+    merged = Registry()
+    merged.merge(full())
+
+    assert merged.of_kind(kind) == full().of_kind(kind)
+    assert [each.provider for each in merged.of_kind(kind).values()] == ["impex-full"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_name_that_is_taken_merges_nothing(kind: str) -> None:
+    """Two plugins may not offer one name: the second is refused as a whole."""
+    merged, first, second = Registry(), Registry("impex-one"), full("impex-two")
+    first.of_kind(kind).update(full("impex-one").of_kind(kind))
+    merged.merge(first)
+
+    with pytest.raises(PluginError, match="which impex-one already offers; block one of the two"):
+        merged.merge(second)
+
+    assert sum(len(merged.of_kind(each)) for each in KINDS) == 1
+
+
+@pytest.mark.parametrize(
+    ("offer", "told"),
+    [
+        (lambda r: r.step("shout", "Again."), "it offers the step 'shout' twice"),
+        (lambda r: r.source("vault", "Again.", str), "it offers the source 'vault' twice"),
+        (lambda r: r.step(7, "A number."), "it offers a step named 7, which is no name"),
+        (lambda r: r.strategy("a b", "Two words."), "named 'a b', which is no name"),
+        (lambda r: r.step("mute", None), "the step 'mute' has no summary but None"),
+    ],
+)
+def test_an_offer_that_nobody_could_use_is_refused(offer: Any, told: str) -> None:
+    """What a plugin offers is looked at while it registers."""
+    registry = full()
+
+    with pytest.raises(PluginError) as caught:
+        offer(registry)
+
+    assert told in str(caught.value)
+
+
+def test_an_offer_is_described_without_its_functions() -> None:
+    """Traits stand beside a step only; functions nowhere."""
+    registry = full()
+
+    assert described(registry.steps["shout"])["idempotent"] is False
+    assert set(described(registry.strategies["nightly"])) == {
+        *("name", "summary", "provider", "options")
+    }
+    assert set(described(registry.sources["vault"])) == {"name", "summary", "provider"}
