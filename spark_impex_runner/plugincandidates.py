@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from spark_impex_runner.errors import PluginError
+from spark_impex_runner.errors import PluginError, UsageError
+from spark_impex_runner.spelling import did_you_mean
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
 ENTRY_POINT_GROUP = "impex_runner"
@@ -31,19 +33,57 @@ BUILT_IN = (
 # What the runner cannot do without. Last, because of equals the first registered is asked first.
 ESSENTIAL = ("defaults", "spark_impex_runner.engine.defaults")
 _OURS = "spark-impex-runner"
+# The environment's lists of plugins: the only ones that may come in, and those that may not.
+ALLOWED = "IMPEX_PLUGINS"
+DISABLED = "IMPEX_DISABLE_PLUGINS"
+
+
+def _listed(variable: str) -> frozenset[str] | None:
+    """Return the names in an environment variable, which commas part; None where it is not set."""
+    text = os.environ.get(variable)
+    if text is None:
+        return None
+    return frozenset(name.strip() for name in text.split(",") if name.strip())
 
 
 @dataclass(frozen=True, slots=True)
 class PluginChoice:
-    """What the manifest and the command line say about plugins.
+    """What manifest, command line and environment say about plugins; the strictest wins.
 
     ``required`` None lets every installed plugin in; a sequence of requirements
-    (``impex-upload>=0.1``) lets only those distributions in. ``files`` are one-file plugins.
+    (``impex-upload>=0.1``) lets only those distributions in. ``blocked`` are the names of
+    ``-p no:NAME``, ``files`` the one-file plugins of ``-p FILE``, and ``local`` those that lie
+    beside the manifest. ``environment`` and ``disabled`` are ``IMPEX_PLUGINS`` and
+    ``IMPEX_DISABLE_PLUGINS``; they are read here, so that no command can forget them. A name is
+    a plugin's or its distribution's.
     """
 
     required: Sequence[str] | None = None
     blocked: frozenset[str] = frozenset()
     files: tuple[Path, ...] = ()
+    local: tuple[Path, ...] = ()
+    environment: frozenset[str] | None = field(default_factory=lambda: _listed(ALLOWED))
+    disabled: frozenset[str] = field(default_factory=lambda: _listed(DISABLED) or frozenset())
+
+    def bar(self, info: PluginInfo) -> str:
+        """Return what keeps a plugin out, whatever the manifest says of it; nothing if nothing."""
+        if found := _named(self.blocked, info):
+            return f"-p no:{found} blocks it"
+        if _named(self.disabled, info):
+            return f"{DISABLED} blocks it"
+        # A file of -p was named by whoever set the environment; one beside a manifest was not.
+        theirs = info.origin == "pip" or info.origin in map(str, self.local)
+        if theirs and self.environment is not None and not _named(self.environment, info):
+            return f"{ALLOWED} does not name it"
+        return ""
+
+    def sayings(self) -> Iterator[tuple[str, str]]:
+        """Yield every name that command line and environment give, and how it was said."""
+        for name in sorted(self.blocked):
+            yield name, f"-p no:{name}"
+        for variable, names in ((DISABLED, self.disabled), (ALLOWED, self.environment or ())):
+            for name in sorted(names):
+                yield name, f"{variable}: '{name}'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,52 +119,88 @@ class Candidate:
 
 def candidates(choice: PluginChoice) -> Iterator[Candidate]:
     """Yield the plugins that ``choice`` lets in, in an order that never changes."""
+    wanted = required_names(choice)
+    for candidate in _everybody(choice):
+        info = candidate.info
+        stranger = info.origin == "pip" and wanted is not None and info.distribution not in wanted
+        if not stranger and (info.origin == "essential" or not choice.bar(info)):
+            yield candidate
+
+
+def _everybody(choice: PluginChoice) -> Iterator[Candidate]:
+    """Yield every plugin that there is."""
     for name in BUILT_IN:
         info = PluginInfo(name, _OURS, __version__, "built-in")
         yield Candidate(info, f"spark_impex_runner.plugins.{name}")
-    for point, name, version in _installed():
-        if choice.required is None or name in allowed(choice):
-            yield Candidate(PluginInfo(point.name, name, version, "pip"), point)
-    for path in choice.files:
+    for point, info in _installed():
+        yield Candidate(info, point)
+    for path in (*choice.files, *choice.local):
         yield Candidate(PluginInfo(path.stem, "", "", str(path)), path)
     name, module = ESSENTIAL
     yield Candidate(PluginInfo(name, _OURS, __version__, "essential"), module)
 
 
-def allowed(choice: PluginChoice) -> frozenset[str]:
-    """Return the normalised names of the distributions that ``choice`` requires."""
-    return frozenset(canonicalize_name(_requirement(text).name) for text in choice.required or ())
+def required_names(choice: PluginChoice) -> frozenset[str] | None:
+    """Return the normalised names of the distributions that ``choice`` requires, if it does."""
+    if choice.required is None:
+        return None
+    return frozenset(canonicalize_name(_requirement(text).name) for text in choice.required)
 
 
-def check_required(choice: PluginChoice) -> None:
-    """Raise ``PluginError`` unless every required distribution is installed as required."""
+def check_choice(choice: PluginChoice) -> None:
+    """Refuse what cannot be: a requirement that is not met, or no essential plugin."""
     for _, fault in unmet(choice):
         raise PluginError(fault)
+    if by := choice.bar(PluginInfo(ESSENTIAL[0], _OURS, __version__, "essential")):
+        raise UsageError(f"the runner cannot do without its plugin {ESSENTIAL[0]}, but {by}")
 
 
 def unmet(choice: PluginChoice) -> Iterator[tuple[int, str]]:
-    """Yield which of the required distributions is missing or too old, and what installs it."""
+    """Yield which required distribution is missing, too old or kept out, and the cure."""
     if not choice.required:
         return  # To look through all that is installed takes its time.
-    versions = {name: version for _, name, version in _installed()}
+    infos = [info for _, info in _installed()]
     for index, text in enumerate(choice.required):
         wanted = _requirement(text)
-        found = versions.get(canonicalize_name(wanted.name))
+        name = canonicalize_name(wanted.name)
+        found = [info for info in infos if info.distribution == name]
+        bars = [by for by in map(choice.bar, found) if by]
         cure = f"pip install '{text}'"
-        if found is None:
+        if not found:
             yield index, f"plugin {wanted.name} is not installed; {cure}"
-        elif not wanted.specifier.contains(found, prereleases=True):
-            has = f"plugin {wanted.name} {found} is installed"
+        elif not wanted.specifier.contains(found[0].version, prereleases=True):
+            has = f"plugin {wanted.name} {found[0].version} is installed"
             yield index, f"{has} but the manifest requires {text}; {cure}"
+        elif bars:
+            yield index, f"the manifest requires plugin {wanted.name}, but {bars[0]}"
 
 
-def _installed() -> list[tuple[EntryPoint, str, str]]:
-    """Return each installed entry point with its distribution's normalised name and version."""
-    return [
-        (point, canonicalize_name(point.dist.name), point.dist.version)
-        for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name)
-        if point.dist
+def unknown_names(choice: PluginChoice) -> Iterator[str]:
+    """Yield a warning for each name that is no plugin's, with the nearest that is."""
+    sayings = list(choice.sayings())
+    if not sayings:
+        return
+    infos = [candidate.info for candidate in _everybody(choice)]
+    known = {name for info in infos for name in (info.name, info.distribution) if name}
+    for name, said in sayings:
+        if not any(_named({name}, info) for info in infos):
+            yield f"{said} names no plugin{did_you_mean(name, sorted(known))}"
+
+
+def _named(names: Collection[str], info: PluginInfo) -> str:
+    """Return which of ``names`` is the plugin's or its distribution's, however it is spelt."""
+    own = {canonicalize_name(info.name), canonicalize_name(info.distribution)} - {""}
+    return next((name for name in sorted(names) if canonicalize_name(name) in own), "")
+
+
+def _installed() -> list[tuple[EntryPoint, PluginInfo]]:
+    """Return each installed entry point, and whose it is."""
+    found = [
+        (point, PluginInfo(point.name, canonicalize_name(dist.name), dist.version, "pip"))
+        for point in entry_points(group=ENTRY_POINT_GROUP)
+        if (dist := point.dist)
     ]
+    return sorted(found, key=lambda pair: (pair[1].name, pair[1].distribution))
 
 
 def _requirement(text: str) -> Requirement:

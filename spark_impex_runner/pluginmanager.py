@@ -20,9 +20,10 @@ from spark_impex_runner.plugincandidates import (
     Candidate,
     PluginChoice,
     PluginInfo,
-    allowed,
     candidates,
-    check_required,
+    check_choice,
+    required_names,
+    unknown_names,
 )
 from spark_impex_runner.registry import Registry
 
@@ -159,19 +160,20 @@ def make_plugin_manager(choice: PluginChoice | None = None) -> Plugins:
     are left out and stand in ``infos`` with their error.
     """
     choice = choice or PluginChoice()
-    check_required(choice)
+    check_choice(choice)
+    for warning in unknown_names(choice):
+        _log.warning("%s", warning)
     plugins = Plugins(pluggy.PluginManager(hookspecs.PROJECT))
     plugins.manager.add_hookspecs(hookspecs)
     for candidate in candidates(choice):
-        if candidate.info.name not in choice.blocked or candidate.info.origin == "essential":
-            plugins.infos.append(_admit(plugins, candidate))
+        plugins.infos.append(_admit(plugins, candidate))
     _check_admitted(plugins, choice)
     return plugins
 
 
 def _check_admitted(plugins: Plugins, choice: PluginChoice) -> None:
     """Refuse to go on without a plugin that somebody named, or without one of our own."""
-    named = allowed(choice)
+    named = required_names(choice) or frozenset()
     for info in plugins.infos:
         if info.error and (info.origin != "pip" or info.distribution in named):
             owner = info.distribution or info.origin

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_impex_runner import hookspecs
-from spark_impex_runner.errors import JobError, PluginError, StepError
+from spark_impex_runner.errors import JobError, PluginError, StepError, UsageError
 from spark_impex_runner.hookspecs import hookimpl
-from spark_impex_runner.plugincandidates import PluginChoice, check_required
+from spark_impex_runner.plugincandidates import BUILT_IN, ESSENTIAL, PluginChoice, check_choice
 from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
 
 if TYPE_CHECKING:
@@ -87,11 +87,122 @@ def test_a_blocked_plugin_stays_out() -> None:
     assert "checksum" not in plugins.registry.steps
 
 
-def test_the_essential_defaults_cannot_be_blocked() -> None:
-    """What the runner cannot do without stays in."""
-    plugins = make_plugin_manager(PluginChoice(blocked=frozenset({"defaults"})))
+@pytest.mark.parametrize("name", ["defaults", "spark-impex-runner"])
+def test_the_essential_defaults_cannot_be_blocked(name: str) -> None:
+    """What the runner cannot do without stays in: to block it is a mistake, told in one line."""
+    with pytest.raises(UsageError) as caught:
+        make_plugin_manager(PluginChoice(blocked=frozenset({name})))
 
-    assert "fixed" in plugins.registry.strategies
+    assert str(caught.value) == (
+        f"the runner cannot do without its plugin defaults, but -p no:{name} blocks it"
+    )
+
+
+def names(**environment: str) -> set[str]:
+    """Return the names of the plugins that are let in under these variables."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, text in environment.items():
+            patch.setenv(variable, text)
+        return {info.name for info in make_plugin_manager().infos}
+
+
+BUILT_INS = {*BUILT_IN, ESSENTIAL[0]}
+
+
+@pytest.mark.parametrize(
+    ("variables", "let_in"),
+    [
+        ({}, {"impex-shout", "impex-loud"}),
+        ({"IMPEX_PLUGINS": ""}, set()),
+        ({"IMPEX_PLUGINS": "impex-shout"}, {"impex-shout"}),
+        ({"IMPEX_PLUGINS": " Impex_Loud , "}, {"impex-loud"}),
+        ({"IMPEX_DISABLE_PLUGINS": "impex-shout"}, {"impex-loud"}),
+        (
+            {"IMPEX_PLUGINS": "impex-shout,impex-loud", "IMPEX_DISABLE_PLUGINS": "impex.loud"},
+            {"impex-shout"},
+        ),
+    ],
+)
+def test_the_environment_lists_who_may_come_in(
+    install: Callable[..., None], variables: dict[str, str], let_in: set[str]
+) -> None:
+    """``IMPEX_PLUGINS`` lets in what it names, ``IMPEX_DISABLE_PLUGINS`` keeps out; ours stay."""
+    install("impex-shout", "")
+    install("impex-loud", "")
+
+    assert names(**variables) == let_in | BUILT_INS
+
+
+def test_what_the_environment_keeps_out_runs_no_line_of_code(
+    install: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plugin that is not allowed is not imported, so it can do nothing at all."""
+    install("impex-shout", "import no_such_module")
+    monkeypatch.setenv("IMPEX_PLUGINS", "")
+
+    plugins = make_plugin_manager()
+
+    assert not [info for info in plugins.infos if info.error]
+
+
+def test_the_environment_speaks_for_files_beside_the_manifest_but_not_for_those_of_p(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever gives ``-p FILE`` wants it; a file beside a manifest is somebody else's code."""
+    mine, theirs = tmp_path / "mine.py", tmp_path / "theirs.py"
+    for path in (mine, theirs):
+        path.write_text("")
+    monkeypatch.setenv("IMPEX_PLUGINS", "")
+
+    plugins = make_plugin_manager(PluginChoice(files=(mine,), local=(theirs,)))
+
+    assert {"mine", "theirs"} & {info.name for info in plugins.infos} == {"mine"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "blocked", "why"),
+    [
+        ({"IMPEX_PLUGINS": "impex-other"}, (), "IMPEX_PLUGINS does not name it"),
+        ({"IMPEX_DISABLE_PLUGINS": "Impex-Shout"}, (), "IMPEX_DISABLE_PLUGINS blocks it"),
+        ({}, ("impex_shout",), "-p no:impex_shout blocks it"),
+    ],
+)
+def test_a_required_plugin_that_is_kept_out_is_exit_7_with_who_keeps_it_out(
+    install: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    blocked: tuple[str, ...],
+    why: str,
+) -> None:
+    """The strictest wins, and says so."""
+    install("impex-shout", GOOD)
+    for variable, text in variables.items():
+        monkeypatch.setenv(variable, text)
+
+    with pytest.raises(PluginError) as caught:
+        check_choice(PluginChoice(required=["impex-shout"], blocked=frozenset(blocked)))
+
+    assert str(caught.value) == f"the manifest requires plugin impex-shout, but {why}"
+    assert caught.value.exit_code == 7
+
+
+def test_a_name_that_is_nobodys_is_a_warning_with_the_nearest(
+    install: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A misspelt name blocks nothing, which somebody should hear."""
+    install("impex-shout", GOOD)
+    monkeypatch.setenv("IMPEX_DISABLE_PLUGINS", "1")
+    monkeypatch.setenv("IMPEX_PLUGINS", "impex-shot,checksum")
+
+    make_plugin_manager(PluginChoice(blocked=frozenset({"unzp", "unzip"})))
+
+    assert caplog.messages == [
+        "-p no:unzp names no plugin (did you mean 'unzip'?)",
+        "IMPEX_DISABLE_PLUGINS: '1' names no plugin",
+        "IMPEX_PLUGINS: 'impex-shot' names no plugin (did you mean 'impex-shout'?)",
+    ]
 
 
 def test_only_required_distributions_are_loaded(install: Callable[..., None]) -> None:
@@ -120,7 +231,7 @@ def test_a_requirement_that_is_not_met_is_exit_7_with_the_cure(
     install("impex-shout", GOOD)
 
     with pytest.raises(PluginError) as caught:
-        check_required(PluginChoice(required=[requirement]))
+        check_choice(PluginChoice(required=[requirement]))
 
     assert str(caught.value).startswith(said)
     assert caught.value.exit_code == 7

@@ -205,11 +205,9 @@ def _load_plugins(document: Document, options: RunOptions) -> Plugins:
     """Load the plugins that the manifest and the options let in."""
     requires = read_requires(document)
     _check_runner(document, requires.runner)
-    local = (
-        sorted((document.path.parent / "plugins").glob("*.py")) if requires.local_plugins else []
-    )
+    beside = (document.path.parent / "plugins").glob("*.py") if requires.local_plugins else ()
     choice = PluginChoice(
-        requires.plugins, options.blocked_plugins, (*options.plugin_files, *local)
+        requires.plugins, options.blocked_plugins, options.plugin_files, tuple(sorted(beside))
     )
     missing = [Finding(("requires", "plugins", at), fault) for at, fault in unmet(choice)]
     if missing:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import ImpexError, PluginError
 from spark_impex_runner.manifest.reading import read_most
-from spark_impex_runner.manifest.wording import COMPARISONS, did_you_mean
+from spark_impex_runner.manifest.wording import COMPARISONS
+from spark_impex_runner.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

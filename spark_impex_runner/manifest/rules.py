@@ -7,7 +7,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.manifest.document import Finding
-from spark_impex_runner.manifest.wording import Hints, did_you_mean, listed
+from spark_impex_runner.manifest.wording import Hints, listed
+from spark_impex_runner.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

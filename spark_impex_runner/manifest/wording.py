@@ -7,10 +7,10 @@ shown. The words of the schema library are never used: they print values, secret
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.manifest.document import Odd
+from spark_impex_runner.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -44,12 +44,6 @@ class Mistake:
     value: Any = field(repr=False)
     text: str | None = field(default=None, repr=False)
     secret: bool = False
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `` (did you mean 'x'?)`` for the nearest of ``known``, or nothing."""
-    match = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {match[0]!r}?)" if match else ""
 
 
 def listed(names: Iterable[str]) -> str:
