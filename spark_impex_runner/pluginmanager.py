@@ -6,11 +6,10 @@ recorded with its distribution's name and left out: it matters only to a manifes
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pluggy
 
@@ -25,6 +24,8 @@ from spark_impex_runner.plugincandidates import (
     required_names,
     unknown_names,
 )
+from spark_impex_runner.pluginhooks import check, implementations
+from spark_impex_runner.pluginwatch import IMPORT, Named, PluginRaisedError, Watch
 from spark_impex_runner.registry import Registry
 
 if TYPE_CHECKING:
@@ -36,30 +37,48 @@ _log = logging.getLogger(__name__)
 Course = Generator[Any, Any, Any]
 
 
+class Manager(pluggy.PluginManager):
+    """Pluggy's manager; what it calls are stand-ins of the plugins, whose hooks are watched."""
+
+    def __init__(self) -> None:
+        super().__init__(hookspecs.PROJECT)
+        self.watch = Watch()
+        self.add_hookspecs(hookspecs)
+
+    def register(self, plugin: object, name: str | None = None) -> str | None:
+        """Register a plugin by its stand-in."""
+        return self.admit(plugin, Named(name or type(plugin).__name__))
+
+    def admit(self, plugin: object, who: Named) -> str | None:
+        """Register a plugin under the name that messages are to call it by."""
+        stand_in = StandIn(plugin, who)
+        for each in implementations(self, plugin):
+            watched = self.watch.watched_wrapper if each.wraps else self.watch.watched
+            function = watched(who, each.hook, each.function, each.arguments)
+            setattr(stand_in, each.attribute, hookspecs.hookimpl(**each.options)(function))
+        return super().register(stand_in, who.name)
+
+
+class StandIn:
+    """What the manager knows a plugin by: its hooks, watched, and nothing else of it."""
+
+    def __init__(self, plugin: object, who: Named) -> None:
+        self.original = plugin
+        self.who = who
+
+
 @dataclass(slots=True)
 class Plugins:
     """The plugins of one run: the hooks, what all and each of them offer, and who they are."""
 
-    manager: pluggy.PluginManager
+    manager: Manager = field(default_factory=Manager)
     registry: Registry = field(default_factory=Registry)
     infos: list[PluginInfo] = field(default_factory=list)
     offers: dict[str, Registry] = field(default_factory=dict)
 
     def decide(self, hook: str, **arguments: Any) -> Any:
         """Call a deciding hook. Anything but an ``ImpexError`` names the plugin that raised."""
-        return self._decided(getattr(self.manager.hook, hook), arguments)
-
-    def _decided(self, caller: pluggy.HookCaller, arguments: dict[str, Any]) -> Any:
-        try:
-            return caller(**arguments)
-        except ImpexError:
-            raise
-        except (Exception, SystemExit) as error:
-            _log.debug("hook %s failed", caller.name, exc_info=error)
-            raise PluginError(
-                f"plugin {self._culprit(caller, error)} failed in {caller.name}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+        return getattr(self.manager.hook, hook)(**arguments)
 
     def around(self, hook: str, course: Course, **arguments: Any) -> Course:
         """Run a course inside of the wrappers of a hook; return what the outermost makes of it.
@@ -78,8 +97,7 @@ class Plugins:
         self, hook: str, wrapping: set[Any], course: Course, arguments: dict[str, Any]
     ) -> Course:
         """Ask the plain implementations; run the course where none of them answers."""
-        plain = self.manager.subset_hook_caller(hook, wrapping)
-        answer = self._decided(plain, arguments)
+        answer = self.manager.subset_hook_caller(hook, wrapping)(**arguments)
         return (yield from course) if answer is None else answer
 
     def _wrapped(
@@ -87,31 +105,18 @@ class Plugins:
     ) -> Course:
         """Run ``inner`` between the two halves of one wrapper."""
         halves: Any = impl.function(*(arguments[name] for name in impl.argnames))
-        culprit = f"plugin {self._label(impl.plugin_name)} failed in {hook}: "
-        if self._half(culprit, halves.send, None) is not None:
-            raise PluginError(f"{culprit}a wrapper has to yield once")
-        try:
-            result = yield from inner
-        except Exception as error:  # noqa: BLE001 - it goes to the wrapper, which may raise it
-            ended = self._half(culprit, halves.throw, error)
-        else:
-            ended = self._half(culprit, halves.send, result)
-        if ended is None:
-            raise PluginError(f"{culprit}a wrapper has to yield once")
-        return ended.value
-
-    def _half(self, culprit: str, go_on: Callable[[Any], Any], value: Any) -> StopIteration | None:
-        """Run one half of a wrapper; None where it yields, else how it ended."""
-        try:
-            go_on(value)
-        except StopIteration as end:
-            return end
-        except ImpexError:
-            raise
-        except (Exception, SystemExit) as error:
-            _log.debug("a wrapper failed", exc_info=error)
-            raise PluginError(f"{culprit}{type(error).__name__}: {error}") from error
-        return None
+        if _ended(halves.send, None) is None:
+            try:
+                result = yield from inner
+            except Exception as error:  # noqa: BLE001 - it goes to the wrapper, which may raise it
+                ended = _ended(halves.throw, error)
+            else:
+                ended = _ended(halves.send, result)
+            if ended is not None:
+                return ended.value
+        raise PluginError(
+            f"plugin {_who(impl).label} failed in {hook}: a wrapper has to yield once"
+        )
 
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call every observer on its own: one that raises is logged and the next still runs."""
@@ -120,37 +125,33 @@ class Plugins:
             alone = self.manager.subset_hook_caller(hook, plugins - {impl.plugin})
             try:
                 alone(**arguments)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - an observer may not end the run
-                _log.warning(
-                    "plugin %s failed in %s, the run goes on: %s: %s",
-                    self._label(impl.plugin_name),
-                    hook,
-                    type(error).__name__,
-                    error,
+            except ImpexError as error:
+                told = (
+                    error
+                    if isinstance(error, PluginRaisedError)
+                    else PluginRaisedError(_who(impl), hook, error)
                 )
-                _log.debug("its traceback", exc_info=error)
+                _log.warning("%s; the run goes on", told)
 
     def refuse(self, hook: str, answer: object, wanted: str) -> PluginError:
         """Return the error for an answer that cannot be used, with those who may have given it."""
         impls = getattr(self.manager.hook, hook).get_hookimpls()
-        names = ", ".join(self._label(impl.plugin_name) for impl in reversed(impls))
+        names = ", ".join(_who(impl).label for impl in reversed(impls))
         return PluginError(f"{hook} answered {answer!r} instead of {wanted}; asked: {names}")
 
-    def _culprit(self, caller: pluggy.HookCaller, error: BaseException) -> str:
-        """Name the plugin whose function stands in the traceback."""
-        codes = set()
-        traceback = error.__traceback__
-        while traceback:
-            codes.add(traceback.tb_frame.f_code)
-            traceback = traceback.tb_next
-        for impl in caller.get_hookimpls():
-            if getattr(inspect.unwrap(impl.function), "__code__", None) in codes:
-                return self._label(impl.plugin_name)
-        return "(unknown)"
 
-    def _label(self, name: str) -> str:
-        info = next((info for info in self.infos if info.name == name), None)
-        return f"{name} ({info.distribution})" if info and info.distribution else name
+def _who(impl: pluggy.HookImpl) -> Named:
+    """Return whose an implementation is; what is registered is a ``StandIn`` always."""
+    return cast("StandIn", impl.plugin).who
+
+
+def _ended(go_on: Callable[[Any], Any], value: Any) -> StopIteration | None:
+    """Run one half of a wrapper; None where it yields, else how it ended."""
+    try:
+        go_on(value)
+    except StopIteration as end:
+        return end
+    return None
 
 
 def make_plugin_manager(choice: PluginChoice | None = None) -> Plugins:
@@ -163,8 +164,7 @@ def make_plugin_manager(choice: PluginChoice | None = None) -> Plugins:
     check_choice(choice)
     for warning in unknown_names(choice):
         _log.warning("%s", warning)
-    plugins = Plugins(pluggy.PluginManager(hookspecs.PROJECT))
-    plugins.manager.add_hookspecs(hookspecs)
+    plugins = Plugins()
     for candidate in candidates(choice):
         plugins.infos.append(_admit(plugins, candidate))
     _check_admitted(plugins, choice)
@@ -182,55 +182,46 @@ def _check_admitted(plugins: Plugins, choice: PluginChoice) -> None:
 
 def _admit(plugins: Plugins, candidate: Candidate) -> PluginInfo:
     """Load and register one plugin, or return its info with the reason why not."""
+    info = candidate.info
+    who = Named(info.name, info.distribution, essential=info.origin == "essential")
     try:
-        plugin = candidate.load()
-        _register(plugins, plugin, candidate.info)
-    except Exception as error:  # noqa: BLE001 - whatever a plugin does must not stop the others
-        _log.debug("plugin %s was left out", candidate.info.name, exc_info=error)
-        ours = isinstance(error, PluginError)
-        return replace(
-            candidate.info, error=str(error) if ours else f"{type(error).__name__}: {error}"
+        plugin = plugins.manager.watch.run(who, IMPORT, candidate.load)
+        hooks = _register(plugins, plugin, who)
+    except (ImpexError, pluggy.PluginValidationError) as error:
+        words = error.reason if isinstance(error, PluginRaisedError) else str(error)
+        return replace(info, error=" ".join(words.split()))
+    return replace(info, hooks=tuple(sorted(hooks)))
+
+
+def _register(plugins: Plugins, plugin: object, who: Named) -> set[str]:
+    """Register a plugin and take over what it offers, or nothing of it; return its hooks."""
+    manager = plugins.manager
+    if other := manager.get_plugin(who.name):
+        raise PluginError(
+            f"a plugin named {who.name} is loaded already, from "
+            f"{other.who.distribution or 'a file'}; block one by its distribution's name"
         )
-    hooks = sorted(caller.name for caller in plugins.manager.get_hookcallers(plugin) or ())
-    return replace(candidate.info, hooks=tuple(hooks))
-
-
-def _register(plugins: Plugins, plugin: object, info: PluginInfo) -> None:
-    if plugins.manager.has_plugin(info.name):
-        raise PluginError(f"a plugin named {info.name} is loaded already; rename or block one")
-    _refuse_coroutines(plugin)
+    twin = next((each for each in manager.get_plugins() if each.original is plugin), None)
+    if twin:
+        raise PluginError(f"it is the same as plugin {twin.who.label}")
+    found = manager.watch.run(who, "registration", lambda: implementations(manager, plugin))
+    check(plugin, found)
     try:
-        plugins.manager.register(plugin, info.name)
-        plugins.manager.check_pending()
-        _refuse_old_wrappers(plugins, plugin)
-        offers = _offers(plugins, plugin, info)
+        manager.admit(plugin, who)
+        offers = _offers(plugins, who)
         plugins.registry.merge(offers)
-        plugins.offers[info.name] = offers
-    except Exception as error:
+    except BaseException:
         # pluggy 1.5 and 1.6 leave a plugin that failed half registered.
-        if plugins.manager.is_registered(plugin):
-            plugins.manager.unregister(plugin)
-        if isinstance(error, pluggy.PluginValidationError):
-            raise PluginError(" ".join(str(error).split())) from error
+        if manager.has_plugin(who.name):
+            manager.unregister(name=who.name)
         raise
+    plugins.offers[who.name] = offers
+    return {each.hook for each in found}
 
 
-def _offers(plugins: Plugins, plugin: object, info: PluginInfo) -> Registry:
+def _offers(plugins: Plugins, who: Named) -> Registry:
     """Call ``impex_register`` of this plugin alone, so that its offers carry its name."""
-    others = plugins.manager.get_plugins() - {plugin}
-    offers = Registry(info.distribution or info.name)
+    others = plugins.manager.get_plugins() - {plugins.manager.get_plugin(who.name)}
+    offers = Registry(who.distribution or who.name)
     plugins.manager.subset_hook_caller("impex_register", others)(registry=offers)
     return offers
-
-
-def _refuse_old_wrappers(plugins: Plugins, plugin: object) -> None:
-    """Refuse what ``Plugins.around`` does not run."""
-    for impl in plugins.manager.hook.impex_run_job.get_hookimpls():
-        if impl.plugin is plugin and impl.hookwrapper:
-            raise PluginError("impex_run_job is an old hookwrapper; use @hookimpl(wrapper=True)")
-
-
-def _refuse_coroutines(plugin: object) -> None:
-    for name in dir(plugin):
-        if name.startswith("impex_") and inspect.iscoroutinefunction(getattr(plugin, name)):
-            raise PluginError(f"{name} is 'async def'; hooks are plain functions")

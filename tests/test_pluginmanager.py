@@ -7,12 +7,10 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-import pluggy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_impex_runner import hookspecs
 from spark_impex_runner.errors import JobError, PluginError, StepError, UsageError
 from spark_impex_runner.hookspecs import hookimpl
 from spark_impex_runner.plugincandidates import BUILT_IN, ESSENTIAL, PluginChoice, check_choice
@@ -259,7 +257,24 @@ MISBEHAVIOUR = {
         def impex_poll_dely(job):
             return 1
         """,
-        "impex_poll_dely",
+        "there is no hook impex_poll_dely (did you mean 'impex_poll_delay'?)",
+    ),
+    "misspelt name of another hook": (
+        """
+        from spark_impex_runner import hookimpl
+
+        @hookimpl(specname="impex_run_stp")
+        def mine(job):
+            return 1
+        """,
+        "there is no hook impex_run_stp (did you mean 'impex_run_step'?)",
+    ),
+    "unmarked": (
+        """
+        def impex_run_step(job):
+            return []
+        """,
+        "impex_run_step is never called: it is not marked with @hookimpl",
     ),
     "argument": (
         """
@@ -269,7 +284,17 @@ MISBEHAVIOUR = {
         def impex_poll_delay(jobs):
             return 1
         """,
-        "jobs",
+        "takes an argument 'jobs' (did you mean 'job'?); impex_poll_delay has job, poll",
+    ),
+    "default": (
+        """
+        from spark_impex_runner import hookimpl
+
+        @hookimpl
+        def impex_poll_delay(job, poll=None):
+            return 1
+        """,
+        "impex_poll_delay takes 'poll' by keyword only or with a default value",
     ),
     "async": (
         """
@@ -279,8 +304,72 @@ MISBEHAVIOUR = {
         async def impex_run_step(job):
             return []
         """,
-        "impex_run_step is 'async def'",
+        "impex_run_step is 'async def'; hooks are plain functions",
     ),
+    "async by another name": (
+        """
+        from spark_impex_runner import hookimpl
+
+        @hookimpl(specname="impex_run_step")
+        async def run_it(job):
+            return []
+        """,
+        "run_it is 'async def'; hooks are plain functions",
+    ),
+    "async generator": (
+        """
+        from functools import wraps
+        from spark_impex_runner import hookimpl
+
+        async def slow(job):
+            yield 1
+
+        @hookimpl
+        @wraps(slow)
+        def impex_run_step(job):
+            return slow(job)
+        """,
+        "impex_run_step is 'async def'; hooks are plain functions",
+    ),
+    "wrapper without a yield": (
+        """
+        from spark_impex_runner import hookimpl
+
+        @hookimpl(wrapper=True)
+        def impex_run_job(job):
+            return 1
+        """,
+        "impex_run_job is a wrapper without a yield",
+    ),
+    "exit at import": ("raise SystemExit(3)", "import failed: SystemExit: 3"),
+    "other exit at import": (
+        "import asyncio\nraise asyncio.CancelledError('now')",
+        "import failed: CancelledError: now",
+    ),
+    "exit at registration": (
+        """
+        import sys
+        from spark_impex_runner import hookimpl
+
+        @hookimpl
+        def impex_register(registry):
+            registry.step("half", "Never there.")
+            sys.exit("enough")
+        """,
+        "impex_register failed: SystemExit: enough",
+    ),
+    "twice": (
+        """
+        from spark_impex_runner import hookimpl
+
+        @hookimpl
+        def impex_register(registry):
+            registry.step("half", "One.")
+            registry.step("half", "Another.")
+        """,
+        "it offers the step 'half' twice",
+    ),
+    "several lines": ("raise RuntimeError('one\\n\\ntwo')", "RuntimeError: one two"),
     "taken": (
         """
         from spark_impex_runner import hookimpl
@@ -313,7 +402,9 @@ def test_a_broken_plugin_that_is_required_ends_the_run(install: Callable[..., No
     """What the manifest requires must load: exit 7 with the distribution's name."""
     install("impex-broken", "raise RuntimeError('boom')")
 
-    with pytest.raises(PluginError, match=r"impex-broken.* cannot be used: RuntimeError: boom"):
+    with pytest.raises(
+        PluginError, match=r"impex-broken.* cannot be used: import failed: RuntimeError: boom"
+    ):
         make_plugin_manager(PluginChoice(required=["impex-broken"]))
 
 
@@ -325,6 +416,64 @@ def test_two_plugins_of_one_name_are_told(install: Callable[..., None], tmp_path
 
     with pytest.raises(PluginError, match="a plugin named impex-shout is loaded already"):
         make_plugin_manager(PluginChoice(files=(twin,)))
+
+
+def test_of_two_distributions_with_one_plugin_name_the_second_is_left_out(
+    install: Callable[..., None], tmp_path: Path
+) -> None:
+    """Pluggy would drop it in silence; it is named, with how to choose the other."""
+    install("impex-one", GOOD)
+    install("impex-two", GOOD)
+    for name in ("one", "two"):
+        points = tmp_path / f"impex_{name}-1.0.dist-info/entry_points.txt"
+        points.write_text(f"[impex_runner]\nshout = impex_{name}\n")
+
+    first, second = (each for each in make_plugin_manager().infos if each.name == "shout")
+    other = make_plugin_manager(PluginChoice(blocked=frozenset({"impex-one"})))
+
+    assert (first.distribution, first.error) == ("impex-one", "")
+    assert second.error == (
+        "a plugin named shout is loaded already, from impex-one; "
+        "block one by its distribution's name"
+    )
+    assert other.registry.steps["shout"].provider == "impex-two"
+
+
+def test_one_module_under_two_names_is_told(install: Callable[..., None], tmp_path: Path) -> None:
+    """Its hooks would be called twice."""
+    install("impex-shout", "")
+    points = tmp_path / "impex_shout-1.0.dist-info/entry_points.txt"
+    points.write_text("[impex_runner]\na = impex_shout\nb = impex_shout\n")
+
+    plugins = make_plugin_manager()
+
+    assert info(plugins, "a").error == ""
+    assert info(plugins, "b").error == "it is the same as plugin a (impex-shout)"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "is not a Python file"),
+        ("def (", "import failed: SyntaxError: "),
+        ("import sys\nsys.exit('no')", "import failed: SystemExit: no"),
+        ("raise ValueError('a\\nb')", "import failed: ValueError: a b"),
+    ],
+)
+def test_a_file_that_cannot_be_a_plugin_is_told_in_one_line(
+    tmp_path: Path, text: str | None, told: str
+) -> None:
+    """``-p FILE`` was asked for, so the command ends with exit code 7."""
+    path = tmp_path / "mine.py"
+    if text is not None:
+        path.write_text(text)
+
+    with pytest.raises(PluginError) as caught:
+        make_plugin_manager(PluginChoice(files=(path,)))
+
+    assert str(caught.value).startswith(f"plugin mine ({path}) cannot be used: ")
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_one_file_is_a_plugin(tmp_path: Path) -> None:
@@ -411,8 +560,7 @@ def through(course: Any) -> Any:
 
 def with_plugins(*plugins: object) -> Plugins:
     """Return a manager that holds these plugins only."""
-    made = Plugins(pluggy.PluginManager(hookspecs.PROJECT))
-    made.manager.add_hookspecs(hookspecs)
+    made = Plugins()
     for number, plugin in enumerate(plugins):
         made.manager.register(plugin, f"p{number}")
     return made

@@ -181,7 +181,10 @@ def test_a_step_of_a_broken_plugin_is_exit_7_with_the_plugins_name(
 
     assert done.code == 7
     assert "'upload' is not one of" in done.err
-    assert "left out: upload (impex-broken-upload): RuntimeError: no library" in done.err
+    assert (
+        "left out: upload (impex-broken-upload): import failed: RuntimeError: no library"
+        in done.err
+    )
 
 
 def test_a_runner_that_is_too_old_says_so(shell: Any) -> None:
