@@ -4,6 +4,7 @@ A run calls them in this order::
 
     impex_register                      once per plugin, before the manifest is validated
       impex_resolve_uri                 planning, once per selected service URI
+      impex_plan_step                   impex plan only, once per step that offers dry_run
     impex_run_started
       impex_run_job                     around one job; the default does what follows
         impex_job_changed               after each change, to everybody
@@ -76,6 +77,15 @@ def impex_resolve_uri(uri: str, target: Target, run: Run) -> Sequence[str] | Non
     ``registry.resolver`` says that they are yours. An empty answer adds nothing; raise
     ``UriError`` where that is a mistake. ``run.connect(target.connection)`` gives the tenant's
     client, with ``list_services()`` and ``list_versions(folder, service)``.
+    """
+
+
+@hookspec(firstresult=True)
+def impex_plan_step(job: Job, step: Step) -> str | None:
+    """Tell in one line what a step would do, as ``impex plan`` shows it. First result.
+
+    Answer only when ``step.uses`` is yours; only steps registered with ``dry_run=True`` are asked
+    about. Write nothing and send nothing. Raise ``StepError`` where the options cannot work.
     """
 
 

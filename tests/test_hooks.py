@@ -58,6 +58,10 @@ def impex_resolve_uri(uri, target, run):
     return [uri + "[1.0.0]"]
 
 @hookimpl
+def impex_plan_step(job, step):
+    raise AssertionError("nobody asked for a plan")
+
+@hookimpl
 def impex_poll_delay(job, poll):
     note("impex_poll_delay", poll.strategy, poll.checks)
     return 0 if poll.strategy == "mine" else None

@@ -57,7 +57,15 @@ OPTIONS: Final[dict[str, Any]] = {
 @hookimpl
 def impex_register(registry: Registry) -> None:
     """Offer the step."""
-    registry.step(NAME, "writes a sums file that sha256sum -c accepts", OPTIONS)
+    registry.step(NAME, "writes a sums file that sha256sum -c accepts", OPTIONS, dry_run=True)
+
+
+@hookimpl(trylast=True)
+def impex_plan_step(step: Step) -> str | None:
+    """Tell which sums files would be written; answer for ``checksum`` only."""
+    if step.uses != NAME:
+        return None
+    return f"write each package's sum into {' and '.join(_files(step.options).values())}"
 
 
 @hookimpl(trylast=True)

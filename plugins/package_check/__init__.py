@@ -52,7 +52,16 @@ OPTIONS: Final[dict[str, Any]] = {
 @hookimpl
 def impex_register(registry: Registry) -> None:
     """Offer the step."""
-    registry.step(NAME, "proves a package by the checksums in it", OPTIONS)
+    registry.step(NAME, "proves a package by the checksums in it", OPTIONS, dry_run=True)
+
+
+@hookimpl(trylast=True)
+def impex_plan_step(step: Step) -> str | None:
+    """Tell what would be read; answer for ``package_check`` only."""
+    if step.uses != NAME:
+        return None
+    limit = step.options.get("max_total", "2GiB")
+    return f"prove each package by the checksums in it, reading up to {limit}"
 
 
 @hookimpl(trylast=True)

@@ -70,7 +70,19 @@ _BROKEN = (zipfile.BadZipFile, NotImplementedError, UnicodeError)
 @hookimpl
 def impex_register(registry: Registry) -> None:
     """Offer the step."""
-    registry.step(NAME, "extracts a package into a folder, safely", OPTIONS)
+    registry.step(NAME, "extracts a package into a folder, safely", OPTIONS, dry_run=True)
+
+
+@hookimpl(trylast=True)
+def impex_plan_step(step: Step) -> str | None:
+    """Tell which folder would be replaced; answer for ``unzip`` only."""
+    if step.uses != NAME:
+        return None
+    to = step.options.get("to", "files").removesuffix("/")
+    if reason := names.problem(to):
+        raise StepError(f"to: {to!r} {reason}")
+    limit = step.options.get("max_total", "2GiB")
+    return f"extract each package into {to}/, up to {limit}"
 
 
 @hookimpl(trylast=True)

@@ -38,15 +38,17 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.forecast import forecast
     from spark_impex_runner.engine.prepare import prepare
+    from spark_impex_runner.errors import UsageError
     from spark_impex_runner.report import plan
 
     options, clock = selection.options(arguments), Clock()
     as_json = getattr(arguments, "format", "text") == "json"
-    documents, changes = [], False
+    documents, changes, faulty = [], False, False
     for path in arguments.manifests:
         with prepare(path, options, clock, surroundings.masker) as prepared:
             items = forecast(prepared, options, clock)
             changes = changes or any(item.action != "unchanged" for item in items)
+            faulty = faulty or any(step.problem for item in items for step in item.steps)
             if as_json:
                 data = plan.as_data(prepared.run, items)
                 documents.append(surroundings.masker.mask_within(data, keys=False))
@@ -55,4 +57,6 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     if as_json:
         text = json.dumps({"changes": changes, "plans": documents}, indent=2, ensure_ascii=False)
         surroundings.console.document(text)
+    if faulty:
+        return UsageError.exit_code
     return CHANGES if changes and getattr(arguments, "detailed_exitcode", False) else 0

@@ -3,32 +3,63 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine.attempt import fingerprint, key, why_not
 from spark_impex_runner.engine.prepare import new_job, state_folder
-from spark_impex_runner.models import Forecast
+from spark_impex_runner.errors import ImpexError
+from spark_impex_runner.models import Forecast, PlannedStep
 from spark_impex_runner.state.store import State, exists
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.prepare import Prepared
-    from spark_impex_runner.models import Job, Planned, RunOptions
+    from spark_impex_runner.models import Job, Planned, RunOptions, Step
+    from spark_impex_runner.pluginmanager import Plugins
     from spark_impex_runner.state.store import Attempt
 
 
 def forecast(prepared: Prepared, options: RunOptions, clock: Clock) -> tuple[Forecast, ...]:
     """Return what a run of the plan would do now. No tenant is asked, and nothing begins."""
-    folder = state_folder(prepared.run.manifest.path, options)
-    if not exists(folder):
-        return tuple(_fresh(item, "") for item in prepared.plan)
-    with closing(State(folder)) as state:
-        jobs = [new_job(item, prepared, clock) for item in prepared.plan]
-        earlier = [state.unfinished(key(job)) for job in jobs]
-    return tuple(
+    jobs = [new_job(item, prepared, clock) for item in prepared.plan]
+    earlier = _earlier(state_folder(prepared.run.manifest.path, options), jobs)
+    items = (
         _forecast(planned, job, attempt, options)
         for planned, job, attempt in zip(prepared.plan, jobs, earlier, strict=True)
     )
+    return tuple(
+        replace(item, steps=_steps(job, prepared.hooks)) if item.action != "unchanged" else item
+        for item, job in zip(items, jobs, strict=True)
+    )
+
+
+def _earlier(folder: Path, jobs: Sequence[Job]) -> list[Attempt | None]:
+    """Return what earlier runs left of each job; to look makes no memory where there is none."""
+    if not exists(folder):
+        return [None for _ in jobs]
+    with closing(State(folder)) as state:
+        return [state.unfinished(key(job)) for job in jobs]
+
+
+def _steps(job: Job, hooks: Plugins) -> tuple[PlannedStep, ...]:
+    """Return what those of the target's steps would do that can tell."""
+    offers = hooks.registry.steps
+    told = (step for step in job.target.steps if step.uses in offers and offers[step.uses].dry_run)
+    return tuple(_step(job, step, hooks) for step in told)
+
+
+def _step(job: Job, step: Step, hooks: Plugins) -> PlannedStep:
+    try:
+        answer = hooks.decide("impex_plan_step", job=job, step=step)
+        if not isinstance(answer, str) or not answer or "\n" in answer:
+            raise hooks.refuse("impex_plan_step", answer, "a line of text")
+    except ImpexError as error:
+        return PlannedStep(step.uses, problem=str(error))
+    return PlannedStep(step.uses, answer)
 
 
 def _forecast(planned: Planned, job: Job, earlier: Attempt | None, options: RunOptions) -> Forecast:

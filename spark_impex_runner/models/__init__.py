@@ -17,7 +17,16 @@ from spark_impex_runner.models.manifest import (
 )
 from spark_impex_runner.models.result import Outcome, RunResult, StepResult, TargetResult, exit_code
 from spark_impex_runner.models.wire import RemoteFile, Request, ServiceVersion, Status, Verdict
-from spark_impex_runner.models.work import Artifact, Change, Forecast, Job, Planned, Poll, Run
+from spark_impex_runner.models.work import (
+    Artifact,
+    Change,
+    Forecast,
+    Job,
+    Planned,
+    PlannedStep,
+    Poll,
+    Run,
+)
 
 # The file beside every delivery that says what was delivered.
 RECEIPT = "impex-receipt.json"
@@ -33,6 +42,7 @@ __all__ = [
     "Manifest",
     "Outcome",
     "Planned",
+    "PlannedStep",
     "Poll",
     "Polling",
     "RemoteFile",

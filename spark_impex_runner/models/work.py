@@ -47,18 +47,29 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """What a step would do, in one line, or why it cannot."""
+
+    uses: str
+    told: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Forecast:
     """What a run would do for one target, as far as the runner's memory tells.
 
     ``action`` is ``create`` (a new job), ``adopt`` (go on with what an earlier run began) or
     ``unchanged`` (nothing). ``job_id`` is the adopted job's, empty where the reply with it was
-    lost. ``note`` is what a person should know besides.
+    lost. ``note`` is what a person should know besides. ``steps`` are those that tell what they
+    would do.
     """
 
     planned: Planned
     action: str
     job_id: str = ""
     note: str = ""
+    steps: tuple[PlannedStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -316,7 +316,7 @@ def test_plugins_are_listed_for_people_and_for_machines(shell: Any) -> None:
         *("checksum", "package_check", "poll_adaptive", "resolve_file", "resolve_glob", "defaults"),
     }
     checksum = next(row for row in rows if row["name"] == "checksum")
-    assert checksum["hooks"] == ["impex_register", "impex_run_step"]
+    assert checksum["hooks"] == ["impex_plan_step", "impex_register", "impex_run_step"]
     step = checksum["steps"][0]
     assert (step["name"], step["idempotent"], step["credentials"]) == ("checksum", True, False)
     assert "algorithms" in step["options"]["properties"]

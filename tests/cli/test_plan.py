@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 TARGETS = """
   - {name: pricing, services: ['motor/pricing[1.4.2]'], polling: {strategy: fixed}}
   - {name: kept, folders: [life], if_exists: keep, needs: [pricing], steps: [{uses: checksum}]}
@@ -107,3 +109,99 @@ def test_a_plan_tells_what_each_entry_of_services_became(shell: Any) -> None:
         "motor/*[1]": ["motor/pricing[1.4.2]"],
         "@list.txt": ["life/annuity[1.0.0]"],
     }
+
+
+PLANNER = """
+from spark_impex_runner import errors, hookimpl
+
+@hookimpl
+def impex_register(registry):
+    registry.step("send", "Sends.", {"type": "object"}, dry_run=True)
+    registry.step("mute", "Tells nothing.")
+
+@hookimpl
+def impex_plan_step(job, step):
+    assert step.uses != "mute", "it has not the trait"
+    if step.uses == "send":
+        if "to" not in step.options:
+            raise errors.StepError("to: there is no such place")
+        return ANSWER
+"""
+SENDING = """
+  - {name: one, folders: [life], output: out, steps: [{uses: mute}, {uses: unzip},
+     {uses: send, with: {to: there}}, {uses: checksum, with: {algorithms: [md5, sha1]}}]}
+"""
+
+
+def planned(shell: Any, answer: str, targets: str, *words: str) -> Any:
+    """Run ``impex plan`` with a plugin whose step tells ``answer``."""
+    shell.write(targets)
+    (shell.folder / "planner.py").write_text(PLANNER.replace("ANSWER", answer))
+    return shell("impex", "plan", "m.yaml", "-p", "planner.py", *words)
+
+
+def test_a_plan_tells_what_steps_would_do_and_does_none_of_it(shell: Any) -> None:
+    """Steps without the trait are named only; nothing is written."""
+    done = planned(shell, "'send to ' + job.target.name", SENDING)
+    rows = [line.strip() for line in done.out.splitlines()]
+
+    assert done.code == 0
+    assert rows[rows.index("steps  mute, unzip, send, checksum") + 1 :][:3] == [
+        "would  unzip: extract each package into files/, up to 2GiB",
+        "would  send: send to one",
+        "would  checksum: write each package's sum into MD5SUMS and SHA1SUMS",
+    ]
+    assert {path.name for path in shell.folder.iterdir()} == {"acme", "m.yaml", "planner.py"}
+
+
+def test_a_plan_as_json_tells_what_steps_would_do(shell: Any) -> None:
+    """The same, for a program; what goes wrong stands beside it."""
+    targets = "  - {name: one, folders: [life], steps: [{uses: package_check}, {uses: send}]}\n"
+    done = planned(shell, "'x'", targets, "--format", "json")
+
+    assert done.code == 2
+    assert json.loads(done.out)["plans"][0]["targets"][0]["would"] == [
+        {
+            "step": "package_check",
+            "told": "prove each package by the checksums in it, reading up to 2GiB",
+            "problem": "",
+        },
+        {"step": "send", "told": "", "problem": "to: there is no such place"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ("7", "impex_plan_step answered 7 instead of a line of text; asked: planner, "),
+        ("None", "impex_plan_step answered None instead of a line of text; asked: planner, "),
+        ("1 / 0", "plugin planner failed in impex_plan_step: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_step_that_cannot_tell_is_a_problem_of_its_target(
+    shell: Any, answer: str, problem: str
+) -> None:
+    """The rest of the plan is shown all the same; the exit code says that a run would fail."""
+    done = planned(shell, answer, SENDING)
+
+    assert done.code == 2
+    assert f"fails  send: {problem}" in done.out
+    assert "would  unzip: " in done.out
+
+
+def test_a_target_that_is_unchanged_has_no_steps_to_tell_of(shell: Any) -> None:
+    """Nothing of it would be done."""
+    shell.write("  - {name: a, folders: [life], if_exists: keep, steps: [{uses: checksum}]}\n")
+    shell("impex-run", "m.yaml", "-q")
+
+    assert "would" not in shell("impex", "plan", "m.yaml").out
+
+
+def test_a_folder_that_no_disk_takes_is_told_by_the_plan(shell: Any) -> None:
+    """The step's own rules for names hold before anything is sent."""
+    shell.write("  - {name: a, folders: [life], steps: [{uses: unzip, with: {to: ../b}}]}\n")
+
+    done = shell("impex", "plan", "m.yaml")
+
+    assert done.code == 2
+    assert "fails  unzip: to: '../b' has '..' as a part of its path" in done.out
