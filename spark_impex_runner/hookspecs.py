@@ -6,6 +6,7 @@ A run calls them in this order::
       impex_resolve_uri                 planning, once per selected service URI
       impex_plan_step                   impex plan only, once per step that offers dry_run
     impex_run_started
+      impex_unchanged                 targets with skip_unchanged that were delivered before
       impex_run_job                     around one job; the default does what follows
         impex_job_changed               after each change, to everybody
         impex_poll_delay                before each status request
@@ -127,6 +128,17 @@ def impex_run_step(job: Job, step: Step, artifact: Artifact) -> Sequence[Artifac
     that has a line to tell about its success returns ``Made(artifacts, message)``. Write only
     below ``job.target.output`` and where the step's own options point. ``job.artifacts`` holds
     everything so far. Called once per downloaded package; keep no state between calls.
+    """
+
+
+@hookspec(firstresult=True)
+def impex_unchanged(job: Job) -> str | None:
+    """Say in one line why nothing is to be done for a job; None where it is to be done.
+
+    First result. Asked for a target with ``skip_unchanged``, by a run before the job waits for
+    the tenant's slot, and by ``impex plan``: ask the tenant, but change nothing. ``job.last`` is
+    what the same request, with the same steps, delivered last, and what still lies there. Return
+    None on any doubt, and log a warning that tells of it.
     """
 
 

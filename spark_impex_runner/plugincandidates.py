@@ -28,6 +28,7 @@ BUILT_IN = (
     "poll_adaptive",
     "resolve_file",
     "resolve_glob",
+    "skip_unchanged",
     "unzip",
 )
 # What the runner cannot do without. Last, because of equals the first registered is asked first.

@@ -27,6 +27,7 @@ class Traits(TypedDict, total=False):
     idempotent: bool
     dry_run: bool
     credentials: bool
+    delivers: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ class StepOffer(Offer):
     ``file_filter`` names the only packages that a step can work on: those of targets with that
     ``file_filter``. A step that is not ``idempotent`` does harm when it is done twice for one
     package. One with ``dry_run`` tells in ``impex plan`` what it would do, through
-    ``impex_plan_step``. ``credentials`` tells that it needs some of its own.
+    ``impex_plan_step``. ``credentials`` tells that it needs some of its own. One that
+    ``delivers`` brings the packages elsewhere: they need not stay in the output.
     """
 
     always: bool = False
@@ -55,6 +57,7 @@ class StepOffer(Offer):
     idempotent: bool = True
     dry_run: bool = False
     credentials: bool = False
+    delivers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ ALLOWED = {
     "engine.steps": {"engine", "hookspecs"},
     "engine.weather": set(),
     "engine.attempt": {"digests", "state"},
+    "engine.unchanged": {"engine"},
     "engine.creation": {"engine"},
     "engine.remote": {"engine"},
     "engine.job": {"engine", "hookspecs", "state"},

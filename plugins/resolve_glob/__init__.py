@@ -7,10 +7,8 @@ tenant always gives the same request. A listing is read once for each connection
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from spark_impex_runner.errors import UriError
 from spark_impex_runner.hookspecs import hookimpl
@@ -22,25 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from spark_impex_runner.models import Run, ServiceVersion, Target
+    from spark_impex_runner.models import Run, Target
     from spark_impex_runner.registry import Registry
     from spark_impex_runner.spark.client import Spark
 
 _log = logging.getLogger(__name__)
 # So many names or versions are shown where none fits.
 _NEAREST = 3
-
-
-@dataclass(slots=True)
-class _Known:
-    """What a tenant has told: the services, once it was asked, and versions by folder and name."""
-
-    services: list[tuple[str, str]] | None = None
-    versions: dict[tuple[str, str], list[ServiceVersion]] = field(default_factory=dict)
-
-
-# A client belongs to one run, and what is known of its tenant goes with it.
-_known: WeakKeyDictionary[Spark, _Known] = WeakKeyDictionary()
 
 
 @hookimpl
@@ -91,7 +77,7 @@ def _found(
         names = [pair for pair in names if not any(each.matches(*pair) for each in exclusions)]
     if not pattern.version or not names:
         return [str(Uri(*pair)) for pair in names]
-    latest = {pair: pattern.latest(_versions(spark, *pair)) for pair in names}
+    latest = {pair: pattern.latest(spark.catalogue.versions(*pair)) for pair in names}
     found = [str(Uri(*pair, version)) for pair, version in latest.items() if version]
     if not found:
         raise UriError(f"'{entry}' matches no version on {spark.url}{_existing(names, spark)}")
@@ -111,19 +97,8 @@ def _warn_of_idle(exclusion: Pattern, entry: str, givers: Sequence[Pattern], spa
 
 
 def _services(spark: Spark) -> list[tuple[str, str]]:
-    """Return folder and name of every service, in order; the tenant is asked once."""
-    known = _known.setdefault(spark, _Known())
-    if known.services is None:
-        known.services = sorted((each.folder, each.service) for each in spark.list_services())
-    return known.services
-
-
-def _versions(spark: Spark, folder: str, service: str) -> list[ServiceVersion]:
-    """Return the versions of a service; the tenant is asked once."""
-    known = _known.setdefault(spark, _Known()).versions
-    if (folder, service) not in known:
-        known[folder, service] = spark.list_versions(folder, service)
-    return known[folder, service]
+    """Return folder and name of every service, in order."""
+    return sorted((each.folder, each.service) for each in spark.catalogue.services())
 
 
 def _nearest(pattern: Pattern, spark: Spark) -> str:
@@ -139,6 +114,6 @@ def _existing(names: Sequence[tuple[str, str]], spark: Spark) -> str:
     """Return the versions of the first services that were asked for, as the end of a sentence."""
     told = []
     for pair in names[:_NEAREST]:
-        numbers = [each.version for each in _versions(spark, *pair)]
+        numbers = [each.version for each in spark.catalogue.versions(*pair)]
         told.append(f"{'/'.join(pair)} has {', '.join(numbers[:_NEAREST]) or 'no version'}")
     return f"; {'; '.join(told)}"

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import UriError
-from spark_impex_runner.spark.uri import Uri
+from spark_impex_runner.spark.uri import Uri, version_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,7 +68,7 @@ class Pattern:
         wanted = list(self.version)
         numbers = [each.version for each in versions]
         fitting = [each for each in numbers if each.split(".")[: len(wanted)] == wanted]
-        return max(fitting, key=_order, default="")
+        return max(fitting, key=version_order, default="")
 
 
 def is_exclusion(entry: str) -> bool:
@@ -122,14 +122,6 @@ def _components(entry: str, version: str | None) -> tuple[str, ...]:
     if not _VERSION.fullmatch(version) or not version.isprintable():
         raise _unreadable(entry, f"has no readable version in '{version}'")
     return tuple(version.removesuffix(".*").split("."))
-
-
-def _order(version: str) -> list[tuple[bool, int, str]]:
-    """Return what puts versions in order: numbers by their value, and after other words."""
-    return [
-        (part.isdecimal(), int(part) if part.isdecimal() else 0, part)
-        for part in version.split(".")
-    ]
 
 
 def _unreadable(entry: str, reason: str) -> UriError:

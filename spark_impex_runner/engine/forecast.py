@@ -1,4 +1,4 @@
-"""What a run would do, as its memory tells: create a job, adopt an earlier one, or nothing."""
+"""What a run would do: create a job, adopt an earlier one, or nothing."""
 
 from __future__ import annotations
 
@@ -7,42 +7,46 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine.attempt import fingerprint, key, why_not
+from spark_impex_runner.engine.context import Context
 from spark_impex_runner.engine.prepare import new_job, state_folder
+from spark_impex_runner.engine.unchanged import unchanged
 from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.models import Forecast, PlannedStep
 from spark_impex_runner.state.store import State, exists
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.prepare import Prepared
     from spark_impex_runner.models import Job, Planned, RunOptions, Step
     from spark_impex_runner.pluginmanager import Plugins
-    from spark_impex_runner.state.store import Attempt
 
 
 def forecast(prepared: Prepared, options: RunOptions, clock: Clock) -> tuple[Forecast, ...]:
-    """Return what a run of the plan would do now. No tenant is asked, and nothing begins."""
-    jobs = [new_job(item, prepared, clock) for item in prepared.plan]
-    earlier = _earlier(state_folder(prepared.run.manifest.path, options), jobs)
-    items = (
-        _forecast(planned, job, attempt, options)
-        for planned, job, attempt in zip(prepared.plan, jobs, earlier, strict=True)
-    )
+    """Return what a run of the plan would do now, and begin nothing.
+
+    A tenant is asked only where a target with ``skip_unchanged`` was delivered before.
+    """
+    jobs = [(item, new_job(item, prepared, clock)) for item in prepared.plan]
+    folder = state_folder(prepared.run.manifest.path, options)
+    if exists(folder):  # To open a memory that is not there would make it.
+        with closing(State(folder)) as state:
+            context = Context(
+                hooks=prepared.hooks,
+                clock=clock,
+                state=state,
+                masker=prepared.tenants.masker,
+                fresh=options.fresh,
+                job=options.job,
+            )
+            found = [_forecast(item, job, context) for item, job in jobs]
+    else:
+        found = [_fresh(item) for item, _ in jobs]
     return tuple(
-        replace(item, steps=_steps(job, prepared.hooks)) if item.action != "unchanged" else item
-        for item, job in zip(items, jobs, strict=True)
+        each
+        if each.action == "unchanged"
+        else replace(each, steps=_steps(job, prepared.hooks))
+        for each, (_, job) in zip(found, jobs, strict=True)
     )
-
-
-def _earlier(folder: Path, jobs: Sequence[Job]) -> list[Attempt | None]:
-    """Return what earlier runs left of each job; to look makes no memory where there is none."""
-    if not exists(folder):
-        return [None for _ in jobs]
-    with closing(State(folder)) as state:
-        return [state.unfinished(key(job)) for job in jobs]
 
 
 def _steps(job: Job, hooks: Plugins) -> tuple[PlannedStep, ...]:
@@ -62,11 +66,16 @@ def _step(job: Job, step: Step, hooks: Plugins) -> PlannedStep:
     return PlannedStep(step.uses, answer)
 
 
-def _forecast(planned: Planned, job: Job, earlier: Attempt | None, options: RunOptions) -> Forecast:
-    if planned.kept or earlier is None:
-        return _fresh(planned, "")
+def _forecast(planned: Planned, job: Job, context: Context) -> Forecast:
+    if planned.kept:
+        return _fresh(planned)
+    if found := unchanged(job, context):
+        return Forecast(planned, "unchanged", note=found[1])
+    earlier = context.state.unfinished(key(job))
+    if earlier is None:
+        return _fresh(planned)
     wanted = (job.tenant, fingerprint(job))
-    why = why_not(earlier, wanted, job.started, fresh=options.fresh)
+    why = why_not(earlier, wanted, job.started, fresh=context.fresh)
     if why:
         left = f"job {earlier.job_id}" if earlier.job_id else "a job whose reply was lost"
         return _fresh(planned, f"{left} of an earlier run is left behind ({why})")
@@ -78,5 +87,9 @@ def _forecast(planned: Planned, job: Job, earlier: Attempt | None, options: RunO
     return Forecast(planned, "adopt", earlier.job_id, state)
 
 
-def _fresh(planned: Planned, note: str) -> Forecast:
-    return Forecast(planned, "unchanged" if planned.kept else "create", note=note)
+def _fresh(planned: Planned, note: str = "") -> Forecast:
+    if planned.kept:
+        return Forecast(
+            planned, "unchanged", note=f"delivered in {planned.target.output} (if_exists: keep)"
+        )
+    return Forecast(planned, "create", note=note)

@@ -14,6 +14,7 @@ from spark_impex_runner.engine.course import Gate, Pool
 from spark_impex_runner.engine.fetch import Fetch
 from spark_impex_runner.engine.remote import Remote
 from spark_impex_runner.engine.steps import Steps
+from spark_impex_runner.engine.unchanged import work
 from spark_impex_runner.engine.weather import may_have_created
 from spark_impex_runner.errors import (
     DeliveryError,
@@ -129,6 +130,8 @@ class _Delivery:
             result = self.result(error)
             self.leave_receipt(result)
             complete = error is None and self.context.until != "download"
+            if complete and self._is_whole():
+                self.context.state.note_work(opening.attempt, work(self.job, self.context.masker))
             if complete or remote.cancelled or _is_final(error, remote.job):
                 self._close(remote, result)
             return result
@@ -151,6 +154,10 @@ class _Delivery:
             error=self.context.masker.mask(str(error)) if error else "",
             exit_code=error.exit_code if error else 0,
         )
+
+    def _is_whole(self) -> bool:
+        """Tell whether a delivery is all that was asked for: no step only warned."""
+        return all(step.outcome == "succeeded" for step in self.steps)
 
     def _try_to_deliver(self, remote: Remote) -> Course[ImpexError | None]:
         try:

@@ -15,6 +15,7 @@ from spark_impex_runner.engine.course import Permits
 from spark_impex_runner.engine.job import JobRunner, unstarted
 from spark_impex_runner.engine.prepare import Prepared, new_job, prepare, state_folder
 from spark_impex_runner.engine.schedule import Task, Work, run_all
+from spark_impex_runner.engine.unchanged import unchanged
 from spark_impex_runner.errors import DeliveryError, ImpexError, Interrupted, StateError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RECEIPT, Outcome, RunOptions, RunResult, TargetResult
@@ -111,22 +112,41 @@ class _Execution:
 
     def _do(self, name: str) -> Course[TargetResult]:
         """Deliver one target, unless nothing new may start by the time that it can."""
-        planned = self._planned[name]
+        # Before the tenant's slot is waited for, which others may need.
+        if early := self._end_early(name):
+            return early
         with Permits() as permits:
-            if not planned.kept:
-                # Where the state refuses, the job itself tells it, and fails by it.
-                with suppress(Interrupted, StateError):
-                    yield from self._runner.may_start(self._job(name), permits)
+            # Where the state refuses, the job itself tells it, and fails by it.
+            with suppress(Interrupted, StateError):
+                yield from self._runner.may_start(self._job(name), permits)
             if reason := self._halted():
                 return self._skip(name, reason)
-            job = self._job(name)
-            if planned.kept:
-                why = f"{planned.target.output / RECEIPT} exists (if_exists: keep)"
-                return self._told(job, unstarted(job, Outcome.UNCHANGED, why, self._clock.now()))
-            result = yield from self._run_job(job, permits)
+            result = yield from self._run_job(self._job(name), permits)
             # Before the slot is left: whoever gets it has to know.
             self._failed = self._failed or not result.good
         return result
+
+    def _end_early(self, name: str) -> TargetResult | None:
+        """Return the result of a target for which nothing is to be done, or may be begun."""
+        if reason := self._halted():
+            return self._skip(name, reason)
+        job = self._job(name)
+        if self._planned[name].kept:
+            why = f"{job.target.output / RECEIPT} exists (if_exists: keep)"
+            return self._told(job, unstarted(job, Outcome.UNCHANGED, why, self._clock.now()))
+        try:
+            found = unchanged(job, self._context)
+        except (Interrupted, StateError):
+            return None  # what follows tells it
+        except ImpexError as error:
+            self._failed = True
+            return self._lost(job, error)
+        if not found:
+            return None
+        last, why = found
+        # The result names the folder in which the packages are, which may be that of another day.
+        there = replace(job, target=replace(job.target, output=last.output))
+        return self._told(there, unstarted(there, Outcome.UNCHANGED, why, self._clock.now()))
 
     def _run_job(self, job: Job, permits: Permits) -> Course[TargetResult]:
         """Run one job; what goes wrong outside of the job's own course is its failure, too."""
@@ -136,9 +156,13 @@ class _Execution:
             if not isinstance(answer, TargetResult):
                 raise self._hooks.refuse("impex_run_job", answer, "a TargetResult")
         except ImpexError as error:
-            failed = unstarted(job, Outcome.FAILED, str(error), self._clock.now())
-            return replace(failed, exit_code=error.exit_code)
+            return self._lost(job, error)
         return answer
+
+    def _lost(self, job: Job, error: ImpexError) -> TargetResult:
+        """Return the result of a target that failed outside of its job's own course."""
+        failed = unstarted(job, Outcome.FAILED, str(error), self._clock.now())
+        return replace(failed, exit_code=error.exit_code)
 
     def _skip(self, name: str, reason: str) -> TargetResult:
         job = self._job(name)

@@ -84,6 +84,7 @@ class Target:
     retry_interval: float | None = None
     polling: Polling = field(default_factory=Polling)
     if_exists: str = "replace"
+    skip_unchanged: bool = False
     missing: str = "fail"
     on_interrupt: str = "cancel"
     needs: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spark_impex_runner.models.manifest import Manifest, Target
-    from spark_impex_runner.models.wire import RemoteFile, Request, Status
+    from spark_impex_runner.models.wire import RemoteFile, Request, ServiceVersion, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +92,27 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """What an earlier run delivered for a target, completely, and put into ``output``.
+
+    ``services`` and ``service_versions`` are what the tenant said that the job held.
+    """
+
+    finished: datetime
+    run_id: str
+    job_id: str
+    output: Path
+    services: tuple[ServiceVersion, ...]
+    service_versions: tuple[ServiceVersion, ...]
+    artifacts: tuple[Artifact, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One export job of one target, as far as it has come. ``tenant`` is its base URL.
 
     ``stopping()`` is True once the run is being interrupted: long work should then return.
+    ``last`` is the last delivery, filled in where ``impex_unchanged`` is asked.
     """
 
     run: Run
@@ -107,6 +124,7 @@ class Job:
     id: str = ""
     status: Status | None = None
     artifacts: tuple[Artifact, ...] = ()
+    last: Delivery | None = None
 
 
 @dataclass(frozen=True, slots=True)

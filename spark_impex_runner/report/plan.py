@@ -22,8 +22,8 @@ def render(run: Run, plan: Sequence[Forecast]) -> str:
     head = f"plan of {run.manifest.name} ({run.manifest.path}): {len(plan)} target{plural}"
     count = Counter(item.action for item in plan)
     parts = [f"{count[action]} {words}" for action, words in _ACTIONS.items() if count[action]]
-    # To resolve an entry may have taken questions to the tenant.
-    asked = any(item.planned.resolved for item in plan)
+    # To resolve an entry, or to know what is unchanged, may have taken questions to the tenant.
+    asked = any(item.planned.resolved or item.planned.target.skip_unchanged for item in plan)
     end = "no job was created" if asked else "nothing was sent"
     return "\n\n".join([head, *map(_target, plan), f"{', '.join(parts)}; {end}"])
 
@@ -40,7 +40,7 @@ def as_data(run: Run, plan: Sequence[Forecast]) -> dict[str, Any]:
 def _target(item: Forecast) -> str:
     target = item.planned.target
     if item.action == "unchanged":
-        return f"{target.name}\n  unchanged: delivered in {target.output} (if_exists: keep)"
+        return f"{target.name}\n  unchanged: {item.note}"
     if item.action == "adopt":
         job = f"job {item.job_id}" if item.job_id else "a job"
         begin = [("adopt", f"{job} on {item.planned.url} ({item.note})")]

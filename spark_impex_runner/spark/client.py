@@ -11,6 +11,7 @@ from spark_impex_runner.errors import UsageError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Auth
 from spark_impex_runner.spark.auth import ApiKey, Bearer, ClientCredentials
+from spark_impex_runner.spark.catalogue import Catalogue
 from spark_impex_runner.spark.credentials import from_arguments, from_environment
 from spark_impex_runner.spark.impex import ImpEx
 from spark_impex_runner.spark.listing import services, versions
@@ -43,7 +44,8 @@ class Spark:
     ``requests_per_second``, and the ``clock`` and ``masker`` of the run it belongs to.
 
     ``tenant`` and ``url`` say where it is, ``session`` makes the calls, ``impex`` exports and
-    imports, ``list_services`` and ``list_versions`` tell what is there. Raises ``UsageError`` for
+    imports, ``list_services`` and ``list_versions`` tell what is there, and ``catalogue`` tells it
+    without asking the tenant twice. Raises ``UsageError`` for
     arguments that cannot be used; nothing is sent until the first call.
     """
 
@@ -78,6 +80,7 @@ class Spark:
         self.session = Session(url, wire, _scheme(auth, url, wire))
         interval = INTERVAL if retry_interval is None else retry_interval
         self.impex = ImpEx(self.session, max_retries, interval)
+        self.catalogue = Catalogue(self.list_services, self.list_versions)
 
     @classmethod
     def connect(cls, connection: Connection, clock: Clock, masker: Masker) -> Spark:

@@ -99,6 +99,14 @@ class Uri:
         return self.wire
 
 
+def version_order(version: str) -> list[tuple[bool, int, str]]:
+    """Return what puts versions in order: numbers by their value, and after other words."""
+    return [
+        (part.isdecimal(), int(part) if part.isdecimal() else 0, part)
+        for part in version.split(".")
+    ]
+
+
 def _by_id(names: list[str]) -> Uri | None:
     """Read the forms that hold a UUID; ids are kept in lower case."""
     if not _UUID.fullmatch(names[-1]):

@@ -80,6 +80,11 @@ MIGRATIONS = (
         WHERE (SELECT julianday(finished) FROM runs WHERE id = run_id) >= julianday(done);
     CREATE INDEX attempts_of_a_size ON attempts(tenant, size)
     """,
+    # What stands for all that was done with the packages, where nothing of it is missing.
+    """
+    ALTER TABLE attempts ADD COLUMN work TEXT NOT NULL DEFAULT '';
+    CREATE INDEX attempts_of_a_target ON attempts(target)
+    """,
 )
 
 

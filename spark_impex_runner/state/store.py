@@ -47,6 +47,7 @@ class Attempt:
 
     ``job_id`` is empty until the tenant has answered. ``services`` and ``service_versions`` are
     what the tenant said it delivered; ``delivered`` tells whether the packages were named.
+    ``work`` stands for all that was to be done with them, once it was done without a warning.
     """
 
     id: int
@@ -63,6 +64,7 @@ class Attempt:
     finished: datetime | None = None
     outcome: str = ""
     error: str = ""
+    work: str = ""
 
 
 def exists(folder: Path) -> bool:
@@ -155,6 +157,10 @@ class State:
             (sql, (attempt.id, *place, *facts)), *(_artifact(attempt, each) for each in made)
         )
 
+    def note_work(self, attempt: Attempt, work: str) -> None:
+        """Remember that all was done with the packages that ``work`` stands for."""
+        self._db.write(("UPDATE attempts SET work = ? WHERE id = ?", (work, attempt.id)))
+
     def finish(self, attempt: Attempt, outcome: Outcome | str, error: str, now: datetime) -> None:
         """Close an attempt: the next run of the same target begins anew."""
         sql = (
@@ -169,6 +175,11 @@ class State:
     def unfinished(self, target: str) -> Attempt | None:
         """Return the attempt of a target that is not finished, if there is one."""
         return next(iter(self._all("target = ? AND finished IS NULL", (target,))), None)
+
+    def last_delivered(self, target: str) -> Attempt | None:
+        """Return the last attempt of a target whose packages were named, if there is one."""
+        where = "target = ? AND delivered IS NOT NULL ORDER BY id DESC LIMIT 1"
+        return next(iter(self._all(where, (target,))), None)
 
     def owner(self, job_id: str) -> Attempt | None:
         """Return the attempt that a job belongs to, if it belongs to one."""
@@ -242,6 +253,7 @@ def _as_attempt(row: sqlite3.Row) -> Attempt:
         finished=datetime.fromisoformat(row["finished"]) if row["finished"] else None,
         outcome=row["outcome"],
         error=row["error"],
+        work=row["work"],
     )
 
 

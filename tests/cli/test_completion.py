@@ -370,6 +370,7 @@ def test_what_is_included_and_laid_over_is_offered_too(tmp_path: Path) -> None:
                 "no:poll_adaptive",
                 "no:resolve_file",
                 "no:resolve_glob",
+                "no:skip_unchanged",
                 "no:unzip",
                 "note.py",
                 "sub/",

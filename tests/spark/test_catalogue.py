@@ -1,0 +1,69 @@
+"""Each question goes to the tenant once, however many ask it, and whatever comes back."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from spark_impex_runner.errors import SparkSdkError
+from spark_impex_runner.models import ServiceVersion
+from spark_impex_runner.spark.catalogue import Catalogue
+
+PRICING = ServiceVersion("motor", "pricing")
+
+
+def test_many_who_ask_at_once_get_one_answer() -> None:
+    """Those who come while a question is under way wait for it."""
+    asked: list[str] = []
+    waiting, go = threading.Barrier(8, timeout=30), threading.Event()
+
+    def services() -> list[ServiceVersion]:
+        asked.append("services")
+        assert go.wait(30)
+        return [PRICING]
+
+    catalogue = Catalogue(services, lambda *_: [])
+
+    def ask(_: int) -> tuple[ServiceVersion, ...]:
+        if waiting.wait() == 0:
+            go.set()
+        return catalogue.services()
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, range(8)))
+
+    assert answers == [(PRICING,)] * 8
+    assert asked == ["services"]
+
+
+def test_each_service_is_a_question_of_its_own() -> None:
+    """Its versions are those of that service."""
+    asked: list[tuple[str, str]] = []
+
+    def versions(folder: str, service: str) -> list[ServiceVersion]:
+        asked.append((folder, service))
+        return [ServiceVersion(folder, service, version="1")]
+
+    catalogue = Catalogue(list, versions)
+    found = [catalogue.versions("motor", name)[0].uri for name in ("a", "b", "a")]
+
+    assert found == ["motor/a[1]", "motor/b[1]", "motor/a[1]"]
+    assert asked == [("motor", "a"), ("motor", "b")]
+
+
+def test_a_refusal_is_the_answer_for_all() -> None:
+    """A tenant that refuses is not asked once more by each target of a run."""
+    asked: list[int] = []
+
+    def services() -> list[ServiceVersion]:
+        asked.append(1)
+        raise SparkSdkError("no")
+
+    catalogue = Catalogue(services, lambda *_: [])
+
+    for _ in range(2):
+        with pytest.raises(SparkSdkError, match="no"):
+            catalogue.services()
+    assert len(asked) == 1
