@@ -13,6 +13,7 @@
     │   │   ├── TransportError         4   no HTTP reply at all
     │   │   ├── RetryTimeoutError      5   a deadline or the last status check has passed
     │   │   ├── JobError               4   the tenant closed the job without success
+    │   │   │   └── TooLargeError      4   its package has more bytes than it may
     │   │   └── IntegrityError         4   bytes that are not what the tenant promised
     │   └── SparkApiError              4   an HTTP reply outside 2xx
     │       ├── BadRequestError 400 · NotFoundError 404 · ConflictError 409
@@ -139,6 +140,10 @@ class RetryTimeoutError(SparkSdkError):
 
 class JobError(SparkSdkError):
     """The tenant ended the job without success; the message carries the tenant's own words."""
+
+
+class TooLargeError(JobError):
+    """A job's package has, or would have, more bytes than the tenant or the manifest allows."""
 
 
 class IntegrityError(SparkSdkError):

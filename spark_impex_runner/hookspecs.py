@@ -11,6 +11,7 @@ A run calls them in this order::
         impex_job_changed               after each change, to everybody
         impex_poll_delay                before each status request
         impex_poll_verdict              after each status payload
+        impex_split_job                 where its package is too large
         impex_download_path             before a download
         impex_check_download            bytes complete, file not yet named
         impex_run_step                  per step and package, in the manifest's order
@@ -32,11 +33,13 @@ import pluggy
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from spark_impex_runner.errors import ImpexError
     from spark_impex_runner.models import (
         Artifact,
         Change,
         Job,
         Poll,
+        Request,
         Run,
         RunResult,
         Status,
@@ -104,10 +107,23 @@ def impex_poll_verdict(job: Job, status: Status) -> Verdict | None:
 
 
 @hookspec(firstresult=True)
+def impex_split_job(job: Job, error: ImpexError) -> Sequence[Request] | None:
+    """Divide the request of a job whose package is too large into two or more requests.
+
+    First result. ``error`` is how the tenant refused or ended the job, ``job.request`` is what was
+    asked for: the whole request of the target, or, where ``job.part`` names one, a part that is
+    still too large. Of the answer ``folders``, ``services``, ``version_ids`` and
+    ``version_filter`` count. Raise ``JobError`` where the request cannot be divided, with the
+    reason; where nobody answers, ``error`` stands.
+    """
+
+
+@hookspec(firstresult=True)
 def impex_download_path(job: Job, artifact: Artifact) -> str | None:
     """Return where a package goes, relative to the target's output. First result.
 
-    ``artifact.name`` is the default: the file name that the tenant's URL ends with.
+    ``artifact.name`` is the default: the file name that the tenant's URL ends with, and for a
+    part of a request that was divided its name, too: ``package-2.zip``.
     """
 
 

@@ -29,6 +29,7 @@ BUILT_IN = (
     "resolve_file",
     "resolve_glob",
     "skip_unchanged",
+    "split",
     "unzip",
 )
 # What the runner cannot do without. Last, because of equals the first registered is asked first.

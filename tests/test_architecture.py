@@ -54,6 +54,8 @@ ALLOWED = {
     "engine.unchanged": {"engine"},
     "engine.creation": {"engine"},
     "engine.remote": {"engine"},
+    "engine.export": {"engine"},
+    "engine.parts": {"engine"},
     "engine.job": {"engine", "hookspecs", "state"},
     "state": set(),
     "engine.tenants": {"engine.course", "spark", "sandbox"},

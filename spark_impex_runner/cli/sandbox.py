@@ -20,6 +20,8 @@ _SETTINGS = (
     ("--job-limit", int, "export jobs at once (default 1)"),
     ("--hash-form", str, "form of file_hash, such as sha256, md5-upper, none (default sha256)"),
     ("--url-seconds", float, "life of a download link (default 300)"),
+    ("--size-limit", int, "bytes that a package may have (default 200 MiB)"),
+    ("--over-limit", str, "how an export over that ends: errors (default), or refuse at once"),
     ("--ending", str, "how jobs end, such as closed, errors, failed, null_outputs, not_zip"),
 )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner import digests
 from spark_impex_runner.errors import UsageError
-from spark_impex_runner.state.store import Intent
+from spark_impex_runner.state.store import Intent, part_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +27,9 @@ _ADOPT_WITHIN = timedelta(hours=12)
 
 
 def key(job: Job) -> str:
-    """Return what the state calls a job's target."""
-    return key_of(job.run.manifest, job.target)
+    """Return what the state calls a job's target, or the part of one that the job delivers."""
+    target = key_of(job.run.manifest, job.target)
+    return part_key(target, job.part) if job.part else target
 
 
 def key_of(manifest: Manifest, target: Target) -> str:
@@ -120,11 +121,20 @@ def _check_given_job(job: Job, earlier: Attempt | None, context: Context) -> Non
         )
 
 
+def open_part(job: Job, whole: Attempt, context: Context) -> Opening:
+    """Go on with the attempt of a part of a request, or put a new intent on disk."""
+    if earlier := context.state.unfinished(key(job)):
+        return Opening(earlier, adopted=True)
+    intent = replace(_intent(job, whole.tenant, fingerprint(job)), part_of=whole.id)
+    return Opening(context.state.intend(intent, context.clock.now()))
+
+
 def begin_anew(job: Job, opening: Opening, context: Context) -> Opening:
     """Close an attempt whose job the tenant no longer knows and put a new intent on disk."""
     earlier, now = opening.attempt, context.clock.now()
     context.state.finish(earlier, "forgotten", "", now)
-    attempt = context.state.intend(_intent(job, earlier.tenant, earlier.fingerprint), now)
+    intent = _intent(job, earlier.tenant, earlier.fingerprint)
+    attempt = context.state.intend(replace(intent, part_of=earlier.part_of), now)
     warning = f"the tenant no longer knows job {earlier.job_id}; the export was made anew"
     return Opening(attempt, warning=warning)
 

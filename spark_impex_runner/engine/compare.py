@@ -23,7 +23,7 @@ def missing(request: Request, status: Status) -> list[str]:
     lost += [
         f"service {text}"
         for text in request.services
-        if not any(Uri.parse(text).delivers(item) for item in delivered)
+        if not any(Uri.of_wire(text).delivers(item) for item in delivered)
     ]
     lost += [f"version {id_}" for id_ in request.version_ids if id_.lower() not in version_ids]
     return lost

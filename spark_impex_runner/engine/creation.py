@@ -13,6 +13,7 @@ from spark_impex_runner.engine.weather import (
     gone,
     may_have_created,
     may_pass,
+    too_large,
     unreadable,
 )
 from spark_impex_runner.errors import RetryTimeoutError, SparkApiError, SparkError
@@ -67,7 +68,7 @@ class Creation:
                     return found
                 return exports.create(self.job.request).id
             except SparkError as error:
-                busy = isinstance(error, SparkApiError) and exports.is_busy(error)
+                busy = self._is_busy(error)
                 # From the first unclear answer on, a look comes before every create call.
                 unclear = unclear or (not busy and may_have_created(error))
                 strange += unreadable(error)
@@ -81,6 +82,12 @@ class Creation:
                     self._tell_failure(error)
                 pause = _BUSY_PAUSE if busy else self._pause(failures, error)
             yield Pause(min(pause, max(end - clock.monotonic(), 0.0)))
+
+    def _is_busy(self, error: SparkError) -> bool:
+        """Tell whether there may be room later; for what is too large there is none."""
+        if not isinstance(error, SparkApiError) or too_large(error):
+            return False
+        return self.spark.impex.exports.is_busy(error)
 
     def _busy_for_too_long(self, error: SparkError) -> RetryTimeoutError:
         deadline = self.job.target.polling.deadline

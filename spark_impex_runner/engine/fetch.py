@@ -66,9 +66,9 @@ class Fetch:
             raise DeliveryError(f"cannot replace {path}: {error.strerror or error}") from error
 
     def _destinations(self, offered: Sequence[RemoteFile]) -> list[Artifact]:
-        """Ask where each file goes; two files may not become one."""
+        """Ask where each file goes; two files may not become one, nor one of another part."""
         wanted = [self._destination(remote) for remote in offered]
-        names = [item.name for item in wanted]
+        names = [item.name for item in (*self.job.artifacts, *wanted)]
         for name in names:
             if names.count(name) > 1:
                 raise DeliveryError(
@@ -79,7 +79,7 @@ class Fetch:
 
     def _destination(self, remote: RemoteFile) -> Artifact:
         """Ask the plugins, and hold their answer inside the output folder."""
-        output, name = self.job.target.output, files.filename(remote.url)
+        output, name = self.job.target.output, _name(remote, self.job.part)
         asked = Artifact(output / name, name, remote=remote)
         hooks = self.context.hooks
         answer = hooks.decide("impex_download_path", job=self.job, artifact=asked)
@@ -150,6 +150,12 @@ class Fetch:
         self.context.changed(
             self.job, "package.delivered", told, name=package.name, size=package.size
         )
+
+
+def _name(remote: RemoteFile, part: str) -> str:
+    """Return a file's own name; the same name of two parts becomes two."""
+    name = PurePosixPath(files.filename(remote.url))
+    return f"{name.stem}-{part}{name.suffix}" if part else name.name
 
 
 def _make_folder(path: Path) -> None:

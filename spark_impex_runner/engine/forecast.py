@@ -42,9 +42,7 @@ def forecast(prepared: Prepared, options: RunOptions, clock: Clock) -> tuple[For
     else:
         found = [_fresh(item) for item, _ in jobs]
     return tuple(
-        each
-        if each.action == "unchanged"
-        else replace(each, steps=_steps(job, prepared.hooks))
+        each if each.action == "unchanged" else replace(each, steps=_steps(job, prepared.hooks))
         for each, (_, job) in zip(found, jobs, strict=True)
     )
 

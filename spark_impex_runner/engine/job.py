@@ -5,34 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.engine import compare
-from spark_impex_runner.engine.attempt import key, open_attempt, still_holds
+from spark_impex_runner.engine.attempt import key, open_attempt
 from spark_impex_runner.engine.course import Gate, Pool
-from spark_impex_runner.engine.fetch import Fetch
+from spark_impex_runner.engine.export import Delivered, Way, outcome
+from spark_impex_runner.engine.parts import Parts
 from spark_impex_runner.engine.remote import Remote
 from spark_impex_runner.engine.steps import Steps
 from spark_impex_runner.engine.unchanged import work
-from spark_impex_runner.engine.weather import may_have_created
-from spark_impex_runner.errors import (
-    DeliveryError,
-    ImpexError,
-    IntegrityError,
-    Interrupted,
-    JobError,
-    MissingError,
-    RetryTimeoutError,
-    SparkApiError,
-)
-from spark_impex_runner.models import (
-    RECEIPT,
-    Outcome,
-    ServiceVersion,
-    StepResult,
-    TargetResult,
-)
+from spark_impex_runner.errors import DeliveryError, ImpexError
+from spark_impex_runner.models import RECEIPT, StepResult, TargetResult
 from spark_impex_runner.state.lease import lease
 
 if TYPE_CHECKING:
@@ -40,17 +24,13 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from spark_impex_runner.engine.attempt import Opening
     from spark_impex_runner.engine.context import Context
     from spark_impex_runner.engine.course import Course, Permits
-    from spark_impex_runner.engine.tenants import Lane, Tenants
-    from spark_impex_runner.models import Job, Status
+    from spark_impex_runner.engine.tenants import Tenants
+    from spark_impex_runner.models import Job, Outcome
+    from spark_impex_runner.state.store import Attempt
 
 _log = logging.getLogger(__name__)
-
-# The tenant's last word on a job: the next run asks anew instead of going on.
-_FINAL = (JobError, IntegrityError, MissingError)
-
 
 # So many targets may be in their steps, or wait for a worker to run them; more stay behind their
 # downloads, so that packages do not pile up without end where a step is slow.
@@ -77,7 +57,7 @@ class JobRunner:
     def run(self, job: Job, permits: Permits) -> Course[TargetResult]:
         """Deliver one target. Failures are results; the permits are left on the way."""
         lane = self._tenants.lane(job.target.connection)
-        way = _Way(lane, self._stepping, permits)
+        way = Way(lane, self._stepping, permits)
         delivery = _Delivery(job, self._context, self._tenants, self._leave_receipt, way)
         try:
             result = yield from delivery.run()
@@ -92,15 +72,6 @@ class JobRunner:
         return result
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """The gates before a job, and those that it is inside of."""
-
-    lane: Lane
-    stepping: Gate
-    permits: Permits
-
-
 @dataclass
 class _Delivery:
     """One job as it goes: what is known so far, for the result, whatever happens."""
@@ -109,9 +80,8 @@ class _Delivery:
     context: Context
     tenants: Tenants
     leave_receipt: Callable[[TargetResult], None]
-    way: _Way
-    services: tuple[ServiceVersion, ...] = ()
-    versions: tuple[ServiceVersion, ...] = ()
+    way: Way
+    delivered: Delivered = field(default_factory=Delivered)
     steps: list[StepResult] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -126,122 +96,70 @@ class _Delivery:
             opening = open_attempt(self.job, spark.url, self.context)
             creating = self.way.lane.creating
             remote = Remote(self.job, spark, self.context, opening, creating, self.warnings)
-            error = yield from self._try_to_deliver(remote)
+            self.job = remote.job
+            parts = Parts(remote, self.way)
+            error = yield from self._try_to_deliver(parts)
             result = self.result(error)
             self.leave_receipt(result)
             complete = error is None and self.context.until != "download"
             if complete and self._is_whole():
-                self.context.state.note_work(opening.attempt, work(self.job, self.context.masker))
-            if complete or remote.cancelled or _is_final(error, remote.job):
-                self._close(remote, result)
+                self.context.state.note_work(parts.attempt, work(self.job, self.context.masker))
+            if complete or parts.is_over(error):
+                self._close(parts, result)
             return result
 
     def result(self, error: ImpexError | None = None) -> TargetResult:
         """Return the job as a result."""
         return TargetResult(
             target=self.job.target,
-            outcome=_outcome(error),
+            outcome=outcome(error),
             started=self.job.started,
             finished=self.context.clock.now(),
             tenant=self.job.tenant,
             job_id=self.job.id,
             request=self.job.request,
-            services=self.services,
-            service_versions=self.versions,
+            services=self.delivered.services,
+            service_versions=self.delivered.versions,
             artifacts=self.job.artifacts,
             steps=tuple(self.steps),
             warnings=tuple(map(self.context.masker.mask, self.warnings)),
             error=self.context.masker.mask(str(error)) if error else "",
             exit_code=error.exit_code if error else 0,
+            job_ids=self.job.parts or ((self.job.id,) if self.job.id else ()),
         )
 
     def _is_whole(self) -> bool:
         """Tell whether a delivery is all that was asked for: no step only warned."""
         return all(step.outcome == "succeeded" for step in self.steps)
 
-    def _try_to_deliver(self, remote: Remote) -> Course[ImpexError | None]:
+    def _try_to_deliver(self, parts: Parts) -> Course[ImpexError | None]:
         try:
-            yield from self._deliver(remote)
+            yield from self._deliver(parts)
         except ImpexError as error:
             return error
         return None
 
-    def _deliver(self, remote: Remote) -> Course[None]:
-        """Create, wait, compare, download, step: whatever of it is left to do.
-
-        The tenant's slot goes to the next job as soon as the server has finished with this one.
-        """
-        lane, permits = self.way.lane, self.way.permits
-        self.job = remote.job
-        if not self._reuse_packages(remote.opening):
-            yield from permits.enter(lane.slots)
-            self.context.clock.check()
-            lane.learn(remote.spark)
-            status = yield from self._wait(remote)
-            self._compare(status)
-            yield from permits.move(lane.arrivals, out_of=lane.slots)
-            yield from self._fetch(status, remote)
-        if self.context.until != "download":
-            yield from permits.move(self.way.stepping, out_of=lane.arrivals)
-            yield from self._run_steps(remote)
-
-    def _reuse_packages(self, opening: Opening) -> bool:
-        """Take over packages that an earlier run delivered and that still hold."""
-        attempt, known = opening.attempt, self.context.state.artifacts(opening.attempt)
-        packages = tuple(each for each in known if each.made_by == "download")
-        if not attempt.delivered or not packages or not still_holds(self.job, packages):
-            return False
-        self.services, self.versions = attempt.services, attempt.service_versions
-        self.job = replace(self.job, artifacts=packages)
-        told = f"the packages of job {attempt.job_id} are here already"
-        self.context.changed(self.job, "package.reused", told)
-        return True
-
-    def _wait(self, remote: Remote) -> Course[Status]:
+    def _deliver(self, parts: Parts) -> Course[None]:
+        """Bring the packages home, and run the steps: whatever of it is left to do."""
         try:
-            status = yield from remote.run()
+            yield from parts.run()
         finally:
-            self.job = remote.job
-        self.services, self.versions = status.services, status.service_versions
-        return status
+            self.job, self.delivered = parts.job, parts.delivered
+        if self.context.until != "download":
+            yield from self.way.permits.move(self.way.stepping, out_of=self.way.lane.arrivals)
+            yield from self._run_steps(parts.attempt)
 
-    def _compare(self, status: Status) -> None:
-        """Hold the request against the delivery, as ``missing`` says."""
-        if compare.silent(status):
-            self.warnings.append("the tenant did not say which services it delivered")
-            return
-        lost = compare.missing(self.job.request, status)
-        if not lost:
-            return
-        told = f"asked for but not delivered: {', '.join(lost)}"
-        if self.job.target.missing == "fail":
-            raise MissingError(told)
-        self.warnings.append(told)
-
-    def _fetch(self, status: Status, remote: Remote) -> Course[None]:
-        fetch = Fetch(self.job, remote.spark, self.context, self.way.lane.downloads)
-        artifacts = yield from fetch.run(status)
-        said = (self.services, self.versions)
-        self.context.state.note_delivered(remote.opening.attempt, artifacts, said)
-        self.job = replace(self.job, artifacts=artifacts)
-
-    def _run_steps(self, remote: Remote) -> Course[None]:
-        steps = Steps(self.job, self.context, remote.opening.attempt, self.steps)
+    def _run_steps(self, attempt: Attempt) -> Course[None]:
+        steps = Steps(self.job, self.context, attempt, self.steps)
         try:
             yield from steps.run()
         finally:
             self.job = steps.job
 
-    def _close(self, remote: Remote, result: TargetResult) -> None:
+    def _close(self, parts: Parts, result: TargetResult) -> None:
         """Close the attempt: the next run of this target is a new one."""
         now = self.context.clock.now()
-        self.context.state.finish(remote.opening.attempt, result.outcome, result.error, now)
-
-
-def _is_final(error: ImpexError | None, job: Job) -> bool:
-    """Tell whether a failure leaves nothing to go on with."""
-    refused = isinstance(error, SparkApiError) and not job.id and not may_have_created(error)
-    return refused or isinstance(error, _FINAL)
+        self.context.state.finish(parts.attempt, result.outcome, result.error, now)
 
 
 def _check_output(job: Job, context: Context) -> None:
@@ -262,18 +180,12 @@ def _foreign(job: Job, context: Context) -> list[Path]:
     attempt, output = context.state.unfinished(key(job)), job.target.output
     if attempt is None:
         return list(output.iterdir())
-    ours = {each.path for each in context.state.artifacts(attempt)} | {output / RECEIPT}
+    attempts = (attempt, *context.state.begun(attempt))
+    made = (each.path for some in attempts for each in context.state.artifacts(some))
+    ours = {*made, output / RECEIPT}
     # A mark that was being written when its process was killed has a further suffix.
     partial = re.compile(r"\..+\.part(\.json(\..+)?)?")
     return [p for p in output.iterdir() if p not in ours and not partial.fullmatch(p.name)]
-
-
-def _outcome(error: ImpexError | None) -> Outcome:
-    if error is None:
-        return Outcome.SUCCEEDED
-    if isinstance(error, RetryTimeoutError):
-        return Outcome.TIMED_OUT
-    return Outcome.CANCELLED if isinstance(error, Interrupted) else Outcome.FAILED
 
 
 def unstarted(job: Job, outcome: Outcome, reason: str, now: datetime) -> TargetResult:

@@ -7,8 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine.course import Pause
-from spark_impex_runner.engine.weather import forgotten, gone, may_pass, unreadable
-from spark_impex_runner.errors import JobError, RetryTimeoutError, SparkError
+from spark_impex_runner.engine.weather import (
+    forgotten,
+    gone,
+    may_pass,
+    speaks_of_size,
+    unreadable,
+)
+from spark_impex_runner.errors import JobError, RetryTimeoutError, SparkError, TooLargeError
 from spark_impex_runner.models import Poll, Verdict
 from spark_impex_runner.spark.status import explain, is_known
 
@@ -54,7 +60,8 @@ def wait_for(job: Job, spark: Spark, context: Context, past: Past) -> Course[Sta
             return status
         if verdict is Verdict.FAILED:
             words = spark.session.wire.masker.mask(explain(status))
-            raise JobError(f"job {job.id} ended as '{status.word}': {words}")
+            kind = TooLargeError if speaks_of_size(words) else JobError
+            raise kind(f"job {job.id} ended as '{status.word}': {words}")
         if verdict is not Verdict.PENDING:
             raise context.hooks.refuse("impex_poll_verdict", verdict, "a Verdict")
         watch.saw(status)

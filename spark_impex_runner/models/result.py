@@ -45,7 +45,8 @@ class TargetResult:
     """How one target ended, with all that an auditor asks for.
 
     ``error`` is the one-line message of what went wrong (``exit_code`` is that error's own), or
-    why nothing was to be done; it is empty where the target was delivered.
+    why nothing was to be done; it is empty where the target was delivered. ``job_ids`` are all
+    jobs that made its packages, more than ``job_id`` where the request had to be divided.
     """
 
     target: Target
@@ -62,6 +63,7 @@ class TargetResult:
     warnings: tuple[str, ...] = ()
     error: str = ""
     exit_code: int = 0
+    job_ids: tuple[str, ...] = ()
 
     @property
     def good(self) -> bool:

@@ -111,6 +111,8 @@ class Delivery:
 class Job:
     """One export job of one target, as far as it has come. ``tenant`` is its base URL.
 
+    A request that was too large is divided: ``part`` then names the part that a job is for, and
+    ``parts`` are, for the target as a whole, the ids of the jobs that made its packages.
     ``stopping()`` is True once the run is being interrupted: long work should then return.
     ``last`` is the last delivery, filled in where ``impex_unchanged`` is asked.
     """
@@ -122,6 +124,8 @@ class Job:
     started: datetime
     stopping: Callable[[], bool] = field(repr=False)
     id: str = ""
+    part: str = ""
+    parts: tuple[str, ...] = ()
     status: Status | None = None
     artifacts: tuple[Artifact, ...] = ()
     last: Delivery | None = None

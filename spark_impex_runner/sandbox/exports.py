@@ -86,6 +86,8 @@ class Exports:
         if size > self._settings.size_limit:
             limit = self._settings.size_limit
             message = f"the package of {size} bytes exceeds the limit of {limit} bytes"
+            if self._settings.over_limit == "refuse":
+                raise v4_refusal(500, "EXCEEDED_FILE_SIZE", message)
             return _failure("closed", versions, "EXCEEDED_FILE_SIZE", message)
         return self._success(package, versions)
 

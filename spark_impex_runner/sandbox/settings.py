@@ -19,6 +19,7 @@ HASH_FORMS = frozenset(
 ENDINGS = frozenset(
     ("closed", "completed", "errors", "failed", "cancelled", "null_outputs", "not_zip")
 )
+OVER_LIMIT = frozenset(("errors", "refuse"))
 BUSY_STATUSES = frozenset((400, 409, 429, 500))
 
 
@@ -42,6 +43,8 @@ class Settings:
     ``busy_status``: HTTP status of the answer to one job too many: 400, 409, 429 or 500.
     ``faults``: scripted bad weather, see ``faults.py``.
     ``size_limit``: bytes that an exported or uploaded package may have (documented: 200 MiB).
+    ``over_limit``: how an export is told that its package has more: ``errors`` ends the job so,
+    ``refuse`` answers the create call with 500, as documented for imports, and makes no job.
     """
 
     port: int = 0
@@ -55,6 +58,7 @@ class Settings:
     ending: str = "closed"
     busy_status: int = 409
     size_limit: int = 209_715_200
+    over_limit: str = "errors"
     faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
@@ -62,6 +66,7 @@ class Settings:
             raise ValueError(f"sandbox setting port: {self.port} is not within 0 and 65535")
         _check("hash_form", self.hash_form, HASH_FORMS)
         _check("ending", self.ending, ENDINGS)
+        _check("over_limit", self.over_limit, OVER_LIMIT)
         _check("busy_status", self.busy_status, BUSY_STATUSES)
 
 

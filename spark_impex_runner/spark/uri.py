@@ -69,6 +69,15 @@ class Uri:
             raise _unreadable(text, "gives both an id and a version")
         return _by_name(text, names, _readable_version(text, version.strip()))
 
+    @classmethod
+    def of_wire(cls, text: str) -> Uri:
+        """Read what ``wire`` gave: there a folder may bear any name, and a bare id is a service."""
+        path, _, version = text.partition("[")
+        folder, slash, service = path.partition("/")
+        if not slash:
+            return cls(service_id=path)
+        return cls(folder, service, version.removesuffix("]"))
+
     @property
     def wire(self) -> str:
         """The form that the export API takes in ``inputs`` (documented: an id stands bare)."""

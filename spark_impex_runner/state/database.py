@@ -85,6 +85,17 @@ MIGRATIONS = (
     ALTER TABLE attempts ADD COLUMN work TEXT NOT NULL DEFAULT '';
     CREATE INDEX attempts_of_a_target ON attempts(target)
     """,
+    # A request that is too large for one package is divided; each part is an attempt of its own.
+    """
+    ALTER TABLE attempts ADD COLUMN part_of INTEGER REFERENCES attempts(id) ON DELETE CASCADE;
+    CREATE INDEX attempts_of_parts ON attempts(part_of);
+    CREATE TABLE parts (
+        attempt INTEGER NOT NULL REFERENCES attempts(id) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        request TEXT NOT NULL,
+        PRIMARY KEY (attempt, name)
+    )
+    """,
 )
 
 

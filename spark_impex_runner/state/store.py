@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner.models import (
     Artifact,
     RemoteFile,
+    Request,
     ServiceVersion,
     StepResult,
 )
@@ -18,7 +19,7 @@ from spark_impex_runner.state.database import FILE, Database
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from spark_impex_runner.models import Outcome
 
@@ -31,6 +32,7 @@ class Intent:
     """What is about to be asked of a tenant; ``fingerprint`` stands for the whole request.
 
     ``size`` is the same for requests that ask for as much: their jobs may take as long.
+    ``part_of`` is the attempt whose request had to be divided.
     """
 
     run_id: str
@@ -39,6 +41,15 @@ class Intent:
     fingerprint: str
     correlation_id: str
     size: str | None = None
+    part_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a request that was divided: ``2.1`` is the first half of the second."""
+
+    name: str
+    request: Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,12 @@ class Attempt:
     outcome: str = ""
     error: str = ""
     work: str = ""
+    part_of: int | None = None
+
+
+def part_key(target: str, part: str) -> str:
+    """Return what the state calls a part of a target; ``#`` is in no target's name."""
+    return f"{target}#{part}"
 
 
 def exists(folder: Path) -> bool:
@@ -101,8 +118,8 @@ class State:
         """Put an intent on disk, before the request that it announces."""
         sql = (
             "INSERT INTO attempts"
-            " (run_id, target, tenant, fingerprint, correlation_id, size, intended)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)"
+            " (run_id, target, tenant, fingerprint, correlation_id, size, part_of, intended)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         )
         values = (
             intent.run_id,
@@ -111,6 +128,7 @@ class State:
             intent.fingerprint,
             intent.correlation_id,
             intent.size,
+            intent.part_of,
             now.isoformat(),
         )
         return self._one("id = ?", (self._db.write((sql, values)),))
@@ -162,13 +180,32 @@ class State:
         self._db.write(("UPDATE attempts SET work = ? WHERE id = ?", (work, attempt.id)))
 
     def finish(self, attempt: Attempt, outcome: Outcome | str, error: str, now: datetime) -> None:
-        """Close an attempt: the next run of the same target begins anew."""
+        """Close an attempt with its parts: the next run of the same target begins anew."""
         sql = (
-            "UPDATE attempts SET finished = ?, outcome = ?, error = ?"
-            " WHERE id = ? AND finished IS NULL"
+            "UPDATE attempts SET finished = ?, outcome = ?,"
+            " error = CASE id WHEN ? THEN ? ELSE '' END"
+            " WHERE (id = ? OR part_of = ?) AND finished IS NULL"
         )
         word = getattr(outcome, "value", outcome)
-        self._db.write((sql, (now.isoformat(), word, error, attempt.id)))
+        values = (now.isoformat(), word, attempt.id, error, attempt.id, attempt.id)
+        self._db.write((sql, values))
+
+    def divide(
+        self, whole: Attempt, part: str, requests: Mapping[str, Request], now: datetime
+    ) -> None:
+        """Put parts of an attempt's request on disk, by name, in place of ``part`` if it is one."""
+        closing = (
+            "UPDATE attempts SET finished = ?, outcome = 'divided'"
+            " WHERE part_of = ? AND target = ? AND finished IS NULL"
+        )
+        self._db.write(
+            ("DELETE FROM parts WHERE attempt = ? AND name = ?", (whole.id, part)),
+            (closing, (now.isoformat(), whole.id, part_key(whole.target, part))),
+            *(
+                ("INSERT INTO parts VALUES (?, ?, ?)", (whole.id, key, json.dumps(asdict(each))))
+                for key, each in requests.items()
+            ),
+        )
 
     # ---- questions ----
 
@@ -180,6 +217,16 @@ class State:
         """Return the last attempt of a target whose packages were named, if there is one."""
         where = "target = ? AND delivered IS NOT NULL ORDER BY id DESC LIMIT 1"
         return next(iter(self._all(where, (target,))), None)
+
+    def parts(self, whole: Attempt) -> tuple[Part, ...]:
+        """Return the parts of an attempt's request, in order; none where it was not divided."""
+        rows = self._db.read("SELECT * FROM parts WHERE attempt = ?", (whole.id,))
+        parts = [Part(row["name"], _as_request(row["request"])) for row in rows]
+        return tuple(sorted(parts, key=lambda part: [int(n) for n in part.name.split(".")]))
+
+    def begun(self, whole: Attempt) -> tuple[Attempt, ...]:
+        """Return the attempts of the parts that were begun and are not finished, oldest first."""
+        return tuple(self._all("part_of = ? AND finished IS NULL ORDER BY id", (whole.id,)))
 
     def owner(self, job_id: str) -> Attempt | None:
         """Return the attempt that a job belongs to, if it belongs to one."""
@@ -254,7 +301,14 @@ def _as_attempt(row: sqlite3.Row) -> Attempt:
         outcome=row["outcome"],
         error=row["error"],
         work=row["work"],
+        part_of=row["part_of"],
     )
+
+
+def _as_request(text: str) -> Request:
+    fields: dict[str, Any] = json.loads(text)
+    lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+    return Request(**(fields | lists))
 
 
 def _service(each: ServiceVersion) -> list[str]:

@@ -1,0 +1,136 @@
+"""One export from its intent to its packages: that of a whole target, or of a part of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.engine import compare
+from spark_impex_runner.engine.attempt import still_holds
+from spark_impex_runner.engine.fetch import Fetch
+from spark_impex_runner.engine.weather import may_have_created
+from spark_impex_runner.errors import (
+    ImpexError,
+    IntegrityError,
+    Interrupted,
+    JobError,
+    MissingError,
+    RetryTimeoutError,
+    SparkApiError,
+)
+from spark_impex_runner.models import Outcome
+
+if TYPE_CHECKING:
+    from spark_impex_runner.engine.course import Course, Gate, Permits
+    from spark_impex_runner.engine.remote import Remote
+    from spark_impex_runner.engine.tenants import Lane
+    from spark_impex_runner.models import Artifact, Job, Request, ServiceVersion, Status
+    from spark_impex_runner.state.store import Attempt
+
+# The tenant's last word on a job: the next run asks anew instead of going on.
+_FINAL = (JobError, IntegrityError, MissingError)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The gates before a job, and those that it is inside of."""
+
+    lane: Lane
+    stepping: Gate
+    permits: Permits
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What one export brought, or several together, and what the tenant says is in it."""
+
+    artifacts: tuple[Artifact, ...] = ()
+    services: tuple[ServiceVersion, ...] = ()
+    versions: tuple[ServiceVersion, ...] = ()
+
+
+@dataclass
+class Export:
+    """One job as it goes; ``delivered`` is as far as it came, even on failure.
+
+    The tenant's slot goes to the next job as soon as the server has finished with this one.
+    """
+
+    remote: Remote
+    way: Way
+    delivered: Delivered = field(default_factory=Delivered)
+
+    @property
+    def job(self) -> Job:
+        """The job as far as it has come."""
+        return self.remote.job
+
+    @property
+    def attempt(self) -> Attempt:
+        """The attempt that it works on."""
+        return self.remote.opening.attempt
+
+    def run(self) -> Course[None]:
+        """Create, wait, compare, download: whatever of it is left to do."""
+        if self.reuse():
+            return
+        lane, permits, context = self.way.lane, self.way.permits, self.remote.context
+        yield from permits.enter(lane.slots)
+        context.clock.check()
+        lane.learn(self.remote.spark)
+        status = yield from self.remote.run()
+        self.delivered = Delivered((), status.services, status.service_versions)
+        check_missing(self.job.request, status, self.remote)
+        yield from permits.move(lane.arrivals, out_of=lane.slots)
+        artifacts = yield from Fetch(self.job, self.remote.spark, context, lane.downloads).run(
+            status
+        )
+        self.delivered = replace(self.delivered, artifacts=artifacts)
+        note(self.delivered, self.remote)
+
+    def reuse(self) -> bool:
+        """Take over packages that an earlier run delivered and that still hold."""
+        state, attempt = self.remote.context.state, self.attempt
+        packages = tuple(each for each in state.artifacts(attempt) if each.made_by == "download")
+        if not attempt.delivered or not packages or not still_holds(self.job, packages):
+            return False
+        self.delivered = Delivered(packages, attempt.services, attempt.service_versions)
+        jobs = f"job {attempt.job_id}" if attempt.job_id else "an earlier run"
+        told = f"the packages of {jobs} are here already"
+        self.remote.context.changed(self.job, "package.reused", told)
+        return True
+
+
+def check_missing(request: Request, said: Status, remote: Remote) -> None:
+    """Hold a request against what was delivered for it, as ``missing`` says."""
+    if compare.silent(said):
+        remote.warnings.append("the tenant did not say which services it delivered")
+        return
+    lost = compare.missing(request, said)
+    if not lost:
+        return
+    told = f"asked for but not delivered: {', '.join(lost)}"
+    if remote.job.target.missing == "fail":
+        raise MissingError(told)
+    remote.warnings.append(told)
+
+
+def note(delivered: Delivered, remote: Remote) -> None:
+    """Remember a delivery: the next run of the same attempt does not repeat it."""
+    said = (delivered.services, delivered.versions)
+    remote.context.state.note_delivered(remote.opening.attempt, delivered.artifacts, said)
+
+
+def is_final(error: ImpexError | None, job: Job) -> bool:
+    """Tell whether a failure leaves nothing to go on with."""
+    refused = isinstance(error, SparkApiError) and not job.id and not may_have_created(error)
+    return refused or isinstance(error, _FINAL)
+
+
+def outcome(error: ImpexError | None) -> Outcome:
+    """Return the word for how a job ended."""
+    if error is None:
+        return Outcome.SUCCEEDED
+    if isinstance(error, RetryTimeoutError):
+        return Outcome.TIMED_OUT
+    return Outcome.CANCELLED if isinstance(error, Interrupted) else Outcome.FAILED
