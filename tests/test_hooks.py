@@ -30,6 +30,7 @@ VOCABULARY = {
     "step",
     "change",
     "report",
+    "error",
 }
 MANIFEST = """
 version: 1

@@ -65,9 +65,10 @@ class Proof:
         except Damaged as error:
             self.differences.append(f"{place}: {error}")
             return
-        if self.job.id and manifest.id and manifest.id.lower() != self.job.id.lower():
+        made = self.job.parts or ((self.job.id,) if self.job.id else ())
+        if made and manifest.id and manifest.id.lower() not in map(str.lower, made):
             self.unproven.append(
-                f"{place} names the job {shown(manifest.id)}, not {self.job.id} that made it"
+                f"{place} names the job {shown(manifest.id)}, not {' or '.join(made)} that made it"
             )
         self._compare(manifest, place)
         versions = {(each.uri, each.version_id): each for each in manifest.service_versions}

@@ -27,7 +27,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     from spark_impex_runner.state.store import State
 
     with closing(State(selection.memory_folder(arguments))) as state:
-        rows = [_row(attempt) for attempt in state.open_attempts()]
+        rows = [_row(each, len(state.parts(each))) for each in state.open_attempts()]
     if arguments.json:
         surroundings.console.result(json.dumps(rows, indent=2, ensure_ascii=False))
     elif rows:
@@ -37,11 +37,15 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     return 0
 
 
-def _row(attempt: Attempt) -> dict[str, str]:
-    stage = "packages delivered" if attempt.delivered else "job created"
+def _row(attempt: Attempt, parts: int) -> dict[str, str]:
+    stage = "job created" if attempt.job_id else "intent, no reply yet"
+    if parts:
+        stage = f"divided into {parts} parts"
+    if attempt.delivered:
+        stage = "packages delivered"
     return {
         "target": attempt.target,
-        "stage": stage if attempt.job_id else "intent, no reply yet",
+        "stage": stage,
         "job": attempt.job_id or "-",
         "since": f"{attempt.intended:%Y-%m-%d %H:%M:%S}Z",
         "tenant": attempt.tenant,

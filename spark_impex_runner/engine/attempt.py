@@ -112,7 +112,10 @@ def _check_given_job(job: Job, earlier: Attempt | None, context: Context) -> Non
         return
     owner = context.state.owner(context.job)
     if owner is not None and owner.target != key(job):
-        raise UsageError(f"job {context.job} belongs to target {owner.target}")
+        whole = f"; impex-run {words(job.run.manifest)} goes on with all parts"
+        part = owner.target == part_key(key(job), owner.target.rpartition("#")[2])
+        told = f"job {context.job} belongs to target {owner.target}"
+        raise UsageError(told + (whole if part else ""))
     if earlier is not None and earlier.job_id != context.job:
         path, name = words(job.run.manifest), job.target.name
         raise UsageError(

@@ -13,15 +13,17 @@ from spark_impex_runner.engine.plan import plan_target
 from spark_impex_runner.engine.prepare import Prepared, connect, new_job, state_folder
 from spark_impex_runner.engine.weather import forgotten
 from spark_impex_runner.errors import ImpexError, SparkError
+from spark_impex_runner.models import Planned
 from spark_impex_runner.state.lease import lease
-from spark_impex_runner.state.store import State
+from spark_impex_runner.state.store import State, part_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.masking import Masker
-    from spark_impex_runner.models import RunOptions, Target
+    from spark_impex_runner.models import Request, RunOptions, Target
     from spark_impex_runner.spark.client import Spark
     from spark_impex_runner.state.store import Attempt
 
@@ -47,38 +49,72 @@ def cancel_jobs(
         closing(State(state_folder(path, options))) as state,
     ):
         context = Context(prepared.hooks, clock, state, masker)
-        done = [_cancel(target, prepared, context) for target in prepared.run.targets]
-        return tuple(each for each in done if each is not None)
+        return tuple(
+            each for target in prepared.run.targets for each in _cancel(target, prepared, context)
+        )
 
 
-def _cancel(target: Target, prepared: Prepared, context: Context) -> Cancelled | None:
+def _cancel(target: Target, prepared: Prepared, context: Context) -> list[Cancelled]:
+    """Cancel what runs for a target, and close its attempt where all of that has ended."""
     name = key_of(prepared.run.manifest, target)
     attempt = context.state.unfinished(name)
     if attempt is None:
-        return None
+        return []
     spark = prepared.tenants.connect(target.connection)
     if attempt.tenant != spark.url:
         told = f"it belongs to {attempt.tenant}, the manifest now names {spark.url}"
-        return Cancelled(target.name, attempt.job_id, told)
-    job_id = attempt.job_id
+        return [Cancelled(target.name, attempt.job_id, told)]
     try:
         with lease(context.state.folder, name, context.clock.now()):
-            job_id = job_id or _find(target, prepared, context, attempt)
-            if job_id:
-                _cancel_job(spark, job_id)
-            now = context.clock.now()
-            context.state.finish(attempt, "cancelled", "by impex cancel", now)
+            left = _left(attempt, target, context)
+            done = [_end(each, target, prepared, context) for each in left]
+            if not any(each.error for each in done):
+                now = context.clock.now()
+                context.state.finish(attempt, "cancelled", "by impex cancel", now)
     except ImpexError as error:
-        return Cancelled(target.name, job_id, context.masker.mask(str(error)))
-    return Cancelled(target.name, job_id)
+        return [Cancelled(target.name, attempt.job_id, context.masker.mask(str(error)))]
+    return done or [Cancelled(target.name, "")]
 
 
-def _find(target: Target, prepared: Prepared, context: Context, attempt: Attempt) -> str:
-    """Look for a job whose id was lost with the reply to its create call."""
-    planned = plan_target(target, prepared.run, prepared.hooks)
-    job = new_job(planned, prepared, context.clock)
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What may run on a tenant; ``request`` is what it asks for, where the state holds that."""
+
+    label: str
+    attempt: Attempt
+    request: Request | None = None
+
+
+def _left(attempt: Attempt, target: Target, context: Context) -> Iterator[_Left]:
+    """Yield what may run for a target: its job, or, where that was divided, those of its parts."""
+    parts = context.state.parts(attempt)
+    if not parts:
+        yield _Left(target.name, attempt)
+    begun = {each.target: each for each in context.state.begun(attempt)}
+    for part in parts:
+        found = begun.get(part_key(attempt.target, part.name))
+        if found and not found.delivered:
+            yield _Left(part_key(target.name, part.name), found, part.request)
+
+
+def _end(left: _Left, target: Target, prepared: Prepared, context: Context) -> Cancelled:
+    """Cancel one job. Where the reply to its create call was lost, it is there all the same."""
+    job_id = left.attempt.job_id
+    try:
+        job_id = job_id or _find(left, target, prepared, context)
+        if job_id:
+            _cancel_job(prepared.tenants.connect(target.connection), job_id)
+    except ImpexError as error:
+        return Cancelled(left.label, job_id, context.masker.mask(str(error)))
+    return Cancelled(left.label, job_id)
+
+
+def _find(left: _Left, target: Target, prepared: Prepared, context: Context) -> str:
+    """Look for a job whose id was lost; only now is it asked what the entries stand for."""
+    request = left.request or plan_target(target, prepared.run, prepared.hooks).request
+    job = new_job(Planned(target, request, "", ""), prepared, context.clock)
     spark = prepared.tenants.connect(target.connection)
-    return Creation(job, spark, context, attempt).find()
+    return Creation(job, spark, context, left.attempt).find()
 
 
 def _cancel_job(spark: Spark, job_id: str) -> None:

@@ -95,8 +95,7 @@ class Export:
         if not attempt.delivered or not packages or not still_holds(self.job, packages):
             return False
         self.delivered = Delivered(packages, attempt.services, attempt.service_versions)
-        jobs = f"job {attempt.job_id}" if attempt.job_id else "an earlier run"
-        told = f"the packages of {jobs} are here already"
+        told = "the packages are here already, from an earlier run"
         self.remote.context.changed(self.job, "package.reused", told)
         return True
 

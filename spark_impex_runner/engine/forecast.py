@@ -78,7 +78,9 @@ def _forecast(planned: Planned, job: Job, context: Context) -> Forecast:
         left = f"job {earlier.job_id}" if earlier.job_id else "a job whose reply was lost"
         return _fresh(planned, f"{left} of an earlier run is left behind ({why})")
     begun = f"begun at {earlier.intended:%Y-%m-%d %H:%M}Z"
-    if not earlier.job_id:
+    if parts := len(context.state.parts(earlier)):
+        begun += f", divided into {parts} parts"
+    elif not earlier.job_id:
         sought = f"{begun}, its reply was lost; looked for by {earlier.correlation_id}"
         return Forecast(planned, "adopt", note=sought)
     state = f"{begun}, packages are here" if earlier.delivered else begun

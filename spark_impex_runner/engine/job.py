@@ -125,7 +125,7 @@ class _Delivery:
             warnings=tuple(map(self.context.masker.mask, self.warnings)),
             error=self.context.masker.mask(str(error)) if error else "",
             exit_code=error.exit_code if error else 0,
-            job_ids=self.job.parts or ((self.job.id,) if self.job.id else ()),
+            job_ids=self.job.parts,
         )
 
     def _is_whole(self) -> bool:

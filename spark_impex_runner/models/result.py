@@ -45,8 +45,8 @@ class TargetResult:
     """How one target ended, with all that an auditor asks for.
 
     ``error`` is the one-line message of what went wrong (``exit_code`` is that error's own), or
-    why nothing was to be done; it is empty where the target was delivered. ``job_ids`` are all
-    jobs that made its packages, more than ``job_id`` where the request had to be divided.
+    why nothing was to be done; it is empty where the target was delivered. ``job_ids`` are the
+    jobs that made its packages, ``job_id`` the first, where the request had to be divided.
     """
 
     target: Target

@@ -21,6 +21,7 @@ def delivery(result: TargetResult) -> dict[str, Any]:
         "error": result.error or None,
         "tenant": result.tenant or None,
         "job_id": result.job_id or None,
+        "job_ids": list(job_ids(result)),
         "correlation_id": correlation_id or result.target.correlation_id,
         "request": result.request and _lists(asdict(result.request)),
         "services": [_service(each) for each in result.services],
@@ -35,6 +36,11 @@ def delivery(result: TargetResult) -> dict[str, Any]:
 def artifacts(result: TargetResult) -> list[Artifact]:
     """Return the artifacts, one for each name: a step that made one again replaces it."""
     return list({each.name: each for each in result.artifacts}.values())
+
+
+def job_ids(result: TargetResult) -> tuple[str, ...]:
+    """Return the jobs that made the packages: the one, or those of a request that was divided."""
+    return result.job_ids or ((result.job_id,) if result.job_id else ())
 
 
 def span(started: datetime, finished: datetime) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.report.data import artifacts, moment, seconds
+from spark_impex_runner.report.data import artifacts, job_ids, moment, seconds
 from spark_impex_runner.report.headline import headline, words
 from spark_impex_runner.report.words import duration, plain, size
 
@@ -68,7 +68,7 @@ def _section(each: TargetResult) -> str:
     facts = {
         "Error": each.error,
         "Tenant": each.tenant,
-        "Job": each.job_id,
+        "Job": ", ".join(job_ids(each)),
         "Duration": duration(seconds(each.started, each.finished)),
         "Output": str(each.target.output),
         "Services": ", ".join(item.uri for item in each.service_versions or each.services),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from spark_impex_runner.models import Outcome
-from spark_impex_runner.report.data import artifacts, moment, seconds
+from spark_impex_runner.report.data import artifacts, job_ids, moment, seconds
 from spark_impex_runner.report.headline import words
 from spark_impex_runner.report.words import plain
 
@@ -66,7 +66,7 @@ def _facts(each: TargetResult) -> list[str]:
     steps = [f"step {step.uses} {step.outcome} {step.message}".strip() for step in each.steps]
     lines = [
         f"outcome {words(each.outcome)}",
-        f"tenant {each.tenant or '-'}, job {each.job_id or '-'}",
+        f"tenant {each.tenant or '-'}, job {', '.join(job_ids(each)) or '-'}",
         f"output {each.target.output}",
         *files,
         *steps,

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.models import Outcome
-from spark_impex_runner.report.data import artifacts, seconds
+from spark_impex_runner.report.data import artifacts, job_ids, seconds
 from spark_impex_runner.report.headline import headline, words
 from spark_impex_runner.report.words import duration, plain, size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from spark_impex_runner.models import RunResult, TargetResult
 
@@ -54,11 +54,18 @@ def _cells(each: TargetResult) -> tuple[str, ...]:
     return (
         words(each.outcome).ljust(_OUTCOME_WIDTH),
         plain(each.target.name),
-        f"job {plain(each.job_id)}" if each.job_id else "-",
+        _jobs(job_ids(each)),
         f"{len(packages)} {noun}" if packages else "-",
         size(sum(item.size for item in packages)) if packages else "-",
         duration(seconds(each.started, each.finished)),
     )
+
+
+def _jobs(ids: Sequence[str]) -> str:
+    """Name the job; the jobs of a request that was divided stand in the reports."""
+    if len(ids) > 1:
+        return f"{len(ids)} jobs"
+    return f"job {plain(ids[0])}" if ids else "-"
 
 
 def _row(cells: tuple[str, ...], widths: list[int], colour: str) -> str:

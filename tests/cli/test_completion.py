@@ -22,6 +22,7 @@ from spark_impex_runner.engine.prepare import load
 from spark_impex_runner.manifest.expand import MAX_TARGETS
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
+from spark_impex_runner.plugincandidates import BUILT_IN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -365,13 +366,7 @@ def test_what_is_included_and_laid_over_is_offered_too(tmp_path: Path) -> None:
             "-p",
             "",
             [
-                "no:checksum",
-                "no:package_check",
-                "no:poll_adaptive",
-                "no:resolve_file",
-                "no:resolve_glob",
-                "no:skip_unchanged",
-                "no:unzip",
+                *(f"no:{name}" for name in BUILT_IN),
                 "note.py",
                 "sub/",
             ],

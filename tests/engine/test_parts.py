@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from spark_impex_runner.models import Outcome
+from spark_impex_runner.report import receipt
+from spark_impex_runner.sandbox.faults import parse_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +23,15 @@ URIS = ["life/annuity[1.0.0]", "motor/claims[2.0.0]", "motor/pricing[1.4.1]"]
 URIS += ["motor/pricing[1.4.2]"]
 # A package may hold two of the versions below, and not three.
 TWO = 35_000
+SPLIT = """
+from dataclasses import replace
+from spark_impex_runner import hookimpl
+from spark_impex_runner.models import Request
+
+@hookimpl
+def impex_split_job(job, error):
+    return {answer}
+"""
 
 
 @pytest.fixture
@@ -29,9 +43,29 @@ def tree(tree: Path) -> Path:
     return tree
 
 
-def created(sandbox: Any) -> int:
-    """Return how many create calls reached the tenant."""
-    return sum(r.method == "POST" and r.path.endswith("/export") for r in sandbox.requests)
+def bodies(sandbox: Any) -> list[Any]:
+    """Return what the create calls that reached the tenant asked for."""
+    calls = (r for r in sandbox.requests if r.method == "POST" and r.path.endswith("/export"))
+    return [json.loads(call.body) for call in calls]
+
+
+def delivered(run: Any) -> Any:
+    """Return the receipt, once it proves the folder."""
+    output = run.folder / "exports/a"
+    assert receipt.verify(output) == []
+    return json.loads((output / "impex-receipt.json").read_text())
+
+
+def stop_at(run: Any, event: str, part: str) -> Path:
+    """Return a plugin that stops the run when something has happened to a part."""
+    plugin: Path = run.folder / "stop.py"
+    plugin.write_text(
+        "from spark_impex_runner import hookimpl\n"
+        "@hookimpl\ndef impex_job_changed(job, change):\n"
+        f"    if (change.event, job.part) == ({event!r}, {part!r}):\n"
+        "        job.stopping.__self__.stop(15)\n"
+    )
+    return plugin
 
 
 @pytest.mark.parametrize(("over_limit", "refused"), [("errors", 0), ("refuse", 1)])
@@ -46,7 +80,273 @@ def test_a_request_that_is_too_large_is_delivered_in_parts(
     assert (result.outcome, result.error) == (Outcome.SUCCEEDED, "")
     assert [each.uri for each in result.service_versions] == URIS
     assert [each.name for each in result.artifacts] == ["package-1.zip", "package-2.zip"]
-    assert (created(sandbox), sandbox.jobs_created) == (3, 3 - refused)
-    assert (result.job_id, len(result.job_ids)) == (result.job_ids[0], 2)
+    assert (len(bodies(sandbox)), sandbox.jobs_created) == (3, 3 - refused)
     assert "the request was divided into parts 1 and 2: " in result.warnings[0]
     assert "EXCEEDED_FILE_SIZE" in result.warnings[0]
+    written = delivered(run)
+    assert (written["job_id"], len(written["job_ids"])) == (written["job_ids"][0], 2)
+    assert written["job_ids"] == list(result.job_ids)
+    assert written["request"]["folders"] == ["life", "motor"]
+    assert [each["name"] for each in written["artifacts"]] == ["package-1.zip", "package-2.zip"]
+
+
+def test_each_part_asks_for_versions_by_id_under_a_correlation_id_of_its_own(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """So that a lost reply is found, and ``all`` cannot add what another part delivers."""
+    sandbox = serve(size_limit=TWO)
+
+    result = only(run(sandbox, TARGET))
+
+    whole, *parts = bodies(sandbox)
+    ids = [each.version_id for each in result.service_versions]
+    assert [part["inputs"] for part in parts] == [
+        {"version_ids": ids[:2]},
+        {"version_ids": ids[2:]},
+    ]
+    assert [part["version_filter"] for part in parts] == ["latest", "latest"]
+    label = whole["correlation_id"]
+    assert [part["correlation_id"] for part in parts] == [f"{label}-part1", f"{label}-part2"]
+    assert [part["source_system"] for part in parts] == [whole["source_system"]] * 2
+
+
+def test_a_part_that_is_too_large_is_divided_again(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """Down to single versions, each in a package of its own name."""
+    sandbox = serve(size_limit=20_000)
+
+    result = only(run(sandbox, TARGET))
+
+    assert [each.uri for each in result.service_versions] == URIS
+    assert [each.name for each in result.artifacts] == [
+        f"package-{part}.zip" for part in ("1.1", "1.2", "2.1", "2.2")
+    ]
+    assert len(delivered(run)["job_ids"]) == 4
+
+
+def test_a_version_that_is_too_large_by_itself_is_named(
+    run: Any, serve: Callable[..., Any], only: Any, tree: Path
+) -> None:
+    """With the tenant's words and what to do; what came before it stays, and can be proven."""
+    (tree / "motor/pricing/1.4.1/model.data").write_bytes(hashlib.shake_256(b"").digest(40_000))
+    sandbox = serve(size_limit=TWO)
+
+    result = run(sandbox, TARGET)
+
+    assert (only(result).outcome, result.exit_code) == (Outcome.FAILED, 4)
+    assert only(result).error.startswith("motor/pricing[1.4.1] alone is too large: job ")
+    assert "EXCEEDED_FILE_SIZE: the package of " in only(result).error
+    assert f"exceeds the limit of {TWO} bytes; nothing smaller" in only(result).error
+    assert [each["name"] for each in delivered(run)["artifacts"]] == ["package-1.zip"]
+
+
+def test_without_the_plugin_the_tenants_words_stand(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """``-p no:split`` leaves one job and its failure."""
+    sandbox = serve(size_limit=TWO)
+
+    result = only(run(sandbox, TARGET, blocked_plugins=frozenset({"split"})))
+
+    assert (result.outcome, len(bodies(sandbox))) == (Outcome.FAILED, 1)
+    assert "ended as 'closed': EXCEEDED_FILE_SIZE" in result.error
+
+
+def test_the_steps_run_once_over_all_packages(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """As for any target with several packages; no package is taken for another job's."""
+    steps = ", steps: [{uses: package_check}, {uses: checksum}]}"
+
+    result = only(run(serve(size_limit=TWO), TARGET[:-1] + steps))
+
+    assert [step.outcome for step in result.steps] == ["succeeded", "succeeded"]
+    assert "names the job" not in result.steps[0].message
+    sums = (run.folder / "exports/a/SHA256SUMS").read_text().splitlines()
+    assert [line.split()[1] for line in sums] == ["package-1.zip", "package-2.zip"]
+
+
+@pytest.mark.parametrize("on_interrupt", ["leave", "cancel"])
+@pytest.mark.parametrize("if_exists", ["replace", "fail"])
+def test_a_run_that_is_stopped_in_a_part_is_finished_by_the_next(
+    run: Any, serve: Callable[..., Any], only: Any, on_interrupt: str, if_exists: str
+) -> None:
+    """The parts stay what they are; only the part that was cancelled has a second job."""
+    sandbox = serve(size_limit=TWO, job_seconds=20)
+    target = TARGET.replace("leave", f"{on_interrupt}, if_exists: {if_exists}")
+    first = only(run(sandbox, target, plugin_files=(stop_at(run, "job.created", "2"),)))
+    run.clock.restart()
+
+    second = only(run(sandbox, target))
+
+    cancelled = on_interrupt == "cancel"
+    assert [r.method for r in sandbox.requests].count("PATCH") == cancelled
+    assert first.outcome is Outcome.CANCELLED
+    assert [each.name for each in first.artifacts] == ["package-1.zip"]
+    assert (second.outcome, len(bodies(sandbox))) == (Outcome.SUCCEEDED, 3 + cancelled)
+    assert second.job_ids[0] == first.job_ids[0]
+    assert (second.job_ids[1] == first.job_ids[1]) is not cancelled
+    assert [each.uri for each in second.service_versions] == URIS
+    assert delivered(run)["job_ids"] == list(second.job_ids)
+    assert sum(r.origin == "download" for r in sandbox.requests) == 2
+
+
+def test_a_part_that_failed_is_asked_for_again_by_the_next_run(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """What the other parts brought is not fetched a second time."""
+    sandbox = serve(size_limit=TWO, faults=(parse_fault("create@3=invalid"),))
+    first = only(run(sandbox, TARGET))
+
+    second = only(run(sandbox, TARGET))
+
+    assert (first.outcome, second.outcome) == (Outcome.FAILED, Outcome.SUCCEEDED)
+    assert "INVALID_REQUEST" in first.error
+    assert len(bodies(sandbox)) == 4
+    assert sum(r.origin == "download" for r in sandbox.requests) == 2
+    assert only(run(sandbox, TARGET)).job_ids != second.job_ids
+
+
+def test_a_part_whose_reply_was_lost_is_found(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """By the part's own correlation id: no job is made twice."""
+    sandbox = serve(size_limit=TWO, faults=(parse_fault("create@2=swallow"),))
+
+    result = only(run(sandbox, TARGET))
+
+    assert (result.outcome, sandbox.jobs_created) == (Outcome.SUCCEEDED, 3)
+
+
+def test_a_part_that_was_changed_meanwhile_is_fetched_again_alone(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """The hashes tell which; no job is made, and the receipt names both jobs as before."""
+    sandbox = serve(size_limit=TWO)
+    steps = ", steps: [{uses: unzip, with: {max_files: %s}}]}"
+    first = only(run(sandbox, TARGET[:-1] + steps % 1))
+    package = run.folder / "exports/a/package-2.zip"
+    package.write_bytes(package.read_bytes()[:-1] + b"?")
+
+    second = only(run(sandbox, TARGET[:-1] + steps % 1000))
+
+    assert (first.outcome, second.outcome) == (Outcome.FAILED, Outcome.SUCCEEDED)
+    assert second.job_ids == first.job_ids
+    assert len(bodies(sandbox)) == 3
+    assert sum(r.origin == "download" for r in sandbox.requests) == 3
+
+
+def test_packages_of_all_parts_are_taken_over_as_those_of_one(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """A step that failed is repeated on what is here; the receipt still tells of every job."""
+    sandbox = serve(size_limit=TWO)
+    steps = ", steps: [{uses: unzip, with: {max_files: %s}}]}"
+    first = only(run(sandbox, TARGET[:-1] + steps % 1))
+
+    second = only(run(sandbox, TARGET[:-1] + steps % 1000))
+
+    assert second.outcome is Outcome.SUCCEEDED
+    assert second.job_ids == first.job_ids
+    assert second.service_versions == first.service_versions
+    assert sum(r.origin == "download" for r in sandbox.requests) == 2
+
+
+def test_two_parts_may_not_become_one_file(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A plugin that names all packages alike is told so before the second one is fetched."""
+    plugin = run.folder / "name.py"
+    plugin.write_text(
+        "from spark_impex_runner import hookimpl\n"
+        "@hookimpl\ndef impex_download_path():\n    return 'motor.zip'\n"
+    )
+
+    result = only(run(serve(size_limit=TWO), TARGET, plugin_files=(plugin,)))
+
+    assert result.outcome is Outcome.FAILED
+    assert "2 files that become motor.zip" in result.error
+    assert [each.name for each in result.artifacts] == ["motor.zip"]
+
+
+LOSES = "[Request(services=('life/annuity',)), Request(services=('motor/claims',))]"
+
+
+@pytest.mark.parametrize(
+    ("missing", "outcome"), [("fail", Outcome.FAILED), ("warn", Outcome.SUCCEEDED)]
+)
+def test_what_the_parts_bring_together_is_held_against_the_whole_request(
+    run: Any, serve: Callable[..., Any], only: Any, missing: str, outcome: Outcome
+) -> None:
+    """A plugin that loses a service while it divides is found out; the next run is a new one."""
+    plugin = run.folder / "lose.py"
+    plugin.write_text(SPLIT.format(answer=LOSES))
+    target = "- {name: a, services: [life/annuity, motor/claims, motor/pricing], missing: %s}"
+    sandbox = serve(size_limit=TWO)
+
+    result = only(run(sandbox, target % missing, plugin_files=(plugin,)))
+
+    assert result.outcome is outcome
+    told = "asked for but not delivered: service motor/pricing"
+    assert told in (result.error or result.warnings[-1])
+    with closing(sqlite3.connect(run.folder / ".impex/state.db")) as link:
+        left = link.execute("SELECT count(*) FROM attempts WHERE finished IS NULL").fetchone()
+    assert left == (0,)
+
+
+@pytest.mark.parametrize(
+    "answer", ["7", "[]", "[job.request, Request(services=('a/b',))]", "[Request(), Request()]"]
+)
+def test_a_division_that_is_none_is_named_with_the_plugin(
+    run: Any, serve: Callable[..., Any], only: Any, answer: str
+) -> None:
+    """impex_split_job has to return two or more requests for less; nothing is repeated for ever."""
+    plugin = run.folder / "odd.py"
+    plugin.write_text(SPLIT.format(answer=answer))
+    sandbox = serve(size_limit=TWO)
+
+    result = only(run(sandbox, TARGET, plugin_files=(plugin,)))
+
+    assert "impex_split_job answered " in result.error
+    assert "two or more requests, each for less than the job's; asked: odd" in result.error
+    assert len(bodies(sandbox)) == 1
+
+
+def test_a_job_that_was_given_by_its_id_is_not_divided(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """``impex resume`` goes on with that job and makes none; a part belongs to its target."""
+    sandbox = serve(size_limit=TWO, job_seconds=20)
+    stopped = only(run(sandbox, TARGET, plugin_files=(stop_at(run, "job.created", "2"),)))
+    run.clock.restart()
+    part = only(run(sandbox, TARGET, job=stopped.job_ids[1]))
+    whole = stopped.warnings[0].split("job ")[1].split()[0]
+
+    too_large = only(run(sandbox, TARGET, job=whole, state=run.folder / "elsewhere"))
+
+    assert f"job {stopped.job_ids[1]} belongs to target manifest/a#2; impex-run" in part.error
+    assert "EXCEEDED_FILE_SIZE" in too_large.error
+    assert len(bodies(sandbox)) == 3
+
+
+def test_other_targets_go_on_between_the_parts(run: Any, serve: Callable[..., Any]) -> None:
+    """One slot, one arrival at a time: nobody waits for ever."""
+    sandbox = serve(size_limit=TWO, job_seconds=20)
+    run.connection_keys = "downloads: 1"
+    others = "".join(f"\n- {{name: {name}, folders: [life]}}" for name in "bcd")
+
+    result = run(sandbox, TARGET + others)
+
+    assert result.exit_code == 0
+    assert sandbox.jobs_created == 6
+
+
+def test_fresh_leaves_all_parts_behind(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """With the whole target, whose request is divided anew."""
+    sandbox = serve(size_limit=TWO, job_seconds=20, job_limit=2)
+    first = only(run(sandbox, TARGET, plugin_files=(stop_at(run, "job.created", "2"),)))
+    run.clock.restart()
+
+    second = only(run(sandbox, TARGET, fresh=True))
+
+    assert second.outcome is Outcome.SUCCEEDED
+    assert not set(first.job_ids) & set(second.job_ids)
