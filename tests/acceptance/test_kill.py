@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import sqlite3
@@ -25,6 +26,12 @@ KILLED = Path(__file__).parent / "killed.py"
 WRITES = 11
 
 
+# Those of a target whose request is divided into two parts, from the division on.
+DIVIDED = range(4, 16)
+# Where a kill right after a write is not a kill before the next one: a request lies in between.
+INTENDED = (5, 9)
+
+
 @pytest.fixture
 def tenant(tmp_path: Path) -> Iterator[Sandbox]:
     """Serve one small service; its jobs last a moment."""
@@ -34,10 +41,26 @@ def tenant(tmp_path: Path) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
+def small(tmp_path: Path) -> Iterator[Sandbox]:
+    """Serve two services, of which a package may hold one."""
+    for service in ("annuity", "pension"):
+        version = tmp_path / "acme/life" / service / "1.0.0"
+        version.mkdir(parents=True)
+        (version / "model.data").write_bytes(hashlib.shake_256(service.encode()).digest(10_000))
+    with Sandbox(tmp_path / "acme", Settings(job_seconds=0.1, size_limit=20_000)) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
 def manifest(tmp_path: Path, tenant: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a manifest with every stage: job, download, two steps, report."""
+    return write(tmp_path, tenant, monkeypatch)
+
+
+def write(folder: Path, tenant: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write the manifest of these tests."""
     monkeypatch.setenv("CSPARK_BEARER_TOKEN", tenant.token)
-    path = tmp_path / "m.yaml"
+    path = folder / "m.yaml"
     path.write_text(
         f"version: 1\nconnections: {{sit: {{base_url: '{tenant.base_url}'}}}}\n"
         "targets:\n  - name: life\n    folders: [life]\n    retry_interval: 50ms\n"
@@ -81,3 +104,30 @@ def test_a_run_killed_at_any_change_of_its_state_is_finished_by_the_next(
 def _was_complete(nth: int, when: str) -> bool:
     """Tell whether the killed run had finished its target: the next run is then a new one."""
     return nth > 9 or (nth == 9 and when == "after")
+
+
+@pytest.mark.parametrize(
+    ("nth", "when"), [*((nth, "before") for nth in DIVIDED), *((nth, "after") for nth in INTENDED)]
+)
+def test_a_run_killed_in_the_middle_of_its_parts_goes_on_with_the_same_parts(
+    small: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth: int, when: str
+) -> None:
+    """No part has a second job, none is lost, and the receipt proves all of them."""
+    manifest = write(tmp_path, small, monkeypatch)
+    command = [sys.executable, str(KILLED), str(nth), when, str(manifest)]
+    killed = subprocess.run(command, env=os.environ, check=False, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+
+    result = run_manifest(manifest)
+
+    output = tmp_path / "exports/life"
+    assert result.exit_code == 0
+    # The whole, which was too large, and its two parts.
+    assert small.jobs_created == 3
+    assert receipt.verify(output) == []
+    assert len(result.results[0].job_ids) == 2
+    assert sorted(path.name for path in output.glob("*.zip")) == ["package-1.zip", "package-2.zip"]
+    with closing(sqlite3.connect(tmp_path / ".impex/state.db")) as link:
+        left = link.execute("SELECT count(*) FROM attempts WHERE finished IS NULL").fetchone()
+        parts = link.execute("SELECT name FROM parts ORDER BY name").fetchall()
+    assert (left, parts) == ((0,), [("1",), ("2",)])

@@ -4,14 +4,80 @@ from __future__ import annotations
 
 import json
 import signal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.sandbox.faults import parse_fault
-from spark_impex_runner.sandbox.server import Sandbox
+from spark_impex_runner.sandbox.server import Sandbox, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def parts(shell: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sandbox, str]]:
+    """Leave a target whose request was divided, with the job of its first part."""
+    limits = Settings(job_seconds=3600, size_limit=6000, over_limit="refuse")
+    with Sandbox(shell.folder / "acme", limits) as sandbox:
+        monkeypatch.setenv("CSPARK_BEARER_TOKEN", sandbox.token)
+        (shell.folder / "m.yaml").write_text(
+            f"version: 1\nconnections: {{sit: {{base_url: '{sandbox.base_url}'}}}}\n"
+            "targets:\n  - {name: all, folders: [life, motor], on_interrupt: leave}\n"
+        )
+        clock = Clock()
+        clock.wait = lambda _seconds: clock.stop(signal.SIGTERM) or clock.check()  # type: ignore[method-assign,func-returns-value]
+        yield sandbox, run_manifest(shell.folder / "m.yaml", clock=clock).results[0].job_id
+
+
+def test_the_parts_of_a_target_are_shown_and_planned(
+    shell: Any, parts: tuple[Sandbox, str]
+) -> None:
+    """The target tells how it was divided, and each part that was begun has a line of its own."""
+    rows = json.loads(shell("impex", "status", "--json").out)
+    plan = shell("impex", "plan", "m.yaml").out
+
+    assert [(row["target"], row["stage"], row["job"]) for row in rows] == [
+        ("m/all", "divided into 2 parts", "-"),
+        ("m/all#1", "job created", parts[1]),
+    ]
+    assert rows[1]["correlation id"] == f"{rows[0]['correlation id']}-part1"
+    assert ", divided into 2 parts" in plan
+    assert "1 to adopt" in plan
+
+
+def test_cancel_ends_the_part_that_runs_and_gives_up_the_others(
+    shell: Any, parts: tuple[Sandbox, str]
+) -> None:
+    """Nothing is left of the target afterwards; history names the part."""
+    sandbox, job_id = parts
+
+    done = shell("impex", "cancel", "m.yaml")
+
+    assert (done.code, done.out) == (0, f"all#1: job {job_id} cancelled\n")
+    cancelled = [r.path for r in sandbox.requests if r.method == "PATCH"]
+    assert [path.rpartition("/")[2] for path in cancelled] == [job_id]
+    assert shell("impex", "status").out == "nothing is unfinished\n"
+    rows = json.loads(shell("impex", "history", "--json").out)
+    assert [(row["target"], row["outcome"]) for row in rows] == [
+        ("m/all#1", "cancelled"),
+        ("m/all", "cancelled"),
+    ]
+
+
+def test_a_part_that_cannot_be_cancelled_keeps_the_target(
+    shell: Any, parts: tuple[Sandbox, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next cancel can still end it."""
+    monkeypatch.setenv("CSPARK_BEARER_TOKEN", "wrong")
+
+    done = shell("impex", "cancel", "m.yaml")
+
+    assert done.code == 4
+    assert f"all#1: job {parts[1]}: " in done.err
+    assert parts[1] in shell("impex", "status").out
 
 
 def test_status_shows_what_is_not_finished(shell: Any, left: str) -> None:
