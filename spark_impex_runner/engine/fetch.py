@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine.course import Permits, Together
-from spark_impex_runner.errors import DeliveryError, SparkApiError
+from spark_impex_runner.errors import DeliveryError, SparkApiError, TooLargeError
 from spark_impex_runner.models import RECEIPT, Artifact, RemoteFile
-from spark_impex_runner.spark import files
+from spark_impex_runner.spark import files, partial
 from spark_impex_runner.spark.links import has_expired, renewing
 
 if TYPE_CHECKING:
@@ -41,21 +41,35 @@ class Fetch:
         where the next run can go on with it.
         """
         wanted = self._destinations(status.files)
-        partials = [item.path.with_name(f".{item.path.name}.part") for item in wanted]
+        paths = [item.path.with_name(f".{item.path.name}.part") for item in wanted]
         complete = yield Together(
             [
-                self._prove(index, replace(item, path=partial))
-                for index, (item, partial) in enumerate(zip(wanted, partials, strict=True))
+                self._prove(index, replace(item, path=path))
+                for index, (item, path) in enumerate(zip(wanted, paths, strict=True))
             ]
         )
+        self._check_sizes(complete)
         self._drop_receipt()
-        for item, partial in zip(wanted, partials, strict=True):
-            files.give_name(partial, item.path)
+        for item, path in zip(wanted, paths, strict=True):
+            files.give_name(path, item.path)
         final = zip(complete, wanted, strict=True)
         packages = tuple(replace(item, path=place.path) for item, place in final)
         for package in packages:
             self._tell(package)
         return packages
+
+    def _check_sizes(self, complete: Sequence[Artifact]) -> None:
+        """Raise ``TooLargeError`` for a package over ``max_package``; then none of them is kept.
+
+        How large one is, no tenant is known to say before it is fetched.
+        """
+        most = self.job.target.max_package
+        over = [each for each in complete if most is not None and each.size > most]
+        if over:
+            for each in complete:
+                partial.discard(each.path)
+            told = f"{over[0].name} has {over[0].size:,} bytes, more than max_package: {most:,}"
+            raise TooLargeError(f"job {self.job.id}: {told}")
 
     def _drop_receipt(self) -> None:
         """Remove the receipt of an earlier delivery, which does not speak for this one."""

@@ -104,13 +104,13 @@ class Parts:
 
     def _run_parts(self) -> Course[None]:
         while left := self._left():
+            # Whoever waits for a slot may not stand before others on their way home.
+            self._whole.way.permits.leave(self._whole.way.lane.arrivals)
             export = self._begun[left[0].name] = self._export(left[0])
             try:
                 yield from export.run()
             except ImpexError as error:
                 self._divide_or_fail(export, error)
-            # Whoever waits for a slot may not stand before others on their way home.
-            self._whole.way.permits.leave(self._whole.way.lane.arrivals)
         every = [each.delivered for each in self._exports()]
         delivered = _together(every)
         if not any(map(compare.silent, map(_said, every))):

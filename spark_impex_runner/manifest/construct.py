@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.manifest.quantity import seconds
+from spark_impex_runner.manifest.quantity import seconds, size
 from spark_impex_runner.models import Auth, Connection, Polling, Step, Target
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class Ties:
 def target(expanded: Expanded, ties: Ties) -> Target:
     """Build a target."""
     fields = _with_seconds(expanded.data, "retry_interval")
+    if "max_package" in fields:
+        fields["max_package"] = size(fields["max_package"])
     for key, value in fields.items():
         if isinstance(value, list):
             fields[key] = tuple(value)

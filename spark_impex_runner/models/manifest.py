@@ -85,6 +85,7 @@ class Target:
     polling: Polling = field(default_factory=Polling)
     if_exists: str = "replace"
     skip_unchanged: bool = False
+    max_package: int | None = None
     missing: str = "fail"
     on_interrupt: str = "cancel"
     needs: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -309,6 +310,41 @@ def test_a_division_that_is_none_is_named_with_the_plugin(
     assert "impex_split_job answered " in result.error
     assert "two or more requests, each for less than the job's; asked: odd" in result.error
     assert len(bodies(sandbox)) == 1
+
+
+def test_a_package_over_max_package_is_divided_though_the_tenant_made_it(
+    run: Any, serve: Callable[..., Any]
+) -> None:
+    """For another tenant's limit: what came first is gone, each part keeps to the limit."""
+    sandbox = serve(job_seconds=20)
+    run.connection_keys = "downloads: 1"
+    other = "\n- {name: b, folders: [life]}"
+
+    result = run(sandbox, TARGET[:-1] + ", max_package: 35kB}" + other).results[0]
+
+    assert result.outcome is Outcome.SUCCEEDED
+    assert [each.uri for each in result.service_versions] == URIS
+    assert re.search(r"package.zip has 57,\d{3} bytes, more than max_package", result.warnings[0])
+    assert all(each.size <= 35_000 for each in result.artifacts)
+    assert sorted(path.name for path in (run.folder / "exports/a").iterdir()) == [
+        "impex-receipt.json",
+        "package-1.zip",
+        "package-2.zip",
+    ]
+    assert len(delivered(run)["job_ids"]) == 2
+
+
+def test_a_version_over_max_package_is_named(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """And nothing of its package is left."""
+    target = "- {name: a, services: ['motor/pricing[1.4.1]'], max_package: 10kB}"
+
+    result = only(run(serve(), target))
+
+    assert result.error.startswith("motor/pricing[1.4.1] alone is too large: job ")
+    assert "bytes, more than max_package: 10,000; nothing smaller" in result.error
+    assert list((run.folder / "exports/a").iterdir()) == []
 
 
 def test_a_job_that_was_given_by_its_id_is_not_divided(

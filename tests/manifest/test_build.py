@@ -122,6 +122,7 @@ def test_a_full_manifest_fills_every_model(read_case: Case) -> None:
     assert motor.services[0] == "motor/pricing[1.4.2]"
     assert motor.polling == Polling("adaptive", {}, 1800.0, 1320.0, "leave")
     assert (motor.max_retries, motor.retry_interval) == (200, 3.0)
+    assert motor.max_package == 200_000_000
     assert motor.output == manifest.path.parent / "exports" / "2026-11-24" / "motor"
     assert motor.steps[2] == Step("upload", {"to": "s3://acme-backup/2026-11-24/"}, 4, 2.0, "warn")
     assert [life.name, health.name] == ["life-onprem@life", "life-onprem@health"]

@@ -71,11 +71,12 @@ def test_what_is_no_size_says_how_to_write_one(value: float | str) -> None:
         size(value)
 
 
-def test_an_editor_knows_the_durations_that_are_read() -> None:
-    """The published form of a duration is the parser's own."""
-    published_form = published()["$defs"]["duration"]
+@pytest.mark.parametrize(("name", "form"), [("duration", DURATION_SCHEMA), ("size", SIZE_SCHEMA)])
+def test_an_editor_knows_the_forms_that_are_read(name: str, form: dict[str, Any]) -> None:
+    """The published form of a duration, and of a size, is the parser's own."""
+    published_form = published()["$defs"][name]
 
-    assert {key: published_form[key] for key in DURATION_SCHEMA} == DURATION_SCHEMA
+    assert {key: published_form[key] for key in form} == form
 
 
 @pytest.mark.parametrize(("parse", "form"), [(seconds, DURATION_SCHEMA), (size, SIZE_SCHEMA)])

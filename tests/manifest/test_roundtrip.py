@@ -111,6 +111,8 @@ NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,8}", fullmatch=True)
 WORDS = st.text("abcdefghij", min_size=1, max_size=8)
 DURATIONS = st.tuples(st.integers(1, 999), st.sampled_from(["", "ms", "s", "m", "h"]))
 
+SIZES = st.tuples(st.integers(1, 999), st.sampled_from(["", "B", "kB", "MB", "GiB"]))
+
 
 @st.composite
 def targets(draw: st.DrawFn, names: list[str], connections: list[str]) -> list[dict[str, Any]]:
@@ -131,6 +133,7 @@ def targets(draw: st.DrawFn, names: list[str], connections: list[str]) -> list[d
                     "max_retries": st.integers(1, 500),
                     "retry_interval": DURATIONS.map(lambda pair: f"{pair[0]}{pair[1]}"),
                     "if_exists": st.sampled_from(["replace", "keep", "fail"]),
+                    "max_package": SIZES.map(lambda pair: f"{pair[0]}{pair[1]}"),
                     "missing": st.sampled_from(["fail", "warn"]),
                     "on_interrupt": st.sampled_from(["cancel", "leave"]),
                 },
@@ -169,6 +172,8 @@ def written(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     found["output"] = folder / data["output"]
     if "retry_interval" in data:
         found["retry_interval"] = seconds(data["retry_interval"])
+    if "max_package" in data:
+        found["max_package"] = size(data["max_package"])
     return found
 
 
