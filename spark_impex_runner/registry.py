@@ -119,6 +119,8 @@ class Registry:
         ``traits`` are those of ``StepOffer``.
         """
         offer = StepOffer(name, summary, self.provider, options or _NO_OPTIONS, **traits)
+        if offer.always and not offer.idempotent:
+            raise PluginError(f"the step '{name}' cannot be always run and not idempotent")
         self._add("steps", offer)
 
     def strategy(self, name: str, summary: str, options: Mapping[str, Any] | None = None) -> None:

@@ -48,7 +48,7 @@ ALLOWED = {
     "engine.plan": {"spark"},
     "engine.poll": {"engine", "spark"},
     "engine.fetch": {"engine.course", "spark"},
-    "engine.steps": {"engine", "hookspecs"},
+    "engine.steps": {"engine", "hookspecs", "state"},
     "engine.weather": set(),
     "engine.attempt": {"digests", "state"},
     "engine.unchanged": {"engine"},

@@ -63,6 +63,10 @@ def test_a_name_that_is_taken_merges_nothing(kind: str) -> None:
         (lambda r: r.source("vault", "Again.", str), "it offers the source 'vault' twice"),
         (lambda r: r.step(7, "A number."), "it offers a step named 7, which is no name"),
         (lambda r: r.strategy("a b", "Two words."), "named 'a b', which is no name"),
+        (
+            lambda r: r.step("post", "Posts.", always=True, idempotent=False),
+            "the step 'post' cannot be always run and not idempotent",
+        ),
         (lambda r: r.step("mute", None), "the step 'mute' has no summary but None"),
     ],
 )

@@ -10,9 +10,10 @@ from spark_impex_runner.engine.course import Pause
 from spark_impex_runner.errors import ImpexError, Interrupted, PluginError, StepError
 from spark_impex_runner.hookspecs import Made
 from spark_impex_runner.models import Artifact, StepResult
+from spark_impex_runner.state.store import BEGUN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from spark_impex_runner.engine.context import Context
     from spark_impex_runner.engine.course import Course
@@ -37,13 +38,23 @@ class Steps:
         finished = self.context.state.steps(self.attempt)
         for position, step in enumerate(self.job.target.steps):
             place = (position, step_digest(step, self._packages(), self.context.masker))
-            earlier = None if self._always(step) else finished.get(place)
-            if earlier is None or not self._reused(earlier):
-                yield from self._run_one(step, place)
+            earlier = self._earlier(step, place, finished)
+            if earlier is None or earlier.outcome == BEGUN or not self._reused(earlier):
+                yield from self._run_one(step, place, earlier)
 
-    def _always(self, step: Step) -> bool:
+    def _earlier(
+        self, step: Step, place: tuple[int, str], finished: Mapping[tuple[int, str], StepResult]
+    ) -> StepResult | None:
+        """Return what an earlier run of the attempt knows of a step."""
+        if self._once(step):  # wherever it stood in the manifest then
+            return next((each for (_, does), each in finished.items() if does == place[1]), None)
         offer = self.context.hooks.registry.steps.get(step.uses)
-        return offer is not None and offer.always
+        return None if offer and offer.always else finished.get(place)
+
+    def _once(self, step: Step) -> bool:
+        """Tell whether a step does harm when it is done twice for one package."""
+        offer = self.context.hooks.registry.steps.get(step.uses)
+        return offer is not None and not offer.idempotent
 
     def _packages(self) -> list[Artifact]:
         return [each for each in self.job.artifacts if each.made_by == "download"]
@@ -60,13 +71,19 @@ class Steps:
         self.context.changed(self.job, "step.reused", told, uses=result.uses)
         return True
 
-    def _run_one(self, step: Step, place: tuple[int, str]) -> Course[None]:
-        began = self.context.clock.monotonic()
+    def _run_one(
+        self, step: Step, place: tuple[int, str], earlier: StepResult | None
+    ) -> Course[None]:
+        began, noted = self.context.clock.monotonic(), False
         try:
+            noted = self._begin(step, place, earlier)
             made = yield from self._attempt(step)
         except Interrupted:
             raise
         except ImpexError as error:
+            # A step's own error tells that it did nothing; of a bug, nobody knows what it has done.
+            if noted and not isinstance(error, PluginError):
+                self.context.state.forget_step(self.attempt, place[1])
             outcome = "warned" if step.on_failure == "warn" else "failed"
             words = self.context.masker.mask(str(error))
             self._record(StepResult(step.uses, outcome, self._since(began), words))
@@ -78,6 +95,21 @@ class Steps:
             result = StepResult(step.uses, "succeeded", self._since(began), words, names)
             self.context.state.note_step(self.attempt, place, result, made.artifacts)
             self._record(result)
+
+    def _begin(self, step: Step, place: tuple[int, str], earlier: StepResult | None) -> bool:
+        """Note that a step begins which may be done once only; refuse to do it again."""
+        if not self._once(step):
+            return False
+        if earlier:
+            done = "was done by an earlier run, and what it made is gone"
+            perhaps = "was begun by an earlier run, which ended before it did; it may be done"
+            raise StepError(
+                f"it {perhaps if earlier.outcome == BEGUN else done}, and it is not done twice: "
+                "see what there is of it; then leave it out of this run if it is done, or use "
+                "--fresh, which exports anew and does it for the new package"
+            )
+        self.context.state.begin_step(self.attempt, place[1], step.uses)
+        return True
 
     def _attempt(self, step: Step) -> Course[Made]:
         """Run a step for every package, as often as its ``retry`` allows."""

@@ -71,7 +71,7 @@ def check_targets(
 
 
 def check_steps(targets: Sequence[Expanded], steps: Mapping[str, StepOffer]) -> Iterator[Finding]:
-    """Yield a finding for each step that cannot work on the packages of its target."""
+    """Yield a finding for each step that cannot work on its packages, or as often as it is to."""
     for target in targets:
         written = target.data.get("steps")
         exported = target.data.get("file_filter", "migrate")
@@ -83,6 +83,16 @@ def check_steps(targets: Sequence[Expanded], steps: Mapping[str, StepOffer]) -> 
                     f"{offer.file_filter!r}, this target exports {exported!r}"
                 )
                 yield Finding(target.origin(("steps", index, "uses")), message)
+            if offer and not offer.idempotent and _is_repeated(step):
+                place = target.origin(("steps", index, "retry", "attempts"))
+                message = f"the step {offer.name!r} must not be done twice, so it has one attempt"
+                yield Finding(place, message)
+
+
+def _is_repeated(step: Mapping[str, Any]) -> bool:
+    """Tell whether a step is to be tried again."""
+    retry = step.get("retry")
+    return isinstance(retry, dict) and str(retry.get("attempts", 1)) not in {"0", "1"}
 
 
 def check_unused(document: Document, names: Iterable[str]) -> Iterator[Finding]:

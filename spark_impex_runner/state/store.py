@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import Outcome
 
+# The outcome of a step of which it is only known that it began.
+BEGUN = "begun"
+_FORGET = "DELETE FROM steps WHERE attempt = ? AND digest = ? AND position < 0"
 # Beside the manifest, unless the user names another.
 STATE_FOLDER = ".impex"
 
@@ -164,6 +167,19 @@ class State:
             *(_artifact(attempt, each) for each in artifacts),
         )
 
+    def begin_step(self, attempt: Attempt, does: str, uses: str) -> None:
+        """Put on disk that a step begins which may be done once only; ``does`` is its digest.
+
+        It stands beside the finished steps, at a position of its own that none of them takes.
+        """
+        lowest = "(SELECT min(coalesce(min(position), 0), 0) - 1 FROM steps WHERE attempt = ?)"
+        sql = f"INSERT INTO steps VALUES (?, {lowest}, ?, ?, ?, 0, '', '[]')"  # noqa: S608
+        self._db.write((sql, (attempt.id, attempt.id, does, uses, BEGUN)))
+
+    def forget_step(self, attempt: Attempt, does: str) -> None:
+        """Forget that a step began: it is known to have done nothing."""
+        self._db.write((_FORGET, (attempt.id, does)))
+
     def note_step(
         self, attempt: Attempt, place: tuple[int, str], result: StepResult, made: Sequence[Artifact]
     ) -> None:
@@ -172,7 +188,9 @@ class State:
         names = json.dumps(result.artifacts)
         facts = (result.uses, result.outcome, result.seconds, result.message, names)
         self._db.write(
-            (sql, (attempt.id, *place, *facts)), *(_artifact(attempt, each) for each in made)
+            (sql, (attempt.id, *place, *facts)),
+            (_FORGET, (attempt.id, place[1])),
+            *(_artifact(attempt, each) for each in made),
         )
 
     def note_work(self, attempt: Attempt, work: str) -> None:
@@ -240,7 +258,7 @@ class State:
         return tuple(_as_artifact(row) for row in rows)
 
     def steps(self, attempt: Attempt) -> dict[tuple[int, str], StepResult]:
-        """Return the finished steps by position and digest."""
+        """Return the steps by position and digest; one that only began has a negative position."""
         rows = self._db.read("SELECT * FROM steps WHERE attempt = ?", (attempt.id,))
         return {(row["position"], row["digest"]): _as_step(row) for row in rows}
 

@@ -48,7 +48,7 @@ def registry() -> Registry:
     secret = {"type": "string", "x-secret": True}
     upload = _options(to={"type": "string"}, token=secret, resume={"type": "boolean"})
     registry.step("upload", "Uploads.", {**upload, "required": ["to"]})
-    registry.step("import", "Promotes.", _options(), file_filter="migrate")
+    registry.step("import", "Promotes.", _options(), file_filter="migrate", idempotent=False)
     registry.source("vault", "A vault.", {"sit": "vault-secret"}.__getitem__)
     return registry
 

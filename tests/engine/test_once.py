@@ -1,0 +1,156 @@
+"""A step that does harm when it is done twice is done once, whatever happens in between."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.models import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# ``done.log`` has a line for each time that the step was done; ``END`` is how it ends.
+PLUGIN = """
+import os, signal
+from pathlib import Path
+from spark_impex_runner import errors, hookimpl, models
+
+@hookimpl
+def impex_register(registry):
+    registry.step("post", "Posts it.", idempotent=False)
+
+@hookimpl
+def impex_run_step(job, step, artifact):
+    if step.uses != "post":
+        return None
+    with Path(__file__).with_name("done.log").open("a") as log:
+        log.write("done\\n")
+    END
+"""
+TARGET = "- {name: a, folders: [life], on_interrupt: leave, steps: [{uses: post}]}"
+REFUSED = (
+    "step post: it was begun by an earlier run, which ended before it did; it may be done, and it "
+    "is not done twice: see what there is of it; then leave it out of this run if it is done, or "
+    "use --fresh, which exports anew and does it for the new package"
+)
+
+
+@pytest.fixture
+def post(run: Any, serve: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a function that runs a target with a step that ends in a way of its own."""
+    sandbox = serve()
+
+    def post(end: str, target: str = TARGET, **options: Any) -> Any:
+        plugin = run.folder / "post.py"
+        plugin.write_text(PLUGIN.replace("END", end))
+        [result] = run(sandbox, target, plugin_files=(plugin,), **options).results
+        run.clock.restart()
+        return result
+
+    return post
+
+
+def times(run: Any) -> int:
+    """Return how often the step was done."""
+    return (run.folder / "done.log").read_text().count("done")
+
+
+@pytest.fixture
+def killed(run: Any, post: Callable[..., Any]) -> None:
+    """Have a run killed in the middle of the step."""
+    post("return []", TARGET, until="download")
+    plugin = run.folder / "post.py"
+    plugin.write_text(PLUGIN.replace("END", "os.kill(os.getpid(), signal.SIGKILL)"))
+    words = [str(run.folder / "manifest.yaml"), "-p", str(plugin)]
+    program = "from spark_impex_runner.cli.main import run; run()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], env=os.environ, check=False, capture_output=True
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+@pytest.mark.usefixtures("killed")
+def test_after_a_kill_it_is_not_done_again(run: Any, post: Callable[..., Any]) -> None:
+    """Each further run says the same line, whatever stands before the step by then."""
+    second = post("return []")
+    third = post("return []", TARGET.replace("[{", "[{uses: checksum}, {"))
+
+    assert (second.outcome, second.error) == (Outcome.FAILED, REFUSED)
+    assert (third.outcome, third.error) == (Outcome.FAILED, REFUSED)
+    assert post("return []", TARGET.replace("[{", "[{uses: checksum}, {")).error == REFUSED
+    assert times(run) == 1
+
+
+@pytest.mark.usefixtures("killed")
+def test_after_a_kill_fresh_does_it_for_a_new_package(run: Any, post: Callable[..., Any]) -> None:
+    """The user has looked, and it was not done."""
+    assert post("return []", fresh=True).outcome is Outcome.SUCCEEDED
+    assert times(run) == 2
+
+
+@pytest.mark.usefixtures("killed")
+def test_after_a_kill_a_run_without_the_step_ends_it(run: Any, post: Callable[..., Any]) -> None:
+    """The user has looked, and it was done; the next run with it is about a new package."""
+    alone = post("return []", TARGET.replace("{uses: post}", "{uses: checksum}"))
+    after = post("return []")
+
+    assert (alone.outcome, after.outcome) == (Outcome.SUCCEEDED, Outcome.SUCCEEDED)
+    assert alone.job_id != after.job_id
+    assert times(run) == 2
+
+
+@pytest.mark.parametrize("end", ["1 / 0", "return 'nonsense'", "raise errors.Interrupted(15)"])
+def test_of_a_bug_and_of_an_interrupt_nobody_knows_what_was_done(
+    run: Any, post: Callable[..., Any], end: str
+) -> None:
+    """It stays begun."""
+    post(end)
+
+    assert post("return []").error == REFUSED
+    assert times(run) == 1
+
+
+def test_a_step_that_fails_on_purpose_is_tried_by_the_next_run(
+    run: Any, post: Callable[..., Any]
+) -> None:
+    """Its own error says that it did nothing."""
+    first = post("raise errors.StepError('no such place')")
+
+    assert first.error == "step post: no such place"
+    assert post("return []").outcome is Outcome.SUCCEEDED
+    assert times(run) == 2
+
+
+def test_what_is_done_is_not_done_again_for_what_comes_after_it(
+    run: Any, post: Callable[..., Any]
+) -> None:
+    """Not at another place among the steps, either."""
+    failing = ", {uses: unzip, with: {max_files: 1}}"
+    first = post("return []", TARGET.replace("post}", "post}" + failing))
+    second = post("return []", TARGET.replace("[{", "[{uses: checksum}, {"))
+
+    assert (first.outcome, second.outcome) == (Outcome.FAILED, Outcome.SUCCEEDED)
+    assert [step.uses for step in second.steps] == ["checksum", "post"]
+    assert times(run) == 1
+
+
+def test_what_was_made_and_is_gone_is_not_made_again(run: Any, post: Callable[..., Any]) -> None:
+    """To do it once more for its file would do it twice."""
+    made = (
+        "path = job.target.output / 'posted'; path.write_text(''); "
+        "return [models.Artifact(path, 'posted')]"
+    )
+    failing = TARGET.replace("post}", "post}, {uses: unzip, with: {max_files: 1}}")
+    post(made, failing)
+    (run.folder / "exports/a/posted").unlink()
+
+    second = post(made, failing)
+
+    assert second.error.startswith("step post: it was done by an earlier run, and what it made is")
+    assert times(run) == 1
