@@ -24,7 +24,7 @@ from spark_impex_runner.plugincandidates import (
     required_names,
     unknown_names,
 )
-from spark_impex_runner.pluginhooks import check, implementations
+from spark_impex_runner.pluginhooks import Implementation, check, implementations
 from spark_impex_runner.pluginwatch import IMPORT, Named, PluginRaisedError, Watch
 from spark_impex_runner.registry import Registry
 
@@ -185,16 +185,22 @@ def _admit(plugins: Plugins, candidate: Candidate) -> PluginInfo:
     info = candidate.info
     who = Named(info.name, info.distribution, essential=info.origin == "essential")
     try:
-        plugin = plugins.manager.watch.run(who, IMPORT, candidate.load)
-        hooks = _register(plugins, plugin, who)
+        plugin, found = plugins.manager.watch.run(who, IMPORT, lambda: _loaded(plugins, candidate))
+        _register(plugins, plugin, found, who)
     except (ImpexError, pluggy.PluginValidationError) as error:
         words = error.reason if isinstance(error, PluginRaisedError) else str(error)
         return replace(info, error=" ".join(words.split()))
-    return replace(info, hooks=tuple(sorted(hooks)))
+    return replace(info, hooks=tuple(sorted({each.hook for each in found})))
 
 
-def _register(plugins: Plugins, plugin: object, who: Named) -> set[str]:
-    """Register a plugin and take over what it offers, or nothing of it; return its hooks."""
+def _loaded(plugins: Plugins, candidate: Candidate) -> tuple[object, list[Implementation]]:
+    """Import a plugin and look for its hooks; to read what it is made of may run its code, too."""
+    plugin = candidate.load()
+    return plugin, implementations(plugins.manager, plugin)
+
+
+def _register(plugins: Plugins, plugin: object, found: list[Implementation], who: Named) -> None:
+    """Register a plugin and take over what it offers, or nothing of it."""
     manager = plugins.manager
     if other := manager.get_plugin(who.name):
         raise PluginError(
@@ -204,7 +210,6 @@ def _register(plugins: Plugins, plugin: object, who: Named) -> set[str]:
     twin = next((each for each in manager.get_plugins() if each.original is plugin), None)
     if twin:
         raise PluginError(f"it is the same as plugin {twin.who.label}")
-    found = manager.watch.run(who, "registration", lambda: implementations(manager, plugin))
     check(plugin, found)
     try:
         manager.admit(plugin, who)
@@ -216,7 +221,6 @@ def _register(plugins: Plugins, plugin: object, who: Named) -> set[str]:
             manager.unregister(name=who.name)
         raise
     plugins.offers[who.name] = offers
-    return {each.hook for each in found}
 
 
 def _offers(plugins: Plugins, who: Named) -> Registry:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
 _log = logging.getLogger(__name__)
-# Of its own, so that a trace can be asked for alone.
-_trace = logging.getLogger("spark_impex_runner.trace")
+# A logger of its own, so that a trace can be asked for alone.
+TRACE = "spark_impex_runner.trace"
+_trace = logging.getLogger(TRACE)
 
 IMPORT = "import"
 _LOADING = {IMPORT, "impex_register"}
@@ -145,7 +146,8 @@ class Watch:
         told = "raised an error"
         try:
             result = function()
-            told = _result(result) if _trace.isEnabledFor(logging.DEBUG) else ""
+            traced = _trace.isEnabledFor(logging.DEBUG)
+            told = "done" if what == IMPORT else _result(result) if traced else ""
         except (ImpexError, KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:

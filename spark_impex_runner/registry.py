@@ -59,6 +59,18 @@ class StepOffer(Offer):
     credentials: bool = False
     delivers: bool = False
 
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """What of it is not as usual, in words for people."""
+        words = {
+            "always run again": self.always,
+            "done once only": not self.idempotent,
+            f"for packages of file_filter {self.file_filter} only": self.file_filter,
+            "tells impex plan what it would do": self.dry_run,
+            "needs credentials": self.credentials,
+        }
+        return tuple(word for word, holds in words.items() if holds)
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -162,6 +174,13 @@ class Registry:
         if not isinstance(offer.summary, str):
             raise PluginError(f"the {word} '{offer.name}' has no summary but {offer.summary!r}")
         offers[offer.name] = offer
+
+
+def about(offer: Any) -> str:
+    """Return an offer's summary as a sentence, and behind it the traits of a step."""
+    traits = ", ".join(getattr(offer, "traits", ()))
+    summary = offer.summary[:1].upper() + offer.summary[1:].rstrip(".") + "."
+    return f"{summary} {traits[:1].upper()}{traits[1:]}." if traits else summary
 
 
 def described(offer: Any) -> dict[str, Any]:

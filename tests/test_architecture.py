@@ -66,7 +66,7 @@ ALLOWED = {
     | {"spark.tenant", "spark.uri", "state"},
     "engine.run": {"engine", "clock", "masking", "atomic", "report", "state"},
     "cli": {"clock", "engine", "manifest", "masking", "plugincandidates", "pluginmanager"}
-    | {"registry", "report", "sandbox", "state"},
+    | {"pluginwatch", "registry", "report", "sandbox", "spelling", "state"},
     # It writes a file, and asks a tenant for what the manifest is to name.
     "cli.init": {"cli", "atomic", "clock", "engine", "manifest", "pluginmanager", "spark"},
     # A resolver answers in the notation of service URIs, and tells which line of a file is not.

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from spark_impex_runner.errors import PluginError
-from spark_impex_runner.registry import KINDS, Registry, described
+from spark_impex_runner.manifest.compose import compose
+from spark_impex_runner.registry import KINDS, Registry, about, described
 
 
 def own_form(entry: str, _: Any) -> str:
@@ -89,3 +90,35 @@ def test_an_offer_is_described_without_its_functions() -> None:
         *("name", "summary", "provider", "options")
     }
     assert set(described(registry.sources["vault"])) == {"name", "summary", "provider"}
+
+
+def test_summary_and_traits_stand_in_the_schema() -> None:
+    """An editor shows them beside the name, and beside the options."""
+    registry = Registry("impex-full")
+    registry.step("mail", "sends it", idempotent=False, credentials=True)
+    registry.step("beep", "beeps")
+    told = "Sends it. Done once only, needs credentials."
+
+    schema = compose(registry)["$defs"]
+
+    uses = schema["step"]["properties"]["uses"]
+    assert dict(zip(uses["enum"], uses["enumDescriptions"], strict=True)) == {
+        "beep": "Beeps.",
+        "mail": told,
+    }
+    assert schema["step-mail"]["description"] == told
+
+
+def test_every_trait_has_its_words() -> None:
+    """What is as usual has none."""
+    registry = Registry()
+    registry.step("a", "Does.", always=True, file_filter="migrate", dry_run=True)
+    registry.step("b", "Does.", idempotent=False, credentials=True)
+    registry.step("c", "Does.")
+
+    assert about(registry.steps["a"]) == (
+        "Does. Always run again, for packages of file_filter migrate only, "
+        "tells impex plan what it would do."
+    )
+    assert about(registry.steps["b"]) == "Does. Done once only, needs credentials."
+    assert about(registry.steps["c"]) == "Does."

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import ImpexError, ManifestError, PluginError
 from spark_impex_runner.masking import Masker, MaskingFilter
+from spark_impex_runner.pluginwatch import TRACE
 from spark_impex_runner.report.excerpt import excerpt
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from spark_impex_runner.cli.streams import MaskingStream, Streams
     from spark_impex_runner.errors import Problem
 
+# An environment variable: unless it is 0, each call of a plugin is a line of the log.
+TRACED = "IMPEX_TRACE_PLUGINS"
 _FIELDS = ("event", "run_id", "target", "job_id", "correlation_id")
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
 
@@ -89,6 +92,18 @@ class Surroundings:
     command: str
 
 
+def trace_to_stdout(surroundings: Surroundings) -> None:
+    """Have each call of a plugin told as a result, with its time."""
+    streams, trace = surroundings.console.streams, logging.getLogger(TRACE)
+    handler = _Handler(streams.out)
+    handler.addFilter(MaskingFilter(surroundings.masker))
+    streams.undo.callback(setattr, trace, "propagate", True)
+    streams.undo.callback(trace.removeHandler, handler)
+    trace.propagate = False
+    trace.addHandler(handler)
+    trace.setLevel(logging.DEBUG)
+
+
 def open_console(arguments: argparse.Namespace, masker: Masker, streams: Streams) -> Console:
     """Set the logging up as the arguments say, until the streams are undone."""
     handler = _Handler(streams.err)
@@ -96,14 +111,21 @@ def open_console(arguments: argparse.Namespace, masker: Masker, streams: Streams
     handler.setFormatter(_JsonFormatter() if json_lines else _TextFormatter())
     handler.addFilter(MaskingFilter(masker))
     level, others = logging.INFO, logging.WARNING
-    if getattr(arguments, "verbose", False):
+    verbose = getattr(arguments, "verbose", 0)
+    if verbose:
         level, others = logging.DEBUG, logging.INFO
     elif getattr(arguments, "quiet", False):
         level = logging.WARNING
     # Everybody's log lines go through the one masked handler: plugins and libraries have loggers
     # of their own, whose chatter is not ours to show unless it is asked for.
-    root = logging.getLogger()
-    for logger, least in ((root, others), (logging.getLogger("spark_impex_runner"), level)):
+    root, trace = logging.getLogger(), logging.getLogger(TRACE)
+    traced = verbose > 1 or os.environ.get(TRACED, "0") not in {"", "0"}
+    levels = (
+        (root, others),
+        (logging.getLogger("spark_impex_runner"), level),
+        (trace, logging.DEBUG if traced else logging.INFO),
+    )
+    for logger, least in levels:
         streams.undo.callback(logger.setLevel, logger.level)
         logger.setLevel(least)
     streams.undo.callback(root.removeHandler, handler)

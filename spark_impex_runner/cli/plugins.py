@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.cli import console, selection
-from spark_impex_runner.registry import KINDS, Registry, described
+from spark_impex_runner.registry import KINDS, Registry, about, described
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from spark_impex_runner.cli.console import Surroundings
     from spark_impex_runner.plugincandidates import PluginInfo
@@ -17,28 +19,69 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the form of the list and the choice of plugins."""
-    parser.add_argument("--json", action="store_true", help="as JSON")
-    selection.add_plugin_option(parser)
+    """Add which plugins, the form of the list, and the trace."""
+    parser.add_argument(
+        "names", metavar="NAME", nargs="*", help="show these plugins with all that they offer"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON, with all that they offer")
+    parser.add_argument(
+        "--trace",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="MANIFEST",
+        help="plan this manifest, and print each call of a plugin instead (repeatable)",
+    )
+    selection.add_arguments(parser)
 
 
 def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     """List every plugin with what it hooks into and offers, and those that failed with why."""
+    if arguments.trace:
+        return _trace(arguments, surroundings)
     plugins = selection.chosen_plugins(arguments)
-    rows = [_row(info, plugins) for info in plugins.infos]
+    infos = _chosen(plugins, arguments.names)
     if arguments.json:
-        surroundings.console.result(json.dumps(rows, indent=2, ensure_ascii=False, default=str))
+        rows = [_row(info, plugins) for info in infos]
+        # Whatever of a schema is no JSON is a mistake of its plugin, and told where it is used.
+        text = json.dumps(rows, indent=2, ensure_ascii=False, default=str)
+    elif arguments.names:
+        text = "\n\n".join("\n".join(_details(info, plugins)) for info in infos)
     else:
-        shown = [{**row, "offers": _offers(row)} for row in rows]
-        names = ("name", "version", "origin", "offers")
-        surroundings.console.result(
-            console.table([{name: row[name] for name in names} for row in shown])
-        )
+        text = console.table([_brief(info, plugins) for info in infos])
+    surroundings.console.result(text)
     return 0
 
 
+def _trace(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """Plan manifests, and print each call of a plugin."""
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.engine.forecast import forecast
+    from spark_impex_runner.engine.prepare import prepare
+
+    console.trace_to_stdout(surroundings)
+    options, clock = selection.options(arguments), Clock()
+    for path in arguments.trace:
+        with prepare(path, options, clock, surroundings.masker) as prepared:
+            forecast(prepared, options, clock)
+    return 0
+
+
+def _chosen(plugins: Plugins, names: list[str]) -> list[PluginInfo]:
+    """Return the plugins of these names, all where there are none."""
+    from spark_impex_runner.errors import UsageError
+    from spark_impex_runner.spelling import did_you_mean
+
+    known = {info.name for info in plugins.infos} | {info.distribution for info in plugins.infos}
+    for name in names:
+        if name not in known:
+            raise UsageError(f"there is no plugin {name!r}{did_you_mean(name, sorted(known))}")
+    wanted = set(names)
+    return [info for info in plugins.infos if not wanted or {info.name, info.distribution} & wanted]
+
+
 def _row(info: PluginInfo, plugins: Plugins) -> dict[str, Any]:
-    offers = plugins.offers.get(info.name, Registry())
+    offers = Registry() if info.error else plugins.offers[info.name]
     return {
         "name": info.name,
         "distribution": info.distribution,
@@ -50,9 +93,37 @@ def _row(info: PluginInfo, plugins: Plugins) -> dict[str, Any]:
     }
 
 
-def _offers(row: dict[str, Any]) -> str:
-    if row["error"]:
-        return f"LEFT OUT: {row['error']}"
-    named = [f"{word} {each['name']}" for kind, word in KINDS.items() for each in row[kind]]
-    hooks = [hook for hook in row["hooks"] if hook != "impex_register"]
+def _brief(info: PluginInfo, plugins: Plugins) -> dict[str, str]:
+    """Return a plugin's row of the table."""
+    row = {"name": info.name, "version": info.version, "origin": info.origin}
+    return {**row, "offers": f"LEFT OUT: {info.error}" if info.error else _offers(info, plugins)}
+
+
+def _offers(info: PluginInfo, plugins: Plugins) -> str:
+    """Return what a plugin offers, else what it hooks into."""
+    offers = plugins.offers[info.name]
+    named = [f"{word} {name}" for kind, word in KINDS.items() for name in offers.of_kind(kind)]
+    hooks = [hook for hook in info.hooks if hook != "impex_register"]
     return ", ".join(named) or ", ".join(hooks) or "-"
+
+
+def _details(info: PluginInfo, plugins: Plugins) -> Iterator[str]:
+    """Yield the lines about one plugin: whence it is, its hooks, its offers with their options."""
+    yield " ".join(filter(None, [info.name, info.distribution, info.version, f"({info.origin})"]))
+    if info.error:
+        yield f"  LEFT OUT: {info.error}"
+        return
+    yield f"  hooks: {', '.join(info.hooks) or '-'}"
+    for kind, word in KINDS.items():
+        for offer in plugins.offers[info.name].of_kind(kind).values():
+            yield f"  {word} {offer.name}: {about(offer)}"
+            yield from (f"    {line}" for line in _options(getattr(offer, "options", None)))
+
+
+def _options(schema: Any) -> Iterator[str]:
+    """Yield a line for each option, from a schema that may be anything."""
+    options = schema.get("properties") if isinstance(schema, dict) else None
+    for name, option in options.items() if isinstance(options, dict) else ():
+        about = option if isinstance(option, dict) else {}
+        default = f" (default: {about['default']})" if "default" in about else ""
+        yield f"with.{name}: {about.get('description', '')}{default}"

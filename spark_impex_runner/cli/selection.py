@@ -151,7 +151,13 @@ def manifest_argument(parser: argparse.ArgumentParser) -> None:
 def output_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of every command that works on manifests."""
     group = parser.add_argument_group("output")
-    group.add_argument("-v", "--verbose", action="store_true", help="say also what is sent")
+    group.add_argument(
+        "-v",
+        "--verbose",
+        action="count",
+        default=0,
+        help="say also what is sent; twice: each call of a plugin, too",
+    )
     group.add_argument("-q", "--quiet", action="store_true", help="say only warnings and results")
     group.add_argument(
         "--log-format", choices=("text", "json"), default="text", help="form of the lines on stderr"

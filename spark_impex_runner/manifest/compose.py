@@ -12,6 +12,8 @@ import json
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner.registry import about
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
@@ -123,6 +125,8 @@ def _offer(definitions: Schema, kind: str, key: str, offers: Mapping[str, Offer]
     definition = definitions[kind]
     chooser = definition["properties"][key]
     chooser["enum"] = sorted(offers)
+    # No keyword of JSON Schema: editors show it beside each of the values.
+    chooser["enumDescriptions"] = [about(offers[name]) for name in sorted(offers)]
     rules = []
     for name, offer in sorted(offers.items()):
         place = f"{kind}-{name}"
@@ -150,12 +154,7 @@ def _options(offer: Offer, place: str) -> Schema:
         # Elsewhere, in alternatives above all, a literal is the loader's business alone.
         if option == {**option, "type": "string", "x-secret": True}:
             option.update(REFERENCE)
-    return {"title": f"Options of {offer.name}", "description": _sentence(offer.summary), **schema}
-
-
-def _sentence(text: str) -> str:
-    """Return a summary as a sentence."""
-    return text[:1].upper() + text[1:].rstrip(".") + "."
+    return {"title": f"Options of {offer.name}", "description": about(offer), **schema}
 
 
 def _moved(schema: Any, root: str) -> Any:

@@ -93,6 +93,14 @@ def test_only_the_options_of_the_chosen_step_are_offered(
     assert set(editor.completion(before)) - {"Options of upload"} == options
 
 
+def test_what_a_step_does_is_shown_beside_its_name(editor: Any) -> None:
+    """Its summary and its traits, for each of the names that may stand there."""
+    shown = editor.hover(f"{STEP}unz|ip")
+
+    assert "Extracts a package into a folder, safely. Tells impex plan what it would do." in shown
+    assert "Writes a sums file that sha256sum -c accepts." in shown
+
+
 @pytest.mark.parametrize("key", sorted(set(CORE["$defs"]["target"]["properties"]) - {"name"}))
 def test_what_is_inserted_for_a_key_can_be_kept(editor: Any, key: str) -> None:
     """Its default or example, with nothing to delete first; a list has its first entry begun."""
