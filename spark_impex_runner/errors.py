@@ -25,6 +25,7 @@
     ├── DeliveryError                  4   the output folder cannot be used
     │   └── MissingError               4   something was asked for and not delivered
     ├── StepError                      4   a step of a target
+    ├── HeldError                      9   a target waits until somebody approves
     └── Interrupted              130/143   SIGINT or SIGTERM
 
 The names below ``SparkError`` are those of the official SDK, so that an ``except`` clause
@@ -277,6 +278,16 @@ class StepError(ImpexError):
     """A step of a target did not succeed."""
 
     exit_code = 4
+
+
+class HeldError(ImpexError):
+    """Nothing failed, but a target waits for ``--approve``; ``approve`` is the name to give it."""
+
+    exit_code = 9
+
+    def __init__(self, message: str, approve: str) -> None:
+        super().__init__(message)
+        self.approve = approve
 
 
 class Interrupted(ImpexError):  # noqa: N818 - a signal is not an error of anybody's

@@ -49,6 +49,7 @@ ALLOWED = {
     "engine.poll": {"engine", "spark"},
     "engine.fetch": {"engine.course", "spark"},
     "engine.steps": {"engine", "hookspecs", "state"},
+    "engine.memory": set(),
     "engine.weather": set(),
     "engine.attempt": {"digests", "state"},
     "engine.unchanged": {"engine"},
@@ -63,7 +64,7 @@ ALLOWED = {
     "engine.forecast": {"engine", "state"},
     "engine.tokens": {"manifest.document", "spark.auth", "spark.credentials"},
     "engine.prepare": {"engine", "manifest", "plugincandidates", "pluginmanager"}
-    | {"spark.tenant", "spark.uri", "state"},
+    | {"spark.tenant", "spark.uri", "spelling", "state"},
     "engine.run": {"engine", "clock", "masking", "atomic", "report", "state"},
     "cli": {"clock", "engine", "manifest", "masking", "plugincandidates", "pluginmanager"}
     | {"pluginwatch", "registry", "report", "sandbox", "spelling", "state"},

@@ -57,6 +57,10 @@ class Console:
         red, plain = (_RED, _PLAIN) if self.colour_errors else ("", "")
         self._say(f"{red}error:{plain} {each}" for each in str(what).splitlines())
 
+    def note(self, text: str) -> None:
+        """Say to stderr what is no result, and not wrong either."""
+        self._say([text])
+
     def problems(self, problems: Iterable[Problem]) -> None:
         """Say to stderr what is wrong in a manifest, or may be.
 

@@ -39,7 +39,8 @@ _EPILOG = """exit codes:
   0 every target succeeded        2 invalid manifest or usage, nothing was sent
   3 some targets failed           4 every target failed
   5 a deadline passed             6 credentials or permission refused
-  7 a plugin is missing           130/143 interrupted"""
+  7 a plugin is missing           9 something waits for --approve
+  130/143 interrupted"""
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,6 +42,13 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--fail-fast", action="store_true", help="start nothing new once a target has failed"
+    )
+    group.add_argument(
+        "--approve",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="let go on what is held for this connection (repeatable)",
     )
     group.add_argument("--jobs", type=_positive, metavar="N", help="export jobs at once per tenant")
     group.add_argument(
@@ -89,17 +97,33 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
             finished.append(result)
             for problem in result.problems:
                 out.error(problem)
-    if clock.signum and any(not each.good for result in finished for each in result.results):
-        out.error(f"interrupted; to go on: {surroundings.command}")
-        out.error(f"to end what still runs: {selection.again('impex cancel', arguments)}")
+    _tell_ways_on(finished, arguments, surroundings, clock)
     return _combined(exit_code(finished), failed, any_run=bool(finished))
+
+
+def _tell_ways_on(
+    finished: Sequence[RunResult],
+    arguments: argparse.Namespace,
+    surroundings: Surroundings,
+    clock: Clock,
+) -> None:
+    """Say the commands that go on with what was interrupted, or is held."""
+    out, command = surroundings.console, surroundings.command
+    results = [each for run in finished for each in run.results]
+    if clock.signum and not all(each.good for each in results):
+        out.error(f"interrupted; to go on: {command}")
+        out.error(f"to end what still runs: {selection.again('impex cancel', arguments)}")
+    if held := dict.fromkeys(each.approve for each in results if each.approve):
+        approval = shlex.join(word for name in held for word in ("--approve", name))
+        out.note(f"held; to approve: {command} {approval}")
 
 
 def _combined(code: int, failed: Sequence[int], *, any_run: bool) -> int:
     """Return one exit code where some manifests could not be run at all."""
     if not failed:
         return code
-    return max(code, 3) if any_run else failed[0]
+    # A target that is held is no failure, but a manifest that could not be run is one.
+    return 3 if code in (0, 9) and any_run else max(code, 3) if any_run else failed[0]
 
 
 def _allow_many_files() -> None:

@@ -97,6 +97,7 @@ def options(arguments: argparse.Namespace) -> RunOptions:
         state=arguments.state,
         fresh=getattr(arguments, "fresh", False),
         job=getattr(arguments, "job", ""),
+        approved=frozenset(getattr(arguments, "approve", [])),
         reports=dict(getattr(arguments, "report", [])),
         blocked_plugins=blocked,
         plugin_files=files,

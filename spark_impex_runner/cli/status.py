@@ -43,6 +43,8 @@ def _row(attempt: Attempt, parts: int) -> dict[str, str]:
         stage = f"divided into {parts} parts"
     if attempt.delivered:
         stage = "packages delivered"
+    if attempt.held:
+        stage = f"held for --approve {attempt.held}"
     return {
         "target": attempt.target,
         "stage": stage,

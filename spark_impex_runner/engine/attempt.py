@@ -72,8 +72,9 @@ class Opening:
 def open_attempt(job: Job, url: str, context: Context) -> Opening:
     """Go on with the attempt that an earlier run left, or put a new intent on disk.
 
-    An attempt for another request, one that is older than twelve hours, or any with ``--fresh``,
-    is left behind: its job, if it still runs, is not touched, and a warning tells of it.
+    An attempt for another request, one that is older than twelve hours and not held, or any with
+    ``--fresh``, is left behind: its job, if it still runs, is not touched, and a warning tells of
+    it.
     """
     state, now = context.state, context.clock.now()
     mark, earlier, warning = fingerprint(job), state.unfinished(key(job)), ""
@@ -101,7 +102,7 @@ def why_not(earlier: Attempt, wanted: tuple[str, str], now: datetime, *, fresh: 
         return "--fresh"
     if (earlier.tenant, earlier.fingerprint) != wanted:
         return "another request"
-    if now - earlier.intended > _ADOPT_WITHIN:
+    if now - earlier.intended > _ADOPT_WITHIN and not earlier.held:
         return "older than twelve hours"
     return ""
 

@@ -26,6 +26,7 @@ _BAD = {
     "timed_out",
     "cancelled",
     "skipped",
+    "held",
     "warned",
     "refused",
 }

@@ -10,6 +10,8 @@ from spark_impex_runner.engine.attempt import still_holds
 from spark_impex_runner.engine.fetch import Fetch
 from spark_impex_runner.engine.weather import may_have_created
 from spark_impex_runner.errors import (
+    DeliveryError,
+    HeldError,
     ImpexError,
     IntegrityError,
     Interrupted,
@@ -93,6 +95,11 @@ class Export:
         state, attempt = self.remote.context.state, self.attempt
         packages = tuple(each for each in state.artifacts(attempt) if each.made_by == "download")
         if not attempt.delivered or not packages or not still_holds(self.job, packages):
+            if attempt.held:
+                raise DeliveryError(
+                    f"the packages in {self.job.target.output} are not those that wait for "
+                    f"--approve {attempt.held}; put them back, or begin anew with --fresh"
+                )
             return False
         self.delivered = Delivered(packages, attempt.services, attempt.service_versions)
         told = "the packages are here already, from an earlier run"
@@ -132,4 +139,6 @@ def outcome(error: ImpexError | None) -> Outcome:
         return Outcome.SUCCEEDED
     if isinstance(error, RetryTimeoutError):
         return Outcome.TIMED_OUT
+    if isinstance(error, HeldError):
+        return Outcome.HELD
     return Outcome.CANCELLED if isinstance(error, Interrupted) else Outcome.FAILED

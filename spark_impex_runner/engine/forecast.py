@@ -84,6 +84,8 @@ def _forecast(planned: Planned, job: Job, context: Context) -> Forecast:
         sought = f"{begun}, its reply was lost; looked for by {earlier.correlation_id}"
         return Forecast(planned, "adopt", note=sought)
     state = f"{begun}, packages are here" if earlier.delivered else begun
+    if earlier.held:
+        state = f"{state}, held for --approve {earlier.held}"
     return Forecast(planned, "adopt", earlier.job_id, state)
 
 

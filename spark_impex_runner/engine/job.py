@@ -8,14 +8,14 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.engine.attempt import key, open_attempt
+from spark_impex_runner.engine.attempt import key, open_attempt, words
 from spark_impex_runner.engine.course import Gate, Pool
 from spark_impex_runner.engine.export import Delivered, Way, outcome
 from spark_impex_runner.engine.parts import Parts
 from spark_impex_runner.engine.remote import Remote
 from spark_impex_runner.engine.steps import Steps
 from spark_impex_runner.engine.unchanged import work
-from spark_impex_runner.errors import DeliveryError, ImpexError
+from spark_impex_runner.errors import DeliveryError, HeldError, ImpexError
 from spark_impex_runner.models import RECEIPT, StepResult, TargetResult
 from spark_impex_runner.state.lease import lease
 
@@ -65,8 +65,8 @@ class JobRunner:
             result = delivery.result(error)
         except Exception as error:  # noqa: BLE001 - a bug here must not stop the other targets
             _log.error("internal error in target %s", job.target.name, exc_info=error)
-            words = f"internal error: {type(error).__name__}: {error}"
-            result = delivery.result(ImpexError(words))
+            told = f"internal error: {type(error).__name__}: {error}"
+            result = delivery.result(ImpexError(told))
         told = f"{result.outcome.value}: {result.error}" if result.error else result.outcome.value
         self._context.changed(delivery.job, f"target.{result.outcome.value}", told)
         return result
@@ -126,6 +126,7 @@ class _Delivery:
             error=self.context.masker.mask(str(error)) if error else "",
             exit_code=error.exit_code if error else 0,
             job_ids=self.job.parts,
+            approve=error.approve if isinstance(error, HeldError) else "",
         )
 
     def _is_whole(self) -> bool:
@@ -153,6 +154,11 @@ class _Delivery:
         steps = Steps(self.job, self.context, attempt, self.steps)
         try:
             yield from steps.run()
+        except HeldError as error:
+            self.context.state.note_held(attempt, error.approve)
+            manifest = words(self.job.run.manifest)
+            told = f"{error}; impex-run {manifest} --approve {error.approve} lets it go on"
+            raise HeldError(told, error.approve) from error
         finally:
             self.job = steps.job
 

@@ -30,6 +30,7 @@ from spark_impex_runner.plugincandidates import PluginChoice, unmet
 from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
 from spark_impex_runner.spark.tenant import TenantUrl
 from spark_impex_runner.spark.uri import Uri
+from spark_impex_runner.spelling import did_you_mean
 from spark_impex_runner.state.store import STATE_FOLDER
 from spark_impex_runner.version import __version__
 
@@ -95,6 +96,9 @@ def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loade
     chosen = select(manifest, options.targets, options.tags, alone=alone)
     if options.job and len(chosen) != 1:
         raise UsageError(f"a job belongs to one target, {len(chosen)} are chosen; use --target")
+    for name in sorted(options.approved - manifest.connections.keys()):
+        hint = did_you_mean(name, manifest.connections)
+        raise UsageError(f"--approve {name} names no connection of {path}{hint}")
     document = opened.document
     unused = map(document.problem, check_unused(document, options.variables))
     return Loaded(
@@ -163,6 +167,7 @@ def connect(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> It
         targets=loaded.targets,
         started=loaded.now,
         connect=tenants.connect,
+        approved=options.approved,
     )
     try:
         for warning in loaded.warnings:

@@ -105,7 +105,7 @@ class _Execution:
         return sorted({item.target.connection for item in self._prepared.plan})
 
     def _work(self) -> Work[TargetResult]:
-        return Work(self._do, self._skip, lambda result: result.good, self._abort)
+        return Work(self._do, self._skip, _fault, self._abort)
 
     def _abort(self) -> None:
         self._clock.stop(signal.SIGINT)
@@ -123,7 +123,7 @@ class _Execution:
                 return self._skip(name, reason)
             result = yield from self._run_job(self._job(name), permits)
             # Before the slot is left: whoever gets it has to know.
-            self._failed = self._failed or not result.good
+            self._failed = self._failed or not (result.good or result.outcome is Outcome.HELD)
         return result
 
     def _end_early(self, name: str) -> TargetResult | None:
@@ -213,6 +213,13 @@ class _Execution:
             except DeliveryError as error:
                 problems.append(str(error))
         return replace(finished, problems=tuple(problems))
+
+
+def _fault(result: TargetResult) -> str:
+    """Say why what needs a target cannot start, nothing if it can."""
+    if result.good:
+        return ""
+    return "waits for an approval" if result.outcome is Outcome.HELD else "did not succeed"
 
 
 def _write(path: Path, text: str) -> None:

@@ -29,15 +29,16 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Work(Generic[R]):
-    """What to do with a task, what to make of one that may not start, and what is good.
+    """What to do with a task, what to make of one that may not start, and what is not good.
 
-    ``do`` and ``skip`` do not raise. ``abort`` is called when the waiting itself is broken off
+    ``fault`` says so in the end of "a, which …", and says nothing of a good result. ``do`` and
+    ``skip`` do not raise. ``abort`` is called when the waiting itself is broken off
     (Ctrl-C in a program that embeds the runner): running work should end.
     """
 
     do: Callable[[str], Course[R]]
     skip: Callable[[str, str], R]
-    good: Callable[[R], bool]
+    fault: Callable[[R], str]
     abort: Callable[[], None]
 
 
@@ -71,9 +72,8 @@ class _Board(Generic[R]):
             raise error
         self.results[name] = result
         for dependent in self._dependents[name]:
-            if not self._work.good(result):
-                why = f"it needs {name}, which did not succeed"
-                self._lost.setdefault(dependent, why)
+            if fault := self._work.fault(result):
+                self._lost.setdefault(dependent, f"it needs {name}, which {fault}")
             self._missing[dependent] -= 1
             if not self._missing[dependent]:
                 self._begin(dependent)

@@ -5,9 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.engine.attempt import step_digest, still_holds
+from spark_impex_runner.engine.attempt import key, step_digest, still_holds
 from spark_impex_runner.engine.course import Pause
-from spark_impex_runner.errors import ImpexError, Interrupted, PluginError, StepError
+from spark_impex_runner.engine.memory import StepMemory
+from spark_impex_runner.errors import (
+    HeldError,
+    ImpexError,
+    Interrupted,
+    PluginError,
+    StepError,
+)
 from spark_impex_runner.hookspecs import Made
 from spark_impex_runner.models import Artifact, StepResult
 from spark_impex_runner.state.store import BEGUN
@@ -34,7 +41,10 @@ class Steps:
     results: list[StepResult] = field(default_factory=list)
 
     def run(self) -> Course[None]:
-        """Run all steps; raise ``StepError`` at the first that fails and may not. A course."""
+        """Run all steps, up to the first that fails and may not, or that holds the target.
+
+        Raises ``StepError`` or ``HeldError`` there. A course.
+        """
         finished = self.context.state.steps(self.attempt)
         for position, step in enumerate(self.job.target.steps):
             place = (position, step_digest(step, self._packages(), self.context.masker))
@@ -79,6 +89,10 @@ class Steps:
             noted = self._begin(step, place, earlier)
             made = yield from self._attempt(step)
         except Interrupted:
+            raise
+        except HeldError as error:
+            words = self.context.masker.mask(str(error))
+            self._record(StepResult(step.uses, "held", self._since(began), words))
             raise
         except ImpexError as error:
             # A step's own error tells that it did nothing; of a bug, nobody knows what it has done.
@@ -138,7 +152,9 @@ class Steps:
     def _call(self, step: Step, package: Artifact) -> Made:
         self.context.clock.check()
         hooks = self.context.hooks
-        answer = hooks.decide("impex_run_step", job=self.job, step=step, artifact=package)
+        memory = StepMemory(self.context, key(self.job), step.uses)
+        job = replace(self.job, memory=memory)
+        answer = hooks.decide("impex_run_step", job=job, step=step, artifact=package)
         if answer is None:
             raise PluginError(f"no loaded plugin runs the step '{step.uses}'")
         made = answer if isinstance(answer, Made) else Made(answer)

@@ -117,7 +117,7 @@ class RunOptions:
     file and is added to the manifest's own. ``state`` is the folder of the runner's memory, by
     default ``.impex`` beside the manifest; ``fresh`` goes on with nothing of an earlier run;
     ``job`` is the id of a job to go on with, for a single target. ``alone`` leaves out what the
-    chosen targets need.
+    chosen targets need. ``approved`` are the connections for which held targets go on.
     """
 
     targets: tuple[str, ...] = ()
@@ -132,6 +132,7 @@ class RunOptions:
     fresh: bool = False
     job: str = ""
     alone: bool = False
+    approved: frozenset[str] = frozenset()
     reports: Mapping[str, Path] = field(default_factory=dict)
     blocked_plugins: frozenset[str] = frozenset()
     plugin_files: tuple[Path, ...] = ()

@@ -22,13 +22,14 @@ class Outcome(str, Enum):
     UNCHANGED = "unchanged"
     FAILED = "failed"
     TIMED_OUT = "timed_out"
+    HELD = "held"
     CANCELLED = "cancelled"
     SKIPPED = "skipped"
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """How one step ended: ``outcome`` is succeeded, warned (on_failure: warn) or failed.
+    """How one step ended: ``outcome`` is succeeded, warned (on_failure: warn), failed or held.
 
     ``message`` is what went wrong, or what a step that succeeded has to tell.
     """
@@ -47,6 +48,7 @@ class TargetResult:
     ``error`` is the one-line message of what went wrong (``exit_code`` is that error's own), or
     why nothing was to be done; it is empty where the target was delivered. ``job_ids`` are the
     jobs that made its packages, ``job_id`` the first, where the request had to be divided.
+    ``approve`` is the name that lets a held target go on.
     """
 
     target: Target
@@ -64,6 +66,7 @@ class TargetResult:
     error: str = ""
     exit_code: int = 0
     job_ids: tuple[str, ...] = ()
+    approve: str = ""
 
     @property
     def good(self) -> bool:
@@ -97,7 +100,8 @@ def exit_code(runs: Sequence[RunResult]) -> int:
     """Return the process exit code of one or more runs; the most specific answer wins.
 
     Signal, then a bug, then a passed deadline, then some/none succeeded; a refusal is told as 6
-    where nothing succeeded and nothing else was wrong.
+    where nothing succeeded and nothing else was wrong, a target that is held as 9 where nothing
+    was wrong at all.
     """
     results = [result for run in runs for result in run.results]
     bad = [result for result in results if not result.good]
@@ -107,6 +111,9 @@ def exit_code(runs: Sequence[RunResult]) -> int:
     for specific in (1, 5):
         if specific in causes:
             return specific
+    problems = any(run.problems for run in runs)
+    if causes == {9} and not problems:
+        return 9
     if bad:
-        return 3 if len(bad) < len(results) else 6 if causes == {6} else 4
-    return 4 if any(run.problems for run in runs) else 0
+        return 3 if len(bad) < len(results) else 6 if causes - {9} == {6} else 4
+    return 4 if problems else 0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one manifest, as every hook sees it.
+    """One run of one manifest, as every hook sees it. ``approved`` are the names of ``--approve``.
 
     ``connect(name)`` gives the open ``spark_impex_runner.Spark`` client of a connection; it
     belongs to the run. (Its type is not named here: this module stands below the client.)
@@ -28,6 +28,7 @@ class Run:
     targets: tuple[Target, ...]
     started: datetime
     connect: Callable[[str], Any] = field(repr=False)
+    approved: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,25 @@ class Artifact:
     digests: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
+class Memory:
+    """Text by key, for one step of one target: what it has to know in later attempts and runs.
+
+    This one is lost with the process. A step of a run is handed one that is on disk before
+    ``put`` returns, and in which secrets are masked.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, str] = {}
+
+    def get(self, key: str) -> str:
+        """Return what was put under a key, an empty text where nothing was."""
+        return self._kept.get(key, "")
+
+    def put(self, key: str, value: str) -> None:
+        """Keep a text under a key, in place of an earlier one."""
+        self._kept[key] = value
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """What an earlier run delivered for a target, completely, and put into ``output``.
@@ -115,6 +135,7 @@ class Job:
     ``parts`` are, for the target as a whole, the ids of the jobs that made its packages.
     ``stopping()`` is True once the run is being interrupted: long work should then return.
     ``last`` is the last delivery, filled in where ``impex_unchanged`` is asked.
+    ``memory`` is that of the step which is handed the job.
     """
 
     run: Run
@@ -129,6 +150,7 @@ class Job:
     status: Status | None = None
     artifacts: tuple[Artifact, ...] = ()
     last: Delivery | None = None
+    memory: Memory = field(default_factory=Memory, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

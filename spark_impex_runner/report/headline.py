@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.errors import HeldError
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.report.words import plain
 
@@ -12,13 +13,15 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import RunResult, TargetResult
 
 _NAMES_SHOWN = 3
-_BAD = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.CANCELLED, Outcome.SKIPPED)
+_BAD = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.HELD, Outcome.CANCELLED, Outcome.SKIPPED)
 
 
 def outcome(result: RunResult) -> str:
-    """Return ``succeeded``, ``partial``, ``failed`` or ``interrupted``."""
+    """Return ``succeeded``, ``held``, ``partial``, ``failed`` or ``interrupted``."""
     if result.signal:
         return "interrupted"
+    if result.exit_code == HeldError.exit_code:
+        return "held"
     good = sum(each.good for each in result.results)
     if good == len(result.results):
         return "succeeded"

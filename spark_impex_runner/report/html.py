@@ -23,7 +23,7 @@ section { border: 1px solid #8886; border-left: .3rem solid; border-radius: .3re
   margin: 1rem 0; padding: .5rem 1rem }
 section.succeeded, section.unchanged { border-left-color: var(--good) }
 section.failed, section.timed_out { border-left-color: var(--bad) }
-section.cancelled, section.skipped { border-left-color: var(--other) }
+section.held, section.cancelled, section.skipped { border-left-color: var(--other) }
 h1 { font-size: 1.5rem }
 h2 { font-size: 1.1rem; margin: .25rem 0 }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; margin: .5rem 0 }

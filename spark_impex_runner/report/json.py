@@ -48,4 +48,5 @@ def _target(result: TargetResult) -> dict[str, Any]:
         "connection": result.target.connection,
         "output": str(result.target.output),
         "exit_code": result.exit_code,
+        "approve": result.approve or None,
     }

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _VERDICTS = {
     Outcome.FAILED: "failure",
     Outcome.TIMED_OUT: "failure",
+    Outcome.HELD: "skipped",
     Outcome.CANCELLED: "error",
     Outcome.SKIPPED: "skipped",
 }

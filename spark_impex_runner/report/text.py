@@ -22,6 +22,7 @@ _COLOURS = {
     Outcome.UNCHANGED: "32",
     Outcome.FAILED: "31",
     Outcome.TIMED_OUT: "31",
+    Outcome.HELD: "33",
     Outcome.CANCELLED: "33",
     Outcome.SKIPPED: "33",
 }

@@ -96,6 +96,17 @@ MIGRATIONS = (
         PRIMARY KEY (attempt, name)
     )
     """,
+    # What steps remember belongs to a target, and outlives its attempts.
+    """
+    CREATE TABLE memories (
+        target TEXT NOT NULL,
+        uses TEXT NOT NULL,
+        key TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (target, uses, key)
+    );
+    ALTER TABLE attempts ADD COLUMN held TEXT NOT NULL DEFAULT ''
+    """,
 )
 
 

@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.models import (
     Artifact,
-    RemoteFile,
     Request,
     ServiceVersion,
     StepResult,
 )
 from spark_impex_runner.state.database import FILE, Database
+from spark_impex_runner.state.rows import (
+    as_artifact,
+    as_request,
+    as_step,
+    from_service,
+    insert_artifact,
+)
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from spark_impex_runner.models import Outcome
 
@@ -62,6 +68,7 @@ class Attempt:
     ``job_id`` is empty until the tenant has answered. ``services`` and ``service_versions`` are
     what the tenant said it delivered; ``delivered`` tells whether the packages were named.
     ``work`` stands for all that was to be done with them, once it was done without a warning.
+    ``held`` is the name that it waits for, or waited for, with ``--approve``.
     """
 
     id: int
@@ -80,6 +87,7 @@ class Attempt:
     error: str = ""
     work: str = ""
     part_of: int | None = None
+    held: str = ""
 
 
 def part_key(target: str, part: str) -> str:
@@ -161,10 +169,10 @@ class State:
         said: Sequence[Sequence[ServiceVersion]],
     ) -> None:
         """Remember the packages, and what the tenant ``said``: its services, its versions."""
-        delivered = json.dumps([[_service(each) for each in part] for part in said])
+        delivered = json.dumps([[from_service(each) for each in part] for part in said])
         self._db.write(
             ("UPDATE attempts SET delivered = ? WHERE id = ?", (delivered, attempt.id)),
-            *(_artifact(attempt, each) for each in artifacts),
+            *(insert_artifact(attempt, each) for each in artifacts),
         )
 
     def begin_step(self, attempt: Attempt, does: str, uses: str) -> None:
@@ -190,7 +198,7 @@ class State:
         self._db.write(
             (sql, (attempt.id, *place, *facts)),
             (_FORGET, (attempt.id, place[1])),
-            *(_artifact(attempt, each) for each in made),
+            *(insert_artifact(attempt, each) for each in made),
         )
 
     def note_work(self, attempt: Attempt, work: str) -> None:
@@ -225,7 +233,21 @@ class State:
             ),
         )
 
+    def note_held(self, attempt: Attempt, name: str) -> None:
+        """Remember that an attempt waits for a name with ``--approve``, however long that takes."""
+        self._db.write(("UPDATE attempts SET held = ? WHERE id = ?", (name, attempt.id)))
+
+    def remember(self, place: tuple[str, str, str], value: str) -> None:
+        """Put a step's text on disk. ``place`` is its target, its name and the text's key."""
+        sql = "INSERT OR REPLACE INTO memories VALUES (?, ?, ?, ?)"
+        self._db.write((sql, (*place, value)))
+
     # ---- questions ----
+
+    def recall(self, place: tuple[str, str, str]) -> str:
+        """Return what a step remembers at a place, an empty text where that is nothing."""
+        sql = "SELECT value FROM memories WHERE target = ? AND uses = ? AND key = ?"
+        return next((str(row["value"]) for row in self._db.read(sql, place)), "")
 
     def unfinished(self, target: str) -> Attempt | None:
         """Return the attempt of a target that is not finished, if there is one."""
@@ -239,7 +261,7 @@ class State:
     def parts(self, whole: Attempt) -> tuple[Part, ...]:
         """Return the parts of an attempt's request, in order; none where it was not divided."""
         rows = self._db.read("SELECT * FROM parts WHERE attempt = ?", (whole.id,))
-        parts = [Part(row["name"], _as_request(row["request"])) for row in rows]
+        parts = [Part(row["name"], as_request(row["request"])) for row in rows]
         return tuple(sorted(parts, key=lambda part: [int(n) for n in part.name.split(".")]))
 
     def begun(self, whole: Attempt) -> tuple[Attempt, ...]:
@@ -255,12 +277,12 @@ class State:
         rows = self._db.read(
             "SELECT * FROM artifacts WHERE attempt = ? ORDER BY rowid", (attempt.id,)
         )
-        return tuple(_as_artifact(row) for row in rows)
+        return tuple(as_artifact(row) for row in rows)
 
     def steps(self, attempt: Attempt) -> dict[tuple[int, str], StepResult]:
         """Return the steps by position and digest; one that only began has a negative position."""
         rows = self._db.read("SELECT * FROM steps WHERE attempt = ?", (attempt.id,))
-        return {(row["position"], row["digest"]): _as_step(row) for row in rows}
+        return {(row["position"], row["digest"]): as_step(row) for row in rows}
 
     def durations(self, tenant: str, fingerprint: str) -> tuple[float, ...]:
         """Return how many seconds the last jobs of one request took, newest first."""
@@ -320,54 +342,5 @@ def _as_attempt(row: sqlite3.Row) -> Attempt:
         error=row["error"],
         work=row["work"],
         part_of=row["part_of"],
-    )
-
-
-def _as_request(text: str) -> Request:
-    fields: dict[str, Any] = json.loads(text)
-    lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
-    return Request(**(fields | lists))
-
-
-def _service(each: ServiceVersion) -> list[str]:
-    return [each.folder, each.service, each.service_id, each.version, each.version_id]
-
-
-def _artifact(attempt: Attempt, each: Artifact) -> tuple[str, tuple[Any, ...]]:
-    agreed = None if each.hash_agreed is None else int(each.hash_agreed)
-    tenant_hash = each.remote.file_hash if each.remote else None
-    values = (
-        attempt.id,
-        each.name,
-        str(each.path),
-        each.size,
-        each.sha256,
-        tenant_hash,
-        agreed,
-        each.made_by,
-    )
-    return "INSERT OR REPLACE INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values
-
-
-def _as_artifact(row: sqlite3.Row) -> Artifact:
-    agreed = row["hash_agreed"]
-    return Artifact(
-        path=Path(row["path"]),
-        name=row["name"],
-        size=row["size"],
-        sha256=row["sha256"],
-        # The link itself is a secret and was never stored.
-        remote=RemoteFile("", row["tenant_hash"]) if row["made_by"] == "download" else None,
-        hash_agreed=None if agreed is None else bool(agreed),
-        made_by=row["made_by"],
-    )
-
-
-def _as_step(row: sqlite3.Row) -> StepResult:
-    return StepResult(
-        uses=row["uses"],
-        outcome=row["outcome"],
-        seconds=row["seconds"],
-        message=row["message"],
-        artifacts=tuple(json.loads(row["artifacts"])),
+        held=row["held"],
     )

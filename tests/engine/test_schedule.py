@@ -33,7 +33,12 @@ class Recorder:
 
     def work(self) -> Work[str]:
         """Return the work of this recorder."""
-        return Work(self.do, lambda _, why: f"skipped: {why}", lambda r: r == "good", lambda: None)
+        return Work(
+            self.do,
+            lambda _, why: f"skipped: {why}",
+            lambda r: "" if r == "good" else "did not succeed",
+            lambda: None,
+        )
 
 
 def waiting(name: str, ended: list[str]) -> Course[str]:
@@ -90,8 +95,8 @@ def test_a_broken_off_wait_ends_the_work_before_it_is_raised() -> None:
     """Ctrl-C in an embedding program: what waits is interrupted and ends, then it is raised."""
     clock, ended = Clock(), []
 
-    def good(_: str) -> bool:
-        return True
+    def good(_: str) -> str:
+        return ""
 
     def broken() -> Course[str]:
         yield Pause(0)
@@ -126,7 +131,7 @@ def test_a_ctrl_c_anywhere_ends_the_work_before_it_is_raised(
     work = Work(
         lambda name: waiting(name, ended),
         lambda name, _: name,
-        lambda _: True,
+        lambda _: "",
         lambda: clock.stop(2),
     )
 

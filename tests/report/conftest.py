@@ -77,6 +77,7 @@ def every_outcome(target: TargetResult, run: Callable[..., RunResult]) -> RunRes
     errors = {
         Outcome.FAILED: ('JobError: the tenant said <no> & "never"', 4),
         Outcome.TIMED_OUT: ("the deadline of 30m passed; job 77ab may still run", 5),
+        Outcome.HELD: ("step import: prod waits for --approve prod", 9),
         Outcome.CANCELLED: ("interrupted by SIGINT", 130),
         Outcome.SKIPPED: ("needs motor, which failed", 4),
     }
@@ -85,7 +86,9 @@ def every_outcome(target: TargetResult, run: Callable[..., RunResult]) -> RunRes
     results = [good, replace(named(bare, "life"), outcome=Outcome.UNCHANGED)]
     for outcome, (error, code) in errors.items():
         each = named(bare, f"a-{outcome.value}")
-        results.append(replace(each, outcome=outcome, error=error, exit_code=code))
+        approve = "prod" if outcome is Outcome.HELD else ""
+        each = replace(each, outcome=outcome, error=error, exit_code=code, approve=approve)
+        results.append(each)
     return run(*results)
 
 

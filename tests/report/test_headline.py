@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import RunResult, TargetResult
 
-GOOD, BAD, KEPT = Outcome.SUCCEEDED, Outcome.FAILED, Outcome.UNCHANGED
+GOOD, BAD, KEPT, HELD = Outcome.SUCCEEDED, Outcome.FAILED, Outcome.UNCHANGED, Outcome.HELD
+CODES = {BAD: 4, HELD: 9}
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,8 @@ GOOD, BAD, KEPT = Outcome.SUCCEEDED, Outcome.FAILED, Outcome.UNCHANGED
         ([GOOD, BAD], 0, ("partial", "1 of 2 targets succeeded; t1 failed")),
         ([BAD] * 3, 0, ("failed", "0 of 3 targets succeeded; t0, t1, t2 failed")),
         ([BAD] * 5, 0, ("failed", "0 of 5 targets succeeded; t0, t1, t2 and 2 more failed")),
+        ([GOOD, HELD], 0, ("held", "1 of 2 targets succeeded; t1 held")),
+        ([HELD, BAD], 0, ("failed", "0 of 2 targets succeeded; t1 failed; t0 held")),
         (
             [GOOD, Outcome.CANCELLED],
             15,
@@ -43,7 +46,12 @@ def test_the_run_in_a_word_and_in_a_sentence(
 ) -> None:
     """The headline counts what succeeded and names what did not."""
     targets = [
-        replace(target, outcome=each, target=replace(target.target, name=f"t{index}"))
+        replace(
+            target,
+            outcome=each,
+            exit_code=CODES.get(each, 0),
+            target=replace(target.target, name=f"t{index}"),
+        )
         for index, each in enumerate(outcomes)
     ]
 

@@ -41,7 +41,7 @@ def test_the_page_says_everything(every_outcome: RunResult) -> None:
     page = Page(html.render(every_outcome))
 
     for text in (
-        "2 of 6 targets succeeded",
+        "2 of 7 targets succeeded",
         'JobError: the tenant said <no> & "never"',
         "506.7 kB",
         "0a" * 32,

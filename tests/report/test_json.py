@@ -42,11 +42,12 @@ def test_a_report_holds_the_facts(every_outcome: RunResult) -> None:
     assert report["started"] == "2026-01-31T12:00:00.000Z"
     assert (report["seconds"], report["outcome"], report["exit_code"]) == (73.0, "partial", 5)
     assert report["counts"] == {
-        "total": 6,
+        "total": 7,
         "succeeded": 1,
         "unchanged": 1,
         "failed": 1,
         "timed_out": 1,
+        "held": 1,
         "cancelled": 1,
         "skipped": 1,
     }

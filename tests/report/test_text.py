@@ -28,13 +28,15 @@ failed     a-failed     -                                                 -     
            JobError: the tenant said <no> & "never"
 timed out  a-timed_out  -                                                 -         -   3.0 s
            the deadline of 30m passed; job 77ab may still run
+held       a-held       -                                                 -         -   3.0 s
+           step import: prod waits for --approve prod
 cancelled  a-cancelled  -                                                 -         -   3.0 s
            interrupted by SIGINT
 skipped    a-skipped    -                                                 -         -   3.0 s
            needs motor, which failed
 
-2 of 6 targets succeeded (1 unchanged); a-failed failed; a-timed_out timed out; \
-a-cancelled cancelled; a-skipped skipped
+2 of 7 targets succeeded (1 unchanged); a-failed failed; a-timed_out timed out; \
+a-held held; a-cancelled cancelled; a-skipped skipped
 output: /srv/release/exports
 report: /srv/release/report.json
 """

@@ -247,3 +247,26 @@ def test_the_lease_of_a_killed_runner_is_free(tmp_path: Path) -> None:
 
     with lease(tmp_path, "m/a", NOW):
         pass
+
+
+def test_an_attempt_of_an_older_state_is_not_held(tmp_path: Path) -> None:
+    """What was begun before there were approvals goes on as it did, and steps remember nothing."""
+    with closing(sqlite3.connect(tmp_path / "state.db")) as link, link:
+        link.executescript(f"{MIGRATIONS[0]}; {MIGRATIONS[1]}; PRAGMA user_version = 2")
+        link.execute("INSERT INTO runs VALUES ('r', 'm', ?, NULL, NULL)", (NOW.isoformat(),))
+        link.execute(
+            "INSERT INTO attempts (run_id, target, tenant, fingerprint, correlation_id, intended)"
+            " VALUES ('r', 'm/a', 'https://t', 'f1', '', ?)",
+            (NOW.isoformat(),),
+        )
+
+    with closing(State(tmp_path)) as state:
+        [attempt] = state.open_attempts()
+        assert (attempt.held, state.recall(("m/a", "import", "x"))) == ("", "")
+        state.note_held(attempt, "prod")
+        state.remember(("m/a", "import", "x"), "1")
+        state.remember(("m/a", "import", "x"), "2")
+
+    with closing(State(tmp_path)) as state:
+        assert [each.held for each in state.open_attempts()] == ["prod"]
+        assert state.recall(("m/a", "import", "x")) == "2"

@@ -1,0 +1,96 @@
+"""``--approve``: the last line says the command that lets a held target go on, and it does."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.sandbox.server import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PLUGIN = """
+from spark_impex_runner import hookimpl
+from spark_impex_runner.errors import HeldError
+
+@hookimpl
+def impex_register(registry):
+    registry.step("gate", "holds a target")
+
+@hookimpl
+def impex_run_step(job, step, artifact):
+    if step.uses == "gate":
+        if "here" not in job.run.approved:
+            raise HeldError("it waits", "here")
+        return []
+"""
+HELD = "  - {name: life, folders: [life], steps: [{uses: gate}]}\n"
+
+
+@pytest.fixture
+def gated(shell: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Give the shell, with a manifest whose target is held, on a tenant that outlives a command."""
+    (shell.folder / "gate.py").write_text(PLUGIN)
+    with Sandbox(shell.folder / "acme") as sandbox:
+        monkeypatch.setenv("CSPARK_BEARER_TOKEN", sandbox.token)
+        place = f"{{base_url: '{sandbox.base_url}'}}"
+        (shell.folder / "m.yaml").write_text(
+            f"version: 1\nconnections: {{here: {place}}}\ntargets:\n{HELD}"
+        )
+        yield shell
+
+
+def test_the_last_line_is_the_command_that_approves(gated: Any) -> None:
+    """It can be pasted: the options of the first command are in it, but for --fresh."""
+    held = gated("impex-run", "m.yaml", "-p", "gate.py", "--fresh", "-q", "--report", "json=r.json")
+
+    line = held.err.splitlines()[-1]
+    command = line.removeprefix("held; to approve: ")
+    assert held.code == 9
+    assert command == "impex-run m.yaml -p gate.py -q --report json=r.json --approve here"
+    [target] = json.loads((gated.folder / "r.json").read_text())["targets"]
+    assert (target["outcome"], target["approve"]) == ("held", "here")
+    done = gated(*shlex.split(command))
+    assert (done.code, done.err) == (0, "")
+
+
+def test_status_and_plan_tell_what_is_waited_for(gated: Any) -> None:
+    """Whoever looks finds the name to approve."""
+    gated("impex-run", "m.yaml", "-p", "gate.py")
+
+    status = json.loads(gated("impex", "status", "--json").out)
+    plan = gated("impex", "plan", "m.yaml", "-p", "gate.py").out
+
+    assert [row["stage"] for row in status] == ["held for --approve here"]
+    assert "packages are here, held for --approve here" in plan
+
+
+def test_a_manifest_that_cannot_be_run_is_worse_than_one_that_is_held(gated: Any) -> None:
+    """One waits, the other's state is unusable: that is 3."""
+    (gated.folder / "other").mkdir()
+    (gated.folder / "other/o.yaml").write_text((gated.folder / "m.yaml").read_text())
+    (gated.folder / "other/.impex").write_text("a file in its place")
+
+    assert gated("impex-run", "m.yaml", "other/o.yaml", "-p", "gate.py").code == 3
+
+
+def test_an_approval_of_nothing_is_wrong_usage(gated: Any) -> None:
+    """The name is none of the manifest's connections."""
+    wrong = gated("impex-run", "m.yaml", "-p", "gate.py", "--approve", "her")
+
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "--approve her names no connection of m.yaml (did you mean 'here'?)" in wrong.err
+
+
+def test_what_is_held_can_be_given_up(gated: Any) -> None:
+    """After a cancel nothing waits, and an approval begins with new packages."""
+    gated("impex-run", "m.yaml", "-p", "gate.py")
+
+    given_up = gated("impex", "cancel", "m.yaml", "-p", "gate.py")
+
+    assert given_up.code == 0
+    assert gated("impex", "status").out == "nothing is unfinished\n"

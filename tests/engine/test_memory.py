@@ -1,0 +1,89 @@
+"""What a step remembers: durable text by key, its own, and without secrets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.models import Memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PLUGIN = """
+from spark_impex_runner import hookimpl
+from spark_impex_runner.hookspecs import Made
+
+@hookimpl
+def impex_register(registry):
+    registry.step("count", "counts its runs", always=True)
+    registry.step("other", "counts its own")
+    registry.step("spill", "keeps what it is given", {"type": "object", "properties": {"what": {}}})
+
+@hookimpl
+def impex_run_step(job, step):
+    if step.uses == "spill":
+        job.memory.put(step.options["what"], step.options["what"])
+        return Made(message=job.memory.get(step.options["what"]))
+    job.memory.put("runs", job.memory.get("runs") + "I")
+    return Made(message=job.memory.get("runs"))
+"""
+
+
+@pytest.fixture
+def sandbox(serve: Callable[..., Any]) -> Any:
+    """Return the tenant that the targets are on."""
+    return serve()
+
+
+@pytest.fixture
+def told(run: Any, sandbox: Any, tmp_path: Path) -> Callable[[str], list[tuple[str, ...]]]:
+    """Return a function that runs targets and gives what each one's steps told."""
+    plugin = tmp_path / "remembers.py"
+    plugin.write_text(PLUGIN)
+
+    def go(text: str) -> list[tuple[str, ...]]:
+        results = run(sandbox, text, plugin_files=(plugin,)).results
+        return [tuple(step.message for step in result.steps) for result in results]
+
+    return go
+
+
+def test_a_step_remembers_across_runs(told: Callable[..., Any]) -> None:
+    """Each run is a new attempt, and still finds what the one before put there."""
+    target = "- {name: a, folders: [life], steps: [{uses: count}]}"
+
+    assert [told(target), told(target)] == [[("I",)], [("II",)]]
+
+
+def test_each_step_of_each_target_has_its_own_memory(told: Callable[..., Any]) -> None:
+    """Two steps of one name share theirs, as two calls for two packages do."""
+    steps = "steps: [{uses: count}, {uses: other}, {uses: count}]"
+
+    found = told(f"- {{name: a, folders: [life], {steps}}}\n- {{name: b, folders: [life]}}\n")
+
+    assert found == [("I", "I", "II"), ()]
+    assert told(f"- {{name: b, folders: [life], {steps}}}") == [("I", "I", "II")]
+
+
+def test_no_secret_is_remembered(told: Callable[..., Any], run: Any, sandbox: Any) -> None:
+    """Neither a value nor a key holds one, and what was masked is found all the same."""
+    spill = "steps: [{uses: spill, with: {what: 'so: ${env:TOKEN}'}}]"
+
+    [[found]] = told(f"- {{name: a, folders: [life], {spill}}}")
+
+    memory = b"".join(path.read_bytes() for path in (run.folder / ".impex").glob("state.db*"))
+    assert found.startswith("so: ")
+    assert b"so: " in memory
+    assert sandbox.token.encode() not in memory
+
+
+def test_without_a_run_a_memory_lasts_as_long_as_its_job() -> None:
+    """A job made by hand, as tests make it, has one that works."""
+    memory = Memory()
+    memory.put("a", "1")
+    memory.put("a", "2")
+
+    assert (memory.get("a"), memory.get("b")) == ("2", "")
