@@ -102,7 +102,7 @@ class _Execution:
         return finished
 
     def _connections(self) -> list[str]:
-        return sorted({item.target.connection for item in self._prepared.plan})
+        return sorted({name for item in self._prepared.plan for name in item.target.connections})
 
     def _work(self) -> Work[TargetResult]:
         return Work(self._do, self._skip, _fault, self._abort)

@@ -76,7 +76,11 @@ class Tenants:
         """
         with self._lock:
             if name not in self._open:
-                spark = Spark.connect(self._located(name), self.clock, self.masker)
+                connection = self._located(name)
+                try:
+                    spark = Spark.connect(connection, self.clock, self.masker)
+                except UsageError as error:
+                    raise UsageError(f"connection {name}: {error}") from error
                 self._open[name] = self._closing.enter_context(spark)
             return self._open[name]
 

@@ -44,9 +44,10 @@ def check_tokens(targets: Sequence[Target], ends: Ends) -> Iterator[Finding]:
     """Yield an error for each token of ``targets`` that has ended, a warning if it may soon."""
     slowest_of: dict[str, Target] = {}
     for target in targets:
-        known = slowest_of.setdefault(target.connection, target)
-        if target.polling.deadline > known.polling.deadline:
-            slowest_of[target.connection] = target
+        for name in target.connections:
+            known = slowest_of.setdefault(name, target)
+            if target.polling.deadline > known.polling.deadline:
+                slowest_of[name] = target
     for name, slowest in slowest_of.items():
         end = ends.of(name)
         given = ends.connections[name].auth is not None

@@ -14,10 +14,12 @@ from spark_impex_runner.manifest.needs import Graph
 from spark_impex_runner.manifest.references import Named, Sources, escaped, refers_outside
 from spark_impex_runner.manifest.rules import (
     check_connections,
+    check_named,
     check_places,
     check_steps,
     check_targets,
     check_uris,
+    named_connections,
 )
 from spark_impex_runner.manifest.schema import Schema, View
 from spark_impex_runner.manifest.wording import trap
@@ -75,13 +77,17 @@ class Requires:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """A manifest's data, resolved, before it becomes a model."""
+    """A manifest's data, resolved, before it becomes a model.
+
+    ``naming`` are the places in the text at which an option names a connection.
+    """
 
     name: str
     connections: dict[str, Any]
     targets: list[Expanded]
     reports: dict[str, Any]
     graph: Graph
+    naming: frozenset[KeyPath]
 
     def data(self) -> dict[str, Any]:
         """Return the data as one more manifest, in which nothing is left to expand."""
@@ -215,6 +221,7 @@ def _expand(expansion: Expansion, data: Mapping[str, Any]) -> _Parts:
         targets=targets,
         reports=expansion.plain("report", data.get("report") or {}),
         graph=Graph(targets),
+        naming=frozenset(place.path for place in expansion.places.values() if place.connection),
     )
 
 
@@ -227,6 +234,7 @@ def _check_relations(
     return [
         *check_connections(parts.connections),
         *check_targets(parts.targets, parts.connections, document.added),
+        *check_named(parts.targets, parts.connections, parts.naming),
         *parts.graph.check(all_named=all_named),
     ]
 
@@ -280,7 +288,8 @@ def _build(document: Document, parts: _Parts) -> Manifest:
     targets = []
     for target in parts.targets:
         needs = parts.graph.needs(target.name)
-        ties = construct.Ties(target.data.get("connection", default), needs)
+        named = dict.fromkeys(name for _, name in named_connections(target, parts.naming))
+        ties = construct.Ties(target.data.get("connection", default), needs, tuple(named))
         targets.append(construct.target(target, ties))
     connections = parts.connections.items()
     return Manifest(

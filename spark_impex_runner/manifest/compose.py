@@ -28,7 +28,7 @@ _INNER = (
     *("items", "contains", "unevaluatedItems"),
     *("additionalProperties", "unevaluatedProperties", "then", "else"),
 )
-_ABOUT = ("title", "description", "default", "examples", "x-secret", "x-form")
+_ABOUT = ("title", "description", "default", "examples", "x-secret", "x-form", "x-connection")
 _WHOLE = ("required", "if", "else", "minItems", "minProperties")
 _OVERLAY = {
     "$id": "urn:spark-impex-runner:overlay:1",

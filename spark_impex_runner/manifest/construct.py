@@ -31,10 +31,11 @@ def connection(name: str, data: Mapping[str, Any], folder: Path) -> Connection:
 
 @dataclass(frozen=True, slots=True)
 class Ties:
-    """What a target has to do with the rest: its connection, and the names it waits for."""
+    """What a target has to do with the rest: its connections, and the names it waits for."""
 
     connection: str
     needs: tuple[str, ...]
+    step_connections: tuple[str, ...] = ()
 
 
 def target(expanded: Expanded, ties: Ties) -> Target:
@@ -47,6 +48,7 @@ def target(expanded: Expanded, ties: Ties) -> Target:
             fields[key] = tuple(value)
     fields |= {"name": expanded.name, "output": expanded.output}
     fields |= {"connection": ties.connection, "needs": ties.needs}
+    fields |= {"step_connections": ties.step_connections}
     if "polling" in fields:
         fields["polling"] = _polling(fields["polling"])
     if "steps" in fields:

@@ -21,6 +21,7 @@ class Place:
     value: Any
     secret: bool
     types: frozenset[str]
+    connection: bool = False
 
 
 class _Layer:
@@ -34,6 +35,7 @@ class _Layer:
         self.parts = parts
         self.conditions = conditions
         self.secret = any(schema.get("x-secret") is True for schema in parts)
+        self.connection = any(schema.get("x-connection") is True for schema in parts)
         self.types = frozenset(kind for schema in parts for kind in _types(schema))
         # All items after the longest list of particular ones are alike.
         self.prefix = max((len(schema.get("prefixItems", ())) for schema in parts), default=0)
@@ -59,7 +61,7 @@ class Walker:
             layer = self._branch(layer, value)
         secret = secret or layer.secret
         if not isinstance(value, (dict, list)):
-            yield Place(path, value, secret, layer.types)
+            yield Place(path, value, secret, layer.types, layer.connection)
             return
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from self._walk(item, (*path, key), self._inner(layer, key), secret=secret)

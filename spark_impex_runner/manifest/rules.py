@@ -70,6 +70,36 @@ def check_targets(
             yield Finding(target.origin(("output",)), message)
 
 
+def check_named(
+    targets: Sequence[Expanded], connections: Mapping[str, Any], naming: Collection[KeyPath]
+) -> Iterator[Finding]:
+    """Yield a finding for each option, at a place in ``naming``, that names no connection."""
+    hints = Hints(connections)
+    for target in targets if connections else ():
+        for place, name in named_connections(target, naming):
+            if name not in connections:
+                yield Finding(place, _no_connection(name, hints))
+
+
+def named_connections(
+    target: Expanded, naming: Collection[KeyPath]
+) -> Iterator[tuple[KeyPath, str]]:
+    """Yield the connections that a target's options name, and where each of them is written."""
+    for key in ("steps", "polling") if naming else ():
+        for place, value in _leaves(target.data.get(key), target.origin((key,))):
+            if place in naming and isinstance(value, str):
+                yield place, value
+
+
+def _leaves(data: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+    """Yield every scalar in ``data``, which stands at ``path``."""
+    if not isinstance(data, (dict, list)):
+        yield path, data
+        return
+    for key, value in data.items() if isinstance(data, dict) else enumerate(data):
+        yield from _leaves(value, (*path, key))
+
+
 def check_steps(targets: Sequence[Expanded], steps: Mapping[str, StepOffer]) -> Iterator[Finding]:
     """Yield a finding for each step that cannot work on its packages, or as often as it is to."""
     for target in targets:
@@ -160,9 +190,12 @@ def _connection(
         message = f"there are several connections, name one of them: {listed(connections)}"
         yield Finding(target.origin(("connection",)), message)
     elif isinstance(name, str) and name not in connections:
-        hint = hints.of(name) or f"; known: {listed(connections)}"
-        message = f"there is no connection {name!r}{hint}"
-        yield Finding(target.origin(("connection",)), message)
+        yield Finding(target.origin(("connection",)), _no_connection(name, hints))
+
+
+def _no_connection(name: str, hints: Hints) -> str:
+    """Return the line for a name that no connection has."""
+    return f"there is no connection {name!r}{hints.of(name) or f'; known: {listed(hints)}'}"
 
 
 def _exclusive(

@@ -66,7 +66,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One thing to export, where it goes and what is done with it."""
+    """One thing to export, where it goes and what is done with it.
+
+    ``step_connections`` are those that options of its steps name.
+    """
 
     name: str
     connection: str
@@ -90,6 +93,12 @@ class Target:
     on_interrupt: str = "cancel"
     needs: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
+    step_connections: tuple[str, ...] = ()
+
+    @property
+    def connections(self) -> tuple[str, ...]:
+        """Every connection that work on the target needs, its own first."""
+        return (self.connection, *self.step_connections)
 
 
 @dataclass(frozen=True, slots=True)

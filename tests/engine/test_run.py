@@ -11,11 +11,12 @@ import pytest
 
 from spark_impex_runner import run_manifest
 from spark_impex_runner.errors import ManifestError, UsageError
-from spark_impex_runner.models import Outcome
+from spark_impex_runner.models import Outcome, RunOptions
 from spark_impex_runner.sandbox.faults import parse_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 PRICING = """
     - name: pricing
@@ -426,3 +427,26 @@ def test_a_secret_in_a_steps_error_reaches_nobody(
     heard = plugin.with_suffix(".log").read_text()
     assert "denied for ***" in heard
     assert sandbox.token not in heard + repr(result) + caplog.text
+
+
+def test_a_connection_that_a_step_names_is_checked_before_anything_is_sent(
+    run: Any, serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Missing credentials of the place that a step goes to are no surprise after the export."""
+    (tmp_path / "goes.py").write_text(
+        "from spark_impex_runner import hookimpl\n"
+        "OPTIONS = {'properties': {'to': {'type': 'string', 'x-connection': True}}}\n"
+        "@hookimpl\n"
+        "def impex_register(registry):\n"
+        "    registry.step('go', 'goes there', {'type': 'object', **OPTIONS})\n"
+    )
+    sandbox = serve()
+    step = "steps: [{uses: go, with: {to: uat}}]"
+    path = run.write(sandbox, f"- {{name: a, connection: sit, folders: [life], {step}}}")
+    uat = "connections:\n  uat: {base_url: 'https://excel.uat.us.coherent.global/acme'}\n"
+    path.write_text(path.read_text().replace("connections:\n", uat))
+
+    with pytest.raises(UsageError, match="connection uat: no credentials"):
+        run_manifest(path, RunOptions(plugin_files=(tmp_path / "goes.py",)), clock=run.clock)
+
+    assert not sandbox.requests

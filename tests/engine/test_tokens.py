@@ -79,3 +79,15 @@ def test_the_sandbox_does_not_take_the_environments_token() -> None:
     connection = Connection("sit", sandbox=Path("tenant"))
 
     assert told(connection, {"CSPARK_BEARER_TOKEN": jwt(NOW)}) == []
+
+
+def test_the_token_of_a_connection_that_a_step_names_is_compared_too() -> None:
+    """It is needed after the export, so it must not end before."""
+    auth = Auth(token=jwt(NOW))
+    connections = {name: Connection(name, base_url="https://x/acme") for name in ("sit", "uat")}
+    connections["uat"] = Connection("uat", base_url="https://x/acme", auth=auth)
+    target = Target("motor", "sit", Path("a"), step_connections=("uat",))
+
+    [finding] = check_tokens([target], Ends(connections, {}, NOW))
+
+    assert finding.path == ("connections", "uat", "auth", "token")

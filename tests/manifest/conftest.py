@@ -48,7 +48,8 @@ def registry() -> Registry:
     secret = {"type": "string", "x-secret": True}
     upload = _options(to={"type": "string"}, token=secret, resume={"type": "boolean"})
     registry.step("upload", "Uploads.", {**upload, "required": ["to"]})
-    registry.step("import", "Promotes.", _options(), file_filter="migrate", idempotent=False)
+    promotion = _options(to={"type": "string", "x-connection": True})
+    registry.step("import", "Promotes.", promotion, file_filter="migrate", idempotent=False)
     registry.source("vault", "A vault.", {"sit": "vault-secret"}.__getitem__)
     return registry
 
