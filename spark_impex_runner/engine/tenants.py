@@ -80,6 +80,8 @@ class Tenants:
                 try:
                     spark = Spark.connect(connection, self.clock, self.masker)
                 except UsageError as error:
+                    if len(self.connections) == 1:
+                        raise
                     raise UsageError(f"connection {name}: {error}") from error
                 self._open[name] = self._closing.enter_context(spark)
             return self._open[name]
