@@ -135,7 +135,8 @@ def world(tmp_path: Path, clock: Any) -> Iterator[World]:
     made = World(tmp_path, clock)
     for version in VERSIONS:
         (tmp_path / "acme" / version).mkdir(parents=True)
-    with Sandbox(tmp_path / "acme", clock=clock.monotonic) as made.sandbox:
+    settings = Settings(job_seconds=5)
+    with Sandbox(tmp_path / "acme", settings, clock=clock.monotonic) as made.sandbox:
         yield made
 
 
@@ -457,14 +458,19 @@ def test_a_delivery_without_its_steps_is_gone_on_with(world: World) -> None:
 def test_an_unfinished_attempt_comes_first(world: World) -> None:
     """Its job is gone on with, although the delivery before it is as the tenant is."""
     [first] = world.run(MOTOR).results
-    world.run(MOTOR, fresh=True, until="download")
+    [second] = world.run(MOTOR, fresh=True, until="download").results
+    # As if the run had been killed before the download.
+    rewrite(
+        world.folder / ".impex/state.db",
+        "UPDATE attempts SET delivered = NULL WHERE finished IS NULL",
+    )
 
     [foreseen] = world.plan(MOTOR)
     [result] = world.run(MOTOR).results
 
     assert foreseen.action == "adopt"
-    assert result.outcome is SUCCEEDED
-    assert result.job_id != first.job_id
+    assert (result.outcome, result.job_id) == (SUCCEEDED, second.job_id)
+    assert second.job_id != first.job_id
 
 
 def test_fresh_exports_anew(world: World) -> None:
@@ -559,14 +565,16 @@ def odd(world: World, answer: str) -> Path:
     ],
 )
 def test_a_plugin_that_cannot_tell_fails_its_target(world: World, answer: str, said: str) -> None:
-    """Hook and plugin are named; with ``--fail-fast`` nothing new is started."""
+    """Hook and plugin are named; with ``--fail-fast`` nothing new is started then."""
     world.run(MOTOR)
-    path = world.write(MOTOR, {"services": ["life/annuity"], "needs": ["t0"]})
+    life, late = {"services": ["life/annuity"]}, {"services": ["motor/claims"], "needs": ["t1"]}
+    world.plugin = odd(world, answer)
 
-    result = run_manifest(path, RunOptions(plugin_files=(odd(world, answer),)), clock=world.clock)
+    result = world.run(MOTOR, life, late, fail_fast=True)
 
-    assert [each.outcome for each in result.results] == [FAILED, Outcome.SKIPPED]
-    assert said in result.results[0].error
+    failed, _, skipped = result.results
+    assert (failed.outcome, skipped.outcome) == (FAILED, Outcome.SKIPPED)
+    assert said in failed.error
 
 
 def test_another_plugin_may_compare_in_its_own_way(world: World) -> None:
