@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ENTRY_POINT_GROUP = "impex_runner"
 BUILT_IN = (
     "checksum",
+    "executor_processes",
     "package_check",
     "poll_adaptive",
     "resolve_file",

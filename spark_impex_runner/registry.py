@@ -1,4 +1,4 @@
-"""Named things that plugins offer: steps, strategies, sources of references, resolvers."""
+"""Named things that plugins offer: steps, strategies, sources of references, executors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from spark_impex_runner.errors import PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from concurrent.futures import Executor
     from pathlib import Path
 
     from typing_extensions import Unpack
@@ -100,12 +101,28 @@ class Resolver:
     check: Callable[[str, Path], str | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the targets of a run may be worked on: ``make(address)`` gives an executor for it.
+
+    ``address`` is what stands behind the name on the command line, perhaps nothing; raise
+    ``UsageError`` where it cannot be used. The executor is entered and left as a context manager.
+    What is submitted to it is a function that can be pickled. None stands for this very process.
+    """
+
+    name: str
+    summary: str
+    provider: str
+    make: Callable[[str], Executor | None]
+
+
 # The kinds of offers: the field of the registry that holds them, and the words for one of them.
 KINDS = {
     "steps": "step",
     "strategies": "polling strategy",
     "sources": "source",
     "resolvers": "resolver",
+    "executors": "executor",
 }
 
 
@@ -118,6 +135,7 @@ class Registry:
     strategies: dict[str, Offer] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
     resolvers: dict[str, Resolver] = field(default_factory=dict)
+    executors: dict[str, Place] = field(default_factory=dict)
 
     def step(
         self,
@@ -151,6 +169,10 @@ class Registry:
         """Return the offers of one of ``KINDS``, by name."""
         offers: dict[str, Any] = getattr(self, kind)
         return offers
+
+    def executor(self, name: str, summary: str, make: Callable[[str], Executor | None]) -> None:
+        """Offer a place to run, ``--executor name:address``; ``make`` is that of ``Place``."""
+        self._add("executors", Place(name, summary, self.provider, make))
 
     def merge(self, other: Registry) -> None:
         """Take over all that ``other`` offers, or nothing when a name is taken already."""

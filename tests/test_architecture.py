@@ -53,6 +53,7 @@ ALLOWED = {
     "engine.weather": set(),
     "engine.attempt": {"digests", "state"},
     "engine.unchanged": {"engine"},
+    "engine.units": {"atomic", "report"},
     "engine.creation": {"engine"},
     "engine.remote": {"engine"},
     "engine.export": {"engine"},
@@ -65,7 +66,8 @@ ALLOWED = {
     "engine.tokens": {"manifest.document", "spark.auth", "spark.credentials"},
     "engine.prepare": {"engine", "manifest", "plugincandidates", "pluginmanager"}
     | {"spark.tenant", "spark.uri", "spelling", "state"},
-    "engine.run": {"engine", "clock", "masking", "atomic", "report", "state"},
+    "engine.execution": {"engine", "atomic", "report"},
+    "engine.run": {"engine", "clock", "masking", "report", "state"},
     "cli": {"clock", "engine", "manifest", "masking", "plugincandidates", "pluginmanager"}
     | {"pluginwatch", "registry", "report", "sandbox", "spelling", "state"},
     # It writes a file, and asks a tenant for what the manifest is to name.

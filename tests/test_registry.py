@@ -17,6 +17,10 @@ def own_form(entry: str, _: Any) -> str:
     return entry
 
 
+def nowhere(_: str) -> None:
+    """Give no other place."""
+
+
 def full(provider: str = "impex-full") -> Registry:
     """Return the offers of a plugin that offers one of every kind."""
     registry = Registry(provider)
@@ -24,6 +28,7 @@ def full(provider: str = "impex-full") -> Registry:
     registry.strategy("nightly", "Waits for the night.")
     registry.source("vault", "Reads a vault.", str.upper)
     registry.resolver("tagged", "Services by tag.", own_form)
+    registry.executor("farm", "Runs on a farm.", nowhere)
     return registry
 
 

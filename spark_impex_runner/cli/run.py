@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="the same as impex plan")
     parser.add_argument(
         "--fresh", action="store_true", help="go on with nothing that an earlier run began"
+    )
+    parser.add_argument(
+        "--executor",
+        default="",
+        metavar="NAME[:ADDRESS]",
+        help="where the targets of different tenants are worked on, such as processes:4",
     )
 
 
@@ -64,9 +71,10 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     """Run every manifest, one after the other; all are checked before the first is run."""
+    from spark_impex_runner.cli.worker import speak, voice
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.prepare import prepare
-    from spark_impex_runner.engine.run import run_manifest
+    from spark_impex_runner.engine.run import run_manifest, run_unit
     from spark_impex_runner.errors import ImpexError, UsageError
     from spark_impex_runner.models import exit_code
     from spark_impex_runner.report import text
@@ -78,6 +86,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     _allow_many_files()
     out, masker, clock = surroundings.console, surroundings.masker, Clock()
     options = selection.options(arguments)
+    worker = partial(run_unit, new_masker=partial(speak, voice(arguments)))
     if len(arguments.manifests) > 1 and arguments.report:
         raise UsageError("--report names one file, which several manifests would overwrite")
     for path in arguments.manifests[1:]:
@@ -88,7 +97,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     with _stopped_by_signals(clock):
         for path in arguments.manifests:
             try:
-                result = run_manifest(path, options, clock=clock, masker=masker)
+                result = run_manifest(path, options, clock=clock, masker=masker, worker=worker)
             except ImpexError as error:
                 out.error(error)
                 failed.append(error.exit_code)

@@ -101,6 +101,7 @@ def options(arguments: argparse.Namespace) -> RunOptions:
         reports=dict(getattr(arguments, "report", [])),
         blocked_plugins=blocked,
         plugin_files=files,
+        executor=getattr(arguments, "executor", ""),
     )
 
 

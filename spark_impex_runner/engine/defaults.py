@@ -40,7 +40,8 @@ _EXPONENTIAL = {
 
 @hookimpl(trylast=True)
 def impex_register(registry: Registry) -> None:
-    """Offer the two strategies that need no memory of the past."""
+    """Offer this process, and the two strategies that need no memory of the past."""
+    registry.executor("local", "This process.", lambda _: None)
     registry.strategy("fixed", "Look at once, then every retry_interval (default 3 s).")
     registry.strategy(
         "exponential",

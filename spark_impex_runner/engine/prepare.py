@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.manifest.document import Document
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Manifest, Planned, RunOptions, Target
-    from spark_impex_runner.registry import Registry
+    from spark_impex_runner.registry import Place, Registry
 
 
 _log = logging.getLogger(__name__)
@@ -89,6 +89,7 @@ class _Opened:
 def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loaded:
     """Load plugins and manifest, and choose the targets."""
     opened = _open(path, options, clock, masker)
+    place_of(opened.plugins.registry, options)
     with _blaming_plugins(opened.plugins):
         read = read_manifest(opened.document, opened.settings)
         manifest = replace(read, overlays=options.overlays)
@@ -131,13 +132,15 @@ def _open(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> _Ope
     plugins = _load_plugins(document, options)
     now = clock.now()
     # The default correlation ids begin with the run's id, so it must be unique on the tenant.
+    run_id = options.run_id or f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
     settings = Settings(
         registry=plugins.registry,
         masker=masker,
         variables=options.variables,
         environ=os.environ,
-        run_id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
-        run_date=f"{now:%Y-%m-%d}",
+        run_id=run_id,
+        # That of the id, which all parts of a run share.
+        run_date=f"{run_id[:4]}-{run_id[4:6]}-{run_id[6:8]}",
         output=options.output,
         uri_fault=partial(_uri_fault, plugins.registry, path.absolute().parent),
         place_faults=partial(_place_faults, path.parent),
@@ -170,7 +173,7 @@ def connect(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> It
         approved=options.approved,
     )
     try:
-        for warning in loaded.warnings:
+        for warning in () if options.run_id else loaded.warnings:  # a part repeats them
             _log.warning("%s", warning)
         yield Prepared(run, loaded.plugins, tenants)
     finally:
@@ -187,6 +190,17 @@ def new_job(planned: Planned, prepared: Prepared, clock: Clock) -> Job:
         started=clock.now(),
         stopping=clock.stopping,
     )
+
+
+def place_of(registry: Registry, options: RunOptions) -> Place:
+    """Return where the targets are to run; raise ``UsageError`` where nobody offers that."""
+    name, places = options.executor.partition(":")[0] or "local", registry.executors
+    if name not in places:
+        known = ", ".join(sorted(places))
+        raise UsageError(
+            f"there is no executor '{name}'{did_you_mean(name, places)}; known: {known}"
+        )
+    return places[name]
 
 
 def state_folder(path: Path, options: RunOptions) -> Path:

@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
-import signal
-from contextlib import closing, suppress
+import logging
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spark_impex_runner import atomic
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.context import Context
-from spark_impex_runner.engine.course import Permits
-from spark_impex_runner.engine.job import JobRunner, unstarted
-from spark_impex_runner.engine.prepare import Prepared, new_job, prepare, state_folder
-from spark_impex_runner.engine.schedule import Task, Work, run_all
-from spark_impex_runner.engine.unchanged import unchanged
-from spark_impex_runner.errors import DeliveryError, ImpexError, Interrupted, StateError
+from spark_impex_runner.engine.execution import Execution, write
+from spark_impex_runner.engine.prepare import (
+    Prepared,
+    place_of,
+    prepare,
+    state_folder,
+)
+from spark_impex_runner.engine.units import (
+    Board,
+    Crew,
+    Done,
+    Halt,
+    Unit,
+    Worker,
+    fit_to_travel,
+    grouped,
+    unit,
+)
+from spark_impex_runner.errors import (
+    DeliveryError,
+    ImpexError,
+    PluginError,
+    StateError,
+)
 from spark_impex_runner.masking import Masker
-from spark_impex_runner.models import RECEIPT, Outcome, RunOptions, RunResult, TargetResult
-from spark_impex_runner.report import receipt
+from spark_impex_runner.models import RunOptions, RunResult, TargetResult
 from spark_impex_runner.report.formats import FORMATS
 from spark_impex_runner.report.masked import masked
 from spark_impex_runner.state.store import State
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from spark_impex_runner.engine.course import Course
-    from spark_impex_runner.models import Job, Target
+    from collections.abc import Callable, Iterator
+
+
+_log = logging.getLogger(__name__)
+
+_SIGNALLED = 128
+
+# The runs of this process: a unit of one of them shares its clock, and its knowledge of secrets.
+_homes: dict[str, tuple[Clock, Masker]] = {}
 
 
 def run_manifest(
@@ -36,12 +59,14 @@ def run_manifest(
     *,
     clock: Clock | None = None,
     masker: Masker | None = None,
+    worker: Worker | None = None,
 ) -> RunResult:
     """Run a manifest and return how every target ended; reports are written on the way.
 
     A target that fails is a result, not an exception. Raises ``ManifestError``, ``UsageError``
     or, for a missing plugin, ``PluginError`` before anything is sent. ``clock.stop(signum)`` ends
-    the run early; ``masker`` learns every secret that the manifest refers to.
+    the run early; ``masker`` learns every secret that the manifest refers to. ``worker`` takes the
+    place of ``run_unit`` where ``options.executor`` names another place than this process.
     """
     path, options, clock = Path(path), options or RunOptions(), clock or Clock()
     masker = masker or Masker()
@@ -49,19 +74,78 @@ def run_manifest(
         prepare(path, options, clock, masker) as prepared,
         closing(State(state_folder(path, options))) as state,
     ):
-        context = Context(
-            hooks=prepared.hooks,
-            clock=clock,
-            state=state,
-            masker=masker,
-            until=options.until,
-            fresh=options.fresh,
-            job=options.job,
-        )
-        return _Execution(prepared, context, options).run()
+        context = _context(prepared, state, options, (clock, masker))
+        with _crew(prepared, options, worker or run_unit) as crew:
+            return _Run(prepared, context, options).run(crew)
 
 
-class _Execution:
+def run_unit(unit: Unit, new_masker: Callable[[], Masker] = Masker) -> Done:
+    """Run some targets of a run, wherever that is; nothing is raised but what ends the process.
+
+    Away from the run's own process, ``new_masker`` is called for what it has to be told there.
+    """
+    path, options = unit.path, unit.options
+    clock, masker = _homes.get(options.run_id) or (Clock(), new_masker())
+    board = Board.of(state_folder(path, options), options.run_id)
+    try:
+        with (
+            board.heeded(clock) as halted,
+            prepare(path, options, clock, masker) as prepared,
+            closing(State(state_folder(path, options))) as state,
+        ):
+            context = _context(prepared, state, options, (clock, masker))
+            run = prepared.run
+            # On another machine the state may be another one.
+            state.begin_run(run.id, str(run.manifest.path), run.started)
+            execution = Execution(prepared, context, options, Halt(halted, board))
+            results = execution.deliver().values()
+            return Done(tuple(fit_to_travel(each, masker) for each in results))
+    except ImpexError as error:
+        return Done(error=masker.mask(str(error)), exit_code=error.exit_code)
+    except Exception as error:  # noqa: BLE001 - a bug here must not stop the other units
+        _log.error("internal error", exc_info=error)
+        words = f"internal error: {type(error).__name__}: {error}"
+        return Done(error=masker.mask(words), exit_code=ImpexError.exit_code)
+
+
+def _context(
+    prepared: Prepared, state: State, options: RunOptions, own: tuple[Clock, Masker]
+) -> Context:
+    clock, masker = own
+    return Context(
+        hooks=prepared.hooks,
+        clock=clock,
+        state=state,
+        masker=masker,
+        until=options.until,
+        fresh=options.fresh,
+        job=options.job,
+    )
+
+
+@contextmanager
+def _crew(prepared: Prepared, options: RunOptions, worker: Worker) -> Iterator[Crew | None]:
+    """Give those who run the targets; None where this process does."""
+    place = place_of(prepared.hooks.registry, options)
+    name, _, address = options.executor.partition(":")
+    try:
+        executor = place.make(address)
+    except ImpexError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"plugin {place.provider} has no executor {name} at '{address}': "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if executor is None:
+        yield None
+        return
+    state = state_folder(prepared.run.manifest.path, options)
+    with executor:
+        yield Crew(executor, worker, Board.of(state, prepared.run.id))
+
+
+class _Run:
     """One run of one plan."""
 
     def __init__(self, prepared: Prepared, context: Context, options: RunOptions) -> None:
@@ -71,26 +155,48 @@ class _Execution:
         self._clock = context.clock
         self._hooks = context.hooks
         self._planned = {item.target.name: item for item in prepared.plan}
-        self._failed = False
-        self._runner = JobRunner(context, prepared.tenants, self._leave_receipt)
+        self._execution = Execution(prepared, context, options)
 
-    def run(self) -> RunResult:
-        """Do all the work, then tell everybody who listens."""
+    def run(self, crew: Crew | None) -> RunResult:
+        """Do all the work, or have it done by a crew, then tell everybody who listens."""
         run = self._prepared.run
         # Missing credentials are found here, before the first job is created.
         for connection in self._connections():
             self._prepared.tenants.lane(connection)
         self._context.state.begin_run(run.id, str(run.manifest.path), run.started)
         self._hooks.notify("impex_run_started", run=run)
-        tasks = [Task(item.target.name, self._needs(item.target)) for item in self._prepared.plan]
-        results = run_all(tasks, self._work(), self._clock)
+        results = self._delegate(crew) if crew else self._execution.deliver()
         finished = self._closed(self._finish(tuple(results.values())))
         self._hooks.notify("impex_run_finished", run=run, report=finished)
         return finished
 
-    def _needs(self, target: Target) -> tuple[str, ...]:
-        """Return the needs that are part of this run."""
-        return tuple(need for need in target.needs if need in self._planned)
+    def _delegate(self, crew: Crew) -> dict[str, TargetResult]:
+        """Have a crew do all the work, and bring the results into the plan's order."""
+        run, tenants = self._prepared.run, self._prepared.tenants
+        groups = grouped(self._prepared.plan, lambda name: tenants.connect(name).url)
+        units = [unit(run.manifest.path, self._options, run.id, names) for names in groups]
+        _homes[run.id] = self._clock, self._context.masker
+        try:
+            done = crew.run(units, self._clock)
+        finally:
+            del _homes[run.id]
+        found = {
+            name: self._returned(name, each)
+            for names, each in zip(groups, done, strict=True)
+            for name in names
+        }
+        return {name: found[name] for name in self._planned}
+
+    def _returned(self, name: str, done: Done) -> TargetResult:
+        """Return the result of a target that a unit has brought, with what did not travel."""
+        mine = self._planned[name].target
+        for result in done.results:
+            if result.target.name == name:
+                return replace(result, target=replace(mine, output=result.target.output))
+        if done.exit_code > _SIGNALLED:
+            return self._execution.skip(name, done.error)
+        why = done.error or "its worker did not tell what became of it"
+        return self._execution.fail(name, why, done.exit_code)
 
     def _closed(self, finished: RunResult) -> RunResult:
         """Remember the end of the run; where the disk refuses, that is one problem more."""
@@ -103,95 +209,6 @@ class _Execution:
 
     def _connections(self) -> list[str]:
         return sorted({name for item in self._prepared.plan for name in item.target.connections})
-
-    def _work(self) -> Work[TargetResult]:
-        return Work(self._do, self._skip, _fault, self._abort)
-
-    def _abort(self) -> None:
-        self._clock.stop(signal.SIGINT)
-
-    def _do(self, name: str) -> Course[TargetResult]:
-        """Deliver one target, unless nothing new may start by the time that it can."""
-        # Before the tenant's slot is waited for, which others may need.
-        if early := self._end_early(name):
-            return early
-        with Permits() as permits:
-            # Where the state refuses, the job itself tells it, and fails by it.
-            with suppress(Interrupted, StateError):
-                yield from self._runner.may_start(self._job(name), permits)
-            if reason := self._halted():
-                return self._skip(name, reason)
-            result = yield from self._run_job(self._job(name), permits)
-            # Before the slot is left: whoever gets it has to know.
-            self._failed = self._failed or not (result.good or result.outcome is Outcome.HELD)
-        return result
-
-    def _end_early(self, name: str) -> TargetResult | None:
-        """Return the result of a target for which nothing is to be done, or may be begun."""
-        if reason := self._halted():
-            return self._skip(name, reason)
-        job = self._job(name)
-        if self._planned[name].kept:
-            why = f"{job.target.output / RECEIPT} exists (if_exists: keep)"
-            return self._told(job, unstarted(job, Outcome.UNCHANGED, why, self._clock.now()))
-        try:
-            found = unchanged(job, self._context)
-        except (Interrupted, StateError):
-            return None  # what follows tells it
-        except ImpexError as error:
-            self._failed = True
-            return self._lost(job, error)
-        if not found:
-            return None
-        last, why = found
-        # The result names the folder in which the packages are, which may be that of another day.
-        there = replace(job, target=replace(job.target, output=last.output))
-        return self._told(there, unstarted(there, Outcome.UNCHANGED, why, self._clock.now()))
-
-    def _run_job(self, job: Job, permits: Permits) -> Course[TargetResult]:
-        """Run one job; what goes wrong outside of the job's own course is its failure, too."""
-        try:
-            course = self._runner.run(job, permits)
-            answer = yield from self._hooks.around("impex_run_job", course, job=job)
-            if not isinstance(answer, TargetResult):
-                raise self._hooks.refuse("impex_run_job", answer, "a TargetResult")
-        except ImpexError as error:
-            return self._lost(job, error)
-        return answer
-
-    def _lost(self, job: Job, error: ImpexError) -> TargetResult:
-        """Return the result of a target that failed outside of its job's own course."""
-        failed = unstarted(job, Outcome.FAILED, str(error), self._clock.now())
-        return replace(failed, exit_code=error.exit_code)
-
-    def _skip(self, name: str, reason: str) -> TargetResult:
-        job = self._job(name)
-        stopped = self._clock.stopping()
-        outcome = Outcome.CANCELLED if stopped else Outcome.SKIPPED
-        why = self._halted() or reason
-        return self._told(job, unstarted(job, outcome, why, self._clock.now()))
-
-    def _told(self, job: Job, result: TargetResult) -> TargetResult:
-        event = f"target.{result.outcome.value}"
-        self._context.changed(job, event, f"{result.outcome.value}: {result.error}")
-        return result
-
-    def _halted(self) -> str:
-        if self._clock.stopping():
-            return "the run was interrupted before it started"
-        if self._options.fail_fast and self._failed:
-            return "another target failed (--fail-fast)"
-        return ""
-
-    def _job(self, name: str) -> Job:
-        return new_job(self._planned[name], self._prepared, self._clock)
-
-    def _leave_receipt(self, result: TargetResult) -> None:
-        """Leave the receipt beside whatever was delivered, complete or not."""
-        if result.artifacts:
-            safe = masked(result, self._context.masker)
-            text = receipt.render(safe, self._prepared.run.id, __version__)
-            _write(result.target.output / RECEIPT, text)
 
     def _finish(self, results: tuple[TargetResult, ...]) -> RunResult:
         run = self._prepared.run
@@ -209,21 +226,7 @@ class _Execution:
         problems = []
         for format_, path in reports.items():
             try:
-                _write(path, FORMATS[format_](finished))
+                write(path, FORMATS[format_](finished))
             except DeliveryError as error:
                 problems.append(str(error))
         return replace(finished, problems=tuple(problems))
-
-
-def _fault(result: TargetResult) -> str:
-    """Say why what needs a target cannot start, nothing if it can."""
-    if result.good:
-        return ""
-    return "waits for an approval" if result.outcome is Outcome.HELD else "did not succeed"
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        atomic.write_text(path, text)
-    except OSError as error:
-        raise DeliveryError(f"cannot write {path}: {error.strerror or error}") from error

@@ -127,6 +127,8 @@ class RunOptions:
     default ``.impex`` beside the manifest; ``fresh`` goes on with nothing of an earlier run;
     ``job`` is the id of a job to go on with, for a single target. ``alone`` leaves out what the
     chosen targets need. ``approved`` are the connections for which held targets go on.
+    ``executor`` is ``NAME`` or ``NAME:ADDRESS`` of what runs the targets; ``run_id`` is the id of
+    the run that this is a part of.
     """
 
     targets: tuple[str, ...] = ()
@@ -145,3 +147,5 @@ class RunOptions:
     reports: Mapping[str, Path] = field(default_factory=dict)
     blocked_plugins: frozenset[str] = frozenset()
     plugin_files: tuple[Path, ...] = ()
+    executor: str = ""
+    run_id: str = ""

@@ -114,8 +114,8 @@ class State:
     # ---- runs ----
 
     def begin_run(self, run_id: str, manifest: str, now: datetime) -> None:
-        """Remember that a run began."""
-        sql = "INSERT INTO runs (id, manifest, started) VALUES (?, ?, ?)"
+        """Remember that a run began, unless another part of it has done so."""
+        sql = "INSERT OR IGNORE INTO runs (id, manifest, started) VALUES (?, ?, ?)"
         self._db.write((sql, (run_id, manifest, now.isoformat())))
 
     def end_run(self, run_id: str, exit_code: int, now: datetime) -> None:

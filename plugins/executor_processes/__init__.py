@@ -1,0 +1,61 @@
+"""``--executor processes``: the targets of different tenants in processes of their own.
+
+For runs whose steps keep a processor busy: threads of one process share what Python can compute.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.errors import UsageError
+from spark_impex_runner.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from spark_impex_runner.registry import Registry
+
+
+@hookimpl
+def impex_register(registry: Registry) -> None:
+    """Offer the executor."""
+    summary = (
+        "Processes on this machine; the address is their number, by default one per processor."
+    )
+    registry.executor("processes", summary, make)
+
+
+def make(address: str) -> Executor:
+    """Return a pool of so many processes. They start when they are needed."""
+    if address and not (address.isdecimal() and 0 < int(address) <= _most()):
+        raise UsageError(f"--executor processes:{address}: expected a number from 1 to {_most()}")
+    # A forked process would have our locks, and none of the threads that hold them.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(int(address) if address else None, context, _begin)
+
+
+def _most() -> int:
+    return 61 if os.name == "nt" else 1024
+
+
+def _begin() -> None:
+    """Leave it to the process that started this one when to end.
+
+    A Ctrl-C, and many a service manager, signals all of a group's processes: the run's own hears it
+    and says so to its workers. One whose run is gone ends, as if both had been killed.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
