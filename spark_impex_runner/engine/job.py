@@ -102,8 +102,6 @@ class _Delivery:
             result = self.result(error)
             self.leave_receipt(result)
             complete = error is None and self.context.until != "download"
-            if complete and self._is_whole():
-                self.context.state.note_work(parts.attempt, work(self.job, self.context.masker))
             if complete or parts.is_over(error):
                 self._close(parts, result)
             return result
@@ -128,10 +126,6 @@ class _Delivery:
             job_ids=self.job.parts,
             approve=error.approve if isinstance(error, HeldError) else "",
         )
-
-    def _is_whole(self) -> bool:
-        """Tell whether a delivery is all that was asked for: no step only warned."""
-        return all(step.outcome == "succeeded" for step in self.steps)
 
     def _try_to_deliver(self, parts: Parts) -> Course[ImpexError | None]:
         try:
@@ -164,8 +158,11 @@ class _Delivery:
 
     def _close(self, parts: Parts, result: TargetResult) -> None:
         """Close the attempt: the next run of this target is a new one."""
-        now = self.context.clock.now()
-        self.context.state.finish(parts.attempt, result.outcome, result.error, now)
+        state, now = self.context.state, self.context.clock.now()
+        if result.good and all(step.outcome == "succeeded" for step in result.steps):
+            state.complete(parts.attempt, work(self.job, self.context.masker), now)
+        else:
+            state.finish(parts.attempt, result.outcome, result.error, now)
 
 
 def _check_output(job: Job, context: Context) -> None:

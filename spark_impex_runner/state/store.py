@@ -201,10 +201,6 @@ class State:
             *(insert_artifact(attempt, each) for each in made),
         )
 
-    def note_work(self, attempt: Attempt, work: str) -> None:
-        """Remember that all was done with the packages that ``work`` stands for."""
-        self._db.write(("UPDATE attempts SET work = ? WHERE id = ?", (work, attempt.id)))
-
     def finish(self, attempt: Attempt, outcome: Outcome | str, error: str, now: datetime) -> None:
         """Close an attempt with its parts: the next run of the same target begins anew."""
         sql = (
@@ -214,6 +210,16 @@ class State:
         )
         word = getattr(outcome, "value", outcome)
         values = (now.isoformat(), word, attempt.id, error, attempt.id, attempt.id)
+        self._db.write((sql, values))
+
+    def complete(self, attempt: Attempt, work: str, now: datetime) -> None:
+        """Close an attempt of which nothing is missing: ``work`` is all that was done for it."""
+        sql = (
+            "UPDATE attempts SET finished = ?, outcome = 'succeeded',"
+            " work = CASE id WHEN ? THEN ? ELSE '' END"
+            " WHERE (id = ? OR part_of = ?) AND finished IS NULL"
+        )
+        values = (now.isoformat(), attempt.id, work, attempt.id, attempt.id)
         self._db.write((sql, values))
 
     def divide(

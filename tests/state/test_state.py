@@ -157,6 +157,29 @@ def test_a_state_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> N
     reopened.close()
 
 
+def test_the_last_delivery_of_a_target_is_found(state: State) -> None:
+    """Whatever came of it, unless nothing was delivered; what was complete says what was done."""
+    assert state.last_delivered("m/a") is None
+    attempts = []
+    for end in ("complete", "failed", "nothing"):
+        attempt = state.note_job(state.intend(intent(), NOW), f"job-{end}", NOW)
+        attempts.append(attempt)
+        if end != "nothing":
+            state.note_delivered(attempt, [], [[], []])
+        if end == "complete":
+            state.complete(attempt, "w1", NOW)
+            found = state.last_delivered("m/a")
+            assert found
+            assert (found.work, found.outcome, found.finished) == ("w1", "succeeded", NOW)
+        else:
+            state.finish(attempt, "failed", "x", NOW)
+
+    last = state.last_delivered("m/a")
+
+    assert last
+    assert (last.id, last.work) == (attempts[1].id, "")
+
+
 def test_the_state_is_private(state: State) -> None:
     """The file is readable by its owner only, its journal included, and git ignores it."""
     state.intend(intent(), NOW)
