@@ -113,9 +113,11 @@ def _request(items: Sequence[_Item]) -> Request:
 
 def _undividable(items: Sequence[_Item], spark: Spark, error: ImpexError) -> str:
     """Say which version is too large by itself, in the tenant's words, and what to do."""
-    uri, every = (items[0].uri, items[0].every) if items else (Uri(), False)
+    if not items:
+        return f"{error}; the request cannot be divided, as the tenant lists none of its services"
+    uri = items[0].uri
     what = _named(uri, spark) if uri.version_id else str(uri)
-    return f"{what} alone is too large: {error}; {_BY_NAME if every else _ALONE}"
+    return f"{what} alone is too large: {error}; {_BY_NAME if items[0].every else _ALONE}"
 
 
 def _named(version: Uri, spark: Spark) -> str:

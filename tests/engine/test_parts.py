@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from spark_impex_runner.engine.weather import may_pass, speaks_of_size, too_large
+from spark_impex_runner.errors import ErrorReply, SparkApiError
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.faults import parse_fault
@@ -89,6 +91,27 @@ def test_a_request_that_is_too_large_is_delivered_in_parts(
     assert written["job_ids"] == list(result.job_ids)
     assert written["request"]["folders"] == ["life", "motor"]
     assert [each["name"] for each in written["artifacts"]] == ["package-1.zip", "package-2.zip"]
+
+
+@pytest.mark.parametrize(
+    ("said", "large"),
+    [
+        ("EXCEEDED_FILE_SIZE", True),
+        ("EXCEEDED_FILE_SIZE: 250 MB", True),
+        ("the package size of 250 MB exceeds what is allowed", True),
+        ("Size limit reached", True),
+        ("another export job is in progress; the limit is 1", False),
+        ("the size could not be read", False),
+        ("EXPORT_FAILED: oversized", False),
+    ],
+)
+def test_a_tenants_words_tell_that_a_package_is_too_large(said: str, *, large: bool) -> None:
+    """The documented code, or a size together with a limit: how exports say it is not published."""
+    refused = SparkApiError.when("x", ErrorReply(500, details=said))
+
+    assert (speaks_of_size(said), too_large(refused)) == (large, large)
+    # What is too large stays so: it is not asked for again as it is, nor taken for a busy tenant.
+    assert may_pass(refused) is not large
 
 
 def test_each_part_asks_for_versions_by_id_under_a_correlation_id_of_its_own(

@@ -182,6 +182,17 @@ def test_a_package_over_the_limit_fails_the_job(start: Callable[..., Any]) -> No
     assert status["outputs"]["files"] is None
 
 
+def test_a_package_over_the_limit_may_be_refused_at_once(start: Callable[..., Any]) -> None:
+    """``refuse`` answers the create call as documented for imports; there is no job."""
+    call = start(size_limit=100, over_limit="refuse")
+
+    refused = call("POST", "/api/v4/export", {"inputs": PRICING})
+
+    assert (refused.status, refused.json["code"]) == (500, "EXCEEDED_FILE_SIZE")
+    assert refused.json["type"] == "invalid_input"
+    assert call("GET", "/api/v4/export/status").json["recent_exports"] == []
+
+
 def test_only_cancelled_can_be_patched(call: Any) -> None:
     """Another word than ``cancelled`` is refused."""
     job = call.export(inputs=PRICING)["id"]
