@@ -111,14 +111,16 @@ def _check_given_job(job: Job, earlier: Attempt | None, context: Context) -> Non
     """Refuse a job id that belongs elsewhere, or would push another job aside."""
     if not context.job:
         return
+    path, name = words(job.run.manifest), job.target.name
+    if earlier is not None and context.state.parts(earlier):
+        raise UsageError(
+            f"target {name} is divided into parts; impex-run {path} goes on with all of them, "
+            f"impex cancel {path} -t {name} gives them up"
+        )
     owner = context.state.owner(context.job)
     if owner is not None and owner.target != key(job):
-        whole = f"; impex-run {words(job.run.manifest)} goes on with all parts"
-        part = owner.target == part_key(key(job), owner.target.rpartition("#")[2])
-        told = f"job {context.job} belongs to target {owner.target}"
-        raise UsageError(told + (whole if part else ""))
+        raise UsageError(f"job {context.job} belongs to target {owner.target}")
     if earlier is not None and earlier.job_id != context.job:
-        path, name = words(job.run.manifest), job.target.name
         raise UsageError(
             f"target {name} is not finished with job {earlier.job_id or 'of an unknown id'}; "
             f"end that first: impex cancel {path} -t {name}"

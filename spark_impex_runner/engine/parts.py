@@ -129,8 +129,7 @@ class Parts:
             status=None,
             artifacts=self.delivered.artifacts,
         )
-        # A job that was given by its id is that of the whole target.
-        context = replace(self._context, job="")
+        context = self._context
         opening = open_part(job, whole.attempt, context)
         spark, creating, warnings = (
             whole.remote.spark,
@@ -154,7 +153,8 @@ class Parts:
     def _divide(self, export: Export, error: ImpexError) -> None:
         """Ask how to divide what is too large, and put it on disk; raise what cannot be divided."""
         job, context = export.job, self._context
-        if not too_large(error) or export.remote.context.job:
+        # A job that was given by its id is gone on with as it is.
+        if not too_large(error) or context.job:
             raise error
         answer = context.hooks.decide("impex_split_job", job=job, error=error)
         if answer is None:

@@ -163,6 +163,10 @@ def test_a_version_that_is_too_large_by_itself_is_named(
     assert "EXCEEDED_FILE_SIZE: the package of " in only(result).error
     assert f"exceeds the limit of {TWO} bytes; nothing smaller" in only(result).error
     assert [each["name"] for each in delivered(run)["artifacts"]] == ["package-1.zip"]
+    assert len(bodies(sandbox)) == 4
+    # The next run asks for this one only, in case that the limit was raised.
+    assert only(run(sandbox, TARGET)).error.startswith("motor/pricing[1.4.1] alone")
+    assert len(bodies(sandbox)) == 5
 
 
 def test_without_the_plugin_the_tenants_words_stand(
@@ -216,11 +220,13 @@ def test_a_run_that_is_stopped_in_a_part_is_finished_by_the_next(
     assert sum(r.origin == "download" for r in sandbox.requests) == 2
 
 
+@pytest.mark.parametrize("over_limit", ["errors", "refuse"])
 def test_a_part_that_failed_is_asked_for_again_by_the_next_run(
-    run: Any, serve: Callable[..., Any], only: Any
+    run: Any, serve: Callable[..., Any], only: Any, over_limit: str
 ) -> None:
     """What the other parts brought is not fetched a second time."""
-    sandbox = serve(size_limit=TWO, faults=(parse_fault("create@3=invalid"),))
+    faults = (parse_fault("create@3=invalid"),)
+    sandbox = serve(size_limit=TWO, over_limit=over_limit, faults=faults)
     first = only(run(sandbox, TARGET))
 
     second = only(run(sandbox, TARGET))
@@ -373,16 +379,16 @@ def test_a_version_over_max_package_is_named(
 def test_a_job_that_was_given_by_its_id_is_not_divided(
     run: Any, serve: Callable[..., Any], only: Any
 ) -> None:
-    """``impex resume`` goes on with that job and makes none; a part belongs to its target."""
+    """``impex resume`` goes on with that job and makes none, nor with one part of a target."""
     sandbox = serve(size_limit=TWO, job_seconds=20)
     stopped = only(run(sandbox, TARGET, plugin_files=(stop_at(run, "job.created", "2"),)))
     run.clock.restart()
-    part = only(run(sandbox, TARGET, job=stopped.job_ids[1]))
     whole = stopped.warnings[0].split("job ")[1].split()[0]
+    refused = [only(run(sandbox, TARGET, job=each)) for each in (whole, stopped.job_ids[1])]
 
     too_large = only(run(sandbox, TARGET, job=whole, state=run.folder / "elsewhere"))
 
-    assert f"job {stopped.job_ids[1]} belongs to target manifest/a#2; impex-run" in part.error
+    assert all("a is divided into parts; impex-run " in each.error for each in refused)
     assert "EXCEEDED_FILE_SIZE" in too_large.error
     assert len(bodies(sandbox)) == 3
 
