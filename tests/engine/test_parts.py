@@ -16,6 +16,7 @@ from spark_impex_runner.errors import ErrorReply, SparkApiError
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.faults import parse_fault
+from spark_impex_runner.spark.export import Exports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,23 @@ from spark_impex_runner.models import Request
 @hookimpl
 def impex_split_job(job, error):
     return {answer}
+"""
+# A step that changes the package itself.
+SIGN = """
+import hashlib
+from dataclasses import replace
+from spark_impex_runner import hookimpl
+
+@hookimpl
+def impex_register(registry):
+    registry.step("sign", "Writes a comment into the package.")
+
+@hookimpl
+def impex_run_step(step, artifact):
+    if step.uses == "sign":
+        data = artifact.path.read_bytes()[:-2] + b"\\x04\\x00done"
+        artifact.path.write_bytes(data)
+        return [replace(artifact, size=len(data), sha256=hashlib.sha256(data).hexdigest())]
 """
 
 
@@ -112,6 +130,17 @@ def test_a_tenants_words_tell_that_a_package_is_too_large(said: str, *, large: b
     assert (speaks_of_size(said), too_large(refused)) == (large, large)
     # What is too large stays so: it is not asked for again as it is, nor taken for a busy tenant.
     assert may_pass(refused) is not large
+
+
+def test_a_refusal_for_size_is_not_taken_for_a_busy_tenant(
+    run: Any, serve: Callable[..., Any], only: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the tenant's count of jobs says: to wait would not help."""
+    monkeypatch.setattr(Exports, "is_busy", lambda *_: True)
+
+    result = only(run(serve(size_limit=TWO, over_limit="refuse"), TARGET))
+
+    assert (result.outcome, len(result.job_ids)) == (Outcome.SUCCEEDED, 2)
 
 
 def test_each_part_asks_for_versions_by_id_under_a_correlation_id_of_its_own(
@@ -270,12 +299,14 @@ def test_a_part_that_was_changed_meanwhile_is_fetched_again_alone(
 def test_packages_of_all_parts_are_taken_over_as_those_of_one(
     run: Any, serve: Callable[..., Any], only: Any
 ) -> None:
-    """A step that failed is repeated on what is here; the receipt still tells of every job."""
+    """A step that failed is repeated on what the one before it made of the packages."""
     sandbox = serve(size_limit=TWO)
-    steps = ", steps: [{uses: unzip, with: {max_files: %s}}]}"
-    first = only(run(sandbox, TARGET[:-1] + steps % 1))
+    plugin = run.folder / "sign.py"
+    plugin.write_text(SIGN)
+    steps = ", steps: [{uses: sign}, {uses: unzip, with: {max_files: %s}}]}"
+    first = only(run(sandbox, TARGET[:-1] + steps % 1, plugin_files=(plugin,)))
 
-    second = only(run(sandbox, TARGET[:-1] + steps % 1000))
+    second = only(run(sandbox, TARGET[:-1] + steps % 1000, plugin_files=(plugin,)))
 
     assert second.outcome is Outcome.SUCCEEDED
     assert second.job_ids == first.job_ids
