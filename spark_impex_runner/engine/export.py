@@ -84,9 +84,8 @@ class Export:
         self.delivered = Delivered((), status.services, status.service_versions)
         check_missing(self.job.request, status, self.remote)
         yield from permits.move(lane.arrivals, out_of=lane.slots)
-        artifacts = yield from Fetch(self.job, self.remote.spark, context, lane.downloads).run(
-            status
-        )
+        fetch = Fetch(self.job, self.remote.spark, context, lane.downloads)
+        artifacts = yield from fetch.run(status)
         self.delivered = replace(self.delivered, artifacts=artifacts)
         note(self.delivered, self.remote)
 

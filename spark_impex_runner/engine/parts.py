@@ -98,7 +98,7 @@ class Parts:
         return [part for part in self._parts if part.name not in self._begun]
 
     def _recall(self) -> None:
-        """Take up the jobs of parts whose packages an earlier run brought together."""
+        """Take up the jobs of parts whose packages an earlier run has brought."""
         for part in self._left():
             self._begun[part.name] = self._export(part)
 
@@ -120,7 +120,7 @@ class Parts:
 
     def _export(self, part: Part) -> Export:
         """Open the attempt of a part."""
-        whole = self._whole
+        whole, way = self._whole.remote, self._whole.way
         job = replace(
             whole.job,
             request=part.request,
@@ -129,14 +129,9 @@ class Parts:
             status=None,
             artifacts=self.delivered.artifacts,
         )
-        context = self._context
-        opening = open_part(job, whole.attempt, context)
-        spark, creating, warnings = (
-            whole.remote.spark,
-            whole.way.lane.creating,
-            whole.remote.warnings,
-        )
-        return Export(Remote(job, spark, context, opening, creating, warnings), whole.way)
+        opening = open_part(job, self.attempt, self._context)
+        gate, warnings = way.lane.creating, whole.warnings
+        return Export(Remote(job, whole.spark, self._context, opening, gate, warnings), way)
 
     def _divide_or_fail(self, export: Export, error: ImpexError) -> None:
         """Put the halves of a part in its place; where it cannot be divided, its attempt ends."""

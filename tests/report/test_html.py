@@ -63,6 +63,13 @@ def test_the_page_loads_nothing(every_outcome: RunResult) -> None:
     assert "url(" not in text
 
 
+def test_every_job_of_a_target_is_named(
+    target: TargetResult, run: Callable[..., RunResult]
+) -> None:
+    """A request that was divided has several."""
+    assert "j1, j2" in Page(html.render(run(replace(target, job_ids=("j1", "j2"))))).text
+
+
 def test_a_run_of_nothing_has_a_page(run: Callable[..., RunResult]) -> None:
     """No target is no reason to fail."""
     assert "0 of 0 targets" in Page(html.render(run())).text

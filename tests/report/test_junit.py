@@ -69,6 +69,15 @@ def test_a_case_tells_the_facts(target: TargetResult, run: Callable[..., RunResu
     assert f"motor.zip 506657 bytes {'0a' * 32}" in out
 
 
+def test_a_case_names_every_job_of_a_target(
+    target: TargetResult, run: Callable[..., RunResult]
+) -> None:
+    """A request that was divided has several."""
+    several = replace(target, job_ids=("j1", "j2"))
+
+    assert "job j1, j2\n" in (parse(run(several)).findtext(".//system-out") or "")
+
+
 @pytest.mark.parametrize("text", ["\x00", "\x1b[31m", "\ud800", "\uffff", "]]>", "<!--"])
 def test_any_text_gives_well_formed_xml(
     target: TargetResult, run: Callable[..., RunResult], text: str

@@ -47,6 +47,13 @@ def test_the_summary_of_every_outcome(every_outcome: RunResult) -> None:
     assert text.render(every_outcome) == GOLDEN
 
 
+def test_a_target_of_several_jobs_counts_them(
+    target: TargetResult, run: Callable[..., RunResult]
+) -> None:
+    """Which they are stands in the reports."""
+    assert "  2 jobs  " in text.render(run(replace(target, job_ids=("j1", "j2"))))
+
+
 def test_rows_fit_into_a_log(every_outcome: RunResult) -> None:
     """A row with a job id is no wider than 100 columns."""
     assert max(map(len, text.render(every_outcome).splitlines()[:5])) <= 100
