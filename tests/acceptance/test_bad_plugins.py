@@ -1,0 +1,350 @@
+"""As an operator I am told which plugin misbehaves, and work that does not use it goes on.
+
+Each bad plugin is a distribution with an entry point, as pip leaves it: ``impex-bad``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.cli import main
+from spark_impex_runner.pluginhooks import HOOKS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+HEAD = "version: 1\nconnections: {here: {sandbox: acme}}\n"
+PLAIN = HEAD + (
+    "targets: [{name: one, services: [motor/pricing], steps: [{uses: checksum}],\n"
+    "  polling: {strategy: fixed}, retry_interval: 10ms}]\n"
+)
+NOBODY = PLAIN.replace("targets", "requires: {plugins: []}\ntargets")
+OURS = PLAIN.replace("checksum", "bad")
+LABEL = "plugin bad (impex-bad)"
+# For a child: a call is told of after a twentieth of a second.
+CHILD = (
+    "from spark_impex_runner import pluginwatch as watch\n"
+    "watch._LOADING_SECONDS = watch._HOOK_SECONDS = 0.05; watch._TICK = 0.01\n"
+    "from spark_impex_runner.cli.main import main; main()\n"
+)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a command left: exit code, stdout, stderr."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Place:
+    """A folder with a tenant and manifests, in which a bad plugin is installed."""
+
+    folder: Path
+    capsys: pytest.CaptureFixture[str]
+
+    def install(self, code: str) -> None:
+        """Install the distribution, as pip would."""
+        code = f"from spark_impex_runner import hookimpl\n{textwrap.dedent(code)}"
+        (self.folder / "impex_bad.py").write_text(code)
+        info = self.folder / "impex_bad-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: impex-bad\nVersion: 1.2\n")
+        (info / "entry_points.txt").write_text("[impex_runner]\nbad = impex_bad\n")
+
+    def __call__(self, *words: str) -> Finished:
+        """Run ``impex …``."""
+        sys.modules.pop("impex_bad", None)
+        with pytest.raises(SystemExit) as exit_:
+            main.main(list(words))
+        captured = self.capsys.readouterr()
+        return Finished(int(exit_.value.code or 0), captured.out, captured.err)
+
+    def run(self, manifest: str, *words: str) -> Finished:
+        """Run a manifest."""
+        (self.folder / "m.yaml").write_text(manifest)
+        return self("run", "m.yaml", "--fresh", *words)
+
+
+@pytest.fixture
+def place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Place]:
+    """Return the folder, on Python's path."""
+    (tmp_path / "acme/motor/pricing/1.0.0").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield Place(tmp_path, capsys)
+    sys.modules.pop("impex_bad", None)
+
+
+REGISTER = "@hookimpl\ndef impex_register(registry):\n    "
+NOT_LOADED = {
+    "raises at import": ("raise OSError('no disk')", "import failed: OSError: no disk"),
+    "exits at import": ("import sys; sys.exit(0)", "import failed: SystemExit: 0"),
+    "is no Python": ("def (", "import failed: SyntaxError: invalid syntax"),
+    "lacks a library": (
+        "import no_such_library",
+        "import failed: ModuleNotFoundError: No module named 'no_such_library'",
+    ),
+    "raises at registration": (
+        f"{REGISTER}registry.step('bad', 'Bad.'); 1 / 0",
+        "impex_register failed: ZeroDivisionError: division by zero",
+    ),
+    "exits at registration": (
+        f"{REGISTER}raise SystemExit('bye')",
+        "impex_register failed: SystemExit: bye",
+    ),
+    "offers nonsense": (f"{REGISTER}registry.step(7, 'Bad.')", "it offers a step named 7, which"),
+    "offers what is taken": (
+        f"{REGISTER}registry.step('bad', 'Bad.'); registry.step('unzip', 'Mine.')",
+        "it offers 'unzip', which spark-impex-runner already offers",
+    ),
+    "misspells a hook": (
+        "@hookimpl\ndef impex_run_steps(job):\n    return []",
+        "there is no hook impex_run_steps (did you mean 'impex_run_step'?)",
+    ),
+    "misspells an argument": (
+        "@hookimpl\ndef impex_run_step(jobb):\n    return []",
+        "impex_run_step takes an argument 'jobb' (did you mean 'job'?); impex_run_step has job,",
+    ),
+    "forgets the mark": (
+        "def impex_run_step(job):\n    return []",
+        "impex_run_step is never called: it is not marked with @hookimpl",
+    ),
+    "is async": (
+        "@hookimpl\nasync def impex_run_step(job):\n    return []",
+        "impex_run_step is 'async def'; hooks are plain functions",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_LOADED)
+def test_a_plugin_that_cannot_be_loaded_is_named_and_harmless(place: Place, kind: str) -> None:
+    """It is in the list with the reason, in the error of who uses it, and nowhere else."""
+    code, reason = NOT_LOADED[kind]
+    place.install(code)
+
+    listed = place("plugins")
+    [row] = (row for row in json.loads(place("plugins", "--json").out) if row["name"] == "bad")
+    using, requiring = (
+        place.run(OURS),
+        place.run(OURS.replace("tar", "requires: {plugins: [impex-bad]}\ntar")),
+    )
+    other = place.run(PLAIN)
+
+    assert f"bad            1.2      pip        LEFT OUT: {reason}" in listed.out
+    assert (listed.code, row["distribution"], row["version"]) == (0, "impex-bad", "1.2")
+    assert row["error"].startswith(reason)
+    assert using.code == requiring.code == 7
+    assert f"left out: bad (impex-bad): {reason}" in using.err
+    assert f"{LABEL} cannot be used: {reason}" in requiring.err
+    assert (other.code, "bad" in other.err + other.out) == (0, False)
+
+
+def test_a_broken_schema_is_named_and_harmless(place: Place) -> None:
+    """Options that are no JSON Schema matter to a manifest with the step, as of the first look."""
+    place.install(f"{REGISTER}registry.step('bad', 'Bad.', {{'type': 'objekt'}})")
+
+    assert place.run(PLAIN).code == 0
+    using = place.run(OURS)
+    assert using.code == 7
+    assert "plugin impex-bad: the options schema of 'bad'" in using.err
+
+
+# Every hook that decides something for everybody, with an answer that makes no sense.
+NONSENSE = {
+    "impex_resolve_uri": "7",
+    "impex_poll_delay": "'soon'",
+    "impex_poll_verdict": "'done'",
+    "impex_download_path": "'/etc/passwd'",
+    "impex_run_step": "['x']",
+    "impex_run_job": "7",
+}
+RAISES = "raise RuntimeError('one\\n\\ntwo')", "RuntimeError: one two"
+EXITS = "import sys; sys.exit('bye')", "SystemExit: bye"
+
+
+def misbehave(hook: str, body: str) -> str:
+    """Return a plugin that does ``body`` in a hook."""
+    return f"@hookimpl\ndef {hook}():\n    {body}\n"
+
+
+WAYS: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
+    "by its name": (PLAIN, ("-p", "no:bad"), {}),
+    "by its distribution": (PLAIN, ("-p", "no:impex-bad"), {}),
+    "by the manifest": (NOBODY, (), {}),
+    "by who is allowed": (PLAIN, (), {"IMPEX_PLUGINS": ""}),
+    "by who is not": (PLAIN, (), {"IMPEX_DISABLE_PLUGINS": "impex-bad"}),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_plugin_that_is_kept_out_does_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Not a line of it runs, so whatever it would do, the run is as good as without it."""
+    manifest, words, variables = WAYS[way]
+    place.install("import os; os._exit(1)")
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+
+    assert place.run(manifest, *words).code == 0
+
+
+@pytest.mark.parametrize(("body", "words"), [RAISES, EXITS], ids=["raises", "exits"])
+@pytest.mark.parametrize("hook", [*NONSENSE, "impex_check_download"])
+def test_a_plugin_that_raises_in_a_hook_is_named_with_the_way_to_run_without_it(
+    place: Place, hook: str, body: str, words: str
+) -> None:
+    """A hook that decides is asked for everybody, so the job fails, and its error is one line."""
+    place.install(misbehave(hook, body))
+
+    done = place.run(PLAIN, "-q")
+
+    line = f"{LABEL} failed in {hook}: {words}; -p no:bad runs without it"
+    assert line in done.err + done.out
+    assert done.code in {4, 7}
+    assert "Traceback" not in done.err
+    assert place.run(PLAIN, "-p", "no:bad").code == 0
+
+
+@pytest.mark.parametrize("hook", NONSENSE)
+def test_a_plugin_that_answers_nonsense_is_named(place: Place, hook: str) -> None:
+    """The error tells the hook, the answer, and whose it was."""
+    place.install(misbehave(hook, f"return {NONSENSE[hook]}"))
+
+    done = place.run(PLAIN, "-q")
+
+    assert f"{hook} answered {NONSENSE[hook]} instead of " in done.err + done.out
+    assert "bad (impex-bad)" in done.err + done.out
+    assert done.code in {4, 7}
+    assert place.run(PLAIN, "-p", "no:bad").code == 0
+
+
+@pytest.mark.parametrize(("body", "words"), [RAISES, EXITS], ids=["raises", "exits"])
+@pytest.mark.parametrize("hook", ["impex_job_changed", "impex_run_started", "impex_run_finished"])
+def test_an_observer_that_raises_is_named_and_ends_nothing(
+    place: Place, hook: str, body: str, words: str
+) -> None:
+    """Who only listens cannot fail a run."""
+    place.install(misbehave(hook, body))
+
+    done = place.run(PLAIN)
+
+    line = f"{LABEL} failed in {hook}: {words}; -p no:bad runs without it; the run goes on"
+    assert done.code == 0
+    assert line in done.err
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (RAISES[0], f"{LABEL} failed in impex_plan_step: {RAISES[1]}; -p no:bad runs without it"),
+        (
+            "return 7",
+            "impex_plan_step answered 7 instead of a line of text; asked: bad (impex-bad)",
+        ),
+    ],
+)
+def test_a_plugin_that_fails_to_tell_a_plan_is_named(place: Place, body: str, said: str) -> None:
+    """The rest of the plan is there, and a run does not even ask."""
+    place.install(misbehave("impex_plan_step", body))
+    assert place.run(PLAIN).code == 0
+
+    done = place("plan", "m.yaml", "--fresh")
+
+    assert f"fails  checksum: {said}" in done.out
+    assert done.code == 2
+
+
+def test_every_hook_misbehaves_somewhere_above() -> None:
+    """A hook that is new has its place among the bad plugins, too."""
+    observers = {"impex_job_changed", "impex_run_started", "impex_run_finished"}
+    others = {"impex_register", "impex_plan_step", "impex_check_download"}
+
+    assert set(HOOKS) == {*NONSENSE, *observers, *others}
+
+
+@pytest.fixture
+def start(place: Place) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Give a function that starts ``impex …`` as a process, which is gone at the end."""
+    started = []
+
+    def start(*words: str) -> subprocess.Popen[str]:
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, *words],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(place.folder), *sys.path])},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(child)
+        return child
+
+    yield start
+    for child in started:
+        child.kill()
+        child.communicate()
+
+
+def read_until(child: Any, words: str) -> str:
+    """Return the line of a process's stderr that has these words."""
+    for line in child.stderr:
+        if words in line:
+            return str(line)
+    raise AssertionError(f"no line has {words!r}")
+
+
+HANGS = "import threading; threading.Event().wait()"
+HANGING = {
+    "import": HANGS,
+    "impex_register(registry=impex-bad)": f"{REGISTER}{HANGS}",
+    "impex_resolve_uri": misbehave("impex_resolve_uri", HANGS),
+    "impex_poll_delay": misbehave("impex_poll_delay", HANGS),
+    "impex_run_step": misbehave("impex_run_step", HANGS),
+    "impex_job_changed": misbehave("impex_job_changed", HANGS),
+}
+
+
+@pytest.mark.parametrize("where", HANGING)
+def test_a_plugin_that_hangs_is_named_and_two_signals_end_the_run(
+    place: Place, start: Callable[..., Any], where: str
+) -> None:
+    """Python cannot end the thread; it can say whose it is, and leave when it is told twice."""
+    place.install(HANGING[where])
+    (place.folder / "m.yaml").write_text(PLAIN)
+    child = start("run", "m.yaml")
+
+    line = read_until(child, f"{LABEL} has been in {where} for ")
+    child.send_signal(signal.SIGINT)
+    read_until(child, "once more to leave at once")
+    child.send_signal(signal.SIGINT)
+
+    assert line.endswith(" s; -p no:bad runs without it\n")
+    assert child.wait() == 130
+    assert place.run(PLAIN, "-p", "no:bad").code == 0
+
+
+def test_one_signal_ends_a_command_that_only_looks(place: Place, start: Callable[..., Any]) -> None:
+    """Nothing has begun that would have to end well."""
+    place.install(HANGS)
+    child = start("plugins")
+
+    read_until(child, f"{LABEL} has been in import for ")
+    child.send_signal(signal.SIGINT)
+
+    assert "interrupted by SIGINT" in read_until(child, "error: ")
+    assert child.wait() == 130
