@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pluggy
@@ -26,7 +26,7 @@ from spark_impex_runner.plugincandidates import (
 )
 from spark_impex_runner.pluginhooks import Implementation, check, implementations
 from spark_impex_runner.pluginwatch import IMPORT, Named, PluginRaisedError, Watch
-from spark_impex_runner.registry import Registry
+from spark_impex_runner.registry import KINDS, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -228,4 +228,19 @@ def _offers(plugins: Plugins, who: Named) -> Registry:
     others = plugins.manager.get_plugins() - {plugins.manager.get_plugin(who.name)}
     offers = Registry(who.distribution or who.name)
     plugins.manager.subset_hook_caller("impex_register", others)(registry=offers)
+    for kind, word in KINDS.items():
+        held = offers.of_kind(kind)
+        held |= {name: _timed(each, word, plugins, who) for name, each in held.items()}
     return offers
+
+
+def _timed(offer: Any, word: str, plugins: Plugins, who: Named) -> Any:
+    """Return an offer whose functions are told of where they take long."""
+    values = {each.name: getattr(offer, each.name) for each in fields(offer)}
+    watch, what = plugins.manager.watch, f"{word} {offer.name}"
+    return replace(
+        offer,
+        **{
+            name: watch.timed(who, what, value) for name, value in values.items() if callable(value)
+        },
+    )

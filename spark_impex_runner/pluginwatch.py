@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import wraps
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from spark_impex_runner.errors import ImpexError, PluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
 _log = logging.getLogger(__name__)
 # A logger of its own, so that a trace can be asked for alone.
@@ -66,13 +67,18 @@ class Named:
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """One call of a plugin under way; ``due`` is after how many seconds it is told of next."""
+    """One call of a plugin; ``due`` is after how many seconds it is told of next."""
 
     plugin: Named
     what: str
     arguments: Mapping[str, Any]
-    due: float
     began: float = field(default_factory=time.monotonic)
+    due: float = field(init=False)
+    result: Any = None
+
+    def __post_init__(self) -> None:
+        """Choose the time: a plugin is loaded soon, or something is wrong."""
+        self.due = _LOADING_SECONDS if self.what in _LOADING else _HOOK_SECONDS
 
     def __str__(self) -> str:
         told = ", ".join(f"{name}={_short(value)}" for name, value in self.arguments.items())
@@ -140,23 +146,46 @@ class Watch:
 
         ``SystemExit`` does, too: a plugin does not end the process.
         """
-        due = _LOADING_SECONDS if what in _LOADING else _HOOK_SECONDS
-        call = _Call(plugin, what, arguments or {}, due)
-        self._begin(call)
-        told = "raised an error"
+        call = _Call(plugin, what, arguments or {})
         try:
-            result = function()
-            traced = _trace.isEnabledFor(logging.DEBUG)
-            told = "done" if what == IMPORT else _result(result) if traced else ""
+            with self._during(call):
+                result = function()
+                call.result = result
         except (ImpexError, KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:
             _log.debug("plugin %s failed in %s", plugin.name, what, exc_info=error)
             raise PluginRaisedError(plugin, what, error) from error
+        return result
+
+    def timed(self, plugin: Named, what: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that a plugin offers, which is told of where it takes long.
+
+        What it raises and returns is for whoever asked for it, and may be a secret.
+        """
+
+        @wraps(function)
+        def call(*values: Any, **named: Any) -> Any:
+            with self._during(_Call(plugin, what, {})):
+                return function(*values, **named)
+
+        return call
+
+    @contextmanager
+    def _during(self, call: _Call) -> Iterator[None]:
+        """Look at a call while it is under way, and trace it at its end."""
+        with self._lock:
+            self._calls.add(call)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._keep_looking, daemon=True)
+                self._thread.start()
+        ended = "raised an error"
+        try:
+            yield
+            ended = _result(call.result) if call.what.startswith("impex_") else "done"
         finally:
             self._calls.discard(call)
-            self._tell(call, told)
-        return result
+            _tell(call, ended)
 
     def look(self, now: float) -> None:
         """Tell of each call that has been under way for long."""
@@ -177,14 +206,6 @@ class Watch:
                 extra={"event": "plugin.slow"},
             )
 
-    def _begin(self, call: _Call) -> None:
-        """Put a call among those that are looked at, by a thread that is there while there are."""
-        with self._lock:
-            self._calls.add(call)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._keep_looking, daemon=True)
-                self._thread.start()
-
     def _keep_looking(self) -> None:
         never = threading.Event()
         while not never.wait(_TICK):
@@ -194,20 +215,21 @@ class Watch:
                     return
             self.look(time.monotonic())
 
-    def _tell(self, call: _Call, told: str) -> None:
-        """Trace a call; the log's filter masks what it says."""
-        if not _trace.isEnabledFor(logging.DEBUG):
-            return
-        seconds = time.monotonic() - call.began
-        detail = {"plugin": call.plugin.name, "hook": call.what, "seconds": round(seconds, 6)}
-        _trace.debug(
-            "plugin %s: %s: %s, %.1f ms",
-            call.plugin.label,
-            call,
-            told,
-            seconds * 1000,
-            extra={"event": "plugin.called", "detail": detail},
-        )
+
+def _tell(call: _Call, ended: str) -> None:
+    """Trace a call; the log's filter masks what it says."""
+    if not _trace.isEnabledFor(logging.DEBUG):
+        return
+    seconds = time.monotonic() - call.began
+    detail = {"plugin": call.plugin.name, "hook": call.what, "seconds": round(seconds, 6)}
+    _trace.debug(
+        "plugin %s: %s: %s, %.1f ms",
+        call.plugin.label,
+        call,
+        ended,
+        seconds * 1000,
+        extra={"event": "plugin.called", "detail": detail},
+    )
 
 
 @dataclass(frozen=True, slots=True)

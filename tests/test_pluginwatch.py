@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from spark_impex_runner.errors import StepError
 from spark_impex_runner.hookspecs import Made, hookimpl
 from spark_impex_runner.models import Verdict
-from spark_impex_runner.pluginmanager import Plugins
+from spark_impex_runner.plugincandidates import PluginChoice
+from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
 from spark_impex_runner.pluginwatch import Named, PluginRaisedError, Watch
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WHO = Named("shout", "impex-shout")
 
@@ -196,3 +201,27 @@ def test_without_a_trace_nothing_is_said(caplog: pytest.LogCaptureFixture) -> No
     Watch().run(WHO, "impex_run_step", lambda: None)
 
     assert not caplog.messages
+
+
+def test_what_a_plugin_offers_is_told_of_where_it_takes_long_and_its_secret_is_not(
+    trace: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A vault that does not answer is named like a hook; what it answers is in no trace."""
+    code = (
+        "from spark_impex_runner import hookimpl\nLOOK = None\n"
+        "def read(key):\n    LOOK()\n    return 'a-secret'\n"
+        "@hookimpl\ndef impex_register(registry):\n"
+        "    registry.source('vault', 'A vault.', read)\n"
+    )
+    (tmp_path / "vaulted.py").write_text(code)
+    plugins = make_plugin_manager(PluginChoice(files=(tmp_path / "vaulted.py",)))
+    watch = plugins.manager.watch
+    read = plugins.registry.sources["vault"].read
+    module = sys.modules["impex_plugin_vaulted"]
+    monkeypatch.setattr(module, "LOOK", lambda: watch.look(time.monotonic() + 61))
+
+    assert read("x") == "a-secret"
+
+    assert traced(trace)[-1] == "plugin vaulted: source vault: done"
+    assert "plugin vaulted has been in source vault for 61 s; -p no:vaulted runs" in trace.text
+    assert "a-secret" not in trace.text

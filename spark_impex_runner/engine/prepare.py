@@ -258,7 +258,7 @@ def _uri_fault(registry: Registry, folder: Path, entry: str) -> str:
     for resolver in registry.resolvers.values():
         try:
             fault = resolver.check(entry, folder)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"plugin {resolver.provider} failed to check '{entry}' as {resolver.name}: "
                 f"{type(error).__name__}: {error}"

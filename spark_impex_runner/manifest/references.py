@@ -222,7 +222,7 @@ def _ask(source: Source, key: str) -> str:
         raise UndefinedError(f"${{{source.name}:{key}}}: {reason}") from error
     except ImpexError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"plugin {source.provider}: the source {source.name!r} failed with "
             f"{type(error).__name__} on {key!r}"
