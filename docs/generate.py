@@ -21,7 +21,9 @@ from spark_impex_runner.manifest.compose import compose, overlay, printed, publi
 from spark_impex_runner.pluginmanager import make_plugin_manager
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from spark_impex_runner.registry import Notifier, Offer
 
 REFERENCE = Path(__file__).parent / "reference"
 OVERLAY = Path(__file__).parent.parent / "schemas" / "overlay.schema.json"
@@ -40,7 +42,7 @@ def pages() -> dict[str, str]:
 
 
 def manifest_page() -> str:
-    """Return all keys of a manifest, and the options of the built-in steps and strategies."""
+    """Return all keys of a manifest, and the options of what the built-in plugins offer."""
     registry = make_plugin_manager().registry
     schema = compose(registry)
     lines = [
@@ -60,7 +62,12 @@ def manifest_page() -> str:
         "|---|---|---|",
         *_rows(schema, schema, ""),
     ]
-    for title, offers in (("Steps", registry.steps), ("Polling strategies", registry.strategies)):
+    kinds: dict[str, Mapping[str, Offer | Notifier]] = {
+        "Steps": registry.steps,
+        "Polling strategies": registry.strategies,
+        "Notifiers": registry.notifiers,
+    }
+    for title, offers in kinds.items():
         lines += ["", f"## {title}"]
         for offer in offers.values():
             lines += ["", f"### `{offer.name}`", "", _sentence(offer.summary)]

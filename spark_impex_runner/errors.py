@@ -26,6 +26,7 @@
     │   └── MissingError               4   something was asked for and not delivered
     ├── StepError                      4   a step of a target
     ├── HeldError                      9   a target waits until somebody approves
+    ├── NotifyError                    4   somebody was not told how a run ended; only a warning
     └── Interrupted              130/143   SIGINT or SIGTERM
 
 The names below ``SparkError`` are those of the official SDK, so that an ``except`` clause
@@ -288,6 +289,12 @@ class HeldError(ImpexError):
     def __init__(self, message: str, approve: str) -> None:
         super().__init__(message)
         self.approve = approve
+
+
+class NotifyError(ImpexError):
+    """Somebody could not be told how a run ended. A run makes a warning of it, no more."""
+
+    exit_code = 4
 
 
 class Interrupted(ImpexError):  # noqa: N818 - a signal is not an error of anybody's

@@ -25,6 +25,7 @@ ENTRY_POINT_GROUP = "impex_runner"
 BUILT_IN = (
     "checksum",
     "executor_processes",
+    "notify",
     "package_check",
     "poll_adaptive",
     "resolve_file",

@@ -1,4 +1,4 @@
-"""Named things that plugins offer: steps, strategies, sources of references, executors."""
+"""Named things that plugins offer: steps, strategies, sources of references, and others."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from typing_extensions import Unpack
+
+    from spark_impex_runner.models import RunResult
 
 # As the names in a manifest are.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -116,6 +118,28 @@ class Place:
     make: Callable[[str], Executor | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A form of report: ``write(result)`` returns a finished run as the text of a file."""
+
+    name: str
+    summary: str
+    provider: str
+    write: Callable[[RunResult], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Notifier(Offer):
+    """A way to tell somebody how a run ended, with its options as a JSON Schema (an object).
+
+    ``send(options, report)`` is called on a thread of its own, which is waited for only so long.
+    Raise ``NotifyError`` with one line where nobody could be told; it is a warning, no more.
+    ``options`` hold secrets, ``report`` has none.
+    """
+
+    send: Callable[[Mapping[str, Any], RunResult], None] = field(kw_only=True)
+
+
 # The kinds of offers: the field of the registry that holds them, and the words for one of them.
 KINDS = {
     "steps": "step",
@@ -123,6 +147,8 @@ KINDS = {
     "sources": "source",
     "resolvers": "resolver",
     "executors": "executor",
+    "reports": "report",
+    "notifiers": "notifier",
 }
 
 
@@ -136,6 +162,8 @@ class Registry:
     sources: dict[str, Source] = field(default_factory=dict)
     resolvers: dict[str, Resolver] = field(default_factory=dict)
     executors: dict[str, Place] = field(default_factory=dict)
+    reports: dict[str, Report] = field(default_factory=dict)
+    notifiers: dict[str, Notifier] = field(default_factory=dict)
 
     def step(
         self,
@@ -173,6 +201,21 @@ class Registry:
     def executor(self, name: str, summary: str, make: Callable[[str], Executor | None]) -> None:
         """Offer a place to run, ``--executor name:address``; ``make`` is that of ``Place``."""
         self._add("executors", Place(name, summary, self.provider, make))
+
+    def report(self, name: str, summary: str, write: Callable[[RunResult], str]) -> None:
+        """Offer a form of report, ``report: {name: FILE}`` in a manifest."""
+        self._add("reports", Report(name, summary, self.provider, write))
+
+    def notifier(
+        self,
+        name: str,
+        summary: str,
+        options: Mapping[str, Any] | None,
+        send: Callable[[Mapping[str, Any], RunResult], None],
+    ) -> None:
+        """Offer a notifier, ``uses: name`` under ``notify``; ``send`` is that of ``Notifier``."""
+        offer = Notifier(name, summary, self.provider, options or _NO_OPTIONS, send=send)
+        self._add("notifiers", offer)
 
     def merge(self, other: Registry) -> None:
         """Take over all that ``other`` offers, or nothing when a name is taken already."""

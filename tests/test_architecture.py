@@ -43,7 +43,7 @@ ALLOWED = {
     "engine.course": set(),
     "engine.loop": {"engine.course"},
     "engine.schedule": {"engine.loop"},
-    "engine.defaults": {"hookspecs", "registry", "spark", "manifest.quantity"},
+    "engine.defaults": {"hookspecs", "registry", "spark", "manifest.quantity", "report"},
     "engine.compare": {"spark"},
     "engine.plan": {"spark"},
     "engine.poll": {"engine", "spark"},
@@ -51,6 +51,8 @@ ALLOWED = {
     "engine.steps": {"engine", "hookspecs", "state"},
     "engine.memory": set(),
     "engine.weather": set(),
+    "engine.reports": {"atomic", "manifest.wording", "spelling"},
+    "engine.notices": {"report.headline"},
     "engine.attempt": {"digests", "state"},
     "engine.unchanged": {"engine"},
     "engine.units": {"atomic", "report"},
@@ -77,6 +79,9 @@ ALLOWED = {
     # It holds a package's manifest, which has the form of a status, against the request.
     "plugins.package_check": {"plugins", "hookspecs", "manifest.quantity"}
     | {"engine.compare", "spark.status"},
+    # It tells what reports tell, by the client that sends no credentials but those it is given.
+    "plugins.notify": {"plugins", "hookspecs", "clock", "masking", "report"}
+    | {"spark.reply", "spark.retry", "spark.transport"},
     "schemas": set(),
     "__init__": {"engine", "hookspecs", "spark"},
 }
@@ -85,6 +90,7 @@ THIRD_PARTY = {
     "requests": ("spark",),
     "urllib3": ("spark",),
     "filelock": ("state.lease",),
+    "apprise": ("plugins.notify.services",),
     "isal": ("plugins.unzip.inflate",),
     "argcomplete": ("cli.completion",),
     "yaml": ("manifest.load", "manifest.dump"),

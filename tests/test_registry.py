@@ -29,6 +29,8 @@ def full(provider: str = "impex-full") -> Registry:
     registry.source("vault", "Reads a vault.", str.upper)
     registry.resolver("tagged", "Services by tag.", own_form)
     registry.executor("farm", "Runs on a farm.", nowhere)
+    registry.report("tally", "counts them", str)
+    registry.notifier("horn", "blows a horn", None, print)
     return registry
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.models import RunResult
 
-FORMATS = ("json", "junit", "html")
 _FILES = 65_536
 
 
@@ -63,8 +62,8 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         type=_report,
-        metavar="FORMAT=FILE",
-        help=f"write a report: {', '.join(FORMATS)} (repeatable)",
+        metavar="NAME=FILE",
+        help="write a report: json, junit, html or a plugin's (repeatable)",
     )
     selection.output_arguments(parser)
 
@@ -178,7 +177,7 @@ def _positive(text: str) -> int:
 
 
 def _report(text: str) -> tuple[str, Path]:
-    format_, separator, file = text.partition("=")
-    if format_ not in FORMATS or not separator or not file:
-        raise argparse.ArgumentTypeError(f"'{text}' is not FORMAT=FILE with {', '.join(FORMATS)}")
-    return format_, Path(file)
+    name, separator, file = text.partition("=")
+    if not name or not separator or not file:
+        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=FILE, such as json=report.json")
+    return name, Path(file)

@@ -146,12 +146,10 @@ def _plugins() -> dict[str, str]:
 
 
 def _reports(prefix: str) -> Iterator[str]:
-    """Yield the formats of reports, and behind one of them the paths."""
-    from spark_impex_runner.cli.run import FORMATS
-
+    """Yield our own reports, and behind the name of any the paths; no plugin is loaded."""
     format_, separator, path = prefix.partition("=")
     if not separator:
-        return (f"{name}=" for name in FORMATS)
+        return (f"{name}=" for name in ("json", "junit", "html"))
     return (f"{format_}={found}" for found in _paths(path, ("",)))
 
 

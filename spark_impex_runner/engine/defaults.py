@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner.hookspecs import hookimpl
 from spark_impex_runner.manifest.quantity import DURATION_SCHEMA, seconds
+from spark_impex_runner.report import html, json, junit
 from spark_impex_runner.spark import package
 from spark_impex_runner.spark import status as statuses
 
@@ -40,8 +41,11 @@ _EXPONENTIAL = {
 
 @hookimpl(trylast=True)
 def impex_register(registry: Registry) -> None:
-    """Offer this process, and the two strategies that need no memory of the past."""
+    """Offer this process, the reports, and the two strategies that need no memory of the past."""
     registry.executor("local", "This process.", lambda _: None)
+    registry.report("json", "the complete result, in a published schema", json.render)
+    registry.report("junit", "the result for CI systems", junit.render)
+    registry.report("html", "the result for people", html.render)
     registry.strategy("fixed", "Look at once, then every retry_interval (default 3 s).")
     registry.strategy(
         "exponential",

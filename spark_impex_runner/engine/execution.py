@@ -7,22 +7,20 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner import atomic
 from spark_impex_runner.engine.course import Permits
 from spark_impex_runner.engine.job import JobRunner, unstarted
 from spark_impex_runner.engine.prepare import new_job
+from spark_impex_runner.engine.reports import write
 from spark_impex_runner.engine.schedule import Task, Work, run_all
 from spark_impex_runner.engine.unchanged import unchanged
 from spark_impex_runner.engine.units import Halt
-from spark_impex_runner.errors import DeliveryError, ImpexError, Interrupted, StateError
+from spark_impex_runner.errors import ImpexError, Interrupted, StateError
 from spark_impex_runner.models import RECEIPT, Outcome, TargetResult
 from spark_impex_runner.report import receipt
 from spark_impex_runner.report.masked import masked
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from spark_impex_runner.engine.context import Context
     from spark_impex_runner.engine.course import Course
     from spark_impex_runner.engine.prepare import Prepared
@@ -160,11 +158,3 @@ def _fault(result: TargetResult) -> str:
     if result.good:
         return ""
     return "waits for an approval" if result.outcome is Outcome.HELD else "did not succeed"
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file so that it appears whole; raise ``DeliveryError``."""
-    try:
-        atomic.write_text(path, text)
-    except OSError as error:
-        raise DeliveryError(f"cannot write {path}: {error.strerror or error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from spark_impex_runner.engine.plan import make_plan, select
+from spark_impex_runner.engine.reports import check_names
 from spark_impex_runner.engine.tokens import Ends, check_tokens
 from spark_impex_runner.errors import ManifestError, PluginError, UriError, UsageError
 from spark_impex_runner.manifest.assemble import assemble
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger(__name__)
+# Places of a manifest that name what a plugin offers.
+_OFFERED = re.compile(r"\.(uses|strategy)$|^report\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loade
     """Load plugins and manifest, and choose the targets."""
     opened = _open(path, options, clock, masker)
     place_of(opened.plugins.registry, options)
+    check_names(options.reports, opened.plugins.registry.reports)
     with _blaming_plugins(opened.plugins):
         read = read_manifest(opened.document, opened.settings)
         manifest = replace(read, overlays=options.overlays)
@@ -237,11 +242,11 @@ def _load_plugins(document: Document, options: RunOptions) -> Plugins:
 
 @contextmanager
 def _blaming_plugins(plugins: Plugins) -> Iterator[None]:
-    """Raise ``PluginError`` where a step or strategy may be unknown because a plugin is broken."""
+    """Raise ``PluginError`` where a name may be unknown because the plugin with it is broken."""
     try:
         yield
     except ManifestError as error:
-        unknown = [p for p in error.problems if p.path.endswith((".uses", ".strategy"))]
+        unknown = [problem for problem in error.problems if _OFFERED.search(problem.path)]
         broken = [info for info in plugins.infos if info.error]
         if not unknown or not broken:
             raise

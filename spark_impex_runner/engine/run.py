@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.context import Context
-from spark_impex_runner.engine.execution import Execution, write
+from spark_impex_runner.engine.execution import Execution
+from spark_impex_runner.engine.notices import tell
 from spark_impex_runner.engine.prepare import (
     Prepared,
     place_of,
     prepare,
     state_folder,
 )
+from spark_impex_runner.engine.reports import write_reports
 from spark_impex_runner.engine.units import (
     Board,
     Crew,
@@ -29,14 +31,12 @@ from spark_impex_runner.engine.units import (
     unit,
 )
 from spark_impex_runner.errors import (
-    DeliveryError,
     ImpexError,
     PluginError,
     StateError,
 )
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions, RunResult, TargetResult
-from spark_impex_runner.report.formats import FORMATS
 from spark_impex_runner.report.masked import masked
 from spark_impex_runner.state.store import State
 from spark_impex_runner.version import __version__
@@ -168,6 +168,7 @@ class _Run:
         results = self._delegate(crew) if crew else self._execution.deliver()
         finished = self._closed(self._finish(tuple(results.values())))
         self._hooks.notify("impex_run_finished", run=run, report=finished)
+        tell(run, finished, self._context)
         return finished
 
     def _delegate(self, crew: Crew) -> dict[str, TargetResult]:
@@ -223,10 +224,6 @@ class _Run:
             signal=self._clock.signum,
         )
         finished = masked(everything, self._context.masker)
-        problems = []
-        for format_, path in reports.items():
-            try:
-                write(path, FORMATS[format_](finished))
-            except DeliveryError as error:
-                problems.append(str(error))
-        return replace(finished, problems=tuple(problems))
+        problems = write_reports(finished, self._hooks.registry.reports)
+        told = tuple(self._context.masker.mask(each) for each in problems)
+        return replace(finished, problems=told)

@@ -25,6 +25,8 @@ MAX_FILES = 200
 
 # Keys whose values are mappings of names that files have in common.
 _SHARED = frozenset({"vars", "connections", "defaults", "report", "requires"})
+# Lists of which files have parts in common; an overlay changes targets by their names.
+_LISTS = frozenset({"targets", "notify"})
 # What says where a tenant is counts as one value: a new one ends the old one, whatever its keys.
 _ADDRESS = frozenset({"base_url", "env", "tenant", "sandbox"})
 
@@ -176,12 +178,12 @@ class _Joined:
         for key, value in part.data.items():
             if key == "include" and _is_followed(value):
                 continue
-            shape = dict if key in _SHARED else list if key == "targets" else None
+            shape = dict if key in _SHARED else list if key in _LISTS else None
             fits = shape is not None and isinstance(value, shape)
             mine = self.data.get(key)
             if key not in self.data or (shape and isinstance(mine, shape) and not fits):
                 self._put(self.data, _Piece(part, (key,), value), (key,))
-            elif fits and isinstance(mine, list):
+            elif fits and isinstance(mine, list) and not (change and key == "notify"):
                 self._lay_items(mine, _Piece(part, (key,), value), change=change)
             elif fits and isinstance(mine, dict):
                 self._lay_names(mine, _Piece(part, (key,), value), change=change)

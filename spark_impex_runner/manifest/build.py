@@ -86,6 +86,7 @@ class _Parts:
     connections: dict[str, Any]
     targets: list[Expanded]
     reports: dict[str, Any]
+    notify: list[Any]
     graph: Graph
     naming: frozenset[KeyPath]
 
@@ -97,6 +98,7 @@ class _Parts:
             "connections": self.connections,
             "targets": [target.data for target in self.targets],
             "report": self.reports,
+            "notify": self.notify,
         }
 
     def origin(self, path: KeyPath) -> KeyPath:
@@ -220,6 +222,7 @@ def _expand(expansion: Expansion, data: Mapping[str, Any]) -> _Parts:
         connections=expansion.plain("connections", data.get("connections") or {}),
         targets=targets,
         reports=expansion.plain("report", data.get("report") or {}),
+        notify=expansion.plain("notify", data.get("notify") or []),
         graph=Graph(targets),
         naming=frozenset(place.path for place in expansion.places.values() if place.connection),
     )
@@ -298,6 +301,7 @@ def _build(document: Document, parts: _Parts) -> Manifest:
         connections={name: construct.connection(name, data, folder) for name, data in connections},
         targets=tuple(targets),
         reports={kind: folder / file for kind, file in parts.reports.items()},
+        notify=tuple(construct.notification(data) for data in parts.notify),
     )
 
 

@@ -17,7 +17,8 @@ from spark_impex_runner.registry import about
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from spark_impex_runner.registry import Offer, Registry
+    from spark_impex_runner.registry import Offer, Registry, Report
+
 
 Schema = dict[str, Any]
 
@@ -65,6 +66,8 @@ def compose(registry: Registry) -> Schema:
     definitions = schema["$defs"]
     _offer(definitions, "step", "uses", registry.steps)
     _offer(definitions, "polling", "strategy", registry.strategies)
+    _offer(definitions, "notification", "uses", registry.notifiers)
+    _offer_reports(schema["properties"]["report"], registry.reports)
     return schema
 
 
@@ -142,6 +145,19 @@ def _offer(definitions: Schema, kind: str, key: str, offers: Mapping[str, Offer]
         )
     if rules:
         definition["allOf"] = rules
+
+
+def _offer_reports(schema: Schema, reports: Mapping[str, Report]) -> None:
+    """Let the keys below ``report`` be our own, which ``schema`` has, and those of plugins."""
+    known, schema["additionalProperties"] = schema["properties"], False
+    for name in sorted(reports.keys() - known.keys()):
+        known[name] = {
+            "title": f"{name} report",
+            "description": about(reports[name]),
+            "type": "string",
+            "minLength": 1,
+            "examples": [f"out/report.{name}"],
+        }
 
 
 def _options(offer: Offer, place: str) -> Schema:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.manifest.quantity import seconds, size
-from spark_impex_runner.models import Auth, Connection, Polling, Step, Target
+from spark_impex_runner.models import Auth, Connection, Notification, Polling, Step, Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +54,14 @@ def target(expanded: Expanded, ties: Ties) -> Target:
     if "steps" in fields:
         fields["steps"] = tuple(_step(step) for step in fields["steps"])
     return Target(**fields)
+
+
+def notification(data: Mapping[str, Any]) -> Notification:
+    """Build what tells somebody how a run ended."""
+    fields = _with_seconds(data, "timeout")
+    if "on" in fields:
+        fields["on"] = tuple(fields["on"])
+    return Notification(options=fields.pop("with", {}), **fields)
 
 
 def _auth(oauth: Mapping[str, str] | None = None, **scheme: str) -> Auth:

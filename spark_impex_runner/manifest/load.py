@@ -220,7 +220,8 @@ def _fault_of_key(node: yaml.Node) -> str:
         return "a key must be text, not a list or a mapping"
     if node.tag == _MERGE:
         return "merge keys (<<) are not supported; use 'defaults' or repeat the keys"
-    if not isinstance(value_of(node.value, node.tag), str):
+    # The key ``on`` is ours, and a boolean for YAML 1.1 only, which editors have left behind.
+    if node.value != "on" and not isinstance(value_of(node.value, node.tag), str):
         return f"a key must be text, but YAML reads {node.value!r} as something else: quote it"
     return ""
 

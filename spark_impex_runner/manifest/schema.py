@@ -84,7 +84,9 @@ class Schema:
         self._faults: dict[str, str] = {}
         steps = _set_aside(registry.steps, self._faults)
         strategies = _set_aside(registry.strategies, self._faults)
-        composed = compose(replace(registry, steps=steps, strategies=strategies))
+        notifiers = _set_aside(registry.notifiers, self._faults)
+        sane = replace(registry, steps=steps, strategies=strategies, notifiers=notifiers)
+        composed = compose(sane)
         self._judged = _Judged()
         self._written = self._judged.compile(composed)
         self._resolved = self._judged.compile(without_references(composed))
@@ -218,7 +220,7 @@ def _set_aside(offers: dict[str, _Offer], faults: dict[str, str]) -> dict[str, _
 
 
 def _used(data: Any) -> Iterator[str]:
-    """Yield the names of all steps and strategies in a manifest's data."""
+    """Yield the names of all steps, strategies and notifiers in a manifest's data."""
     if isinstance(data, dict):
         yield from (str(data[key]) for key in ("uses", "strategy") if key in data)
     if isinstance(data, (dict, list)):

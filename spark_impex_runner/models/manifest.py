@@ -102,11 +102,25 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Notification:
+    """Somebody who is told how a run ended, if it ended ``on`` one of these words.
+
+    ``options`` are the notifier's own, checked by its schema; ``timeout`` is how long it is waited
+    for.
+    """
+
+    uses: str
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    on: tuple[str, ...] = ("failed", "partial", "timed_out")
+    timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """A whole manifest: validated, expanded, references resolved.
 
-    ``reports`` maps a format (``json``, ``junit``, ``html``) to the file to write; ``overlays``
-    are the files that changed it.
+    ``reports`` maps the name of a report (``json``, ``junit``, ``html`` or a plugin's) to the file
+    to write; ``overlays`` are the files that changed it.
     """
 
     path: Path
@@ -115,6 +129,7 @@ class Manifest:
     targets: tuple[Target, ...]
     reports: Mapping[str, Path] = field(default_factory=dict)
     overlays: tuple[Path, ...] = ()
+    notify: tuple[Notification, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +137,7 @@ class RunOptions:
     """What the command line may say about a run; every field has its option's name.
 
     ``overlays`` are files that change the manifest, one after the other.
-    ``targets`` are globs, ``until`` is empty or ``"download"``, ``reports`` maps a format to a
+    ``targets`` are globs, ``until`` is empty or ``"download"``, ``reports`` maps a report to a
     file and is added to the manifest's own. ``state`` is the folder of the runner's memory, by
     default ``.impex`` beside the manifest; ``fresh`` goes on with nothing of an earlier run;
     ``job`` is the id of a job to go on with, for a single target. ``alone`` leaves out what the

@@ -6,6 +6,7 @@ in another way, and a short secret could be a part of their own syntax.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -23,11 +24,15 @@ def masked(result: Result, masker: Masker) -> Result:
 
 
 def _walk(value: Any, masker: Masker) -> Any:
-    """Mask texts, also within tuples and dataclasses; let everything else be."""
+    """Mask texts, also within tuples, lists, mappings and dataclasses; let everything else be."""
     if type(value) is str:
         return masker.mask(value)
     if isinstance(value, tuple):
         return tuple(_walk(each, masker) for each in value)
+    if isinstance(value, list):
+        return [_walk(each, masker) for each in value]
+    if isinstance(value, Mapping):
+        return {key: _walk(each, masker) for key, each in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
         names = [each.name for each in fields(value)]
         return replace(value, **{name: _walk(getattr(value, name), masker) for name in names})

@@ -7,7 +7,7 @@ import pytest
 
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import StepResult
-from spark_impex_runner.report.formats import FORMATS
+from spark_impex_runner.pluginmanager import make_plugin_manager
 from spark_impex_runner.report.masked import masked
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import RunResult, TargetResult
 
+FORMATS = {name: each.write for name, each in make_plugin_manager().registry.reports.items()}
 SECRET = 'p"<&é word'
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
-import yaml
 
 from spark_impex_runner.engine import prepare
 from spark_impex_runner.errors import ManifestError
@@ -116,7 +115,7 @@ def used(part: Schema, data: Any, path: str = "") -> Iterator[str]:
 
 def written(path: Path) -> Any:
     """Return the data of a file."""
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return load(path).data
 
 
 def settings() -> Settings:
@@ -247,6 +246,10 @@ def scalars(
         around = {each: sample(part, each) for each in part.get("required", ()) if each != key}
         if chosen := re.match(r"\((\w+) (\w+)\)", name):
             around[chosen[1]] = chosen[2]
+        for chooser, option, rule in choices(part):
+            if around.get(chooser) == option and "required" in rule["then"] and key != "with":
+                options = meaning(rule["then"]["properties"]["with"])
+                around["with"] = {each: sample(options, each) for each in options["required"]}
 
         def wrapped(value: Any, key: str = key, around: dict[str, Any] = around) -> Any:
             if key == "[]":
@@ -295,5 +298,6 @@ def test_these_are_taken_as_they_stand() -> None:
         ".targets[].steps[].uses",
         ".defaults.polling.strategy",
         ".defaults.steps[].uses",
+        ".notify[].uses",
     }
     assert len(SCALARS) > 80

@@ -1,0 +1,55 @@
+"""The notifier ``apprise``: a short message by any of the services that Apprise knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from spark_impex_runner.errors import NotifyError
+
+from .message import lines, title
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spark_impex_runner.models import RunResult
+
+OPTIONS: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "urls": {
+            "title": "Addresses",
+            "description": "The services as Apprise writes them, each with its credentials.",
+            "type": "array",
+            "items": {
+                "title": "Address",
+                "description": "One service, such as slack://… or mailtos://…; it is a secret.",
+                "type": "string",
+                "x-secret": True,
+            },
+            "minItems": 1,
+            "examples": [["${env:SLACK_URL}"]],
+        },
+    },
+    "required": ["urls"],
+}
+
+
+def send(options: Mapping[str, Any], report: RunResult) -> None:
+    """Send the message to each service on its own, so that it is known which was not told."""
+    try:
+        import apprise  # noqa: PLC0415 - an extra, and slow to import
+    except ImportError:
+        raise NotifyError(
+            "Apprise is not installed; pip install 'spark-impex-runner[apprise]'"
+        ) from None
+    kind = apprise.NotifyType.SUCCESS if report.exit_code == 0 else apprise.NotifyType.FAILURE
+    faults = []
+    for index, url in enumerate(options["urls"]):
+        service = apprise.Apprise()
+        if not service.add(url):
+            faults.append(f"urls[{index}] is no address that Apprise knows")
+        elif not service.notify("\n".join(lines(report)), title(report), kind):
+            faults.append(f"urls[{index}] was not told; -v shows what Apprise says")
+    if faults:
+        raise NotifyError("; ".join(faults))

@@ -1,0 +1,58 @@
+"""The files that say how a run ended: written whole or not at all, each apart from the others."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from spark_impex_runner import atomic
+from spark_impex_runner.errors import DeliveryError, PluginError, UsageError
+from spark_impex_runner.manifest.wording import listed
+from spark_impex_runner.spelling import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from spark_impex_runner.models import RunResult
+    from spark_impex_runner.registry import Report
+
+_log = logging.getLogger(__name__)
+
+
+def check_names(names: Iterable[str], offers: Mapping[str, Report]) -> None:
+    """Raise ``UsageError`` unless every report that the command line asks for is offered."""
+    for name in names:
+        if name not in offers:
+            hint = did_you_mean(name, offers) or f"; known: {listed(sorted(offers))}"
+            raise UsageError(f"--report: there is no report {name!r}{hint}")
+
+
+def write_reports(result: RunResult, offers: Mapping[str, Report]) -> Iterator[str]:
+    """Write the reports of a finished run; yield what goes wrong, in a line each."""
+    for name, path in result.manifest.reports.items():
+        try:
+            write(path, _text(offers[name], result))
+        except (DeliveryError, PluginError) as error:
+            yield str(error)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file; raise ``DeliveryError`` where the disk refuses."""
+    try:
+        atomic.write_text(path, text)
+    except OSError as error:
+        raise DeliveryError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _text(report: Report, result: RunResult) -> str:
+    """Return a report's text; whatever its plugin does else is the plugin's error."""
+    culprit = f"plugin {report.provider}: the report {report.name!r}"
+    try:
+        text = report.write(result)
+    except (Exception, SystemExit) as error:
+        _log.debug("a report could not be made", exc_info=error)
+        raise PluginError(f"{culprit} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(text, str):
+        raise PluginError(f"{culprit} is no text but {type(text).__name__}")
+    return text
