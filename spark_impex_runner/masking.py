@@ -29,6 +29,8 @@ _LEAST = 8
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
 _ESCAPED = re.compile("%[0-9A-F]{2}")
 _URLSAFE = str.maketrans("+/", "-_")
+# What stands behind the host of a URL: HTTP libraries tell it alone, and it opens as much.
+_BEHIND_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]*(/\S{7,})")
 # By how many bytes a secret may be off the groups of three that base64 encodes, and how many
 # characters the bytes before it have a share in.
 _SHIFTS = ((0, 0), (1, 2), (2, 3))
@@ -155,9 +157,10 @@ def lines_of(secret: str) -> list[str]:
 
 
 def _forms(secret: str) -> set[str]:
-    """Return every way in which a secret, or a line of it, is commonly written."""
+    """Return every way in which a secret, or a part of it that is told alone, is written."""
     forms = set()
-    for text in {secret, *lines_of(secret)}:
+    behind = _BEHIND_HOST.fullmatch(secret)
+    for text in {secret, *lines_of(secret), *(behind.groups() if behind else ())}:
         written = {text} if _PLAIN.fullmatch(text) else {text, *_in_urls(text)}
         forms |= written
         # Clients encode their secret for a URL before they put it into a Basic header (RFC 6749).

@@ -7,7 +7,9 @@ import os
 import socket
 import threading
 import time
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +63,62 @@ class FakeClock(Clock):
 def clock() -> FakeClock:
     """Return a clock that nobody has to wait for."""
     return FakeClock()
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request as it came."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Receiver:
+    """A server on loopback that keeps what it is sent.
+
+    ``replies`` are the statuses and headers of the next replies, 204 afterwards; the status 0
+    stands for a silence that lasts until the test ends.
+    """
+
+    url: str
+    received: list[Received] = field(default_factory=list)
+    replies: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Serve whatever notifiers send."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            made.received.append(Received(self.command, self.path, headers, body))
+            status, extra = made.replies.pop(0) if made.replies else (204, {})
+            if not status:
+                made.ended.wait()
+                return
+            self.send_response(status)
+            for name, value in {"Content-Length": "0", **extra}.items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made = Receiver(f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield made
+    made.ended.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
 
 
 @pytest.fixture

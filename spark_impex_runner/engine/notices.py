@@ -43,7 +43,7 @@ def tell(run: Run, result: RunResult, context: Context) -> None:
         if words & set(each.on)
     ]
     began = clock.monotonic()
-    threads = [threading.Thread(target=call.make, args=(result,), daemon=True) for call in calls]
+    threads = [call.thread(result) for call in calls]
     for thread in threads:
         thread.start()
     for call, thread in zip(calls, threads, strict=True):
@@ -64,6 +64,10 @@ class _Call:
     notification: Notification
     notifier: Notifier
     fault: str = field(default="", init=False)
+
+    def thread(self, result: RunResult) -> threading.Thread:
+        """Return the thread of the call."""
+        return threading.Thread(target=self.make, name=self.name, args=(result,), daemon=True)
 
     def make(self, result: RunResult) -> None:
         """Call the plugin."""

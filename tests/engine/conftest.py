@@ -56,13 +56,15 @@ def serve(tree: Path, clock: Clock) -> Iterator[Callable[..., Sandbox]]:
 class Runner:
     """Runs manifests in a folder of their own; ``text`` is YAML below ``targets:``.
 
-    ``connection_keys`` are further keys of the connection, in YAML's flow style.
+    ``connection_keys`` are further keys of the connection, in YAML's flow style; ``below`` is YAML
+    that follows the targets.
     """
 
     folder: Path
     clock: Clock
     monkeypatch: pytest.MonkeyPatch
     connection_keys: str = ""
+    below: str = ""
 
     def __call__(self, sandbox: Sandbox, text: str, **options: Any) -> RunResult:
         """Run targets on the default connection ``sit``, which is the sandbox."""
@@ -75,7 +77,8 @@ class Runner:
         connection = f"{{{place}, {self.connection_keys}}}"
         head = f"version: 1\nconnections:\n  sit: {connection}\ntargets:\n"
         path = self.folder / "manifest.yaml"
-        path.write_text(head + textwrap.indent(textwrap.dedent(text), "  "))
+        body = textwrap.indent(textwrap.dedent(text), "  ")
+        path.write_text(f"{head}{body}\n{textwrap.dedent(self.below)}")
         return path
 
 

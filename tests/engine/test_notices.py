@@ -1,0 +1,224 @@
+"""Who is told how a run ended: for which ends, after the reports, and never at the run's cost."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.clock import Clock
+from spark_impex_runner.engine.notices import ends
+from spark_impex_runner.models import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from spark_impex_runner.models import RunResult
+
+GOOD = "- {name: a, folders: [life]}"
+BAD = "- {name: b, services: [motor/nothing]}"
+LATE = "- {name: c, folders: [life], polling: {deadline: 5s}}"
+# Writes what it is told beside the manifest, or does what its option ``act`` says.
+PLUGIN = """
+import threading
+from spark_impex_runner.errors import NotifyError
+from spark_impex_runner.hookspecs import hookimpl
+
+OPTIONS = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "act": {"type": "string"},
+        "key": {"type": "string", "x-secret": True},
+    },
+}
+release = threading.Event()
+
+
+def send(options, report):
+    folder = report.manifest.path.parent
+    act = options.get("act", "")
+    if act == "raise":
+        raise ValueError("no line to " + options["key"])
+    if act == "refuse":
+        raise NotifyError("nobody is at home")
+    if act == "leave":
+        raise SystemExit(3)
+    if act == "hang":
+        release.wait()
+        return
+    seen = sorted(path.name for path in folder.glob("*.json"))
+    with (folder / "told.txt").open("a") as file:
+        file.write(f"{report.exit_code} {seen} {options}\\n")
+
+
+@hookimpl
+def impex_register(registry):
+    registry.notifier("file", "writes it down", OPTIONS, send)
+    registry.notifier("plain", "has no options", None, send)
+"""
+
+
+@pytest.fixture
+def notified(
+    run: Any, serve: Callable[..., Any], tmp_path: Path
+) -> Iterator[Callable[..., RunResult]]:
+    """Run targets on a sandbox and notify as the YAML says."""
+    plugin = tmp_path / "told.py"
+    plugin.write_text(PLUGIN)
+
+    def start(targets: str, notify: str, report: str = "{}", **settings: Any) -> RunResult:
+        run.below = f"notify: {notify}\nreport: {report}"
+        made: RunResult = run(serve(**settings), targets, plugin_files=(plugin,))
+        return made
+
+    yield start
+    sys.modules["impex_plugin_told"].release.set()
+
+
+def told(run: Any) -> list[str]:
+    """Return the lines that the notifier has written."""
+    path = run.folder / "told.txt"
+    return path.read_text().splitlines() if path.is_file() else []
+
+
+@pytest.mark.parametrize(
+    ("targets", "words"),
+    [
+        (GOOD, {"succeeded"}),
+        (f"{GOOD}\n{BAD}", {"partial"}),
+        (BAD, {"failed"}),
+        (LATE, {"failed", "timed_out"}),
+        (f"{LATE}\n{BAD}", {"failed", "timed_out"}),
+    ],
+)
+def test_the_end_of_a_run_has_these_words(
+    run: Any, serve: Callable[..., Any], targets: str, words: set[str]
+) -> None:
+    """What is said of the whole run, and that one of its targets ran out of time."""
+    result = run(serve(job_seconds=1 if "c," not in targets else 60), targets)
+
+    assert ends(result) == {"always", *words}
+
+
+def test_a_run_without_its_report_has_not_succeeded(run: Any, serve: Callable[..., Any]) -> None:
+    """All targets are there, and still somebody has to look."""
+    result = run(serve(), GOOD)
+
+    assert ends(replace(result, problems=("cannot write r.json: disk full",))) == {
+        "always",
+        "partial",
+    }
+
+
+def test_an_interrupted_run_is_cancelled_and_nothing_else(
+    run: Any, serve: Callable[..., Any]
+) -> None:
+    """Whoever stops a run by hand does not hear that it failed."""
+    run.clock.at_wait = lambda elapsed: elapsed > 10 and run.clock.stop(signal.SIGTERM)
+
+    result = run(serve(job_seconds=1000), GOOD)
+
+    assert ends(result) == {"always", "cancelled"}
+    [one] = result.results
+    assert ends(replace(result, signal=0)) == {"always", "cancelled", "failed"}
+    assert ends(replace(result, results=(replace(one, outcome=Outcome.SUCCEEDED),))) == {
+        "always",
+        "cancelled",
+    }
+
+
+def test_by_default_somebody_is_told_of_what_went_wrong(
+    notified: Callable[..., RunResult], run: Any
+) -> None:
+    """A good end is silent, a failure is told once."""
+    notified(GOOD, "[{uses: plain}]")
+    assert told(run) == []
+
+    notified(BAD, "[{uses: plain}]")
+    assert told(run) == ["4 [] {}"]
+
+
+def test_everybody_is_told_what_they_asked_for_after_the_reports(
+    notified: Callable[..., RunResult], run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each with options of its own, whose secrets are those that the references stand for."""
+    monkeypatch.setenv("KEY", "hunter2-key")
+    plain = "{uses: plain, on: [failed]}, {uses: plain, on: [always]}"
+    file = '{uses: file, on: [succeeded, cancelled], with: {key: "${env:KEY}"}}'
+
+    result = notified(GOOD, f"[{plain}, {file}]", "{json: r.json}")
+
+    assert sorted(told(run)) == ["0 ['r.json'] {'key': 'hunter2-key'}", "0 ['r.json'] {}"]
+    assert "hunter2" not in str(result.manifest.notify)
+
+
+def test_an_interrupted_run_tells_those_who_ask_for_it(
+    notified: Callable[..., RunResult], run: Any
+) -> None:
+    """After SIGTERM the message still goes out."""
+    run.clock.at_wait = lambda elapsed: elapsed > 10 and run.clock.stop(signal.SIGTERM)
+
+    notified(GOOD, "[{uses: plain}, {uses: plain, on: [cancelled]}]", job_seconds=1000)
+
+    assert told(run) == ["143 [] {}"]
+
+
+@pytest.mark.parametrize(
+    ("act", "warning"),
+    [
+        ("raise", "notify[0] (file): plugin told failed: ValueError: no line to ***"),
+        ("refuse", "notify[0] (file): nobody is at home"),
+        ("leave", "notify[0] (file): plugin told failed: SystemExit: 3"),
+        ("hang", "notify[0] (file): no end within 0.05 s"),
+    ],
+)
+def test_what_goes_wrong_is_a_warning_and_no_more(
+    notified: Callable[..., RunResult],
+    run: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    act: str,
+    warning: str,
+) -> None:
+    """One line, without secrets; the run ends as it would have, and the next is told."""
+    monkeypatch.setenv("KEY", "hunter2-key")
+    options = f'with: {{act: {act}, key: "${{env:KEY}}"}}, timeout: 50ms'
+    notify = f"[{{uses: file, on: [always], {options}}}, {{uses: plain, on: [always]}}]"
+
+    with caplog.at_level(logging.INFO, "spark_impex_runner.events"):
+        result = notified(GOOD, notify)
+
+    assert (result.exit_code, result.problems) == (0, ())
+    assert told(run) == ["0 [] {}"]
+    events = [
+        (record.event, record.levelname, record.getMessage())  # type: ignore[attr-defined]
+        for record in caplog.records
+        if getattr(record, "event", "").startswith("notification.")
+    ]
+    assert events == [
+        ("notification.failed", "WARNING", warning),
+        ("notification.sent", "INFO", "notify[1] (plain): sent"),
+    ]
+
+
+def test_those_who_hang_are_waited_for_at_once(
+    notified: Callable[..., RunResult], run: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Twenty of them take no longer than one: the time counts from when all were called."""
+    run.clock = Clock()
+    hang = "{uses: file, on: [always], with: {act: hang}, timeout: 200ms}"
+
+    notified(GOOD, f"[{', '.join([hang] * 20)}]")
+
+    ends_of = [each.created for each in caplog.records if "no end" in each.getMessage()]
+    left = [each for each in threading.enumerate() if each.name.startswith("notify[")]
+    assert len(ends_of) == len(left) == 20
+    assert all(thread.daemon for thread in left), "one would hold up the end of the process"
+    assert ends_of[-1] - ends_of[0] < 1, "one after the other, they would take four seconds"

@@ -1,0 +1,148 @@
+"""Reports that plugins offer: known by name, written like our own, and harmless when broken."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.errors import ManifestError, PluginError, UsageError
+from spark_impex_runner.models import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+TARGETS = "- {name: a, folders: [life]}"
+PLUGIN = """
+from spark_impex_runner.hookspecs import hookimpl
+
+
+def lines(result):
+    return "".join(f"{each.target.name} {each.outcome.value}\\n" for each in result.results)
+
+
+def fail(result):
+    raise ValueError("no such column")
+
+
+def leave(result):
+    raise SystemExit(3)
+
+
+@hookimpl
+def impex_register(registry):
+    registry.report("lines", "one line for each target", lines)
+    registry.report("broken", "never comes to be", fail)
+    registry.report("leaving", "ends the process", leave)
+    registry.report("number", "is no text", lambda result: 7)
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Path:
+    """Return the file of a plugin with four reports, one of which is right."""
+    path = tmp_path / "ledger.py"
+    path.write_text(PLUGIN)
+    return path
+
+
+@pytest.fixture
+def reported(run: Any, serve: Callable[..., Any], plugin: Path) -> Callable[..., Any]:
+    """Run one target with reports in the manifest and on the command line."""
+
+    def start(manifest: str, **options: Any) -> Any:
+        run.below = f"report: {manifest}"
+        return run(serve(), TARGETS, plugin_files=(plugin,), **options)
+
+    return start
+
+
+def test_a_plugins_report_is_written_where_the_manifest_says(
+    reported: Callable[..., Any], run: Any
+) -> None:
+    """Its name works like those of our own, which are written beside it."""
+    result = reported("{lines: out/lines.txt, json: out/r.json}")
+
+    assert result.exit_code == 0
+    assert (run.folder / "out/lines.txt").read_text() == "a succeeded\n"
+    assert json.loads((run.folder / "out/r.json").read_text())["outcome"] == "succeeded"
+
+
+def test_a_plugins_report_is_written_where_the_command_says(
+    reported: Callable[..., Any], tmp_path: Path
+) -> None:
+    """``--report lines=FILE``."""
+    reported("{}", reports={"lines": tmp_path / "lines.txt"})
+
+    assert (tmp_path / "lines.txt").read_text() == "a succeeded\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("broken", "the report 'broken' failed: ValueError: no such column"),
+        ("leaving", "the report 'leaving' failed: SystemExit: 3"),
+        ("number", "the report 'number' is no text but int"),
+    ],
+)
+def test_a_report_that_cannot_be_made_is_a_problem_with_a_name(
+    reported: Callable[..., Any], run: Any, name: str, problem: str
+) -> None:
+    """The others are written, the target keeps its outcome, and the run does not end well."""
+    result = reported(f"{{{name}: out/x, lines: out/lines.txt, json: out/r.json}}")
+
+    assert result.problems == (f"plugin ledger: {problem}",)
+    assert (result.results[0].outcome, result.exit_code) == (Outcome.SUCCEEDED, 4)
+    assert {path.name for path in (run.folder / "out").iterdir()} == {"lines.txt", "r.json"}
+
+
+def test_an_unknown_report_is_found_before_anything_is_sent(
+    reported: Callable[..., Any], run: Any, serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    """In the manifest and on the command line, with what may be meant."""
+    with pytest.raises(ManifestError, match=r"report\.linse: unknown key .*did you mean 'lines'"):
+        reported("{linse: x}")
+    with pytest.raises(UsageError, match=r"--report: there is no report 'jsn' .*mean 'json'"):
+        reported("{}", reports={"jsn": tmp_path / "x"})
+    sandbox, run.below = serve(), ""
+    with pytest.raises(UsageError, match=r"'pdf'; known: html, json, junit$"):
+        run(sandbox, TARGETS, reports={"pdf": tmp_path / "x"})
+
+    assert not sandbox.requests
+
+
+def test_a_report_of_a_broken_plugin_leads_to_the_plugin(
+    reported: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who misses a name learns which plugin was left out, and why."""
+    info = tmp_path / "impex_ledger-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: impex-ledger\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[impex_runner]\nimpex-ledger = impex_ledger\n")
+    (tmp_path / "impex_ledger.py").write_text("raise RuntimeError('no licence')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    with pytest.raises(PluginError, match=r"report\.sums: unknown key.*impex-ledger.*no licence"):
+        reported("{sums: x}")
+
+
+def test_a_plugins_report_never_sees_a_secret(
+    run: Any, serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Not even one that the manifest's connections hold."""
+    plugin, sandbox = tmp_path / "all.py", serve()
+    plugin.write_text(
+        "from dataclasses import asdict\n"
+        "from spark_impex_runner.hookspecs import hookimpl\n"
+        "@hookimpl\n"
+        "def impex_register(registry):\n"
+        "    registry.report('all', 'all that there is', lambda result: str(asdict(result)))\n"
+    )
+
+    run(sandbox, TARGETS, plugin_files=(plugin,), reports={"all": tmp_path / "all.txt"})
+
+    text = (tmp_path / "all.txt").read_text()
+    assert "'token': '***'" in text
+    assert sandbox.token not in text
