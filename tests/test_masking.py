@@ -48,6 +48,16 @@ def test_secrets_that_overlap_are_masked_as_one() -> None:
     assert masker.mask("<abcdabcd>") == "<******>"
 
 
+def test_what_stands_behind_the_host_of_a_secret_address_is_one() -> None:
+    """HTTP libraries speak of it alone; a short path, or a mere host, stands in other texts."""
+    masker = Masker()
+    for secret in ("https://hooks.example.com/services/T0/B0/x?y=1", "http://a.example/hook"):
+        masker.add(secret)
+
+    assert masker.mask("POST /services/T0/B0/x?y=1 HTTP/1.1") == "POST *** HTTP/1.1"
+    assert masker.mask("at hooks.example.com /hook") == "at hooks.example.com /hook"
+
+
 def test_an_empty_value_is_no_secret() -> None:
     """Nothing is masked where nothing is known."""
     masker = Masker()

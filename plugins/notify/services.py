@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from spark_impex_runner.errors import NotifyError
+from spark_impex_runner.masking import Masker, MaskingFilter
+from spark_impex_runner.report.headline import headline
 
 from .message import lines, title
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from spark_impex_runner.models import RunResult
 
@@ -44,12 +48,36 @@ def send(options: Mapping[str, Any], report: RunResult) -> None:
             "Apprise is not installed; pip install 'spark-impex-runner[apprise]'"
         ) from None
     kind = apprise.NotifyType.SUCCESS if report.exit_code == 0 else apprise.NotifyType.FAILURE
+    text = "\n".join(lines(report)) or headline(report)
     faults = []
-    for index, url in enumerate(options["urls"]):
-        service = apprise.Apprise()
-        if not service.add(url):
-            faults.append(f"urls[{index}] is no address that Apprise knows")
-        elif not service.notify("\n".join(lines(report)), title(report), kind):
-            faults.append(f"urls[{index}] was not told; -v shows what Apprise says")
+    with _masked(options["urls"]):
+        for index, url in enumerate(options["urls"]):
+            service = apprise.Apprise()
+            if not service.add(url):
+                faults.append(f"urls[{index}] is no address that Apprise knows")
+            elif not service.notify(text, title(report), kind):
+                faults.append(f"urls[{index}] was not told")
     if faults:
         raise NotifyError("; ".join(faults))
+
+
+class _Discreet(MaskingFilter):
+    """Lets no record pass that takes an address apart, as those for developers do."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Mask what is for people."""
+        return record.levelno >= logging.INFO and super().filter(record)
+
+
+@contextmanager
+def _masked(urls: Sequence[str]) -> Iterator[None]:
+    """Keep the addresses out of what Apprise logs: it shows one that it cannot read."""
+    masker, logger = Masker(), logging.getLogger("apprise")
+    for url in urls:
+        masker.add(url)
+    discreet = _Discreet(masker)
+    logger.addFilter(discreet)
+    try:
+        yield
+    finally:
+        logger.removeFilter(discreet)

@@ -116,8 +116,10 @@ def test_what_is_rendered_is_a_manifest_of_the_same_meaning(
 ) -> None:
     """Read again, it gives the same connections and targets, literal ``${`` included."""
     text = manifest.read_text().replace('    matrix: {folder: [annuity, "no"]}\n', "")
-    manifest.write_text(text.replace("${matrix.folder}", "no"))
-    for name in ("SECRET", "TOKEN"):
+    hook = '{url: "${env:HOOK}", headers: {A: "${env:HOOK}"}}'
+    notify = f"notify: [{{uses: webhook, on: [always], timeout: 5s, with: {hook}}}]\n"
+    manifest.write_text(text.replace("${matrix.folder}", "no") + notify)
+    for name in ("SECRET", "TOKEN", "HOOK"):
         monkeypatch.setenv(name, f"hunter2-{name}")
     before = load(manifest, RunOptions(), clock, Masker()).manifest
 
@@ -127,6 +129,7 @@ def test_what_is_rendered_is_a_manifest_of_the_same_meaning(
 
     assert "hunter2" not in rendered
     assert (after.connections, after.targets) == (before.connections, before.targets)
+    assert after.notify == before.notify != ()
 
 
 @pytest.mark.usefixtures("manifest")

@@ -217,6 +217,16 @@ def test_what_is_no_plain_text_is_refused(tmp_path: Path, content: bytes, expect
     assert refusal(path) == expected
 
 
+def test_the_key_on_needs_no_quotes(tmp_path: Path) -> None:
+    """It is one of ours, and text for every YAML but 1.1; as a value it is the boolean."""
+    path = tmp_path / "release.yaml"
+    path.write_text("a: {on: [on]}\n")
+
+    document = load(path)
+
+    assert (document.data, document.problems) == ({"a": {"on": [True]}}, ())
+
+
 def test_mistakes_in_keys_leave_the_rest_readable(tmp_path: Path) -> None:
     """All of them are noted, in file order, and every other value is there."""
     path = tmp_path / "release.yaml"

@@ -1,0 +1,288 @@
+"""``webhook`` and ``apprise``, told to a real server on loopback."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import importlib
+import json
+import logging
+import sys
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.errors import ImpexError, NotifyError
+from spark_impex_runner.models import Manifest, Outcome, RunResult, Target, TargetResult
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
+
+# Of the library's own import, in Python 3.11 and 3.12.
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+NOON = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
+
+
+@pytest.fixture
+def webhook() -> ModuleType:
+    """Return the module of the notifier ``webhook``."""
+    return importlib.import_module("spark_impex_runner.plugins.notify.webhook")
+
+
+@pytest.fixture
+def services() -> ModuleType:
+    """Return the module of the notifier ``apprise``."""
+    return importlib.import_module("spark_impex_runner.plugins.notify.services")
+
+
+@pytest.fixture
+def message() -> ModuleType:
+    """Return the module that says how a run ended."""
+    return importlib.import_module("spark_impex_runner.plugins.notify.message")
+
+
+@pytest.fixture
+def patient(webhook: ModuleType, clock: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Let the webhook wait on a clock that nobody waits for, and return it."""
+    monkeypatch.setattr(webhook, "Clock", lambda: clock)
+    return clock
+
+
+def target(name: str, outcome: Outcome, error: str = "", **more: Any) -> TargetResult:
+    """Return how a target ended."""
+    where = Target(name, "sit", None)  # type: ignore[arg-type]
+    code = 0 if outcome in (Outcome.SUCCEEDED, Outcome.UNCHANGED) else 4
+    return TargetResult(where, outcome, NOON, NOON, error=error, exit_code=code, **more)
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> RunResult:
+    """Return a run of two targets, one of which failed."""
+    results = (
+        target("motor", Outcome.SUCCEEDED),
+        target("life", Outcome.FAILED, "no\nsuch folder", tenant="https://sit/acme", job_id="j1"),
+    )
+    manifest = Manifest(tmp_path / "release.yaml", "release", {}, ())
+    return RunResult("r1", manifest, NOON, NOON + timedelta(seconds=9), results, "0.1")
+
+
+def test_the_summary_is_what_the_page_says(report: RunResult, message: ModuleType) -> None:
+    """These keys and no others, for a program that reads them next year."""
+    assert message.summary(report) == {
+        "version": 1,
+        "run_id": "r1",
+        "manifest": "release",
+        "outcome": "partial",
+        "exit_code": 3,
+        "text": "release: 1 of 2 targets succeeded; life failed",
+        "started": "2026-01-31T12:00:00.000Z",
+        "finished": "2026-01-31T12:00:09.000Z",
+        "seconds": 9.0,
+        "counts": {"total": 2, "succeeded": 1, "failed": 1}
+        | dict.fromkeys(("unchanged", "timed_out", "cancelled", "skipped"), 0),
+        "targets": [
+            {
+                "target": "life",
+                "outcome": "failed",
+                "error": "no such folder",
+                "tenant": "https://sit/acme",
+                "job_id": "j1",
+            }
+        ],
+        "problems": [],
+    }
+
+
+def test_of_very_many_targets_the_first_are_named(report: RunResult, message: ModuleType) -> None:
+    """A message is no report: its size has a limit, and the counts tell of the rest."""
+    bad = tuple(target(f"t{n}", Outcome.FAILED, "x" * 1000) for n in range(1000))
+    many = replace(report, results=bad, problems=("cannot write r.json: disk\nfull",))
+
+    lines = list(message.lines(many))
+
+    assert len(message.summary(many)["targets"]) == 100
+    assert message.summary(many)["counts"]["failed"] == 1000
+    assert lines[0].startswith("t0 failed: xxx")
+    assert lines[20:] == ["and 980 more", "cannot write r.json: disk full"]
+    assert {len(line) for line in lines[:20]} == {300}
+
+
+def test_the_webhook_posts_the_summary_with_headers_and_a_signature(
+    receiver: Any, report: RunResult, webhook: ModuleType, message: ModuleType
+) -> None:
+    """Once; the signature is that of the very bytes, by the key that the receiver has."""
+    options = {
+        "url": f"{receiver.url}/hook?a=1",
+        "headers": {"Authorization": "Bearer hunter2"},
+        "signing_key": "kéy",
+    }
+
+    webhook.send(options, report)
+
+    [request] = receiver.received
+    expected = hmac.new("kéy".encode(), request.body, hashlib.sha256).hexdigest()
+    assert (request.method, request.path) == ("POST", "/hook?a=1")
+    assert json.loads(request.body) == message.summary(report)
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["authorization"] == "Bearer hunter2"
+    assert request.headers["x-impex-signature-256"] == f"sha256={expected}"
+    assert request.headers["user-agent"].startswith("spark-impex-runner/")
+
+
+def test_nothing_but_the_given_headers_is_sent(
+    receiver: Any,
+    report: RunResult,
+    webhook: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No netrc entry, no signature without a key, no credentials of tenants."""
+    (tmp_path / "netrc").write_text("default login somebody password hunter2\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("CSPARK_BEARER_TOKEN", "hunter2")
+
+    webhook.send({"url": receiver.url}, report)
+
+    [request] = receiver.received
+    usual = {"host", "user-agent", "content-type", "content-length", "accept-encoding"}
+    assert set(request.headers) <= usual
+    assert "hunter2" not in str(request)
+
+
+def test_a_failure_that_may_pass_is_waited_out(
+    receiver: Any, report: RunResult, webhook: ModuleType, patient: Any
+) -> None:
+    """A busy or broken receiver is asked again, after the time that it asked for."""
+    receiver.replies += [(503, {}), (429, {"Retry-After": "7"}), (500, {})]
+
+    webhook.send({"url": receiver.url}, report)
+
+    first, second, third = patient.waits
+    assert len(receiver.received) == 4
+    assert (first <= 1, second, third <= 4) == (True, 7.0, True)
+    assert len({request.body for request in receiver.received}) == 1
+
+
+@pytest.mark.parametrize(
+    ("replies", "tries", "fault"),
+    [
+        ([(500, {})] * 9, 4, "HTTP 500; check the address and the headers"),
+        ([(404, {})], 1, "HTTP 404; check the address and the headers"),
+        ([(429, {"Retry-After": "3600"})], 1, "HTTP 429; check the address and the headers"),
+        (
+            [(307, {"Location": "/elsewhere"})],
+            1,
+            "HTTP 307: redirects are not followed; give the address that it leads to",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("patient")
+def test_a_refusal_is_one_line_without_the_address(
+    receiver: Any,
+    report: RunResult,
+    webhook: ModuleType,
+    replies: list[Any],
+    tries: int,
+    fault: str,
+) -> None:
+    """What will not pass is not repeated, and no redirect takes the headers elsewhere."""
+    receiver.replies += replies
+
+    with pytest.raises(NotifyError) as caught:
+        webhook.send({"url": f"{receiver.url}/hunter2"}, report)
+
+    assert str(caught.value) == fault
+    assert [request.path for request in receiver.received] == ["/hunter2"] * tries
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://127.0.0.1:1/hunter2", "the connection failed (Connection refused)"),
+        ("hunter2", "the connection failed (MissingSchema)"),
+        ("gopher://hunter2/", "the connection failed ("),
+        ("http://[hunter2/", "the connection failed ("),
+    ],
+)
+@pytest.mark.usefixtures("patient")
+def test_an_address_that_leads_nowhere_is_not_shown(
+    report: RunResult, webhook: ModuleType, url: str, reason: str
+) -> None:
+    """Why it failed, in words that hold nothing of it; nor does what led to the error."""
+    with pytest.raises(ImpexError) as caught:
+        webhook.send({"url": url}, report)
+
+    assert str(caught.value).startswith(reason)
+    assert "hunter2" not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
+def test_a_bundle_of_certificates_is_looked_for_beside_the_manifest(
+    report: RunResult, webhook: ModuleType, tmp_path: Path
+) -> None:
+    """As with a connection's ``verify_tls``; one that is not there is named."""
+    with pytest.raises(ImpexError, match=f"the CA bundle {tmp_path}/ca.pem, which does not exist"):
+        webhook.send({"url": "https://127.0.0.1:1/", "verify_tls": "ca.pem"}, report)
+
+
+def test_apprise_sends_a_line_for_each_target_that_failed(
+    receiver: Any, report: RunResult, services: ModuleType
+) -> None:
+    """The real library, by its service for JSON; every address is told."""
+    place = receiver.url.removeprefix("http://")
+
+    services.send({"urls": [f"json://{place}/one", f"form://{place}/two"]}, report)
+
+    one, two = receiver.received
+    told = json.loads(one.body)
+    assert (one.path, two.path) == ("/one", "/two")
+    assert told["title"] == "release: 1 of 2 targets succeeded; life failed"
+    assert told["message"] == "life failed: no such folder"
+    assert told["type"] == "failure"
+    assert b"life" in two.body
+
+
+def test_apprise_tells_of_a_good_end_too(
+    receiver: Any, report: RunResult, services: ModuleType
+) -> None:
+    """There is something to read although no target is named."""
+    good = replace(report, results=report.results[:1])
+
+    services.send({"urls": [receiver.url.replace("http", "json")]}, good)
+
+    told = json.loads(receiver.received[0].body)
+    assert told["type"] == "success"
+    assert told["message"] == "1 of 1 target succeeded"
+
+
+def test_an_address_that_apprise_cannot_use_is_numbered_and_never_shown(
+    receiver: Any, report: RunResult, services: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are told; what Apprise itself says of it holds no secret either."""
+    good = receiver.url.replace("http", "json")
+    receiver.replies.append((500, {}))
+    urls = [good, "nothing://hunter2", "json://127.0.0.1:1/hunter2", good]
+
+    with caplog.at_level(logging.DEBUG, "apprise"), pytest.raises(NotifyError) as caught:
+        services.send({"urls": urls}, report)
+
+    assert str(caught.value) == (
+        "urls[0] was not told; urls[1] is no address that Apprise knows; urls[2] was not told"
+    )
+    assert len(receiver.received) == 2
+    assert "hunter2" not in caplog.text
+
+
+def test_without_the_extra_one_line_names_it(
+    report: RunResult, services: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What installs it, and no traceback."""
+    monkeypatch.setitem(sys.modules, "apprise", None)
+
+    with pytest.raises(NotifyError) as caught:
+        services.send({"urls": ["json://127.0.0.1"]}, report)
+
+    line = "Apprise is not installed; pip install 'spark-impex-runner[apprise]'"
+    assert (str(caught.value), caught.value.__cause__) == (line, None)
