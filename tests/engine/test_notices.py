@@ -144,6 +144,9 @@ def test_by_default_somebody_is_told_of_what_went_wrong(
     notified(BAD, "[{uses: plain}]")
     assert told(run) == ["4 [] {}"]
 
+    notified(LATE, "[{uses: plain, on: [timed_out]}, {uses: plain, on: [partial]}]", job_seconds=60)
+    assert told(run) == ["4 [] {}", "5 [] {}"]
+
 
 def test_everybody_is_told_what_they_asked_for_after_the_reports(
     notified: Callable[..., RunResult], run: Any, monkeypatch: pytest.MonkeyPatch
