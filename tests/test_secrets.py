@@ -99,6 +99,93 @@ def test_nothing_that_a_run_leaves_holds_a_secret(
             assert not any(form in content for form in forms(one)), place
 
 
+NOTIFY = """version: 1
+connections:
+  sit: {base_url: "${env:BASE}", auth: {token: "${env:TOKEN}"}}
+targets:
+  - {name: lost, services: [motor/nothing]}
+report: {json: out/r.json, junit: out/r.xml, html: out/r.html, leak: out/leak.txt}
+notify:
+  - uses: webhook
+    with: {url: "${env:HOOK}", headers: {Authorization: "${env:HEADER}"}, signing_key: "${env:KEY}"}
+  - {uses: webhook, with: {url: "${env:CLOSED}"}}
+  - {uses: apprise, with: {urls: ["${env:CHAT}", "${env:UNKNOWN}"]}}
+  - {uses: leak, with: {key: "${env:KEY}"}}
+"""
+LEAK = """
+import os
+from dataclasses import asdict
+from spark_impex_runner.hookspecs import hookimpl
+
+KEY = {"type": "object", "properties": {"key": {"type": "string", "x-secret": True}}}
+
+
+def write(result):
+    raise ValueError(f"no ledger for {os.environ['KEY']}")
+
+
+def send(options, report):
+    seen = str(asdict(report))
+    if os.environ["TOKEN"] in seen or options["key"] in seen:
+        raise SystemExit("a notifier sees the secrets of others")
+    raise ConnectionError(f"no answer to {options['key']}")
+
+
+@hookimpl
+def impex_register(registry):
+    registry.report("leak", "tells all", write)
+    registry.notifier("leak", "tells all", KEY, send)
+"""
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("words", [["-v"], ["-v", "--log-format", "json"]], ids=["text", "json"])
+def test_nobody_who_is_told_of_a_run_gives_a_secret_away(
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    clock: Any,
+    receiver: Any,
+    words: list[str],
+) -> None:
+    """Neither their addresses, headers and keys here, nor the tenant's credentials there."""
+    monkeypatch.setattr("spark_impex_runner.plugins.notify.webhook.Clock", lambda: clock)
+    (tmp_path / "acme/motor/pricing/1.4.2").mkdir(parents=True)
+    (tmp_path / "leak.py").write_text(LEAK)
+    (tmp_path / "m.yaml").write_text(NOTIFY)
+    own = {tmp_path / "m.yaml", tmp_path / "leak.py"}
+    receiver.replies += [(404, {}), (500, {})]
+    place = receiver.url.removeprefix("http://")
+    hidden = {
+        "HOOK": f"{receiver.url}/services/h00k+1/x",
+        "HEADER": "Bearer h3ader/x+y=",
+        "KEY": "k3y of a signature",
+        "CLOSED": "http://127.0.0.1:1/services/cl0sed",
+        "CHAT": f"json://user:ch4t@{place}/r00m",
+        "UNKNOWN": "nothing://unkn0wn",
+    }
+    with Sandbox(tmp_path / "acme") as sandbox:
+        environ = {**hidden, "BASE": sandbox.base_url, "TOKEN": sandbox.token}
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit):
+            main.run([str(tmp_path / "m.yaml"), "-p", str(tmp_path / "leak.py"), *words])
+
+    said = "".join(capfd.readouterr())
+    assert len(receiver.received) == 2
+    assert all(f"notify[{number}]" in said for number in range(4))
+    assert "notify[3] (leak): plugin leak failed: ConnectionError: no answer to ***" in said
+    assert "plugin leak: the report 'leak' failed: ValueError: no ledger for ***" in said
+    left = {"output": said.encode()}
+    left |= {str(p): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file() and p not in own}
+    assert len(left) >= 5
+    behind = ["/services/h00k+1/x", "/services/cl0sed", "ch4t"]
+    for place, content in left.items():
+        for one in (*hidden.values(), *behind, sandbox.token):
+            assert not any(form in content for form in forms(one)), place
+    assert sandbox.token not in str(receiver.received)
+
+
 MANIFEST = """version: 1
 connections: {here: {sandbox: acme}}
 targets:
