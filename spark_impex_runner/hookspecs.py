@@ -65,7 +65,7 @@ class Made:
 
 @hookspec
 def impex_register(registry: Registry) -> None:
-    """Offer steps, polling strategies, sources of references and resolvers by name.
+    """Offer steps, polling strategies, sources, resolvers, reports and notifiers by name.
 
     Called once per plugin, before the manifest is validated, so that the option schemas
     given here join the manifest's own.

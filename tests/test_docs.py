@@ -251,6 +251,33 @@ def test_the_plugin_that_a_page_shows_works(tmp_path: Path, clock: Any, page: st
     assert (tmp_path / "exports/a/note.txt").read_text().startswith("package.zip ")
 
 
+def test_the_reports_and_notifiers_that_the_page_shows_work(
+    tmp_path: Path, clock: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Copied from the page, the report is written and the notifier called, by the keys it shows."""
+    page = read("docs/how-to/write-a-plugin.md")
+    code = next(
+        block
+        for block in blocks(ROOT / "docs/how-to/write-a-plugin.md", "python")
+        if "registry.notifier" in block
+    )
+    report, notify = re.findall(r"`(report: \{.*?\}|notify: \[.*?\])`", page)
+    (tmp_path / "pager.py").write_text(code)
+    (tmp_path / "tenant/life/annuity/1.0.0").mkdir(parents=True)
+    (tmp_path / "m.yaml").write_text(
+        "version: 1\nconnections: {demo: {sandbox: tenant}}\n"
+        f"targets: [{{name: a, services: [motor/nothing]}}]\n{report}\n{notify}\n"
+    )
+    monkeypatch.setenv("ON_CALL", "nobody")
+
+    run_manifest(
+        tmp_path / "m.yaml", RunOptions(plugin_files=(tmp_path / "pager.py",)), clock=clock
+    )
+
+    assert (tmp_path / "out/result.csv").read_text() == "a,failed\n"
+    assert "notify[0] (pager): the number has characters that are no digits" in caplog.text
+
+
 @pytest.fixture
 def tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the tutorial's folder as it is after its third section, and work in it."""

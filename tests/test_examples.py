@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from spark_impex_runner.report import receipt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# Of Apprise's own import, in Python 3.11 and 3.12.
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 EXAMPLES = Path(__file__).parent.parent / "examples"
 MANIFESTS = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
 NEEDS_REAL_TENANTS = {"secrets.yaml"}
@@ -115,6 +118,24 @@ def test_the_example_for_three_places_serves_them(
     assert (folder / "out/places.xml").is_file()
     assert exit_.value.code == 0
     assert "client_secret: ${env:PROD_CLIENT_SECRET}" in capsys.readouterr().out
+
+
+def test_the_example_that_notifies_tells_of_what_went_wrong(
+    folder: Path, clock: Any, receiver: Any
+) -> None:
+    """A good run is silent; a failed one is told to the program and to the people."""
+    (folder / "hooks/webhook.txt").write_text(f"{receiver.url}/hook\n")
+    (folder / "hooks/chat.txt").write_text(f"{receiver.url}/chat\n".replace("http", "json"))
+
+    run_manifest(folder / "notify.yaml", clock=clock)
+    silent = list(receiver.received)
+    run_manifest(folder / "notify.yaml", RunOptions(variables={"service": "no"}), clock=clock)
+
+    told = {request.path: json.loads(request.body) for request in receiver.received}
+    assert silent == []
+    assert told["/hook"]["text"] == "notify: 0 of 1 target succeeded; pricing failed"
+    assert told["/chat"]["title"] == told["/hook"]["text"]
+    assert told["/chat"]["message"].startswith("pricing failed: ")
 
 
 def test_the_python_example_runs() -> None:

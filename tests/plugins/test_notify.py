@@ -7,9 +7,11 @@ import hmac
 import importlib
 import json
 import logging
+import re
 import sys
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,11 +20,11 @@ from spark_impex_runner.errors import ImpexError, NotifyError
 from spark_impex_runner.models import Manifest, Outcome, RunResult, Target, TargetResult
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import ModuleType
 
 # Of the library's own import, in Python 3.11 and 3.12.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+PAGE = Path(__file__).parent.parent.parent / "docs/how-to/notify.md"
 NOON = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 
 
@@ -130,6 +132,23 @@ def test_the_webhook_posts_the_summary_with_headers_and_a_signature(
     assert request.headers["authorization"] == "Bearer hunter2"
     assert request.headers["x-impex-signature-256"] == f"sha256={expected}"
     assert request.headers["user-agent"].startswith("spark-impex-runner/")
+
+
+def test_the_receiver_of_the_page_knows_our_messages(
+    receiver: Any, report: RunResult, webhook: ModuleType
+) -> None:
+    """Its function takes what was signed, and nothing that was changed or signed by others."""
+    code = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    names: dict[str, Any] = {}
+    exec(code[0], names)  # noqa: S102 - the page's own code
+
+    webhook.send({"url": receiver.url, "signing_key": "key"}, report)
+
+    [request] = receiver.received
+    headers = {"X-Impex-Signature-256": request.headers["x-impex-signature-256"]}
+    assert names["is_genuine"](request.body, headers, "key")
+    assert not names["is_genuine"](request.body + b" ", headers, "key")
+    assert not names["is_genuine"](request.body, headers, "yek")
 
 
 def test_nothing_but_the_given_headers_is_sent(
