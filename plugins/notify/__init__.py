@@ -1,26 +1,42 @@
-"""The notifiers ``webhook`` and ``apprise``: how a run ended, told to a program or to people."""
+"""The notifiers ``webhook`` and ``apprise``: how a run ended, told to a program or to people.
+
+What they send with is imported when somebody is told: most commands load plugins and send nothing.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.hookspecs import hookimpl
 
-from . import services, webhook
+from .options import APPRISE, WEBHOOK
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spark_impex_runner.models import RunResult
     from spark_impex_runner.registry import Registry
 
 
 @hookimpl
 def impex_register(registry: Registry) -> None:
     """Offer the notifiers."""
-    registry.notifier(
-        "webhook", "posts a JSON summary to an address", webhook.OPTIONS, webhook.send
-    )
+    registry.notifier("webhook", "posts a JSON summary to an address", WEBHOOK, _post)
     registry.notifier(
         "apprise",
         "sends a short message by mail, chat or any other service that Apprise knows",
-        services.OPTIONS,
-        services.send,
+        APPRISE,
+        _hand_to_apprise,
     )
+
+
+def _post(options: Mapping[str, Any], report: RunResult) -> None:
+    from .webhook import send  # noqa: PLC0415 - the HTTP client
+
+    send(options, report)
+
+
+def _hand_to_apprise(options: Mapping[str, Any], report: RunResult) -> None:
+    from .services import send  # noqa: PLC0415 - an extra
+
+    send(options, report)

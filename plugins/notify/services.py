@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import NotifyError
 from spark_impex_runner.masking import Masker, MaskingFilter
@@ -17,32 +17,11 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import RunResult
 
-OPTIONS: Final[dict[str, Any]] = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        "urls": {
-            "title": "Addresses",
-            "description": "The services as Apprise writes them, each with its credentials.",
-            "type": "array",
-            "items": {
-                "title": "Address",
-                "description": "One service, such as slack://… or mailtos://…; it is a secret.",
-                "type": "string",
-                "x-secret": True,
-            },
-            "minItems": 1,
-            "examples": [["${env:SLACK_URL}"]],
-        },
-    },
-    "required": ["urls"],
-}
-
 
 def send(options: Mapping[str, Any], report: RunResult) -> None:
     """Send the message to each service on its own, so that it is known which was not told."""
     try:
-        import apprise  # noqa: PLC0415 - an extra, and slow to import
+        import apprise  # noqa: PLC0415 - an extra
     except ImportError:
         raise NotifyError(
             "Apprise is not installed; pip install 'spark-impex-runner[apprise]'"

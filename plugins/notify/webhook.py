@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import json
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.errors import NotifyError, TransportError
@@ -20,57 +20,13 @@ from spark_impex_runner.spark.retry import Patience, is_passing
 from spark_impex_runner.spark.transport import Message, Transport
 
 from .message import summary
+from .options import SIGNATURE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from spark_impex_runner.models import RunResult
 
-SIGNATURE = "X-Impex-Signature-256"
-OPTIONS: Final[dict[str, Any]] = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        "url": {
-            "title": "Address",
-            "description": "Where the summary is posted. Who knows the address of a hook may use "
-            "it, so it is a secret.",
-            "type": "string",
-            "x-secret": True,
-            "examples": ["${env:HOOK_URL}"],
-        },
-        "headers": {
-            "title": "Headers",
-            "description": "Further headers of the request, such as credentials; all are secrets.",
-            "type": "object",
-            "additionalProperties": {
-                "title": "Header",
-                "description": "The header's value.",
-                "type": "string",
-                "x-secret": True,
-            },
-            "examples": [{"Authorization": "${env:HOOK_AUTHORIZATION}"}],
-        },
-        "signing_key": {
-            "title": "Signing key",
-            "description": "Signs the body with HMAC-SHA256: the receiver, who has the same key, "
-            f"finds {SIGNATURE}: sha256=… among the headers.",
-            "type": "string",
-            "x-secret": True,
-            "examples": ["${env:HOOK_KEY}"],
-        },
-        "verify_tls": {
-            "title": "Verify TLS",
-            "description": "true, false, or the path of a CA bundle, relative to the manifest.",
-            "type": ["boolean", "string"],
-            "minLength": 1,
-            "x-form": "true, false or the path of a CA bundle",
-            "default": True,
-            "examples": ["ca.pem"],
-        },
-    },
-    "required": ["url"],
-}
 # Each try may take so long (seconds); how long all may take is the manifest's ``timeout``.
 _TRY = 10.0
 _TRIES = 4

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.report.headline import outcome
+from spark_impex_runner.report.words import plain
 
 if TYPE_CHECKING:
     from spark_impex_runner.engine.context import Context
@@ -74,8 +75,8 @@ class _Call:
         try:
             self.notifier.send(self.notification.options, result)
         except ImpexError as error:
-            self.fault = str(error)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a warning, whatever it is
+            self.fault = plain(str(error))
+        except BaseException as error:  # noqa: BLE001 - a warning, whatever it is
             _log.debug("a notifier failed", exc_info=error)
             plugin = self.notifier.provider
-            self.fault = f"plugin {plugin} failed: {type(error).__name__}: {error}"
+            self.fault = plain(f"plugin {plugin} failed: {type(error).__name__}: {error}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from spark_impex_runner import atomic
 from spark_impex_runner.errors import DeliveryError, PluginError, UsageError
 from spark_impex_runner.manifest.wording import listed
+from spark_impex_runner.report.words import plain
 from spark_impex_runner.spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def _text(report: Report, result: RunResult) -> str:
         text = report.write(result)
     except (Exception, SystemExit) as error:
         _log.debug("a report could not be made", exc_info=error)
-        raise PluginError(f"{culprit} failed: {type(error).__name__}: {error}") from error
+        reason = plain(f"{type(error).__name__}: {error}")
+        raise PluginError(f"{culprit} failed: {reason}") from error
     if not isinstance(text, str):
         raise PluginError(f"{culprit} is no text but {type(text).__name__}")
     return text

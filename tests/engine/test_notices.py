@@ -45,7 +45,7 @@ def send(options, report):
     folder = report.manifest.path.parent
     act = options.get("act", "")
     if act == "raise":
-        raise ValueError("no line to " + options["key"])
+        raise ValueError("no line\\nto " + options["key"])
     if act == "refuse":
         raise NotifyError("nobody is at home")
     if act == "leave":

@@ -24,7 +24,7 @@ def lines(result):
 
 
 def fail(result):
-    raise ValueError("no such column")
+    raise ValueError("no such\\ncolumn")
 
 
 def leave(result):

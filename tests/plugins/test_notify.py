@@ -8,6 +8,7 @@ import importlib
 import json
 import logging
 import re
+import subprocess
 import sys
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -69,6 +70,20 @@ def report(tmp_path: Path) -> RunResult:
     )
     manifest = Manifest(tmp_path / "release.yaml", "release", {}, ())
     return RunResult("r1", manifest, NOON, NOON + timedelta(seconds=9), results, "0.1")
+
+
+def test_what_sends_is_imported_when_somebody_is_told() -> None:
+    """A command that only validates loads the plugin, and neither HTTP library nor Apprise."""
+    code = (
+        "import sys\n"
+        "from spark_impex_runner.pluginmanager import make_plugin_manager\n"
+        "assert 'webhook' in make_plugin_manager().registry.notifiers\n"
+        "print(sorted({'requests', 'urllib3', 'apprise'} & set(sys.modules)))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
 
 
 def test_the_summary_is_what_the_page_says(report: RunResult, message: ModuleType) -> None:
