@@ -370,6 +370,17 @@ MISBEHAVIOUR = {
         "it offers the step 'half' twice",
     ),
     "several lines": ("raise RuntimeError('one\\n\\ntwo')", "RuntimeError: one two"),
+    "taken notifier": (
+        """
+        from spark_impex_runner import hookimpl
+
+        @hookimpl
+        def impex_register(registry):
+            registry.report("half", "Never there.", str)
+            registry.notifier("webhook", "Mine.", None, print)
+        """,
+        "it offers 'webhook', which spark-impex-runner already offers",
+    ),
     "taken": (
         """
         from spark_impex_runner import hookimpl
@@ -393,7 +404,7 @@ def test_a_broken_plugin_is_left_out_and_named(install: Callable[..., None], kin
     plugins = make_plugin_manager()
 
     assert reason in info(plugins, "impex-broken").error
-    assert "half" not in plugins.registry.steps
+    assert "half" not in {**plugins.registry.steps, **plugins.registry.reports}
     assert {"shout", "checksum"} <= set(plugins.registry.steps)
     assert not plugins.manager.has_plugin("impex-broken")
 
