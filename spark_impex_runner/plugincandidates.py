@@ -30,6 +30,7 @@ BUILT_IN = (
     "poll_adaptive",
     "resolve_file",
     "resolve_glob",
+    "runner_upload",
     "skip_unchanged",
     "split",
     "unzip",

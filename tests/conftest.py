@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import socket
 import threading
 import time
+import zipfile
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +19,7 @@ import pytest
 
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.errors import Interrupted
+from spark_impex_runner.sandbox.multipart import receive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -163,3 +166,76 @@ def _guard(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
             "REQUESTS_CA_BUNDLE",
         }:
             monkeypatch.delenv(name)
+
+
+class _Quiet(ThreadingHTTPServer):
+    """A server that keeps quiet about clients that hang up."""
+
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+class HybridRunner:
+    """What is documented of a Hybrid Runner's uploads; no genuine one can run in a test.
+
+    ``POST /api/v3/upload`` takes a multipart part ``file`` and puts what is in the package below
+    ``models``, whose layout is that of packages. ``enabled`` is UPLOAD_ENABLE, ``body_limit``
+    BODY_LIMIT; ``reply`` is what it answers with, which is not documented; ``seen`` holds the
+    headers of every request.
+    """
+
+    def __init__(self, models: Path) -> None:
+        self.models = models
+        self.enabled = True
+        self.body_limit = 30 << 20
+        self.reply: tuple[int, str, bytes] = (200, "application/json", b'{"status":"Success"}')
+        self.seen: list[dict[str, str]] = []
+        self.server = _Quiet(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        runner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            """One request."""
+
+            def do_POST(self) -> None:
+                """Take a package."""
+                runner.seen.append({key.lower(): each for key, each in self.headers.items()})
+                status, kind, body = runner.answer(self)
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                """Keep quiet."""
+
+        return Handler
+
+    def answer(self, request: BaseHTTPRequestHandler) -> tuple[int, str, bytes]:
+        """Return status, kind and body of the reply, once the package is in its place."""
+        body = request.rfile.read(int(request.headers["Content-Length"]))
+        if request.path != "/api/v3/upload" or not self.enabled:
+            return 404, "text/html", f"<pre>Cannot POST {request.path}</pre>".encode()
+        if len(body) > self.body_limit:
+            return 413, "text/plain", b"request entity too large"
+        self.models.mkdir(exist_ok=True)
+        form = receive(request.headers["Content-Type"], io.BytesIO(body), self.models)
+        with zipfile.ZipFile(form.files["file"]) as package:
+            package.extractall(self.models)
+        form.files["file"].unlink()
+        return self.reply
+
+
+@pytest.fixture
+def hybrid_runner(tmp_path: Path) -> Iterator[HybridRunner]:
+    """Serve a stand-in of a Hybrid Runner that takes uploads."""
+    runner = HybridRunner(tmp_path / "runner-models")
+    thread = threading.Thread(target=runner.server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield runner
+    runner.server.shutdown()
+    runner.server.server_close()
+    thread.join()

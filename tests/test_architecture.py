@@ -82,6 +82,9 @@ ALLOWED = {
     # It tells what reports tell, by the client that sends no credentials but those it is given.
     "plugins.notify": {"plugins", "hookspecs", "clock", "masking", "report"}
     | {"spark.reply", "spark.retry", "spark.transport"},
+    # It speaks HTTP as the client does, by the client's own parts.
+    "plugins.runner_upload": {"plugins", "hookspecs", "manifest.quantity", "masking"}
+    | {"spark.form", "spark.reply", "spark.tenant", "spark.transport", "spark.words"},
     "schemas": set(),
     "__init__": {"engine", "hookspecs", "spark"},
 }

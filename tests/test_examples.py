@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -19,11 +20,14 @@ from spark_impex_runner.report import receipt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from spark_impex_runner.models import TargetResult
+
 # Of Apprise's own import, in Python 3.11 and 3.12.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 EXAMPLES = Path(__file__).parent.parent / "examples"
 MANIFESTS = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
 NEEDS_REAL_TENANTS = {"secrets.yaml"}
+NEEDS_A_RUNNER = {"hybrid-runner.yaml"}
 
 
 @pytest.fixture
@@ -34,7 +38,9 @@ def folder(tmp_path: Path) -> Path:
     return copy
 
 
-@pytest.mark.parametrize("name", [name for name in MANIFESTS if name not in NEEDS_REAL_TENANTS])
+@pytest.mark.parametrize(
+    "name", [name for name in MANIFESTS if name not in NEEDS_REAL_TENANTS | NEEDS_A_RUNNER]
+)
 def test_an_example_delivers_what_its_receipts_prove(folder: Path, clock: Any, name: str) -> None:
     """All targets succeed, every folder agrees with its receipt, every report is written."""
     result = run_manifest(folder / name, clock=clock)
@@ -78,6 +84,75 @@ def test_the_secrets_example_is_planned_without_sending_or_showing_anything(
     assert "https://excel.uat.us.coherent.global/acme/api/v4/export" in out
     assert "value-of-SIT_CLIENT_SECRET" not in out
     assert "value-of-UAT_KEY" not in out
+
+
+# What a runner reads below its models, by the versions that the two examples ask for.
+MODELS = ("life/annuity/3.0.1", "motor/pricing/1.4.2")
+
+
+def models(root: Path) -> dict[str, bytes]:
+    """Return every file below a folder of models by its path."""
+    files = (path for path in root.rglob("*") if path.is_file())
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+def expected_models(target: TargetResult) -> set[str]:
+    """Return the paths that a runner looks for, from what the tenant says of the versions."""
+    ids = {each.uri: each.version_id for each in target.service_versions}
+    wanted = {f"tenant/{home}/{ids[uri(home)]}.zip" for home in MODELS}
+    files = ("DefaultValidations.json", "ModelMetaData.json", "WASMMetaData.json")
+    return wanted | {f"tenant/{home}/{file}" for home in MODELS for file in files}
+
+
+def uri(home: str) -> str:
+    """Return the service URI of a folder of the layout."""
+    folder, service, version = home.split("/")
+    return f"{folder}/{service}[{version}]"
+
+
+def test_the_on_premises_example_lays_out_what_a_runner_reads(folder: Path, clock: Any) -> None:
+    """The tree is that of the runner, each module has its hash, and an old tree goes as a whole."""
+    root = folder / "exports/on-premises/models"
+    (root / "tenant/motor/pricing/1.0.0").mkdir(parents=True)
+    (root / "tenant/motor/pricing/1.0.0/gone.zip").write_bytes(b"of an earlier delivery")
+
+    result = run_manifest(folder / "on-premises.yaml", clock=clock)
+
+    found = models(root)
+    assert found.keys() == expected_models(result.results[0]) | {"tenant/manifest.json"}
+    for home in MODELS:
+        told = json.loads(found[f"tenant/{home}/ModelMetaData.json"])["EngineInformation"]
+        module = found[f"tenant/{home}/{told['ServiceVersionGuid']}.zip"]
+        assert hashlib.sha256(module).hexdigest().upper() == told["CompiledOutputHash"]
+    assert [path.name for path in root.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_runner_example_brings_both_runners_the_same_models(
+    folder: Path, clock: Any, hybrid_runner: Any
+) -> None:
+    """What was unpacked into the folder is, file by file, what the upload brought."""
+    options = RunOptions(variables={"runner": hybrid_runner.url})
+
+    result = run_manifest(folder / "hybrid-runner.yaml", options, clock=clock)
+
+    assert [each.error for each in result.results] == ["", ""]
+    unpacked = models(folder / "exports/hybrid-runner/models")
+    uploaded = models(hybrid_runner.models)
+    assert unpacked.keys() == uploaded.keys()
+    own = {"tenant/manifest.json"}  # the two jobs have ids of their own
+    assert {name for name in unpacked if unpacked[name] != uploaded[name]} <= own
+    assert expected_models(result.results[0]) | own == unpacked.keys()
+
+
+def test_the_runner_example_says_that_no_runner_is_there(folder: Path, clock: Any) -> None:
+    """The folder is delivered all the same."""
+    options = RunOptions(variables={"runner": "http://127.0.0.1:9"})
+
+    delivered, failed = run_manifest(folder / "hybrid-runner.yaml", options, clock=clock).results
+
+    assert delivered.good
+    assert "the connection failed (Connection refused); check the address" in failed.error
+    assert clock.waits[-2:] == [5.0, 5.0]
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from spark_impex_runner.errors import SparkSdkError, UsageError
+from spark_impex_runner.spark.form import Form
 from spark_impex_runner.spark.links import job_id_of
 from spark_impex_runner.spark.reply import retry_after
 from spark_impex_runner.spark.request import SOURCE_SYSTEM, to_json
@@ -72,7 +71,7 @@ class Imports:
             }
         )
         with ExitStack() as stack:
-            form = Form.of(entity, _opened(file, stack))
+            form = Form.of(_opened(file, stack), {"importRequestEntity": entity})
             return self._created(self.session.post(*_PATH, body=Body(form, form.kind)))
 
     def get_status(
@@ -109,49 +108,6 @@ class Imports:
                 "no job id; the job may run: look at the tenant before you import again"
             )
         return reply
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """A multipart form of known length that can be sent, and sent anew, from a file.
-
-    The request entity stands before the file, as the official SDK sends them.
-    """
-
-    head: bytes
-    file: BinaryIO
-    size: int
-    tail: bytes
-    kind: str
-
-    @classmethod
-    def of(cls, entity: bytes, file: BinaryIO) -> Form:
-        """Return the form for an import; ``file`` must be seekable and is sent as a whole."""
-        boundary = uuid.uuid4().hex
-        head = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="importRequestEntity"\r\n\r\n'
-        ).encode()
-        head += (
-            entity
-            + (
-                f"\r\n--{boundary}\r\n"
-                'Content-Disposition: form-data; name="file"; filename="package.zip"\r\n'
-                "Content-Type: application/zip\r\n\r\n"
-            ).encode()
-        )
-        size = file.seek(0, os.SEEK_END)
-        tail = f"\r\n--{boundary}--\r\n".encode()
-        return cls(head, file, size, tail, f"multipart/form-data; boundary={boundary}")
-
-    def __len__(self) -> int:
-        return len(self.head) + self.size + len(self.tail)
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield self.head
-        self.file.seek(0)
-        while chunk := self.file.read(_CHUNK):
-            yield chunk
-        yield self.tail
 
 
 def _opened(file: str | Path | BinaryIO, stack: ExitStack) -> BinaryIO:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner import errors
-from spark_impex_runner.spark.imports import Form, Imports
+from spark_impex_runner.spark.form import Form
+from spark_impex_runner.spark.imports import Imports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,7 +124,7 @@ def test_a_form_can_be_sent_anew(tmp_path: Path) -> None:
     path = tmp_path / "p"
     path.write_bytes(bytes(3 << 20))
     with path.open("rb") as file:
-        form = Form.of(b"{}", file)
+        form = Form.of(file, {"importRequestEntity": b"{}"})
 
         assert b"".join(form) == b"".join(form)
         assert len(b"".join(form)) == len(form)
@@ -136,7 +137,7 @@ def test_memory_does_not_grow_with_the_upload(tmp_path: Path) -> None:
     tracemalloc.start()
     try:
         with path.open("rb") as file:
-            total = sum(map(len, Form.of(b"{}", file)))
+            total = sum(map(len, Form.of(file, {"importRequestEntity": b"{}"})))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

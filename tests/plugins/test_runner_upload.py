@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import importlib
+import socket
+import threading
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.errors import Interrupted, StepError
+from spark_impex_runner.models import Artifact, Job, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from types import ModuleType
+
+    Upload = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def runner_upload() -> ModuleType:
+    """Return the plugin behind ``uses: runner_upload``."""
+    return importlib.import_module("spark_impex_runner.plugins.runner_upload")
+
+
+@pytest.fixture
+def upload(
+    runner_upload: ModuleType,
+    make_job: Callable[..., Job],
+    package: Artifact,
+    hybrid_runner: Any,
+) -> Upload:
+    """Run the step for a package; return the line it tells."""
+
+    def call(artifact: Artifact = package, *, stopping: bool = False, **options: Any) -> str:
+        job = make_job(artifact, stopping=lambda: stopping)
+        step = Step("runner_upload", {"url": hybrid_runner.url, **options})
+        made = runner_upload.impex_run_step(job, step, artifact)
+        assert made.artifacts == ()
+        return str(made.message)
+
+    return call
+
+
+@pytest.fixture
+def hang_up() -> Iterator[str]:
+    """Return the URL of a server that ends each connection at its first bytes."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            connection.recv(100)
+            # What was not read makes the system answer with a reset.
+            connection.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join()
+
+
+def test_a_package_lies_at_the_runner_in_its_own_layout(upload: Upload, hybrid_runner: Any) -> None:
+    """As one multipart part ``file``; the line tells where it went and what was answered."""
+    told = upload()
+
+    found = sorted(p for p in hybrid_runner.models.rglob("*") if p.is_file())
+    assert [str(path.relative_to(hybrid_runner.models)) for path in found] == [
+        "acme/manifest.json",
+        "acme/motor/pricing/1.4.2/8a5f0f0e.zip",
+        "acme/motor/pricing/1.4.2/ModelMetaData.json",
+    ]
+    assert told == (
+        f"motor.zip: sent to {hybrid_runner.url}/api/v3/upload, which answered HTTP 200: Success"
+    )
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        ((201, "application/json", b'{"message":"2 models"}'), "HTTP 201: 2 models"),
+        ((200, "application/json", b'{"error":{"message":"so so"}}'), "HTTP 200: so so"),
+        ((200, "application/json", b'{"models":2}'), 'HTTP 200: {"models":2}'),
+        ((202, "text/plain", b"queued\nsoon"), "HTTP 202: queued soon"),
+        ((200, "text/html", b"<html>Welcome</html>"), "HTTP 200: an HTML page"),
+        ((204, "", b""), "HTTP 204"),
+    ],
+)
+def test_any_good_reply_is_taken_and_told(
+    upload: Upload, hybrid_runner: Any, reply: tuple[int, str, bytes], told: str
+) -> None:
+    """What a runner answers is not documented."""
+    hybrid_runner.reply = reply
+
+    assert upload().endswith(f"which answered {told}")
+
+
+def refusal(upload: Upload, **options: Any) -> str:
+    """Return why the step fails."""
+    with pytest.raises(StepError) as caught:
+        upload(**options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_runner_without_uploads_is_told_apart(upload: Upload, hybrid_runner: Any) -> None:
+    """The line names the variable that turns them on."""
+    hybrid_runner.enabled = False
+
+    told = refusal(upload)
+
+    assert told == (
+        f"motor.zip: POST {hybrid_runner.url}/api/v3/upload: HTTP 404 an HTML page; the runner "
+        "takes no uploads here: start it with UPLOAD_ENABLE=true, and check url and its "
+        "CUSTOM_API_ROUTE"
+    )
+
+
+@pytest.mark.parametrize(
+    ("reply", "advice"),
+    [
+        ((403, "application/json", b"{}"), "UPLOAD_ENABLE"),
+        ((401, "application/json", b'{"message":"who?"}'), "HTTP 401 who?; a gateway asks"),
+        ((301, "text/plain", b""), "HTTP 301; check url"),
+        ((500, "text/plain", b"disk full"), "HTTP 500 disk full"),
+    ],
+)
+def test_a_refusal_says_what_to_do(
+    upload: Upload, hybrid_runner: Any, reply: tuple[int, str, bytes], advice: str
+) -> None:
+    """Status, the server's words and the cure in one line."""
+    hybrid_runner.reply = reply
+
+    assert advice in refusal(upload)
+
+
+def test_a_package_over_the_limit_is_not_sent(upload: Upload, hybrid_runner: Any) -> None:
+    """The whole request counts, and the line names the runner's variable."""
+    told = refusal(upload, body_limit="1kB")
+
+    assert "over the body_limit of 1000" in told
+    assert "BODY_LIMIT" in told
+    assert hybrid_runner.seen == []
+
+
+def test_the_limit_is_that_of_the_whole_request(upload: Upload, hybrid_runner: Any) -> None:
+    """A limit of just its length lets it pass, one byte less does not."""
+    upload()
+    length = int(hybrid_runner.seen[0]["content-length"])
+
+    assert "over the body_limit" in refusal(upload, body_limit=length - 1)
+    assert upload(body_limit=length)
+
+
+def test_a_runner_with_a_smaller_limit_is_understood(upload: Upload, hybrid_runner: Any) -> None:
+    """Its 413 is told with its variable."""
+    hybrid_runner.body_limit = 100
+
+    assert (
+        "HTTP 413 request entity too large; the package is over the runner's limit: start it "
+        in (refusal(upload))
+    )
+
+
+def test_a_server_that_hangs_up_may_have_a_smaller_limit(
+    upload: Upload, output: Path, hang_up: str
+) -> None:
+    """Servers do so in the middle of a body that they do not want."""
+    path = output / "large.zip"
+    path.write_bytes(bytes(8 << 20))
+    large = Artifact(path, path.name, 8 << 20)
+
+    told = refusal(upload, artifact=large, url=hang_up)
+
+    assert "the connection failed" in told
+    assert told.endswith("a runner does so when the package is over its BODY_LIMIT")
+
+
+def test_nobody_at_the_address_is_one_line(upload: Upload) -> None:
+    """Connection refused, with what to check."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+
+    assert refusal(upload, url=url) == (
+        f"motor.zip: POST {url}/api/v3/upload: the connection failed (Connection refused); "
+        "check the address and the network"
+    )
+
+
+def test_a_silent_runner_is_waited_for_as_long_as_asked(upload: Upload) -> None:
+    """The time limit is the step's own."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+
+        assert "no answer within 0.05 s" in refusal(upload, url=url, timeout="50ms")
+
+
+def test_headers_go_along_and_are_not_shown(upload: Upload, hybrid_runner: Any) -> None:
+    """Not even when the runner repeats them."""
+    hybrid_runner.reply = (200, "text/plain", b"hello sesame-opens-it")
+
+    told = upload(headers={"X-Api-Key": "sesame-opens-it"})
+
+    assert hybrid_runner.seen[0]["x-api-key"] == "sesame-opens-it"
+    assert told.endswith("hello ***")
+
+
+def test_headers_do_not_travel_in_the_clear(upload: Upload) -> None:
+    """To this machine they may; anywhere else TLS is asked for."""
+    told = refusal(upload, url="http://runner.invalid:3000", headers={"X-Api-Key": "sesame"})
+
+    assert told == (
+        "motor.zip: headers hold secrets and url is not https: http://runner.invalid:3000"
+    )
+
+
+def test_a_password_in_the_url_is_not_repeated(upload: Upload) -> None:
+    """It would stand in every line; headers are masked."""
+    told = refusal(upload, url="http://me:sesame@runner.invalid:3000")
+
+    assert told == "motor.zip: url holds a user or a password; write headers instead"
+
+
+def test_a_bundle_is_looked_for_beside_the_manifest(upload: Upload, output: Path) -> None:
+    """One that is not there is named with the folder in which it should be."""
+    told = refusal(upload, verify_tls="ca.pem")
+
+    assert f"the CA bundle {output.parent / 'ca.pem'}, which does not exist" in told
+
+
+def test_an_interrupt_ends_the_upload(upload: Upload, hybrid_runner: Any) -> None:
+    """Between two pieces of the package."""
+    with pytest.raises(Interrupted):
+        upload(stopping=True)
+
+    assert not hybrid_runner.models.exists()
+
+
+def test_memory_does_not_grow_with_the_package(upload: Upload, output: Path, hang_up: str) -> None:
+    """64 MiB leave through a few MiB, whether the server takes them or not."""
+    path = output / "large.zip"
+    path.write_bytes(bytes(64 << 20))
+    tracemalloc.start()
+    try:
+        refusal(
+            upload, artifact=Artifact(path, path.name, 64 << 20), url=hang_up, body_limit="1GiB"
+        )
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 8 << 20
+
+
+def test_the_plan_tells_where_packages_would_go(
+    runner_upload: ModuleType, make_job: Callable[..., Job], hybrid_runner: Any
+) -> None:
+    """Nothing is sent; options that cannot work are refused; other steps are not ours."""
+    job = make_job()
+    step = Step("runner_upload", {"url": f"{hybrid_runner.url}/"})
+
+    told = runner_upload.impex_plan_step(job, step)
+
+    assert told == f"upload each package of at most 30MiB to {hybrid_runner.url}/api/v3/upload"
+    assert runner_upload.impex_plan_step(job, Step("unzip")) is None
+    assert hybrid_runner.seen == []
+    with pytest.raises(StepError, match="does not exist"):
+        runner_upload.impex_plan_step(
+            job, Step("runner_upload", {**step.options, "verify_tls": "x"})
+        )
+
+
+def test_the_steps_own_retry_outlasts_a_restart(
+    tmp_path: Path, examples: Path, clock: Any, hybrid_runner: Any
+) -> None:
+    """A runner that is not up yet is tried again, and the same package replaces itself."""
+    hybrid_runner.reply = (503, "text/plain", b"starting")
+
+    def start(_: float) -> None:
+        if hybrid_runner.seen:
+            hybrid_runner.reply = (200, "text/plain", b"up")
+
+    clock.at_wait = start
+    (tmp_path / "m.yaml").write_text(
+        f"version: 1\nconnections: {{demo: {{sandbox: '{examples / 'tenant'}'}}}}\n"
+        "targets: [{name: a, folders: [life], file_filter: onpremises, steps: [{uses: "
+        f"runner_upload, with: {{url: '{hybrid_runner.url}'}}, "
+        "retry: {attempts: 3, interval: 5s}}]}]\n"
+    )
+
+    result = run_manifest(tmp_path / "m.yaml", clock=clock)
+
+    assert [each.error for each in result.results] == [""]
+    assert len(hybrid_runner.seen) == 2
+    assert result.results[0].steps[0].message.endswith("which answered HTTP 200: up")
