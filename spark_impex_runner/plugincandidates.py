@@ -7,7 +7,8 @@ import importlib.util
 import os
 import sys
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -19,7 +20,7 @@ from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
-    from pathlib import Path
+    from importlib.metadata import EntryPoint
 
 ENTRY_POINT_GROUP = "impex_runner"
 BUILT_IN = (
@@ -32,6 +33,7 @@ BUILT_IN = (
     "resolve_glob",
     "runner_upload",
     "skip_unchanged",
+    "sources",
     "split",
     "unzip",
 )
@@ -117,9 +119,10 @@ class Candidate:
         """Import the plugin; whatever its import raises comes through."""
         if isinstance(self.place, str):
             return importlib.import_module(self.place)
-        if isinstance(self.place, EntryPoint):
-            return self.place.load()
-        return _load_file(self.place)
+        if isinstance(self.place, Path):
+            return _load_file(self.place)
+        # Not of the standard library's class where importlib_metadata is loaded, which takes over.
+        return self.place.load()
 
 
 def candidates(choice: PluginChoice) -> Iterator[Candidate]:

@@ -33,6 +33,13 @@ class Traits(TypedDict, total=False):
     delivers: bool
 
 
+class Manner(TypedDict, total=False):
+    """What ``Source`` tells of a source besides how it is read."""
+
+    secret: bool
+    check: Callable[[str], str]
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """One named thing: its options as a JSON Schema (an object), and who provides it."""
@@ -79,13 +86,18 @@ class StepOffer(Offer):
 class Source:
     """A source of references: ``read(key)`` yields the value of ``${name:key}``.
 
-    ``read`` raises ``LookupError`` with a one-line reason when there is no such value.
+    ``read`` raises ``LookupError`` with a one-line reason when there is no such value. It is asked
+    once for each key of a run. The values of a ``secret`` source are masked wherever they stand,
+    and read only where they are used: not when a manifest is validated or rendered. ``check``
+    returns in one line what is wrong with a key, or nothing; it must ask nobody.
     """
 
     name: str
     summary: str
     provider: str
     read: Callable[[str], str]
+    secret: bool = False
+    check: Callable[[str], str] = lambda _: ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +197,14 @@ class Registry:
         """Offer a polling strategy, implemented by ``impex_poll_delay``."""
         self._add("strategies", Offer(name, summary, self.provider, options or _NO_OPTIONS))
 
-    def source(self, name: str, summary: str, read: Callable[[str], str]) -> None:
-        """Offer a source of references, ``${name:key}`` in a manifest."""
-        self._add("sources", Source(name, summary, self.provider, read))
+    def source(
+        self, name: str, summary: str, read: Callable[[str], str], **traits: Unpack[Manner]
+    ) -> None:
+        """Offer a source of references, ``${name:key}`` in a manifest.
+
+        ``traits`` are ``secret`` and ``check`` of ``Source``.
+        """
+        self._add("sources", Source(name, summary, self.provider, read, **traits))
 
     def resolver(self, name: str, summary: str, check: Callable[[str, Path], str | None]) -> None:
         """Offer a form of entries of ``services``; ``check`` is that of ``Resolver``."""

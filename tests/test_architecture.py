@@ -85,6 +85,8 @@ ALLOWED = {
     # It speaks HTTP as the client does, by the client's own parts.
     "plugins.runner_upload": {"plugins", "hookspecs", "manifest.quantity", "masking"}
     | {"spark.form", "spark.reply", "spark.tenant", "spark.transport", "spark.words"},
+    "plugins.sources": {"plugins", "hookspecs", "manifest.quantity", "masking"}
+    | {"spark.reply", "spark.transport", "spark.words"},
     "schemas": set(),
     "__init__": {"engine", "hookspecs", "spark"},
 }
@@ -99,6 +101,7 @@ THIRD_PARTY = {
     "yaml": ("manifest.load", "manifest.dump"),
     "jsonschema": ("manifest.schema",),
     "pluggy": ("hookspecs", "pluginmanager"),
+    "keyring": ("plugins.sources.keyring",),
     "packaging": ("plugincandidates", "engine.prepare"),
 }
 

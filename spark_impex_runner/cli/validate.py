@@ -28,13 +28,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     """Check each manifest, name every mistake of all of them."""
+    from dataclasses import replace
+
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.prepare import load
     from spark_impex_runner.errors import ImpexError
     from spark_impex_runner.report import problems
     from spark_impex_runner.report.masked import masked
 
-    options, worst, checked = selection.options(arguments), 0, []
+    options, worst, checked = replace(selection.options(arguments), asks=False), 0, []
     text, console = arguments.format == "text", surroundings.console
     for path in arguments.manifests:
         try:

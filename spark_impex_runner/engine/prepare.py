@@ -149,6 +149,7 @@ def _open(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> _Ope
         output=options.output,
         uri_fault=partial(_uri_fault, plugins.registry, path.absolute().parent),
         place_faults=partial(_place_faults, path.parent),
+        asks=options.asks,
     )
     return _Opened(document, plugins, settings, now)
 

@@ -48,7 +48,8 @@ class Settings:
     the one that relative outputs are taken from. ``uri_fault`` tells what is wrong with an entry
     of ``services``, in a few words, or nothing: this stage does not know the API's URIs.
     ``place_faults`` likewise names the keys of a connection that lead nowhere, and why.
-    ``keep_secrets`` leaves the references of secrets as they are written.
+    ``keep_secrets`` leaves the references of secrets as they are written; ``asks`` False leaves
+    those to secret sources, whose values are then not asked for.
     """
 
     registry: Registry
@@ -61,6 +62,7 @@ class Settings:
     uri_fault: Callable[[str], str] = lambda _: ""
     place_faults: Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]] = lambda _: ()
     keep_secrets: bool = False
+    asks: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ def read_resolved(document: Document, settings: Settings) -> tuple[Manifest, dic
     Targets have the names that the run gives them. Raises what ``read_manifest`` raises, except
     for secrets that are not there: they are not asked for.
     """
-    parts = _checked(document, replace(settings, keep_secrets=True))
+    parts = _checked(document, replace(settings, keep_secrets=True, asks=False))
     data = parts.data()
     data["requires"] = document.data.get("requires")
     data["targets"] = [_resolved_target(target, parts.graph) for target in parts.targets]
@@ -167,12 +169,14 @@ def _checked(document: Document, settings: Settings) -> _Parts:
     if not findings:
         resolved = View(parts.origin, lambda _: None, secrets)
         judged = schema.check_resolved(parts.data(), resolved)
-        kept = secrets if settings.keep_secrets else ()
-        findings += [finding for finding in judged if finding.path not in kept]
-    findings += check_places(parts.connections, settings.place_faults)
-    findings += _check_relations(parts, data, document)
-    findings += check_steps(parts.targets, settings.registry.steps)
-    findings += check_uris(parts.targets, settings.uri_fault)
+        findings += [finding for finding in judged if finding.path not in expansion.kept]
+    judged = [
+        *check_places(parts.connections, settings.place_faults),
+        *_check_relations(parts, data, document),
+        *check_steps(parts.targets, settings.registry.steps),
+        *check_uris(parts.targets, settings.uri_fault),
+    ]
+    findings += [finding for finding in judged if finding.path not in expansion.kept]
     if findings or document.problems:
         raise _error(document, findings, places, settings.masker)
     return parts
@@ -200,7 +204,13 @@ def _given(document: Document, settings: Settings) -> Given:
     """Return what the expansion takes from outside the manifest."""
     folder = document.path.absolute().parent
     return Given(
-        sources=Sources(settings.environ, folder, settings.registry.sources),
+        sources=Sources(
+            settings.environ,
+            folder,
+            settings.registry.sources,
+            keep=settings.masker.add,
+            asks=settings.asks,
+        ),
         masker=settings.masker,
         overrides=settings.variables,
         run={
@@ -291,8 +301,12 @@ def _build(document: Document, parts: _Parts) -> Manifest:
     targets = []
     for target in parts.targets:
         needs = parts.graph.needs(target.name)
-        named = dict.fromkeys(name for _, name in named_connections(target, parts.naming))
-        ties = construct.Ties(target.data.get("connection", default), needs, tuple(named))
+        connection = target.data.get("connection", default)
+        # A name that was not asked for is none of ours.
+        named = [name for _, name in named_connections(target, parts.naming)]
+        known = [name for name in dict.fromkeys(named) if name in parts.connections]
+        own = connection if connection in parts.connections else default
+        ties = construct.Ties(own, needs, tuple(known))
         targets.append(construct.target(target, ties))
     connections = parts.connections.items()
     return Manifest(

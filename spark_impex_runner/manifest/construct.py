@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.manifest.quantity import seconds, size
+from spark_impex_runner.manifest.references import Written
 from spark_impex_runner.models import Auth, Connection, Notification, Polling, Step, Target
 
 if TYPE_CHECKING:
@@ -83,5 +84,9 @@ def _step(data: Mapping[str, Any]) -> Step:
 
 
 def _with_seconds(data: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    """Return a copy of ``data`` in which the durations under ``keys`` are numbers."""
-    return {key: seconds(value) if key in keys else value for key, value in data.items()}
+    """Return a copy of ``data`` in which the durations under ``keys`` are numbers.
+
+    What was not asked for is left to its default.
+    """
+    known = {key: value for key, value in data.items() if not isinstance(value, Written)}
+    return {key: seconds(value) if key in keys else value for key, value in known.items()}

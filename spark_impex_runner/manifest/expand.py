@@ -63,12 +63,16 @@ class Expanded:
 
 @dataclass(slots=True)
 class Expansion:
-    """The work of expanding one document; ``findings`` gathers what references lack."""
+    """The work of expanding one document; ``findings`` gathers what references lack.
+
+    ``kept`` holds the places of texts that keep their references: nobody can judge their values.
+    """
 
     document: Document
     places: Mapping[KeyPath, Place]
     given: Given
     findings: list[Finding] = field(default_factory=list)
+    kept: set[KeyPath] = field(default_factory=set)
     variables: dict[str, Named] = field(default_factory=dict)
     expanded: int = 0
 
@@ -165,9 +169,13 @@ class Expansion:
         resolved = resolve(value, table)
         place = self.places.get(path)
         secret = place is not None and place.secret
-        if secret:
+        unread = isinstance(resolved.value, Written)
+        if secret and not unread:
             self._keep_secret(resolved, path)
-        if self.given.keep_secrets and (secret or path[2:3] == ("auth",)):
+        hidden = self.given.keep_secrets and (secret or path[2:3] == ("auth",))
+        if hidden or unread:
+            self.kept.add(path)
+        if hidden:
             return Written(value)
         self.findings += [Finding(path, message) for message in resolved.mistakes]
         return _typed(resolved, place.types if place else frozenset())

@@ -12,7 +12,7 @@ from spark_impex_runner.manifest.wording import COMPARISONS
 from spark_impex_runner.spelling import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
     from spark_impex_runner.registry import Source
@@ -42,7 +42,7 @@ class Resolved:
 
 
 class Written(str):
-    """Text that keeps its references: that of a secret, where nobody is to see the secret."""
+    """Text that keeps its references, where nobody is to see or to ask for what they stand for."""
 
     __slots__ = ()
 
@@ -77,11 +77,12 @@ def resolve(text: str, table: Table) -> Resolved:
     matches = list(_TOKEN.finditer(text))
     pieces: list[Named] = []
     mistakes: list[str] = []
-    result, end = "", 0
+    result, kept, end = "", "", 0
     for match in matches:
-        result, end = result + text[end : match.start()], match.end()
+        result, kept = result + text[end : match.start()], kept + text[end : match.start()]
+        end = match.end()
         if match[0] == _LITERAL:
-            result += "${"
+            result, kept = result + "${", kept + _LITERAL
             continue
         try:
             foreign = match[1] is None and text.startswith("{", end)
@@ -89,11 +90,12 @@ def resolve(text: str, table: Table) -> Resolved:
         except UndefinedError as error:
             mistakes.append(error.message)
         else:
-            result += pieces[-1].text
-    result += text[end:]
+            result, kept = result + pieces[-1].text, kept + escaped(pieces[-1].text)
+    result, kept = result + text[end:], kept + text[end:]
     if pieces and matches[0][0] == text:
         return Resolved(pieces[0].value, whole=True)
-    return Resolved(result, tuple(mistakes))
+    unread = any(isinstance(piece.value, Written) for piece in pieces)
+    return Resolved(Written(kept) if unread else result, tuple(mistakes))
 
 
 @dataclass(slots=True)
@@ -146,11 +148,17 @@ class Table:
 
 @dataclass(slots=True)
 class Sources:
-    """The sources of references: environment, files and what plugins offer, each read once."""
+    """The sources of references: environment, files and what plugins offer, each read once.
+
+    ``keep`` is told each value of a secret source. ``asks`` False leaves those unread: they stand
+    for their own references.
+    """
 
     environ: Mapping[str, str] = field(repr=False)
     folder: Path
     plugins: Mapping[str, Source]
+    keep: Callable[[str], None] = lambda _: None
+    asks: bool = True
     known: dict[tuple[str, str], Named] = field(default_factory=dict, repr=False)
     compared: int = 0
 
@@ -179,11 +187,23 @@ class Sources:
         if source == "file":
             return self._file(key)
         if source in self.plugins:
-            return _ask(self.plugins[source], key)
+            return self._foreign(self.plugins[source], key)
         known = ", ".join(self.names())
         raise UndefinedError(
             f"there is no source {source!r}{did_you_mean(source, self.names())}; known: {known}"
         )
+
+    def _foreign(self, source: Source, key: str) -> str:
+        """Return a plugin's value."""
+        fault = _ask(source, source.check, key)
+        if fault:
+            raise UndefinedError(f"${{{source.name}:{key}}}: {fault}")
+        if source.secret and not self.asks:
+            return Written(f"${{{source.name}:{key}}}")
+        text = _ask(source, source.read, key)
+        if source.secret:
+            self.keep(text)
+        return text
 
     def _environment(self, key: str) -> str:
         """Return an environment variable."""
@@ -213,10 +233,10 @@ class Sources:
         return content
 
 
-def _ask(source: Source, key: str) -> str:
-    """Return a plugin's value; ``LookupError`` means there is none, all else is a broken plugin."""
+def _ask(source: Source, question: Callable[[str], str], key: str) -> str:
+    """Ask a plugin; ``LookupError`` means that there is no value, all else a broken plugin."""
     try:
-        text = source.read(key)
+        text = question(key)
     except LookupError as error:
         reason = str(error.args[0]) if error.args else "there is no such value"
         raise UndefinedError(f"${{{source.name}:{key}}}: {reason}") from error

@@ -143,7 +143,8 @@ class RunOptions:
     ``job`` is the id of a job to go on with, for a single target. ``alone`` leaves out what the
     chosen targets need. ``approved`` are the connections for which held targets go on.
     ``executor`` is ``NAME`` or ``NAME:ADDRESS`` of what runs the targets; ``run_id`` is the id of
-    the run that this is a part of.
+    the run that this is a part of. ``asks`` is False where a manifest is only validated: no secret
+    source is then asked for its values, and what depends on them is not judged.
     """
 
     targets: tuple[str, ...] = ()
@@ -159,6 +160,7 @@ class RunOptions:
     job: str = ""
     alone: bool = False
     approved: frozenset[str] = frozenset()
+    asks: bool = True
     reports: Mapping[str, Path] = field(default_factory=dict)
     blocked_plugins: frozenset[str] = frozenset()
     plugin_files: tuple[Path, ...] = ()

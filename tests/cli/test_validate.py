@@ -102,3 +102,41 @@ def test_an_error_of_a_plugin_is_masked_in_every_format(
     assert done.code == 7
     assert "refused: ***" in done.out + done.err
     assert "secret" not in done.out + done.err
+
+
+def test_what_a_secret_source_holds_is_not_judged(shell: Any) -> None:
+    """Nor asked for: wherever its references stand, validation goes on without their values."""
+    (shell.folder / "v.py").write_text(
+        "from spark_impex_runner.hookspecs import hookimpl\n"
+        "@hookimpl\n"
+        "def impex_register(registry):\n"
+        "    registry.source('v', 'nobody may ask', lambda key: 1 / 0, secret=True)\n"
+    )
+    (shell.folder / "m.yaml").write_text(
+        "version: 1\n"
+        'vars: {service: "${v:service}"}\n'
+        "connections:\n"
+        '  a: {base_url: "${v:url}", jobs: "${v:jobs}", timeout: "${v:timeout}",\n'
+        '      auth: {token: "${v:token}"}}\n'
+        '  b: {env: uat.us, tenant: "${v:tenant}"}\n'
+        "targets:\n"
+        "  - name: one\n"
+        '    connection: "${v:connection}"\n'
+        '    services: ["${var:service}"]\n'
+        '    file_filter: "${v:filter}"\n'
+        '    polling: {deadline: "${v:deadline}"}\n'
+        '    steps: [{uses: unzip, with: {max_files: "${v:files}"}}]\n'
+        '  - {name: two, connection: b, services: ["${v:service}", "nonsense"]}\n'
+    )
+
+    done = shell("impex", "validate", "m.yaml", "-p", "v.py")
+
+    assert done.err.splitlines()[0].startswith(
+        "m.yaml:14:59: targets[1].services[1]: service URI 'nonsense' has"
+    )
+    assert done.err.count("m.yaml:") == 1
+    (shell.folder / "m.yaml").write_text(
+        (shell.folder / "m.yaml").read_text().replace(', "nonsense"', "")
+    )
+    assert shell("impex", "validate", "m.yaml", "-p", "v.py").code == 0
+    assert shell("impex", "plan", "m.yaml", "-p", "v.py").code == 7

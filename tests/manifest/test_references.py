@@ -11,6 +11,7 @@ from spark_impex_runner.manifest.references import (
     Named,
     Sources,
     Table,
+    Written,
     refers_outside,
     resolve,
 )
@@ -144,6 +145,66 @@ def test_a_source_that_breaks_its_contract_names_its_plugin(tmp_path: Path, answ
     with pytest.raises(PluginError, match=r"^plugin impex-v: the source 'v'") as caught:
         resolve("${v:a}", table)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.fixture
+def kept() -> list[str]:
+    """Return where secret values are gathered."""
+    return []
+
+
+@pytest.fixture
+def vault(tmp_path: Path, kept: list[str]) -> Callable[..., Table]:
+    """Make tables with a secret source, which knows the keys but ``odd``."""
+
+    def make(*, asks: bool) -> Table:
+        def check(key: str) -> str:
+            return "write a#b" if key == "odd" else ""
+
+        def read(key: str) -> str:
+            return f"value of {key}"
+
+        source = Source("v", "", "p", read, secret=True, check=check)
+        sources = Sources({}, tmp_path, {"v": source}, keep=kept.append, asks=asks)
+        return Table(sources, {"run.id": Named("${r1", "${r1")}, {"var": sources.value("v", "x")})
+
+    return make
+
+
+def test_each_value_of_a_secret_source_is_kept_secret(
+    vault: Callable[..., Table], kept: list[str]
+) -> None:
+    """Wherever the reference stands, in a longer text, too."""
+    assert resolve("see ${v:a}", vault(asks=True)).value == "see value of a"
+    assert kept == ["value of x", "value of a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "stays"),
+    [
+        ("${v:a}", "${v:a}"),
+        ("${var:var}", "${v:x}"),
+        ("by ${v:a} in ${run.id}", "by ${v:a} in $${r1"),
+        ("$${ ${var:var} $${", "$${ ${v:x} $${"),
+    ],
+)
+def test_a_secret_source_that_is_not_asked_stands_for_its_reference(
+    vault: Callable[..., Table], kept: list[str], text: str, stays: str
+) -> None:
+    """Text around it is written so that it would be read as it was."""
+    resolved = resolve(text, vault(asks=False))
+
+    assert isinstance(resolved.value, Written)
+    assert resolved.value == stays
+    assert kept == []
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_wrong_key_of_a_source_is_found_without_asking_it(
+    vault: Callable[..., Table], asks: bool
+) -> None:
+    """The source says itself how its keys are written."""
+    assert resolve("${v:odd}", vault(asks=asks)).mistakes == ("${v:odd}: write a#b",)
 
 
 def test_an_error_of_ours_comes_through_a_source_as_it_is(tmp_path: Path) -> None:

@@ -1,0 +1,32 @@
+"""Sources of secrets: ``${keyring:…}`` of this machine, ``${vault:…}`` of HashiCorp Vault."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.hookspecs import hookimpl
+
+from . import keyring, vault
+
+if TYPE_CHECKING:
+    from spark_impex_runner.registry import Registry
+
+
+@hookimpl
+def impex_register(registry: Registry) -> None:
+    """Offer both; what was read lives as long as the registry does, which is one run's."""
+    registry.source(
+        "keyring",
+        "a password in this machine's keyring, as SERVICE/USERNAME",
+        keyring.read,
+        secret=True,
+        check=keyring.check,
+    )
+    registry.source(
+        "vault",
+        "a field in HashiCorp Vault or OpenBao, as PATH#FIELD",
+        vault.Vault(os.environ).read,
+        secret=True,
+        check=vault.check,
+    )

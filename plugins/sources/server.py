@@ -1,0 +1,147 @@
+"""A few requests of Vault's HTTP API, which OpenBao shares, and what the replies mean.
+
+They leave by the client's own parts, so that limits, proxies, TLS and errors without secrets are
+those of the tenants. The variables are those of Vault's own command.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from spark_impex_runner.errors import TransportError, UsageError
+from spark_impex_runner.manifest import quantity
+from spark_impex_runner.masking import Masker
+from spark_impex_runner.spark.transport import Message, Transport
+from spark_impex_runner.spark.words import one_line
+
+if TYPE_CHECKING:
+    from spark_impex_runner.spark.reply import HttpResponse
+
+TIMEOUT = "30s"
+
+
+class UnreachableError(LookupError):
+    """There is no answer at all, and there would be none to the next question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One Vault, and who asks it; every method raises ``LookupError`` with a one-line reason."""
+
+    address: str
+    transport: Transport = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The Vault with its address and namespace, for people."""
+        namespace = self.headers.get("X-Vault-Namespace")
+        return f"the Vault at {self.address}{f' (namespace {namespace})' if namespace else ''}"
+
+    def get(self, path: str, about: str) -> Mapping[str, Any] | None:
+        """Return the data behind a path, None where nothing is; ``about`` is the entry meant."""
+        reply = self._exchange(Message("GET", self._url(path), self.headers))
+        if reply.status == 403:
+            raise LookupError(
+                f"{self.name} refuses it ({self._words(reply)}); the token may have ended, its "
+                f"policy must allow to read {about!r}, or there is no store of that name"
+            )
+        # Deleted versions come with this status, too, and with data about them.
+        return None if reply.status == 404 else self._data(reply, "data")
+
+    def approle(self, role: str, secret: str) -> str:
+        """Return the token of an application role."""
+        body = json.dumps({"role_id": role, "secret_id": secret}).encode()
+        url = self._url("auth/approle/login")
+        reply = self._exchange(Message("POST", url, self.headers, body))
+        if reply.status in (400, 403):
+            raise LookupError(
+                f"{self.name} refuses the AppRole ({self._words(reply)}); check VAULT_ROLE_ID and "
+                "VAULT_SECRET_ID"
+            )
+        return str(self._data(reply, "auth").get("client_token", ""))
+
+    def _url(self, path: str) -> str:
+        return f"{self.address}/v1/{quote(path, safe='/')}"
+
+    def _exchange(self, message: Message) -> HttpResponse:
+        try:
+            return self.transport.exchange(message)
+        except TransportError as error:
+            told = str(error).replace("verify_tls", "VAULT_CACERT")
+            raise UnreachableError(f"{self.name}: {told}") from None
+
+    def _data(self, reply: HttpResponse, key: str) -> Mapping[str, Any]:
+        """Return what a good reply holds."""
+        words = self._words(reply)
+        if reply.status == 503:
+            raise LookupError(f"{self.name} cannot answer ({words}); unseal it, or wait for it")
+        if not reply.good:
+            hint = "; VAULT_ADDR must name the active server" if reply.status < 400 else ""
+            raise LookupError(f"{self.name}: HTTP {reply.status} {words}{hint}")
+        data = reply.data.get(key) if isinstance(reply.data, Mapping) else None
+        if isinstance(data, Mapping):
+            return data
+        raise LookupError(f"{self.name} answers as no Vault does; check VAULT_ADDR")
+
+    def _words(self, reply: HttpResponse) -> str:
+        """Return what the server says of an error."""
+        errors = reply.data.get("errors") if isinstance(reply.data, Mapping) else None
+        words = "; ".join(map(str, errors)) if isinstance(errors, list) else ""
+        return one_line(self.transport.masker.mask(words)) or f"HTTP {reply.status}"
+
+
+def log_in(environ: Mapping[str, str]) -> Server:
+    """Return the Vault that the environment names, with a token that it accepts or has given."""
+    # A connection is not kept: nobody would close it, and an entry takes but two requests.
+    headers = {"X-Vault-Request": "true", "Connection": "close"}
+    if namespace := environ.get("VAULT_NAMESPACE"):
+        headers["X-Vault-Namespace"] = namespace
+    server = Server(_address(environ), _transport(environ), headers)
+    token = environ.get("VAULT_TOKEN", "")
+    if not token and (role := environ.get("VAULT_ROLE_ID")):
+        token = server.approle(role, environ.get("VAULT_SECRET_ID", ""))
+    token = token or _kept_token()
+    if not token:
+        raise LookupError(
+            "there is no token for Vault; set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID, "
+            "or log in by 'vault login'"
+        )
+    server.transport.masker.add(token)
+    return replace(server, headers={**headers, "X-Vault-Token": token})
+
+
+def _address(environ: Mapping[str, str]) -> str:
+    """Return the address that requests begin with."""
+    address = environ.get("VAULT_ADDR", "").strip().rstrip("/")
+    if not address:
+        raise LookupError("VAULT_ADDR is not set; it names the Vault: https://vault.acme.com:8200")
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
+        raise LookupError("VAULT_ADDR is no address such as https://vault.acme.com:8200")
+    return address
+
+
+def _transport(environ: Mapping[str, str]) -> Transport:
+    """Return what requests leave by."""
+    bundle = environ.get("VAULT_CACERT")
+    if bundle and not Path(bundle).is_file():
+        raise LookupError(f"VAULT_CACERT names {bundle!r}, which is no file")
+    try:
+        timeout = quantity.seconds(environ.get("VAULT_CLIENT_TIMEOUT") or TIMEOUT)
+        return Transport(Masker(), timeout=timeout, verify=bundle or True)
+    except UsageError as error:
+        raise LookupError(f"VAULT_CLIENT_TIMEOUT: {error}") from None
+
+
+def _kept_token() -> str:
+    """Return the token that ``vault login`` keeps, where there is one."""
+    try:
+        return (Path.home() / ".vault-token").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError, RuntimeError):
+        return ""
