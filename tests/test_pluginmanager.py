@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 import textwrap
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spark_impex_runner import plugincandidates
 from spark_impex_runner.errors import JobError, PluginError, StepError, UsageError
 from spark_impex_runner.hookspecs import hookimpl
 from spark_impex_runner.plugincandidates import BUILT_IN, ESSENTIAL, PluginChoice, check_choice
@@ -716,3 +718,26 @@ def test_an_old_wrapper_of_a_job_is_refused(install: Callable[..., None]) -> Non
     error = info(make_plugin_manager(), "impex-old").error
 
     assert error == "impex_run_job is an old hookwrapper; use @hookimpl(wrapper=True)"
+
+
+def test_a_plugin_is_loaded_where_importlib_metadata_stands_in(
+    install: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backport, which libraries bring along, finds entry points of a class of its own."""
+    install("impex-foreign", "X = 1\n")
+    found = [point for point in entry_points(group="impex_runner") if point.name == "impex-foreign"]
+
+    class Point:
+        """An entry point as the backport has it."""
+
+        name, group, dist = found[0].name, found[0].group, found[0].dist
+
+        def load(self) -> object:
+            """Import the plugin."""
+            return found[0].load()
+
+    monkeypatch.setattr(plugincandidates, "entry_points", lambda group: [Point()])  # noqa: ARG005
+
+    told = info(make_plugin_manager(), "impex-foreign")
+
+    assert (told.error, told.origin) == ("", "pip")

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.errors import SparkError
 from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
@@ -33,6 +34,11 @@ SURVIVABLE = {
 }
 
 
+# The same of the questions by which patterns become services.
+LISTINGS = ["500", "502:html", "503", "429:retry=2", "reset", "swallow"]
+SURVIVABLE_LISTINGS = {"search": LISTINGS, "versions": LISTINGS, "token": ["503", "reset"]}
+
+
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a tenant with one small service."""
@@ -48,7 +54,9 @@ def through(
     """Give a function that runs one target through some faults."""
     served: list[Sandbox] = []
 
-    def run(*faults: str, target: str = "", **given: Any) -> tuple[RunResult, Sandbox]:
+    def run(
+        *faults: str, wanted: str = "folders: [life]", target: str = "", **given: Any
+    ) -> tuple[RunResult, Sandbox]:
         parsed = tuple(parse_fault(text) for text in faults)
         sandbox = Sandbox(tree, Settings(faults=parsed, **given), clock=clock.monotonic).start()
         served.append(sandbox)
@@ -57,7 +65,7 @@ def through(
         auth = "{oauth: {client_id: '${env:ID}', client_secret: '${env:SECRET}'}}"
         (tmp_path / "m.yaml").write_text(
             f"version: 1\nconnections:\n  sit: {{base_url: '{sandbox.base_url}', auth: {auth}}}\n"
-            f"targets:\n  - {{name: a, folders: [life], polling: {{strategy: fixed{target}}}}}\n"
+            f"targets:\n  - {{name: a, {wanted}, polling: {{strategy: fixed{target}}}}}\n"
         )
         return run_manifest(tmp_path / "m.yaml", clock=clock), sandbox
 
@@ -67,13 +75,13 @@ def through(
 
 
 @st.composite
-def weathers(draw: st.DrawFn) -> list[str]:
+def weathers(draw: st.DrawFn, survivable: dict[str, list[str]] = SURVIVABLE) -> list[str]:
     """Return up to six faults at the first requests of any place."""
     faults = {}
     for _ in range(draw(st.integers(0, 6))):
-        place = draw(st.sampled_from(sorted(SURVIVABLE)))
+        place = draw(st.sampled_from(sorted(survivable)))
         number = draw(st.integers(1, 2))
-        what = draw(st.sampled_from(SURVIVABLE[place]))
+        what = draw(st.sampled_from(survivable[place]))
         faults[place, number] = f"{place}@{number}={what}"
     return list(faults.values())
 
@@ -91,6 +99,44 @@ def test_any_sequence_of_faults_that_pass_ends_with_one_job_and_its_package(
     assert [(each.outcome.value, each.error) for each in result.results] == [("succeeded", "")]
     assert sandbox.jobs_created == 1
     assert receipt.verify(tmp_path / "exports/a") == []
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(faults=weathers(SURVIVABLE_LISTINGS))
+def test_patterns_are_resolved_in_any_weather_that_passes(
+    through: Any, tmp_path: Path, faults: list[str]
+) -> None:
+    """The listings are asked again, and what they say is what is exported, in one job."""
+    result, sandbox = through(*faults, wanted="services: ['life/an*[1]', '*/annuity']")
+
+    assert [(each.outcome.value, each.error) for each in result.results] == [("succeeded", "")]
+    uris = [each.uri for each in result.results[0].service_versions]
+    assert uris == ["life/annuity[1.0.0]"]
+    assert sandbox.jobs_created == 1
+    assert receipt.verify(tmp_path / "exports/a") == []
+
+
+@pytest.mark.parametrize("place", ["search", "versions"])
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("503", "HTTP 503"),
+        ("reset", "the connection failed"),
+        ("403", "the credentials lack a permission"),
+        ("html", "instead of JSON"),
+    ],
+)
+def test_a_listing_that_stays_away_ends_the_run_before_any_job(
+    through: Any, place: str, what: str, told: str
+) -> None:
+    """After some attempts, or at once where it cannot pass; the question is named."""
+    with pytest.raises(SparkError, match=told) as caught:
+        through(f"{place}@*={what}", wanted="services: ['life/an*[1]']")
+
+    assert "\n" not in str(caught.value)
+    assert "services/search" in str(caught.value) or "getversions" in str(caught.value)
 
 
 @pytest.mark.parametrize("place", ["status", "download"])

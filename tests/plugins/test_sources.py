@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.cli import main
+from spark_impex_runner.sandbox.server import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -384,6 +385,33 @@ def test_values_are_masked_wherever_they_stand(capsys: Any) -> None:
     assert code == 0
     assert re.search(r'"source_system": ?"by [*]{3}"', said)
     assert SECRET not in said
+
+
+def test_nothing_that_a_run_leaves_holds_a_value_of_the_vault(
+    vault: Bao, capsys: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Receipt, reports, log and memory name the job that the values made, and not the values."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "acme/life/annuity/1.0.0").mkdir(parents=True)
+    with Sandbox(tmp_path / "acme") as sandbox:
+        vault("secret/data/acme/run", {"data": {"token": sandbox.token, "label": SECRET}})
+        (tmp_path / "m.yaml").write_text(
+            f"version: 1\nconnections: {{sit: {{base_url: '{sandbox.base_url}', "
+            "auth: {token: '${vault:secret/acme/run#token}'}}}\n"
+            "targets: [{name: a, folders: [life], "
+            "source_system: 'by ${vault:secret/acme/run#label}'}]\n"
+            "report: {json: r.json, junit: r.xml, html: r.html}\n"
+        )
+        code, said = impex(capsys, "run", "m.yaml", "-v")
+        token = sandbox.token
+
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and "acme" not in path.parts]
+    left = {str(path): path.read_bytes() for path in files} | {"output": said.encode()}
+    assert code == 0
+    assert len(left) >= 7
+    assert [name for name, content in left.items() if SECRET.encode() in content] == []
+    assert [name for name, content in left.items() if token.encode() in content] == []
+    assert b"by ***" in (tmp_path / "exports/a/impex-receipt.json").read_bytes()
 
 
 @pytest.mark.usefixtures("manifest")
