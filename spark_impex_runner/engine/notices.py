@@ -18,17 +18,19 @@ if TYPE_CHECKING:
     from spark_impex_runner.registry import Notifier
 
 _log = logging.getLogger("spark_impex_runner.events")
+# The ends of a single target that are told, whatever the whole run's is.
 _OF_TARGETS = (Outcome.TIMED_OUT, Outcome.CANCELLED)
 
 
 def ends(result: RunResult) -> frozenset[str]:
     """Return the words of ``on`` that fit the end of a run."""
     word = outcome(result)
-    if word == "succeeded" and result.problems:
+    if word == "interrupted":
+        word = "cancelled"
+    elif word == "succeeded" and result.problems:
         word = "partial"
-    of_run = {"interrupted": Outcome.CANCELLED.value}.get(word, word)
     of_targets = {each.outcome.value for each in result.results if each.outcome in _OF_TARGETS}
-    return frozenset({"always", of_run, *of_targets})
+    return frozenset({"always", word, *of_targets})
 
 
 def tell(run: Run, result: RunResult, context: Context) -> None:
