@@ -50,6 +50,8 @@ def registry() -> Registry:
     registry.step("upload", "Uploads.", {**upload, "required": ["to"]})
     promotion = _options(to={"type": "string", "x-connection": True})
     registry.step("import", "Promotes.", promotion, file_filter="migrate", idempotent=False)
+    page = {**_options(key=secret, lines={"type": "array", "items": secret}), "required": ["key"]}
+    registry.notifier("page", "Calls.", page, lambda _options, _report: None)
     registry.source("vault", "A vault.", {"sit": "vault-secret"}.__getitem__)
     return registry
 

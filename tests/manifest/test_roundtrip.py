@@ -221,6 +221,10 @@ SECRET = {
         },
         {"name": "life", "connection": "uat", "needs": ["motor"], "folders": ["life"]},
     ],
+    "notify": [
+        {"uses": "page", "on": ["always"], "with": {"key": "${env:MARKED}"}},
+        {"uses": "page", "timeout": "5s", "with": {"key": MARK, "lines": [MARK, "${env:MARKED}"]}},
+    ],
 }
 # Where a reference or literal stands that must not be shown, to be left in its place.
 KEPT = {"token", "api_key", "client_secret", "auth", "with"}
