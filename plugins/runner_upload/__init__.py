@@ -85,9 +85,11 @@ def impex_register(registry: Registry) -> None:
         OPTIONS,
         file_filter="onpremises",
         dry_run=True,
+        delivers=True,
     )
 
 
+@hookimpl(trylast=True)
 def impex_plan_step(job: Job, step: Step) -> str | None:
     """Tell where packages would go; raise ``StepError`` where the options cannot work."""
     if step.uses != NAME:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from spark_impex_runner.cli import main
 from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.errors import Interrupted, StepError
 from spark_impex_runner.models import Artifact, Job, Step
@@ -300,3 +301,21 @@ def test_the_steps_own_retry_outlasts_a_restart(
     assert [each.error for each in result.results] == [""]
     assert len(hybrid_runner.seen) == 2
     assert result.results[0].steps[0].message.endswith("which answered HTTP 200: up")
+
+
+def test_impex_plan_shows_where_packages_would_go(
+    tmp_path: Path, examples: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The step's line stands in the plan, and no runner is asked."""
+    (tmp_path / "m.yaml").write_text(
+        f"version: 1\nconnections: {{demo: {{sandbox: '{examples / 'tenant'}'}}}}\n"
+        "targets: [{name: a, folders: [life], file_filter: onpremises, steps: [{uses: "
+        "runner_upload, with: {url: 'http://runner.invalid:3000'}}]}]\n"
+    )
+
+    with pytest.raises(SystemExit):
+        main.main(["plan", str(tmp_path / "m.yaml")])
+
+    assert (
+        "send each package to http://runner.invalid:3000/api/v3/upload" in capsys.readouterr().out
+    )
