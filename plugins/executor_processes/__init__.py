@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import UsageError
@@ -34,9 +35,19 @@ def make(address: str) -> Executor:
     """Return a pool of so many processes. They start when they are needed."""
     if address and not (address.isdecimal() and 0 < int(address) <= _most()):
         raise UsageError(f"--executor processes:{address}: expected a number from 1 to {_most()}")
-    # A forked process would have our locks, and none of the threads that hold them.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(int(address) if address else None, context, _begin)
+    return ProcessPoolExecutor(int(address) if address else None, _Spawning(), _begin)
+
+
+class _Process(SpawnProcess):
+    def terminate(self) -> None:
+        """End the process as the pool wants it when another has died: it heeds no SIGTERM."""
+        self.kill()
+
+
+class _Spawning(SpawnContext):
+    """A forked process would have our locks, and none of the threads that hold them."""
+
+    Process = _Process
 
 
 def _most() -> int:

@@ -1,0 +1,422 @@
+"""A run whose targets are worked on elsewhere ends as one that does all by itself."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import signal
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from spark_impex_runner.clock import Clock
+from spark_impex_runner.engine import units
+from spark_impex_runner.engine.prepare import prepare
+from spark_impex_runner.engine.run import run_manifest, run_unit
+from spark_impex_runner.engine.units import Board, grouped, unit
+from spark_impex_runner.errors import ImpexError, PluginError, UsageError
+from spark_impex_runner.masking import Masker
+from spark_impex_runner.models import Outcome, RunOptions
+from spark_impex_runner.report import receipt
+from spark_impex_runner.sandbox.server import Sandbox, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from spark_impex_runner.models import RunResult
+
+SECRET = "a-secret-of-a-step"
+# Whatever travels is pickled, and kept for the test.
+PLUGIN = """
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from spark_impex_runner import errors, hookimpl
+
+HERE = Path(__file__).parent
+
+class Threads(ThreadPoolExecutor):
+    def submit(self, function, *arguments):
+        asked = pickle.dumps((function, arguments))
+        number = len(list(HERE.glob("asked-*")))
+        (HERE / f"asked-{number}").write_bytes(asked)
+        def work():
+            function, arguments = pickle.loads(asked)
+            answer = pickle.dumps(function(*arguments))
+            (HERE / f"answer-{number}").write_bytes(answer)
+            return pickle.loads(answer)
+        return super().submit(work)
+
+class Odd(ThreadPoolExecutor):
+    def __init__(self, what):
+        super().__init__(1)
+        self.what = what
+    def submit(self, function, unit):
+        if "b" not in unit.options.targets:
+            return super().submit(function, unit)
+        if self.what == "refuse":
+            raise RuntimeError("no room")
+        return super().submit((lambda: 1 / 0) if self.what == "die" else (lambda: 7))
+
+def odd(address):
+    if address == "unusable":
+        raise errors.UsageError("--executor odd: no such cluster")
+    if address == "broken":
+        raise OSError("no route to host")
+    return Odd(address)
+
+@hookimpl
+def impex_register(registry):
+    registry.executor("threads", "Threads.", lambda address: Threads(int(address or 4)))
+    registry.executor("odd", "Fails.", odd)
+    options = {"type": "object", "properties": {"key": {"type": "string", "x-secret": True}}}
+    registry.step("keyed", "Needs a key.", options)
+    registry.step("bad", "Fails.")
+
+@hookimpl
+def impex_run_step(job, step):
+    if step.uses == "bad":
+        raise errors.StepError("no")
+    return [] if step.uses == "keyed" else None
+
+def note(*words):
+    with (HERE / "log").open("a") as log:
+        print(*words, file=log)
+
+@hookimpl
+def impex_run_started(run):
+    note("started", run.id)
+
+@hookimpl
+def impex_job_changed(job, change):
+    note(change.event, job.target.name, job.run.id, job.run.date, job.request.correlation_id)
+
+@hookimpl
+def impex_run_finished(run, report):
+    note("finished", report.exit_code, len(report.results))
+"""
+
+
+class World:
+    """Two tenants, and targets on connections of their names."""
+
+    def __init__(self, folder: Path, clock: Any) -> None:
+        self.folder = folder
+        self.clock = clock
+        self.tenants: dict[str, Sandbox] = {}
+        (folder / "plugin.py").write_text(PLUGIN)
+
+    def write(self, *targets: dict[str, Any]) -> Path:
+        """Write the manifest."""
+        connections = {}
+        for name, tenant in self.tenants.items():
+            (self.folder / f"token-{name}").write_text(tenant.token)
+            auth = {"token": f"${{file:token-{name}}}"}
+            connections[name] = {"base_url": tenant.base_url, "auth": auth}
+        document = {
+            "version": 1,
+            "connections": {**connections, "again": connections["one"]},
+            "targets": list(targets),
+            "report": {"json": "report.json"},
+        }
+        path = self.folder / "m.yaml"
+        path.write_text(yaml.safe_dump(document))
+        return path
+
+    def run(self, *targets: dict[str, Any], executor: str = "threads", **options: Any) -> RunResult:
+        """Run targets by an executor."""
+        return run_manifest(
+            self.write(*targets), self.options(executor, **options), clock=self.clock
+        )
+
+    def options(self, executor: str, **options: Any) -> RunOptions:
+        """Return options with the plugin and an executor."""
+        return RunOptions(plugin_files=(self.folder / "plugin.py",), executor=executor, **options)
+
+    def log(self) -> list[str]:
+        """Return what the plugin has heard."""
+        return (self.folder / "log").read_text().splitlines()
+
+
+def target(name: str, connection: str = "one", *steps: str, **more: Any) -> dict[str, Any]:
+    """Return a target."""
+    uses = {"steps": [{"uses": step} for step in steps]} if steps else {}
+    return {"name": name, "connection": connection, "folders": ["life"], **uses, **more}
+
+
+A, B, C = target("a"), target("b", "two"), target("c")
+
+
+@pytest.fixture
+def world(tmp_path: Path, clock: Any) -> Iterator[World]:
+    """Return two tenants that are served; their jobs take five seconds."""
+    made = World(tmp_path, clock)
+    (tmp_path / "acme/life/annuity/1.0.0").mkdir(parents=True)
+    settings = Settings(job_seconds=5)
+    with (
+        Sandbox(tmp_path / "acme", settings, clock=clock.monotonic) as one,
+        Sandbox(tmp_path / "acme", settings, clock=clock.monotonic) as two,
+    ):
+        made.tenants = {"one": one, "two": two}
+        yield made
+
+
+def test_the_parts_of_a_run_are_one_run(world: World) -> None:
+    """One id, one date, one report in the manifest's order; the run's hooks are called once."""
+    result = world.run(A, B, C)
+
+    assert [each.target.name for each in result.results] == ["a", "b", "c"]
+    assert [each.outcome for each in result.results] == [Outcome.SUCCEEDED] * 3
+    assert result.exit_code == 0
+    for each in result.results:
+        assert receipt.verify(each.target.output) == []
+    assert f'"run_id": "{result.run_id}"' in (world.folder / "report.json").read_text()
+    log = world.log()
+    assert [line for line in log if line.startswith(("started", "finished"))] == [
+        f"started {result.run_id}",
+        "finished 0 3",
+    ]
+    changes = [line.split() for line in log[1:-1]]
+    assert {(run, date) for _, _, run, date, _ in changes} == {(result.run_id, "2026-01-02")}
+    assert {each for *_, each in changes} == {f"{result.run_id}-{name}" for name in "abc"}
+    with closing(sqlite3.connect(world.folder / ".impex/state.db")) as link:
+        runs = link.execute("SELECT id, exit_code FROM runs").fetchall()
+        attempts = link.execute("SELECT DISTINCT run_id, outcome FROM attempts").fetchall()
+    assert runs == [(result.run_id, 0)]
+    assert attempts == [(result.run_id, "succeeded")]
+    assert not list((world.folder / ".impex").glob("*.stop"))
+
+
+def test_a_result_is_the_same_wherever_it_was_made(world: World) -> None:
+    """Steps, artifacts, services: all that a report shows."""
+    targets = (target("a", "one", "checksum", "keyed"), target("b", "two", "bad"))
+
+    here = world.run(*targets, executor="local")
+    there = world.run(*targets)
+
+    for mine, theirs in zip(here.results, there.results, strict=True):
+        assert (mine.outcome, mine.error, mine.exit_code) == (
+            theirs.outcome,
+            theirs.error,
+            theirs.exit_code,
+        )
+        assert mine.target == theirs.target
+        assert mine.service_versions == theirs.service_versions
+        assert [(s.uses, s.outcome) for s in mine.steps] == [
+            (s.uses, s.outcome) for s in theirs.steps
+        ]
+        # A package holds the time of its export, and so may differ by a byte.
+        assert [(a.name, a.made_by, a.hash_agreed) for a in mine.artifacts] == [
+            (a.name, a.made_by, a.hash_agreed) for a in theirs.artifacts
+        ]
+    assert (here.exit_code, there.exit_code) == (3, 3)
+
+
+def test_nothing_that_travels_holds_a_secret(world: World) -> None:
+    """No credentials, no secret option of a step, no link to a package."""
+    (world.folder / "key").write_text(SECRET)
+    keyed = [{"uses": "keyed", "with": {"key": "${file:key}"}}]
+
+    result = world.run({**A, "steps": keyed}, {**B, "steps": keyed})
+
+    assert result.exit_code == 0
+    travelled = [path.read_bytes() for path in world.folder.glob("a[sn]*-*")]
+    assert len(travelled) == 4
+    links = [
+        request.path.encode()
+        for tenant in world.tenants.values()
+        for request in tenant.requests
+        if request.origin == "download"
+    ]
+    secrets = [tenant.token.encode() for tenant in world.tenants.values()]
+    assert len(links) >= 2
+    for each in travelled:
+        assert not any(secret in each for secret in [SECRET.encode(), *secrets, *links])
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [
+        ((A, B, C), [("a", "c"), ("b",)]),
+        ((A, target("b", "two", needs=["a"]), C), [("a", "b", "c")]),
+        ((A, target("b", "again")), [("a", "b")]),
+        ((target("d", "two", needs=["a"]), A, target("e", "two")), [("d", "a", "e")]),
+    ],
+)
+def test_what_belongs_together_stays_together(
+    world: World, targets: tuple[dict[str, Any], ...], expected: list[tuple[str, ...]]
+) -> None:
+    """Targets of one tenant, whatever its connection is called, and those that need one another."""
+    with prepare(world.write(*targets), RunOptions(), world.clock, Masker()) as prepared:
+        connect = prepared.tenants.connect
+        found = grouped(prepared.plan, lambda name: str(connect(name).url))
+
+    assert found == expected
+
+
+def test_needs_are_kept_across_tenants(world: World) -> None:
+    """What needs a target that failed is skipped."""
+    result = world.run(
+        target("a", "one", "bad"), target("b", "two", needs=["a"]), executor="threads"
+    )
+
+    assert [each.outcome for each in result.results] == [Outcome.FAILED, Outcome.SKIPPED]
+
+
+def test_only_the_chosen_targets_travel(world: World) -> None:
+    """With what they need."""
+    result = world.run(A, B, target("d", "two", needs=["a"]), targets=("d",))
+
+    assert [each.target.name for each in result.results] == ["a", "d"]
+    assert len(list(world.folder.glob("asked-*"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("refuse", r"its worker is gone \(RuntimeError: no room\); the same command goes on with"),
+        ("die", r"its worker is gone \(ZeroDivisionError: division by zero\); "),
+        ("answer", r"its executor answered int; the same command goes on with what was begun"),
+    ],
+)
+def test_a_unit_that_is_lost_fails_its_own_targets(world: World, kind: str, said: str) -> None:
+    """The others are not touched."""
+    result = world.run(A, B, executor=f"odd:{kind}")
+
+    assert [each.outcome for each in result.results] == [Outcome.SUCCEEDED, Outcome.FAILED]
+    assert result.exit_code == 3
+    assert re.match(said, result.results[1].error)
+
+
+@pytest.mark.parametrize(
+    ("executor", "kind", "said"),
+    [
+        (
+            "thread",
+            UsageError,
+            r"there is no executor 'thread' \(did you mean 'threads'\?\); known: ",
+        ),
+        ("nothing:7", UsageError, "there is no executor 'nothing'; known: local, odd, processes, "),
+        ("odd:unusable", UsageError, "no such cluster"),
+        (
+            "odd:broken",
+            PluginError,
+            "plugin plugin has no executor odd at 'broken': OSError: no ro",
+        ),
+    ],
+)
+def test_an_executor_that_cannot_be_had_is_told_before_anything_is_sent(
+    world: World, executor: str, kind: type[ImpexError], said: str
+) -> None:
+    """A name that nobody offers, an address that leads nowhere."""
+    with pytest.raises(kind, match=said):
+        world.run(A, B, executor=executor)
+
+    assert not any(tenant.requests for tenant in world.tenants.values())
+
+
+def test_missing_credentials_are_found_before_anything_travels(world: World) -> None:
+    """As without an executor."""
+    path = world.write(A, B)
+    document = yaml.safe_load(path.read_text())
+    del document["connections"]["two"]["auth"]
+    path.write_text(yaml.safe_dump(document))
+
+    with pytest.raises(UsageError):
+        run_manifest(path, world.options("threads"), clock=world.clock)
+
+    assert not list(world.folder.glob("asked-*"))
+
+
+def test_one_failure_holds_all_units_up(world: World) -> None:
+    """With ``--fail-fast`` nothing new is started elsewhere either."""
+    late = {**B, "steps": [{"uses": "checksum"}]}
+
+    result = world.run(target("a", "one", "bad"), late, executor="threads:1", fail_fast=True)
+
+    assert [each.outcome for each in result.results] == [Outcome.FAILED, Outcome.SKIPPED]
+    assert result.results[1].error == "another target failed (--fail-fast)"
+    assert world.tenants["two"].jobs_created == 0
+
+
+def test_an_interrupt_ends_all_units(world: World) -> None:
+    """Jobs are cancelled, and what had not begun is told so."""
+    world.clock.at_wait = lambda elapsed: elapsed > 2 and world.clock.stop(signal.SIGTERM)
+
+    result = world.run(A, B, C)
+
+    assert result.exit_code == 143
+    assert {each.outcome for each in result.results} == {Outcome.CANCELLED}
+    assert not list((world.folder / ".impex").glob("*.stop"))
+
+
+def test_a_program_that_is_interrupted_waits_for_its_units(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C where nobody handles signals: the units end in order, then it is raised."""
+    real, broken = units.wait, []
+
+    def wait(*arguments: Any, **options: Any) -> Any:
+        if not broken:
+            broken.append(1)
+            raise KeyboardInterrupt
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(units, "wait", wait)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(A, B)
+
+    with closing(sqlite3.connect(world.folder / ".impex/state.db")) as link:
+        unfinished = link.execute(
+            "SELECT count(*) FROM attempts WHERE finished IS NULL AND job_id != ''"
+        ).fetchone()
+    assert unfinished == (0,)
+
+
+def test_a_worker_elsewhere_hears_of_the_end_from_the_board(world: World, tmp_path: Path) -> None:
+    """It has a clock of its own; one that begins late begins nothing."""
+    path, run_id = world.write(A), "20260102T120000Z-00000000"
+    board = Board.of(tmp_path / "state", run_id)
+    (tmp_path / "state").mkdir()
+    board.stop(signal.SIGINT)
+
+    options = world.options("threads", state=tmp_path / "state")
+    done = run_unit(unit(path, options, run_id, ["a"]))
+
+    assert [each.outcome for each in done.results] in ([], [Outcome.CANCELLED])
+    assert done.results or done.exit_code == 130
+    assert world.tenants["one"].jobs_created == 0
+
+
+def test_a_board_is_heeded_while_the_work_goes_on(tmp_path: Path) -> None:
+    """A halt first, then a stop, which a later halt does not take back."""
+    board, clock = Board(tmp_path / "x.stop"), Clock()
+    with board.heeded(clock) as halted:
+        board.halt()
+        assert halted.wait(30)
+        assert not clock.stopping()
+        board.stop(signal.SIGTERM)
+        board.halt()
+        with pytest.raises(ImpexError):
+            clock.wait(30)
+
+    assert clock.signum == signal.SIGTERM
+    board.clear()
+    board.clear()
+    assert not board.path.exists()
+
+
+def test_a_unit_that_cannot_begin_tells_why(world: World) -> None:
+    """Elsewhere the manifest, a plugin or a secret may not be there; the line has no secret."""
+    path = world.write(A)
+    (world.folder / "token-one").unlink()
+
+    done = run_unit(unit(path, world.options("threads"), "20260102T120000Z-00000001", ["a"]))
+
+    assert (done.results, done.exit_code) == ((), 2)
+    assert "token-one" in done.error
+    assert pickle.dumps(done)

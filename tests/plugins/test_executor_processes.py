@@ -1,0 +1,250 @@
+"""Targets of different tenants in processes of their own: real ones, real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.errors import UsageError
+from spark_impex_runner.models import Outcome, RunOptions
+from spark_impex_runner.report import receipt
+from spark_impex_runner.sandbox.server import Sandbox, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+COMMAND = [sys.executable, "-c", "from spark_impex_runner.cli.main import run; run()"]
+PLUGIN = """
+import logging, os, sys
+from pathlib import Path
+from spark_impex_runner import hookimpl
+
+HERE = Path(__file__).parent
+
+@hookimpl
+def impex_job_changed(job, change):
+    secret = (HERE / f"token-{job.target.connection}").read_text()
+    with (HERE / "pids").open("a") as file:
+        print(change.event, job.target.name, os.getpid(), os.getppid(), file=file)
+    logging.getLogger("mine").warning("logged %s", secret)
+    print("printed", secret)
+    print("told", secret, file=sys.stderr)
+"""
+
+
+class World:
+    """Two tenants, where a job takes an hour until ``finish`` is called, and a target on each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.speed = 0.0
+        self.tenants: dict[str, Sandbox] = {}
+
+    def now(self) -> float:
+        """Return the tenants' time."""
+        return self.speed * time.monotonic()
+
+    def finish(self) -> None:
+        """Have all jobs end, and each new one at once."""
+        self.speed = 1e6
+
+    def write(self) -> Path:
+        """Write the manifest and its secrets."""
+        (self.folder / "plugin.py").write_text(PLUGIN)
+        connections, targets = {}, []
+        for name, tenant in self.tenants.items():
+            (self.folder / f"token-{name}").write_text(tenant.token)
+            auth = {"token": f"${{file:token-{name}}}"}
+            connections[name] = {"base_url": tenant.base_url, "auth": auth}
+            polling = {"polling": {"strategy": "fixed"}, "retry_interval": "100ms"}
+            steps = [{"uses": "checksum"}, {"uses": "unzip"}]
+            target = {"name": f"t-{name}", "connection": name, "folders": ["life"], "steps": steps}
+            targets.append({**target, **polling})
+        document = {
+            "version": 1,
+            "connections": connections,
+            "targets": targets,
+            "report": {"json": "report.json"},
+        }
+        path = self.folder / "m.yaml"
+        path.write_text(yaml.safe_dump(document))
+        return path
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Run the manifest by two processes, in a process group of its own."""
+        return subprocess.Popen(
+            [*COMMAND, str(self.write()), "--executor", "processes:2", *words],
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def events(self) -> list[list[str]]:
+        """Return the events so far, with target, process and its parent."""
+        path = self.folder / "pids"
+        return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+    def wait_for_jobs(self) -> None:
+        """Wait until both tenants have a job that is known by its id."""
+        until(lambda: all(asked(tenant, "/status") for tenant in self.tenants.values()))
+
+    def holders(self) -> list[int]:
+        """Return the processes that worked on targets."""
+        files = (self.folder / ".impex/leases").glob("*.holder")
+        return [json.loads(file.read_text())["pid"] for file in files]
+
+
+def asked(tenant: Sandbox, words: str) -> int:
+    """Return how many requests ended in these words: a job's status, not that of all."""
+    paths = [each.path for each in list(tenant.requests) if each.method == "GET"]
+    return sum(path.endswith(words) and not path.endswith(f"export{words}") for path in paths)
+
+
+def until(done: Callable[[], Any]) -> None:
+    """Wait until something is so; what starts processes takes a moment."""
+    waiting = threading.Event()
+    for _ in range(600):
+        if done():
+            return
+        waiting.wait(0.05)
+    raise AssertionError("it did not happen within 30 seconds")
+
+
+def lives(pid: int) -> bool:
+    """Tell whether a process is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Return two tenants that are served."""
+    made = World(tmp_path)
+    (tmp_path / "acme/life/annuity/1.0.0").mkdir(parents=True)
+    settings = Settings(job_seconds=3600, url_seconds=1e12)
+    with (
+        Sandbox(tmp_path / "acme", settings, clock=made.now) as one,
+        Sandbox(tmp_path / "acme", settings, clock=made.now) as two,
+    ):
+        made.tenants = {"one": one, "two": two}
+        yield made
+
+
+def test_two_processes_deliver_for_two_tenants_in_one_run(world: World) -> None:
+    """At the same time, with one report; what they say reaches stderr, and no secret does."""
+    process = world.start("-p", str(world.folder / "plugin.py"), "--log-format", "json")
+    world.wait_for_jobs()
+    world.finish()
+    out, said = process.communicate()
+
+    assert process.returncode == 0, said
+    report = json.loads((world.folder / "report.json").read_text())
+    assert [each["outcome"] for each in report["targets"]] == ["succeeded"] * 2
+    for name in ("one", "two"):
+        assert receipt.verify(world.folder / f"exports/t-{name}") == []
+    events = world.events()
+    workers = {(target, pid, parent) for _, target, pid, parent in events}
+    assert len(workers) == len({pid for _, pid, _ in workers}) == 2
+    assert {parent for *_, parent in workers} == {str(process.pid)}
+    lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    told = {(line["target"], line["event"]) for line in lines if line["run_id"] == report["run_id"]}
+    assert {(f"t-{name}", "target.succeeded") for name in ("one", "two")} <= told
+    assert "logged ***" in said
+    assert "told ***" in said
+    assert "printed ***" in out
+    for tenant in world.tenants.values():
+        assert tenant.token not in said + out
+
+
+@pytest.mark.parametrize("whole_group", [False, True])
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_every_process_in_order(
+    world: World, signum: int, code: int, whole_group: bool
+) -> None:
+    """To the run alone, as by kill, or to all, as by Ctrl-C and service managers."""
+    process = world.start()
+    world.wait_for_jobs()
+    workers = world.holders()
+    (os.killpg if whole_group else os.kill)(process.pid, signum)
+    _, said = process.communicate()
+
+    assert process.returncode == code, said
+    assert "to go on: impex-run" in said
+    assert "Traceback" not in said
+    for tenant in world.tenants.values():
+        assert [each.method for each in tenant.requests].count("PATCH") == 1
+    report = json.loads((world.folder / "report.json").read_text())
+    assert [each["outcome"] for each in report["targets"]] == ["cancelled"] * 2
+    assert report["exit_code"] == code
+    assert not list((world.folder / ".impex").glob("*.stop"))
+    assert not any(map(lives, workers))
+
+
+def test_a_run_that_is_killed_takes_its_processes_along(world: World) -> None:
+    """The same command goes on with both jobs."""
+    process = world.start()
+    world.wait_for_jobs()
+    workers = world.holders()
+    process.kill()
+    process.communicate()
+
+    until(lambda: not any(map(lives, workers)))
+    world.finish()
+    again = world.start()
+    _, said = again.communicate()
+
+    assert again.returncode == 0, said
+    assert [tenant.jobs_created for tenant in world.tenants.values()] == [1, 1]
+
+
+def test_a_process_that_is_killed_is_told_of_and_the_next_run_goes_on(world: World) -> None:
+    """The run does not hang; it names what to do."""
+    process = world.start()
+    world.wait_for_jobs()
+    workers = world.holders()
+    os.kill(workers[0], signal.SIGKILL)
+    out, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 4
+    assert out.count("its worker is gone (BrokenProcessPool: ") == 2
+    assert "the same command goes on with what was begun" in out
+    assert not any(map(lives, workers))
+    world.finish()
+    again = world.start()
+    assert again.communicate()
+    assert again.returncode == 0
+    assert [tenant.jobs_created for tenant in world.tenants.values()] == [1, 1]
+
+
+def test_a_program_may_use_processes_too(world: World) -> None:
+    """``RunOptions.executor``; what finds no free process waits for one."""
+    world.finish()
+
+    result = run_manifest(world.write(), RunOptions(executor="processes:1"))
+
+    assert [each.outcome for each in result.results] == [Outcome.SUCCEEDED] * 2
+    assert len(set(world.holders())) == 1
+
+
+@pytest.mark.parametrize("address", ["0", "x", "-1", "1.5", "5000", "²"])
+def test_a_number_that_is_none_is_a_mistake(world: World, address: str) -> None:
+    """Nothing is sent."""
+    with pytest.raises(UsageError, match="expected a number from 1 to 1024"):
+        run_manifest(world.write(), RunOptions(executor=f"processes:{address}"))
+
+    assert not any(tenant.requests for tenant in world.tenants.values())
