@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.registry import Registry
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 @hookimpl
 def impex_register(registry: Registry) -> None:
@@ -39,6 +41,15 @@ def make(address: str) -> Executor:
 
 
 class _Process(SpawnProcess):
+    def start(self) -> None:
+        """Start the process deaf to signals, which may come before it has learnt to ignore them."""
+        mask = getattr(signal, "pthread_sigmask", lambda *_: None)  # Windows has none
+        before = mask(getattr(signal, "SIG_BLOCK", 0), _SIGNALS)
+        try:
+            super().start()
+        finally:
+            mask(getattr(signal, "SIG_SETMASK", 0), before)
+
     def terminate(self) -> None:
         """End the process as the pool wants it when another has died: it heeds no SIGTERM."""
         self.kill()
@@ -60,7 +71,7 @@ def _begin() -> None:
     A Ctrl-C, and many a service manager, signals all of a group's processes: the run's own hears it
     and says so to its workers. One whose run is gone ends, as if both had been killed.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,6 @@ from spark_impex_runner.sandbox.server import Sandbox, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 COMMAND = [sys.executable, "-c", "from spark_impex_runner.cli.main import run; run()"]
 PLUGIN = """
@@ -112,13 +112,13 @@ def asked(tenant: Sandbox, words: str) -> int:
     return sum(path.endswith(words) and not path.endswith(f"export{words}") for path in paths)
 
 
-def until(done: Callable[[], Any]) -> None:
+def until(done: Callable[[], Any], pause: float = 0.05) -> None:
     """Wait until something is so; what starts processes takes a moment."""
-    waiting = threading.Event()
-    for _ in range(600):
+    waiting, end = threading.Event(), time.monotonic() + 30
+    while time.monotonic() < end:
         if done():
             return
-        waiting.wait(0.05)
+        waiting.wait(pause)
     raise AssertionError("it did not happen within 30 seconds")
 
 
@@ -193,6 +193,22 @@ def test_a_signal_ends_every_process_in_order(
     assert report["exit_code"] == code
     assert not list((world.folder / ".impex").glob("*.stop"))
     assert not any(map(lives, workers))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells when a process has children")
+def test_a_ctrl_c_while_processes_start_is_none_of_theirs(world: World) -> None:
+    """They are born deaf to it: no traceback, and the run ends as ever."""
+    process = world.start()
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    until(lambda: len(children.read_text().split()) >= 2, pause=0.001)
+    os.killpg(process.pid, signal.SIGINT)
+    out, said = process.communicate()
+
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert "is gone" not in out
+    report = json.loads((world.folder / "report.json").read_text())
+    assert [each["outcome"] for each in report["targets"]] == ["cancelled"] * 2
 
 
 def test_a_run_that_is_killed_takes_its_processes_along(world: World) -> None:

@@ -1,0 +1,129 @@
+"""As somebody with a cluster I have my targets worked on there, by the page's own plugin."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from spark_impex_runner.report import receipt
+from spark_impex_runner.sandbox.server import Sandbox, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PAGE = Path(__file__).parent.parent.parent / "docs/how-to/executors.md"
+DASK = [sys.executable, "-m", "distributed.cli.dask_"]
+RUN = [sys.executable, "-c", "from spark_impex_runner.cli.main import run; run()"]
+
+
+def until(done: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    waiting = threading.Event()
+    for _ in range(1200):
+        if done():
+            return
+        waiting.wait(0.05)
+    raise AssertionError("it did not happen within a minute")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """Start a scheduler and two workers on loopback; return its address and the workers' log."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    commands = (
+        ["scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2]],
+        ["worker", address, "--nworkers", "2", "--nthreads", "1", "--local-directory", str(folder)],
+    )
+    log = folder / "workers.log"
+    started = []
+    with log.open("w") as file:
+        for name, *words in commands:
+            command = [*DASK[:-1], DASK[-1] + name, *words, "--no-dashboard"]
+            started.append(subprocess.Popen(command, stdout=file, stderr=file))
+    try:
+        until(lambda: log.read_text().count("Registered to") >= 2)
+        yield address, log
+    finally:
+        for process in reversed(started):
+            process.terminate()
+            process.wait(30)
+
+
+@pytest.fixture
+def tenants(tmp_path: Path) -> Iterator[list[Sandbox]]:
+    """Serve two tenants whose jobs take a moment."""
+    (tmp_path / "acme/life/annuity/1.0.0").mkdir(parents=True)
+    settings = Settings(job_seconds=1)
+    with Sandbox(tmp_path / "acme", settings) as one, Sandbox(tmp_path / "acme", settings) as two:
+        yield [one, two]
+
+
+def command(folder: Path, tenants: list[Sandbox], address: str) -> list[str]:
+    """Write the manifest and the plugin of the page; return the command that runs them."""
+    [code] = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    (folder / "dask_plugin.py").write_text(code)
+    connections, targets = {}, []
+    for index, tenant in enumerate(tenants):
+        (folder / f"token{index}").write_text(tenant.token)
+        auth = {"token": f"${{file:{folder}/token{index}}}"}
+        connections[f"c{index}"] = {"base_url": tenant.base_url, "auth": auth}
+        target = {"name": f"t{index}", "connection": f"c{index}", "folders": ["life"]}
+        targets.append({**target, "steps": [{"uses": "unzip"}]})
+    document = {"version": 1, "connections": connections, "targets": targets}
+    (folder / "m.yaml").write_text(yaml.safe_dump(document))
+    plugin = ["-p", str(folder / "dask_plugin.py")]
+    return [*RUN, str(folder / "m.yaml"), *plugin, "--executor", f"dask:{address}"]
+
+
+def test_the_workers_of_a_cluster_deliver(
+    cluster: tuple[str, Path], tenants: list[Sandbox], tmp_path: Path
+) -> None:
+    """One run, whose units were elsewhere; the workers' logs hold no secret."""
+    address, log = cluster
+
+    done = subprocess.run(
+        command(tmp_path, tenants, address), capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 targets succeeded" in done.stdout
+    for name in ("t0", "t1"):
+        assert receipt.verify(tmp_path / f"exports/{name}") == []
+        assert f"{name}: succeeded" in log.read_text()
+    assert not any(tenant.token in log.read_text() for tenant in tenants)
+
+
+def test_an_interrupt_reaches_the_workers_of_a_cluster(
+    cluster: tuple[str, Path], tmp_path: Path
+) -> None:
+    """Both jobs are cancelled, and the run says so."""
+    (tmp_path / "acme/life/annuity/1.0.0").mkdir(parents=True)
+    settings = Settings(job_seconds=3600)
+    with Sandbox(tmp_path / "acme", settings) as one, Sandbox(tmp_path / "acme", settings) as two:
+        process = subprocess.Popen(
+            command(tmp_path, [one, two], cluster[0]),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        until(lambda: one.jobs_created == two.jobs_created == 1)
+        os.kill(process.pid, signal.SIGINT)
+        out, said = process.communicate()
+
+        assert process.returncode == 130, said
+        assert out.count("cancelled") >= 2
+        for tenant in (one, two):
+            assert [each.method for each in tenant.requests].count("PATCH") == 1
