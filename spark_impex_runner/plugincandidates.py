@@ -27,6 +27,7 @@ BUILT_IN = (
     "checksum",
     "executor_processes",
     "notify",
+    "import_to",
     "package_check",
     "poll_adaptive",
     "resolve_file",

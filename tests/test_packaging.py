@@ -56,6 +56,7 @@ def test_the_wheel_holds_only_the_package_its_types_and_its_schemas(wheel: zipfi
 
     assert others == {
         "spark_impex_runner/py.typed",
+        "spark_impex_runner/schemas/import-lock.schema.json",
         "spark_impex_runner/schemas/manifest.schema.json",
         "spark_impex_runner/schemas/overlay.schema.json",
         "spark_impex_runner/schemas/receipt.schema.json",
@@ -80,7 +81,7 @@ def test_the_schemas_are_files_of_a_release(wheel: zipfile.ZipFile) -> None:
         if name.startswith(folder) and name.endswith(".json")
     }
 
-    assert len(schemas) == 4
+    assert len(schemas) == 5
     if (ROOT / "dist").exists():
         released = {path.name: path.read_bytes() for path in (ROOT / "dist").glob("*.json")}
         assert released == schemas

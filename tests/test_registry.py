@@ -96,7 +96,7 @@ def test_an_offer_is_described_without_its_functions() -> None:
     assert set(described(registry.strategies["nightly"])) == {
         *("name", "summary", "provider", "options")
     }
-    assert set(described(registry.sources["vault"])) == {"name", "summary", "provider"}
+    assert set(described(registry.sources["vault"])) == {"name", "summary", "provider", "secret"}
 
 
 def test_summary_and_traits_stand_in_the_schema() -> None:

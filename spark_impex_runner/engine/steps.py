@@ -13,6 +13,7 @@ from spark_impex_runner.errors import (
     ImpexError,
     Interrupted,
     PluginError,
+    RetryTimeoutError,
     StepError,
 )
 from spark_impex_runner.hookspecs import Made
@@ -102,7 +103,7 @@ class Steps:
             words = self.context.masker.mask(str(error))
             self._record(StepResult(step.uses, outcome, self._since(began), words))
             if outcome == "failed":
-                raise StepError(f"step {step.uses}: {error}") from error
+                raise _of_step(step, error) from error
         else:
             names = tuple(artifact.name for artifact in made.artifacts)
             words = self.context.masker.mask(made.message)
@@ -177,3 +178,11 @@ class Steps:
 
     def _since(self, began: float) -> float:
         return round(self.context.clock.monotonic() - began, 3)
+
+
+def _of_step(step: Step, error: ImpexError) -> ImpexError:
+    """Return the error of a step as its target's: what ran out of time may go on."""
+    told = f"step {step.uses}: {error}"
+    if isinstance(error, RetryTimeoutError):
+        return RetryTimeoutError(told, retries=error.retries, interval=error.interval)
+    return StepError(told)

@@ -31,6 +31,8 @@ PLACES: Mapping[str, tuple[str, str]] = {
     "status": ("GET", r"/[^/]+/api/v4/export/[^/]+/status"),
     "cancel": ("PATCH", r"/[^/]+/api/v4/export/[^/]+"),
     "import": ("POST", r"/[^/]+/api/v4/import"),
+    "imports": ("GET", r"/[^/]+/api/v4/import/status"),
+    "imported": ("GET", r"/[^/]+/api/v4/import/[^/]+/status"),
     "search": ("POST", r"/[^/]+/api/v3/services/search"),
     "versions": ("GET", r"/api/v1/product/[^/]+/engines/getversions/[^/]+"),
     "download": ("GET", r"/docstore/.*"),

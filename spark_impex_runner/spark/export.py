@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import (
-    RetryTimeoutError,
-    SparkApiError,
-    SparkError,
-    SparkSdkError,
-    UsageError,
-)
+from spark_impex_runner.errors import SparkSdkError, UsageError
 from spark_impex_runner.models import RemoteFile, Request, Status
 from spark_impex_runner.spark.download import Downloads
 from spark_impex_runner.spark.links import job_id_of, secrets_of
+from spark_impex_runner.spark.queue import Queue
 from spark_impex_runner.spark.reply import retry_after
 from spark_impex_runner.spark.request import build_request, encode, to_json
 from spark_impex_runner.spark.session import Body
@@ -28,27 +19,14 @@ from spark_impex_runner.spark.uri import Uri
 from spark_impex_runner.spark.waiting import INTERVAL, Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
+    from spark_impex_runner.errors import SparkApiError
+    from spark_impex_runner.spark.queue import Listed
     from spark_impex_runner.spark.reply import HttpResponse
     from spark_impex_runner.spark.session import Session
 
-T = TypeVar("T")
-_log = logging.getLogger(__name__)
-
-_BUSY_INTERVAL = 5.0
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _PATH = ("api", "v4", "export")
-_SPEAKS_OF_JOBS = re.compile(r"job|export", re.IGNORECASE)
-_SPEAKS_OF_A_LIMIT = re.compile(r"limit|progress|running|concurrent|parallel", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One job of the tenant's listing."""
-
-    id: str
-    created: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +57,14 @@ class Exports:
         """
         return self._look(job_id, once=once)[1]
 
+    @property
+    def queue(self) -> Queue:
+        """The tenant's export jobs as its listing tells of them."""
+        return Queue(self.session, "export")
+
     def job_limit(self) -> int:
         """Return how many export jobs the tenant runs at a time; 1, the default, if unsaid."""
-        return _count(self.describe().data, "configuration", "export_api_job_limit") or 1
+        return self.queue.job_limit()
 
     def listed(self) -> tuple[Listed, ...]:
         """Return the jobs that the tenant still lists, running ones first, then newest first.
@@ -89,50 +72,11 @@ class Exports:
         Documented: active jobs and those that ended within the last hour, of this user. The
         listing shows no correlation ids; ``status`` does.
         """
-        return _listed(self.describe().data)
+        return self.queue.listed()
 
     def is_busy(self, error: SparkApiError) -> bool:
-        """Tell whether ``create`` was refused because the tenant runs another job.
-
-        How the API says so is not documented. The words decide; where a 400, 409 or 429 has no
-        clear words, the tenant's own count does. The count cannot decide about a 500, after
-        which the running job may be the one that was asked for.
-        """
-        said = f"{error.code} {error.details}"
-        of_a_job = _SPEAKS_OF_JOBS.search(said) and "size" not in said.lower()
-        if of_a_job and _SPEAKS_OF_A_LIMIT.search(said):
-            return True
-        if error.status not in {400, 409, 429}:
-            return False
-        try:
-            data = self.describe().data
-        except SparkError:
-            return False
-        running = _count(data, "status", "export_api_jobs_in_progress")
-        return running >= (_count(data, "configuration", "export_api_job_limit") or 1)
-
-    def when_free(self, start: Callable[[], T], within: float) -> T:
-        """Call ``start`` until the tenant has room for a job; return what it returns.
-
-        Raises ``RetryTimeoutError`` when the tenant is busy for more than ``within`` seconds, and
-        at once what ``start`` raises for any other reason.
-        """
-        clock = self.session.wire.clock
-        end = clock.monotonic() + within
-        while True:
-            try:
-                return start()
-            except SparkApiError as error:
-                if not self.is_busy(error):
-                    raise
-                left = end - clock.monotonic()
-                if left <= 0:
-                    raise RetryTimeoutError(
-                        f"{self.session.url.base} was busy with other jobs for {within:g} s; "
-                        "no job was created, try again later"
-                    ) from error
-                _log.info("%s runs another job, waiting for it", self.session.url.base)
-            clock.wait(min(_BUSY_INTERVAL, left))
+        """Tell whether ``create`` was refused because the tenant runs another job."""
+        return self.queue.is_busy(error)
 
     def initiate(  # noqa: PLR0913 - the official SDK's signature
         self,
@@ -205,7 +149,7 @@ class Exports:
 
     def describe(self) -> HttpResponse:
         """Return the tenant's listing of its jobs and its job limit."""
-        return self.session.get(*_PATH, "status")
+        return self.queue.describe()
 
     def _post(self, request: Request) -> tuple[HttpResponse, Status]:
         reply = self.session.post(*_PATH, body=Body(encode(request)))
@@ -235,34 +179,3 @@ def _texts(name: str, values: Sequence[str] | None) -> tuple[str, ...]:
     if not all(isinstance(value, str) and value.strip() for value in found):
         raise UsageError(f"{name} must hold nothing but texts, none of them empty")
     return found
-
-
-def _count(described: Any, part: str, name: str) -> int:
-    """Return a number below ``tenant`` in the listing, 0 where it is absent or no number."""
-    for key in ("tenant", part, name):
-        described = described.get(key) if isinstance(described, Mapping) else None
-    return int(described) if str(described).isdecimal() else 0
-
-
-def _listed(described: Any) -> tuple[Listed, ...]:
-    """Read the listing; entries without an id, or listed twice, are left out."""
-    found: dict[str, Listed] = {}
-    for key in ("in_progress_exports", "recent_exports"):
-        jobs = described.get(key) if isinstance(described, Mapping) else None
-        entries = [job for job in jobs or () if isinstance(job, Mapping) and job.get("id")]
-        read = [Listed(str(job["id"]), _created(job)) for job in entries]
-        for each in sorted(read, key=lambda job: job.created or _EPOCH, reverse=True):
-            found.setdefault(each.id, each)
-    return tuple(found.values())
-
-
-def _created(job: Mapping[str, Any]) -> datetime | None:
-    """Return when a listed job was created, None where that cannot be read."""
-    data = job.get("data")
-    text = data.get("created_timestamp") if isinstance(data, Mapping) else None
-    try:
-        # Python 3.10 does not read the Z that the documented form ends with.
-        when = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return when if when.tzinfo else when.replace(tzinfo=timezone.utc)

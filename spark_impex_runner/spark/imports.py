@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 from spark_impex_runner.errors import SparkSdkError, UsageError
 from spark_impex_runner.spark.form import Form
 from spark_impex_runner.spark.links import job_id_of
+from spark_impex_runner.spark.queue import Queue
 from spark_impex_runner.spark.reply import retry_after
 from spark_impex_runner.spark.request import SOURCE_SYSTEM, to_json
 from spark_impex_runner.spark.session import Body
@@ -20,6 +21,7 @@ from spark_impex_runner.spark.status import parse_status, verdict_without_files
 from spark_impex_runner.spark.waiting import INTERVAL, Waiting
 
 if TYPE_CHECKING:
+    from spark_impex_runner.errors import SparkError
     from spark_impex_runner.models import Status
     from spark_impex_runner.spark.reply import HttpResponse
     from spark_impex_runner.spark.session import Session
@@ -35,7 +37,11 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Imports:
-    """Import jobs of one tenant, with the names of the official SDK."""
+    """Import jobs of one tenant.
+
+    ``initiate``, ``get_status`` and ``describe`` are those of the official SDK; ``queue``, ``find``
+    and ``wait`` are for a caller that has to know what became of an import.
+    """
 
     session: Session
     retries: int | None = None
@@ -71,7 +77,8 @@ class Imports:
             }
         )
         with ExitStack() as stack:
-            form = Form.of(_opened(file, stack), {"importRequestEntity": entity})
+            check = self.session.wire.clock.check
+            form = Form.of(_opened(file, stack), {"importRequestEntity": entity}, check)
             return self._created(self.session.post(*_PATH, body=Body(form, form.kind)))
 
     def get_status(
@@ -94,10 +101,45 @@ class Imports:
 
     def describe(self) -> HttpResponse:
         """Return the tenant's listing of its import jobs."""
-        return self.session.get(*_PATH, "status")
+        return self.queue.describe()
 
-    def _look(self, job_id: str) -> tuple[HttpResponse, Status]:
-        reply = self.session.get(*_PATH, job_id, "status")
+    @property
+    def queue(self) -> Queue:
+        """The tenant's import jobs as its listing tells of them."""
+        return Queue(self.session, "import")
+
+    def find(self, correlation_id: str) -> str:
+        """Return the job with a correlation id among those that the tenant lists, or nothing.
+
+        As with exports the listing has active jobs and those that ended within the last hour, and
+        only the status has the correlation id (inferred). Raises ``SparkError`` where the tenant
+        cannot be asked, or where its listing is in no known form.
+        """
+        for listed in self.queue.listed_for_certain():
+            if self._look(listed.id)[1].correlation_id == correlation_id:
+                return listed.id
+        return ""
+
+    def wait(
+        self,
+        job_id: str,
+        *,
+        deadline: float,
+        interval: float,
+        bears: Callable[[SparkError], bool],
+    ) -> Status:
+        """Wait until a job is done, for so many seconds; return its last status.
+
+        Raises what ``get_status`` raises, and at once any error of a look that ``bears`` does not
+        know as one that may pass.
+        """
+        name = f"import job {job_id} on {self.session.url.base}"
+        waiting = Waiting(name, self.session.wire, None, interval, deadline, bears)
+        reply = waiting.until_done(lambda: self._look(job_id, once=True), verdict_without_files)
+        return parse_status(reply.data)
+
+    def _look(self, job_id: str, *, once: bool = False) -> tuple[HttpResponse, Status]:
+        reply = self.session.get(*_PATH, job_id, "status", once=once)
         asked = retry_after(reply.headers, self.session.wire.clock.now())
         return reply, parse_status(reply.data, asked)
 

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import JobError, RetryTimeoutError, UsageError
+from spark_impex_runner.errors import JobError, RetryTimeoutError, SparkError, UsageError
 from spark_impex_runner.models import Status, Verdict
 from spark_impex_runner.spark.status import explain, is_known
 from spark_impex_runner.spark.words import one_line
@@ -21,21 +21,25 @@ _log = logging.getLogger(__name__)
 
 DEADLINE = 1800.0
 INTERVAL = 1.0
+_ERRORS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """How long to look, and how often.
 
-    ``retries`` is the number of looks; None means looking until ``DEADLINE`` (half an hour: the
-    server ends its own jobs after 20 minutes, seen in a saved configuration). ``interval`` is in
-    seconds and constant; a longer ``Retry-After`` of the server wins. ``name`` is for messages.
+    ``retries`` is the number of looks; None means looking for ``deadline`` seconds (half an hour:
+    the server ends its own jobs after 20 minutes, seen in a saved configuration). ``interval`` is
+    in seconds and constant; a longer ``Retry-After`` of the server wins. ``name`` is for messages.
+    A look may fail in a way that ``bears`` knows, for up to ten minutes on end.
     """
 
     name: str
     wire: Wire
     retries: int | None = None
     interval: float = INTERVAL
+    deadline: float = DEADLINE
+    bears: Callable[[SparkError], bool] = lambda _: False
 
     def __post_init__(self) -> None:
         require_limits(self.retries, self.interval)
@@ -51,25 +55,35 @@ class Waiting:
         ``RetryTimeoutError`` right after the last look, without one more wait.
         """
         clock = self.wire.clock
-        end = clock.monotonic() + DEADLINE
-        looks, strange = 0, ""
+        end = clock.monotonic() + self.deadline
+        looks, strange, patience = 0, "", _Patience(self)
         while True:
-            reply, status = look()
+            asked = None
+            try:
+                reply, status = look()
+            except SparkError as error:
+                asked = patience.bear(error)
+            else:
+                patience.begin()
+                if self._is_done(judge(status), status):
+                    return reply
+                if not is_known(status) and status.word != strange:
+                    strange = status.word
+                    _log.warning("%s has the unknown status '%s'", self.name, one_line(strange))
+                asked = status.retry_after
             looks += 1
-            judged = judge(status)
-            if judged is Verdict.DONE:
-                return reply
-            if judged is Verdict.FAILED:
-                said = self.wire.masker.mask(explain(status))
-                raise JobError(f"{self.name} ended without success: {said}")
-            if not is_known(status) and status.word != strange:
-                strange = status.word
-                _log.warning("%s has the unknown status '%s'", self.name, one_line(strange))
             left = end - clock.monotonic()
             if looks == self.retries or (self.retries is None and left <= 0):
                 raise self._out_of_time(looks)
-            pause = max(self.interval, status.retry_after or 0.0)
+            pause = max(self.interval, asked or 0.0)
             clock.wait(pause if self.retries else min(pause, left))
+
+    def _is_done(self, judged: Verdict, status: Status) -> bool:
+        """Tell whether the wait is over; raise where it ends badly."""
+        if judged is Verdict.FAILED:
+            said = self.wire.masker.mask(explain(status))
+            raise JobError(f"{self.name} ended without success: {said}")
+        return judged is Verdict.DONE
 
     def _out_of_time(self, looks: int) -> RetryTimeoutError:
         return RetryTimeoutError(
@@ -78,6 +92,27 @@ class Waiting:
             retries=looks,
             interval=self.interval,
         )
+
+
+class _Patience:
+    """How long looks have failed on end."""
+
+    def __init__(self, waiting: Waiting) -> None:
+        self._waiting = waiting
+        self._since: float | None = None
+
+    def begin(self) -> None:
+        """Forget the failures before a look that succeeded."""
+        self._since = None
+
+    def bear(self, error: SparkError) -> float | None:
+        """Return what the server asked to wait; raise what cannot be borne, or not any longer."""
+        now = self._waiting.wire.clock.monotonic()
+        self._since = now if self._since is None else self._since
+        if not self._waiting.bears(error) or now - self._since >= _ERRORS:
+            raise error
+        _log.warning("%s could not be looked at, trying again: %s", self._waiting.name, error)
+        return getattr(error, "retry_after", None)
 
 
 def require_limits(retries: int | None, interval: float | None) -> None:

@@ -1,0 +1,461 @@
+"""The step ``import``: a package goes on to another tenant, once, whatever happens on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import signal
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jsonschema import validate
+
+from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.errors import ManifestError
+from spark_impex_runner.models import Outcome, RunOptions
+from spark_impex_runner.sandbox.faults import parse_fault
+from spark_impex_runner.sandbox.server import Sandbox, Settings
+from spark_impex_runner.spark.imports import Form
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from spark_impex_runner.models import RunResult, StepResult, TargetResult
+    from tests.conftest import FakeClock
+
+SOURCES = ("motor/pricing/1.4.1", "motor/pricing/1.4.2", "life/annuity/1.0.0")
+PLUGIN = """
+from spark_impex_runner import hookimpl
+from dataclasses import replace
+import hashlib
+
+@hookimpl
+def impex_register(registry):
+    registry.step("tamper", "changes the package")
+
+@hookimpl
+def impex_run_step(job, step, artifact):
+    if step.uses == "tamper":
+        content = artifact.path.read_bytes() + b"!"
+        artifact.path.write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        return [replace(artifact, size=len(content), sha256=digest)]
+"""
+
+
+@dataclass
+class World:
+    """Three tenants and a manifest between them.
+
+    ``sent`` is what went out to any of them: the request entity, and the SHA-256 of the package.
+    """
+
+    folder: Path
+    clock: FakeClock
+    monkeypatch: pytest.MonkeyPatch
+    tenants: dict[str, Sandbox] = field(default_factory=dict)
+    sent: list[tuple[Any, str]] = field(default_factory=list)
+
+    def serve(self, name: str, *faults: str, **settings: Any) -> Sandbox:
+        """Serve a tenant; uat and prod have the folders, and one service of their own."""
+        root = self.folder / name / "acme"
+        for version in SOURCES if name == "sit" else ("other/thing/1.0.0",):
+            (root / version).mkdir(parents=True)
+        for folder in ("motor", "life"):
+            (root / folder).mkdir(exist_ok=True)
+        parsed = tuple(map(parse_fault, faults))
+        started = Settings(**settings, faults=parsed)
+        self.tenants[name] = Sandbox(root, started, clock=self.clock.monotonic).start()
+        return self.tenants[name]
+
+    def run(self, steps: str, target: str = "services: [motor/pricing]", **more: Any) -> RunResult:
+        """Run one target with these steps."""
+        for name in ("sit", "uat", "prod"):
+            if name not in self.tenants:
+                self.serve(name)
+        places = ""
+        for name, sandbox in self.tenants.items():
+            self.monkeypatch.setenv(f"TOKEN_{name}", sandbox.token)
+            auth = f"auth: {{token: '${{env:TOKEN_{name}}}'}}"
+            places += f"  {name}: {{base_url: '{sandbox.base_url}', {auth}}}\n"
+        path = self.folder / "release.yaml"
+        path.write_text(
+            f"version: 1\nconnections:\n{places}targets:\n"
+            f"  - {{name: motor, connection: sit, {target}, steps: [{steps}]}}\n"
+        )
+        (self.folder / "tamper.py").write_text(PLUGIN)
+        options = RunOptions(plugin_files=(self.folder / "tamper.py",), **more)
+        return run_manifest(path, options, clock=self.clock)
+
+    def imports(self, name: str) -> list[Any]:
+        """Return the uploads that reached a tenant."""
+        requests = self.tenants[name].requests
+        return [r for r in requests if r.method == "POST" and r.path.endswith("/import")]
+
+    def holds(self, name: str) -> list[str]:
+        """Return what a tenant holds besides its own."""
+        every = [version.uri for version in self.tenants[name]._tree.everything()]
+        return [uri for uri in every if not uri.startswith("other/")]
+
+
+@pytest.fixture
+def world(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Give the tenants, which are closed after the test."""
+    made = World(tmp_path, clock, monkeypatch)
+    make_form = Form.of
+
+    def spied(text: bytes, file: Any, check: Any) -> Form:
+        file.seek(0)
+        made.sent.append((json.loads(text), hashlib.sha256(file.read()).hexdigest()))
+        return make_form(text, file, check)
+
+    monkeypatch.setattr(Form, "of", spied)
+    yield made
+    for sandbox in made.tenants.values():
+        sandbox.close()
+
+
+def target_of(result: RunResult) -> TargetResult:
+    """Return the one target of a run."""
+    [target] = result.results
+    return target
+
+
+def last(result: RunResult) -> StepResult:
+    """Return the last step of the one target."""
+    return target_of(result).steps[-1]
+
+
+UAT = "{uses: import, with: {to: uat%s}}"
+
+
+def test_a_package_arrives_with_its_results(world: World) -> None:
+    """The services really are there, and receipt and report say what became of each."""
+    result = world.run(UAT % "")
+
+    assert (result.exit_code, world.holds("uat")) == (0, ["motor/pricing[1.4.2]"])
+    assert last(result).message.startswith("package.zip: imported to uat by job ")
+    assert last(result).message.endswith(": motor/pricing[1.4.2] added")
+    receipt = json.loads((target_of(result).target.output / "impex-receipt.json").read_text())
+    assert receipt["steps"][0]["message"] == last(result).message
+    [(sent, sha256)] = world.sent
+    assert sha256 == target_of(result).artifacts[0].sha256
+    assert sent["inputs"]["services_modify"] == [
+        {
+            "service_uri_source": "motor/pricing[1.4.2]",
+            "service_uri_destination": "motor/pricing",
+            "update_version_type": "minor",
+        }
+    ]
+    assert sent["services_existing"] == "abort"
+
+
+def test_all_versions_of_a_service_travel_under_one_mapping(world: World) -> None:
+    """Two of one service are named by the service alone, which means all that came."""
+    result = world.run(UAT % "", "folders: [motor, life], version_filter: all")
+
+    assert world.holds("uat") == [
+        "life/annuity[1.0.0]",
+        "motor/pricing[1.4.1]",
+        "motor/pricing[1.4.2]",
+    ]
+    sources = [each["service_uri_source"] for each in world.sent[0][0]["inputs"]["services_modify"]]
+    assert sorted(sources) == ["life/annuity[1.0.0]", "motor/pricing"]
+    assert "life/annuity[1.0.0] added" in last(result).message
+
+
+def test_mappings_say_where_a_service_goes(world: World) -> None:
+    """Another folder and name; versions count on from what is there, by the upgrade."""
+    world.serve("uat")
+    world.run(UAT % "")
+    moved = "{source: 'motor/pricing[1.4]', target: motor/pricing, upgrade: major}"
+    services = f", if_present: add_version, source_system: train, services: [{moved}, life/annuity]"
+
+    result = world.run(UAT % services, "folders: [motor, life]")
+
+    assert world.holds("uat") == [
+        "life/annuity[1.0.0]",
+        "motor/pricing[1.4.2]",
+        "motor/pricing[2.0.0]",
+    ]
+    assert "motor/pricing[1.4.2] added as motor/pricing[2.0.0]" in last(result).message
+    assert world.sent[1][0]["source_system"] == "train"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            ", services: [motor/claims]",
+            r"motor/claims is not in the package, which holds motor/pricing\[1.4.2\]",
+        ),
+        (", services: ['motor/pricing[1.4.1]']", r"motor/pricing\[1.4.1\] is not in the package"),
+        (", max_size: 10", "package.zip has .* bytes, more than max_size \\(10\\)"),
+        (
+            ", lock: l.json, only_locked: true",
+            "package.zip is not in .*l.json: no import has locked sha256 [0-9a-f]{64}",
+        ),
+        (", lock: bad.json", "bad.json is no lock file of version 1"),
+        (", lock: bad.json, only_locked: true", "bad.json is no lock file of version 1"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_sent(
+    world: World, options: str, words: str
+) -> None:
+    """Even before an approval is asked for."""
+    (world.folder / "bad.json").write_text('{"version": 2, "packages": []}')
+
+    result = world.run(UAT % f", gate: manual{options}")
+
+    assert target_of(result).outcome is Outcome.FAILED
+    assert re.search(words, target_of(result).error)
+    assert not world.imports("uat")
+
+
+@pytest.mark.parametrize(
+    ("setup", "options", "words"),
+    [
+        ({"size_limit": 100}, "", "EXCEEDED_FILE_SIZE"),
+        ({}, ", services: [{source: motor/pricing, target: nowhere/pricing}]", "FOLDER_NOT_FOUND"),
+        ({"faults": ["import@1=invalid"]}, "", "invalid_input|refused|HTTP 500"),
+    ],
+)
+def test_a_refusal_is_told_in_the_tenants_words(
+    world: World, setup: dict[str, Any], options: str, words: str
+) -> None:
+    """It is sent once, and the next run may try again."""
+    faults = setup.pop("faults", [])
+    world.serve("uat", *faults, **setup)
+
+    result = world.run(UAT % options)
+
+    assert target_of(result).outcome is Outcome.FAILED
+    assert re.search(words, target_of(result).error)
+    assert len(world.imports("uat")) == 1
+    world.run(UAT % options)
+    assert len(world.imports("uat")) == 2
+
+
+def test_a_service_that_exists_ends_the_import(world: World) -> None:
+    """To abort is the default, as the API's: the job's own error is told, and nothing changes."""
+    world.run(UAT % "")
+
+    again = world.run(UAT % "", fresh=True)
+
+    assert "ended without success: SERVICE_ALREADY_EXISTS" in target_of(again).error
+    assert target_of(again).outcome is Outcome.FAILED
+    replaced = world.run(UAT % ", if_present: replace")
+    assert last(replaced).message.endswith(": motor/pricing[1.4.2] added")
+
+
+def test_bytes_are_imported_once_whatever_the_attempt(world: World) -> None:
+    """A later step fails, its options change, the run is repeated: nothing is sent again."""
+    first = world.run(UAT % "" + ", {uses: unzip, with: {max_files: 1}}")
+    again = world.run("{uses: checksum}, " + UAT % ", if_present: replace")
+
+    assert (first.exit_code, again.exit_code) == (4, 0)
+    assert len(world.imports("uat")) == 1
+    assert re.search(
+        "was imported to uat by job .* at 2026-01-02T12:.*, nothing was sent again",
+        last(again).message,
+    )
+
+
+def test_another_mapping_of_the_same_bytes_is_another_import(world: World) -> None:
+    """So is another tenant."""
+    moved = UAT % ", services: [{source: motor/pricing, target: life/pricing}]"
+    result = world.run(", ".join([UAT % "", moved, "{uses: import, with: {to: prod}}"]))
+
+    assert result.exit_code == 0
+    assert world.holds("uat") == ["life/pricing[1.4.2]", "motor/pricing[1.4.2]"]
+    assert world.holds("prod") == ["motor/pricing[1.4.2]"]
+
+
+# ---- the wait ----
+
+
+def test_the_wait_rides_out_bad_weather(world: World) -> None:
+    """Looks that fail, lists that are null and strange words end nothing."""
+    faults = ("imported@1=503", "imported@2=reset", "imported@3=html", "imported@4=word:archiving")
+    uat = world.serve("uat", *faults, "imported@5=null-lists", job_seconds=20)
+
+    result = world.run(UAT % ", interval: 2s")
+
+    assert (result.exit_code, len(uat.weather.met)) == (0, 5)
+    assert len(world.imports("uat")) == 1
+
+
+def test_a_passed_deadline_is_gone_on_with(world: World) -> None:
+    """It is told as one, and the same command finds the job by its id."""
+    world.serve("uat", job_seconds=600)
+
+    first = world.run(UAT % ", deadline: 5m")
+    second = world.run(UAT % ", deadline: 6m")
+
+    assert (target_of(first).outcome, first.exit_code) == (Outcome.TIMED_OUT, 5)
+    assert "it may still run: " in target_of(first).error
+    assert target_of(first).error.endswith("; the same command goes on with it")
+    assert second.exit_code == 0
+    assert len(world.imports("uat")) == 1
+
+
+def test_an_interrupted_wait_is_gone_on_with(world: World) -> None:
+    """SIGTERM ends it at once; the import runs on, and is waited for by the next run."""
+    world.serve("uat", job_seconds=60)
+    world.clock.at_wait = lambda now: now > 30 and world.clock.stop(signal.SIGTERM)
+
+    first = world.run(UAT % "")
+    world.clock.restart()
+    second = world.run(UAT % "")
+
+    assert (first.exit_code, second.exit_code) == (143, 0)
+    assert len(world.imports("uat")) == 1
+
+
+def test_a_tenant_that_is_busy_is_waited_for(world: World) -> None:
+    """The package is not uploaded again before its count leaves room."""
+    uat = world.serve("uat", "import@1=busy:409")
+
+    result = world.run(UAT % "")
+
+    assert (result.exit_code, sum(uat.weather.met.values())) == (0, 1)
+    assert len(world.imports("uat")) == 2
+
+
+# ---- lost replies ----
+
+
+def test_an_import_whose_reply_was_lost_is_found(world: World) -> None:
+    """By its correlation id, within the same run."""
+    world.serve("uat", "import@1=swallow", job_seconds=10)
+
+    result = world.run(UAT % "")
+
+    assert result.exit_code == 0
+    assert len(world.imports("uat")) == 1
+
+
+def test_an_import_that_certainly_never_began_may_be_tried_again(world: World) -> None:
+    """The listing does not have it, so retry does not do it twice."""
+    world.serve("uat", "import@1=reset")
+    step = "{uses: import, retry: {attempts: 2, interval: 1s}, with: {to: uat}}"
+
+    result = world.run(step)
+
+    assert result.exit_code == 0
+    assert world.holds("uat") == ["motor/pricing[1.4.2]"]
+    assert len({sent["correlation_id"] for sent, _ in world.sent}) == 2
+
+
+@pytest.mark.parametrize("fault", ["imports@*=503", "imports@*=empty", "imports@*=text"])
+def test_nothing_is_repeated_while_it_cannot_be_known(world: World, fault: str) -> None:
+    """The line says what to look for and how to go on; the next run looks again."""
+    world.serve("uat", "import@1=swallow", fault)
+    step = "{uses: import, retry: {attempts: 3, interval: 1s}, with: {to: uat}}"
+
+    first = world.run(step)
+    world.tenants["uat"].weather._faults = ()
+    second = world.run(step)
+
+    assert re.search(
+        "an import whose reply was lost, sent at .*Z with correlation id .*, may have arrived: .*"
+        "Look on http.*/acme for motor/pricing: .*take this step out of the manifest.*--fresh",
+        target_of(first).error,
+    )
+    assert (first.exit_code, second.exit_code) == (4, 0)
+    assert len(world.imports("uat")) == 1
+
+
+def test_a_listing_that_does_not_reach_back_proves_nothing(world: World) -> None:
+    """An hour later an import that is not in it may have ended long ago."""
+    world.serve("uat", "import@1=swallow", "imports@1-6=503")
+    world.run(UAT % "")
+    world.clock.wait(7200)
+
+    result = world.run(UAT % "")
+
+    assert "lists no import that ended so long ago" in target_of(result).error
+    assert len(world.imports("uat")) == 1
+
+
+def test_a_job_that_the_tenant_has_forgotten_proves_nothing(world: World) -> None:
+    """What is known of it is told, and it is not sent again."""
+    world.serve("uat", "imported@2-=forget", job_seconds=60)
+
+    result = world.run(UAT % "")
+
+    assert re.search("import job .*, sent at .*, may have arrived: ", target_of(result).error)
+    assert len(world.imports("uat")) == 1
+
+
+# ---- lock and gate ----
+
+
+def locked(world: World) -> Any:
+    """Return the lock file, which its published schema describes."""
+    data = json.loads((world.folder / "release.lock.json").read_text())
+    schema = files("spark_impex_runner.schemas") / "import-lock.schema.json"
+    validate(data, json.loads(schema.read_text()))
+    return data
+
+
+LOCKING = UAT % ", lock: release.lock.json"
+PROD = "{uses: import, with: {to: prod, lock: release.lock.json, only_locked: true%s}}"
+
+
+def test_a_lock_file_says_what_was_imported(world: World) -> None:
+    """Bytes, services, where from, where to; a second import of the same is one more entry."""
+    result = world.run(f"{LOCKING}, {{uses: import, with: {{to: prod, lock: release.lock.json}}}}")
+
+    target, [package] = target_of(result), locked(world)["packages"]
+    assert package["sha256"] == target.artifacts[0].sha256
+    assert package["source"]["job_id"] == target.job_id
+    assert [each["uri"] for each in package["service_versions"]] == ["motor/pricing[1.4.2]"]
+    assert [each["connection"] for each in package["imports"]] == ["uat", "prod"]
+    assert package["imports"][0]["tenant"] == world.tenants["uat"].base_url
+    world.run(LOCKING.replace("}}", ", if_present: replace}}"), fresh=True)
+    assert len(locked(world)["packages"]) == 2
+
+
+def test_only_locked_bytes_go_on(world: World) -> None:
+    """What a step has changed after the lock is refused, by file and hash, and nothing is sent."""
+    good = world.run(f"{LOCKING}, {PROD % ''}")
+    replacing = LOCKING.replace("}}", ", if_present: replace}}")
+    changed = world.run(f"{replacing}, {{uses: tamper}}, {PROD % ''}", fresh=True)
+
+    assert good.exit_code == 0
+    assert world.holds("prod") == ["motor/pricing[1.4.2]"]
+    package = target_of(changed).artifacts[0]
+    assert target_of(changed).error.startswith(
+        f"step import: package.zip is not in {world.folder / 'release.lock.json'}: "
+        f"no import has locked sha256 {package.sha256}; "
+    )
+    assert [len(world.imports(name)) for name in ("uat", "prod")] == [2, 1]
+
+
+def test_a_manual_gate_holds_until_it_is_approved(world: World) -> None:
+    """UAT is done, PROD untouched; the approval imports the same bytes, and nothing twice."""
+    steps = f"{LOCKING}, {PROD % ', gate: manual'}"
+    held = world.run(steps)
+    before = [len(world.imports(name)) for name in ("uat", "prod")]
+
+    done = world.run(steps, approved=frozenset({"prod"}))
+
+    sha256 = target_of(held).artifacts[0].sha256
+    assert (held.exit_code, done.exit_code, before) == (9, 0, [1, 0])
+    assert f"package.zip (sha256 {sha256}) waits to be imported to prod: motor/pricing[1.4.2]" in (
+        target_of(held).error
+    )
+    assert [sent for _, sent in world.sent] == [sha256, sha256]
+    assert [len(world.imports(name)) for name in ("uat", "prod")] == [1, 1]
+    assert [r.method for r in world.tenants["sit"].requests].count("POST") == 1
+
+
+def test_it_is_refused_after_onpremises(world: World) -> None:
+    """The rule of the manifest: only what was exported for migration can come back."""
+    with pytest.raises(ManifestError, match="works on packages of file_filter 'migrate'"):
+        world.run(UAT % "", "services: [motor/pricing], file_filter: onpremises")
