@@ -7,18 +7,21 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from spark_impex_runner import Spark
 from spark_impex_runner.cli import main
 from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.models import RunOptions
 from spark_impex_runner.report import receipt
+from spark_impex_runner.sandbox.server import Sandbox, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from spark_impex_runner.models import TargetResult
 
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 EXAMPLES = Path(__file__).parent.parent / "examples"
 MANIFESTS = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
-NEEDS_REAL_TENANTS = {"secrets.yaml"}
+NEEDS_REAL_TENANTS = {"promotion.yaml", "secrets.yaml"}
 NEEDS_A_RUNNER = {"hybrid-runner.yaml"}
 
 
@@ -225,3 +228,71 @@ def test_the_python_example_runs() -> None:
         "to disk: ['package.zip']",
     ]
     assert done.stderr == ""
+
+
+@pytest.fixture
+def places(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Sandbox]]:
+    """Serve SIT, UAT and PROD, and tell the promotion where they are."""
+    with ExitStack() as stack:
+        served = {
+            name: stack.enter_context(Sandbox(EXAMPLES / "tenant", Settings(tenant=name)))
+            for name in ("sit", "uat", "prod")
+        }
+        for name, sandbox in served.items():
+            monkeypatch.setenv(f"{name.upper()}_URL", sandbox.base_url)
+            monkeypatch.setenv(f"{name.upper()}_TOKEN", sandbox.token)
+        yield served
+
+
+def sent(places: dict[str, Sandbox]) -> dict[str, int]:
+    """Return how many jobs were asked of each tenant."""
+    return {
+        name: [r.method for r in sandbox.requests].count("POST") for name, sandbox in places.items()
+    }
+
+
+def versions(sandbox: Sandbox) -> list[str]:
+    """Return the versions of pricing that a tenant has."""
+    client = Spark(base_url=sandbox.base_url, token=sandbox.token)
+    with client:
+        return [each.version for each in client.list_versions("motor", "pricing")]
+
+
+def test_the_promotion_waits_for_an_approval_and_does_nothing_twice(
+    folder: Path, clock: Any, places: dict[str, Sandbox]
+) -> None:
+    """UAT first; PROD gets the very bytes that UAT has, once; a third run sends nothing."""
+    manifest = folder / "promotion.yaml"
+    approved = RunOptions(approved=frozenset({"prod"}))
+    before = versions(places["prod"])
+
+    held = run_manifest(manifest, clock=clock)
+    after_first = sent(places), versions(places["prod"])
+    done = run_manifest(manifest, approved, clock=clock)
+    again = run_manifest(manifest, approved, clock=clock)
+
+    assert (held.exit_code, held.results[0].approve) == (9, "prod")
+    assert after_first == ({"sit": 1, "uat": 1, "prod": 0}, before)
+    assert [step.outcome for step in done.results[0].steps] == ["succeeded"] * 3
+    assert (done.exit_code, again.exit_code) == (0, 0)
+    assert again.results[0].outcome.value == "unchanged"
+    assert len(versions(places["uat"])) == len(versions(places["prod"])) == len(before) + 1
+    [package] = json.loads((folder / "promotion-2026.1.lock.json").read_text())["packages"]
+    assert package["sha256"] == done.results[0].artifacts[0].sha256
+    assert receipt.verify(done.results[0].target.output) == []
+
+
+def test_the_promotion_refuses_bytes_that_changed_while_they_waited(
+    folder: Path, clock: Any, places: dict[str, Sandbox]
+) -> None:
+    """Nothing goes to PROD, and nothing is exported in their place."""
+    manifest = folder / "promotion.yaml"
+    held = run_manifest(manifest, clock=clock)
+    package = held.results[0].artifacts[0].path
+    package.write_bytes(package.read_bytes() + b"!")
+
+    changed = run_manifest(manifest, RunOptions(approved=frozenset({"prod"})), clock=clock)
+
+    assert "are not those that wait for --approve prod" in changed.results[0].error
+    assert changed.exit_code == 4
+    assert sent(places) == {"sit": 1, "uat": 1, "prod": 0}

@@ -224,3 +224,105 @@ def test_the_listing_is_the_tenants(sandbox: Any, connect: Any) -> None:
     data = connect(sandbox()).impex.imports.describe().data
 
     assert data["tenant"]["configuration"]["import_api_job_limit"] == 1
+
+
+STATUS = {"id": "1", "status": "in_progress"}
+
+
+def always(_: errors.SparkError) -> bool:
+    """Bear every failure."""
+    return True
+
+
+def test_a_wait_by_time_bears_what_may_pass(session_to: Any, script: Any, reply: Any) -> None:
+    """Looks that fail do not end it, and a good one after them does."""
+    done = {**STATUS, "status": "closed", "errors": None}
+    server = script(reply(STATUS), reply(status=503), reply(status=502), reply(done))
+
+    status = Imports(session_to(server)).wait("1", deadline=60, interval=5, bears=always)
+
+    assert (status.word, len(server.seen)) == ("closed", 4)
+
+
+def test_a_wait_by_time_raises_at_once_what_it_does_not_bear(
+    session_to: Any, script: Any, reply: Any
+) -> None:
+    """A refused token is not asked again and again."""
+    server = script(reply(status=403), reply(STATUS))
+
+    with pytest.raises(errors.ForbiddenError):
+        Imports(session_to(server)).wait("1", deadline=60, interval=5, bears=lambda _: False)
+
+    assert len(server.seen) == 1
+
+
+def test_a_job_is_out_of_sight_for_ten_minutes_at_most(
+    session_to: Any, script: Any, reply: Any, clock: Any
+) -> None:
+    """Then the failure itself is raised, well before the deadline."""
+    server = script(*[reply(status=503)] * 200)
+
+    with pytest.raises(errors.ServiceUnavailableError):
+        Imports(session_to(server)).wait("1", deadline=7200, interval=30, bears=always)
+
+    assert clock.monotonic() == 600
+
+
+def test_a_wait_by_time_ends_at_its_deadline(
+    session_to: Any, script: Any, reply: Any, clock: Any
+) -> None:
+    """The last look is at the deadline itself."""
+    server = script(*[reply(STATUS)] * 20)
+
+    with pytest.raises(errors.RetryTimeoutError, match="was not done after"):
+        Imports(session_to(server)).wait("1", deadline=42, interval=5, bears=always)
+
+    assert clock.monotonic() == 42
+
+
+def test_a_job_is_found_by_its_correlation_id(session_to: Any, script: Any, reply: Any) -> None:
+    """Running jobs and recent ones are looked at until one has it."""
+    listing = {"in_progress_imports": [{"id": "a"}], "recent_imports": [{"id": "b"}, {"id": "c"}]}
+    looks = [reply({"id": each, "correlation_id": f"id of {each}"}) for each in "abc"]
+
+    found = Imports(session_to(script(reply(listing), *looks))).find("id of b")
+    lost = Imports(session_to(script(reply(listing), *looks))).find("another")
+
+    assert (found, lost) == ("b", "")
+
+
+@pytest.mark.parametrize("listing", [[], {}, {"recent_exports": []}, {"recent_imports": None}])
+def test_a_listing_of_another_form_finds_nothing_and_says_so(
+    session_to: Any, script: Any, reply: Any, listing: Any
+) -> None:
+    """That no job is in it would prove nothing."""
+    with pytest.raises(errors.SparkSdkError, match="in a form that is not known"):
+        Imports(session_to(script(reply(listing)))).find("x")
+
+
+def test_an_upload_ends_when_the_run_does(
+    session_to: Any, script: Any, reply: Any, clock: Any
+) -> None:
+    """The next piece of the file is not sent any more."""
+    server = script(reply({"id": "1"}))
+    session = session_to(server)
+    clock.stop(15)
+
+    with pytest.raises(errors.Interrupted):
+        Imports(session).initiate("a/b", io.BytesIO(bytes(5 << 20)))
+
+
+def test_a_package_is_not_sent_again_before_there_is_room(
+    session_to: Any, script: Any, reply: Any
+) -> None:
+    """After a refusal the tenant's count is asked, which costs nothing."""
+    busy = {"code": "IMPORT_JOB_LIMIT_REACHED", "message": "another import job is running"}
+    full, free = ({"tenant": {"status": {"import_api_jobs_in_progress": n}}} for n in (1, 0))
+    server = script(
+        reply(busy, status=409), reply(full), reply(full), reply(free), reply({"id": "1"})
+    )
+    imports = Imports(session_to(server))
+
+    imports.queue.when_free(lambda: imports.initiate("a/b", io.BytesIO(b"PK")), 60)
+
+    assert [seen.method for seen in server.seen] == ["POST", "GET", "GET", "GET", "POST"]

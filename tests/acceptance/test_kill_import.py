@@ -1,0 +1,102 @@
+"""As a release engineer I can kill a promotion at any instant, and nothing is imported twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.sandbox.server import Sandbox, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path(__file__).parent
+# More than a run has; the last ones end as an ordinary run.
+WRITES = 13
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Iterator[dict[str, Sandbox]]:
+    """Serve a tenant with one small service, and one that is to get it."""
+    (tmp_path / "sit/acme/life/annuity/1.0.0").mkdir(parents=True)
+    (tmp_path / "uat/acme/other/thing/1.0.0").mkdir(parents=True)
+    (tmp_path / "uat/acme/life").mkdir()
+    quick = Settings(job_seconds=0.1)
+    with (
+        Sandbox(tmp_path / "sit/acme", quick) as sit,
+        Sandbox(tmp_path / "uat/acme", quick) as uat,
+    ):
+        yield {"sit": sit, "uat": uat}
+
+
+@pytest.fixture
+def manifest(tmp_path: Path, places: dict[str, Sandbox], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a promotion. Two imports of one package would show: versions are added."""
+    lines = []
+    for name, sandbox in places.items():
+        monkeypatch.setenv(f"TOKEN_{name}", sandbox.token)
+        auth = f"auth: {{token: '${{env:TOKEN_{name}}}'}}"
+        lines.append(f"  {name}: {{base_url: '{sandbox.base_url}', {auth}}}\n")
+    path = tmp_path / "m.yaml"
+    path.write_text(
+        f"version: 1\nconnections:\n{''.join(lines)}"
+        "targets:\n  - name: life\n    connection: sit\n    folders: [life]\n"
+        "    retry_interval: 50ms\n    polling: {strategy: fixed}\n    steps:\n"
+        "      - uses: import\n"
+        "        with: {to: uat, if_present: add_version, interval: 50ms, lock: l.json}\n"
+    )
+    return path
+
+
+def killed(*words: object) -> bool:
+    """Run a program that may kill itself; tell whether it did."""
+    command = [sys.executable, *map(str, words)]
+    done = subprocess.run(command, env=os.environ, check=False, capture_output=True)
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    return done.returncode != 0
+
+
+def versions(uat: Sandbox) -> list[str]:
+    """Return what the second tenant got."""
+    return [each.uri for each in uat._tree.everything() if each.folder == "life"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("nth", range(1, WRITES + 1))
+def test_a_promotion_killed_at_any_change_of_its_state_imports_once(
+    places: dict[str, Sandbox], manifest: Path, clock: Any, nth: int, when: str
+) -> None:
+    """The second run finishes: one job on each tenant, one version, one line in the lock file."""
+    was_killed = killed(HERE / "killed.py", nth, when, manifest)
+    # A run that had closed its attempt is complete: the next one would be a promotion of its own.
+    complete = nth > 10 or (nth == 10 and when == "after")
+    result = run_manifest(manifest, clock=clock) if was_killed and not complete else None
+
+    assert result is None or result.exit_code == 0, result.results[0].error
+    assert versions(places["uat"]) == ["life/annuity[1.0.0]"]
+    uploads = [r for r in places["uat"].requests if r.path.endswith("/import")]
+    assert len(uploads) == 1
+    exports = [r for r in places["sit"].requests if r.method == "POST"]
+    assert len(exports) == 1
+    assert (manifest.parent / "l.json").read_text().count('"connection"') == 1
+
+
+@pytest.mark.parametrize("nth", range(4))
+def test_a_promotion_killed_within_its_upload_imports_once(
+    places: dict[str, Sandbox], manifest: Path, clock: Any, nth: int
+) -> None:
+    """Before the head, the file, the tail, and after all: a form that is not whole is no import."""
+    was_killed = killed(HERE / "killed_upload.py", nth, manifest)
+
+    result = run_manifest(manifest, clock=clock) if was_killed else None
+
+    assert was_killed == (nth < 3)
+    assert result is None or result.exit_code == 0, result.results[0].error
+    assert versions(places["uat"]) == ["life/annuity[1.0.0]"]
