@@ -37,6 +37,7 @@ BUILT_IN = (
     "sources",
     "split",
     "unzip",
+    "upload",
 )
 # What the runner cannot do without. Last, because of equals the first registered is asked first.
 ESSENTIAL = ("defaults", "spark_impex_runner.engine.defaults")

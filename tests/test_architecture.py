@@ -99,6 +99,8 @@ THIRD_PARTY = {
     "urllib3": ("spark",),
     "filelock": ("state.lease",),
     "apprise": ("plugins.notify.services",),
+    "obstore": ("plugins.upload.objects", "plugins.upload.s3"),
+    "botocore": ("plugins.upload.s3",),
     "isal": ("plugins.unzip.inflate",),
     "argcomplete": ("cli.completion",),
     "yaml": ("manifest.load", "manifest.dump"),

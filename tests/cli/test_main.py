@@ -169,21 +169,21 @@ def test_a_step_of_a_broken_plugin_is_exit_7_with_the_plugins_name(
 ) -> None:
     """An unknown step may be a broken plugin's: the reason for its absence is told."""
     monkeypatch.syspath_prepend(str(shell.folder))
-    (shell.folder / "impex_broken_upload.py").write_text("raise RuntimeError('no library')")
-    place = shell.folder / "impex_broken_upload-1.0.dist-info"
+    (shell.folder / "impex_broken_mailer.py").write_text("raise RuntimeError('no library')")
+    place = shell.folder / "impex_broken_mailer-1.0.dist-info"
     place.mkdir()
     (place / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: impex-broken-upload\nVersion: 1\n"
+        "Metadata-Version: 2.1\nName: impex-broken-mailer\nVersion: 1\n"
     )
-    (place / "entry_points.txt").write_text("[impex_runner]\nupload = impex_broken_upload\n")
-    shell.write("  - {name: a, folders: [life], steps: [{uses: upload}]}\n")
+    (place / "entry_points.txt").write_text("[impex_runner]\nmail = impex_broken_mailer\n")
+    shell.write("  - {name: a, folders: [life], steps: [{uses: mail}]}\n")
 
     done = shell("impex-run", "m.yaml")
 
     assert done.code == 7
-    assert "'upload' is not one of" in done.err
+    assert "'mail' is not one of" in done.err
     assert (
-        "left out: upload (impex-broken-upload): import failed: RuntimeError: no library"
+        "left out: mail (impex-broken-mailer): import failed: RuntimeError: no library"
         in done.err
     )
 

@@ -46,8 +46,8 @@ def registry() -> Registry:
     limits = {"max_total": {"type": "string"}, "max_files": {"type": "integer", "minimum": 1}}
     registry.step("unzip", "Unpacks.", _options(to={"type": "string"}, **limits))
     secret = {"type": "string", "x-secret": True}
-    upload = _options(to={"type": "string"}, token=secret, resume={"type": "boolean"})
-    registry.step("upload", "Uploads.", {**upload, "required": ["to"]})
+    hand_over = _options(to={"type": "string"}, token=secret, resume={"type": "boolean"})
+    registry.step("hand_over", "Hands over.", {**hand_over, "required": ["to"]})
     promotion = _options(to={"type": "string", "x-connection": True})
     registry.step("import", "Promotes.", promotion, file_filter="migrate", idempotent=False)
     page = {**_options(key=secret, lines={"type": "array", "items": secret}), "required": ["key"]}

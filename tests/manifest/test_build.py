@@ -124,7 +124,9 @@ def test_a_full_manifest_fills_every_model(read_case: Case) -> None:
     assert (motor.max_retries, motor.retry_interval) == (200, 3.0)
     assert motor.max_package == 200_000_000
     assert motor.output == manifest.path.parent / "exports" / "2026-11-24" / "motor"
-    assert motor.steps[2] == Step("upload", {"to": "s3://acme-backup/2026-11-24/"}, 4, 2.0, "warn")
+    assert motor.steps[2] == Step(
+        "hand_over", {"to": "s3://acme-backup/2026-11-24/"}, 4, 2.0, "warn"
+    )
     assert [life.name, health.name] == ["life-onprem@life", "life-onprem@health"]
     assert (life.folders, life.needs, life.connection) == (("life",), ("motor",), "sit")
     assert manifest.reports["junit"] == manifest.path.parent / "out" / "report.xml"

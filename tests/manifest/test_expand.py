@@ -122,7 +122,7 @@ connections:
 targets:
   - name: a
     folders: ["${env:N}"]
-    steps: [{uses: upload, with: {to: "${env:N}", resume: "${env:T}"}}]
+    steps: [{uses: hand_over, with: {to: "${env:N}", resume: "${env:T}"}}]
 """,
         environ={"N": "4", "T": "false"},
     )
@@ -166,7 +166,7 @@ targets:
     matrix: {x: [1]}
     folders: [life]
     output: "out/${run.date}/${target.name}"
-    steps: [{uses: upload, with: {to: "${target.output}"}}]
+    steps: [{uses: hand_over, with: {to: "${target.output}"}}]
 """
     )
 
@@ -202,7 +202,7 @@ connections: {sit: {auth: {token: "${vault:sit}"}}}
 targets:
   - name: a
     folders: [life]
-    steps: [{uses: upload, with: {to: "${env:OPEN}", token: "${env:KEY}"}}]
+    steps: [{uses: hand_over, with: {to: "${env:OPEN}", token: "${env:KEY}"}}]
 """
 
     manifest = read(text, environ={"KEY": "k-1", "OPEN": "open"})

@@ -215,8 +215,8 @@ SECRET = {
             "folders": ["life"],
             "polling": {"strategy": "adaptive", "deadline": "30m"},
             "steps": [
-                {"uses": "upload", "with": {"to": "x", "token": "${env:MARKED}"}},
-                {"uses": "upload", "with": {"to": "x", "token": f"{MARK}\n"}},
+                {"uses": "hand_over", "with": {"to": "x", "token": "${env:MARKED}"}},
+                {"uses": "hand_over", "with": {"to": "x", "token": f"{MARK}\n"}},
             ],
         },
         {"name": "life", "connection": "uat", "needs": ["motor"], "folders": ["life"]},

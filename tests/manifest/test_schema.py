@@ -126,9 +126,9 @@ def test_plugins_options_join_by_if_and_then(registry: Registry) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     assert schema["$defs"]["step"]["properties"]["uses"]["enum"] == [
         "checksum",
+        "hand_over",
         "import",
         "unzip",
-        "upload",
     ]
     assert len(schema["$defs"]["step"]["allOf"]) == 4
     assert "oneOf" not in str(schema)

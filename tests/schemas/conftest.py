@@ -39,7 +39,7 @@ SETTINGS = {
     "redhat": {"telemetry": {"enabled": False}},
 }
 # The step that some cases use beside the built-in ones.
-UPLOAD = """
+HAND_OVER = """
 from spark_impex_runner import hookimpl
 
 OPTIONS = {
@@ -60,7 +60,7 @@ OPTIONS = {
 
 @hookimpl
 def impex_register(registry):
-    registry.step("upload", "uploads a package", OPTIONS)
+    registry.step("hand_over", "hands a package over", OPTIONS)
 """
 
 
@@ -69,11 +69,11 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the schemas as the command prints them, each in a file.
 
     ``manifest`` and ``overlay`` are the published ones, ``all-manifest`` and ``all-overlay`` know
-    the options of the installed plugins and of a step ``upload``.
+    the options of the installed plugins and of a step ``hand_over``.
     """
     folder = tmp_path_factory.mktemp("schemas")
-    (folder / "upload.py").write_text(UPLOAD, encoding="utf-8")
-    plugins = ["--with-plugins", "-p", str(folder / "upload.py")]
+    (folder / "hand_over.py").write_text(HAND_OVER, encoding="utf-8")
+    plugins = ["--with-plugins", "-p", str(folder / "hand_over.py")]
     words = {
         "manifest": [],
         "overlay": ["--overlay"],

@@ -64,7 +64,13 @@ def test_every_key_is_offered_where_it_may_stand(
         (f"{TARGET}    if_exists: |", {"replace", "keep", "fail"}),
         (f"{POLLING}on_deadline: |", {"leave", "cancel"}),
         (f"{POLLING}strategy: |", {"adaptive", "exponential", "fixed"}),
-        (f"{STEP}|", {"checksum", "import", "package_check", "runner_upload", "unzip", "upload"}),
+        (
+            f"{STEP}|",
+            {
+                *("checksum", "hand_over", "import", "package_check"),
+                *("runner_upload", "unzip", "upload"),
+            },
+        ),
         (f"{STEP}checksum\n        on_failure: |", {"fail", "warn"}),
         (f"{HEAD}requires:\n  local_plugins: |", {"true", "false"}),
         ("connections:\n  sit:\n    jobs: |", {"auto"}),
@@ -81,7 +87,7 @@ def test_the_values_of_a_key_are_offered(editor: Any, before: str, values: set[s
     [
         (f"{STEP}unzip\n        with:\n          |", {"to", "max_total", "max_files", "max_ratio"}),
         (f"{STEP}checksum\n        with:\n          |", {"algorithms", "file"}),
-        (f"{STEP}upload\n        with:\n          |", {"to", "token", "resume"}),
+        (f"{STEP}hand_over\n        with:\n          |", {"to", "token", "resume"}),
         (f"{POLLING}strategy: exponential\n      with:\n        |", {"factor", "max"}),
         (f"{POLLING}strategy: fixed\n      with:\n        |", set()),
     ],
@@ -90,7 +96,7 @@ def test_only_the_options_of_the_chosen_step_are_offered(
     editor: Any, before: str, options: set[str]
 ) -> None:
     """What another step or strategy takes is not."""
-    assert set(editor.completion(before)) - {"Options of upload"} == options
+    assert set(editor.completion(before)) - {"Options of hand_over"} == options
 
 
 def test_what_a_step_does_is_shown_beside_its_name(editor: Any) -> None:
@@ -130,7 +136,7 @@ def test_what_is_inserted_for_a_key_can_be_kept(editor: Any, key: str) -> None:
             "Most bytes",
             "Refuse a package",
         ),
-        (f"{STEP}upload\n        with:\n          t|o: x", "Address", "Where the packages go."),
+        (f"{STEP}hand_over\n        with:\n          t|o: x", "Address", "Where the packages go."),
         (f"{POLLING}dead|line: 2h", "Deadline", "The longest that a job is waited for."),
     ],
 )
@@ -149,18 +155,18 @@ def test_a_key_explains_itself(editor: Any, text: str, title: str, description: 
         (f"{TARGET}    file_filter: onprem", 6, 'Valid values: "migrate", "onpremises".'),
         (f"{TARGET}    max_retries: many", 6, 'Expected "integer".'),
         (f"{TARGET}    retry_interval: 3x", 6, "not a duration: 500ms, 3s, 45m, 2h or a number of"),
-        (f"{STEP}unzap", 7, 'Valid values: "checksum", "import", "package_check", "runner_upload", '),
+        (f"{STEP}unzap", 7, 'Valid values: "checksum", "hand_over", "import", "package_check", '),
         (f"{STEP}unzip\n        with: {{max_fils: 3}}", 8, "Property max_fils is not allowed."),
         (f"{STEP}unzip\n        with:\n          max_files: x", 9, 'Expected "integer".'),
         (f"{STEP}unzip\n        with: {{max_total: 3XB}}", 8, "not a size: 512, 64kB, 10MB"),
-        (f"{STEP}upload\n", 7, 'Missing property "with".'),
-        (f"{STEP}upload\n        with: {{resume: true}}", 8, 'Missing property "to".'),
+        (f"{STEP}hand_over\n", 7, 'Missing property "with".'),
+        (f"{STEP}hand_over\n        with: {{resume: true}}", 8, 'Missing property "to".'),
         (f"{POLLING}strategy: fixed\n      with: {{factor: 2}}", 8, "Property factor is not"),
         (f"{POLLING}with: {{factor: 2}}", 7, "Property factor is not allowed."),
         (f"{HEAD}targets:\n  - name: a name", 4, "not a name: letters, digits"),
         (f"{HEAD}targets:\n  - folders: [life]", 4, 'Missing property "name".'),
         ("connections:\n  a:\n    auth: {token: hunter2}\ninclude: [b]\nversion: 1", 3, SECRET),
-        (f"{STEP}upload\n        with: {{to: x, token: hunter2}}", 8, SECRET),
+        (f"{STEP}hand_over\n        with: {{to: x, token: hunter2}}", 8, SECRET),
         ("version: 2\ninclude: [more.yaml]", 1, "Value must be 1."),
         ("version: 1\nconnections: {sit: {}}", 1, 'Missing property "targets".'),
     ],

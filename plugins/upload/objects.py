@@ -1,0 +1,166 @@
+"""Object stores: S3 and what speaks like it, Azure Blob, Google Cloud Storage.
+
+An object appears whole or not at all, so it is sent under its own name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import obstore
+from obstore import exceptions
+
+from spark_impex_runner.errors import StepError
+
+from .store import Found
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from obstore.store import ObjectStore
+
+    from .store import Source
+
+# So many parts of a file are on their way at once, and in memory: S3 takes 10,000 of them.
+_AT_ONCE = 4
+_PART = 8 << 20
+_MOST_PARTS = 10_000
+
+
+class ObjectsStore:
+    """Objects below a common start of their names."""
+
+    def __init__(self, store: ObjectStore, root: str, options: Mapping[str, Any]) -> None:
+        self._store = store
+        self._root = f"{root}/" if root else ""
+        self._tags = options.get("tags")
+        self._kind = options.get("content_type")
+
+    def find(self, path: str) -> Found | None:
+        """Return what lies there, or None."""
+        with told(path):
+            try:
+                found = obstore.head(self._store, self._root + path)
+            except FileNotFoundError:
+                return None
+        return Found(found["size"], found["e_tag"] or found["last_modified"].isoformat())
+
+    def send(self, path: str, source: Source) -> None:
+        """Put an object there; its ETag proves it where that is an MD5, or else it is read back."""
+        part = _part_size(source.size)
+        etag = _ETag(part)
+        with told(path):
+            made = obstore.put(
+                self._store,
+                self._root + path,
+                etag.watch(source.pieces()) if source.size > part else etag.whole(source),
+                attributes={"Content-Type": self._kind or source.kind},
+                tags=self._tags,
+                use_multipart=source.size > part,
+                chunk_size=part,
+                max_concurrency=_AT_ONCE,
+            )
+        if (made["e_tag"] or "").strip('"') != etag.expected():
+            source.prove(self.read(path))
+
+    def read(self, path: str) -> Iterator[bytes]:
+        """Yield the bytes of an object that is there."""
+        with told(path):
+            for piece in obstore.get(self._store, self._root + path).stream(1 << 20):
+                yield bytes(piece)
+
+    def folders(self) -> list[str]:
+        """Return the names directly below, up to their next slash."""
+        with told(self._root):
+            found = obstore.list_with_delimiter(self._store, self._root)["common_prefixes"]
+        return sorted(each.rstrip("/").rpartition("/")[2] for each in found)
+
+    def remove(self, path: str) -> None:
+        """Remove an object."""
+        with told(path):
+            obstore.delete(self._store, self._root + path)
+
+    def close(self) -> None:
+        """Do nothing: connections end with the store."""
+
+
+class _ETag:
+    """The ETag that S3 gives to bytes: their MD5, or that of the MD5s of their parts.
+
+    A store that encrypts with keys of others, or counts otherwise, gives another.
+    """
+
+    def __init__(self, part: int) -> None:
+        self._part = part
+        self._room = part
+        self._digests = [_md5()]
+        self._several = False
+
+    def watch(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Pass on what is sent in parts."""
+        self._several = True
+        for piece in pieces:
+            if not self._room:
+                self._digests.append(_md5())
+                self._room = self._part
+            self._digests[-1].update(piece)
+            self._room -= len(piece)
+            yield piece
+
+    def whole(self, source: Source) -> bytes:
+        """Return what is sent in one."""
+        data = b"".join(source.pieces())
+        self._digests[-1].update(data)
+        return data
+
+    def expected(self) -> str:
+        """Return the ETag of what was passed on."""
+        if not self._several:
+            return self._digests[0].hexdigest()
+        parts = b"".join(each.digest() for each in self._digests)
+        return f"{_md5(parts).hexdigest()}-{len(self._digests)}"
+
+
+def _md5(data: bytes = b"") -> hashlib._Hash:
+    return hashlib.md5(data, usedforsecurity=False)
+
+
+def _part_size(size: int) -> int:
+    """Return the size of a part, whole pieces of 1 MiB, so that a file has not too many."""
+    needed = -(-size // _MOST_PARTS)
+    return max(_PART, -(-needed >> 20) << 20)
+
+
+def settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how to talk to any of the stores, as keyword arguments.
+
+    Unencrypted only where the manifest's own endpoint says so. A request's time is not limited as a
+    whole, since it may carry any number of bytes.
+    """
+    plain = options.get("endpoint", "").startswith("http://")
+    client = {"allow_http": plain, "timeout": "24h", "read_timeout": "10m"}
+    retries = {"max_retries": 8, "retry_timeout": timedelta(minutes=3)}
+    return {"client_options": client, "retry_config": retries}
+
+
+def chosen(options: Mapping[str, Any], **names: str) -> dict[str, Any]:
+    """Return the options that are there, by the names that the store gives them."""
+    return {names[name]: options[name] for name in names if name in options}
+
+
+@contextmanager
+def told(place: str) -> Iterator[None]:
+    """Tell of the store's faults in one line."""
+    try:
+        yield
+    except (exceptions.BaseError, FileNotFoundError) as error:
+        raise StepError(f"{place}: {_sentence(error)}") from error
+
+
+def _sentence(error: Exception) -> str:
+    """Return the store's own words in one line, without the place in its code."""
+    text = str(error).partition("\n\nDebug source:")[0]
+    return " ".join(text.split())

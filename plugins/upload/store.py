@@ -1,0 +1,125 @@
+"""What every store can do, and the file that is sent to it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import mimetypes
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from spark_impex_runner.digests import CHUNK
+from spark_impex_runner.errors import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+    from typing import BinaryIO
+
+
+class TransientError(StepError):
+    """A fault of the moment: the same may succeed a little later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a store says of a file: its size, and a mark that changes when the file does."""
+
+    size: int
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to be sent, under its name below the destination.
+
+    ``check`` is called between pieces of 1 MiB and may raise to end the sending.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    open: Callable[[], BinaryIO] = field(repr=False)
+    check: Callable[[], None] = field(repr=False)
+
+    @classmethod
+    def of_file(cls, path: Path, name: str, sha256: str, check: Callable[[], None]) -> Source:
+        """Return a file of the target."""
+        return cls(name, path.stat().st_size, sha256, lambda: path.open("rb"), check)
+
+    @classmethod
+    def of_text(cls, name: str, text: str) -> Source:
+        """Return a small file that exists nowhere else."""
+        data = text.encode()
+        digest = hashlib.sha256(data).hexdigest()
+        return cls(name, len(data), digest, lambda: io.BytesIO(data), lambda: None)
+
+    @property
+    def kind(self) -> str:
+        """The content type that the name speaks of."""
+        return mimetypes.guess_type(self.name)[0] or "application/octet-stream"
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the bytes; raise at the end where they are no longer those of ``sha256``."""
+        digest = hashlib.sha256()
+        with self.open() as stream:
+            while piece := stream.read(CHUNK):
+                self.check()
+                digest.update(piece)
+                yield piece
+        if digest.hexdigest() != self.sha256:
+            raise StepError(f"{self.name}: the file has changed since its checksum was taken")
+
+    def equals(self, pieces: Iterable[bytes]) -> bool:
+        """Tell whether these are the same bytes."""
+        return sha256_of(pieces, self.check) == self.sha256
+
+    def prove(self, pieces: Iterable[bytes]) -> None:
+        """Raise where what was sent reads otherwise."""
+        if not self.equals(pieces):
+            raise TransientError(f"{self.name}: what was sent reads otherwise when it is read back")
+
+
+def sha256_of(pieces: Iterable[bytes], check: Callable[[], None]) -> str:
+    """Return the SHA-256 of what is read somewhere; ``check`` may raise to end the reading."""
+    digest = hashlib.sha256()
+    for piece in pieces:
+        check()
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+class Store(Protocol):
+    """A folder somewhere, by paths below it with forward slashes.
+
+    Every method may be called on several threads at once. Faults are ``StepError`` of one line,
+    ``TransientError`` where another try may succeed, and ``OSError``.
+    """
+
+    def find(self, path: str) -> Found | None:
+        """Return what lies there, or None."""
+
+    def send(self, path: str, source: Source) -> None:
+        """Put a file there, whole and proven, or raise and leave what was there before.
+
+        Only a store that has no other way may leave the unproven file.
+        """
+
+    def read(self, path: str) -> Iterator[bytes]:
+        """Yield the bytes of a file that is there."""
+
+    def folders(self) -> list[str]:
+        """Return the names of the folders directly in it."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file that is there."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+def read_text(store: Store, path: str) -> str | None:
+    """Return a small file of a store, or None where there is none."""
+    if store.find(path) is None:
+        return None
+    return b"".join(store.read(path)).decode("utf-8", "replace")

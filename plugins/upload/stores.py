@@ -1,0 +1,35 @@
+"""The store for each scheme, and what must be installed for it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.errors import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from .options import Destination
+    from .store import Store
+
+# For each scheme the module, loaded only here, and the extra that installs what it imports.
+_MODULES = {
+    "file": ("local", ""),
+    "s3": ("s3", "s3"),
+}
+
+
+def connect(destination: Destination, options: Mapping[str, Any], folder: Path) -> Store:
+    """Open the store of a destination; ``folder`` is the manifest's."""
+    name, extra = _MODULES[destination.scheme]
+    try:
+        module = importlib.import_module(f".{name}", __package__)
+    except ModuleNotFoundError as error:
+        raise StepError(
+            f"{destination.scheme}:// destinations need {error.name}, which is not installed; "
+            f"pip install 'spark-impex-runner[{extra}]'"
+        ) from error
+    store: Store = module.connect(destination, options, folder)
+    return store
