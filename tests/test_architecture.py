@@ -95,11 +95,12 @@ ALLOWED = {
 }
 # A distribution and the only modules that may import it.
 THIRD_PARTY = {
-    "requests": ("spark",),
+    "requests": ("spark", "plugins.upload.web"),
     "urllib3": ("spark",),
     "filelock": ("state.lease",),
     "apprise": ("plugins.notify.services",),
-    "obstore": ("plugins.upload.objects", "plugins.upload.s3"),
+    "obstore": tuple(f"plugins.upload.{name}" for name in ("objects", "s3", "azure", "gcs")),
+    "paramiko": ("plugins.upload.sftp",),
     "botocore": ("plugins.upload.s3",),
     "isal": ("plugins.unzip.inflate",),
     "argcomplete": ("cli.completion",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import StepError
 from spark_impex_runner.hookspecs import Made, hookimpl
@@ -11,11 +11,15 @@ from spark_impex_runner.hookspecs import Made, hookimpl
 from .delivery import Delivery
 from .files import select
 from .options import OPTIONS, destination
-from .stores import connect
+from .stores import connect, load
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from spark_impex_runner.models import Artifact, Job, Step
     from spark_impex_runner.registry import Registry
+
+    from .options import Destination
 
 NAME = "upload"
 
@@ -25,6 +29,21 @@ def impex_register(registry: Registry) -> None:
     """Offer the step."""
     summary = "sends the packages and what was made of them to a folder, cloud store or server"
     registry.step(NAME, summary, OPTIONS, dry_run=True, credentials=True)
+
+
+@hookimpl(trylast=True)
+def impex_plan_step(job: Job, step: Step) -> str | None:
+    """Tell what would be sent where, and what would stay; answer for ``upload`` only."""
+    if step.uses != NAME:
+        return None
+    place = destination(step.options, job.run.manifest.path.parent)
+    load(place)
+    files = ", ".join(step.options.get("files", ["all packages and what was made of them"]))
+    keep = step.options.get("keep", {})
+    stays = [f"the last {keep['last']}"] if "last" in keep else []
+    stays += [f"those of the last {keep['days']} days"] if "days" in keep else []
+    told = f"send {files} to {_shown(place, step.options)}"
+    return f"{told}, then keep {' and '.join(stays)}" if stays else told
 
 
 @hookimpl(trylast=True)
@@ -48,5 +67,11 @@ def impex_run_step(job: Job, step: Step, artifact: Artifact) -> Made | None:
             told = delivery.run(sources)
     except OSError as error:
         raise StepError(f"{place.shown}: {error}") from error
-    prefix = options.get("prefix")
-    return Made(message=f"{place.shown.rstrip('/')}{f'/{prefix}' if prefix else ''}: {told}")
+    return Made(message=f"{_shown(place, options)}: {told}")
+
+
+def _shown(place: Destination, options: Mapping[str, Any]) -> str:
+    """Return the address of the delivery."""
+    return "/".join(
+        [place.shown.rstrip("/"), *([options["prefix"]] if "prefix" in options else [])]
+    )

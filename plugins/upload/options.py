@@ -215,6 +215,9 @@ _NEEDS = {
     "passphrase": "private_key",
     "password": "user",
 }
+_AUTHORITY = re.compile(
+    r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(:([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}))?$"
+)
 _ALIASES = {"abfs": "az", "abfss": "az", "gcs": "gs", "s3a": "s3"}
 
 
@@ -271,14 +274,16 @@ def _parse(to: str, folder: Path) -> Destination:
 
 def _fault(scheme: str, host: str, path: str) -> str:
     """Return what is wrong with a URL, or nothing."""
-    if "@" in host:
-        return "a URL holds no user and no secret; they have options of their own"
-    if re.search(r"(^|/)\.\.?(/|$)", path):
-        return "'.' and '..' are followed by no store"
-    if scheme == "file":
-        return "" if host in {"", "localhost"} else "mount that host's folder and give its path"
-    if not host:
-        return f"the name of the {_HOSTS.get(scheme, 'host')} is missing"
-    if scheme not in _HOSTS and re.search(r"[?#]", host + path):
-        return "a query or a fragment cannot be used"
-    return ""
+    faults = {
+        "a URL holds no user and no secret; they have options of their own": "@" in host,
+        "'.' and '..' are followed by no store": re.search(r"(^|/)\.\.?(/|$)", path),
+        "mount that host's folder and give its path": (
+            scheme == "file" and host not in {"", "localhost"}
+        ),
+        f"the name of the {_HOSTS.get(scheme, 'host')} is missing": scheme != "file" and not host,
+        "a query or a fragment cannot be used": (
+            scheme not in {"file", *_HOSTS} and re.search(r"[?#]", host + path)
+        ),
+        "this is no host and port": scheme not in {"file", *_HOSTS} and not _AUTHORITY.match(host),
+    }
+    return next((fault for fault, found in faults.items() if found), "")

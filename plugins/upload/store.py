@@ -59,16 +59,25 @@ class Source:
         """The content type that the name speaks of."""
         return mimetypes.guess_type(self.name)[0] or "application/octet-stream"
 
-    def pieces(self) -> Iterator[bytes]:
-        """Yield the bytes; raise at the end where they are no longer those of ``sha256``."""
+    def pieces(self, start: int = 0) -> Iterator[bytes]:
+        """Yield the bytes from ``start``; raise at the end where the file is no longer the same."""
         digest = hashlib.sha256()
         with self.open() as stream:
             while piece := stream.read(CHUNK):
                 self.check()
                 digest.update(piece)
-                yield piece
+                if piece := piece[start:]:
+                    yield piece
+                start = max(0, start - CHUNK)
         if digest.hexdigest() != self.sha256:
             raise StepError(f"{self.name}: the file has changed since its checksum was taken")
+
+    def start(self, size: int) -> Iterator[bytes]:
+        """Yield the first bytes, so many."""
+        with self.open() as stream:
+            while piece := stream.read(min(CHUNK, size)):
+                size -= len(piece)
+                yield piece
 
     def equals(self, pieces: Iterable[bytes]) -> bool:
         """Tell whether these are the same bytes."""

