@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from spark_impex_runner.errors import ImpexError, Interrupted, StepError
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
 
     from .store import Source, Store
 
+_log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
-# Seconds before a file is tried again.
+# Seconds before something is tried again.
 WAITS: Final = (1.0, 4.0, 15.0)
 
 
@@ -52,7 +55,7 @@ class Delivery:
 
     def run(self, sources: Sequence[Source]) -> str:
         """Send what is not there yet, remove what need not stay, and tell of it."""
-        before = self._before()
+        before = self._again(self._before)
         verdicts = self._each(lambda each: self._decide(each, before), sources)
         by = {
             verdict: [
@@ -67,7 +70,8 @@ class Delivery:
         told += [f"{_counted(by['there'])} there already"] if by["there"] else []
         told += [f"{_counted(by['kept'])} kept as found there"] if by["kept"] else []
         if "keep" in self.options and present.complete:
-            removed = prune(self.store, self.options["keep"], present, self.check)
+            keep = self.options["keep"]
+            removed = self._again(lambda: prune(self.store, keep, present, self.check))
             told += [f"{removed} old deliver{'y' if removed == 1 else 'ies'} removed"]
         return ", ".join(told)
 
@@ -107,37 +111,38 @@ class Delivery:
         files = dict(before.files)
         files |= {each.name: Sent(each.size, each.sha256) for each in by["send"]}
         present = replace(Listing.of(self.job), files=files)
-        present.write(self.store, self.folder)
+        self._again(lambda: present.write(self.store, self.folder))
 
         def send(source: Source) -> None:
-            self._send(source)
+            self.store.send(self.folder + source.name, source)
             files[source.name] = self._sent(source)
 
         try:
             files |= {
-                each.name: self._sent(each) for each in by["there"] if each.name in before.files
+                each.name: self._again(partial(self._sent, each))
+                for each in by["there"]
+                if each.name in before.files
             }
             self._each(send, by["send"])
         except BaseException:
             with suppress(ImpexError, OSError):
                 present.write(self.store, self.folder)
             raise
-        present = replace(present, complete=not by["kept"])
-        present.write(self.store, self.folder)
-        return present
+        complete = replace(present, complete=not by["kept"])
+        self._again(lambda: complete.write(self.store, self.folder))
+        return complete
 
-    def _send(self, source: Source) -> None:
-        """Send one file, again where the fault was one of the moment."""
-        for pause in (*WAITS, None):
+    def _again(self, work: Callable[[], _Result]) -> _Result:
+        """Do something, and again where the fault was one of the moment."""
+        for pause in WAITS:
             self.check()
             try:
-                self.store.send(self.folder + source.name, source)
-            except TransientError:
-                if pause is None:
-                    raise
-                self.stop.wait(pause)
-            else:
-                return
+                return work()
+            except TransientError as error:
+                _log.info("%s; trying again in %g s", error, pause)
+            self.stop.wait(pause)
+        self.check()
+        return work()
 
     def _sent(self, source: Source) -> Sent:
         """Return what is now certain of a file."""
@@ -150,7 +155,7 @@ class Delivery:
     def _each(self, work: Callable[[Source], _Result], sources: Sequence[Source]) -> list[_Result]:
         """Do something for several files at a time; the first fault ends all of it."""
         with ThreadPoolExecutor(self.options.get("parallel", 4)) as pool:
-            futures = [pool.submit(work, each) for each in sources]
+            futures = [pool.submit(self._again, partial(work, each)) for each in sources]
             done, waiting = wait(futures, return_when=FIRST_EXCEPTION)
             if waiting:
                 self.stop.set()

@@ -218,6 +218,7 @@ _NEEDS = {
 _AUTHORITY = re.compile(
     r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(:([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}))?$"
 )
+_IN_THE_CLEAR = ("http", "webdav")
 _ALIASES = {"abfs": "az", "abfss": "az", "gcs": "gs", "s3a": "s3"}
 
 
@@ -242,11 +243,14 @@ def destination(options: Mapping[str, Any], folder: Path) -> Destination:
         raise StepError(
             f"{odd[0]}: not an option for {found.scheme}:// destinations, which have {fitting}"
         )
-    if not re.fullmatch(r"(?!\.{1,2}$)[^/\\\0]+", options.get("prefix", "none")):
-        raise StepError(f"prefix: '{options['prefix']}' is not a folder's name")
     for name, needed in _NEEDS.items():
         if name in options and needed not in options:
             raise StepError(f"{name} needs {needed} beside it")
+    if not re.fullmatch(r"(?!\.{1,2}$)[^/\\\0]+", options.get("prefix", "none")):
+        raise StepError(f"prefix: '{options['prefix']}' is not a folder's name")
+    here = found.host.startswith(("127.", "localhost", "[::1]"))
+    if {"user", "token"} & options.keys() and found.scheme in _IN_THE_CLEAR and not here:
+        raise StepError(f"to: credentials would be read on the way; use {found.scheme}s://")
     return found
 
 

