@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 REFERENCE = Path(__file__).parent / "reference"
 OVERLAY = Path(__file__).parent.parent / "schemas" / "overlay.schema.json"
-ROOMS = ("cli", "engine", "manifest", "report", "sandbox", "spark", "state")
+ROOMS = ("cli", "engine", "manifest", "report", "sandbox", "spark", "state", "testing")
 NOTE = "<!-- Written by docs/generate.py; edit the code instead. -->\n"
 
 

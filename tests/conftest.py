@@ -1,4 +1,4 @@
-"""Guards for every test, and what many tests need: a fake clock and a served tenant."""
+"""Guards for every test; the fake clock and the served tenant are those of the kit for authors."""
 
 from __future__ import annotations
 
@@ -10,62 +10,20 @@ import threading
 import time
 import zipfile
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spark_impex_runner.clock import Clock
-from spark_impex_runner.errors import Interrupted
 from spark_impex_runner.sandbox.multipart import receive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 _LOOPBACK = ("127.", "::1", "localhost")
-
-
-class FakeClock(Clock):
-    """A clock whose waits only move its hands; ``waits`` lists them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: list[float] = []
-        self._now = 0.0
-        self._lock = threading.Lock()
-        self.at_wait: Callable[[float], None] = lambda _elapsed: None
-
-    def now(self) -> datetime:
-        """Return a time that starts at noon of a fixed day."""
-        return datetime(2026, 1, 2, 12, tzinfo=timezone.utc) + timedelta(seconds=self._now)
-
-    def monotonic(self) -> float:
-        """Return the seconds waited so far."""
-        return self._now
-
-    def wait(self, seconds: float) -> None:
-        """Move the hands; ``at_wait`` may act at a moment of its choice."""
-        with self._lock:
-            self._now += seconds
-            self.waits.append(seconds)
-        self.at_wait(self._now)
-        if self.stopping():
-            raise Interrupted(self.signum)
-
-    def restart(self) -> None:
-        """Go on as the clock of the next process: nobody has asked that one to stop."""
-        self._stopping = False
-        self.signum = 0
-        self.at_wait = lambda _elapsed: None
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """Return a clock that nobody has to wait for."""
-    return FakeClock()
+pytest_plugins = ["spark_impex_runner.testing"]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A served tenant and a way to run a manifest against it, on a clock that nobody waits for."""
+"""A way to run a manifest against a served tenant, on a clock that nobody waits for."""
 
 from __future__ import annotations
 
@@ -10,46 +10,14 @@ import pytest
 
 from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.models import RunOptions
-from spark_impex_runner.sandbox.server import Sandbox, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.models import RunResult, TargetResult
-
-VERSIONS = (
-    "motor/pricing/1.4.1",
-    "motor/pricing/1.4.2",
-    "motor/claims/2.0.0",
-    "life/annuity/1.0.0",
-)
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """Return a folder of two folders, three services and four versions."""
-    root = tmp_path / "acme"
-    for version in VERSIONS:
-        (root / version).mkdir(parents=True)
-        (root / version / "model.data").write_text(f"data of {version}\n")
-    return root
-
-
-@pytest.fixture
-def serve(tree: Path, clock: Clock) -> Iterator[Callable[..., Sandbox]]:
-    """Give a function that serves the tree with the given settings, on the test's clock."""
-    served: list[Sandbox] = []
-
-    def start(**settings: Any) -> Sandbox:
-        sandbox = Sandbox(tree, Settings(**settings), clock=clock.monotonic).start()
-        served.append(sandbox)
-        return sandbox
-
-    yield start
-    for sandbox in served:
-        sandbox.close()
+    from spark_impex_runner.sandbox.server import Sandbox
 
 
 @dataclass

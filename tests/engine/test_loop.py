@@ -14,6 +14,7 @@ from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.course import Enter, Gate, Pause, Permits, Pool, Together
 from spark_impex_runner.engine.loop import Loop, _Inbox
 from spark_impex_runner.errors import Interrupted
+from spark_impex_runner.testing import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,8 +56,6 @@ def test_a_course_that_waits_has_no_thread(clock: Any) -> None:
 @settings(deadline=None)
 def test_pauses_end_in_the_order_of_their_times(pauses: list[float]) -> None:
     """Whoever waits for less goes on first, and nobody goes on early."""
-    from tests.conftest import FakeClock  # noqa: PLC0415
-
     clock, seen = FakeClock(), []
 
     def waiting(seconds: float) -> Course[None]:

@@ -1,0 +1,298 @@
+"""The tests that a step inherits."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+
+from spark_impex_runner.digests import of_file
+from spark_impex_runner.errors import ImpexError
+from spark_impex_runner.hookspecs import Made
+from spark_impex_runner.masking import Masker
+from spark_impex_runner.models import Artifact, Step
+from spark_impex_runner.testing.live_jobs import TARGETS, live_jobs, packages
+from spark_impex_runner.testing.options import (
+    OptionsConformance,
+    manifest,
+    referring,
+    require,
+    secrets,
+    shown,
+)
+from spark_impex_runner.testing.place import content, difference, elsewhere, silence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from spark_impex_runner.models import Job
+    from spark_impex_runner.pluginmanager import Plugins
+    from spark_impex_runner.registry import Offer
+    from spark_impex_runner.testing.fixtures import Runner
+    from spark_impex_runner.testing.live_jobs import LiveJobs
+    from spark_impex_runner.testing.place import Content
+
+# So many jobs at a time, and interruptions of one step, are tried.
+_CROWD = 8
+_STOPS = 12
+
+
+class StepConformance(OptionsConformance):
+    """The tests of a step: ``class TestNote(StepConformance): name = "note"``.
+
+    Each works on real packages, those of two targets on the sandbox. ``patience`` is how many
+    seconds a step may go on once the run is to stop.
+    """
+
+    patience: ClassVar[float] = 5.0
+
+    def offer_of(self, plugins: Plugins) -> Offer:
+        """Return the step's offer."""
+        return plugins.registry.steps[self.name]
+
+    def target_with(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the keys of a target with the step."""
+        return {"steps": [{"uses": self.name, "with": dict(options)}]}
+
+    @pytest.fixture
+    def jobs(self, run_manifest: Runner, plugins: Plugins) -> Iterator[LiveJobs]:
+        """Return jobs whose packages have been delivered, and whose run still goes on."""
+        purpose = self.offer_of(plugins).file_filter
+        with live_jobs(run_manifest, {"file_filter": purpose} if purpose else {}) as jobs:
+            yield jobs
+
+    def test_it_answers_for_its_own_name_only(self, plugins: Plugins, jobs: LiveJobs) -> None:
+        """Any other step gets None, and nothing is written."""
+        job = jobs.copy("pricing")
+        before = content(job.target.output)
+        owner = next(n for n, each in plugins.offers.items() if self.name in each.steps)
+        others = plugins.manager.get_plugins() - {plugins.manager.get_plugin(owner)}
+        alone = plugins.manager.subset_hook_caller("impex_run_step", others)
+        answer = alone(job=job, step=Step("somebody-elses-step"), artifact=packages(job)[0])
+        require(answer is None, f"it answers {answer!r} for a step that is not its own")
+        require(content(job.target.output) == before, "it writes for a step that is not its own")
+
+    def test_its_artifacts_are_what_it_made(self, plugins: Plugins, jobs: LiveJobs) -> None:
+        """Each lies below the target's output, under its name, with its size and SHA-256."""
+        for options in self.good_options:
+            job = jobs.copy("pricing")
+            for each in self.run(plugins, job, options):
+                path = each.path
+                require(path.exists(), f"{shown(options)}: there is no {path}")
+                named = job.target.output / each.name
+                require(path == named, f"{shown(options)}: {each.name} is not the name of {path}")
+                if path.is_file():
+                    size = path.stat().st_size
+                    require(each.size == size, f"{each.name}: size is {each.size}, not {size}")
+                if path.is_file() and each.sha256:
+                    digest = of_file(path, ["sha256"], lambda: None)["sha256"]
+                    require(each.sha256 == digest, f"{each.name}: the SHA-256 is another")
+
+    def test_a_second_run_changes_nothing(self, plugins: Plugins, jobs: LiveJobs) -> None:
+        """What is there when it begins again is no trouble, and stays as it is."""
+        if not self.offer_of(plugins).idempotent:
+            pytest.skip("the step says that it is not idempotent")
+        for options in self.good_options:
+            job = jobs.copy("pricing", packages=2)
+            first = self.run(plugins, job, options)
+            before = content(job.target.output)
+            second = self.run(plugins, job, options)
+            changed = difference(before, content(job.target.output))
+            require(not changed, f"{shown(options)}: a second run changes {changed}")
+            alike = {each.name: each for each in first} == {each.name: each for each in second}
+            require(alike, f"{shown(options)}: a second run makes other artifacts")
+
+    def test_no_state_is_kept_between_packages(self, plugins: Plugins, jobs: LiveJobs) -> None:
+        """Two packages come out alike in either order, and so do two targets."""
+        for options in self.good_options:
+            forth, back = jobs.copy("pricing", packages=2), jobs.copy("pricing", packages=2)
+            self.run(plugins, forth, options)
+            self.run(plugins, back, options, backwards=True)
+            changed = difference(content(forth.target.output), content(back.target.output))
+            require(not changed, f"{shown(options)}: {changed} depends on the packages' order")
+            names = [*TARGETS, *reversed(TARGETS)]
+            results = [(name, self.result(plugins, jobs.copy(name), options)) for name in names]
+            for name, result in results:
+                changed = difference(dict(results)[name], result)
+                require(not changed, f"{shown(options)}: {changed} depends on earlier calls")
+
+    def test_it_is_thread_safe(self, plugins: Plugins, jobs: LiveJobs) -> None:
+        """Many targets at a time come out as each of them alone."""
+        for options in self.good_options:
+            alone = {name: self.result(plugins, jobs.copy(name), options) for name in TARGETS}
+            crowd = [jobs.copy(name) for name in [*TARGETS] * (_CROWD // 2)]
+            together = threading.Barrier(len(crowd))
+
+            def work(job: Job, options: Any = options, together: Any = together) -> Content:
+                together.wait()
+                return self.result(plugins, job, options)
+
+            with ThreadPoolExecutor(len(crowd)) as pool, _restless():
+                results = list(pool.map(work, crowd))
+            for job, result in zip(crowd, results, strict=True):
+                changed = difference(alone[job.target.name], result)
+                require(not changed, f"{shown(options)}: {changed} differs among threads")
+
+    def test_it_ends_when_the_run_is_stopped(self, plugins: Plugins, jobs: LiveJobs) -> None:
+        """Whenever ``job.stopping()`` turns true it ends soon, and leaves nothing half written."""
+        for options in self.good_options:
+            whole = self.result(plugins, jobs.copy("pricing"), options)
+            for looks in range(_STOPS):
+                job = jobs.copy("pricing")
+                before, stop = content(job.target.output), _Stop(after=looks)
+                self.interrupted(plugins, replace(job, stopping=stop), options)
+                late = stop.seconds_since()
+                told = f"{shown(options)}, stopped at look {looks}: "
+                require(late < self.patience, f"{told}it goes on for {late:.1f} s")
+                left = content(job.target.output)
+                half = [
+                    name
+                    for name, data in left.items()
+                    if name not in before and (name not in whole or whole[name] != data)
+                ]
+                require(not half, f"{told}it leaves {', '.join(half)} half written")
+                if not stop.seen:
+                    break
+
+    def test_it_writes_only_below_the_output(
+        self, plugins: Plugins, jobs: LiveJobs, tmp_path: Path
+    ) -> None:
+        """Nothing is left in the working, home or temporary folder, nor beside the output."""
+        for number, options in enumerate(self.good_options):
+            job = jobs.copy("pricing")
+            before = content(tmp_path)
+            with elsewhere(tmp_path / f"elsewhere-{number}") as place:
+                self.run(plugins, job, options)
+                require(not place.left(), f"{shown(options)}: it leaves {place.left()}")
+            inside = job.target.output.relative_to(tmp_path).as_posix()
+            outside = {
+                name: data
+                for name, data in content(tmp_path).items()
+                if not name.startswith((inside, "elsewhere-"))
+            }
+            kept = {name: data for name, data in before.items() if not name.startswith(inside)}
+            kept = {name: data for name, data in kept.items() if "elsewhere-" not in name}
+            changed = difference(kept, outside)
+            require(not changed, f"{shown(options)}: it writes {changed} beside the output")
+            delivered = {each.name: before[f"{inside}/{each.name}"] for each in packages(job)}
+            after = content(job.target.output)
+            spoilt = [name for name, data in delivered.items() if after.get(name) != data]
+            require(not spoilt, f"{shown(options)}: it changes the package {', '.join(spoilt)}")
+
+    def test_a_dry_run_writes_and_sends_nothing(self, plugins: Plugins, jobs: LiveJobs) -> None:
+        """``impex_plan_step`` returns one line for a step that offers it."""
+        caller = getattr(plugins.manager.hook, "impex_plan_step", None)
+        if not self.offer_of(plugins).dry_run or caller is None:
+            pytest.skip("the step offers no dry run")
+        for options in self.good_options:
+            job = replace(jobs.copy("pricing"), artifacts=())
+            before = content(job.target.output)
+            with silence() as tried, elsewhere(job.target.output.parent / "elsewhere") as place:
+                line = caller(job=job, step=Step(self.name, options))
+                require(not place.left(), f"{shown(options)}: a dry run leaves {place.left()}")
+            require(not tried, f"{shown(options)}: a dry run connects to {', '.join(tried)}")
+            changed = difference(before, content(job.target.output))
+            require(not changed, f"{shown(options)}: a dry run writes {changed}")
+            good = isinstance(line, str) and line and "\n" not in line
+            require(good, f"{shown(options)}: a dry run says {line!r} instead of one line")
+
+    def test_no_secret_is_in_any_output(
+        self, plugins: Plugins, run_manifest: Runner, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """A whole run shows none in log, report, receipt, state, files, nor on the terminal."""
+        schema = self.offer_of(plugins).options
+        found = {each for options in self.good_options for each in secrets(schema, options)}
+        masker = Masker()
+        for secret in found:
+            require(len(secret) >= 8, "give secret options of at least 8 characters")
+            masker.add(secret)
+        for options in self.good_options:
+            with pytest.MonkeyPatch.context() as patch:
+                written = referring(schema, options, patch)
+                purpose = self.offer_of(plugins).file_filter or "migrate"
+                target = {**self.target_with(written), "file_filter": purpose}
+                ran = run_manifest(manifest(target), self.plugin_files)
+            told = f"{shown(written)}: "
+            results = ran.result.results
+            require(ran.result.exit_code == 0, f"{told}{'; '.join(each.error for each in results)}")
+            for name, text in _outputs(ran.log, capfd, run_manifest.folder):
+                require(masker.mask(text) == text, masker.mask(f"{told}a secret is in {name}"))
+
+    def run(
+        self, plugins: Plugins, job: Job, options: Mapping[str, Any], *, backwards: bool = False
+    ) -> list[Artifact]:
+        """Run the step for each package, as the runner does; return what it made."""
+        step = Step(self.name, dict(options))
+        made: list[Artifact] = []
+        for each in reversed(packages(job)) if backwards else packages(job):
+            answer = plugins.decide("impex_run_step", job=job, step=step, artifact=each)
+            artifacts = answer.artifacts if isinstance(answer, Made) else answer
+            good = isinstance(artifacts, (list, tuple))
+            require(good, f"{shown(options)}: it answers {answer!r}, not a list of Artifact")
+            good = all(isinstance(each, Artifact) for each in artifacts)
+            require(good, f"{shown(options)}: it answers {answer!r}, not a list of Artifact")
+            made += artifacts
+        return made
+
+    def result(self, plugins: Plugins, job: Job, options: Mapping[str, Any]) -> Content:
+        """Run the step, and return all that lies in the output."""
+        self.run(plugins, job, options)
+        return content(job.target.output)
+
+    def interrupted(self, plugins: Plugins, job: Job, options: Mapping[str, Any]) -> None:
+        """Run the step; an error of the runner's own is how it may end."""
+        try:
+            self.run(plugins, job, options)
+        except ImpexError:
+            return
+
+
+class _Stop:
+    """``job.stopping`` that turns true after so many looks."""
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+        self._since = time.monotonic()
+        self.seen = False
+
+    def __call__(self) -> bool:
+        """Answer one look."""
+        if self._left > 0:
+            self._left -= 1
+            return False
+        if not self.seen:
+            self.seen, self._since = True, time.monotonic()
+        return True
+
+    def seconds_since(self) -> float:
+        """Return how long ago it turned true, or was made where nobody looked."""
+        return time.monotonic() - self._since
+
+
+class _restless:  # noqa: N801 - it is used like a function
+    """Let threads take turns as often as they can."""
+
+    def __enter__(self) -> None:
+        self._usual = sys.getswitchinterval()
+        sys.setswitchinterval(1e-5)
+
+    def __exit__(self, *_: object) -> None:
+        sys.setswitchinterval(self._usual)
+
+
+def _outputs(
+    log: str, capfd: pytest.CaptureFixture[str], folder: Path
+) -> Iterator[tuple[str, str]]:
+    """Yield all that a run left, as text, with its name."""
+    printed = capfd.readouterr()
+    yield from (("the log", log), ("stdout", printed.out), ("stderr", printed.err))
+    for name, data in content(folder).items():
+        yield f"the name of {name}", name
+        if data:
+            yield name, data.decode("utf-8", "replace")
