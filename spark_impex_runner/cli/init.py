@@ -29,7 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         nargs="?",
         type=Path,
-        default=Path("release.yaml"),
         help="the manifest to write (default: release.yaml)",
     )
     place = parser.add_mutually_exclusive_group()
@@ -39,15 +38,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     place.add_argument(
         "--sandbox", type=Path, metavar="DIR", help="a folder to serve as an emulated tenant"
     )
+    place.add_argument(
+        "--plugin",
+        metavar="NAME",
+        help="write a plugin's distribution into a new folder NAME instead of a manifest",
+    )
 
 
 def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Write a manifest and its schema; ask the tenant for its folders, and nobody what it knows."""
+    """Write a plugin's distribution, or a manifest and its schema.
+
+    The tenant is asked for its folders, and nobody what it knows.
+    """
+    if arguments.plugin is not None:
+        return _plugin(arguments, surroundings)
     from spark_impex_runner.cli.draft import SCHEMA_FILE, Known, draft
     from spark_impex_runner.models import Connection
     from spark_impex_runner.spark.credentials import chosen_variables
 
-    file = arguments.file
+    file = arguments.file or Path("release.yaml")
     schema = file.parent / SCHEMA_FILE
     _require_room(file, schema)
     if arguments.sandbox:
@@ -62,6 +71,25 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     _tell(f"{schema}: written, with the options of the installed plugins")
     _write(file, draft(known))
     surroundings.console.result(_next_steps(file, known.folders))
+    return 0
+
+
+def _plugin(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """Write a plugin's distribution, and tell how to go on."""
+    from spark_impex_runner.cli.scaffold import write_distribution
+    from spark_impex_runner.errors import UsageError
+    from spark_impex_runner.version import __version__
+
+    if arguments.file:
+        raise UsageError("--plugin NAME names the folder to write; leave out FILE")
+    folder = write_distribution(arguments.plugin, __version__)
+    lines = [
+        f"{folder}: written; what to do next:",
+        f"  cd {folder}",
+        "  pip install -e '.[test]'",
+        "  pytest",
+    ]
+    surroundings.console.result("\n".join(lines))
     return 0
 
 

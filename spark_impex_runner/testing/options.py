@@ -48,6 +48,12 @@ class PluginConformance:
         )
         return plugins
 
+    def alone(self, plugins: Plugins, kind: str, hook: str) -> Any:
+        """Return the caller of a hook of the plugin that offers it, and of no other."""
+        owner = next(n for n, each in plugins.offers.items() if self.name in getattr(each, kind))
+        others = plugins.manager.get_plugins() - {plugins.manager.get_plugin(owner)}
+        return plugins.manager.subset_hook_caller(hook, others)
+
 
 KINDS = ("steps", "strategies", "sources", "resolvers")
 

@@ -71,9 +71,7 @@ class StepConformance(OptionsConformance):
         """Any other step gets None, and nothing is written."""
         job = jobs.copy("pricing")
         before = content(job.target.output)
-        owner = next(n for n, each in plugins.offers.items() if self.name in each.steps)
-        others = plugins.manager.get_plugins() - {plugins.manager.get_plugin(owner)}
-        alone = plugins.manager.subset_hook_caller("impex_run_step", others)
+        alone = self.alone(plugins, "steps", "impex_run_step")
         answer = alone(job=job, step=Step("somebody-elses-step"), artifact=packages(job)[0])
         require(answer is None, f"it answers {answer!r} for a step that is not its own")
         require(content(job.target.output) == before, "it writes for a step that is not its own")
