@@ -21,15 +21,21 @@ from spark_impex_runner.testing.fixtures import (
     serve,
     tree,
 )
+from spark_impex_runner.testing.resolver import ResolverConformance
+from spark_impex_runner.testing.source import SourceConformance
 from spark_impex_runner.testing.step import StepConformance
+from spark_impex_runner.testing.strategy import StrategyConformance
 
 __all__ = [
     "VERSIONS",
     "FakeClock",
     "Finished",
+    "ResolverConformance",
     "Runner",
     "Server",
+    "SourceConformance",
     "StepConformance",
+    "StrategyConformance",
     "clock",
     "run_manifest",
     "serve",

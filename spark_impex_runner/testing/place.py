@@ -48,13 +48,14 @@ class Elsewhere:
 
 
 @contextmanager
-def elsewhere(folder: Path) -> Iterator[Elsewhere]:
-    """Move working, home and temporary folder to new ones below ``folder``."""
+def elsewhere(folder: Path, *, home: bool = True) -> Iterator[Elsewhere]:
+    """Move working, temporary and, unless ``home`` is False, home folder below ``folder``."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("working", "home", "temporary"):
             (folder / name).mkdir(parents=True)
         patch.chdir(folder / "working")
-        patch.setenv("HOME", str(folder / "home"))
+        if home:
+            patch.setenv("HOME", str(folder / "home"))
         patch.setenv("TMPDIR", str(folder / "temporary"))
         patch.setattr(tempfile, "tempdir", str(folder / "temporary"))
         yield Elsewhere(folder)
@@ -73,3 +74,13 @@ def silence() -> Iterator[list[str]]:
         patch.setattr(socket.socket, "connect", refuse)
         patch.setattr(socket.socket, "connect_ex", refuse)
         yield tried
+
+
+def outputs(log: str, capfd: pytest.CaptureFixture[str], folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield all that a run left, as text, with its name."""
+    printed = capfd.readouterr()
+    yield from (("the log", log), ("stdout", printed.out), ("stderr", printed.err))
+    for name, data in content(folder).items():
+        yield f"the name of {name}", name
+        if data:
+            yield name, data.decode("utf-8", "replace")

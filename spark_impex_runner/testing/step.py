@@ -25,7 +25,7 @@ from spark_impex_runner.testing.options import (
     secrets,
     shown,
 )
-from spark_impex_runner.testing.place import content, difference, elsewhere, silence
+from spark_impex_runner.testing.place import content, difference, elsewhere, outputs, silence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -219,7 +219,7 @@ class StepConformance(OptionsConformance):
             told = f"{shown(written)}: "
             results = ran.result.results
             require(ran.result.exit_code == 0, f"{told}{'; '.join(each.error for each in results)}")
-            for name, text in _outputs(ran.log, capfd, run_manifest.folder):
+            for name, text in outputs(ran.log, capfd, run_manifest.folder):
                 require(masker.mask(text) == text, masker.mask(f"{told}a secret is in {name}"))
 
     def run(
@@ -282,15 +282,3 @@ class _restless:  # noqa: N801 - it is used like a function
 
     def __exit__(self, *_: object) -> None:
         sys.setswitchinterval(self._usual)
-
-
-def _outputs(
-    log: str, capfd: pytest.CaptureFixture[str], folder: Path
-) -> Iterator[tuple[str, str]]:
-    """Yield all that a run left, as text, with its name."""
-    printed = capfd.readouterr()
-    yield from (("the log", log), ("stdout", printed.out), ("stderr", printed.err))
-    for name, data in content(folder).items():
-        yield f"the name of {name}", name
-        if data:
-            yield name, data.decode("utf-8", "replace")

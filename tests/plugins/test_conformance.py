@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from spark_impex_runner.testing import StepConformance
+from spark_impex_runner.testing import (
+    ResolverConformance,
+    StepConformance,
+    StrategyConformance,
+)
 
 
 class TestChecksum(StepConformance):
@@ -27,3 +31,44 @@ class TestPackageCheck(StepConformance):
     name = "package_check"
     good_options = ({}, {"max_total": "1MB"})
     bad_options = ({"max_total": "much"}, {"max_files": "few"}, {"most_files": 1})
+
+
+class TestAdaptive(StrategyConformance):
+    """Waits that learn."""
+
+    name = "adaptive"
+
+
+class TestFixed(StrategyConformance):
+    """Waits that are all alike."""
+
+    name = "fixed"
+    # It is what answers where nobody else does.
+    test_it_answers_for_its_own_name_only = None
+
+
+class TestExponential(StrategyConformance):
+    """Waits that grow."""
+
+    name = "exponential"
+    # It is what answers where nobody else does.
+    test_it_answers_for_its_own_name_only = None
+    good_options = ({}, {"factor": 1.5, "max": "2m"})
+    bad_options = ({"factor": 1}, {"max": "soon"}, {"most": "2m"})
+
+
+class TestGlob(ResolverConformance):
+    """Patterns."""
+
+    name = "glob"
+    good_entries = ("motor/*", "*", "*/pr?cing[1.*]")
+    bad_entries = ("motor/pricing[1.*", "a/b/c/*")
+
+
+class TestFile(ResolverConformance):
+    """Lists in files."""
+
+    name = "file"
+    files = {"services.txt": "motor/pricing\nlife/annuity # all\n", "s.csv": "uri\nmotor/claims\n"}  # noqa: RUF012
+    good_entries = ("@services.txt", "@s.csv#uri")
+    bad_entries = ("@nothing.txt", "@s.csv", "@s.csv#name")

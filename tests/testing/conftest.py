@@ -1,14 +1,23 @@
-"""An environment of its own, with the runner's wheel in it, as an author of a plugin has one."""
+"""What an author of a plugin has: inherited tests, and an environment with the runner in it."""
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from spark_impex_runner.plugincandidates import PluginChoice
+from spark_impex_runner.pluginmanager import make_plugin_manager
+from spark_impex_runner.testing.live_jobs import live_jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -66,3 +75,23 @@ def environment(
     made = Environment(folder, variables)
     made(f"pip install --quiet '{runner_wheel}'", folder)
     return made
+
+
+@pytest.fixture
+def check(request: pytest.FixtureRequest) -> Callable[[Any, str], None]:
+    """Give a function that runs one inherited test of a class, as pytest would."""
+
+    def run(conformance: Any, name: str) -> None:
+        plugins = make_plugin_manager(PluginChoice(files=tuple(conformance.plugin_files)))
+        assert [info.error for info in plugins.infos if info.error] == []
+        test = getattr(conformance, name)
+        wanted = set(inspect.signature(test).parameters)
+        given = {name: request.getfixturevalue(name) for name in wanted - {"plugins", "jobs"}}
+        given |= {"plugins": plugins} if "plugins" in wanted else {}
+        if "jobs" not in wanted:
+            test(**given)
+            return
+        with live_jobs(request.getfixturevalue("run_manifest"), {}) as jobs:
+            test(jobs=jobs, **given)
+
+    return run

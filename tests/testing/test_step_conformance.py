@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 import textwrap
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from spark_impex_runner import hookspecs
-from spark_impex_runner.plugincandidates import PluginChoice
-from spark_impex_runner.pluginmanager import make_plugin_manager
 from spark_impex_runner.testing import StepConformance
-from spark_impex_runner.testing.live_jobs import live_jobs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from spark_impex_runner.testing import Runner
+    Check = Callable[[Any, str], None]
 
 RIGHT = """
 import logging, os, pathlib, socket, tempfile, threading, time
@@ -218,24 +215,6 @@ def conformance(folder: Path, code: str) -> Any:
     return type("Note", (StepConformance,), body)()
 
 
-def check(conformance: Any, name: str, request: pytest.FixtureRequest) -> None:
-    """Run one of the inherited tests, with what pytest would give it."""
-    run: Runner = request.getfixturevalue("run_manifest")
-    plugins = make_plugin_manager(PluginChoice(files=conformance.plugin_files))
-    assert [info.error for info in plugins.infos if info.error] == []
-    test = getattr(conformance, name)
-    wanted = inspect.signature(test).parameters
-    given = {"plugins": plugins}
-    given |= {
-        each: request.getfixturevalue(each) for each in wanted if each not in {"plugins", "jobs"}
-    }
-    if "jobs" not in wanted:
-        test(**given)
-        return
-    with live_jobs(run, {}) as jobs:
-        test(jobs=jobs, **given)
-
-
 @pytest.fixture(autouse=True)
 def _planning(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the hook of dry runs, wherever the runner has none yet."""
@@ -252,24 +231,20 @@ CHECKS = sorted(name for name in dir(StepConformance) if name.startswith("test_"
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_a_step_that_is_right_passes(
-    tmp_path: Path, request: pytest.FixtureRequest, name: str
-) -> None:
+def test_a_step_that_is_right_passes(tmp_path: Path, check: Check, name: str) -> None:
     """No check finds fault with it."""
-    check(conformance(tmp_path, spoilt()), name, request)
+    check(conformance(tmp_path, spoilt()), name)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_found_by_its_check(
-    tmp_path: Path, request: pytest.FixtureRequest, fault: str
-) -> None:
+def test_a_fault_is_found_by_its_check(tmp_path: Path, check: Check, fault: str) -> None:
     """The same step with this fault fails, and the message says what is wrong."""
     name, changes, told = FAULTS[fault]
     code = spoilt(*changes)
     assert code != spoilt()
 
     with pytest.raises(AssertionError, match=told):
-        check(conformance(tmp_path, code), name, request)
+        check(conformance(tmp_path, code), name)
 
 
 def test_every_check_has_a_fault() -> None:
