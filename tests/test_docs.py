@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("examples/*.md")])
+EXAMPLES = [*ROOT.glob("examples/*.md"), *ROOT.glob("examples/plugin-*/*.md")]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *EXAMPLES])
 HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("impex_"))
 ERRORS = sorted(
     name
