@@ -11,15 +11,15 @@ WEBHOOK: Final[dict[str, Any]] = {
     "properties": {
         "url": {
             "title": "Address",
-            "description": "Where the summary is posted. Who knows the address of a hook may use "
-            "it, so it is a secret.",
+            "description": "Where the summary is posted. Whoever knows it can use it: it must be a "
+            "reference such as ${env:NAME} or ${file:/path}.",
             "type": "string",
             "x-secret": True,
             "examples": ["${env:HOOK_URL}"],
         },
         "headers": {
             "title": "Headers",
-            "description": "Further headers of the request, such as credentials; all are secrets.",
+            "description": "Further headers of the request; each must be a reference.",
             "type": "object",
             "additionalProperties": {
                 "title": "Header",
@@ -32,7 +32,7 @@ WEBHOOK: Final[dict[str, Any]] = {
         "signing_key": {
             "title": "Signing key",
             "description": "Signs the body with HMAC-SHA256: the receiver, who has the same key, "
-            f"finds {SIGNATURE}: sha256=… among the headers.",
+            f"finds {SIGNATURE}: sha256=… among the headers. It must be a reference.",
             "type": "string",
             "x-secret": True,
             "examples": ["${env:HOOK_KEY}"],
@@ -55,11 +55,11 @@ APPRISE: Final[dict[str, Any]] = {
     "properties": {
         "urls": {
             "title": "Addresses",
-            "description": "The services as Apprise writes them, each with its credentials.",
+            "description": "Services as Apprise writes them, with credentials; each a reference.",
             "type": "array",
             "items": {
                 "title": "Address",
-                "description": "One service, such as slack://… or mailtos://…; it is a secret.",
+                "description": "One service, such as slack://… or mailtos://…; a reference.",
                 "type": "string",
                 "x-secret": True,
             },

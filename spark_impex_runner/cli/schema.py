@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--with-plugins",
         action="store_true",
-        help="with the options of the installed plugins' steps and strategies",
+        help="with what the installed plugins offer, and its options",
     )
     selection.add_plugin_option(parser)
 

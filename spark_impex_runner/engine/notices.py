@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("spark_impex_runner.events")
 # The ends of a single target that are told, whatever the whole run's is.
-_OF_TARGETS = (Outcome.TIMED_OUT, Outcome.CANCELLED)
+_OF_TARGETS = (Outcome.TIMED_OUT, Outcome.CANCELLED, Outcome.HELD)
 
 
 def ends(result: RunResult) -> frozenset[str]:

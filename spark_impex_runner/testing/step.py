@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import Job
     from spark_impex_runner.pluginmanager import Plugins
-    from spark_impex_runner.registry import Offer
+    from spark_impex_runner.registry import StepOffer
     from spark_impex_runner.testing.fixtures import Runner
     from spark_impex_runner.testing.live_jobs import LiveJobs
     from spark_impex_runner.testing.place import Content
@@ -52,7 +52,7 @@ class StepConformance(OptionsConformance):
 
     patience: ClassVar[float] = 5.0
 
-    def offer_of(self, plugins: Plugins) -> Offer:
+    def offer_of(self, plugins: Plugins) -> StepOffer:
         """Return the step's offer."""
         return plugins.registry.steps[self.name]
 

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 GOOD = "- {name: a, folders: [life]}"
 BAD = "- {name: b, services: [motor/nothing]}"
+HELD = "- {name: d, folders: [life], steps: [{uses: gate}]}"
 LATE = "- {name: c, folders: [life], polling: {deadline: 5s}}"
 # Writes what it is told beside the manifest, or does what its option ``act`` says.
 PLUGIN = """
 import threading
-from spark_impex_runner.errors import NotifyError
+from spark_impex_runner.errors import HeldError, NotifyError
 from spark_impex_runner.hookspecs import hookimpl
 
 OPTIONS = {
@@ -60,8 +61,15 @@ def send(options, report):
 
 @hookimpl
 def impex_register(registry):
+    registry.step("gate", "Waits for somebody.")
     registry.notifier("file", "writes it down", OPTIONS, send)
     registry.notifier("plain", "has no options", None, send)
+
+
+@hookimpl
+def impex_run_step(step):
+    if step.uses == "gate":
+        raise HeldError("wait", "prod")
 """
 
 
@@ -92,6 +100,7 @@ def told(run: Any) -> list[str]:
     ("targets", "words"),
     [
         (GOOD, {"succeeded"}),
+        (HELD, {"held"}),
         (f"{GOOD}\n{BAD}", {"partial"}),
         (BAD, {"failed"}),
         (LATE, {"failed", "timed_out"}),
@@ -99,10 +108,10 @@ def told(run: Any) -> list[str]:
     ],
 )
 def test_the_end_of_a_run_has_these_words(
-    run: Any, serve: Callable[..., Any], targets: str, words: set[str]
+    notified: Callable[..., RunResult], targets: str, words: set[str]
 ) -> None:
     """What is said of the whole run, and that one of its targets ran out of time."""
-    result = run(serve(job_seconds=1 if "c," not in targets else 60), targets)
+    result = notified(targets, "[]", job_seconds=1 if "c," not in targets else 60)
 
     assert ends(result) == {"always", *words}
 
