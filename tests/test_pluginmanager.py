@@ -657,6 +657,20 @@ def test_a_wrapper_sees_an_error_of_the_course_and_may_answer_it() -> None:
     assert through(plugins.around("impex_run_job", failing(), job=None)) == "forgiven: no"
 
 
+@pytest.mark.parametrize("error", [ValueError("ours"), JobError("the tenant's")])
+def test_a_wrapper_that_lets_an_error_pass_is_not_blamed_for_it(error: Exception) -> None:
+    """What the course raised comes out as it is, a bug of the runner's included."""
+
+    def failing() -> Any:
+        yield "a wait"
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        through(with_plugins(wrapper("w", [])).around("impex_run_job", failing(), job=None))
+
+    assert caught.value is error
+
+
 class _NoYield:
     @hookimpl(wrapper=True)
     def impex_run_job(self) -> Any:

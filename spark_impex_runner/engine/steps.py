@@ -123,6 +123,7 @@ class Steps:
                 "see what there is of it; then leave it out of this run if it is done, or use "
                 "--fresh, which exports anew and does it for the new package"
             )
+        self.context.clock.check()  # before it is noted: a run that is stopped has begun nothing
         self.context.state.begin_step(self.attempt, place[1], step.uses)
         return True
 

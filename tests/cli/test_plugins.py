@@ -146,6 +146,7 @@ def test_a_trace_has_the_calls_of_a_plan_with_secrets_masked(
     told = 'impex_plan_step(step=checksum): "write each package\'s sum into SHA256SUMS"'
     assert f"plugin checksum (spark-impex-runner): {told}" in lines
     assert "verysecret" not in done.out + done.err
+    assert "impex_resolve_uri" not in done.err
     assert {path.name for path in shout.folder.iterdir()} == {
         *("acme", "m.yaml", "shout.py", "broken.py")
     }

@@ -116,6 +116,22 @@ def test_of_a_bug_and_of_an_interrupt_nobody_knows_what_was_done(
     assert times(run) == 1
 
 
+def test_a_run_that_is_stopped_before_the_step_has_not_begun_it(
+    run: Any, post: Callable[..., Any]
+) -> None:
+    """The next run does it."""
+    stop = (
+        "return []\n\n@hookimpl\ndef impex_job_changed(job, change):\n"
+        "    if change.event == 'step.succeeded' and change.detail['uses'] == 'checksum':\n"
+        "        job.stopping.__self__.stop(15)\n"
+    )
+    target = TARGET.replace("[{", "[{uses: checksum}, {")
+    assert post(stop, target).outcome is Outcome.CANCELLED
+
+    assert post("return []", target).outcome is Outcome.SUCCEEDED
+    assert times(run) == 1
+
+
 def test_a_step_that_fails_on_purpose_is_tried_by_the_next_run(
     run: Any, post: Callable[..., Any]
 ) -> None:
