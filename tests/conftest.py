@@ -139,13 +139,14 @@ class HybridRunner:
     ``POST /api/v3/upload`` takes a multipart part ``file`` and puts what is in the package below
     ``models``, whose layout is that of packages. ``enabled`` is UPLOAD_ENABLE, ``body_limit``
     BODY_LIMIT; ``reply`` is what it answers with, which is not documented; ``seen`` holds the
-    headers of every request.
+    headers of every request. One that ``drains`` takes any package and keeps nothing.
     """
 
     def __init__(self, models: Path) -> None:
         self.models = models
         self.enabled = True
         self.body_limit = 30 << 20
+        self.drains = False
         self.reply: tuple[int, str, bytes] = (200, "application/json", b'{"status":"Success"}')
         self.seen: list[dict[str, str]] = []
         self.server = _Quiet(("127.0.0.1", 0), self._handler())
@@ -174,7 +175,14 @@ class HybridRunner:
 
     def answer(self, request: BaseHTTPRequestHandler) -> tuple[int, str, bytes]:
         """Return status, kind and body of the reply, once the package is in its place."""
-        body = request.rfile.read(int(request.headers["Content-Length"]))
+        length = int(request.headers["Content-Length"])
+        if self.drains:
+            for left in range(length, 0, -(1 << 16)):
+                request.rfile.read(min(left, 1 << 16))
+            return self.reply
+        body = request.rfile.read(length)
+        if len(body) < length:
+            return 400, "text/plain", b"the client went away"
         if request.path != "/api/v3/upload" or not self.enabled:
             return 404, "text/html", f"<pre>Cannot POST {request.path}</pre>".encode()
         if len(body) > self.body_limit:
