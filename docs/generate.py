@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import spark_impex_runner
-from spark_impex_runner import hookspecs
+from spark_impex_runner import hookspecs, testing
 from spark_impex_runner.cli import main as command_line
 from spark_impex_runner.manifest.compose import compose, overlay, printed, published
 from spark_impex_runner.pluginmanager import make_plugin_manager
+from spark_impex_runner.testing import fixtures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 REFERENCE = Path(__file__).parent / "reference"
 OVERLAY = Path(__file__).parent.parent / "schemas" / "overlay.schema.json"
 ROOMS = ("cli", "engine", "manifest", "report", "sandbox", "spark", "state", "testing")
+CONFORMANCE = (
+    testing.StepConformance,
+    testing.StrategyConformance,
+    testing.ResolverConformance,
+    testing.SourceConformance,
+)
 NOTE = "<!-- Written by docs/generate.py; edit the code instead. -->\n"
 
 
@@ -38,6 +45,7 @@ def pages() -> dict[str, str]:
         "cli.md": cli_page(),
         "hooks.md": hooks_page(),
         "modules.md": modules_page(),
+        "testing.md": testing_page(),
     }
 
 
@@ -200,6 +208,54 @@ def modules_page() -> str:
         rows = [f"| `{path.stem}` | {_first_sentence(path)} |" for path in files]
         lines += ["", "| module | what it holds |", "|---|---|", *rows] if rows else []
     return "\n".join(lines) + "\n"
+
+
+def testing_page() -> str:
+    """Return the kit for authors: its fixtures, and each test that a class of it hands down."""
+    lines = ["# Tests of plugins", NOTE, _markdown(testing.__doc__), "", "## Fixtures", ""]
+    lines += ["| fixture | what it gives |", "|---|---|"]
+    lines += [f"| `{name}` | {text} |" for name, text in _fixtures()]
+    for kind in (testing.Runner, testing.Finished, testing.Server, testing.FakeClock):
+        call = vars(kind).get("__call__")
+        lines += ["", f"### `{kind.__name__}`", "", _markdown(kind.__doc__)]
+        if call:
+            lines += ["", f"```python\n{kind.__name__}{_signature(call)}\n```"]
+            lines += ["", _markdown(call.__doc__)]
+    for kind in CONFORMANCE:
+        lines += ["", f"## `{kind.__name__}`", "", _markdown(kind.__doc__), ""]
+        lines += ["| attribute | default |", "|---|---|", *_attributes(kind)]
+        lines += ["", "| inherited test | what holds |", "|---|---|"]
+        tests = sorted(name for name in dir(kind) if name.startswith("test_"))
+        lines += [f"| `{name}` | {_line(getattr(kind, name))} |" for name in tests]
+    return "\n".join(lines) + "\n"
+
+
+def _fixtures() -> Iterator[tuple[str, str]]:
+    """Yield name and description of each fixture; pytest hides the functions themselves."""
+    for node in ast.parse(inspect.getsource(fixtures)).body:
+        if isinstance(node, ast.FunctionDef) and "pytest.fixture" in map(
+            ast.unparse, node.decorator_list
+        ):
+            yield node.name, _markdown(ast.get_docstring(node))
+
+
+def _attributes(kind: type) -> Iterator[str]:
+    """Yield the row of each attribute that an author may set, those of all kinds first."""
+    for each in reversed(kind.__mro__):
+        for name in vars(each).get("__annotations__", {}):
+            yield f"| `{name}` | `{getattr(kind, name)!r}` |"
+
+
+def _signature(function: Any) -> str:
+    """Return the signature of a method without ``self``."""
+    signature = inspect.signature(function)
+    shown = [each for each in signature.parameters.values() if each.name != "self"]
+    return str(signature.replace(parameters=shown)).replace("'", "")
+
+
+def _line(function: Any) -> str:
+    """Return a docstring in one line."""
+    return " ".join(_markdown(function.__doc__).split())
 
 
 def _first_sentence(path: Path) -> str:

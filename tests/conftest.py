@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 _LOOPBACK = ("127.", "::1", "localhost")
-pytest_plugins = ["spark_impex_runner.testing"]
+pytest_plugins = ["pytester", "spark_impex_runner.testing"]
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 EXAMPLES = [*ROOT.glob("examples/*.md"), *ROOT.glob("examples/plugin-*/*.md")]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *EXAMPLES])
+RUN_AS_A_WHOLE = {"docs/tutorial/manifest.md", "docs/tutorial/first-plugin.md"}
 HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("impex_"))
 ERRORS = sorted(
     name
@@ -59,7 +60,7 @@ def generator() -> Any:
     return module
 
 
-@pytest.mark.parametrize("name", ["manifest.md", "cli.md", "hooks.md", "modules.md"])
+@pytest.mark.parametrize("name", ["manifest.md", "cli.md", "hooks.md", "modules.md", "testing.md"])
 def test_a_generated_page_is_what_the_code_says(name: str) -> None:
     """Schema, commands and hooks cannot drift from their pages; mend: python docs/generate.py."""
     assert read(f"docs/reference/{name}") == generator().pages()[name]
@@ -77,11 +78,11 @@ def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
 
 
 def manifests() -> list[tuple[str, str]]:
-    """Return every whole manifest that a page shows; one page shows mistakes, and has its test."""
+    """Return every whole manifest that a page shows; two pages are run as a whole by their tests."""
     return [
         (f"{page.relative_to(ROOT)}-{number}", block)
         for page in PAGES
-        if page != ROOT / "docs/tutorial/manifest.md"
+        if page.relative_to(ROOT).as_posix() not in RUN_AS_A_WHOLE
         for number, block in enumerate(blocks(page, "yaml"))
         if re.match(r"(#.*\n)*version:", block)
     ]
@@ -277,6 +278,25 @@ def test_the_reports_and_notifiers_that_the_page_shows_work(
 
     assert (tmp_path / "out/result.csv").read_text() == "a,failed\n"
     assert "notify[0] (pager): the number has characters that are no digits" in caplog.text
+
+
+def test_the_tests_that_a_page_shows_are_those_of_its_plugin(
+    pytester: pytest.Pytester,
+) -> None:
+    """As pytest finds them beside the plugin of the page: one fails, and the page says which."""
+    page = ROOT / "docs/how-to/write-a-plugin.md"
+    plugin, tests = (block for block in blocks(page, "python") if "notifier" not in block)
+    (pytester.path / "note.py").write_text(plugin)
+    (pytester.path / "conftest.py").write_text('pytest_plugins = ["spark_impex_runner.testing"]\n')
+    tests = tests.replace('    name = "note"', '    name = "note"\n    plugin_files = FILES')
+    tests = tests.replace("run_manifest(MANIFEST)", "run_manifest(MANIFEST, FILES)")
+    head = "from pathlib import Path\nFILES = (Path(__file__).with_name('note.py'),)\n"
+    (pytester.path / "test_note.py").write_text(head + tests)
+
+    result = pytester.runpytest("-p", "no:cacheprovider")
+
+    result.assert_outcomes(passed=11, skipped=1, failed=1)
+    result.stdout.fnmatch_lines(["*a.txt depends on the packages' order*"])
 
 
 @pytest.fixture

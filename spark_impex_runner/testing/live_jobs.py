@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import queue
 import shutil
 import sys
 import threading
+import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,20 +42,32 @@ class LiveJobs:
     def copy(self, name: str, *, packages: int = 1) -> Job:
         """Return a job as it was delivered, in a new folder; nothing is in that but its packages.
 
-        Further packages have the bytes of the first, and names of their own.
+        Further packages hold the same as the first, but are other files by name, size and digest.
         """
         job = self.jobs[name]
         self._copies += 1
         output = self.folder / f"copy-{self._copies}" / name
         output.mkdir(parents=True)
         artifacts = []
-        for number in range(packages):
-            for each in job.artifacts:
-                named = each.name if not number else f"{number}-{each.name}"
-                shutil.copy(each.path, output / named)
-                artifacts.append(replace(each, path=output / named, name=named))
+        for each in job.artifacts:
+            for number in range(packages):
+                named = f"{number}-{each.name}" if number else each.name
+                path = output / named
+                shutil.copy(each.path, path)
+                copied = replace(each, path=path, name=named)
+                artifacts.append(_another(copied, number) if number else copied)
         target = replace(job.target, output=output)
         return replace(job, target=target, artifacts=tuple(artifacts))
+
+
+def _another(package: Artifact, number: int) -> Artifact:
+    """Make a package another file, which says its number in the comment of its archive."""
+    with zipfile.ZipFile(package.path, "a") as archive:
+        archive.comment = b"package %d" % number
+    data = package.path.read_bytes()
+    known = {name: hashlib.new(name, data).hexdigest() for name in package.digests}
+    digest = hashlib.sha256(data).hexdigest()
+    return replace(package, size=len(data), sha256=digest, digests=known)
 
 
 def packages(job: Job) -> tuple[Artifact, ...]:

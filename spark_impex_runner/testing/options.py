@@ -125,7 +125,8 @@ class OptionsConformance(PluginConformance):
 
 
 def require(holds: object, otherwise: str) -> None:
-    """Fail with a sentence unless something holds."""
+    """Fail with a sentence unless something holds; the traceback ends at whoever asked."""
+    __tracebackhide__ = True
     if not holds:
         raise AssertionError(otherwise)
 

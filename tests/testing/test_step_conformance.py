@@ -142,15 +142,12 @@ FAULTS = {
     ),
     "one file for all packages": (
         ORDER,
-        [
-            ('artifact.name + ".txt"', "'note.txt'"),
-            ("text = artifact.sha256", "text = artifact.name"),
-        ],
+        [('artifact.name + ".txt"', "'note.txt'")],
         "note.txt depends on the packages' order",
     ),
-    "a list of all packages ever": (
+    "a list of all targets ever": (
         ORDER,
-        [("BODY", "\nif text not in seen: seen.append(text)\ntext = ' '.join(seen)\n")],
+        [("BODY", "\nseen.append(job.target.name)\ntext = ' '.join(sorted({*seen}))\n")],
         "depends on earlier calls",
     ),
     "a global variable": (THREADS, [("BODY", IN_TURNS)], "differs among threads"),
