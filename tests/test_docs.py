@@ -78,7 +78,7 @@ def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
 
 
 def manifests() -> list[tuple[str, str]]:
-    """Return every whole manifest that a page shows; two pages are run as a whole by their tests."""
+    """Return every whole manifest that a page shows, but of pages that are run from end to end."""
     return [
         (f"{page.relative_to(ROOT)}-{number}", block)
         for page in PAGES
