@@ -184,8 +184,11 @@ def impex_run_step(job: Job, step: Step, artifact: Artifact) -> Made | None:
         raise StepError(f"{artifact.name}: {error.strerror or error}") from error
 
 
-def plan_line(job: Job, step: Step) -> str:
-    """Say what the step would do; raise ``StepError`` where its options cannot work."""
+@hookimpl(trylast=True)
+def impex_plan_step(job: Job, step: Step) -> str | None:
+    """Say what the step would do; answer for ``import`` only."""
+    if step.uses != NAME:
+        return None
     options = step.options
     lock = _lock(job, options)
     if lock:

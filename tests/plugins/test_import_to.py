@@ -18,7 +18,7 @@ from spark_impex_runner.errors import ManifestError
 from spark_impex_runner.models import Outcome, RunOptions
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
-from spark_impex_runner.spark.imports import Form
+from spark_impex_runner.spark.form import Form
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,10 +108,11 @@ def world(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> 
     made = World(tmp_path, clock, monkeypatch)
     make_form = Form.of
 
-    def spied(text: bytes, file: Any, check: Any) -> Form:
+    def spied(file: Any, fields: Any, check: Any) -> Form:
         file.seek(0)
-        made.sent.append((json.loads(text), hashlib.sha256(file.read()).hexdigest()))
-        return make_form(text, file, check)
+        digest = hashlib.sha256(file.read()).hexdigest()
+        made.sent.append((json.loads(fields["importRequestEntity"]), digest))
+        return make_form(file, fields, check)
 
     monkeypatch.setattr(Form, "of", spied)
     yield made
