@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.engine.context import Context
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Artifact, Job, Manifest, Step, Target
-    from spark_impex_runner.state.store import Attempt
+    from spark_impex_runner.state.store import Attempt, State
 
 # What was begun earlier than that is out of date: a nightly run asks anew.
 _ADOPT_WITHIN = timedelta(hours=12)
@@ -80,20 +80,31 @@ def open_attempt(job: Job, url: str, context: Context) -> Opening:
     mark, earlier, warning = fingerprint(job), state.unfinished(key(job)), ""
     _check_given_job(job, earlier, context)
     if earlier is not None:
-        why = why_not(earlier, (url, mark), context.clock.now(), fresh=context.fresh)
+        why = why_not(earlier, (url, mark), idle_for(earlier, state, now), fresh=context.fresh)
         if not why:
             told = f"goes on with what an earlier run began at {earlier.intended:%Y-%m-%d %H:%M}Z"
             return Opening(earlier, adopted=True, warning=told)
+        left = last_job(earlier, state)
         state.finish(earlier, "abandoned", why, now)
-        what = f"job {earlier.job_id}" if earlier.job_id else "a job whose reply was lost"
-        warning = f"{what} of an earlier run was left behind ({why}) and may still run"
+        warning = f"{left} of an earlier run was left behind ({why}) and may still run"
     attempt = state.intend(_intent(job, url, mark), now)
     if context.job:
         attempt = state.note_job(attempt, context.job, now)
     return Opening(attempt, adopted=bool(context.job), warning=warning)
 
 
-def why_not(earlier: Attempt, wanted: tuple[str, str], now: datetime, *, fresh: bool) -> str:
+def idle_for(earlier: Attempt, state: State, now: datetime) -> timedelta:
+    """Return for how long an attempt has asked for nothing; many parts may take many hours."""
+    return now - max(each.intended for each in (earlier, *state.begun(earlier)))
+
+
+def last_job(earlier: Attempt, state: State) -> str:
+    """Name the job that may still run for an attempt: of several parts it is the last one's."""
+    last = (earlier, *state.begun(earlier))[-1]
+    return f"job {last.job_id}" if last.job_id else "a job whose reply was lost"
+
+
+def why_not(earlier: Attempt, wanted: tuple[str, str], idle: timedelta, *, fresh: bool) -> str:
     """Return why an earlier attempt is not gone on with; nothing where it is.
 
     ``wanted`` are the tenant's address and the request's fingerprint.
@@ -102,7 +113,7 @@ def why_not(earlier: Attempt, wanted: tuple[str, str], now: datetime, *, fresh: 
         return "--fresh"
     if (earlier.tenant, earlier.fingerprint) != wanted:
         return "another request"
-    if now - earlier.intended > _ADOPT_WITHIN and not earlier.held:
+    if idle > _ADOPT_WITHIN and not earlier.held:
         return "older than twelve hours"
     return ""
 

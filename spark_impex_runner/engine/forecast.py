@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.engine.attempt import fingerprint, key, why_not
+from spark_impex_runner.engine.attempt import fingerprint, idle_for, key, last_job, why_not
 from spark_impex_runner.engine.context import Context
 from spark_impex_runner.engine.prepare import new_job, state_folder
 from spark_impex_runner.engine.unchanged import unchanged
@@ -69,24 +69,25 @@ def _forecast(planned: Planned, job: Job, context: Context) -> Forecast:
         return _fresh(planned)
     if found := unchanged(job, context):
         return Forecast(planned, "unchanged", note=found[1])
-    earlier = context.state.unfinished(key(job))
+    state = context.state
+    earlier = state.unfinished(key(job))
     if earlier is None:
         return _fresh(planned)
     wanted = (job.tenant, fingerprint(job))
-    why = why_not(earlier, wanted, job.started, fresh=context.fresh)
+    why = why_not(earlier, wanted, idle_for(earlier, state, job.started), fresh=context.fresh)
     if why:
-        left = f"job {earlier.job_id}" if earlier.job_id else "a job whose reply was lost"
+        left = last_job(earlier, state)
         return _fresh(planned, f"{left} of an earlier run is left behind ({why})")
     begun = f"begun at {earlier.intended:%Y-%m-%d %H:%M}Z"
-    if parts := len(context.state.parts(earlier)):
+    if parts := len(state.parts(earlier)):
         begun += f", divided into {parts} parts"
     elif not earlier.job_id:
         sought = f"{begun}, its reply was lost; looked for by {earlier.correlation_id}"
         return Forecast(planned, "adopt", note=sought)
-    state = f"{begun}, packages are here" if earlier.delivered else begun
+    note = f"{begun}, packages are here" if earlier.delivered else begun
     if earlier.held:
-        state = f"{state}, held for --approve {earlier.held}"
-    return Forecast(planned, "adopt", earlier.job_id, state)
+        note = f"{note}, held for --approve {earlier.held}"
+    return Forecast(planned, "adopt", earlier.job_id, note)
 
 
 def _fresh(planned: Planned, note: str = "") -> Forecast:

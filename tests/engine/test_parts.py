@@ -446,3 +446,17 @@ def test_fresh_leaves_all_parts_behind(run: Any, serve: Callable[..., Any], only
 
     assert second.outcome is Outcome.SUCCEEDED
     assert not set(first.job_ids) & set(second.job_ids)
+    assert f"job {first.job_ids[1]} of an earlier run was left behind" in second.warnings[0]
+
+
+def test_many_parts_may_take_many_hours(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """What was begun is out of date half a day after its last part was asked for, not before."""
+    sandbox = serve(size_limit=TWO, over_limit="refuse", job_seconds=8 * 3600)
+    target = TARGET[:-1] + ", polling: {deadline: 9h, stall_after: 9h}}"
+    first = only(run(sandbox, target, plugin_files=(stop_at(run, "job.created", "2"),)))
+    run.clock.restart()
+    run.clock.wait(5 * 3600)
+
+    second = only(run(sandbox, target))
+
+    assert (second.outcome, second.job_ids) == (Outcome.SUCCEEDED, first.job_ids)
