@@ -159,7 +159,9 @@ class Parts:
         self._parts = context.state.parts(self.attempt)
         what = f"part {job.part}" if job.part else "the request"
         told = f"{what} was divided into parts {' and '.join(parts)}: {error}"
-        self._whole.remote.warnings.append(told)
+        # Of many parts, the log tells how each came to be.
+        if not job.part:
+            self._whole.remote.warnings.append(told)
         context.changed(job, "job.divided", told, parts=list(parts))
 
     def _named(self, job: Job, answer: object) -> dict[str, Request]:

@@ -166,10 +166,12 @@ def test_each_part_asks_for_versions_by_id_under_a_correlation_id_of_its_own(
 def test_a_part_that_is_too_large_is_divided_again(
     run: Any, serve: Callable[..., Any], only: Any
 ) -> None:
-    """Down to single versions, each in a package of its own name."""
+    """Down to single versions, each in a package of its own name; one warning is enough."""
     sandbox = serve(size_limit=20_000)
 
     result = only(run(sandbox, TARGET))
+
+    assert len(result.warnings) == 1
 
     assert [each.uri for each in result.service_versions] == URIS
     assert [each.name for each in result.artifacts] == [
