@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.manifest.document import Document
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Manifest, Planned, RunOptions, Target
-    from spark_impex_runner.registry import Place, Registry
+    from spark_impex_runner.registry import Place, Registry, Resolver
 
 
 _log = logging.getLogger(__name__)
@@ -262,13 +262,7 @@ def _uri_fault(registry: Registry, folder: Path, entry: str) -> str:
     An entry is judged by the plugin whose form it has; what has none is a service URI.
     """
     for resolver in registry.resolvers.values():
-        try:
-            fault = resolver.check(entry, folder)
-        except (Exception, SystemExit) as error:
-            raise PluginError(
-                f"plugin {resolver.provider} failed to check '{entry}' as {resolver.name}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+        fault = _asked(resolver, entry, folder)
         if fault is not None:
             return fault
     try:
@@ -276,6 +270,24 @@ def _uri_fault(registry: Registry, folder: Path, entry: str) -> str:
     except UriError as error:
         return str(error)
     return ""
+
+
+def _asked(resolver: Resolver, entry: str, folder: Path) -> str | None:
+    """Return what a resolver says of an entry. Each is asked for everybody's entries."""
+    cure = f"-p no:{resolver.provider} runs without it"
+    try:
+        fault = resolver.check(entry, folder)
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"plugin {resolver.provider} failed to check '{entry}' as {resolver.name}: "
+            f"{type(error).__name__}: {error}; {cure}"
+        ) from error
+    if fault is None or isinstance(fault, str):
+        return fault
+    raise PluginError(
+        f"the check of '{entry}' as {resolver.name} answered {fault!r} instead of text or None; "
+        f"it came from plugin {resolver.provider}; {cure}"
+    )
 
 
 def _place_faults(folder: Path, connection: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

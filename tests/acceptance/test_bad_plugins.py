@@ -164,6 +164,58 @@ def test_a_broken_schema_is_named_and_harmless(place: Place) -> None:
     assert "plugin impex-bad: the options schema of 'bad'" in using.err
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("1 / 0", "failed to check 'motor/pricing' as mine: ZeroDivisionError: division by zero"),
+        ("raise SystemExit('bye')", "failed to check 'motor/pricing' as mine: SystemExit: bye"),
+        (
+            "return 7",
+            "check of 'motor/pricing' as mine answered 7 instead of text or None; it came",
+        ),
+    ],
+)
+def test_a_resolver_that_misbehaves_is_named_and_harmless_where_it_is_kept_out(
+    place: Place, body: str, words: str
+) -> None:
+    """It is asked about everybody's services, when a manifest is validated."""
+    place.install(
+        f"def check(entry, folder):\n    {body}\n"
+        f"{REGISTER}registry.resolver('mine', 'Mine.', check)"
+    )
+
+    done = place.run(PLAIN)
+
+    assert done.code == 7
+    assert words in done.err
+    assert "plugin impex-bad" in done.err
+    assert "; -p no:impex-bad runs without it" in done.err
+    assert place.run(PLAIN, "-p", "no:impex-bad").code == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("raise SystemExit('hunter2')", "the source 'mine' failed with SystemExit on 'key'"),
+        ("raise OSError('hunter2')", "the source 'mine' failed with OSError on 'key'"),
+        ("return 7", "the source 'mine' gave no text"),
+    ],
+)
+def test_a_source_that_misbehaves_is_named_and_harmless_to_who_does_not_use_it(
+    place: Place, body: str, words: str
+) -> None:
+    """What it raises may hold a secret, and is not shown."""
+    place.install(f"def read(key):\n    {body}\n{REGISTER}registry.source('mine', 'Mine.', read)")
+    using = PLAIN.replace("name: one", "name: one, source_system: '${mine:key}'")
+
+    done = place.run(using)
+
+    assert done.code == 7
+    assert f"plugin impex-bad: {words}" in done.err
+    assert "hunter2" not in done.err
+    assert place.run(PLAIN).code == 0
+
+
 # Every hook that decides something for everybody, with an answer that makes no sense.
 NONSENSE = {
     "impex_resolve_uri": "7",
