@@ -134,10 +134,14 @@ class Plugins:
                 _log.warning("%s; the run goes on", told)
 
     def refuse(self, hook: str, answer: object, wanted: str) -> PluginError:
-        """Return the error for an answer that cannot be used, with those who may have given it."""
-        impls = getattr(self.manager.hook, hook).get_hookimpls()
-        names = ", ".join(_who(impl).label for impl in reversed(impls))
-        return PluginError(f"{hook} answered {answer!r} instead of {wanted}; asked: {names}")
+        """Return the error for an answer that cannot be used, with the one who gave it."""
+        if answer is not None:
+            who = self.manager.watch.answered
+            told = f"it came from plugin {who.label}{who.cure}"
+        else:
+            impls = getattr(self.manager.hook, hook).get_hookimpls()
+            told = f"asked: {', '.join(_who(impl).label for impl in reversed(impls))}"
+        return PluginError(f"{hook} answered {answer!r} instead of {wanted}; {told}")
 
 
 def _who(impl: pluggy.HookImpl) -> Named:

@@ -85,6 +85,13 @@ class _Call:
         return f"{self.what}({told})" if self.arguments else self.what
 
 
+class _Last(threading.local):
+    """The last answer that a thread got of a plugin, and whose it was."""
+
+    answer: Any = None
+    who = Named("(nobody)")
+
+
 class Watch:
     """Watches the calls of plugins, on whatever thread they are."""
 
@@ -92,6 +99,12 @@ class Watch:
         self._calls: set[_Call] = set()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._last = _Last()
+
+    @property
+    def answered(self) -> Named:
+        """Whose the last answer was that this thread got of a hook."""
+        return self._last.who
 
     def watched(
         self, plugin: Named, hook: str, function: Callable[..., Any], names: tuple[str, ...]
@@ -150,13 +163,20 @@ class Watch:
         try:
             with self._during(call):
                 result = function()
-                call.result = result
+                call.result = result.result if isinstance(result, _Half) else result
+                self._note(call, passing=isinstance(result, _Half))
         except (ImpexError, KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:
             _log.debug("plugin %s failed in %s", plugin.name, what, exc_info=error)
             raise PluginRaisedError(plugin, what, error) from error
         return result
+
+    def _note(self, call: _Call, *, passing: bool) -> None:
+        """Remember whose an answer is; a wrapper may be ``passing`` on what another one gave."""
+        last = self._last
+        if call.result is not None and not (passing and call.result is last.answer):
+            last.answer, last.who = call.result, call.plugin
 
     def timed(self, plugin: Named, what: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function that a plugin offers, which is told of where it takes long.
@@ -259,8 +279,6 @@ def _result(value: Any) -> str:
         shown = [_result(each) for each in value[:_FEW]]
         more = [f"{len(value) - _FEW} more"] if len(value) > _FEW else []
         return f"[{', '.join([*shown, *more])}]"
-    if isinstance(value, _Half):
-        return "raised again" if value.passed else _result(value.result)
     short = _short(value)
     named = isinstance(value, (str, int, float, type(None), Enum)) or short == type(value).__name__
     return short if named else f"{type(value).__name__} {short}"

@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark_impex_runner import plugincandidates
@@ -603,6 +603,7 @@ def course(log: list[str]) -> Any:
 _ORDER = st.sampled_from([{}, {"tryfirst": True}, {"trylast": True}])
 
 
+@settings(deadline=None)
 @given(st.lists(_ORDER, max_size=5))
 def test_a_course_is_wrapped_in_the_order_of_pluggy(options: list[dict[str, bool]]) -> None:
     """Whatever order wrappers ask for, they run as they would around a plain call."""
@@ -669,6 +670,54 @@ def test_a_wrapper_that_lets_an_error_pass_is_not_blamed_for_it(error: Exception
         through(with_plugins(wrapper("w", [])).around("impex_run_job", failing(), job=None))
 
     assert caught.value is error
+
+
+class _Odd:
+    @hookimpl
+    def impex_poll_verdict(self) -> str:
+        return "odd"
+
+
+class _Quiet:
+    @hookimpl
+    def impex_poll_verdict(self) -> None:
+        return None
+
+
+class _Passing:
+    @hookimpl(wrapper=True)
+    def impex_poll_verdict(self) -> Any:
+        return (yield)
+
+
+class _Replacing:
+    @hookimpl(wrapper=True)
+    def impex_poll_verdict(self) -> Any:
+        yield
+        return "odder"
+
+
+@pytest.mark.parametrize(
+    ("others", "name"),
+    [
+        ((), "p0"),
+        ((_Quiet,), "p0"),
+        ((_Passing,), "p0"),
+        ((_Replacing, _Quiet), "p1"),
+        ((_Odd, _Quiet), "p1"),
+    ],
+)
+def test_a_bad_answer_is_told_with_the_one_who_gave_it(others: Any, name: str) -> None:
+    """Not with all who were asked; a wrapper answers for what it puts in the place of another's."""
+    plugins = with_plugins(_Odd(), *(each() for each in others))
+    answer = plugins.decide("impex_poll_verdict", job=None, status=None)
+
+    error = plugins.refuse("impex_poll_verdict", answer, "a Verdict")
+
+    assert str(error) == (
+        f"impex_poll_verdict answered {answer!r} instead of a Verdict; "
+        f"it came from plugin {name}; -p no:{name} runs without it"
+    )
 
 
 class _NoYield:

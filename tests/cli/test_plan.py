@@ -173,7 +173,10 @@ def test_a_plan_as_json_tells_what_steps_would_do(shell: Any) -> None:
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [
-        ("7", "impex_plan_step answered 7 instead of a line of text; asked: planner, "),
+        (
+            "7",
+            "impex_plan_step answered 7 instead of a line of text; it came from plugin planner; ",
+        ),
         ("None", "impex_plan_step answered None instead of a line of text; asked: planner, "),
         ("1 / 0", "plugin planner failed in impex_plan_step: ZeroDivisionError: division by zero"),
     ],
