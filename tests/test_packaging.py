@@ -116,7 +116,7 @@ def test_what_is_tested_is_the_installed_wheel_or_the_checkout(wheel: zipfile.Zi
     if (ROOT / "dist").exists():
         assert not (ROOT / "spark_impex_runner").exists()
         package = Path(spark_impex_runner.__file__).parent
-        same = [package / "models.py", package / "plugins" / "unzip" / "__init__.py"]
+        same = [package / "models" / "__init__.py", package / "plugins" / "unzip" / "__init__.py"]
         for path in same:
             name = f"spark_impex_runner/{path.relative_to(package)}"
             assert wheel.read(name) == path.read_bytes()

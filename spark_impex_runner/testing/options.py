@@ -62,6 +62,7 @@ class OptionsConformance(PluginConformance):
     """Checks of an option schema.
 
     ``good_options`` are used in every check, so give all that matter; ``bad_options`` are refused.
+    Where an option names a connection, ``sit`` is one.
     """
 
     good_options: ClassVar[Sequence[Mapping[str, Any]]] = ({},)
