@@ -97,7 +97,6 @@ class Steady(StrategyConformance):
     """What an author would write of the strategy."""
 
     name = "steady"
-    patience = 0.3
 
 
 class Tags(ResolverConformance):
@@ -142,7 +141,7 @@ FAULTS: dict[str, tuple[str, str, str, str, str]] = {
     ),
     "waiting itself": (
         *("strategy", "test_the_server_is_not_hammered"),
-        *("# BODY", "threading.Event().wait(0.02)", "answers took"),
+        *("# BODY", "threading.Event().wait(0.05)", "answers took"),
     ),
     "a deaf ear": (
         *("strategy", "test_what_the_server_asks_for_is_kept"),
