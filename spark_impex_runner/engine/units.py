@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import atomic
-from spark_impex_runner.models import Polling, RemoteFile
+from spark_impex_runner.models import Polling
 from spark_impex_runner.report.masked import masked
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.masking import Masker
-    from spark_impex_runner.models import Artifact, Planned, RunOptions, TargetResult
+    from spark_impex_runner.models import Planned, RunOptions, TargetResult
 
 # So often, in seconds, both sides look for news.
 _LOOK = 0.2
@@ -78,32 +78,14 @@ def _first(stands: Mapping[str, str], one: str) -> str:
 
 def unit(path: Path, options: RunOptions, run_id: str, names: Sequence[str]) -> Unit:
     """Return these targets as a unit of a run."""
-    part = replace(
-        options,
-        targets=tuple(names),
-        tags=(),
-        alone=True,
-        reports={},
-        executor="",
-        run_id=run_id,
-    )
+    part = replace(options, targets=tuple(names), tags=(), executor="", run_id=run_id)
     return Unit(path, part)
 
 
 def fit_to_travel(result: TargetResult, masker: Masker) -> TargetResult:
-    """Return a result without secrets: no plugins' options, no links, and texts are masked."""
-    bare = replace(
-        result,
-        target=replace(result.target, steps=(), polling=Polling()),
-        artifacts=tuple(map(_without_link, result.artifacts)),
-    )
-    return masked(bare, masker)
-
-
-def _without_link(artifact: Artifact) -> Artifact:
-    if artifact.remote is None:
-        return artifact
-    return replace(artifact, remote=RemoteFile("", artifact.remote.file_hash))
+    """Return a result without secrets: no plugins' options, and texts and links are masked."""
+    target = replace(result.target, steps=(), polling=Polling())
+    return masked(replace(result, target=target), masker)
 
 
 @dataclass(frozen=True, slots=True)

@@ -313,8 +313,12 @@ def test_an_executor_that_cannot_be_had_is_told_before_anything_is_sent(
     world: World, executor: str, kind: type[ImpexError], said: str
 ) -> None:
     """A name that nobody offers, an address that leads nowhere."""
+    # To plan a pattern takes a question to the tenant.
+    named = "known" in said
+    pattern = {"name": "p", "connection": "one", "services": ["life/*"]}
+
     with pytest.raises(kind, match=said):
-        world.run(A, B, executor=executor)
+        world.run(A, B, *([pattern] if named else []), executor=executor)
 
     assert not any(tenant.requests for tenant in world.tenants.values())
 
