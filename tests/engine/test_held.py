@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,13 +12,17 @@ import pytest
 from spark_impex_runner.engine.prepare import load
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.masking import Masker
-from spark_impex_runner.models import Outcome, RunOptions
+from spark_impex_runner.models import (
+    Manifest,
+    Outcome,
+    RunOptions,
+    RunResult,
+    Target,
+    TargetResult,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
-
-    from spark_impex_runner.models import RunResult
 
 PLUGIN = """
 from spark_impex_runner import hookimpl
@@ -145,19 +151,45 @@ def test_what_needs_a_held_target_is_skipped(go: Any, serve: Callable[..., Any])
     assert result.exit_code == 9
 
 
+def test_a_wait_is_no_failure_for_fail_fast(go: Any, serve: Callable[..., Any]) -> None:
+    """What comes after a target that is held is started all the same."""
+    others = "- {name: b, folders: [motor]}\n- {name: c, needs: [b], folders: [life]}\n"
+
+    result = go(serve(job_seconds=20), GATED + others, fail_fast=True)
+
+    assert [r.outcome.value for r in result.results] == ["held", "succeeded", "succeeded"]
+    assert result.exit_code == 9
+
+
 @pytest.mark.parametrize(
-    ("other", "code"),
-    [("folders: [life]", 9), ("folders: [nowhere]", 4)],
-    ids=["a good one", "a failed one"],
+    ("codes", "problems", "code"),
+    [
+        ((9, 0), (), 9),
+        ((9, 9), (), 9),
+        ((9, 4), (), 4),
+        ((9, 4, 0), (), 3),
+        ((9, 5), (), 5),
+        ((9, 6), (), 6),
+        ((9, 1), (), 1),
+        ((9,), ("no report",), 4),
+    ],
 )
 def test_a_failure_is_a_worse_answer_than_a_wait(
-    go: Any, serve: Callable[..., Any], other: str, code: int
+    codes: tuple[int, ...], problems: tuple[str, ...], code: int
 ) -> None:
-    """9 only where nothing failed; --fail-fast takes no wait for a failure."""
-    result = go(serve(), f"{GATED}- {{name: b, {other}}}\n", fail_fast=True, jobs=1)
+    """9 only where nothing at all went wrong."""
+    now = datetime(2026, 1, 2, tzinfo=timezone.utc)
+    target = Target("a", "sit", Path("a"))
+    outcomes = {0: Outcome.SUCCEEDED, 9: Outcome.HELD}
+    results = tuple(
+        TargetResult(target, outcomes.get(each, Outcome.FAILED), now, now, exit_code=each)
+        for each in codes
+    )
+    manifest = Manifest(Path("m"), "m", {}, (target,))
 
-    assert (result.exit_code, len(result.results)) == (code, 2)
-    assert "skipped" not in {r.outcome.value for r in result.results}
+    run = RunResult("r", manifest, now, now, results, "0", problems=problems)
+
+    assert run.exit_code == code
 
 
 def test_a_name_that_is_no_connection_cannot_be_approved(run: Any, serve: Any, clock: Any) -> None:

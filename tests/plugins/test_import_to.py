@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import re
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from jsonschema import validate
 
 from spark_impex_runner.engine.run import run_manifest
-from spark_impex_runner.errors import ManifestError
-from spark_impex_runner.models import Outcome, RunOptions
+from spark_impex_runner.errors import ManifestError, StepError
+from spark_impex_runner.models import Artifact, Outcome, RunOptions, ServiceVersion, Step
+from spark_impex_runner.sandbox import placement
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.spark.form import Form
+from spark_impex_runner.spark.imports import Imports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -237,6 +241,9 @@ def test_a_refusal_is_told_in_the_tenants_words(
     assert target_of(result).outcome is Outcome.FAILED
     assert re.search(words, target_of(result).error)
     assert len(world.imports("uat")) == 1
+    assert [r.path for r in world.tenants["uat"].requests if r.method == "GET"] == []
+    # However much later: of a refused import it is known that it never began.
+    world.clock.wait(7200)
     world.run(UAT % options)
     assert len(world.imports("uat")) == 2
 
@@ -256,10 +263,12 @@ def test_a_service_that_exists_ends_the_import(world: World) -> None:
 def test_bytes_are_imported_once_whatever_the_attempt(world: World) -> None:
     """A later step fails, its options change, the run is repeated: nothing is sent again."""
     first = world.run(UAT % "" + ", {uses: unzip, with: {max_files: 1}}")
+    uploaded = len(world.imports("uat"))
+    world.tenants["uat"].requests.clear()
     again = world.run("{uses: checksum}, " + UAT % ", if_present: replace")
 
-    assert (first.exit_code, again.exit_code) == (4, 0)
-    assert len(world.imports("uat")) == 1
+    assert (first.exit_code, uploaded, again.exit_code) == (4, 1, 0)
+    assert not world.tenants["uat"].requests
     assert re.search(
         "was imported to uat by job .* at 2026-01-02T12:.*, nothing was sent again",
         last(again).message,
@@ -327,6 +336,39 @@ def test_a_tenant_that_is_busy_is_waited_for(world: World) -> None:
     assert len(world.imports("uat")) == 2
 
 
+def test_what_was_approved_and_has_begun_needs_no_second_approval(world: World) -> None:
+    """The plain command goes on with it, as with everything that was interrupted."""
+    world.serve("uat", job_seconds=60)
+    world.clock.at_wait = lambda now: now > 30 and world.clock.stop(signal.SIGTERM)
+
+    world.run(UAT % ", gate: manual", approved=frozenset({"uat"}))
+    world.clock.restart()
+    second = world.run(UAT % ", gate: manual")
+
+    assert second.exit_code == 0
+    assert len(world.imports("uat")) == 1
+
+
+def test_a_version_that_the_tenant_did_not_take_is_a_failure(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job ended well, but not for all: that is told, each time, and nothing is sent again."""
+    make = placement._version
+
+    def refused(*arguments: Any) -> dict[str, str]:
+        told = make(*arguments)
+        return {**told, "status": "Failed"} if told["service_source"] == "annuity" else told
+
+    monkeypatch.setattr(placement, "_version", refused)
+    folders = "folders: [motor, life]"
+
+    first, second = world.run(UAT % "", folders), world.run(UAT % "", folders)
+
+    for result in (first, second):
+        assert target_of(result).error.endswith(" did only a part: life/annuity[1.0.0] Failed")
+    assert len(world.imports("uat")) == 1
+
+
 # ---- lost replies ----
 
 
@@ -337,6 +379,25 @@ def test_an_import_whose_reply_was_lost_is_found(world: World) -> None:
     result = world.run(UAT % "")
 
     assert result.exit_code == 0
+    assert len(world.imports("uat")) == 1
+
+
+def test_an_import_that_is_late_in_the_listing_is_found(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One look that does not find it is not taken as proof."""
+    world.serve("uat", "import@1=swallow")
+    find, looks = Imports.find, iter([""])
+
+    def late(self: Imports, correlation_id: str) -> str:
+        found = find(self, correlation_id)
+        return next(looks, found)
+
+    monkeypatch.setattr(Imports, "find", late)
+
+    result = world.run(UAT % "")
+
+    assert (result.exit_code, next(looks, None)) == (0, None)
     assert len(world.imports("uat")) == 1
 
 
@@ -460,3 +521,104 @@ def test_it_is_refused_after_onpremises(world: World) -> None:
     """The rule of the manifest: only what was exported for migration can come back."""
     with pytest.raises(ManifestError, match="works on packages of file_filter 'migrate'"):
         world.run(UAT % "", "services: [motor/pricing], file_filter: onpremises")
+
+
+# ---- the plan ----
+
+
+def planned(make_job: Any, options: dict[str, Any], *approved: str) -> str:
+    """Return what the plan says of the step."""
+    job = make_job()
+    run = replace(
+        job.run,
+        connect=lambda name: SimpleNamespace(url=f"https://{name}/acme"),
+        approved=frozenset(approved),
+    )
+    plugin = importlib.import_module("spark_impex_runner.plugins.import_to")
+    line: str = plugin.impex_plan_step(replace(job, run=run), Step("import", options))
+    return line
+
+
+def test_the_plan_says_what_would_go_where(make_job: Any, output: Path) -> None:
+    """And what is waited for; nothing is written, nothing is sent."""
+    services = ["motor/pricing", {"source": "motor/claims", "target": "uk/claims"}]
+    locked = {"lock": "l.json", "only_locked": True, "gate": "manual"}
+
+    assert planned(make_job, {"to": "uat"}) == (
+        "everything in the package to uat (https://uat/acme), if_present: abort"
+    )
+    assert planned(make_job, {"to": "prod", "services": services, **locked}) == (
+        "motor/pricing, motor/claims to prod (https://prod/acme), if_present: abort; "
+        f"only what {output.parent / 'l.json'} holds; held for --approve prod"
+    )
+    assert "held" not in planned(make_job, {"to": "prod", **locked}, "prod")
+
+
+def test_the_plan_finds_a_lock_file_that_is_none(make_job: Any, output: Path) -> None:
+    """Before anything is exported in vain."""
+    (output.parent / "l.json").write_text("[]")
+
+    with pytest.raises(StepError, match=r"l\.json is no lock file of version 1"):
+        planned(make_job, {"to": "uat", "lock": "l.json"})
+
+
+# ---- what a package says of itself ----
+
+
+@pytest.mark.parametrize(
+    ("manifest", "services", "expected"),
+    [
+        (None, ["motor/pricing[1.4]"], "motor/pricing[1.4]"),
+        ({"outputs": {"service_versions": "?"}}, ["motor/pricing"], "motor/pricing"),
+    ],
+)
+def test_a_package_that_says_nothing_of_itself_is_taken_at_the_manifests_word(
+    make_job: Any, make_package: Any, manifest: Any, services: list[str], expected: str
+) -> None:
+    """What is in a migrate package is not published; the tenant judges."""
+    entries = [("x.txt", b"x")]
+    entries += [("acme/manifest.json", json.dumps(manifest).encode())] if manifest else []
+    package = make_package(entries)
+    mapping = importlib.import_module("spark_impex_runner.plugins.import_to.mapping")
+
+    contents = mapping.contents_of(make_job(package), package)
+
+    assert mapping.mappings_for(services, contents, []) == [
+        {"source": expected, "target": "motor/pricing"}
+    ]
+    with pytest.raises(StepError, match="does not say which services it holds; name them"):
+        mapping.mappings_for(None, contents, [])
+
+
+def test_each_package_takes_the_services_that_it_holds() -> None:
+    """Two packages of a target are two imports; what neither holds is a mistake."""
+    mapping = importlib.import_module("spark_impex_runner.plugins.import_to.mapping")
+    one = (ServiceVersion("motor", "pricing", version="1.4.2"),)
+    two = (ServiceVersion("life", "term", version="1.0.0"),)
+    wanted = ["motor/pricing", "life/term"]
+
+    assert [each["source"] for each in mapping.mappings_for(wanted, one, [two])] == [
+        "motor/pricing[1.4.2]"
+    ]
+    assert mapping.mappings_for(["life/term"], one, [two]) == []
+    with pytest.raises(StepError, match="motor/fees is not in the package"):
+        mapping.mappings_for(["motor/fees"], one, [two])
+
+
+@pytest.mark.parametrize("service", ["service/2c1b0a34-0000-4000-8000-000000000001", "services/x"])
+def test_a_service_is_named_by_folder_and_service(service: str) -> None:
+    """An import knows no ids, and no words of the notation."""
+    mapping = importlib.import_module("spark_impex_runner.plugins.import_to.mapping")
+
+    with pytest.raises(StepError):
+        mapping.mappings_for([service], (), [])
+
+
+def test_what_is_no_package_is_broken(make_job: Any, output: Path) -> None:
+    """One line, and no words of the library beside it."""
+    (output / "motor.zip").write_bytes(b"not a zip")
+    package = Artifact(output / "motor.zip", "motor.zip")
+    mapping = importlib.import_module("spark_impex_runner.plugins.import_to.mapping")
+
+    with pytest.raises(StepError, match=r"motor\.zip: the package is broken: File is not a zip"):
+        mapping.contents_of(make_job(package), package)
