@@ -78,7 +78,11 @@ def entry(job: Job, package: Artifact, sha256: str, contents: Contents) -> dict[
         "sha256": sha256,
         "name": package.name,
         "size": package.path.stat().st_size,
-        "source": {"tenant": job.tenant, "job_id": job.id or None, "target": job.target.name},
+        "source": {
+            "tenant": job.tenant,
+            "job_ids": list(job.parts) or [job.id],
+            "target": job.target.name,
+        },
         "service_versions": [
             {"uri": each.uri, "version_id": each.version_id or None} for each in contents
         ],

@@ -475,7 +475,7 @@ def test_a_lock_file_says_what_was_imported(world: World) -> None:
 
     target, [package] = target_of(result), locked(world)["packages"]
     assert package["sha256"] == target.artifacts[0].sha256
-    assert package["source"]["job_id"] == target.job_id
+    assert package["source"]["job_ids"] == [target.job_id]
     assert [each["uri"] for each in package["service_versions"]] == ["motor/pricing[1.4.2]"]
     assert [each["connection"] for each in package["imports"]] == ["uat", "prod"]
     assert package["imports"][0]["tenant"] == world.tenants["uat"].base_url
@@ -515,6 +515,24 @@ def test_a_manual_gate_holds_until_it_is_approved(world: World) -> None:
     assert [sent for _, sent in world.sent] == [sha256, sha256]
     assert [len(world.imports(name)) for name in ("uat", "prod")] == [1, 1]
     assert [r.method for r in world.tenants["sit"].requests].count("POST") == 1
+
+
+def test_a_request_that_was_divided_is_imported_package_by_package(world: World) -> None:
+    """Each package is an import of its own, held and approved together, and none twice."""
+    world.serve("sit", size_limit=6000)
+    steps = f"{LOCKING}, {PROD % ', gate: manual'}"
+    folders = "folders: [motor, life]"
+
+    held = world.run(steps, folders)
+    done = world.run(steps, folders, approved=frozenset({"prod"}))
+
+    both = ["life/annuity[1.0.0]", "motor/pricing[1.4.2]"]
+    assert (held.exit_code, done.exit_code) == (9, 0)
+    assert (world.holds("uat"), world.holds("prod")) == (both, both)
+    assert [len(world.imports(name)) for name in ("uat", "prod")] == [2, 2]
+    packages = locked(world)["packages"]
+    assert len({each["sha256"] for each in packages}) == 2
+    assert packages[0]["source"]["job_ids"] == list(target_of(done).job_ids)
 
 
 def test_it_is_refused_after_onpremises(world: World) -> None:
