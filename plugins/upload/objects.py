@@ -6,6 +6,7 @@ An object appears whole or not at all, so it is sent under its own name.
 from __future__ import annotations
 
 import hashlib
+import re
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -161,6 +162,6 @@ def told(place: str) -> Iterator[None]:
 
 
 def _sentence(error: Exception) -> str:
-    """Return the store's own words in one line, without the place in its code."""
+    """Return the store's own words in one line, without the place in its code and the time."""
     text = str(error).partition("\n\nDebug source:")[0]
-    return " ".join(text.split())
+    return " ".join(re.sub(r" in [0-9.]+(ns|µs|ms|s)\b", "", text).split())

@@ -140,7 +140,9 @@ class SftpStore:
         if self._known_hosts.is_file():
             client.load_host_keys(str(self._known_hosts))
         client.set_missing_host_key_policy(_Refuse(self._known_hosts))
-        client.connect(**self._login, timeout=_TIMEOUT, banner_timeout=_TIMEOUT)
+        names = ("timeout", "banner_timeout", "auth_timeout", "channel_timeout")
+        limits: dict[str, Any] = dict.fromkeys(names, _TIMEOUT)
+        client.connect(**self._login, **limits)
         self._client = client
         return client
 

