@@ -18,6 +18,7 @@ import pytest
 
 from spark_impex_runner.cli import main
 from spark_impex_runner.pluginhooks import HOOKS
+from spark_impex_runner.sandbox.server import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,7 +146,7 @@ def test_a_plugin_that_cannot_be_loaded_is_named_and_harmless(place: Place, kind
     )
     other = place.run(PLAIN)
 
-    assert f"bad            1.2      pip        LEFT OUT: {reason}" in listed.out
+    assert f"bad 1.2 pip LEFT OUT: {reason}" in " ".join(listed.out.split())
     assert (listed.code, row["distribution"], row["version"]) == (0, "impex-bad", "1.2")
     assert row["error"].startswith(reason)
     assert using.code == requiring.code == 7
@@ -322,12 +323,46 @@ def test_a_plugin_that_fails_to_tell_a_plan_is_named(place: Place, body: str, sa
     assert done.code == 2
 
 
+# Hooks that are asked of some targets only.
+SELDOM = {"impex_unchanged": "skip_unchanged: true", "impex_split_job": "max_package: 1B"}
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (RAISES[0], f"{RAISES[1]}; -p no:bad runs without it"),
+        (EXITS[0], f"{EXITS[1]}; -p no:bad runs without it"),
+        ("return 7", f"it came from {LABEL}; -p no:bad runs without it"),
+    ],
+)
+@pytest.mark.parametrize("hook", SELDOM)
+def test_a_plugin_that_fails_where_it_is_asked_seldom_is_named(
+    place: Place, monkeypatch: pytest.MonkeyPatch, hook: str, body: str, said: str
+) -> None:
+    """A target that asks for it fails, in one line; one that does not is delivered."""
+    place.install(misbehave(hook, body))
+    with Sandbox(place.folder / "acme") as tenant:
+        monkeypatch.setenv("CSPARK_BEARER_TOKEN", tenant.token)
+        plain = PLAIN.replace("sandbox: acme", f"base_url: '{tenant.base_url}'")
+        (place.folder / "m.yaml").write_text(
+            plain.replace("name: one", f"name: one, {SELDOM[hook]}")
+        )
+        place("run", "m.yaml", "-p", "no:bad")
+
+        done = place("run", "m.yaml", "-q")
+
+        assert hook in done.err + done.out
+        assert said in done.err + done.out
+        assert done.code in {4, 7}
+        assert place.run(plain).code == 0
+
+
 def test_every_hook_misbehaves_somewhere_above() -> None:
     """A hook that is new has its place among the bad plugins, too."""
     observers = {"impex_job_changed", "impex_run_started", "impex_run_finished"}
     others = {"impex_register", "impex_plan_step", "impex_check_download"}
 
-    assert set(HOOKS) == {*NONSENSE, *observers, *others}
+    assert set(HOOKS) == {*NONSENSE, *SELDOM, *observers, *others}
 
 
 @pytest.fixture
