@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.manifest.document import Finding
+from spark_impex_runner.manifest.references import Written
 from spark_impex_runner.manifest.wording import Hints, listed
 from spark_impex_runner.spelling import did_you_mean
 
@@ -105,9 +106,10 @@ def check_steps(targets: Sequence[Expanded], steps: Mapping[str, StepOffer]) -> 
     for target in targets:
         written = target.data.get("steps")
         exported = target.data.get("file_filter", "migrate")
+        known = exported and not isinstance(exported, Written)
         for index, step in enumerate(written if isinstance(written, list) else ()):
             offer = steps.get(str(step.get("uses"))) if isinstance(step, dict) else None
-            if offer and exported and offer.file_filter not in (None, exported):
+            if offer and known and offer.file_filter not in (None, exported):
                 message = (
                     f"the step {offer.name!r} works on packages of file_filter "
                     f"{offer.file_filter!r}, this target exports {exported!r}"

@@ -125,14 +125,17 @@ def test_what_a_secret_source_holds_is_not_judged(shell: Any) -> None:
         '    services: ["${var:service}"]\n'
         '    file_filter: "${v:filter}"\n'
         '    polling: {deadline: "${v:deadline}"}\n'
-        '    steps: [{uses: unzip, with: {max_files: "${v:files}"}}]\n'
+        '    max_package: "${v:size}"\n'
+        '    steps: [{uses: unzip, with: {max_files: "${v:files}"}},\n'
+        '      {uses: import, with: {to: "${v:to}"}, retry: {interval: "${v:interval}"}}]\n'
         '  - {name: two, connection: b, services: ["${v:service}", "nonsense"]}\n'
+        'notify: [{uses: webhook, with: {url: "${v:hook}"}, timeout: "${v:timeout}"}]\n'
     )
 
     done = shell("impex", "validate", "m.yaml", "-p", "v.py")
 
     assert done.err.splitlines()[0].startswith(
-        "m.yaml:14:59: targets[1].services[1]: service URI 'nonsense' has"
+        "m.yaml:16:59: targets[1].services[1]: service URI 'nonsense' has"
     )
     assert done.err.count("m.yaml:") == 1
     (shell.folder / "m.yaml").write_text(
