@@ -43,7 +43,7 @@ test: wheel
 
 # The figures are those of the wheel; the scripts install and start whatever they compare with.
 bench: wheel
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(ls $(WORK)/dist/*.whl)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(ls $(WORK)/dist/*.whl)[s3]"
 	$(BIN)/python benchmarks/all.py $(BENCH)
 
 # Not into dist/: tests take that folder for a sign that they run away from the checkout.

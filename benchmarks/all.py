@@ -25,6 +25,7 @@ SCRIPTS = (
     "many",
     "slow_link",
     "unzip",
+    "upload",
     "makespan",
     "polling",
     "start_up",

@@ -69,7 +69,7 @@ class Delivery:
         told = [f"{_counted(by['send'])} sent"]
         told += [f"{_counted(by['there'])} there already"] if by["there"] else []
         told += [f"{_counted(by['kept'])} kept as found there"] if by["kept"] else []
-        if "keep" in self.options and present.complete:
+        if "keep" in self.options and present.complete and not by["kept"]:
             keep = self.options["keep"]
             removed = self._again(lambda: prune(self.store, keep, present, self.check))
             told += [f"{removed} old deliver{'y' if removed == 1 else 'ies'} removed"]

@@ -1,0 +1,146 @@
+"""Which deliveries stay, which go, and what of them may be removed."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.errors import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import ModuleType
+
+LISTING = "impex-upload.json"
+
+
+@pytest.fixture
+def outdated(upload: ModuleType, motor: Any) -> Callable[..., list[str]]:
+    """Tell what goes, of complete deliveries by days before now and of others."""
+    present = upload.delivery.Listing.of(motor.job())
+
+    def ask(keep: Mapping[str, Any], complete: list[float], others: list[float]) -> list[str]:
+        own = {}
+        for days in (*complete, *others):
+            at = present.at - timedelta(days=days)
+            listing = type(present)("nightly", "motor", "r", at, complete=days in complete)
+            own[f"{days:g}"] = listing
+        return upload.retention.outdated(own, keep, present)
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("keep", "complete", "others", "gone"),
+    [
+        ({"last": 1}, [1, 2], [], ["2", "1"]),
+        ({"last": 3}, [1, 2, 3, 4], [], ["4", "3"]),
+        ({"last": 99}, [1, 2], [], []),
+        ({"last": 2}, [400, 500], [], ["500"]),
+        ({"days": 7}, [1, 6.9, 7.1, 8], [], ["8", "7.1"]),
+        ({"days": 7}, [100], [], ["100"]),
+        ({"last": 3, "days": 7}, [1, 2, 3, 4, 8], [], ["8"]),
+        ({"last": 3, "days": 2}, [8, 9, 10], [], ["10"]),
+        # One that never became complete counts as none, and another machine may be at it.
+        ({"last": 2}, [3, 4], [0.5, 1, 2], ["4", "2"]),
+        ({"last": 1, "days": 7}, [], [2, 8], ["8"]),
+        # A clock that is ahead: what began after this run is no business of it.
+        ({"last": 1}, [-1, -2, 1], [-3], ["1"]),
+        ({"last": 2}, [-1, -2, 1], [], []),
+    ],
+)
+def test_either_rule_keeps_a_delivery(
+    outdated: Callable[..., list[str]],
+    keep: Mapping[str, Any],
+    complete: list[float],
+    others: list[float],
+    gone: list[str],
+) -> None:
+    """By number, by age, or both; the present one is always one of them."""
+    assert outdated(keep, complete, others) == gone
+
+
+def nights(motor: Any, local: Any, *days: int, **more: Any) -> str:
+    """Deliver on some days, of which the last one stays, and return what the last told."""
+    told = ""
+    for day in days:
+        today = motor.on(day)
+        options = {**local.options, "prefix": today.date, "keep": {"last": 1}, **more}
+        told = today.deliver(options, {"motor.zip": b"%d" % day})
+    return told
+
+
+def test_a_file_that_somebody_changed_stays(
+    local: Any, motor: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is no longer what this step put there."""
+    nights(motor, local, 0)
+    local.write("2026-01-01/motor.zip", b"x")
+
+    nights(motor, local, 1)
+
+    assert local.read("2026-01-01/motor.zip") == b"x"
+    assert f"2026-01-01/{LISTING}" not in local.names()
+    assert "2026-01-01/motor.zip stays: it is not what was delivered there" in caplog.text
+
+
+@pytest.mark.parametrize("other", [{"name": "life"}, {}])
+def test_another_targets_deliveries_stay(local: Any, motor: Any, other: Any) -> None:
+    """And those of another manifest, and what only looks like a listing."""
+    nights(motor, local, 0)
+    text = local.read(f"2026-01-01/{LISTING}").decode()
+    if other:
+        local.write(f"2026-01-01/{LISTING}", text.replace('"motor"', '"life"').encode())
+    else:
+        local.write(f"2026-01-01/{LISTING}", text.replace("motor.zip", "../motor.zip").encode())
+    local.write("motor.zip", b"0")
+
+    told = nights(motor, local, 1)
+
+    assert told.endswith("0 old deliveries removed")
+    assert {"motor.zip", "2026-01-01/motor.zip", f"2026-01-01/{LISTING}"} <= local.names()
+
+
+def test_a_killed_delivery_is_removed_as_far_as_its_bytes_tell(local: Any, motor: Any) -> None:
+    """What was on its way has no mark yet; what reads otherwise is somebody else's."""
+    nights(motor, local, 0)
+    listing = json.loads(local.read(f"2026-01-01/{LISTING}"))
+    listing["complete"] = False
+    listing["files"]["motor.zip"]["mark"] = ""
+    listing["files"]["theirs.zip"] = {**listing["files"]["motor.zip"]}
+    local.write(f"2026-01-01/{LISTING}", json.dumps(listing).encode())
+    local.write("2026-01-01/theirs.zip", b"9")
+
+    nights(motor, local, 3)
+
+    assert "2026-01-01/motor.zip" not in local.names()
+    assert local.read("2026-01-01/theirs.zip") == b"9"
+
+
+def test_nothing_is_removed_where_a_file_was_kept_or_the_upload_failed(
+    local: Any, motor: Any
+) -> None:
+    """Only a whole delivery can stand in for an older one."""
+    nights(motor, local, 0)
+    local.write("2026-01-02/motor.zip", b"x")
+
+    nights(motor, local, 1, if_exists="keep")
+    with pytest.raises(StepError, match="if_exists: fail"):
+        nights(motor, local, 1, if_exists="fail")
+
+    assert local.read("2026-01-01/motor.zip") == b"0"
+
+
+def test_a_second_run_of_a_day_is_the_same_delivery(local: Any, motor: Any) -> None:
+    """Files that only the first run had are still removed with the folder some day."""
+    options = {**local.options, "prefix": "monday", "keep": {"last": 1}}
+    motor.deliver(options, {"first.zip": b"1"})
+    motor.deliver(options, {"second.zip": b"2"})
+
+    motor.on(1).deliver({**options, "prefix": "tuesday"}, {"motor.zip": b"3"})
+
+    assert local.names() == {"tuesday/motor.zip", f"tuesday/{LISTING}"}
+    assert not (local.folder / "monday").exists()
