@@ -9,8 +9,9 @@ from spark_impex_runner.errors import StepError
 from spark_impex_runner.hookspecs import Made, hookimpl
 
 from .delivery import Delivery
+from .destination import destination
 from .files import select
-from .options import OPTIONS, destination
+from .options import OPTIONS
 from .stores import connect, load
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import Artifact, Job, Step
     from spark_impex_runner.registry import Registry
 
-    from .options import Destination
+    from .destination import Destination
 
 NAME = "upload"
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from .options import Destination
+    from .destination import Destination
 
 _NAMES = {"endpoint": "base_url", "service_account": "service_account_key"}
 

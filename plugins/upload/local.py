@@ -14,7 +14,7 @@ from .store import Found
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .options import Destination
+    from .destination import Destination
     from .store import Source
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from botocore.credentials import Credentials
     from obstore.store import S3Credential
 
-    from .options import Destination
+    from .destination import Destination
 
 _NAMES = {
     "endpoint": "endpoint",

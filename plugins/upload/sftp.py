@@ -21,7 +21,7 @@ from .store import Found, TransientError, sha256_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .options import Destination
+    from .destination import Destination
     from .store import Source
 
 _TIMEOUT = 60

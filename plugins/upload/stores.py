@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from .options import Destination
+    from .destination import Destination
     from .store import Store
 
 # For each scheme the module, loaded only here, and the extra that installs what it imports.

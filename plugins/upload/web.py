@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from .options import Destination
+    from .destination import Destination
     from .store import Source
 
 _SCHEMES = {"webdav": "http", "webdavs": "https", "http": "http", "https": "https"}
