@@ -127,16 +127,17 @@ class Errand:
         """
         if not note.correlation_id:
             return ""
+        sent = datetime.fromisoformat(note.at)
         for pause in (0.0, _LATE):
             self.spark.session.wire.clock.wait(pause)
             try:
-                job_id = str(self.spark.impex.imports.find(note.correlation_id))
+                job_id = str(self.spark.impex.imports.find(note.correlation_id, sent))
             except SparkError as error:
                 raise self._unknown(note, str(error)) from error
             if job_id:
                 self._put(Note(note.correlation_id, note.at, job_id))
                 return job_id
-        if self._now() - datetime.fromisoformat(note.at) > _LISTED:
+        if self._now() - sent > _LISTED:
             raise self._unknown(note, "the tenant lists no import that ended so long ago")
         return ""
 

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
@@ -21,6 +22,8 @@ from spark_impex_runner.spark.status import parse_status, verdict_without_files
 from spark_impex_runner.spark.waiting import INTERVAL, Waiting
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from spark_impex_runner.errors import SparkError
     from spark_impex_runner.models import Status
     from spark_impex_runner.spark.reply import HttpResponse
@@ -33,6 +36,8 @@ _PATH = ("api", "v4", "import")
 _IF_PRESENT = ("abort", "replace", "add_version")
 _UPGRADES = ("major", "minor", "patch")
 _CHUNK = 1 << 20
+# How far the tenant's clock may be behind ours.
+_SKEW = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +113,27 @@ class Imports:
         """The tenant's import jobs as its listing tells of them."""
         return Queue(self.session, "import")
 
-    def find(self, correlation_id: str) -> str:
-        """Return the job with a correlation id among those that the tenant lists, or nothing.
+    def find(self, correlation_id: str, since: datetime) -> str:
+        """Return the job with a correlation id that began after ``since``; nothing if none did.
 
         As with exports the listing has active jobs and those that ended within the last hour, and
         only the status has the correlation id (inferred). Raises ``SparkError`` where the tenant
-        cannot be asked, or where its listing is in no known form.
+        cannot be asked, where its listing is in no known form, or where a job has no correlation
+        id and may be the one.
         """
+        nameless = ""
         for listed in self.queue.listed_for_certain():
-            if self._look(listed.id)[1].correlation_id == correlation_id:
+            if listed.created and listed.created < since - _SKEW:
+                continue
+            status = self._look(listed.id)[1]
+            if status.correlation_id == correlation_id:
                 return listed.id
+            nameless = nameless or ("" if status.correlation_id else listed.id)
+        if nameless:
+            raise SparkSdkError(
+                f"import job {nameless} on {self.session.url.base} has no correlation id, "
+                "and may be the one that is looked for"
+            )
         return ""
 
     def wait(

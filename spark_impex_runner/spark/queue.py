@@ -69,7 +69,7 @@ class Queue:
         """
         data = self.describe().data
         lists = [data.get(key) for key in self._lists()] if isinstance(data, Mapping) else []
-        if not any(isinstance(each, list) for each in lists):
+        if not lists or not all(isinstance(each, list) for each in lists):
             raise SparkSdkError(
                 f"{self.session.url.base} lists its {self.kind} jobs in a form that is not known"
             )

@@ -26,6 +26,7 @@ from spark_impex_runner.spark.imports import Imports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from spark_impex_runner.models import RunResult, StepResult, TargetResult
@@ -389,8 +390,8 @@ def test_an_import_that_is_late_in_the_listing_is_found(
     world.serve("uat", "import@1=swallow")
     find, looks = Imports.find, iter([""])
 
-    def late(self: Imports, correlation_id: str) -> str:
-        found = find(self, correlation_id)
+    def late(self: Imports, correlation_id: str, since: datetime) -> str:
+        found = find(self, correlation_id, since)
         return next(looks, found)
 
     monkeypatch.setattr(Imports, "find", late)

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import tracemalloc
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -227,6 +228,7 @@ def test_the_listing_is_the_tenants(sandbox: Any, connect: Any) -> None:
 
 
 STATUS = {"id": "1", "status": "in_progress"}
+NOW = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
 
 
 def always(_: errors.SparkError) -> bool:
@@ -285,19 +287,36 @@ def test_a_job_is_found_by_its_correlation_id(session_to: Any, script: Any, repl
     listing = {"in_progress_imports": [{"id": "a"}], "recent_imports": [{"id": "b"}, {"id": "c"}]}
     looks = [reply({"id": each, "correlation_id": f"id of {each}"}) for each in "abc"]
 
-    found = Imports(session_to(script(reply(listing), *looks))).find("id of b")
-    lost = Imports(session_to(script(reply(listing), *looks))).find("another")
+    found = Imports(session_to(script(reply(listing), *looks))).find("id of b", NOW)
+    lost = Imports(session_to(script(reply(listing), *looks))).find("another", NOW)
 
     assert (found, lost) == ("b", "")
 
 
-@pytest.mark.parametrize("listing", [[], {}, {"recent_exports": []}, {"recent_imports": None}])
+@pytest.mark.parametrize(
+    "listing", [[], {}, {"recent_exports": []}, {"recent_imports": None}, {"recent_imports": []}]
+)
 def test_a_listing_of_another_form_finds_nothing_and_says_so(
     session_to: Any, script: Any, reply: Any, listing: Any
 ) -> None:
     """That no job is in it would prove nothing."""
     with pytest.raises(errors.SparkSdkError, match="in a form that is not known"):
-        Imports(session_to(script(reply(listing)))).find("x")
+        Imports(session_to(script(reply(listing)))).find("x", NOW)
+
+
+def test_a_job_without_a_correlation_id_may_be_the_one(
+    session_to: Any, script: Any, reply: Any
+) -> None:
+    """Unless it began before: that no job has the id proves nothing where a tenant drops ids."""
+    listing = {
+        "in_progress_imports": [],
+        "recent_imports": [{"id": "a", "data": {"created_timestamp": "2026-01-02T11:55:00Z"}}],
+    }
+    before = NOW + timedelta(hours=1)
+
+    with pytest.raises(errors.SparkSdkError, match=r"import job a .* has no correlation id"):
+        Imports(session_to(script(reply(listing), reply({"id": "a"})))).find("x", NOW)
+    assert Imports(session_to(script(reply(listing)))).find("x", before) == ""
 
 
 def test_an_upload_ends_when_the_run_does(
