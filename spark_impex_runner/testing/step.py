@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 # So many jobs at a time, and interruptions of one step, are tried.
 _CROWD = 8
 _STOPS = 12
+# Where ``job.memory`` writes.
+_MEMORY = ".impex/"
 
 
 class StepConformance(OptionsConformance):
@@ -172,9 +174,10 @@ class StepConformance(OptionsConformance):
             outside = {
                 name: data
                 for name, data in content(tmp_path).items()
-                if not name.startswith((inside, "elsewhere-"))
+                if not name.startswith((inside, "elsewhere-", _MEMORY))
             }
-            kept = {name: data for name, data in before.items() if not name.startswith(inside)}
+            ours = (inside, _MEMORY)
+            kept = {name: data for name, data in before.items() if not name.startswith(ours)}
             kept = {name: data for name, data in kept.items() if "elsewhere-" not in name}
             changed = difference(kept, outside)
             require(not changed, f"{shown(options)}: it writes {changed} beside the output")

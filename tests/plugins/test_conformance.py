@@ -25,6 +25,17 @@ class TestUnzip(StepConformance):
     bad_options = ({"max_total": "much"}, {"max_files": 0}, {"into": "files"})
 
 
+class TestImport(StepConformance):
+    """Packages on their way to a tenant, here back to the one that they come from."""
+
+    name = "import"
+    good_options = (
+        {"to": "sit", "if_present": "add_version", "interval": "10ms"},
+        {"to": "sit", "if_present": "replace", "interval": "10ms", "max_size": "1MB"},
+    )
+    bad_options = ({"to": "nowhere"}, {"to": "sit", "if_present": "update"}, {"from": "x"})
+
+
 class TestPackageCheck(StepConformance):
     """Proofs from the inside."""
 
