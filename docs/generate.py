@@ -19,7 +19,7 @@ from spark_impex_runner import hookspecs, testing
 from spark_impex_runner.cli import main as command_line
 from spark_impex_runner.manifest.compose import compose, overlay, printed, published
 from spark_impex_runner.pluginmanager import make_plugin_manager
-from spark_impex_runner.testing import fixtures
+from spark_impex_runner.testing import fixtures, options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -221,6 +221,8 @@ def testing_page() -> str:
         if call:
             lines += ["", f"```python\n{kind.__name__}{_signature(call)}\n```"]
             lines += ["", _markdown(call.__doc__)]
+    lines += ["", "## Classes to inherit from", "", _markdown(options.PluginConformance.__doc__)]
+    lines += ["", "Those with options:", "", _markdown(options.OptionsConformance.__doc__)]
     for kind in CONFORMANCE:
         lines += ["", f"## `{kind.__name__}`", "", _markdown(kind.__doc__), ""]
         lines += ["| attribute | default |", "|---|---|", *_attributes(kind)]

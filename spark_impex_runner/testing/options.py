@@ -29,8 +29,9 @@ UNKNOWN = "no-such-option"
 class PluginConformance:
     """What is offered by a name, and by which plugin.
 
-    ``name`` is the name in a manifest. Installed plugins are found by it; ``plugin_files`` names
-    the files of one that is not installed.
+    Each check is a method: override one that cannot hold for your plugin, and say why. ``name`` is
+    the name in a manifest. Installed plugins are found by it; ``plugin_files`` names the files of
+    one that is not installed.
     """
 
     name: ClassVar[str] = ""

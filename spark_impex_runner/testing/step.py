@@ -206,7 +206,7 @@ class StepConformance(OptionsConformance):
     def test_no_secret_is_in_any_output(
         self, plugins: Plugins, run_manifest: Runner, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """A whole run shows none in log, report, receipt, state, files, nor on the terminal."""
+        """A whole run shows none in log, reports, receipt, state, files, nor on the terminal."""
         schema = self.offer_of(plugins).options
         found = {each for options in self.good_options for each in secrets(schema, options)}
         masker = Masker()
@@ -218,7 +218,8 @@ class StepConformance(OptionsConformance):
                 written = referring(schema, options, patch)
                 purpose = self.offer_of(plugins).file_filter or "migrate"
                 target = {**self.target_with(written), "file_filter": purpose}
-                ran = run_manifest(manifest(target), self.plugin_files)
+                others = {kind: run_manifest.folder / kind for kind in ("html", "junit")}
+                ran = run_manifest(manifest(target), self.plugin_files, reports=others)
             told = f"{shown(written)}: "
             results = ran.result.results
             require(ran.result.exit_code == 0, f"{told}{'; '.join(each.error for each in results)}")
