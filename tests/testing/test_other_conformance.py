@@ -78,17 +78,17 @@ SOURCE = (
     HEAD
     + """
 def read(key):
-    folder = pathlib.Path(__file__).parent / "vault"
+    folder = pathlib.Path(__file__).parent / "drawer"
     # BODY
     try:
         return (folder / key).read_text()
     except OSError:
-        raise LookupError(f"there is no {key} in the vault") from None
+        raise LookupError(f"there is no {key} in the drawer") from None
 
 
 @hookimpl
 def impex_register(registry):
-    registry.source("vault", "Values from a folder.", read)
+    registry.source("drawer", "Values from a folder.", read)
 """
 )
 
@@ -107,10 +107,10 @@ class Tags(ResolverConformance):
     bad_entries = ("tag:",)
 
 
-class Vault(SourceConformance):
+class Drawer(SourceConformance):
     """What an author would write of the source."""
 
-    name = "vault"
+    name = "drawer"
     values = {"one": "value-of-the-first", "two": "value-of-the-second"}  # noqa: RUF012
 
 
@@ -120,7 +120,7 @@ AMONG_THREADS = """state["now"] = {0}
 KINDS: dict[str, tuple[type[Any], str]] = {
     "strategy": (Steady, STRATEGY),
     "resolver": (Tags, RESOLVER),
-    "source": (Vault, SOURCE),
+    "source": (Drawer, SOURCE),
 }
 FAULTS: dict[str, tuple[str, str, str, str, str]] = {
     "an answer to other strategies": (
@@ -230,7 +230,7 @@ FAULTS: dict[str, tuple[str, str, str, str, str]] = {
     "a value of nothing": (
         *("source", "test_a_missing_key_is_told_in_one_line"),
         *(
-            'raise LookupError(f"there is no {key} in the vault") from None',
+            'raise LookupError(f"there is no {key} in the drawer") from None',
             "return ''",
             "yields a",
         ),
@@ -241,7 +241,7 @@ FAULTS: dict[str, tuple[str, str, str, str, str]] = {
     ),
     "a missing key with a secret": (
         *("source", "test_a_missing_key_is_told_in_one_line"),
-        *("in the vault", "beside value-of-the-first", "a secret is in what it says"),
+        *("in the drawer", "beside value-of-the-first", "a secret is in what it says"),
     ),
     "a key in a global variable": (
         *("source", "test_it_is_thread_safe"),
@@ -267,9 +267,9 @@ def prepared(folder: Path, kind: str, old: str = "", new: str = "") -> Any:
     file = folder / "plugin" / "it.py"
     file.write_text(code.replace(old, new) if old else code)
     if kind == "source":
-        (folder / "plugin" / "vault").mkdir()
-        for key, value in Vault.values.items():
-            (folder / "plugin" / "vault" / key).write_text(value)
+        (folder / "plugin" / "drawer").mkdir()
+        for key, value in Drawer.values.items():
+            (folder / "plugin" / "drawer" / key).write_text(value)
     return type("It", (conformance,), {"plugin_files": (file,)})()
 
 
