@@ -107,7 +107,7 @@ class Board:
         """Tell all to end as by a signal, as often as it takes."""
         if self._read() != signum:
             with suppress(OSError):  # who cannot be told is waited for
-                atomic.write_text(self.path, str(signum))
+                atomic.write_text(self.path, str(int(signum)))  # Python 3.10 writes its name
 
     def halt(self) -> None:
         """Tell all to start nothing new, unless they are to end anyway."""
