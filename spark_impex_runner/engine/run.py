@@ -12,12 +12,7 @@ from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.context import Context
 from spark_impex_runner.engine.execution import Execution
 from spark_impex_runner.engine.notices import tell
-from spark_impex_runner.engine.prepare import (
-    Prepared,
-    place_of,
-    prepare,
-    state_folder,
-)
+from spark_impex_runner.engine.prepare import Prepared, place_of, prepare, state_folder
 from spark_impex_runner.engine.reports import write_reports
 from spark_impex_runner.engine.units import (
     Board,
@@ -30,11 +25,7 @@ from spark_impex_runner.engine.units import (
     grouped,
     unit,
 )
-from spark_impex_runner.errors import (
-    ImpexError,
-    PluginError,
-    StateError,
-)
+from spark_impex_runner.errors import ImpexError, PluginError, StateError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions, RunResult, TargetResult
 from spark_impex_runner.report.masked import masked
