@@ -19,8 +19,11 @@ OPTIONS = {"type": "object", "properties": {"to": {"description": "Where.", "def
 def impex_register(registry):
     registry.step("shout", "says it", OPTIONS, idempotent=False, credentials=True)
     registry.strategy("nightly", "waits for the night")
-    registry.source("vault", "reads a vault", str.upper)
+    registry.source("strongroom", "reads a vault", str.upper)
     registry.resolver("tagged", "services by tag", lambda entry, folder: None)
+    registry.report("tally", "counts it", str)
+    registry.notifier("horn", "blows it", None, print)
+    registry.executor("farm", "runs it", lambda address: None)
 
 @hookimpl
 def impex_resolve_uri(uri):
@@ -57,8 +60,11 @@ def test_the_json_has_all_that_a_plugin_offers(shout: Any) -> None:
         "idempotent": False,
         "dry_run": False,
         "credentials": True,
+        "delivers": False,
     }
-    assert row["sources"] == [{"name": "vault", "summary": "reads a vault", "provider": "shout"}]
+    assert row["sources"] == [
+        {"name": "strongroom", "summary": "reads a vault", "provider": "shout", "secret": False}
+    ]
     assert row["hooks"] == ["impex_register", "impex_resolve_uri"]
 
 
@@ -73,7 +79,10 @@ def test_a_plugin_by_its_name_is_told_with_its_options(shout: Any) -> None:
         "  step shout: Says it. Done once only, needs credentials.",
         "    with.to: Where. (default: here)",
         "  polling strategy nightly: Waits for the night.",
-        "  source vault: Reads a vault.",
+        "  source strongroom: Reads a vault.",
+        "  executor farm: Runs it.",
+        "  report tally: Counts it.",
+        "  notifier horn: Blows it.",
         "  resolver tagged: Services by tag.",
     ]
     assert "\nunzip spark-impex-runner " in ours
@@ -120,7 +129,7 @@ def test_the_environment_blocks_for_every_command(
     for words in (("impex", "validate"), ("impex", "plan"), ("impex-run",)):
         done = shout(*words, "m.yaml")
         assert done.code == 2
-        assert "'checksum' is not one of 'package_check', 'unzip'" in done.err
+        assert "'checksum' is not one of" in done.err
 
 
 def test_a_trace_has_the_calls_of_a_plan_with_secrets_masked(

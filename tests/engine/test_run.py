@@ -441,6 +441,7 @@ def test_a_connection_that_a_step_names_is_checked_before_anything_is_sent(
         "    registry.step('go', 'goes there', {'type': 'object', **OPTIONS})\n"
     )
     sandbox = serve()
+    run.monkeypatch.delenv("CSPARK_BEARER_TOKEN")
     step = "steps: [{uses: go, with: {to: uat}}]"
     path = run.write(sandbox, f"- {{name: a, connection: sit, folders: [life], {step}}}")
     uat = "connections:\n  uat: {base_url: 'https://excel.uat.us.coherent.global/acme'}\n"

@@ -65,7 +65,7 @@ LIMITS = ("-max_len=4096", "-timeout=20", "-rss_limit_mb=1536", "-print_final_st
 # What begins a new line for YAML, and for nobody else.
 _LINE = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 _NAMES = re.compile(r"\$\{([^}]*)")
-_UPLOAD = {
+_HAND_OVER = {
     "type": "object",
     "properties": {
         "to": {"type": "string"},
@@ -81,9 +81,9 @@ class Target:
     """What is fuzzed, with all that it needs besides the bytes."""
 
     def __init__(self, folder: Path) -> None:
-        plugins = make_plugin_manager(PluginChoice(()))
+        plugins = make_plugin_manager(PluginChoice((), blocked=frozenset({"sources"})))
         offers = Registry("invented")
-        offers.step("upload", "Uploads.", _UPLOAD)
+        offers.step("hand_over", "Hands over.", _HAND_OVER)
         offers.source("vault", "A vault.", {"sit": f"{MARK}-vault"}.__getitem__)
         plugins.registry.merge(offers)
         self.registry = plugins.registry

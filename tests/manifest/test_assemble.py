@@ -82,11 +82,11 @@ def test_included_files_are_parts_of_one_manifest(files: Files) -> None:
 def test_whom_parts_notify_adds_up_and_an_overlay_has_the_last_word(files: Files) -> None:
     """Nobody has a name to be changed by, so an overlay names all who are told there."""
     base = BASE.replace("version: 1", "version: 1\n    include: [a.yaml]")
-    files.write("base.yaml", base + "    notify: [{uses: page, on: [always]}]\n")
-    files.write("a.yaml", "notify: [{uses: page}]\n")
-    files.write("more.yaml", "notify: [{uses: page, on: [succeeded], timeout: 1m}]\n")
+    files.write("base.yaml", base + "    notify: [{uses: siren, on: [always]}]\n")
+    files.write("a.yaml", "notify: [{uses: siren}]\n")
+    files.write("more.yaml", "notify: [{uses: siren, on: [succeeded], timeout: 1m}]\n")
     files.write("none.yaml", "notify: []\n")
-    files.settings.registry.notifier("page", "calls somebody", None, print)
+    files.settings.registry.notifier("siren", "wakes somebody", None, print)
 
     both, more, none = files.read(), files.read("more.yaml"), files.read("more.yaml", "none.yaml")
 
@@ -94,9 +94,9 @@ def test_whom_parts_notify_adds_up_and_an_overlay_has_the_last_word(files: Files
     assert [(each.on, each.timeout) for each in both.notify] == [(bad, 30.0), (("always",), 30.0)]
     assert [(each.on, each.timeout) for each in more.notify] == [(("succeeded",), 60.0)]
     assert none.notify == ()
-    files.write("wrong.yaml", "notify: [{uses: page, on: [fail]}]\n")
+    files.write("wrong.yaml", "notify: [{uses: siren, on: [fail]}]\n")
     [problem] = files.problems("wrong.yaml")
-    assert problem.startswith("wrong.yaml:1:28: notify[0].on[0]: 'fail' is not one of 'failed', ")
+    assert problem.startswith("wrong.yaml:1:29: notify[0].on[0]: 'fail' is not one of 'failed', ")
 
 
 def test_paths_are_relative_to_the_manifest_that_is_run(files: Files, tmp_path: Path) -> None:

@@ -88,8 +88,13 @@ class Modern(yaml.SafeLoader):
 
 
 def blocks() -> Iterator[tuple[str, str]]:
-    """Yield each block of YAML that a page shows, with a name for it."""
+    """Yield each block of YAML that a page shows, with a name for it.
+
+    The tutorial of the first plugin uses that plugin's step; tests/testing/test_first_plugin.py runs all of it.
+    """
     for page in PAGES:
+        if page.name == "first-plugin.md":
+            continue
         text = page.read_text(encoding="utf-8")
         found = re.findall(r"^( *)```ya?ml\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
         for number, (_, block) in enumerate(found):
