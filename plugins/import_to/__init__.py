@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import digests
 from spark_impex_runner.errors import HeldError, Interrupted, StepError
@@ -12,6 +12,7 @@ from spark_impex_runner.manifest import quantity
 from .errand import Errand, Order
 from .lock import Lock, entry, imported
 from .mapping import contents_of, mappings_for, shown
+from .options import DEADLINE, INTERVAL, MAX_SIZE, OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,144 +21,6 @@ if TYPE_CHECKING:
     from spark_impex_runner.registry import Registry
 
 NAME = "import"
-_MAX_SIZE = "200MiB"
-_DEADLINE, _INTERVAL = "30m", "3s"
-_SERVICE = {
-    "type": "string",
-    "pattern": r"^[^/\[\]?]+/[^/\[\]?]+$",
-    "patternErrorMessage": "not folder/service",
-    "x-form": "folder/service",
-}
-_SOURCE = {
-    "type": "string",
-    "pattern": r"^[^/\[\]?]+/[^/\[\]?]+(\[[^/\[\]?]+\])?$",
-    "patternErrorMessage": "not folder/service or folder/service[1.2.3]",
-    "x-form": "folder/service or folder/service[1.2.3]",
-}
-OPTIONS: Final[dict[str, Any]] = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["to"],
-    "if": {"properties": {"only_locked": {"const": True}}, "required": ["only_locked"]},
-    "then": {"required": ["lock"]},
-    "properties": {
-        "to": {
-            "title": "To",
-            "description": "Name of the connection whose tenant takes the package.",
-            "type": "string",
-            "x-connection": True,
-            "examples": ["uat"],
-        },
-        "services": {
-            "title": "Services",
-            "description": (
-                "What is imported from the package, and where it goes; everything in it, under "
-                "its own name, where this is absent."
-            ),
-            "type": "array",
-            "minItems": 1,
-            "examples": [["motor/pricing"], [{"source": "motor/pricing", "target": "uk/pricing"}]],
-            "items": {
-                "type": ["string", "object"],
-                "if": {"type": "string"},
-                "then": _SOURCE,
-                "additionalProperties": False,
-                "required": ["source"],
-                "properties": {
-                    "source": {
-                        **_SOURCE,
-                        "title": "Source",
-                        "description": "The service in the package.",
-                        "examples": ["motor/pricing[1.4.2]"],
-                    },
-                    "target": {
-                        **_SERVICE,
-                        "title": "Target",
-                        "description": (
-                            "The service that it becomes, in a folder that exists there; its own "
-                            "name where this is absent."
-                        ),
-                        "examples": ["uk/pricing"],
-                    },
-                    "upgrade": {
-                        "title": "Upgrade",
-                        "description": (
-                            "Which part of the version number grows where versions are added to "
-                            "a service that exists (if_present: add_version)."
-                        ),
-                        "enum": ["major", "minor", "patch"],
-                        "default": "minor",
-                    },
-                },
-            },
-        },
-        "if_present": {
-            "title": "If present",
-            "description": (
-                "What happens where a service exists there: the import fails, replaces it with all "
-                "its versions and their call history, or adds versions to it."
-            ),
-            "enum": ["abort", "replace", "add_version"],
-            "default": "abort",
-        },
-        "source_system": {
-            "title": "Source system",
-            "description": "Name of the system that asks, for the tenant's audit.",
-            "type": "string",
-            "minLength": 1,
-            "examples": ["release-train"],
-        },
-        "deadline": {
-            **quantity.DURATION_SCHEMA,
-            "title": "Deadline",
-            "description": (
-                "How long the import is waited for; the same command goes on with one that was "
-                "not done by then."
-            ),
-            "default": _DEADLINE,
-            "examples": ["1h"],
-        },
-        "interval": {
-            **quantity.DURATION_SCHEMA,
-            "title": "Interval",
-            "description": "Time between two looks at the import.",
-            "default": _INTERVAL,
-            "examples": ["10s"],
-        },
-        "max_size": {
-            **quantity.SIZE_SCHEMA,
-            "title": "Largest package",
-            "description": "A larger package is refused before the upload; the API's own limit.",
-            "default": _MAX_SIZE,
-            "examples": ["100MB"],
-        },
-        "lock": {
-            "title": "Lock file",
-            "description": (
-                "File to which each package is added when it has been imported, by its SHA-256; "
-                "relative to the manifest. With only_locked it is read, and nothing is added."
-            ),
-            "type": "string",
-            "minLength": 1,
-            "examples": ["release.lock.json"],
-        },
-        "only_locked": {
-            "title": "Only what is locked",
-            "description": "Refuse a package whose SHA-256 the lock file does not hold.",
-            "type": "boolean",
-            "default": False,
-        },
-        "gate": {
-            "title": "Gate",
-            "description": (
-                "With manual the target is held until a run is given --approve with the name of "
-                "the connection; the very same package is then imported."
-            ),
-            "enum": ["none", "manual"],
-            "default": "none",
-        },
-    },
-}
 
 
 @hookimpl
@@ -244,7 +107,7 @@ def _packages(job: Job) -> list[Artifact]:
 
 
 def _check_size(options: Mapping[str, Any], package: Artifact) -> None:
-    written = options.get("max_size", _MAX_SIZE)
+    written = options.get("max_size", MAX_SIZE)
     size = package.path.stat().st_size
     if size > quantity.size(written):
         raise StepError(
@@ -283,6 +146,6 @@ def _order(
         mappings=mappings,
         if_present=options.get("if_present", "abort"),
         source_system=options.get("source_system"),
-        deadline=quantity.seconds(options.get("deadline", _DEADLINE)),
-        interval=quantity.seconds(options.get("interval", _INTERVAL)),
+        deadline=quantity.seconds(options.get("deadline", DEADLINE)),
+        interval=quantity.seconds(options.get("interval", INTERVAL)),
     )
