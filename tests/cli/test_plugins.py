@@ -80,10 +80,10 @@ def test_a_plugin_by_its_name_is_told_with_its_options(shout: Any) -> None:
         "    with.to: Where. (default: here)",
         "  polling strategy nightly: Waits for the night.",
         "  source strongroom: Reads a vault.",
+        "  resolver tagged: Services by tag.",
         "  executor farm: Runs it.",
         "  report tally: Counts it.",
         "  notifier horn: Blows it.",
-        "  resolver tagged: Services by tag.",
     ]
     assert "\nunzip spark-impex-runner " in ours
 
