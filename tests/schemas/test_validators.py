@@ -90,7 +90,7 @@ class Modern(yaml.SafeLoader):
 def blocks() -> Iterator[tuple[str, str]]:
     """Yield each block of YAML that a page shows, with a name for it.
 
-    The tutorial of the first plugin uses that plugin's step; tests/testing/test_first_plugin.py runs all of it.
+    That of the first plugin uses its own step; tests/testing/test_first_plugin.py runs all of it.
     """
     for page in PAGES:
         if page.name == "first-plugin.md":
