@@ -215,9 +215,11 @@ def test_sftp_goes_on_where_it_was_cut(sftp: Any, motor: Any, relay: Callable[..
     assert sftp.names() == {"motor.zip", "impex-upload.json"}
 
 
-@pytest.mark.usefixtures("at_once")
-def test_a_part_that_is_not_the_files_own_start_is_not_continued(sftp: Any, motor: Any) -> None:
-    """Somebody else's bytes are found before anything is added to them."""
+def test_a_part_that_is_not_the_files_own_start_is_not_continued(
+    sftp: Any, motor: Any, upload: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else's bytes are found before anything is added to them: no second try is needed."""
+    monkeypatch.setattr(upload.delivery, "WAITS", ())
     content = noise(3_000_000)
     motor.deliver(sftp.options, {"first.zip": b"1"})
     package = motor.artifact("motor.zip", content)
