@@ -99,7 +99,7 @@ def test_the_summary_is_what_the_page_says(report: RunResult, message: ModuleTyp
         "finished": "2026-01-31T12:00:09.000Z",
         "seconds": 9.0,
         "counts": {"total": 2, "succeeded": 1, "failed": 1}
-        | dict.fromkeys(("unchanged", "timed_out", "cancelled", "skipped"), 0),
+        | dict.fromkeys(("unchanged", "timed_out", "held", "cancelled", "skipped"), 0),
         "targets": [
             {
                 "target": "life",
