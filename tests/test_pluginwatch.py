@@ -211,17 +211,17 @@ def test_what_a_plugin_offers_is_told_of_where_it_takes_long_and_its_secret_is_n
         "from spark_impex_runner import hookimpl\nLOOK = None\n"
         "def read(key):\n    LOOK()\n    return 'a-secret'\n"
         "@hookimpl\ndef impex_register(registry):\n"
-        "    registry.source('vault', 'A vault.', read)\n"
+        "    registry.source('safe', 'A safe.', read)\n"
     )
     (tmp_path / "vaulted.py").write_text(code)
     plugins = make_plugin_manager(PluginChoice(files=(tmp_path / "vaulted.py",)))
     watch = plugins.manager.watch
-    read = plugins.registry.sources["vault"].read
+    read = plugins.registry.sources["safe"].read
     module = sys.modules["impex_plugin_vaulted"]
     monkeypatch.setattr(module, "LOOK", lambda: watch.look(time.monotonic() + 61))
 
     assert read("x") == "a-secret"
 
-    assert traced(trace)[-1] == "plugin vaulted: source vault: done"
-    assert "plugin vaulted has been in source vault for 61 s; -p no:vaulted runs" in trace.text
+    assert traced(trace)[-1] == "plugin vaulted: source safe: done"
+    assert "plugin vaulted has been in source safe for 61 s; -p no:vaulted runs" in trace.text
     assert "a-secret" not in trace.text

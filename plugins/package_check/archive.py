@@ -77,6 +77,9 @@ class Archive:
         meter.add_files(len(archive.infolist()))
         self.entries: dict[str, zipfile.ZipInfo] = {}
         for entry in archive.infolist():
+            # zipfile ends a name there, by which a file may turn into a folder.
+            if "\0" in entry.orig_filename:
+                raise zipfile.BadZipFile(f"it has a NUL in the name of {entry.filename}")
             # Genuine packages name folders again and again, but one file only once.
             if self.entries.setdefault(entry.filename, entry) is not entry and not entry.is_dir():
                 raise zipfile.BadZipFile(f"it has two entries named {entry.filename}")

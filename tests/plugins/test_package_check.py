@@ -627,6 +627,16 @@ def place(tmp_path_factory: pytest.TempPathFactory, package_check: ModuleType) -
     assert sorted(each.name for each in root.iterdir()) == ["acme", "motor.zip"]
 
 
+def test_a_file_cannot_hide_behind_a_nul_in_its_name(place: Place) -> None:
+    """Cut there, it would be a folder that holds nothing; found by the test of any byte below."""
+    name = b"acme/motor/pricing/1.4.2/WASMMetaData.json"
+    content = bytearray(place.genuine)
+    content[content.rindex(name) + len("acme/")] = 0
+
+    assert files_of(content) != files_of(place.genuine)
+    assert not place.accepts(bytes(content))
+
+
 @settings(deadline=None, max_examples=300)
 @given(data=st.data())
 def test_any_changed_byte_is_found_or_changes_no_file(place: Place, data: st.DataObject) -> None:
