@@ -9,7 +9,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from contextlib import suppress
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,16 @@ from spark_impex_runner.errors import UsageError
 from spark_impex_runner.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
+    from collections.abc import Callable
+    from concurrent.futures import Executor, Future
+    from typing import TypeVar
+
+    from typing_extensions import ParamSpec
 
     from spark_impex_runner.registry import Registry
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -37,7 +45,23 @@ def make(address: str) -> Executor:
     """Return a pool of so many processes. They start when they are needed."""
     if address and not (address.isdecimal() and 0 < int(address) <= _most()):
         raise UsageError(f"--executor processes:{address}: expected a number from 1 to {_most()}")
-    return ProcessPoolExecutor(int(address) if address else None, _Spawning(), _begin)
+    return _Pool(int(address) if address else None, _Spawning(), _begin)
+
+
+class _Pool(ProcessPoolExecutor):
+    """A pool that hears of the death of each of its processes.
+
+    CPython wakes the thread that watches them before it starts one (seen with 3.11): the
+    death of the last one to be started was noticed when something else happened, or never. So
+    something happens: a task that does nothing wakes the thread once more.
+    """
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Submit a task, and have all processes watched that run by then."""
+        future = super().submit(fn, *args, **kwargs)
+        with suppress(BrokenExecutor):  # the future tells it
+            super().submit(int)
+        return future
 
 
 class _Process(SpawnProcess):

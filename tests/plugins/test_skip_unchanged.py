@@ -559,7 +559,10 @@ def odd(world: World, answer: str) -> Path:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ("return 7", "impex_unchanged answered 7 instead of a text that is not empty; it came from plugin odd"),
+        (
+            "return 7",
+            "impex_unchanged answered 7 instead of a text that is not empty; it came from plugin",
+        ),
         ("return ''", "impex_unchanged answered '' instead of a text that is not empty"),
         ("raise ValueError('x')", "plugin odd failed in impex_unchanged: ValueError: x"),
     ],
