@@ -222,6 +222,8 @@ def _requirement(text: str) -> Requirement:
 
 
 def _load_file(path: Path) -> object:
+    if not path.exists():
+        raise PluginError(f"there is no file {path}")
     spec = importlib.util.spec_from_file_location(f"impex_plugin_{path.stem}", path)
     if spec is None or spec.loader is None or not path.is_file():
         raise PluginError(f"{path} is not a Python file")

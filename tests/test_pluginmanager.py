@@ -467,7 +467,7 @@ def test_one_module_under_two_names_is_told(install: Callable[..., None], tmp_pa
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (None, "is not a Python file"),
+        (None, "there is no file "),
         ("def (", "import failed: SyntaxError: "),
         ("import sys\nsys.exit('no')", "import failed: SystemExit: no"),
         ("raise ValueError('a\\nb')", "import failed: ValueError: a b"),
