@@ -94,9 +94,17 @@ class Export:
         state, attempt = self.remote.context.state, self.attempt
         packages = tuple(each for each in state.artifacts(attempt) if each.made_by == "download")
         if not attempt.delivered or not packages or not still_holds(self.job, packages):
+            output = self.job.target.output
+            elsewhere = [each.path for each in packages if each.path != output / each.name]
+            if attempt.held and elsewhere:
+                raise DeliveryError(
+                    f"an earlier delivery waits for --approve {attempt.held} in "
+                    f"{elsewhere[0].parent}, not in {output}; let it go on by the command that "
+                    "its run told, or give it up with impex cancel"
+                )
             if attempt.held:
                 raise DeliveryError(
-                    f"the packages in {self.job.target.output} are not those that wait for "
+                    f"the packages in {output} are not those that wait for "
                     f"--approve {attempt.held}; put them back, or begin anew with --fresh"
                 )
             return False

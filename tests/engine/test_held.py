@@ -133,6 +133,22 @@ def test_bytes_that_changed_while_they_waited_are_refused(
     assert (mended.exit_code, created(sandbox)) == (0, 1)
 
 
+def test_a_delivery_that_waits_in_another_output_is_named(
+    go: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """The next release has to wait for this one, whose packages nobody has to put back."""
+    sandbox = serve()
+    first = only(go(sandbox)).target.output
+
+    second = only(go(sandbox, GATED.replace("- name: a", "- name: a\n  output: next")))
+    third = go(sandbox, approved=frozenset({"sit"}))
+
+    assert second.outcome is Outcome.FAILED
+    assert f"waits for --approve sit in {first}, not in " in second.error
+    assert "give it up with impex cancel" in second.error
+    assert (third.exit_code, created(sandbox)) == (0, 1)
+
+
 def test_fresh_exports_anew(go: Any, serve: Callable[..., Any]) -> None:
     """What was held is given up, and the new packages wait in its place."""
     sandbox = serve()
