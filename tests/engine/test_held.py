@@ -65,7 +65,7 @@ def created(sandbox: Any) -> int:
     return [r.method for r in sandbox.requests].count("POST")
 
 
-def test_a_step_holds_its_target(go: Any, serve: Callable[..., Any], only: Any, run: Any) -> None:
+def test_a_step_holds_its_target(go: Any, serve: Callable[..., Any], only: Any) -> None:
     """It is no failure: later steps wait, retry and on_failure do not apply, the way is told."""
     result = go(serve())
 
@@ -75,8 +75,7 @@ def test_a_step_holds_its_target(go: Any, serve: Callable[..., Any], only: Any, 
         ("checksum", "succeeded"),
         ("gate", "held"),
     ]
-    manifest = run.folder / "manifest.yaml"
-    assert target.error.endswith(f"waits; impex-run {manifest} --approve sit lets it go on")
+    assert target.error.endswith("waits; the same command with --approve sit lets it go on")
     receipt = json.loads((target.target.output / "impex-receipt.json").read_text())
     assert receipt["outcome"] == "held"
 
