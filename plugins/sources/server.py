@@ -82,8 +82,11 @@ class Server:
         if reply.status == 503:
             raise LookupError(f"{self.name} cannot answer ({words}); unseal it, or wait for it")
         if not reply.good:
-            hint = "; VAULT_ADDR must name the active server" if reply.status < 400 else ""
-            raise LookupError(f"{self.name}: HTTP {reply.status} {words}{hint}")
+            code = f"HTTP {reply.status}"
+            told = f"{code}; check VAULT_ADDR" if words == code else f"{code} {words}"
+            if reply.status < 400:
+                told = f"{code}; VAULT_ADDR must name the active server"
+            raise LookupError(f"{self.name}: {told}")
         data = reply.data.get(key) if isinstance(reply.data, Mapping) else None
         if isinstance(data, Mapping):
             return data

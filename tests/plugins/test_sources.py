@@ -323,7 +323,7 @@ def test_what_is_no_vault_is_named(read: Any, monkeypatch: Any, hybrid_runner: A
     """A web server of another kind answers in its own words."""
     monkeypatch.setenv("VAULT_ADDR", hybrid_runner.url)
 
-    assert refusal(read) == f"the Vault at {hybrid_runner.url}: HTTP 501 HTTP 501"
+    assert refusal(read) == f"the Vault at {hybrid_runner.url}: HTTP 501; check VAULT_ADDR"
 
 
 @pytest.mark.usefixtures("vault")
