@@ -36,7 +36,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
         elif each.job_id:
             out.result(f"{each.target}: job {each.job_id} cancelled")
         else:
-            out.result(f"{each.target}: no job was left to end")
+            out.result(f"{each.target}: given up; no job was left to end")
     if not done:
         out.result("nothing to cancel")
     return 4 if any(each.error for each in done) else 0

@@ -88,7 +88,7 @@ class _Left:
 def _left(attempt: Attempt, target: Target, context: Context) -> Iterator[_Left]:
     """Yield what may run for a target: its job, or, where that was divided, those of its parts."""
     parts = context.state.parts(attempt)
-    if not parts:
+    if not parts and not attempt.delivered:
         yield _Left(target.name, attempt)
     begun = {each.target: each for each in context.state.begun(attempt)}
     for part in parts:
