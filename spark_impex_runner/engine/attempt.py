@@ -85,8 +85,10 @@ def open_attempt(job: Job, url: str, context: Context) -> Opening:
             told = f"goes on with what an earlier run began at {earlier.intended:%Y-%m-%d %H:%M}Z"
             return Opening(earlier, adopted=True, warning=told)
         left = last_job(earlier, state)
+        ended = (earlier, *state.begun(earlier))[-1].delivered
         state.finish(earlier, "abandoned", why, now)
-        warning = f"{left} of an earlier run was left behind ({why}) and may still run"
+        warning = f"{left} of an earlier run was left behind ({why})"
+        warning += "; it has ended" if ended else " and may still run"
     attempt = state.intend(_intent(job, url, mark), now)
     if context.job:
         attempt = state.note_job(attempt, context.job, now)

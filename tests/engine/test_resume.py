@@ -103,8 +103,22 @@ def test_another_request_does_not_adopt_the_job(
 
     assert only(second).job_id != only(first).job_id
     assert (
-        f"job {only(first).job_id} of an earlier run was left behind (another request)"
-        in (only(second).warnings[0])
+        f"job {only(first).job_id} of an earlier run was left behind (another request) "
+        "and may still run" in only(second).warnings[0]
+    )
+
+
+def test_a_job_whose_packages_are_here_is_not_said_to_run(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """Nobody has to look for it on the tenant, or to cancel it."""
+    sandbox = serve()
+    first = only(run(sandbox, TARGET, until="download"))
+
+    second = only(run(sandbox, TARGET.replace("life", "motor")))
+
+    assert second.warnings[0] == (
+        f"job {first.job_id} of an earlier run was left behind (another request); it has ended"
     )
 
 
