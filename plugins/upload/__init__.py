@@ -29,7 +29,7 @@ NAME = "upload"
 def impex_register(registry: Registry) -> None:
     """Offer the step."""
     summary = "sends the packages and what was made of them to a folder, cloud store or server"
-    registry.step(NAME, summary, OPTIONS, dry_run=True, credentials=True)
+    registry.step(NAME, summary, OPTIONS, dry_run=True, credentials=True, delivers=True)
 
 
 @hookimpl(trylast=True)
