@@ -424,9 +424,12 @@ def test_a_package_of_another_size_is_delivered_again(world: World) -> None:
     assert world.again().outcome is SUCCEEDED
 
 
-def test_packages_that_a_step_brings_elsewhere_need_not_stay(world: World) -> None:
+@pytest.mark.parametrize("step", [{"uses": "send"}, {"uses": "upload", "with": {"to": "store"}}])
+def test_packages_that_a_step_brings_elsewhere_need_not_stay(
+    world: World, step: dict[str, Any]
+) -> None:
     """The step's trait ``delivers`` tells so."""
-    target = {**MOTOR, "steps": [{"uses": "send"}]}
+    target = {**MOTOR, "steps": [step]}
     [first] = world.run(target).results
     shutil.rmtree(first.target.output)
 
