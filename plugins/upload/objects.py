@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 _AT_ONCE = 4
 _PART = 8 << 20
 _MOST_PARTS = 10_000
+# What a store answers with an error: its code and its words stand among much else.
+_XML = re.compile(
+    r"(?:<\?xml[^>]*>\s*)?<Error>.*?<Code>([^<]*)</Code>\s*<Message>([^<]*)</Message>.*</Error>"
+)
 
 
 class ObjectsStore:
@@ -164,4 +168,7 @@ def told(place: str) -> Iterator[None]:
 def _sentence(error: Exception) -> str:
     """Return the store's own words in one line, without the place in its code and the time."""
     text = str(error).partition("\n\nDebug source:")[0]
-    return " ".join(re.sub(r" in [0-9.]+(ns|µs|ms|s)\b", "", text).split())
+    text = " ".join(re.sub(r" in [0-9.]+(ns|µs|ms|s)\b", "", text).split())
+    text = _XML.sub(r"\1: \2", text)
+    hint = "; check the endpoint and the network" if text.endswith("error sending request") else ""
+    return text + hint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import random
 from typing import Any
@@ -152,3 +153,29 @@ def test_a_file_that_changed_since_its_checksum_is_not_delivered(place: Any, mot
         motor.run(place.options, [changed])
 
     assert place.names() == {LISTING}
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            'PUT http://s3/b/k - 404 Not Found: <?xml version="1.0" encoding="utf-8"?>\n<Error>'
+            "<Code>NoSuchBucket</Code>\n<Message>The bucket does not exist</Message>"
+            "<RequestId>hNu0</RequestId></Error>",
+            "k: PUT http://s3/b/k - 404 Not Found: NoSuchBucket: The bucket does not exist",
+        ),
+        (
+            "HEAD http://s3/b/k in 2.1s - HTTP error: error sending request",
+            "k: HEAD http://s3/b/k - HTTP error: error sending request; "
+            "check the endpoint and the network",
+        ),
+    ],
+)
+def test_an_object_store_s_error_is_told_in_words(said: str, expected: str) -> None:
+    """Its code and message without the XML around them, and what to check where it has none."""
+    objects = importlib.import_module("spark_impex_runner.plugins.upload.objects")
+
+    with pytest.raises(StepError) as caught, objects.told("k"):
+        raise FileNotFoundError(said)
+
+    assert str(caught.value) == expected
