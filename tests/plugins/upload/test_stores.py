@@ -159,15 +159,19 @@ def test_a_file_that_changed_since_its_checksum_is_not_delivered(place: Any, mot
     ("said", "expected"),
     [
         (
-            'PUT http://s3/b/k - 404 Not Found: <?xml version="1.0" encoding="utf-8"?>\n<Error>'
-            "<Code>NoSuchBucket</Code>\n<Message>The bucket does not exist</Message>"
-            "<RequestId>hNu0</RequestId></Error>",
+            (
+                'PUT http://s3/b/k - 404 Not Found: <?xml version="1.0" encoding="utf-8"?>\n<Error>'
+                "<Code>NoSuchBucket</Code>\n<Message>The bucket does not exist</Message>"
+                "<RequestId>hNu0</RequestId></Error>"
+            ),
             "k: PUT http://s3/b/k - 404 Not Found: NoSuchBucket: The bucket does not exist",
         ),
         (
             "HEAD http://s3/b/k in 2.1s - HTTP error: error sending request",
-            "k: HEAD http://s3/b/k - HTTP error: error sending request; "
-            "check the endpoint and the network",
+            (
+                "k: HEAD http://s3/b/k - HTTP error: error sending request; "
+                "check the endpoint and the network"
+            ),
         ),
     ],
 )
