@@ -38,7 +38,7 @@ $step = "$module"
 _README = """\
 # $name
 
-The step `$step` for [spark-impex-runner](https://pypi.org/project/spark-impex-runner/): it writes
+The step `$step` for spark-impex-runner: it writes
 a note beside each package, with the package's name, size and SHA-256.
 
 ```yaml
