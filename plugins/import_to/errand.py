@@ -20,6 +20,8 @@ from spark_impex_runner.errors import (
 )
 from spark_impex_runner.spark.words import one_line
 
+from .mapping import first
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -99,10 +101,10 @@ class Errand:
         status = self._waited(job_id)
         words = list(_results(status))
         if failed := [line for word, line in words if word in _NOT_DONE]:
-            raise StepError(f"import job {job_id} did only a part: {_first(failed)}")
-        result = _first([line for _, line in words])
-        done = Note(note.correlation_id, self._now().isoformat(timespec="seconds"), job_id)
-        return self._put(Note(done.correlation_id, done.at, job_id, done=True, result=result))
+            raise StepError(f"import job {job_id} did only a part: {first(failed, _SHOWN)}")
+        result = first([line for _, line in words], _SHOWN)
+        at = self._now().isoformat(timespec="seconds")
+        return self._put(Note(note.correlation_id, at, job_id, done=True, result=result))
 
     @property
     def _key(self) -> str:
@@ -226,9 +228,3 @@ def _results(status: Status) -> Iterator[tuple[str, str]]:
         goal = str(each.get("service_uri_destination") or source)
         told = f"{source} {word}" if goal == source else f"{source} {word} as {goal}"
         yield word.lower(), one_line(told)
-
-
-def _first(lines: list[str]) -> str:
-    """Return lines as one, the first of very many."""
-    more = f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
-    return ", ".join(lines[:_SHOWN]) + more

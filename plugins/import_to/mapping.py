@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import SparkSdkError, StepError, UriError
 from spark_impex_runner.spark.status import parse_status
-from spark_impex_runner.spark.uri import Uri
+from spark_impex_runner.spark.uri import Uri, version_order
 from spark_impex_runner.spark.words import one_line
 
 if TYPE_CHECKING:
@@ -76,8 +76,13 @@ def mappings_for(
 def shown(package: Contents) -> str:
     """Return the versions of a package for a person, the first of very many."""
     names = [one_line(each.uri) for each in package]
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more if names else "nothing that it names"
+    return first(names, _SHOWN) or "nothing that it names"
+
+
+def first(words: Sequence[str], most: int) -> str:
+    """Return words as one line, the first of very many."""
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
 
 
 def _every(package: Contents) -> list[Uri]:
@@ -109,14 +114,6 @@ def _mapping(uri: Uri, package: Contents) -> Mapping:
     """
     versions = _held(uri, package)
     if uri.version and versions:
-        versions = [max(versions, key=lambda each: _age(each.version))]
+        versions = [max(versions, key=lambda each: version_order(each.version))]
     source = versions[0].uri if len(versions) == 1 else uri.wire
     return {"source": source, "target": f"{uri.folder}/{uri.service}"}
-
-
-def _age(version: str) -> list[tuple[bool, int, str]]:
-    """Return what newer versions have more of, by dotted component."""
-    return [
-        (part.isdecimal(), int(part) if part.isdecimal() else 0, part)
-        for part in version.split(".")
-    ]
