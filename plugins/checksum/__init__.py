@@ -111,7 +111,7 @@ def _digests(job: Job, artifact: Artifact, algorithms: list[str]) -> dict[str, s
 def _record(job: Job, artifact: Artifact, file: str, digest: str) -> Artifact:
     """Put the package's line into a sums file, among those of the target's other packages."""
     path = job.target.output / file
-    packages = {each.name for each in job.artifacts if each.made_by == "download"}
+    packages = {each.name for each in job.packages}
     if file in {*packages, artifact.name, RECEIPT}:
         raise StepError(f"file: {file} would overwrite a delivered file; name another")
     rows = {name: each for name, each in _read(path).items() if name in packages}

@@ -73,7 +73,7 @@ def _import(job: Job, options: Mapping[str, Any], package: Artifact) -> Made:
     """Check what can be checked without a question to the tenant, then import."""
     _check_size(options, package)
     contents = contents_of(job, package)
-    others = [contents_of(job, each) for each in _packages(job) if each.name != package.name]
+    others = [contents_of(job, each) for each in job.packages if each.name != package.name]
     mappings = mappings_for(options.get("services"), contents, others)
     if not mappings:
         return Made(message=f"{package.name}: none of the services is in it")
@@ -100,10 +100,6 @@ def _import(job: Job, options: Mapping[str, Any], package: Artifact) -> Made:
     if before.done:
         return Made(message=f"{package.name}: was {when} at {note.at}, nothing was sent again")
     return Made(message=f"{package.name}: {when}: {note.result or 'the tenant names no services'}")
-
-
-def _packages(job: Job) -> list[Artifact]:
-    return [each for each in job.artifacts if each.made_by == "download"]
 
 
 def _check_size(options: Mapping[str, Any], package: Artifact) -> None:

@@ -88,8 +88,8 @@ def _prove(job: Job, options: Mapping[str, Any], artifact: Artifact) -> Proof:
         job.stopping,
     )
     proof = Proof(job)
-    for other in job.artifacts:
-        if other.made_by == "download" and other.name != artifact.name:
+    for other in job.packages:
+        if other.name != artifact.name:
             # A broken one is told where it is proven itself.
             with suppress(zipfile.BadZipFile), _opened(other, replace(meter)) as package:
                 proof.note_other(package)

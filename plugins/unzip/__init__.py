@@ -116,7 +116,7 @@ def _unzip(job: Job, options: Mapping[str, Any], artifact: Artifact) -> Artifact
 
 def _folder(job: Job, to: str, artifact: Artifact) -> str:
     """Return the folder of this package, relative to the output; it may hide nothing else."""
-    packages = {each.name for each in job.artifacts if each.made_by == "download"}
+    packages = {each.name for each in job.packages}
     several = len(packages | {artifact.name}) > 1
     name = _own(to, artifact.name) if several else to
     reason = names.problem(name)

@@ -55,7 +55,7 @@ def impex_run_step(job: Job, step: Step, artifact: Artifact) -> Made | None:
     """
     if step.uses != NAME:
         return None
-    packages = [each.name for each in job.artifacts if each.made_by == "download"]
+    packages = [each.name for each in job.packages]
     if artifact.name != packages[-1]:
         return Made()
     folder = job.run.manifest.path.parent

@@ -92,7 +92,7 @@ class Export:
     def reuse(self) -> bool:
         """Take over packages that an earlier run delivered and that still hold."""
         state, attempt = self.remote.context.state, self.attempt
-        packages = tuple(each for each in state.artifacts(attempt) if each.made_by == "download")
+        packages = tuple(each for each in state.artifacts(attempt) if each.is_package)
         if not attempt.delivered or not packages or not still_holds(self.job, packages):
             output = self.job.target.output
             elsewhere = [each.path for each in packages if each.path != output / each.name]

@@ -48,7 +48,7 @@ class Steps:
         """
         finished = self.context.state.steps(self.attempt)
         for position, step in enumerate(self.job.target.steps):
-            place = (position, step_digest(step, self._packages(), self.context.masker))
+            place = (position, step_digest(step, self.job.packages, self.context.masker))
             earlier = self._earlier(step, place, finished)
             if earlier is None or earlier.outcome == BEGUN or not self._reused(earlier):
                 yield from self._run_one(step, place, earlier)
@@ -66,9 +66,6 @@ class Steps:
         """Tell whether a step does harm when it is done twice for one package."""
         offer = self.context.hooks.registry.steps.get(step.uses)
         return offer is not None and not offer.idempotent
-
-    def _packages(self) -> list[Artifact]:
-        return [each for each in self.job.artifacts if each.made_by == "download"]
 
     def _reused(self, result: StepResult) -> bool:
         """Take over an earlier result whose artifacts still hold."""
@@ -141,7 +138,7 @@ class Steps:
         raise StepError("retry.attempts is 0")
 
     def _every_package(self, step: Step) -> Made:
-        answers = [self._call(step, package) for package in self._packages()]
+        answers = [self._call(step, package) for package in self.job.packages]
         made = {artifact.name: artifact for each in answers for artifact in each.artifacts}
         self._add(list(made.values()))
         told = "; ".join(each.message for each in answers if each.message)
@@ -164,7 +161,7 @@ class Steps:
             isinstance(item, Artifact) for item in made.artifacts
         ):
             raise hooks.refuse("impex_run_step", answer, "a list of Artifact")
-        packages = {each.name for each in self._packages()}
+        packages = {each.name for each in self.job.packages}
         artifacts = [
             replace(item, made_by="download" if item.name in packages else step.uses)
             for item in made.artifacts

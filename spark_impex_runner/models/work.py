@@ -91,6 +91,11 @@ class Artifact:
     made_by: str = "download"
     digests: Mapping[str, str] = field(default_factory=dict, compare=False)
 
+    @property
+    def is_package(self) -> bool:
+        """Whether it was downloaded; a step that changes a package does not change that."""
+        return self.made_by == "download"
+
 
 class Memory:
     """Text by key, for one step of one target: what it has to know in later attempts and runs.
@@ -151,6 +156,11 @@ class Job:
     artifacts: tuple[Artifact, ...] = ()
     last: Delivery | None = None
     memory: Memory = field(default_factory=Memory, repr=False, compare=False)
+
+    @property
+    def packages(self) -> tuple[Artifact, ...]:
+        """The artifacts that the tenant made, in the order in which they came."""
+        return tuple(each for each in self.artifacts if each.is_package)
 
 
 @dataclass(frozen=True, slots=True)

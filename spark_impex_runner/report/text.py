@@ -50,7 +50,7 @@ def _title(result: RunResult) -> str:
 
 def _cells(each: TargetResult) -> tuple[str, ...]:
     """Return the columns: outcome, target, job, packages, size, time."""
-    packages = [item for item in artifacts(each) if item.made_by == "download"]
+    packages = [item for item in artifacts(each) if item.is_package]
     noun = "package" if len(packages) == 1 else "packages"
     return (
         words(each.outcome).ljust(_OUTCOME_WIDTH),

@@ -70,11 +70,6 @@ def _another(package: Artifact, number: int) -> Artifact:
     return replace(package, size=len(data), sha256=digest, digests=known)
 
 
-def packages(job: Job) -> tuple[Artifact, ...]:
-    """Return the packages of a job."""
-    return tuple(each for each in job.artifacts if each.made_by == "download")
-
-
 @contextmanager
 def live_jobs(run: Runner, keys: Mapping[str, Any]) -> Iterator[LiveJobs]:
     """Run a manifest of the targets above on the sandbox; yield its jobs while it is held.

@@ -16,7 +16,7 @@ from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.hookspecs import Made
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Artifact, Step
-from spark_impex_runner.testing.live_jobs import TARGETS, live_jobs, packages
+from spark_impex_runner.testing.live_jobs import TARGETS, live_jobs
 from spark_impex_runner.testing.options import (
     OptionsConformance,
     manifest,
@@ -74,7 +74,7 @@ class StepConformance(OptionsConformance):
         job = jobs.copy("pricing")
         before = content(job.target.output)
         alone = self.alone(plugins, "steps", "impex_run_step")
-        answer = alone(job=job, step=Step("somebody-elses-step"), artifact=packages(job)[0])
+        answer = alone(job=job, step=Step("somebody-elses-step"), artifact=job.packages[0])
         require(answer is None, f"it answers {answer!r} for a step that is not its own")
         require(content(job.target.output) == before, "it writes for a step that is not its own")
 
@@ -181,7 +181,7 @@ class StepConformance(OptionsConformance):
             kept = {name: data for name, data in kept.items() if "elsewhere-" not in name}
             changed = difference(kept, outside)
             require(not changed, f"{shown(options)}: it writes {changed} beside the output")
-            delivered = {each.name: before[f"{inside}/{each.name}"] for each in packages(job)}
+            delivered = {each.name: before[f"{inside}/{each.name}"] for each in job.packages}
             after = content(job.target.output)
             spoilt = [name for name, data in delivered.items() if after.get(name) != data]
             require(not spoilt, f"{shown(options)}: it changes the package {', '.join(spoilt)}")
@@ -232,7 +232,7 @@ class StepConformance(OptionsConformance):
         """Run the step for each package, as the runner does; return what it made."""
         step = Step(self.name, dict(options))
         made: list[Artifact] = []
-        for each in reversed(packages(job)) if backwards else packages(job):
+        for each in reversed(job.packages) if backwards else job.packages:
             answer = plugins.decide("impex_run_step", job=job, step=step, artifact=each)
             artifacts = answer.artifacts if isinstance(answer, Made) else answer
             good = isinstance(artifacts, (list, tuple))
