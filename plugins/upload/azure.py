@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from obstore.store import AzureStore
 
-from .objects import ObjectsStore, chosen, settings, told
+from .objects import chosen, opened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from .destination import Destination
+    from .objects import ObjectsStore
 
 _NAMES = {
     "endpoint": "endpoint",
@@ -25,7 +26,4 @@ _NAMES = {
 def connect(destination: Destination, options: Mapping[str, Any], folder: Path) -> ObjectsStore:
     """Open a container, with credentials of the options or of the environment."""
     del folder
-    config: Any = chosen(options, **_NAMES)
-    with told(destination.shown):
-        store = AzureStore(destination.host, config=config, **settings(options))
-    return ObjectsStore(store, destination.path, options)
+    return opened(AzureStore, destination, options, config=chosen(options, **_NAMES))

@@ -19,10 +19,11 @@ from spark_impex_runner.errors import StepError
 from .store import Found
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from obstore.store import ObjectStore
 
+    from .destination import Destination
     from .store import Source
 
 # So many parts of a file are on their way at once, and in memory: S3 takes 10,000 of them.
@@ -139,7 +140,19 @@ def _part_size(size: int) -> int:
     return max(_PART, -(-needed >> 20) << 20)
 
 
-def settings(options: Mapping[str, Any]) -> dict[str, Any]:
+def opened(
+    kind: Callable[..., ObjectStore],
+    destination: Destination,
+    options: Mapping[str, Any],
+    **own: Any,
+) -> ObjectsStore:
+    """Open a bucket or container; ``own`` is what only this ``kind`` of store has to be told."""
+    with told(destination.shown):
+        store = kind(destination.host, **own, **_settings(options))
+    return ObjectsStore(store, destination.path, options)
+
+
+def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return how to talk to any of the stores, as keyword arguments.
 
     Unencrypted only where the manifest's own endpoint says so. A request's time is not limited as a

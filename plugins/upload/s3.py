@@ -11,7 +11,7 @@ from obstore.store import S3Store
 
 from spark_impex_runner.errors import StepError
 
-from .objects import ObjectsStore, chosen, settings, told
+from .objects import chosen, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from obstore.store import S3Credential
 
     from .destination import Destination
+    from .objects import ObjectsStore
 
 _NAMES = {
     "endpoint": "endpoint",
@@ -44,15 +45,8 @@ def connect(destination: Destination, options: Mapping[str, Any], folder: Path) 
         provider = None if given else _provider(session.get_credentials())
     except BotoCoreError as error:
         raise StepError(f"the AWS settings of this machine cannot be used: {error}") from error
-    config: Any = {"region": region, **chosen(options, **_NAMES)}
-    with told(destination.shown):
-        store = S3Store(
-            destination.host,
-            config=config,
-            credential_provider=provider,
-            **settings(options),
-        )
-    return ObjectsStore(store, destination.path, options)
+    config = {"region": region, **chosen(options, **_NAMES)}
+    return opened(S3Store, destination, options, config=config, credential_provider=provider)
 
 
 def _provider(found: Credentials | None) -> Callable[[], S3Credential]:
