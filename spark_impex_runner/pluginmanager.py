@@ -47,12 +47,13 @@ class Manager(pluggy.PluginManager):
 
     def register(self, plugin: object, name: str | None = None) -> str | None:
         """Register a plugin by its stand-in."""
-        return self.admit(plugin, Named(name or type(plugin).__name__))
+        who = Named(name or type(plugin).__name__)
+        return self.admit(plugin, implementations(self, plugin), who)
 
-    def admit(self, plugin: object, who: Named) -> str | None:
-        """Register a plugin under the name that messages are to call it by."""
+    def admit(self, plugin: object, found: list[Implementation], who: Named) -> str | None:
+        """Register a plugin and the hooks ``found`` in it by the name that messages call it."""
         stand_in = StandIn(plugin, who)
-        for each in implementations(self, plugin):
+        for each in found:
             watched = self.watch.watched_wrapper if each.wraps else self.watch.watched
             function = watched(who, each.hook, each.function, each.arguments)
             setattr(stand_in, each.attribute, hookspecs.hookimpl(**each.options)(function))
@@ -216,7 +217,7 @@ def _register(plugins: Plugins, plugin: object, found: list[Implementation], who
         raise PluginError(f"it is the same as plugin {twin.who.label}")
     check(plugin, found)
     try:
-        manager.admit(plugin, who)
+        manager.admit(plugin, found, who)
         offers = _offers(plugins, who)
         plugins.registry.merge(offers)
     except BaseException:
