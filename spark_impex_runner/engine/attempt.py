@@ -84,11 +84,10 @@ def open_attempt(job: Job, url: str, context: Context) -> Opening:
         if not why:
             told = f"goes on with what an earlier run began at {earlier.intended:%Y-%m-%d %H:%M}Z"
             return Opening(earlier, adopted=True, warning=told)
-        left = last_job(earlier, state)
-        ended = (earlier, *state.begun(earlier))[-1].delivered
+        last = last_of(earlier, state)
         state.finish(earlier, "abandoned", why, now)
-        warning = f"{left} of an earlier run was left behind ({why})"
-        warning += "; it has ended" if ended else " and may still run"
+        warning = f"{job_of(last)} of an earlier run was left behind ({why})"
+        warning += "; it has ended" if last.delivered else " and may still run"
     attempt = state.intend(_intent(job, url, mark), now)
     if context.job:
         attempt = state.note_job(attempt, context.job, now)
@@ -100,10 +99,14 @@ def idle_for(earlier: Attempt, state: State, now: datetime) -> timedelta:
     return now - max(each.intended for each in (earlier, *state.begun(earlier)))
 
 
-def last_job(earlier: Attempt, state: State) -> str:
-    """Name the job that may still run for an attempt: of several parts it is the last one's."""
-    last = (earlier, *state.begun(earlier))[-1]
-    return f"job {last.job_id}" if last.job_id else "a job whose reply was lost"
+def last_of(earlier: Attempt, state: State) -> Attempt:
+    """Return whose job may still run for an attempt: of several parts the last one."""
+    return (earlier, *state.begun(earlier))[-1]
+
+
+def job_of(attempt: Attempt) -> str:
+    """Name an attempt's job."""
+    return f"job {attempt.job_id}" if attempt.job_id else "a job whose reply was lost"
 
 
 def why_not(earlier: Attempt, wanted: tuple[str, str], idle: timedelta, *, fresh: bool) -> str:

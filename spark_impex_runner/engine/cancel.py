@@ -48,7 +48,7 @@ def cancel_jobs(
         connect(path, options, clock, masker) as prepared,
         closing(State(state_folder(path, options))) as state,
     ):
-        context = Context(prepared.hooks, clock, state, masker)
+        context = Context.of(prepared, state, options)
         return tuple(
             each for target in prepared.run.targets for each in _cancel(target, prepared, context)
         )

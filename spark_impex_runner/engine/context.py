@@ -10,8 +10,9 @@ from spark_impex_runner.models import Change
 
 if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
+    from spark_impex_runner.engine.prepare import Prepared
     from spark_impex_runner.masking import Masker
-    from spark_impex_runner.models import Job
+    from spark_impex_runner.models import Job, RunOptions
     from spark_impex_runner.pluginmanager import Plugins
     from spark_impex_runner.state.store import State
 
@@ -47,6 +48,19 @@ class Context:
     until: str = ""
     fresh: bool = False
     job: str = ""
+
+    @classmethod
+    def of(cls, prepared: Prepared, state: State, options: RunOptions) -> Context:
+        """Return the surroundings of work on what was prepared."""
+        return cls(
+            hooks=prepared.hooks,
+            clock=prepared.tenants.clock,
+            state=state,
+            masker=prepared.tenants.masker,
+            until=options.until,
+            fresh=options.fresh,
+            job=options.job,
+        )
 
     def changed(self, job: Job, event: str, message: str, **detail: Any) -> None:
         """Say that something is now certain: one log record, then every observer."""

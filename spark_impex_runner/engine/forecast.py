@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.engine.attempt import fingerprint, idle_for, key, last_job, why_not
+from spark_impex_runner.engine.attempt import fingerprint, idle_for, job_of, key, last_of, why_not
 from spark_impex_runner.engine.context import Context
 from spark_impex_runner.engine.prepare import new_job, state_folder
 from spark_impex_runner.engine.unchanged import unchanged
@@ -30,14 +30,7 @@ def forecast(prepared: Prepared, options: RunOptions, clock: Clock) -> tuple[For
     folder = state_folder(prepared.run.manifest.path, options)
     if exists(folder):  # To open a memory that is not there would make it.
         with closing(State(folder)) as state:
-            context = Context(
-                hooks=prepared.hooks,
-                clock=clock,
-                state=state,
-                masker=prepared.tenants.masker,
-                fresh=options.fresh,
-                job=options.job,
-            )
+            context = Context.of(prepared, state, options)
             found = [_forecast(item, job, context) for item, job in jobs]
     else:
         found = [_fresh(item) for item, _ in jobs]
@@ -76,7 +69,7 @@ def _forecast(planned: Planned, job: Job, context: Context) -> Forecast:
     wanted = (job.tenant, fingerprint(job))
     why = why_not(earlier, wanted, idle_for(earlier, state, job.started), fresh=context.fresh)
     if why:
-        left = last_job(earlier, state)
+        left = job_of(last_of(earlier, state))
         return _fresh(planned, f"{left} of an earlier run is left behind ({why})")
     begun = f"begun at {earlier.intended:%Y-%m-%d %H:%M}Z"
     if parts := len(state.parts(earlier)):

@@ -65,7 +65,7 @@ def run_manifest(
         prepare(path, options, clock, masker) as prepared,
         closing(State(state_folder(path, options))) as state,
     ):
-        context = _context(prepared, state, options, (clock, masker))
+        context = Context.of(prepared, state, options)
         with _crew(prepared, options, worker or run_unit) as crew:
             return _Run(prepared, context, options).run(crew)
 
@@ -84,7 +84,7 @@ def run_unit(unit: Unit, new_masker: Callable[[], Masker] = Masker) -> Done:
             prepare(path, options, clock, masker) as prepared,
             closing(State(state_folder(path, options))) as state,
         ):
-            context = _context(prepared, state, options, (clock, masker))
+            context = Context.of(prepared, state, options)
             run = prepared.run
             # On another machine the state may be another one.
             state.begin_run(run.id, str(run.manifest.path), run.started)
@@ -97,21 +97,6 @@ def run_unit(unit: Unit, new_masker: Callable[[], Masker] = Masker) -> Done:
         _log.error("internal error", exc_info=error)
         words = f"internal error: {type(error).__name__}: {error}"
         return Done(error=masker.mask(words), exit_code=ImpexError.exit_code)
-
-
-def _context(
-    prepared: Prepared, state: State, options: RunOptions, own: tuple[Clock, Masker]
-) -> Context:
-    clock, masker = own
-    return Context(
-        hooks=prepared.hooks,
-        clock=clock,
-        state=state,
-        masker=masker,
-        until=options.until,
-        fresh=options.fresh,
-        job=options.job,
-    )
 
 
 @contextmanager
