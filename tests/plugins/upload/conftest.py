@@ -601,3 +601,9 @@ def moto(programs: Path) -> Iterator[str]:
     environ = {**os.environ, "PYTHONPATH": str(home)}
     with started(command, r"Running on (http://127[0-9.:]+)", env=environ) as address:
         yield address
+
+
+@pytest.fixture
+def client(moto: str) -> Any:
+    """Return a client of moto's server, which takes any key."""
+    return s3_client(moto)

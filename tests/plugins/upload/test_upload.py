@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import botocore.session
 import pytest
 
 from spark_impex_runner.errors import StepError
@@ -247,20 +246,8 @@ def test_a_host_that_nobody_vouched_for_is_refused(
     assert not sftp.folder.exists()
 
 
-def s3_client(url: str) -> Any:
-    """Return AWS's own client for an S3 server that asks for no certain key."""
-    return botocore.session.Session().create_client(
-        "s3",
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id="any",
-        aws_secret_access_key="any",
-    )
-
-
-def test_s3_is_told_of_encryption_tags_and_content_type(moto: str, motor: Any) -> None:
+def test_s3_is_told_of_encryption_tags_and_content_type(moto: str, client: Any, motor: Any) -> None:
     """For files in one part and in several."""
-    client = s3_client(moto)
     client.create_bucket(Bucket="backup")
     options = {"to": "s3://backup", "endpoint": moto, **KEYS}
     said = {"encryption": "aws:kms", "kms_key": "key/of/ours", "tags": {"team": "pricing/team 1"}}
@@ -275,9 +262,8 @@ def test_s3_is_told_of_encryption_tags_and_content_type(moto: str, motor: Any) -
         assert tags == [{"Key": "team", "Value": "pricing/team 1"}]
 
 
-def test_a_stopped_upload_leaves_no_parts_on_s3(moto: str, motor: Any) -> None:
+def test_a_stopped_upload_leaves_no_parts_on_s3(moto: str, client: Any, motor: Any) -> None:
     """What nobody sees would be paid for."""
-    client = s3_client(moto)
     client.create_bucket(Bucket="stopped")
     package = motor.artifact("motor.zip", noise(30 << 20))
     changed = type(package)(package.path, package.name, 0, "0" * 64)
