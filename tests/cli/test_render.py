@@ -172,6 +172,38 @@ def test_an_empty_secret_is_not_looked_at(shell: Any, monkeypatch: pytest.Monkey
     assert shell("impex", "render", "m.yaml").code == 0
 
 
+DOOR = """
+from spark_impex_runner import hookimpl
+
+KEY = {"type": "string", "x-secret": True, "pattern": "^key-", "maxLength": 9}
+
+@hookimpl
+def impex_register(registry):
+    properties = {"key": KEY, "times": {"type": "integer"}}
+    registry.step("door", "Opens it.", {"type": "object", "properties": properties})
+    registry.source("safe", "A safe.", lambda key: 1 / 0, secret=True)
+"""
+
+
+@pytest.mark.usefixtures("manifest")
+@pytest.mark.parametrize(
+    "option", ["key: ${env:DOOR}", "key: ${file:keys/door}", "key: ${safe:k}", "times: ${safe:n}"]
+)
+def test_the_reference_of_a_plugins_secret_is_not_judged(shell: Any, option: str) -> None:
+    """The option's pattern, length or type is that of the secret, which is not read."""
+    Path("door.py").write_text(DOOR)
+    Path("m.yaml").write_text(
+        "version: 1\nconnections: {sit: {base_url: https://sit/acme}}\n"
+        "targets:\n- name: a\n  folders: [f]\n  steps:\n"
+        f"  - uses: door\n    with:\n      {option}\n"
+    )
+
+    done = shell("impex", "render", "m.yaml", "-p", "door.py")
+
+    assert (done.code, done.err) == (0, "")
+    assert option in done.out
+
+
 @pytest.mark.usefixtures("manifest")
 def test_a_choice_and_an_overlay_change_what_is_rendered(shell: Any) -> None:
     """The chosen targets with what they need, as JSON for other tools."""

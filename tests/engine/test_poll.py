@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -58,6 +59,19 @@ def test_max_retries_bounds_the_status_checks(
     )
     assert clock.waits == [0, 3, 3, 3, 3]
     assert not [r for r in sandbox.requests if r.method == "PATCH"]
+
+
+def test_max_retries_counts_the_checks_that_fail(
+    run: Any, serve: Callable[..., Any], only: Any, clock: Any
+) -> None:
+    """Two failed checks and two answered ones are four requests."""
+    sandbox = serve("status@1-2=503", job_seconds=1000)
+
+    result = run(sandbox, target(max_retries="4", retry_interval="3", polling="{strategy: fixed}"))
+
+    assert "after 4 status checks (max_retries)" in only(result).error
+    checks = [r for r in sandbox.requests if re.search(r"/export/[^/]+/status$", r.path)]
+    assert (len(checks), clock.waits) == (4, [0, 3, 3, 3])
 
 
 def test_the_deadline_is_wall_clock_and_can_cancel(

@@ -300,6 +300,17 @@ def test_the_wait_rides_out_bad_weather(world: World) -> None:
     assert len(world.imports("uat")) == 1
 
 
+def test_a_status_that_is_refused_for_good_is_asked_for_once(world: World) -> None:
+    """A permanent error of the tenant ends the wait long before its deadline."""
+    uat = world.serve("uat", "imported@1-=invalid", job_seconds=20)
+
+    result = world.run(UAT % "")
+
+    assert target_of(result).outcome is Outcome.FAILED
+    assert "scripted permanent error" in target_of(result).error
+    assert uat.weather.met.total() == 1
+
+
 def test_a_passed_deadline_is_gone_on_with(world: World) -> None:
     """It is told as one, and the same command finds the job by its id."""
     world.serve("uat", job_seconds=600)
@@ -498,6 +509,44 @@ def test_only_locked_bytes_go_on(world: World) -> None:
         f"no import has locked sha256 {package.sha256}; "
     )
     assert [len(world.imports(name)) for name in ("uat", "prod")] == [2, 1]
+
+
+Lock = importlib.import_module("spark_impex_runner.plugins.import_to.lock").Lock
+ENTRY = {"sha256": "ab", "imports": []}
+
+
+@pytest.mark.parametrize("packages", [[], [ENTRY], [ENTRY, ENTRY]])
+def test_a_sound_lock_file_is_read(tmp_path: Path, packages: list[Any]) -> None:
+    """With no package, with one, with several."""
+    (tmp_path / "l.json").write_text(json.dumps({"version": 1, "packages": packages}))
+
+    assert Lock(tmp_path / "l.json").read() == packages
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"version": 2, "packages": []},
+        {"version": 1, "packages": None},
+        {"version": 1, "packages": [ENTRY, {"sha256": 1, "imports": []}]},
+        {"version": 1, "packages": [{"sha256": "ab", "imports": None}, ENTRY]},
+        {"version": 1, "packages": [{"sha256": "ab"}]},
+        {"packages": []},
+    ],
+)
+def test_a_lock_file_with_one_broken_entry_is_refused(tmp_path: Path, data: Any) -> None:
+    """Whatever else is in it."""
+    path = tmp_path / "l.json"
+    path.write_text(json.dumps(data))
+
+    with pytest.raises(StepError, match=r"l\.json is no lock file of version 1$"):
+        Lock(path).read()
+
+
+def test_a_lock_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """The line has the path and the system's reason."""
+    with pytest.raises(StepError, match=re.escape(f"{tmp_path}: Is a directory")):
+        Lock(tmp_path).read()
 
 
 def test_a_manual_gate_holds_until_it_is_approved(world: World) -> None:

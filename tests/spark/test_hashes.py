@@ -35,6 +35,14 @@ def test_other_texts_are_no_digest(text: str | None) -> None:
     assert read_hash(text) is None
 
 
+@pytest.mark.parametrize("form", ["!{}", "{}!", "{} {}"])
+def test_base64_with_stray_characters_is_no_digest(form: str) -> None:
+    """What is not in the alphabet is not skipped."""
+    digest = base64.b64encode(hashlib.sha256(b"").digest()).decode()
+
+    assert read_hash(form.format(digest, digest)) is None
+
+
 @given(st.text())
 def test_no_text_breaks_the_reader(text: str) -> None:
     """Whatever a tenant sends, the answer is a digest or None."""

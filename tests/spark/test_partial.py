@@ -157,6 +157,29 @@ def test_a_part_whose_mark_does_not_fit_is_begun_anew(
     assert ranges(sandbox) == [""]
 
 
+@pytest.mark.parametrize(
+    ("validator", "length", "file_hash", "sound"),
+    [
+        ('"e"', 9, "h", True),
+        ('"e"', 4, "h", True),
+        ('"e"\r\nX-Other: y', 9, "h", False),
+        ("", 9, "h", False),
+        ('"e"', 3, "h", False),
+        ('"e"', 9, "other", False),
+        ('"e"', 9, None, False),
+    ],
+)
+def test_only_a_sound_mark_is_read(
+    tmp_path: Path, validator: str, length: int, file_hash: str | None, sound: bool
+) -> None:
+    """Its validator can be sent in a header, and length and hash are those of the file."""
+    (tmp_path / "p").write_bytes(b"four")
+    mark = partial.Mark(validator, length, file_hash)
+    partial.write(tmp_path / "p", mark)
+
+    assert partial.read(tmp_path / "p", "h") == (mark if sound else None)
+
+
 def test_a_part_that_is_the_whole_is_not_asked_for(served: Any, tmp_path: Path) -> None:
     """A run that was killed between the last byte and the name downloads nothing more."""
     sandbox, spark, remote = served()

@@ -1,0 +1,111 @@
+"""What was asked for is compared with what the tenant says it delivered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.engine.compare import missing, silent
+from spark_impex_runner.models import Outcome, Request, ServiceVersion, Status
+from spark_impex_runner.sandbox import exports
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TARGET = "- {name: a, services: [motor/pricing, motor/claims], missing: %s}"
+PRICING = ServiceVersion("motor", "pricing", version="1.4.2", version_id="AB")
+LIFE = ServiceVersion("life", "annuity")
+
+
+def said(services: tuple[ServiceVersion, ...], versions: tuple[ServiceVersion, ...]) -> Status:
+    """Return the status of a finished job that names these."""
+    return Status("id", "closed", services=services, service_versions=versions)
+
+
+@pytest.mark.parametrize(
+    ("services", "versions", "expected"),
+    [((), (), True), ((LIFE,), (), False), ((), (LIFE,), False), ((LIFE,), (LIFE,), False)],
+)
+def test_silent_means_both_lists_are_empty(
+    services: tuple[ServiceVersion, ...], versions: tuple[ServiceVersion, ...], expected: bool
+) -> None:
+    """A tenant that names services or versions has said what it delivered."""
+    assert silent(said(services, versions)) is expected
+
+
+@pytest.mark.parametrize(
+    ("request_", "lost"),
+    [
+        (Request(folders=("motor", "life")), []),
+        (Request(folders=("motor", "home")), ["folder home"]),
+        (Request(services=("motor/pricing", "life/annuity")), []),
+        (Request(services=("motor/pricing[1.4]",)), []),
+        (Request(services=("motor/pricing[1.5]",)), ["service motor/pricing[1.5]"]),
+        (Request(services=("life/other", "life/annuity")), ["service life/other"]),
+        (Request(services=("motor/annuity",)), ["service motor/annuity"]),
+        (Request(version_ids=("ab", "AB")), []),
+        (Request(version_ids=("ab", "cd")), ["version cd"]),
+        (
+            Request(folders=("x",), services=("x/y",), version_ids=("z",)),
+            ["folder x", "service x/y", "version z"],
+        ),
+    ],
+)
+def test_each_kind_of_loss_is_named(request_: Request, lost: list[str]) -> None:
+    """Folders, services and version ids are looked for in both lists of the status."""
+    assert missing(request_, said((LIFE,), (PRICING,))) == lost
+    assert missing(request_, said((PRICING,), (LIFE,))) == lost
+
+
+@pytest.mark.parametrize(
+    ("policy", "outcome"), [("fail", Outcome.FAILED), ("warn", Outcome.SUCCEEDED)]
+)
+def test_a_package_without_a_requested_service_is_noticed(
+    run: Any,
+    serve: Callable[..., Any],
+    only: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    policy: str,
+    outcome: Outcome,
+) -> None:
+    """The target fails under ``missing: fail`` and gets a warning under ``missing: warn``."""
+    whole = exports.listing
+    monkeypatch.setattr(
+        exports, "listing", lambda versions: whole([v for v in versions if v.service == "pricing"])
+    )
+
+    result = only(run(serve(), TARGET % policy))
+
+    assert result.outcome is outcome
+    lines = [result.error] if policy == "fail" else result.warnings
+    assert [*lines] == ["asked for but not delivered: service motor/claims"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "warnings"),
+    [
+        ((), ["the tenant did not say which services it delivered"]),
+        (("service_versions",), []),
+        (("services",), []),
+    ],
+)
+def test_null_lists_of_services_are_only_a_warning(
+    run: Any,
+    serve: Callable[..., Any],
+    only: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    kept: tuple[str, ...],
+    warnings: list[str],
+) -> None:
+    """A tenant that names nothing is believed to have delivered; one list of two is enough."""
+    whole = exports.listing
+
+    def listing(versions: Any) -> dict[str, Any]:
+        return {key: each if key in kept else None for key, each in whole(versions).items()}
+
+    monkeypatch.setattr(exports, "listing", listing)
+
+    result = only(run(serve(), TARGET % "fail"))
+
+    assert (result.outcome, list(result.warnings)) == (Outcome.SUCCEEDED, warnings)

@@ -1,0 +1,143 @@
+"""Creating the one job of a target: how often, after which waits, and which job is its own."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.models import Outcome
+from spark_impex_runner.spark import client
+from spark_impex_runner.spark.client import Spark
+from spark_impex_runner.spark.retry import Patience
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TARGET = "- {name: a, folders: [life], polling: {strategy: fixed}}"
+# Appends each event to ``events.log`` beside it.
+LISTENER = """
+from pathlib import Path
+from spark_impex_runner import hookimpl
+
+@hookimpl
+def impex_job_changed(change):
+    with Path(__file__).with_name("events.log").open("a") as log:
+        log.write(change.event + "\\n")
+"""
+
+
+def create_calls(sandbox: Any) -> int:
+    """Return how many create calls reached the tenant."""
+    calls = [r for r in sandbox.requests if r.method == "POST" and r.path.endswith("/export")]
+    return len(calls)
+
+
+def test_create_calls_are_repeated_with_longer_waits(
+    run: Any, serve: Callable[..., Any], clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each failure doubles the ceiling of the next wait, up to sixteen seconds."""
+    monkeypatch.setattr(client, "Patience", partial(Patience, draw=lambda: 1.0))
+
+    result = run(serve("create@1-6=503"), TARGET)
+
+    assert result.exit_code == 0
+    assert clock.waits[:6] == [2, 4, 8, 16, 16, 16]
+
+
+@pytest.mark.parametrize(
+    ("fault", "calls"), [("400:html", 1), ("404:html", 4), ("404", 1), ("invalid", 1)]
+)
+def test_only_a_page_that_is_no_answer_is_asked_again(
+    run: Any, serve: Callable[..., Any], only: Any, fault: str, calls: int
+) -> None:
+    """A 404 without a code may be a proxy's, four times; a refusal ends the target at once."""
+    sandbox = serve(f"create@1-={fault}")
+
+    result = only(run(sandbox, TARGET))
+
+    assert result.outcome is Outcome.FAILED
+    assert create_calls(sandbox) == calls
+
+
+@pytest.mark.parametrize("fault", ["invalid", "400:html", "425"])
+def test_a_refusal_leaves_nothing_to_resume(
+    run: Any, serve: Callable[..., Any], only: Any, fault: str
+) -> None:
+    """The tenant has certainly created no job, and the next run does not mention one."""
+    sandbox = serve(f"create@1-={fault}")
+    target = TARGET.replace("fixed", "fixed, deadline: 5s")
+    first = only(run(sandbox, target))
+    sandbox.weather._faults = ()
+
+    second = only(run(sandbox, target))
+
+    assert first.outcome is Outcome.FAILED
+    assert (second.outcome, second.warnings) == (Outcome.SUCCEEDED, ())
+
+
+def test_a_lost_reply_without_a_listing_is_resumed(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """The attempt stays open until the listing can be asked: one job in two runs."""
+    sandbox = serve("create@1=swallow", "describe@1-=503", job_limit=2)
+    target = TARGET.replace("fixed", "fixed, deadline: 30s")
+    first = only(run(sandbox, target))
+    sandbox.weather._faults = ()
+
+    second = only(run(sandbox, target))
+
+    assert (first.outcome, second.outcome) == (Outcome.FAILED, Outcome.SUCCEEDED)
+    assert "an earlier run began" in second.warnings[0]
+    assert sandbox.jobs_created == 1
+
+
+def test_a_repeated_correlation_id_gives_a_job_each(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """A lost create call of the second run does not deliver the first run's package."""
+    sandbox = serve("create@2=reset")
+    target = TARGET.replace("life]", "life], correlation_id: CHG-1")
+
+    first = only(run(sandbox, target))
+    second = only(run(sandbox, target))
+
+    assert (first.outcome, second.outcome) == (Outcome.SUCCEEDED, Outcome.SUCCEEDED)
+    assert first.job_id != second.job_id
+    assert sandbox.jobs_created == 2
+
+
+def test_a_listed_job_that_has_left_is_passed_over(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """Its status is unknown by the time it is asked for; the target creates its own job."""
+    sandbox = serve("create@2=reset", "status@1=forget", job_limit=2)
+    with Spark(base_url=sandbox.base_url, token=sandbox.token, clock=run.clock) as spark:
+        other = spark.impex.exports.initiate(folders=["life"]).data["id"]
+
+    result = only(run(sandbox, TARGET))
+
+    assert (result.outcome, result.error) == (Outcome.SUCCEEDED, "")
+    assert result.job_id != other
+    assert sandbox.weather.met["status@1=forget"] == 1
+
+
+def test_a_job_that_is_lost_and_found_has_its_events(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """A plugin hears of the failed create call, the found job, the failed look, the reuse."""
+    listener = run.folder / "listener.py"
+    listener.write_text(LISTENER)
+    sandbox = serve("create@1=swallow", "status@2=503")
+    target = TARGET.replace("life]", "life], steps: [{uses: unzip, with: {max_files: %s}}]")
+    log = run.folder / "events.log"
+
+    first = only(run(sandbox, target % 1, plugin_files=(listener,)))
+    heard = log.read_text().splitlines()
+    log.unlink()
+    second = only(run(sandbox, target % 99, plugin_files=(listener,)))
+
+    assert (first.outcome, second.outcome) == (Outcome.FAILED, Outcome.SUCCEEDED)
+    assert heard[:4] == ["job.create_failed", "job.found", "job.created", "job.look_failed"]
+    assert log.read_text().splitlines()[0] == "package.reused"

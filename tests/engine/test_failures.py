@@ -1,0 +1,130 @@
+"""What the engine concludes from a failed request: retry, look for the job, or end."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.engine import weather
+from spark_impex_runner.errors import (
+    ErrorReply,
+    IntegrityError,
+    JobError,
+    SparkApiError,
+    SparkError,
+    SparkSdkError,
+    TooLargeError,
+    TransportError,
+)
+from spark_impex_runner.spark.queue import Listed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+INVALID = "invalid_input"
+
+
+def refused(status: int, code: str = "", type_: str = "", details: str = "") -> SparkApiError:
+    """Return the error of an HTTP reply."""
+    return SparkApiError.when("refused", ErrorReply(status, code, type_, details))
+
+
+FAILURES = [
+    # error, the same request may succeed, no API reply, a job may exist, the job is unknown
+    (TransportError("reset"), True, False, True, False),
+    (SparkSdkError("HTML in place of JSON"), False, True, True, False),
+    (JobError("failed"), False, False, True, False),
+    (IntegrityError("cut"), False, False, True, False),
+    (refused(400), False, False, False, False),
+    (refused(400, "INVALID_REQUEST"), False, False, False, False),
+    (refused(401), False, False, False, False),
+    (refused(404), False, True, False, False),
+    (refused(404, "SERVICE_NOT_FOUND"), False, False, False, True),
+    (refused(408), True, False, True, False),
+    (refused(409), False, False, False, False),
+    (refused(425), True, False, False, False),
+    (refused(426), False, False, False, False),
+    (refused(429), True, False, False, False),
+    (refused(500), True, False, True, False),
+    (refused(500, "INVALID_REQUEST", INVALID), False, False, False, False),
+    (refused(500, "INVALID_JOB_ID", INVALID), False, False, False, True),
+    (refused(503, "WEATHER"), True, False, True, False),
+    (refused(503, "EXCEEDED_FILE_SIZE"), False, False, False, False),
+    (refused(503, "", "", "the size exceeds 200 MB"), False, False, False, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "passing", "strange", "unclear", "unknown"),
+    FAILURES,
+    ids=[f"{type(row[0]).__name__}-{number}" for number, row in enumerate(FAILURES)],
+)
+def test_each_failure_has_its_meaning(
+    error: SparkError, passing: bool, strange: bool, unclear: bool, unknown: bool
+) -> None:
+    """Whether it is transient, readable, a possible success, or the word on an unknown job."""
+    assert weather.may_pass(error) is passing
+    assert weather.unreadable(error) is strange
+    assert weather.may_have_created(error) is unclear
+    assert weather.forgotten(error) is unknown
+
+
+@pytest.mark.parametrize(
+    ("error", "large"),
+    [
+        (TooLargeError("300 MB"), True),
+        (JobError("the size exceeds the limit"), False),
+        (refused(500, "EXCEEDED_FILE_SIZE", INVALID), True),
+        (refused(413, "", "", "Size limit reached"), True),
+        (refused(413, "", "", "the limit of jobs is 1"), False),
+        (refused(400, "SIZE", "", "the size is no number"), False),
+    ],
+)
+def test_size_and_limit_mean_too_large(error: SparkError, large: bool) -> None:
+    """The code, or words of a size and of a limit together."""
+    assert weather.too_large(error) is large
+
+
+def spark_that_lists(listed: Callable[[], tuple[Listed, ...]]) -> Any:
+    """Return a client whose listing of jobs is ``listed``."""
+    return SimpleNamespace(impex=SimpleNamespace(exports=SimpleNamespace(listed=listed)))
+
+
+def unlisted() -> tuple[Listed, ...]:
+    """Fail as a tenant whose listing cannot be had."""
+    raise TransportError("reset")
+
+
+@pytest.mark.parametrize(
+    ("error", "listed", "gone"),
+    [
+        (refused(500, "INVALID_JOB_ID", INVALID), lambda: (), True),
+        (refused(404, "NOT_FOUND"), lambda: (Listed("other"),), True),
+        (refused(404, "NOT_FOUND"), lambda: (Listed("other"), Listed("id")), False),
+        (refused(404, "NOT_FOUND"), unlisted, False),
+        (refused(404), lambda: (), False),
+        (refused(503), lambda: (), False),
+        (TransportError("reset"), lambda: (), False),
+    ],
+    ids=["unlisted", "others", "listed", "no-listing", "proxy", "passing", "reset"],
+)
+def test_a_job_is_gone_only_if_the_listing_agrees(
+    error: SparkError, listed: Callable[[], tuple[Listed, ...]], gone: bool
+) -> None:
+    """A status that denies the job does not count where the listing has it or cannot be had."""
+    assert weather.gone(error, spark_that_lists(listed), "id") is gone
+
+
+def test_a_wrong_unknown_job_without_a_listing_ends_nothing(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """The wait continues, and delivers the package of the one job."""
+    sandbox = serve("status@2=forget", "describe@1-=503", job_seconds=20)
+
+    result = only(run(sandbox, "- {name: a, folders: [life], polling: {strategy: fixed}}"))
+
+    assert (result.outcome, result.error) == ("succeeded", "")
+    assert sandbox.jobs_created == 1
+    assert sandbox.weather.met["status@2=forget"] == 1
