@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from spark_impex_runner.errors import PluginError, UsageError
 from spark_impex_runner.spelling import did_you_mean
-from spark_impex_runner.version import __version__
+from spark_impex_runner.version import DISTRIBUTION, __version__
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -41,7 +41,6 @@ BUILT_IN = (
 )
 # What the runner cannot do without. Last, because of equals the first registered is asked first.
 ESSENTIAL = ("defaults", "spark_impex_runner.engine.defaults")
-_OURS = "spark-impex-runner"
 # The environment's lists of plugins: the only ones that may come in, and those that may not.
 ALLOWED = "IMPEX_PLUGINS"
 DISABLED = "IMPEX_DISABLE_PLUGINS"
@@ -140,14 +139,14 @@ def candidates(choice: PluginChoice) -> Iterator[Candidate]:
 def _everybody(choice: PluginChoice) -> Iterator[Candidate]:
     """Yield every plugin that there is."""
     for name in BUILT_IN:
-        info = PluginInfo(name, _OURS, __version__, "built-in")
+        info = PluginInfo(name, DISTRIBUTION, __version__, "built-in")
         yield Candidate(info, f"spark_impex_runner.plugins.{name}")
     for point, info in _installed():
         yield Candidate(info, point)
     for path in (*choice.files, *choice.local):
         yield Candidate(PluginInfo(path.stem, "", "", str(path)), path)
     name, module = ESSENTIAL
-    yield Candidate(PluginInfo(name, _OURS, __version__, "essential"), module)
+    yield Candidate(PluginInfo(name, DISTRIBUTION, __version__, "essential"), module)
 
 
 def required_names(choice: PluginChoice) -> frozenset[str] | None:
@@ -161,7 +160,7 @@ def check_choice(choice: PluginChoice) -> None:
     """Refuse what cannot be: a requirement that is not met, or no essential plugin."""
     for _, fault in unmet(choice):
         raise PluginError(fault)
-    if by := choice.bar(PluginInfo(ESSENTIAL[0], _OURS, __version__, "essential")):
+    if by := choice.bar(PluginInfo(ESSENTIAL[0], DISTRIBUTION, __version__, "essential")):
         raise UsageError(f"the runner cannot do without its plugin {ESSENTIAL[0]}, but {by}")
 
 

@@ -45,6 +45,10 @@ class Manager(pluggy.PluginManager):
         self.watch = Watch()
         self.add_hookspecs(hookspecs)
 
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        """Return a mark's options; what Python itself put into a plugin has none."""
+        return None if name.startswith("__") else super().parse_hookimpl_opts(plugin, name)
+
     def register(self, plugin: object, name: str | None = None) -> str | None:
         """Register a plugin by its stand-in."""
         who = Named(name or type(plugin).__name__)

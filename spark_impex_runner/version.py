@@ -1,3 +1,4 @@
-"""The one place where the version stands."""
+"""The one place where name and version of the distribution stand."""
 
+DISTRIBUTION = "spark-impex-runner"
 __version__ = "0.1.0"

@@ -12,8 +12,9 @@ from spark_impex_runner.manifest.compose import compose, published
 from spark_impex_runner.manifest.construct import Ties, connection, target
 from spark_impex_runner.manifest.expand import Expanded
 from spark_impex_runner.manifest.quantity import seconds
-from spark_impex_runner.manifest.schema import Schema, View
+from spark_impex_runner.manifest.schema import Schema, View, _fault
 from spark_impex_runner.models import Connection, Polling, Step, Target
+from spark_impex_runner.pluginmanager import make_plugin_manager
 from spark_impex_runner.registry import Registry
 
 if TYPE_CHECKING:
@@ -219,6 +220,17 @@ def test_a_broken_options_schema_matters_only_where_it_is_used(
     with pytest.raises(PluginError) as caught:
         read(TARGET % "{}")
     assert str(caught.value) == f"plugin impex-special: the options schema of 'special': {fault}"
+
+
+def test_options_of_built_in_plugins_are_schemas() -> None:
+    """A run takes them unchecked, so a broken one has to be found here."""
+    built_in = make_plugin_manager().registry
+    kinds = (built_in.steps, built_in.strategies, built_in.notifiers)
+
+    faults = [_fault(each.options) for kind in kinds for each in kind.values()]
+
+    assert len(faults) >= 11
+    assert set(faults) == {""}
 
 
 SECRET = {"type": "string", "x-secret": True}
