@@ -1,10 +1,23 @@
-"""A text file appears whole or not at all."""
+"""Text files that appear whole or not at all, and that one process at a time changes."""
 
 from __future__ import annotations
 
 import os
-import tempfile
-from pathlib import Path
+import secrets
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# A change takes milliseconds; a process that holds the lock for so many seconds is stuck.
+_LOCK_SECONDS = 60.0
+# A thread waits for another thread here, without looking again and again.
+_threads = threading.Lock()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -14,21 +27,39 @@ def write_text(path: Path, text: str) -> None:
     Raises ``OSError`` and leaves ``path`` as it was when the disk refuses.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    # The kernel applies the umask: to ask for the umask would be to change it for all threads.
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
-def _umask() -> int:
-    """Return the process's umask; mkstemp makes 0600, which readers of a report cannot open."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Keep every other process, and every other thread, from changing ``path`` in the block.
+
+    The lock is the kernel's, on an empty file ``.NAME.lock`` beside ``path``: that of a killed
+    process is free at once, and the file may stay. Raises ``OSError`` where it cannot be locked.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    with _threads:
+        try:
+            lock.acquire(timeout=_LOCK_SECONDS)
+        except Timeout:
+            message = f"another process has kept it locked for {_LOCK_SECONDS:g} s"
+            raise OSError(message) from None
+        except NotImplementedError as error:
+            message = "this file system has no locks; put the file on a local disk"
+            raise OSError(message) from error
+        try:
+            yield
+        finally:
+            lock.release()

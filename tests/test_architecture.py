@@ -61,7 +61,7 @@ ALLOWED = {
     "engine.export": {"engine"},
     "engine.parts": {"engine"},
     "engine.job": {"engine", "hookspecs", "state"},
-    "state": set(),
+    "state": {"atomic"},
     "engine.tenants": {"engine.course", "spark", "sandbox"},
     "engine.cancel": {"engine", "state"},
     "engine.forecast": {"engine", "state"},
@@ -100,7 +100,7 @@ ALLOWED = {
 THIRD_PARTY = {
     "requests": ("spark", "plugins.upload.web"),
     "urllib3": ("spark",),
-    "filelock": ("state.lease",),
+    "filelock": ("atomic", "state.lease"),
     "apprise": ("plugins.notify.services",),
     "obstore": tuple(f"plugins.upload.{name}" for name in ("objects", "s3", "azure", "gcs")),
     "paramiko": ("plugins.upload.sftp",),

@@ -124,7 +124,8 @@ def _sha256(job: Job, package: Artifact) -> str:
 
 def _lock(job: Job, options: Mapping[str, Any]) -> Lock | None:
     name = options.get("lock")
-    return Lock(job.run.manifest.path.absolute().parent / name) if name else None
+    # Of a link the file behind it: it is what other runs lock, and what is replaced.
+    return Lock((job.run.manifest.path.absolute().parent / name).resolve()) if name else None
 
 
 def _is_closed(job: Job, options: Mapping[str, Any]) -> bool:

@@ -6,7 +6,6 @@ It is meant for version control: JSON with sorted facts, described by ``import-l
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from .mapping import Contents
 
 VERSION = 1
-# Targets of one run may share a lock file.
-_writing = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +46,26 @@ class Lock:
         return packages
 
     def add(self, entry: dict[str, Any], imported: dict[str, Any]) -> None:
-        """Add a package, unless it is there, and one import of it, unless that is there."""
-        with _writing:
-            packages = self.read()
-            known = [each for each in packages if each["sha256"] == entry["sha256"]]
-            package = known[0] if known else {**entry, "imports": []}
-            if imported in package["imports"]:
-                return
-            package["imports"].append(imported)
-            text = json.dumps(
-                {"version": VERSION, "packages": packages if known else [*packages, package]},
-                indent=2,
-            )
-            try:
-                atomic.write_text(self.path, f"{text}\n")
-            except OSError as error:
-                raise StepError(f"{self.path}: {error.strerror or error}") from error
+        """Add a package, unless it is there, and one import of it, unless that is there.
+
+        Targets, runs and processes may share the file: it is read and replaced under a lock.
+        """
+        try:
+            with atomic.exclusive(self.path):
+                self._add(entry, imported)
+        except OSError as error:
+            raise StepError(f"{self.path}: {error.strerror or error}") from error
+
+    def _add(self, entry: dict[str, Any], imported: dict[str, Any]) -> None:
+        packages = self.read()
+        known = [each for each in packages if each["sha256"] == entry["sha256"]]
+        package = known[0] if known else {**entry, "imports": []}
+        if imported in package["imports"]:
+            return
+        package["imports"].append(imported)
+        every = packages if known else [*packages, package]
+        text = json.dumps({"version": VERSION, "packages": every}, indent=2)
+        atomic.write_text(self.path, f"{text}\n")
 
 
 def _is_sound(package: Any) -> bool:

@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner import atomic
 from spark_impex_runner.errors import StateError
 
 if TYPE_CHECKING:
@@ -223,7 +224,7 @@ def _prepare(folder: Path, path: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     ignore = folder / ".gitignore"
     if not ignore.exists():
-        ignore.write_text("*\n", encoding="ascii")
+        atomic.write_text(ignore, "*\n")
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
