@@ -1,6 +1,7 @@
 # Two commands set everything up on a machine with Python 3.10+ and make:
 #   make demo    run the quick start against an emulated tenant
 #   make test    build the wheel and test it away from this checkout
+#   make test-busy    the same with four busy loops beside it
 # and one measures:
 #   make bench   build the wheel and print the table of docs/explanation/performance.md
 # and one makes what a release consists of:
@@ -8,8 +9,10 @@
 PYTHON ?= python3
 WORK := build/test
 BIN := $(WORK)/venv/bin
+# How many tests run at a time.
+WORKERS ?= 2
 
-.PHONY: demo test bench dist wheel clean help
+.PHONY: demo test test-busy lint types tests bench dist wheel clean help
 
 help:
 	@sed -n 's/^#  *\(make .*\)/\1/p' Makefile
@@ -31,15 +34,27 @@ wheel:
 	$(BIN)/python -m build --outdir $(WORK)/dist . > $(WORK)/build.log || (cat $(WORK)/build.log; false)
 	cp schemas/*.schema.json $(WORK)/dist
 
-# The tests run in a folder that holds no package source: what they import is the wheel.
+# Linter, types and tests run side by side; the first that fails, fails all.
 test: wheel
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(ls $(WORK)/dist/*.whl)[test]"
+	$(MAKE) --no-print-directory --jobs lint types tests
+
+lint:
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types:
 	$(BIN)/mypy spark_impex_runner plugins
+
+# The tests run in a folder that holds no package source: what they import is the wheel.
+tests:
 	cp -r tests examples docs benchmarks *.md pyproject.toml Makefile $(WORK)
-	cd $(WORK) && venv/bin/python -m pytest
+	cd $(WORK) && venv/bin/python -m pytest -q -n $(WORKERS)
 	cd $(WORK) && venv/bin/python -m pip install --quiet --disable-pip-version-check pluggy==1.5.0 \
 	  && venv/bin/python -m pytest -q tests/test_pluginmanager.py tests/test_hooks.py
+
+# No test depends on the machine's speed. Each loop ends when the shell that started it has ended.
+test-busy:
+	for _ in 1 2 3 4; do while kill -0 $$$$; do :; done 2>/dev/null & done; $(MAKE) test
 
 # The figures are those of the wheel; the scripts install and start whatever they compare with.
 bench: wheel

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
 import io
 import logging
 import os
+import signal
 import socket
+import subprocess
+import tempfile
 import threading
 import time
 import zipfile
@@ -14,16 +18,84 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
+from filelock import FileLock
 
 from spark_impex_runner.sandbox.multipart import receive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+TESTS = Path(__file__).parent
+EXAMPLES = TESTS.parent / "examples"
 _LOOPBACK = ("127.", "::1", "localhost")
+# Folders whose files share servers or installed programs, which are started once a session.
+_SHARED = ("plugins/upload", "schemas", "testing")
 pytest_plugins = ["pytester", "spark_impex_runner.testing"]
+# A slow machine fails no example, and every run of the suite tries the same ones.
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("suite")
+
+
+def pytest_configure() -> None:
+    """Take back that SIGINT is ignored, as in a shell's background job: children inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file, and those that share servers, with one worker of pytest-xdist."""
+    for item in items:
+        file = item.path.relative_to(TESTS).as_posix()
+        group = next((each for each in _SHARED if file.startswith(f"{each}/")), file)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture(scope="session")
+def install() -> Callable[..., None]:
+    """Give a function that installs packages of the system, in one process at a time."""
+    lock = FileLock(Path(tempfile.gettempdir(), f"spark-impex-runner-{getpass.getuser()}.lock"))
+    rights = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    command = [*rights, "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
+    silent = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+
+    def apt(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *words], env=silent, capture_output=True, text=True, check=False
+        )
+
+    def install(*packages: str) -> None:
+        words = ("install", "--yes", "--no-install-recommends", *packages)
+        with lock:
+            # The lists of a fresh machine are empty, those of others may be old.
+            done = apt(*words)
+            if done.returncode:
+                apt("update")
+                done = apt(*words)
+        assert done.returncode == 0, done.stderr
+
+    return install
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Give a function that starts a process, which is gone at the end of the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*command: object, **settings: Any) -> subprocess.Popen[str]:
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **settings}
+        started.append(subprocess.Popen([*map(str, command)], text=True, **streams))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream:
+                stream.close()
 
 
 @dataclass(frozen=True)

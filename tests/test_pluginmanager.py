@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_impex_runner import plugincandidates
@@ -603,7 +603,6 @@ def course(log: list[str]) -> Any:
 _ORDER = st.sampled_from([{}, {"tryfirst": True}, {"trylast": True}])
 
 
-@settings(deadline=None)
 @given(st.lists(_ORDER, max_size=5))
 def test_a_course_is_wrapped_in_the_order_of_pluggy(options: list[dict[str, bool]]) -> None:
     """Whatever order wrappers ask for, they run as they would around a plain call."""

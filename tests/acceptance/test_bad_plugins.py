@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import textwrap
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -366,25 +366,10 @@ def test_every_hook_misbehaves_somewhere_above() -> None:
 
 
 @pytest.fixture
-def start(place: Place) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Give a function that starts ``impex …`` as a process, which is gone at the end."""
-    started = []
-
-    def start(*words: str) -> subprocess.Popen[str]:
-        child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, *words],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(place.folder), *sys.path])},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(child)
-        return child
-
-    yield start
-    for child in started:
-        child.kill()
-        child.communicate()
+def impex(place: Place, start: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a function that starts ``impex …`` as a process."""
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(place.folder), *sys.path])}
+    return partial(start, sys.executable, "-c", CHILD, env=environ)
 
 
 def read_until(child: Any, words: str) -> str:
@@ -408,12 +393,12 @@ HANGING = {
 
 @pytest.mark.parametrize("where", HANGING)
 def test_a_plugin_that_hangs_is_named_and_two_signals_end_the_run(
-    place: Place, start: Callable[..., Any], where: str
+    place: Place, impex: Callable[..., Any], where: str
 ) -> None:
     """Python cannot end the thread; it can say whose it is, and leave when it is told twice."""
     place.install(HANGING[where])
     (place.folder / "m.yaml").write_text(PLAIN)
-    child = start("run", "m.yaml")
+    child = impex("run", "m.yaml")
 
     line = read_until(child, f"{LABEL} has been in {where} for ")
     child.send_signal(signal.SIGINT)
@@ -425,10 +410,10 @@ def test_a_plugin_that_hangs_is_named_and_two_signals_end_the_run(
     assert place.run(PLAIN, "-p", "no:bad").code == 0
 
 
-def test_one_signal_ends_a_command_that_only_looks(place: Place, start: Callable[..., Any]) -> None:
+def test_one_signal_ends_a_command_that_only_looks(place: Place, impex: Callable[..., Any]) -> None:
     """Nothing has begun that would have to end well."""
     place.install(HANGS)
-    child = start("plugins")
+    child = impex("plugins")
 
     read_until(child, f"{LABEL} has been in import for ")
     child.send_signal(signal.SIGINT)

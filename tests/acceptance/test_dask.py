@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -29,11 +29,8 @@ RUN = [sys.executable, "-c", "from spark_impex_runner.cli.main import run; run()
 def until(done: Callable[[], bool]) -> None:
     """Wait until something is so."""
     waiting = threading.Event()
-    for _ in range(1200):
-        if done():
-            return
+    while not done():
         waiting.wait(0.05)
-    raise AssertionError("it did not happen within a minute")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +56,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     finally:
         for process in reversed(started):
             process.terminate()
-            process.wait(30)
+            process.wait()
 
 
 @pytest.fixture
@@ -107,18 +104,13 @@ def test_the_workers_of_a_cluster_deliver(
 
 
 def test_an_interrupt_reaches_the_workers_of_a_cluster(
-    cluster: tuple[str, Path], tmp_path: Path
+    cluster: tuple[str, Path], tmp_path: Path, start: Any
 ) -> None:
     """Both jobs are cancelled, and the run says so."""
     (tmp_path / "acme/life/annuity/1.0.0").mkdir(parents=True)
     settings = Settings(job_seconds=3600)
     with Sandbox(tmp_path / "acme", settings) as one, Sandbox(tmp_path / "acme", settings) as two:
-        process = subprocess.Popen(
-            command(tmp_path, [one, two], cluster[0]),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = start(*command(tmp_path, [one, two], cluster[0]))
         until(lambda: one.jobs_created == two.jobs_created == 1)
         os.kill(process.pid, signal.SIGINT)
         out, said = process.communicate()

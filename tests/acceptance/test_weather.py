@@ -86,9 +86,7 @@ def weathers(draw: st.DrawFn, survivable: dict[str, list[str]] = SURVIVABLE) -> 
     return list(faults.values())
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(faults=weathers())
 def test_any_sequence_of_faults_that_pass_ends_with_one_job_and_its_package(
     through: Any, tmp_path: Path, faults: list[str]
@@ -101,9 +99,7 @@ def test_any_sequence_of_faults_that_pass_ends_with_one_job_and_its_package(
     assert receipt.verify(tmp_path / "exports/a") == []
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(faults=weathers(SURVIVABLE_LISTINGS))
 def test_patterns_are_resolved_in_any_weather_that_passes(
     through: Any, tmp_path: Path, faults: list[str]

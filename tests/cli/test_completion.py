@@ -25,7 +25,7 @@ from spark_impex_runner.models import RunOptions
 from spark_impex_runner.plugincandidates import BUILT_IN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MANIFEST = """\
 version: 1
@@ -36,7 +36,7 @@ targets:
   - {name: motor, services: [motor/pricing], tags: [release, nightly]}
   - {name: life, matrix: {folder: [life, "health care", 1.10]}, folders: ["of ${matrix.folder}"]}
 """
-PATIENCE = 30
+PATIENCE = 300
 # Each: what is typed, what the line then is, and what a person who typed half as much is shown.
 TYPED = [
     ("impex val", "impex validate "),
@@ -73,22 +73,18 @@ class Prompt(Protocol):
         """Return which of ``expected`` are shown."""
 
 
-def require(shell: str) -> str:
-    """Return the path of a shell, which is installed where it is not yet."""
-    if not shutil.which(shell):
-        rights = [] if os.geteuid() == 0 else ["sudo", "-n"]
-        for words in (["update"], ["install", "--yes", shell]):
-            done = subprocess.run(
-                [*rights, "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", *words],
-                capture_output=True, text=True, check=False,
-                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-            )  # fmt: skip
-            if done.returncode and "resolving" in done.stderr:
-                pytest.skip(f"{shell} is not installed and there is no network to install it from")
-            assert done.returncode == 0, done.stderr
-    found = shutil.which(shell)
-    assert found
-    return found
+@pytest.fixture
+def require(install: Callable[..., None]) -> Callable[[str], str]:
+    """Give a function that returns the path of a shell, which is installed where it is not yet."""
+
+    def require(shell: str) -> str:
+        if not shutil.which(shell):
+            install(shell)
+        found = shutil.which(shell)
+        assert found
+        return found
+
+    return require
 
 
 class Terminal:
@@ -200,7 +196,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(params=["bash", "zsh", "fish"])
-def prompt(request: pytest.FixtureRequest, folder: Path) -> Iterator[Any]:
+def prompt(request: pytest.FixtureRequest, folder: Path, require: Any) -> Iterator[Any]:
     """Return each shell's prompt, with the completion read as its documentation says."""
     path = require(request.param)
     if request.param == "fish":
@@ -224,7 +220,7 @@ def test_the_tab_key_lists_what_there_is(prompt: Prompt) -> None:
         assert prompt.listed(typed, expected) == expected
 
 
-def test_options_are_offered_after_a_dash_only(folder: Path) -> None:
+def test_options_are_offered_after_a_dash_only(folder: Path, require: Any) -> None:
     """They do not hide the few names that may stand there."""
     fish = Fish(require("fish"), folder)
 
@@ -232,7 +228,9 @@ def test_options_are_offered_after_a_dash_only(folder: Path) -> None:
     assert "--target" in fish.offers("impex-run m.yaml -")
 
 
-def test_fish_shows_what_a_variable_is_and_a_reference_as_it_is_written(folder: Path) -> None:
+def test_fish_shows_what_a_variable_is_and_a_reference_as_it_is_written(
+    folder: Path, require: Any
+) -> None:
     """The value stands beside the name; nothing is looked up for that."""
     (folder / "m.yaml").write_text('vars: {version: "1.4.2", key: "${env:HOME}"}')
     shell = require("fish")

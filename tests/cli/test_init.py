@@ -360,18 +360,16 @@ def test_what_cannot_be_used_is_exit_2_and_nothing_is_written(
     [(SIT, 0, f'base_url: "{SIT}"'), ("", 0, "FILL IN {base_url"), ("sit", 2, "")],
 )
 def test_on_a_terminal_it_asks_for_the_address_and_nothing_else(
-    tmp_path: Path, typed: str, code: int, expected: str
+    tmp_path: Path, start: Any, typed: str, code: int, expected: str
 ) -> None:
     """One question, which an empty line leaves open."""
     ours, theirs = os.openpty()
     words = ["-c", "from spark_impex_runner.cli.main import main; main()", "init"]
-    with subprocess.Popen(
-        [sys.executable, *words], stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, cwd=tmp_path
-    ) as process:
-        os.close(theirs)
-        seen = os.read(ours, 10_000).decode()
-        os.write(ours, f"{typed}\n".encode())
-        process.communicate()
+    process = start(sys.executable, *words, stdin=theirs, stderr=theirs, cwd=tmp_path)
+    os.close(theirs)
+    seen = os.read(ours, 10_000).decode()
+    os.write(ours, f"{typed}\n".encode())
+    process.communicate()
     os.close(ours)
 
     file = tmp_path / "release.yaml"
@@ -380,20 +378,18 @@ def test_on_a_terminal_it_asks_for_the_address_and_nothing_else(
     assert expected in (file.read_text() if file.exists() else "")
 
 
-def test_nobody_is_asked_who_would_not_see_the_question(tmp_path: Path) -> None:
+def test_nobody_is_asked_who_would_not_see_the_question(tmp_path: Path, start: Any) -> None:
     """Its notes go into a file: it says what to set and comes to an end."""
     ours, theirs = os.openpty()
     words = ["-c", "from spark_impex_runner.cli.main import main; main()", "init"]
-    with subprocess.Popen(
-        [sys.executable, *words], stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, cwd=tmp_path
-    ) as process:
-        os.write(ours, f"{SIT}\n".encode())
-        _, said = process.communicate()
+    process = start(sys.executable, *words, stdin=theirs, stdout=theirs, cwd=tmp_path)
+    os.write(ours, f"{SIT}\n".encode())
+    _, said = process.communicate()
     os.close(theirs)
     os.close(ours)
 
     assert process.returncode == 0
-    assert b"set CSPARK_BASE_URL" in said
+    assert "set CSPARK_BASE_URL" in said
     assert "FILL IN {base_url" in (tmp_path / "release.yaml").read_text()
 
 

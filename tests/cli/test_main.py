@@ -125,19 +125,16 @@ def test_a_manifest_that_cannot_be_run_does_not_hide_the_others(shell: Any) -> N
     assert "--state DIR" in done.err
 
 
-def test_a_reader_that_goes_away_does_not_change_the_exit_code(shell: Any) -> None:
+def test_a_reader_that_goes_away_does_not_change_the_exit_code(shell: Any, start: Any) -> None:
     """``impex-run m.yaml | head -0`` is as green as the run."""
     shell.write(PRICING)
     code = "from spark_impex_runner.cli.main import run; run()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, "m.yaml"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdout
-        process.stdout.close()
-        _, said = process.communicate()
+    process = start(sys.executable, "-c", code, "m.yaml")
+    process.stdout.close()
+    _, said = process.communicate()
 
     assert process.returncode == 0
-    assert b"Traceback" not in said
+    assert "Traceback" not in said
 
 
 def test_missing_credentials_name_the_variables_before_anything_is_sent(shell: Any) -> None:
@@ -390,7 +387,7 @@ def test_a_manifest_is_validated_without_a_client_and_a_sandbox(shell: Any) -> N
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_run_frees_the_slot_and_writes_the_report(
-    tmp_path: Path, signum: int, code: int
+    tmp_path: Path, start: Any, signum: int, code: int
 ) -> None:
     """A real process, a real signal in mid-poll: prompt, cancelled, reported."""
     (tmp_path / "acme/life/annuity/1.0.0").mkdir(parents=True)
@@ -401,14 +398,10 @@ def test_a_signal_ends_the_run_frees_the_slot_and_writes_the_report(
         )
         environ = {**os.environ, "CSPARK_BEARER_TOKEN": sandbox.token}
         command = [sys.executable, "-c", "from spark_impex_runner.cli.main import run; run()"]
-        with subprocess.Popen(
-            [*command, str(tmp_path / "m.yaml")],
-            env=environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        ) as process:  # fmt: skip
-            assert process.stderr
-            assert "created" in process.stderr.readline()
-            process.send_signal(signum)
-            _, said = process.communicate()
+        process = start(*command, tmp_path / "m.yaml", env=environ)
+        assert "created" in process.stderr.readline()
+        process.send_signal(signum)
+        _, said = process.communicate()
 
         assert process.returncode == code
         assert "to go on: impex-run" in said

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,17 +31,10 @@ def hook(shell: Any, receiver: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def process(folder: Path, *words: str) -> Any:
-    """Run the manifest in a process of its own; one that does not end is killed."""
+    """Run the manifest in a process of its own."""
     code = "from spark_impex_runner.cli.main import run; run()"
     command = [sys.executable, "-c", code, "m.yaml", *words]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe) as running:
-        # A timeout of communicate() looks again and again, and sleeps in between.
-        end = threading.Timer(60, running.kill)
-        end.start()
-        out, err = running.communicate()
-        end.cancel()
-    return subprocess.CompletedProcess(command, running.returncode, out, err)
+    return subprocess.run(command, cwd=folder, capture_output=True, check=False)
 
 
 @pytest.mark.parametrize(

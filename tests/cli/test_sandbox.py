@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -36,23 +35,19 @@ def test_what_cannot_be_served_is_one_line_and_exit_2(
     assert len(done.err.splitlines()) == 1
 
 
-def test_a_served_sandbox_is_reached_with_what_it_prints(tmp_path: Path) -> None:
+def test_a_served_sandbox_is_reached_with_what_it_prints(tmp_path: Path, start: Any) -> None:
     """A real process: its lines are a shell's, its faults happen, Ctrl-C ends it."""
     (tmp_path / "acme/life/annuity/1.0.0").mkdir(parents=True)
     code = "from spark_impex_runner.cli.main import main; main()"
     words = ["sandbox", str(tmp_path / "acme"), "--fault", "describe@1=503"]
-    with subprocess.Popen(
-        [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True,
-    ) as process:  # fmt: skip
-        assert process.stdout
-        printed = "".join(process.stdout.readline() for _ in range(5))
-        values = dict(re.findall(r"(CSPARK_\w+)=(\S+)", printed))
-        url = f"{values['CSPARK_BASE_URL']}/api/v4/export/status"
-        headers = {"Authorization": f"Bearer {values['CSPARK_BEARER_TOKEN']}"}
-        seen = [requests.get(url, headers=headers, timeout=10).status_code for _ in range(2)]
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate()
+    process = start(sys.executable, "-c", code, *words)
+    printed = "".join(process.stdout.readline() for _ in range(5))
+    values = dict(re.findall(r"(CSPARK_\w+)=(\S+)", printed))
+    url = f"{values['CSPARK_BASE_URL']}/api/v4/export/status"
+    headers = {"Authorization": f"Bearer {values['CSPARK_BEARER_TOKEN']}"}
+    seen = [requests.get(url, headers=headers, timeout=100).status_code for _ in range(2)]
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
 
     assert seen == [503, 200]
     assert process.returncode == 130

@@ -174,22 +174,17 @@ def test_a_command_runs_without_streams(shell: Any) -> None:
 
 
 @pytest.mark.parametrize("gone", ["stdout", "stderr"])
-def test_a_reader_that_has_gone_changes_nothing(shell: Any, gone: str) -> None:
+def test_a_reader_that_has_gone_changes_nothing(shell: Any, start: Any, gone: str) -> None:
     """Neither ``| head -0`` nor a log collector that died ends a run or its exit code."""
     shell.write("  - {name: pricing, services: ['motor/pricing[1.4.2]']}\n")
-    with subprocess.Popen(
-        [sys.executable, "-c", START.format("run"), "m.yaml"],
-        cwd=shell.folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        getattr(process, gone).close()
-        out, err = process.communicate()
-        said = err if gone == "stdout" else out
+    process = start(sys.executable, "-c", START.format("run"), "m.yaml", cwd=shell.folder)
+    getattr(process, gone).close()
+    out, err = process.communicate()
+    said = err if gone == "stdout" else out
 
     assert process.returncode == 0
     assert said
-    assert b"Traceback" not in said
+    assert "Traceback" not in said
 
 
 def test_a_full_disk_is_told_and_is_no_success(tmp_path: Path) -> None:

@@ -53,7 +53,6 @@ def test_a_course_that_waits_has_no_thread(clock: Any) -> None:
 
 
 @given(st.lists(st.floats(0, 1000), min_size=1, max_size=8))
-@settings(deadline=None)
 def test_pauses_end_in_the_order_of_their_times(pauses: list[float]) -> None:
     """Whoever waits for less goes on first, and nobody goes on early."""
     clock, seen = FakeClock(), []
@@ -70,7 +69,7 @@ def test_pauses_end_in_the_order_of_their_times(pauses: list[float]) -> None:
 
 
 @given(st.integers(1, 4), st.integers(1, 12), st.integers(0, 3))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_a_gate_lets_in_its_width_and_in_order(width: int, count: int, more: int) -> None:
     """Never more are inside than the gate is wide; with one worker they enter as they came."""
     gate, inside, most, order = Gate(width), 0, 0, []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_impex_runner.errors import ManifestError
@@ -54,7 +54,6 @@ def refusal(path: Path) -> str:
     return str(problem).removeprefix(f"{path}:")
 
 
-@settings(deadline=None)
 @given(st.one_of(st.binary(max_size=60), st.text(max_size=60), YAML_LIKE))
 def test_any_bytes_load_or_raise_a_manifest_error(content: bytes | str) -> None:
     """Whatever a file holds, no other error comes out."""
@@ -80,7 +79,6 @@ def test_both_parsers_say_the_same_of_every_case(path: Path) -> None:
 
 
 @both_parsers
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["a: ", "- ", "\n", "  ", "[", "]", "{", "}", ", ", "x", "1.10"])))
 def test_both_parsers_read_the_same_where_both_read(pieces: list[str]) -> None:
     """No text means one thing with libyaml and another, or stands elsewhere, without it."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_impex_runner.manifest.expand import Expanded
@@ -33,7 +33,6 @@ def can_be_ordered(edges: set[tuple[int, int]]) -> bool:
     return not left
 
 
-@settings(deadline=None)
 @given(EDGES)
 def test_a_cycle_is_found_exactly_where_no_order_exists(edges: set[tuple[int, int]]) -> None:
     """Findings and a possible order exclude one another."""
@@ -43,7 +42,6 @@ def test_a_cycle_is_found_exactly_where_no_order_exists(edges: set[tuple[int, in
     assert len(findings) == len(set(findings))
 
 
-@settings(deadline=None)
 @given(EDGES)
 def test_a_named_cycle_is_one(edges: set[tuple[int, int]]) -> None:
     """Each step of a cycle that a person is shown is a need that is written."""

@@ -4,7 +4,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_impex_runner.errors import UsageError
@@ -26,14 +26,12 @@ DURATIONS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "": 1}
 SIZES = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GiB": 2**30, "TiB": 2**40}
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**9), st.sampled_from(sorted(DURATIONS)))
 def test_a_duration_is_its_number_times_its_unit(number: int, unit: str) -> None:
     """Every unit scales its number, and a bare number counts seconds."""
     assert seconds(f"{number}{unit}") == pytest.approx(number * DURATIONS[unit])
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**9), st.sampled_from(sorted(SIZES)))
 def test_a_size_is_its_number_times_its_unit(number: int, unit: str) -> None:
     """Every unit scales its number exactly, and a bare number counts bytes."""

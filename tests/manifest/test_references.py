@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_impex_runner.errors import ErrorReply, ManifestError, PluginError, UnauthorizedError
@@ -34,14 +34,12 @@ def table(tmp_path: Path) -> Table:
     return Table(sources, {"run.id": Named("r1", "r1")}, variables)
 
 
-@settings(deadline=None)
 @given(text=st.text().filter(lambda text: "${" not in text))
 def test_text_without_a_reference_is_left_alone(text: str) -> None:
     """Resolving is the identity on everything without ``${``, dollars and braces included."""
     assert resolve(text, Table(None, {}, {})).value == text  # type: ignore[arg-type]
 
 
-@settings(deadline=None)
 @given(before=st.text(), after=st.text())
 def test_a_literal_never_becomes_a_reference(before: str, after: str) -> None:
     """``$${`` is ``${`` in the result, wherever it stands."""

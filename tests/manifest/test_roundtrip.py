@@ -67,7 +67,6 @@ def stands(text: str, place: tuple[int, int]) -> str:
     return LINE.split(text)[line - 1][column - 1 :]
 
 
-@settings(deadline=None)
 @given(data=DATA, style=st.sampled_from([True, False, None]), broad=st.booleans())
 def test_data_written_as_yaml_is_read_as_it_was(
     data: dict[str, Any], style: bool | None, broad: bool
@@ -86,7 +85,6 @@ def as_json(data: Any, indent: int | None) -> str:
     return re.sub("[\x7f-\x9f\u2028\u2029]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-@settings(deadline=None)
 @given(
     data=DATA, indent=st.sampled_from([None, 1]), before=st.sampled_from(["", "# ä\r\n", "\n\r"])
 )
@@ -177,7 +175,7 @@ def written(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     return found
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=FIXTURES)
+@settings(max_examples=60, suppress_health_check=FIXTURES)
 @given(data=manifests(), flow=st.booleans())
 def test_what_is_written_is_what_is_built(
     tmp_path: Path, case_settings: Settings, data: dict[str, Any], flow: bool
@@ -252,7 +250,7 @@ def mutated(draw: st.DrawFn, data: Any) -> Any:
     return draw(WRONG)
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=FIXTURES)
+@settings(max_examples=150, suppress_health_check=FIXTURES)
 @given(data=mutated(SECRET), flow=st.booleans(), end=st.sampled_from(["\n", "\r\n", "\r"]))
 def test_a_mistake_is_one_line_in_the_file_without_a_secret(
     tmp_path: Path, case_settings: Settings, data: Any, flow: bool, end: str
@@ -280,7 +278,6 @@ def test_a_mistake_is_one_line_in_the_file_without_a_secret(
         assert 1 <= problem.column <= len(lines[problem.line - 1]) + 1
 
 
-@settings(deadline=None)
 @given(parts=st.lists(st.tuples(TEXT.filter(lambda text: "$" not in text), TEXT)))
 def test_escaped_text_is_what_it_was(parts: list[tuple[str, str]]) -> None:
     """Every ``${`` with one more ``$`` before it comes out as it went in."""

@@ -637,7 +637,7 @@ def test_a_file_cannot_hide_behind_a_nul_in_its_name(place: Place) -> None:
     assert not place.accepts(bytes(content))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_any_changed_byte_is_found_or_changes_no_file(place: Place, data: st.DataObject) -> None:
     """What is accepted holds the same files: the byte was one of the ZIP's own, such as a time."""
@@ -647,7 +647,7 @@ def test_any_changed_byte_is_found_or_changes_no_file(place: Place, data: st.Dat
     assert not place.accepts(bytes(content)) or files_of(content) == files_of(place.genuine)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(data=st.data(), rehash=st.booleans())
 def test_any_changed_file_of_a_module_is_found_in_a_sound_zip(
     place: Place, data: st.DataObject, rehash: bool
@@ -666,7 +666,7 @@ def test_any_changed_file_of_a_module_is_found_in_a_sound_zip(
     assert not place.accepts(zipped(files))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_any_end_of_a_package_is_no_traceback(place: Place, data: st.DataObject) -> None:
     """A package that is cut off is broken, wherever the cut is."""

