@@ -116,9 +116,13 @@ class PluginError(ImpexError):
 
 
 class SparkError(ImpexError):
-    """Work on a tenant did not succeed."""
+    """Work on a tenant did not succeed.
+
+    ``sent`` is False where nothing of the request can have reached the tenant's API.
+    """
 
     exit_code = 4
+    sent = True
 
 
 class SparkSdkError(SparkError):
@@ -126,7 +130,25 @@ class SparkSdkError(SparkError):
 
 
 class TransportError(SparkSdkError):
-    """No HTTP reply: the connection failed, broke or timed out."""
+    """No HTTP reply: the connection failed, broke or timed out.
+
+    ``fault`` and ``todo`` are what happened and what to check; the message has both.
+    ``permanent`` is True where the same request would fail again.
+    """
+
+    def __init__(
+        self, fault: str, todo: str = "", *, sent: bool = True, permanent: bool = False
+    ) -> None:
+        super().__init__(f"{fault}{'; ' if todo else ''}{todo}")
+        self.fault = fault
+        self.todo = todo
+        self.sent = sent
+        self.permanent = permanent
+
+    def at(self, place: str) -> TransportError:
+        """Return this error with the place where it happened before its message."""
+        fault = f"{place}: {self.fault}"
+        return TransportError(fault, self.todo, sent=self.sent, permanent=self.permanent)
 
 
 class RetryTimeoutError(SparkSdkError):

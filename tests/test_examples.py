@@ -156,7 +156,7 @@ def test_the_runner_example_says_that_no_runner_is_there(
     delivered, failed = run_manifest(folder / "hybrid-runner.yaml", options, clock=clock).results
 
     assert delivered.good
-    assert "the connection failed (Connection refused); check the address" in failed.error
+    assert "(Connection refused); check the address and the network" in failed.error
     assert "step runner_upload failed, attempt 2 of 3" in caplog.text
 
 

@@ -41,6 +41,7 @@ class Creation:
     spark: Spark
     context: Context
     attempt: Attempt
+    unclear: bool = False  # whether a job may exist whose id is not known
 
     def is_forgotten(self) -> bool:
         """Tell whether the tenant does not know the attempt's job any more."""
@@ -57,20 +58,18 @@ class Creation:
         anything is created, and so after each create call that failed without a clear answer.
         Nothing is created while the tenant cannot be asked.
         """
-        clock, exports, failures, strange = self.context.clock, self.spark.impex.exports, 0, 0
-        end, unclear = clock.monotonic() + self.job.target.polling.deadline, adopted
+        clock, failures, strange = self.context.clock, 0, 0
+        end, self.unclear = clock.monotonic() + self.job.target.polling.deadline, adopted
         waiting = False
         while True:
             clock.check()
             try:
-                if unclear and (found := self.find()):
+                if self.unclear and (found := self.find()):
                     self._tell_found(found)
                     return found
-                return exports.create(self.job.request).id
+                return self._create()
             except SparkError as error:
                 busy = self._is_busy(error)
-                # From the first unclear answer on, a look comes before every create call.
-                unclear = unclear or (not busy and may_have_created(error))
                 strange += unreadable(error)
                 bearable = busy or may_pass(error) or (unreadable(error) and strange < _STRANGE)
                 if not bearable or clock.monotonic() >= end:
@@ -82,6 +81,15 @@ class Creation:
                     self._tell_failure(error)
                 pause = _BUSY_PAUSE if busy else self._pause(failures, error)
             yield Pause(min(pause, max(end - clock.monotonic(), 0.0)))
+
+    def _create(self) -> str:
+        """Create the job; ``unclear`` says afterwards whether one may exist without a known id."""
+        before, self.unclear = self.unclear, True
+        try:
+            return self.spark.impex.exports.create(self.job.request).id
+        except SparkError as error:
+            self.unclear = before or (may_have_created(error) and not self._is_busy(error))
+            raise
 
     def _is_busy(self, error: SparkError) -> bool:
         """Tell whether there may be room later; for what is too large there is none."""

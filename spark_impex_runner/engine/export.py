@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.engine import compare
 from spark_impex_runner.engine.attempt import still_holds
 from spark_impex_runner.engine.fetch import Fetch
-from spark_impex_runner.engine.weather import may_have_created
 from spark_impex_runner.errors import (
     DeliveryError,
     HeldError,
@@ -18,7 +17,7 @@ from spark_impex_runner.errors import (
     JobError,
     MissingError,
     RetryTimeoutError,
-    SparkApiError,
+    SparkError,
 )
 from spark_impex_runner.models import Outcome
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.state.store import Attempt
 
 # The tenant's last word on a job: the next run asks anew instead of going on.
-_FINAL = (JobError, IntegrityError, MissingError)
+FINAL = (JobError, IntegrityError, MissingError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +133,15 @@ def note(delivered: Delivered, remote: Remote) -> None:
     remote.context.state.note_delivered(remote.opening.attempt, delivered.artifacts, said)
 
 
-def is_final(error: ImpexError | None, job: Job) -> bool:
-    """Tell whether a failure leaves nothing to go on with."""
-    refused = isinstance(error, SparkApiError) and not job.id and not may_have_created(error)
-    return refused or isinstance(error, _FINAL)
+def is_final(error: ImpexError | None, remote: Remote) -> bool:
+    """Tell whether a failure leaves nothing to resume."""
+    return has_no_job(error, remote) or isinstance(error, FINAL)
+
+
+def has_no_job(error: ImpexError | None, remote: Remote) -> bool:
+    """Tell whether an attempt failed before any request of it can have created a job."""
+    failed = isinstance(error, (SparkError, Interrupted))
+    return failed and not remote.job.id and not remote.unclear
 
 
 def outcome(error: ImpexError | None) -> Outcome:

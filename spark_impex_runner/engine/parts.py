@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.engine import compare
 from spark_impex_runner.engine.attempt import open_part
 from spark_impex_runner.engine.export import (
+    FINAL,
     Delivered,
     Export,
     check_missing,
+    has_no_job,
     is_final,
     note,
     outcome,
@@ -86,8 +88,12 @@ class Parts:
 
     def is_over(self, error: ImpexError | None) -> bool:
         """Tell whether nothing is left to go on with after a failure."""
-        over = self._whole.remote.cancelled or is_final(error, self._whole.job)
-        return over and not self._part_failed
+        if self._part_failed:
+            return False
+        whole = self._whole.remote
+        # A request that was divided needs no job of its own.
+        undone = not self._parts and has_no_job(error, whole)
+        return whole.cancelled or undone or isinstance(error, FINAL)
 
     def _exports(self) -> list[Export]:
         """Return the parts that were begun, in order."""
@@ -139,7 +145,7 @@ class Parts:
             self._divide(export, error)
         except ImpexError as failure:
             self._part_failed = True
-            if export.remote.cancelled or is_final(failure, export.job):
+            if export.remote.cancelled or is_final(failure, export.remote):
                 words = self._context.masker.mask(str(failure))
                 now = self._context.clock.now()
                 self._context.state.finish(export.attempt, outcome(failure), words, now)

@@ -37,7 +37,7 @@ class Remote:
 
     The gate ``creating`` is for one at a time who creates or looks for a job on the tenant.
     ``watched`` tells that the job began under this run's eyes: only then does the past tell when
-    it is likely to end.
+    it is likely to end. ``unclear`` tells that the tenant may have a job whose id is not known.
     """
 
     job: Job
@@ -48,9 +48,10 @@ class Remote:
     warnings: list[str] = field(default_factory=list)
     cancelled: bool = False
     watched: bool = False
-    asked: bool = False
+    unclear: bool = field(init=False)
 
     def __post_init__(self) -> None:
+        self.unclear = self.opening.adopted
         self._work_on(self.opening)
 
     def run(self) -> Course[Status]:
@@ -104,10 +105,14 @@ class Remote:
             if self.context.job:
                 raise JobError(f"the tenant does not know job {self.job.id}")
             self._work_on(begin_anew(self.job, self.opening, self.context))
+            self.unclear = False
+        creation = self._creation()
         with Permits() as permits:
             yield from permits.enter(self.creating)
-            self.asked = True
-            job_id = yield from self._creation().job_id(adopted=self.opening.adopted)
+            try:
+                job_id = yield from creation.job_id(adopted=self.opening.adopted)
+            finally:
+                self.unclear = creation.unclear
             self.watched = not self.opening.adopted
             self._work_on(Opening(self._noted(job_id)))
         self.context.changed(self.job, "job.created", f"job {job_id} created")
@@ -135,7 +140,7 @@ class Remote:
 
     def _cancel_if_there(self) -> None:
         """Cancel the job; one whose reply was lost is looked for once."""
-        if not self.job.id and (self.asked or self.opening.adopted):
+        if not self.job.id and self.unclear:
             with suppress(ImpexError):
                 if found := self._creation().find():
                     self._work_on(Opening(self._noted(found)))

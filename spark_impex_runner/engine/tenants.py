@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine.course import Gate, Pool
-from spark_impex_runner.errors import SparkError, UsageError
+from spark_impex_runner.errors import SparkError, TransportError, UsageError
 from spark_impex_runner.models import Auth
 from spark_impex_runner.spark.client import Spark
 
@@ -47,10 +47,15 @@ class Lane:
 
 
 def _ask_limit(spark: Spark) -> int:
-    """Ask the tenant how many export jobs it allows; one when it does not say."""
+    """Ask the tenant how many export jobs it allows; one when it does not say.
+
+    Raises ``TransportError`` where the tenant cannot be reached at all.
+    """
     try:
         return spark.impex.exports.job_limit()
     except SparkError as error:
+        if isinstance(error, TransportError) and error.permanent:
+            raise
         # Whatever is wrong will be told again, and better, by the create call.
         _log.debug("the job limit of %s could not be read, taking 1: %s", spark.url, error)
         return 1

@@ -31,7 +31,7 @@ def may_pass(error: SparkError) -> bool:
     """Tell whether the same request may succeed later."""
     if isinstance(error, SparkApiError):
         return may_pass_by_itself(error.status, error.type) and not too_large(error)
-    return isinstance(error, TransportError)
+    return isinstance(error, TransportError) and not error.permanent
 
 
 def too_large(error: ImpexError) -> bool:
@@ -55,6 +55,8 @@ def unreadable(error: SparkError) -> bool:
 
 def may_have_created(error: SparkError) -> bool:
     """Tell whether a job may exist although the create call failed: no reply, or none to trust."""
+    if not error.sent:
+        return False
     if isinstance(error, SparkApiError):
         return may_pass(error) and error.status not in _REFUSED
     return True

@@ -308,15 +308,25 @@ def _build(document: Document, parts: _Parts) -> Manifest:
         own = connection if connection in parts.connections else default
         ties = construct.Ties(own, needs, tuple(known))
         targets.append(construct.target(target, ties))
-    connections = parts.connections.items()
+    connections = {
+        name: construct.connection(name, data, folder, _place_of_address(document, name, data))
+        for name, data in parts.connections.items()
+    }
     return Manifest(
         path=document.path,
         name=parts.name,
-        connections={name: construct.connection(name, data, folder) for name, data in connections},
+        connections=connections,
         targets=tuple(targets),
         reports={kind: folder / file for kind, file in parts.reports.items()},
         notify=tuple(construct.notification(data) for data in parts.notify),
     )
+
+
+def _place_of_address(document: Document, name: str, data: Mapping[str, Any]) -> str:
+    """Return the file and the line that say where the tenant of a connection is."""
+    key = next((key for key in ("base_url", "env") if key in data), "")
+    spot = document.spot(("connections", name, *([key] if key else [])))
+    return f"{spot.file.label}:{spot.value[0]}"
 
 
 def _texts(items: Any) -> tuple[str, ...]:

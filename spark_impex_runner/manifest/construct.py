@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from spark_impex_runner.manifest.expand import Expanded
 
 
-def connection(name: str, data: Mapping[str, Any], folder: Path) -> Connection:
-    """Build a connection; its paths are relative to ``folder``."""
+def connection(name: str, data: Mapping[str, Any], folder: Path, place: str = "") -> Connection:
+    """Build a connection; its paths are relative to ``folder``, its address stands at ``place``."""
     fields = _with_seconds(data, "timeout")
     if fields.get("jobs") == "auto":
         fields["jobs"] = None
@@ -27,7 +27,7 @@ def connection(name: str, data: Mapping[str, Any], folder: Path) -> Connection:
         fields["verify_tls"] = str(folder / fields["verify_tls"])
     if "auth" in fields:
         fields["auth"] = _auth(**fields["auth"])
-    return Connection(name=name, **fields)
+    return Connection(name=name, place=place, **fields)
 
 
 @dataclass(frozen=True, slots=True)

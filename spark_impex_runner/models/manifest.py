@@ -26,7 +26,8 @@ class Connection:
 
     One of ``base_url``, ``env`` with ``tenant``, and ``sandbox`` says where it is; none means
     the ``CSPARK_*`` environment. ``auth`` None means the ``CSPARK_*`` environment, too.
-    ``jobs`` None means: ask the tenant for its limit.
+    ``jobs`` None means: ask the tenant for its limit. ``place`` is where the address stands, as
+    ``FILE:LINE``.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Connection:
     requests_per_second: float | None = None
     timeout: float = 60.0
     verify_tls: bool | str = True
+    place: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from spark_impex_runner.spark.credentials import from_arguments, from_environmen
 from spark_impex_runner.spark.impex import ImpEx
 from spark_impex_runner.spark.listing import services, versions
 from spark_impex_runner.spark.retry import Patience
-from spark_impex_runner.spark.session import Pace, Session, Wire, ask_for_token
+from spark_impex_runner.spark.session import Origin, Pace, Session, Wire, ask_for_token
 from spark_impex_runner.spark.tenant import TenantUrl
 from spark_impex_runner.spark.transport import Transport
 from spark_impex_runner.spark.waiting import INTERVAL, require_limits
@@ -65,6 +65,7 @@ class Spark:
         requests_per_second: float | None = None,
         clock: Clock | None = None,
         masker: Masker | None = None,
+        origin: Origin | None = None,
     ) -> None:
         require_limits(max_retries, retry_interval)
         clock = clock or Clock()
@@ -72,12 +73,12 @@ class Spark:
         auth = from_arguments(oauth, api_key, token) or from_environment(os.environ)
         url = _locate(base_url, env, tenant)
         wire = Wire(
-            Transport(masker, timeout=timeout / 1000, verify=verify_tls),
+            Transport(masker, timeout=timeout / 1000, verify=verify_tls, monotonic=clock.monotonic),
             Patience(clock),
             Pace(clock, requests_per_second),
             masker,
         )
-        self.session = Session(url, wire, _scheme(auth, url, wire))
+        self.session = Session(url, wire, _scheme(auth, url, wire), origin or Origin())
         interval = INTERVAL if retry_interval is None else retry_interval
         self.impex = ImpEx(self.session, max_retries, interval)
         self.catalogue = Catalogue(self.list_services, self.list_versions)
@@ -103,6 +104,7 @@ class Spark:
             requests_per_second=connection.requests_per_second,
             clock=clock,
             masker=masker,
+            origin=Origin(connection.name, connection.place, _setting(connection)),
         )
 
     @property
@@ -153,6 +155,13 @@ def _locate(base_url: str | None, env: str | None, tenant: str | None) -> Tenant
     if inherited := os.environ.get("CSPARK_BASE_URL"):
         return TenantUrl.parse(inherited, tenant)
     raise UsageError("which tenant? give base_url, or env and tenant, or set CSPARK_BASE_URL")
+
+
+def _setting(connection: Connection) -> str:
+    """Return the name of the setting that says where a tenant is."""
+    if connection.base_url:
+        return "base_url"
+    return "env" if connection.env else "CSPARK_BASE_URL"
 
 
 def _scheme(auth: Auth, url: TenantUrl, wire: Wire) -> Scheme:

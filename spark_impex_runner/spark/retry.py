@@ -68,8 +68,8 @@ class Patience:
         while True:
             try:
                 reply = once()
-            except TransportError:
-                if not budget.lasts():
+            except TransportError as error:
+                if error.permanent or not budget.lasts():
                     raise
                 asked = 0.0
             else:

@@ -6,16 +6,17 @@ import logging
 import threading
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlencode
 
-from spark_impex_runner.errors import SparkSdkError, TransportError, UsageError
+from spark_impex_runner.errors import SparkError, SparkSdkError, TransportError, UsageError
+from spark_impex_runner.spark.contact import ADDRESS_TODO
 from spark_impex_runner.spark.reply import HttpResponse, api_error, describe_body
 from spark_impex_runner.spark.retry import is_passing
 from spark_impex_runner.spark.transport import Message, platform_name, product
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.masking import Masker
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.spark.tenant import TenantUrl
     from spark_impex_runner.spark.transport import Transport
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -106,7 +108,25 @@ def ask_for_token(wire: Wire, url: TenantUrl, client_id: str, client_secret: str
             lambda: wire.exchange(message), lambda reply: reply.status > 499
         )
     except TransportError as error:
-        raise TransportError(f"asking {url.token_endpoint} for a token: {error}") from None
+        raise error.at(f"asking {url.token_endpoint} for a token") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a tenant's address was set: the connection, ``FILE:LINE``, and the setting's name."""
+
+    connection: str = ""
+    place: str = ""
+    setting: str = "base_url"
+
+    def located(self, error: TransportError, call: str) -> TransportError:
+        """Return an error of a call with its place; a permanent one says where it can be fixed."""
+        if not error.permanent:
+            return error.at(call)
+        name = f"connections.{self.connection}" if self.connection else call
+        fault = f"{name}: {error.fault}{f' ({self.place})' if self.place else ''}"
+        todo = f"check {self.setting}" if error.todo == ADDRESS_TODO else error.todo
+        return TransportError(fault, todo, sent=error.sent, permanent=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +139,7 @@ class Session:
     url: TenantUrl
     wire: Wire = field(repr=False)
     scheme: Scheme = field(repr=False)
+    origin: Origin = Origin()
 
     def get(self, *path: str, once: bool = False) -> HttpResponse:
         """Read something; repeated while the failure may pass, unless ``once``.
@@ -148,15 +169,15 @@ class Session:
             else:
                 reply = self._send(call, request_id)
         except TransportError as error:
-            raise TransportError(f"{self._place(call)}: {error}") from None
+            raise self.origin.located(error, self._place(call)) from None
         return self._accept(call, reply, request_id)
 
     def _send(self, call: Call, request_id: str) -> HttpResponse:
         """Send once; a 401 is answered with newer credentials, once, where there are any."""
-        credentials = self.scheme.headers()
+        credentials = _before_sending(self.scheme.headers)
         reply = self._exchange(call, request_id, credentials)
-        if reply.status == 401 and self.scheme.renew(credentials):
-            reply = self._exchange(call, request_id, self.scheme.headers())
+        if reply.status == 401 and _before_sending(lambda: self.scheme.renew(credentials)):
+            reply = self._exchange(call, request_id, _before_sending(self.scheme.headers))
         return reply
 
     def _exchange(self, call: Call, request_id: str, credentials: dict[str, str]) -> HttpResponse:
@@ -187,3 +208,12 @@ class Session:
 
     def _place(self, call: Call) -> str:
         return f"{call} on {self.url.base}"
+
+
+def _before_sending(work: Callable[[], T]) -> T:
+    """Do what a request needs first; where that fails, the request was not sent."""
+    try:
+        return work()
+    except SparkError as error:
+        error.sent = False
+        raise

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
+from requests.utils import get_environ_proxies, select_proxy
 from urllib3 import exceptions as urllib3_errors
 
-from spark_impex_runner.errors import TransportError, UsageError
+from spark_impex_runner.errors import UsageError
 from spark_impex_runner.masking import Masker, MaskingFilter
+from spark_impex_runner.spark.contact import Adapter, Contacts, broken
 from spark_impex_runner.spark.reply import HttpResponse, json_or_none
 from spark_impex_runner.spark.tenant import is_loopback
 from spark_impex_runner.version import __version__
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+_FAILURES = (requests.RequestException, urllib3_errors.HTTPError, ValueError)
 _URLLIB3 = logging.getLogger("urllib3.connectionpool")
 _POOL = 32
 # The pieces of a quick line, which brings so many bytes a second: a line that is slower hands on
@@ -72,7 +73,14 @@ class Transport:
     False or the path of a CA bundle.
     """
 
-    def __init__(self, masker: Masker, *, timeout: float = 60.0, verify: bool | str = True) -> None:
+    def __init__(
+        self,
+        masker: Masker,
+        *,
+        timeout: float = 60.0,
+        verify: bool | str = True,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         if timeout <= 0:
             raise UsageError(f"timeout is {timeout:g} s; it must be more than 0")
         if isinstance(verify, str) and not Path(verify).exists():
@@ -82,7 +90,8 @@ class Transport:
         self._verify = verify
         # The part of a session that has the connections. The rest of one, which reads netrc files,
         # keeps cookies and follows redirects, would only have to be kept from it.
-        self._pool = HTTPAdapter(pool_maxsize=_POOL)
+        self._pool = Adapter(pool_maxsize=_POOL)
+        self._contacts = Contacts(monotonic)
         self._agent = {"User-Agent": f"{product()} ({platform_name()})"}
         # urllib3 logs the path of every request, and a download's path is a capability.
         self.masker = masker
@@ -98,7 +107,17 @@ class Transport:
 
     def open(self, message: Message) -> Stream:
         """Send and return the reply with its body still on the wire."""
-        return Stream(self.guarded(lambda: self._send(message)), self)
+        self._contacts.begin()
+        proxy = ""
+        try:
+            proxies = _proxies(message.url)
+            proxy = _host_of_proxy(message.url, proxies)
+            reply = self._send(message, proxies)
+        except _FAILURES as error:
+            self.quick = False
+            raise self._contacts.failed(error, message.url, proxy, self._timeout) from None
+        self._contacts.reached(message.url)
+        return Stream(reply, self)
 
     def close(self) -> None:
         """Close every pooled connection; no exchange may follow."""
@@ -106,16 +125,14 @@ class Transport:
         self._unmask()
 
     def guarded(self, work: Callable[[], Any]) -> Any:
-        """Do network work; the library's errors hold whole URLs, so they end here."""
+        """Read from a connection; the library's errors hold whole URLs, so they end here."""
         try:
             return work()
-        except (requests.RequestException, urllib3_errors.HTTPError) as error:
+        except _FAILURES as error:
             self.quick = False
-            raise TransportError(self._reason(error)) from None
-        except ValueError:  # of a Location, or of a link that came with a status
-            raise TransportError("the reply redirects to something that is no URL") from None
+            raise broken(error, self._timeout) from None
 
-    def _send(self, message: Message) -> requests.Response:
+    def _send(self, message: Message, proxies: Mapping[str, str]) -> requests.Response:
         request = requests.PreparedRequest()
         headers = {**self._agent, **message.headers}
         request.prepare(message.method, message.url, headers, data=message.body)
@@ -124,18 +141,8 @@ class Transport:
             stream=True,
             timeout=self._timeout,
             verify=self._verify,
-            proxies=_proxies(message.url),
+            proxies=proxies,
         )
-
-    def _reason(self, error: Exception) -> str:
-        if isinstance(error, (requests.exceptions.SSLError, urllib3_errors.SSLError)):
-            return f"TLS failed ({_innermost(error)}); see verify_tls if the CA is your own"
-        if isinstance(error, requests.exceptions.ProxyError):
-            return f"the proxy failed ({_innermost(error)}); check HTTPS_PROXY and NO_PROXY"
-        timeouts = (requests.Timeout, urllib3_errors.TimeoutError)
-        if isinstance(error, timeouts) or "TimeoutError" in _innermost(error):
-            return f"no answer within {self._timeout:g} s"
-        return f"the connection failed ({_innermost(error)}); check the address and the network"
 
 
 class Stream:
@@ -212,16 +219,7 @@ def _proxies(url: str) -> dict[str, str]:
     return dict(get_environ_proxies(url, no_proxy=None))
 
 
-def _innermost(error: BaseException) -> str:
-    """Return the words of the operating system or of TLS, which name no URL, else a class name."""
-    found, seen = type(error).__name__, 0
-    inner: object = error
-    while isinstance(inner, BaseException) and seen < 8:
-        if isinstance(inner, OSError) and inner.strerror:
-            return str(getattr(inner, "verify_message", "") or inner.strerror)
-        if not isinstance(inner, requests.RequestException):
-            found = type(inner).__name__
-        reasons = [getattr(inner, "reason", None), inner.__cause__, inner.__context__, *inner.args]
-        inner = next((one for one in reasons if isinstance(one, BaseException)), None)
-        seen += 1
-    return found
+def _host_of_proxy(url: str, proxies: Mapping[str, str]) -> str:
+    """Return host and port of the proxy that serves a URL; its credentials are left out."""
+    proxy = select_proxy(url, proxies) or ""
+    return proxy.rpartition("@")[2].rpartition("//")[2].rstrip("/")

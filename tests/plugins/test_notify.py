@@ -235,10 +235,10 @@ def test_a_refusal_is_one_line_without_the_address(
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("http://127.0.0.1:1/hunter2", "the connection failed (Connection refused)"),
-        ("hunter2", "the connection failed (MissingSchema)"),
-        ("gopher://hunter2/", "the connection failed ("),
-        ("http://[hunter2/", "the connection failed ("),
+        ("http://127.0.0.1:1/hunter2", "cannot connect to 127.0.0.1:1 (Connection refused)"),
+        ("hunter2", "the address is not a valid URL"),
+        ("gopher://hunter2/", "the address is not a valid URL"),
+        ("http://[hunter2/", "the address is not a valid URL"),
     ],
 )
 @pytest.mark.usefixtures("patient")

@@ -191,7 +191,7 @@ def test_nobody_at_the_address_is_one_line(upload: Upload) -> None:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
 
     assert refusal(upload, url=url) == (
-        f"motor.zip: POST {url}/api/v3/upload: the connection failed (Connection refused); "
+        f"motor.zip: POST {url}/api/v3/upload: cannot connect to {url[7:]} (Connection refused); "
         "check the address and the network"
     )
 

@@ -169,7 +169,7 @@ def test_a_dead_token_endpoint_is_named(sandbox: Any, connect: Any, clock: Any) 
     with pytest.raises(errors.TransportError, match=r"asking http.*/token for a token: .*refused"):
         spark.impex.exports.describe()
 
-    assert len(clock.waits) >= 5
+    assert clock.waits
 
 
 def test_requests_keep_their_distance(clock: Any) -> None:

@@ -1,0 +1,210 @@
+"""Connections that cannot be made: what is reported, whether it was sent, and how long it takes."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.errors import TransportError
+from spark_impex_runner.spark.contact import FIRST_CONTACT
+from spark_impex_runner.spark.retry import Patience, is_passing
+from spark_impex_runner.spark.transport import Message, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from spark_impex_runner.masking import Masker
+
+TENANT = "https://tenant.invalid/secret"
+
+
+@pytest.fixture
+def transport(masker: Masker, clock: Any) -> Iterator[Transport]:
+    """Return a transport on the test's clock."""
+    made = Transport(masker, timeout=5, monotonic=clock.monotonic)
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def _names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resolve nothing but this machine."""
+    resolve = socket.getaddrinfo
+
+    def resolved(host: str, *rest: Any, **more: Any) -> Any:
+        if str(host).endswith("invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return resolve(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[bytes], str]]:
+    """Return a function that starts a server which answers anything with these bytes."""
+    servers: list[socket.socket] = []
+
+    def serve(server: socket.socket, answer: bytes) -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+    def start(answer: bytes) -> str:
+        server = socket.create_server(("127.0.0.1", 0))
+        servers.append(server)
+        threading.Thread(target=serve, args=(server, answer), daemon=True).start()
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+    yield start
+    for server in servers:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+
+
+def failure(transport: Transport, url: str) -> TransportError:
+    """Return the error of a request that must fail."""
+    with pytest.raises(TransportError) as caught:
+        transport.exchange(Message("POST", url, {}, b"{}"))
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        (TENANT, "cannot resolve tenant.invalid"),
+        ("http://127.0.0.1:9/secret", "cannot connect to 127.0.0.1:9 (Connection refused)"),
+    ],
+)
+def test_an_unreachable_host_becomes_permanent(
+    transport: Transport, clock: Any, url: str, fault: str
+) -> None:
+    """A host that was never reached is retried for ten seconds; nothing of a request was sent."""
+    first = failure(transport, url)
+    clock.wait(FIRST_CONTACT)
+    second = failure(transport, url)
+
+    assert (first.fault, first.sent, first.permanent) == (fault, False, False)
+    assert (second.fault, second.sent, second.permanent) == (fault, False, True)
+
+
+def test_an_outage_after_contact_is_transient(
+    transport: Transport, script: Any, reply: Any, clock: Any
+) -> None:
+    """A host that has answered in this run is never given up by the transport."""
+    server = script(reply(headers={"Connection": "close"}))
+    transport.exchange(Message("GET", server.url, {}))
+    server.__exit__()
+    first = failure(transport, server.url)
+    clock.wait(1000)
+    second = failure(transport, server.url)
+
+    assert not first.permanent
+    assert (second.sent, second.permanent) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "permanent"),
+    [
+        ("407 Proxy Authentication Required", True),
+        ("403 Forbidden", True),
+        ("302 Found", True),
+        ("400 Bad Request", True),
+        ("429 Too Many Requests", False),
+        ("503 Service Unavailable", False),
+    ],
+)
+def test_a_proxys_refusal_is_reported(
+    transport: Transport, answering: Any, monkeypatch: Any, status: str, permanent: bool
+) -> None:
+    """The message has the proxy's status, and not its password; no retry helps against most."""
+    proxy = answering(f"HTTP/1.1 {status}\r\n\r\n".encode())
+    monkeypatch.setenv("HTTPS_PROXY", f"http://me:hunter2@{proxy}")
+
+    error = failure(transport, TENANT)
+
+    assert (error.sent, error.permanent) == (False, permanent)
+    assert str(error) == (
+        f"the proxy {proxy} refuses to connect to tenant.invalid (HTTP {status}); "
+        "check HTTPS_PROXY and NO_PROXY"
+    )
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    ["http://", "http://[bad", "ftp://127.0.0.1:9", "127.0.0.1:port", "  ", "socks5://127.0.0.1:9"],
+)
+def test_a_malformed_proxy_fails_at_once(
+    transport: Transport, monkeypatch: Any, proxy: str
+) -> None:
+    """An address that no proxy can have is permanent from the first request on."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+
+    error = failure(transport, TENANT)
+
+    assert (error.sent, error.permanent) == (False, True)
+    assert "the proxy of the environment cannot be used" in str(error)
+    assert "check HTTPS_PROXY" in str(error)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"garbage\r\n\r\n", b"", b"HTTP/1.1 407 a\x1b[2Jb" + b"c" * 300 + b"\r\n\r\n"]
+)
+def test_an_odd_proxy_names_itself(
+    transport: Transport, answering: Any, monkeypatch: Any, answer: bytes
+) -> None:
+    """Whatever a proxy answers, nothing was sent, and the line is short and printable."""
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{answering(answer)}")
+
+    error = failure(transport, TENANT)
+
+    assert not error.sent
+    assert "the proxy 127.0.0.1:" in str(error)
+    assert str(error).isprintable()
+    assert len(str(error)) < 300
+
+
+@pytest.mark.parametrize("url", ["https://a..b/x", "https://[bad/x", "https://127.0.0.1:99999/x"])
+def test_an_invalid_address_fails_at_once(transport: Transport, url: str) -> None:
+    """An address that no host can have is permanent from the first request on."""
+    error = failure(transport, url)
+
+    assert (error.sent, error.permanent) == (False, True)
+    assert error.fault == "the address is not a valid URL"
+
+
+def test_a_failed_handshake_sends_nothing(transport: Transport, answering: Any) -> None:
+    """A server without TLS never gets the request."""
+    error = failure(transport, f"https://{answering(b'HTTP/1.1 400 Bad Request')}/x")
+
+    assert not error.sent
+    assert "TLS failed" in str(error)
+
+
+def test_a_broken_connection_may_have_sent(transport: Transport, answering: Any) -> None:
+    """A server that hangs up without a reply may have read the request."""
+    error = failure(transport, f"http://{answering(b'')}/x")
+
+    assert (error.sent, error.permanent) == (True, False)
+
+
+def test_patience_ends_with_a_permanent_failure(transport: Transport, clock: Any) -> None:
+    """Neither an API call nor a download waits half a minute for a host that does not exist."""
+    patience = Patience(clock, draw=lambda: 1.0)
+
+    def once() -> Any:
+        return transport.exchange(Message("GET", TENANT, {}))
+
+    with pytest.raises(TransportError, match="cannot resolve"):
+        patience.repeat(once, is_passing)
+    with pytest.raises(TransportError, match="cannot resolve"):
+        patience.repeat_while_moving(once, is_passing, lambda: 0)
+
+    assert clock.waits == [1.0, 2.0, 4.0, 8.0]
