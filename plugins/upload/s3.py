@@ -1,4 +1,7 @@
-"""S3 and what speaks like it."""
+"""S3 and what speaks like it.
+
+Every request that writes carries a SHA-256, without which a bucket with Object Lock refuses it.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ def connect(destination: Destination, options: Mapping[str, Any], folder: Path) 
         provider = None if given else _provider(session.get_credentials())
     except BotoCoreError as error:
         raise StepError(f"the AWS settings of this machine cannot be used: {error}") from error
-    config = {"region": region, **chosen(options, **_NAMES)}
+    config = {"region": region, "checksum_algorithm": "sha256", **chosen(options, **_NAMES)}
     return opened(S3Store, destination, options, config=config, credential_provider=provider)
 
 
