@@ -16,6 +16,7 @@ import paramiko
 from spark_impex_runner.digests import CHUNK
 from spark_impex_runner.errors import StepError
 
+from .known_hosts import KnownHosts
 from .store import Found, TransientError, sha256_of
 
 if TYPE_CHECKING:
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 60
 _WINDOW = 4 * CHUNK
+# Where OpenSSH looks.
+_KNOWN_HOSTS = (
+    "~/.ssh/known_hosts",
+    "~/.ssh/known_hosts2",
+    "/etc/ssh/ssh_known_hosts",
+    "/etc/ssh/ssh_known_hosts2",
+)
+# Signatures by which a key of the type ssh-rsa is asked for.
+_RSA = {"rsa-sha2-512": "ssh-rsa", "rsa-sha2-256": "ssh-rsa"}
 _KEYS = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
 
 
@@ -36,7 +46,7 @@ class SftpStore:
     thread has a channel of its own, and after a fault a new connection.
     """
 
-    def __init__(self, root: str, login: Mapping[str, Any], known_hosts: Path) -> None:
+    def __init__(self, root: str, login: Mapping[str, Any], known_hosts: KnownHosts) -> None:
         self._root = root
         self._login = login
         self._known_hosts = known_hosts
@@ -110,7 +120,7 @@ class SftpStore:
                 self._channels.sftp.get_channel().settimeout(_TIMEOUT)
                 self._channels.client = client
             yield self._channels.sftp
-        except (paramiko.AuthenticationException, paramiko.BadHostKeyException) as error:
+        except paramiko.AuthenticationException as error:
             raise StepError(f"{self._login['hostname']}: {error}") from error
         except (EOFError, OSError, paramiko.SSHException) as error:
             if isinstance(error, OSError) and not self._lost(error):
@@ -137,31 +147,42 @@ class SftpStore:
         if self._client is not None:
             return self._client
         client = paramiko.SSHClient()
-        if self._known_hosts.is_file():
-            client.load_host_keys(str(self._known_hosts))
-        client.set_missing_host_key_policy(_Refuse(self._known_hosts))
+        client.set_missing_host_key_policy(_Check(self._known_hosts, self._login))
         names = ("timeout", "banner_timeout", "auth_timeout", "channel_timeout")
         limits: dict[str, Any] = dict.fromkeys(names, _TIMEOUT)
-        client.connect(**self._login, **limits)
+        try:
+            client.connect(**self._login, **limits, transport_factory=self._transport)
+        except BaseException:
+            client.close()
+            raise
         self._client = client
         return client
 
+    def _transport(self, *arguments: Any, **settings: Any) -> paramiko.Transport:
+        """Return a transport that asks first for a host key of a type that is known."""
+        transport = paramiko.Transport(*arguments, **settings)
+        known = self._known_hosts.kinds(self._login["hostname"], self._login["port"])
+        options = transport.get_security_options()
+        options.key_types = sorted(
+            options.key_types, key=lambda each: _RSA.get(each, each) not in known
+        )
+        return transport
 
-class _Refuse(paramiko.MissingHostKeyPolicy):
-    """A host that nobody vouched for is talked to by nobody."""
 
-    def __init__(self, known_hosts: Path) -> None:
+class _Check(paramiko.MissingHostKeyPolicy):
+    """Decides about every host's key, as the client itself knows none."""
+
+    def __init__(self, known_hosts: KnownHosts, login: Mapping[str, Any]) -> None:
         self._known_hosts = known_hosts
+        self._login = login
 
     def missing_host_key(
         self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey
     ) -> None:
-        """Refuse, and tell what would have to be known."""
-        del client
-        raise StepError(
-            f"{hostname} is not in {self._known_hosts}; its owner can tell whether its "
-            f"{key.get_name()} key has the fingerprint {key.fingerprint}"
-        )
+        """Raise ``StepError`` for a key that is not known."""
+        del client, hostname
+        host, port = self._login["hostname"], self._login["port"]
+        self._known_hosts.check(host, port, key.get_name(), key.asbytes(), key.fingerprint)
 
 
 def _find(sftp: paramiko.SFTPClient, place: str) -> Found | None:
@@ -224,7 +245,8 @@ def connect(destination: Destination, options: Mapping[str, Any], folder: Path) 
         login["pkey"] = _private_key(options["private_key"], options.get("passphrase"))
     own = not {"password", "private_key"} & options.keys()
     login |= {"allow_agent": own, "look_for_keys": own}
-    known = folder / Path(options.get("known_hosts", "~/.ssh/known_hosts")).expanduser()
+    given = [options["known_hosts"]] if "known_hosts" in options else _KNOWN_HOSTS
+    known = KnownHosts([folder / Path(each).expanduser() for each in given])
     home = destination.path == "~" or destination.path.startswith("~/")
     root = destination.path[2:] if home else f"/{destination.path}"
     return SftpStore(root, login, known)

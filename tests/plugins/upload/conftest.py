@@ -292,11 +292,12 @@ def motor(output: Path, upload: ModuleType) -> Nightly:
 
 @dataclass(frozen=True)
 class SshServer:
-    """A running SSH server: its address, what opens it, and who it is."""
+    """A running SSH server: its address, what opens it, and its host key and a second one."""
 
     address: str
     private_key: str
     known_hosts: Path
+    second_key: str
     folder: Path
 
 
@@ -315,14 +316,15 @@ def sshd(install: Callable[..., None]) -> str:
 def ssh_server(sshd: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
     """Start OpenSSH's server as a process of its own, with a host key and a user's key."""
     folder = tmp_path_factory.mktemp("ssh")
-    for name in ("host", "user"):
-        make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", folder / name]
+    for name, kind in {"host": "ed25519", "second": "ecdsa", "user": "ed25519"}.items():
+        make = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", name, "-f", folder / name]
         subprocess.run(make, check=True)
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # where it gives up its rights
     port = free_port()
     (folder / "config").write_text(
-        f"ListenAddress 127.0.0.1:{port}\nHostKey {folder / 'host'}\nPidFile none\nUsePAM no\n"
+        f"ListenAddress 127.0.0.1:{port}\nHostKey {folder / 'host'}\n"
+        f"HostKey {folder / 'second'}\nPidFile none\nUsePAM no\n"
         f"AuthorizedKeysFile {folder / 'user.pub'}\nStrictModes no\nPermitRootLogin yes\n"
         "Subsystem sftp internal-sftp\nMaxStartups 50\n"
     )
@@ -335,6 +337,7 @@ def ssh_server(sshd: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             f"127.0.0.1:{port}",
             (folder / "user").read_text(),
             folder / "known_hosts",
+            (folder / "second.pub").read_text(),
             folder / "files",
         )
 

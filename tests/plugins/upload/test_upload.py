@@ -242,7 +242,7 @@ def test_a_host_that_nobody_vouched_for_is_refused(
 
     told = refused(motor, {**sftp.options, "known_hosts": str(tmp_path / "hosts")})
 
-    assert ("does not match" in told) if known else ("its owner can tell whether" in told)
+    assert ("does not match" in told) if known else ("ask the host's owner whether" in told)
     assert not sftp.folder.exists()
 
 
