@@ -26,7 +26,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
 
     # Without the shell's own file names where we know none: a target is no file.
     script = shellcode(PROGRAMS, use_defaults=False, shell=arguments.shell)
-    surroundings.console.result(script)
+    surroundings.console.document(script)
     return 0
 
 

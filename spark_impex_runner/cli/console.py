@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 import traceback
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -15,6 +16,7 @@ from spark_impex_runner.errors import ImpexError, ManifestError, PluginError
 from spark_impex_runner.masking import Masker, MaskingFilter
 from spark_impex_runner.pluginwatch import TRACE
 from spark_impex_runner.report.excerpt import excerpt
+from spark_impex_runner.report.words import one_line, plain, visible
 
 if TYPE_CHECKING:
     import argparse
@@ -26,40 +28,58 @@ if TYPE_CHECKING:
 # An environment variable: unless it is 0, each call of a plugin is a line of the log.
 TRACED = "IMPEX_TRACE_PLUGINS"
 _FIELDS = ("event", "run_id", "target", "job_id", "correlation_id")
-_RED, _PLAIN = "\x1b[31m", "\x1b[0m"
+_RED, _NONE = "\x1b[31m", "\x1b[0m"
 
 
 @dataclass(frozen=True, slots=True)
 class Console:
     """The process's two streams; they mask what is printed to them.
 
-    With ``sources``, the line of the manifest is shown below each of its problems.
+    With ``sources``, the line of the manifest is shown below each of its problems. With
+    ``json_lines``, everything on stderr is a line of the log.
     """
 
     streams: Streams
     colour: bool
     colour_errors: bool
     sources: bool
+    json_lines: bool
+    masker: Masker
 
-    def result(self, text: str) -> None:
-        """Print a result to stdout."""
-        print(text.rstrip("\n"), file=self.streams.out)
+    def result(self, text: str, *, styled: bool = False) -> None:
+        """Print a result for people to stdout; one that is ``styled`` may hold our colours."""
+        out = self.streams.out
+        if styled:
+            out.styled(text.rstrip("\n"))
+        else:
+            print(text.rstrip("\n"), file=out)
 
     def document(self, text: str) -> None:
         """Print a result for machines to stdout, made of texts that were masked before."""
-        self.streams.out.masked_lines(text.rstrip("\n"))
+        self.streams.out.document(text.rstrip("\n"))
+
+    def data(self, value: Any) -> None:
+        """Print a value as JSON to stdout; what of it is no JSON is its text."""
+        masked = self.masker.mask_within(value)
+        self.document(json.dumps(masked, indent=2, ensure_ascii=False))
 
     def error(self, what: ImpexError | str) -> None:
         """Say to stderr what went wrong."""
         if isinstance(what, (ManifestError, PluginError)) and what.problems:
             self.problems(what.problems)
             return
-        red, plain = (_RED, _PLAIN) if self.colour_errors else ("", "")
-        self._say(f"{red}error:{plain} {each}" for each in str(what).splitlines())
+        if self.json_lines:
+            self._log("error", "error", str(what))
+            return
+        red, none = (_RED, _NONE) if self.colour_errors else ("", "")
+        self._say(f"{red}error:{none} {one_line(each)}" for each in str(what).splitlines())
 
     def note(self, text: str) -> None:
         """Say to stderr what is no result, and not wrong either."""
-        self._say([text])
+        if self.json_lines:
+            self._log("info", "note", text)
+        else:
+            self._say([one_line(text)])
 
     def problems(self, problems: Iterable[Problem]) -> None:
         """Say to stderr what is wrong in a manifest, or may be.
@@ -68,14 +88,26 @@ class Console:
         systems can link it.
         """
         for problem in problems:
-            self._say(str(problem).splitlines())
+            if self.json_lines:
+                names = ("file", "line", "column", "path")
+                detail = {name: getattr(problem, name) for name in names}
+                self._log(problem.severity, "problem", problem.message, detail)
+                continue
+            self._say([one_line(str(problem))])
             if self.sources:
                 columns = _columns(self.streams.err)
                 self._say(excerpt(problem, columns, colour=self.colour_errors))
 
     def _say(self, lines: Iterable[str]) -> None:
         for each in lines:
-            print(each, file=self.streams.err)
+            self.streams.err.styled(each)
+
+    def _log(
+        self, level: str, event: str, message: str, detail: dict[str, Any] | None = None
+    ) -> None:
+        mask = self.masker.mask_within
+        line = json_line(level, mask(message), event=event, detail=mask(detail))
+        self.streams.err.document(line)
 
     def bug(self, error: Exception) -> None:
         """Say that we are at fault, with what is needed to mend it."""
@@ -113,6 +145,9 @@ def open_console(arguments: argparse.Namespace, masker: Masker, streams: Streams
     handler = _Handler(streams.err)
     json_lines = getattr(arguments, "log_format", "text") == "json"
     handler.setFormatter(_JsonFormatter() if json_lines else _TextFormatter())
+    streams.err.form = output_line if json_lines else None
+    # What others print is no result.
+    sys.stdout = streams.err
     handler.addFilter(MaskingFilter(masker))
     level, others = logging.INFO, logging.WARNING
     verbose = getattr(arguments, "verbose", 0)
@@ -140,6 +175,8 @@ def open_console(arguments: argparse.Namespace, masker: Masker, streams: Streams
         colour=_wanted(colour, streams.out),
         colour_errors=_wanted(colour, streams.err),
         sources=terminal or colour == "always",
+        json_lines=json_lines,
+        masker=masker,
     )
 
 
@@ -150,9 +187,13 @@ class _Handler(logging.Handler):
         super().__init__()
         self._stream = stream
 
+    def _write(self, text: str) -> None:
+        write = self._stream.document if self._stream.form else self._stream.styled
+        write(text)
+
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._stream.masked_lines(self.format(record))
+            self._write(self.format(record))
         except Exception:  # noqa: BLE001 - logging's own way: a record is not worth a run
             self.handleError(record)
 
@@ -168,7 +209,8 @@ def _columns(stream: MaskingStream) -> int:
 
 def _wanted(colour: str, stream: Any) -> bool:
     if colour == "auto":
-        return stream.isatty() and not os.environ.get("NO_COLOR")
+        plain_only = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+        return stream.isatty() and not plain_only
     return colour == "always"
 
 
@@ -179,31 +221,48 @@ class _TextFormatter(logging.Formatter):
         time = f"{datetime.fromtimestamp(record.created, timezone.utc):%H:%M:%S}"
         target = getattr(record, "target", "")
         level = f"{record.levelname.lower()}: " if record.levelno != logging.INFO else ""
-        text = f"{time} {level}{target + ': ' if target else ''}{record.getMessage()}"
-        return f"{text}\n{record.exc_text}" if record.exc_text else text
+        text = f"{time} {level}{f'{target}: ' if target else ''}{record.getMessage()}"
+        traceback = f"\n{visible(record.exc_text)}" if record.exc_text else ""
+        return one_line(text) + traceback
 
 
 class _JsonFormatter(logging.Formatter):
     """One JSON object a line, with a stable ``event`` name and UTC time."""
 
     def format(self, record: logging.LogRecord) -> str:
-        time = datetime.fromtimestamp(record.created, timezone.utc)
-        line: dict[str, Any] = {
-            "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "level": record.levelname.lower(),
-        }
-        line |= {name: getattr(record, name, "" if name != "event" else "log") for name in _FIELDS}
-        line["message"] = record.getMessage()
-        if detail := getattr(record, "detail", None):
-            line["detail"] = detail
-        if record.exc_text:
-            line["traceback"] = record.exc_text
-        return json.dumps(line, ensure_ascii=False, default=str)
+        names = (*_FIELDS, "detail")
+        fields = {name: getattr(record, name) for name in names if hasattr(record, name)}
+        message, traceback = record.getMessage(), record.exc_text
+        level, created = record.levelname.lower(), record.created
+        return json_line(level, message, created, **fields, traceback=traceback)
+
+
+def json_line(level: str, message: str, created: float | None = None, **fields: Any) -> str:
+    """Return a line of the log as a JSON object, always with the same first names."""
+    now = datetime.now(timezone.utc)
+    time = now if created is None else datetime.fromtimestamp(created, timezone.utc)
+    line: dict[str, Any] = {
+        "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": level,
+        **dict.fromkeys(_FIELDS, ""),
+        "event": "log",
+    }
+    line |= {name: fields.pop(name) for name in _FIELDS if name in fields}
+    line |= {"message": message, **{name: value for name, value in fields.items() if value}}
+    return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def output_line(text: str) -> str:
+    """Return a line that somebody has written to stderr as a line of the log."""
+    return json_line("info", text, event="output")
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> str:
     """Return rows as aligned columns below their names; the last column is not padded."""
-    cells = [[name.upper() for name in rows[0]], *([*row.values()] for row in rows)]
+    cells = [
+        [name.upper() for name in rows[0]],
+        *([plain(each) for each in row.values()] for row in rows),
+    ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells)
     return "\n".join("  ".join(row).rstrip() for row in padded)

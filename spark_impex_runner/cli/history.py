@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     with closing(State(selection.memory_folder(arguments))) as state:
         rows = [_row(attempt) for attempt in state.history(max(arguments.n, 1))]
     if arguments.json:
-        surroundings.console.result(json.dumps(rows, indent=2, ensure_ascii=False))
+        surroundings.console.data(rows)
     else:
         surroundings.console.result(table(rows) if rows else "nothing was run yet")
     return 0

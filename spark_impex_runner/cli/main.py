@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import io
 import os
 import platform
 import shlex
 import sys
+from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from spark_impex_runner.version import __version__
 
@@ -59,13 +62,15 @@ def _main(argv: Sequence[str] | None, program: str) -> int:
         from spark_impex_runner.cli import completion
 
         completion.answer(_parser(os.environ.get("COMP_LINE", "").split(), program))
-    arguments = _parser(words, program).parse_args(words)
+    if argv is None and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a help text is no reason to fail
+    arguments = _parsed(words, program)
     # Whoever asks for --help or --version has left by now, without waiting for any of these.
     from spark_impex_runner.cli.streams import install
     from spark_impex_runner.masking import Masker
 
     masker = Masker()
-    streams = install(masker)
+    streams = install(masker, alone=argv is None)
     if argv is None:
         # The process is this command: plugins' threads and their functions for its end may write
         # when the command is done, so the streams are masked until the very last of them.
@@ -98,6 +103,47 @@ def _executed(arguments: argparse.Namespace, command: str, masker: Masker, strea
         return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Writes a usage error as everything else on stderr is written; ``json_lines``: as JSON."""
+
+    def __init__(self, *, json_lines: bool = False, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._json_lines = json_lines
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line and exit with 2."""
+        from spark_impex_runner.cli.console import json_line
+        from spark_impex_runner.cli.streams import install
+        from spark_impex_runner.masking import Masker
+        from spark_impex_runner.report.words import one_line
+
+        streams, text = install(Masker()), one_line(f"{self.prog}: error: {message}")
+        with streams.undo:
+            if self._json_lines:
+                streams.err.document(json_line("error", text, event="error"))
+            else:
+                streams.err.styled(f"{self.format_usage()}{text}")
+        sys.exit(2)
+
+
+def _parsed(words: Sequence[str], program: str) -> argparse.Namespace:
+    """Parse the words, none of which may hold what is not text."""
+    parser = _parser(words, program)
+    for word in words:
+        if word.encode("utf-8", "replace").decode() != word:
+            parser.error(f"the argument {word!a} is not UTF-8 text")
+    return parser.parse_args(words)
+
+
+def _asks_for_json(words: Sequence[str]) -> bool:
+    """Tell whether the log is to be JSON, by words that may be wrong elsewhere."""
+    text = " ".join(words).replace("=", " ").split()
+    return any(
+        value == "json" and len(option) > 3 and "--log-format".startswith(option)
+        for option, value in pairwise(text)
+    )
+
+
 def _again(program: str, words: Sequence[str]) -> str:
     """Return the line that goes on with this command's work."""
     return shlex.join([program, *(word for word in words if word != "--fresh")])
@@ -106,15 +152,18 @@ def _again(program: str, words: Sequence[str]) -> str:
 def _parser(argv: Sequence[str], program: str) -> argparse.ArgumentParser:
     """Build the parser; only the chosen command's module is imported."""
     version = f"%(prog)s {__version__} (Python {platform.python_version()})"
+    new_parser: Any = partial(_Parser, json_lines=_asks_for_json(argv))
     if program == "impex-run":
-        parser = _new_parser(program, COMMANDS["run"])
+        parser: argparse.ArgumentParser = new_parser(prog=program, **_texts(COMMANDS["run"]))
         parser.set_defaults(command="run")
         parser.add_argument("--version", action="version", version=version)
         import_module(_module("run")).add_arguments(parser)
         return parser
-    parser = _new_parser(program, "Run Coherent Spark exports from a manifest.")
+    parser = new_parser(prog=program, **_texts("Run Coherent Spark exports from a manifest."))
     parser.add_argument("--version", action="version", version=version)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=new_parser
+    )
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=_sentence(summary))
         if name in argv:
@@ -122,13 +171,12 @@ def _parser(argv: Sequence[str], program: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _new_parser(program: str, description: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
-        prog=program,
-        description=_sentence(description),
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _texts(description: str) -> dict[str, Any]:
+    return {
+        "description": _sentence(description),
+        "epilog": _EPILOG,
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
 
 
 def _sentence(summary: str) -> str:

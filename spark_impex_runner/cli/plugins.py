@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,10 +41,10 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     plugins = selection.chosen_plugins(arguments)
     infos = _chosen(plugins, arguments.names)
     if arguments.json:
-        rows = [_row(info, plugins) for info in infos]
         # Whatever of a schema is no JSON is a mistake of its plugin, and told where it is used.
-        text = json.dumps(rows, indent=2, ensure_ascii=False, default=str)
-    elif arguments.names:
+        surroundings.console.data([_row(info, plugins) for info in infos])
+        return 0
+    if arguments.names:
         text = "\n\n".join("\n".join(_details(info, plugins)) for info in infos)
     else:
         text = console.table([_brief(info, plugins) for info in infos])

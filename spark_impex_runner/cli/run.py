@@ -101,7 +101,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
                 out.error(error)
                 failed.append(error.exit_code)
                 continue
-            out.result(text.render(result, colour=out.colour))
+            out.result(text.render(result, colour=out.colour), styled=out.colour)
             finished.append(result)
             for problem in result.problems:
                 out.error(problem)

@@ -37,5 +37,5 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     else:
         document = published()
     document = overlay(document) if arguments.overlay else document
-    surroundings.console.result(printed(document))
+    surroundings.console.document(printed(document))
     return 0

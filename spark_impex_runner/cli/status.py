@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     with closing(State(selection.memory_folder(arguments))) as state:
         rows = [_row(each, len(state.parts(each))) for each in state.open_attempts()]
     if arguments.json:
-        surroundings.console.result(json.dumps(rows, indent=2, ensure_ascii=False))
+        surroundings.console.data(rows)
     elif rows:
         surroundings.console.result(table(rows))
     else:

@@ -1,8 +1,9 @@
-"""The two streams of a command, through which no secret gets: whoever writes, and however.
+"""The two streams of a command: no secret and no control character gets through them.
 
 ``print``, warnings, tracebacks of threads and hooks, and the handlers that a plugin makes for its
-own loggers all end in ``sys.stdout`` or ``sys.stderr``. What writes to a file descriptor itself,
-such as a plugin's subprocess, is not seen here.
+own loggers all end in ``sys.stdout`` or ``sys.stderr``. Of a command's process, file descriptor 1
+is a copy of 2: only ``Streams.out`` writes to the genuine stdout, so that neither a plugin nor its
+subprocesses can spoil a result. What they write to a file descriptor is not masked.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import re
 import stat
 import sys
 import threading
@@ -21,19 +23,27 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from spark_impex_runner.errors import DeliveryError
 from spark_impex_runner.masking import lines_of
-from spark_impex_runner.report.github import escape_data
+from spark_impex_runner.report.github import escape_data, without_commands
+from spark_impex_runner.report.words import visible
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spark_impex_runner.masking import Masker
+
+# The colours, which we alone write: everybody else's text is cleaned before it has any.
+_COLOURS = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
 class MaskingStream(io.TextIOBase):
-    """Masks what is written to it, line by line, and passes it on to the stream beneath.
+    """Masks and cleans what is written to it, line by line, and passes it on to the stream beneath.
 
     A line is held until it ends: a secret may come in pieces. ``flush`` passes on what there is of
     it, but for an end that may be the beginning of a secret, which waits for what follows or for
     ``finish``. A reader that has gone (``| head``) is no error: neither the work nor its exit code
     depends on it. Anything else that ends the stream, such as a full disk, is its ``failure``.
+    Characters that the stream beneath cannot encode are escaped. With ``form``, each line that is
+    written becomes what it returns, such as a JSON object.
     """
 
     def __init__(self, beneath: TextIO, masker: Masker) -> None:
@@ -42,6 +52,8 @@ class MaskingStream(io.TextIOBase):
         self._pieces: list[str] = []  # what is held, as it was written
         self._in_line = False
         self.failure = ""
+        self.form: Callable[[str], str] | None = None
+        self._commands = os.environ.get("GITHUB_ACTIONS") == "true"
         self._lock = threading.RLock()  # a signal's handler may write while its thread writes
         self.buffer = _Bytes(self)
 
@@ -82,6 +94,8 @@ class MaskingStream(io.TextIOBase):
     def flush(self) -> None:
         """Pass on what is held, but for what may be the beginning of a secret."""
         with self._lock:
+            if self.form:
+                return  # half a line has no form
             held = "".join(self._pieces)
             self._pass_on(held, self._masker.cut(held, self._masker.begun(held)))
 
@@ -100,29 +114,74 @@ class MaskingStream(io.TextIOBase):
     def close(self) -> None:
         """Do nothing: the stream beneath belongs to the process, and may be closed already."""
 
-    def masked_lines(self, text: str) -> None:
-        """Write lines as they are, as they were masked before they became JSON or the like.
+    def styled(self, text: str) -> None:
+        """Write lines for a person that may hold our colours."""
+        with self._lock:
+            parts = _COLOURS.split(self._masker.mask(text))
+            parts[::2] = map(self._clean, parts[::2])
+            self._begin_line()
+            self._to_beneath("".join(parts) + "\n")
 
-        To mask them once more could spoil them: a short secret may be a part of the syntax.
+    def document(self, text: str) -> None:
+        """Write lines for a program as they are: they were masked before they became JSON or so.
+
+        To mask them once more could spoil them: a short secret may be a part of the syntax. They
+        are UTF-8 whatever the encoding of the stream is.
         """
         with self._lock:
-            self._to_beneath(("\n" if self._in_line else "") + text + "\n")
+            self._begin_line()
+            self._guarded(lambda: self._write_bytes(text + "\n"))
+
+    def _begin_line(self) -> None:
+        if self._in_line:
+            self._to_beneath("\n")
 
     def _pass_on(self, held: str, end: int) -> None:
         """Pass on what is held up to ``end``, and go on holding the rest."""
         self._pieces = [held[end:]]
-        self._to_beneath(self._masker.mask(held[:end]))
+        text = self._clean(self._masker.mask(held[:end]))
+        if not self.form:
+            self._to_beneath(text)
+            return
+        for line in text.splitlines():
+            if line.strip():
+                self.document(self.form(line))
+
+    def _clean(self, text: str) -> str:
+        shown = visible(text)
+        return without_commands(shown) if self._commands else shown
 
     def _to_beneath(self, text: str) -> None:
+        self._guarded(lambda: self._beneath.write(self._encodable(text)))
+        if text:
+            self._in_line = not text.endswith("\n")
+
+    def _write_bytes(self, text: str) -> None:
+        binary = getattr(self._beneath, "buffer", None)
+        if binary is None:
+            self._beneath.write(self._encodable(text))
+        else:
+            self._beneath.flush()
+            binary.write(text.encode("utf-8", "backslashreplace"))
+
+    def _encodable(self, text: str) -> str:
+        """Return text that the stream beneath can encode, whatever its own way with the rest is."""
+        encoding = self._beneath.encoding or "utf-8"
         try:
-            self._beneath.write(text)
+            text.encode(encoding)
+        except UnicodeEncodeError:
+            return text.encode(encoding, "backslashreplace").decode(encoding)
+        return text
+
+    def _guarded(self, write: Callable[[], object]) -> None:
+        """Write; where the stream has ended, note why and send the rest nowhere."""
+        try:
+            write()
             self._beneath.flush()
         except OSError as error:
             if not isinstance(error, BrokenPipeError):
                 self.failure = error.strerror or str(error)
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._beneath.fileno())
-        if text:
-            self._in_line = not text.endswith("\n")
 
 
 class _Bytes(io.RawIOBase):
@@ -159,13 +218,40 @@ class Streams:
     undo: ExitStack
 
 
-def install(masker: Masker) -> Streams:
-    """Put masking streams in the place of the process's own, and have GitHub hear of secrets."""
+def install(masker: Masker, *, alone: bool = False) -> Streams:
+    """Put masking streams in the place of the process's own, and have GitHub hear of secrets.
+
+    ``alone`` says that the process is this command and nothing else: file descriptor 1 then becomes
+    a copy of 2.
+    """
     undo = ExitStack()
+    if alone:
+        _open_missing()
+        _take_stdout()
     streams = Streams(_replaced("stdout", masker, undo), _replaced("stderr", masker, undo), undo)
     if os.environ.get("GITHUB_ACTIONS") == "true" and not _is_file(streams.err):
         masker.announce = partial(_add_mask, streams.err)
     return streams
+
+
+def _open_missing() -> None:
+    """Open the standard descriptors that the caller has closed, before a file takes their place."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+
+
+def _take_stdout() -> None:
+    """Give ``sys.stdout`` a descriptor of its own, and 1 to whoever else writes to it."""
+    theirs = sys.stdout
+    if theirs is None or theirs.fileno() != 1:
+        return
+    theirs.flush()
+    own = os.fdopen(os.dup(1), "w", encoding=theirs.encoding, errors=theirs.errors)
+    os.dup2(2, 1)
+    sys.stdout = own
 
 
 def _replaced(name: str, masker: Masker, undo: ExitStack) -> MaskingStream:
@@ -196,4 +282,4 @@ def _add_mask(stream: MaskingStream, secret: str) -> None:
     which may be redirected to a file. The runner hides the line itself.
     """
     for line in lines_of(secret):
-        stream.masked_lines(f"::add-mask::{escape_data(line)}")
+        stream.document(f"::add-mask::{escape_data(line)}")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from spark_impex_runner.errors import Problem
+
+# What the runner takes for a command: the first where a line begins, the other anywhere.
+_COMMAND = re.compile(r"^([^\S\n]*):(?=:)|##(?=\[)", re.MULTILINE)
 
 
 def annotation(problem: Problem) -> str:
@@ -28,3 +32,8 @@ def escape_data(text: str) -> str:
 def _escape_property(text: str) -> str:
     """Return a property of a command, which ends with a comma or a colon, too."""
     return escape_data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def without_commands(text: str) -> str:
+    """Return text in which nothing is a command for the runner that shows it."""
+    return _COMMAND.sub(lambda found: f"{found[1]}%3A" if found[1] is not None else "#%23", text)

@@ -6,6 +6,8 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner.report.words import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,7 +21,9 @@ _SHOWN = 5
 def render(run: Run, plan: Sequence[Forecast]) -> str:
     """Return a paragraph for each target; the body is shown byte for byte as it will be sent."""
     plural = "" if len(plan) == 1 else "s"
-    head = f"plan of {run.manifest.name} ({run.manifest.path}): {len(plan)} target{plural}"
+    head = (
+        f"plan of {one_line(run.manifest.name)} ({run.manifest.path}): {len(plan)} target{plural}"
+    )
     count = Counter(item.action for item in plan)
     parts = [f"{count[action]} {words}" for action, words in _ACTIONS.items() if count[action]]
     # To resolve an entry, or to know what is unchanged, may have taken questions to the tenant.
@@ -40,7 +44,7 @@ def as_data(run: Run, plan: Sequence[Forecast]) -> dict[str, Any]:
 def _target(item: Forecast) -> str:
     target = item.planned.target
     if item.action == "unchanged":
-        return f"{target.name}\n  unchanged: {item.note}"
+        return f"{target.name}\n  unchanged: {one_line(item.note)}"
     if item.action == "adopt":
         job = f"job {item.job_id}" if item.job_id else "a job"
         begin = [("adopt", f"{job} on {item.planned.url} ({item.note})")]
@@ -57,7 +61,7 @@ def _target(item: Forecast) -> str:
         *(("would", f"{step.uses}: {step.told}") for step in item.steps if not step.problem),
         *(("fails", f"{step.uses}: {step.problem}") for step in item.steps if step.problem),
     ]
-    return "\n".join([target.name, *(f"  {key:<7}{text}" for key, text in rows if text)])
+    return "\n".join([target.name, *(f"  {key:<7}{one_line(text)}" for key, text in rows if text)])
 
 
 def _match(entry: str, uris: Sequence[str]) -> str:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+
+_UNUSUAL = re.compile(r"[^\n\t -~]+")
+
 
 def size(count: int) -> str:
     """Return a number of bytes: ``506.7 kB``."""
@@ -32,3 +37,22 @@ def plain(text: str) -> str:
     """
     flat = " ".join(text.split())
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in flat)
+
+
+def visible(text: str) -> str:
+    """Return text of several lines with every character written out that a person would not see.
+
+    These are the control characters, which move a terminal's cursor, and the invisible ones, which
+    reverse a text or break its lines.
+    """
+    return _UNUSUAL.sub(lambda found: "".join(map(_written_out, found[0])), text)
+
+
+def _written_out(each: str) -> str:
+    shown = each.isprintable() or unicodedata.category(each) == "Zs"
+    return each if shown else repr(each)[1:-1]
+
+
+def one_line(text: str) -> str:
+    """Return what ``visible`` does on one line."""
+    return " ".join(visible(text).splitlines())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import threading
@@ -94,8 +95,11 @@ def test_a_terminal_gets_the_line_of_the_source_and_a_caret(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
-def test_a_terminal_gets_colours(mistaken: Any) -> None:
+def test_a_terminal_gets_colours(mistaken: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Number and caret have them, the message stays readable."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
     said = on_terminal(lambda: mistaken("impex", "validate", "m.yaml"))
 
     assert "\x1b[1;31m^\x1b[0m" in said
@@ -113,6 +117,64 @@ def test_an_error_of_another_kind_keeps_its_label(
     monkeypatch.setattr(validate.selection, "options", refuse)
 
     assert shell("impex", "validate", "m.yaml").err == "error: two\nerror: lines\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+def test_a_dumb_terminal_gets_no_colours(mistaken: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``TERM=dumb`` says that it shows none."""
+    monkeypatch.setenv("TERM", "dumb")
+
+    said = on_terminal(lambda: mistaken("impex", "validate", "m.yaml"))
+
+    assert "\x1b" not in said
+    assert said.splitlines()[0] == LINE
+
+
+def test_every_line_of_a_json_log_is_json(mistaken: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Problems and what others print: all have the same first names."""
+
+    def talk(*_: object) -> None:
+        sys.stdout.write("printed \x1b[2J\n")
+        sys.stderr.write("half a line")
+        refuse()
+
+    refuse = prepare.load
+    monkeypatch.setattr(prepare, "load", talk)
+
+    done = mistaken("impex", "validate", "m.yaml", "--log-format", "json")
+
+    lines = [json.loads(line) for line in done.err.splitlines()]
+    assert {"output", "problem"} == {line["event"] for line in lines}
+    assert {"time", "level", "event", "run_id", "target", "message"} <= set(lines[0])
+    problem = next(line for line in lines if line["event"] == "problem")
+    assert problem["detail"] == {"file": "m.yaml", "line": 4, "column": 9, "path": "a"}
+    assert any(line["message"] == "half a line" for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--log-format", "json", "--no-such"], "impex-run: error: the following arguments"),
+        (["m.yaml", "--log-format=json", "--jobs", "x"], "impex-run: error: argument --jobs"),
+        (["m.yaml", "--log-f", "json", "--var", "x=\udce9"], "the argument 'x=\\udce9' is not"),
+    ],
+)
+def test_a_usage_error_is_json_too(shell: Any, words: list[str], message: str) -> None:
+    """A collector of logs reads it, whatever else of the command line is wrong."""
+    done = shell("impex-run", *words)
+
+    assert done.code == 2
+    line = json.loads(done.err)
+    assert (line["level"], line["event"]) == ("error", "error")
+    assert message in line["message"]
+
+
+def test_a_usage_error_is_cleaned(shell: Any) -> None:
+    """An argument is shown, and does not reach the terminal."""
+    done = shell("impex", "run", "m.yaml", "--\x1b[2J")
+
+    assert done.code == 2
+    assert "--\\x1b[2J" in done.err
 
 
 def test_a_warning_is_said_where_errors_are_and_the_manifest_is_valid(

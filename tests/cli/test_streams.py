@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import subprocess
@@ -123,7 +124,7 @@ def test_lines_that_are_masked_already_are_left_as_they_are() -> None:
 
     stream.write("half a line")
     stream.flush()
-    stream.masked_lines('{"a": 1}')
+    stream.document('{"a": 1}')
 
     assert beneath.getvalue() == 'half a line\n{"a": 1}\n'
 
@@ -159,6 +160,101 @@ def test_what_is_left_of_a_line_comes_at_the_end(capsys: pytest.CaptureFixture[s
         sys.stdout.write(f"no end {SECRET[:5]}")
 
     assert capsys.readouterr().out == f"no end {SECRET[:5]}"
+
+
+def test_foreign_characters_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    """What moves a cursor, reverses a text or breaks a line is written out; letters are kept."""
+    odd = "a\x1b[2J\x9b1m\r\x07\u202e\u2066\u2028\ufeff\ud800b \u3000\u65e5\xe9\tc"
+    with install(Masker()).undo:
+        sys.stderr.write(f"{odd}\n")
+
+    escaped = "a\\x1b[2J\\x9b1m\\r\\x07\\u202e\\u2066\\u2028\\ufeff\\ud800b \u3000\u65e5\xe9\tc"
+    assert capsys.readouterr().err == f"{escaped}\n"
+
+
+def test_only_our_own_text_has_colours() -> None:
+    """A styled line keeps colours and nothing else that begins with an escape."""
+    stream, beneath = stream_of(SECRET)
+
+    stream.styled(f"\x1b[31merror:\x1b[0m {SECRET} \x1b[2J\x1b]0;title\x07")
+    stream.write("\x1b[31mred\n")
+
+    assert beneath.getvalue() == (
+        "\x1b[31merror:\x1b[0m *** \\x1b[2J\\x1b]0;title\\x07\n\\x1b[31mred\n"
+    )
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8", "utf-16"])
+def test_encodings_decide_about_no_result(encoding: str) -> None:
+    """Text for people is escaped where it must be; a document is UTF-8 in any case."""
+    raw = io.BytesIO()
+    beneath = io.TextIOWrapper(raw, encoding=encoding)
+    stream = MaskingStream(beneath, Masker())
+
+    stream.write("\u65e5\n")
+    text = raw.getvalue().decode(encoding)
+    stream.document("\u65e5\ud800")
+
+    assert text in {"\u65e5\n", "\\u65e5\n"}
+    assert raw.getvalue().endswith("\u65e5\\ud800\n".encode())
+    assert not stream.failure
+
+
+def test_each_line_takes_the_form() -> None:
+    """Pieces become lines first; empty ones and half ones have no form, but the last one has."""
+    stream, beneath = stream_of(SECRET)
+    stream.form = lambda line: f"<{line}>"
+
+    print("one", SECRET, end="\n\n", file=stream)
+    print("tw", end="", file=stream, flush=True)
+    print("o", file=stream)
+    stream.write("three")
+    stream.finish()
+
+    assert beneath.getvalue() == "<one ***>\n<two>\n<three>\n"
+
+
+def test_no_text_is_a_command_for_github(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenant's words cannot set a variable of the workflow; our annotations are as they were."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    streams = install(Masker())
+    with streams.undo:
+        print("  ::error::x\na::b ##[group]x", file=streams.err)
+        streams.out.document("::error::ours")
+
+    captured = capsys.readouterr()
+    assert captured.err == "  %3A:error::x\na::b #%23[group]x\n"
+    assert captured.out == "::error::ours\n"
+
+
+PRINTS = """
+import os, subprocess, sys
+print("printed")
+os.write(1, b"written\\n")
+sys.__stdout__.write("original\\n")
+sys.__stdout__.flush()
+subprocess.run([sys.executable, "-c", "print('spawned')"])
+"""
+
+
+def test_only_the_command_writes_its_result(shell: Any) -> None:
+    """Whatever else writes to stdout, by whatever way, comes out on stderr."""
+    shell.write("  - {name: pricing, services: ['motor/pricing[1.4.2]']}\n")
+    (shell.folder / "noisy.py").write_text(PRINTS)
+    words = ["validate", "m.yaml", "--format", "json", "-p", "noisy.py"]
+
+    done = subprocess.run(
+        [sys.executable, "-c", START.format("main"), *words],
+        cwd=shell.folder,
+        capture_output=True,
+        check=False,
+    )
+
+    assert json.loads(done.stdout)["valid"] is True
+    said = {line.strip() for line in done.stderr.splitlines()}
+    assert said == {b"printed", b"written", b"original", b"spawned"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the shell closes the stream")
