@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import signal
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,9 +14,9 @@ from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-KILLED = Path(__file__).parent / "killed.py"
 # More than a run has; the last ones end as an ordinary run.
 WRITES = 10
 
@@ -73,13 +68,10 @@ def write(folder: Path, tenant: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Pat
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("nth", range(1, WRITES + 1))
 def test_a_run_killed_at_any_change_of_its_state_is_finished_by_the_next(
-    tenant: Sandbox, manifest: Path, nth: int, when: str
+    tenant: Sandbox, manifest: Path, killed: Callable[..., bool], nth: int, when: str
 ) -> None:
     """One job, a delivery that its receipt proves, a sound state with nothing left open."""
-    command = [sys.executable, str(KILLED), str(nth), when, str(manifest)]
-    killed = subprocess.run(command, env=os.environ, check=False, capture_output=True)
-    finished = killed.returncode == 0
-    assert finished or killed.returncode == -signal.SIGKILL
+    finished = not killed("killed.py", nth, when, manifest)
 
     result = run_manifest(manifest) if not finished else None
 
@@ -110,13 +102,16 @@ def _was_complete(nth: int, when: str) -> bool:
     ("nth", "when"), [*((nth, "before") for nth in DIVIDED), *((nth, "after") for nth in INTENDED)]
 )
 def test_a_run_killed_in_the_middle_of_its_parts_goes_on_with_the_same_parts(
-    small: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth: int, when: str
+    small: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    killed: Callable[..., bool],
+    nth: int,
+    when: str,
 ) -> None:
     """No part has a second job, none is lost, and the receipt proves all of them."""
     manifest = write(tmp_path, small, monkeypatch)
-    command = [sys.executable, str(KILLED), str(nth), when, str(manifest)]
-    killed = subprocess.run(command, env=os.environ, check=False, capture_output=True)
-    assert killed.returncode == -signal.SIGKILL
+    assert killed("killed.py", nth, when, manifest)
 
     result = run_manifest(manifest)
 

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,8 +11,8 @@ from spark_impex_runner.sandbox.server import Sandbox, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-HERE = Path(__file__).parent
 # More than a run has; the last ones end as an ordinary run.
 WRITES = 13
 
@@ -55,14 +50,6 @@ def manifest(tmp_path: Path, places: dict[str, Sandbox], monkeypatch: pytest.Mon
     return path
 
 
-def killed(*words: object) -> bool:
-    """Run a program that may kill itself; tell whether it did."""
-    command = [sys.executable, *map(str, words)]
-    done = subprocess.run(command, env=os.environ, check=False, capture_output=True)
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    return done.returncode != 0
-
-
 def versions(uat: Sandbox) -> list[str]:
     """Return what the second tenant got."""
     return [each.uri for each in uat._tree.everything() if each.folder == "life"]
@@ -71,10 +58,10 @@ def versions(uat: Sandbox) -> list[str]:
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("nth", range(1, WRITES + 1))
 def test_a_promotion_killed_at_any_change_of_its_state_imports_once(
-    places: dict[str, Sandbox], manifest: Path, clock: Any, nth: int, when: str
+    places: dict[str, Sandbox], manifest: Path, clock: Any, killed: Any, nth: int, when: str
 ) -> None:
     """The second run finishes: one job on each tenant, one version, one line in the lock file."""
-    was_killed = killed(HERE / "killed.py", nth, when, manifest)
+    was_killed = killed("killed.py", nth, when, manifest)
     # A run that had closed its attempt is complete: the next one would be a promotion of its own.
     complete = nth > 10 or (nth == 10 and when == "after")
     result = run_manifest(manifest, clock=clock) if was_killed and not complete else None
@@ -90,10 +77,10 @@ def test_a_promotion_killed_at_any_change_of_its_state_imports_once(
 
 @pytest.mark.parametrize("nth", range(4))
 def test_a_promotion_killed_within_its_upload_imports_once(
-    places: dict[str, Sandbox], manifest: Path, clock: Any, nth: int
+    places: dict[str, Sandbox], manifest: Path, clock: Any, killed: Any, nth: int
 ) -> None:
     """Before the head, the file, the tail, and after all: a form that is not whole is no import."""
-    was_killed = killed(HERE / "killed_upload.py", nth, manifest)
+    was_killed = killed("killed_upload.py", nth, manifest)
 
     result = run_manifest(manifest, clock=clock) if was_killed else None
 
