@@ -72,7 +72,7 @@ def receive(session: Session, remote: RemoteFile, path: Path) -> Received:
             lambda: pouring.attempt(transport, remote.url), is_passing, lambda: pouring.furthest
         )
     except TransportError as error:
-        raise TransportError(f"{action}: {error}") from None
+        raise error.at(action) from None
     if reply.status != 200:
         todo = "the link may have expired; the job's status offers a new one"
         raise api_error(reply, action, "", session.wire.masker, todo)
@@ -266,4 +266,5 @@ def _follow(transport: Transport, url: str, part: Mapping[str, str]) -> Stream:
             return stream
         stream.close()
         url = stream.absolute(target)
-    raise TransportError(f"more than {_HOPS} redirects, the last to {shown(url)}")
+    fault = f"more than {_HOPS} redirects, the last to {shown(url)}"
+    raise TransportError(fault, permanent=True)

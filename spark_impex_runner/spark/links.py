@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urldefrag, urljoin, urlsplit
 
 from spark_impex_runner.errors import SparkApiError, UsageError
 
@@ -19,6 +19,7 @@ _T = TypeVar("_T")
 _TELLING = 16
 _SECRET_NAME = re.compile(r"sig|token|cred|secret|key", re.IGNORECASE)
 _LONG = 40
+_LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _EXPIRED = frozenset({401, 403, 404, 410})
 _STATUS_PATH = re.compile(r"/api/v4/(?:ex|im)port/(?P<id>[^/]+)/status/?$")
 
@@ -99,6 +100,31 @@ def renewing(
             if fresh is None:
                 raise
             remote = fresh
+
+
+def redirected(url: str, location: str) -> str:
+    """Return the URL that a ``Location`` header of a reply for ``url`` means, in ASCII.
+
+    ``http.client`` reads each byte of a header as one character. Servers write names in UTF-8 or
+    Latin-1, quoted or not; quoting the bytes as they came asks for the path that the server means.
+    Raises ``ValueError`` where it is no URL.
+    """
+    raw = location.encode("latin-1", "replace").strip()
+    if any(byte < 0x20 or byte == 0x7F for byte in raw):
+        raise ValueError("a Location with control characters")
+    head, found, tail = raw.partition(b"//")
+    if found and head.lower() in {b"", b"http:", b"https:"}:  # the name of a host is not quoted
+        host = re.split(rb"[/?#]", tail, maxsplit=1)[0]
+        tail = tail[len(host) :]
+        text = f"{head.decode()}//{host.decode()}{_quoted(tail)}"
+    else:
+        text = _quoted(raw)
+    return urldefrag(urljoin(url, text)).url
+
+
+def _quoted(raw: bytes) -> str:
+    """Quote what may not stand in a URL; what is quoted already stays."""
+    return _LONE_PERCENT.sub("%25", quote(raw, safe="!#$%&'()*+,/:;=?@[]~"))
 
 
 def split(url: str) -> SplitResult:

@@ -16,15 +16,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from requests.utils import get_environ_proxies, select_proxy
 from urllib3 import exceptions as urllib3_errors
 
-from spark_impex_runner.errors import UsageError
+from spark_impex_runner.errors import TransportError, UsageError
 from spark_impex_runner.masking import Masker, MaskingFilter
 from spark_impex_runner.spark.contact import Adapter, Contacts, broken
+from spark_impex_runner.spark.links import redirected
 from spark_impex_runner.spark.reply import HttpResponse, json_or_none
 from spark_impex_runner.spark.tenant import is_loopback
 from spark_impex_runner.version import __version__
@@ -182,8 +183,12 @@ class Stream:
             self._transport.quick = quick
 
     def absolute(self, location: str) -> str:
-        """Return the URL that a redirect points to."""
-        return str(self._transport.guarded(lambda: urljoin(self.url, location)))
+        """Return the URL that a redirect points to; raises ``TransportError`` for anything else."""
+        try:
+            return redirected(self.url, location)
+        except ValueError:
+            fault = "the reply redirects to something that is no URL"
+            raise TransportError(fault, permanent=True) from None
 
     def shut(self) -> None:
         """End a read that waits in another thread; that thread then closes the stream."""

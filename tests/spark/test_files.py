@@ -168,6 +168,41 @@ def test_what_a_redirect_leads_to_is_masked_like_the_link(
     assert session.wire.masker.mask("capability-of-the-store") == "***"
 
 
+def test_a_redirect_to_a_name_in_utf8_is_followed(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path
+) -> None:
+    """The bytes of the header are requested, and not the characters that they seem to be."""
+    location = "/store/tarif\xe9/p.zip".encode().decode("latin-1")
+    server = script(reply(status=302, headers={"Location": location}), reply(b"abc"))
+
+    fetch(session_to(server), RemoteFile(f"{server.url}/a"), tmp_path / "p")
+
+    assert [seen.path for seen in server.seen] == ["/a", "/store/tarif%C3%A9/p.zip"]
+
+
+@pytest.mark.parametrize("link", ["/tarif\xe9 1/p.zip", "/tarif%C3%A9%201/p.zip"])
+def test_a_link_with_other_letters_is_requested(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path, link: str
+) -> None:
+    """A tenant may write a link with letters that no URL has, or quoted."""
+    server = script(reply(b"abc"))
+
+    fetch(session_to(server), RemoteFile(server.url + link), tmp_path / "p")
+
+    assert server.seen[0].path == "/tarif%C3%A9%201/p.zip"
+
+
+@pytest.mark.parametrize("link", ["", "http://[bad/p.zip", "http://127.0.0.1:port/p.zip"])
+def test_a_link_that_is_no_url_fails_at_once(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path, clock: Any, link: str
+) -> None:
+    """What cannot be requested is not requested again and again."""
+    with pytest.raises(errors.SparkSdkError):
+        fetch(session_to(script(reply())), RemoteFile(link), tmp_path / "p")
+
+    assert clock.waits == []
+
+
 @pytest.mark.parametrize("target", ["http://[bad", "//", "https://"])
 def test_a_redirect_to_nowhere_is_an_error(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, target: str

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,14 @@ from hypothesis import strategies as st
 
 from spark_impex_runner.errors import ErrorReply, SparkApiError, UsageError
 from spark_impex_runner.models import RemoteFile
-from spark_impex_runner.spark.links import has_expired, job_id_of, renewing, secrets_of, shown
+from spark_impex_runner.spark.links import (
+    has_expired,
+    job_id_of,
+    redirected,
+    renewing,
+    secrets_of,
+    shown,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,3 +138,52 @@ def test_only_an_expired_link_is_renewed(tmp_path: Path) -> None:
     refuse(404)
 
     assert renewed == [404]
+
+
+@pytest.mark.parametrize(
+    ("location", "path"),
+    [
+        ("/store/tarif\xe9/p.zip".encode(), "/store/tarif%C3%A9/p.zip"),
+        (b"/store/tarif\xe9/p.zip", "/store/tarif%E9/p.zip"),
+        (b"/store/tarif%C3%A9/p.zip", "/store/tarif%C3%A9/p.zip"),
+        (b"/a b/p.zip", "/a%20b/p.zip"),
+        (b"/100%/p%zz.zip", "/100%25/p%25zz.zip"),
+        (b"p2.zip", "/docstore/p2.zip"),
+        (b"../p2.zip#page", "/p2.zip"),
+        (b"?sig=a+b%2Bc==&next=https://x//y", "/docstore/p.zip?sig=a+b%2Bc==&next=https://x//y"),
+        (b" /p2.zip ", "/p2.zip"),
+    ],
+)
+def test_a_location_means_its_bytes(location: bytes, path: str) -> None:
+    """A redirect is followed to the same path, however the server writes its name."""
+    found = redirected("https://files.example/docstore/p.zip?sig=1", location.decode("latin-1"))
+
+    assert found == f"https://files.example{path}"
+
+
+@pytest.mark.parametrize(
+    ("location", "url"),
+    [
+        (b"//other.example/\xc3\xa9", "https://other.example/%C3%A9"),
+        (b"HTTPS://other.example?q=\xc3\xa9", "https://other.example?q=%C3%A9"),
+        ("https://ex\xe4mple.example/\xe4".encode(), "https://ex\xe4mple.example/%C3%A4"),
+    ],
+)
+def test_a_location_may_name_a_host(location: bytes, url: str) -> None:
+    """A host's name is not quoted; that of another language is left to the HTTP library."""
+    assert redirected("https://files.example/p.zip", location.decode("latin-1")) == url
+
+
+@pytest.mark.parametrize("location", ["https://[bad/", "/x\r\nHost: y", "https://\xe9.example/"])
+def test_a_location_that_is_no_url_is_refused(location: str) -> None:
+    """What cannot be requested is an error that the caller translates."""
+    with pytest.raises(ValueError):  # noqa: PT011 - of several modules of the standard library
+        redirected("https://files.example/p.zip", location)
+
+
+@given(st.binary())
+def test_any_location_becomes_ascii_or_is_refused(location: bytes) -> None:
+    """Whatever bytes a header has, nothing but a URL goes into a request."""
+    with suppress(ValueError):
+        found = redirected("https://files.example/p.zip", location.decode("latin-1"))
+        assert urlsplit(found).path.isascii()
