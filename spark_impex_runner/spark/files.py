@@ -15,7 +15,7 @@ from spark_impex_runner.spark import partial, room
 from spark_impex_runner.spark.hashes import Expected, Hashing, read_hash
 from spark_impex_runner.spark.links import secrets_of, shown, split
 from spark_impex_runner.spark.partial import disk
-from spark_impex_runner.spark.reply import HttpResponse, api_error, json_or_none
+from spark_impex_runner.spark.reply import HttpResponse, api_error, compression, json_or_none
 from spark_impex_runner.spark.retry import is_passing
 from spark_impex_runner.spark.segments import Segments, Source
 from spark_impex_runner.spark.tenant import is_safe_to_call
@@ -183,8 +183,6 @@ class _Pouring:
         self, transport: Transport, stream: Stream, mark: partial.Mark | None, begin: int
     ) -> None:
         """Take a whole file, or the rest of one; anything else is begun anew."""
-        if stream.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise IntegrityError(f"{self.path.name}: sent compressed, though it must not be")
         length: int | None
         if stream.status == 200:
             partial.discard(self.path)  # old bytes may not lie below the new mark
@@ -198,6 +196,8 @@ class _Pouring:
         with ExitStack() as opened:
             opened.enter_context(room.held(self.path, length or 0))
             chunks = opened.enter_context(closing(self._chunks(transport, stream, mark, begin)))
+            if not begin and (coding := compression(stream.headers)):
+                chunks = opened.enter_context(closing(_plain(chunks, coding)))
             if mark and not begin:
                 chunks = opened.enter_context(closing(partial.marked(self.path, mark, chunks)))
             self._pour(_ending(chunks, length, begin), begin)
@@ -251,6 +251,21 @@ def _ending(chunks: Iterable[bytes], length: int | None, size: int) -> Iterator[
         size += len(chunk)
         if length is not None and size > length:
             return
+
+
+def _plain(chunks: Iterable[bytes], coding: str) -> Generator[bytes, None, None]:
+    """Yield the chunks of a package that a reply calls compressed; raise where it really is.
+
+    The bytes decide, since stores give files wrong codings. It is no ``IntegrityError``, as another
+    download would be compressed, too.
+    """
+    for number, chunk in enumerate(chunks):
+        if not number and chunk[:2] != b"PK"[: len(chunk)]:
+            raise SparkSdkError(
+                f"the package is sent compressed (Content-Encoding: {coding}), though the request "
+                "forbids it; have the compression switched off in the file store or in a proxy"
+            )
+        yield chunk
 
 
 def _follow(transport: Transport, url: str, part: Mapping[str, str]) -> Stream:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner import atomic
 from spark_impex_runner.errors import DeliveryError
+from spark_impex_runner.spark.reply import compression
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -25,12 +26,14 @@ class Mark:
     """What identifies the bytes of a partial file, kept beside it. It holds no link.
 
     ``validator`` is what If-Range sends: a strong ETag, else Last-Modified. ``length`` is that of
-    the whole file in bytes, ``file_hash`` the tenant's hash of it, if it gave one.
+    the whole file in bytes, ``file_hash`` the tenant's hash of it, if it gave one. ``coding`` is
+    the compression that its reply named.
     """
 
     validator: str
     length: int
     file_hash: str | None
+    coding: str = ""
 
     def asking(self, begin: int, end: int | None = None) -> dict[str, str]:
         """Return the headers that ask for the bytes from ``begin`` to before ``end``."""
@@ -47,6 +50,7 @@ class Mark:
         last = (self.length if end is None else end) - 1
         span = f"bytes {begin}-{last}/{self.length}"
         same = headers.get(name, self.validator) == self.validator
+        same = same and compression(headers) == self.coding
         return same and headers.get("Content-Range") == span
 
 
@@ -66,7 +70,7 @@ def mark_of(headers: Mapping[str, str], file_hash: str | None) -> Mark | None:
     validator = etag if etag.startswith('"') else headers.get("Last-Modified", "")
     if length is None or not _SENDABLE.fullmatch(validator):
         return None
-    return Mark(validator, length, file_hash)
+    return Mark(validator, length, file_hash, compression(headers))
 
 
 def write(path: Path, mark: Mark) -> None:

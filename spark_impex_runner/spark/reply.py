@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.masking import Masker
 
+_COMPRESSIONS = frozenset(
+    {"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd", "dcb", "dcz"}
+)
 _TODO = {
     400: "check the request",
     401: "check the credentials; a bearer token may have expired",
@@ -54,6 +58,15 @@ def json_or_none(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
+
+
+def compression(headers: Mapping[str, str]) -> str:
+    """Return the compression that ``Content-Encoding`` names; nothing where it names none.
+
+    Servers write ``binary``, ``utf-8`` and other words there that say nothing about the bytes.
+    """
+    codings = re.split(r"[\s,;]+", headers.get("Content-Encoding", "").lower())
+    return next((each for each in codings if each in _COMPRESSIONS), "")
 
 
 def api_error(

@@ -59,8 +59,7 @@ class Source:
     def part(self, begin: int, end: int | None = None) -> Stream:
         """Open the bytes from ``begin`` to before ``end``; raises ``TransportError``."""
         stream = self.open(self.mark.asking(begin, end))
-        plain = stream.headers.get("Content-Encoding", "identity").lower() == "identity"
-        if stream.status == 206 and plain and self.mark.fits(stream.headers, begin, end):
+        if stream.status == 206 and self.mark.fits(stream.headers, begin, end):
             return stream
         stream.close()
         raise TransportError(f"HTTP {stream.status} to a part that does not fit to the others")

@@ -234,14 +234,60 @@ def test_a_link_that_is_not_encrypted_is_not_followed(
             fetch(session_to(server), RemoteFile(url), tmp_path / "p")
 
 
-def test_a_compressed_reply_is_refused(
-    session_to: Any, script: Any, reply: Any, tmp_path: Path
-) -> None:
-    """Bytes that are not the file's own would only fail later, as a wrong hash."""
-    server = script(reply(b"\x1f\x8b", headers={"Content-Encoding": "gzip"}))
+CODINGS = [
+    "binary",
+    "identity, identity",
+    "aws-chunked",
+    "utf-8",
+    "",
+    " ",
+    "none",
+    "IDENTITY",
+    "gzip",
+]
 
-    with pytest.raises(errors.IntegrityError, match="sent compressed"):
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_a_meaningless_coding_is_ignored(
+    session_to: Any, script: Any, reply: Any, package: Any, tmp_path: Path, coding: str
+) -> None:
+    """One download is enough: the bytes decide, and not what their reply calls them."""
+    server = script(reply(package(), headers={"Content-Encoding": coding, "ETag": '"one"'}))
+
+    artifact = fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+    assert artifact.path.read_bytes() == package()
+    assert len(server.seen) == 1
+
+
+def test_a_file_with_a_wrong_coding_is_resumed(
+    session_to: Any, script: Any, reply: Any, package: Any, tmp_path: Path
+) -> None:
+    """A download that is cut off goes on where it was, whatever the coding is called."""
+    content = package()
+    head = {"Content-Encoding": "gzip", "ETag": '"one"'}
+    span = {**head, "Content-Range": f"bytes 40-{len(content) - 1}/{len(content)}"}
+    cut = reply(content[:40], headers=head, length=len(content))
+    server = script(cut, reply(content[40:], 206, headers=span))
+
+    artifact = fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+    assert artifact.path.read_bytes() == content
+    assert server.seen[1].headers["range"] == "bytes=40-"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP", "br", "identity, deflate", "zstd"])
+def test_a_compressed_package_fails_at_once(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path, clock: Any, coding: str
+) -> None:
+    """No further download is tried, which would be compressed, too."""
+    server = script(reply(b"\x1f\x8b" + bytes(100), headers={"Content-Encoding": coding}))
+
+    with pytest.raises(errors.SparkSdkError, match="is sent compressed") as caught:
         fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+    assert not isinstance(caught.value, errors.IntegrityError | errors.TransportError)
+    assert (len(server.seen), clock.waits) == (1, [])
 
 
 def test_an_interrupt_ends_a_download_between_chunks(
