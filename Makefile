@@ -4,6 +4,8 @@
 #   make test-busy    the same with four busy loops beside it
 # and one measures:
 #   make bench   build the wheel and print the table of docs/explanation/performance.md
+# and one looks for what no test notices:
+#   make mutants change the core modules at random, and print the changes that the tests pass
 # and one makes what a release consists of:
 #   make dist    build the sdist and the wheel, and put them into build/dist with the schemas
 PYTHON ?= python3
@@ -12,7 +14,7 @@ BIN := $(WORK)/venv/bin
 # How many tests run at a time.
 WORKERS ?= 2
 
-.PHONY: demo test test-busy lint types tests bench dist wheel clean help
+.PHONY: demo test test-busy lint types tests bench mutants dist wheel clean help
 
 help:
 	@sed -n 's/^#  *\(make .*\)/\1/p' Makefile
@@ -60,6 +62,11 @@ test-busy:
 bench: wheel
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(ls $(WORK)/dist/*.whl)[s3]"
 	$(BIN)/python benchmarks/all.py $(BENCH)
+
+# Options of the script go into MUTANTS, such as MUTANTS="--seed 7 --only poll.py".
+mutants: wheel
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(ls $(WORK)/dist/*.whl)[test]"
+	$(BIN)/python benchmarks/mutants.py $(MUTANTS)
 
 # Not into dist/: tests take that folder for a sign that they run away from the checkout.
 dist: wheel
