@@ -98,7 +98,7 @@ ALLOWED = {
 }
 # A distribution and the only modules that may import it.
 THIRD_PARTY = {
-    "requests": ("spark", "plugins.upload.web"),
+    "requests": ("spark", "plugins.upload.web", "plugins.upload.web_client"),
     "urllib3": ("spark",),
     "filelock": ("atomic", "state.lease"),
     "apprise": ("plugins.notify.services",),

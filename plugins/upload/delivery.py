@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from spark_impex_runner.errors import ImpexError, Interrupted, StepError
+from spark_impex_runner.errors import Interrupted, StepError
 
-from . import listing
+from .claim import Claim, ClaimedError
+from .leftovers import is_left_behind, try_to_remove_leftovers
 from .listing import Listing, Sent
-from .retention import prune
-from .store import TransientError
+from .retention import match, prune
+from .store import is_transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -54,83 +54,125 @@ class Delivery:
             raise Interrupted
 
     def run(self, sources: Sequence[Source]) -> str:
-        """Send what is not there yet, remove what need not stay, and tell of it."""
-        before = self._again(self._before)
+        """Send what is not there yet, remove what need not stay, and return a summary."""
+        try:
+            return self._run(sources)
+        except ClaimedError:
+            # Now the folder has a listing, of this owner or of another one.
+            return self._run(sources)
+
+    def _run(self, sources: Sequence[Source]) -> str:
+        claim = Claim(self.job, self.store, self.folder)
+        before = self._again(claim.open)
         verdicts = self._each(lambda each: self._decide(each, before), sources)
         by = {
             verdict: [
                 each for each, found in zip(sources, verdicts, strict=True) if found == verdict
             ]
-            for verdict in ("send", "there", "kept")
+            for verdict in ("new", "replaced", "there", "kept")
         }
-        present = before
-        if by["send"] or not before.complete:
-            present = self._deliver(by, before)
-        told = [f"{_counted(by['send'])} sent"]
-        told += [f"{_counted(by['there'])} there already"] if by["there"] else []
-        told += [f"{_counted(by['kept'])} kept as found there"] if by["kept"] else []
-        if "keep" in self.options and present.complete and not by["kept"]:
-            keep = self.options["keep"]
-            removed = self._again(lambda: prune(self.store, keep, present, self.check))
-            told += [f"{removed} old deliver{'y' if removed == 1 else 'ies'} removed"]
-        return ", ".join(told)
+        sent = [*by["new"], *by["replaced"]]
+        if sent or not before.complete or self._has_leftovers(before):
+            self._deliver(by, claim)
+        else:
+            try_to_remove_leftovers(self.store, self.folder, before, Listing.of(self.job))
+        summary = [f"{_counted(sent)} sent"]
+        summary += [f"{_counted(by['there'])} there already"] if by["there"] else []
+        summary += [f"{_counted(by['kept'])} kept as found there"] if by["kept"] else []
+        if "keep" in self.options and claim.listing.complete and not by["kept"]:
+            present = replace(claim.listing, writer=self.job.run.id)
+            removed = self._again(lambda: prune(self.store, self.options, present, self.check))
+            summary += [f"{removed} old deliver{'y' if removed == 1 else 'ies'} removed"]
+        return ", ".join(summary)
 
-    def _before(self) -> Listing:
-        """Return what an earlier run left in the folder, which may not be another target's."""
-        own = Listing.of(self.job)
-        found = listing.read(self.store, self.folder)
-        if found is None:
-            return own
-        if found.owner != own.owner:
-            raise StepError(
-                f"target {found.target} of manifest {found.manifest} delivers into the same "
-                "folder; put ${target.name} into to"
-            )
-        return found
+    def _has_leftovers(self, before: Listing) -> bool:
+        """Tell whether the listing names files that a run has left behind."""
+        present = Listing.of(self.job)
+        return any(is_left_behind(each, present) for each in before.pending)
 
     def _decide(self, source: Source, before: Listing) -> str:
-        """Tell whether a file is to be sent, is there already, or must be kept."""
+        """Tell whether a file is new, is to be replaced, is there already, or must be kept."""
         path = self.folder + source.name
         found = self.store.find(path)
         if found is None:
-            return "send"
-        sent = before.files.get(source.name)
-        known = sent is not None and sent.sha256 == source.sha256 and sent.is_at(found)
-        if known or (found.size == source.size and source.equals(self.store.read(path))):
+            return "new"
+        wanted, versions = Sent(source.size, source.sha256), before.versions(source.name)
+        there = match(self.store, path, found, [*versions, wanted], self.check)
+        if there and there.sha256 == source.sha256:
             return "there"
         if_exists = self.options.get("if_exists", "replace")
         if if_exists == "fail":
             raise StepError(f"{path} is there with other content (if_exists: fail)")
-        return "kept" if if_exists == "keep" else "send"
+        if if_exists == "keep":
+            return "kept"
+        if there:
+            return "replaced"
+        raise StepError(
+            f"{path} is not what an earlier run of this target left there, so it is not replaced; "
+            "move it away, choose another to or prefix, or set if_exists: keep"
+        )
 
-    def _deliver(self, by: Mapping[str, Sequence[Source]], before: Listing) -> Listing:
+    def _deliver(self, by: Mapping[str, Sequence[Source]], claim: Claim) -> None:
         """Send files, between a listing of the intent and one of what is certain.
 
-        Whatever happens, all that was sent is listed, so that it can be removed some day.
+        A complete delivery that the folder holds stays whole until the new one is there, beside it
+        where it consists of several files: whenever the run is killed, one of the two is whole.
         """
-        files = dict(before.files)
-        files |= {each.name: Sent(each.size, each.sha256) for each in by["send"]}
-        present = replace(Listing.of(self.job), files=files)
-        self._again(lambda: present.write(self.store, self.folder))
-
-        def send(source: Source) -> None:
-            self.store.send(self.folder + source.name, source)
-            files[source.name] = self._sent(source)
-
+        sent = [*by["new"], *by["replaced"]]
+        self._again(lambda: claim.begin(sent))
         try:
-            files |= {
-                each.name: self._again(partial(self._sent, each))
-                for each in by["there"]
-                if each.name in before.files
-            }
-            self._each(send, by["send"])
+            self._note(by["there"], claim)
+            self._send(by["new"], claim, self.store.send)
+            if by["replaced"]:
+                self._replace(by["replaced"], claim)
+            self._again(claim.hold)
         except BaseException:
-            with suppress(ImpexError, OSError):
-                present.write(self.store, self.folder)
+            claim.give_up()
             raise
-        complete = replace(present, complete=not by["kept"])
-        self._again(lambda: complete.write(self.store, self.folder))
-        return complete
+        known, present = claim.listing, Listing.of(self.job)
+        try_to_remove_leftovers(self.store, self.folder, known, present)
+        others = [each for each in known.pending if not is_left_behind(each, present)]
+        self._again(lambda: claim.finish(others, complete=not by["kept"]))
+
+    def _note(self, there: Sequence[Source], claim: Claim) -> None:
+        """Note the files of the owner that are there already."""
+        known = claim.listing
+        for each in there:
+            if any(each.sha256 == version.sha256 for version in known.versions(each.name)):
+                claim.arrived({each.name: self._again(partial(self._sent, each))})
+
+    def _send(
+        self, sources: Sequence[Source], claim: Claim, send: Callable[[str, Source], None]
+    ) -> None:
+        """Put files into their places, several at a time."""
+
+        def put(source: Source) -> None:
+            send(self.folder + source.name, source)
+            arrived[source.name] = self._sent(source)
+
+        arrived: dict[str, Sent] = {}
+        try:
+            self._each(put, sources)
+        finally:
+            claim.arrived(arrived)
+
+    def _replace(self, sources: Sequence[Source], claim: Claim) -> None:
+        """Replace files of an earlier delivery: one at once, several when all are there."""
+        staged = len(sources) > 1
+        if staged:
+            self._each(lambda each: self.store.stage(self.folder + each.name, each), sources)
+        self._again(claim.hold)
+        self._again(claim.replacing)
+        self._send(sources, claim, self._commit if staged else self.store.send)
+
+    def _commit(self, path: str, source: Source) -> None:
+        """Put a staged file into its place; where it has gone, send it."""
+        try:
+            self.store.commit(path, source)
+        except (StepError, OSError) as error:
+            if is_transient(error):
+                raise
+            self.store.send(path, source)
 
     def _again(self, work: Callable[[], _Result]) -> _Result:
         """Do something, and again where the fault was one of the moment."""
@@ -138,7 +180,9 @@ class Delivery:
             self.check()
             try:
                 return work()
-            except TransientError as error:
+            except (StepError, OSError) as error:
+                if not is_transient(error):
+                    raise
                 _log.info("%s; trying again in %g s", error, pause)
             self.stop.wait(pause)
         self.check()

@@ -1,94 +1,194 @@
-"""``impex-upload.json`` beside every delivery: what this step put there, and nothing else."""
+"""``impex-upload.json`` beside every delivery: whose it is, and which files are the owner's."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from .store import Source, read_text
+from spark_impex_runner.errors import StepError
+
+from .owner import Owner
+from .store import Source, part_of, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from spark_impex_runner.models import Job
 
     from .store import Found, Store
 
 NAME = "impex-upload.json"
-_VERSION: Final = 1
+_VERSION: Final = 2
+
+
+class UnreadableError(StepError):
+    """A file has the name of a listing and is none that this version can read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A file that this step put somewhere; ``mark`` is empty until that is certain."""
+    """A file that is known to be in place; ``mark`` changes when the file does."""
 
     size: int
     sha256: str
     mark: str = ""
 
-    def is_at(self, found: Found | None) -> bool:
+    def is_at(self, found: Found) -> bool:
         """Tell whether a file is this one, and certainly so."""
-        return found is not None and (found.size, found.mark) == (self.size, self.mark)
+        return bool(self.mark) and (found.size, found.mark) == (self.size, self.mark)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A file that a run began to send, whether or not it got there before the run ended."""
+
+    name: str
+    size: int
+    sha256: str
+    run_id: str
+    at: datetime
+
+    @classmethod
+    def of(cls, source: Source, job: Job) -> Begun:
+        """Return the record of a file that a job is about to send."""
+        return cls(source.name, source.size, source.sha256, job.run.id, job.run.started)
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One delivery: whose it is, when its run began, and its files by name.
+    """One folder's delivery: whose it is, when its run began, and its files by name.
 
-    ``complete`` is False while files are on their way, and where one did not arrive.
+    ``complete`` is True while ``files`` are all in place and make a whole delivery. ``pending``
+    are the files that runs began to send and that are not known to be in place. ``writer`` is the
+    run that wrote the listing last: only one run at a time may replace files of the folder.
     """
 
-    manifest: str
-    target: str
+    owner: Owner
     run_id: str
     at: datetime
-    tenant: str = ""
     job_id: str = ""
     complete: bool = False
+    writer: str = ""
     files: Mapping[str, Sent] = field(default_factory=dict)
+    pending: tuple[Begun, ...] = ()
 
     @classmethod
     def of(cls, job: Job) -> Listing:
         """Return the listing of a delivery that has not begun."""
         run = job.run
-        return cls(run.manifest.name, job.target.name, run.id, run.started, job.tenant, job.id)
+        return cls(Owner.of(job), run.id, run.started, job.id, writer=run.id)
 
-    @property
-    def owner(self) -> tuple[str, str]:
-        """Whose delivery it is: only the same target of the same manifest may remove it."""
-        return self.manifest, self.target
+    def versions(self, name: str) -> tuple[Sent, ...]:
+        """Return the contents that runs of the owner may have left under a name."""
+        known = (self.files[name],) if name in self.files else ()
+        return (*known, *(Sent(each.size, each.sha256) for each in self._begun(name)))
+
+    def _begun(self, name: str) -> Iterable[Begun]:
+        return (each for each in self.pending if each.name == name)
+
+    def names(self) -> list[str]:
+        """Return the names of all files that runs of the owner sent, or began to send."""
+        return list(dict.fromkeys([*self.files, *(each.name for each in self.pending)]))
+
+    def with_pending(self, begun: Iterable[Begun]) -> Listing:
+        """Return the listing with more files that runs began to send."""
+        return replace(self, pending=tuple(dict.fromkeys([*self.pending, *begun])))
+
+    def text(self) -> str:
+        """Return the listing as it is stored, the owner first."""
+        data = asdict(self)
+        head = {"version": _VERSION, **data.pop("owner")}
+        return json.dumps({**head, **data}, indent=2, default=datetime.isoformat) + "\n"
 
     def write(self, store: Store, folder: str) -> None:
-        """Leave it beside the delivery."""
-        data = {"version": _VERSION, **asdict(self), "at": self.at.isoformat()}
-        text = json.dumps(data, indent=2) + "\n"
-        store.send(f"{folder}{NAME}", Source.of_text(NAME, text))
+        """Leave it beside the delivery, in place of an earlier one of the same owner."""
+        store.send(f"{folder}{NAME}", Source.of_text(NAME, self.text()))
+
+    def create(self, store: Store, folder: str) -> bool:
+        """Leave it in a folder that has none; return False where one is there."""
+        return store.create(f"{folder}{NAME}", Source.of_text(NAME, self.text()))
+
+
+def head(owner: Owner) -> str:
+    """Return how the listing of an owner begins."""
+    return json.dumps({"version": _VERSION, **asdict(owner)}, indent=2).removesuffix("\n}")
 
 
 def read(store: Store, folder: str) -> Listing | None:
-    """Return the listing of a folder, or None where no delivery of this step lies."""
-    text = read_text(store, f"{folder}{NAME}")
-    if text is None:
-        return None
+    """Return the listing of a folder, or None where no delivery lies.
+
+    Raises ``UnreadableError`` for a file of that name which is no listing.
+    """
+    for path in _candidates(store, folder):
+        text = read_text(store, path)
+        if text is not None:
+            return parse(text, path)
+    return None
+
+
+def _candidates(store: Store, folder: str) -> Iterable[str]:
+    """Yield where a listing may be: a run that was killed may just have set the last one aside."""
+    yield f"{folder}{NAME}"
+    for name in store.temporary(folder.rstrip("/"), ()):
+        part = part_of(name)
+        if part and part.kind == "old" and part.name == NAME:
+            yield f"{folder}{name}"
+
+
+def parse(text: str, path: str) -> Listing:
+    """Return a listing from its JSON; ``path`` names it in the error."""
     try:
         return _parsed(json.loads(text))
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        return None
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise UnreadableError(
+            f"{path}: this is no listing that this version of the runner can read, so nothing is "
+            "replaced beside it; move the file away, or choose another to or prefix"
+        ) from error
 
 
 def _parsed(data: Any) -> Listing:
-    """Return a listing from its JSON; raise where it is none of version 1."""
-    if data.pop("version") != _VERSION:
-        raise ValueError(data)
-    at = datetime.fromisoformat(data.pop("at"))
+    """Return a listing from its JSON; raise where it is none."""
+    version = data.pop("version")
+    if version not in (1, _VERSION):
+        raise ValueError(version)
+    owner = Owner(*(_text(data.pop(key)) for key in ("tenant", "manifest", "target")))
+    at, run_id = _moment(data.pop("at")), _text(data.pop("run_id"))
+    files = {name: _sent(**each) for name, each in data.pop("files").items()}
+    pending = [_begun(**each) for each in data.pop("pending", [])]
+    if version == 1:
+        # Its files without a mark were on their way when it was written.
+        pending = [
+            Begun(name, each.size, each.sha256, run_id, at)
+            for name, each in files.items()
+            if not each.mark
+        ]
+        files = {name: each for name, each in files.items() if each.mark}
+    if any(_leads_out(name) for name in (*files, *(each.name for each in pending))):
+        raise ValueError(files)
+    return Listing(owner, run_id, at, files=files, pending=tuple(pending), **data)
+
+
+def _sent(size: int, sha256: str, mark: str = "") -> Sent:
+    return Sent(int(size), _text(sha256), _text(mark))
+
+
+def _begun(name: str, size: int, sha256: str, run_id: str, at: str) -> Begun:
+    return Begun(name, int(size), _text(sha256), _text(run_id), _moment(at))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _moment(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise ValueError(at)
-    files = {name: Sent(**each) for name, each in data.pop("files").items()}
-    if any(_leads_out(name) for name in files):
-        raise ValueError(files)
-    return Listing(at=at, files=files, **data)
+    return at
 
 
 def _leads_out(name: str) -> bool:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.digests import CHUNK
 
-from .store import Found
+from .store import Found, TransientError, part_of, part_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from .destination import Destination
     from .store import Source
@@ -34,9 +34,30 @@ class LocalStore:
 
     def send(self, path: str, source: Source) -> None:
         """Copy, flush to the disk, read back, rename."""
-        place = self._root / path
-        part = place.with_name(f".{place.name}.{source.sha256[:12]}.part")
-        place.parent.mkdir(parents=True, exist_ok=True)
+        self.stage(path, source)
+        try:
+            self.commit(path, source)
+        except FileNotFoundError as error:
+            raise _lost(self._root / path) from error
+
+    def create(self, path: str, source: Source) -> bool:
+        """Copy, and give the copy a name that nothing has: only one caller can do that."""
+        place, part = self._root / path, self._root / part_path(path, source)
+        if place.exists():
+            return False
+        self.stage(path, source)
+        try:
+            _name(part, place)
+        except FileExistsError:
+            return False
+        finally:
+            part.unlink(missing_ok=True)
+        return True
+
+    def stage(self, path: str, source: Source) -> None:
+        """Copy, flush to the disk, read back."""
+        part = self._root / part_path(path, source)
+        part.parent.mkdir(parents=True, exist_ok=True)
         try:
             with part.open("wb") as stream:
                 for piece in source.pieces():
@@ -44,10 +65,15 @@ class LocalStore:
                 stream.flush()
                 os.fsync(stream.fileno())
             source.prove(_pieces(part))
-            part.replace(place)
+        except FileNotFoundError as error:
+            raise _lost(part) from error
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+    def commit(self, path: str, source: Source) -> None:
+        """Rename what was staged."""
+        (self._root / part_path(path, source)).replace(self._root / path)
 
     def read(self, path: str) -> Iterator[bytes]:
         """Yield the bytes of a file that is there."""
@@ -56,6 +82,17 @@ class LocalStore:
     def folders(self) -> list[str]:
         """Return the names of the folders directly in it."""
         return sorted(each.name for each in self._root.iterdir() if each.is_dir())
+
+    def temporary(self, folder: str, likely: Collection[str]) -> list[str]:
+        """Return the names of the temporary files directly in a folder."""
+        del likely
+        try:
+            return [each.name for each in (self._root / folder).iterdir() if part_of(each.name)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def abort_uploads(self, paths: Collection[str]) -> None:
+        """Do nothing: a file is not sent in parts."""
 
     def remove(self, path: str) -> None:
         """Remove a file, and the folders that this leaves empty."""
@@ -69,6 +106,22 @@ class LocalStore:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+def _name(part: Path, place: Path) -> None:
+    """Give a file a name that nothing has; raise ``FileExistsError`` where something has it."""
+    try:
+        place.hardlink_to(part)
+    except FileExistsError:
+        raise
+    except OSError:  # This file system has no hard links.
+        with place.open("xb") as stream:
+            stream.write(part.read_bytes())
+
+
+def _lost(part: Path) -> TransientError:
+    """Return that another process has removed a file, or its folder, in the meantime."""
+    return TransientError(f"{part}: removed by another process")
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

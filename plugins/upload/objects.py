@@ -9,6 +9,7 @@ import hashlib
 import re
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import obstore
@@ -16,10 +17,10 @@ from obstore import exceptions
 
 from spark_impex_runner.errors import StepError
 
-from .store import Found
+from .store import Found, TransientError, part_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from obstore.store import ObjectStore
 
@@ -34,13 +35,24 @@ _MOST_PARTS = 10_000
 _XML = re.compile(
     r"(?:<\?xml[^>]*>\s*)?<Error>.*?<Code>([^<]*)</Code>\s*<Message>([^<]*)</Message>.*</Error>"
 )
+# Refusals that pass, and that obstore does not retry itself.
+_PASSING = re.compile(r" - (?:408|409|425|429) ")
+# How a store refuses a condition that it does not know.
+_CONDITION = re.compile(r"\b501\b|NotImplemented|If-None-Match|if-none-match")
 
 
 class ObjectsStore:
     """Objects below a common start of their names."""
 
-    def __init__(self, store: ObjectStore, root: str, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        root: str,
+        options: Mapping[str, Any],
+        abort: Callable[[Collection[str]], None],
+    ) -> None:
         self._store = store
+        self._abort = abort
         self._root = f"{root}/" if root else ""
         self._tags = options.get("tags")
         self._kind = options.get("content_type")
@@ -63,14 +75,50 @@ class ObjectsStore:
                 self._store,
                 self._root + path,
                 etag.watch(source.pieces()) if source.size > part else etag.whole(source),
-                attributes={"Content-Type": self._kind or source.kind},
-                tags=self._tags,
+                **self._labels(source),
                 use_multipart=source.size > part,
                 chunk_size=part,
                 max_concurrency=_AT_ONCE,
             )
         if (made["e_tag"] or "").strip('"') != etag.expected():
             source.prove(self.read(path))
+
+    def create(self, path: str, source: Source) -> bool:
+        """Put an object under a name that has none; the store decides between several callers.
+
+        A store that knows no condition is asked for the object first: two callers at the same
+        instant may then both succeed, and find that out when they read the object.
+        """
+        if self.find(path) is not None:
+            return False
+        data = b"".join(source.pieces())
+        put = partial(obstore.put, self._store, self._root + path, data, **self._labels(source))
+        with told(path):
+            try:
+                put(mode="create")
+            except exceptions.AlreadyExistsError:
+                return False
+            except (exceptions.NotSupportedError, exceptions.GenericError) as error:
+                if not _knows_no_condition(error):
+                    raise
+                put()
+        return True
+
+    def stage(self, path: str, source: Source) -> None:
+        """Put an object beside its place."""
+        self.send(part_path(path, source), source)
+
+    def commit(self, path: str, source: Source) -> None:
+        """Put the object into its place, and remove the one beside it.
+
+        It is sent again: stores copy no more than 5 GB, some without tags and checksums.
+        """
+        self.send(path, source)
+        self.remove(part_path(path, source))
+
+    def _labels(self, source: Source) -> dict[str, Any]:
+        """Return what an object is stored with."""
+        return {"attributes": {"Content-Type": self._kind or source.kind}, "tags": self._tags}
 
     def read(self, path: str) -> Iterator[bytes]:
         """Yield the bytes of an object that is there."""
@@ -83,6 +131,15 @@ class ObjectsStore:
         with told(self._root):
             found = obstore.list_with_delimiter(self._store, self._root)["common_prefixes"]
         return sorted(each.rstrip("/").rpartition("/")[2] for each in found)
+
+    def temporary(self, folder: str, likely: Collection[str]) -> list[str]:
+        """Return which of the likely names are there: a folder may hold any number of objects."""
+        start = f"{folder}/" if folder else ""
+        return [name for name in likely if self.find(start + name)]
+
+    def abort_uploads(self, paths: Collection[str]) -> None:
+        """End uploads in parts, where the store lets them be listed."""
+        self._abort({self._root + path for path in paths})
 
     def remove(self, path: str) -> None:
         """Remove an object."""
@@ -144,12 +201,16 @@ def opened(
     kind: Callable[..., ObjectStore],
     destination: Destination,
     options: Mapping[str, Any],
+    abort: Callable[[Collection[str]], None] = lambda _: None,
     **own: Any,
 ) -> ObjectsStore:
-    """Open a bucket or container; ``own`` is what only this ``kind`` of store has to be told."""
+    """Open a bucket or container.
+
+    ``abort`` ends the old uploads in parts to some keys; ``own`` are settings of this ``kind``.
+    """
     with told(destination.shown):
         store = kind(destination.host, **own, **_settings(options))
-    return ObjectsStore(store, destination.path, options)
+    return ObjectsStore(store, destination.path, options, abort)
 
 
 def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,7 +236,13 @@ def told(place: str) -> Iterator[None]:
     try:
         yield
     except (exceptions.BaseError, FileNotFoundError) as error:
-        raise StepError(f"{place}: {_sentence(error)}") from error
+        sentence = f"{place}: {_sentence(error)}"
+        raise (TransientError if _PASSING.search(sentence) else StepError)(sentence) from error
+
+
+def _knows_no_condition(error: Exception) -> bool:
+    """Return whether a store refuses a request because of its ``If-None-Match``."""
+    return isinstance(error, exceptions.NotSupportedError) or bool(_CONDITION.search(str(error)))
 
 
 def _sentence(error: Exception) -> str:

@@ -52,8 +52,9 @@ _PROPERTIES: Final[dict[str, Any]] = {
     "if_exists": {
         "title": "If a file exists",
         "description": (
-            "What happens to a file of the same name and other content: it is replaced, kept, or "
-            "the step fails before anything is sent. The same content is never sent again."
+            "What happens to a file of the same name and other content that an earlier run of "
+            "this target delivered: it is replaced, kept, or the step fails before anything is "
+            "sent. Any other file is never replaced. The same content is never sent again."
         ),
         "enum": ["replace", "keep", "fail"],
         "default": "replace",
@@ -70,8 +71,8 @@ _PROPERTIES: Final[dict[str, Any]] = {
         "title": "Retention",
         "description": (
             "Which deliveries stay, once this one is complete: those that either of the two "
-            "names. Others of the same manifest and target are removed, as far as this step "
-            "put them there. Needs prefix."
+            "names. Others of the same tenant, manifest and target are removed, as far as this "
+            "step put them there. Needs prefix."
         ),
         "type": "object",
         "additionalProperties": False,

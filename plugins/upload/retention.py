@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from .listing import NAME, read
+from .leftovers import GRACE, listing_parts, remove_leftovers
+from .listing import NAME, UnreadableError, read
 from .store import sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from .listing import Listing, Sent
-    from .store import Store
+    from .store import Found, Store
 
 _log = logging.getLogger(__name__)
-# Another machine may still be at work on a delivery that is not complete.
-_GRACE = timedelta(days=1)
 
 
 def prune(
-    store: Store, keep: Mapping[str, Any], present: Listing, check: Callable[[], None]
+    store: Store, options: Mapping[str, Any], present: Listing, check: Callable[[], None]
 ) -> int:
     """Remove the deliveries that need not stay; return how many.
 
-    ``present`` is complete and proven, so that there is always a good one.
+    That of ``present``, in the folder ``prefix``, stays: it is complete and proven, so that there
+    is always a good one.
     """
-    found = {name: read(store, f"{name}/") for name in store.folders()}
-    own = {name: each for name, each in found.items() if each and each.owner == present.owner}
-    old = outdated(own, keep, present)
-    for name in old:
+    own = {}
+    for name in set(store.folders()) - {options["prefix"]}:
         check()
-        _remove(store, name, own[name], check)
-    return len(old)
+        found = _owned(store, name, present)
+        if found is not None:
+            own[name] = found
+    old = outdated(own, options["keep"], present)
+    return sum(_remove(store, name, own[name], present, check) for name in old)
+
+
+def _owned(store: Store, name: str, present: Listing) -> Listing | None:
+    """Return the listing of a folder, None where the folder is another owner's or has none."""
+    try:
+        found = read(store, f"{name}/")
+    except UnreadableError as error:
+        _log.info("%s", error)
+        return None
+    if found is None:
+        for path in listing_parts(store, f"{name}/", present):
+            store.remove(path)
+    return found if found and found.owner == present.owner else None
 
 
 def outdated(own: Mapping[str, Listing], keep: Mapping[str, Any], present: Listing) -> list[str]:
@@ -48,30 +63,50 @@ def outdated(own: Mapping[str, Listing], keep: Mapping[str, Any], present: Listi
     return [
         name
         for at, name in earlier
-        if name not in newest and at < since and (own[name].complete or at < present.at - _GRACE)
+        if name not in newest and at < since and (own[name].complete or at < present.at - GRACE)
     ]
 
 
-def _remove(store: Store, folder: str, listing: Listing, check: Callable[[], None]) -> None:
-    """Remove the files of a delivery, its listing last."""
-    for name, sent in listing.files.items():
+def _remove(
+    store: Store, name: str, known: Listing, present: Listing, check: Callable[[], None]
+) -> bool:
+    """Remove the files of a delivery, its listing last; return False where a run has claimed it.
+
+    It is recorded as incomplete first: a delivery that is removed in part is no good one.
+    """
+    folder = f"{name}/"
+    check()
+    if read(store, folder) != known:
+        return False
+    marked = replace(known, complete=False, writer=present.writer)
+    marked.write(store, folder)
+    for file in known.names():
         check()
-        path = f"{folder}/{name}"
-        if store.find(path) is None:
+        path = folder + file
+        found = store.find(path)
+        if found is None:
             continue
-        if is_ours(store, path, sent, check):
+        if match(store, path, found, known.versions(file), check):
             store.remove(path)
         else:
             _log.warning("%s stays: it is not what was delivered there", path)
-    store.remove(f"{folder}/{NAME}")
-
-
-def is_ours(store: Store, path: str, sent: Sent, check: Callable[[], None]) -> bool:
-    """Tell whether a file still is what this step sent.
-
-    Where a run was killed before it could make sure, the bytes decide.
-    """
-    found = store.find(path)
-    if found is None or found.size != sent.size or (sent.mark and sent.mark != found.mark):
+    remove_leftovers(store, folder, marked, present)
+    if read(store, folder) != marked:
         return False
-    return bool(sent.mark) or sha256_of(store.read(path), check) == sent.sha256
+    store.remove(f"{folder}{NAME}")
+    return True
+
+
+def match(
+    store: Store, path: str, found: Found, versions: Sequence[Sent], check: Callable[[], None]
+) -> Sent | None:
+    """Return which of several contents a file has, None where it has another one.
+
+    Where the store's mark does not tell, the bytes decide.
+    """
+    for each in versions:
+        if each.is_at(found):
+            return each
+    likely = [each for each in versions if each.size == found.size]
+    digest = sha256_of(store.read(path), check) if likely else ""
+    return next((each for each in likely if each.sha256 == digest), None)

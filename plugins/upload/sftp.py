@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import posixpath
 import stat
@@ -17,10 +18,10 @@ from spark_impex_runner.digests import CHUNK
 from spark_impex_runner.errors import StepError
 
 from .known_hosts import KnownHosts
-from .store import Found, TransientError, sha256_of
+from .store import Found, TransientError, part_of, part_path, sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from .destination import Destination
     from .store import Source
@@ -61,11 +62,35 @@ class SftpStore:
 
     def send(self, path: str, source: Source) -> None:
         """Write or continue the part, read it back, rename it."""
-        place = self._at(path)
-        folder, name = posixpath.split(place)
-        part = posixpath.join(folder, f".{name}.{source.sha256[:12]}.part")
+        self.stage(path, source)
+        self.commit(path, source)
+
+    def create(self, path: str, source: Source) -> bool:
+        """Write a part and rename it to a name that nothing has.
+
+        The protocol's own rename refuses to replace a file (version 3, 6.5); on a server that
+        replaces it, two callers at the same instant find that out when they read the file.
+        """
+        place, part = self._at(path), self._at(part_path(path, source))
         with self._channel(path) as sftp:
-            _make_folders(sftp, folder)
+            if _find(sftp, place):
+                return False
+        self.stage(path, source)
+        with self._channel(path) as sftp:
+            try:
+                sftp.rename(part, place)
+            except OSError as error:
+                if self._lost(error) or not _find(sftp, place):
+                    raise
+                sftp.remove(part)
+                return False
+        return True
+
+    def stage(self, path: str, source: Source) -> None:
+        """Write or continue the part, and read it back."""
+        part = self._at(part_path(path, source))
+        with self._channel(path) as sftp:
+            _make_folders(sftp, posixpath.dirname(part))
             start = _agreed(sftp, part, source)
             try:
                 with sftp.open(part, "r+b" if start else "wb") as stream:
@@ -77,7 +102,18 @@ class SftpStore:
             except StepError:  # The part is not what it should be.
                 sftp.remove(part)
                 raise
-            sftp.posix_rename(part, place)
+
+    def commit(self, path: str, source: Source) -> None:
+        """Rename the part, in place of the file that has its name."""
+        with self._channel(path) as sftp:
+            part, place = self._at(part_path(path, source)), self._at(path)
+            try:
+                sftp.posix_rename(part, place)
+            except OSError as error:
+                if self._lost(error) or error.errno == errno.ENOENT:
+                    raise
+                # Most likely a server without this extension of OpenSSH's.
+                _replace(sftp, part, place, self._at(part_path(path, source, "old")))
 
     def read(self, path: str) -> Iterator[bytes]:
         """Yield the bytes of a file that is there."""
@@ -89,6 +125,21 @@ class SftpStore:
         with self._channel(self._root) as sftp:
             listed = sftp.listdir_attr(self._root or ".")
         return sorted(each.filename for each in listed if stat.S_ISDIR(each.st_mode or 0))
+
+    def temporary(self, folder: str, likely: Collection[str]) -> list[str]:
+        """Return the names of the temporary files directly in a folder."""
+        del likely
+        with self._channel(folder) as sftp:
+            try:
+                listed = sftp.listdir(self._at(folder).rstrip("/") or ".")
+            except (OSError, paramiko.SFTPError) as error:
+                if isinstance(error, OSError) and self._lost(error):
+                    raise
+                return []  # There is no such folder, or the server lists none.
+        return [name for name in listed if part_of(name)]
+
+    def abort_uploads(self, paths: Collection[str]) -> None:
+        """Do nothing: a file is not sent in parts."""
 
     def remove(self, path: str) -> None:
         """Remove a file, and the folders that this leaves empty."""
@@ -120,7 +171,7 @@ class SftpStore:
                 self._channels.sftp.get_channel().settimeout(_TIMEOUT)
                 self._channels.client = client
             yield self._channels.sftp
-        except paramiko.AuthenticationException as error:
+        except (paramiko.AuthenticationException, paramiko.SFTPError) as error:
             raise StepError(f"{self._login['hostname']}: {error}") from error
         except (EOFError, OSError, paramiko.SSHException) as error:
             if isinstance(error, OSError) and not self._lost(error):
@@ -183,6 +234,27 @@ class _Check(paramiko.MissingHostKeyPolicy):
         del client, hostname
         host, port = self._login["hostname"], self._login["port"]
         self._known_hosts.check(host, port, key.get_name(), key.asbytes(), key.fingerprint)
+
+
+def _replace(sftp: paramiko.SFTPClient, part: str, place: str, old: str) -> None:
+    """Rename a part with the protocol's own rename, which replaces nothing.
+
+    The file that has the name is set aside meanwhile: it is there at every instant, under one of
+    the two names.
+    """
+    if not _find(sftp, place):
+        sftp.rename(part, place)
+        return
+    if _find(sftp, old):
+        sftp.remove(old)
+    sftp.rename(place, old)
+    try:
+        sftp.rename(part, place)
+    except OSError:
+        sftp.rename(old, place)
+        raise
+    with suppress(FileNotFoundError):
+        sftp.remove(old)
 
 
 def _find(sftp: paramiko.SFTPClient, place: str) -> Found | None:

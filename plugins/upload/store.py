@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import mimetypes
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,13 +14,58 @@ from spark_impex_runner.digests import CHUNK
 from spark_impex_runner.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
     from typing import BinaryIO
 
 
+# What a mounted folder answers for a moment: a lock, a server that is away, a stale handle.
+_TRANSIENT = {
+    errno.EAGAIN,
+    errno.EBUSY,
+    errno.EINTR,
+    errno.ENOLCK,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+}
+_PART = re.compile(r"\.(?P<name>.+)\.(?P<digest>[0-9a-f]{12})\.(?P<kind>part|old)", re.DOTALL)
+
+
 class TransientError(StepError):
-    """A fault of the moment: the same may succeed a little later."""
+    """A transient fault: the same may succeed a little later."""
+
+
+def is_transient(error: StepError | OSError) -> bool:
+    """Return whether the same may succeed a little later."""
+    return isinstance(error, TransientError) or getattr(error, "errno", None) in _TRANSIENT
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A temporary file beside a file: ``part`` is on its way, ``old`` was set aside for it.
+
+    ``digest`` begins the SHA-256 of the file that is on its way.
+    """
+
+    name: str
+    digest: str
+    kind: str = "part"
+
+    def __str__(self) -> str:
+        """Return the temporary file's own name."""
+        return f".{self.name}.{self.digest}.{self.kind}"
+
+
+def part_of(file: str) -> Part | None:
+    """Return what the name of a temporary file means, None for the name of any other file."""
+    match = _PART.fullmatch(file)
+    return Part(**match.groupdict()) if match else None
+
+
+def part_path(path: str, source: Source, kind: str = "part") -> str:
+    """Return the path of the temporary file beside ``path``."""
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{Part(name, source.sha256[:12], kind)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +107,16 @@ class Source:
         return mimetypes.guess_type(self.name)[0] or "application/octet-stream"
 
     def pieces(self, start: int = 0) -> Iterator[bytes]:
-        """Yield the bytes from ``start``; raise at the end where the file is no longer the same."""
-        digest = hashlib.sha256()
+        """Yield the bytes from ``start``; raise at the end where the file is no longer the same.
+
+        Never yields more than ``size`` bytes in all, which may have been announced to a server.
+        """
+        digest, left = hashlib.sha256(), self.size
         with self.open() as stream:
             while piece := stream.read(CHUNK):
                 self.check()
                 digest.update(piece)
+                piece, left = piece[:left], max(0, left - len(piece))
                 if piece := piece[start:]:
                     yield piece
                 start = max(0, start - CHUNK)
@@ -114,11 +165,33 @@ class Store(Protocol):
         Only a store that has no other way may leave the unproven file.
         """
 
+    def create(self, path: str, source: Source) -> bool:
+        """Put a small file there; return False, and change nothing, where one is there.
+
+        Of several callers at once one succeeds, as far as the store can decide that.
+        """
+
+    def stage(self, path: str, source: Source) -> None:
+        """Put a file beside its place, whole and proven, for ``commit``."""
+
+    def commit(self, path: str, source: Source) -> None:
+        """Put a file that was staged into its place."""
+
     def read(self, path: str) -> Iterator[bytes]:
         """Yield the bytes of a file that is there."""
 
     def folders(self) -> list[str]:
         """Return the names of the folders directly in it."""
+
+    def temporary(self, folder: str, likely: Collection[str]) -> list[str]:
+        """Return the names of the temporary files directly in a folder.
+
+        A store in which listing a folder is expensive looks for the ``likely`` names only; one that
+        lists no folders returns none.
+        """
+
+    def abort_uploads(self, paths: Collection[str]) -> None:
+        """End uploads in parts to these paths that began more than a day ago."""
 
     def remove(self, path: str) -> None:
         """Remove a file that is there."""

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlsplit
-from xml.etree import ElementTree as ET
+from urllib.parse import quote
 
 import requests
 
 from spark_impex_runner.digests import CHUNK
 from spark_impex_runner.errors import StepError
 
-from .store import Found, TransientError
+from .store import Found, TransientError, part_of, part_path
+from .web_client import Body, WebClient
+from .web_folders import WebFolders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from .destination import Destination
     from .store import Source
 
 _SCHEMES = {"webdav": "http", "webdavs": "https", "http": "http", "https": "https"}
-# Seconds to connect, and between two bytes of an answer: a server may check a whole file first.
-_TIMEOUT = (30, 300)
-_PASSING = {408, 425, 429, 500, 502, 503, 504}
-_COLLECTION = "{DAV:}propstat/{DAV:}prop/{DAV:}resourcetype/{DAV:}collection"
 
 
 class WebStore:
@@ -35,16 +31,15 @@ class WebStore:
     Those of a WebDAV server are put beside their place, read back, and then moved.
     """
 
-    def __init__(self, root: str, auth: Any, options: Mapping[str, Any], *, dav: bool) -> None:
-        self._root = root
-        self._auth = auth
+    def __init__(self, client: WebClient, options: Mapping[str, Any], *, dav: bool) -> None:
+        self._client = client
+        self._folders = WebFolders(client)
         self._kind = options.get("content_type")
         self._dav = dav
-        self._sessions = threading.local()
 
     def find(self, path: str) -> Found | None:
         """Return what lies there, or None."""
-        with self._ask("HEAD", path, missing=True) as reply:
+        with self._client.ask("HEAD", self._client.url(path), also={404, 410}) as reply:
             if reply.status_code in {404, 410}:
                 return None
             size = reply.headers.get("Content-Length", "")
@@ -59,119 +54,109 @@ class WebStore:
             self._put(path, source)
             source.prove(self.read(path))
             return
-        folder, slash, name = path.rpartition("/")
-        part = f"{folder}{slash}.{name}.{source.sha256[:12]}.part"
-        self._make_folders(folder)
+        with self._cleaned(path, source):
+            self.stage(path, source)
+            self.commit(path, source)
+
+    def create(self, path: str, source: Source) -> bool:
+        """Put a file under a name that nothing has; the server decides between several callers.
+
+        A server that ignores the condition is asked for the file first: two callers at the same
+        instant may then both succeed, and find that out when they read the file.
+        """
+        if self.find(path) is not None:
+            return False
+        if not self._dav:
+            return self._put(path, source, {"If-None-Match": "*"})
+        with self._cleaned(path, source):
+            self.stage(path, source)
+            created = self._move(path, source, "F")
+        if not created:
+            self.remove(part_path(path, source))
+        return created
+
+    @contextmanager
+    def _cleaned(self, path: str, source: Source) -> Iterator[None]:
+        """Remove a staged file that does not get into its place, and know no folder any more."""
         try:
-            self._put(part, source)
-            source.prove(self.read(part))
-            with self._ask("MOVE", part, {"Destination": self._url(path), "Overwrite": "T"}):
-                pass
+            yield
         except BaseException:
+            self._folders.forget()
             with suppress(StepError):
-                self.remove(part)
+                self.remove(part_path(path, source))
             raise
+
+    def stage(self, path: str, source: Source) -> None:
+        """Put a file beside its place and read it back; plain PUT has no such place."""
+        if not self._dav:
+            return
+        self._folders.ensure(path.rpartition("/")[0])
+        part = part_path(path, source)
+        self._put(part, source)
+        source.prove(self.read(part))
+
+    def commit(self, path: str, source: Source) -> None:
+        """Move what was staged into its place."""
+        if self._dav:
+            self._move(path, source, "T")
+        else:
+            self.send(path, source)
 
     def read(self, path: str) -> Iterator[bytes]:
         """Yield the bytes of a file that is there."""
-        with self._ask("GET", path) as reply:
+        with self._client.ask("GET", self._client.url(path)) as reply:
             yield from reply.iter_content(CHUNK)
 
     def folders(self) -> list[str]:
         """Return the names of the folders directly in it."""
-        with self._ask("PROPFIND", "", {"Depth": "1"}, missing=True) as reply:
-            if reply.status_code == 404:
-                return []
-            tree = ET.fromstring(reply.content)  # noqa: S314 - expat limits what entities unfold to
-        own = unquote(urlsplit(self._root).path).strip("/")
-        found = (
-            unquote(urlsplit(each.findtext("{DAV:}href", "")).path).strip("/")
-            for each in tree.iter("{DAV:}response")
-            if each.find(_COLLECTION) is not None
-        )
-        return sorted(each.rpartition("/")[2] for each in found if each != own)
+        return self._folders.names("", folders=True)
+
+    def temporary(self, folder: str, likely: Collection[str]) -> list[str]:
+        """Return the names of the temporary files directly in a folder.
+
+        Where the server lists no folders, as nginx does not, only the likely names are looked for.
+        """
+        if not self._dav:
+            return []
+        try:
+            return [each for each in self._folders.names(folder, folders=False) if part_of(each)]
+        except TransientError:
+            raise
+        except StepError:
+            start = f"{folder}/" if folder else ""
+            return [name for name in likely if self.find(start + name)]
+
+    def abort_uploads(self, paths: Collection[str]) -> None:
+        """Do nothing: a file is not sent in parts."""
 
     def remove(self, path: str) -> None:
         """Remove a file; folders stay, as a server removes them with all that is in them."""
-        with self._ask("DELETE", path):
+        with self._client.ask("DELETE", self._client.url(path)):
             pass
 
     def close(self) -> None:
         """Do nothing: connections end with their threads."""
 
-    def _put(self, path: str, source: Source) -> None:
-        headers = {"Content-Type": self._kind or source.kind}
-        with self._ask("PUT", path, headers, data=_Body(source)):
-            pass
+    def _put(self, path: str, source: Source, condition: Mapping[str, str] | None = None) -> bool:
+        """Send a file; return False where the condition does not hold."""
+        body = Body(source)
+        headers = {"Content-Type": self._kind or source.kind, **(condition or {})}
+        also = {412} if condition else set()
+        with self._client.ask(
+            "PUT", self._client.url(path), headers, body=body, also=also
+        ) as reply:
+            done = reply.status_code != 412
+        if body.error:
+            raise body.error
+        return done
 
-    def _make_folders(self, folder: str) -> None:
-        """Make the destination's folder, and those below it on the way."""
-        parts = folder.split("/") if folder else []
-        for length in range(len(parts) + 1):
-            # 405 says that it is there; what is missing around it, PUT will tell.
-            with self._ask("MKCOL", "/".join(parts[:length]), missing=True):
-                pass
-
-    def _url(self, path: str) -> str:
-        return f"{self._root}/{quote(path)}" if path else f"{self._root}/"
-
-    @contextmanager
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        headers: Mapping[str, str] | None = None,
-        *,
-        data: Any = None,
-        missing: bool = False,
-    ) -> Iterator[requests.Response]:
-        """Send a request and give the reply, which may tell that something is ``missing``.
-
-        Redirects are not followed: they would take credentials and files to another place.
-        """
-        if not hasattr(self._sessions, "own"):
-            self._sessions.own = requests.Session()
-        try:
-            with self._sessions.own.request(
-                method,
-                self._url(path),
-                headers={"Accept-Encoding": "identity", **(headers or {})},
-                data=data,
-                auth=self._auth,
-                timeout=_TIMEOUT,
-                allow_redirects=False,
-                stream=True,
-            ) as reply:
-                if not reply.ok and not (missing and reply.status_code in {404, 405, 409, 410}):
-                    raise _refusal(reply, path)
-                if reply.is_redirect:
-                    raise StepError(f"{path}: the server sends us elsewhere; put that URL into to")
-                yield reply
-        except requests.exceptions.SSLError as error:
-            raise StepError(f"the server's certificate is not trusted: {error}") from error
-        except requests.RequestException as error:
-            raise TransientError(f"{path}: {error}") from error
-
-
-class _Body:
-    """A file on its way, whose length is known before it is read."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    def __len__(self) -> int:
-        return self._source.size
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._source.pieces()
-
-
-def _refusal(reply: requests.Response, path: str) -> StepError:
-    """Return what a status of 400 and more means."""
-    words = (
-        f"{path}: the server answers {reply.status_code} {reply.reason} to {reply.request.method}"
-    )
-    return TransientError(words) if reply.status_code in _PASSING else StepError(words)
+    def _move(self, path: str, source: Source, overwrite: str) -> bool:
+        """Move what was staged; return False where the place is taken."""
+        part = self._client.url(part_path(path, source))
+        headers = {"Destination": self._client.url(path), "Overwrite": overwrite}
+        also = {412} if overwrite == "F" else set()
+        with self._client.ask("MOVE", part, headers, also=also) as reply:
+            return reply.status_code != 412
 
 
 def _auth(options: Mapping[str, Any]) -> Any:
@@ -193,4 +178,4 @@ def connect(destination: Destination, options: Mapping[str, Any], folder: Path) 
     address = f"{_SCHEMES[destination.scheme]}://{destination.host}"
     root = f"{address}/{quote(destination.path)}".rstrip("/")
     dav = destination.scheme.startswith("webdav")
-    return WebStore(root, _auth(options), options, dav=dav)
+    return WebStore(WebClient(root, _auth(options)), options, dav=dav)

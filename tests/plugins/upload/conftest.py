@@ -120,6 +120,9 @@ class Nightly:
     plugin: ModuleType
     day: int = 0
     name: str = "motor"
+    manifest: str = "nightly"
+    tenant: str = "acme"
+    attempt: str = ""
     stopping: Callable[[], bool] = field(default=lambda: False)
 
     def deliver(self, options: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
@@ -146,9 +149,10 @@ class Nightly:
         """Return the job as it stands before the step."""
         now = FIRST_DAY + timedelta(days=self.day)
         target = Target(self.name, "sit", self.output)
-        manifest = Manifest(self.output.parent / "nightly.yaml", "nightly", {}, (target,))
-        run = Run(f"r{self.day}", f"{now:%Y-%m-%d}", manifest, (target,), now, None)  # type: ignore[arg-type]
-        url = "https://spark.example/acme"
+        path = self.output.parent / f"{self.manifest}.yaml"
+        manifest = Manifest(path, self.manifest, {}, (target,))
+        run = Run(f"r{self.day}{self.attempt}", f"{now:%Y-%m-%d}", manifest, (target,), now, None)  # type: ignore[arg-type]
+        url = f"https://spark.example/{self.tenant}"
         return Job(run, target, Request(), url, now, self.stopping, artifacts=tuple(artifacts))
 
     @property
@@ -159,6 +163,10 @@ class Nightly:
     def on(self, day: int) -> Nightly:
         """Return the target as it is another day."""
         return replace(self, day=day)
+
+    def but(self, **other: Any) -> Nightly:
+        """Return the target of another tenant, manifest, name or attempt, with files of its own."""
+        return replace(self, output=self.output.parent / "-".join(other.values()), **other)
 
 
 @contextmanager

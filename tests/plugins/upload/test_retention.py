@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ def outdated(upload: ModuleType, motor: Any) -> Callable[..., list[str]]:
         own = {}
         for days in (*complete, *others):
             at = present.at - timedelta(days=days)
-            listing = type(present)("nightly", "motor", "r", at, complete=days in complete)
+            listing = replace(present, at=at, complete=days in complete)
             own[f"{days:g}"] = listing
         return upload.retention.outdated(own, keep, present)
 
@@ -108,9 +109,11 @@ def test_a_killed_delivery_is_removed_as_far_as_its_bytes_tell(local: Any, motor
     """What was on its way has no mark yet; what reads otherwise is somebody else's."""
     nights(motor, local, 0)
     listing = json.loads(local.read(f"2026-01-01/{LISTING}"))
+    sent = listing["files"].pop("motor.zip")
     listing["complete"] = False
-    listing["files"]["motor.zip"]["mark"] = ""
-    listing["files"]["theirs.zip"] = {**listing["files"]["motor.zip"]}
+    for name in ("motor.zip", "theirs.zip"):
+        begun = {"name": name, "size": 1, "sha256": sent["sha256"]}
+        listing["pending"].append({**begun, "run_id": "r", "at": listing["at"]})
     local.write(f"2026-01-01/{LISTING}", json.dumps(listing).encode())
     local.write("2026-01-01/theirs.zip", b"9")
 

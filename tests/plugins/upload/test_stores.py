@@ -82,11 +82,11 @@ def test_a_file_with_other_content_is_treated_as_told(
     place: Any, motor: Any, if_exists: str
 ) -> None:
     """Replaced, kept, or refused before anything is sent; of the same size, too."""
-    place.write("b.zip", b"before")
+    motor.deliver(place.options, {"b.zip": b"before"})
     options = {**place.options, "if_exists": if_exists}
 
     try:
-        told = motor.deliver(options, {"a.zip": b"a", "b.zip": b"after!"})
+        told = motor.on(1).deliver(options, {"a.zip": b"a", "b.zip": b"after!"})
     except StepError as error:
         told = str(error)
 
@@ -99,6 +99,20 @@ def test_a_file_with_other_content_is_treated_as_told(
             "fail": "b.zip is there with other content (if_exists: fail)",
         }[if_exists]
     )
+
+
+@everywhere
+def test_several_files_are_replaced_together(place: Any, motor: Any) -> None:
+    """New ones are there before the first of the old ones goes, and nothing is left of it."""
+    motor.deliver(place.options, {"a.zip": b"1", "d/b.zip": noise(9 << 20)})
+
+    told = motor.on(1).deliver(place.options, {"a.zip": b"2", "d/b.zip": noise(9 << 20)[::-1]})
+
+    assert told.endswith("2 files (9437185 bytes) sent")
+    assert place.read("a.zip") == b"2"
+    assert place.read("d/b.zip") == noise(9 << 20)[::-1]
+    assert place.names() == {"a.zip", "d/b.zip", LISTING}
+    assert json.loads(place.read(LISTING))["complete"] is True
 
 
 @everywhere

@@ -1,0 +1,48 @@
+"""Who may replace and remove the files of a delivery."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spark_impex_runner.models import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """One target of one manifest, for one tenant.
+
+    The manifest counts by its name, as in the state: its path is another one on every CI runner.
+    """
+
+    tenant: str
+    manifest: str
+    target: str
+
+    @classmethod
+    def of(cls, job: Job) -> Owner:
+        """Return the owner of what a job delivers."""
+        manifest = job.run.manifest
+        return cls(_tenant(job), manifest.name, job.target.name)
+
+    def __str__(self) -> str:
+        """Name the owner in a message."""
+        return f"target {self.target} of manifest {self.manifest} for tenant {self.tenant}"
+
+
+def _tenant(job: Job) -> str:
+    """Return what names the tenant: its base URL, or the folder that a sandbox serves.
+
+    A sandbox listens on another port in every run, so its URL identifies nothing.
+    """
+    manifest = job.run.manifest
+    connection = manifest.connections.get(job.target.connection)
+    if connection is None or connection.sandbox is None:
+        return job.tenant
+    try:
+        folder = os.path.relpath(connection.sandbox, manifest.path.parent)
+    except ValueError:  # On another drive of Windows.
+        folder = str(connection.sandbox)
+    return f"sandbox:{folder.replace(os.sep, '/')}"
