@@ -320,10 +320,14 @@ class NotifyError(ImpexError):
 
 
 class Interrupted(ImpexError):  # noqa: N818 - a signal is not an error of anybody's
-    """SIGINT or SIGTERM arrived; ``exit_code`` is 128 plus the signal's number."""
+    """SIGINT or SIGTERM arrived; ``exit_code`` is 128 plus the signal's number.
+
+    ``unanswered`` is True where a request had been sent and its reply was not waited for.
+    """
 
     exit_code = 130
 
-    def __init__(self, signum: int = signal.SIGINT) -> None:
+    def __init__(self, signum: int = signal.SIGINT, *, unanswered: bool = False) -> None:
         super().__init__(f"interrupted by {signal.Signals(signum).name}")
         self.exit_code = 128 + signum
+        self.unanswered = unanswered

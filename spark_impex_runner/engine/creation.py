@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine.compare import missing, silent
 from spark_impex_runner.engine.course import Pause
+from spark_impex_runner.engine.poll import LAST_LOOK
 from spark_impex_runner.engine.weather import (
     forgotten,
     gone,
@@ -16,7 +17,7 @@ from spark_impex_runner.engine.weather import (
     too_large,
     unreadable,
 )
-from spark_impex_runner.errors import RetryTimeoutError, SparkApiError, SparkError
+from spark_impex_runner.errors import Interrupted, RetryTimeoutError, SparkApiError, SparkError
 
 if TYPE_CHECKING:
     from spark_impex_runner.engine.context import Context
@@ -64,10 +65,11 @@ class Creation:
         while True:
             clock.check()
             try:
-                if self.unclear and (found := self.find()):
-                    self._tell_found(found)
-                    return found
-                return self._create()
+                with clock.until(end + LAST_LOOK):
+                    if self.unclear and (found := self.find()):
+                        self._tell_found(found)
+                        return found
+                    return self._create()
             except SparkError as error:
                 busy = self._is_busy(error)
                 strange += unreadable(error)
@@ -87,6 +89,9 @@ class Creation:
         before, self.unclear = self.unclear, True
         try:
             return self.spark.impex.exports.create(self.job.request).id
+        except Interrupted as error:
+            self.unclear = before or error.unanswered
+            raise
         except SparkError as error:
             self.unclear = before or (may_have_created(error) and not self._is_busy(error))
             raise

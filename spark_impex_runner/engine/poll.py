@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # For so many seconds on end a job may be out of sight before the wait for it is given up.
 _ERRORS = 600.0
+# A look that begins at the deadline may take so many seconds.
+LAST_LOOK = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +48,9 @@ def wait_for(job: Job, spark: Spark, context: Context, past: Past) -> Course[Sta
     watch = _Watch(job, context, context.clock.monotonic(), past)
     while True:
         yield Pause(watch.next_delay())
-        try:
-            status = spark.impex.exports.status(job.id, once=True)
-        except SparkError as error:
-            if gone(error, spark, job.id):
-                raise JobError(
-                    f"the tenant does not know job {job.id} any more: {error}"
-                ) from error
-            watch.failed(error)
+        with context.clock.until(watch.end() + LAST_LOOK):
+            status = _look(job, spark, watch)
+        if status is None:
             continue
         verdict = context.hooks.decide("impex_poll_verdict", job=job, status=status)
         if verdict is Verdict.DONE:
@@ -66,6 +63,17 @@ def wait_for(job: Job, spark: Spark, context: Context, past: Past) -> Course[Sta
             raise context.hooks.refuse("impex_poll_verdict", verdict, "a Verdict")
         watch.saw(status)
         watch.check_limits()
+
+
+def _look(job: Job, spark: Spark, watch: _Watch) -> Status | None:
+    """Ask for the status of a job; None where that failed in a way that may pass."""
+    try:
+        return spark.impex.exports.status(job.id, once=True)
+    except SparkError as error:
+        if gone(error, spark, job.id):
+            raise JobError(f"the tenant does not know job {job.id} any more: {error}") from error
+        watch.failed(error)
+        return None
 
 
 @dataclass
@@ -81,6 +89,11 @@ class _Watch:
     word_since: float = 0.0
     retry_after: float | None = None
     failing_since: float | None = None
+
+    def end(self) -> float:
+        """Return when this wait has used up one of its limits, by the clock."""
+        polling = self.job.target.polling
+        return self.started + min(polling.deadline, self.word_since + polling.stall_after)
 
     def next_delay(self) -> float:
         """Ask the strategy how long to wait, cut at the deadline."""

@@ -69,6 +69,8 @@ class Remote:
         except Interrupted:
             if self.job.target.on_interrupt == "cancel":
                 self._cancel_if_there()
+            if self.unclear and not self.job.id:
+                self._warn_of_unknown_job()
             raise
         self.job = replace(self.job, status=status)
         now = self.context.clock.now()
@@ -138,10 +140,17 @@ class Remote:
         told = "it was cancelled" if cancel and self._cancel() else left
         return RetryTimeoutError(f"{error}; {told}", retries=error.retries, interval=error.interval)
 
+    def _warn_of_unknown_job(self) -> None:
+        manifest, name = words(self.job.run.manifest), self.job.target.name
+        self.warnings.append(
+            "the run ended before the tenant answered; a job may have been created: "
+            f"impex-run {manifest} resumes it, impex cancel {manifest} -t {name} ends it"
+        )
+
     def _cancel_if_there(self) -> None:
         """Cancel the job; one whose reply was lost is looked for once."""
         if not self.job.id and self.unclear:
-            with suppress(ImpexError):
+            with suppress(ImpexError), self.context.clock.ending():
                 if found := self._creation().find():
                     self._work_on(Opening(self._noted(found)))
         if self.job.id:

@@ -6,11 +6,19 @@ import base64
 import json
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Protocol
 
-from spark_impex_runner.errors import ErrorReply, SparkSdkError, UnauthorizedError, UsageError
+from spark_impex_runner.errors import (
+    ErrorReply,
+    SparkSdkError,
+    TransportError,
+    UnauthorizedError,
+    UsageError,
+)
+from spark_impex_runner.spark import limits
 from spark_impex_runner.spark.reply import HttpResponse, api_error, read_error
 
 if TYPE_CHECKING:
@@ -18,6 +26,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.masking import Masker
 
 _MARGIN = 60.0
+_LONGEST = 366 * 86_400
 _REFUSALS = (400, 401, 403)
 
 
@@ -105,17 +114,27 @@ class ClientCredentials:
 
         Raises ``UnauthorizedError`` where the client is refused, ``SparkError`` otherwise.
         """
-        with self._lock:
+        with self._alone():
             if not self._token or self._clock.monotonic() >= self._good_until:
                 self._obtain()
             return {"Authorization": f"Bearer {self._token}"}
 
     def renew(self, refused: Mapping[str, str]) -> bool:
         """Ask for a new token, unless another thread did so since ``refused`` was sent."""
-        with self._lock:
+        with self._alone():
             if refused.get("Authorization") == f"Bearer {self._token}":
                 self._obtain()
             return True
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one thread at a time ask for a token; none waits past its deadline."""
+        if not self._lock.acquire(timeout=min(self._clock.left(), threading.TIMEOUT_MAX)):
+            raise TransportError(f"{self._action}: no answer before the deadline")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _obtain(self) -> None:
         if self._refusal is None:
@@ -141,9 +160,17 @@ class ClientCredentials:
         token, life = data.get("access_token"), data.get("expires_in")
         if not isinstance(token, str) or not token:
             raise SparkSdkError(f"{self._action}: the reply holds no access_token; check base_url")
+        try:
+            token = _printable("access_token", token)
+        except UsageError as error:
+            raise SparkSdkError(f"{self._action}: {error}") from None
+        if len(token) > limits.TOKEN:
+            most = limits.size(limits.TOKEN)
+            raise SparkSdkError(f"{self._action}: the access_token is larger than {most}")
         self._masker.add(token)
-        self._token = _printable("access_token", token)
-        seconds = float(life) if isinstance(life, (int, float)) and life > 0 else 300.0
+        self._token = token
+        life = life if isinstance(life, (int, float)) and life > 0 else 300.0
+        seconds = float(min(life, _LONGEST))
         self._good_until = asked + max(seconds - _MARGIN, seconds / 2)
 
 

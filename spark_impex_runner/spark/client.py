@@ -73,7 +73,7 @@ class Spark:
         auth = from_arguments(oauth, api_key, token) or from_environment(os.environ)
         url = _locate(base_url, env, tenant)
         wire = Wire(
-            Transport(masker, timeout=timeout / 1000, verify=verify_tls, monotonic=clock.monotonic),
+            Transport(masker, timeout=timeout / 1000, verify=verify_tls, clock=clock),
             Patience(clock),
             Pace(clock, requests_per_second),
             masker,

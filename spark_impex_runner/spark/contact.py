@@ -24,6 +24,7 @@ from urllib3.poolmanager import ProxyManager
 
 from spark_impex_runner.errors import TransportError
 from spark_impex_runner.spark.links import split
+from spark_impex_runner.spark.underway import begin
 from spark_impex_runner.spark.words import one_line
 
 if TYPE_CHECKING:
@@ -48,6 +49,12 @@ class _Http(HTTPConnection):
         _thread.connecting = True
         super().connect()
         _thread.connecting = False
+        begin(self)
+
+    def request(self, *arguments: Any, **named: Any) -> None:
+        if self.sock is not None:
+            begin(self)
+        super().request(*arguments, **named)
 
 
 class _Https(HTTPSConnection):
@@ -55,6 +62,10 @@ class _Https(HTTPSConnection):
         _thread.connecting = True
         super().connect()
         _thread.connecting = False
+
+    def request(self, *arguments: Any, **named: Any) -> None:
+        begin(self)  # it is connected before
+        super().request(*arguments, **named)
 
 
 class _HttpPool(HTTPConnectionPool):

@@ -145,7 +145,8 @@ class Exports:
     def cancel(self, job_id: str) -> HttpResponse:
         """Ask the tenant to end a job, which frees its place (documented)."""
         body = Body(to_json({"export_status": "cancelled"}))
-        return self.session.patch(*_PATH, job_id, body=body)
+        with self.session.wire.clock.ending():
+            return self.session.patch(*_PATH, job_id, body=body)
 
     def describe(self) -> HttpResponse:
         """Return the tenant's listing of its jobs and its job limit."""

@@ -174,7 +174,7 @@ class _Pouring:
             if self.attempts > 1:  # a cut may cost no whole piece again, however quick others are
                 stream.quick = False
             if stream.status not in {200, 206, 416}:
-                body = stream.body(CHUNK)
+                body = stream.body()
                 return HttpResponse(stream.status, stream.headers, json_or_none(body), body)
             self._accept(transport, stream, mark, begin)
             return HttpResponse(200, stream.headers, path=self.path)

@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlencode
 
-from spark_impex_runner.errors import SparkError, SparkSdkError, TransportError, UsageError
+from spark_impex_runner.errors import (
+    Interrupted,
+    SparkError,
+    SparkSdkError,
+    TransportError,
+    UsageError,
+)
 from spark_impex_runner.spark.contact import ADDRESS_TODO
 from spark_impex_runner.spark.reply import HttpResponse, api_error, describe_body
 from spark_impex_runner.spark.retry import is_passing
@@ -109,6 +115,8 @@ def ask_for_token(wire: Wire, url: TenantUrl, client_id: str, client_secret: str
         )
     except TransportError as error:
         raise error.at(f"asking {url.token_endpoint} for a token") from None
+    except SparkSdkError as error:
+        raise SparkSdkError(f"asking {url.token_endpoint} for a token: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +178,10 @@ class Session:
                 reply = self._send(call, request_id)
         except TransportError as error:
             raise self.origin.located(error, self._place(call)) from None
+        except SparkSdkError as error:  # of a reply that is larger than it may be
+            located = SparkSdkError(f"{self._place(call)}: {error}")
+            located.sent = error.sent
+            raise located from None
         return self._accept(call, reply, request_id)
 
     def _send(self, call: Call, request_id: str) -> HttpResponse:
@@ -216,4 +228,7 @@ def _before_sending(work: Callable[[], T]) -> T:
         return work()
     except SparkError as error:
         error.sent = False
+        raise
+    except Interrupted as error:
+        error.unanswered = False
         raise

@@ -2,41 +2,50 @@
 
 What it guarantees for every exchange: no credentials but those of the caller's headers (never a
 netrc entry, never a cookie), no redirect followed, TLS checked as the connection says and not as
-an environment variable says, a time limit, and errors that hold no URL.
+an environment variable says, limits of time and size, an end soon after the run was asked to stop,
+nothing sent after that but what ends something, and errors that hold no URL.
 """
 
 from __future__ import annotations
 
 import logging
 import platform
+import threading
 import time
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 from requests.utils import get_environ_proxies, select_proxy
 from urllib3 import exceptions as urllib3_errors
 
-from spark_impex_runner.errors import TransportError, UsageError
+from spark_impex_runner.blocking import GRACE, LAST, Background
+from spark_impex_runner.clock import Clock
+from spark_impex_runner.errors import Interrupted, TransportError, UsageError
 from spark_impex_runner.masking import Masker, MaskingFilter
+from spark_impex_runner.spark import limits
+from spark_impex_runner.spark.body import read_all, read_start
 from spark_impex_runner.spark.contact import Adapter, Contacts, broken
 from spark_impex_runner.spark.links import redirected
 from spark_impex_runner.spark.reply import HttpResponse, json_or_none
 from spark_impex_runner.spark.tenant import is_loopback
+from spark_impex_runner.spark.underway import Exchange, under_way
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from types import TracebackType
 
     from typing_extensions import Self
 
+_R = TypeVar("_R")
 _FAILURES = (requests.RequestException, urllib3_errors.HTTPError, ValueError)
+
 _URLLIB3 = logging.getLogger("urllib3.connectionpool")
 _POOL = 32
 # The pieces of a quick line, which brings so many bytes a second: a line that is slower hands on
@@ -70,9 +79,15 @@ class Message:
 class Transport:
     """Pooled connections with one time limit and one TLS setting; safe to share by threads.
 
-    ``timeout`` (seconds) bounds connecting, and the silence between bytes. ``verify`` is True,
-    False or the path of a CA bundle.
+    ``timeout`` (seconds) bounds connecting, and the silence between bytes; a whole exchange takes
+    at most ``limits.TOTAL_TIMES`` as long, and ends at the ``until`` block of ``clock``.
+    ``verify`` is True, False or the path of a CA bundle. After a stop of ``clock`` requests under
+    way have ``grace`` seconds, and those of its ``ending`` block ``last`` seconds.
     """
+
+    grace = GRACE
+    last = LAST
+    slow_seconds = limits.SLOW_SECONDS
 
     def __init__(
         self,
@@ -80,19 +95,20 @@ class Transport:
         *,
         timeout: float = 60.0,
         verify: bool | str = True,
-        monotonic: Callable[[], float] = time.monotonic,
+        clock: Clock | None = None,
     ) -> None:
         if timeout <= 0:
             raise UsageError(f"timeout is {timeout:g} s; it must be more than 0")
         if isinstance(verify, str) and not Path(verify).exists():
             raise UsageError(f"verify_tls names the CA bundle {verify}, which does not exist")
         self.quick = False  # whether the last body came quickly, and to its end
+        self.clock = clock or Clock()
         self._timeout = timeout
         self._verify = verify
         # The part of a session that has the connections. The rest of one, which reads netrc files,
         # keeps cookies and follows redirects, would only have to be kept from it.
         self._pool = Adapter(pool_maxsize=_POOL)
-        self._contacts = Contacts(monotonic)
+        self._contacts = Contacts(self.clock.monotonic)
         self._agent = {"User-Agent": f"{product()} ({platform_name()})"}
         # urllib3 logs the path of every request, and a download's path is a capability.
         self.masker = masker
@@ -101,31 +117,68 @@ class Transport:
         self._unmask = weakref.finalize(self, _URLLIB3.removeFilter, masking)
 
     def exchange(self, message: Message) -> HttpResponse:
-        """Send and read the whole reply, whatever its status; raises ``TransportError``."""
-        with self.open(message) as stream:
-            body = stream.body()
-            return HttpResponse(stream.status, stream.headers, json_or_none(body), body)
+        """Send and read the whole reply, whatever its status; raises ``TransportError``.
+
+        Raises ``SparkSdkError`` for a reply of 2xx that is larger than ``limits.REPLY``; of the
+        body of any other reply only a beginning is read. After a stop it raises ``Interrupted``.
+        """
+
+        def work(exchange: Exchange) -> HttpResponse:
+            with self._opened(message, exchange) as stream:
+                body = stream.read()
+                return HttpResponse(stream.status, stream.headers, json_or_none(body), body)
+
+        return self._bounded(work)
 
     def open(self, message: Message) -> Stream:
         """Send and return the reply with its body still on the wire."""
-        self._contacts.begin()
-        proxy = ""
-        try:
-            proxies = _proxies(message.url)
-            proxy = _host_of_proxy(message.url, proxies)
-            reply = self._send(message, proxies)
-        except _FAILURES as error:
-            self.quick = False
-            raise self._contacts.failed(error, message.url, proxy, self._timeout) from None
-        self._contacts.reached(message.url)
-        return Stream(reply, self)
+        return self._bounded(lambda exchange: self._opened(message, exchange))
+
+    def read(self, stream: Stream) -> bytes:
+        """Return the beginning of a reply's body, or all of one of 2xx, within the time limit."""
+
+        def work(exchange: Exchange) -> bytes:
+            exchange.sent = True
+            return stream.read()
+
+        return self._bounded(work, stream.shut)
+
+    def _bounded(
+        self, work: Callable[[Exchange], _R], leave: Callable[[], None] = lambda: None
+    ) -> _R:
+        """Do network work on a thread that is left behind at its time limit, or after a stop."""
+        clock, exchange = self.clock, Exchange(self.clock)
+        exchange.check()
+        grace = self.last if clock.is_ending() else self.grace
+        total = self._timeout * limits.TOTAL_TIMES
+        deadline = time.monotonic() + clock.left()
+
+        def run() -> _R:
+            with under_way(exchange):
+                return work(exchange)
+
+        def abandon() -> None:
+            exchange.abandon()
+            leave()
+
+        def end() -> float:
+            return min(exchange.moved + total, deadline, clock.stopped_at + grace)
+
+        if end() > time.monotonic():
+            call = Background(run, abandon, _close_late)
+            if call.wait(end, clock):
+                return call.result()
+        if time.monotonic() >= clock.stopped_at + grace:
+            raise Interrupted(clock.signum, unanswered=exchange.sent)
+        when = "the deadline" if deadline < exchange.moved + total else f"{total:g} s were over"
+        raise TransportError(f"no complete answer before {when}", sent=exchange.sent)
 
     def close(self) -> None:
         """Close every pooled connection; no exchange may follow."""
         self._pool.close()
         self._unmask()
 
-    def guarded(self, work: Callable[[], Any]) -> Any:
+    def guarded(self, work: Callable[[], _R]) -> _R:
         """Read from a connection; the library's errors hold whole URLs, so they end here."""
         try:
             return work()
@@ -133,10 +186,28 @@ class Transport:
             self.quick = False
             raise broken(error, self._timeout) from None
 
-    def _send(self, message: Message, proxies: Mapping[str, str]) -> requests.Response:
+    def _opened(self, message: Message, exchange: Exchange) -> Stream:
+        self._contacts.begin()
+        proxy = ""
+        try:
+            proxies = _proxies(message.url)
+            proxy = _host_of_proxy(message.url, proxies)
+            reply = self._send(message, proxies, exchange)
+        except _FAILURES as error:
+            self.quick = False
+            raise self._contacts.failed(error, message.url, proxy, self._timeout) from None
+        self._contacts.reached(message.url)
+        return Stream(reply, self)
+
+    def _send(
+        self, message: Message, proxies: Mapping[str, str], exchange: Exchange
+    ) -> requests.Response:
         request = requests.PreparedRequest()
         headers = {**self._agent, **message.headers}
         request.prepare(message.method, message.url, headers, data=message.body)
+        if message.body is not None and not isinstance(message.body, bytes):
+            # Its length is in the headers by now.
+            request.body = exchange.pieces(message.body)  # type: ignore[assignment]
         return self._pool.send(
             request,
             stream=True,
@@ -159,28 +230,38 @@ class Stream:
         self.url = reply.url
         self._reply = reply
         self._transport = transport
+        self._brought = 0
+        self._slow = False
 
-    def body(self, limit: int | None = None) -> bytes:
-        """Return the body as one, or its beginning; raises ``TransportError`` like ``chunks``."""
-        read = self._reply.raw.read
-        return bytes(self._transport.guarded(lambda: read(limit, decode_content=True)))
+    def body(self) -> bytes:
+        """Return the body as ``Transport.exchange`` does, within the time limit."""
+        return self._transport.read(self)
+
+    def read(self) -> bytes:
+        """Read the body, however long that takes."""
+        raw, headers = self._reply.raw, self.headers
+        if 200 <= self.status < 300:
+            return self._transport.guarded(lambda: read_all(raw, headers, limits.REPLY))
+        return self._transport.guarded(lambda: read_start(raw, headers, limits.ERROR_BODY)[0])
 
     def chunks(self) -> Generator[bytes, None, None]:
         """Yield the body as it was sent; raises ``TransportError`` where it is cut off.
 
         What comes slowly is yielded in the pieces in which it comes. A line that is ``quick`` is
         read in pieces of 1 MiB, which takes less of the processor; a cut loses such a piece.
+        Raises ``Interrupted`` as soon as the run is to stop.
         """
         quick = self.quick
-        while True:
-            began, left = time.monotonic(), CHUNK
-            while left and (piece := self._transport.guarded(partial(self._read, left, quick))):
-                yield piece
-                left -= len(piece)
-            if left == CHUNK:
-                return
-            quick = CHUNK - left > _QUICK * (time.monotonic() - began)
-            self._transport.quick = quick
+        with self._cut_short():
+            while True:
+                began, left = time.monotonic(), CHUNK
+                while left and (piece := self._next(left, quick)):
+                    yield piece
+                    left -= len(piece)
+                if left == CHUNK:
+                    return
+                quick = CHUNK - left > _QUICK * (time.monotonic() - began)
+                self._transport.quick = quick
 
     def absolute(self, location: str) -> str:
         """Return the URL that a redirect points to; raises ``TransportError`` for anything else."""
@@ -199,6 +280,46 @@ class Stream:
         """Give the connection back, or drop it where the body was not read to its end."""
         self._reply.close()
 
+    def _next(self, left: int, quick: bool) -> bytes:
+        """Return what comes next; a body that was cut short by us has no end."""
+        try:
+            piece = self._transport.guarded(partial(self._read, left, quick))
+        except TransportError:
+            self._check()
+            raise
+        if not piece:
+            self._check()
+        self._brought += len(piece)
+        return piece
+
+    def _check(self) -> None:
+        self._transport.clock.check()
+        if self._slow:
+            seconds, least = self._transport.slow_seconds, limits.size(limits.SLOW)
+            raise TransportError(f"less than {least} arrived in {seconds:g} s")
+
+    @contextmanager
+    def _cut_short(self) -> Iterator[None]:
+        """End a read that waits when the run is to stop, or when next to nothing comes."""
+        over = threading.Event()
+        forget = self._transport.clock.tell(self.shut)
+        watch = threading.Thread(target=self._watch, args=(over,), daemon=True)
+        watch.start()
+        try:
+            yield
+        finally:
+            over.set()
+            forget()
+
+    def _watch(self, over: threading.Event) -> None:
+        before = 0
+        while not over.wait(self._transport.slow_seconds):
+            if self._brought - before < limits.SLOW:
+                self._slow = True
+                self.shut()
+                return
+            before = self._brought
+
     def _read(self, left: int, quick: bool) -> bytes:
         raw = self._reply.raw
         if quick:
@@ -215,6 +336,12 @@ class Stream:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _close_late(result: object) -> None:
+    """Close a stream that nobody waits for any more."""
+    if isinstance(result, Stream):
+        result.close()
 
 
 def _proxies(url: str) -> dict[str, str]:

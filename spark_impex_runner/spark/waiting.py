@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ _log = logging.getLogger(__name__)
 DEADLINE = 1800.0
 INTERVAL = 1.0
 _ERRORS = 600.0
+# A look that begins at the deadline may take so many seconds.
+_LAST_LOOK = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,8 @@ class Waiting:
         while True:
             asked = None
             try:
-                reply, status = look()
+                with clock.until(math.inf if self.retries else end + _LAST_LOOK):
+                    reply, status = look()
             except SparkError as error:
                 asked = patience.bear(error)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
@@ -37,6 +38,7 @@ class FakeClock(Clock):
 
     def wait(self, seconds: float) -> None:
         """Move the hands, and let ``at_wait`` act."""
+        seconds = min(seconds, self.left())
         with self._lock:
             self._now += seconds
             self.waits.append(seconds)
@@ -48,4 +50,5 @@ class FakeClock(Clock):
         """Go on as the clock of the next process: nobody has asked that one to stop."""
         self._stopping = False
         self.signum = 0
+        self.stopped_at = math.inf
         self.at_wait = lambda _elapsed: None

@@ -170,3 +170,25 @@ def test_a_reply_without_a_token_is_an_error(clock: Any) -> None:
 
     with pytest.raises(SparkSdkError, match="no access_token"):
         scheme.headers()
+
+
+@pytest.mark.parametrize("life", [10**400, True, "soon", None, -1, float("nan"), float("inf")])
+def test_any_lifetime_is_bearable(credentials: Callable[..., ClientCredentials], life: Any) -> None:
+    """Whatever a reply says of its token's life, the token is used."""
+    issuer = Issuer(life)
+
+    assert credentials(issuer).headers() == {"Authorization": "Bearer T1"}
+
+
+@pytest.mark.parametrize("token", ["\ud83d", "a\nb", "é", "x" * 70_000, {"a": 1}, ""])
+def test_unusable_token_is_an_error(
+    credentials: Callable[..., ClientCredentials], token: object
+) -> None:
+    """A token that no header can carry is the tenant's fault, in one line that does not show it."""
+    data = {"access_token": token}
+    scheme = credentials(lambda: HttpResponse(200, {}, data, b"{}"))
+
+    with pytest.raises(SparkSdkError, match=r"asking .* for a token: ") as caught:
+        scheme.headers()
+
+    assert "xxx" not in str(caught.value)

@@ -24,7 +24,7 @@ TENANT = "https://tenant.invalid/secret"
 @pytest.fixture
 def transport(masker: Masker, clock: Any) -> Iterator[Transport]:
     """Return a transport on the test's clock."""
-    made = Transport(masker, timeout=5, monotonic=clock.monotonic)
+    made = Transport(masker, timeout=5, clock=clock)
     yield made
     made.close()
 
