@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 # Seconds before something is tried again.
 WAITS: Final = (1.0, 4.0, 15.0)
+# How often such a wait looks whether another file has failed.
+_GLANCE: Final = 0.25
 
 
 @dataclass
@@ -184,9 +186,15 @@ class Delivery:
                 if not is_transient(error):
                     raise
                 _log.info("%s; trying again in %g s", error, pause)
-            self.stop.wait(pause)
+            self._wait(pause)
         self.check()
         return work()
+
+    def _wait(self, seconds: float) -> None:
+        """Wait before something is tried again, unless the run or another file ends it."""
+        while seconds > 0 and not self.stop.is_set():
+            self.job.wait(min(seconds, _GLANCE))
+            seconds -= _GLANCE
 
     def _sent(self, source: Source) -> Sent:
         """Return what is now certain of a file."""

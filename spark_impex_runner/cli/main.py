@@ -38,6 +38,7 @@ COMMANDS = {
     "verify": "check a delivered folder against its receipt",
     "sandbox": "serve a folder as an emulated tenant on loopback",
 }
+_SIGNALLED = 128
 _EPILOG = """exit codes:
   0 every target succeeded        2 invalid manifest or usage, nothing was sent
   3 some targets failed           4 every target failed
@@ -75,7 +76,9 @@ def _main(argv: Sequence[str] | None, program: str) -> int:
         # The process is this command: plugins' threads and their functions for its end may write
         # when the command is done, so the streams are masked until the very last of them.
         atexit.register(streams.undo.close)
-        return _executed(arguments, _again(program, words), masker, streams)
+        code = _executed(arguments, _again(program, words), masker, streams)
+        _leave_at_once_if_stuck(code, streams)
+        return code
     with streams.undo:
         return _executed(arguments, _again(program, words), masker, streams)
 
@@ -142,6 +145,18 @@ def _asks_for_json(words: Sequence[str]) -> bool:
         value == "json" and len(option) > 3 and "--log-format".startswith(option)
         for option, value in pairwise(text)
     )
+
+
+def _leave_at_once_if_stuck(code: int, streams: Streams) -> None:
+    """End the process after a signal where a plugin hangs, whose threads it would wait for."""
+    from spark_impex_runner.blocking import left_behind
+
+    if code > _SIGNALLED and left_behind():
+        import logging
+
+        logging.shutdown()
+        streams.undo.close()
+        os._exit(code)
 
 
 def _again(program: str, words: Sequence[str]) -> str:

@@ -58,7 +58,12 @@ class Execution:
         return self._told(job, replace(lost, exit_code=exit_code))
 
     def _work(self) -> Work[TargetResult]:
-        return Work(self._do, self.skip, _fault, self._abort)
+        return Work(self._do, self.skip, _fault, self._abort, self._abandoned)
+
+    def _abandoned(self, name: str) -> TargetResult:
+        """Return the result of a target that hung when the run was to end."""
+        job, why = self._job(name), "it did not end after the signal and was abandoned"
+        return self._told(job, unstarted(job, Outcome.CANCELLED, why, self._clock.now()))
 
     def _abort(self) -> None:
         self._clock.stop(signal.SIGINT)

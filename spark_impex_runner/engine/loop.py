@@ -5,14 +5,15 @@ from __future__ import annotations
 import heapq
 import itertools
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner.blocking import GIVE_UP, Workers, leave_behind
 from spark_impex_runner.engine.course import Enter, Pause, Pool, Together
 from spark_impex_runner.errors import Interrupted
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 # Calls are many, so that tenants that do not answer leave room for those that do; downloads hold
 # some mebibytes each. A download and a step may have a few helpers of their own.
 WORKERS = {Pool.CALLS: 256, Pool.DOWNLOADS: 32, Pool.STEPS: 16}
+# Nothing is given up while courses still come back within so many seconds, as where they are many.
+_QUIET = 0.5
 
 _Done = Callable[[Any, "BaseException | None"], None]
 
@@ -39,6 +42,7 @@ class _Traveller:
     pool: Pool = Pool.CALLS
     gate: Gate | None = None
     enter: Callable[[], None] = lambda: None
+    given_up: bool = False
 
 
 @dataclass(slots=True)
@@ -78,30 +82,33 @@ class Loop:
     """Runs courses until none is left; a context manager around its threads.
 
     All of its own state belongs to the thread that calls ``run``. Workers and gates speak to it
-    through one queue.
+    through one queue. A course that still runs ``give_up`` seconds after the clock was stopped
+    is left behind with its thread, and ends with ``Interrupted`` for those that wait for it.
     """
 
-    def __init__(self, clock: Clock, workers: Mapping[Pool, int] = WORKERS) -> None:
+    def __init__(
+        self, clock: Clock, workers: Mapping[Pool, int] = WORKERS, give_up: float = GIVE_UP
+    ) -> None:
         self._clock = clock
+        self._give_up_after = give_up
         self._inbox = _Inbox()
         self._timers: list[tuple[float, int, _Traveller]] = []
         self._numbers = itertools.count()
         self._queued: set[_Traveller] = set()
         self._live = 0
-        self._running = 0
-        self._workers = workers
-        self._pools: dict[Pool, ThreadPoolExecutor] = {}
-        self._closing = ExitStack()
+        self._running: set[_Traveller] = set()
+        self._came = 0.0  # when the last event came after a stop
+        self._pools = {pool: Workers(f"impex-{pool.value}", workers[pool]) for pool in Pool}
+        self._forget: Callable[[], None] = lambda: None
 
     def __enter__(self) -> Loop:  # noqa: PYI034 - Python 3.10 has no typing.Self
-        for pool in Pool:
-            made = ThreadPoolExecutor(self._workers[pool], f"impex-{pool.value}")
-            self._pools[pool] = self._closing.enter_context(made)
-        self._closing.callback(self._clock.tell(lambda: self._inbox.put(self._interrupt)))
+        self._forget = self._clock.tell(lambda: self._inbox.put(self._interrupt))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._closing.close()
+        self._forget()
+        for workers in self._pools.values():
+            workers.close()
 
     def start(self, course: Course[Any], done: _Done, pool: Pool = Pool.CALLS) -> None:
         """Take a course on; to be called before ``run`` or on its thread."""
@@ -117,6 +124,8 @@ class Loop:
 
     def _next(self) -> Callable[[], None] | None:
         """Return what happened; wait for it, or for the next timer."""
+        if self._clock.stopping() and self._running:
+            return self._next_after_stop()
         if not self._timers:
             return self._inbox.get(-1)
         left = max(self._timers[0][0] - self._clock.monotonic(), 0.0)
@@ -132,6 +141,19 @@ class Loop:
         self._ring()
         return None
 
+    def _next_after_stop(self) -> Callable[[], None] | None:
+        """Return what happened; give up what has not come back by then."""
+        due = max(self._clock.stopped_at + self._give_up_after, self._came + _QUIET)
+        if event := self._inbox.get(max(due - time.monotonic(), 0.0)):
+            self._came = time.monotonic()
+            return event
+        if time.monotonic() >= due:
+            leave_behind()
+            for who in tuple(self._running):
+                who.given_up = True
+                self._end(who, None, Interrupted(self._clock.signum, unanswered=True))
+        return None
+
     def _ring(self) -> None:
         """Let those go on whose time has come."""
         now = self._clock.monotonic()
@@ -141,8 +163,8 @@ class Loop:
     def _go_on(
         self, who: _Traveller, value: Any = None, error: BaseException | None = None
     ) -> None:
-        self._running += 1
-        self._pools[who.pool].submit(self._advance, who, value, error)
+        self._running.add(who)
+        self._pools[who.pool].submit(partial(self._advance, who, value, error))
 
     def _advance(self, who: _Traveller, value: Any, error: BaseException | None) -> None:
         """Run a course up to its next wait; on a worker."""
@@ -154,16 +176,21 @@ class Loop:
             event = partial(self._end, who, None, failure)
         else:
             event = partial(self._rest, who, wait)
-        self._inbox.put(event)
+        self._inbox.put(partial(self._arrive, who, event))
+
+    def _arrive(self, who: _Traveller, event: Callable[[], None]) -> None:
+        """Take a course back from its worker, unless it was given up."""
+        if not who.given_up:
+            event()
 
     def _end(self, who: _Traveller, result: Any, error: BaseException | None) -> None:
-        self._running -= 1
+        self._running.discard(who)
         self._live -= 1
         who.done(result, error)
 
     def _rest(self, who: _Traveller, wait: Wait) -> None:
         """Put a course where its wait belongs."""
-        self._running -= 1
+        self._running.discard(who)
         if self._clock.stopping():
             self._go_on(who, error=Interrupted(self._clock.signum))
         elif isinstance(wait, Pause):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-import threading
+import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.blocking import AT_LEAST, END, Background
 from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.report.headline import outcome
 from spark_impex_runner.report.words import plain
 
 if TYPE_CHECKING:
+    from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.context import Context
     from spark_impex_runner.models import Notification, Run, RunResult
     from spark_impex_runner.registry import Notifier
@@ -36,8 +39,8 @@ def ends(result: RunResult) -> frozenset[str]:
 def tell(run: Run, result: RunResult, context: Context) -> None:
     """Tell everybody whom the manifest names for this end, all at once, and wait for them.
 
-    ``result`` has no secrets. Whoever takes longer than the ``timeout`` is left behind: the
-    process does not wait for their threads when it ends.
+    ``result`` has no secrets. A call that takes longer than its ``timeout``, or than a run takes
+    to end after a signal, is abandoned.
     """
     words, clock, notifiers = ends(result), context.clock, context.hooks.registry.notifiers
     calls = [
@@ -45,18 +48,25 @@ def tell(run: Run, result: RunResult, context: Context) -> None:
         for index, each in enumerate(run.manifest.notify)
         if words & set(each.on)
     ]
-    began = clock.monotonic()
-    threads = [call.thread(result) for call in calls]
-    for thread in threads:
-        thread.start()
-    for call, thread in zip(calls, threads, strict=True):
+    began = time.monotonic()
+    sending = [Background(partial(call.make, result)) for call in calls]
+    for call, thread in zip(calls, sending, strict=True):
         timeout = call.notification.timeout
-        thread.join(max(0.0, timeout - (clock.monotonic() - began)))
-        fault = f"no end within {timeout:g} s" if thread.is_alive() else call.fault
+
+        def end(timeout: float = timeout) -> float:
+            return min(began + timeout, max(clock.stopped_at + END, began + AT_LEAST))
+
+        fault = call.fault if thread.wait(end, clock) else _unsent(timeout, clock)
         level = logging.WARNING if fault else logging.INFO
         event = "notification.failed" if fault else "notification.sent"
         text = context.masker.mask(f"{call.name}: {fault or 'sent'}")
         _log.log(level, "%s", text, extra={"event": event, "run_id": run.id})
+
+
+def _unsent(timeout: float, clock: Clock) -> str:
+    """Say why a call was left behind."""
+    stopped = time.monotonic() >= clock.stopped_at + END
+    return "no end before that of the run" if stopped else f"no end within {timeout:g} s"
 
 
 @dataclass(slots=True)
@@ -67,10 +77,6 @@ class _Call:
     notification: Notification
     notifier: Notifier
     fault: str = field(default="", init=False)
-
-    def thread(self, result: RunResult) -> threading.Thread:
-        """Return the thread of the call."""
-        return threading.Thread(target=self.make, name=self.name, args=(result,), daemon=True)
 
     def make(self, result: RunResult) -> None:
         """Call the plugin."""

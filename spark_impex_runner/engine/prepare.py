@@ -195,6 +195,7 @@ def new_job(planned: Planned, prepared: Prepared, clock: Clock) -> Job:
         tenant=prepared.tenants.connect(planned.target.connection).url,
         started=clock.now(),
         stopping=clock.stopping,
+        wait=clock.wait,
     )
 
 

@@ -6,7 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from spark_impex_runner import atomic
-from spark_impex_runner.errors import DeliveryError, PluginError, UsageError
+from spark_impex_runner.blocking import END, interruptible
+from spark_impex_runner.errors import DeliveryError, Interrupted, PluginError, UsageError
 from spark_impex_runner.manifest.wording import listed
 from spark_impex_runner.report.words import plain
 from spark_impex_runner.spelling import did_you_mean
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from spark_impex_runner.clock import Clock
     from spark_impex_runner.models import RunResult
     from spark_impex_runner.registry import Report
 
@@ -29,11 +31,17 @@ def check_names(names: Iterable[str], offers: Mapping[str, Report]) -> None:
             raise UsageError(f"--report: there is no report {name!r}{hint}")
 
 
-def write_reports(result: RunResult, offers: Mapping[str, Report]) -> Iterator[str]:
+def write_reports(result: RunResult, offers: Mapping[str, Report], clock: Clock) -> Iterator[str]:
     """Write the reports of a finished run; yield what goes wrong, in a line each."""
     for name, path in result.manifest.reports.items():
-        try:
+
+        def work(name: str = name, path: Path = path) -> None:
             write(path, _text(offers[name], result))
+
+        try:
+            interruptible(f"report {name}", work, clock, END)
+        except Interrupted:
+            yield f"report {name}: it did not end after the signal; {path} may be missing"
         except (DeliveryError, PluginError) as error:
             yield str(error)
 

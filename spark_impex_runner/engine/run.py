@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.blocking import END, interruptible
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.context import Context
 from spark_impex_runner.engine.execution import Execution
@@ -25,7 +27,7 @@ from spark_impex_runner.engine.units import (
     grouped,
     unit,
 )
-from spark_impex_runner.errors import ImpexError, PluginError, StateError
+from spark_impex_runner.errors import ImpexError, Interrupted, PluginError, StateError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions, RunResult, TargetResult
 from spark_impex_runner.report.masked import masked
@@ -62,7 +64,7 @@ def run_manifest(
     path, options, clock = Path(path), options or RunOptions(), clock or Clock()
     masker = masker or Masker()
     with (
-        prepare(path, options, clock, masker) as prepared,
+        _prepared(path, options, clock, masker) as prepared,
         closing(State(state_folder(path, options))) as state,
     ):
         context = Context.of(prepared, state, options)
@@ -81,7 +83,7 @@ def run_unit(unit: Unit, new_masker: Callable[[], Masker] = Masker) -> Done:
     try:
         with (
             board.heeded(clock) as halted,
-            prepare(path, options, clock, masker) as prepared,
+            _prepared(path, options, clock, masker) as prepared,
             closing(State(state_folder(path, options))) as state,
         ):
             context = Context.of(prepared, state, options)
@@ -97,6 +99,20 @@ def run_unit(unit: Unit, new_masker: Callable[[], Masker] = Masker) -> Done:
         _log.error("internal error", exc_info=error)
         words = f"internal error: {type(error).__name__}: {error}"
         return Done(error=masker.mask(words), exit_code=ImpexError.exit_code)
+
+
+@contextmanager
+def _prepared(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Iterator[Prepared]:
+    """Prepare a run. What hangs meanwhile, such as a source of secrets, is abandoned on a stop."""
+    manager = prepare(path, options, clock, masker)
+
+    def close(_: Prepared) -> None:
+        manager.__exit__(None, None, None)
+
+    prepared = interruptible("the preparation", manager.__enter__, clock, late=close)
+    with ExitStack() as stack:
+        stack.push(manager)
+        yield prepared
 
 
 @contextmanager
@@ -117,8 +133,13 @@ def _crew(prepared: Prepared, options: RunOptions, worker: Worker) -> Iterator[C
         yield None
         return
     state = state_folder(prepared.run.manifest.path, options)
-    with executor:
+    executor.__enter__()
+    try:
         yield Crew(executor, worker, Board.of(state, prepared.run.id))
+    finally:
+        close = partial(executor.__exit__, None, None, None)
+        with suppress(Interrupted):
+            interruptible(f"executor {name}", close, prepared.tenants.clock, END)
 
 
 class _Run:
@@ -140,12 +161,17 @@ class _Run:
         for connection in self._connections():
             self._prepared.tenants.lane(connection)
         self._context.state.begin_run(run.id, str(run.manifest.path), run.started)
-        self._hooks.notify("impex_run_started", run=run)
+        self._notify("impex_run_started", run=run)
         results = self._delegate(crew) if crew else self._execution.deliver()
         finished = self._closed(self._finish(tuple(results.values())))
-        self._hooks.notify("impex_run_finished", run=run, report=finished)
+        self._notify("impex_run_finished", run=run, report=finished)
         tell(run, finished, self._context)
         return finished
+
+    def _notify(self, hook: str, **arguments: object) -> None:
+        """Call the observers of a hook; one that hangs is abandoned after a stop."""
+        with suppress(Interrupted):
+            interruptible(hook, lambda: self._hooks.notify(hook, **arguments), self._clock, END)
 
     def _delegate(self, crew: Crew) -> dict[str, TargetResult]:
         """Have a crew do all the work, and bring the results into the plan's order."""
@@ -200,6 +226,6 @@ class _Run:
             signal=self._clock.signum,
         )
         finished = masked(everything, self._context.masker)
-        problems = write_reports(finished, self._hooks.registry.reports)
+        problems = write_reports(finished, self._hooks.registry.reports, self._clock)
         told = tuple(self._context.masker.mask(each) for each in problems)
         return replace(finished, problems=told)

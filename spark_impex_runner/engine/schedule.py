@@ -9,6 +9,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from spark_impex_runner.engine.loop import Loop
+from spark_impex_runner.errors import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,13 +34,15 @@ class Work(Generic[R]):
 
     ``fault`` says so in the end of "a, which …", and says nothing of a good result. ``do`` and
     ``skip`` do not raise. ``abort`` is called when the waiting itself is broken off
-    (Ctrl-C in a program that embeds the runner): running work should end.
+    (Ctrl-C in a program that embeds the runner): running work should end. ``abandoned`` makes the
+    result of a task that was given up after a stop.
     """
 
     do: Callable[[str], Course[R]]
     skip: Callable[[str, str], R]
     fault: Callable[[R], str]
     abort: Callable[[], None]
+    abandoned: Callable[[str], R]
 
 
 class _Board(Generic[R]):
@@ -68,7 +71,9 @@ class _Board(Generic[R]):
 
     def _note(self, name: str, result: R, error: BaseException | None) -> None:
         """Take a result, and start those that waited for it."""
-        if error:
+        if isinstance(error, Interrupted):
+            result = self._work.abandoned(name)
+        elif error:
             raise error
         self.results[name] = result
         for dependent in self._dependents[name]:

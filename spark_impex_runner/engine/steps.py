@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.blocking import interruptible
 from spark_impex_runner.engine.attempt import key, step_digest, still_holds
 from spark_impex_runner.engine.course import Pause
 from spark_impex_runner.engine.memory import StepMemory
@@ -149,7 +150,13 @@ class Steps:
         self.job = replace(self.job, artifacts=tuple(kept.values()))
 
     def _call(self, step: Step, package: Artifact) -> Made:
-        self.context.clock.check()
+        """Run a step for one package; one that hangs is abandoned when the run is to stop."""
+        clock = self.context.clock
+        clock.check()
+        name = f"step {step.uses} of target {self.job.target.name}"
+        return interruptible(name, lambda: self._answer(step, package), clock)
+
+    def _answer(self, step: Step, package: Artifact) -> Made:
         hooks = self.context.hooks
         memory = StepMemory(self.context, key(self.job), step.uses)
         job = replace(self.job, memory=memory)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import atomic
+from spark_impex_runner.blocking import END, leave_behind
 from spark_impex_runner.models import Polling
 from spark_impex_runner.report.masked import masked
 
@@ -186,7 +188,8 @@ class Crew:
     def run(self, units: Sequence[Unit], clock: Clock) -> list[Done]:
         """Have every unit run; return what came of each.
 
-        When the clock is stopped they are told, and waited for: one that begins then ends at once.
+        When the clock is stopped they are told, and waited for until the run has to end: one that
+        begins then ends at once.
         """
         futures = [self._submitted(each) for each in units]
         try:
@@ -198,7 +201,7 @@ class Crew:
             raise
         finally:
             self.board.clear()
-        return [_outcome(future) for future in futures]
+        return [_outcome(future, clock) for future in futures]
 
     def _submitted(self, unit: Unit) -> Future[Done]:
         try:
@@ -214,10 +217,15 @@ class Crew:
             _, pending = wait(pending, timeout=_LOOK, return_when=FIRST_COMPLETED)
             if clock.stopping():
                 self.board.stop(clock.signum)
+            if time.monotonic() >= clock.stopped_at + END:
+                return
 
 
-def _outcome(future: Future[Any]) -> Done:
+def _outcome(future: Future[Any], clock: Clock) -> Done:
     """Return what came of a unit, where its worker lived to tell."""
+    if not future.done():
+        leave_behind()
+        return Done(error="its worker did not end after the signal", exit_code=128 + clock.signum)
     try:
         done = future.result()
     except (Exception, CancelledError) as error:  # noqa: BLE001 - whatever an executor raises

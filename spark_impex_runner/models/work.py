@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +140,7 @@ class Job:
     A request that was too large is divided: ``part`` then names the part that a job is for, and
     ``parts`` are, for the target as a whole, the ids of the jobs that made its packages.
     ``stopping()`` is True once the run is being interrupted: long work should then return.
+    ``wait(seconds)`` waits, and raises ``Interrupted`` as soon as the run is.
     ``last`` is the last delivery, filled in where ``impex_unchanged`` is asked.
     ``memory`` is that of the step which is handed the job.
     """
@@ -156,6 +158,7 @@ class Job:
     artifacts: tuple[Artifact, ...] = ()
     last: Delivery | None = None
     memory: Memory = field(default_factory=Memory, repr=False, compare=False)
+    wait: Callable[[float], None] = field(default=time.sleep, repr=False, compare=False)
 
     @property
     def packages(self) -> tuple[Artifact, ...]:

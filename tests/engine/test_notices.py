@@ -230,7 +230,7 @@ def test_those_who_hang_are_waited_for_at_once(
     notified(GOOD, f"[{', '.join([hang] * 20)}]")
 
     ends_of = [each.created for each in caplog.records if "no end" in each.getMessage()]
-    left = [each for each in threading.enumerate() if each.name.startswith("notify[")]
-    assert len(ends_of) == len(left) == 20
+    left = [each for each in threading.enumerate() if each.name == "impex-helper"]
+    assert len(ends_of) == 20 <= len(left)
     assert all(thread.daemon for thread in left), "one would hold up the end of the process"
     assert ends_of[-1] - ends_of[0] < 1, "one after the other, they would take four seconds"

@@ -38,6 +38,7 @@ class Recorder:
             lambda _, why: f"skipped: {why}",
             lambda r: "" if r == "good" else "did not succeed",
             lambda: None,
+            lambda name: f"abandoned: {name}",
         )
 
 
@@ -107,6 +108,7 @@ def test_a_broken_off_wait_ends_the_work_before_it_is_raised() -> None:
         str,
         good,
         lambda: clock.stop(2),
+        str,
     )
     with pytest.raises(KeyboardInterrupt):
         run_all([Task("a"), Task("b")], work, clock)
@@ -133,6 +135,7 @@ def test_a_ctrl_c_anywhere_ends_the_work_before_it_is_raised(
         lambda name, _: name,
         lambda _: "",
         lambda: clock.stop(2),
+        str,
     )
 
     with pytest.raises(KeyboardInterrupt):
