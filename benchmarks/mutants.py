@@ -5,7 +5,8 @@ copy of the tree, runs the tests that execute the changed line, and prints the c
 them passed, with the score. Some of these change nothing that anybody could notice; each of the
 others lacks a test. ``--seed`` draws the same changes again, ``--count`` so many, ``--only`` those
 of files or of ``file:line``. Which lines a test executes is recorded once and kept in
-``build/mutants`` until the code changes; after a change of tests only their files run again.
+``build/mutants`` until these modules change; after a change of tests only their files run again.
+``--tests`` takes some files of tests only.
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ class Tree:
     root: Path
     work: Path
     modules: Sequence[str] = MODULES
+    tests: Sequence[str] = ()
     record: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -128,12 +130,13 @@ class Tree:
         """Record what every test executes, as far as it is not known from an earlier run."""
         known_file = self.work / "record.json"
         known = json.loads(known_file.read_text()) if known_file.is_file() else {}
-        code = [p for p in self._files() if not p.name.startswith("test_")]
-        base = self._digest(*code)
+        paths = sorted((self.copy / "tests").rglob("*.py"))
+        shared = [path for path in paths if not path.name.startswith("test_")]
+        base = self._digest(*shared, *map(self.real, self.modules))
         files = {
             name: base + self._digest(path)
-            for path in self._files()
-            if path.name.startswith("test_") and not _is_slow(name := self._name(path))
+            for path in paths
+            if path.name.startswith("test_") and self._is_wanted(name := self._name(path))
         }
         kept = {name: known[name] for name, digest in files.items() if _has(known, name, digest)}
         missing = [name for name in files if name not in kept]
@@ -142,7 +145,7 @@ class Tree:
         for names in _batches(missing):
             for name, tests in self._recorded(names).items():
                 kept[name] = {"digest": files[name], "tests": tests}
-            known_file.write_text(json.dumps(kept))
+            known_file.write_text(json.dumps({**known, **kept}))
         self.record = {test: d for each in kept.values() for test, d in each["tests"].items()}
         failed = [test for test, details in self.record.items() if not details["passed"]]
         if failed:
@@ -163,9 +166,10 @@ class Tree:
             found[test.partition("::")[0]][test] = {**details, "lines": lines}
         return found
 
-    def _files(self) -> list[Path]:
-        places = (self.copy / PACKAGE, self.copy / "tests")
-        return sorted(path for place in places for path in place.rglob("*.py"))
+    def _is_wanted(self, name: str) -> bool:
+        if any(fnmatch.fnmatch(name, pattern) for pattern in SLOW):
+            return False
+        return not self.tests or any(fnmatch.fnmatch(name, f"*{each}*") for each in self.tests)
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.copy).as_posix()
@@ -186,8 +190,8 @@ class Tree:
             for mutant in mutants_of(module, self.real(module).read_bytes())
         ]
 
-    def chosen(self, mutant: Mutant, budget: float) -> dict[str, float]:
-        """Return the tests for a mutant with their time: its module's own first, then quick ones.
+    def chosen(self, mutant: Mutant, budget: float) -> list[dict[str, float]]:
+        """Return the tests for a mutant with their time: its module's own, then quick ones.
 
         As many as are expected to take ``budget`` seconds together.
         """
@@ -198,13 +202,13 @@ class Tree:
                 path = PurePosixPath(test.partition("::")[0])
                 near = stem in path.stem or folder in path.stem, folder in path.parts
                 found.append((not near[0], not near[1], details["seconds"], test))
-        tests, total = {}, 0.0
-        for *_, seconds, test in sorted(found):
+        parts: tuple[dict[str, float], ...] = ({}, {})
+        total = 0.0
+        for far, _, seconds, test in sorted(found):
             total += seconds
-            if tests and total > budget:
-                continue
-            tests[test] = 20.0 + 5 * seconds
-        return tests
+            if total <= budget or not any(parts):
+                parts[far][test] = 20.0 + 5 * seconds
+        return [part for part in parts if part]
 
     def judge(self, mutant: Mutant, budget: float) -> Verdict:
         """Make a change, run its tests and take the change back."""
@@ -218,24 +222,26 @@ class Tree:
         # Another date than that of the compiled module, which has a resolution of a second.
         os.utime(path, (state.st_atime, state.st_mtime + 60))
         try:
-            noticed, by = self._noticed(chosen)
+            found = filter(None, map(self._noticed_by, chosen))
+            by = next(found, "")
         finally:
             path.write_bytes(before)
             os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-        return Verdict(mutant, noticed, by, time.monotonic() - begin)
+        passed = f"{sum(map(len, chosen))} tests passed"
+        return Verdict(mutant, bool(by), by or passed, time.monotonic() - begin)
 
-    def _noticed(self, chosen: dict[str, float]) -> tuple[bool, str]:
-        """Run tests until one fails; tell whether one did, and which."""
+    def _noticed_by(self, chosen: dict[str, float]) -> str:
+        """Run tests until one fails; return which, nothing where all pass."""
         plan = self.work / "chosen.json"
         plan.write_text(json.dumps(chosen))
         names = list(dict.fromkeys(test.partition("::")[0] for test in chosen))
         environ = {"MUTANTS_CHOSEN": str(plan), "PYTHONDONTWRITEBYTECODE": "1"}
         code, said = self._pytest(names, environ, "-x", "--hypothesis-seed=0")
         if code == 0:
-            return False, f"{len(chosen)} tests passed"
+            return ""
         failed = [line.split()[1] for line in said.splitlines() if line.startswith("FAILED ")]
         if code in {1, 2} or "Timeout (" in said or code < 0:
-            return True, failed[0] if failed else "an endless loop, or an import that fails"
+            return failed[0] if failed else "an endless loop, or an import that fails"
         raise SystemExit(f"pytest ended with {code}:\n{said[-2000:]}")
 
     def _pytest(
@@ -268,10 +274,6 @@ def end_all(process: subprocess.Popen[str]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def _is_slow(name: str) -> bool:
-    return any(fnmatch.fnmatch(name, pattern) for pattern in SLOW)
 
 
 def _has(known: dict[str, Any], name: str, digest: str) -> bool:
@@ -317,10 +319,11 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10_000))
     parser.add_argument("--count", type=int, default=120)
-    parser.add_argument("--budget", type=float, default=60.0, help="seconds of tests a mutant")
+    parser.add_argument("--budget", type=float, default=30.0, help="seconds of tests a mutant")
     parser.add_argument("--only", action="append", default=[], help="FILE or FILE:LINE, a pattern")
+    parser.add_argument("--tests", action="append", default=[], help="only files of this name")
     given = parser.parse_args(words)
-    tree = Tree(HERE.parent, HERE.parent / "build" / "mutants")
+    tree = Tree(HERE.parent, HERE.parent / "build" / "mutants", tests=given.tests)
     tree.prepare()
     tree.learn()
     every = [each for each in tree.mutants() if _wanted(each, given.only)]
