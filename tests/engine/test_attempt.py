@@ -1,0 +1,126 @@
+"""Which earlier attempt is resumed, and which of its files still hold."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from spark_impex_runner.engine import attempt
+from spark_impex_runner.masking import Masker
+from spark_impex_runner.models import Artifact, Request, Step
+from spark_impex_runner.state.store import Attempt
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
+EARLIER = Attempt(1, "m/a", "https://t", "print", "id", "run", NOON, held="")
+WANTED = ("https://t", "print")
+REQUEST = Request(("life",), ("motor/pricing",), ("id-1",), "migrate", "latest")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "idle", "held", "fresh", "why"),
+    [
+        (WANTED, 0, "", False, ""),
+        (WANTED, 12 * 3600, "", False, ""),
+        (WANTED, 12 * 3600 + 1, "", False, "older than twelve hours"),
+        (WANTED, 12 * 3600 + 1, "prod", False, ""),
+        (WANTED, 0, "", True, "--fresh"),
+        (("https://u", "print"), 0, "", False, "another request"),
+        (("https://t", "other"), 0, "prod", False, "another request"),
+    ],
+)
+def test_an_attempt_is_resumed_unless_there_is_a_reason(
+    wanted: tuple[str, str], idle: int, held: str, fresh: bool, why: str
+) -> None:
+    """The tenant, the request, its age and the command decide; an approval may take longer."""
+    earlier = replace(EARLIER, held=held)
+
+    assert attempt.why_not(earlier, wanted, timedelta(seconds=idle), fresh=fresh) == why
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        ({"correlation_id": "x", "source_system": "y", "file_name": "z"}, True),
+        ({"folders": ("motor",)}, False),
+        ({"services": ()}, False),
+        ({"version_ids": ("id-2",)}, False),
+        ({"file_filter": "onpremises"}, False),
+        ({"version_filter": "all"}, False),
+    ],
+)
+def test_labels_do_not_change_the_fingerprint(changed: dict[str, Any], same: bool) -> None:
+    """What decides which services are delivered does."""
+    job: Any = SimpleNamespace(request=REQUEST)
+    other: Any = SimpleNamespace(request=replace(REQUEST, **changed))
+
+    assert (attempt.fingerprint(job) == attempt.fingerprint(other)) is same
+
+
+def test_the_size_counts_what_is_asked_for() -> None:
+    """Together with the filters: their jobs may take as long."""
+    job: Any = SimpleNamespace(request=replace(REQUEST, folders=("a", "b")))
+
+    assert attempt.size(job) == "4 migrate latest"
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Artifact:
+    """Return a package in the output folder, and a file and a folder of steps beside it."""
+    (tmp_path / "p.zip").write_bytes(b"package")
+    (tmp_path / "folder").mkdir()
+    digest = hashlib.sha256(b"package").hexdigest()
+    return Artifact(tmp_path / "p.zip", "p.zip", 7, digest)
+
+
+@pytest.mark.parametrize(
+    ("changed", "holds"),
+    [
+        ({}, True),
+        ({"size": 8}, False),
+        ({"sha256": "0" * 64}, False),
+        ({"name": "q.zip"}, False),
+    ],
+)
+def test_a_file_holds_with_its_recorded_bytes(
+    package: Artifact, changed: dict[str, Any], holds: bool
+) -> None:
+    """In the target's output folder, under its own name."""
+    job: Any = SimpleNamespace(target=SimpleNamespace(output=package.path.parent))
+
+    assert attempt.still_holds(job, [replace(package, **changed)]) is holds
+    assert attempt.still_holds(job, [package, replace(package, **changed)]) is holds
+
+
+@pytest.mark.parametrize(
+    ("name", "holds"), [("folder/", True), ("folder", False), ("gone/", False), ("gone", False)]
+)
+def test_a_folder_of_a_step_has_to_be_there(package: Artifact, name: str, holds: bool) -> None:
+    """Its name ends with a slash."""
+    output = package.path.parent
+    job: Any = SimpleNamespace(target=SimpleNamespace(output=output))
+
+    assert attempt.still_holds(job, [Artifact(output / name, name)]) is holds
+
+
+def test_what_a_step_does_changes_its_digest() -> None:
+    """Its name, its options and the bytes of its packages do; a secret does not."""
+    masker = Masker()
+    masker.add("hunter2")
+    masker.add("hunter3")
+    packages = [Artifact(Path("p.zip"), "p.zip", 7, "ab")]
+    first = Step("upload", {"to": "s3://b", "key": "hunter2"})
+
+    def digest(step: Step, packages: list[Artifact] = packages) -> str:
+        return attempt.step_digest(step, packages, masker)
+
+    assert digest(first) == digest(Step("upload", {"key": "hunter3", "to": "s3://b"}))
+    assert digest(first) != digest(Step("unzip", first.options))
+    assert digest(first) != digest(Step("upload", {"to": "s3://c", "key": "hunter2"}))
+    assert digest(first) != digest(first, [replace(packages[0], sha256="cd")])
+    assert digest(first) != digest(first, [replace(packages[0], name="q.zip")])
