@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,34 @@ if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.models import RunResult, TargetResult
     from spark_impex_runner.sandbox.server import Sandbox
+
+
+LISTENER = """
+import json
+from pathlib import Path
+from spark_impex_runner import hookimpl
+
+@hookimpl
+def impex_job_changed(change):
+    with Path(__file__).with_suffix(".log").open("a") as log:
+        log.write(json.dumps([change.event, dict(change.detail)]) + "\\n")
+"""
+
+
+@dataclass(frozen=True)
+class Events:
+    """What the file ``plugin`` hears of the jobs of all runs that it takes part in."""
+
+    plugin: Path
+
+    def all(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return name and detail of each event."""
+        lines = self.plugin.with_suffix(".log").read_text().splitlines()
+        return [(name, detail) for name, detail in map(json.loads, lines)]
+
+    def names(self) -> list[str]:
+        """Return the name of each event."""
+        return [name for name, _ in self.all()]
 
 
 @dataclass
@@ -56,6 +85,14 @@ def run(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Runner
     folder = tmp_path / "work"
     folder.mkdir()
     return Runner(folder, clock, monkeypatch)
+
+
+@pytest.fixture
+def events(run: Runner) -> Events:
+    """Return a plugin that listens."""
+    plugin = run.folder / "listener.py"
+    plugin.write_text(LISTENER)
+    return Events(plugin)
 
 
 @pytest.fixture

@@ -16,16 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TARGET = "- {name: a, folders: [life], polling: {strategy: fixed}}"
-# Appends each event to ``events.log`` beside it.
-LISTENER = """
-from pathlib import Path
-from spark_impex_runner import hookimpl
-
-@hookimpl
-def impex_job_changed(change):
-    with Path(__file__).with_name("events.log").open("a") as log:
-        log.write(change.event + "\\n")
-"""
 
 
 def create_calls(sandbox: Any) -> int:
@@ -44,6 +34,70 @@ def test_create_calls_are_repeated_with_longer_waits(
 
     assert result.exit_code == 0
     assert clock.waits[:6] == [2, 4, 8, 16, 16, 16]
+
+
+@pytest.mark.parametrize(
+    ("fault", "drawn", "wait"),
+    [("503", 0.0, 1), ("503", 0.75, 1.5), ("429:retry=30", 1.0, 30), ("503:retry=1", 1.0, 2)],
+)
+def test_a_create_call_waits_for_the_longest(
+    run: Any,
+    serve: Callable[..., Any],
+    clock: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+    drawn: float,
+    wait: float,
+) -> None:
+    """What the server asks for, what is drawn at random, and at least a second."""
+    monkeypatch.setattr(client, "Patience", partial(Patience, draw=lambda: drawn))
+
+    result = run(serve(f"create@1={fault}"), TARGET)
+
+    assert (result.exit_code, clock.waits[0]) == (0, wait)
+
+
+@pytest.mark.parametrize(("deadline", "waits"), [("6s", [2, 4]), ("5s", [2, 3])])
+def test_create_calls_end_at_the_deadline(
+    run: Any,
+    serve: Callable[..., Any],
+    only: Any,
+    clock: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    deadline: str,
+    waits: list[int],
+) -> None:
+    """The last wait is cut there, and the last call follows it."""
+    monkeypatch.setattr(client, "Patience", partial(Patience, draw=lambda: 1.0))
+    sandbox = serve("create@1-=503")
+
+    result = only(run(sandbox, TARGET.replace("fixed", f"fixed, deadline: {deadline}")))
+
+    assert result.outcome is Outcome.FAILED
+    assert (create_calls(sandbox), clock.waits) == (3, waits)
+
+
+def test_a_busy_tenant_is_asked_every_five_seconds(
+    run: Any, serve: Callable[..., Any], clock: Any, events: Any
+) -> None:
+    """The wait is reported once, however long it lasts."""
+    result = run(serve("create@1-3=busy"), TARGET, plugin_files=(events.plugin,))
+
+    assert (result.exit_code, clock.waits[:3]) == (0, [5, 5, 5])
+    assert events.names()[:2] == ["job.waiting", "job.created"]
+
+
+def test_a_tenant_that_stays_busy_times_out(
+    run: Any, serve: Callable[..., Any], only: Any, clock: Any
+) -> None:
+    """At the deadline, with a line that says that no job was created."""
+    target = TARGET.replace("fixed", "fixed, deadline: 12s")
+
+    result = only(run(serve("create@1-=busy"), target))
+
+    assert result.outcome is Outcome.TIMED_OUT
+    assert "busy with other jobs for 12 s (polling.deadline); no job was created" in result.error
+    assert clock.waits == [5, 5, 2]
 
 
 @pytest.mark.parametrize(
@@ -123,21 +177,34 @@ def test_a_listed_job_that_has_left_is_passed_over(
     assert sandbox.weather.met["status@1=forget"] == 1
 
 
-def test_a_job_that_is_lost_and_found_has_its_events(
+def test_another_job_is_not_taken_for_a_lost_one(
     run: Any, serve: Callable[..., Any], only: Any
 ) -> None:
+    """A listed job with another correlation id stays whose it is."""
+    sandbox = serve("create@2=reset", job_limit=2)
+    with Spark(base_url=sandbox.base_url, token=sandbox.token, clock=run.clock) as spark:
+        spark.impex.exports.initiate(folders=["life"], correlation_id="CHG-2")
+
+    result = only(run(sandbox, TARGET.replace("life]", "life], correlation_id: CHG-1")))
+
+    assert result.outcome is Outcome.SUCCEEDED
+    assert sandbox.jobs_created == 2
+
+
+def test_a_job_that_is_lost_and_found_has_its_events(
+    run: Any, serve: Callable[..., Any], only: Any, events: Any
+) -> None:
     """A plugin hears of the failed create call, the found job, the failed look, the reuse."""
-    listener = run.folder / "listener.py"
-    listener.write_text(LISTENER)
     sandbox = serve("create@1=swallow", "status@2=503")
     target = TARGET.replace("life]", "life], steps: [{uses: unzip, with: {max_files: %s}}]")
-    log = run.folder / "events.log"
 
-    first = only(run(sandbox, target % 1, plugin_files=(listener,)))
-    heard = log.read_text().splitlines()
-    log.unlink()
-    second = only(run(sandbox, target % 99, plugin_files=(listener,)))
+    first = only(run(sandbox, target % 1, plugin_files=(events.plugin,)))
+    heard = events.all()
+    second = only(run(sandbox, target % 99, plugin_files=(events.plugin,)))
 
     assert (first.outcome, second.outcome) == (Outcome.FAILED, Outcome.SUCCEEDED)
-    assert heard[:4] == ["job.create_failed", "job.found", "job.created", "job.look_failed"]
-    assert log.read_text().splitlines()[0] == "package.reused"
+    assert [name for name, _ in heard[:4]] == [
+        "job.create_failed", "job.found", "job.created", "job.look_failed",
+    ]  # fmt: skip
+    assert heard[1] == ("job.found", {"job_id": first.job_id})
+    assert events.names()[len(heard)] == "package.reused"

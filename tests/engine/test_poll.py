@@ -70,8 +70,83 @@ def test_max_retries_counts_the_checks_that_fail(
     result = run(sandbox, target(max_retries="4", retry_interval="3", polling="{strategy: fixed}"))
 
     assert "after 4 status checks (max_retries)" in only(result).error
-    checks = [r for r in sandbox.requests if re.search(r"/export/[^/]+/status$", r.path)]
-    assert (len(checks), clock.waits) == (4, [0, 3, 3, 3])
+    assert (checks(sandbox), clock.waits) == (4, [0, 3, 3, 3])
+
+
+def checks(sandbox: Any) -> int:
+    """Return how many status checks of single jobs reached the tenant."""
+    return sum(bool(re.search(r"/export/[^/]+/status$", r.path)) for r in sandbox.requests)
+
+
+def test_ten_minutes_without_an_answer_end_the_wait(
+    run: Any, serve: Callable[..., Any], only: Any, clock: Any
+) -> None:
+    """The check at ten minutes is the last; the error is its own."""
+    sandbox = serve("status@1-=503", job_seconds=1000)
+
+    result = run(sandbox, target(retry_interval="60", polling="{strategy: fixed, deadline: 2h}"))
+
+    assert (only(result).outcome, result.exit_code) == (Outcome.FAILED, 4)
+    assert "HTTP 503" in only(result).error
+    assert (checks(sandbox), clock.monotonic()) == (11, 600)
+
+
+def test_an_answer_ends_the_count_of_failures(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """Eight minutes of failures, an answer and eight more are no ten minutes on end."""
+    sandbox = serve("status@1-9=503", "status@11-19=503", job_seconds=1000)
+    polling = "{strategy: fixed, deadline: 2h, stall_after: 2h}"
+
+    result = only(run(sandbox, target(retry_interval="60", polling=polling)))
+
+    assert (result.outcome, checks(sandbox)) == (Outcome.SUCCEEDED, 20)
+
+
+@pytest.mark.parametrize(("asked", "wait"), [("503:retry=50", 50), ("503:retry=1", 3), ("503", 3)])
+def test_a_failed_check_waits_as_the_server_asks(
+    run: Any, serve: Callable[..., Any], clock: Any, asked: str, wait: int
+) -> None:
+    """Longer than the interval, never shorter, and only once."""
+    sandbox = serve(f"status@1={asked}", job_seconds=wait + 2)
+
+    result = run(sandbox, target(polling="{strategy: fixed}"))
+
+    assert (result.exit_code, clock.waits) == (0, [0, wait, 3])
+
+
+def test_a_permanent_error_ends_the_wait_at_once(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """There is nothing to wait for."""
+    sandbox = serve("status@1-=invalid", job_seconds=10)
+
+    result = only(run(sandbox, target()))
+
+    assert "scripted permanent error" in result.error
+    assert checks(sandbox) == 1
+
+
+def test_each_new_status_is_reported_once(run: Any, serve: Callable[..., Any], events: Any) -> None:
+    """A word that is not known has an event of its own."""
+    sandbox = serve("status@1-2=word:archiving", job_seconds=10)
+
+    run(sandbox, target(polling="{strategy: fixed}"), plugin_files=(events.plugin,))
+
+    assert [each for each in events.all() if "status" in each[0]] == [
+        ("job.unknown_status", {"status": "archiving"}),
+        ("job.status", {"status": "in_progress"}),
+    ]
+
+
+def test_a_new_word_is_no_stall(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """``stall_after`` begins anew with each word."""
+    faults = ("status@1-3=word:one", "status@4-6=word:two", "status@7-9=word:three")
+    polling = "{strategy: fixed, stall_after: 10s}"
+
+    result = only(run(serve(*faults, job_seconds=30), target(retry_interval="4", polling=polling)))
+
+    assert result.outcome is Outcome.SUCCEEDED
 
 
 def test_the_deadline_is_wall_clock_and_can_cancel(
@@ -92,13 +167,14 @@ def test_the_deadline_is_wall_clock_and_can_cancel(
 
 
 def test_a_word_that_does_not_change_is_a_stall(
-    run: Any, serve: Callable[..., Any], only: Any
+    run: Any, serve: Callable[..., Any], only: Any, clock: Any
 ) -> None:
     """``stall_after`` ends a wait whose job makes no step."""
     polling = "{strategy: fixed, stall_after: 30s}"
 
     result = run(serve(job_seconds=1000), target(polling=polling))
 
+    assert clock.monotonic() == 30
     assert "unchanged for 30 s (polling.stall_after)" in only(result).error
     assert result.exit_code == 5
 
