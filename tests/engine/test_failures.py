@@ -34,6 +34,8 @@ def refused(status: int, code: str = "", type_: str = "", details: str = "") -> 
 FAILURES = [
     # error, the same request may succeed, no API reply, a job may exist, the job is unknown
     (TransportError("reset"), True, False, True, False),
+    (TransportError("no host", sent=False), True, False, False, False),
+    (TransportError("no host", permanent=True), False, False, True, False),
     (SparkSdkError("HTML in place of JSON"), False, True, True, False),
     (JobError("failed"), False, False, True, False),
     (IntegrityError("cut"), False, False, True, False),
