@@ -193,7 +193,7 @@ class Tree:
     def chosen(self, mutant: Mutant, budget: float) -> list[dict[str, float]]:
         """Return the tests for a mutant with their time: its module's own, then quick ones.
 
-        As many as are expected to take ``budget`` seconds together.
+        As many as take ``budget`` seconds of processor time together.
         """
         stem, folder = PurePosixPath(mutant.file).stem, PurePosixPath(mutant.file).parent.name
         found = []
@@ -201,13 +201,13 @@ class Tree:
             if details["passed"] and mutant.reach & set(details["lines"].get(mutant.file, ())):
                 path = PurePosixPath(test.partition("::")[0])
                 near = stem in path.stem or folder in path.stem, folder in path.parts
-                found.append((not near[0], not near[1], details["seconds"], test))
+                found.append((not near[0], not near[1], details["processor"], test))
         parts: tuple[dict[str, float], ...] = ({}, {})
         total = 0.0
-        for far, _, seconds, test in sorted(found):
-            total += seconds
+        for far, _, processor, test in sorted(found):
+            total += processor
             if total <= budget or not any(parts):
-                parts[far][test] = 20.0 + 5 * seconds
+                parts[far][test] = 20.0 + 10 * self.record[test]["seconds"]
         return [part for part in parts if part]
 
     def judge(self, mutant: Mutant, budget: float) -> Verdict:
@@ -319,7 +319,7 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10_000))
     parser.add_argument("--count", type=int, default=120)
-    parser.add_argument("--budget", type=float, default=30.0, help="seconds of tests a mutant")
+    parser.add_argument("--budget", type=float, default=30.0, help="processor seconds a mutant")
     parser.add_argument("--only", action="append", default=[], help="FILE or FILE:LINE, a pattern")
     parser.add_argument("--tests", action="append", default=[], help="only files of this name")
     given = parser.parse_args(words)

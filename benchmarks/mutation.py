@@ -40,6 +40,8 @@ _SWAPPED = {"any": "all", "all": "any", "min": "max", "max": "min"}
 _DROPPED = frozenset({"lower", "upper", "casefold", "strip"})
 # Texts that decide something; sentences are for people, and another test's matter.
 _WORD = re.compile(r"[\w.:/-]+")
+# What these say is the default on the machines that this runs on.
+_DEFAULTS = frozenset({"encoding", "newline"})
 _UNSEEN = re.compile(r"_log\.debug\(")
 
 
@@ -215,7 +217,7 @@ class _Finder(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         """Leave out a keyword or a normalisation, swap ``any`` and ``all``."""
         for index, keyword in enumerate(node.keywords):
-            if keyword.arg:
+            if keyword.arg and keyword.arg not in _DEFAULTS:
                 self._change(node, lambda new, at=index: new.keywords.pop(at))
         called = node.func
         if isinstance(called, ast.Name) and called.id in _SWAPPED:
