@@ -177,6 +177,18 @@ def test_a_listed_job_that_has_left_is_passed_over(
     assert sandbox.weather.met["status@1=forget"] == 1
 
 
+def test_a_listed_job_whose_status_fails_is_looked_at_again(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """Nothing is created while it is not known whether the job is there."""
+    sandbox = serve("create@1=swallow", "status@1-6=503", job_limit=2)
+
+    result = only(run(sandbox, TARGET))
+
+    assert (result.outcome, result.error) == (Outcome.SUCCEEDED, "")
+    assert (sandbox.jobs_created, create_calls(sandbox)) == (1, 1)
+
+
 def test_another_job_is_not_taken_for_a_lost_one(
     run: Any, serve: Callable[..., Any], only: Any
 ) -> None:

@@ -172,12 +172,14 @@ def test_a_part_whose_mark_does_not_fit_is_begun_anew(
 def test_only_a_sound_mark_is_read(
     tmp_path: Path, validator: str, length: int, file_hash: str | None, sound: bool
 ) -> None:
-    """Its validator can be sent in a header, and length and hash are those of the file."""
+    """Its validator can be sent in a header, length and hash fit, and there are bytes to resume."""
     (tmp_path / "p").write_bytes(b"four")
     mark = partial.Mark(validator, length, file_hash)
     partial.write(tmp_path / "p", mark)
 
     assert partial.read(tmp_path / "p", "h") == (mark if sound else None)
+    (tmp_path / "p").write_bytes(b"")
+    assert partial.read(tmp_path / "p", "h") is None
 
 
 def test_a_part_that_is_the_whole_is_not_asked_for(served: Any, tmp_path: Path) -> None:

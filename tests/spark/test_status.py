@@ -52,6 +52,14 @@ def test_a_whole_payload_is_read() -> None:
     assert (status.correlation_id, status.retry_after, status.data["id"]) == ("c", 3.0, "1")
 
 
+def test_what_a_payload_lacks_is_none_or_empty() -> None:
+    """No id, no word, no correlation id, and no time that is no number."""
+    status = parse_status({"correlation_id": "", "process_time": "5"})
+
+    assert status == Status("", "", data={"correlation_id": "", "process_time": "5"})
+    assert (status.correlation_id, status.process_time, status.retry_after) == (None, None, None)
+
+
 @given(st.dictionaries(KEYS, ANYTHING | st.dictionaries(KEYS, ANYTHING)))
 def test_no_object_breaks_the_reader(data: Any) -> None:
     """Null lists, odd types and missing fields give a status that can be judged and told."""
