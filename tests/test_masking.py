@@ -48,6 +48,17 @@ def test_secrets_that_overlap_are_masked_as_one() -> None:
     assert masker.mask("<abcdabcd>") == "<******>"
 
 
+def test_a_text_is_not_cut_within_secrets_that_overlap() -> None:
+    """The place of the cut is before the first of them."""
+    masker = Masker()
+    masker.add("secrets")
+    masker.add("etsandmore")
+
+    cuts = [masker.cut("a secretsandmore b", at) for at in (1, 2, 3, 8, 10, 15, 16, 17)]
+
+    assert cuts == [1, 2, 2, 2, 2, 2, 16, 17]
+
+
 def test_what_stands_behind_the_host_of_a_secret_address_is_one() -> None:
     """HTTP libraries speak of it alone; a short path, or a mere host, stands in other texts."""
     masker = Masker()

@@ -44,6 +44,17 @@ def test_an_attempt_is_resumed_unless_there_is_a_reason(
 
 
 @pytest.mark.parametrize(
+    ("overlays", "words"),
+    [((), "'my m.yaml'"), (("a.yaml", "b c.yaml"), "'my m.yaml' -f a.yaml -f 'b c.yaml'")],
+)
+def test_a_manifest_is_named_as_on_a_command_line(overlays: tuple[str, ...], words: str) -> None:
+    """With its overlays, and quoted for a shell."""
+    manifest: Any = SimpleNamespace(path=Path("my m.yaml"), overlays=overlays)
+
+    assert attempt.words(manifest) == words
+
+
+@pytest.mark.parametrize(
     ("changed", "same"),
     [
         ({"correlation_id": "x", "source_system": "y", "file_name": "z"}, True),

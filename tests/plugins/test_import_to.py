@@ -16,7 +16,7 @@ import pytest
 from jsonschema import validate
 
 from spark_impex_runner.engine.run import run_manifest
-from spark_impex_runner.errors import ManifestError, StepError
+from spark_impex_runner.errors import ErrorReply, ManifestError, SparkApiError, StepError
 from spark_impex_runner.models import Artifact, Outcome, RunOptions, ServiceVersion, Step
 from spark_impex_runner.sandbox import placement
 from spark_impex_runner.sandbox.faults import parse_fault
@@ -298,6 +298,22 @@ def test_the_wait_rides_out_bad_weather(world: World) -> None:
 
     assert (result.exit_code, len(uat.weather.met)) == (0, 5)
     assert len(world.imports("uat")) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "again"),
+    [(503, "", True), (404, "", True), (400, "", False), (404, "NOT_FOUND", False),
+     (500, "", True), (500, "INVALID_JOB_ID", False)],
+)  # fmt: skip
+def test_a_failed_look_is_repeated_unless_the_job_is_unknown(
+    status: int, code: str, again: bool
+) -> None:
+    """A transient fault, or a reply that is none of the API's."""
+    errand = importlib.import_module("spark_impex_runner.plugins.import_to.errand")
+
+    error = SparkApiError.when("refused", ErrorReply(status, code))
+
+    assert errand._may_pass(error) is again
 
 
 def test_a_status_that_is_refused_for_good_is_asked_for_once(world: World) -> None:
