@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine.course import Permits, Together
-from spark_impex_runner.errors import DeliveryError, SparkApiError, TooLargeError
+from spark_impex_runner.errors import (
+    DeliveryError,
+    SparkApiError,
+    SparkError,
+    TooLargeError,
+    TransportError,
+)
 from spark_impex_runner.models import RECEIPT, Artifact, RemoteFile
 from spark_impex_runner.spark import files, partial
 from spark_impex_runner.spark.links import has_expired, renewing
@@ -22,6 +29,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.spark.client import Spark
 
 _LINKS = 4
+_PAUSE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,39 +118,45 @@ class Fetch:
 
     def _proven(self, index: int, artifact: Artifact) -> Artifact:
         _make_folder(artifact.path.parent)
+        wanted = artifact
 
         def once() -> Artifact:
-            complete = self._download(index, artifact)
+            complete = self._download(index, wanted)
             hooks = self.context.hooks
             hooks.decide("impex_check_download", job=self.job, artifact=complete)
             return complete
 
         def refused(error: IntegrityError) -> None:
+            nonlocal wanted
             told = f"{artifact.name} was refused and is fetched again: {error}"
             self.context.changed(self.job, "package.refused", told, name=artifact.name)
+            # The announced hash may be what is wrong, and one answer is not enough for that.
+            with suppress(SparkError):
+                wanted = replace(artifact, remote=self._offered(index) or artifact.remote)
 
         return files.prove(artifact.path, once, refused)
 
     def _download(self, index: int, artifact: Artifact) -> Artifact:
-        """Fetch the bytes, by new links where one ran out, as ``links.renewing`` says.
+        """Fetch the bytes, by new links where one does not work, as ``links.renewing`` says.
 
         A fresh link that is refused, too, is no matter of our credentials: it carries its own.
         """
-        refused: list[SparkApiError] = []
+        refused: list[SparkError] = []
 
         def by(link: RemoteFile) -> Artifact:
             try:
                 return files.fetch(self.spark.session, link, artifact.path)
-            except SparkApiError as error:
+            except (SparkApiError, TransportError) as error:
                 refused.append(error)
                 raise
 
+        def renewed(error: SparkError) -> RemoteFile:
+            return self._renewed(index, artifact, error)
+
         remote = artifact.remote or RemoteFile("")
         try:
-            got = renewing(
-                remote, artifact.path, by, lambda: self._renewed(index, artifact), _LINKS
-            )
-        except SparkApiError as error:
+            got = renewing(remote, artifact.path, by, renewed, _LINKS)
+        except (SparkApiError, TransportError) as error:
             # A refusal by the tenant itself, when it is asked for a link, stays what it is.
             if error in refused and has_expired(error):
                 told = f"{_LINKS} fresh links in a row do not work: {error}"
@@ -150,13 +164,25 @@ class Fetch:
             raise
         return replace(got, name=artifact.name)
 
-    def _renewed(self, index: int, artifact: Artifact) -> RemoteFile:
-        told = f"the link of {artifact.name} ran out, asking for a new one"
+    def _renewed(self, index: int, artifact: Artifact, error: SparkError) -> RemoteFile:
+        told = f"the link of {artifact.name} does not work, asking for a new one: {error}"
         self.context.changed(self.job, "package.link_expired", told, name=artifact.name)
-        fresh = self.spark.impex.exports.status(self.job.id).files
-        if index >= len(fresh):
+        clock = self.context.clock
+        if isinstance(error, TransportError):  # its host may be back in a moment
+            clock.wait(_PAUSE)
+        fresh = self._offered(index)
+        if fresh is None:
+            clock.wait(_PAUSE)
+            fresh = self._offered(index)
+        if fresh is None:
             raise DeliveryError(f"job {self.job.id} no longer offers {artifact.name}")
-        return fresh[index]
+        return fresh
+
+    def _offered(self, index: int) -> RemoteFile | None:
+        """Ask for a file's link; None where the answer has not the files that the job had."""
+        before = self.job.status.files if self.job.status else ()
+        files_now = self.spark.impex.exports.status(self.job.id).files
+        return files_now[index] if len(files_now) == len(before) else None
 
     def _tell(self, package: Artifact) -> None:
         proof = "the tenant's hash agrees" if package.hash_agreed else "the tenant gave no hash"

@@ -67,7 +67,7 @@ class Downloads:
         partial = final.with_name(f".{final.name}.{uuid.uuid4().hex}.part")
 
         def once() -> HttpResponse:
-            received = renewing(remote, partial, fetch, lambda: self._renewed(index), _LINKS)
+            received = renewing(remote, partial, fetch, lambda _: self._renewed(index), _LINKS)
             check(replace(received.artifact, name=final.name))
             return received.reply
 

@@ -13,7 +13,7 @@ from spark_impex_runner.errors import IntegrityError, SparkSdkError, TransportEr
 from spark_impex_runner.models import Artifact, RemoteFile
 from spark_impex_runner.spark import partial, room
 from spark_impex_runner.spark.hashes import Expected, Hashing, read_hash
-from spark_impex_runner.spark.links import secrets_of, shown, split
+from spark_impex_runner.spark.links import EXPIRED, secrets_of, shown, split
 from spark_impex_runner.spark.partial import disk
 from spark_impex_runner.spark.reply import HttpResponse, api_error, compression, json_or_none
 from spark_impex_runner.spark.retry import is_passing
@@ -74,7 +74,8 @@ def receive(session: Session, remote: RemoteFile, path: Path) -> Received:
     except TransportError as error:
         raise error.at(action) from None
     if reply.status != 200:
-        todo = "the link may have expired; the job's status offers a new one"
+        expired = reply.status in EXPIRED
+        todo = "the link may have expired; the job's status offers a new one" if expired else ""
         raise api_error(reply, action, "", session.wire.masker, todo)
     artifact = Artifact(
         path=path,

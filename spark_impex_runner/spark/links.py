@@ -6,12 +6,13 @@ import re
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import SplitResult, quote, unquote, urldefrag, urljoin, urlsplit
 
-from spark_impex_runner.errors import SparkApiError, UsageError
+from spark_impex_runner.errors import SparkApiError, TransportError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from spark_impex_runner.errors import SparkError
     from spark_impex_runner.models import RemoteFile
 
 _T = TypeVar("_T")
@@ -20,7 +21,7 @@ _TELLING = 16
 _SECRET_NAME = re.compile(r"sig|token|cred|secret|key", re.IGNORECASE)
 _LONG = 40
 _LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_EXPIRED = frozenset({401, 403, 404, 410})
+EXPIRED = frozenset({401, 403, 404, 410})
 _STATUS_PATH = re.compile(r"/api/v4/(?:ex|im)port/(?P<id>[^/]+)/status/?$")
 
 
@@ -67,36 +68,38 @@ def shown(url: str) -> str:
     return f"{host}/..." if last in set(secrets_of(url)) else f"{host}/.../{last}"
 
 
-def has_expired(error: SparkApiError) -> bool:
+def has_expired(error: SparkError) -> bool:
     """Tell whether a failed download may succeed with a new link.
 
     Assumed from a sibling document store, whose links live for about five minutes: the job's
-    status then offers a new one.
+    status then offers a new one. So it may where a link leads to a host that cannot be reached.
     """
-    return error.status in _EXPIRED
+    if isinstance(error, TransportError):
+        return error.permanent
+    return isinstance(error, SparkApiError) and error.status in EXPIRED
 
 
 def renewing(
     remote: RemoteFile,
     partial: Path,
     download: Callable[[RemoteFile], _T],
-    renew: Callable[[], RemoteFile | None],
+    renew: Callable[[SparkError], RemoteFile | None],
     links: int,
 ) -> _T:
     """Return what ``download`` fetches to ``partial``, by a new link where one has expired.
 
-    A long download may need many links. It ends with the last refusal, a ``SparkApiError``, after
-    ``links`` links in a row that let ``partial`` not grow, or where ``renew`` has none.
+    A long download may need many links. It ends with the last failure after ``links`` links in a
+    row that let ``partial`` not grow, or where ``renew`` has none.
     """
     furthest, left = 0, links
     while True:
         try:
             return download(remote)
-        except SparkApiError as error:
+        except (SparkApiError, TransportError) as error:
             size = partial.stat().st_size if partial.exists() else 0
             left = links - 1 if size > furthest else left - 1
             furthest = max(furthest, size)
-            fresh = renew() if left and has_expired(error) else None
+            fresh = renew(error) if left and has_expired(error) else None
             if fresh is None:
                 raise
             remote = fresh

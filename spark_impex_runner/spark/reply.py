@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 _COMPRESSIONS = frozenset(
     {"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd", "dcb", "dcz"}
 )
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
+# A date that is further away than a day of seconds is a mistake of one of the clocks.
+_PLAUSIBLE = 86_400.0
+_LONG_WAIT = 30.0
+_FOREVER = 1e9
 _TODO = {
     400: "check the request",
     401: "check the credentials; a bearer token may have expired",
@@ -70,7 +75,7 @@ def compression(headers: Mapping[str, str]) -> str:
 
 
 def api_error(
-    reply: HttpResponse, action: str, request_id: str, masker: Masker, todo: str = ""
+    reply: HttpResponse, action: str, request_id: str, masker: Masker, todo: str | None = None
 ) -> SparkApiError:
     """Return the error for a reply outside 2xx; ``action`` says what was tried, and where.
 
@@ -79,9 +84,14 @@ def api_error(
     said = read_error(reply, request_id, masker)
     words = ": ".join(part for part in (said.code, said.details) if part)
     message = f"{action}: HTTP {said.status} {words}".rstrip()
-    todo = todo or ("check base_url" if reply.status < 400 else _TODO.get(reply.status, ""))
-    trace = f" (request id {request_id})" if request_id else ""
-    return SparkApiError.when(f"{message}{trace}{'; ' if todo else ''}{todo}", said)
+    trace = f"request id {request_id}" if request_id else ""
+    wait = said.retry_after or 0.0
+    asked = f"the server asks to wait {wait:.0f} s" if wait >= _LONG_WAIT else ""
+    notes = ", ".join(part for part in (trace, asked) if part)
+    if todo is None:
+        todo = "check base_url" if reply.status < 400 else _TODO.get(reply.status, "")
+    tail = f"{f' ({notes})' if notes else ''}{'; ' if todo else ''}{todo}"
+    return SparkApiError.when(f"{message}{tail}", said)
 
 
 def read_error(reply: HttpResponse, request_id: str, masker: Masker) -> ErrorReply:
@@ -112,20 +122,31 @@ def read_error(reply: HttpResponse, request_id: str, masker: Masker) -> ErrorRep
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Return the seconds that ``Retry-After`` asks for, in either of its forms, else None.
 
-    ``x-retry-after``, which the TypeScript SDK reads, counts where the standard one is absent.
+    A date counts from the ``Date`` of the same reply, since both are of the server's clock; from
+    ``now`` where that is absent or cannot be right. ``x-retry-after``, which the TypeScript SDK
+    reads, counts where the standard one is absent.
     """
     text = (headers.get("Retry-After") or headers.get("x-retry-after") or "").strip()
-    if not text:
-        return None
+    if _SECONDS.fullmatch(text):
+        return min(float(text), _FOREVER)
+    when = _http_date(text)
+    for base in (server_time(headers), now):
+        if when and base and abs(wait := (when - base).total_seconds()) <= _PLAUSIBLE:
+            return max(0.0, wait)
+    return None
+
+
+def server_time(headers: Mapping[str, str]) -> datetime | None:
+    """Return the time of the server's own clock at which a reply was made, None if unsaid."""
+    return _http_date(headers.get("Date", ""))
+
+
+def _http_date(text: str) -> datetime | None:
     try:
-        if text.isdecimal():
-            return float(text)
         when = parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError):
+        return when.replace(tzinfo=when.tzinfo or timezone.utc).astimezone(timezone.utc)
+    except (ValueError, TypeError, OverflowError, IndexError):
         return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=timezone.utc)
-    return max(0.0, (when - now).total_seconds())
 
 
 def _told_otherwise(reply: HttpResponse) -> str:

@@ -8,14 +8,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import TransportError, may_pass_by_itself
+from spark_impex_runner.errors import SparkApiError, TransportError, may_pass_by_itself
 from spark_impex_runner.spark.reply import retry_after
 
 if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
+    from spark_impex_runner.errors import SparkError
     from spark_impex_runner.spark.reply import HttpResponse
 
 _log = logging.getLogger(__name__)
+# A wait of so many seconds is logged: a run that says nothing looks as if it hung.
+_LONG = 30.0
+
+
+# The longest wait in seconds that a server may ask for.
+LONGEST = 3600.0
+
+
+def granted(asked: float | None, longest: float = LONGEST) -> float:
+    """Return the seconds to wait that a server asked for; 0 for none, and for more than allowed.
+
+    A request that is refused with such a wait is repeated as if the server had named no time.
+    """
+    return asked if asked is not None and asked <= longest else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +39,8 @@ class Patience:
 
     At most ``attempts`` requests; before repeat ``n`` (from 0) the wait is
     ``draw() * min(ceiling, first * 2**n)`` seconds, or what the server asked for if that is
-    longer. A server that asks for more than ``longest`` seconds is not waited for here.
+    longer. A wait that would end more than ``longest`` seconds after the first failure is not
+    granted: the request is then repeated as if the server had asked for none.
 
     ``still`` is how long (seconds) a download may stand still: long enough for a network that is
     gone for some minutes or a server that is restarted, too short to hold up a run for an hour.
@@ -34,7 +50,7 @@ class Patience:
     attempts: int = 6
     first: float = 1.0
     ceiling: float = 16.0
-    longest: float = 120.0
+    longest: float = LONGEST
     still: float = 600.0
     draw: Callable[[], float] = random.random
 
@@ -73,9 +89,12 @@ class Patience:
                     raise
                 asked = 0.0
             else:
-                asked = retry_after(reply.headers, self.clock.now()) or 0.0
-                if asked > self.longest or not passing(reply) or not budget.lasts():
+                if not passing(reply) or not budget.lasts():
                     return reply
+                asked = granted(retry_after(reply.headers, self.clock.now()), budget.longest)
+                if asked >= _LONG:
+                    told = "HTTP %d: the server asks for a wait of %.0f s; the request is repeated"
+                    _log.warning(told, reply.status, asked)
             pause = max(asked, self.draw() * budget.pause)
             _log.debug("request %d in a row failed; the next in %.1f s", budget.failures, pause)
             self.clock.wait(pause)
@@ -108,11 +127,28 @@ class _Budget:
         self.failures += 1
         self.pause = min(self._patience.ceiling, self._ceiling)
         self._ceiling *= 2
-        waited = self._patience.clock.monotonic() - self._since
-        return self.failures < self._patience.attempts or waited < self._still
+        return self.failures < self._patience.attempts or self._waited() < self._still
+
+    @property
+    def longest(self) -> float:
+        """The longest wait that may be granted now."""
+        return self._patience.longest - self._waited()
+
+    def _waited(self) -> float:
+        return self._patience.clock.monotonic() - self._since
 
 
 def is_passing(reply: HttpResponse) -> bool:
     """Tell whether a failure may pass by itself."""
     said = reply.data if isinstance(reply.data, Mapping) else {}
     return may_pass_by_itself(reply.status, said.get("type"))
+
+
+def is_unknown_job(error: SparkError) -> bool:
+    """Tell whether the tenant does not know a job: 500 INVALID_JOB_ID (documented for imports).
+
+    A 404 counts only with a code of the API: that of a proxy says nothing about the job.
+    """
+    if not isinstance(error, SparkApiError):
+        return False
+    return error.code == "INVALID_JOB_ID" or (error.status == 404 and bool(error.code))

@@ -205,7 +205,7 @@ def test_a_failure_that_may_pass_is_waited_out(
     [
         ([(500, {})] * 9, 4, "HTTP 500; check the address and the headers"),
         ([(404, {})], 1, "HTTP 404; check the address and the headers"),
-        ([(429, {"Retry-After": "3600"})], 1, "HTTP 429; check the address and the headers"),
+        ([(429, {"Retry-After": "3600"})] * 4, 4, "HTTP 429; check the address and the headers"),
         (
             [(307, {"Location": "/elsewhere"})],
             1,

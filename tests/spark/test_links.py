@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_impex_runner.errors import ErrorReply, SparkApiError, UsageError
+from spark_impex_runner.errors import (
+    ErrorReply,
+    SparkApiError,
+    SparkError,
+    TransportError,
+    UsageError,
+)
 from spark_impex_runner.models import RemoteFile
 from spark_impex_runner.spark.links import (
     has_expired,
@@ -110,7 +116,7 @@ def test_links_are_renewed_while_they_bring_something(
         part.write_bytes(bytes(len(used) if growing else 1))
         raise SparkApiError.when("refused", ErrorReply(403))
 
-    def renew() -> RemoteFile:
+    def renew(_: SparkError) -> RemoteFile:
         return RemoteFile(str(len(used)))
 
     part.write_bytes(b"1")
@@ -132,12 +138,29 @@ def test_only_an_expired_link_is_renewed(tmp_path: Path) -> None:
             raise SparkApiError.when("refused", ErrorReply(status))
 
         with pytest.raises(SparkApiError, match="refused"):
-            renewing(RemoteFile("0"), tmp_path / "p", download, lambda: renewed.append(status), 4)
+            renewing(RemoteFile("0"), tmp_path / "p", download, lambda _: renewed.append(status), 4)
 
     refuse(400)
     refuse(404)
 
     assert renewed == [404]
+
+
+@pytest.mark.parametrize("permanent", [True, False])
+def test_a_link_to_no_host_is_renewed(tmp_path: Path, permanent: bool) -> None:
+    """A host that cannot be reached at all may be another one in the next link."""
+    used: list[str] = []
+
+    def download(link: RemoteFile) -> str:
+        used.append(link.url)
+        if link.url == "new":
+            return "whole"
+        raise TransportError("cannot resolve files.invalid", permanent=permanent)
+
+    with suppress(TransportError):
+        renewing(RemoteFile("old"), tmp_path / "p", download, lambda _: RemoteFile("new"), 4)
+
+    assert used == (["old", "new"] if permanent else ["old"])
 
 
 @pytest.mark.parametrize(

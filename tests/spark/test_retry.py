@@ -17,6 +17,11 @@ from spark_impex_runner.spark.retry import Patience, is_passing
 NOW = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
 
 
+def http_date(seconds: float) -> str:
+    """Return the HTTP date of so many seconds after ``NOW``."""
+    return format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
+
+
 def replay(*results: HttpResponse | TransportError) -> Any:
     """Return a request that yields these results in order."""
     left = list(results)
@@ -59,12 +64,24 @@ def test_the_server_may_ask_for_a_longer_wait(clock: Any) -> None:
     assert clock.waits == [30.0, 2.0]
 
 
-def test_a_server_that_asks_for_too_much_is_not_waited_for(clock: Any) -> None:
-    """Beyond two minutes the reply is handed back at once."""
-    reply = Patience(clock).repeat(replay(HttpResponse(503, {"Retry-After": "121"})), is_passing)
+@pytest.mark.parametrize("asked", ["3601", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_wait_beyond_the_limit_counts_as_none(clock: Any, asked: str) -> None:
+    """Such a server is retried as one that names no time; the limit is an hour in total."""
+    patience = Patience(clock, draw=lambda: 1.0)
+    reply = HttpResponse(503, {"Retry-After": asked})
 
-    assert reply.status == 503
-    assert clock.waits == []
+    assert patience.repeat(replay(*[reply] * 6), is_passing).status == 503
+    assert clock.waits == [1.0, 2.0, 4.0, 8.0, 16.0]
+
+
+def test_the_waits_asked_for_add_up_to_an_hour(clock: Any) -> None:
+    """What would end later than that after the first failure is not granted."""
+    patience = Patience(clock, draw=lambda: 1.0)
+    reply = HttpResponse(503, {"Retry-After": "1700"})
+
+    patience.repeat_while_moving(replay(*[reply] * 6), is_passing, lambda: 0)
+
+    assert clock.waits == [1700, 1700, 4.0, 8.0, 16.0]
 
 
 def test_a_download_is_borne_for_ten_minutes_without_a_step_forward(clock: Any) -> None:
@@ -126,15 +143,26 @@ def test_a_long_attempt_alone_does_not_end_a_download(clock: Any) -> None:
     assert requests == 3
 
 
-def test_a_download_waits_as_the_server_asks(clock: Any) -> None:
-    """Retry-After is honoured up to the longest wait; beyond it the reply is handed back."""
-    patience = Patience(clock, draw=lambda: 1.0)
-    results = [HttpResponse(503, {"Retry-After": after}) for after in ("90", "121")]
+@pytest.mark.parametrize("asked", ["1", "90", "180", "900", "3600"])
+def test_a_download_waits_as_the_server_asks(clock: Any, asked: str) -> None:
+    """A polite server is not given up earlier than a silent one."""
+    patience = Patience(clock, draw=lambda: 0.0)
+    results = [HttpResponse(503, {"Retry-After": asked}), HttpResponse(200)]
 
     reply = patience.repeat_while_moving(replay(*results), is_passing, lambda: 0)
 
-    assert reply.headers == {"Retry-After": "121"}
-    assert clock.waits == [90.0]
+    assert reply.good
+    assert clock.waits == [float(asked)]
+
+
+@pytest.mark.parametrize("asked", ["", "0", "1", "30", "599", "7200", "soon", "-5"])
+def test_no_download_server_gets_less_patience(clock: Any, asked: str) -> None:
+    """Whatever time a server names, its file is asked for during ten minutes at least."""
+    reply = HttpResponse(503, {"Retry-After": asked})
+
+    Patience(clock, draw=lambda: 1.0).repeat_while_moving(lambda: reply, is_passing, lambda: 0)
+
+    assert 600 <= clock.monotonic() <= 3600 + 600
 
 
 @pytest.mark.parametrize(
@@ -169,6 +197,19 @@ def test_what_may_pass_by_itself(status: int, data: Any, passing: bool) -> None:
         ({"Retry-After": format_datetime(NOW - timedelta(seconds=90), usegmt=True)}, 0.0),
         ({"Retry-After": "Fri, 02 Jan 2026 12:00:05 -0000"}, 5.0),
         ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "1.5"}, 1.5),
+        ({"Retry-After": "-5"}, None),
+        ({"Retry-After": "9" * 400}, 1e9),
+        ({"Retry-After": "\u0663"}, None),
+        ({"Retry-After": http_date(90), "Date": "soon"}, 90.0),
+        ({"Retry-After": http_date(90), "Date": ""}, 90.0),
+        ({"Retry-After": http_date(3602), "Date": http_date(3600)}, 2.0),
+        ({"Retry-After": http_date(-3598), "Date": http_date(-3600)}, 2.0),
+        ({"Retry-After": http_date(-3602), "Date": http_date(-3600)}, 0.0),
+        ({"Retry-After": http_date(9), "Date": "Thu, 01 Jan 1970 00:00:00 GMT"}, 9.0),
+        ({"Retry-After": http_date(9), "Date": "Fri, 31 Dec 9999 23:59:59 GMT"}, 9.0),
+        ({"Retry-After": http_date(10**7), "Date": http_date(10**7 - 2)}, 2.0),
+        ({"Retry-After": http_date(10**7)}, None),
     ],
 )
 def test_retry_after_is_read_in_both_forms(headers: Any, seconds: float | None) -> None:
@@ -176,9 +217,9 @@ def test_retry_after_is_read_in_both_forms(headers: Any, seconds: float | None) 
     assert retry_after(headers, NOW) == seconds
 
 
-@given(st.text())
-def test_no_retry_after_breaks_the_client(text: str) -> None:
+@given(st.text(), st.text())
+def test_no_retry_after_breaks_the_client(text: str, date: str) -> None:
     """Whatever a server sends gives a wait of 0 or more, or none."""
-    seconds = retry_after({"Retry-After": text}, NOW)
+    seconds = retry_after({"Retry-After": text, "Date": date}, NOW)
 
     assert seconds is None or seconds >= 0
