@@ -63,8 +63,14 @@ def outdated(own: Mapping[str, Listing], keep: Mapping[str, Any], present: Listi
     return [
         name
         for at, name in earlier
-        if name not in newest and at < since and (own[name].complete or at < present.at - GRACE)
+        if name not in newest and at < since and _is_idle(own[name], present)
     ]
+
+
+def _is_idle(known: Listing, present: Listing) -> bool:
+    """Tell whether no run can be at work on a delivery but one that removes it: this one."""
+    idle = known.complete or known.at < present.at - GRACE
+    return idle or known.writer == present.writer
 
 
 def _remove(

@@ -77,8 +77,9 @@ class WebClient:
 
     def _shown(self, url: str) -> str:
         """Return how messages name an address: by its path below the destination."""
-        below = unquote(urlsplit(url).path.removeprefix(urlsplit(self.root).path).strip("/"))
-        return below or unquote(urlsplit(url).path)
+        path = urlsplit(url).path
+        below = path.removeprefix(urlsplit(self.root).path).strip("/")
+        return unquote(below or path.strip("/") or path)
 
 
 class Body:

@@ -312,10 +312,15 @@ class SshServer:
 @pytest.fixture(scope="session")
 def sshd(install: Callable[..., None]) -> str:
     """Install OpenSSH's server."""
+    return from_apt("sshd", "openssh-server", install)
+
+
+def from_apt(program: str, package: str, install: Callable[..., None]) -> str:
+    """Return a program of the operating system, whose package is installed where it is missing."""
     path = f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"
-    if shutil.which("sshd", path=path) is None:
-        install("openssh-server")
-    found = shutil.which("sshd", path=path)
+    if shutil.which(program, path=path) is None:
+        install(package)
+    found = shutil.which(program, path=path)
     assert found
     return found
 
@@ -407,6 +412,39 @@ def web_server(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     command = [sys.executable, "-c", code, "--config", str(folder / "config.json")]
     environ = {**os.environ, "PYTHONPATH": str(home)}
     with started(command, rf"Serving on (http://127\.0\.0\.1:{port})", env=environ):
+        yield WebServer(f"127.0.0.1:{port}", folder / "files")
+
+
+_NGINX = """
+daemon off; pid nginx.pid; worker_processes 1; {user}
+error_log stderr notice;
+events {{}}
+http {{
+  access_log off;
+  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
+  uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+  client_max_body_size 0;
+  server {{
+    listen 127.0.0.1:{port};
+    root files;
+    location / {{ dav_methods PUT DELETE MKCOL COPY MOVE; dav_access user:rw; }}
+  }}
+}}
+"""
+
+
+@pytest.fixture(scope="session")
+def nginx(
+    install: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[WebServer]:
+    """Start nginx with its own WebDAV module, which lists no folders."""
+    program = from_apt("nginx", "nginx-light", install)
+    folder, port = tmp_path_factory.mktemp("nginx"), free_port()
+    (folder / "files").mkdir()
+    user = "user root;" if os.geteuid() == 0 else ""
+    (folder / "nginx.conf").write_text(_NGINX.format(user=user, port=port))
+    command = [program, "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
+    with started(command, "start worker process ", cwd=folder):
         yield WebServer(f"127.0.0.1:{port}", folder / "files")
 
 

@@ -21,6 +21,7 @@ class LockedBucket(BaseHTTPRequestHandler):
     """As much of S3 as an upload needs; it refuses what S3 refuses where Object Lock is on."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1
     objects: dict[str, bytes]
     parts: dict[str, bytes]
 
@@ -93,7 +94,7 @@ def served() -> Iterator[tuple[str, dict[str, bytes]]]:
     objects: dict[str, bytes] = {}
     handler = type("Bucket", (LockedBucket,), {"objects": objects, "parts": {}})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = Thread(target=server.serve_forever, daemon=True)
+        thread = Thread(target=server.serve_forever, args=[0.02], daemon=True)
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}", objects

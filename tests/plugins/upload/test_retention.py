@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -27,7 +28,7 @@ def outdated(upload: ModuleType, motor: Any) -> Callable[..., list[str]]:
         own = {}
         for days in (*complete, *others):
             at = present.at - timedelta(days=days)
-            listing = replace(present, at=at, complete=days in complete)
+            listing = replace(present, at=at, complete=days in complete, writer="r")
             own[f"{days:g}"] = listing
         return upload.retention.outdated(own, keep, present)
 
@@ -147,3 +148,26 @@ def test_a_second_run_of_a_day_is_the_same_delivery(local: Any, motor: Any) -> N
 
     assert local.names() == {"tuesday/motor.zip", f"tuesday/{LISTING}"}
     assert not (local.folder / "monday").exists()
+
+
+def test_removal_is_retried(
+    local: Any, motor: Any, upload: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a delivery that is not a day old, and of which a part has been removed."""
+    nights(motor, local, 0)
+    local_store = importlib.import_module(f"{upload.__name__}.local").LocalStore
+    remove, calls = local_store.remove, []
+
+    def busy(store: Any, path: str) -> None:
+        calls.append(path)
+        if len(calls) == 2:
+            raise upload.store.TransientError(path)
+        remove(store, path)
+
+    monkeypatch.setattr(local_store, "remove", busy)
+    monkeypatch.setattr(upload.delivery, "WAITS", (0, 0, 0))
+    options = {**local.options, "prefix": "noon", "keep": {"last": 1}}
+    told = motor.on(0.5).deliver(options, {"motor.zip": b"5"})
+
+    assert told.endswith("1 old delivery removed")
+    assert local.names() == {"noon/motor.zip", f"noon/{LISTING}"}
