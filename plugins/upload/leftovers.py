@@ -41,7 +41,10 @@ def remove_leftovers(store: Store, folder: str, known: Listing, present: Listing
         _log.info("%s: removed, a run that was killed left it", path)
         store.remove(path)
     if left := [each for each in known.pending if each.at < present.at - GRACE]:
-        store.abort_uploads({path for each in left for path in _paths(folder, each)})
+        try:
+            store.abort_uploads({path for each in left for path in _paths(folder, each)})
+        except StepError as error:  # The rights to write do not include this one.
+            _log.warning("%s; set a lifecycle rule for incomplete multipart uploads", error)
 
 
 def try_to_remove_leftovers(store: Store, folder: str, known: Listing, present: Listing) -> None:

@@ -109,7 +109,12 @@ class WebStore:
 
     def folders(self) -> list[str]:
         """Return the names of the folders directly in it."""
-        return self._folders.names("", folders=True)
+        try:
+            return self._folders.names("", folders=True)
+        except TransientError:
+            raise
+        except StepError as error:
+            raise StepError(f"{error}; keep needs a server that lists folders") from error
 
     def temporary(self, folder: str, likely: Collection[str]) -> list[str]:
         """Return the names of the temporary files directly in a folder.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import logging
 import random
 import sys
@@ -297,3 +298,36 @@ def test_no_secret_reaches_the_log(
     motor.deliver(webdav.options, {"motor.zip": b"package"})
 
     assert webdav.options["password"] not in caplog.text
+
+
+def test_uploads_in_parts_of_killed_runs_are_aborted(
+    moto: str, client: Any, motor: Any, monkeypatch: pytest.MonkeyPatch, upload: ModuleType
+) -> None:
+    """A day later, those to the owner's own files; what others have begun stays."""
+    client.create_bucket(Bucket="killed")
+    options = {"to": "s3://killed/prod", "endpoint": moto, **KEYS}
+    package = motor.artifact("motor.zip", noise(9 << 20))
+    obstore = importlib.import_module(f"{upload.__name__}.objects").obstore
+    put = obstore.put
+
+    def killed(store: Any, key: str, *data: Any, **how: Any) -> Any:
+        if key.endswith(".zip"):
+            client.create_multipart_upload(Bucket="killed", Key=key)
+            raise KeyboardInterrupt
+        return put(store, key, *data, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(obstore, "put", killed)
+        with pytest.raises(KeyboardInterrupt):
+            motor.run(options, [package])
+    others = ["prod/motor.zip.more", "prod/other.zip"]
+    for other in others:
+        client.create_multipart_upload(Bucket="killed", Key=other)
+
+    left = []
+    for day in (0.5, 3):
+        motor.on(day).run(options, [package])
+        uploads = client.list_multipart_uploads(Bucket="killed")["Uploads"]
+        left.append(sorted(each["Key"] for each in uploads))
+
+    assert left == [["prod/motor.zip", *others], others]
