@@ -37,6 +37,10 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 _PASSING = frozenset({408, 425, 429})
 
@@ -304,13 +308,28 @@ class StepError(ImpexError):
 
 
 class HeldError(ImpexError):
-    """Nothing failed, but a target waits for ``--approve``; ``approve`` is the name to give it."""
+    """Nothing failed, but a target waits for ``--approve``; ``approve`` is the name to give it.
+
+    A step that raises it for a package may say what it would do: ``sha256`` are the bytes,
+    ``does`` are plain JSON values. ``digests`` are the SHA-256 of all packages that wait.
+    """
 
     exit_code = 9
 
-    def __init__(self, message: str, approve: str) -> None:
+    def __init__(
+        self,
+        message: str,
+        approve: str,
+        *,
+        sha256: str = "",
+        does: Mapping[str, Any] | None = None,
+        digests: Sequence[str] = (),
+    ) -> None:
         super().__init__(message)
         self.approve = approve
+        self.sha256 = sha256
+        self.does = dict(does or {})
+        self.digests = tuple(digests)
 
 
 class NotifyError(ImpexError):

@@ -142,12 +142,13 @@ def test_every_event_is_documented() -> None:
     assert set(re.findall(events, read("docs/reference/log.md"))) == told
 
 
-def test_every_proof_of_a_promise_exists() -> None:
-    """The reliability page names tests and files that are there."""
-    page = read("docs/explanation/reliability.md")
+@pytest.mark.parametrize("page", ["reliability", "security"])
+def test_every_proof_of_a_promise_exists(page: str) -> None:
+    """The pages of promises name tests and files that are there."""
+    text = read(f"docs/explanation/{page}.md")
     tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
 
-    files, names = re.findall(r"`(tests/[\w/.]+)`", page), re.findall(r"`(test_\w+)`", page)
+    files, names = re.findall(r"`(tests/[\w/.]+)`", text), re.findall(r"`(test_\w+)`", text)
 
     assert len(names) > 10
     assert [name for name in names if f"def {name}(" not in tests] == []

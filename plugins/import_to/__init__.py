@@ -8,6 +8,7 @@ from spark_impex_runner import digests
 from spark_impex_runner.errors import HeldError, Interrupted, StepError
 from spark_impex_runner.hookspecs import Made, hookimpl
 from spark_impex_runner.manifest import quantity
+from spark_impex_runner.models import Held
 
 from .errand import Errand, Order
 from .lock import Lock, entry, imported
@@ -64,7 +65,7 @@ def impex_plan_step(job: Job, step: Step) -> str | None:
     parts = [f"{what} to {to} ({url}), if_present: {options.get('if_present', 'abort')}"]
     if lock and options.get("only_locked", False):
         parts.append(f"only what {lock.path} holds")
-    if _is_closed(job, options):
+    if options.get("gate") == "manual" and to not in job.run.approved:
         parts.append(f"held for --approve {to}")
     return "; ".join(parts)
 
@@ -88,10 +89,15 @@ def _import(job: Job, options: Mapping[str, Any], package: Artifact) -> Made:
             )
     spark, to = job.run.connect(options["to"]), options["to"]
     errand = Errand(job, spark, _order(options, package, sha256, mappings))
-    before = errand.note
-    if not before.job_id and _is_closed(job, options):
+    before = errand.begun()
+    held = Held(to, sha256, _does(options, mappings))
+    gated = options.get("gate") == "manual" and not before.job_id
+    if gated and job.approval.get(package.name) != held:
         raise HeldError(
-            f"{package.name} (sha256 {sha256}) waits to be imported to {to}: {shown(contents)}", to
+            f"{package.name} (sha256 {sha256}) waits to be imported to {to}: {shown(contents)}",
+            to,
+            sha256=sha256,
+            does=held.does,
         )
     note = errand.run()
     if lock and not options.get("only_locked", False):
@@ -128,9 +134,9 @@ def _lock(job: Job, options: Mapping[str, Any]) -> Lock | None:
     return Lock((job.run.manifest.path.absolute().parent / name).resolve()) if name else None
 
 
-def _is_closed(job: Job, options: Mapping[str, Any]) -> bool:
-    """Tell whether somebody has to approve the import first."""
-    return options.get("gate") == "manual" and options["to"] not in job.run.approved
+def _does(options: Mapping[str, Any], mappings: list[dict[str, str]]) -> dict[str, Any]:
+    """Return what an import does with the bytes, for an approval of it."""
+    return {"mapping": mappings, "if_present": options.get("if_present", "abort")}
 
 
 def _order(

@@ -87,6 +87,16 @@ class Errand:
         """How far these bytes have come on their way to these services, in any run."""
         return Note.read(self.job.memory.get(self._key))
 
+    def begun(self) -> Note:
+        """Return how far the import has come; one whose reply was lost is looked for.
+
+        Raises ``StepError`` where nobody can know whether it has begun.
+        """
+        note = self.note
+        if note.correlation_id and not note.job_id and not self._found(note):
+            self._forget()
+        return self.note
+
     def run(self) -> Note:
         """Import what was not imported yet, and return the note of the finished import.
 
@@ -183,6 +193,7 @@ class Errand:
                 if_present=order.if_present,
                 source_system=order.source_system,
                 correlation_id=correlation_id,
+                sha256=order.sha256,
             )
         except UsageError:
             self._forget()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -53,8 +52,8 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
         "--approve",
         action="append",
         default=[],
-        metavar="NAME",
-        help="let go on what is held for this connection (repeatable)",
+        metavar="CONNECTION[@SHA256]",
+        help="approve pending imports to CONNECTION, or only this package (repeatable)",
     )
     group.add_argument("--jobs", type=_positive, metavar="N", help="export jobs at once per tenant")
     group.add_argument(
@@ -115,15 +114,15 @@ def _tell_ways_on(
     surroundings: Surroundings,
     clock: Clock,
 ) -> None:
-    """Say the commands that go on with what was interrupted, or is held."""
+    """Say the commands that go on with what was interrupted, or approve what is held."""
     out, command = surroundings.console, surroundings.command
     results = [each for run in finished for each in run.results]
     if clock.signum and not all(each.good for each in results):
         out.error(f"interrupted; to go on: {command}")
         out.error(f"to end what still runs: {selection.again('impex cancel', arguments)}")
-    if held := dict.fromkeys(each.approve for each in results if each.approve):
-        approval = shlex.join(word for name in held for word in ("--approve", name))
-        out.note(f"held; to approve: {command} {approval}")
+    for line in (selection.approval(run, arguments) for run in finished):
+        if line:
+            out.note(f"held; to approve: {line}")
 
 
 def _combined(code: int, failed: Sequence[int], *, any_run: bool) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spark_impex_runner.models import RunOptions
+    from spark_impex_runner.models import RunOptions, RunResult
     from spark_impex_runner.pluginmanager import Plugins
 
 
@@ -121,6 +121,37 @@ def again(command: str, arguments: argparse.Namespace) -> str:
         for value in values:
             words += [option, value]
     return shlex.join(map(str, words))
+
+
+def approval(run: RunResult, arguments: argparse.Namespace) -> str:
+    """Return the line that approves what a run holds, and repeats nothing; else an empty text.
+
+    A target that only waits for held ones is done by it, too: nothing of it was delivered.
+    """
+    import shlex
+    from dataclasses import replace
+
+    from spark_impex_runner.engine.approvals import command, to_give
+
+    held = [each for each in run.results if each.approve]
+    if not held:
+        return ""
+    names = {each.target.name for each in held}
+    for each in run.results:  # in an order in which what is needed comes first
+        needs = each.target.needs
+        if each.outcome.value == "skipped" and needs and names.issuperset(needs):
+            names.add(each.target.name)
+    targets = [each.target.name for each in run.results if each.target.name in names]
+    waits = dict.fromkeys(
+        word for each in held for word in to_give(each.approve, each.digests) or [each.approve]
+    )
+    line = command(run.manifest.path, replace(options(arguments), job=""), targets, waits)
+    said = (
+        *(["-q"] if arguments.quiet else []),
+        *["-v"] * arguments.verbose,
+        *(["--log-format", "json"] if arguments.log_format == "json" else []),
+    )
+    return f"{line} {shlex.join(said)}" if said else line
 
 
 def chosen_plugins(arguments: argparse.Namespace) -> Plugins:

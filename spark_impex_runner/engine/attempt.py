@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # What was begun earlier than that is out of date: a nightly run asks anew.
 _ADOPT_WITHIN = timedelta(hours=12)
+_SHOWN = 5
 
 
 def key(job: Job) -> str:
@@ -81,6 +82,7 @@ def open_attempt(job: Job, url: str, context: Context) -> Opening:
     _check_given_job(job, earlier, context)
     if earlier is not None:
         why = why_not(earlier, (url, mark), idle_for(earlier, state, now), fresh=context.fresh)
+        why = why or replaced(earlier, job, state)
         if not why:
             told = f"goes on with what an earlier run began at {earlier.intended:%Y-%m-%d %H:%M}Z"
             return Opening(earlier, adopted=True, warning=told)
@@ -88,6 +90,8 @@ def open_attempt(job: Job, url: str, context: Context) -> Opening:
         state.finish(earlier, "abandoned", why, now)
         warning = f"{job_of(last)} of an earlier run was left behind ({why})"
         warning += "; it has ended" if last.delivered else " and may still run"
+        if earlier.held:
+            warning += f"; its packages no longer wait for --approve {earlier.held}"
     attempt = state.intend(_intent(job, url, mark), now)
     if context.job:
         attempt = state.note_job(attempt, context.job, now)
@@ -121,6 +125,14 @@ def why_not(earlier: Attempt, wanted: tuple[str, str], idle: timedelta, *, fresh
     if idle > _ADOPT_WITHIN and not earlier.held:
         return "older than twelve hours"
     return ""
+
+
+def replaced(earlier: Attempt, job: Job, state: State) -> str:
+    """Return why a held attempt ends where its target is exported to another folder."""
+    packages = [each for each in state.artifacts(earlier) if each.is_package]
+    if not earlier.held or not lies_elsewhere(job, packages):
+        return ""
+    return f"held in {packages[0].path.parent}, replaced by an export to {job.target.output}"
 
 
 def _check_given_job(job: Job, earlier: Attempt | None, context: Context) -> None:
@@ -173,9 +185,26 @@ def still_holds(job: Job, artifacts: Sequence[Artifact]) -> bool:
     return all(_holds(job, artifact) for artifact in artifacts)
 
 
+def lies_elsewhere(job: Job, artifacts: Sequence[Artifact]) -> bool:
+    """Tell whether files were delivered into another folder than the target's output."""
+    output = job.target.output
+    return any(each.path != output / each.name.rstrip("/") for each in artifacts)
+
+
+def differing(job: Job, artifacts: Sequence[Artifact]) -> str:
+    """Name the files that are not as they were recorded, with the SHA-256 before and now."""
+    found = []
+    for each in artifacts:
+        if not _holds(job, each):
+            there = each.path.is_file()
+            now = digests.of_file(each.path, ["sha256"], lambda: None)["sha256"] if there else ""
+            found.append(f"{each.name}: sha256 {each.sha256} -> {now or 'no file'}")
+    return ", ".join(found[:_SHOWN]) or "nothing was recorded"
+
+
 def _holds(job: Job, artifact: Artifact) -> bool:
     path = artifact.path
-    if path != job.target.output / artifact.name.rstrip("/"):
+    if lies_elsewhere(job, [artifact]):
         return False
     if path.is_dir():
         return artifact.name.endswith("/")

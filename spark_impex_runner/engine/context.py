@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.models import Change
+from spark_impex_runner.engine.approvals import Approvals
+from spark_impex_runner.models import Change, RunOptions
 
 if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.prepare import Prepared
     from spark_impex_runner.masking import Masker
-    from spark_impex_runner.models import Job, RunOptions
+    from spark_impex_runner.models import Job
     from spark_impex_runner.pluginmanager import Plugins
     from spark_impex_runner.state.store import State
 
@@ -38,7 +39,8 @@ class Context:
     """The engine's surroundings.
 
     ``until`` is ``"download"`` when the steps are left out. ``fresh`` goes on with no earlier
-    attempt; ``job``, where given, is the id of the job to go on with.
+    attempt; ``job``, where given, is the id of the job to go on with. ``approvals`` are those that
+    ``options`` give.
     """
 
     hooks: Plugins
@@ -48,6 +50,8 @@ class Context:
     until: str = ""
     fresh: bool = False
     job: str = ""
+    options: RunOptions = field(default_factory=RunOptions)
+    approvals: Approvals = field(default_factory=Approvals)
 
     @classmethod
     def of(cls, prepared: Prepared, state: State, options: RunOptions) -> Context:
@@ -60,6 +64,8 @@ class Context:
             until=options.until,
             fresh=options.fresh,
             job=options.job,
+            options=options,
+            approvals=Approvals.of(options.approved),
         )
 
     def changed(self, job: Job, event: str, message: str, **detail: Any) -> None:

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine import compare
-from spark_impex_runner.engine.attempt import still_holds
+from spark_impex_runner.engine.attempt import differing, still_holds
 from spark_impex_runner.engine.fetch import Fetch
 from spark_impex_runner.errors import (
-    DeliveryError,
     HeldError,
     ImpexError,
     IntegrityError,
@@ -93,18 +92,13 @@ class Export:
         state, attempt = self.remote.context.state, self.attempt
         packages = tuple(each for each in state.artifacts(attempt) if each.is_package)
         if not attempt.delivered or not packages or not still_holds(self.job, packages):
-            output = self.job.target.output
-            elsewhere = [each.path for each in packages if each.path != output / each.name]
-            if attempt.held and elsewhere:
-                raise DeliveryError(
-                    f"an earlier delivery waits for --approve {attempt.held} in "
-                    f"{elsewhere[0].parent}, not in {output}; let it go on by the command that "
-                    "its run told, or give it up with impex cancel"
-                )
             if attempt.held:
-                raise DeliveryError(
-                    f"the packages in {output} are not those that wait for "
-                    f"--approve {attempt.held}; put them back, or begin anew with --fresh"
+                raise HeldError(
+                    f"the packages in {self.job.target.output} are not those that wait for "
+                    f"--approve {attempt.held}; put them back, or export anew with --fresh "
+                    f"({differing(self.job, packages)})",
+                    attempt.held,
+                    digests=[each.sha256 for each in packages],
                 )
             return False
         self.delivered = Delivered(packages, attempt.services, attempt.service_versions)

@@ -6,7 +6,15 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.engine.attempt import fingerprint, idle_for, job_of, key, last_of, why_not
+from spark_impex_runner.engine.attempt import (
+    fingerprint,
+    idle_for,
+    job_of,
+    key,
+    last_of,
+    replaced,
+    why_not,
+)
 from spark_impex_runner.engine.context import Context
 from spark_impex_runner.engine.prepare import new_job, state_folder
 from spark_impex_runner.engine.unchanged import unchanged
@@ -68,6 +76,7 @@ def _forecast(planned: Planned, job: Job, context: Context) -> Forecast:
         return _fresh(planned)
     wanted = (job.tenant, fingerprint(job))
     why = why_not(earlier, wanted, idle_for(earlier, state, job.started), fresh=context.fresh)
+    why = why or replaced(earlier, job, state)
     if why:
         left = job_of(last_of(earlier, state))
         return _fresh(planned, f"{left} of an earlier run is left behind ({why})")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.engine.adopt import adopt
 from spark_impex_runner.engine.attempt import key, open_attempt
 from spark_impex_runner.engine.course import Gate, Pool
 from spark_impex_runner.engine.export import Delivered, Way, outcome
@@ -16,7 +17,7 @@ from spark_impex_runner.engine.remote import Remote
 from spark_impex_runner.engine.steps import Steps
 from spark_impex_runner.engine.unchanged import work
 from spark_impex_runner.errors import DeliveryError, HeldError, ImpexError
-from spark_impex_runner.models import RECEIPT, StepResult, TargetResult
+from spark_impex_runner.models import RECEIPT, Status, StepResult, TargetResult
 from spark_impex_runner.state.lease import lease
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ class JobRunner:
     def may_start(self, job: Job, permits: Permits) -> Course[None]:
         """Wait for one of the tenant's slots, unless the packages seem to be here already."""
         attempt = self._context.state.unfinished(key(job))
-        if attempt is None or not attempt.delivered or self._context.fresh:
+        context = self._context
+        adopts = attempt is None and not context.fresh and context.approvals.for_target(job.target)
+        if not adopts and (attempt is None or not attempt.delivered or context.fresh):
             yield from permits.enter(self._tenants.lane(job.target.connection).slots)
 
     def run(self, job: Job, permits: Permits) -> Course[TargetResult]:
@@ -83,6 +86,7 @@ class _Delivery:
     way: Way
     delivered: Delivered = field(default_factory=Delivered)
     steps: list[StepResult] = field(default_factory=list)
+    approvals: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def run(self) -> Course[TargetResult]:
@@ -90,9 +94,10 @@ class _Delivery:
 
         The receipt comes before the close: a run that is killed in between goes on to write it.
         """
-        _check_output(self.job, self.context)
         with lease(self.context.state.folder, key(self.job), self.context.clock.now()):
             spark = self.tenants.connect(self.job.target.connection)
+            self.job = adopt(self.job, spark.url, self.context)
+            _check_output(self.job, self.context)
             opening = open_attempt(self.job, spark.url, self.context)
             creating = self.way.lane.creating
             remote = Remote(self.job, spark, self.context, opening, creating, self.warnings)
@@ -125,6 +130,8 @@ class _Delivery:
             exit_code=error.exit_code if error else 0,
             job_ids=self.job.parts,
             approve=error.approve if isinstance(error, HeldError) else "",
+            digests=error.digests if isinstance(error, HeldError) else (),
+            approved=tuple(self.approvals),
         )
 
     def _try_to_deliver(self, parts: Parts) -> Course[ImpexError | None]:
@@ -145,13 +152,13 @@ class _Delivery:
             yield from self._run_steps(parts.attempt)
 
     def _run_steps(self, attempt: Attempt) -> Course[None]:
-        steps = Steps(self.job, self.context, attempt, self.steps)
+        if self.job.status is None:  # of packages that an earlier run delivered, or of parts
+            services, versions = self.delivered.services, self.delivered.versions
+            said = Status(self.job.id, "", services=services, service_versions=versions)
+            self.job = replace(self.job, status=said)
+        steps = Steps(self.job, self.context, attempt, self.steps, self.approvals)
         try:
             yield from steps.run()
-        except HeldError as error:
-            self.context.state.note_held(attempt, error.approve)
-            told = f"{error}; the same command with --approve {error.approve} lets it go on"
-            raise HeldError(told, error.approve) from error
         finally:
             self.job = steps.job
 

@@ -12,17 +12,23 @@ from spark_impex_runner.spark.request import SOURCE_SYSTEM, build_request, encod
 from spark_impex_runner.spark.uri import Uri
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from spark_impex_runner.models import Manifest, Run, Target
     from spark_impex_runner.pluginmanager import Plugins
 
 
 def select(
-    manifest: Manifest, names: Sequence[str], tags: Sequence[str], *, alone: bool = False
+    manifest: Manifest,
+    names: Sequence[str],
+    tags: Sequence[str],
+    *,
+    alone: bool = False,
+    delivered: Collection[str] = (),
 ) -> tuple[Target, ...]:
     """Return the targets that match any name glob and any tag, and, unless ``alone``, their needs.
 
+    Those that are ``delivered`` already need nothing any more.
     Without globs and tags that is every target. Raises ``UsageError`` for a glob or a tag that
     matches nothing.
     """
@@ -40,7 +46,7 @@ def select(
         name = pending.pop()
         if name not in chosen:
             chosen.add(name)
-            pending += () if alone else by_name[name].needs
+            pending += () if alone or name in delivered else by_name[name].needs
     if not chosen:
         raise UsageError("no target matches both --target and --tag")
     return tuple(target for target in manifest.targets if target.name in chosen)

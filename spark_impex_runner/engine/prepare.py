@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from spark_impex_runner.engine.pending import Pending
 from spark_impex_runner.engine.plan import make_plan, select
 from spark_impex_runner.engine.reports import check_names
 from spark_impex_runner.engine.tokens import Ends, check_tokens
@@ -99,12 +100,13 @@ def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loade
         read = read_manifest(opened.document, opened.settings)
         manifest = replace(read, overlays=options.overlays)
     alone = options.alone or bool(options.job)
-    chosen = select(manifest, options.targets, options.tags, alone=alone)
+    pending = Pending.of(manifest, options, state_folder(path, options))
+    delivered = pending.delivered()
+    chosen = select(manifest, options.targets, options.tags, alone=alone, delivered=delivered)
     if options.job and len(chosen) != 1:
         raise UsageError(f"a job belongs to one target, {len(chosen)} are chosen; use --target")
-    for name in sorted(options.approved - manifest.connections.keys()):
-        hint = did_you_mean(name, manifest.connections)
-        raise UsageError(f"--approve {name} names no connection of {path}{hint}")
+    if not options.run_id:  # of a part of a run only the whole can be judged
+        pending.check(chosen, opened.plugins.registry.steps)
     document = opened.document
     unused = map(document.problem, check_unused(document, options.variables))
     return Loaded(
@@ -176,7 +178,6 @@ def connect(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> It
         targets=loaded.targets,
         started=loaded.now,
         connect=tenants.connect,
-        approved=options.approved,
     )
     try:
         for warning in () if options.run_id else loaded.warnings:  # a part repeats them

@@ -35,7 +35,7 @@ from spark_impex_runner.state.store import State
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 _log = logging.getLogger(__name__)
@@ -163,6 +163,7 @@ class _Run:
         self._context.state.begin_run(run.id, str(run.manifest.path), run.started)
         self._notify("impex_run_started", run=run)
         results = self._delegate(crew) if crew else self._execution.deliver()
+        self._warn_of_idle_approvals(results.values())
         finished = self._closed(self._finish(tuple(results.values())))
         self._notify("impex_run_finished", run=run, report=finished)
         tell(run, finished, self._context)
@@ -172,6 +173,13 @@ class _Run:
         """Call the observers of a hook; one that hangs is abandoned after a stop."""
         with suppress(Interrupted):
             interruptible(hook, lambda: self._hooks.notify(hook, **arguments), self._clock, END)
+
+    def _warn_of_idle_approvals(self, results: Iterable[TargetResult]) -> None:
+        """Warn of an approval for which nothing waited, neither before nor now."""
+        met = {each.approve for each in results}
+        met |= {given.partition("@")[0] for each in results for given in each.approved}
+        for name in sorted(self._context.approvals.connections - met):
+            _log.warning("--approve %s approved nothing: no target waits for %s", name, name)
 
     def _delegate(self, crew: Crew) -> dict[str, TargetResult]:
         """Have a crew do all the work, and bring the results into the plan's order."""

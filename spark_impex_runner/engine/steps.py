@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.blocking import interruptible
+from spark_impex_runner.engine.approvals import approved
 from spark_impex_runner.engine.attempt import key, step_digest, still_holds
 from spark_impex_runner.engine.course import Pause
 from spark_impex_runner.engine.memory import StepMemory
@@ -22,7 +23,7 @@ from spark_impex_runner.models import Artifact, StepResult
 from spark_impex_runner.state.store import BEGUN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from spark_impex_runner.engine.context import Context
     from spark_impex_runner.engine.course import Course
@@ -41,6 +42,7 @@ class Steps:
     context: Context
     attempt: Attempt
     results: list[StepResult] = field(default_factory=list)
+    approvals: list[str] = field(default_factory=list)
 
     def run(self) -> Course[None]:
         """Run all steps, up to the first that fails and may not, or that holds the target.
@@ -90,6 +92,8 @@ class Steps:
         except Interrupted:
             raise
         except HeldError as error:
+            if noted:  # a step that is held has done nothing
+                self.context.state.forget_step(self.attempt, place[1])
             words = self.context.masker.mask(str(error))
             self._record(StepResult(step.uses, "held", self._since(began), words))
             raise
@@ -139,27 +143,55 @@ class Steps:
         raise StepError("retry.attempts is 0")
 
     def _every_package(self, step: Step) -> Made:
-        answers = [self._call(step, package) for package in self.job.packages]
+        answers = self._answers(step)
         made = {artifact.name: artifact for each in answers for artifact in each.artifacts}
         self._add(list(made.values()))
         told = "; ".join(each.message for each in answers if each.message)
         return Made(tuple(made.values()), told)
 
+    def _answers(self, step: Step) -> list[Made]:
+        """Call a step for every package, first without an approval of what it holds."""
+        # Nothing is approved before it is known what it is.
+        job = replace(self.job, run=replace(self.job.run, approved=frozenset()), approval={})
+        answers: dict[str, Made] = {}
+        held: dict[str, HeldError] = {}
+        for package in job.packages:
+            try:
+                answers[package.name] = self._call(job, step, package)
+            except HeldError as error:
+                held[package.name] = error
+        if held:
+            answers |= self._approved(job, step, held)
+        return [answers[package.name] for package in job.packages]
+
+    def _approved(
+        self, job: Job, step: Step, held: Mapping[str, HeldError]
+    ) -> Iterator[tuple[str, Made]]:
+        """Call a step once more for the packages that it holds, where that was approved.
+
+        Raises ``HeldError`` where it was not, and where the step then holds something else.
+        """
+        job, hold = approved(job, step, held, self.attempt, self.context)
+        self.approvals += [f"{hold.name}@{digest}" for digest in hold.digests]
+        for package in job.packages:
+            if package.name in held:
+                yield package.name, self._call(job, step, package)
+        self.context.state.holds.use(hold)
+
     def _add(self, made: Sequence[Artifact]) -> None:
         kept = {artifact.name: artifact for artifact in (*self.job.artifacts, *made)}
         self.job = replace(self.job, artifacts=tuple(kept.values()))
 
-    def _call(self, step: Step, package: Artifact) -> Made:
+    def _call(self, job: Job, step: Step, package: Artifact) -> Made:
         """Run a step for one package; one that hangs is abandoned when the run is to stop."""
         clock = self.context.clock
         clock.check()
         name = f"step {step.uses} of target {self.job.target.name}"
-        return interruptible(name, lambda: self._answer(step, package), clock)
+        return interruptible(name, lambda: self._answer(job, step, package), clock)
 
-    def _answer(self, step: Step, package: Artifact) -> Made:
+    def _answer(self, job: Job, step: Step, package: Artifact) -> Made:
         hooks = self.context.hooks
-        memory = StepMemory(self.context, key(self.job), step.uses)
-        job = replace(self.job, memory=memory)
+        job = replace(job, memory=StepMemory(self.context, key(job), step.uses))
         answer = hooks.decide("impex_run_step", job=job, step=step, artifact=package)
         if answer is None:
             raise PluginError(f"no loaded plugin runs the step '{step.uses}'")

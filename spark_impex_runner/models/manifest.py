@@ -143,7 +143,8 @@ class RunOptions:
     file and is added to the manifest's own. ``state`` is the folder of the runner's memory, by
     default ``.impex`` beside the manifest; ``fresh`` goes on with nothing of an earlier run;
     ``job`` is the id of a job to go on with, for a single target. ``alone`` leaves out what the
-    chosen targets need. ``approved`` are the connections for which held targets go on.
+    chosen targets need. ``approved`` are approvals, each ``CONNECTION`` or
+    ``CONNECTION@SHA256``, of which twelve digits are enough.
     ``executor`` is ``NAME`` or ``NAME:ADDRESS`` of what runs the targets; ``run_id`` is the id of
     the run that this is a part of. ``asks`` is False where a manifest is only validated: no secret
     source is then asked for its values, and what depends on them is not judged.

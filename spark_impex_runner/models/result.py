@@ -48,7 +48,9 @@ class TargetResult:
     ``error`` is the one-line message of what went wrong (``exit_code`` is that error's own), or
     why nothing was to be done; it is empty where the target was delivered. ``job_ids`` are the
     jobs that made its packages, ``job_id`` the first, where the request had to be divided.
-    ``approve`` is the name that lets a held target go on.
+    ``approve`` is the name that lets a held target go on, ``digests`` are the SHA-256 of the
+    packages that wait. ``approved`` are those that this run was given an approval for, each as
+    ``NAME@SHA256``.
     """
 
     target: Target
@@ -67,6 +69,8 @@ class TargetResult:
     exit_code: int = 0
     job_ids: tuple[str, ...] = ()
     approve: str = ""
+    digests: tuple[str, ...] = ()
+    approved: tuple[str, ...] = ()
 
     @property
     def good(self) -> bool:

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one manifest, as every hook sees it. ``approved`` are the names of ``--approve``.
+    """One run of one manifest, as every hook sees it.
 
+    ``approved`` are the names for which the step that is called was approved, for the packages and
+    the work that an earlier run held: nothing is approved for any other step, nor for other hooks.
     ``connect(name)`` gives the open ``spark_impex_runner.Spark`` client of a connection; it
     belongs to the run. (Its type is not named here: this module stands below the client.)
     """
@@ -118,6 +120,15 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What a step holds for one package: where it goes, its bytes, and all that is done with it."""
+
+    to: str
+    sha256: str
+    does: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """What an earlier run delivered for a target, completely, and put into ``output``.
 
@@ -142,7 +153,8 @@ class Job:
     ``stopping()`` is True once the run is being interrupted: long work should then return.
     ``wait(seconds)`` waits, and raises ``Interrupted`` as soon as the run is.
     ``last`` is the last delivery, filled in where ``impex_unchanged`` is asked.
-    ``memory`` is that of the step which is handed the job.
+    ``memory`` is that of the step which is handed the job. ``approval`` is what the step was
+    approved to do, by the names of the packages; empty where it was approved nothing.
     """
 
     run: Run
@@ -159,6 +171,7 @@ class Job:
     last: Delivery | None = None
     memory: Memory = field(default_factory=Memory, repr=False, compare=False)
     wait: Callable[[float], None] = field(default=time.sleep, repr=False, compare=False)
+    approval: Mapping[str, Held] = field(default_factory=dict)
 
     @property
     def packages(self) -> tuple[Artifact, ...]:

@@ -49,4 +49,6 @@ def _target(result: TargetResult) -> dict[str, Any]:
         "output": str(result.target.output),
         "exit_code": result.exit_code,
         "approve": result.approve or None,
+        "approve_digests": list(result.digests),
+        "approved": list(result.approved),
     }

@@ -25,6 +25,14 @@ def render(result: TargetResult, run_id: str, runner_version: str) -> str:
     return json.dumps(head | delivery(result), indent=2) + "\n"
 
 
+def read(folder: Path) -> dict[str, Any]:
+    """Return the receipt in a delivered folder; raise ``OSError`` or ``ValueError`` without one."""
+    data = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
+    if not isinstance(data, dict) or data.get("version") != VERSION:
+        raise ValueError(folder)
+    return data
+
+
 def verify(folder: Path) -> list[str]:
     """Check a delivered folder against its receipt; return one line for each problem.
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
+
+from spark_impex_runner.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +21,8 @@ class Form:
     """A multipart form of known length that can be sent, and sent anew, from a file.
 
     The fields stand before the file, as the official SDK sends them. ``check`` is called before
-    each piece of the file, and may end the sending by what it raises.
+    each piece of the file, and may end the sending by what it raises. With ``sha256`` the last
+    piece of a file with other bytes is never sent: what arrives is cut off, hence no form.
     """
 
     head: bytes
@@ -27,6 +31,7 @@ class Form:
     tail: bytes
     kind: str
     check: Callable[[], None]
+    sha256: str = ""
 
     @classmethod
     def of(
@@ -58,7 +63,17 @@ class Form:
     def __iter__(self) -> Iterator[bytes]:
         yield self.head
         self.file.seek(0)
+        digest, last = hashlib.sha256(), b""
         while chunk := self.file.read(_CHUNK):
             self.check()
-            yield chunk
+            digest.update(chunk)
+            if last:
+                yield last
+            last = chunk
+        if self.sha256 and digest.hexdigest() != self.sha256:
+            raise UsageError(
+                f"the file to send has changed: its sha256 is {digest.hexdigest()}, not "
+                f"{self.sha256}; nothing was sent as a whole"
+            )
+        yield last
         yield self.tail

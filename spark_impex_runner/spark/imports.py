@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
@@ -52,7 +52,7 @@ class Imports:
     retries: int | None = None
     interval: float = INTERVAL
 
-    def initiate(
+    def initiate(  # noqa: PLR0913 - the official SDK's arguments, and the digest
         self,
         destination: Destination,
         file: str | Path | BinaryIO,
@@ -60,6 +60,7 @@ class Imports:
         if_present: str | None = None,
         source_system: str | None = None,
         correlation_id: str | None = None,
+        sha256: str = "",
     ) -> HttpResponse:
         """Upload a package that was exported with ``migrate``; ``data['id']`` is the job.
 
@@ -68,7 +69,8 @@ class Imports:
         of these. ``if_present`` says what happens to services that exist: ``add_version`` (as
         the official SDK sends by default; the API's own default is ``abort``), ``replace`` or
         ``abort``. The file is sent from the disk in constant memory, its position and whether it
-        can be rewound do not matter.
+        can be rewound do not matter. With ``sha256`` these bytes are imported or none: other bytes
+        end the upload before its last piece, with ``UsageError``.
         """
         existing = "add_version" if if_present is None else if_present
         if existing not in _IF_PRESENT:
@@ -84,6 +86,7 @@ class Imports:
         with ExitStack() as stack:
             check = self.session.wire.clock.check
             form = Form.of(_opened(file, stack), {"importRequestEntity": entity}, check)
+            form = replace(form, sha256=sha256)
             return self._created(self.session.post(*_PATH, body=Body(form, form.kind)))
 
     def get_status(

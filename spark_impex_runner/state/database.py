@@ -108,6 +108,24 @@ MIGRATIONS = (
     );
     ALTER TABLE attempts ADD COLUMN held TEXT NOT NULL DEFAULT ''
     """,
+    # What waits for an approval is stored whole. An attempt that was held before there was such a
+    # record has none: it is held again.
+    """
+    CREATE TABLE holds (
+        id INTEGER PRIMARY KEY,
+        attempt INTEGER NOT NULL REFERENCES attempts(id) ON DELETE CASCADE,
+        run_id TEXT NOT NULL,
+        at TEXT NOT NULL,
+        name TEXT NOT NULL,
+        work TEXT NOT NULL,
+        command TEXT NOT NULL,
+        approved_by TEXT NOT NULL DEFAULT '',
+        approved_at TEXT,
+        approval TEXT NOT NULL DEFAULT '',
+        ended TEXT NOT NULL DEFAULT ''
+    );
+    CREATE INDEX holds_of_an_attempt ON holds(attempt)
+    """,
 )
 
 

@@ -14,6 +14,7 @@ from spark_impex_runner.models import (
     StepResult,
 )
 from spark_impex_runner.state.database import FILE, Database
+from spark_impex_runner.state.holds import Holds
 from spark_impex_runner.state.rows import (
     as_artifact,
     as_request,
@@ -106,6 +107,7 @@ class State:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._db = Database(folder)
+        self.holds = Holds(self._db)
 
     def close(self) -> None:
         """Close the file."""
@@ -238,10 +240,6 @@ class State:
                 for key, each in requests.items()
             ),
         )
-
-    def note_held(self, attempt: Attempt, name: str) -> None:
-        """Remember that an attempt waits for a name with ``--approve``, however long that takes."""
-        self._db.write(("UPDATE attempts SET held = ? WHERE id = ?", (name, attempt.id)))
 
     def remember(self, place: tuple[str, str, str], value: str) -> None:
         """Put a step's text on disk. ``place`` is its target, its name and the text's key."""

@@ -51,8 +51,10 @@ def test_the_last_line_is_the_command_that_approves(gated: Any) -> None:
     line = held.err.splitlines()[-1]
     command = line.removeprefix("held; to approve: ")
     assert held.code == 9
-    assert command == "impex-run m.yaml -p gate.py -q --report json=r.json --approve here"
     [target] = json.loads((gated.folder / "r.json").read_text())["targets"]
+    digest = target["artifacts"][0]["sha256"][:12]
+    approval = f"--approve here@{digest}"
+    assert command == f"impex-run m.yaml -t life -p gate.py --report json=r.json {approval} -q"
     assert (target["outcome"], target["approve"]) == ("held", "here")
     done = gated(*shlex.split(command))
     assert (done.code, done.err) == (0, "")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,19 +27,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PLUGIN = """
+from concurrent.futures import ThreadPoolExecutor
 from spark_impex_runner import hookimpl
 from spark_impex_runner.errors import HeldError
 from spark_impex_runner.hookspecs import Made
 
 @hookimpl
 def impex_register(registry):
-    registry.step("gate", "holds a target")
+    options = {"type": "object", "properties": {"note": {"type": "string"}}}
+    registry.step("gate", "holds a target", options)
+    registry.step("once", "holds a target, and does harm when it is done twice", idempotent=False)
+    registry.executor("threads", "one thread", lambda _address: ThreadPoolExecutor(1))
 
 @hookimpl
 def impex_run_step(job, step, artifact):
-    if step.uses == "gate":
+    if step.uses in ("gate", "once"):
         if "sit" not in job.run.approved:
             raise HeldError(f"{artifact.name} waits", "sit")
+        with open(job.target.output.parent / "done.txt", "a") as file:
+            file.write(f"{step.uses} {job.approval[artifact.name].sha256[:12]}\\n")
         return Made(message="approved")
 """
 GATED = """
@@ -75,7 +83,7 @@ def test_a_step_holds_its_target(go: Any, serve: Callable[..., Any], only: Any) 
         ("checksum", "succeeded"),
         ("gate", "held"),
     ]
-    assert target.error.endswith("waits; the same command with --approve sit lets it go on")
+    assert (target.error, target.digests) == ("package.zip waits", (target.artifacts[0].sha256,))
     receipt = json.loads((target.target.output / "impex-receipt.json").read_text())
     assert receipt["outcome"] == "held"
 
@@ -114,10 +122,8 @@ def test_an_attempt_that_is_not_held_is_left_after_twelve_hours(
     assert created(sandbox) == 2
 
 
-def test_bytes_that_changed_while_they_waited_are_refused(
-    go: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """Nobody approved them; nothing is exported in their place unless that is asked for."""
+def test_changed_bytes_stay_held(go: Any, serve: Callable[..., Any], only: Any) -> None:
+    """They were not approved; nothing is exported in their place unless that is asked for."""
     sandbox = serve()
     package = only(go(sandbox)).artifacts[0].path
     content = package.read_bytes()
@@ -127,25 +133,109 @@ def test_bytes_that_changed_while_they_waited_are_refused(
     package.write_bytes(content)
     mended = go(sandbox, approved=frozenset({"sit"}))
 
-    assert only(changed).outcome is Outcome.FAILED
+    assert (only(changed).outcome, changed.exit_code) == (Outcome.HELD, 9)
     assert "are not those that wait for --approve sit; put them back" in only(changed).error
     assert (mended.exit_code, created(sandbox)) == (0, 1)
 
 
-def test_a_delivery_that_waits_in_another_output_is_named(
-    go: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """The next release has to wait for this one, whose packages nobody has to put back."""
+def test_another_output_is_another_release(go: Any, serve: Callable[..., Any], only: Any) -> None:
+    """It is exported and held in place of the one that waited, and one line says so."""
     sandbox = serve()
     first = only(go(sandbox)).target.output
+    moved = GATED.replace("- name: a", "- name: a\n  output: next")
 
-    second = only(go(sandbox, GATED.replace("- name: a", "- name: a\n  output: next")))
-    third = go(sandbox, approved=frozenset({"sit"}))
+    second = go(sandbox, moved)
+    third = go(sandbox, moved, approved=frozenset({"sit"}))
 
-    assert second.outcome is Outcome.FAILED
-    assert f"waits for --approve sit in {first}, not in " in second.error
-    assert "give it up with impex cancel" in second.error
-    assert (third.exit_code, created(sandbox)) == (0, 1)
+    assert [each.exit_code for each in (second, third)] == [9, 0]
+    [warning] = only(second).warnings
+    assert f"held in {first}, replaced by an export to " in warning
+    assert warning.endswith("; its packages no longer wait for --approve sit")
+    assert created(sandbox) == 2
+
+
+ONE = "- {name: a, folders: [life], steps: [{uses: gate%s}]}"
+SIT = frozenset({"sit"})
+
+
+def done(run: Any) -> list[str]:
+    """Return what the gated step did, in all runs."""
+    path = run.folder / "exports/done.txt"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_first_run_approves_nothing(go: Any, run: Any, serve: Any, fresh: bool) -> None:
+    """A plugin is handed no approval by the run that first produced the package."""
+    result = go(serve(), ONE % "", approved=SIT, fresh=fresh)
+
+    assert (result.exit_code, done(run)) == (9, [])
+    assert "no earlier run held it" in result.results[0].error
+
+
+def test_changed_options_are_held_again(go: Any, run: Any, serve: Any, only: Any) -> None:
+    """What was held is compared by the runner, for steps of every plugin."""
+    sandbox = serve()
+    held = go(sandbox, ONE % "")
+
+    changed = go(sandbox, ONE % ", with: {note: x}", approved=SIT)
+    digest = only(held).digests[0][:12]
+    by_digest = go(sandbox, ONE % ", with: {note: y}", approved=frozenset({f"sit@{digest}"}))
+    same = go(sandbox, ONE % ", with: {note: y}", approved=SIT)
+
+    assert [each.exit_code for each in (changed, by_digest, same)] == [9, 9, 0]
+    assert f"changed since run {held.run_id} held it: options.note: absent -> x" in (
+        only(changed).error
+    )
+    assert done(run) == [f"gate {digest}"]
+
+
+def test_a_step_done_once_only_is_approved(go: Any, run: Any, serve: Any, only: Any) -> None:
+    """While it is held nothing of it has begun, so the approving run may do it."""
+    sandbox = serve()
+    steps = ONE.replace("gate", "once") % ""
+    held = go(sandbox, steps)
+
+    go(sandbox, steps)
+    approved = go(sandbox, steps, approved=SIT)
+
+    assert (held.exit_code, approved.exit_code) == (9, 0)
+    assert done(run) == [f"once {only(held).digests[0][:12]}"]
+
+
+def test_an_approval_names_its_run_id_only(go: Any, serve: Any) -> None:
+    """The id of the run, which no two runs share, is no difference of the work."""
+    sandbox = serve()
+    noted = ONE % ", with: {note: 'run ${run.id}'}"
+
+    held, approved = go(sandbox, noted), go(sandbox, noted, approved=SIT)
+
+    assert (held.exit_code, approved.exit_code) == (9, 0)
+
+
+def test_workers_approve_what_was_held(go: Any, serve: Any, only: Any) -> None:
+    """An executor's units share the run: what one of them holds is held by that run."""
+    sandbox = serve()
+    first = go(sandbox, ONE % "", executor="threads", approved=SIT)
+
+    second = go(sandbox, ONE % "", executor="threads", approved=SIT)
+
+    assert (first.exit_code, second.exit_code) == (9, 0)
+    assert only(second).approved == (f"sit@{only(first).digests[0]}",)
+
+
+def test_a_hold_of_an_older_state_is_held_again(go: Any, run: Any, serve: Any, only: Any) -> None:
+    """It has no record of what was held: that is stored now, and approved by the next run."""
+    sandbox = serve()
+    go(sandbox, ONE % "")
+    with closing(sqlite3.connect(run.folder / ".impex/state.db")) as link, link:
+        link.execute("DELETE FROM holds")
+
+    first = go(sandbox, ONE % "", approved=SIT)
+    second = go(sandbox, ONE % "", approved=SIT)
+
+    assert (first.exit_code, second.exit_code, created(sandbox)) == (9, 0, 1)
+    assert "an earlier version of the runner held it" in only(first).error
 
 
 def test_fresh_exports_anew(go: Any, serve: Callable[..., Any]) -> None:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 import struct
 import warnings
 import zipfile
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from spark_impex_runner.models import Artifact, Job, Manifest, Request, Run, Target
+from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.models import Artifact, Job, Manifest, Request, Run, RunOptions, Target
+from spark_impex_runner.sandbox.faults import parse_fault
+from spark_impex_runner.sandbox.server import Sandbox, Settings
+from spark_impex_runner.spark.form import Form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
     from types import ModuleType
+
+    from spark_impex_runner.models import RunResult
+    from tests.conftest import FakeClock
 
     Entry = tuple[str | zipfile.ZipInfo, bytes]
 
@@ -133,3 +143,109 @@ def patch_header() -> Callable[[Artifact, str, int, int], None]:
         package.path.write_bytes(data)
 
     return patch
+
+
+SOURCES = ("motor/pricing/1.4.1", "motor/pricing/1.4.2", "life/annuity/1.0.0")
+TAMPER = """
+from spark_impex_runner import hookimpl
+from dataclasses import replace
+import hashlib
+
+@hookimpl
+def impex_register(registry):
+    registry.step("tamper", "changes the package")
+
+@hookimpl
+def impex_run_step(job, step, artifact):
+    if step.uses == "tamper":
+        content = artifact.path.read_bytes() + b"!"
+        artifact.path.write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        return [replace(artifact, size=len(content), sha256=digest)]
+"""
+
+
+@dataclass
+class World:
+    """Three tenants and a manifest between them.
+
+    ``aliases`` are connections that lead to the tenant of another name.
+    ``sent`` is what went out to any of them: the request entity, and the SHA-256 of the package.
+    """
+
+    folder: Path
+    clock: FakeClock
+    monkeypatch: pytest.MonkeyPatch
+    tenants: dict[str, Sandbox] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
+    sent: list[tuple[Any, str]] = field(default_factory=list)
+
+    def serve(self, name: str, *faults: str, **settings: Any) -> Sandbox:
+        """Serve a tenant; uat and prod have the folders, and one service of their own."""
+        root = self.folder / name / "acme"
+        for version in SOURCES if name == "sit" else ("other/thing/1.0.0",):
+            (root / version).mkdir(parents=True)
+        for folder in ("motor", "life"):
+            (root / folder).mkdir(exist_ok=True)
+        parsed = tuple(map(parse_fault, faults))
+        started = Settings(**settings, faults=parsed)
+        self.tenants[name] = Sandbox(root, started, clock=self.clock.monotonic).start()
+        return self.tenants[name]
+
+    def serve_all(self) -> None:
+        """Serve the tenants that are not served yet."""
+        for name in ("sit", "uat", "prod"):
+            if name not in self.tenants:
+                self.serve(name)
+
+    def run(self, steps: str, target: str = "services: [motor/pricing]", **more: Any) -> RunResult:
+        """Run one target with these steps."""
+        self.serve_all()
+        path = self.write(f"  - {{name: motor, connection: sit, {target}, steps: [{steps}]}}\n")
+        return self.go(path, **more)
+
+    def write(self, targets: str, head: str = "") -> Path:
+        """Write the manifest of some targets."""
+        places = ""
+        for name in self.tenants:
+            sandbox = self.tenants[self.aliases.get(name, name)]
+            self.monkeypatch.setenv(f"TOKEN_{name}", sandbox.token)
+            auth = f"auth: {{token: '${{env:TOKEN_{name}}}'}}"
+            places += f"  {name}: {{base_url: '{sandbox.base_url}', {auth}}}\n"
+        path = self.folder / "release.yaml"
+        path.write_text(f"version: 1\n{head}connections:\n{places}targets:\n{targets}")
+        return path
+
+    def go(self, path: Path, **more: Any) -> RunResult:
+        """Run a manifest with the plugin that changes packages."""
+        (self.folder / "tamper.py").write_text(TAMPER)
+        options = RunOptions(plugin_files=(self.folder / "tamper.py",), **more)
+        return run_manifest(path, options, clock=self.clock)
+
+    def imports(self, name: str) -> list[Any]:
+        """Return the uploads that reached a tenant."""
+        requests = self.tenants[name].requests
+        return [r for r in requests if r.method == "POST" and r.path.endswith("/import")]
+
+    def holds(self, name: str) -> list[str]:
+        """Return what a tenant holds besides its own."""
+        every = [version.uri for version in self.tenants[name]._tree.everything()]
+        return [uri for uri in every if not uri.startswith("other/")]
+
+
+@pytest.fixture
+def world(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Give the tenants, which are closed after the test."""
+    made = World(tmp_path, clock, monkeypatch)
+    make_form = Form.of
+
+    def spied(file: Any, fields: Any, check: Any) -> Form:
+        file.seek(0)
+        digest = hashlib.sha256(file.read()).hexdigest()
+        made.sent.append((json.loads(fields["importRequestEntity"]), digest))
+        return make_form(file, fields, check)
+
+    monkeypatch.setattr(Form, "of", spied)
+    yield made
+    for sandbox in made.tenants.values():
+        sandbox.close()

@@ -17,6 +17,7 @@ import pytest
 from spark_impex_runner.errors import StateError
 from spark_impex_runner.models import Artifact, Outcome, RemoteFile, ServiceVersion, StepResult
 from spark_impex_runner.state.database import MIGRATIONS
+from spark_impex_runner.state.holds import Hold
 from spark_impex_runner.state.lease import lease
 from spark_impex_runner.state.store import Intent, State
 
@@ -284,7 +285,7 @@ def test_an_attempt_of_an_older_state_is_not_held(tmp_path: Path) -> None:
     with closing(State(tmp_path)) as state:
         [attempt] = state.open_attempts()
         assert (attempt.held, state.recall(("m/a", "import", "x"))) == ("", "")
-        state.note_held(attempt, "prod")
+        state.holds.put(attempt, Hold(0, attempt.id, "r", NOW, "prod", {"packages": {}}, ""))
         state.remember(("m/a", "import", "x"), "1")
         state.remember(("m/a", "import", "x"), "2")
 

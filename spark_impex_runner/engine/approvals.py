@@ -1,0 +1,228 @@
+"""Approvals: what is held for one, what it covers, and what has changed since it was held.
+
+An approval covers bytes and what is done with them. A step never decides about it: it is called
+without an approval first, says what it holds, and is called again only where that was approved.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner import digests
+from spark_impex_runner.errors import HeldError, UsageError
+from spark_impex_runner.models import Held
+from spark_impex_runner.state.holds import Hold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from spark_impex_runner.engine.context import Context
+    from spark_impex_runner.models import Job, RunOptions, Step, Target
+    from spark_impex_runner.state.store import Attempt
+
+# So many hexadecimal digits of a SHA-256 name a package: 48 bits, which no two share by chance.
+DIGITS = 12
+_DIGEST = re.compile(r"[0-9a-f]{12,64}")
+_SHOWN, _WIDTH = 6, 80
+_ABSENT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Approvals:
+    """The approvals that a run was given: connections by name, and digests by connection."""
+
+    names: frozenset[str] = frozenset()
+    digests: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, given: Iterable[str]) -> Approvals:
+        """Read ``CONNECTION`` and ``CONNECTION@SHA256``; raise ``UsageError`` for anything else."""
+        names, found = set(), dict[str, set[str]]()
+        for text in given:
+            name, separator, digest = text.partition("@")
+            if separator and not _DIGEST.fullmatch(digest.lower()):
+                raise UsageError(
+                    f"--approve {text}: '{digest}' is not the beginning of a SHA-256; give "
+                    f"{DIGITS} to 64 hexadecimal digits"
+                )
+            if separator:
+                found.setdefault(name, set()).add(digest.lower())
+            else:
+                names.add(name)
+        return cls(frozenset(names), {name: frozenset(each) for name, each in found.items()})
+
+    @property
+    def connections(self) -> frozenset[str]:
+        """Every connection that an approval names."""
+        return self.names | self.digests.keys()
+
+    def for_target(self, target: Target) -> frozenset[str]:
+        """Return the digests that may name packages of a target."""
+        return frozenset().union(*(self.digests.get(name, ()) for name in target.step_connections))
+
+    def uncovered(self, packages: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """Return the held packages without a digest of their own, by name.
+
+        A digest that fits packages with different bytes names none of them.
+        """
+        every = {each["sha256"] for each in packages.values()}
+        return [
+            name
+            for name, each in packages.items()
+            if not any(
+                [each["sha256"]] == [one for one in every if one.startswith(digest)]
+                for digest in self.digests.get(each["to"], ())
+            )
+        ]
+
+
+def approved(
+    job: Job, step: Step, errors: Mapping[str, HeldError], attempt: Attempt, context: Context
+) -> tuple[Job, Hold]:
+    """Return the job with the approval of what a step holds, by package, and its stored hold.
+
+    Raises ``HeldError`` where nothing that the run was given covers exactly this: what waits is
+    then stored, and the message names what has changed since an earlier run held it.
+    """
+    held = {name: _held(job, name, error) for name, error in errors.items()}
+    work = _work(job, step, held, context)
+    earlier = context.state.holds.of(attempt)
+    changes = list(_differences(_left(earlier.work, job, held), work)) if earlier else []
+    approval = "" if changes else _approval(work["packages"], earlier, job.run.id, context)
+    hold = earlier if earlier and not changes else _store(job, work, attempt, context)
+    if not approval:
+        words = [*map(str, errors.values()), *_why(attempt, earlier, changes, context)]
+        raise HeldError(_line(words, "; "), hold.name, digests=hold.digests)
+    context.state.holds.approve(hold, job.run.id, approval, context.clock.now())
+    message = f"approved by --approve {approval}: {', '.join(held)} to {hold.name}"
+    context.changed(job, "step.approved", message, uses=step.uses, digests=list(hold.digests))
+    names = frozenset(each.to for each in held.values())
+    return replace(job, run=replace(job.run, approved=names), approval=held), hold
+
+
+def command(path: Path, options: RunOptions, targets: Iterable[str], waits: Iterable[str]) -> str:
+    """Return the line that gives approvals (``waits``) to targets, and repeats nothing else."""
+    blocked = (f"no:{name}" for name in sorted(options.blocked_plugins))
+    values: tuple[tuple[str, Iterable[object]], ...] = (
+        ("-f", options.overlays),
+        ("-t", targets),
+        ("--var", (f"{name}={value}" for name, value in options.variables.items())),
+        ("--output", (options.output,) if options.output else ()),
+        ("--state", (options.state,) if options.state else ()),
+        ("-p", (*blocked, *options.plugin_files)),
+        ("--executor", (options.executor,) if options.executor else ()),
+        ("--jobs", (options.jobs,) if options.jobs else ()),
+        ("--report", (f"{name}={file}" for name, file in options.reports.items())),
+        ("--approve", waits),
+    )
+    words = [word for option, every in values for each in every for word in (option, str(each))]
+    return shlex.join(["impex-run", str(path), *words])
+
+
+def to_give(name: str, sha256s: Iterable[str]) -> list[str]:
+    """Return the values of ``--approve`` that cover packages and nothing else."""
+    return [f"{name}@{sha256[:DIGITS]}" for sha256 in dict.fromkeys(sha256s)]
+
+
+def _held(job: Job, name: str, error: HeldError) -> Held:
+    """Return what a step holds for a package, whose bytes are read where it has no digest."""
+    path = next(each.path for each in job.packages if each.name == name)
+    sha256 = error.sha256 or digests.of_file(path, ["sha256"], lambda: None)["sha256"]
+    return Held(error.approve, sha256, error.does)
+
+
+def _work(job: Job, step: Step, held: Mapping[str, Held], context: Context) -> dict[str, Any]:
+    """Return everything that a step would do, as JSON; the run's own id is no part of it."""
+    packages = {
+        name: {"to": each.to, "tenant": _tenant(job, each.to), "sha256": each.sha256}
+        | ({"does": each.does} if each.does else {})
+        for name, each in held.items()
+    }
+    work = {"step": step.uses, "options": dict(step.options), "packages": packages}
+    text = json.dumps(context.masker.mask_within(work, keys=False), sort_keys=True, default=str)
+    data: dict[str, Any] = json.loads(text.replace(job.run.id, "${run.id}"))
+    return data
+
+
+def _left(work: Mapping[str, Any], job: Job, held: Mapping[str, Held]) -> dict[str, Any]:
+    """Return what is left of the work that was held, without the packages that are done."""
+    done = {each.name for each in job.packages} - held.keys()
+    packages = {name: each for name, each in work["packages"].items() if name not in done}
+    return {**work, "packages": packages}
+
+
+def _tenant(job: Job, name: str) -> str:
+    """Return the address of the tenant behind a connection; nothing for any other name."""
+    return str(job.run.connect(name).url) if name in job.run.manifest.connections else ""
+
+
+def _store(job: Job, work: dict[str, Any], attempt: Attempt, context: Context) -> Hold:
+    name = next(each["to"] for each in work["packages"].values())
+    waits = to_give(name, (each["sha256"] for each in work["packages"].values()))
+    line = command(job.run.manifest.path, context.options, [job.target.name], waits)
+    hold = Hold(0, attempt.id, job.run.id, context.clock.now(), name, work, line)
+    return context.state.holds.put(attempt, replace(hold, command=context.masker.mask(line)))
+
+
+def _approval(
+    packages: Mapping[str, Mapping[str, Any]], earlier: Hold | None, run_id: str, context: Context
+) -> str:
+    """Return the approvals that cover all held packages; nothing where one is not covered.
+
+    A connection's name covers only what an earlier run holds, a digest its bytes in any run.
+    """
+    names = {each["to"] for each in packages.values()}
+    given = context.approvals
+    if names <= given.names and earlier is not None and earlier.run_id != run_id:
+        return ", ".join(sorted(names))
+    if given.digests and not given.uncovered(packages):
+        return ", ".join(f"{each['to']}@{each['sha256'][:DIGITS]}" for each in packages.values())
+    return ""
+
+
+def _why(
+    attempt: Attempt, earlier: Hold | None, changes: list[str], context: Context
+) -> Iterator[str]:
+    """Yield why what is held is not approved, where that is not plain."""
+    if changes:
+        run = earlier.run_id if earlier else ""
+        yield f"changed since run {run} held it: {_line(changes, ', ')}"
+    elif earlier is None and attempt.held:
+        yield "an earlier version of the runner held it without a record of what would be done"
+    elif earlier is None and context.approvals.names:
+        yield "no earlier run held it, and --approve CONNECTION approves only what one holds"
+    elif context.approvals.digests:
+        yield "the given digests do not cover every package that waits"
+
+
+def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """Yield what differs between two pieces of work, each as one line with its place."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        # Bytes and destination first: of very many differences only the first are shown.
+        for key in sorted({*old, *new}, key=lambda key: (key != "packages", key)):
+            below = f"{path}.{key}" if path else str(key)
+            yield from _differences(old.get(key, _ABSENT), new.get(key, _ABSENT), below)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for position, pair in enumerate(zip(old, new, strict=True)):
+            yield from _differences(*pair, f"{path}[{position}]")
+    elif old != new or type(old) is not type(new):
+        yield f"{path}: {_value(old)} -> {_value(new)}"
+
+
+def _value(value: Any) -> str:
+    if value is _ABSENT:
+        return "absent"
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    text = " ".join(text.split())
+    return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}..."
+
+
+def _line(words: list[str], separator: str) -> str:
+    more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+    return separator.join(words[:_SHOWN]) + more
