@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from spark_impex_runner.errors import PluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from concurrent.futures import Executor
     from pathlib import Path
 
@@ -31,6 +31,7 @@ class Traits(TypedDict, total=False):
     dry_run: bool
     credentials: bool
     delivers: bool
+    writes: Callable[[Mapping[str, Any]], Iterable[str]]
 
 
 class Manner(TypedDict, total=False):
@@ -60,6 +61,8 @@ class StepOffer(Offer):
     package. One with ``dry_run`` tells in ``impex plan`` what it would do, through
     ``impex_plan_step``. ``credentials`` tells that it needs some of its own. One that
     ``delivers`` brings the packages elsewhere: they need not stay in the output.
+    ``writes(options)`` returns the files and folders, relative to the output, that it makes there:
+    no package gets such a name, and a run does not begin where they would replace anything else.
     """
 
     always: bool = False
@@ -68,6 +71,7 @@ class StepOffer(Offer):
     dry_run: bool = False
     credentials: bool = False
     delivers: bool = False
+    writes: Callable[[Mapping[str, Any]], Iterable[str]] = lambda _: ()
 
     @property
     def traits(self) -> tuple[str, ...]:

@@ -19,11 +19,13 @@ NAME = "spark_impex_runner"
 
 # A room and the rooms it may import at run time, besides the standard library and itself.
 # "errors" and "models" may be imported by all but each other's stage below.
-EVERYWHERE = {"errors", "models", "version"}
+EVERYWHERE = {"errors", "models", "paths", "version"}
 ALLOWED = {
     "errors": set(),
     "models": set(),
+    "paths": set(),
     "version": set(),
+    "ownership": {"digests"},
     "clock": set(),
     "blocking": set(),
     "masking": set(),
@@ -48,7 +50,9 @@ ALLOWED = {
     "engine.compare": {"spark"},
     "engine.plan": {"spark"},
     "engine.poll": {"engine", "spark"},
-    "engine.fetch": {"engine.course", "spark"},
+    "engine.fetch": {"engine.course", "engine.placed", "ownership", "spark"},
+    "engine.placed": {"ownership"},
+    "engine.locations": {"engine", "manifest.document", "ownership", "spark.tenant", "state"},
     "engine.steps": {"blocking", "engine", "hookspecs", "state"},
     "engine.memory": set(),
     "engine.weather": set(),
@@ -70,7 +74,7 @@ ALLOWED = {
     "engine.forecast": {"engine", "state"},
     "engine.tokens": {"manifest.document", "spark.auth", "spark.credentials"},
     "engine.prepare": {"engine", "manifest", "plugincandidates", "pluginmanager"}
-    | {"spark.tenant", "spark.uri", "spelling", "state"},
+    | {"spark.uri", "spelling", "state"},
     "engine.execution": {"engine", "atomic", "report"},
     "engine.units": {"atomic", "blocking", "report"},
     "engine.run": {"blocking", "engine", "clock", "masking", "report", "state"},
@@ -87,7 +91,8 @@ ALLOWED = {
     # It writes a file, and asks a tenant for what the manifest is to name.
     "cli.init": {"cli", "atomic", "clock", "engine", "manifest", "pluginmanager", "spark"},
     # A resolver answers in the notation of service URIs, and tells which line of a file is not.
-    "plugins": {"atomic", "digests", "hookspecs", "registry", "manifest.quantity", "spark.uri"},
+    "plugins": {"atomic", "digests", "hookspecs", "ownership", "registry"}
+    | {"manifest.quantity", "spark.uri"},
     # It holds a package's manifest, which has the form of a status, against the request.
     "plugins.package_check": {"plugins", "hookspecs", "manifest.quantity"}
     | {"engine.compare", "spark.status"},

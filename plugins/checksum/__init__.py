@@ -12,6 +12,7 @@ from spark_impex_runner import atomic, digests
 from spark_impex_runner.errors import Interrupted, StepError
 from spark_impex_runner.hookspecs import hookimpl
 from spark_impex_runner.models import RECEIPT, Artifact
+from spark_impex_runner.ownership import Ownership
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,13 @@ OPTIONS: Final[dict[str, Any]] = {
 @hookimpl
 def impex_register(registry: Registry) -> None:
     """Offer the step."""
-    registry.step(NAME, "writes a sums file that sha256sum -c accepts", OPTIONS, dry_run=True)
+    registry.step(
+        NAME,
+        "writes a sums file that sha256sum -c accepts",
+        OPTIONS,
+        dry_run=True,
+        writes=lambda options: _files(options).values(),
+    )
 
 
 @hookimpl(trylast=True)
@@ -114,6 +121,9 @@ def _record(job: Job, artifact: Artifact, file: str, digest: str) -> Artifact:
     packages = {each.name for each in job.packages}
     if file in {*packages, artifact.name, RECEIPT}:
         raise StepError(f"file: {file} would overwrite a delivered file; name another")
+    owned = Ownership.of(job)
+    owned.check(path)
+    owned.claim(path)
     rows = {name: each for name, each in _read(path).items() if name in packages}
     rows[artifact.name] = digest
     text = "".join(digests.line(rows[name], name) for name in sorted(rows))

@@ -125,6 +125,7 @@ OPTIONS: Final[dict[str, Any]] = {
             ),
             "type": "string",
             "minLength": 1,
+            "x-path": "write",
             "examples": ["release.lock.json"],
         },
         "only_locked": {

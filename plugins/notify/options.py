@@ -43,6 +43,7 @@ WEBHOOK: Final[dict[str, Any]] = {
             "type": ["boolean", "string"],
             "minLength": 1,
             "x-form": "true, false or the path of a CA bundle",
+            "x-path": "read",
             "default": True,
             "examples": ["ca.pem"],
         },

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import UriError
 from spark_impex_runner.hookspecs import hookimpl
+from spark_impex_runner.paths import url_problem
 from spark_impex_runner.spark.uri import Uri
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _rows(folder: Path, name: str, column: str) -> Iterator[tuple[int, str]]:
     """Yield the number of each line that counts, and what stands there."""
     # What has no end, such as a device, is no list of services.
     if not (folder / name).is_file():
-        raise UriError(f"there is no file {name!r}")
+        raise UriError(url_problem(name) or f"there is no file {name!r}")
     with (folder / name).open(encoding="utf-8-sig", newline="") as file:
         yield from _column(file, name, column) if column else _lines(file)
 

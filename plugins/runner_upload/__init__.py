@@ -56,6 +56,7 @@ OPTIONS: Final[dict[str, Any]] = {
         "verify_tls": {
             "title": "Verify TLS",
             "description": "Whether to check the runner's certificate, or the path of a CA bundle.",
+            "x-path": "read",
             "type": ["boolean", "string"],
             "default": DEFAULTS["verify_tls"],
             "examples": ["runner-ca.pem"],

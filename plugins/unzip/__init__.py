@@ -7,14 +7,15 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from spark_impex_runner.errors import StepError, UsageError
-from spark_impex_runner.hookspecs import hookimpl
+from spark_impex_runner.hookspecs import Made, hookimpl
 from spark_impex_runner.manifest import quantity
 from spark_impex_runner.models import RECEIPT, Artifact
+from spark_impex_runner.ownership import Ownership
 
 from . import names
 from .entries import Limits, Refusal
 from .extract import extract
-from .swap import replacing
+from .swap import replacing, set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +37,7 @@ OPTIONS: Final[dict[str, Any]] = {
             ),
             "type": "string",
             "minLength": 1,
+            "x-path": "output",
             "default": "files",
         },
         "max_total": {
@@ -70,7 +72,13 @@ _BROKEN = (zipfile.BadZipFile, NotImplementedError, UnicodeError)
 @hookimpl
 def impex_register(registry: Registry) -> None:
     """Offer the step."""
-    registry.step(NAME, "extracts a package into a folder, safely", OPTIONS, dry_run=True)
+    registry.step(
+        NAME,
+        "extracts a package into a folder, safely",
+        OPTIONS,
+        dry_run=True,
+        writes=lambda options: [_to(options)],
+    )
 
 
 @hookimpl(trylast=True)
@@ -78,7 +86,7 @@ def impex_plan_step(step: Step) -> str | None:
     """Tell which folder would be replaced; answer for ``unzip`` only."""
     if step.uses != NAME:
         return None
-    to = step.options.get("to", "files").removesuffix("/")
+    to = _to(step.options)
     if reason := names.problem(to):
         raise StepError(f"to: {to!r} {reason}")
     limit = step.options.get("max_total", "2GiB")
@@ -86,18 +94,20 @@ def impex_plan_step(step: Step) -> str | None:
 
 
 @hookimpl(trylast=True)
-def impex_run_step(job: Job, step: Step, artifact: Artifact) -> list[Artifact] | None:
+def impex_run_step(job: Job, step: Step, artifact: Artifact) -> list[Artifact] | Made | None:
     """Extract one package; answer for ``unzip`` only."""
     if step.uses != NAME:
         return None
     try:
-        return [_unzip(job, step.options, artifact)]
+        made = [_unzip(job, step.options, artifact)]
     except (Refusal, UsageError) as error:
         raise StepError(f"{artifact.name}: {error}") from error
     except _BROKEN as error:
         raise StepError(f"{artifact.name}: the package is broken: {error}") from error
     except OSError as error:
         raise StepError(f"{artifact.name}: {error}") from error
+    left = [str(each) for each in set_aside(made[0].path)]
+    return Made(made, f"{left[0]} cannot be removed; remove it") if left else made
 
 
 def _unzip(job: Job, options: Mapping[str, Any], artifact: Artifact) -> Artifact:
@@ -107,11 +117,16 @@ def _unzip(job: Job, options: Mapping[str, Any], artifact: Artifact) -> Artifact
         options.get("max_files", 20000),
         options.get("max_ratio", 200),
     )
-    name = _folder(job, options.get("to", "files").removesuffix("/"), artifact)
+    name = _folder(job, _to(options), artifact)
     folder = job.target.output / name
-    with replacing(folder) as fresh:
+    with replacing(folder, Ownership.of(job)) as fresh:
         tree = extract(artifact.path, fresh, limits, job.stopping)
     return Artifact(folder, f"{name}/", tree.size, tree.sha256, made_by=NAME)
+
+
+def _to(options: Mapping[str, Any]) -> str:
+    """Return the folder that the options name."""
+    return str(options.get("to", "files")).removesuffix("/")
 
 
 def _folder(job: Job, to: str, artifact: Artifact) -> str:

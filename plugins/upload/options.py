@@ -166,13 +166,16 @@ _PROPERTIES: Final[dict[str, Any]] = {
         "${file:/run/secrets/id_ed25519}",
     ),
     "passphrase": _secret("Passphrase", "What opens the private key.", "${env:BACKUP_PASSPHRASE}"),
-    "known_hosts": _text(
-        "Known hosts",
-        "File with the SSH keys of known hosts (relative to the manifest), by default those of "
-        "OpenSSH: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts. A host that is not in it is "
-        "refused.",
-        "known_hosts",
-    ),
+    "known_hosts": {
+        "x-path": "read",
+        **_text(
+            "Known hosts",
+            "File with the SSH keys of known hosts (relative to the manifest), by default those of "
+            "OpenSSH: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts. A host that is not in it is "
+            "refused.",
+            "known_hosts",
+        ),
+    },
 }
 OPTIONS: Final[dict[str, Any]] = {
     "type": "object",

@@ -10,6 +10,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.cli.selection import local_path
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
@@ -28,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file",
         metavar="FILE",
         nargs="?",
-        type=Path,
+        type=local_path,
         help="the manifest to write (default: release.yaml)",
     )
     place = parser.add_mutually_exclusive_group()
@@ -36,7 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--base-url", metavar="URL", help="the tenant's address (default: CSPARK_BASE_URL)"
     )
     place.add_argument(
-        "--sandbox", type=Path, metavar="DIR", help="a folder to serve as an emulated tenant"
+        "--sandbox",
+        type=local_path,
+        metavar="DIR",
+        help="a folder to serve as an emulated tenant",
     )
     place.add_argument(
         "--plugin",

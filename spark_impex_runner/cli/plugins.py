@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.cli import console, selection
+from spark_impex_runner.cli.selection import local_path
 from spark_impex_runner.registry import KINDS, Registry, about, described
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--trace",
         action="append",
         default=[],
-        type=Path,
+        type=local_path,
         metavar="MANIFEST",
         help="plan this manifest, and print each call of a plugin instead (repeatable)",
     )

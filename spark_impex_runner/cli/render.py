@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.cli import selection
+from spark_impex_runner.cli.selection import local_path
 
 if TYPE_CHECKING:
     import argparse
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the manifest, what may be set for it, and the form of the answer."""
-    parser.add_argument("manifest", metavar="MANIFEST", type=Path, help="a YAML file")
+    parser.add_argument("manifest", metavar="MANIFEST", type=local_path, help="a YAML file")
     selection.add_arguments(parser)
     parser.add_argument(
         "--format", choices=("yaml", "json"), default="yaml", help="form of the answer"

@@ -7,13 +7,13 @@ import os
 import sys
 from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.cli import selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from spark_impex_runner.cli.console import Surroundings
     from spark_impex_runner.clock import Clock
@@ -179,4 +179,4 @@ def _report(text: str) -> tuple[str, Path]:
     name, separator, file = text.partition("=")
     if not name or not separator or not file:
         raise argparse.ArgumentTypeError(f"'{text}' is not NAME=FILE, such as json=report.json")
-    return name, Path(file)
+    return name, selection.local_path(file)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from spark_impex_runner.cli.selection import local_path
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +29,7 @@ _SETTINGS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the folder and the settings worth a flag."""
-    parser.add_argument("folder", metavar="DIR", type=Path, help="folders/services/versions")
+    parser.add_argument("folder", metavar="DIR", type=local_path, help="folders/services/versions")
     for flag, kind, summary in _SETTINGS:
         parser.add_argument(flag, type=kind, help=summary)
     parser.add_argument(

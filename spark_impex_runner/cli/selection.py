@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--overlay",
         action="append",
         default=[],
-        type=Path,
+        type=local_path,
         metavar="FILE",
         help="change the manifest as this file says (repeatable; the last has the last word)",
     )
@@ -52,7 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="set a variable of the manifest (repeatable)",
     )
     group.add_argument(
-        "--output", type=Path, metavar="DIR", help="base folder of the targets' relative outputs"
+        "--output",
+        type=local_path,
+        metavar="DIR",
+        help="base folder of the targets' relative outputs",
     )
     add_state_option(group)
     add_plugin_option(group)
@@ -62,7 +65,7 @@ def add_state_option(group: argparse._ActionsContainer) -> None:
     """Add ``--state``, the folder of the runner's memory."""
     group.add_argument(
         "--state",
-        type=Path,
+        type=local_path,
         metavar="DIR",
         help="the runner's memory (default: .impex beside the manifest)",
     )
@@ -75,6 +78,7 @@ def add_plugin_option(group: argparse._ActionsContainer) -> None:
         dest="plugin",
         action="append",
         default=[],
+        type=_plugin,
         metavar="no:NAME|FILE",
         help="block a plugin, or load one from a Python file (repeatable)",
     )
@@ -169,6 +173,20 @@ def _split_plugins(values: Sequence[str]) -> tuple[frozenset[str], tuple[Path, .
     return blocked, tuple(Path(value) for value in values if not value.startswith("no:"))
 
 
+def _plugin(text: str) -> str:
+    """Return a value of ``-p``, whose file has to be a local one."""
+    return text if text.startswith("no:") else str(local_path(text))
+
+
+def local_path(text: str) -> Path:
+    """Return the path of a local file or folder; a URL is an error of the command line."""
+    from spark_impex_runner.paths import url_problem
+
+    if problem := url_problem(text):
+        raise argparse.ArgumentTypeError(f"{problem}; the step 'upload' is what reaches URLs")
+    return Path(text)
+
+
 def _variable(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator or not name:
@@ -178,7 +196,9 @@ def _variable(text: str) -> tuple[str, str]:
 
 def manifest_argument(parser: argparse.ArgumentParser) -> None:
     """Add the positional argument of every command that reads manifests."""
-    parser.add_argument("manifests", metavar="MANIFEST", nargs="+", type=Path, help="a YAML file")
+    parser.add_argument(
+        "manifests", metavar="MANIFEST", nargs="+", type=local_path, help="a YAML file"
+    )
 
 
 def output_arguments(parser: argparse.ArgumentParser) -> None:
@@ -206,11 +226,11 @@ def output_arguments(parser: argparse.ArgumentParser) -> None:
 def memory_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what says where a memory lies, for commands that only read it."""
     parser.add_argument(
-        "manifest", metavar="MANIFEST", nargs="?", type=Path, help="the manifest that was run"
+        "manifest", metavar="MANIFEST", nargs="?", type=local_path, help="the manifest that was run"
     )
     parser.add_argument(
         "--state",
-        type=Path,
+        type=local_path,
         metavar="DIR",
         help="the runner's memory (default: .impex beside the manifest, or here)",
     )

@@ -13,6 +13,7 @@ from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner.cli.selection import local_path
 from spark_impex_runner.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def suggest(action: argparse.Action, prefix: str, arguments: argparse.Namespace)
         return _plugins() | dict.fromkeys(_paths(prefix, (".py",)), "")
     if action.dest == "report":
         return dict.fromkeys(_reports(prefix), "")
-    if action.type is not Path:
+    if action.type not in (Path, local_path):
         return {}
     return dict.fromkeys(_paths(prefix, _suffixes(action)), "")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from spark_impex_runner.cli.selection import local_path
 
 if TYPE_CHECKING:
     import argparse
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the folders."""
     parser.add_argument(
-        "folders", metavar="DIR", nargs="+", type=Path, help="a target's output folder"
+        "folders",
+        metavar="DIR",
+        nargs="+",
+        type=local_path,
+        help="a target's output folder",
     )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine.course import Permits, Together
+from spark_impex_runner.engine.placed import require_same_output
 from spark_impex_runner.errors import (
     DeliveryError,
     SparkApiError,
@@ -16,6 +19,8 @@ from spark_impex_runner.errors import (
     TransportError,
 )
 from spark_impex_runner.models import RECEIPT, Artifact, RemoteFile
+from spark_impex_runner.ownership import Ownership
+from spark_impex_runner.paths import folded
 from spark_impex_runner.spark import files, partial
 from spark_impex_runner.spark.links import has_expired, renewing
 
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
 
 _LINKS = 4
 _PAUSE = 5.0
+# Names of files and folders that are not complete yet: those of downloads, steps and documents.
+_TEMPORARY = re.compile(r"\..+\.(part|part\.json|new|old[0-9]*|tmp)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,11 @@ class Fetch:
     context: Context
     downloads: Gate
 
+    @property
+    def owned(self) -> Ownership:
+        """What earlier runs have put into the output."""
+        return Ownership.of(self.job)
+
     def run(self, status: Status) -> Course[tuple[Artifact, ...]]:
         """Download, check and name every file; return the packages. A course.
 
@@ -49,7 +61,7 @@ class Fetch:
         where the next run can go on with it.
         """
         wanted = self._destinations(status.files)
-        paths = [item.path.with_name(f".{item.path.name}.part") for item in wanted]
+        paths = [_partial(item.path) for item in wanted]
         complete = yield Together(
             [
                 self._prove(index, replace(item, path=path))
@@ -58,7 +70,9 @@ class Fetch:
         )
         self._check_sizes(complete)
         self._drop_receipt()
+        require_same_output(self.job)
         for item, path in zip(wanted, paths, strict=True):
+            self.owned.claim(item.path)
             files.give_name(path, item.path)
         final = zip(complete, wanted, strict=True)
         packages = tuple(replace(item, path=place.path) for item, place in final)
@@ -90,25 +104,60 @@ class Fetch:
     def _destinations(self, offered: Sequence[RemoteFile]) -> list[Artifact]:
         """Ask where each file goes; two files may not become one, nor one of another part."""
         wanted = [self._destination(remote) for remote in offered]
-        names = [item.name for item in (*self.job.artifacts, *wanted)]
-        for name in names:
-            if names.count(name) > 1:
+        names = [folded(item.name) for item in (*self.job.artifacts, *wanted)]
+        for item in wanted:
+            if (same := names.count(folded(item.name))) > 1:
                 raise DeliveryError(
-                    f"job {self.job.id} offers {names.count(name)} files that become {name}; "
+                    f"job {self.job.id} offers {same} files that become {item.name}; "
                     "a plugin with impex_download_path can tell them apart"
                 )
+            if stranger := self.owned.stranger(item.path):
+                raise DeliveryError(f"job {self.job.id}: {stranger}")
         return wanted
 
     def _destination(self, remote: RemoteFile) -> Artifact:
         """Ask the plugins, and hold their answer inside the output folder."""
-        output, name = self.job.target.output, _name(remote, self.job.part)
+        output, name = self.job.target.output, self._name(remote)
         asked = Artifact(output / name, name, remote=remote)
         hooks = self.context.hooks
         answer = hooks.decide("impex_download_path", job=self.job, artifact=asked)
         path = PurePosixPath(answer if isinstance(answer, str) and answer else "/")
         if path.is_absolute() or ".." in path.parts or not path.name or "\\" in str(path):
             raise hooks.refuse("impex_download_path", answer, "a path inside the target's output")
+        if self._reserved(str(path)):
+            free = "a path in the target's output that the run does not need for another file"
+            raise hooks.refuse("impex_download_path", answer, free)
         return replace(asked, path=output / path, name=str(path))
+
+    def _name(self, remote: RemoteFile) -> str:
+        """Return a file's own name, or another one where the run writes a file of that name."""
+        own = PurePosixPath(files.filename(remote.url))
+        part = f"-{self.job.part}" if self.job.part else ""
+        others = (f"package-{number}" for number in count(2))
+        names = chain([(own.stem, own.suffix), ("package", ".zip")], ((n, ".zip") for n in others))
+        spelt = (f"{stem}{part}{suffix}" for stem, suffix in names)
+        return next(name for name in spelt if not self._reserved(name))
+
+    def _reserved(self, name: str) -> bool:
+        """Tell whether a path in the output is needed for another file of the run, or for none."""
+        path = self.job.target.output / name
+        ours = any(map(_TEMPORARY.fullmatch, PurePosixPath(name).parts))
+        outside = not path.parent.resolve().is_relative_to(self.job.target.output.resolve())
+        if ours or outside or self.owned.forbidden(path):
+            return True
+        place = f"{folded(name)}/"
+        return any(place.startswith(each) or each.startswith(place) for each in self._step_places())
+
+    def _step_places(self) -> list[str]:
+        """Return what the target's steps write, each with a slash at its end."""
+        offers = self.context.hooks.registry.steps
+        written = (
+            name
+            for step in self.job.target.steps
+            if (offer := offers.get(step.uses))
+            for name in offer.writes(step.options)
+        )
+        return [f"{folded(name)}/" for name in written]
 
     def _prove(self, index: int, artifact: Artifact) -> Course[Artifact]:
         """Download to the partial file and put it before every check, as ``files.prove`` says."""
@@ -192,10 +241,14 @@ class Fetch:
         )
 
 
-def _name(remote: RemoteFile, part: str) -> str:
-    """Return a file's own name; the same name of two parts becomes two."""
-    name = PurePosixPath(files.filename(remote.url))
-    return f"{name.stem}-{part}{name.suffix}" if part else name.name
+def _partial(path: Path) -> Path:
+    """Return the partial file of a package; a link by that name is removed, never followed."""
+    partial_path = path.with_name(f".{path.name}.part")
+    for each in (partial_path, partial_path.with_name(f"{partial_path.name}.json")):
+        if each.is_symlink():
+            with partial.disk(each):
+                each.unlink()
+    return partial_path
 
 
 def _make_folder(path: Path) -> None:

@@ -13,6 +13,7 @@ from spark_impex_runner.engine.attempt import key, open_attempt
 from spark_impex_runner.engine.course import Gate, Pool
 from spark_impex_runner.engine.export import Delivered, Way, outcome
 from spark_impex_runner.engine.parts import Parts
+from spark_impex_runner.engine.placed import PlacedFiles, check_places, require_same_output
 from spark_impex_runner.engine.remote import Remote
 from spark_impex_runner.engine.steps import Steps
 from spark_impex_runner.engine.unchanged import work
@@ -59,9 +60,11 @@ class JobRunner:
 
     def run(self, job: Job, permits: Permits) -> Course[TargetResult]:
         """Deliver one target. Failures are results; the permits are left on the way."""
+        placed = PlacedFiles(self._context.state, key(job), job.target)
+        job = replace(job, placed=placed)
         lane = self._tenants.lane(job.target.connection)
         way = Way(lane, self._stepping, permits)
-        delivery = _Delivery(job, self._context, self._tenants, self._leave_receipt, way)
+        delivery = _Delivery(job, placed, self._context, self._tenants, self._leave_receipt, way)
         try:
             result = yield from delivery.run()
         except ImpexError as error:
@@ -80,6 +83,7 @@ class _Delivery:
     """One job as it goes: what is known so far, for the result, whatever happens."""
 
     job: Job
+    placed: PlacedFiles
     context: Context
     tenants: Tenants
     leave_receipt: Callable[[TargetResult], None]
@@ -95,6 +99,8 @@ class _Delivery:
         The receipt comes before the close: a run that is killed in between goes on to write it.
         """
         with lease(self.context.state.folder, key(self.job), self.context.clock.now()):
+            self.placed.adopt_receipt()
+            check_places(self.job, self.context.hooks)
             spark = self.tenants.connect(self.job.target.connection)
             self.job = adopt(self.job, spark.url, self.context)
             _check_output(self.job, self.context)
@@ -104,12 +110,21 @@ class _Delivery:
             self.job = remote.job
             parts = Parts(remote, self.way)
             error = yield from self._try_to_deliver(parts)
-            result = self.result(error)
-            self.leave_receipt(result)
-            complete = error is None and self.context.until != "download"
+            result = self._finished(error)
+            complete = not result.error and self.context.until != "download"
             if complete or parts.is_over(error):
                 self._close(parts, result)
             return result
+
+    def _finished(self, error: ImpexError | None) -> TargetResult:
+        """Return the result, with its receipt beside the packages."""
+        try:
+            require_same_output(self.job)
+        except DeliveryError as moved:
+            return self.result(error or moved)
+        result = self.result(error)
+        self.leave_receipt(result)
+        return result
 
     def result(self, error: ImpexError | None = None) -> TargetResult:
         """Return the job as a result."""

@@ -9,11 +9,17 @@ import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from spark_impex_runner.engine.locations import (
+    check_conflicts,
+    check_disk,
+    check_options,
+    place_faults,
+    uses_of,
+)
 from spark_impex_runner.engine.pending import Pending
 from spark_impex_runner.engine.plan import make_plan, select
 from spark_impex_runner.engine.reports import check_names
@@ -31,17 +37,18 @@ from spark_impex_runner.manifest.rules import check_unused
 from spark_impex_runner.models import Job, Run
 from spark_impex_runner.plugincandidates import PluginChoice, unmet
 from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
-from spark_impex_runner.spark.tenant import TenantUrl
 from spark_impex_runner.spark.uri import Uri
 from spark_impex_runner.spelling import did_you_mean
 from spark_impex_runner.state.store import STATE_FOLDER
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from spark_impex_runner.clock import Clock
+    from spark_impex_runner.engine.locations import Uses
     from spark_impex_runner.engine.tenants import Tenants
     from spark_impex_runner.errors import Problem
     from spark_impex_runner.manifest.document import Document
@@ -69,11 +76,14 @@ class Prepared:
 class Loaded:
     """A manifest that is valid; no tenant was looked for and no credentials were needed.
 
-    ``warnings`` are what is right now, and may not be for as long as the run lasts.
+    ``warnings`` are what is right now, and may not be for as long as the run lasts. ``uses`` are
+    all paths of a run.
     """
 
+    document: Document
     plugins: Plugins
     manifest: Manifest
+    uses: Uses
     targets: tuple[Target, ...]
     warnings: tuple[Problem, ...]
     run_id: str
@@ -107,9 +117,13 @@ def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loade
         raise UsageError(f"a job belongs to one target, {len(chosen)} are chosen; use --target")
     if not options.run_id:  # of a part of a run only the whole can be judged
         pending.check(chosen, opened.plugins.registry.steps)
-    document = opened.document
+    document, registry = opened.document, opened.plugins.registry
+    uses = uses_of(document, manifest, options, registry, state_folder(path, options))
+    check_conflicts(document, manifest.targets, registry, uses)
     unused = map(document.problem, check_unused(document, options.variables))
     return Loaded(
+        document=document,
+        uses=uses,
         plugins=opened.plugins,
         manifest=manifest,
         targets=chosen,
@@ -135,6 +149,7 @@ def resolve(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> di
 
 def _open(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> _Opened:
     """Read the text, and load the plugins that it lets in."""
+    check_options(path, options)
     document = assemble(path, options.overlays)
     plugins = _load_plugins(document, options)
     now = clock.now()
@@ -150,7 +165,7 @@ def _open(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> _Ope
         run_date=f"{run_id[:4]}-{run_id[4:6]}-{run_id[6:8]}",
         output=options.output,
         uri_fault=partial(_uri_fault, plugins.registry, path.absolute().parent),
-        place_faults=partial(_place_faults, path.parent),
+        place_faults=partial(place_faults, path.parent),
         asks=options.asks,
     )
     return _Opened(document, plugins, settings, now)
@@ -159,17 +174,24 @@ def _open(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> _Ope
 @contextmanager
 def prepare(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Iterator[Prepared]:
     """Load, connect, resolve and plan; close whatever was opened at the end."""
-    with connect(path, options, clock, masker) as connected:
+    with connect(path, options, clock, masker, writes=True) as connected:
         yield replace(connected, plan=make_plan(connected.run, connected.hooks))
 
 
 @contextmanager
-def connect(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Iterator[Prepared]:
-    """Load and connect, without a plan: no tenant is asked what a service's name stands for."""
+def connect(
+    path: Path, options: RunOptions, clock: Clock, masker: Masker, *, writes: bool = False
+) -> Iterator[Prepared]:
+    """Load and connect, without a plan: no tenant is asked what a service's name stands for.
+
+    With ``writes`` it is checked, too, that the disk takes what a run would write.
+    """
     # Here, as a manifest is validated without the client and the emulated tenant.
     from spark_impex_runner.engine.tenants import Tenants  # noqa: PLC0415
 
     loaded = load(path, options, clock, masker)
+    if writes:
+        check_disk(loaded, options)
     tenants = Tenants(loaded.manifest.connections, clock, masker, options.jobs)
     run = Run(
         id=loaded.run_id,
@@ -178,6 +200,7 @@ def connect(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> It
         targets=loaded.targets,
         started=loaded.now,
         connect=tenants.connect,
+        guarded=loaded.uses.guarded(loaded.manifest.targets),
     )
     try:
         for warning in () if options.run_id else loaded.warnings:  # a part repeats them
@@ -290,31 +313,6 @@ def _asked(resolver: Resolver, entry: str, folder: Path) -> str | None:
         f"the check of '{entry}' as {resolver.name} answered {fault!r} instead of text or None; "
         f"it came from plugin {resolver.provider}; {cure}"
     )
-
-
-def _place_faults(folder: Path, connection: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield each key of a connection that leads nowhere, and why; its paths begin at ``folder``."""
-    values = {key: value for key, value in connection.items() if isinstance(value, str)}
-    try:
-        if "base_url" in values:
-            TenantUrl.parse(values["base_url"], values.get("tenant"))
-        elif {"env", "tenant"} <= values.keys():
-            TenantUrl.of(values["env"], values["tenant"])
-    except UsageError as error:
-        # The first word of each such message is the key that it speaks of.
-        yield str(error).split(" ", 1)[0], str(error)
-    if "sandbox" in values and not _is_there(folder, values["sandbox"], Path.is_dir):
-        yield "sandbox", f"there is no folder {values['sandbox']!r}"
-    if "verify_tls" in values and not _is_there(folder, values["verify_tls"], Path.is_file):
-        yield "verify_tls", f"there is no file {values['verify_tls']!r}"
-
-
-def _is_there(folder: Path, name: str, kind: Callable[[Path], bool]) -> bool:
-    """Tell whether a path leads to a thing of a kind; a name may be one that no disk takes."""
-    try:
-        return kind(folder / name)
-    except (OSError, ValueError):
-        return False
 
 
 def _check_runner(document: Document, wanted: str) -> None:

@@ -13,7 +13,7 @@ from spark_impex_runner.report.words import plain
 from spark_impex_runner.spelling import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
@@ -31,8 +31,11 @@ def check_names(names: Iterable[str], offers: Mapping[str, Report]) -> None:
             raise UsageError(f"--report: there is no report {name!r}{hint}")
 
 
-def write_reports(result: RunResult, offers: Mapping[str, Report], clock: Clock) -> Iterator[str]:
-    """Write the reports of a finished run; yield what goes wrong, in a line each."""
+def write_reports(
+    result: RunResult, offers: Mapping[str, Report], clock: Clock
+) -> tuple[dict[str, Path], list[str]]:
+    """Write the reports of a finished run; return those written, and what went wrong in lines."""
+    written, problems = {}, []
     for name, path in result.manifest.reports.items():
 
         def work(name: str = name, path: Path = path) -> None:
@@ -41,9 +44,12 @@ def write_reports(result: RunResult, offers: Mapping[str, Report], clock: Clock)
         try:
             interruptible(f"report {name}", work, clock, END)
         except Interrupted:
-            yield f"report {name}: it did not end after the signal; {path} may be missing"
+            problems.append(f"report {name} did not end after the signal; {path} may be missing")
         except (DeliveryError, PluginError) as error:
-            yield str(error)
+            problems.append(str(error))
+        else:
+            written[name] = path
+    return written, problems
 
 
 def write(path: Path, text: str) -> None:

@@ -234,6 +234,7 @@ class _Run:
             signal=self._clock.signum,
         )
         finished = masked(everything, self._context.masker)
-        problems = write_reports(finished, self._hooks.registry.reports, self._clock)
+        written, problems = write_reports(finished, self._hooks.registry.reports, self._clock)
         told = tuple(self._context.masker.mask(each) for each in problems)
-        return replace(finished, problems=told)
+        manifest = replace(finished.manifest, reports=written)
+        return replace(finished, manifest=manifest, problems=told)

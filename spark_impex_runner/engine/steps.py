@@ -10,6 +10,7 @@ from spark_impex_runner.engine.approvals import approved
 from spark_impex_runner.engine.attempt import key, step_digest, still_holds
 from spark_impex_runner.engine.course import Pause
 from spark_impex_runner.engine.memory import StepMemory
+from spark_impex_runner.engine.placed import require_same_output
 from spark_impex_runner.errors import (
     HeldError,
     ImpexError,
@@ -186,6 +187,7 @@ class Steps:
         """Run a step for one package; one that hangs is abandoned when the run is to stop."""
         clock = self.context.clock
         clock.check()
+        require_same_output(self.job)
         name = f"step {step.uses} of target {self.job.target.name}"
         return interruptible(name, lambda: self._answer(job, step, package), clock)
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from spark_impex_runner.errors import ManifestError
 from spark_impex_runner.manifest.document import Document, Finding, Spot
 from spark_impex_runner.manifest.load import MAX_VALUES, load
+from spark_impex_runner.manifest.wording import INSTEAD
+from spark_impex_runner.paths import url_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,12 +43,14 @@ def assemble(path: Path, overlays: Sequence[Path] = ()) -> Document:
     documents = [reading.layer(Path(each)) for each in (path, *overlays)]
     if reading.unreadable:
         raise ManifestError([*reading.unreadable, *reading.problems])
+    files = tuple(reading.files)
     if not overlays:
-        return replace(documents[0], problems=tuple(reading.problems))
+        return replace(documents[0], problems=tuple(reading.problems), files=files)
     joined = _Joined(path, spots={(): documents[0].spots[()]})
     for number, document in enumerate(documents):
         joined.lay(document, change=number > 0)
-    return replace(joined.document(reading.problems), suffix=_suffix(documents[1:], path.parent))
+    suffix = _suffix(documents[1:], path.parent)
+    return replace(joined.document(reading.problems), suffix=suffix, files=files)
 
 
 def _suffix(overlays: Sequence[Document], folder: Path) -> str:
@@ -70,6 +74,7 @@ class _Reading:
     """The files read so far; ``problems`` are what is wrong between them."""
 
     seen: set[Path] = field(default_factory=set)
+    files: dict[Path, None] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     unreadable: list[Problem] = field(default_factory=list)
 
@@ -86,6 +91,7 @@ class _Reading:
             self.unreadable += error.problems
             return Document(path, {}, {(): Spot((1, 1), (1, 1))})
         self.seen.add(path.resolve())
+        self.files[path] = None
         self.problems += document.problems
         parts = list(self._parts(document, (*trail, path)))
         if not parts:
@@ -127,6 +133,8 @@ class _Reading:
 
 def _not_a_file(path: Path, entry: str) -> str:
     """Return why ``path``, written as ``entry``, is no file that can be included."""
+    if problem := url_problem(entry):
+        return problem + INSTEAD["read"]
     if Path(entry).is_absolute():
         return f"{entry!r} is not relative to this file"
     if path.is_dir():

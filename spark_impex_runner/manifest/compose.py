@@ -29,7 +29,10 @@ _INNER = (
     *("items", "contains", "unevaluatedItems"),
     *("additionalProperties", "unevaluatedProperties", "then", "else"),
 )
-_ABOUT = ("title", "description", "default", "examples", "x-secret", "x-form", "x-connection")
+_ABOUT = (
+    *("title", "description", "default", "examples"),
+    *("x-secret", "x-form", "x-connection", "x-path"),
+)
 _WHOLE = ("required", "if", "else", "minItems", "minProperties")
 _OVERLAY = {
     "$id": "urn:spark-impex-runner:overlay:1",
@@ -156,6 +159,7 @@ def _offer_reports(schema: Schema, reports: Mapping[str, Report]) -> None:
             "description": about(reports[name]),
             "type": "string",
             "minLength": 1,
+            "x-path": "write",
             "examples": [f"out/report.{name}"],
         }
 

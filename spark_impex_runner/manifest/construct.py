@@ -50,6 +50,7 @@ def target(expanded: Expanded, ties: Ties) -> Target:
     fields |= {"name": expanded.name, "output": expanded.output}
     fields |= {"connection": ties.connection, "needs": ties.needs}
     fields |= {"step_connections": ties.step_connections}
+    fields["written"] = {key: expanded.origin((key,)) for key in ("output", "steps")}
     if "polling" in fields:
         fields["polling"] = _polling(fields["polling"])
     if "steps" in fields:

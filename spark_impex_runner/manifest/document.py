@@ -94,7 +94,7 @@ class Document:
 
     ``problems`` are the mistakes that were met on the way and left the rest readable; ``added``
     is where the targets, connections and the like stand that no file but an overlay has;
-    ``suffix`` ends the manifest's name.
+    ``suffix`` ends the manifest's name. ``files`` are all files that were read for it.
     """
 
     path: Path
@@ -103,6 +103,7 @@ class Document:
     problems: tuple[Problem, ...] = ()
     added: frozenset[KeyPath] = frozenset()
     suffix: str = ""
+    files: tuple[Path, ...] = ()
 
     def spot(self, path: KeyPath) -> Spot:
         """Return where ``path`` stands, or its nearest ancestor that is in a text."""

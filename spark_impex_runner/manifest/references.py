@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import ImpexError, PluginError
 from spark_impex_runner.manifest.reading import read_most
-from spark_impex_runner.manifest.wording import COMPARISONS
+from spark_impex_runner.manifest.wording import COMPARISONS, INSTEAD
+from spark_impex_runner.paths import url_problem
 from spark_impex_runner.spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -185,6 +186,8 @@ class Sources:
         if source == "env":
             return self._environment(key)
         if source == "file":
+            if problem := url_problem(key):
+                raise UndefinedError(f"${{file:…}}: {problem}{INSTEAD['read']}")
             return self._file(key)
         if source in self.plugins:
             return self._foreign(self.plugins[source], key)

@@ -15,6 +15,7 @@ from spark_impex_runner.manifest.compose import REFERENCE, compose, pointers, wi
 from spark_impex_runner.manifest.document import Finding
 from spark_impex_runner.manifest.places import Walker, follow, homes
 from spark_impex_runner.manifest.wording import Hints, Mistake, say, unknown_key
+from spark_impex_runner.paths import url_problem
 from spark_impex_runner.registry import Offer, Registry
 from spark_impex_runner.version import DISTRIBUTION
 
@@ -38,6 +39,12 @@ def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[jsonschema.V
         yield jsonschema.ValidationError("")
 
 
+def _path(_: Any, __: Any, value: Any, ___: Any) -> Iterator[jsonschema.ValidationError]:
+    """Judge the path of a local file or folder: a URL is none."""
+    if isinstance(value, str) and url_problem(value):
+        yield jsonschema.ValidationError("")
+
+
 # The stubs leave extend without types.
 _extend: Callable[[Any, dict[str, Any]], Any] = jsonschema.validators.extend
 
@@ -55,6 +62,7 @@ class _Judged:
     def compile(self, schema: Any) -> Any:
         """Return a validator of ``schema``, which must live as long as this memory of it."""
         keywords = {"pattern": _pattern, "properties": self._properties, "if": self._if}
+        keywords["x-path"] = _path
         return _extend(jsonschema.Draft202012Validator, keywords)(schema)
 
     def is_valid(self, validator: Any, schema: Any, value: Any) -> bool:

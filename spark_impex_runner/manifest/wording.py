@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.manifest.document import Odd
+from spark_impex_runner.paths import url_problem
 from spark_impex_runner.spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -20,6 +21,12 @@ _FEW = 8
 _LISTED = 20
 _HOMES = 2
 COMPARISONS = 50_000
+# What to use in place of a URL, by what a path is for.
+INSTEAD = {
+    "output": "; give a local folder, and send its files on with the step 'upload'",
+    "write": "; give a local file, and send it on after the run",
+    "read": "; fetch what is there before the run, and give its local path",
+}
 _TYPES = {
     "string": "text",
     "integer": "a whole number",
@@ -90,7 +97,7 @@ def unknown_key(key: str, known: Hints, homes: Sequence[str]) -> str:
 def say(mistake: Mistake) -> str:
     """Return the line for ``mistake``."""
     form = mistake.schema.get("x-form")
-    if form:
+    if form and mistake.keyword != "x-path":
         scalar = isinstance(mistake.value, (bool, int, float)) and not _trap(mistake)
         quote = scalar and mistake.schema.get("type") == "string"
         return f"{_subject(mistake)} is not {form}{': quote it' if quote else ''}"
@@ -155,6 +162,11 @@ def _below(mistake: Mistake) -> str:
     return f"{_found(mistake)} is not less than {mistake.rule}"
 
 
+def _path(mistake: Mistake) -> str:
+    text = "text" if mistake.secret else str(mistake.value)
+    return url_problem(text) + INSTEAD.get(str(mistake.rule), INSTEAD["read"])
+
+
 def _few(mistake: Mistake) -> str:
     size = len(mistake.value)
     return "must not be empty" if not size else f"has {size} entries, needs at least {mistake.rule}"
@@ -183,6 +195,7 @@ _WORDS: Mapping[str, Callable[[Mistake], str]] = {
     "enum": _enum,
     "const": _const,
     "pattern": _pattern,
+    "x-path": _path,
     "minimum": _least,
     "maximum": _most,
     "exclusiveMinimum": _above,

@@ -70,7 +70,8 @@ class Step:
 class Target:
     """One thing to export, where it goes and what is done with it.
 
-    ``step_connections`` are those that options of its steps name.
+    ``step_connections`` are those that options of its steps name. ``written`` says where in the
+    manifest its ``output`` and its ``steps`` stand.
     """
 
     name: str
@@ -96,6 +97,9 @@ class Target:
     needs: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
     step_connections: tuple[str, ...] = ()
+    written: Mapping[str, tuple[str | int, ...]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def connections(self) -> tuple[str, ...]:

@@ -21,6 +21,8 @@ class Run:
 
     ``approved`` are the names for which the step that is called was approved, for the packages and
     the work that an earlier run held: nothing is approved for any other step, nor for other hooks.
+    ``guarded`` is the ``paths.Guarded`` that knows which files no delivery may replace.
+
     ``connect(name)`` gives the open ``spark_impex_runner.Spark`` client of a connection; it
     belongs to the run. (Its type is not named here: this module stands below the client.)
     """
@@ -32,6 +34,7 @@ class Run:
     started: datetime
     connect: Callable[[str], Any] = field(repr=False)
     approved: frozenset[str] = frozenset()
+    guarded: Any = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +157,9 @@ class Job:
     ``wait(seconds)`` waits, and raises ``Interrupted`` as soon as the run is.
     ``last`` is the last delivery, filled in where ``impex_unchanged`` is asked.
     ``memory`` is that of the step which is handed the job. ``approval`` is what the step was
-    approved to do, by the names of the packages; empty where it was approved nothing.
+    approved to do, by the names of the packages; empty where it was approved nothing. ``placed``
+    holds the records of what the target's runs have put into its output, which
+    ``ownership.Ownership`` reads and writes.
     """
 
     run: Run
@@ -172,6 +177,7 @@ class Job:
     memory: Memory = field(default_factory=Memory, repr=False, compare=False)
     wait: Callable[[float], None] = field(default=time.sleep, repr=False, compare=False)
     approval: Mapping[str, Held] = field(default_factory=dict)
+    placed: Memory = field(default_factory=Memory, repr=False, compare=False)
 
     @property
     def packages(self) -> tuple[Artifact, ...]:

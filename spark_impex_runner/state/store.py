@@ -283,6 +283,15 @@ class State:
         )
         return tuple(as_artifact(row) for row in rows)
 
+    def placed(self, target: str) -> tuple[Artifact, ...]:
+        """Return what all attempts of a target, and of its parts, have made."""
+        rows = self._db.read(
+            "SELECT artifacts.* FROM artifacts JOIN attempts ON attempts.id = attempt"
+            " WHERE target = ? OR part_of IN (SELECT id FROM attempts WHERE target = ?)",
+            (target, target),
+        )
+        return tuple(as_artifact(row) for row in rows)
+
     def steps(self, attempt: Attempt) -> dict[tuple[int, str], StepResult]:
         """Return the steps by position and digest; one that only began has a negative position."""
         rows = self._db.read("SELECT * FROM steps WHERE attempt = ?", (attempt.id,))

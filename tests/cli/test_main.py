@@ -241,15 +241,31 @@ def test_reports_can_be_asked_for_on_the_command_line(shell: Any) -> None:
     assert "<html" in (shell.folder / "out/r.html").read_text()
 
 
-def test_a_report_that_cannot_be_written_is_told_and_not_green(shell: Any) -> None:
-    """An auditor's file that is missing may not look like success."""
+def test_a_report_that_cannot_be_written_is_found_before(shell: Any) -> None:
+    """Nothing is sent for a run whose report has no place."""
     shell.write(PRICING)
     (shell.folder / "out").write_text("a file where a folder should be")
 
     done = shell("impex-run", "m.yaml", "--report", "json=out/r.json")
 
+    assert done.code == 2
+    assert "--report json=out/r.json: cannot write to out/r.json: out is not a folder" in done.err
+    assert not (shell.folder / ".impex").exists()
+
+
+def test_a_report_that_is_not_written_is_not_green(
+    shell: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An auditor's file that is missing may not look like success, nor be named as if it were."""
+    shell.write(PRICING)
+    (shell.folder / "out").write_text("it came while the run was under way")
+    monkeypatch.setattr("spark_impex_runner.engine.locations._unwritable", lambda _: "")
+
+    done = shell("impex-run", "m.yaml", "--report", "json=out/r.json")
+
     assert done.code == 4
     assert "cannot write out/r.json" in done.err
+    assert "report: " not in done.out
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,23 @@ import json
 import struct
 import warnings
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 from spark_impex_runner.engine.run import run_manifest
-from spark_impex_runner.models import Artifact, Job, Manifest, Request, Run, RunOptions, Target
+from spark_impex_runner.models import (
+    Artifact,
+    Job,
+    Manifest,
+    Memory,
+    Request,
+    Run,
+    RunOptions,
+    Target,
+)
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.spark.form import Form
@@ -117,7 +126,8 @@ def package(make_package: MakePackage) -> Artifact:
 
 @pytest.fixture
 def make_job(output: Path) -> MakeJob:
-    """Make jobs of one target."""
+    """Make jobs of one target, which know what the others of the test have put into its output."""
+    placed = Memory()
 
     def connect(name: str) -> Any:
         raise LookupError(name)
@@ -127,7 +137,8 @@ def make_job(output: Path) -> MakeJob:
         target = Target("motor", "sit", output)
         manifest = Manifest(output.parent / "release.yaml", "release", {}, (target,))
         run = Run("r1", "2026-01-31", manifest, (target,), now, connect)
-        return Job(run, target, Request(), "acme", now, stopping, artifacts=artifacts)
+        job = Job(run, target, Request(), "acme", now, stopping, artifacts=artifacts)
+        return replace(job, placed=placed)
 
     return make
 

@@ -172,13 +172,24 @@ def test_lines_of_former_packages_are_dropped(
     check("sha256sum", "SHA256SUMS", output)
 
 
-def test_a_foreign_file_is_replaced(run: Run, package: Artifact, output: Path) -> None:
-    """Lines in another form, bytes that are no text included, do not survive."""
+def test_a_spoilt_file_is_replaced(run: Run, package: Artifact, output: Path) -> None:
+    """Lines in another form, bytes that are no text included, do not survive in our own file."""
+    run(package)
     (output / "SHA256SUMS").write_bytes(b"\xff not a line\n")
 
     run(package)
 
     check("sha256sum", "SHA256SUMS", output)
+
+
+def test_a_foreign_file_is_kept(run: Run, package: Artifact, output: Path) -> None:
+    """A file that no run has written is not replaced, and the message names it."""
+    (output / "SHA256SUMS").write_text("mine\n")
+
+    with pytest.raises(StepError, match=r"SHA256SUMS is not replaced: no earlier run"):
+        run(package)
+
+    assert (output / "SHA256SUMS").read_text() == "mine\n"
 
 
 @pytest.mark.parametrize("file", ["motor.zip", "impex-receipt.json"])

@@ -93,14 +93,38 @@ def test_the_artifact_proves_the_folder(run: Run, package: Artifact, output: Pat
     assert (made.name, made.made_by, made.path) == ("a/b/", "unzip", output / "a/b")
 
 
-def test_a_second_run_replaces_the_folder(run: Run, package: Artifact, output: Path) -> None:
+def test_a_second_run_replaces_the_folder(
+    run: Run, make_package: Callable[..., Artifact], output: Path
+) -> None:
     """Nothing of an earlier delivery stays."""
-    run(package)
-    (output / "files" / "stale").touch()
+    run(make_package([("stale", b""), ("motor/kept", b"")]))
 
-    run(package)
+    run(make_package([("motor/kept", b"")]))
 
-    assert "stale" not in contents(output / "files")
+    assert sorted(contents(output / "files")) == ["motor/kept"]
+
+
+def test_a_file_of_the_user_is_not_removed(run: Run, package: Artifact, output: Path) -> None:
+    """A folder to which somebody has added a file stays as it is; the message names the file."""
+    run(package)
+    (output / "files" / "mine.txt").write_text("mine")
+    before = contents(output)
+
+    with pytest.raises(StepError, match=r"no earlier run of this target has put .*mine\.txt"):
+        run(package)
+
+    assert contents(output) == before
+
+
+def test_a_folder_of_the_user_is_not_replaced(run: Run, package: Artifact, output: Path) -> None:
+    """On the very first run nothing that lies there is ours."""
+    (output / "src").mkdir()
+    (output / "src" / "precious.py").write_text("mine")
+
+    with pytest.raises(StepError, match=r"out/src is not replaced"):
+        run(package, to="src")
+
+    assert contents(output / "src") == {"precious.py": b"mine"}
 
 
 def test_files_are_ordinary(run: Run, make_package: Callable[..., Artifact], output: Path) -> None:

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shutil
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from spark_impex_runner.errors import StepError
+from spark_impex_runner.models import Memory
+from spark_impex_runner.ownership import Ownership
+from spark_impex_runner.paths import Guarded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,79 +26,203 @@ def half_done(fresh: Path) -> None:
     raise KeyboardInterrupt
 
 
+def kill(*_: Any) -> None:
+    """End the process, as far as a test can."""
+    raise SystemExit
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Make the folder that is to be replaced; it holds one file."""
+def owned(tmp_path: Path) -> Ownership:
+    """Return the records of an output."""
+    return Ownership(tmp_path, Memory(), Guarded())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, owned: Ownership) -> Path:
+    """Make the folder that is to be replaced; it holds one file, put there by an earlier run."""
     path = tmp_path / "files"
     path.mkdir()
     (path / "before").touch()
+    owned.settle(path, ["before"])
     return path
 
 
-def test_the_new_folder_takes_the_place_of_the_old(unzip: ModuleType, folder: Path) -> None:
+@pytest.fixture
+def stubborn(unzip: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Refuse to remove folders, as where they are another user's."""
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied", "ModelMetaData.json")
+
+    monkeypatch.setattr(unzip.swap.shutil, "rmtree", refuse)
+    return unzip.swap
+
+
+def test_the_new_folder_takes_the_place_of_the_old(
+    unzip: ModuleType, folder: Path, owned: Ownership
+) -> None:
     """Nothing of the old folder is left, nor of the work."""
-    with unzip.swap.replacing(folder) as fresh:
+    with unzip.swap.replacing(folder, owned) as fresh:
         (fresh / "after").touch()
 
     assert names(folder) == ["after"]
     assert names(folder.parent) == ["files"]
 
 
-def test_the_old_folder_is_there_until_the_end(unzip: ModuleType, folder: Path) -> None:
+def test_the_old_folder_is_there_until_the_end(
+    unzip: ModuleType, folder: Path, owned: Ownership
+) -> None:
     """A reader finds the old folder whole while the new one is filled."""
-    with unzip.swap.replacing(folder) as fresh:
+    with unzip.swap.replacing(folder, owned) as fresh:
         (fresh / "after").touch()
 
         assert names(folder) == ["before"]
 
 
-def test_a_failure_leaves_everything_as_it_was(unzip: ModuleType, folder: Path) -> None:
+def test_a_failure_leaves_everything_as_it_was(
+    unzip: ModuleType, folder: Path, owned: Ownership
+) -> None:
     """A block that raises changes nothing and leaves nothing behind."""
-    with pytest.raises(KeyboardInterrupt), unzip.swap.replacing(folder) as fresh:
+    with pytest.raises(KeyboardInterrupt), unzip.swap.replacing(folder, owned) as fresh:
         half_done(fresh)
 
     assert names(folder) == ["before"]
     assert names(folder.parent) == ["files"]
 
 
-def test_a_failed_rename_puts_the_old_folder_back(unzip: ModuleType, folder: Path) -> None:
+def test_a_failed_rename_puts_the_old_folder_back(
+    unzip: ModuleType, folder: Path, owned: Ownership, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """When the new folder cannot move in, the old one returns."""
-    with pytest.raises(OSError, match="files"), unzip.swap.replacing(folder) as fresh:
-        fresh.rmdir()
+    rename = type(folder).rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.name.endswith(".new"):
+            raise OSError(5, "Input/output error", str(path))
+        return rename(path, target)
+
+    monkeypatch.setattr(type(folder), "rename", refuse)
+
+    with pytest.raises(OSError, match="files"), unzip.swap.replacing(folder, owned) as fresh:
+        (fresh / "after").touch()
 
     assert names(folder) == ["before"]
     assert names(folder.parent) == ["files"]
 
 
-def test_what_a_killed_run_left_is_cleared(unzip: ModuleType, folder: Path) -> None:
+def test_what_a_killed_run_left_is_cleared(
+    unzip: ModuleType, folder: Path, owned: Ownership
+) -> None:
     """Leftovers of a run that was killed while extracting are removed."""
     (folder.parent / ".files.new" / "part").mkdir(parents=True)
     (folder.parent / ".files.old").mkdir()
+    (folder.parent / ".files.old1").mkdir()
 
-    with unzip.swap.replacing(folder) as fresh:
+    with unzip.swap.replacing(folder, owned) as fresh:
         assert names(fresh) == []
 
     assert names(folder.parent) == ["files"]
 
 
-def test_a_folder_moved_aside_by_a_killed_run_is_put_back(unzip: ModuleType, folder: Path) -> None:
+def test_a_folder_moved_aside_by_a_killed_run_is_put_back(
+    unzip: ModuleType, folder: Path, owned: Ownership
+) -> None:
     """A run killed between the two renames loses nothing, even if the next run fails."""
     folder.rename(folder.parent / ".files.old")
 
-    with pytest.raises(ZeroDivisionError), unzip.swap.replacing(folder):
+    with pytest.raises(ZeroDivisionError), unzip.swap.replacing(folder, owned):
         raise ZeroDivisionError
 
     assert names(folder) == ["before"]
 
 
-def test_a_link_is_replaced_and_not_followed(unzip: ModuleType, folder: Path) -> None:
-    """What a link points to is not touched."""
+@pytest.mark.parametrize("at", ["files_of", "_swap", "Ownership.settle"])
+def test_a_kill_leaves_a_folder_that_is_ours(
+    unzip: ModuleType, folder: Path, owned: Ownership, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """Whenever the run is killed, the next one replaces what there is, and clears what is left."""
+    holder = Ownership if "." in at else unzip.swap
+    with monkeypatch.context() as patch:
+        patch.setattr(unzip.swap, "_remove", lambda _: None)  # a killed run clears nothing
+        patch.setattr(holder, at.rpartition(".")[2], kill)
+        with pytest.raises(SystemExit), unzip.swap.replacing(folder, owned) as fresh:
+            (fresh / "after").touch()
+
+    later = Ownership(owned.output, owned.placed, Guarded())
+    with unzip.swap.replacing(folder, later) as fresh:
+        (fresh / "later").touch()
+    assert names(folder) == ["later"]
+    assert names(folder.parent) == ["files"]
+
+
+def test_a_link_is_replaced_and_not_followed(
+    unzip: ModuleType, folder: Path, owned: Ownership
+) -> None:
+    """What a link in the place of our folder points to is not touched."""
     link = folder.parent / "link"
     link.symlink_to(folder)
+    owned.settle(link, ["after"])
 
-    with unzip.swap.replacing(link) as fresh:
+    with unzip.swap.replacing(link, owned) as fresh:
         (fresh / "after").touch()
 
     assert names(folder) == ["before"]
     assert names(link) == ["after"]
     assert not link.is_symlink()
+
+
+@pytest.mark.parametrize("name", [".src.new", ".src.old", ".src.old1"])
+def test_a_foreign_folder_of_such_a_name_is_kept(
+    unzip: ModuleType, tmp_path: Path, owned: Ownership, name: str
+) -> None:
+    """The names of temporary folders alone do not make a folder ours."""
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "mine").touch()
+
+    with pytest.raises(StepError, match=name), unzip.swap.replacing(tmp_path / "src", owned):
+        pass
+
+    assert names(tmp_path / name) == ["mine"]
+
+
+def test_read_only_folders_are_removed(unzip: ModuleType, folder: Path, owned: Ownership) -> None:
+    """The old folder goes although nobody may write to a folder in it."""
+    (folder / "deep" / "er").mkdir(parents=True)
+    (folder / "deep" / "er" / "file").touch()
+    owned.settle(folder, ["before", "deep/er/file"])
+    for path in (folder / "deep" / "er", folder / "deep", folder):
+        path.chmod(0o500)
+
+    with unzip.swap.replacing(folder, owned):
+        pass
+
+    assert names(folder.parent) == ["files"]
+
+
+@pytest.mark.usefixtures("stubborn")
+def test_runs_go_on_beside_what_cannot_be_removed(
+    unzip: ModuleType, folder: Path, owned: Ownership
+) -> None:
+    """Each run swaps its folder in, and what no run can remove lies beside it."""
+    for name in ("second", "third"):
+        with unzip.swap.replacing(folder, owned) as fresh:
+            (fresh / name).touch()
+
+    assert names(folder) == ["third"]
+    assert names(folder.parent) == [".files.old", ".files.old1", "files"]
+    assert unzip.swap.set_aside(folder)[0] == folder.parent / ".files.old"
+
+
+@pytest.mark.usefixtures("stubborn")
+def test_what_has_to_be_removed_is_named_whole(
+    unzip: ModuleType, folder: Path, owned: Ownership
+) -> None:
+    """A half-extracted folder that cannot be removed is named by its whole path."""
+    left = folder.parent / ".files.new"
+    shutil.copytree(folder, left)
+
+    with pytest.raises(StepError) as raised, unzip.swap.replacing(folder, owned):
+        pass
+
+    assert str(left) in str(raised.value)
+    assert "Permission denied" in str(raised.value)

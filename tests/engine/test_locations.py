@@ -1,0 +1,152 @@
+"""Every path that the manifest or the command line determines, before anything is sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.clock import Clock
+from spark_impex_runner.engine.locations import check_disk
+from spark_impex_runner.engine.prepare import load
+from spark_impex_runner.errors import UsageError
+from spark_impex_runner.masking import Masker
+from spark_impex_runner.models import RunOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HEAD = """
+version: 1
+include: [part.yaml]
+connections: {{sit: {{sandbox: acme{more}}}}}
+targets:
+  - {{name: a, folders: [life], output: {output}, steps: [{steps}]}}
+  - {{name: b, folders: [life], output: exports/b}}
+report: {{{report}}}
+"""
+
+
+@pytest.fixture
+def check(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Validate a manifest with these parts; return what is wrong with it."""
+    folder = tree.parent
+    monkeypatch.chdir(folder)
+    (folder / "part.yaml").write_text("version: 1\nvars: {t: x}\n")
+    (folder / "overlay.yaml").write_text("version: 1\nvars: {u: x}\n")
+    (folder / "linked.yaml").symlink_to("m.yaml")
+    (folder / "ca.pem").touch()
+
+    def start(report: str = "", steps: str = "", output: str = "out", **options: Any) -> list[str]:
+        path = Path("m.yaml")
+        more = ", verify_tls: ca.pem" if "verify" in options else ""
+        options.pop("verify", None)
+        text = HEAD.format(report=report, steps=steps, output=output, more=more)
+        path.write_text(text.replace("acme", str(tree)))
+        (folder / "hard.yaml").unlink(missing_ok=True)
+        (folder / "hard.yaml").hardlink_to(folder / "m.yaml")
+        options = {"overlays": (Path("overlay.yaml"),), "asks": False, **options}
+        try:
+            check_disk(load(path, RunOptions(**options), Clock(), Masker()), RunOptions(**options))
+        except UsageError as error:
+            return str(error).split("\n")
+        return []
+
+    return start
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("m.yaml", "./sub/../m.yaml", "linked.yaml", "hard.yaml", "part.yaml", "overlay.yaml"),
+        *(".impex/state.db", ".impex/r.json", ".impex", "acme/r.json"),
+        *("out", "out/impex-receipt.json", "out/Impex-Receipt.JSON", "exports"),
+        *("out/files/r.json", "out/SHA256SUMS", "-"),
+    ],
+)
+@pytest.mark.parametrize("option", [False, True])
+def test_a_report_replaces_nothing(check: Any, tree: Path, path: str, option: bool) -> None:
+    """Neither what the run reads nor what it writes besides, whoever gives the report's path."""
+    path = path.replace("acme", tree.name)
+    given = {"reports": {"json": Path(path)}} if option else {"report": f"json: '{path}'"}
+
+    [problem] = check(steps="{uses: unzip}, {uses: checksum}", **given)
+
+    assert problem.startswith("--report json=" if option else "m.yaml:8:")
+    assert not Path("out").exists()
+
+
+def test_two_reports_have_two_files(check: Any) -> None:
+    """The second names the first."""
+    [problem] = check(report="json: r.out, html: ./r.out")
+
+    assert "the report 'html' would replace the report 'json'" in problem
+
+
+def test_other_files_that_are_read_are_guarded(check: Any) -> None:
+    """The CA bundle, the file of a reference and a lock file are no place for a report."""
+    lock = "{uses: import, with: {to: sit, lock: l.json}}"
+
+    assert "the CA bundle" in check(report="json: ca.pem", verify=True)[0]
+    assert "would replace" in check(report="json: l.json", steps=lock)[0]
+    assert "m.yaml" in check(steps=lock.replace("l.json", "m.yaml"))[0]
+
+
+@pytest.mark.parametrize(
+    ("output", "steps", "said"),
+    [
+        (".", "{uses: checksum, with: {file: m.yaml}}", "a file of this manifest"),
+        (".", "{uses: unzip, with: {to: exports}}", "the output of target 'b'"),
+        (".", "{uses: unzip, with: {to: .impex}}", "no step may write to"),
+        ("out", "{uses: unzip, with: {to: impex-receipt.json}}", "no step may write to"),
+        ("out", "{uses: unzip}, {uses: unzip, with: {to: files/a}}", "two steps of target 'a'"),
+        ("out", "{uses: checksum}, {uses: unzip, with: {to: sha256sums}}", "two steps"),
+        (".impex", "", "the output would lie in the state"),
+        (".impex/x", "", "the output would lie in the state"),
+    ],
+)
+def test_a_step_replaces_nothing(check: Any, output: str, steps: str, said: str) -> None:
+    """Each is named with its line; nothing was sent."""
+    [problem] = check(output=output, steps=steps)
+
+    assert problem.startswith("m.yaml:6:")
+    assert said in problem
+
+
+@pytest.mark.parametrize("name", ["src/precious.py", "SHA256SUMS"])
+def test_what_lies_there_is_found_before(check: Any, name: str) -> None:
+    """A folder or file in a step's place that no run has put there is named with its line."""
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).write_text("mine")
+
+    problems = check(output=".", steps="{uses: unzip, with: {to: src}}, {uses: checksum}")
+
+    assert [each.startswith("m.yaml:6:") for each in problems] == [True]
+    assert Path(name).name in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("file/r.json", "file is not a folder"),
+        ("folder", "is not a file"),
+        ("/dev/null", "is not a file"),
+    ],
+)
+def test_a_report_that_cannot_be_written_is_found_before(check: Any, path: str, said: str) -> None:
+    """It is refused while nothing was sent, in the manifest and on the command line."""
+    Path("file").touch()
+    Path("folder").mkdir()
+
+    assert said in check(report=f"json: {path}")[0]
+    assert said in check(reports={"json": Path(path)})[0]
+
+
+def test_ordinary_paths_are_fine(check: Any) -> None:
+    """Reports beside the packages, an output that holds others, and the manifest's own folder."""
+    steps = "{uses: unzip}, {uses: checksum, with: {algorithms: [md5, sha1]}}"
+
+    assert check("json: out/report.json, html: exports/b/r.html", steps) == []
+    assert check("json: r.json", steps, output=".") == []
+    assert check("json: new/folder/r.json", steps, output="exports") == []

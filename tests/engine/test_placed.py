@@ -1,0 +1,165 @@
+"""What a run may replace: only what earlier runs of the same target have put there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.models import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spark_impex_runner.models import RunResult, TargetResult
+
+TARGET = """
+- name: a
+  folders: [life]
+  output: out
+  steps: [{uses: unzip}, {uses: checksum}]
+"""
+
+
+@pytest.fixture
+def deliver(run: Any, serve: Callable[..., Any]) -> Callable[..., RunResult]:
+    """Deliver the target once more from the same tenant."""
+    tenant = serve()
+
+    def start(text: str = TARGET, **options: Any) -> RunResult:
+        result: RunResult = run(tenant, text, **options)
+        return result
+
+    return start
+
+
+def forget_records(run: Any) -> None:
+    """Make the state that of the version that kept no records."""
+    with sqlite3.connect(run.folder / ".impex" / "state.db") as link:
+        link.execute("DELETE FROM memories")
+
+
+def forget_state(run: Any) -> None:
+    """Lose the state."""
+    shutil.rmtree(run.folder / ".impex")
+
+
+def forget_receipt(run: Any) -> None:
+    """Lose the receipt."""
+    (run.folder / "out" / "impex-receipt.json").unlink()
+
+
+@pytest.mark.parametrize("lost", [[], [forget_records], [forget_state], [forget_receipt]])
+@pytest.mark.parametrize("added", [False, True])
+def test_our_own_delivery_is_replaced(
+    run: Any, deliver: Any, only: Any, lost: list[Callable[[Any], None]], added: bool
+) -> None:
+    """It is known by the state or by the receipt, and so is what was added to it."""
+    assert only(deliver()).outcome is Outcome.SUCCEEDED
+    for forget in lost:
+        forget(run)
+    if added:
+        (run.folder / "out" / "files" / "mine").touch()
+
+    result: TargetResult = only(deliver())
+
+    assert result.outcome is (Outcome.FAILED if added else Outcome.SUCCEEDED), result.error
+    assert (run.folder / "out" / "files" / "mine").exists() is added
+    assert not added or ("out/files" in result.error and not result.job_id)
+
+
+def test_a_package_of_the_user_is_kept(run: Any, deliver: Any, only: Any) -> None:
+    """A file that has a package's name by chance is not replaced, and the message names it."""
+    (run.folder / "out").mkdir()
+    (run.folder / "out" / "package.zip").write_text("mine")
+
+    result = only(deliver())
+
+    assert result.outcome is Outcome.FAILED
+    assert "out/package.zip is not replaced" in result.error
+    assert (run.folder / "out" / "package.zip").read_text() == "mine"
+
+
+def test_another_targets_output_is_refused(run: Any, deliver: Any, only: Any) -> None:
+    """A folder with another target's receipt is left as it is, and no job is created."""
+    alone = "- {name: a, folders: [life], output: out}"
+    deliver(alone)
+    before = (run.folder / "out" / "impex-receipt.json").read_bytes()
+
+    result = only(deliver(alone.replace("name: a", "name: b")))
+
+    assert "holds the delivery of the target 'a'" in result.error
+    assert not result.job_id
+    assert (run.folder / "out" / "impex-receipt.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("step", "name"),
+    [("{uses: unzip, with: {to: Pricing.zip}}", "package.zip"), ("{uses: unzip}", "pricing.zip")],
+)
+def test_a_package_makes_room_for_a_steps_files(
+    deliver: Any, only: Any, step: str, name: str
+) -> None:
+    """A package whose name a step needs is stored under another one."""
+    text = f"- {{name: a, folders: [life], output: out, file_name: pricing, steps: [{step}]}}"
+
+    result = only(deliver(text))
+
+    assert result.artifacts[0].name == name
+    assert result.outcome is Outcome.SUCCEEDED
+
+
+def test_a_package_makes_room_for_a_report(run: Any, deliver: Any, only: Any) -> None:
+    """The report is written last, and would replace the package."""
+    run.below = "report: {json: out/package.zip}"
+
+    result = only(deliver())
+
+    assert result.artifacts[0].name == "package-2.zip"
+    assert json.loads((run.folder / "out" / "package.zip").read_text())["exit_code"] == 0
+
+
+def test_a_partial_file_that_is_a_link_is_not_followed(run: Any, deliver: Any, only: Any) -> None:
+    """What a link of that name points to is not overwritten."""
+    precious = run.folder / "precious"
+    precious.write_text("mine")
+    (run.folder / "out").mkdir()
+    (run.folder / "out" / ".package.zip.part").symlink_to(precious)
+
+    result = only(deliver())
+
+    assert result.outcome is Outcome.SUCCEEDED
+    assert precious.read_text() == "mine"
+
+
+SWAP = """
+from spark_impex_runner import hookimpl
+
+
+@hookimpl
+def impex_job_changed(job, change):
+    if change.event == "{event}":
+        out = job.target.output
+        if out.exists():
+            out.rename(out.with_name("aside"))
+        (out.with_name("elsewhere")).mkdir(exist_ok=True)
+        out.symlink_to("elsewhere")
+"""
+
+
+@pytest.mark.parametrize("event", ["job.created", "package.delivered", "step.succeeded"])
+def test_an_output_that_becomes_a_link_is_not_followed(
+    run: Any, deliver: Any, only: Any, event: str
+) -> None:
+    """Nothing is written to where the output leads now; the message says where that is."""
+    plugin = run.folder / "swap.py"
+    plugin.write_text(SWAP.replace("{event}", event))
+
+    result = only(deliver(plugin_files=(plugin,)))
+
+    assert result.outcome is Outcome.FAILED
+    assert f"leads to {run.folder / 'elsewhere'} now" in result.error
+    assert not list((run.folder / "elsewhere").glob("[!.]*"))

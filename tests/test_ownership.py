@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from spark_impex_runner import digests
+from spark_impex_runner.errors import StepError
+from spark_impex_runner.models import Memory
+from spark_impex_runner.ownership import Ownership, Record
+from spark_impex_runner.paths import Guarded
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def owned(tmp_path: Path) -> Ownership:
+    """Return the records of an output with ``ours/a`` and ``ours/b/c``."""
+    for name in ("ours/a", "ours/b/c"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    found = Ownership(tmp_path, Memory(), Guarded([(tmp_path / "m.yaml", "the manifest")]))
+    found.settle(tmp_path / "ours", ["a", "b/c"])
+    return found
+
+
+@pytest.mark.parametrize("name", ["ours", "ours/b", "ours/b/c", "new", "ours/new"])
+def test_what_a_run_put_there_may_be_replaced(owned: Ownership, name: str) -> None:
+    """A recorded folder, whatever is in it, and what is not there yet."""
+    owned.check(owned.output / name)
+
+
+@pytest.mark.parametrize("added", ["ours/mine", "ours/b/mine", "ours/new/mine"])
+@pytest.mark.parametrize("link", [False, True])
+def test_a_file_in_our_folder_is_foreign(owned: Ownership, added: str, link: bool) -> None:
+    """A file, or a link, that was added to our folder keeps it from being replaced."""
+    path = owned.output / added
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to(owned.output) if link else path.touch()
+
+    with pytest.raises(StepError) as raised:
+        owned.check(owned.output / "ours")
+
+    assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("m.yaml", "the manifest"),
+        ("m.yaml/x", "the manifest"),
+        (".git/hooks", "no step may write to"),
+        ("a/.GIT", "no step may write to"),
+        (".impex", "no step may write to"),
+        ("Impex-Receipt.json", "no step may write to"),
+        ("deep/impex-receipt.json", "no step may write to"),
+        ("../out", "leads out of"),
+    ],
+)
+def test_some_names_are_never_written(owned: Ownership, name: str, said: str) -> None:
+    """Neither what a run reads nor what the runner itself keeps is a place for a step."""
+    assert said in owned.forbidden(owned.output / name)
+
+
+def test_a_folder_above_what_is_guarded_is_not_replaced(owned: Ownership) -> None:
+    """A folder that holds what the run reads is no place for a step."""
+    guarded = Guarded([(owned.output / "a/b/m.yaml", "the manifest")])
+
+    assert Ownership(owned.output, Memory(), guarded).forbidden(owned.output / "a")
+    assert not Ownership(owned.output / "a/b", Memory(), guarded).forbidden(owned.output / "a/b/x")
+
+
+def test_a_claim_adds_to_what_is_known(owned: Ownership) -> None:
+    """Between a claim and its end both the old and the new files are ours."""
+    owned.claim(owned.output / "ours", ["d"])
+
+    again = Ownership(owned.output, owned.placed, Guarded())
+
+    assert again.record(owned.output / "ours") == Record(frozenset({"a", "b/c", "d"}))
+    again.settle(owned.output / "ours", ["d"])
+    assert again.stranger(owned.output / "ours")
+
+
+def test_a_folder_is_known_by_its_digest(owned: Ownership) -> None:
+    """Where only size and digest of a folder are known, any change makes it foreign."""
+    folder = owned.output / "ours"
+    sums = {
+        name: digests.of_file(folder / name, ["sha256"], lambda: None)["sha256"]
+        for name in ("a", "b/c")
+    }
+    record = Record(trees=frozenset({(14, digests.of_tree(sums))}))
+    placed = Memory()
+    placed.put(str(folder), record.text())
+    known = Ownership(owned.output, placed, Guarded())
+
+    assert not known.stranger(folder)
+    (folder / "b" / "c").write_text("changed!")
+    assert known.stranger(folder)
+
+
+def test_an_unreadable_record_is_none() -> None:
+    """Whatever the state holds, it is a record or there is none."""
+    for text in ("", "{", "[]", '{"names": "~~~"}', '{"names": "", "trees": 3}'):
+        assert Record.of(text) is None
+    names = Record(frozenset({"prämie.json", "a\udce9"}))
+    assert Record.of(names.text()) == names

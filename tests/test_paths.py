@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spark_impex_runner.paths import Guarded, Identities, folded, url_problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "s3://b/x",
+            "S3://b/x",
+            "s3:/b/x",
+            "s3:b",
+            " s3://b",
+            "gs://b",
+            "az://c/x",
+            "abfss://c@a/x",
+        ),
+        *("file:///srv/x", "FILE:/srv/x", "file:x", "https://host/x", "http:x", "sftp://u@h/x"),
+        *("webdavs://h/x", "dav:x", "smb://h/x", "x-other+scheme.1://h", "vault:\\\\x"),
+    ],
+)
+def test_a_url_is_no_path(text: str) -> None:
+    """With whatever letters, and as ``pathlib`` shortens it."""
+    assert "is a URL, not a local path" in url_problem(text)
+    assert url_problem(str(Path(text)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("out", "./s3://b", "a/b:c", "C:\\x", "c:/x", "D:x", "12:30", "2026-01-31T12:00/x", "a:b"),
+        *("/srv/s3:/x", "//host/share", "\\\\host\\share", "-", "", "~/x", "x://"[:1]),
+    ],
+)
+def test_a_path_is_no_url(text: str) -> None:
+    """A drive's letter, a colon in a name, and what begins like no scheme."""
+    assert url_problem(text) == ""
+
+
+def test_a_url_with_credentials_is_not_shown() -> None:
+    """What may be a password, or a signature, is left out of the message."""
+    assert url_problem("https://me:hunter2@host/x") == "'https' is a URL, not a local path"
+    assert "sig" not in url_problem("https://host/x?sig=abc")
+
+
+def test_two_ways_to_one_place(tmp_path: Path) -> None:
+    """Links and dots do not make another place; what is not there has a place, too."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    identities = Identities()
+
+    assert identities.of(tmp_path / "link/new/x") == identities.of(tmp_path / "real/./new/../new/x")
+    assert identities.of(tmp_path / "link") == identities.of(tmp_path / "real")
+    assert identities.of(tmp_path / "real/a") != identities.of(tmp_path / "real/b")
+
+
+def test_letter_case_counts_where_the_disk_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two names that differ in letter case are one file on some disks only."""
+    names = tmp_path / "Report.json", tmp_path / "report.JSON"
+    sensitive = not (tmp_path.parent / tmp_path.name.swapcase()).exists()
+
+    assert len(set(map(Identities().of, names))) == (2 if sensitive else 1)
+    monkeypatch.setattr(Identities, "_ignores_case", lambda *_: True)
+    assert len(set(map(Identities().of, names))) == 1
+    assert folded("Prämie") == folded("PRA\u0308MIE")
+
+
+def test_what_lies_above_the_output_does_not_count(tmp_path: Path) -> None:
+    """An output may lie in another one; its files are not those of the other."""
+    guarded = Guarded([(tmp_path, "all"), (tmp_path / "out", "out"), (tmp_path / "out/b", "b")])
+
+    assert guarded.conflict(tmp_path / "out/a", tmp_path / "out") == ""
+    assert guarded.conflict(tmp_path / "out/b/c", tmp_path / "out") == "b"
+    assert guarded.conflict(tmp_path / "out/b", tmp_path / "out") == "b"
+    assert guarded.conflict(tmp_path / "out/bc", tmp_path / "out") == ""
+    assert guarded.conflict(tmp_path / "out", tmp_path) == "out"
