@@ -15,6 +15,7 @@
     │   │   ├── JobError               4   the tenant closed the job without success
     │   │   │   └── TooLargeError      4   its package has more bytes than it may
     │   │   └── IntegrityError         4   bytes that are not what the tenant promised
+    │   │       └── UnreadablePackageError 4   a whole package that cannot be unpacked
     │   └── SparkApiError              4   an HTTP reply outside 2xx
     │       ├── BadRequestError 400 · NotFoundError 404 · ConflictError 409
     │       ├── UnauthorizedError 401 (exit 6) · ForbiddenError 403 (exit 6)
@@ -176,6 +177,10 @@ class TooLargeError(JobError):
 
 class IntegrityError(SparkSdkError):
     """Downloaded bytes differ from what the tenant announced, or are not a ZIP package."""
+
+
+class UnreadablePackageError(IntegrityError):
+    """A package is whole but cannot be unpacked: another download would not change that."""
 
 
 class SparkApiError(SparkError):

@@ -25,6 +25,7 @@ ALLOWED = {
     "models": set(),
     "paths": set(),
     "version": set(),
+    "archives": set(),
     "ownership": {"digests"},
     "clock": set(),
     "blocking": set(),
@@ -91,10 +92,10 @@ ALLOWED = {
     # It writes a file, and asks a tenant for what the manifest is to name.
     "cli.init": {"cli", "atomic", "clock", "engine", "manifest", "pluginmanager", "spark"},
     # A resolver answers in the notation of service URIs, and tells which line of a file is not.
-    "plugins": {"atomic", "digests", "hookspecs", "ownership", "registry"}
+    "plugins": {"archives", "atomic", "digests", "hookspecs", "ownership", "registry"}
     | {"manifest.quantity", "spark.uri"},
     # It holds a package's manifest, which has the form of a status, against the request.
-    "plugins.package_check": {"plugins", "hookspecs", "manifest.quantity"}
+    "plugins.package_check": {"plugins", "archives", "hookspecs", "manifest.quantity"}
     | {"engine.compare", "spark.status"},
     # It tells what reports tell, by the client that sends no credentials but those it is given.
     "plugins.notify": {"plugins", "hookspecs", "clock", "masking", "report"}
@@ -105,7 +106,14 @@ ALLOWED = {
     "plugins.sources": {"plugins", "hookspecs", "manifest.quantity", "masking"}
     | {"spark.reply", "spark.transport", "spark.words"},
     # It speaks to a tenant by the run's client, and judges what a tenant's answers leave open.
-    "plugins.import_to": {"plugins", "atomic", "digests", "hookspecs", "manifest.quantity"}
+    "plugins.import_to": {
+        "plugins",
+        "archives",
+        "atomic",
+        "digests",
+        "hookspecs",
+        "manifest.quantity",
+    }
     | {"engine.weather", "spark.status", "spark.uri", "spark.words"},
     "schemas": set(),
     # For authors' tests; nothing else imports it.

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner import archives
 from spark_impex_runner.errors import SparkSdkError, StepError, UriError
 from spark_impex_runner.spark.status import parse_status
 from spark_impex_runner.spark.uri import Uri, version_order
 from spark_impex_runner.spark.words import one_line
 
 if TYPE_CHECKING:
+    import zipfile
     from collections.abc import Sequence
 
     from spark_impex_runner.models import Artifact, Job, ServiceVersion
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 # The text that a package says of itself is small; so many bytes of one are kept in memory.
 _TEXT = 16 << 20
 _SHOWN = 5
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 
 Contents = tuple["ServiceVersion", ...]
 Mapping = dict[str, str]
@@ -33,12 +32,14 @@ def contents_of(job: Job, package: Artifact) -> Contents:
     tenant that exported it count. Raises ``StepError`` for what is no ZIP file.
     """
     try:
-        with zipfile.ZipFile(package.path) as archive:
+        with package.path.open("rb") as stream, archives.opened(stream) as archive:
             text = _manifest(archive)
         said = parse_status(json.loads(text)).service_versions if text else ()
     except SparkSdkError:
         said = ()
-    except _BROKEN as error:
+    except archives.UnreadableError as error:
+        raise StepError(f"{package.name}: the package {one_line(str(error))}") from error
+    except archives.BROKEN as error:
         raise StepError(f"{package.name}: the package is broken: {one_line(str(error))}") from error
     return said or (job.status.service_versions if job.status else ())
 

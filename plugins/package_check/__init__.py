@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from spark_impex_runner.archives import UnreadableError
 from spark_impex_runner.errors import StepError
 from spark_impex_runner.hookspecs import Made, hookimpl
 from spark_impex_runner.manifest import quantity
@@ -73,6 +74,8 @@ def impex_run_step(job: Job, step: Step, artifact: Artifact) -> Made | None:
         proof = _prove(job, step.options, artifact)
     except OverLimit as error:
         raise StepError(f"{artifact.name}: {error}") from error
+    except UnreadableError as error:
+        raise StepError(f"{artifact.name}: the package {shown(str(error))}") from error
     except zipfile.BadZipFile as error:
         raise StepError(f"{artifact.name}: the package is broken: {shown(str(error))}") from error
     except OSError as error:

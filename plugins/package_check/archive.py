@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from spark_impex_runner import archives
 from spark_impex_runner.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -18,15 +18,6 @@ PIECE = 1 << 18
 # The texts that a package says of itself are small; this many bytes of one are kept in memory.
 TEXT = 16 << 20
 _HEADER = b"PK\x01\x02"
-# What zipfile raises on bytes that are no ZIP, whole or sane: a bad offset is an OSError.
-_BROKEN = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    OSError,
-    RuntimeError,
-    ValueError,
-)
 
 
 class OverLimit(Exception):  # noqa: N818 - a verdict on the package, turned into a StepError
@@ -77,9 +68,8 @@ class Archive:
         meter.add_files(len(archive.infolist()))
         self.entries: dict[str, zipfile.ZipInfo] = {}
         for entry in archive.infolist():
-            # zipfile ends a name there, by which a file may turn into a folder.
-            if "\0" in entry.orig_filename:
-                raise zipfile.BadZipFile(f"it has a NUL in the name of {entry.filename}")
+            if "\0" in entry.filename:
+                raise zipfile.BadZipFile(f"it has a NUL in the name {entry.filename!r}")
             # Genuine packages name folders again and again, but one file only once.
             if self.entries.setdefault(entry.filename, entry) is not entry and not entry.is_dir():
                 raise zipfile.BadZipFile(f"it has two entries named {entry.filename}")
@@ -90,11 +80,7 @@ class Archive:
     @contextmanager
     def open(stream: IO[bytes], meter: Meter) -> Iterator[Archive]:
         """Read an open file; raise ``BadZipFile`` for what is no ZIP."""
-        try:
-            archive = zipfile.ZipFile(stream)
-        except _BROKEN as error:
-            raise zipfile.BadZipFile(str(error)) from error
-        with archive:
+        with archives.opened(stream) as archive:
             yield Archive(archive, meter)
 
     def nested(self, copy: IO[bytes]) -> AbstractContextManager[Archive]:
@@ -105,16 +91,13 @@ class Archive:
         """Yield the bytes of one file; raise ``Damaged`` where length or CRC are other ones."""
         self.left.pop(name, None)
         entry, size = self.entries[name], 0
-        # The other methods unfold without a bound on memory, and genuine packages use neither.
-        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise Damaged("expected deflate, found another compression")
         try:
             with self._archive.open(entry) as file:
                 while piece := file.read(PIECE):
                     size += len(piece)
                     self._meter.add_bytes(len(piece))
                     yield piece
-        except _BROKEN as error:
+        except archives.BROKEN as error:
             raise Damaged(f"expected the CRC {entry.CRC:08x}, found: {error}") from error
         if size != entry.file_size:
             raise Damaged(f"expected {entry.file_size} bytes, found {size}")

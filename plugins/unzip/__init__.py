@@ -6,6 +6,7 @@ import zipfile
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
+from spark_impex_runner.archives import UnreadableError
 from spark_impex_runner.errors import StepError, UsageError
 from spark_impex_runner.hookspecs import Made, hookimpl
 from spark_impex_runner.manifest import quantity
@@ -102,6 +103,8 @@ def impex_run_step(job: Job, step: Step, artifact: Artifact) -> list[Artifact] |
         made = [_unzip(job, step.options, artifact)]
     except (Refusal, UsageError) as error:
         raise StepError(f"{artifact.name}: {error}") from error
+    except UnreadableError as error:
+        raise StepError(f"{artifact.name}: the package {error}") from error
     except _BROKEN as error:
         raise StepError(f"{artifact.name}: the package is broken: {error}") from error
     except OSError as error:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import stat
 import struct
-import zipfile
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
+
+from spark_impex_runner import archives
 
 from . import names
 
 if TYPE_CHECKING:
+    import zipfile
     from collections.abc import Iterable, Iterator
 
 _LOCAL_HEADER = 30
 _LOCAL_MARK = b"PK\x03\x04"
-_UTF8 = 0x800
-_PATCH = 0x20
 _REPARSE_POINT = 0x400
-_ENCRYPTED = 0x1 | 0x40
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _PLAIN_KINDS = (0, stat.S_IFREG, stat.S_IFDIR)
 
 
@@ -63,7 +61,7 @@ def check(archive: zipfile.ZipFile, stream: IO[bytes], limits: Limits) -> list[F
     entries = archive.infolist()
     limits.check_files(len({entry.filename for entry in entries}))
     for entry in entries:
-        reason = names.problem(entry.orig_filename) or _kind_problem(entry)
+        reason = names.problem(entry.filename) or _kind_problem(entry)
         if reason:
             raise Refusal(f"entry {shown(entry)} {reason}")
     _check_names(entries, limits)
@@ -72,19 +70,14 @@ def check(archive: zipfile.ZipFile, stream: IO[bytes], limits: Limits) -> list[F
 
 def shown(entry: zipfile.ZipInfo) -> str:
     """Return the entry's name for a message: quoted, of a bearable length."""
-    name = repr(entry.orig_filename)
-    return name if len(name) <= 120 else f"{name[:100]}...'"
+    return archives.shown(entry.filename)
 
 
 def _kind_problem(entry: zipfile.ZipInfo) -> str:
     """Return why an entry is refused for what it is."""
     faults = {
-        "has two different names": entry.filename != entry.orig_filename,
         "is a link or another special file": _kind(entry) not in _PLAIN_KINDS,
         "is a link of Windows": entry.external_attr & _REPARSE_POINT,
-        "is encrypted": entry.flag_bits & _ENCRYPTED,
-        "is a patch for another file": entry.flag_bits & _PATCH,
-        "is compressed in another way than deflate": entry.compress_type not in _METHODS,
         "is a folder with content of its own": entry.is_dir() and entry.file_size,
     }
     return next((reason for reason, found in faults.items() if found), "")
@@ -134,11 +127,6 @@ def _located(archive: zipfile.ZipFile, stream: IO[bytes]) -> Iterator[File]:
         end = start + entry.compress_size
         if end > archive.start_dir:
             raise Refusal(f"entry {shown(entry)} overlaps the table of contents")
-        if not header.startswith(_LOCAL_MARK) or stream.read(name) != _raw_name(entry):
+        if not header.startswith(_LOCAL_MARK) or stream.read(name) != archives.raw_name(entry):
             raise Refusal(f"entry {shown(entry)} has no header, or that of another file")
         yield File(entry, start)
-
-
-def _raw_name(entry: zipfile.ZipInfo) -> bytes:
-    """Return the name as the package spells it."""
-    return entry.orig_filename.encode("utf-8" if entry.flag_bits & _UTF8 else "cp437")

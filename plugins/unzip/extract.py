@@ -8,7 +8,7 @@ import zipfile
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
-from spark_impex_runner import digests
+from spark_impex_runner import archives, digests
 from spark_impex_runner.errors import Interrupted
 
 from . import crew, inflate
@@ -73,12 +73,12 @@ class Source:
 def extract(package: Path, folder: Path, limits: Limits, stopping: Callable[[], bool]) -> Tree:
     """Extract ``package`` into the empty ``folder``.
 
-    Raises ``Refusal`` for a package that is unsafe or over a limit, what ``zipfile`` raises for
-    one that is broken, and ``Interrupted``. The folder then holds a part and is to be removed.
+    Raises ``Refusal`` for a package that is unsafe or over a limit, what ``archives.opened`` raises
+    for one that is broken, and ``Interrupted``. The folder then holds a part and is to be removed.
     """
     meter = Meter(limits, package.stat().st_size, stopping)
     found: dict[str, str] = {}
-    with package.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+    with package.open("rb") as stream, archives.opened(stream) as archive:
         files = check(archive, stream, limits)
         _make_folders(archive.namelist(), folder)
         source = Source(stream)

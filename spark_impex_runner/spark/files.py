@@ -9,7 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote
 
-from spark_impex_runner.errors import IntegrityError, SparkSdkError, TransportError
+from spark_impex_runner.errors import (
+    IntegrityError,
+    SparkSdkError,
+    TransportError,
+    UnreadablePackageError,
+)
 from spark_impex_runner.models import Artifact, RemoteFile
 from spark_impex_runner.spark import partial, room
 from spark_impex_runner.spark.hashes import Expected, Hashing, read_hash
@@ -112,7 +117,8 @@ def prove(path: Path, once: Callable[[], _T], refused: Callable[[IntegrityError]
 
     Bytes that it refuses with ``IntegrityError`` are removed and fetched again from their
     beginning, twice: what a proxy spoilt may come whole the next time. ``refused`` hears of each
-    refusal that is not the last; the last one is raised. Other errors pass, the bytes stay.
+    refusal that is not the last; the last one is raised, and so is one that another download
+    cannot change. Other errors pass, the bytes stay.
     """
     left = _AGAIN
     while True:
@@ -120,7 +126,7 @@ def prove(path: Path, once: Callable[[], _T], refused: Callable[[IntegrityError]
             return once()
         except IntegrityError as error:
             partial.discard(path)
-            if not left:
+            if not left or isinstance(error, UnreadablePackageError):
                 raise
             refused(error)
         left -= 1

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import lzma
 import struct
-import zipfile
-import zlib
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import IntegrityError
+from spark_impex_runner import archives
+from spark_impex_runner.errors import IntegrityError, UnreadablePackageError
 from spark_impex_runner.spark.hashes import digests_of, read_hash
 from spark_impex_runner.spark.partial import disk
 
 if TYPE_CHECKING:
+    import zipfile
     from pathlib import Path
     from typing import BinaryIO
 
@@ -20,17 +19,6 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 20
 _HEADER = struct.Struct("<4s22xHH")
-# What zipfile raises on bytes that are no ZIP, whole or sane: a bad offset is an OSError.
-_NOT_A_ZIP = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    EOFError,
-    OSError,
-    RuntimeError,
-    ValueError,
-)
 
 
 def check(artifact: Artifact) -> None:
@@ -39,7 +27,11 @@ def check(artifact: Artifact) -> None:
     The structure comes first, as it tells a web page as such. Each entry's CRC is read only
     where the tenant gave no hash to compare with: a hash says the same of all bytes at once.
     """
-    check_zip(artifact.path, artifact.name, entries=artifact.hash_agreed is None)
+    try:
+        check_zip(artifact.path, artifact.name, entries=artifact.hash_agreed is None)
+    except UnreadablePackageError:
+        check_hash(artifact)  # bytes that are not the tenant's prove nothing about its package
+        raise
     check_hash(artifact)
 
 
@@ -60,21 +52,25 @@ def check_hash(artifact: Artifact) -> None:
 
 
 def check_zip(path: Path, name: str = "", *, entries: bool = True) -> None:
-    """Raise ``IntegrityError`` where a file is no whole ZIP.
+    """Raise ``IntegrityError`` where a file is no whole ZIP, or one that cannot be unpacked.
 
     Its directory must be there and each entry where the directory says; with ``entries`` each
     entry's CRC must be right, too. Reads in chunks, so that memory does not grow with the
     package. ``name`` is what the message calls the file, whose own name may be that of a partial
     file.
     """
+    name = name or path.name
     with disk(path), path.open("rb") as file:
         try:
-            with zipfile.ZipFile(file) as package:
+            with archives.opened(file) as package:
                 broken = _misplaced(file, package) or (package.testzip() if entries else None)
-        except _NOT_A_ZIP:
-            raise IntegrityError(f"{name or path.name}: {_instead_of_zip(file)}") from None
+        except archives.UnreadableError as error:
+            raise UnreadablePackageError(f"{name}: the ZIP package {error}") from error
+        except archives.BROKEN:
+            raise IntegrityError(f"{name}: {_instead_of_zip(file)}") from None
     if broken is not None:
-        raise IntegrityError(f"{name or path.name}: the entry {broken!r} is damaged; export again")
+        shown = archives.shown(broken)
+        raise IntegrityError(f"{name}: the entry {shown} is damaged; export again")
 
 
 def _misplaced(file: BinaryIO, package: zipfile.ZipFile) -> str | None:
@@ -82,8 +78,7 @@ def _misplaced(file: BinaryIO, package: zipfile.ZipFile) -> str | None:
     for entry in package.infolist():
         file.seek(entry.header_offset)
         signature, name, extra = _HEADER.unpack(file.read(_HEADER.size))
-        encoding = "utf-8" if entry.flag_bits & 0x800 else "cp437"
-        same = file.read(name) == entry.orig_filename.encode(encoding)
+        same = file.read(name) == archives.raw_name(entry)
         end = entry.header_offset + _HEADER.size + name + extra + entry.compress_size
         if signature != b"PK\x03\x04" or not same or end > package.start_dir:
             return entry.filename

@@ -490,7 +490,7 @@ def test_a_compression_that_knows_no_bounds_is_refused(
     with zipfile.ZipFile(package.path, "a") as archive:
         archive.writestr("acme/note", b"", method)
 
-    with pytest.raises(StepError, match="acme/note: expected deflate, found another compression"):
+    with pytest.raises(StepError, match="'acme/note' is compressed in another way than deflate"):
         check(package)
 
 
@@ -499,10 +499,9 @@ def test_an_encrypted_file_is_told(
 ) -> None:
     """What cannot be read cannot be proven."""
     patch_header(package, "central", 8, 1)
+    patch_header(package, "local", 6, 1)
 
-    with pytest.raises(
-        StepError, match=rf"{MANIFEST}: expected the CRC \w{{8}}, found: .*encrypted"
-    ):
+    with pytest.raises(StepError, match=rf"cannot be unpacked: entry '{MANIFEST}' is encrypted"):
         check(package)
 
 
@@ -545,7 +544,7 @@ def test_a_name_that_is_no_text_is_told(check: Check, package: Artifact) -> None
         archive.writestr("\xe9", b"")
     package.path.write_bytes(package.path.read_bytes().replace("\xe9".encode(), b"\xff\xff"))
 
-    with pytest.raises(StepError, match=r"^motor\.zip: the package is broken: 'utf-8' codec"):
+    with pytest.raises(StepError, match=r"^motor\.zip: the package has a name that is not"):
         check(package)
 
 

@@ -1,0 +1,201 @@
+"""ZIP files of any tool: the names of their entries, and why one cannot be read.
+
+One decision for all who read a package: the check of a download and every step.
+"""
+
+from __future__ import annotations
+
+import lzma
+import struct
+import zipfile
+import zlib
+from typing import IO, Final
+
+_UTF8 = 0x800
+_ENCRYPTED = 0x1 | 0x40 | 0x2000
+_PATCH = 0x20
+_AES = 99
+# Systems whose tools write the bytes of their file system: Unix and macOS.
+_UNIX = (3, 19)
+_UNICODE_PATH = 0x7075
+_METHODS: Final = {
+    1: "shrinking",
+    2: "reducing",
+    3: "reducing",
+    4: "reducing",
+    5: "reducing",
+    6: "imploding",
+    9: "Deflate64",
+    10: "PKWARE's imploding",
+    12: "bzip2",
+    14: "LZMA",
+    16: "IBM's CMPSC",
+    18: "IBM's TERSE",
+    19: "IBM's LZ77",
+    20: "Zstandard",
+    93: "Zstandard",
+    94: "MP3",
+    95: "XZ",
+    96: "JPEG",
+    97: "WavPack",
+    98: "PPMd",
+}
+_END = struct.Struct("<4s4H2LH")
+_LOCATOR = struct.Struct("<4sLQL")
+_TAIL = (1 << 16) + _END.size
+_PIECE = 1 << 20
+# What zipfile raises on bytes that are no ZIP, whole or sane: a bad offset is an OSError.
+BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
+
+
+class UnreadableError(zipfile.BadZipFile):
+    """The ZIP file is complete, but nothing here can read it: the message says why."""
+
+
+def opened(stream: IO[bytes]) -> zipfile.ZipFile:
+    """Return the ZIP file in ``stream``; its entries have the names that unzip and 7z show.
+
+    Raises ``UnreadableError`` for what is whole and cannot be read, and ``zipfile.BadZipFile`` for
+    what is damaged, cut off or no ZIP file.
+    """
+    if reason := _split(stream):
+        raise UnreadableError(reason)
+    archive = _directory(stream)
+    if not archive.infolist():
+        raise UnreadableError("holds no file")
+    for entry in archive.infolist():
+        entry.filename = name_of(entry)
+        if reason := problem(entry):
+            name = shown(entry.filename)
+            if not _agrees(stream, entry):
+                raise zipfile.BadZipFile(f"the headers of the entry {name} contradict each other")
+            raise UnreadableError(f"cannot be unpacked: entry {name} {reason}")
+    return archive
+
+
+def _directory(stream: IO[bytes]) -> zipfile.ZipFile:
+    """Return the ZIP file in ``stream``, as ``opened`` does; only its directory is read."""
+    try:
+        return zipfile.ZipFile(stream)
+    except NotImplementedError as error:
+        raise UnreadableError(f"needs a newer ZIP program ({error})") from error
+    except UnicodeDecodeError as error:
+        raise UnreadableError("has a name that is not in UTF-8 although it says so") from error
+    except BROKEN as error:
+        if _is_followed(stream):
+            raise UnreadableError("has other data behind its end") from error
+        raise zipfile.BadZipFile(str(error)) from error
+
+
+def _agrees(stream: IO[bytes], entry: zipfile.ZipInfo) -> bool:
+    """Tell whether the entry's own header says what the directory says of its content."""
+    try:
+        stream.seek(entry.header_offset)
+        mark, flags, method = struct.unpack("<4s2xHH", stream.read(10))
+    except (OSError, ValueError, struct.error):
+        return False
+    same = (flags ^ entry.flag_bits) & (_ENCRYPTED | _PATCH) == 0
+    return bool(mark == b"PK\x03\x04" and same and method == entry.compress_type)
+
+
+def problem(entry: zipfile.ZipInfo) -> str:
+    """Return why the content of an entry cannot be read, empty if it can."""
+    if entry.flag_bits & _ENCRYPTED or entry.compress_type == _AES:
+        return "is encrypted"
+    if entry.flag_bits & _PATCH:
+        return "is a patch for another file"
+    if entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return ""
+    method = _METHODS.get(entry.compress_type, "an unknown method")
+    return (
+        f"is compressed in another way than deflate: with {method} (method {entry.compress_type})"
+    )
+
+
+def raw_name(entry: zipfile.ZipInfo) -> bytes:
+    """Return the name as the package spells it."""
+    return entry.orig_filename.encode("utf-8" if entry.flag_bits & _UTF8 else "cp437")
+
+
+def name_of(entry: zipfile.ZipInfo) -> str:
+    """Return an entry's name as Info-ZIP's unzip, bsdtar and 7z read it.
+
+    UTF-8 if the entry says so; else the Unicode Path of its extra field, if that belongs to the
+    name; else UTF-8 where a Unix tool wrote it, if it is; else code page 437.
+    """
+    if entry.flag_bits & _UTF8:
+        return entry.orig_filename
+    raw = raw_name(entry)
+    candidates = [_unicode_path(entry.extra, raw)]
+    if entry.create_system in _UNIX:
+        candidates.append(raw)
+    for each in candidates:
+        try:
+            if each:
+                return each.decode()
+        except UnicodeDecodeError:
+            continue
+    return entry.orig_filename
+
+
+def shown(name: str) -> str:
+    """Return a name for a message: quoted, of a bearable length."""
+    quoted = repr(name)
+    return quoted if len(quoted) <= 120 else f"{quoted[:100]}...'"
+
+
+def _unicode_path(extra: bytes, raw: bytes) -> bytes:
+    """Return the name in the Unicode Path field; nothing where that is of another name."""
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        data, extra = extra[4 : 4 + size], extra[4 + size :]
+        if kind == _UNICODE_PATH and len(data) > 5:
+            version, crc = struct.unpack_from("<BL", data)
+            if version == 1 and crc == zlib.crc32(raw):
+                return data[5:]
+    return b""
+
+
+def _split(stream: IO[bytes]) -> str:
+    """Return that a file is one of several parts, empty if it is not."""
+    stream.seek(0)
+    first = stream.read(8) == b"PK\x07\x08PK\x03\x04"
+    length = stream.seek(0, 2)
+    stream.seek(max(0, length - _TAIL))
+    tail = stream.read(_TAIL)
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or at + _END.size > len(tail):
+        return "is the first part of an archive that was split into several files" if first else ""
+    _, disk, start, *_ = _END.unpack_from(tail, at)
+    parts = 1
+    if at >= _LOCATOR.size and tail[at - _LOCATOR.size :].startswith(b"PK\x06\x07"):
+        parts = _LOCATOR.unpack_from(tail, at - _LOCATOR.size)[3]
+    if parts > 1 or any(number not in (0, 0xFFFF) for number in (disk, start)):
+        return "is the last part of an archive that was split into several files"
+    return ""
+
+
+def _is_followed(stream: IO[bytes]) -> bool:
+    """Tell whether a whole ZIP file is followed by more than any program looks behind."""
+    stream.seek(0)
+    before, place = b"", 0
+    while piece := stream.read(_PIECE):
+        window = before + piece
+        at = window.find(b"PK\x05\x06")
+        while 0 <= at <= len(window) - _END.size:
+            _, disk, _, _, _, size, start, _ = _END.unpack_from(window, at)
+            if not disk and place - len(before) + at == start + size:
+                return True
+            at = window.find(b"PK\x05\x06", at + 1)
+        place += len(piece)
+        before = window[-_END.size :]
+    return False
