@@ -8,9 +8,12 @@ the same answer, run inside the folder::
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import os
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +24,85 @@ CHUNK = 1 << 20
 _LINE = re.compile(r"(\\?)([0-9a-f]+) [ *](.+)")
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
 _ESCAPED = {escape: character for character, escape in _ESCAPES.items()}
+_BY_SIZE = {16: "md5", 20: "sha1", 28: "sha224", 32: "sha256", 48: "sha384", 64: "sha512"}
+# What programs call the algorithms, without hyphens.
+_ALGORITHMS = {
+    **{name: name for name in ("md5", "sha1", "blake2b", "blake2s")},
+    **{f"sha{size}": f"sha{size}" for size in (224, 256, 384, 512)},
+    **{f"sha2{size}": f"sha{size}" for size in (224, 256, 384, 512)},
+    **{f"sha3{size}": f"sha3_{size}" for size in (224, 256, 384, 512)},
+    "sha": "sha1",
+}
+_NAME = r"(md5|sha-?[123]?-?(?:224|256|384|512)?|blake2[bs])"
+_LABEL = re.compile(rf"(?:urn:)?\{{?{_NAME}(?:\}}|\s*[:=-]|\s)\s*(\S.*)", re.IGNORECASE | re.DOTALL)
+_TAGGED = re.compile(rf"(\\?){_NAME} ?\((.+)\) ?= ?(\S+)", re.IGNORECASE)
+_HEX = re.compile(r"(?:0x)?([0-9a-f]{2}(?:[ :-]?[0-9a-f]{2})*)", re.IGNORECASE | re.ASCII)
+_SUM = re.compile(r"(\\?)(\S+)(?: [ *]|[ \t]+\*?)(.+)")
+_STANDARD = str.maketrans("-_", "+/")
+_MARKS = {
+    b"\xef\xbb\xbf": "utf-8",
+    b"\xff\xfe\0\0": "utf-32",
+    b"\0\0\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hash:
+    """A digest and the name that ``hashlib`` has for its algorithm."""
+
+    algorithm: str
+    digest: bytes
+
+
+@dataclass(slots=True)
+class Sums:
+    """A list of hashes by file; ``unread`` are the numbers of lines in no known notation."""
+
+    rows: list[tuple[str, Hash]] = field(default_factory=list)
+    unread: list[int] = field(default_factory=list)
+
+
+def read_hash(text: str) -> Hash | None:
+    """Return the hash that a text holds in any notation of common tools, None if it holds none.
+
+    Hex of either case, also with ``:``, ``-`` or blanks between bytes, or base64 of either
+    alphabet, with or without padding; before it perhaps the algorithm's name (``md5:``,
+    ``sha256=``, ``{SHA}``, ``sha-256=:…:``, ``sha256-…``), or behind it a file's name as
+    ``sha256sum`` writes it. Without a name the length tells the algorithm.
+    """
+    text = text.replace("\ufeff", "").strip().strip("\"'").strip()
+    if tagged := _TAGGED.fullmatch(text):
+        return _labelled(tagged[2], tagged[4])
+    if (label := _LABEL.fullmatch(text)) and (found := _labelled(label[1], label[2])):
+        return found
+    if digest := _digest(text):
+        return Hash(_BY_SIZE[len(digest)], digest)
+    row = _SUM.fullmatch(text)
+    return read_hash(row[2]) if row and _HEX.fullmatch(row[2]) else None
+
+
+def read_sums(data: bytes) -> Sums:
+    """Return a list of hashes as ``md5sum``, ``openssl``, ``md5`` of BSD and others write it.
+
+    Byte order marks, any line ends, UTF-16, comments and binary marks are understood.
+    """
+    sums = Sums()
+    for number, row in enumerate(re.split(r"\r\n|\r|\n", _text(data)), 1):
+        if not row.strip() or row.lstrip().startswith(("#", ";")):
+            continue
+        tagged, plain = _TAGGED.fullmatch(row.strip()), _SUM.fullmatch(row)
+        mark, name, found = "", "", None
+        if tagged:
+            mark, name, found = tagged[1], tagged[3], _labelled(tagged[2], tagged[4])
+        elif plain:
+            mark, name, found = plain[1], plain[3], read_hash(plain[2])
+        if found:
+            sums.rows.append((_unescape(mark, name), found))
+        else:
+            sums.unread.append(number)
+    return sums
 
 
 def line(digest: str, name: str) -> str:
@@ -65,3 +147,40 @@ def _unescape(mark: str, name: str) -> str:
     if not mark:
         return name
     return re.sub(r"\\[\\nr]", lambda found: _ESCAPED[found[0]], name)
+
+
+def _labelled(label: str, text: str) -> Hash | None:
+    """Return the hash in ``text`` if it can be one of the algorithm that ``label`` names."""
+    name = _ALGORITHMS.get(label.lower().replace("-", ""), "")
+    digest = _digest(text.strip().strip("\"':"))
+    if not name or not digest:
+        return None
+    fits = hashlib.new(name, usedforsecurity=False).digest_size == len(digest)
+    return Hash(name, digest) if fits else None
+
+
+def _digest(text: str) -> bytes | None:
+    """Return the bytes of a digest in hex or base64, None if there are none of a known length."""
+    if found := _HEX.fullmatch(text):
+        digest = bytes.fromhex(re.sub("[ :-]", "", found[1]))
+        if len(digest) in _BY_SIZE:
+            return digest
+    joined = re.sub(r"\r?\n", "", text).translate(_STANDARD)
+    if "=" not in joined:
+        joined += "=" * (-len(joined) % 4)
+    try:
+        digest = base64.b64decode(joined, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return digest if len(digest) in _BY_SIZE else None
+
+
+def _text(data: bytes) -> str:
+    """Return the text in a file of an unknown program."""
+    marked = (encoding for mark, encoding in _MARKS.items() if data.startswith(mark))
+    guessed = {b"\0": "utf-16-le"}.get(data[1:2], {b"\0": "utf-16-be"}.get(data[:1], "utf-8"))
+    encoding = next(marked, guessed)
+    try:
+        return data.decode(encoding).lstrip("\ufeff")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")

@@ -40,7 +40,7 @@ ALLOWED = {
     "pluginwatch": set(),
     "pluginmanager": {"hookspecs", "registry", "plugincandidates", "pluginhooks", "pluginwatch"},
     "manifest": {"registry", "masking", "schemas", "spelling"},
-    "spark": {"blocking", "clock", "masking", "atomic"},
+    "spark": {"archives", "blocking", "clock", "digests", "masking", "atomic"},
     "report": {"atomic", "digests", "masking", "schemas"},
     "sandbox": set(),
     "engine.context": {"engine.approvals"},
@@ -95,7 +95,7 @@ ALLOWED = {
     "plugins": {"archives", "atomic", "digests", "hookspecs", "ownership", "registry"}
     | {"manifest.quantity", "spark.uri"},
     # It holds a package's manifest, which has the form of a status, against the request.
-    "plugins.package_check": {"plugins", "archives", "hookspecs", "manifest.quantity"}
+    "plugins.package_check": {"plugins", "archives", "digests", "hookspecs", "manifest.quantity"}
     | {"engine.compare", "spark.status"},
     # It tells what reports tell, by the client that sends no credentials but those it is given.
     "plugins.notify": {"plugins", "hookspecs", "clock", "masking", "report"}

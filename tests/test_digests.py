@@ -60,3 +60,48 @@ def test_the_order_of_files_does_not_change_the_digest_of_a_folder() -> None:
 
     assert digests.of_tree(one) == digests.of_tree(other)
     assert digests.of_tree(one) != digests.of_tree({"b": "11", "a/é": "00"})
+
+
+SUM = hashlib.md5(b"x", usedforsecurity=False).hexdigest()
+ROW = f"{SUM}  a b.js"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (f"{ROW}\n", "a b.js"),
+        (ROW, "a b.js"),
+        (f"\ufeff{ROW}\r\n", "a b.js"),
+        (f"; made by a tool\n# MD5\n\n{ROW}\r", "a b.js"),
+        (f"{SUM.upper()} *a b.js", "a b.js"),
+        (f"{SUM}\ta b.js", "a b.js"),
+        (f"{SUM} a b.js", "a b.js"),
+        (f"{SUM}   a", " a"),
+        (f"\\{SUM}  a\\\\b\\nc", "a\\b\nc"),
+        (f"MD5 (a b.js) = {SUM}", "a b.js"),
+        (f"MD5(a (1).js)= {SUM}\r\n", "a (1).js"),
+        (f"md5:{SUM}  a", "a"),
+        (f"{SUM}  pr\xe4mie\x85.js", "pr\xe4mie\x85.js"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-8-sig"])
+def test_sums_of_any_tool_are_read(text: str, name: str, encoding: str) -> None:
+    """Marks, line ends, separators, tags and escapes; in UTF-8 and UTF-16."""
+    sums = digests.read_sums(text.encode(encoding))
+
+    assert [(each, found.digest.hex()) for each, found in sums.rows] == [(name, SUM)]
+    assert sums.unread == []
+
+
+def test_lines_that_are_no_sums_are_numbered() -> None:
+    """What cannot be read is told, and the rest is read all the same."""
+    sums = digests.read_sums(f"{ROW}\nno sum\n\nMD5 (a) = 00\n{SUM}\n{ROW}".encode())
+
+    assert len(sums.rows) == 2
+    assert sums.unread == [2, 4, 5]
+
+
+@given(data=st.binary(max_size=200))
+def test_no_bytes_break_the_reader(data: bytes) -> None:
+    """Whatever a package holds, each line is a sum or is not."""
+    digests.read_sums(data)

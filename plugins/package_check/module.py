@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from spark_impex_runner.digests import Hash, read_sums
 
 from .archive import Archive, Damaged
 
@@ -13,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SUMS = "checksums.md5"
-_LINE = re.compile(r"([0-9a-fA-F]{32}) [ *](.+)")
 
 
 @dataclass(slots=True)
@@ -32,15 +33,17 @@ def check_module(module: Archive) -> Findings:
     sums = _sums(module, findings)
     for name in list(module.left):
         expected = sums.pop(name, None)
+        algorithm = expected.algorithm if expected else "md5"
         try:
-            found = _md5(module.pieces(name))
+            found = _digest(module.pieces(name), algorithm)
         except Damaged as error:
             findings.differences.append(f"{name}: {error}")
             continue
         if expected is None:
             findings.uncovered.append(name)
-        elif expected != found:
-            findings.differences.append(f"{name}: expected the MD5 {expected}, found {found}")
+        elif expected.digest != found:
+            told = f"expected the {algorithm.upper()} {expected.digest.hex()}, found {found.hex()}"
+            findings.differences.append(f"{name}: {told}")
         else:
             findings.proven += 1
     findings.differences += [
@@ -51,32 +54,37 @@ def check_module(module: Archive) -> Findings:
     return findings
 
 
-def _sums(module: Archive, findings: Findings) -> dict[str, str]:
-    """Return the MD5 of each file that is listed."""
+def _sums(module: Archive, findings: Findings) -> dict[str, Hash]:
+    """Return the hash of each file that is listed, by the names that the module has for them."""
     if SUMS not in module.entries:
         findings.remarks.append(f"there is no {SUMS}")
         return {}
     try:
-        lines = module.text(SUMS).decode().splitlines()
-    except (Damaged, UnicodeError) as error:
+        sums = read_sums(module.text(SUMS))
+    except Damaged as error:
         findings.differences.append(f"{SUMS}: {error}")
         return {}
-    return dict(_read(lines, findings))
+    findings.differences += [
+        f"{SUMS}: expected an MD5 and a name in line {number}, found something else"
+        for number in sums.unread
+    ]
+    listed: dict[str, Hash] = {}
+    for name, expected in sums.rows:
+        known = next((each for each in _spellings(name) if each in module.entries), name)
+        if listed.setdefault(known, expected) != expected:
+            findings.differences.append(f"{SUMS}: expected one hash of {known}, found two")
+    return listed
 
 
-def _read(lines: list[str], findings: Findings) -> Iterator[tuple[str, str]]:
-    """Yield name and MD5 from each line; what is in another form is a difference."""
-    for number, line in enumerate(lines, 1):
-        if found := _LINE.fullmatch(line):
-            yield found[2], found[1].lower()
-        elif line:
-            findings.differences.append(
-                f"{SUMS}: expected an MD5 and a name in line {number}, found something else"
-            )
+def _spellings(name: str) -> Iterator[str]:
+    """Yield a listed name as it stands, and as it is where a tool on another system wrote it."""
+    for each in (name, name.replace("\\", "/")):
+        plain = each.removeprefix("./")
+        yield from (each, plain, *(unicodedata.normalize(form, plain) for form in ("NFC", "NFD")))
 
 
-def _md5(pieces: Iterator[bytes]) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
+def _digest(pieces: Iterator[bytes], algorithm: str) -> bytes:
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     for piece in pieces:
         digest.update(piece)
-    return digest.hexdigest()
+    return digest.digest()

@@ -10,6 +10,7 @@ import zipfile
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any
 
+from spark_impex_runner.digests import read_hash
 from spark_impex_runner.engine.compare import missing, silent
 from spark_impex_runner.models import Status
 from spark_impex_runner.spark.status import parse_status
@@ -111,17 +112,21 @@ class Proof:
 
     def _module(self, package: Archive, name: str, announced: Any, copy: IO[bytes]) -> None:
         """Prove one module by the hash of it, and the files in it by their own."""
-        digest = hashlib.sha256()
+        expected = read_hash(str(announced)) if announced else None
+        algorithm = expected.algorithm if expected else "sha256"
+        digest = hashlib.new(algorithm, usedforsecurity=False)
         try:
             package.copy(name, copy, digest.update)
         except Damaged as error:
             self.differences.append(f"{name}: {error}")
             return
-        found = digest.hexdigest()
-        same = str(announced).lower() == found
+        same = expected is not None and expected.digest == digest.digest()
         if announced and not same:
-            expected = f"the SHA-256 {shown(str(announced))} (CompiledOutputHash)"
-            self.differences.append(f"{name}: expected {expected}, found {found.upper()}")
+            kind = algorithm.upper().replace("SHA", "SHA-") if expected else "hash"
+            odd = "" if expected else ", which is in no known notation"
+            wanted = f"the {kind} {shown(str(announced))} (CompiledOutputHash){odd}"
+            found = digest.hexdigest().upper()
+            self.differences.append(f"{name}: expected {wanted}, found {found}")
         if same:
             self.modules.add(name)
         try:

@@ -23,6 +23,7 @@ from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.paths import folded
 from spark_impex_runner.spark import files, partial
 from spark_impex_runner.spark.links import has_expired, renewing
+from spark_impex_runner.spark.words import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -235,6 +236,9 @@ class Fetch:
 
     def _tell(self, package: Artifact) -> None:
         proof = "the tenant's hash agrees" if package.hash_agreed else "the tenant gave no hash"
+        given = package.remote.file_hash if package.remote else None
+        if given and package.hash_agreed is None:
+            proof = f"the tenant's hash {one_line(given)!r} is in no known notation; not compared"
         told = f"{package.name}: {package.size:,} bytes, {proof}"
         self.context.changed(
             self.job, "package.delivered", told, name=package.name, size=package.size

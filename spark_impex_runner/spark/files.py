@@ -17,7 +17,7 @@ from spark_impex_runner.errors import (
 )
 from spark_impex_runner.models import Artifact, RemoteFile
 from spark_impex_runner.spark import partial, room
-from spark_impex_runner.spark.hashes import Expected, Hashing, read_hash
+from spark_impex_runner.spark.hashes import Hashing, read_hash
 from spark_impex_runner.spark.links import EXPIRED, secrets_of, shown, split
 from spark_impex_runner.spark.partial import disk
 from spark_impex_runner.spark.reply import HttpResponse, api_error, compression, json_or_none
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from spark_impex_runner.clock import Clock
+    from spark_impex_runner.digests import Hash
     from spark_impex_runner.spark.session import Session
 
 _T = TypeVar("_T")
@@ -166,7 +167,7 @@ class _Pouring:
     def __post_init__(self) -> None:
         self.segments = Segments(self.path.parent, self.clock)
 
-    def agrees_with(self, expected: Expected | None) -> bool | None:
+    def agrees_with(self, expected: Hash | None) -> bool | None:
         """Tell whether the hash is the one that was announced, None where none was."""
         return self.digests[expected.algorithm] == expected.digest.hex() if expected else None
 

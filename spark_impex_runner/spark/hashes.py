@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import queue
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner import digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,28 +15,16 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-_BY_SIZE = {16: "md5", 20: "sha1", 32: "sha256", 64: "sha512"}
 _QUEUED = 4
 _ALONE = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """A digest that a server announced."""
+def read_hash(text: str | None) -> digests.Hash | None:
+    """Return the hash that a tenant announced; None if it announced none that can be read.
 
-    algorithm: str
-    digest: bytes
-
-
-def read_hash(text: str | None) -> Expected | None:
-    """Read a hash by its form; None where the form is unknown.
-
-    Which algorithm Spark uses is not documented: 32, 40, 64 or 128 hex digits of either case
-    and 24, 28, 44 or 88 characters of base64 (either alphabet) are MD5, SHA-1, SHA-256, SHA-512.
+    Which algorithm Spark uses is not documented: ``digests.read_hash`` knows the notations.
     """
-    text = (text or "").strip()
-    digest = _from_hex(text) or _from_base64(text)
-    return Expected(_BY_SIZE[len(digest)], digest) if digest else None
+    return digests.read_hash(text) if text else None
 
 
 def digests_of(chunks: Iterable[bytes], algorithms: Iterable[str]) -> dict[str, bytes]:
@@ -97,25 +84,6 @@ class Hashing:
     def _take(self, chunk: bytes) -> None:
         for one in self._hashes.values():
             one.update(chunk)
-
-
-def _from_hex(text: str) -> bytes | None:
-    try:
-        digest = bytes.fromhex(text) if text.isalnum() else b""
-    except ValueError:
-        return None
-    return digest if len(digest) in _BY_SIZE else None
-
-
-def _from_base64(text: str) -> bytes | None:
-    try:
-        digest = base64.b64decode(text.translate(_STANDARD), validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    return digest if len(digest) in _BY_SIZE else None
-
-
-_STANDARD = str.maketrans("-_", "+/")
 
 
 def _new(algorithm: str) -> Any:

@@ -237,9 +237,10 @@ def change_wasm(files: Files) -> None:
         (change_wasm, True, rf"{MODULE}: {WASM}: expected the MD5 [0-9a-f]{{32}}, found [0-9a-f]+"),
         (lambda files: files.pop(WASM), True,
          f"{MODULE}: {SUMS}: expected the file {WASM}, found no such entry"),
-        (lambda files: files.update({SUMS: files[SUMS].replace(b"  ", b" ", 1)}), True,
+        (lambda files: files.update({SUMS: files[SUMS].replace(b"  ", b"--", 1)}), True,
          f"{MODULE}: {SUMS}: expected an MD5 and a name in line 1, found something else"),
-        (lambda files: files.update({SUMS: b"\xff"}), True, f"{MODULE}: {SUMS}: 'utf-8' codec"),
+        (lambda files: files.update({SUMS: files[SUMS] + b"0" * 32 + files[SUMS][32:]}), True,
+         f"{MODULE}: {SUMS}: expected one hash of"),
     ],
 )  # fmt: skip
 def test_a_spoilt_module_is_found(
@@ -261,7 +262,7 @@ def test_a_spoilt_module_is_found(
         (lambda files: set_engine(files, CompiledOutputHash="AB" * 32),
          f"{MODULE}: expected the SHA-256 {'AB' * 32} .CompiledOutputHash., found [0-9A-F]{{64}}$"),
         (lambda files: set_engine(files, CompiledOutputHash=7),
-         f"{MODULE}: expected the SHA-256 7"),
+         f"{MODULE}: expected the hash 7 .CompiledOutputHash., which is in no known notation"),
         (lambda files: set_engine(files, ServiceVersionGuid=JOB),
          f"{METADATA}: expected the version id {ID} of the manifest, found {JOB}"),
         (lambda files: files.pop(METADATA), f"{METADATA}: expected this file"),
@@ -383,6 +384,25 @@ def test_a_service_without_a_version_is_told(check: Check, package: Artifact) ->
     assert f"not proven: {MANIFEST} names no version of motor/claims (and 1 more)" in check(package)
 
 
+@pytest.mark.parametrize("form", ["sha256:{}", "{} *module.zip", "SHA2-256(x.zip)= {}"])
+def test_a_module_is_proven_by_any_notation(check: Check, package: Artifact, form: str) -> None:
+    """Neither the hash of a module nor the list in it has to look as Spark writes them today."""
+
+    def rewrite(files: Files) -> None:
+        rows = files[SUMS].decode().splitlines()
+        lines = [f"MD5 (./{row[34:]}) = {row[:32].upper()}" for row in rows]
+        files[SUMS] = "\r\n".join(lines).encode("utf-16")
+
+    def announce(files: Files) -> None:
+        digest = hashlib.sha256(files[MODULE]).hexdigest()
+        set_engine(files, CompiledOutputHash=form.format(digest))
+
+    spoil_module(package, rewrite, rehash=False)
+    spoil(package, announce)
+
+    assert check(package).startswith(FULL)
+
+
 def test_words_from_the_package_stay_on_one_line(check: Check, package: Artifact) -> None:
     """Control characters of a package do not reach a terminal, nor do endless values."""
     line = f"{'0' * 32}  \x1b[2J{'x' * 9999}\n".encode()
@@ -390,7 +410,7 @@ def test_words_from_the_package_stay_on_one_line(check: Check, package: Artifact
     with pytest.raises(StepError, match=r"expected the file \\x1b\[2J") as odd_name:
         check(package)
     spoil(package, lambda files: set_engine(files, CompiledOutputHash="\x1b[2J\n" * 9999))
-    with pytest.raises(StepError, match=r"expected the SHA-256 '\\x1b\[2J") as odd_value:
+    with pytest.raises(StepError, match=r"expected the hash '\\x1b\[2J") as odd_value:
         check(package)
 
     for message in (str(odd_name.value), str(odd_value.value)):

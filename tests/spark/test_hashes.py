@@ -9,27 +9,61 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_impex_runner.spark.hashes import Expected, Hashing, digests_of, read_hash
+from spark_impex_runner.digests import Hash
+from spark_impex_runner.spark.hashes import Hashing, digests_of, read_hash
 
-NAMES = ["md5", "sha1", "sha256", "sha512"]
+NAMES = ["md5", "sha1", "sha224", "sha256", "sha384", "sha512"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 @given(content=st.binary())
 def test_every_form_of_a_digest_is_read(name: str, content: bytes) -> None:
-    """Hex of either case and base64 of either alphabet are told apart by their length."""
+    """Hex of either case and base64 of either alphabet, as common tools write them."""
     digest = hashlib.new(name, content).digest()
+    text, coded = digest.hex(), base64.b64encode(digest).decode()
+    label = name.replace("sha", "SHA-")
     forms = [
-        digest.hex(),
-        f" {digest.hex().upper()} ",
-        base64.b64encode(digest).decode(),
+        text,
+        f" {text.upper()}\r\n",
+        f"\ufeff{text}",
+        f'"{text}"',
+        f"0x{text}",
+        digest.hex("-").upper(),
+        digest.hex(":"),
+        digest.hex(" "),
+        coded,
+        coded.rstrip("="),
         base64.urlsafe_b64encode(digest).decode(),
+        f"{coded[:20]}\n{coded[20:]}",
+        f"{name}:{text}",
+        f"{label} = {text.upper()}",
+        f"{name}={coded}",
+        f"{name}-{coded}",
+        f"{label}=:{coded}:",
+        f"{{{name.upper()}}}{coded}",
+        f"{text}  package.zip",
+        f"{text} *package.zip",
+        f"{label} (package (1).zip) = {text}",
+        f"{name.upper()}(package.zip)= {text}",
     ]
 
-    assert {read_hash(form) for form in forms} == {Expected(name, digest)}
+    assert {form: read_hash(form) for form in forms} == dict.fromkeys(forms, Hash(name, digest))
 
 
-@pytest.mark.parametrize("text", [None, "", "abc", "g" * 32, "a" * 33, "sha256:abc", "ü" * 32])
+@pytest.mark.parametrize("name", ["sha3_256", "blake2s", "blake2b", "sha3_384"])
+def test_a_name_decides_between_algorithms_of_one_size(name: str) -> None:
+    """Without it the length would speak for another one."""
+    digest = hashlib.new(name, b"x").digest()
+
+    found = read_hash(f"{name.replace('sha3_', 'SHA3-')}:{digest.hex()}")
+
+    assert found == Hash(name, digest)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "abc", "g" * 32, "a" * 33, "sha256:abc", "ü" * 32, "md5:" + "ab" * 20, "crc32:00"],
+)
 def test_other_texts_are_no_digest(text: str | None) -> None:
     """An unknown form is not an error."""
     assert read_hash(text) is None
@@ -48,7 +82,7 @@ def test_no_text_breaks_the_reader(text: str) -> None:
     """Whatever a tenant sends, the answer is a digest or None."""
     expected = read_hash(text)
 
-    assert expected is None or expected.algorithm in NAMES
+    assert expected is None or hashlib.new(expected.algorithm).digest_size == len(expected.digest)
 
 
 @given(st.lists(st.binary(min_size=1), max_size=12))
