@@ -38,7 +38,6 @@ COMMANDS = {
     "verify": "check a delivered folder against its receipt",
     "sandbox": "serve a folder as an emulated tenant on loopback",
 }
-_SIGNALLED = 128
 _EPILOG = """exit codes:
   0 every target succeeded        2 invalid manifest or usage, nothing was sent
   3 some targets failed           4 every target failed
@@ -148,10 +147,10 @@ def _asks_for_json(words: Sequence[str]) -> bool:
 
 
 def _leave_at_once_if_stuck(code: int, streams: Streams) -> None:
-    """End the process after a signal where a plugin hangs, whose threads it would wait for."""
+    """End the process where a plugin hung after a signal: its threads would be waited for."""
     from spark_impex_runner.blocking import left_behind
 
-    if code > _SIGNALLED and left_behind():
+    if left_behind():
         import logging
 
         logging.shutdown()

@@ -70,6 +70,11 @@ class Context:
 
     def changed(self, job: Job, event: str, message: str, **detail: Any) -> None:
         """Say that something is now certain: one log record, then every observer."""
+        change = self.logged(job, event, message, **detail)
+        self.hooks.notify("impex_job_changed", job=job, change=change)
+
+    def logged(self, job: Job, event: str, message: str, **detail: Any) -> Change:
+        """Log something that is now certain; no observer, which may hang, is called."""
         message = self.masker.mask(message)
         detail = {
             name: self.masker.mask(value) if isinstance(value, str) else value
@@ -85,5 +90,4 @@ class Context:
         }
         word = event.rpartition(".")[2]
         _log.log(logging.WARNING if word in _BAD else logging.INFO, "%s", message, extra=fields)
-        change = Change(event, self.clock.now(), message, detail)
-        self.hooks.notify("impex_job_changed", job=job, change=change)
+        return Change(event, self.clock.now(), message, detail)

@@ -63,7 +63,8 @@ class Execution:
     def _abandoned(self, name: str) -> TargetResult:
         """Return the result of a target that hung when the run was to end."""
         job, why = self._job(name), "it did not end after the signal and was abandoned"
-        return self._told(job, unstarted(job, Outcome.CANCELLED, why, self._clock.now()))
+        self._context.logged(job, "target.cancelled", f"cancelled: {why}")
+        return unstarted(job, Outcome.CANCELLED, why, self._clock.now())
 
     def _abort(self) -> None:
         self._clock.stop(signal.SIGINT)

@@ -1,0 +1,189 @@
+"""What hangs when a run is to end: a step, an observer, a source, a notifier."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.blocking import CALLS, END, GIVE_UP
+from spark_impex_runner.errors import Interrupted
+from spark_impex_runner.models import Outcome
+from spark_impex_runner.spark.export import Exports
+from spark_impex_runner.testing import FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from spark_impex_runner.models import Status
+
+TARGET = "- {name: a, folders: [life]}"
+STEP = "- {name: a, folders: [life], steps: [{uses: hang}]}"
+# Calls the test at each place where a plugin may hang.
+PLUGIN = """
+from spark_impex_runner.hookspecs import hookimpl
+from stuck_here import perhaps
+
+@hookimpl
+def impex_register(registry):
+    registry.step("hang", "Hangs.")
+    registry.source("hang", "Hangs.", lambda key: perhaps("source"))
+    registry.notifier("hang", "Hangs.", None, lambda options, report: perhaps("notifier"))
+    registry.report("hang", "Hangs.", lambda report: perhaps("report"))
+
+@hookimpl
+def impex_run_step(step):
+    return perhaps("step") and [] if step.uses == "hang" else None
+
+@hookimpl
+def impex_job_changed(change):
+    perhaps(change.event)
+
+@hookimpl
+def impex_check_download(job):
+    perhaps("check")
+
+@hookimpl
+def impex_run_started(run):
+    perhaps("started")
+
+@hookimpl
+def impex_run_finished(run):
+    perhaps("finished")
+"""
+
+
+class LateClock(FakeClock):
+    """A clock of a run that was asked to stop so many seconds ago when it is."""
+
+    def __init__(self, ago: float) -> None:
+        super().__init__()
+        self._ago = ago
+
+    def stop(self, signum: int) -> None:
+        """Stop as if that had been a while ago."""
+        self.stopped_at = min(self.stopped_at, time.monotonic() - self._ago)
+        super().stop(signum)
+
+
+@pytest.fixture
+def stuck(
+    run: Any, serve: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Any]]:
+    """Return a function that runs targets; something hangs, and asks the run to stop before."""
+    plugin, release = tmp_path / "stuck.py", threading.Event()
+    plugin.write_text(PLUGIN)
+    module: Any = ModuleType("stuck_here")
+    monkeypatch.setitem(sys.modules, "stuck_here", module)
+
+    def start(where: str, targets: str = TARGET, ago: float = 0.0, **options: Any) -> Any:
+        run.clock = LateClock(ago)
+
+        def perhaps(here: str) -> str:
+            if here == where:
+                run.clock.stop(15)
+                release.wait(20)
+            return "value"
+
+        module.perhaps = perhaps
+        return run(serve(), targets, plugin_files=(plugin,), **options)
+
+    yield start
+    release.set()
+
+
+@pytest.mark.parametrize(
+    ("where", "ago"),
+    [("step", CALLS), ("job.created", GIVE_UP), ("check", GIVE_UP), ("started", END)],
+)
+def test_hanging_plugin_is_abandoned(
+    stuck: Callable[..., Any], only: Any, tmp_path: Path, where: str, ago: float
+) -> None:
+    """The target is cancelled, the report is written, and the run returns."""
+    file = tmp_path / "report.json"
+
+    result = stuck(where, STEP, ago - 0.1, reports={"json": file})
+
+    assert only(result).outcome is Outcome.CANCELLED
+    assert result.exit_code == 143
+    assert '"signal": 15' in file.read_text()
+
+
+def test_hanging_report_is_a_problem(stuck: Callable[..., Any], only: Any, tmp_path: Path) -> None:
+    """Other reports are written, and the result is what it was."""
+    file = tmp_path / "report.json"
+
+    result = stuck("report", TARGET, END, reports={"hang": tmp_path / "h", "json": file})
+
+    assert only(result).outcome is Outcome.SUCCEEDED
+    assert [text.partition(":")[0] for text in result.problems] == ["report hang"]
+    assert file.exists()
+
+
+@pytest.mark.parametrize("where", ["finished", "notifier"])
+def test_hanging_end_is_left(stuck: Callable[..., Any], run: Any, caplog: Any, where: str) -> None:
+    """Neither an observer of the end nor a notification holds up a run that is to stop."""
+    run.below = "notify: [{uses: hang, on: [always]}]"
+
+    result = stuck(where, TARGET, END)
+
+    assert result.results[0].good
+    assert ("was abandoned" if where == "finished" else "no end before that") in caplog.text
+
+
+def test_hanging_source_ends_the_preparation(stuck: Callable[..., Any]) -> None:
+    """Nothing was begun, so there is nothing but the interrupt."""
+    with pytest.raises(Interrupted):
+        stuck("source", "- {name: a, folders: ['${hang:x}']}", CALLS)
+
+
+def test_status_check_keeps_the_deadline(
+    run: Any, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No check may take longer than three seconds past the limit of its wait."""
+    left, status = [], Exports.status
+
+    def seen(exports: Exports, job_id: str, **options: Any) -> Status:
+        clock = exports.session.wire.clock
+        left.append(clock.monotonic() + clock.left())
+        return status(exports, job_id, **options)
+
+    monkeypatch.setattr(Exports, "status", seen)
+    polling = "polling: {deadline: 20s, stall_after: 10s}"
+
+    result = run(serve(job_seconds=1000), f"- {{name: a, folders: [life], {polling}}}")
+
+    assert result.exit_code == 5
+    assert left
+    assert max(left) <= 23.1
+
+
+def test_late_preparation_is_closed(
+    run: Any, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an abandoned preparation opens after all is closed again."""
+    from spark_impex_runner.engine import run as module  # noqa: PLC0415
+    from spark_impex_runner.engine.tenants import Tenants  # noqa: PLC0415
+
+    release, closed = threading.Event(), threading.Event()
+    make_plan = module.prepare.__wrapped__.__globals__["make_plan"]
+
+    def slow(*arguments: Any) -> Any:
+        run.clock.stop(15)
+        release.wait(20)
+        return make_plan(*arguments)
+
+    run.clock = LateClock(CALLS)
+    monkeypatch.setitem(module.prepare.__wrapped__.__globals__, "make_plan", slow)
+    monkeypatch.setattr(Tenants, "close", lambda _: closed.set())
+
+    with pytest.raises(Interrupted):
+        run(serve(), TARGET)
+    release.set()
+
+    assert closed.wait(20)

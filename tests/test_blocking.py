@@ -1,0 +1,134 @@
+"""Blocking work that is left behind: its threads, its results that come too late."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner import blocking
+from spark_impex_runner.blocking import Background, Workers, interruptible
+from spark_impex_runner.clock import Clock
+from spark_impex_runner.errors import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def release() -> Iterator[threading.Event]:
+    """Return what ends the work that hangs in a test."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_workers_have_a_limit(release: threading.Event) -> None:
+    """Calls beyond the number of threads wait, and all are made."""
+    workers, began, ended = Workers("test-limit", 2), [], threading.Semaphore(0)
+
+    def work() -> None:
+        began.append(threading.current_thread())
+        ended.release()
+        release.wait(10)
+        ended.release()
+
+    for _ in range(5):
+        workers.submit(work)
+    ended.acquire(), ended.acquire()
+    assert len(set(began)) == len(began) == 2
+
+    release.set()
+    for _ in range(8):
+        ended.acquire()
+
+    assert (len(began), len(set(began))) == (5, 2)
+    assert all(thread.daemon for thread in began), "one would hold up the end of the process"
+    workers.close()
+
+
+def test_idle_worker_is_used_again_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread serves calls that come one after the other, and ends when none comes."""
+    monkeypatch.setattr(blocking, "_IDLE", 0.02)
+    workers, seen = Workers("test-idle"), []
+
+    for _ in range(3):
+        done = threading.Event()
+
+        def work(done: threading.Event = done) -> None:
+            seen.append(threading.current_thread())
+            done.set()
+
+        workers.submit(work)
+        done.wait(10)
+    for thread in set(seen):
+        thread.join(10)
+
+    assert len(seen) == 3
+    assert not any(thread.is_alive() for thread in seen)
+
+
+def test_work_gives_its_result_or_error() -> None:
+    """Work that ends is as good as a call."""
+    clock = Clock()
+
+    def fail() -> None:
+        raise ValueError("no")
+
+    assert interruptible("work", lambda: 7, clock) == 7
+    with pytest.raises(ValueError, match="no"):
+        interruptible("work", fail, clock)
+
+
+def test_limit_leaves_work_behind(release: threading.Event) -> None:
+    """What leaves is called, and a result that comes too late goes to its own function."""
+    left, late = [], []
+    came = threading.Event()
+
+    def keep(result: int) -> None:
+        late.append(result)
+        came.set()
+
+    call = Background(lambda: release.wait(10) and 7, lambda: left.append(True), keep)
+    now = time.monotonic()
+
+    assert not call.wait(lambda: now, Clock())
+    assert (left, late) == ([True], [])
+    release.set()
+    came.wait(10)
+    assert late == [7]
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before", "meanwhile"])
+def test_stop_leaves_work_behind(release: threading.Event, early: bool, caplog: Any) -> None:
+    """After the grace period the caller goes on, and a warning names what was abandoned."""
+    clock = Clock()
+    if early:
+        clock.stop(15)
+
+    def work() -> None:
+        clock.stop(15)
+        release.wait(10)
+
+    with pytest.raises(Interrupted) as caught:
+        interruptible("step x", work, clock, 0.01)
+
+    assert (caught.value.exit_code, caught.value.unanswered) == (143, True)
+    assert "step x did not end within 0.01 s of the signal and was abandoned" in caplog.text
+    assert blocking.left_behind()
+
+
+def test_ctrl_c_leaves_work_behind(release: threading.Event) -> None:
+    """A program with no handler of its own gets its KeyboardInterrupt at once."""
+    left = []
+
+    def end() -> float:
+        raise KeyboardInterrupt
+
+    call = Background(lambda: release.wait(10), lambda: left.append(True))
+
+    with pytest.raises(KeyboardInterrupt):
+        call.wait(end, Clock())
+    assert left == [True]
