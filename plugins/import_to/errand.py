@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 # The listing has jobs that ended within the last hour; a margin is left for the upload.
 _LISTED = timedelta(minutes=50)
+_EXACT = timedelta(minutes=1)
 # An import whose reply was lost may be so many seconds late in the listing.
 _LATE = 5.0
 _SHOWN = 20
@@ -149,7 +150,8 @@ class Errand:
             if job_id:
                 self._put(Note(note.correlation_id, note.at, job_id))
                 return job_id
-        if self._now() - sent > _LISTED:
+        # A negative time tells that the clock was set: how long ago it was sent is not known.
+        if not -_EXACT <= self._now() - sent <= _LISTED:
             raise self._unknown(note, "the tenant lists no import that ended so long ago")
         return ""
 
@@ -198,8 +200,9 @@ class Errand:
         except UsageError:
             self._forget()
             raise
-        except SparkApiError as error:
-            if not may_have_created(error) or imports.queue.is_busy(error):
+        except SparkError as error:
+            replied = isinstance(error, SparkApiError)
+            if not may_have_created(error) or (replied and imports.queue.is_busy(error)):
                 self._forget()
             raise
         return str(reply.data["id"])

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from spark_impex_runner.state.store import Attempt
 
 
+# So many seconds pass between two answers that say that a job is not there.
+_PAUSE = 2.0
+
+
 @dataclass(frozen=True, slots=True)
 class Cancelled:
     """What became of one unfinished attempt; ``error`` is empty where the slot is free now."""
@@ -114,13 +118,21 @@ def _find(left: _Left, target: Target, prepared: Prepared, context: Context) -> 
     request = left.request or plan_target(target, prepared.run, prepared.hooks).request
     job = new_job(Planned(target, request, "", ""), prepared, context.clock)
     spark = prepared.tenants.connect(target.connection)
-    return Creation(job, spark, context, left.attempt).find()
+    creation = Creation(job, spark, context, left.attempt, context.clock.monotonic(), adopted=True)
+    if job_id := creation.find():
+        return job_id
+    # One answer that lists no such job is not enough: it may run on, and the attempt is closed.
+    context.clock.wait(_PAUSE)
+    return creation.find()
 
 
 def _cancel_job(spark: Spark, job_id: str) -> None:
-    """Ask the tenant; a job that it does not know holds no slot."""
-    try:
-        spark.impex.exports.cancel(job_id)
-    except SparkError as error:
-        if not forgotten(error):
-            raise
+    """Ask the tenant; a job that it does not know, in two answers, holds no slot."""
+    for _ in range(2):
+        try:
+            spark.impex.exports.cancel(job_id)
+        except SparkError as error:
+            if not forgotten(error):
+                raise
+        else:
+            return

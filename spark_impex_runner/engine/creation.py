@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine.compare import missing, silent
@@ -18,6 +19,7 @@ from spark_impex_runner.engine.weather import (
     unreadable,
 )
 from spark_impex_runner.errors import Interrupted, RetryTimeoutError, SparkApiError, SparkError
+from spark_impex_runner.spark.retry import granted
 
 if TYPE_CHECKING:
     from spark_impex_runner.engine.context import Context
@@ -26,75 +28,131 @@ if TYPE_CHECKING:
     from spark_impex_runner.spark.client import Spark
     from spark_impex_runner.state.store import Attempt
 
-# How far the tenant's clock may be behind ours.
-_SKEW = timedelta(minutes=10)
 _CEILING = 16.0
 _BUSY_PAUSE = 5.0
 # So many replies that are none of the API's are borne: a login page stays for good.
 _STRANGE = 4
+# So many answers must agree before a job counts as absent, with so many seconds between them.
+_ANSWERS = 2
+_PAUSE = 2.0
 
 
 @dataclass(slots=True)
 class Creation:
-    """Finds the job of an intent or creates it, until ``polling.deadline``."""
+    """Finds the job of an intent or creates it, until ``polling.deadline``.
+
+    ``began`` is when this process took the intent up. ``unclear`` tells whether a job may exist
+    whose id is not known.
+    """
 
     job: Job
     spark: Spark
     context: Context
     attempt: Attempt
-    unclear: bool = False  # whether a job may exist whose id is not known
+    began: float
+    adopted: bool = False
+    unclear: bool = False
+    _end: float = math.inf
+    _failures: int = 0
+    _strange: int = 0
+    _absent: int = 0
+    _unseen: bool = False
+    _waiting: bool = False
 
-    def is_forgotten(self) -> bool:
-        """Tell whether the tenant does not know the attempt's job any more."""
-        try:
-            self.spark.impex.exports.status(self.attempt.job_id)
-        except SparkError as error:
-            return gone(error, self.spark, self.attempt.job_id)
-        return False
+    def is_forgotten(self) -> Course[bool]:
+        """Tell whether the tenant does not know the attempt's job any more; a course."""
+        for answer in range(_ANSWERS):
+            if answer:
+                yield Pause(_PAUSE)
+            try:
+                self.spark.impex.exports.status(self.attempt.job_id)
+            except SparkError as error:
+                if gone(error, self.spark, self.attempt.job_id):
+                    continue
+            return False
+        return True
 
-    def job_id(self, *, adopted: bool) -> Course[str]:
+    def job_id(self) -> Course[str]:
         """Return the id of the one job of this intent; a course that pauses between two tries.
 
         An adopted intent may have a job already, whose reply was lost: it is looked for before
         anything is created, and so after each create call that failed without a clear answer.
-        Nothing is created while the tenant cannot be asked.
+        Nothing is created while the tenant cannot be asked, or before two answers agree.
         """
-        clock, failures, strange = self.context.clock, 0, 0
-        end, self.unclear = clock.monotonic() + self.job.target.polling.deadline, adopted
-        waiting = False
+        clock = self.context.clock
+        self.unclear, self._end = self.adopted, clock.monotonic() + self._deadline
         while True:
             clock.check()
+            pause = _PAUSE
             try:
-                with clock.until(end + LAST_LOOK):
-                    if self.unclear and (found := self.find()):
-                        self._tell_found(found)
-                        return found
-                    return self._create()
+                with clock.until(self._end + LAST_LOOK):
+                    if job_id := self._found_or_created():
+                        return job_id
             except SparkError as error:
-                busy = self._is_busy(error)
-                strange += unreadable(error)
-                bearable = busy or may_pass(error) or (unreadable(error) and strange < _STRANGE)
-                if not bearable or clock.monotonic() >= end:
-                    raise self._busy_for_too_long(error) if busy else error from error
-                if busy:
-                    waiting = waiting or self._tell_waiting(error)
-                else:
-                    failures += 1
-                    self._tell_failure(error)
-                pause = _BUSY_PAUSE if busy else self._pause(failures, error)
-            yield Pause(min(pause, max(end - clock.monotonic(), 0.0)))
+                pause = self._pause_after(error)
+                with clock.until(self._end):
+                    if job_id := self._found_at_once():
+                        return job_id
+            yield Pause(min(pause, max(self._end - clock.monotonic(), 0.0)))
 
-    def _create(self) -> str:
-        """Create the job; ``unclear`` says afterwards whether one may exist without a known id."""
-        before, self.unclear = self.unclear, True
+    @property
+    def _deadline(self) -> float:
+        return self.job.target.polling.deadline
+
+    def _found_or_created(self) -> str:
+        """Return the job's id; nothing where one more answer has to say that there is no job."""
+        if self.unclear:
+            if job_id := self._found():
+                return job_id
+            if self._absent < _ANSWERS:
+                return ""
+            self.unclear = False
+        return self._created()
+
+    def _found(self) -> str:
+        self._unseen = False
+        if job_id := self.find():
+            told = f"job {job_id} was created by a call whose reply was lost; resuming it"
+            self.context.changed(self.job, "job.found", told, job_id=job_id)
+            return job_id
+        self._absent += 1
+        return ""
+
+    def _found_at_once(self) -> str:
+        """Look once right after an unclear create call; a failure here is no answer."""
+        if self._unseen:
+            with suppress(SparkError):
+                return self._found()
+        return ""
+
+    def _created(self) -> str:
+        self.unclear, self._absent = True, 0
         try:
             return self.spark.impex.exports.create(self.job.request).id
         except Interrupted as error:
-            self.unclear = before or error.unanswered
+            self.unclear = error.unanswered
             raise
         except SparkError as error:
-            self.unclear = before or (may_have_created(error) and not self._is_busy(error))
+            self.unclear = may_have_created(error) and not self._is_busy(error)
+            self._unseen = self.unclear
             raise
+
+    def _pause_after(self, error: SparkError) -> float:
+        """Return how long to wait after a failure; raise one that is permanent or the last."""
+        busy = self._is_busy(error)
+        self._strange += unreadable(error)
+        bearable = may_pass(error) or (unreadable(error) and self._strange < _STRANGE)
+        if not (busy or bearable) or self.context.clock.monotonic() >= self._end:
+            raise self._busy_for_too_long(error) if busy else error from error
+        asked = granted(error.retry_after if isinstance(error, SparkApiError) else None)
+        if busy:
+            self._waiting = self._waiting or self._tell_waiting(error)
+            return max(_BUSY_PAUSE, asked)
+        self._failures += 1
+        self._tell_failure(error)
+        drawn = self.spark.session.wire.patience.draw() * min(_CEILING, 2.0**self._failures)
+        # A create call that was cut off may be a moment late in the listing.
+        return max(drawn, asked, 1.0)
 
     def _is_busy(self, error: SparkError) -> bool:
         """Tell whether there may be room later; for what is too large there is none."""
@@ -103,47 +161,49 @@ class Creation:
         return self.spark.impex.exports.is_busy(error)
 
     def _busy_for_too_long(self, error: SparkError) -> RetryTimeoutError:
-        deadline = self.job.target.polling.deadline
         return RetryTimeoutError(
-            f"the tenant was busy with other jobs for {deadline:g} s (polling.deadline); "
+            f"the tenant was busy with other jobs for {self._deadline:g} s (polling.deadline); "
             f"no job was created, try again later: {error}"
         )
 
     def find(self) -> str:
-        """Look for a job with our correlation id that no other attempt owns; newest first."""
-        exports, state = self.spark.impex.exports, self.context.state
-        for listed in exports.listed():
-            too_old = listed.created and listed.created < self.attempt.intended - _SKEW
-            if too_old or state.owner(listed.id):
+        """Look for a job with our correlation id that no other attempt owns; newest first.
+
+        The run's own ids are never used twice, so that no time is compared for them. A job with an
+        id that the manifest gives may be that of an earlier run.
+        """
+        given, elapsed = self.job.target.correlation_id, self._elapsed()
+        for listed in self.spark.impex.exports.listed():
+            if self.context.state.owner(listed.id) or (given and listed.is_older(elapsed)):
                 continue
             if self._is_ours(listed.id):
                 return listed.id
         return ""
 
+    def _elapsed(self) -> float:
+        """Return for how many seconds the intent exists."""
+        here = self.context.clock.monotonic() - self.began
+        if not self.adopted:
+            return here
+        return max(here, (self.context.clock.now() - self.attempt.intended).total_seconds())
+
     def _is_ours(self, job_id: str) -> bool:
-        try:
-            status = self.spark.impex.exports.status(job_id)
-        except SparkError as error:
-            if forgotten(error):
-                return False  # it left the listing just now
-            raise
-        if status.correlation_id != self.attempt.correlation_id:
-            return False
-        # Several targets may share one correlation id: a job that is done shows what it was for.
-        return silent(status) or not missing(self.job.request, status)
-
-    def _pause(self, failures: int, error: SparkError) -> float:
-        """Return a wait: full jitter below a growing ceiling, or what the server asked for.
-
-        At least a second: a create call that was cut off may be a moment late in the listing.
-        """
-        drawn = self.spark.session.wire.patience.draw() * min(_CEILING, 2.0**failures)
-        asked = error.retry_after if isinstance(error, SparkApiError) else None
-        return max(drawn, asked or 0.0, 1.0)
-
-    def _tell_found(self, job_id: str) -> None:
-        told = f"job {job_id} was created by a call whose reply was lost; going on with it"
-        self.context.changed(self.job, "job.found", told, job_id=job_id)
+        """Tell whether a job is that of the intent; two answers that say nothing of it deny it."""
+        for _ in range(_ANSWERS):
+            try:
+                status = self.spark.impex.exports.status(job_id)
+            except SparkError as error:
+                if forgotten(error):
+                    continue  # it left the listing just now
+                raise
+            if status.correlation_id not in {None, self.attempt.correlation_id}:
+                return False
+            # Several targets may share one correlation id: a job that is done shows what it was
+            # for.
+            done = not silent(status)
+            if status.correlation_id and not (done and missing(self.job.request, status)):
+                return True
+        return False
 
     def _tell_waiting(self, error: SparkError) -> bool:
         """Say once that the tenant is busy."""

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.engine.compare import missing, silent
 from spark_impex_runner.engine.course import Pause
 from spark_impex_runner.engine.weather import (
     forgotten,
@@ -14,8 +15,15 @@ from spark_impex_runner.engine.weather import (
     speaks_of_size,
     unreadable,
 )
-from spark_impex_runner.errors import JobError, RetryTimeoutError, SparkError, TooLargeError
+from spark_impex_runner.errors import (
+    JobError,
+    RetryTimeoutError,
+    SparkApiError,
+    SparkError,
+    TooLargeError,
+)
 from spark_impex_runner.models import Poll, Verdict
+from spark_impex_runner.spark.retry import granted
 from spark_impex_runner.spark.status import explain, is_known
 
 if TYPE_CHECKING:
@@ -53,15 +61,16 @@ def wait_for(job: Job, spark: Spark, context: Context, past: Past) -> Course[Sta
         if status is None:
             continue
         verdict = context.hooks.decide("impex_poll_verdict", job=job, status=status)
-        if verdict is Verdict.DONE:
-            return status
-        if verdict is Verdict.FAILED:
+        if not isinstance(verdict, Verdict):
+            raise context.hooks.refuse("impex_poll_verdict", verdict, "a Verdict")
+        if verdict is not Verdict.PENDING and watch.is_settled(verdict, status):
+            if verdict is Verdict.DONE:
+                return status
             words = spark.session.wire.masker.mask(explain(status))
             kind = TooLargeError if speaks_of_size(words) else JobError
             raise kind(f"job {job.id} ended as '{status.word}': {words}")
-        if verdict is not Verdict.PENDING:
-            raise context.hooks.refuse("impex_poll_verdict", verdict, "a Verdict")
-        watch.saw(status)
+        if verdict is Verdict.PENDING:
+            watch.saw(status)
         watch.check_limits()
 
 
@@ -70,15 +79,16 @@ def _look(job: Job, spark: Spark, watch: _Watch) -> Status | None:
     try:
         return spark.impex.exports.status(job.id, once=True)
     except SparkError as error:
-        if gone(error, spark, job.id):
-            raise JobError(f"the tenant does not know job {job.id} any more: {error}") from error
-        watch.failed(error)
+        watch.failed(error, spark)
         return None
 
 
 @dataclass
 class _Watch:
-    """One wait so far: its checks, its clock, and the last word that was seen."""
+    """One wait so far: its checks, its clock, and the last word that was seen.
+
+    ``doubt`` is the kind of the last answer that would give up the job: one more must agree.
+    """
 
     job: Job
     context: Context
@@ -89,6 +99,7 @@ class _Watch:
     word_since: float = 0.0
     retry_after: float | None = None
     failing_since: float | None = None
+    doubt: str = ""
 
     def end(self) -> float:
         """Return when this wait has used up one of its limits, by the clock."""
@@ -105,7 +116,7 @@ class _Watch:
             elapsed=elapsed,
             remaining=max(target.polling.deadline - elapsed, 0.0),
             retry_interval=target.retry_interval,
-            retry_after=self.retry_after,
+            retry_after=granted(self.retry_after) or None,
             durations=self.past.durations,
             similar=self.past.similar,
         )
@@ -116,11 +127,20 @@ class _Watch:
             raise hooks.refuse("impex_poll_delay", delay, "seconds, 0 or more")
         return min(float(delay), poll.remaining)
 
+    def is_settled(self, verdict: Verdict, status: Status) -> bool:
+        """Tell whether an answer ends the wait; one that may be a mistake is asked for again."""
+        odd = self._oddity(verdict, status)
+        if not odd or self._confirmed("ended"):
+            return True
+        self._count(status)
+        told = f"job {self.job.id} is reported as {odd}; asking again"
+        self.context.changed(self.job, "job.look_failed", told)
+        return False
+
     def saw(self, status: Status) -> None:
-        """Note an answer that ends nothing; a word that was not seen before is told."""
-        self.checks += 1
-        self.failing_since = None
-        self.retry_after = status.retry_after
+        """Note an answer that ends nothing, and report a word that was not seen before."""
+        self.doubt = ""
+        self._count(status)
         if status.word != self.word:
             self.word, self.word_since = status.word, self._elapsed()
             job = replace(self.job, status=status)
@@ -130,10 +150,18 @@ class _Watch:
                 message = f"job {job.id} has the unknown status '{status.word}', waiting on"
             self.context.changed(job, event, message, status=status.word)
 
-    def failed(self, error: SparkError) -> None:
-        """Bear a look that failed, within a budget of its own; raise what cannot pass."""
-        if not (may_pass(error) or unreadable(error) or forgotten(error)):
-            raise error
+    def failed(self, error: SparkError, spark: Spark) -> None:
+        """Count a look that failed; raise what is permanent, or has lasted for too long."""
+        if forgotten(error):
+            if self._confirmed("unknown") and gone(error, spark, self.job.id):
+                raise JobError(
+                    f"the tenant does not know job {self.job.id} any more: {error}"
+                ) from error
+        elif not (may_pass(error) or unreadable(error)):
+            # What the tenant itself says is certain; a page of a proxy is not.
+            page = isinstance(error, SparkApiError) and not error.code
+            if not page or self._confirmed("refused"):
+                raise error
         self.checks += 1
         if self.failing_since is None:
             self.failing_since = self._elapsed()
@@ -143,6 +171,25 @@ class _Watch:
         told = f"job {self.job.id} could not be looked at, trying again: {error}"
         self.context.changed(self.job, "job.look_failed", told)
         self.check_limits()
+
+    def _oddity(self, verdict: Verdict, status: Status) -> str:
+        """Return what no answer about a finished job should say, or leave out."""
+        if verdict is Verdict.FAILED:
+            return "" if status.errors else explain(status)
+        if self.job.target.missing == "fail" and not silent(status):
+            lost = missing(self.job.request, status)
+            return f"'{status.word}' without {', '.join(lost)}" if lost else ""
+        return ""
+
+    def _confirmed(self, doubt: str) -> bool:
+        """Tell whether this answer and the one before agree."""
+        before, self.doubt = self.doubt, doubt
+        return before == doubt
+
+    def _count(self, status: Status) -> None:
+        self.checks += 1
+        self.failing_since = None
+        self.retry_after = status.retry_after
 
     def check_limits(self) -> None:
         """Raise when this wait has used up one of its limits."""

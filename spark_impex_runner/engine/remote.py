@@ -49,9 +49,11 @@ class Remote:
     cancelled: bool = False
     watched: bool = False
     unclear: bool = field(init=False)
+    began: float = field(init=False)
 
     def __post_init__(self) -> None:
         self.unclear = self.opening.adopted
+        self.began = self.context.clock.monotonic()
         self._work_on(self.opening)
 
     def run(self) -> Course[Status]:
@@ -100,19 +102,19 @@ class Remote:
     def _ensure_job(self) -> Course[None]:
         """Make sure that the attempt has its one job, and that the job's id is on disk."""
         if self.job.id:
-            if not self._creation().is_forgotten():
+            if not (yield from self._creation().is_forgotten()):
                 told = f"job {self.job.id} was begun by an earlier run, going on with it"
                 self.context.changed(self.job, "job.adopted", told)
                 return
             if self.context.job:
                 raise JobError(f"the tenant does not know job {self.job.id}")
             self._work_on(begin_anew(self.job, self.opening, self.context))
-            self.unclear = False
+            self.unclear, self.began = False, self.context.clock.monotonic()
         creation = self._creation()
         with Permits() as permits:
             yield from permits.enter(self.creating)
             try:
-                job_id = yield from creation.job_id(adopted=self.opening.adopted)
+                job_id = yield from creation.job_id()
             finally:
                 self.unclear = creation.unclear
             self.watched = not self.opening.adopted
@@ -128,7 +130,10 @@ class Remote:
             raise StateError(f"job {job_id} runs, but cannot be remembered: {error}") from error
 
     def _creation(self) -> Creation:
-        return Creation(self.job, self.spark, self.context, self.opening.attempt)
+        opening = self.opening
+        return Creation(
+            self.job, self.spark, self.context, opening.attempt, self.began, opening.adopted
+        )
 
     def _given_up(self, error: RetryTimeoutError) -> RetryTimeoutError:
         cancel = self.job.target.polling.on_deadline == "cancel"

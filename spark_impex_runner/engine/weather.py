@@ -13,11 +13,13 @@ from spark_impex_runner.errors import (
     TransportError,
     may_pass_by_itself,
 )
+from spark_impex_runner.spark.retry import is_unknown_job
 
 if TYPE_CHECKING:
     from spark_impex_runner.errors import ImpexError
     from spark_impex_runner.spark.client import Spark
 
+forgotten = is_unknown_job
 # After these the tenant has certainly not begun a job.
 _REFUSED = frozenset({425, 429})
 # Documented for imports: EXCEEDED_FILE_SIZE, "... exceeds the upload limit ...". How an export
@@ -60,16 +62,6 @@ def may_have_created(error: SparkError) -> bool:
     if isinstance(error, SparkApiError):
         return may_pass(error) and error.status not in _REFUSED
     return True
-
-
-def forgotten(error: SparkError) -> bool:
-    """Tell whether the tenant does not know a job: 500 INVALID_JOB_ID (documented for imports).
-
-    A 404 counts only with a code of the API: that of a proxy says nothing about the job.
-    """
-    if not isinstance(error, SparkApiError):
-        return False
-    return error.code == "INVALID_JOB_ID" or (error.status == 404 and bool(error.code))
 
 
 def gone(error: SparkError, spark: Spark, job_id: str) -> bool:

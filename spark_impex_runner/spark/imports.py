@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
@@ -36,8 +35,6 @@ _PATH = ("api", "v4", "import")
 _IF_PRESENT = ("abort", "replace", "add_version")
 _UPGRADES = ("major", "minor", "patch")
 _CHUNK = 1 << 20
-# How far the tenant's clock may be behind ours.
-_SKEW = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +101,7 @@ class Imports:
             self.session.wire,
             self.retries if max_retries is None else max_retries,
             self.interval if retry_interval is None else retry_interval,
+            odd=_is_odd,
         )
         return waiting.until_done(lambda: self._look(job), verdict_without_files)
 
@@ -117,7 +115,7 @@ class Imports:
         return Queue(self.session, "import")
 
     def find(self, correlation_id: str, since: datetime) -> str:
-        """Return the job with a correlation id that began after ``since``; nothing if none did.
+        """Return the job with a correlation id that was sent at ``since``; nothing if none was.
 
         As with exports the listing has active jobs and those that ended within the last hour, and
         only the status has the correlation id (inferred). Raises ``SparkError`` where the tenant
@@ -125,13 +123,13 @@ class Imports:
         id and may be the one.
         """
         nameless = ""
+        elapsed = (self.session.wire.clock.now() - since).total_seconds()
         for listed in self.queue.listed_for_certain():
-            if listed.created and listed.created < since - _SKEW:
-                continue
             status = self._look(listed.id)[1]
             if status.correlation_id == correlation_id:
                 return listed.id
-            nameless = nameless or ("" if status.correlation_id else listed.id)
+            if not status.correlation_id and not listed.is_older(elapsed):
+                nameless = nameless or listed.id
         if nameless:
             raise SparkSdkError(
                 f"import job {nameless} on {self.session.url.base} has no correlation id, "
@@ -153,7 +151,7 @@ class Imports:
         know as one that may pass.
         """
         name = f"import job {job_id} on {self.session.url.base}"
-        waiting = Waiting(name, self.session.wire, None, interval, deadline, bears)
+        waiting = Waiting(name, self.session.wire, None, interval, deadline, bears, _is_odd)
         reply = waiting.until_done(lambda: self._look(job_id, once=True), verdict_without_files)
         return parse_status(reply.data)
 
@@ -169,6 +167,11 @@ class Imports:
                 "no job id; the job may run: look at the tenant before you import again"
             )
         return reply
+
+
+def _is_odd(status: Status) -> bool:
+    """Tell whether a finished import names nothing that it has imported."""
+    return not status.services and not status.service_versions
 
 
 def _opened(file: str | Path | BinaryIO, stack: ExitStack) -> BinaryIO:

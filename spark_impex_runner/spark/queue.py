@@ -15,6 +15,8 @@ from spark_impex_runner.errors import (
     SparkError,
     SparkSdkError,
 )
+from spark_impex_runner.spark.reply import server_time
+from spark_impex_runner.spark.retry import granted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +28,10 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _BUSY_INTERVAL = 5.0
+# How exact ages are, in seconds, and the highest that is no mistake: ended jobs stay listed for an
+# hour (documented).
+_SLACK = 600.0
+_LONGEST_LISTED = 43_200.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _SPEAKS_OF_JOBS = re.compile(r"job|export|import", re.IGNORECASE)
 _SPEAKS_OF_A_LIMIT = re.compile(r"limit|progress|running|concurrent|parallel", re.IGNORECASE)
@@ -33,10 +39,20 @@ _SPEAKS_OF_A_LIMIT = re.compile(r"limit|progress|running|concurrent|parallel", r
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One job of the tenant's listing."""
+    """One job of the tenant's listing; ``age`` is in seconds by the tenant's own clock."""
 
     id: str
     created: datetime | None = None
+    age: float | None = None
+
+    def is_older(self, seconds: float) -> bool:
+        """Tell whether the job was certainly created more than so many seconds ago.
+
+        Where a clock cannot be right, as with a negative time, this is not certain.
+        """
+        return (
+            self.age is not None and seconds >= 0 and seconds + _SLACK < self.age <= _LONGEST_LISTED
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +75,15 @@ class Queue:
         return self._limit(self.describe().data)
 
     def listed(self) -> tuple[Listed, ...]:
-        """Return the jobs that the tenant still lists, running ones first, then newest first."""
-        return self._listed(self.describe().data)
+        """Return the jobs that the tenant still lists, running ones first, then newest first.
+
+        Raises ``SparkSdkError`` where the reply has not the form of a listing; a list may be null.
+        """
+        return self._listed((list, type(None)))
 
     def listed_for_certain(self) -> tuple[Listed, ...]:
-        """Return what ``listed`` does, for a caller to whom it matters what is not in it.
-
-        Raises ``SparkSdkError`` where the reply has not the form of a listing.
-        """
-        data = self.describe().data
-        lists = [data.get(key) for key in self._lists()] if isinstance(data, Mapping) else []
-        if not lists or not all(isinstance(each, list) for each in lists):
-            raise SparkSdkError(
-                f"{self.session.url.base} lists its {self.kind} jobs in a form that is not known"
-            )
-        return self._listed(data)
+        """Return what ``listed`` does; raise also where a list is null."""
+        return self._listed((list,))
 
     def is_busy(self, error: SparkApiError) -> bool:
         """Tell whether a job was refused because the tenant runs another one.
@@ -122,7 +132,7 @@ class Queue:
                         f"{self.session.url.base} was busy with other jobs for {within:g} s; "
                         "no job was created, try again later"
                     ) from refused
-                clock.wait(min(_BUSY_INTERVAL, left))
+                clock.wait(min(max(_BUSY_INTERVAL, granted(refused.retry_after)), left))
                 free = self.has_room()
 
     def _limit(self, described: Any) -> int:
@@ -131,13 +141,19 @@ class Queue:
     def _lists(self) -> tuple[str, str]:
         return f"in_progress_{self.kind}s", f"recent_{self.kind}s"
 
-    def _listed(self, described: Any) -> tuple[Listed, ...]:
+    def _listed(self, kinds: tuple[type, ...]) -> tuple[Listed, ...]:
         """Read the listing; entries without an id, or listed twice, are left out."""
-        found: dict[str, Listed] = {}
-        for key in self._lists():
-            jobs = described.get(key) if isinstance(described, Mapping) else None
+        reply = self.describe()
+        data = reply.data if isinstance(reply.data, Mapping) else {}
+        lists = [data.get(key, ...) for key in self._lists()]
+        if not all(isinstance(each, kinds) for each in lists):
+            raise SparkSdkError(
+                f"{self.session.url.base} lists its {self.kind} jobs in a form that is not known"
+            )
+        now, found = server_time(reply.headers), dict[str, Listed]()
+        for jobs in lists:
             entries = [job for job in jobs or () if isinstance(job, Mapping) and job.get("id")]
-            read = [Listed(str(job["id"]), _created(job)) for job in entries]
+            read = [Listed(str(job["id"]), *_created(job, now)) for job in entries]
             for each in sorted(read, key=lambda job: job.created or _EPOCH, reverse=True):
                 found.setdefault(each.id, each)
         return tuple(found.values())
@@ -150,13 +166,14 @@ def _count(described: Any, part: str, name: str) -> int:
     return int(described) if str(described).isdecimal() else 0
 
 
-def _created(job: Mapping[str, Any]) -> datetime | None:
-    """Return when a listed job was created, None where that cannot be read."""
+def _created(job: Mapping[str, Any], now: datetime | None) -> tuple[datetime | None, float | None]:
+    """Return when a listed job was created, and its age at ``now``; None for what is not known."""
     data = job.get("data")
     text = data.get("created_timestamp") if isinstance(data, Mapping) else None
     try:
         # Python 3.10 does not read the Z that the documented form ends with.
         when = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return when if when.tzinfo else when.replace(tzinfo=timezone.utc)
+        when = when.replace(tzinfo=when.tzinfo or timezone.utc).astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        return None, None
+    return when, (now - when).total_seconds() if now else None

@@ -7,8 +7,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import JobError, RetryTimeoutError, SparkError, UsageError
+from spark_impex_runner.errors import (
+    JobError,
+    RetryTimeoutError,
+    SparkApiError,
+    SparkError,
+    SparkSdkError,
+    UsageError,
+)
 from spark_impex_runner.models import Status, Verdict
+from spark_impex_runner.spark.retry import granted, is_unknown_job
 from spark_impex_runner.spark.status import explain, is_known
 from spark_impex_runner.spark.words import one_line
 
@@ -34,7 +42,9 @@ class Waiting:
     ``retries`` is the number of looks; None means looking for ``deadline`` seconds (half an hour:
     the server ends its own jobs after 20 minutes, seen in a saved configuration). ``interval`` is
     in seconds and constant; a longer ``Retry-After`` of the server wins. ``name`` is for messages.
-    A look may fail in a way that ``bears`` knows, for up to ten minutes on end.
+    A look may fail in a way that ``bears`` knows, for up to ten minutes on end. An answer that
+    ``odd`` knows, an end without the tenant's errors, and a reply that is none of the API's, count
+    only if the next one agrees.
     """
 
     name: str
@@ -43,6 +53,7 @@ class Waiting:
     interval: float = INTERVAL
     deadline: float = DEADLINE
     bears: Callable[[SparkError], bool] = lambda _: False
+    odd: Callable[[Status], bool] = lambda _: False
 
     def __post_init__(self) -> None:
         require_limits(self.retries, self.interval)
@@ -59,17 +70,20 @@ class Waiting:
         """
         clock = self.wire.clock
         end = clock.monotonic() + self.deadline
-        looks, strange, patience = 0, "", _Patience(self)
+        looks, strange, patience, doubt = 0, "", _Patience(self), ""
         while True:
             asked = None
             try:
                 with clock.until(math.inf if self.retries else end + _LAST_LOOK):
                     reply, status = look()
             except SparkError as error:
-                asked = patience.bear(error)
+                before, doubt = doubt, _doubt_of(error)
+                asked = patience.bear(error, doubtful=bool(doubt) and doubt != before)
             else:
                 patience.begin()
-                if self._is_done(judge(status), status):
+                judged = judge(status)
+                before, doubt = doubt, self._doubt(judged, status)
+                if (not doubt or doubt == before) and self._is_done(judged, status):
                     return reply
                 if not is_known(status) and status.word != strange:
                     strange = status.word
@@ -79,8 +93,14 @@ class Waiting:
             left = end - clock.monotonic()
             if looks == self.retries or (self.retries is None and left <= 0):
                 raise self._out_of_time(looks)
-            pause = max(self.interval, asked or 0.0)
+            pause = max(self.interval, granted(asked))
             clock.wait(pause if self.retries else min(pause, left))
+
+    def _doubt(self, judged: Verdict, status: Status) -> str:
+        """Return the kind of an answer that ends the wait, but may be a mistake."""
+        if judged is Verdict.FAILED and not status.errors:
+            return "failed"
+        return "odd" if judged is Verdict.DONE and self.odd(status) else ""
 
     def _is_done(self, judged: Verdict, status: Status) -> bool:
         """Tell whether the wait is over; raise where it ends badly."""
@@ -109,14 +129,24 @@ class _Patience:
         """Forget the failures before a look that succeeded."""
         self._since = None
 
-    def bear(self, error: SparkError) -> float | None:
-        """Return what the server asked to wait; raise what cannot be borne, or not any longer."""
+    def bear(self, error: SparkError, *, doubtful: bool) -> float | None:
+        """Return what the server asked to wait; raise what is permanent, or has lasted too long."""
         now = self._waiting.wire.clock.monotonic()
         self._since = now if self._since is None else self._since
-        if not self._waiting.bears(error) or now - self._since >= _ERRORS:
+        bears = doubtful or self._waiting.bears(error)
+        if not bears or now - self._since >= _ERRORS:
             raise error
         _log.warning("%s could not be looked at, trying again: %s", self._waiting.name, error)
         return getattr(error, "retry_after", None)
+
+
+def _doubt_of(error: SparkError) -> str:
+    """Return the kind of an error that is not the tenant's own word, or denies the job."""
+    if isinstance(error, SparkApiError):
+        if is_unknown_job(error):
+            return "unknown"
+        return "" if error.code else "refused"
+    return "unreadable" if type(error) is SparkSdkError else ""
 
 
 def require_limits(retries: int | None, interval: float | None) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from spark_impex_runner.models import Outcome
-from spark_impex_runner.spark import client
+from spark_impex_runner.spark import client, queue
 from spark_impex_runner.spark.client import Spark
 from spark_impex_runner.spark.retry import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+AN_HOUR = timedelta(hours=1)
 TARGET = "- {name: a, folders: [life], polling: {strategy: fixed}}"
 
 
@@ -160,6 +162,56 @@ def test_a_repeated_correlation_id_gives_a_job_each(
     assert (first.outcome, second.outcome) == (Outcome.SUCCEEDED, Outcome.SUCCEEDED)
     assert first.job_id != second.job_id
     assert sandbox.jobs_created == 2
+
+
+@pytest.mark.parametrize("given", ["", ", correlation_id: CHG-1"])
+@pytest.mark.parametrize("minutes", [-600_000, -11, 0, 11, 600_000])
+def test_a_lost_job_is_found_whatever_the_clocks_say(
+    run: Any, serve: Callable[..., Any], only: Any, clock: Any, given: str, minutes: int
+) -> None:
+    """The clock of this machine is ahead or behind; there is one job, by its correlation id."""
+    sandbox = serve("create@1=swallow")
+    now = clock.now
+    clock.now = lambda: datetime.now(timezone.utc) + timedelta(minutes=minutes)
+
+    result = only(run(sandbox, TARGET.replace("life]", f"life]{given}")))
+
+    clock.now = now
+    assert (result.outcome, sandbox.jobs_created) == (Outcome.SUCCEEDED, 1)
+
+
+@pytest.mark.parametrize("minutes", [-90, -11, 11, 90])
+def test_a_lost_job_is_found_after_a_clock_is_set(
+    run: Any, serve: Callable[..., Any], only: Any, clock: Any, minutes: int
+) -> None:
+    """Between two runs the clock of this machine is corrected; there is one job all the same."""
+    sandbox = serve("create@1=swallow", "describe@2-=403")
+    target = TARGET.replace("life]", "life], correlation_id: CHG-1")
+    clock.now = lambda: datetime.now(timezone.utc)
+    first = only(run(sandbox, target))
+    clock.now = lambda: datetime.now(timezone.utc) + timedelta(minutes=minutes)
+    sandbox.weather._faults = ()
+
+    second = only(run(sandbox, target))
+
+    assert (first.outcome, second.outcome) == (Outcome.FAILED, Outcome.SUCCEEDED)
+    assert sandbox.jobs_created == 1
+
+
+def test_an_older_job_with_the_same_id_is_not_taken(
+    run: Any, serve: Callable[..., Any], only: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the state that owns it, its age by the tenant's own clock tells it apart."""
+    sandbox = serve("create@2=reset")
+    target = TARGET.replace("life]", "life], correlation_id: CHG-1")
+    clock.now = lambda: datetime.now(timezone.utc) + timedelta(days=9)
+    first = only(run(sandbox, target))
+    monkeypatch.setattr(queue, "server_time", lambda _: datetime.now(timezone.utc) + AN_HOUR)
+
+    second = only(run(sandbox, target, state=run.folder / "other"))
+
+    assert (first.outcome, second.outcome) == (Outcome.SUCCEEDED, Outcome.SUCCEEDED)
+    assert (first.job_id != second.job_id, sandbox.jobs_created) == (True, 2)
 
 
 def test_a_listed_job_that_has_left_is_passed_over(

@@ -147,7 +147,7 @@ def test_one_wrong_answer_does_not_make_a_job_unknown(
     sandbox = serve(job_seconds=20, faults=faults)
 
     first = interrupted(run, sandbox, target)
-    assert len([r for r in sandbox.requests if r.path.endswith("/status")]) == 4
+    assert len([r for r in sandbox.requests if r.path.endswith("/status")]) == 3
     second = run(sandbox, target)
 
     assert sandbox.weather.met.total() == 2
@@ -173,9 +173,9 @@ def test_what_a_killed_download_left_is_not_taken_for_foreign(
 def test_a_job_that_the_tenant_lost_while_it_was_waited_for_fails(
     run: Any, serve: Callable[..., Any], only: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the listing does not know the job either, the wait ends at once."""
+    """Where two answers and the listing do not know the job, the wait ends."""
     monkeypatch.setattr(Exports, "listed", lambda _: ())
-    sandbox = serve(job_seconds=20, faults=(parse_fault("status@2=forget"),))
+    sandbox = serve(job_seconds=20, faults=(parse_fault("status@2-3=forget"),))
 
     result = run(sandbox, TARGET)
 

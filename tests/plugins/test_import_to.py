@@ -7,6 +7,7 @@ import json
 import re
 import signal
 from dataclasses import replace
+from datetime import timedelta
 from importlib.resources import files
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,8 @@ from jsonschema import validate
 
 from spark_impex_runner.errors import ErrorReply, ManifestError, SparkApiError, StepError
 from spark_impex_runner.models import Artifact, Outcome, ServiceVersion, Step
-from spark_impex_runner.sandbox import placement
+from spark_impex_runner.sandbox import faults, placement
+from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.spark.imports import Imports
 
 if TYPE_CHECKING:
@@ -368,6 +370,39 @@ def test_a_listing_that_does_not_reach_back_proves_nothing(world: World) -> None
     world.serve("uat", "import@1=swallow", "imports@1-6=503")
     world.run(UAT % "")
     world.clock.wait(7200)
+
+    result = world.run(UAT % "")
+
+    assert "lists no import that ended so long ago" in target_of(result).error
+    assert len(world.imports("uat")) == 1
+
+
+def test_an_unreachable_tenant_got_no_import(world: World) -> None:
+    """Nothing was sent, so nothing can have arrived; the step fails with the connection's line."""
+    world.serve("uat").close()
+
+    result = world.run(UAT % "")
+
+    error = target_of(result).error
+    assert "cannot connect to 127.0.0.1:" in error
+    assert "may have arrived" not in error
+
+
+def test_an_import_is_not_repeated_after_a_clock_is_set(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How long ago a lost import was sent is not known by a clock that was ahead."""
+
+    def unlisted(scene: Any) -> Any:
+        return faults._changed(scene, in_progress_imports=[], recent_imports=[])
+
+    monkeypatch.setitem(faults.KINDS, "unlisted", unlisted)  # type: ignore[arg-type]
+    world.serve("uat", "import@1=swallow", "imports@1-6=503")
+    now = world.clock.now
+    world.clock.now = lambda: now() + timedelta(hours=2)
+    world.run(UAT % "")
+    world.clock.now = now
+    world.tenants["uat"].weather._faults = (parse_fault("imports@*=unlisted"),)
 
     result = world.run(UAT % "")
 

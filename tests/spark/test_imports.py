@@ -238,7 +238,8 @@ def always(_: errors.SparkError) -> bool:
 
 def test_a_wait_by_time_bears_what_may_pass(session_to: Any, script: Any, reply: Any) -> None:
     """Looks that fail do not end it, and a good one after them does."""
-    done = {**STATUS, "status": "closed", "errors": None}
+    outputs = {"services": [{"service_uri_source": "f/s"}]}
+    done = {**STATUS, "status": "closed", "errors": None, "outputs": outputs}
     server = script(reply(STATUS), reply(status=503), reply(status=502), reply(done))
 
     status = Imports(session_to(server)).wait("1", deadline=60, interval=5, bears=always)
@@ -246,16 +247,39 @@ def test_a_wait_by_time_bears_what_may_pass(session_to: Any, script: Any, reply:
     assert (status.word, len(server.seen)) == ("closed", 4)
 
 
-def test_a_wait_by_time_raises_at_once_what_it_does_not_bear(
-    session_to: Any, script: Any, reply: Any
+@pytest.mark.parametrize(
+    ("refused", "looks"),
+    [({"errorCode": "INVALID_TOKEN"}, 1), ({"code": "INVALID_JOB_ID"}, 2), (b"<p>Sign in", 2)],
+)
+def test_a_wait_ends_with_the_tenants_refusal(
+    session_to: Any, script: Any, reply: Any, refused: Any, looks: int
 ) -> None:
-    """A refused token is not asked again and again."""
-    server = script(reply(status=403), reply(STATUS))
+    """The tenant's own word is enough; what denies the job, or is a page, has to be repeated."""
+    server = script(reply(refused, status=403))
 
     with pytest.raises(errors.ForbiddenError):
         Imports(session_to(server)).wait("1", deadline=60, interval=5, bears=lambda _: False)
 
-    assert len(server.seen) == 1
+    assert len(server.seen) == looks
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {**STATUS, "status": "failed", "errors": None},
+        {**STATUS, "status": "closed", "errors": None, "outputs": None},
+        b"<p>Sign in",
+    ],
+)
+def test_one_odd_answer_ends_no_import(session_to: Any, script: Any, reply: Any, odd: Any) -> None:
+    """A job that goes on, whatever one answer says, is waited for."""
+    outputs = {"services": [{"service_uri_source": "f/s"}]}
+    done = {**STATUS, "status": "closed", "errors": None, "outputs": outputs}
+    server = script(reply(odd), reply(STATUS), reply(odd), reply(done))
+
+    status = Imports(session_to(server)).wait("1", deadline=60, interval=5, bears=lambda _: False)
+
+    assert (len(status.services), len(server.seen)) == (1, 4)
 
 
 def test_a_job_is_out_of_sight_for_ten_minutes_at_most(
@@ -304,19 +328,31 @@ def test_a_listing_of_another_form_finds_nothing_and_says_so(
         Imports(session_to(script(reply(listing)))).find("x", NOW)
 
 
+@pytest.mark.parametrize(("minutes", "sent"), [(5, 0), (60, 55), (-60, 0), (60, -90), (6000, 0)])
 def test_a_job_without_a_correlation_id_may_be_the_one(
-    session_to: Any, script: Any, reply: Any
+    session_to: Any, script: Any, reply: Any, minutes: int, sent: int
 ) -> None:
-    """Unless it began before: that no job has the id proves nothing where a tenant drops ids."""
-    listing = {
-        "in_progress_imports": [],
-        "recent_imports": [{"id": "a", "data": {"created_timestamp": "2026-01-02T11:55:00Z"}}],
-    }
-    before = NOW + timedelta(hours=1)
+    """That no job has the id proves nothing where a tenant drops ids, or a clock is wrong."""
+    listing = {"in_progress_imports": [], "recent_imports": [created(minutes)]}
+    server = script(reply(listing), reply({"id": "a"}))
 
     with pytest.raises(errors.SparkSdkError, match=r"import job a .* has no correlation id"):
-        Imports(session_to(script(reply(listing), reply({"id": "a"})))).find("x", NOW)
-    assert Imports(session_to(script(reply(listing)))).find("x", before) == ""
+        Imports(session_to(server)).find("x", NOW - timedelta(minutes=sent))
+
+
+def test_a_job_that_began_before_is_not_the_one(session_to: Any, script: Any, reply: Any) -> None:
+    """Ages are compared, that of the job by the tenant's own clock."""
+    listing = {"in_progress_imports": [], "recent_imports": [created(minutes=60)]}
+
+    server = script(reply(listing), reply({"id": "a"}))
+
+    assert Imports(session_to(server)).find("x", NOW - timedelta(minutes=45)) == ""
+
+
+def created(minutes: int) -> dict[str, Any]:
+    """Return a listed job that was created so long ago by the clock of the scripted server."""
+    when = datetime.now(timezone.utc) - timedelta(minutes=minutes)
+    return {"id": "a", "data": {"created_timestamp": when.isoformat()}}
 
 
 def test_an_upload_ends_when_the_run_does(
