@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import SparkSdkError
 from spark_impex_runner.spark import limits
+from spark_impex_runner.spark.reply import compression
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _PIECE = 1 << 16
+_PLAIN = {b"{", b"[", b"<"}
 # zlib finds out by itself whether it is gzip or its own format.
 _ANY_FORMAT = zlib.MAX_WBITS | 32
 
@@ -42,18 +44,30 @@ def read_start(raw: Any, headers: Mapping[str, str], limit: int) -> tuple[bytes,
 
 
 def _decoder(headers: Mapping[str, str]) -> Callable[[bytes, int], bytes]:
-    """Return what decompresses a piece, to so many bytes at most."""
-    encoding = headers.get("Content-Encoding", "").strip().lower()
-    if encoding in {"", "identity"}:
-        return lambda piece, _: piece
-    if encoding not in {"gzip", "x-gzip", "deflate"}:
-        raise SparkSdkError("the reply is compressed in a way that was not asked for")
-    unpack = zlib.decompressobj(_ANY_FORMAT).decompress
+    """Return what decompresses a piece, to so many bytes at most.
+
+    A body that begins as JSON or HTML does is not compressed, whatever its reply calls it.
+    """
+    coding = compression(headers)
+    unpack: Callable[[bytes, int], bytes] | None = None if coding else _as_it_is
 
     def decode(piece: bytes, most: int) -> bytes:
+        nonlocal unpack
+        if unpack is None:
+            unpack = _as_it_is if piece.lstrip()[:1] in _PLAIN else _unpacker(coding)
         try:
             return unpack(piece, most)
         except zlib.error:
             raise SparkSdkError("the reply's compression is damaged") from None
 
     return decode
+
+
+def _as_it_is(piece: bytes, _: int) -> bytes:
+    return piece
+
+
+def _unpacker(coding: str) -> Callable[[bytes, int], bytes]:
+    if coding not in {"gzip", "x-gzip", "deflate"}:
+        raise SparkSdkError("the reply is compressed in a way that was not asked for")
+    return zlib.decompressobj(_ANY_FORMAT).decompress

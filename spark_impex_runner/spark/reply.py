@@ -66,12 +66,12 @@ def json_or_none(body: bytes) -> Any:
 
 
 def compression(headers: Mapping[str, str]) -> str:
-    """Return the compression that ``Content-Encoding`` names; nothing where it names none.
+    """Return the compressions that ``Content-Encoding`` names; nothing where it names none.
 
     Servers write ``binary``, ``utf-8`` and other words there that say nothing about the bytes.
     """
     codings = re.split(r"[\s,;]+", headers.get("Content-Encoding", "").lower())
-    return next((each for each in codings if each in _COMPRESSIONS), "")
+    return ", ".join(each for each in codings if each in _COMPRESSIONS)
 
 
 def api_error(

@@ -83,6 +83,13 @@ def test_body_at_limit_is_whole() -> None:
         read_all(Endless([body, b"x"]), {}, LIMIT)
 
 
+@pytest.mark.parametrize("coding", ["binary", "utf-8", "identity, identity", "gzip", "br", ""])
+@pytest.mark.parametrize("body", [b'{"id": 1}', b" [1]", b"<html>"])
+def test_wrong_coding_is_ignored(coding: str, body: bytes) -> None:
+    """A body that is readable as it is stays as it is, whatever its reply calls it."""
+    assert read_all(Endless([body]), {"Content-Encoding": coding}, LIMIT) == body
+
+
 def test_start_of_body_is_enough() -> None:
     """Of an error's body the first bytes are returned, and no more are read."""
     raw = Endless(repeat(b"abc"))
