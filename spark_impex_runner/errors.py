@@ -138,22 +138,35 @@ class TransportError(SparkSdkError):
     """No HTTP reply: the connection failed, broke or timed out.
 
     ``fault`` and ``todo`` are what happened and what to check; the message has both.
-    ``permanent`` is True where the same request would fail again.
+    ``permanent`` is True where the same request would fail again, ``reached`` False where no
+    connection to the host was ever made.
     """
 
     def __init__(
-        self, fault: str, todo: str = "", *, sent: bool = True, permanent: bool = False
+        self,
+        fault: str,
+        todo: str = "",
+        *,
+        sent: bool = True,
+        permanent: bool = False,
+        reached: bool = True,
     ) -> None:
         super().__init__(f"{fault}{'; ' if todo else ''}{todo}")
         self.fault = fault
         self.todo = todo
         self.sent = sent
         self.permanent = permanent
+        self.reached = reached
 
     def at(self, place: str) -> TransportError:
         """Return this error with the place where it happened before its message."""
-        fault = f"{place}: {self.fault}"
-        return TransportError(fault, self.todo, sent=self.sent, permanent=self.permanent)
+        return self.changed(f"{place}: {self.fault}", self.todo)
+
+    def changed(self, fault: str, todo: str) -> TransportError:
+        """Return this error with another message."""
+        return TransportError(
+            fault, todo, sent=self.sent, permanent=self.permanent, reached=self.reached
+        )
 
 
 class RetryTimeoutError(SparkSdkError):

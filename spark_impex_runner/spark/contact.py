@@ -39,6 +39,7 @@ _PROXY_TODO = "check HTTPS_PROXY and NO_PROXY"
 
 class _Thread(threading.local):
     connecting = False
+    began = 0.0
 
 
 _thread = _Thread()
@@ -104,8 +105,9 @@ class Contacts:
         self._failing: dict[str, float] = {}
 
     def begin(self) -> None:
-        """Forget what this thread noted about an earlier request."""
+        """Note that this thread begins a request."""
         _thread.connecting = False
+        _thread.began = self._monotonic()
 
     def reached(self, url: str) -> None:
         """Note that a connection to the host of ``url`` was established."""
@@ -122,11 +124,12 @@ class Contacts:
             self.reached(url)
             return broken(error, timeout)
         host = urlsplit(url).netloc.rpartition("@")[2]
-        since = self._failing.setdefault(host, self._monotonic())
+        since = self._failing.setdefault(host, _thread.began)
         hopeless = _is_refused(error) or self._monotonic() - since >= FIRST_CONTACT
         fault, todo = _not_connected(error, host, proxy, timeout)
-        permanent = hopeless and urlsplit(url).netloc not in self._reached
-        return TransportError(fault, todo, sent=False, permanent=permanent)
+        reached = urlsplit(url).netloc in self._reached
+        permanent = hopeless and not reached
+        return TransportError(fault, todo, sent=False, permanent=permanent, reached=reached)
 
 
 def broken(error: Exception, timeout: float) -> TransportError:
@@ -149,7 +152,7 @@ def _unusable(error: ValueError, url: str, proxy: str) -> TransportError:
     else:
         # No part of it is shown: what is no URL may be a secret as a whole.
         fault, todo = "the address is not a valid URL", ADDRESS_TODO
-    return TransportError(fault, todo, sent=False, permanent=True)
+    return TransportError(fault, todo, sent=False, permanent=True, reached=False)
 
 
 def _not_connected(error: Exception, host: str, proxy: str, timeout: float) -> tuple[str, str]:

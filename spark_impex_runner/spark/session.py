@@ -128,13 +128,13 @@ class Origin:
     setting: str = "base_url"
 
     def located(self, error: TransportError, call: str) -> TransportError:
-        """Return an error of a call with its place; a permanent one says where it can be fixed."""
-        if not error.permanent:
+        """Return an error of a call with its place; an unreached host has that of its address."""
+        if error.reached:
             return error.at(call)
         name = f"connections.{self.connection}" if self.connection else call
         fault = f"{name}: {error.fault}{f' ({self.place})' if self.place else ''}"
         todo = f"check {self.setting}" if error.todo == ADDRESS_TODO else error.todo
-        return TransportError(fault, todo, sent=error.sent, permanent=True)
+        return error.changed(fault, todo)
 
 
 @dataclass(frozen=True, slots=True)

@@ -384,7 +384,8 @@ def test_an_unreachable_tenant_got_no_import(world: World) -> None:
     result = world.run(UAT % "")
 
     error = target_of(result).error
-    assert "cannot connect to 127.0.0.1:" in error
+    assert "connections.uat: cannot connect to 127.0.0.1:" in error
+    assert "release.yaml:3); check base_url" in error
     assert "may have arrived" not in error
 
 

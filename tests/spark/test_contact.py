@@ -95,6 +95,18 @@ def test_an_unreachable_host_becomes_permanent(
     assert (second.fault, second.sent, second.permanent) == (fault, False, True)
 
 
+def test_a_slow_look_up_is_not_repeated(transport: Transport, clock: Any, monkeypatch: Any) -> None:
+    """A name server that takes its time before it gives up uses up the time of a first contact."""
+
+    def slow(*_: Any, **__: Any) -> Any:
+        clock.wait(FIRST_CONTACT)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+
+    assert failure(transport, TENANT).permanent
+
+
 def test_an_outage_after_contact_is_transient(
     transport: Transport, script: Any, reply: Any, clock: Any
 ) -> None:
