@@ -33,6 +33,7 @@ PACKAGES = {
     "unzip": "unzip",
     "bsdtar": "libarchive-tools",
     "nginx": "nginx-light",
+    "sshd": "openssh-server",
 }
 
 

@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from uploads import Plan, rows_of
+
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.report import receipt
@@ -128,12 +130,12 @@ class Row:
     wrong: list[str] = field(default_factory=list)
 
 
-def tree(folder: Path, size: int) -> Path:
+def tree(folder: Path, size: int, tenant: str = "acme") -> Path:
     """Make a tenant with one service whose package has about ``size`` bytes."""
-    version = folder / "acme/life/annuity/1.0.0"
+    version = folder / tenant / "life/annuity/1.0.0"
     version.mkdir(parents=True)
     (version / "model.data").write_bytes(random.Random(1).randbytes(size))  # noqa: S311
-    return folder / "acme"
+    return folder / tenant
 
 
 def weather(text: str, root: Path, work: Path) -> Row:
@@ -271,6 +273,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--faults", type=int, default=len(FAULTS), help="only the first N kinds")
+    parser.add_argument("--uploads", type=int, default=100, help="kills for each kind of store")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--write", action="store_true")
@@ -282,9 +285,15 @@ def main() -> int:
             weather(text, root, folder / f"fault-{number}")
             for number, text in enumerate(FAULTS[: arguments.faults])
         ]
+        chance = random.Random(arguments.seed)  # noqa: S311 - instants, not secrets
         if arguments.kills:
-            chance = random.Random(arguments.seed)  # noqa: S311 - instants, not secrets
             rows.insert(0, kills(arguments.kills, root, folder, chance))
+        if arguments.uploads:
+            clock = QuickClock()
+            clock.wait(timedelta(days=3).total_seconds())
+            roots = [tree(folder / "large", 24_000_000), tree(folder / "other", 100_000, "beta")]
+            plan = Plan(arguments.uploads, roots, folder / "uploads", clock, chance)
+            rows += rows_of(Row, plan)
     if arguments.json:
         print(json.dumps([vars(row) for row in rows]))
     else:

@@ -91,9 +91,9 @@ class SftpStore:
         part = self._at(part_path(path, source))
         with self._channel(path) as sftp:
             _make_folders(sftp, posixpath.dirname(part))
-            start = _agreed(sftp, part, source)
+            stream, start = _opened(sftp, part, _agreed(sftp, part, source))
             try:
-                with sftp.open(part, "r+b" if start else "wb") as stream:
+                with stream:
                     stream.set_pipelined(True)
                     stream.seek(start)
                     for piece in source.pieces(start):
@@ -263,6 +263,14 @@ def _find(sftp: paramiko.SFTPClient, place: str) -> Found | None:
     except FileNotFoundError:
         return None
     return Found(status.st_size or 0, str(status.st_mtime))
+
+
+def _opened(sftp: paramiko.SFTPClient, part: str, start: int) -> tuple[paramiko.SFTPFile, int]:
+    """Open a part to continue it at ``start``; from the beginning where a server refuses that."""
+    if start:
+        with suppress(OSError):
+            return sftp.open(part, "r+b"), start
+    return sftp.open(part, "wb"), 0
 
 
 def _agreed(sftp: paramiko.SFTPClient, part: str, source: Source) -> int:
