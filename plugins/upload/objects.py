@@ -9,7 +9,6 @@ import hashlib
 import re
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import obstore
@@ -35,10 +34,11 @@ _MOST_PARTS = 10_000
 _XML = re.compile(
     r"(?:<\?xml[^>]*>\s*)?<Error>.*?<Code>([^<]*)</Code>\s*<Message>([^<]*)</Message>.*</Error>"
 )
+_DEBUG = "\n\nDebug source:"
 # Refusals that pass, and that obstore does not retry itself.
-_PASSING = re.compile(r" - (?:408|409|425|429) ")
+_PASSING = re.compile(r"status code: (?:408|409|425|429)\b")
 # How a store refuses a condition that it does not know.
-_CONDITION = re.compile(r"\b501\b|NotImplemented|If-None-Match|if-none-match")
+_CONDITION = re.compile(r"status code: 501\b|NotImplemented|If-None-Match|if-none-match")
 
 
 class ObjectsStore:
@@ -46,12 +46,13 @@ class ObjectsStore:
 
     def __init__(
         self,
-        store: ObjectStore,
+        stores: tuple[ObjectStore, ObjectStore],
         root: str,
         options: Mapping[str, Any],
         abort: Callable[[Collection[str]], None],
     ) -> None:
-        self._store = store
+        # The second one does not retry: some stores answer 501 to a condition, as to a fault.
+        self._store, self._impatient = stores
         self._abort = abort
         self._root = f"{root}/" if root else ""
         self._tags = options.get("tags")
@@ -92,16 +93,22 @@ class ObjectsStore:
         if self.find(path) is not None:
             return False
         data = b"".join(source.pieces())
-        put = partial(obstore.put, self._store, self._root + path, data, **self._labels(source))
+        named = {"path": self._root + path, "file": data, **self._labels(source)}
         with told(path):
             try:
-                put(mode="create")
-            except exceptions.AlreadyExistsError:
-                return False
-            except (exceptions.NotSupportedError, exceptions.GenericError) as error:
-                if not _knows_no_condition(error):
-                    raise
-                put()
+                obstore.put(self._impatient, **named, mode="create")
+            except exceptions.AlreadyExistsError as error:
+                return _refused(error)
+            except exceptions.BaseError as error:
+                if _CONDITION.search(str(error)):
+                    obstore.put(self._store, **named)
+                    return True
+            else:
+                return True
+            try:
+                obstore.put(self._store, **named, mode="create")
+            except exceptions.AlreadyExistsError as error:
+                return _refused(error)
         return True
 
     def stage(self, path: str, source: Source) -> None:
@@ -208,9 +215,12 @@ def opened(
 
     ``abort`` ends the old uploads in parts to some keys; ``own`` are settings of this ``kind``.
     """
+    settings = _settings(options)
+    impatient = {**settings, "retry_config": {"max_retries": 0}}
     with told(destination.shown):
-        store = kind(destination.host, **own, **_settings(options))
-    return ObjectsStore(store, destination.path, options, abort)
+        store = kind(destination.host, **own, **settings)
+        once = kind(destination.host, **own, **impatient)
+    return ObjectsStore((store, once), destination.path, options, abort)
 
 
 def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -240,14 +250,17 @@ def told(place: str) -> Iterator[None]:
         raise (TransientError if _PASSING.search(sentence) else StepError)(sentence) from error
 
 
-def _knows_no_condition(error: Exception) -> bool:
-    """Return whether a store refuses a request because of its ``If-None-Match``."""
-    return isinstance(error, exceptions.NotSupportedError) or bool(_CONDITION.search(str(error)))
+def _refused(error: exceptions.AlreadyExistsError) -> bool:
+    """Return False, that an object is there; raise where S3 only cannot tell at this moment."""
+    text = str(error).partition(_DEBUG)[0]
+    if " 409 " in text and "AlreadyExists" not in text:
+        raise error
+    return False
 
 
 def _sentence(error: Exception) -> str:
     """Return the store's own words in one line, without the place in its code and the time."""
-    text = str(error).partition("\n\nDebug source:")[0]
+    text = str(error).partition(_DEBUG)[0]
     text = " ".join(re.sub(r" in [0-9.]+(ns|µs|ms|s)\b", "", text).split())
     text = _XML.sub(r"\1: \2", text)
     hint = "; check the endpoint and the network" if text.endswith("error sending request") else ""

@@ -11,8 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from types import ModuleType
 
 _CHECKSUM = "x-amz-checksum-sha256"
 
@@ -24,6 +27,8 @@ class LockedBucket(BaseHTTPRequestHandler):
     wbufsize = -1
     objects: dict[str, bytes]
     parts: dict[str, bytes]
+    conditions: list[int]
+    conflicts: list[int]
 
     def log_message(self, *_: Any) -> None:
         """Print nothing."""
@@ -44,6 +49,9 @@ class LockedBucket(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         """Take an object, or a part of one."""
         data = self.body()
+        scripted = self.conditions if self.headers.get("If-None-Match") else self.conflicts
+        if scripted:
+            return self.answer(scripted.pop(0), b"<Error><Code>NotImplemented</Code></Error>")
         digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
         if self.headers.get(_CHECKSUM) != digest:
             return self.answer(400, b"<Error><Code>InvalidRequest</Code></Error>")
@@ -89,10 +97,17 @@ class LockedBucket(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def served() -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Serve an empty bucket; yield its endpoint and its objects."""
+def served(
+    conditions: Sequence[int] = (), conflicts: Sequence[int] = ()
+) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Serve an empty bucket; yield its endpoint and its objects.
+
+    The first writes, those with a condition and those without, are answered with these statuses.
+    """
     objects: dict[str, bytes] = {}
-    handler = type("Bucket", (LockedBucket,), {"objects": objects, "parts": {}})
+    scripted = {"conditions": list(conditions), "conflicts": list(conflicts)}
+    state = {"objects": objects, "parts": {}, **scripted}
+    handler = type("Bucket", (LockedBucket,), state)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever, args=[0.02], daemon=True)
         thread.start()
@@ -115,3 +130,25 @@ def test_locked_bucket_takes_every_file(motor: Any) -> None:
     assert objects["/locked/prod/small.zip"] == b"1"
     assert objects["/locked/prod/large.zip"] == large
     assert "/locked/prod/impex-upload.json" in objects
+
+
+@pytest.mark.parametrize(
+    ("conditions", "conflicts"),
+    [([501] * 99, []), ([409], []), ([503], []), ([], [409]), ([409] * 2, [409, 429])],
+)
+def test_refusal_that_passes_is_retried(
+    motor: Any,
+    upload: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    conditions: list[int],
+    conflicts: list[int],
+) -> None:
+    """A conflict (409) as well; a store that knows no condition (501) is not asked again."""
+    monkeypatch.setattr(upload.delivery, "WAITS", (0, 0, 0))
+
+    with served(conditions, conflicts) as (endpoint, objects):
+        keys = {"access_key_id": "a", "secret_access_key": "s"}
+        motor.deliver({"to": "s3://b", "endpoint": endpoint, **keys}, {"m.zip": b"1"})
+
+    assert objects["/b/m.zip"] == b"1"
+    assert "/b/impex-upload.json" in objects
