@@ -31,10 +31,11 @@ class Claim:
     that wrote it last may replace files; any other stops before it replaces or completes anything.
     """
 
-    def __init__(self, job: Job, store: Store, folder: str) -> None:
+    def __init__(self, job: Job, store: Store, folder: str, to: str) -> None:
         self._job = job
         self._store = store
         self._folder = folder
+        self._place = f"{to.rstrip('/')}/{folder}{listing.NAME}"
         self._own = Listing.of(job)
         self._created = False
         self.listing = self._own
@@ -104,10 +105,6 @@ class Claim:
             intact = found.complete and self.listing.run_id != self._own.run_id
             merged = replace(found, complete=intact).with_pending(self.listing.pending)
             self._write(merged)
-
-    @property
-    def _place(self) -> str:
-        return f"{self._folder}{listing.NAME}"
 
     def _dated(self, *, complete: bool) -> Listing:
         own = self._own

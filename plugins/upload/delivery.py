@@ -64,7 +64,7 @@ class Delivery:
             return self._run(sources)
 
     def _run(self, sources: Sequence[Source]) -> str:
-        claim = Claim(self.job, self.store, self.folder)
+        claim = Claim(self.job, self.store, self.folder, self.options["to"])
         before = self._again(claim.open)
         verdicts = self._each(lambda each: self._decide(each, before), sources)
         by = {
@@ -110,8 +110,9 @@ class Delivery:
         if there:
             return "replaced"
         raise StepError(
-            f"{path} is not what an earlier run of this target left there, so it is not replaced; "
-            "move it away, choose another to or prefix, or set if_exists: keep"
+            f"{self.options['to'].rstrip('/')}/{path} is not what an earlier run of this target "
+            "left there, so it is not replaced; move it away, choose another to or prefix, or set "
+            "if_exists: keep"
         )
 
     def _deliver(self, by: Mapping[str, Sequence[Source]], claim: Claim) -> None:

@@ -45,8 +45,9 @@ def test_foreign_folder_is_refused(local: Any, motor: Any, other: Mapping[str, s
             motor.but(**other).on(9).deliver(options, {"motor.zip": b"2", "more.zip": b"3"})
 
     assert str(caught.value).startswith(
-        "impex-upload.json: the folder belongs to target motor of manifest nightly for tenant "
-        "https://spark.example/acme, so nothing is replaced there; choose another to or prefix for "
+        f"{local.options['to']}/impex-upload.json: the folder belongs to target motor of "
+        "manifest nightly for tenant https://spark.example/acme, so nothing is "
+        "replaced there; choose another to or prefix for "
     )
     assert contents(local) == before
 
