@@ -107,6 +107,16 @@ def test_each_line_of_a_long_secret_is_masked_but_no_short_one() -> None:
     assert masker.mask(coded).startswith("a2V5OiB***")
 
 
+@pytest.mark.parametrize(("before", "shown"), [("", 0), ("x", 2), ("xy", 3), ("xyz", 4)])
+def test_in_base64_only_what_the_secret_has_no_share_in_is_shown(before: str, shown: int) -> None:
+    """Wherever it begins among the groups of three bytes, at either end."""
+    secret = "MIIEvQIBADANBgkqhkiG9w0"
+    text = base64.b64encode(f"{before}{secret}xyz".encode()).decode()
+    whole = (len(before) + len(secret)) * 8 // 6
+
+    assert knowing(secret).mask(text) == f"{text[:shown]}***{text[whole:]}"
+
+
 @pytest.mark.parametrize("secret", ["a", "ab", "abc", "pass"])
 def test_a_short_secret_does_not_mask_half_of_every_base64_text(secret: str) -> None:
     """Of one to four letters, base64 would leave runs that stand everywhere."""
