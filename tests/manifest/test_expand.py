@@ -7,6 +7,7 @@ import pytest
 
 from spark_impex_runner.errors import ManifestError
 from spark_impex_runner.manifest import expand
+from spark_impex_runner.manifest.references import Resolved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,6 +132,55 @@ targets:
     assert (sit.jobs, sit.verify_tls, sit.timeout, sit.tenant) == (4, False, 4.0, "4")
     assert manifest.targets[0].folders == ("4",)
     assert step.options == {"to": "4", "resume": False}
+
+
+@pytest.mark.parametrize(
+    ("text", "types", "value"),
+    [
+        ("1.10", {"string"}, "1.10"),
+        ("1.10", {"integer"}, "1.10"),
+        ("1.10", {"number"}, 1.1),
+        ("-0.5", {"number", "string"}, -0.5),
+        ("7", {"string"}, "7"),
+        ("7", {"integer"}, 7),
+        ("7", {"number"}, 7),
+        ("07", {"integer"}, "07"),
+        ("soon", {"number"}, "soon"),
+        ("soon", {"boolean"}, "soon"),
+        ("true", {"boolean"}, True),
+        ("false", {"boolean", "string"}, False),
+        ("true", {"string"}, "true"),
+        ("True", {"boolean"}, "True"),
+    ],
+)
+def test_a_whole_reference_takes_a_type_of_its_place(
+    text: str, types: set[str], value: object
+) -> None:
+    """What is in no plain form of the type stays text, as does a longer text."""
+    typed = expand._typed(Resolved(text, whole=True), frozenset(types))
+
+    assert (typed, type(typed)) == (value, type(value))
+    assert expand._typed(Resolved(text, whole=False), frozenset(types)) == text
+
+
+@pytest.mark.parametrize(
+    ("rest", "origin"),
+    [
+        ((), ("targets", 3)),
+        (("own", 0), ("targets", 3, "own", 0)),
+        (("inherited", 0), ("defaults", "inherited", 0)),
+        (("nowhere",), ("targets", 3, "nowhere")),
+    ],
+)
+def test_a_value_is_found_where_it_is_written(
+    tmp_path: Path, rest: tuple[str | int, ...], origin: tuple[str | int, ...]
+) -> None:
+    """In the target, or in the defaults that it has not replaced."""
+    data = {"own": [1], "inherited": [2]}
+
+    frame = expand.Expanded("a", "a", 3, tmp_path, data, frozenset({"own"}))
+
+    assert frame.origin(rest) == origin
 
 
 def test_text_around_a_reference_stays_text(read: Reader) -> None:
