@@ -119,6 +119,29 @@ def test_a_folder_of_a_step_has_to_be_there(package: Artifact, name: str, holds:
     assert attempt.still_holds(job, [Artifact(output / name, name)]) is holds
 
 
+def test_one_file_elsewhere_is_a_delivery_elsewhere(package: Artifact, tmp_path: Path) -> None:
+    """Folders of steps included; with no file nothing lies elsewhere."""
+    job: Any = SimpleNamespace(target=SimpleNamespace(output=tmp_path))
+    folder, other = Artifact(tmp_path / "f", "f/"), replace(package, name="q.zip")
+
+    assert not attempt.lies_elsewhere(job, [])
+    assert not attempt.lies_elsewhere(job, [package, folder])
+    assert attempt.lies_elsewhere(job, [package, other])
+
+
+def test_what_differs_is_named_with_both_digests(package: Artifact, tmp_path: Path) -> None:
+    """Five files at most; what holds is not named."""
+    job: Any = SimpleNamespace(target=SimpleNamespace(output=tmp_path))
+    changed = replace(package, sha256="ab")
+    gone = Artifact(tmp_path / "gone", "gone", 1, "cd")
+
+    assert attempt.differing(job, [package]) == "nothing was recorded"
+    assert attempt.differing(job, [package, changed, gone]) == (
+        f"p.zip: sha256 ab -> {package.sha256}, gone: sha256 cd -> no file"
+    )
+    assert attempt.differing(job, [gone] * 9).count("gone") == 5
+
+
 def test_what_a_step_does_changes_its_digest() -> None:
     """Its name, its options and the bytes of its packages do; a secret does not."""
     masker = Masker()

@@ -197,6 +197,25 @@ def test_a_nonsense_delay_is_named_with_its_plugin(
     assert "hasty" in only(result).error
 
 
+def test_a_nonsense_verdict_is_named_with_its_plugin(
+    run: Any, serve: Callable[..., Any], only: Any, tmp_path: Any
+) -> None:
+    """It ends the wait at once."""
+    plugin = tmp_path / "judge.py"
+    plugin.write_text(
+        "from spark_impex_runner import hookimpl\n"
+        "@hookimpl\ndef impex_poll_verdict(status):\n    return 'guilty'\n"
+    )
+    sandbox = serve()
+
+    result = only(run(sandbox, target(), plugin_files=(plugin,)))
+
+    assert result.outcome is Outcome.FAILED
+    assert "impex_poll_verdict answered" in result.error
+    assert "judge" in result.error
+    assert checks(sandbox) == 1
+
+
 @given(
     st.builds(
         Poll,

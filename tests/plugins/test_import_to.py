@@ -466,7 +466,8 @@ def test_only_locked_bytes_go_on(world: World) -> None:
     assert [len(world.imports(name)) for name in ("uat", "prod")] == [2, 1]
 
 
-Lock = importlib.import_module("spark_impex_runner.plugins.import_to.lock").Lock
+lock = importlib.import_module("spark_impex_runner.plugins.import_to.lock")
+Lock = lock.Lock
 ENTRY = {"sha256": "ab", "imports": []}
 
 
@@ -496,6 +497,42 @@ def test_a_lock_file_with_one_broken_entry_is_refused(tmp_path: Path, data: Any)
 
     with pytest.raises(StepError, match=r"l\.json is no lock file of version 1$"):
         Lock(path).read()
+
+
+def test_a_lock_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """An import of which nothing is recorded is no success."""
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "l.json"
+
+    with pytest.raises(StepError, match=re.escape(f"{path}: ")):
+        Lock(path).add({"sha256": "ab"}, {"job_id": "1"})
+
+
+@pytest.mark.parametrize(("parts", "ids"), [((), ["job"]), (("one", "two"), ["one", "two"])])
+def test_a_lock_file_says_where_a_package_comes_from(
+    tmp_path: Path, parts: tuple[str, ...], ids: list[str]
+) -> None:
+    """All jobs of a divided request; a version without an id has null."""
+    (tmp_path / "p.zip").write_bytes(b"four")
+    target = SimpleNamespace(name="motor")
+    job = SimpleNamespace(tenant="https://t", parts=parts, id="job", target=target)
+    versions = (
+        ServiceVersion("f", "s", version="1"),
+        ServiceVersion("f", "s", version="2", version_id="v"),
+    )
+
+    entry = lock.entry(job, Artifact(tmp_path / "p.zip", "p.zip"), "ab", versions)
+
+    assert entry == {
+        "sha256": "ab",
+        "name": "p.zip",
+        "size": 4,
+        "source": {"tenant": "https://t", "job_ids": ids, "target": "motor"},
+        "service_versions": [
+            {"uri": "f/s[1]", "version_id": None},
+            {"uri": "f/s[2]", "version_id": "v"},
+        ],
+    }
 
 
 def test_a_lock_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -182,6 +182,16 @@ def test_only_a_sound_mark_is_read(
     assert partial.read(tmp_path / "p", "h") is None
 
 
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [("12", 12), ("0", 0), ("", None), ("-1", None), ("1_0", None), ("\u0663", None)],
+)
+def test_a_length_is_plain_digits(text: str, length: int | None) -> None:
+    """Any other text is no length."""
+    assert partial.length_of({"Content-Length": text}) == length
+    assert partial.length_of({}) is None
+
+
 def test_a_part_that_is_the_whole_is_not_asked_for(served: Any, tmp_path: Path) -> None:
     """A run that was killed between the last byte and the name downloads nothing more."""
     sandbox, spark, remote = served()

@@ -41,6 +41,16 @@ def intent(target: str = "m/a") -> Intent:
     return Intent("run-1", target, "https://t/acme", "f1", f"run-1-{target}")
 
 
+def test_a_closed_state_answers_no_more(tmp_path: Path) -> None:
+    """Its file is let go of."""
+    state = State(tmp_path / ".impex")
+
+    state.close()
+
+    with pytest.raises(StateError):
+        state.unfinished("m/a")
+
+
 def test_an_intent_is_found_again_by_another_process(state: State, tmp_path: Path) -> None:
     """What was written is there for whoever opens the file next, without a close."""
     state.intend(intent(), NOW)
