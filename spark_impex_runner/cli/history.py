@@ -23,11 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """List the last attempts, newest first."""
+    """List what the last runs did for each of their targets, newest first."""
     from spark_impex_runner.state.store import State
 
     with closing(State(selection.memory_folder(arguments))) as state:
-        rows = [_row(attempt) for attempt in state.history(max(arguments.n, 1))]
+        rows = [_row(each) for each in state.history(max(arguments.n, 1))]
     if arguments.json:
         surroundings.console.data(rows)
     else:
@@ -35,12 +35,18 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     return 0
 
 
-def _row(attempt: Mapping[str, Any]) -> dict[str, str]:
+def _row(each: Mapping[str, Any]) -> dict[str, str]:
     return {
-        "begun": f"{attempt['intended'][:19].replace('T', ' ')}Z",
-        "target": attempt["target"],
-        "outcome": attempt["outcome"] or "unfinished",
-        "job": attempt["job_id"] or "-",
-        "run": attempt["run_id"],
-        "error": attempt["error"],
+        "begun": _moment(each["began"]),
+        "target": each["target"],
+        "outcome": each["outcome"] or "unfinished",
+        "job": each["job_id"] or "-",
+        "run": each["run_id"],
+        "ended": _moment(each["ended"]) if each["ended"] else "-",
+        "approved": each["approved"] or "-",
+        "error": each["error"],
     }
+
+
+def _moment(at: str) -> str:
+    return f"{at[:19].replace('T', ' ')}Z"

@@ -115,11 +115,14 @@ def _tell_ways_on(
     clock: Clock,
 ) -> None:
     """Say the commands that go on with what was interrupted, or approve what is held."""
+    from spark_impex_runner.engine.cancel import may_run
+
     out, command = surroundings.console, surroundings.command
     results = [each for run in finished for each in run.results]
     if clock.signum and not all(each.good for each in results):
         out.error(f"interrupted; to go on: {command}")
-        out.error(f"to end what still runs: {selection.again('impex cancel', arguments)}")
+        if any(may_run(each, selection.options(arguments)) for each in finished):
+            out.error(f"to end what still runs: {selection.again('impex cancel', arguments)}")
     for line in (selection.approval(run, arguments) for run in finished):
         if line:
             out.note(f"held; to approve: {line}")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.cli import selection
 from spark_impex_runner.cli.console import table
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from spark_impex_runner.cli.console import Surroundings
+    from spark_impex_runner.state.holds import Hold
     from spark_impex_runner.state.store import Attempt
 
 
@@ -26,14 +28,41 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     from spark_impex_runner.state.store import State
 
     with closing(State(selection.memory_folder(arguments))) as state:
-        rows = [_row(each, len(state.parts(each))) for each in state.open_attempts()]
+        attempts = state.open_attempts()
+        rows = [_row(each, len(state.parts(each))) for each in attempts]
+        waiting = [_waiting(state.holds.of(each)) for each in attempts]
     if arguments.json:
-        surroundings.console.data(rows)
+        data = [{**row, **waits} for row, waits in zip(rows, waiting, strict=True)]
+        surroundings.console.data(data)
     elif rows:
-        surroundings.console.result(table(rows))
+        lines = (_line(row["target"], waits) for row, waits in zip(rows, waiting, strict=True))
+        surroundings.console.result("\n".join([table(rows), *filter(None, lines)]))
     else:
         surroundings.console.result("nothing is unfinished")
     return 0
+
+
+def _waiting(hold: Hold | None) -> dict[str, Any]:
+    """Return what waits for an approval: the packages, the work and the line that approves it."""
+    if hold is None:
+        return {}
+    return {
+        "held by run": hold.run_id,
+        "packages": [
+            {"name": name, "sha256": each["sha256"], "tenant": each["tenant"]}
+            for name, each in hold.work["packages"].items()
+        ],
+        "work": hold.work,
+        "to approve": hold.command,
+    }
+
+
+def _line(target: str, waiting: Mapping[str, Any]) -> str:
+    """Return for a person what waits, nothing where nothing does."""
+    if not waiting:
+        return ""
+    packages = (f"{each['name']} (sha256 {each['sha256']})" for each in waiting["packages"])
+    return f"{target}: {', '.join(packages)}; to approve: {waiting['to approve']}"
 
 
 def _row(attempt: Attempt, parts: int) -> dict[str, str]:

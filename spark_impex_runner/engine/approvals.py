@@ -99,7 +99,8 @@ def approved(
     if not approval:
         words = [*map(str, errors.values()), *_why(attempt, earlier, changes, context)]
         raise HeldError(_line(words, "; "), hold.name, digests=hold.digests)
-    context.state.holds.approve(hold, job.run.id, approval, context.clock.now())
+    covered = ", ".join(f"{each.to}@{each.sha256}" for each in held.values())
+    context.state.holds.approve(hold, job.run.id, covered, context.clock.now())
     message = f"approved by --approve {approval}: {', '.join(held)} to {hold.name}"
     context.changed(job, "step.approved", message, uses=step.uses, digests=list(hold.digests))
     names = frozenset(each.to for each in held.values())

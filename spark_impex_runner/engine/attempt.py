@@ -85,6 +85,7 @@ def open_attempt(job: Job, url: str, context: Context) -> Opening:
         why = why or replaced(earlier, job, state)
         if not why:
             told = f"goes on with what an earlier run began at {earlier.intended:%Y-%m-%d %H:%M}Z"
+            state.note_run(earlier, job.run.id, now)
             return Opening(earlier, adopted=True, warning=told)
         last = last_of(earlier, state)
         state.finish(earlier, "abandoned", why, now)
@@ -158,6 +159,7 @@ def _check_given_job(job: Job, earlier: Attempt | None, context: Context) -> Non
 def open_part(job: Job, whole: Attempt, context: Context) -> Opening:
     """Go on with the attempt of a part of a request, or put a new intent on disk."""
     if earlier := context.state.unfinished(key(job)):
+        context.state.note_run(earlier, job.run.id, context.clock.now())
         return Opening(earlier, adopted=True)
     intent = replace(_intent(job, whole.tenant, fingerprint(job)), part_of=whole.id)
     return Opening(context.state.intend(intent, context.clock.now()))

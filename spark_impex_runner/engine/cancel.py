@@ -15,7 +15,7 @@ from spark_impex_runner.engine.weather import forgotten
 from spark_impex_runner.errors import ImpexError, SparkError
 from spark_impex_runner.models import Planned
 from spark_impex_runner.state.lease import lease
-from spark_impex_runner.state.store import State, part_key
+from spark_impex_runner.state.store import State, exists, part_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.masking import Masker
-    from spark_impex_runner.models import Request, RunOptions, Target
+    from spark_impex_runner.models import Request, RunOptions, RunResult, Target
     from spark_impex_runner.spark.client import Spark
     from spark_impex_runner.state.store import Attempt
 
@@ -58,6 +58,17 @@ def cancel_jobs(
         )
 
 
+def may_run(run: RunResult, options: RunOptions) -> bool:
+    """Tell whether a job of a run's targets may still run, as far as the state knows."""
+    folder = state_folder(run.manifest.path, options)
+    if not exists(folder):
+        return False
+    with closing(State(folder)) as state:
+        names = (key_of(run.manifest, each.target) for each in run.results)
+        found = (state.unfinished(name) for name in names)
+        return any(attempt and any(_left(attempt, "", state)) for attempt in found)
+
+
 def _cancel(target: Target, prepared: Prepared, context: Context) -> list[Cancelled]:
     """Cancel what runs for a target, and close its attempt where all of that has ended."""
     name = key_of(prepared.run.manifest, target)
@@ -70,7 +81,7 @@ def _cancel(target: Target, prepared: Prepared, context: Context) -> list[Cancel
         return [Cancelled(target.name, attempt.job_id, told)]
     try:
         with lease(context.state.folder, name, context.clock.now()):
-            left = _left(attempt, target, context)
+            left = _left(attempt, target.name, context.state)
             done = [_end(each, target, prepared, context) for each in left]
             if not any(each.error for each in done):
                 now = context.clock.now()
@@ -89,16 +100,16 @@ class _Left:
     request: Request | None = None
 
 
-def _left(attempt: Attempt, target: Target, context: Context) -> Iterator[_Left]:
+def _left(attempt: Attempt, target: str, state: State) -> Iterator[_Left]:
     """Yield what may run for a target: its job, or, where that was divided, those of its parts."""
-    parts = context.state.parts(attempt)
+    parts = state.parts(attempt)
     if not parts and not attempt.delivered:
-        yield _Left(target.name, attempt)
-    begun = {each.target: each for each in context.state.begun(attempt)}
+        yield _Left(target, attempt)
+    begun = {each.target: each for each in state.begun(attempt)}
     for part in parts:
         found = begun.get(part_key(attempt.target, part.name))
         if found and not found.delivered:
-            yield _Left(part_key(target.name, part.name), found, part.request)
+            yield _Left(part_key(target, part.name), found, part.request)
 
 
 def _end(left: _Left, target: Target, prepared: Prepared, context: Context) -> Cancelled:

@@ -114,6 +114,8 @@ class _Delivery:
             complete = not result.error and self.context.until != "download"
             if complete or parts.is_over(error):
                 self._close(parts, result)
+            else:
+                self._leave(parts, result)
             return result
 
     def _finished(self, error: ImpexError | None) -> TargetResult:
@@ -176,6 +178,11 @@ class _Delivery:
             yield from steps.run()
         finally:
             self.job = steps.job
+
+    def _leave(self, parts: Parts, result: TargetResult) -> None:
+        """Store how this run leaves an attempt that the next run resumes."""
+        state, now = self.context.state, self.context.clock.now()
+        state.note_outcome(parts.attempt, self.job.run.id, result.outcome, result.error, now)
 
     def _close(self, parts: Parts, result: TargetResult) -> None:
         """Close the attempt: the next run of this target is a new one."""

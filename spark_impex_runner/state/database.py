@@ -126,6 +126,21 @@ MIGRATIONS = (
     );
     CREATE INDEX holds_of_an_attempt ON holds(attempt)
     """,
+    # What each run did for an attempt. Of earlier attempts the first run and the end are known.
+    """
+    CREATE TABLE outcomes (
+        id INTEGER PRIMARY KEY,
+        run_id TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+        attempt INTEGER NOT NULL REFERENCES attempts(id) ON DELETE CASCADE,
+        began TEXT NOT NULL,
+        ended TEXT,
+        outcome TEXT NOT NULL DEFAULT '',
+        error TEXT NOT NULL DEFAULT ''
+    );
+    CREATE INDEX outcomes_of_an_attempt ON outcomes(attempt);
+    INSERT INTO outcomes (run_id, attempt, began, ended, outcome, error)
+        SELECT run_id, id, intended, finished, outcome, error FROM attempts ORDER BY id
+    """,
 )
 
 

@@ -23,7 +23,7 @@ class Hold:
     """What one attempt holds until it is approved.
 
     ``name`` is the connection to approve, ``work`` everything that would be done, ``command`` the
-    line that approves it. ``approved_by`` is the run that was given the approval, ``approval`` how.
+    line that approves it. ``approved_by`` is the run that was given an ``approval``.
     """
 
     id: int

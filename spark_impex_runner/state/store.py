@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.models import (
     Artifact,
+    Outcome,
     Request,
     ServiceVersion,
     StepResult,
 )
+from spark_impex_runner.state import history
 from spark_impex_runner.state.database import FILE, Database
 from spark_impex_runner.state.holds import Holds
 from spark_impex_runner.state.rows import (
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from spark_impex_runner.models import Outcome
 
 # The outcome of a step of which it is only known that it began.
 BEGUN = "begun"
@@ -144,7 +145,18 @@ class State:
             intent.part_of,
             now.isoformat(),
         )
-        return self._one("id = ?", (self._db.write((sql, values)),))
+        self._db.write((sql, values), history.intended(intent.run_id, now))
+        return self._one("target = ? AND finished IS NULL", (intent.target,))
+
+    def note_run(self, attempt: Attempt, run_id: str, now: datetime) -> None:
+        """Store that a run begins to work on an attempt that an earlier run left."""
+        self._db.write(history.begun(run_id, attempt.id, now))
+
+    def note_outcome(
+        self, attempt: Attempt, run_id: str, outcome: Outcome, error: str, now: datetime
+    ) -> None:
+        """Store how a run left an attempt that stays open."""
+        self._db.write(history.ended(run_id, attempt.id, (outcome.value, error), now))
 
     def note_job(self, attempt: Attempt, job_id: str, now: datetime) -> Attempt:
         """Put the job's id on disk, before the first look at it."""
@@ -212,7 +224,7 @@ class State:
         )
         word = getattr(outcome, "value", outcome)
         values = (now.isoformat(), word, attempt.id, error, attempt.id, attempt.id)
-        self._db.write((sql, values))
+        self._db.write(*_ends(attempt, (word, error), now), (sql, values))
 
     def complete(self, attempt: Attempt, work: str, now: datetime) -> None:
         """Close an attempt of which nothing is missing: ``work`` is all that was done for it."""
@@ -222,7 +234,7 @@ class State:
             " WHERE (id = ? OR part_of = ?) AND finished IS NULL"
         )
         values = (now.isoformat(), attempt.id, work, attempt.id, attempt.id)
-        self._db.write((sql, values))
+        self._db.write(*_ends(attempt, (Outcome.SUCCEEDED.value, ""), now), (sql, values))
 
     def divide(
         self, whole: Attempt, part: str, requests: Mapping[str, Request], now: datetime
@@ -232,9 +244,11 @@ class State:
             "UPDATE attempts SET finished = ?, outcome = 'divided'"
             " WHERE part_of = ? AND target = ? AND finished IS NULL"
         )
+        which = (whole.id, part_key(whole.target, part))
         self._db.write(
             ("DELETE FROM parts WHERE attempt = ? AND name = ?", (whole.id, part)),
-            (closing, (now.isoformat(), whole.id, part_key(whole.target, part))),
+            *history.closed(history.ONE_PART, which, ("divided", ""), now),
+            (closing, (now.isoformat(), *which)),
             *(
                 ("INSERT INTO parts VALUES (?, ?, ?)", (whole.id, key, json.dumps(asdict(each))))
                 for key, each in requests.items()
@@ -319,13 +333,8 @@ class State:
         return tuple(self._all("finished IS NULL ORDER BY id", ()))
 
     def history(self, limit: int) -> tuple[dict[str, Any], ...]:
-        """Return the last attempts with their runs, newest first."""
-        rows = self._db.read(
-            "SELECT attempts.*, runs.manifest, runs.started, runs.exit_code FROM attempts"
-            " JOIN runs ON runs.id = run_id ORDER BY attempts.id DESC LIMIT ?",
-            (limit,),
-        )
-        return tuple(dict(row) for row in rows)
+        """Return what the last runs did for each of their targets, newest first."""
+        return history.rows(self._db, limit)
 
     def _one(self, where: str, values: Sequence[Any]) -> Attempt:
         return self._all(where, values)[0]
@@ -334,6 +343,13 @@ class State:
         # ``where`` is always a constant of this module.
         rows = self._db.read(f"SELECT * FROM attempts WHERE {where}", values)  # noqa: S608
         return [_as_attempt(row) for row in rows]
+
+
+def _ends(
+    attempt: Attempt, how: tuple[str, str], now: datetime
+) -> tuple[history.Statement, history.Statement]:
+    """Return the statements that write into the history how an attempt ends with its parts."""
+    return history.closed(history.WITH_PARTS, (attempt.id, attempt.id), how, now)
 
 
 def _as_attempt(row: sqlite3.Row) -> Attempt:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
+from contextlib import closing
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from spark_impex_runner.sandbox.server import Sandbox
+from spark_impex_runner.state.store import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +72,66 @@ def test_status_and_plan_tell_what_is_waited_for(gated: Any) -> None:
 
     assert [row["stage"] for row in status] == ["held for --approve here"]
     assert "packages are here, held for --approve here" in plan
+
+
+def test_status_lists_digest_and_command(gated: Any) -> None:
+    """What waits is listed with the bytes, the work and the line that approves it."""
+    gated("impex-run", "m.yaml", "-p", "gate.py", "-q", "--var", "x=1")
+
+    [row] = json.loads(gated("impex", "status", "--json").out)
+    text = gated("impex", "status").out
+    done = gated(*shlex.split(row["to approve"]))
+
+    [package] = row["packages"]
+    assert row["work"]["packages"]["package.zip"]["sha256"] == package["sha256"]
+    assert f"m/life: package.zip (sha256 {package['sha256']}); to approve: impex-run m.yaml" in text
+    assert done.code == 0
+
+
+def test_history_lists_hold_and_approval(gated: Any) -> None:
+    """Each run has its row: the one that held, the one that was killed, the one that approved."""
+    first = gated("impex-run", "m.yaml", "-p", "gate.py", "-q", "--report", "json=1.json")
+    with closing(State(gated.folder / ".impex")) as state:
+        state.begin_run("killed", "m.yaml", datetime(2026, 1, 2, tzinfo=timezone.utc))
+        state.note_run(
+            state.open_attempts()[0], "killed", datetime(2026, 1, 2, tzinfo=timezone.utc)
+        )
+    line = first.err.splitlines()[-1].removeprefix("held; to approve: ")
+    gated(*shlex.split(line.replace("1.json", "2.json")))
+
+    rows = json.loads(gated("impex", "history", "--json").out)
+
+    reports = [json.loads((gated.folder / f"{n}.json").read_text()) for n in (1, 2)]
+    [approved] = reports[1]["targets"][0]["approved"]
+    assert [(row["run"], row["outcome"], row["approved"]) for row in rows] == [
+        (reports[1]["run_id"], "succeeded", approved),
+        ("killed", "unfinished", "-"),
+        (reports[0]["run_id"], "held", "-"),
+    ]
+
+
+def test_history_lists_what_was_given_up(gated: Any) -> None:
+    """A hold that is cancelled later stays in the list, and so does its end."""
+    gated("impex-run", "m.yaml", "-p", "gate.py", "-q")
+    gated("impex", "cancel", "m.yaml", "-p", "gate.py")
+
+    rows = json.loads(gated("impex", "history", "--json").out)
+
+    assert [(row["outcome"], row["error"]) for row in rows] == [
+        ("cancelled", "by impex cancel"),
+        ("held", "it waits"),
+    ]
+
+
+def test_the_command_takes_what_waits_for_the_held(gated: Any) -> None:
+    """A target that was skipped for a held one alone is named, too; one with other needs is not."""
+    path = gated.folder / "m.yaml"
+    more = "  - {name: b, needs: [life], folders: [motor]}\n  - {name: c, folders: [motor]}\n"
+    path.write_text(path.read_text() + more + "  - {name: d, needs: [b, c], folders: [motor]}\n")
+
+    held = gated("impex-run", "m.yaml", "-p", "gate.py", "-q")
+
+    assert "impex-run m.yaml -t life -t b -p gate.py --approve here@" in held.err.splitlines()[-1]
 
 
 def test_a_manifest_that_cannot_be_run_is_worse_than_one_that_is_held(gated: Any) -> None:

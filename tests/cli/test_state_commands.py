@@ -185,6 +185,26 @@ def test_history_lists_attempts_newest_first(shell: Any, tenant: Sandbox, left: 
     assert tenant.tenant == "acme"
 
 
+@pytest.mark.parametrize(("way", "hint"), [("cancel", False), ("leave", True)])
+def test_only_a_running_job_is_said_to_run(
+    shell: Any, tenant: Sandbox, monkeypatch: pytest.MonkeyPatch, way: str, hint: bool
+) -> None:
+    """After Ctrl-C the way to end jobs is printed where status still lists one."""
+    path = shell.folder / "m.yaml"
+    path.write_text(path.read_text().replace("leave", way))
+    monkeypatch.setattr(
+        Clock, "wait", lambda self, _seconds: self.stop(signal.SIGINT) or self.check()
+    )
+
+    stopped = shell("impex-run", "m.yaml")
+
+    assert stopped.code == 130
+    assert ("impex cancel m.yaml" in stopped.err) is hint
+    assert (shell("impex", "status").out == "nothing is unfinished\n") is not hint
+    assert (shell("impex", "cancel", "m.yaml").out == "nothing to cancel\n") is not hint
+    assert len([r for r in tenant.requests if r.method == "PATCH"]) == 1
+
+
 def test_resume_goes_on_with_a_job_by_its_id(shell: Any) -> None:
     """No memory is needed: another folder for the state, the same job."""
     with Sandbox(shell.folder / "acme") as sandbox:

@@ -168,6 +168,27 @@ def test_a_state_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> N
     reopened.close()
 
 
+def test_older_states_keep_their_history(tmp_path: Path) -> None:
+    """Attempts from before the history are listed with their first run; what is held stays held."""
+    with closing(sqlite3.connect(tmp_path / "state.db")) as link, link:
+        link.executescript(f"{'; '.join(MIGRATIONS[:5])}; PRAGMA user_version = 5")
+        link.execute("INSERT INTO runs VALUES ('r', 'm', ?, NULL, NULL)", (NOW.isoformat(),))
+        for target, end, word in (("m/a", NOW.isoformat(), "succeeded"), ("m/b", None, "")):
+            link.execute(
+                "INSERT INTO attempts (run_id, target, tenant, fingerprint, correlation_id,"
+                " intended, finished, outcome, held)"
+                " VALUES ('r', ?, 't', 'f', '', ?, ?, ?, 'prod')",
+                (target, NOW.isoformat(), end, word),
+            )
+
+    with closing(State(tmp_path)) as state:
+        rows = [(each["target"], each["outcome"], each["run_id"]) for each in state.history(9)]
+        [held] = state.open_attempts()
+
+        assert rows == [("m/b", "", "r"), ("m/a", "succeeded", "r")]
+        assert (held.held, state.holds.of(held)) == ("prod", None)
+
+
 def test_the_last_delivery_of_a_target_is_found(state: State) -> None:
     """Whatever came of it, unless nothing was delivered; what was complete says what was done."""
     assert state.last_delivered("m/a") is None
