@@ -176,6 +176,17 @@ class Database:
                 raise
             return row
 
+    def announce(self, *statements: tuple[str, Sequence[Any]]) -> int:
+        """Do as ``write``, and have it in the state file itself, not in its journal only.
+
+        For what keeps a second job or import from being started: a copy of the file alone, without
+        its journal, has it, too.
+        """
+        row = self.write(*statements)
+        with self._lock, self._told():
+            self._link.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return row
+
     def read(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """Return all rows of a query."""
         with self._lock, self._told():
@@ -188,6 +199,9 @@ class Database:
 
     def _open(self) -> None:
         with self._told():
+            self._check_whole()
+            # First in the file itself: one with a journal is then never without its tables.
+            self._migrate()
             mode = self._journal_mode()
             if mode != "wal":
                 raise StateError(
@@ -197,7 +211,16 @@ class Database:
             # FULL: an intent must survive a power cut before the request that it announces.
             self._link.execute("PRAGMA synchronous = FULL")
             self._link.execute("PRAGMA foreign_keys = ON")
-            self._migrate()
+
+    def _check_whole(self) -> None:
+        """Refuse a file that was copied without the journal in which all of it still was."""
+        version = self._link.execute("PRAGMA user_version").fetchone()[0]
+        if not version and self._link.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+            raise StateError(
+                f"{self.path} is empty: it was copied without {FILE}-wal, or before its first run "
+                "had begun; copy the whole folder, or remove the file to begin anew. Jobs that "
+                "still run are then not found again"
+            )
 
     def _journal_mode(self) -> str:
         """Switch to WAL. SQLite does not wait for others who do the same, so this does."""

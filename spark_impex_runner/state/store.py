@@ -145,7 +145,7 @@ class State:
             intent.part_of,
             now.isoformat(),
         )
-        self._db.write((sql, values), history.intended(intent.run_id, now))
+        self._db.announce((sql, values), history.intended(intent.run_id, now))
         return self._one("target = ? AND finished IS NULL", (intent.target,))
 
     def note_run(self, attempt: Attempt, run_id: str, now: datetime) -> None:
@@ -161,7 +161,7 @@ class State:
     def note_job(self, attempt: Attempt, job_id: str, now: datetime) -> Attempt:
         """Put the job's id on disk, before the first look at it."""
         sql = "UPDATE attempts SET job_id = ?, created = ? WHERE id = ?"
-        self._db.write((sql, (job_id, now.isoformat(), attempt.id)))
+        self._db.announce((sql, (job_id, now.isoformat(), attempt.id)))
         return self._one("id = ?", (attempt.id,))
 
     def note_done(self, attempt: Attempt, now: datetime, *, watched: bool = True) -> None:
@@ -258,7 +258,7 @@ class State:
     def remember(self, place: tuple[str, str, str], value: str) -> None:
         """Put a step's text on disk. ``place`` is its target, its name and the text's key."""
         sql = "INSERT OR REPLACE INTO memories VALUES (?, ?, ?, ?)"
-        self._db.write((sql, (*place, value)))
+        self._db.announce((sql, (*place, value)))
 
     # ---- questions ----
 

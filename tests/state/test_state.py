@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -61,6 +62,34 @@ def test_an_intent_is_found_again_by_another_process(state: State, tmp_path: Pat
 
     assert found
     assert (found.correlation_id, found.job_id, found.intended) == ("run-1-m/a", "", NOW)
+
+
+def test_a_copy_without_its_journal_knows_the_jobs(state: State, tmp_path: Path) -> None:
+    """The state file alone, copied while it is open, has intents, job ids and steps' notes."""
+    attempt = state.note_job(state.intend(intent(), NOW), "job-1", NOW)
+    state.intend(intent("m/b"), NOW)
+    state.remember(("m/a", "import", "x"), "sent")
+    (tmp_path / "copy").mkdir()
+    shutil.copy(tmp_path / ".impex/state.db", tmp_path / "copy")
+
+    with closing(State(tmp_path / "copy")) as copy:
+        found = copy.unfinished("m/a")
+
+        assert found
+        assert (found.id, found.job_id) == (attempt.id, "job-1")
+        assert copy.unfinished("m/b")
+        assert copy.recall(("m/a", "import", "x")) == "sent"
+
+
+def test_an_empty_copy_is_refused(tmp_path: Path) -> None:
+    """A file that has lost the journal with all its tables is no state in which nothing runs."""
+    with closing(sqlite3.connect(tmp_path / "whole.db")) as link:
+        link.execute("PRAGMA journal_mode = WAL")
+        link.execute("CREATE TABLE runs (id TEXT)")
+        shutil.copy(tmp_path / "whole.db", tmp_path / "state.db")
+
+    with pytest.raises(StateError, match=r"copied without state\.db-wal"):
+        State(tmp_path)
 
 
 def test_an_attempt_grows_and_ends(state: State) -> None:
