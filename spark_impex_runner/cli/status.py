@@ -52,7 +52,7 @@ def _waiting(hold: Hold | None) -> dict[str, Any]:
             {"name": name, "sha256": each["sha256"], "tenant": each["tenant"]}
             for name, each in hold.work["packages"].items()
         ],
-        "work": hold.work,
+        "work": {name: each for name, each in hold.work.items() if name != "salt"},
         "to approve": hold.command,
     }
 

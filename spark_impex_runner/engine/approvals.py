@@ -6,8 +6,10 @@ without an approval first, says what it holds, and is called again only where th
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import secrets
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spark_impex_runner.engine.context import Context
+    from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Job, RunOptions, Step, Target
     from spark_impex_runner.state.store import Attempt
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 DIGITS = 12
 _DIGEST = re.compile(r"[0-9a-f]{12,64}")
 _SHOWN, _WIDTH = 6, 80
+_ROUNDS = 200_000
 _ABSENT = object()
 
 
@@ -91,8 +95,9 @@ def approved(
     then stored, and the message names what has changed since an earlier run held it.
     """
     held = {name: _held(job, name, error) for name, error in errors.items()}
-    work = _work(job, step, held, context)
     earlier = context.state.holds.of(attempt)
+    salt = earlier.work.get("salt", "") if earlier else ""
+    work = _work(job, step, held, _Sealer(salt or secrets.token_hex(16), context.masker))
     changes = list(_differences(_left(earlier.work, job, held), work)) if earlier else []
     approval = "" if changes else _approval(work["packages"], earlier, job.run.id, context)
     hold = earlier if earlier and not changes else _store(job, work, attempt, context)
@@ -105,6 +110,21 @@ def approved(
     context.changed(job, "step.approved", message, uses=step.uses, digests=list(hold.digests))
     names = frozenset(each.to for each in held.values())
     return replace(job, run=replace(job.run, approved=names), approval=held), hold
+
+
+def check_gate(step: Step, attempt: Attempt, context: Context) -> None:
+    """Raise ``HeldError`` for a step that lost its gate while its work waits for an approval."""
+    hold = context.state.holds.of(attempt)
+    if hold is None or hold.work["step"] != step.uses or hold.name not in step.options.values():
+        return
+    before, now = (each.get("gate", "none") for each in (hold.work["options"], step.options))
+    if before != "none" and now == "none":
+        raise HeldError(
+            f"options.gate: {before} -> {now} while it waits for --approve {hold.name}; approve it "
+            "as it was held, or give it up with impex cancel",
+            hold.name,
+            digests=hold.digests,
+        )
 
 
 def command(path: Path, options: RunOptions, targets: Iterable[str], waits: Iterable[str]) -> str:
@@ -138,17 +158,34 @@ def _held(job: Job, name: str, error: HeldError) -> Held:
     return Held(error.approve, sha256, error.does)
 
 
-def _work(job: Job, step: Step, held: Mapping[str, Held], context: Context) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Sealer:
+    """Makes what is stored comparable without storing the secrets in it."""
+
+    salt: str
+    masker: Masker
+
+    def sealed(self, key: str, value: Mapping[str, Any], run_id: str) -> dict[str, Any]:
+        """Return a value as JSON below its key, and a slow salted hash where it has secrets."""
+        text = json.dumps(dict(value), sort_keys=True, default=str).replace(run_id, "${run.id}")
+        data = json.loads(text)
+        masked = self.masker.mask_within(data, keys=False)
+        if masked == data:
+            return {key: data}
+        salt = bytes.fromhex(self.salt)
+        digest = hashlib.pbkdf2_hmac("sha256", text.encode(), salt, _ROUNDS).hex()
+        return {key: masked, f"secrets in {key}": digest}
+
+
+def _work(job: Job, step: Step, held: Mapping[str, Held], sealer: _Sealer) -> dict[str, Any]:
     """Return everything that a step would do, as JSON; the run's own id is no part of it."""
     packages = {
         name: {"to": each.to, "tenant": _tenant(job, each.to), "sha256": each.sha256}
-        | ({"does": each.does} if each.does else {})
+        | (sealer.sealed("does", each.does, job.run.id) if each.does else {})
         for name, each in held.items()
     }
-    work = {"step": step.uses, "options": dict(step.options), "packages": packages}
-    text = json.dumps(context.masker.mask_within(work, keys=False), sort_keys=True, default=str)
-    data: dict[str, Any] = json.loads(text.replace(job.run.id, "${run.id}"))
-    return data
+    options = sealer.sealed("options", step.options, job.run.id)
+    return {"step": step.uses, "salt": sealer.salt, "packages": packages, **options}
 
 
 def _left(work: Mapping[str, Any], job: Job, held: Mapping[str, Held]) -> dict[str, Any]:

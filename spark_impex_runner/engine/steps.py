@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.blocking import interruptible
-from spark_impex_runner.engine.approvals import approved
+from spark_impex_runner.engine.approvals import approved, check_gate
 from spark_impex_runner.engine.attempt import key, step_digest, still_holds
 from spark_impex_runner.engine.course import Pause
 from spark_impex_runner.engine.memory import StepMemory
@@ -152,6 +152,7 @@ class Steps:
 
     def _answers(self, step: Step) -> list[Made]:
         """Call a step for every package, first without an approval of what it holds."""
+        check_gate(step, self.attempt, self.context)
         # Nothing is approved before it is known what it is.
         job = replace(self.job, run=replace(self.job.run, approved=frozenset()), approval={})
         answers: dict[str, Made] = {}

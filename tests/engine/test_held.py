@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 PLUGIN = """
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from spark_impex_runner import hookimpl
 from spark_impex_runner.errors import HeldError
 from spark_impex_runner.hookspecs import Made
@@ -37,6 +38,8 @@ def impex_register(registry):
     options = {"type": "object", "properties": {"note": {"type": "string"}}}
     registry.step("gate", "holds a target", options)
     registry.step("once", "holds a target, and does harm when it is done twice", idempotent=False)
+    place = Path("vaulted.txt")
+    registry.source("vaulted", "a secret", lambda _: place.read_text(), secret=True)
     registry.executor("threads", "one thread", lambda _address: ThreadPoolExecutor(1))
 
 @hookimpl
@@ -57,8 +60,9 @@ DAYS = 3 * 24 * 3600
 
 
 @pytest.fixture
-def go(run: Any, tmp_path: Path) -> Callable[..., RunResult]:
+def go(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunResult]:
     """Return a function that runs targets with the plugin."""
+    monkeypatch.chdir(run.folder)
     plugin = tmp_path / "gate.py"
     plugin.write_text(PLUGIN)
 
@@ -188,6 +192,23 @@ def test_changed_options_are_held_again(go: Any, run: Any, serve: Any, only: Any
         only(changed).error
     )
     assert done(run) == [f"gate {digest}"]
+
+
+def test_changed_secrets_are_held_again(go: Any, run: Any, serve: Any, only: Any) -> None:
+    """An option that refers to a secret is compared by its value, which the state does not hold."""
+    sandbox = serve()
+    secret = ONE % ", with: {note: 'to ${vaulted:place}'}"
+    run.folder.joinpath("vaulted.txt").write_text("https://here.example/secret-path")
+    go(sandbox, secret)
+    same = go(sandbox, secret)
+    run.folder.joinpath("vaulted.txt").write_text("https://there.example/secret-path")
+
+    changed = go(sandbox, secret, approved=SIT)
+
+    assert "changed since" not in only(same).error
+    assert (changed.exit_code, done(run)) == (9, [])
+    assert "secrets in options: " in only(changed).error
+    assert b"secret-path" not in (run.folder / ".impex/state.db").read_bytes()
 
 
 def test_a_step_done_once_only_is_approved(go: Any, run: Any, serve: Any, only: Any) -> None:

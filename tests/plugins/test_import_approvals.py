@@ -107,6 +107,20 @@ def test_another_tenant_behind_the_name_is_held(world: World, given: str) -> Non
     assert not world.imports("prod") + world.imports("uat")
 
 
+def test_a_removed_gate_lets_nothing_through(world: World) -> None:
+    """While an import waits it is not done without its gate; given up, it may be done so."""
+    world.run(GATE % "")
+    open_gate = (GATE % "").replace("gate: manual, ", "")
+
+    plain = world.run(open_gate)
+    approved = world.run(open_gate, approved=PROD)
+    fresh = world.run(open_gate, fresh=True)
+
+    assert [each.exit_code for each in (plain, approved, fresh)] == [9, 9, 0]
+    assert "options.gate: manual -> none" in only(plain).error
+    assert exports(world) == 2
+
+
 def test_a_step_to_another_connection_is_held(world: World) -> None:
     """An approval for one connection is none for another, even where both wait one by one."""
     world.run(GATE % "")
