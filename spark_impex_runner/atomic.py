@@ -19,6 +19,9 @@ _LOCK_SECONDS = 60.0
 # A thread waits for another thread here, without looking again and again.
 _threads = threading.Lock()
 
+# Of a name that is as long as a name can be, a temporary file's must take less.
+_SHORT = 50
+
 
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` (UTF-8) to ``path`` by way of a temporary file in the same folder.
@@ -27,12 +30,13 @@ def write_text(path: Path, text: str) -> None:
     Raises ``OSError`` and leaves ``path`` as it was when the disk refuses.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name[:_SHORT]}.{secrets.token_hex(4)}")
     # The kernel applies the umask: to ask for the umask would be to change it for all threads.
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            # Half a character, which a file's name may hold, is escaped as JSON escapes it.
+            stream.write(text.encode("utf-8", "backslashreplace"))
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

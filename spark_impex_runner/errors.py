@@ -356,6 +356,12 @@ class NotifyError(ImpexError):
     exit_code = 4
 
 
+def told_by_system(error: OSError) -> str:
+    """Return in one line what the operating system refuses, and for which path."""
+    reason = error.strerror or f"{type(error).__name__} {error}".strip()
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
 class Interrupted(ImpexError):  # noqa: N818 - a signal is not an error of anybody's
     """SIGINT or SIGTERM arrived; ``exit_code`` is 128 plus the signal's number.
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner import fields
 from spark_impex_runner.engine.weather import forgotten, may_have_created, may_pass, unreadable
 from spark_impex_runner.errors import (
     JobError,
@@ -18,6 +19,7 @@ from spark_impex_runner.errors import (
     StepError,
     UsageError,
 )
+from spark_impex_runner.spark.status import parse_status
 from spark_impex_runner.spark.words import one_line
 
 from .mapping import first
@@ -205,7 +207,7 @@ class Errand:
             if not may_have_created(error) or (replied and imports.queue.is_busy(error)):
                 self._forget()
             raise
-        return str(reply.data["id"])
+        return parse_status(reply.data).id
 
     def _waited(self, job_id: str) -> Status:
         order = self.order
@@ -233,11 +235,8 @@ def _may_pass(error: SparkError) -> bool:
 
 def _results(status: Status) -> Iterator[tuple[str, str]]:
     """Yield what became of each version, or of each service where no versions are told."""
-    outputs = status.data.get("outputs")
-    outputs = outputs if isinstance(outputs, dict) else {}
-    for each in outputs.get("service_versions") or outputs.get("services") or ():
-        if not isinstance(each, dict):
-            continue
+    outputs = fields.mapping(status.data.get("outputs"))
+    for each in fields.objects(outputs.get("service_versions") or outputs.get("services")):
         source, word = str(each.get("service_uri_source")), str(each.get("status") or "told")
         goal = str(each.get("service_uri_destination") or source)
         told = f"{source} {word}" if goal == source else f"{source} {word} as {goal}"

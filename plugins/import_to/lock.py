@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner import atomic
+from spark_impex_runner import atomic, fields
 from spark_impex_runner.errors import StepError
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ class Lock:
     def read(self) -> list[dict[str, Any]]:
         """Return the packages; none where there is no file."""
         try:
-            data = json.loads(self.path.read_text(encoding="utf-8"))
+            data = fields.parse(self.path.read_bytes())
             sound = data["version"] == VERSION and all(map(_is_sound, data["packages"]))
         except FileNotFoundError:
             return []
         except OSError as error:
             raise StepError(f"{self.path}: {error.strerror or error}") from error
-        except (ValueError, LookupError, TypeError, RecursionError):
+        except (ValueError, LookupError, TypeError):
             sound = False
         if not sound:
             raise StepError(f"{self.path} is no lock file of version {VERSION}")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner import archives
+from spark_impex_runner import archives, fields
 from spark_impex_runner.errors import SparkSdkError, StepError, UriError
 from spark_impex_runner.spark.status import parse_status
 from spark_impex_runner.spark.uri import Uri, version_order
@@ -34,7 +33,7 @@ def contents_of(job: Job, package: Artifact) -> Contents:
     try:
         with package.path.open("rb") as stream, archives.opened(stream) as archive:
             text = _manifest(archive)
-        said = parse_status(json.loads(text)).service_versions if text else ()
+        said = parse_status(fields.parse(text)).service_versions if text else ()
     except SparkSdkError:
         said = ()
     except archives.UnreadableError as error:

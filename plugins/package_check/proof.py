@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import tempfile
 import zipfile
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any
 
+from spark_impex_runner import fields
 from spark_impex_runner.digests import read_hash
 from spark_impex_runner.engine.compare import missing, silent
 from spark_impex_runner.models import Status
@@ -193,8 +193,8 @@ def _manifest_of(package: Archive) -> str | None:
 def _object(package: Archive, place: str) -> dict[str, Any]:
     """Return the JSON object in a file; raise ``Damaged`` where it is none."""
     try:
-        found = json.loads(package.text(place))
-    except (ValueError, RecursionError):
+        found = fields.parse(package.text(place))
+    except ValueError:
         raise Damaged("expected JSON, found something else") from None
     if not isinstance(found, dict):
         raise Damaged("expected a JSON object, found another value")

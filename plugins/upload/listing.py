@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from spark_impex_runner import fields
 from spark_impex_runner.errors import StepError
 
 from .owner import Owner
@@ -140,8 +141,8 @@ def _candidates(store: Store, folder: str) -> Iterable[str]:
 def parse(text: str, path: str) -> Listing:
     """Return a listing from its JSON; ``path`` names it in the error."""
     try:
-        return _parsed(json.loads(text))
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        return _parsed(fields.parse(text))
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise UnreadableError(
             f"{path}: this is no listing that this version of the runner can read, so nothing is "
             "replaced beside it; move the file away, or choose another to or prefix"

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add where the runner's memory lies, how much of it, and the form."""
     selection.memory_arguments(parser)
-    parser.add_argument("-n", type=int, default=20, metavar="N", help="how many (default 20)")
+    parser.add_argument(
+        "-n", type=selection.positive, default=20, metavar="N", help="how many (default 20)"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -27,7 +29,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     from spark_impex_runner.state.store import State
 
     with closing(State(selection.memory_folder(arguments))) as state:
-        rows = [_row(each) for each in state.history(max(arguments.n, 1))]
+        rows = [_row(each) for each in state.history(arguments.n)]
     if arguments.json:
         surroundings.console.data(rows)
     else:

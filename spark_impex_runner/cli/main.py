@@ -85,7 +85,7 @@ def _main(argv: Sequence[str] | None, program: str) -> int:
 def _executed(arguments: argparse.Namespace, command: str, masker: Masker, streams: Streams) -> int:
     """Execute the chosen command and return its exit code."""
     from spark_impex_runner.cli.console import Surroundings, open_console
-    from spark_impex_runner.errors import ImpexError, Interrupted
+    from spark_impex_runner.errors import DeliveryError, ImpexError, Interrupted, told_by_system
 
     console = open_console(arguments, masker, streams)
     try:
@@ -98,6 +98,9 @@ def _executed(arguments: argparse.Namespace, command: str, masker: Masker, strea
     except KeyboardInterrupt:
         console.error(Interrupted())
         return Interrupted.exit_code
+    except OSError as error:  # a disk, a socket or a limit of the system, and no bug of ours
+        console.error(told_by_system(error))
+        return DeliveryError.exit_code
     except Exception as error:  # noqa: BLE001 - the last line of defence
         console.bug(error)
         return ImpexError.exit_code

@@ -55,7 +55,9 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CONNECTION[@SHA256]",
         help="approve pending imports to CONNECTION, or only this package (repeatable)",
     )
-    group.add_argument("--jobs", type=_positive, metavar="N", help="export jobs at once per tenant")
+    group.add_argument(
+        "--jobs", type=selection.positive, metavar="N", help="export jobs at once per tenant"
+    )
     group.add_argument(
         "--report",
         action="append",
@@ -170,12 +172,6 @@ def _stopped_by_signals(clock: Clock) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number of 1 or more")
-    return int(text)
 
 
 def _report(text: str) -> tuple[str, Path]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import RunOptions, RunResult
     from spark_impex_runner.pluginmanager import Plugins
 
+_DIGITS = 9
+
 
 def add_manifest_arguments(parser: argparse.ArgumentParser) -> None:
     """Add manifests, the choice within them, and the output options."""
@@ -185,6 +187,13 @@ def local_path(text: str) -> Path:
     if problem := url_problem(text):
         raise argparse.ArgumentTypeError(f"{problem}; the step 'upload' is what reaches URLs")
     return Path(text)
+
+
+def positive(text: str) -> int:
+    """Return a number of 1 or more; raise what argparse reports for anything else."""
+    if not text.isascii() or not text.isdigit() or len(text) > _DIGITS or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 to {10**_DIGITS - 1}")
+    return int(text)
 
 
 def _variable(text: str) -> tuple[str, str]:

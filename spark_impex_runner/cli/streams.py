@@ -178,10 +178,15 @@ class MaskingStream(io.TextIOBase):
         try:
             write()
             self._beneath.flush()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: somebody has closed it
             if not isinstance(error, BrokenPipeError):
-                self.failure = error.strerror or str(error)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._beneath.fileno())
+                self.failure = getattr(error, "strerror", None) or str(error)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            try:
+                os.dup2(nowhere, self._beneath.fileno())
+            except (OSError, ValueError):
+                self._beneath = os.fdopen(os.dup(nowhere), "w", encoding="utf-8")
+            os.close(nowhere)
 
 
 class _Bytes(io.RawIOBase):

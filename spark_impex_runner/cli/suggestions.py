@@ -63,8 +63,8 @@ def _documents(arguments: argparse.Namespace) -> Iterator[Document]:
     for path in (path for path in named if path is not None):
         try:
             yield assemble(path, overlays)
-        except ManifestError:
-            with suppress(ManifestError):
+        except (ManifestError, OSError):
+            with suppress(ManifestError, OSError):
                 yield load(path)
 
 
@@ -158,7 +158,7 @@ def _paths(prefix: str, suffixes: tuple[str, ...]) -> Iterator[str]:
     """Yield the folders and the files with these suffixes whose paths begin with ``prefix``."""
     folder, start = os.path.split(prefix)
     head = prefix.removesuffix(start)
-    with suppress(OSError):
+    with suppress(OSError, RuntimeError, ValueError):
         for entry in sorted(os.scandir(Path(folder).expanduser()), key=lambda found: found.name):
             if entry.name.startswith(start) and (start or not entry.name.startswith(".")):
                 if entry.is_dir():

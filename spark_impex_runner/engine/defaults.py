@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _INTERVAL = 3.0
 _LONGEST = 60.0
+_FACTOR = 1000.0
 _EXPONENTIAL = {
     "type": "object",
     "additionalProperties": False,
@@ -71,7 +72,9 @@ def impex_poll_delay(poll: Poll) -> float:
     wait = poll.retry_interval or _INTERVAL
     if poll.strategy == "exponential":
         # The exponent is bounded so that a very long wait cannot overflow a float.
-        grown = wait * float(poll.options.get("factor", 2)) ** min(poll.checks - 1, 64)
+        grown = wait * min(float(poll.options.get("factor", 2)), _FACTOR) ** min(
+            poll.checks - 1, 64
+        )
         wait = min(grown, seconds(poll.options.get("max", _LONGEST)) or _LONGEST)
     return max(wait, poll.retry_after or 0.0)
 

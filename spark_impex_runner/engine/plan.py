@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from spark_impex_runner import fields
 from spark_impex_runner.errors import UriError, UsageError
 from spark_impex_runner.models import RECEIPT, Outcome, Planned
 from spark_impex_runner.spark.request import SOURCE_SYSTEM, build_request, encode
@@ -93,7 +93,7 @@ def plan_target(target: Target, run: Run, hooks: Plugins) -> Planned:
 def _is_delivered(target: Target) -> bool:
     """Tell whether the output holds a delivery that succeeded, with as many steps as now."""
     try:
-        receipt = json.loads((target.output / RECEIPT).read_text(encoding="utf-8"))
+        receipt = fields.parse((target.output / RECEIPT).read_bytes())
         complete = len(receipt["steps"]) == len(target.steps)
         return complete and receipt["outcome"] == Outcome.SUCCEEDED.value
     except (OSError, ValueError, KeyError, TypeError):

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
-
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from spark_impex_runner.engine.locations import (
     check_conflicts,
@@ -23,24 +20,26 @@ from spark_impex_runner.engine.locations import (
 from spark_impex_runner.engine.pending import Pending
 from spark_impex_runner.engine.plan import make_plan, select
 from spark_impex_runner.engine.reports import check_names
+from spark_impex_runner.engine.requirements import blaming_plugins, load_plugins
 from spark_impex_runner.engine.tokens import Ends, check_tokens
-from spark_impex_runner.errors import ManifestError, PluginError, UriError, UsageError
+from spark_impex_runner.errors import (
+    ManifestError,
+    PluginError,
+    UriError,
+    UsageError,
+    told_by_system,
+)
 from spark_impex_runner.manifest.assemble import assemble
 from spark_impex_runner.manifest.build import (
     Settings,
     read_manifest,
-    read_requires,
     read_resolved,
 )
-from spark_impex_runner.manifest.document import Finding
 from spark_impex_runner.manifest.rules import check_unused
 from spark_impex_runner.models import Job, Run
-from spark_impex_runner.plugincandidates import PluginChoice, unmet
-from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
 from spark_impex_runner.spark.uri import Uri
 from spark_impex_runner.spelling import did_you_mean
 from spark_impex_runner.state.store import STATE_FOLDER
-from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,12 +53,11 @@ if TYPE_CHECKING:
     from spark_impex_runner.manifest.document import Document
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Manifest, Planned, RunOptions, Target
+    from spark_impex_runner.pluginmanager import Plugins
     from spark_impex_runner.registry import Place, Registry, Resolver
 
 
 _log = logging.getLogger(__name__)
-# Places of a manifest that name what a plugin offers.
-_OFFERED = re.compile(r"\.(uses|strategy)$|^report\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +100,25 @@ class _Opened:
 
 
 def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loaded:
-    """Load plugins and manifest, and choose the targets."""
+    """Load plugins and manifest, and choose the targets. What the disk refuses is a usage error."""
+    with _refused_by_disk():
+        return _load(path, options, clock, masker)
+
+
+@contextmanager
+def _refused_by_disk() -> Iterator[None]:
+    """Raise ``UsageError`` for what a system call refuses before anything is sent."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(told_by_system(error)) from error
+
+
+def _load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loaded:
     opened = _open(path, options, clock, masker)
     place_of(opened.plugins.registry, options)
     check_names(options.reports, opened.plugins.registry.reports)
-    with _blaming_plugins(opened.plugins):
+    with blaming_plugins(opened.plugins):
         read = read_manifest(opened.document, opened.settings)
         manifest = replace(read, overlays=options.overlays)
     alone = options.alone or bool(options.job)
@@ -139,8 +151,9 @@ def resolve(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> di
 
     Holds the chosen targets only, under the names that a run gives them.
     """
-    opened = _open(path, options, clock, masker)
-    with _blaming_plugins(opened.plugins):
+    with _refused_by_disk():
+        opened = _open(path, options, clock, masker)
+    with blaming_plugins(opened.plugins), _refused_by_disk():
         manifest, data = read_resolved(opened.document, opened.settings)
     chosen = {target.name for target in select(manifest, options.targets, options.tags)}
     data["targets"] = [target for target in data["targets"] if target["name"] in chosen]
@@ -151,7 +164,7 @@ def _open(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> _Ope
     """Read the text, and load the plugins that it lets in."""
     check_options(path, options)
     document = assemble(path, options.overlays)
-    plugins = _load_plugins(document, options)
+    plugins = load_plugins(document, options)
     now = clock.now()
     # The default correlation ids begin with the run's id, so it must be unique on the tenant.
     run_id = options.run_id or f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
@@ -251,36 +264,6 @@ def _check_tokens(
     return tuple(problems)
 
 
-def _load_plugins(document: Document, options: RunOptions) -> Plugins:
-    """Load the plugins that the manifest and the options let in."""
-    requires = read_requires(document)
-    _check_runner(document, requires.runner)
-    beside = (document.path.parent / "plugins").glob("*.py") if requires.local_plugins else ()
-    choice = PluginChoice(
-        requires.plugins, options.blocked_plugins, options.plugin_files, tuple(sorted(beside))
-    )
-    missing = [Finding(("requires", "plugins", at), fault) for at, fault in unmet(choice)]
-    if missing:
-        problems = tuple(document.problem(finding) for finding in missing)
-        raise PluginError("\n".join(map(str, problems)), problems)
-    return make_plugin_manager(choice)
-
-
-@contextmanager
-def _blaming_plugins(plugins: Plugins) -> Iterator[None]:
-    """Raise ``PluginError`` where a name may be unknown because the plugin with it is broken."""
-    try:
-        yield
-    except ManifestError as error:
-        unknown = [problem for problem in error.problems if _OFFERED.search(problem.path)]
-        broken = [info for info in plugins.infos if info.error]
-        if not unknown or not broken:
-            raise
-        reasons = "; ".join(f"{info.name} ({info.distribution}): {info.error}" for info in broken)
-        told = replace(unknown[0], message=f"{unknown[0].message}; left out: {reasons}")
-        raise PluginError(str(told), (told,)) from error
-
-
 def _uri_fault(registry: Registry, folder: Path, entry: str) -> str:
     """Return what is wrong with an entry of ``services``, or nothing.
 
@@ -313,17 +296,3 @@ def _asked(resolver: Resolver, entry: str, folder: Path) -> str | None:
         f"the check of '{entry}' as {resolver.name} answered {fault!r} instead of text or None; "
         f"it came from plugin {resolver.provider}; {cure}"
     )
-
-
-def _check_runner(document: Document, wanted: str) -> None:
-    """Raise ``ManifestError`` unless this is a runner that the manifest wants."""
-    try:
-        fits = SpecifierSet(wanted).contains(__version__, prereleases=True)
-        fault = (
-            f"the manifest requires runner {wanted}, this is {__version__}; "
-            f"pip install 'spark-impex-runner{wanted}'"
-        )
-    except InvalidSpecifier:
-        fits, fault = False, f"{wanted!r} is not a version specifier such as '>=0.1'"
-    if not fits:
-        raise ManifestError([document.problem(Finding(("requires", "runner"), fault))])

@@ -27,7 +27,14 @@ from spark_impex_runner.engine.units import (
     grouped,
     unit,
 )
-from spark_impex_runner.errors import ImpexError, Interrupted, PluginError, StateError
+from spark_impex_runner.errors import (
+    DeliveryError,
+    ImpexError,
+    Interrupted,
+    PluginError,
+    StateError,
+    told_by_system,
+)
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions, RunResult, TargetResult
 from spark_impex_runner.report.masked import masked
@@ -95,6 +102,9 @@ def run_unit(unit: Unit, new_masker: Callable[[], Masker] = Masker) -> Done:
             return Done(tuple(fit_to_travel(each, masker) for each in results))
     except ImpexError as error:
         return Done(error=masker.mask(str(error)), exit_code=error.exit_code)
+    except OSError as error:
+        words = masker.mask(told_by_system(error))
+        return Done(error=words, exit_code=DeliveryError.exit_code)
     except Exception as error:  # noqa: BLE001 - a bug here must not stop the other units
         _log.error("internal error", exc_info=error)
         words = f"internal error: {type(error).__name__}: {error}"

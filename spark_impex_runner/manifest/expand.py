@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.manifest.document import Finding
 from spark_impex_runner.manifest.references import Named, Table, Written, refers_outside, resolve
+from spark_impex_runner.manifest.scalars import path_fault, text_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -85,13 +86,19 @@ class Expansion:
             upper = key.removeprefix(prefix)
             if upper != key:
                 name = names.get(upper, upper.lower())
-                self.variables[name] = Named(environ[key], environ[key])
+                self._set(name, environ[key], f"the environment variable {key}")
         for name, text in self.given.overrides.items():
-            self.variables[name] = Named(text, text)
+            self._set(name, text, f"the value of --var {name}")
         table = Table(self.given.sources, self.given.run, None)
         for name, value in written.items():
             if name not in self.variables:
                 self.variables[name] = self._named(value, ("vars", name), table)
+
+    def _set(self, name: str, text: str, what: str) -> None:
+        """Set a variable from outside, which may be no text at all."""
+        self.variables[name] = Named(text, text)
+        if fault := text_fault(text):
+            self.findings.append(Finding(("vars", name), f"{what} {fault}"))
 
     def plain(self, key: str, written: Any) -> Any:
         """Return a top-level value outside the targets, resolved."""
@@ -144,6 +151,8 @@ class Expansion:
         written = frame.data.get("output") or f"exports/{name}"
         folder = self._value(written, frame.origin(("output",)), self._table(scope))
         output = self.given.output / str(folder)
+        if fault := path_fault(output):
+            self.findings.append(Finding(frame.origin(("output",)), fault))
         scope["target.output"] = Named(str(output), str(output))
         table = self._table(scope)
         data = {

@@ -19,7 +19,7 @@ from spark_impex_runner.errors import ManifestError, Problem
 from spark_impex_runner.manifest.document import Document, File, Spot, one_line
 from spark_impex_runner.manifest.excerpt import shown
 from spark_impex_runner.manifest.reading import read_most
-from spark_impex_runner.manifest.scalars import value_of
+from spark_impex_runner.manifest.scalars import text_fault, value_of
 from spark_impex_runner.manifest.syntax import NO_CHARACTER, explain
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ MAX_VALUES = 500_000
 # libyaml reads the same language at many times the speed; where it was not compiled in, do without.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MERGE = "tag:yaml.org,2002:merge"
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _BEYOND = re.compile(r"\\U(?!000|0010)")
 # The end of every such message of libyaml, whose own limit is met before ours in a row of "[".
 _LIBYAML_DEPTH = "maximum nesting depth"
@@ -98,8 +97,9 @@ def _read(path: Path, file: File) -> str:
     """Return the file's text, or say why it cannot be read."""
     try:
         content = read_most(path, MAX_BYTES + 1)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
+    except (OSError, ValueError) as error:
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number else str(error)
         _refuse(file, (1, 1), f"cannot read the manifest: {reason}")
     if len(content) > MAX_BYTES:
         _refuse(file, (1, 1), f"the manifest is larger than {MAX_BYTES // 2**20} MiB")
@@ -203,9 +203,9 @@ class _Walk:
         self.problems.append(shown(problem, self.file, private))
 
     def _check_text(self, node: yaml.Node) -> None:
-        """Refuse half a character, as libyaml does: text that holds one cannot be encoded."""
-        if isinstance(node, yaml.ScalarNode) and _SURROGATE.search(node.value):
-            _refuse(self.file, _mark(node), NO_CHARACTER)
+        """Refuse what no file and no request can hold: half a character, and NUL."""
+        if isinstance(node, yaml.ScalarNode) and (fault := text_fault(node.value)):
+            _refuse(self.file, _mark(node), NO_CHARACTER if "half" in fault else f"this {fault}")
 
 
 def _key(node: yaml.Node) -> str | None:

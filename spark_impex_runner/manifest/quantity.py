@@ -18,6 +18,8 @@ DURATION_FORM = "a duration: 500ms, 3s, 45m, 2h or a number of seconds"
 SIZE_FORM = "a size: 512, 64kB, 10MB, 2GiB or another number of bytes"
 
 _MOST = 10**15 - 1
+# A longer duration is a hundred years, which every clock and calendar can bear.
+_LONGEST = 100 * 366 * 86_400.0
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,9})?"
 _DURATION = re.compile(rf"({_NUMBER})(ms|s|m|h)?")
 _SIZE = re.compile(rf"({_NUMBER})(B|[kMGT]B|[KMGT]iB)?")
@@ -64,7 +66,7 @@ def seconds(value: str | float) -> float:
     match = _DURATION.fullmatch(_text(value))
     if match is None:
         raise UsageError(f"{value!r} is not {DURATION_FORM}")
-    return float(Decimal(match[1]) * _SECONDS[match[2] or "s"])
+    return min(float(Decimal(match[1]) * _SECONDS[match[2] or "s"]), _LONGEST)
 
 
 def size(value: str | float) -> int:
@@ -83,4 +85,7 @@ def _text(value: str | float) -> str:
     if isinstance(value, (str, bool)):
         return str(value)
     # A number of the manifest may have more digits than anybody means.
-    return format(round(Decimal(str(value)), 9), "f")
+    try:
+        return format(round(Decimal(str(value)), 9), "f")
+    except (ArithmeticError, ValueError):
+        return str(value)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import ImpexError, PluginError
 from spark_impex_runner.manifest.reading import read_most
+from spark_impex_runner.manifest.scalars import text_fault
 from spark_impex_runner.manifest.wording import COMPARISONS, INSTEAD
 from spark_impex_runner.paths import url_problem
 from spark_impex_runner.spelling import did_you_mean
@@ -22,7 +23,6 @@ MAX_FILE = 2**20
 
 _TOKEN = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
 _LITERAL = "$${"
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +176,8 @@ class Sources:
         """Return what ``${source:key}`` stands for. Raises ``UndefinedError``."""
         if (source, key) not in self.known:
             text = self._read(source, key)
+            if fault := text_fault(text):
+                raise UndefinedError(f"what ${{{source}:{key}}} stands for {fault}")
             self.known[source, key] = Named(text, text)
         return self.known[source, key]
 
@@ -212,8 +214,6 @@ class Sources:
         """Return an environment variable."""
         if key not in self.environ:
             raise UndefinedError(f"the environment variable {key!r} is not set")
-        if not self.environ[key].isprintable() and _SURROGATE.search(self.environ[key]):
-            raise UndefinedError(f"the environment variable {key!r} is not UTF-8 text")
         return self.environ[key]
 
     def _file(self, key: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner import digests
+from spark_impex_runner import digests, fields
 from spark_impex_runner.models import RECEIPT
 from spark_impex_runner.report.data import delivery
 from spark_impex_runner.report.words import plain
@@ -41,12 +41,12 @@ def verify(folder: Path) -> list[str]:
     """
     path = folder / RECEIPT
     try:
-        listed = _listed(json.loads(path.read_text(encoding="utf-8")))
+        listed = _listed(fields.parse(path.read_bytes()))
     except FileNotFoundError:
         return [f"{path}: missing; was this folder delivered by a run?"]
     except OSError as error:
         return [f"{path}: cannot be read: {error.strerror}"]
-    except (ValueError, TypeError, LookupError, RecursionError):
+    except (ValueError, TypeError, LookupError):
         return [f"{path}: not a receipt of version {VERSION}"]
     problems = ((each.name, _problem(folder, each)) for each in listed)
     return [f"{plain(name)}: {problem}" for name, problem in problems if problem]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,5 +103,6 @@ def _places(result: RunResult) -> Iterator[str]:
 
 def _near(path: Path) -> str:
     """Return a path below the working folder relative to it, as a shell would take it."""
-    here = Path.cwd()
-    return plain(str(path.relative_to(here) if path.is_relative_to(here) else path))
+    with suppress(OSError, ValueError):  # the working folder may be gone, or be elsewhere
+        path = path.relative_to(Path.cwd())
+    return plain(str(path))

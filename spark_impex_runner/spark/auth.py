@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Protocol
 
+from spark_impex_runner import fields
 from spark_impex_runner.errors import (
     ErrorReply,
     SparkSdkError,
@@ -169,8 +169,8 @@ class ClientCredentials:
             raise SparkSdkError(f"{self._action}: the access_token is larger than {most}")
         self._masker.add(token)
         self._token = token
-        life = life if isinstance(life, (int, float)) and life > 0 else 300.0
-        seconds = float(min(life, _LONGEST))
+        life = fields.number(life) or 0.0
+        seconds = min(life, _LONGEST) if life > 0 else 300.0
         self._good_until = asked + max(seconds - _MARGIN, seconds / 2)
 
 
@@ -187,7 +187,7 @@ def expiry(token: str) -> datetime | None:
     """
     try:
         payload = _bare(token).split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        claims = fields.parse(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         return datetime.fromtimestamp(claims["exp"], timezone.utc)
     except (IndexError, ValueError, KeyError, TypeError, OverflowError, OSError):
         return None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from spark_impex_runner import fields
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.models import Auth
 
@@ -65,9 +65,9 @@ def chosen_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
 def read_oauth_file(path: Path) -> Auth:
     """Read a JSON file of client credentials; raises ``UsageError`` without its content."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = fields.parse(path.read_bytes())
     except OSError as error:
-        raise UsageError(f"OAuth file {path}: {error.strerror}") from None
+        raise UsageError(f"OAuth file {path}: {error.strerror or error}") from None
     except ValueError:
         raise UsageError(f"OAuth file {path}: it is not JSON") from None
     if not isinstance(found, Mapping):

@@ -9,13 +9,14 @@ was seen null and false. So the rows themselves decide where a listing ends.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import SparkSdkError
+from spark_impex_runner.fields import count, mapping, text
 from spark_impex_runner.models import ServiceVersion
 from spark_impex_runner.spark.session import Body
 from spark_impex_runner.spark.words import one_line
@@ -39,11 +40,8 @@ class _Listing:
 
     def promises_more(self, data: Any, number: int, seen: int) -> bool:
         """Tell whether a reply speaks of more rows than were seen, or of pages after this one."""
-        data = data if isinstance(data, Mapping) else {}
-        told = data.get(self.meta) if self.meta else data
-        told = told if isinstance(told, Mapping) else {}
-        counts = (told.get("count"), seen), (told.get("page_total"), number)
-        return any(isinstance(total, int) and total > known for total, known in counts)
+        told = mapping(mapping(data).get(self.meta) if self.meta else data)
+        return count(told.get("count")) > seen or count(told.get("page_total")) > number
 
 
 def folders(session: Session, *, once: bool = False) -> Iterator[str]:
@@ -98,8 +96,8 @@ def _third_version_page(number: int) -> dict[str, Any]:
 
 def _text(row: Mapping[str, Any], key: str) -> str:
     """Return a text of a row, an empty one for what says nothing."""
-    value = row.get(key)
-    return value if isinstance(value, str) and value.strip() else ""
+    value = text(row.get(key))
+    return value if value.strip() else ""
 
 
 def _rows(
@@ -111,7 +109,7 @@ def _rows(
     Rows may move between pages while we read, so one that was yielded is not yielded again.
     """
     seen: set[str] = set()
-    for number in count(1):
+    for number in itertools.count(1):
         body = Body(json.dumps(listing.ask(number)).encode())
         reply = session.search(*listing.path, body=body, once=once)
         page = _page(session, f"POST {'/'.join(listing.path)}", reply.data, listing.rows)
@@ -126,7 +124,7 @@ def _rows(
 
 def _page(session: Session, call: str, data: Any, key: str) -> list[Any]:
     """Return the rows of a reply; null, where it tells of no error, means that there are none."""
-    data = data if isinstance(data, Mapping) else {}
+    data = mapping(data)
     page, problem = data.get(key), data.get("error")
     if page is None and key in data and not data.get("errorCode") and not problem:
         return []

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from spark_impex_runner import atomic
+from spark_impex_runner import atomic, fields
 from spark_impex_runner.errors import DeliveryError
 from spark_impex_runner.spark.reply import compression
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _GROWN = 1 << 20
 # What may travel in a header again: a folded or foreign one would break the next request.
+# No file has more bytes than 18 digits say.
+_DIGITS = 18
 _SENDABLE = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
@@ -57,10 +59,10 @@ class Mark:
 def read(path: Path, file_hash: str | None) -> Mark | None:
     """Return the mark of a partial file, None where the rest cannot be asked for."""
     try:
-        mark = Mark(**json.loads(_beside(path).read_text(encoding="utf-8")))
+        mark = Mark(**fields.parse(_beside(path).read_bytes()))
         sound = _SENDABLE.fullmatch(mark.validator) and mark.file_hash == file_hash
         return mark if sound and 0 < path.stat().st_size <= mark.length else None
-    except (OSError, ValueError, TypeError, RecursionError):
+    except (OSError, ValueError, TypeError):
         return None
 
 
@@ -100,7 +102,7 @@ def marked(path: Path, mark: Mark, chunks: Iterable[bytes]) -> Generator[bytes, 
 def length_of(headers: Mapping[str, str]) -> int | None:
     """Return the length of a body in bytes, None where the server does not say."""
     text = headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdecimal() else None
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else None
 
 
 def discard(path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,11 +14,12 @@ from spark_impex_runner.errors import (
     SparkError,
     SparkSdkError,
 )
+from spark_impex_runner.fields import count, mapping, name, objects
 from spark_impex_runner.spark.reply import server_time
 from spark_impex_runner.spark.retry import granted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from spark_impex_runner.spark.reply import HttpResponse
     from spark_impex_runner.spark.session import Session
@@ -144,7 +144,7 @@ class Queue:
     def _listed(self, kinds: tuple[type, ...]) -> tuple[Listed, ...]:
         """Read the listing; entries without an id, or listed twice, are left out."""
         reply = self.describe()
-        data = reply.data if isinstance(reply.data, Mapping) else {}
+        data = mapping(reply.data)
         lists = [data.get(key, ...) for key in self._lists()]
         if not all(isinstance(each, kinds) for each in lists):
             raise SparkSdkError(
@@ -152,24 +152,23 @@ class Queue:
             )
         now, found = server_time(reply.headers), dict[str, Listed]()
         for jobs in lists:
-            entries = [job for job in jobs or () if isinstance(job, Mapping) and job.get("id")]
-            read = [Listed(str(job["id"]), *_created(job, now)) for job in entries]
+            entries = [(name(job.get("id")), job) for job in objects(jobs)]
+            read = [Listed(id_, *_created(job, now)) for id_, job in entries if id_]
             for each in sorted(read, key=lambda job: job.created or _EPOCH, reverse=True):
                 found.setdefault(each.id, each)
         return tuple(found.values())
 
 
-def _count(described: Any, part: str, name: str) -> int:
+def _count(described: Any, part: str, key: str) -> int:
     """Return a number below ``tenant`` in the listing, 0 where it is absent or no number."""
-    for key in ("tenant", part, name):
-        described = described.get(key) if isinstance(described, Mapping) else None
-    return int(described) if str(described).isdecimal() else 0
+    for each in ("tenant", part, key):
+        described = mapping(described).get(each)
+    return count(described)
 
 
 def _created(job: Mapping[str, Any], now: datetime | None) -> tuple[datetime | None, float | None]:
     """Return when a listed job was created, and its age at ``now``; None for what is not known."""
-    data = job.get("data")
-    text = data.get("created_timestamp") if isinstance(data, Mapping) else None
+    text = mapping(job.get("data")).get("created_timestamp")
     try:
         # Python 3.10 does not read the Z that the documented form ends with.
         when = datetime.fromisoformat(str(text).replace("Z", "+00:00"))

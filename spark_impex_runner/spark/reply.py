@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner import fields
 from spark_impex_runner.errors import ErrorReply, SparkApiError
 from spark_impex_runner.spark.links import split
 from spark_impex_runner.spark.words import one_line
@@ -26,7 +26,8 @@ _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 # A date that is further away than a day of seconds is a mistake of one of the clocks.
 _PLAUSIBLE = 86_400.0
 _LONG_WAIT = 30.0
-_FOREVER = 1e9
+# No server means more seconds than a year.
+_FOREVER = 366 * 86_400.0
 _TODO = {
     400: "check the request",
     401: "check the credentials; a bearer token may have expired",
@@ -60,8 +61,8 @@ class HttpResponse:
 def json_or_none(body: bytes) -> Any:
     """Return the JSON of a body, None for anything else, whatever its Content-Type says."""
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return fields.parse(body)
+    except ValueError:
         return None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from spark_impex_runner.errors import SparkSdkError, UriError
+from spark_impex_runner.fields import mapping, name, number, objects, text
 from spark_impex_runner.models import RemoteFile, ServiceVersion, Status, Verdict
 from spark_impex_runner.spark.uri import Uri
 from spark_impex_runner.spark.words import one_line
@@ -33,19 +34,17 @@ def parse_status(data: Any, retry_after: float | None = None) -> Status:
     """
     if not isinstance(data, Mapping):
         raise SparkSdkError("the tenant's status reply is not a JSON object; check base_url")
-    outputs = data.get("outputs")
-    outputs = outputs if isinstance(outputs, Mapping) else {}
-    process_time = data.get("process_time")
+    outputs = mapping(data.get("outputs"))
     return Status(
-        id=_text(data.get("id")),
-        word=_text(data.get("status")),
+        id=name(data.get("id")),
+        word=text(data.get("status")),
         errors=data.get("errors"),
         warnings=data.get("warnings"),
         files=tuple(_files(outputs.get("files"))),
         services=tuple(_services(outputs.get("services"))),
         service_versions=tuple(_services(outputs.get("service_versions"))),
-        correlation_id=_text(data.get("correlation_id")) or None,
-        process_time=float(process_time) if isinstance(process_time, (int, float)) else None,
+        correlation_id=text(data.get("correlation_id")) or None,
+        process_time=number(data.get("process_time")),
         retry_after=retry_after,
         data=data,
     )
@@ -105,34 +104,26 @@ def _words(said: Any) -> Iterator[str]:
 
 
 def _files(found: Any) -> Iterator[RemoteFile]:
-    for one in _objects(found):
-        if url := _text(one.get("file")):
-            yield RemoteFile(url, _text(one.get("file_hash")) or None)
+    for one in objects(found):
+        if url := text(one.get("file")):
+            yield RemoteFile(url, text(one.get("file_hash")) or None)
 
 
 def _services(found: Any) -> Iterator[ServiceVersion]:
     """Read services and versions; field names as in a genuine package's manifest."""
-    for one in _objects(found):
-        named = _named_by_uri(_text(one.get("service_uri_source")))
+    for one in objects(found):
+        named = _named_by_uri(text(one.get("service_uri_source")))
         yield ServiceVersion(
-            folder=_text(one.get("folder_source")) or named.folder,
-            service=_text(one.get("service_source")) or named.service,
-            service_id=_text(one.get("service_id_source")),
-            version=_text(one.get("version_source")) or named.version,
-            version_id=_text(one.get("version_id_source")),
+            folder=text(one.get("folder_source")) or named.folder,
+            service=text(one.get("service_source")) or named.service,
+            service_id=text(one.get("service_id_source")),
+            version=text(one.get("version_source")) or named.version,
+            version_id=text(one.get("version_id_source")),
         )
 
 
-def _named_by_uri(text: str) -> Uri:
+def _named_by_uri(uri: str) -> Uri:
     try:
-        return Uri.parse(text)
+        return Uri.parse(uri)
     except UriError:
         return Uri()
-
-
-def _objects(found: Any) -> Iterator[Mapping[str, Any]]:
-    return (one for one in (found if isinstance(found, list) else []) if isinstance(one, Mapping))
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

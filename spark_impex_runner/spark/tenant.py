@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from spark_impex_runner.errors import UsageError
+from spark_impex_runner.errors import SparkSdkError, UsageError
 
 _DOMAIN = ".coherent.global"
 _LABELS = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
@@ -58,6 +58,10 @@ class TenantUrl:
 
         Documented: the paths of v3 and v4 begin below the tenant, those of v1 name no tenant.
         """
+        for segment in segments:
+            # A client would take these for steps within the path, quoted or not.
+            if segment in {"", ".", ".."}:
+                raise SparkSdkError(f"{segment!r} cannot be a part of a URL of the tenant")
         root = self.origin if segments[:2] == ("api", "v1") else self.base
         return "/".join((root, *(quote(segment, safe="") for segment in segments)))
 

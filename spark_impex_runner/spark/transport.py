@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 _R = TypeVar("_R")
 _FAILURES = (requests.RequestException, urllib3_errors.HTTPError, ValueError)
 
+# More milliseconds than this, no socket takes.
+_LONGEST = 2_000_000.0
 _URLLIB3 = logging.getLogger("urllib3.connectionpool")
 _POOL = 32
 # The pieces of a quick line, which brings so many bytes a second: a line that is slower hands on
@@ -103,7 +105,7 @@ class Transport:
             raise UsageError(f"verify_tls names the CA bundle {verify}, which does not exist")
         self.quick = False  # whether the last body came quickly, and to its end
         self.clock = clock or Clock()
-        self._timeout = timeout
+        self._timeout = min(timeout, _LONGEST)
         self._verify = verify
         # The part of a session that has the connections. The rest of one, which reads netrc files,
         # keeps cookies and follows redirects, would only have to be kept from it.

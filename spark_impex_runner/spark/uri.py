@@ -110,9 +110,11 @@ class Uri:
 
 def version_order(version: str) -> list[tuple[bool, int, str]]:
     """Return what puts versions in order: numbers by their value, and after other words."""
+    parts = [(part, part.lstrip("0")) for part in version.split(".")]
+    # Numbers of any length: the longer one is greater.
     return [
-        (part.isdecimal(), int(part) if part.isdecimal() else 0, part)
-        for part in version.split(".")
+        (True, len(digits), digits) if part.isdecimal() else (False, 0, part)
+        for part, digits in parts
     ]
 
 

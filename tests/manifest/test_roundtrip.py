@@ -30,7 +30,7 @@ LINE = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 FIXTURES = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 # What YAML may hold; a surrogate is no character, and a byte order mark is none inside a file.
-TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufeff\ufffe\uffff"))
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff\ufffe\uffff"))
 NUMBERS = st.integers(-(10**15), 10**15) | st.floats(-1e6, 1e6).map(lambda x: round(x, 3))
 SCALARS = st.none() | st.booleans() | NUMBERS | TEXT
 DATA = st.dictionaries(

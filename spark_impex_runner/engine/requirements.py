@@ -1,0 +1,70 @@
+"""The plugins that a manifest needs: loaded, and named where one of them is not there."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from spark_impex_runner.errors import ManifestError, PluginError
+from spark_impex_runner.manifest.build import read_requires
+from spark_impex_runner.manifest.document import Finding
+from spark_impex_runner.plugincandidates import PluginChoice, unmet
+from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
+from spark_impex_runner.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from spark_impex_runner.manifest.document import Document
+    from spark_impex_runner.models import RunOptions
+
+# Places of a manifest that name what a plugin offers.
+_OFFERED = re.compile(r"\.(uses|strategy)$|^report\.")
+
+
+def load_plugins(document: Document, options: RunOptions) -> Plugins:
+    """Load the plugins that the manifest and the options let in."""
+    requires = read_requires(document)
+    _check_runner(document, requires.runner)
+    beside = (document.path.parent / "plugins").glob("*.py") if requires.local_plugins else ()
+    choice = PluginChoice(
+        requires.plugins, options.blocked_plugins, options.plugin_files, tuple(sorted(beside))
+    )
+    missing = [Finding(("requires", "plugins", at), fault) for at, fault in unmet(choice)]
+    if missing:
+        problems = tuple(document.problem(finding) for finding in missing)
+        raise PluginError("\n".join(map(str, problems)), problems)
+    return make_plugin_manager(choice)
+
+
+@contextmanager
+def blaming_plugins(plugins: Plugins) -> Iterator[None]:
+    """Raise ``PluginError`` where a name may be unknown because the plugin with it is broken."""
+    try:
+        yield
+    except ManifestError as error:
+        unknown = [problem for problem in error.problems if _OFFERED.search(problem.path)]
+        broken = [info for info in plugins.infos if info.error]
+        if not unknown or not broken:
+            raise
+        reasons = "; ".join(f"{info.name} ({info.distribution}): {info.error}" for info in broken)
+        told = replace(unknown[0], message=f"{unknown[0].message}; left out: {reasons}")
+        raise PluginError(str(told), (told,)) from error
+
+
+def _check_runner(document: Document, wanted: str) -> None:
+    """Raise ``ManifestError`` unless this is a runner that the manifest wants."""
+    try:
+        fits = SpecifierSet(wanted).contains(__version__, prereleases=True)
+        fault = (
+            f"the manifest requires runner {wanted}, this is {__version__}; "
+            f"pip install 'spark-impex-runner{wanted}'"
+        )
+    except InvalidSpecifier:
+        fits, fault = False, f"{wanted!r} is not a version specifier such as '>=0.1'"
+    if not fits:
+        raise ManifestError([document.problem(Finding(("requires", "runner"), fault))])
