@@ -6,14 +6,15 @@ import importlib
 import importlib.util
 import os
 import sys
-from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion
 
+from spark_impex_runner.distributions import installed
 from spark_impex_runner.errors import PluginError, UsageError
 from spark_impex_runner.spelling import did_you_mean
 from spark_impex_runner.version import DISTRIBUTION, __version__
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from importlib.metadata import EntryPoint
 
-ENTRY_POINT_GROUP = "impex_runner"
 BUILT_IN = (
     "checksum",
     "executor_processes",
@@ -80,7 +80,7 @@ class PluginChoice:
         if _named(self.disabled, info):
             return f"{DISABLED} blocks it"
         # A file of -p was named by whoever set the environment; one beside a manifest was not.
-        theirs = info.origin == "pip" or info.origin in map(str, self.local)
+        theirs = info.origin in {"pip", "unreadable"} or info.origin in map(str, self.local)
         if theirs and self.environment is not None and not _named(self.environment, info):
             return f"{ALLOWED} does not name it"
         return ""
@@ -98,7 +98,8 @@ class PluginChoice:
 class PluginInfo:
     """One plugin as ``impex plugins`` lists it; ``error`` says why it was left out.
 
-    ``origin`` is ``essential``, ``built-in``, ``pip`` or the path of a one-file plugin.
+    ``origin`` is ``essential``, ``built-in``, ``pip``, the path of a one-file plugin, or
+    ``unreadable`` for a distribution of which it is not known whether it has a plugin.
     """
 
     name: str
@@ -114,10 +115,12 @@ class Candidate:
     """A plugin before it is loaded; ``place`` is a module name, an entry point or a file."""
 
     info: PluginInfo
-    place: str | EntryPoint | Path
+    place: str | EntryPoint | Path | None
 
     def load(self) -> object:
         """Import the plugin; whatever its import raises comes through."""
+        if self.place is None:
+            raise PluginError(self.info.error)
         if isinstance(self.place, str):
             return importlib.import_module(self.place)
         if isinstance(self.place, Path):
@@ -131,9 +134,17 @@ def candidates(choice: PluginChoice) -> Iterator[Candidate]:
     wanted = required_names(choice)
     for candidate in _everybody(choice):
         info = candidate.info
-        stranger = info.origin == "pip" and wanted is not None and info.distribution not in wanted
+        theirs = info.origin in {"pip", "unreadable"}
+        stranger = theirs and wanted is not None and info.distribution not in wanted
         if not stranger and (info.origin == "essential" or not choice.bar(info)):
             yield candidate
+
+
+def barred(choice: PluginChoice) -> Iterator[PluginInfo]:
+    """Yield the plugins that command line and environment keep out, with what does as error."""
+    for candidate in _everybody(choice):
+        if candidate.info.origin != "essential" and (reason := choice.bar(candidate.info)):
+            yield replace(candidate.info, error=reason)
 
 
 def _everybody(choice: PluginChoice) -> Iterator[Candidate]:
@@ -177,7 +188,9 @@ def unmet(choice: PluginChoice) -> Iterator[tuple[int, str]]:
         cure = f"pip install '{text}'"
         if not found:
             yield index, f"plugin {wanted.name} is not installed; {cure}"
-        elif not wanted.specifier.contains(found[0].version, prereleases=True):
+        elif found[0].error:
+            yield index, f"plugin {wanted.name} cannot be used: {found[0].error}"
+        elif not _fits(found[0], wanted):
             has = f"plugin {wanted.name} {found[0].version} is installed"
             yield index, f"{has} but the manifest requires {text}; {cure}"
         elif bars:
@@ -185,7 +198,10 @@ def unmet(choice: PluginChoice) -> Iterator[tuple[int, str]]:
 
 
 def unknown_names(choice: PluginChoice) -> Iterator[str]:
-    """Yield a warning for each name that is no plugin's, with the nearest that is."""
+    """Yield a warning for each name that is no plugin's, with the nearest that is.
+
+    Raises ``UsageError`` where the command line blocks one: what was meant would run.
+    """
     sayings = list(choice.sayings())
     if not sayings:
         return
@@ -193,7 +209,10 @@ def unknown_names(choice: PluginChoice) -> Iterator[str]:
     known = {name for info in infos for name in (info.name, info.distribution) if name}
     for name, said in sayings:
         if not any(_named({name}, info) for info in infos):
-            yield f"{said} names no plugin{did_you_mean(name, sorted(known))}"
+            fault = f"{said} names no plugin{did_you_mean(name, sorted(known))}"
+            if name in choice.blocked:
+                raise UsageError(fault)
+            yield fault
 
 
 def _named(names: Collection[str], info: PluginInfo) -> str:
@@ -202,14 +221,28 @@ def _named(names: Collection[str], info: PluginInfo) -> str:
     return next((name for name in sorted(names) if canonicalize_name(name) in own), "")
 
 
-def _installed() -> list[tuple[EntryPoint, PluginInfo]]:
+def _installed() -> list[tuple[EntryPoint | None, PluginInfo]]:
     """Return each installed entry point, and whose it is."""
-    found = [
-        (point, PluginInfo(point.name, canonicalize_name(dist.name), dist.version, "pip"))
-        for point in entry_points(group=ENTRY_POINT_GROUP)
-        if (dist := point.dist)
+    return [
+        (
+            each.point,
+            PluginInfo(
+                each.name,
+                each.distribution,
+                each.version,
+                "pip" if each.certain else "unreadable",
+                error=each.error,
+            ),
+        )
+        for each in installed()
     ]
-    return sorted(found, key=lambda pair: (pair[1].name, pair[1].distribution))
+
+
+def _fits(info: PluginInfo, wanted: Requirement) -> bool:
+    try:
+        return wanted.specifier.contains(info.version, prereleases=True)
+    except InvalidVersion:
+        return not wanted.specifier
 
 
 def _requirement(text: str) -> Requirement:

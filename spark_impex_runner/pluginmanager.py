@@ -19,6 +19,7 @@ from spark_impex_runner.plugincandidates import (
     Candidate,
     PluginChoice,
     PluginInfo,
+    barred,
     candidates,
     check_choice,
     required_names,
@@ -80,6 +81,11 @@ class Plugins:
     registry: Registry = field(default_factory=Registry)
     infos: list[PluginInfo] = field(default_factory=list)
     offers: dict[str, Registry] = field(default_factory=dict)
+    choice: PluginChoice = field(default_factory=PluginChoice)
+
+    def left_out(self) -> list[PluginInfo]:
+        """Return each plugin that was not loaded though it is there; its error says why."""
+        return [*(info for info in self.infos if info.error), *barred(self.choice)]
 
     def decide(self, hook: str, **arguments: Any) -> Any:
         """Call a deciding hook. Anything but an ``ImpexError`` names the plugin that raised."""
@@ -173,7 +179,7 @@ def make_plugin_manager(choice: PluginChoice | None = None) -> Plugins:
     check_choice(choice)
     for warning in unknown_names(choice):
         _log.warning("%s", warning)
-    plugins = Plugins()
+    plugins = Plugins(choice=choice)
     for candidate in candidates(choice):
         plugins.infos.append(_admit(plugins, candidate))
     _check_admitted(plugins, choice)
@@ -184,7 +190,8 @@ def _check_admitted(plugins: Plugins, choice: PluginChoice) -> None:
     """Refuse to go on without a plugin that somebody named, or without one of our own."""
     named = required_names(choice) or frozenset()
     for info in plugins.infos:
-        if info.error and (info.origin != "pip" or info.distribution in named):
+        ours = info.origin not in {"pip", "unreadable"}
+        if info.error and (ours or info.distribution in named):
             owner = info.distribution or info.origin
             raise PluginError(f"plugin {info.name} ({owner}) cannot be used: {info.error}")
 
@@ -192,6 +199,8 @@ def _check_admitted(plugins: Plugins, choice: PluginChoice) -> None:
 def _admit(plugins: Plugins, candidate: Candidate) -> PluginInfo:
     """Load and register one plugin, or return its info with the reason why not."""
     info = candidate.info
+    if info.error:
+        return info
     who = Named(info.name, info.distribution, essential=info.origin == "essential")
     try:
         plugin, found = plugins.manager.watch.run(who, IMPORT, lambda: _loaded(plugins, candidate))

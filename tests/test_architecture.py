@@ -36,7 +36,8 @@ ALLOWED = {
     "hookspecs": set(),
     "registry": set(),
     "spelling": set(),
-    "plugincandidates": {"spelling"},
+    "distributions": set(),
+    "plugincandidates": {"distributions", "spelling"},
     "pluginhooks": {"hookspecs", "spelling"},
     "pluginwatch": set(),
     "pluginmanager": {"hookspecs", "registry", "plugincandidates", "pluginhooks", "pluginwatch"},
@@ -139,7 +140,7 @@ THIRD_PARTY = {
     "pytest": ("testing",),
     "pluggy": ("hookspecs", "pluginmanager"),
     "keyring": ("plugins.sources.keyring",),
-    "packaging": ("plugincandidates", "engine.requirements"),
+    "packaging": ("distributions", "plugincandidates", "engine.requirements"),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import textwrap
+from dataclasses import replace
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -196,10 +197,9 @@ def test_a_name_that_is_nobodys_is_a_warning_with_the_nearest(
     monkeypatch.setenv("IMPEX_DISABLE_PLUGINS", "1")
     monkeypatch.setenv("IMPEX_PLUGINS", "impex-shot,checksum")
 
-    make_plugin_manager(PluginChoice(blocked=frozenset({"unzp", "unzip"})))
+    make_plugin_manager(PluginChoice(blocked=frozenset({"unzip"})))
 
     assert caplog.messages == [
-        "-p no:unzp names no plugin (did you mean 'unzip'?)",
         "IMPEX_DISABLE_PLUGINS: '1' names no plugin",
         "IMPEX_PLUGINS: 'impex-shot' names no plugin (did you mean 'impex-shout'?)",
     ]
@@ -782,6 +782,78 @@ def test_an_old_wrapper_of_a_job_is_refused(install: Callable[..., None]) -> Non
     assert error == "impex_run_job is an old hookwrapper; use @hookimpl(wrapper=True)"
 
 
+DAMAGED = {
+    "a line without a value": {"entry_points.txt": b"[impex_runner]\nnonsense\n"},
+    "bytes that are no text": {"entry_points.txt": b"[impex_runner]\n\xff = a\n"},
+    "no metadata": {"METADATA": None},
+    "no name": {"METADATA": b"Metadata-Version: 2.1\nVersion: 1.0\n"},
+    "an empty file": {"METADATA": b""},
+}
+
+
+@pytest.fixture
+def damage(install: Callable[..., None], tmp_path: Path) -> Callable[[dict[str, Any]], None]:
+    """Return a function that installs a plugin, and spoils files of its metadata."""
+
+    def spoil(files: dict[str, bytes | None]) -> None:
+        install("impex-damaged", "X = 1\n")
+        for name, content in files.items():
+            file = tmp_path / "impex_damaged-1.0.dist-info" / name
+            file.write_bytes(content) if content is not None else file.unlink()
+
+    return spoil
+
+
+@pytest.mark.parametrize("files", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_damaged_distribution_is_left_out(
+    damage: Callable[[dict[str, Any]], None], files: dict[str, Any]
+) -> None:
+    """All others are loaded, and it is named with the file that cannot be read."""
+    damage(files)
+
+    plugins = make_plugin_manager()
+
+    assert "unzip" in plugins.registry.steps
+    told = info(plugins, "impex-damaged")
+    assert "impex_damaged-1.0.dist-info" in told.error
+    assert "cannot be read" in told.error
+
+
+def test_a_damaged_distribution_that_is_required_is_named(
+    damage: Callable[[dict[str, Any]], None],
+) -> None:
+    """It is installed, so to install it is no cure."""
+    damage({"METADATA": None})
+
+    with pytest.raises(PluginError, match="impex-damaged cannot be used: the meta"):
+        make_plugin_manager(PluginChoice(required=["impex-damaged"]))
+
+
+def test_a_version_that_is_none_fits_no_requirement(
+    install: Callable[..., None], tmp_path: Path
+) -> None:
+    """It is named with what is installed; without a requirement it does not matter."""
+    install("impex-odd", "X = 1\n")
+    metadata = tmp_path / "impex_odd-1.0.dist-info" / "METADATA"
+    metadata.write_text(metadata.read_text().replace("Version: 1.0", "Version: one.two"))
+
+    assert info(make_plugin_manager(PluginChoice(required=["impex-odd"])), "impex-odd").error == ""
+    with pytest.raises(PluginError, match=r"impex-odd one\.two is installed but"):
+        make_plugin_manager(PluginChoice(required=["impex-odd>=1"]))
+
+
+def test_a_stranger_that_is_damaged_does_not_matter(tmp_path: Path, monkeypatch: Any) -> None:
+    """A distribution that has nothing to do with us is not even listed."""
+    place = tmp_path / "unrelated-1.0.dist-info"
+    place.mkdir()
+    (place / "entry_points.txt").write_text("[console_scripts]\nnonsense\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    infos = make_plugin_manager().infos
+
+    assert not [each for each in infos if "unrelated" in each.name or each.error]
+
+
 def test_a_plugin_is_loaded_where_importlib_metadata_stands_in(
     install: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -798,7 +870,8 @@ def test_a_plugin_is_loaded_where_importlib_metadata_stands_in(
             """Import the plugin."""
             return found[0].load()
 
-    monkeypatch.setattr(plugincandidates, "entry_points", lambda group: [Point()])  # noqa: ARG005
+    foreign = replace(plugincandidates.installed()[0], point=Point())
+    monkeypatch.setattr(plugincandidates, "installed", lambda: [foreign])
 
     told = info(make_plugin_manager(), "impex-foreign")
 

@@ -19,11 +19,13 @@ from spark_impex_runner.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from spark_impex_runner.errors import Problem
     from spark_impex_runner.manifest.document import Document
     from spark_impex_runner.models import RunOptions
 
 # Places of a manifest that name what a plugin offers.
 _OFFERED = re.compile(r"\.(uses|strategy)$|^report\.")
+_NO_SOURCE = "there is no source "
 
 
 def load_plugins(document: Document, options: RunOptions) -> Plugins:
@@ -47,13 +49,23 @@ def blaming_plugins(plugins: Plugins) -> Iterator[None]:
     try:
         yield
     except ManifestError as error:
-        unknown = [problem for problem in error.problems if _OFFERED.search(problem.path)]
-        broken = [info for info in plugins.infos if info.error]
-        if not unknown or not broken:
+        unknown = [problem for problem in error.problems if _names_an_offer(problem)]
+        left_out = plugins.left_out() if unknown else []
+        if not left_out:
             raise
-        reasons = "; ".join(f"{info.name} ({info.distribution}): {info.error}" for info in broken)
-        told = replace(unknown[0], message=f"{unknown[0].message}; left out: {reasons}")
+        words = (
+            f"{each.name} ({each.distribution or each.origin}): {each.error}" for each in left_out
+        )
+        told = replace(unknown[0], message=f"{unknown[0].message}; left out: {'; '.join(words)}")
+        if not any(each.error and each.origin != "unreadable" for each in plugins.infos):
+            others = [problem for problem in error.problems if problem is not unknown[0]]
+            raise ManifestError([told, *others]) from error
         raise PluginError(str(told), (told,)) from error
+
+
+def _names_an_offer(problem: Problem) -> bool:
+    """Tell whether a problem is about a name that a plugin may offer."""
+    return bool(_OFFERED.search(problem.path)) or _NO_SOURCE in problem.message
 
 
 def _check_runner(document: Document, wanted: str) -> None:

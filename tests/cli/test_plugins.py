@@ -106,15 +106,34 @@ def test_a_broken_file_is_one_line(shout: Any) -> None:
     )
 
 
-def test_a_block_that_blocks_nothing_is_told_by_every_command(shout: Any) -> None:
-    """``-p no:`` with a typo would let in what somebody wants out."""
+def test_a_block_that_blocks_nothing_is_refused(shout: Any) -> None:
+    """``-p no:`` with a typo would run what is to be kept out, whatever the command."""
     shout.write(TARGETS)
 
     for words in (("plugins",), ("schema", "--with-plugins"), ("validate", "m.yaml")):
         done = shout("impex", *words, "-p", "no:unzpi")
 
-        assert "warning: -p no:unzpi names no plugin (did you mean 'unzip'?)" in done.err
-        assert done.code == 0
+        assert done.err == "error: -p no:unzpi names no plugin (did you mean 'unzip'?)\n"
+        assert done.code == 2
+
+
+@pytest.mark.parametrize(
+    ("block", "step", "reason"),
+    [
+        ("no:unzip", "{uses: unzip}", "unzip (spark-impex-runner): -p no:unzip blocks it"),
+        ("no:import-to", "{uses: import}", "import_to (spark-impex-runner): -p no:import-to"),
+        ("no:sources", '{uses: unzip, with: {to: "${vault:a#b}"}}', "sources (spark-impex-runner)"),
+    ],
+)
+def test_what_a_block_takes_away_is_named(shell: Any, block: str, step: str, reason: str) -> None:
+    """A manifest that needs a blocked plugin is not valid, and says who has blocked it."""
+    shell.write(f"  - {{name: a, folders: [motor], steps: [{step}]}}\n")
+
+    done = shell("impex", "validate", "m.yaml", "-p", block)
+
+    assert done.code == 2
+    assert done.err.startswith("m.yaml:4:")
+    assert f"left out: {reason}" in done.err
 
 
 def test_the_environment_blocks_for_every_command(
