@@ -135,7 +135,7 @@ THIRD_PARTY = {
     "botocore": ("plugins.upload.s3",),
     "isal": ("plugins.unzip.inflate",),
     "argcomplete": ("cli.completion",),
-    "yaml": ("manifest.load", "manifest.dump"),
+    "yaml": ("manifest.load", "manifest.dump", "manifest.marks"),
     "jsonschema": ("manifest.schema", "testing"),
     "pytest": ("testing",),
     "pluggy": ("hookspecs", "pluginmanager"),

@@ -154,12 +154,13 @@ def _folders(connection: Connection, masker: Masker) -> tuple[str, ...]:
     """Return the names of a tenant's folders that a file can hold; raises ``ImpexError``."""
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.tenants import Tenants
+    from spark_impex_runner.manifest.scalars import text_fault
     from spark_impex_runner.spark.listing import folders
 
     tenants = Tenants({connection.name: connection}, Clock(), masker)
     try:
         found = folders(tenants.connect(connection.name).session, once=True)
-        return tuple(name for name in found if name.encode(errors="replace").decode() == name)
+        return tuple(name for name in found if not text_fault(name))
     finally:
         tenants.close()
 

@@ -10,6 +10,7 @@ from spark_impex_runner.errors import ManifestError
 from spark_impex_runner.manifest import construct
 from spark_impex_runner.manifest.document import Finding, Odd, sound
 from spark_impex_runner.manifest.expand import Expansion, Given, literal_secrets
+from spark_impex_runner.manifest.marks import unfilled
 from spark_impex_runner.manifest.needs import Graph
 from spark_impex_runner.manifest.references import Named, Sources, escaped, refers_outside
 from spark_impex_runner.manifest.rules import (
@@ -177,7 +178,9 @@ def _checked(document: Document, settings: Settings) -> _Parts:
         *check_uris(parts.targets, settings.uri_fault),
     ]
     findings += [finding for finding in judged if finding.path not in expansion.kept]
-    if findings or document.problems:
+    open_ = tuple(unfilled(document, settings.environ))
+    if findings or document.problems or open_:
+        document = replace(document, problems=(*document.problems, *open_))
         raise _error(document, findings, places, settings.masker)
     return parts
 
