@@ -160,7 +160,12 @@ def _folders(connection: Connection, masker: Masker) -> tuple[str, ...]:
     tenants = Tenants({connection.name: connection}, Clock(), masker)
     try:
         found = folders(tenants.connect(connection.name).session, once=True)
-        return tuple(name for name in found if not text_fault(name))
+        # What was half a character in the reply would name another folder.
+        return tuple(
+            name
+            for name in found
+            if not text_fault(name) and "\N{REPLACEMENT CHARACTER}" not in name
+        )
     finally:
         tenants.close()
 
