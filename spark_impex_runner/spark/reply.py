@@ -91,6 +91,8 @@ def api_error(
     notes = ", ".join(part for part in (trace, asked) if part)
     if todo is None:
         todo = "check base_url" if reply.status < 400 else _TODO.get(reply.status, "")
+        if reply.status == 403 and not said.code:
+            todo = "a proxy may refuse the request, or the credentials lack a permission"
     tail = f"{f' ({notes})' if notes else ''}{'; ' if todo else ''}{todo}"
     return SparkApiError.when(f"{message}{tail}", said)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 # A wait of so many seconds is logged: a run that says nothing looks as if it hung.
 _LONG = 30.0
+# A host without any contact is given up soon, so it is not waited for longer between two requests.
+_UNREACHED = 2.0
 
 
 # The longest wait in seconds that a server may ask for.
@@ -82,12 +85,14 @@ class Patience:
         budget: _Budget,
     ) -> HttpResponse:
         while True:
+            asked, longest = 0.0, math.inf
             try:
                 reply = once()
             except TransportError as error:
                 if error.permanent or not budget.lasts():
                     raise
-                asked = 0.0
+                if not error.reached:
+                    longest = _UNREACHED
             else:
                 if not passing(reply) or not budget.lasts():
                     return reply
@@ -95,7 +100,7 @@ class Patience:
                 if asked >= _LONG:
                     told = "HTTP %d: the server asks for a wait of %.0f s; the request is repeated"
                     _log.warning(told, reply.status, asked)
-            pause = max(asked, self.draw() * budget.pause)
+            pause = min(max(asked, self.draw() * budget.pause), longest)
             _log.debug("request %d in a row failed; the next in %.1f s", budget.failures, pause)
             self.clock.wait(pause)
 

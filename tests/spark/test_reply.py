@@ -68,6 +68,29 @@ def test_a_web_page_is_named_and_not_quoted() -> None:
 
 
 @pytest.mark.parametrize(
+    ("data", "todo"),
+    [
+        ({"code": "NO_PERMISSION"}, "; the credentials lack a permission for this; ask the "),
+        (None, "; a proxy may refuse the request, or the credentials lack a permission"),
+    ],
+)
+def test_a_page_is_no_word_of_the_tenant(data: Any, todo: str) -> None:
+    """A 403 without a code of the API may be that of a proxy, and the message says no more."""
+    error = api_error(failed(data, 403), "GET x", "", Masker())
+
+    assert todo in str(error)
+
+
+def test_a_long_wait_is_in_the_message() -> None:
+    """What a server asked for is named, also where it is more than is granted."""
+    reply = HttpResponse(503, {"Retry-After": "7200"})
+
+    assert str(api_error(reply, "GET x", "", Masker())) == (
+        "GET x: HTTP 503 (the server asks to wait 7200 s)"
+    )
+
+
+@pytest.mark.parametrize(
     ("location", "host"),
     [
         ("https://me:s3cret@login.example/x?state=s3cret", "login.example"),

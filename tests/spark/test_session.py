@@ -156,7 +156,7 @@ def test_a_dead_tenant_is_named(session_to: Any, script: Any, reply: Any, clock:
     with pytest.raises(errors.TransportError, match=r"GET x on .*Connection refused"):
         session.get("x")
 
-    assert clock.waits == [1.0, 2.0, 4.0, 8.0, 16.0]
+    assert clock.waits == [1.0, 2.0, 2.0, 2.0, 2.0]
     server.__exit__ = None
 
 
