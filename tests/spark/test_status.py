@@ -115,6 +115,25 @@ def test_an_export_without_files_has_failed() -> None:
     assert verdict_without_files(status) is Verdict.DONE
 
 
+WORDS = {
+    Verdict.DONE: "closed completed",
+    Verdict.FAILED: (
+        "failed error cancelled canceled aborted closed_by_timeout completed_by_timeout"
+    ),
+    Verdict.PENDING: "created queued pending in_progress processing running started",
+}
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"), [(word, each) for each, words in WORDS.items() for word in words.split()]
+)
+def test_each_known_word_has_its_verdict(word: str, expected: Verdict) -> None:
+    """In any case, with any separator, and known."""
+    for spelt in (word, f" {word.upper()} ", word.replace("_", "-"), word.replace("_", " ")):
+        assert verdict(Status("1", spelt, files=FILES)) is expected
+        assert is_known(Status("1", spelt))
+
+
 def test_unknown_words_can_be_told_apart() -> None:
     """Only words that the client understands are known."""
     assert is_known(Status("1", "in-progress"))
