@@ -174,11 +174,14 @@ class SftpStore:
         except (paramiko.AuthenticationException, paramiko.SFTPError) as error:
             raise StepError(f"{self._login['hostname']}: {error}") from error
         except (EOFError, OSError, paramiko.SSHException) as error:
-            if isinstance(error, OSError) and not self._lost(error):
+            if getattr(error, "filename", None):  # It is a file of this machine.
                 raise
+            place = f"{self._login['hostname']}:{self._at(path)}"
+            words = getattr(error, "strerror", None) or str(error) or "the connection was lost"
+            if isinstance(error, OSError) and client is not None and not self._lost(error):
+                raise StepError(f"{place}: {words}") from error
             self._drop(client)
-            words = str(error) or "the connection was lost"
-            raise TransientError(f"{path}: {self._login['hostname']}: {words}") from error
+            raise TransientError(f"{place}: {words}") from error
 
     def _lost(self, error: OSError) -> bool:
         """Tell a fault of the connection from the server's word about a file."""

@@ -55,7 +55,7 @@ class WebClient:
         """
         if not hasattr(self._sessions, "own"):
             self._sessions.own = requests.Session()
-        place = self._shown(url)
+        place = unquote(url)
         try:
             with self._sessions.own.request(
                 method,
@@ -74,12 +74,6 @@ class WebClient:
             raise StepError(f"the server's certificate is not trusted: {error}") from error
         except requests.RequestException as error:
             raise TransientError(f"{place}: {error}") from error
-
-    def _shown(self, url: str) -> str:
-        """Return how messages name an address: by its path below the destination."""
-        path = urlsplit(url).path
-        below = path.removeprefix(urlsplit(self.root).path).strip("/")
-        return unquote(below or path.strip("/") or path)
 
 
 class Body:

@@ -49,7 +49,8 @@ class WebFolders:
         if not self._make(path):
             self._ensure(path.rpartition("/")[0])
             if not self._make(path):
-                raise TransientError(f"{path}: the server does not make the folder (409 Conflict)")
+                place = unquote(self._url(path))
+                raise TransientError(f"{place}: the server answers 409 Conflict to MKCOL")
         self._made.add(path)
 
     def _make(self, path: str) -> bool:
@@ -63,7 +64,7 @@ class WebFolders:
                 return False
             if reply.status_code < 300 or self._is_there(path, reply):
                 return True
-            raise refusal(reply, path)
+            raise refusal(reply, unquote(self._url(path)))
 
     def _is_there(self, path: str, reply: requests.Response) -> bool:
         """Tell whether a folder is there that MKCOL was refused for.

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import paramiko
 import pytest
 
+from spark_impex_runner.errors import StepError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
@@ -279,21 +281,64 @@ def whole(folder: Path, files: dict[str, bytes]) -> bool:
     )
 
 
-def test_killed_replacement_is_finished_later(
-    motor: Any, upload: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Before each change a whole delivery and its listing are there, under whichever names."""
+@pytest.fixture
+def disk(upload: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Disk:
+    """Return the disk that every SFTP destination leads to."""
     store = importlib.import_module(f"{upload.__name__}.sftp").SftpStore
     disk = Disk(tmp_path)
     client = SimpleNamespace(open_sftp=lambda: disk, close=lambda: None)
     monkeypatch.setattr(store, "_connected", lambda _: client)
+    return disk
+
+
+def test_fault_names_host_and_path(disk: Disk, motor: Any) -> None:
+    """The server's own words say neither."""
+    (disk.root / "full").mkdir()
+    disk.rename = lambda *_: answer("Failure")  # type: ignore[method-assign]
+
+    with pytest.raises(StepError) as caught:
+        motor.deliver({"to": "sftp://h/full", "user": "u", "password": "x"}, {"m.zip": b"1"})
+
+    assert str(caught.value) == "h:/full/impex-upload.json: Failure"
+
+
+def answer(words: str) -> None:
+    """Fail as a server does that gives no reason."""
+    raise OSError(words)
+
+
+def test_refused_connection_is_retried(
+    motor: Any, upload: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A server that is started again refuses connections for a moment."""
+    monkeypatch.setattr(upload.delivery, "WAITS", (0, 0, 0))
+    store = importlib.import_module(f"{upload.__name__}.sftp").SftpStore
+    client = SimpleNamespace(open_sftp=lambda: Disk(tmp_path), close=lambda: None)
+    refused = [paramiko.ssh_exception.NoValidConnectionsError({("h", 22): OSError("refused")})] * 2
+    monkeypatch.setattr(store, "_connected", lambda _: answer_or(refused, client))
+
+    motor.deliver({"to": "sftp://h/in", "user": "u", "password": "x"}, {"m.zip": b"1"})
+
+    assert not refused
+    assert (tmp_path / "in/m.zip").read_bytes() == b"1"
+
+
+def answer_or(faults: list[Exception], client: Any) -> Any:
+    """Raise the next fault, or return the client."""
+    if faults:
+        raise faults.pop()
+    return client
+
+
+def test_killed_replacement_is_finished_later(disk: Disk, motor: Any) -> None:
+    """Before each change a whole delivery and its listing are there, under whichever names."""
     runs = {
         name: replace(motor, day=day, attempt=name, output=motor.output.parent / name)
         for name, day in {"a": 0, "b": 1, "c": 1, "d": 3}.items()
     }
 
     for nth in range(1, 200):
-        folder = tmp_path / f"n{nth}"
+        folder = disk.root / f"n{nth}"
         options = {"to": f"sftp://h/n{nth}", "parallel": 1, "password": "x", "user": "u"}
         runs["a"].deliver(options, FIRST)
         disk.left = nth

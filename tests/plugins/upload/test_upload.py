@@ -310,11 +310,11 @@ def test_uploads_in_parts_of_killed_runs_are_aborted(
     obstore = importlib.import_module(f"{upload.__name__}.objects").obstore
     put = obstore.put
 
-    def killed(store: Any, key: str, *data: Any, **how: Any) -> Any:
-        if key.endswith(".zip"):
-            client.create_multipart_upload(Bucket="killed", Key=key)
+    def killed(store: Any, path: str, *data: Any, **how: Any) -> Any:
+        if path.endswith(".zip"):
+            client.create_multipart_upload(Bucket="killed", Key=path)
             raise KeyboardInterrupt
-        return put(store, key, *data, **how)
+        return put(store, path, *data, **how)
 
     with monkeypatch.context() as patch:
         patch.setattr(obstore, "put", killed)

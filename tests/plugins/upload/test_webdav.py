@@ -189,10 +189,16 @@ def test_refusal_that_passes_is_retried(
 @pytest.mark.parametrize(
     ("faults", "message"),
     [
-        ({"MKCOL": [403] * 9}, "dav/backup: the server answers 403 Forbidden to MKCOL"),
-        ({"MKCOL": [507] * 9}, "backup: the server answers 507 Insufficient Storage to MKCOL"),
-        ({"MKCOL": [405] * 9}, "dav/backup: the server answers 405 Method Not Allowed to MKCOL"),
-        ({"MKCOL": [415] * 9}, "backup: the server answers 415 Unsupported Media Type to MKCOL"),
+        ({"MKCOL": [403] * 9}, "dav/backup/: the server answers 403 Forbidden to MKCOL"),
+        (
+            {"MKCOL": [507] * 9},
+            "/dav/backup/: the server answers 507 Insufficient Storage to MKCOL",
+        ),
+        ({"MKCOL": [405] * 9}, "dav/backup/: the server answers 405 Method Not Allowed to MKCOL"),
+        (
+            {"MKCOL": [415] * 9},
+            "/dav/backup/: the server answers 415 Unsupported Media Type to MKCOL",
+        ),
         ({"MKCOL": [302] * 9}, "redirects MKCOL to https://elsewhere.example/dav/; put the right"),
         ({"PUT": [507] * 9}, "the server answers 507 Insufficient Storage to PUT"),
         ({"PUT": [301] * 9}, "redirects PUT to https://elsewhere.example/dav/; put the right URL"),
