@@ -7,6 +7,7 @@ import os
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger(__name__)
+# The clock of a machine may be wrong by so much, as one that is set to another zone.
+_CLOCK_ERROR = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,9 @@ def _load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Load
     document, registry = opened.document, opened.plugins.registry
     uses = uses_of(document, manifest, options, registry, state_folder(path, options))
     check_conflicts(document, manifest.targets, registry, uses)
+    # A run asks the tenant, which knows better than a clock that may be wrong.
+    doubt = _CLOCK_ERROR if options.asks else timedelta(0)
+    ends = Ends(manifest.connections, os.environ, opened.now, doubt)
     unused = map(document.problem, check_unused(document, options.variables))
     return Loaded(
         document=document,
@@ -139,7 +145,7 @@ def _load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Load
         plugins=opened.plugins,
         manifest=manifest,
         targets=chosen,
-        warnings=(*unused, *_check_tokens(document, manifest, chosen, opened.now)),
+        warnings=(*unused, *_check_tokens(document, chosen, ends)),
         run_id=opened.settings.run_id,
         run_date=opened.settings.run_date,
         now=opened.now,
@@ -252,11 +258,8 @@ def state_folder(path: Path, options: RunOptions) -> Path:
     return options.state or path.parent / STATE_FOLDER
 
 
-def _check_tokens(
-    document: Document, manifest: Manifest, targets: Sequence[Target], now: datetime
-) -> tuple[Problem, ...]:
+def _check_tokens(document: Document, targets: Sequence[Target], ends: Ends) -> tuple[Problem, ...]:
     """Return a warning for each token that may end too early; raise for those that have ended."""
-    ends = Ends(manifest.connections, os.environ, now)
     problems = [document.problem(finding) for finding in check_tokens(targets, ends)]
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:

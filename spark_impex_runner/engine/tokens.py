@@ -22,11 +22,15 @@ _MEND = "get a new one, or give client credentials, which are renewed"
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """When the token of each connection ends, as of ``now``."""
+    """When the token of each connection ends, as of ``now``.
+
+    ``now`` is of this machine's clock, which may be wrong by ``doubt``; the tenant's own decides.
+    """
 
     connections: Mapping[str, Connection]
     environ: Mapping[str, str] = field(repr=False)
     now: datetime
+    doubt: timedelta = timedelta(0)
 
     def of(self, name: str) -> datetime | None:
         """Return when a connection's token ends, None where it has none or does not say."""
@@ -56,7 +60,10 @@ def check_tokens(targets: Sequence[Target], ends: Ends) -> Iterator[Finding]:
         if end is None:
             continue
         if end <= ends.now:
-            yield Finding(path, f"{which} ended at {end:%Y-%m-%d %H:%M:%S}Z; {_MEND}")
+            certain = end <= ends.now - ends.doubt
+            clock = "" if certain else ", if the clock of this machine is right"
+            message = f"{which} ended at {end:%Y-%m-%d %H:%M:%S}Z{clock}; {_MEND}"
+            yield Finding(path, message, severity="error" if certain else "warning")
         elif end < ends.now + timedelta(seconds=slowest.polling.deadline):
             message = (
                 f"{which} ends at {end:%H:%M:%S}Z, before the deadline of the target "

@@ -48,6 +48,18 @@ def test_a_token_is_compared_with_the_longest_deadline(seconds: int, expected: s
     assert all("'slow'" in finding for finding in findings if "warning" in finding)
 
 
+@pytest.mark.parametrize(("hours", "severity"), [(0, "warning"), (23, "warning"), (25, "error")])
+def test_a_clock_that_may_be_wrong_ends_no_token(hours: int, severity: str) -> None:
+    """A run leaves it to the tenant whether a token has ended that ended within a day."""
+    connection = Connection("sit", auth=Auth(token=jwt(NOW - timedelta(hours=hours))))
+    ends = Ends({"sit": connection}, {}, NOW, timedelta(days=1))
+
+    [finding] = check_tokens([Target("a", "sit", Path("a"))], ends)
+
+    assert finding.severity == severity
+    assert ("if the clock of this machine is right" in finding.message) == (severity == "warning")
+
+
 def test_the_environments_token_is_told_at_the_connection() -> None:
     """It is named by its variable; a client's credentials there win over it, and do not end."""
     environ = {"CSPARK_BEARER_TOKEN": jwt(NOW)}
