@@ -210,3 +210,20 @@ def test_a_run_is_traced_in_its_log_when_it_is_asked_for(
     assert bool(calls) is traced
     steps = [line["detail"] for line in calls if line["detail"]["hook"] == "impex_run_step"]
     assert not traced or {"plugin": "checksum"}.items() <= steps[0].items()
+
+
+@pytest.mark.parametrize(("trusted", "loaded"), [("false", False), ("true", True)])
+def test_files_beside_a_manifest_need_its_word(shell: Any, trusted: str, loaded: bool) -> None:
+    """No line of ``plugins/*.py`` runs unless ``requires.local_plugins`` is true."""
+    (shell.folder / "plugins").mkdir()
+    (shell.folder / "plugins/mark.py").write_text("open('ran', 'w').close()\n")
+    (shell.folder / "m.yaml").write_text(
+        "version: 1\nconnections: {sit: {base_url: https://sit/acme}}\n"
+        f"requires: {{local_plugins: {trusted}}}\n"
+        "targets:\n- {name: a, folders: [f]}\n"
+    )
+
+    done = shell("impex", "validate", "m.yaml")
+
+    assert done.code == 0
+    assert (shell.folder / "ran").exists() is loaded
