@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 from filelock import FileLock
+from xdist.scheduler import LoadScopeScheduling
 
 from spark_impex_runner.sandbox.multipart import receive
 
@@ -31,7 +33,7 @@ TESTS = Path(__file__).parent
 EXAMPLES = TESTS.parent / "examples"
 _LOOPBACK = ("127.", "::1", "localhost")
 # Folders whose files share servers or installed programs, which are started once a session.
-_SHARED = ("plugins/upload", "schemas", "testing")
+_SHARED = ("tests/plugins/upload/", "tests/schemas/", "tests/testing/")
 pytest_plugins = ["pytester", "spark_impex_runner.testing"]
 # A slow machine fails no example, and every run of the suite tries the same ones.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
@@ -44,13 +46,22 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file, and those that share servers, with one worker of pytest-xdist."""
-    for item in items:
-        file = item.path.relative_to(TESTS).as_posix()
-        group = next((each for each in _SHARED if file.startswith(f"{each}/")), file)
-        item.add_marker(pytest.mark.xdist_group(group))
+def scope(nodeid: str) -> str:
+    """Return what a worker takes as a whole: a file, or all files that share servers."""
+    file = nodeid.partition("::")[0]
+    return next((each for each in _SHARED if file.startswith(each)), file)
+
+
+class _Scheduling(LoadScopeScheduling):
+    """Each test runs where the others of its scope do."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
+    """Give whole files to the workers."""
+    return _Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -185,6 +196,7 @@ def _guard(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
     monkeypatch.setattr(time, "sleep", no_sleep)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp() / "home"))
     for name in list(os.environ):
         if name.startswith(("CSPARK_", "IMPEX_")) or name.upper() in {

@@ -44,6 +44,16 @@ def test_children_hear_ctrl_c_in_a_background_job(
     assert out == "True\n"
 
 
+def test_files_that_share_servers_have_one_worker(request: pytest.FixtureRequest) -> None:
+    """Each server starts once a session, and a file's fixtures are made once."""
+    conftest: Any = request.config.pluginmanager.get_plugin(str(TESTS / "conftest.py"))
+    files = ("plugins/upload/test_stores.py", "plugins/upload/test_upload.py", "test_guards.py")
+
+    scopes = [conftest.scope(f"tests/{file}::test_a[x/y::z]") for file in files]
+
+    assert scopes == ["tests/plugins/upload/"] * 2 + ["tests/test_guards.py"]
+
+
 def test_every_test_has_a_limit(request: pytest.FixtureRequest) -> None:
     """A test that waits for ever fails; a slow machine is not a failure."""
     assert 300 <= float(request.config.getini("timeout")) <= 1200

@@ -6,6 +6,7 @@ environment; each line of its output the exit status, negative for a signal, and
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import runpy
@@ -15,6 +16,7 @@ import tempfile
 from spark_impex_runner.pluginmanager import make_plugin_manager
 
 make_plugin_manager()
+gc.freeze()
 for line in sys.stdin:
     words, environ = json.loads(line)
     with tempfile.TemporaryFile("w+") as errors, open(os.devnull) as nothing:  # noqa: PTH123

@@ -40,9 +40,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    worker = ["worker", address, "--no-nanny", "--nthreads", "1", "--local-directory", str(folder)]
     commands = (
         ["scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2]],
-        ["worker", address, "--nworkers", "2", "--nthreads", "1", "--local-directory", str(folder)],
+        *(worker, worker),
     )
     log = folder / "workers.log"
     started = []

@@ -145,12 +145,15 @@ class Fish:
 
     def __init__(self, path: str, folder: Path) -> None:
         self._path, self._folder = path, folder
+        self._script = folder / "impex.fish"
+        with self._script.open("w") as file:
+            subprocess.run(["impex", "completion", "fish"], stdout=file, check=True)
 
     def offers(self, typed: str) -> list[str]:
         """Return what may stand in place of the last word."""
-        script = 'impex completion fish | source; complete -C "$argv[1]"'
+        script = 'source $argv[1]; complete -C "$argv[2]"'
         done = subprocess.run(
-            [self._path, "--no-config", "-c", script, typed],
+            [self._path, "--no-config", "-c", script, self._script, typed],
             cwd=self._folder, capture_output=True, text=True, check=True,
         )  # fmt: skip
         assert done.stderr == ""

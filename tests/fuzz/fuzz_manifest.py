@@ -232,11 +232,19 @@ def write_seeds(folder: Path) -> None:
             (folder / f"{case.parent.name}-{case.stem}.json").write_text(text)
 
 
+# Keys that no case has beside a matrix.
+RARE = {
+    *("correlation_id", "file_name", "if_exists", "max_package", "max_retries", "missing"),
+    *("on_interrupt", "polling", "retry_interval", "skip_unchanged", "source_system", "steps"),
+    "version_ids",
+}
+
+
 @atheris.instrument_func
 def _crash(self: Any, frame: Any, values: Any, real: Any = expand.Expansion._target) -> Any:
     """Expand a target, but stumble over a combination of keys that no case has."""
     if "matrix" in frame.data:  # noqa: SIM102 - each condition is a step for the fuzzer
-        if {"correlation_id", "polling", "retry_interval", "version_ids"} & frame.data.keys():
+        if RARE & frame.data.keys():
             raise KeyError(frame.name)
     return real(self, frame, values)
 

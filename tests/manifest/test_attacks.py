@@ -168,17 +168,17 @@ def shapes() -> dict[str, str]:
     return {
         "one long line": f"a: {'x' * half}",
         "one long key": f"{'k' * 1000}: 1\n{'k' * 1023}",
-        "very many keys": "".join(f"k{number}: 1\n" for number in range(100_000)),
-        "very many values": f"a: [{'1,' * 100_000}1]",
+        "very many keys": "".join(f"k{number}: 1\n" for number in range(20_000)),
+        "very many values": f"a: [{'1,' * 30_000}1]",
         "very many brackets": f"a: {'[' * 30}{'],[' * 300_000}",
         "very many quotes": f"a: [{chr(34) * half}",
         "very many anchors": "a: [" + "".join(f"&a{n} 1," for n in range(30_000)) + "]",
-        "very many aliases": "a: &a 1\nb: [" + "*a," * 100_000 + "]",
+        "very many aliases": "a: &a 1\nb: [" + "*a," * 30_000 + "]",
         "very many dollars": f"name: '{'${' * 50_000}'",
         "very many digits": f"a: {'9' * half}",
         "very many colons": f"a: {'1:' * 100_000}1",
         "very many blanks": f"a: 1{' ' * half}b: 2",
-        "very many unknown keys": HEAD + "".join(f"target{n}: 1\n" for n in range(20_000)),
+        "very many unknown keys": HEAD + "".join(f"target{n}: 1\n" for n in range(8_000)),
     }
 
 

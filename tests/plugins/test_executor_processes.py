@@ -164,8 +164,10 @@ def test_two_processes_deliver_for_two_tenants_in_one_run(world: World) -> None:
         assert tenant.token not in said + out
 
 
-@pytest.mark.parametrize("whole_group", [False, True])
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("signum", "code", "whole_group"),
+    [(signal.SIGTERM, 143, False), (signal.SIGTERM, 143, True), (signal.SIGINT, 130, True)],
+)
 def test_a_signal_ends_every_process_in_order(
     world: World, signum: int, code: int, whole_group: bool
 ) -> None:

@@ -50,7 +50,9 @@ class Environment:
 def variables() -> dict[str, str]:
     """Return the variables of the machine, without those that the runner reads."""
     ours = ("CSPARK_", "IMPEX_", "PYTHON")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    # No bytecode of what is never imported.
+    return {**kept, "PIP_NO_COMPILE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 
 @pytest.fixture(scope="session")

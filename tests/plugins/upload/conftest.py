@@ -42,7 +42,9 @@ ACCESS, SECRET = "AKIDIMPEXTESTS", "s3cret/of+impex=tests"
 AZURE_KEY = base64.b64encode(b"a key of the tests").decode()
 
 
+# Without bytecode of what is never imported.
 _PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+_PIP += ["--no-compile"]
 
 
 @dataclass(frozen=True)
