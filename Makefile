@@ -13,6 +13,9 @@ WORK := build/test
 BIN := $(WORK)/venv/bin
 # How many tests run at a time.
 WORKERS ?= 2
+# What is imported is compiled once, whatever the environment says, and nothing else is.
+export PYTHONDONTWRITEBYTECODE :=
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
 .PHONY: demo test test-busy lint types tests bench mutants dist wheel clean help
 
@@ -32,13 +35,13 @@ demo: .venv/installed
 wheel:
 	rm -rf $(WORK) && mkdir -p $(WORK)
 	$(PYTHON) -m venv $(WORK)/venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	$(PIP) build
 	$(BIN)/python -m build --outdir $(WORK)/dist . > $(WORK)/build.log || (cat $(WORK)/build.log; false)
 	cp schemas/*.schema.json $(WORK)/dist
 
 # Linter, types and tests run side by side; the first that fails, fails all.
 test: wheel
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(ls $(WORK)/dist/*.whl)[test]"
+	$(PIP) "$$(ls $(WORK)/dist/*.whl)[test]"
 	$(MAKE) --no-print-directory --jobs lint types tests
 
 lint:
@@ -51,8 +54,8 @@ types:
 tests:
 	cp -r tests examples docs benchmarks *.md pyproject.toml Makefile $(WORK)
 	cd $(WORK) && venv/bin/python -m pytest -q -n $(WORKERS)
-	cd $(WORK) && venv/bin/python -m pip install --quiet --disable-pip-version-check pluggy==1.5.0 \
-	  && venv/bin/python -m pytest -q tests/test_pluginmanager.py tests/test_hooks.py
+	$(PIP) pluggy==1.5.0
+	cd $(WORK) && venv/bin/python -m pytest -q tests/test_pluginmanager.py tests/test_hooks.py
 
 # No test depends on the machine's speed. Each loop ends when the shell that started it has ended.
 test-busy:
@@ -60,7 +63,7 @@ test-busy:
 
 # The figures are those of the wheel; the scripts install and start whatever they compare with.
 bench: wheel
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(ls $(WORK)/dist/*.whl)[s3]"
+	$(PIP) "$$(ls $(WORK)/dist/*.whl)[s3]"
 	$(BIN)/python benchmarks/all.py $(BENCH)
 
 # Options of the script go into MUTANTS, such as MUTANTS="--seed 7 --only poll.py".

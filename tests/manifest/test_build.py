@@ -61,7 +61,6 @@ def changed(data: Any, draw: Any) -> Any:
 
 
 @settings(
-    max_examples=200,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())

@@ -247,7 +247,7 @@ WEATHER = st.lists(
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(weather=WEATHER)
 def test_after_any_sequence_of_cuts_the_file_is_the_tenants(
     served: Any, tmp_path: Path, weather: list[str]
