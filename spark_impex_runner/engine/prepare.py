@@ -36,6 +36,7 @@ from spark_impex_runner.manifest.build import (
     read_manifest,
     read_resolved,
 )
+from spark_impex_runner.manifest.expand import Wanted
 from spark_impex_runner.manifest.rules import check_unused
 from spark_impex_runner.models import Job, Run
 from spark_impex_runner.spark.uri import Uri
@@ -122,7 +123,8 @@ def _load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Load
     place_of(opened.plugins.registry, options)
     check_names(options.reports, opened.plugins.registry.reports)
     with blaming_plugins(opened.plugins):
-        read = read_manifest(opened.document, opened.settings)
+        settings = replace(opened.settings, wanted=_wanted(opened, options))
+        read = read_manifest(opened.document, settings)
         manifest = replace(read, overlays=options.overlays)
     alone = options.alone or bool(options.job)
     pending = Pending.of(manifest, options, state_folder(path, options))
@@ -150,6 +152,19 @@ def _load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Load
         run_date=opened.settings.run_date,
         now=opened.now,
     )
+
+
+def _wanted(opened: _Opened, options: RunOptions) -> Wanted | None:
+    """Return the chosen targets, whose secrets alone are asked for; None where all are chosen."""
+    if not options.targets and not options.tags:
+        return None
+    try:
+        manifest, _ = read_resolved(opened.document, opened.settings)
+    except ManifestError:
+        return None  # to be read once more, for every mistake
+    chosen = select(manifest, options.targets, options.tags, alone=options.alone)
+    connections = frozenset(name for target in chosen for name in target.connections)
+    return Wanted(frozenset(target.name for target in chosen), connections)
 
 
 def resolve(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner.errors import ManifestError
 from spark_impex_runner.manifest import construct
 from spark_impex_runner.manifest.document import Finding, Odd, sound
-from spark_impex_runner.manifest.expand import Expansion, Given, literal_secrets
+from spark_impex_runner.manifest.expand import Expansion, Given, Wanted, literal_secrets
 from spark_impex_runner.manifest.marks import unfilled
 from spark_impex_runner.manifest.needs import Graph
 from spark_impex_runner.manifest.references import Named, Sources, escaped, refers_outside
@@ -63,6 +63,7 @@ class Settings:
     uri_fault: Callable[[str], str] = lambda _: ""
     place_faults: Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]] = lambda _: ()
     keep_secrets: bool = False
+    wanted: Wanted | None = None
     asks: bool = True
 
 
@@ -222,6 +223,7 @@ def _given(document: Document, settings: Settings) -> Given:
         },
         output=(settings.output or folder).absolute(),
         keep_secrets=settings.keep_secrets,
+        wanted=settings.wanted,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -30,11 +30,20 @@ _BOOLEANS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """The targets of a run by the names that it gives them, and the connections that they use."""
+
+    targets: frozenset[str]
+    connections: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Given:
     """What comes from outside the manifest: its values may replace the manifest's own.
 
     ``overrides`` are variables from the command line; ``output`` is the folder that relative
-    outputs are taken from. ``keep_secrets`` leaves the references of secrets as they are written.
+    outputs are taken from. ``keep_secrets`` leaves the references of secrets as they are written,
+    and so does ``wanted`` outside of the targets and connections that it names.
     """
 
     sources: Sources
@@ -43,6 +52,7 @@ class Given:
     run: Mapping[str, Named]
     output: Path
     keep_secrets: bool = False
+    wanted: Wanted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +86,8 @@ class Expansion:
     kept: set[KeyPath] = field(default_factory=set)
     variables: dict[str, Named] = field(default_factory=dict)
     expanded: int = 0
+    # The name of the target that is being expanded.
+    current: str = ""
 
     def set_variables(self, written: Mapping[str, Any]) -> None:
         """Learn the variables: command line before environment before manifest."""
@@ -154,13 +166,13 @@ class Expansion:
         if fault := path_fault(output):
             self.findings.append(Finding(frame.origin(("output",)), fault))
         scope["target.output"] = Named(str(output), str(output))
-        table = self._table(scope)
+        table, self.current = self._table(scope), name
         data = {
             key: folder if key == "output" else self._value(value, frame.origin((key,)), table)
             for key, value in frame.data.items()
             if key not in {"name", "matrix"}
         }
-        data = {"name": frame.base, **data}
+        data, self.current = {"name": frame.base, **data}, ""
         return Expanded(name, frame.base, frame.index, output, data, frame.own)
 
     def _table(self, scope: Mapping[str, Named]) -> Table:
@@ -175,13 +187,17 @@ class Expansion:
             return [self._value(item, (*path, index), table) for index, item in enumerate(value)]
         if not isinstance(value, str) or "${" not in value:
             return value
+        keeps = self._keeps_secrets(path)
+        if keeps and not self.given.keep_secrets:
+            # Nothing is asked for, and what is not asked for is not remembered as the answer.
+            table = replace(table, sources=replace(table.sources, asks=False, known={}))
         resolved = resolve(value, table)
         place = self.places.get(path)
         secret = place is not None and place.secret
         unread = isinstance(resolved.value, Written)
         if secret and not unread:
-            self._keep_secret(resolved, path)
-        hidden = self.given.keep_secrets and (secret or path[2:3] == ("auth",))
+            self._keep_secret(resolved, path, required=not keeps)
+        hidden = keeps and (secret or path[2:3] == ("auth",))
         if hidden or unread:
             self.kept.add(path)
         if hidden:
@@ -189,11 +205,19 @@ class Expansion:
         self.findings += [Finding(path, message) for message in resolved.mistakes]
         return _typed(resolved, place.types if place else frozenset())
 
-    def _keep_secret(self, resolved: Resolved, path: KeyPath) -> None:
+    def _keeps_secrets(self, path: KeyPath) -> bool:
+        """Tell whether a place keeps the references of secrets, which this run does not need."""
+        if self.given.keep_secrets or self.given.wanted is None:
+            return self.given.keep_secrets
+        if path[0] == "connections":
+            return path[1:2] != () and path[1] not in self.given.wanted.connections
+        return bool(self.current) and self.current not in self.given.wanted.targets
+
+    def _keep_secret(self, resolved: Resolved, path: KeyPath, *, required: bool) -> None:
         """Have a secret masked from now on."""
         if not resolved.mistakes:
             self.given.masker.add(str(resolved.value))
-        if not resolved.value and not resolved.mistakes and not self.given.keep_secrets:
+        if not resolved.value and not resolved.mistakes and required:
             self.findings.append(Finding(path, "the secret behind this reference is empty"))
 
 
