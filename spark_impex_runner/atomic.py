@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import threading
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+fcntl: Any = None
+with suppress(ImportError):  # Windows has none
+    import fcntl
 
 # A change takes milliseconds; a process that holds the lock for so many seconds is stuck.
 _LOCK_SECONDS = 60.0
@@ -30,19 +35,51 @@ def write_text(path: Path, text: str) -> None:
     Raises ``OSError`` and leaves ``path`` as it was when the disk refuses.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name[:_SHORT]}.{secrets.token_hex(4)}")
-    # The kernel applies the umask: to ask for the umask would be to change it for all threads.
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    temporary, handle = _temporary(path)
     try:
         with os.fdopen(handle, "wb") as stream:
             # Half a character, which a file's name may hold, is escaped as JSON escapes it.
             stream.write(text.encode("utf-8", "backslashreplace"))
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
+            if fcntl:  # while it is locked, so that nobody takes it for a leftover
+                temporary.replace(path)
+        if not fcntl:  # Windows renames no open file
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    _clear_leftovers(path)
+
+
+def _temporary(path: Path) -> tuple[Path, int]:
+    """Return a new file beside ``path``, and a handle that keeps it locked until it is closed."""
+    while True:
+        temporary = path.with_name(f".{path.name[:_SHORT]}.{secrets.token_hex(4)}")
+        # The kernel applies the umask: to ask for the umask would be to change it for all threads.
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        if not fcntl:
+            return temporary, handle
+        with suppress(OSError):  # without locks nothing is ever taken for a leftover
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return temporary, handle
+        os.close(handle)  # it was taken for a leftover before it was locked
+
+
+def _clear_leftovers(path: Path) -> None:
+    """Remove the temporary files of killed writers of ``path``: those that are not locked."""
+    if not fcntl:
+        return
+    leftover = re.compile(rf"\.{re.escape(path.name[:_SHORT])}\.[0-9a-f]{{8}}")
+    for each in [each for each in path.parent.iterdir() if leftover.fullmatch(each.name)]:
+        with suppress(OSError):
+            handle = os.open(each, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                each.unlink()
+            finally:
+                os.close(handle)
 
 
 @contextmanager

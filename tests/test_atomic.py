@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -119,3 +120,22 @@ def test_threads_keep_the_umask(tmp_path: Path) -> None:
         os.umask(before)
 
     assert (seen, after) == ({0o640}, 0o027)
+
+
+def test_leftovers_of_killed_writers_are_cleared(tmp_path: Path) -> None:
+    """What a killed process left is removed; what another one is writing, or is not ours, stays."""
+    path = tmp_path / "report.json"
+    leftover, busy, other = (
+        tmp_path / name
+        for name in (".report.json.0123abcd", ".report.json.4567abcd", ".report.json.backup")
+    )
+    for each in (leftover, busy, other):
+        each.write_text("half")
+
+    with busy.open() as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        atomic.write_text(path, "whole")
+
+    assert not leftover.exists()
+    assert (busy.exists(), other.exists()) == (True, True)
+    assert path.read_text() == "whole"

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _LINKS = 4
 _PAUSE = 5.0
 # Names of files and folders that are not complete yet: those of downloads, steps and documents.
-_TEMPORARY = re.compile(r"\..+\.(part|part\.json|new|old[0-9]*|tmp)", re.IGNORECASE)
+_TEMPORARY = re.compile(r"\..+\.(part|part\.json|new|old[0-9]*|[0-9a-f]{8})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from spark_impex_runner.engine.steps import Steps
 from spark_impex_runner.engine.unchanged import work
 from spark_impex_runner.errors import DeliveryError, HeldError, ImpexError, told_by_system
 from spark_impex_runner.models import RECEIPT, Status, StepResult, TargetResult
+from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.state.lease import lease
 
 if TYPE_CHECKING:
@@ -213,12 +214,14 @@ def _foreign(job: Job, context: Context) -> list[Path]:
     attempt, output = context.state.unfinished(key(job)), job.target.output
     if attempt is None:
         return list(output.iterdir())
-    attempts = (attempt, *context.state.begun(attempt))
-    made = (each.path for some in attempts for each in context.state.artifacts(some))
-    ours = {*made, output / RECEIPT}
-    # A mark that was being written when its process was killed has a further suffix.
-    partial = re.compile(r"\..+\.part(\.json(\..+)?)?")
-    return [p for p in output.iterdir() if p not in ours and not partial.fullmatch(p.name)]
+    owned = Ownership.of(job)
+    # What had no name of its own yet when its process was killed.
+    unnamed = re.compile(r"\..+\.(part(\.json(\..+)?)?|[0-9a-f]{8}|new|old[0-9]*)")
+    return [
+        path
+        for path in output.iterdir()
+        if path.name != RECEIPT and not unnamed.fullmatch(path.name) and owned.stranger(path)
+    ]
 
 
 def unstarted(job: Job, outcome: Outcome, reason: str, now: datetime) -> TargetResult:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import Manifest, RunOptions, Step, Target
     from spark_impex_runner.registry import Registry
 
+# What a file system takes, and what of it is left where a temporary name adds to it.
+_LONGEST_FOLDER = 255
+_LONGEST_FILE = 240
 _FILE = re.compile(r"\$\{file:([^{}]+)\}")
 
 
@@ -168,6 +171,8 @@ class _Written:
                 yield use, f"{use.what} would replace {other.what}"
 
     def _reason(self, use: Use, place: str) -> str:
+        if reason := _too_long(use.path, _LONGEST_FILE):
+            return reason
         if use.path.name == "-":
             return "'-' is not a file; only files can be written"
         lost = self._read.get(place) or self._inodes.get(_inode(use.path) or (0, 0))
@@ -200,6 +205,8 @@ def _outputs(target: Target, uses: Uses) -> Iterator[tuple[Use, str]]:
     identities = Identities()
     place = f"{identities.of(target.output)}{os.sep}"
     use = Use(target.output, "", target.written.get("output", ()))
+    if reason := _too_long(target.output, _LONGEST_FOLDER):
+        yield use, reason
     for folder in uses.folders:
         if place.startswith(f"{identities.of(folder.path)}{os.sep}"):
             yield use, f"the output would lie in {folder.what}; choose another folder"
@@ -213,11 +220,18 @@ def _step_places(target: Target, registry: Registry, guarded: Guarded) -> Iterat
         mine = [folded(name) for name in _names(step, registry)]
         for name in _names(step, registry):
             use = Use(target.output / name, "", _at(place, step, name))
-            if reason := owned.forbidden(use.path):
+            if reason := _too_long(Path(name), _LONGEST_FILE) or owned.forbidden(use.path):
                 yield use, reason
             elif any(_nested(folded(name), other) for other in earlier):
                 yield use, f"two steps of target {target.name!r} would write to {name}"
         earlier += mine
+
+
+def _too_long(path: Path, most: int) -> str:
+    """Return that a file system does not take a path with such a long part; else nothing."""
+    longest = max(path.parts, key=lambda part: len(os.fsencode(part)), default="")
+    size = len(os.fsencode(longest))
+    return f"'{longest[:20]}…' has {size} bytes, a name may have {most}" if size > most else ""
 
 
 def _nested(one: str, other: str) -> bool:

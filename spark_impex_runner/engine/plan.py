@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner import fields
+from spark_impex_runner import archives, fields
 from spark_impex_runner.errors import UriError, UsageError
 from spark_impex_runner.models import RECEIPT, Outcome, Planned
 from spark_impex_runner.spark.request import SOURCE_SYSTEM, build_request, encode
 from spark_impex_runner.spark.uri import Uri
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
 
     from spark_impex_runner.models import Manifest, Run, Target
     from spark_impex_runner.pluginmanager import Plugins
@@ -91,13 +93,33 @@ def plan_target(target: Target, run: Run, hooks: Plugins) -> Planned:
 
 
 def _is_delivered(target: Target) -> bool:
-    """Tell whether the output holds a delivery that succeeded, with as many steps as now."""
+    """Tell whether the output holds a delivery that succeeded, with as many steps as now.
+
+    All of it must be there, with the sizes that the receipt lists, and packages must be ZIP files.
+    """
     try:
         receipt = fields.parse((target.output / RECEIPT).read_bytes())
         complete = len(receipt["steps"]) == len(target.steps)
-        return complete and receipt["outcome"] == Outcome.SUCCEEDED.value
-    except (OSError, ValueError, KeyError, TypeError):
+        complete = complete and receipt["outcome"] == Outcome.SUCCEEDED.value
+        return complete and all(_is_there(target.output, each) for each in receipt["artifacts"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
+
+
+def _is_there(output: Path, artifact: Mapping[str, Any]) -> bool:
+    """Tell whether a file or folder that a receipt lists can be used."""
+    path = output / artifact["name"]
+    if artifact["name"].endswith("/"):
+        return path.is_dir() and os.access(path, os.R_OK | os.X_OK)
+    if not path.is_file() or path.stat().st_size != artifact["size"]:
+        return False
+    with path.open("rb") as stream:
+        if artifact["made_by"] == "download":
+            try:
+                archives.opened(stream).close()
+            except archives.BROKEN:
+                return False
+    return True
 
 
 def _resolve(entry: str, target: Target, run: Run, hooks: Plugins) -> list[Uri]:

@@ -143,6 +143,15 @@ def test_a_report_that_cannot_be_written_is_found_before(check: Any, path: str, 
     assert said in check(reports={"json": Path(path)})[0]
 
 
+def test_a_name_that_no_disk_takes_is_found_before(check: Any) -> None:
+    """Of an output, a step's file and a report; the length is counted in bytes."""
+    long = "n" * 230 + "é" * 13
+
+    assert "a name may have 255" in check(output=f"out/{long}")[0]
+    assert "a name may have 240" in check(steps=f"{{uses: unzip, with: {{to: {long}}}}}")[0]
+    assert "a name may have 240" in check(report=f"json: {long}")[0]
+
+
 def test_ordinary_paths_are_fine(check: Any) -> None:
     """Reports beside the packages, an output that holds others, and the manifest's own folder."""
     steps = "{uses: unzip}, {uses: checksum, with: {algorithms: [md5, sha1]}}"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spark_impex_runner.models import Outcome
+from spark_impex_runner.models import Outcome, RemoteFile
+from spark_impex_runner.spark import status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,6 +134,50 @@ def test_a_partial_file_that_is_a_link_is_not_followed(run: Any, deliver: Any, o
 
     assert result.outcome is Outcome.SUCCEEDED
     assert precious.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda out: (out / "package.zip").write_bytes(b"PK"),
+        lambda out: (out / "package.zip").write_bytes(bytes((out / "package.zip").stat().st_size)),
+        lambda out: (out / "package.zip").unlink(),
+        lambda out: shutil.rmtree(out / "files"),
+    ],
+)
+def test_a_delivery_that_cannot_be_read_is_not_kept(
+    deliver: Any, only: Any, run: Any, spoil: Callable[[Any], None]
+) -> None:
+    """``if_exists: keep`` keeps what can be used, and delivers anew what cannot."""
+    keeping = TARGET.replace("output: out", "output: out\n  if_exists: keep")
+    deliver(keeping)
+    assert only(deliver(keeping)).outcome is Outcome.UNCHANGED
+    spoil(run.folder / "out")
+
+    assert only(deliver(keeping)).outcome is Outcome.SUCCEEDED
+
+
+@pytest.mark.parametrize("length", [240, 250])
+def test_a_long_name_works_or_is_found_before(deliver: Any, only: Any, length: int) -> None:
+    """What the file system takes is delivered."""
+    name = "n" * length
+
+    result = only(deliver(f"- {{name: {name}, folders: [life]}}"))
+
+    assert result.outcome is Outcome.SUCCEEDED, result.error
+
+
+def test_an_unreadable_hash_is_named(
+    deliver: Any, only: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenant's hash in an unknown notation is not called no hash at all."""
+    monkeypatch.setattr(status, "RemoteFile", lambda url, _: RemoteFile(url, "crc32:00"))
+
+    with caplog.at_level("INFO"):
+        result = only(deliver())
+
+    assert result.outcome is Outcome.SUCCEEDED
+    assert "the tenant's hash 'crc32:00' is in no known notation; not compared" in caplog.text
 
 
 SWAP = """
