@@ -39,6 +39,11 @@ class Record:
     names: frozenset[str] = frozenset()
     trees: frozenset[tuple[int, str]] = frozenset()
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is known to be a folder with files."""
+        return bool(self.names or self.trees)
+
     def text(self) -> str:
         """Return the record as a text."""
         packed = zlib.compress("\n".join(sorted(self.names)).encode("utf-8", "surrogateescape"))
@@ -90,7 +95,8 @@ class Ownership:
     def forbidden(self, path: Path) -> str:
         """Return why nothing may ever be written to ``path``, empty if something may."""
         parts = [folded(part) for part in path.relative_to(self.output).parts]
-        if ".." in parts:
+        home, parent = os.path.realpath(self.output), os.path.realpath(path.parent)
+        if ".." in parts or not f"{parent}{os.sep}".startswith(f"{home}{os.sep}"):
             return f"{path} leads out of {self.output}"
         if RECEIPT in parts or ".git" in parts or any(each.startswith(".impex") for each in parts):
             return f"{path} is a name that no step may write to; choose another one"
@@ -164,7 +170,7 @@ class Ownership:
             if record is not None and name in record.names:
                 return True
             name = f"{folder.name}/{name}"
-        return self.record(file) is not None
+        return (record := self.record(file)) is not None and not record.is_folder
 
 
 def files_of(folder: Path) -> list[str]:

@@ -31,8 +31,8 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     from dataclasses import replace
 
     from spark_impex_runner.clock import Clock
-    from spark_impex_runner.engine.locations import check_disk
-    from spark_impex_runner.engine.prepare import load
+    from spark_impex_runner.engine.disk import check_disk
+    from spark_impex_runner.engine.prepare import load, state_folder
     from spark_impex_runner.errors import ImpexError
     from spark_impex_runner.report import problems
     from spark_impex_runner.report.masked import masked
@@ -42,7 +42,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     for path in arguments.manifests:
         try:
             loaded = load(path, options, Clock(), surroundings.masker)
-            check_disk(loaded, options)
+            check_disk(loaded, options, state_folder(path, options))
         except ImpexError as error:
             worst = max(worst, error.exit_code)
             one = _refused(path, error)

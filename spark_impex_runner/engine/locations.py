@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-import stat
-from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.engine.attempt import key_of
-from spark_impex_runner.engine.placed import PlacedFiles
 from spark_impex_runner.errors import ManifestError, UsageError
 from spark_impex_runner.manifest.document import Finding
 from spark_impex_runner.models import RECEIPT, Memory
 from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.paths import Guarded, Identities, folded, url_problem
-from spark_impex_runner.spark.tenant import TenantUrl
-from spark_impex_runner.state.store import State, exists
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
-    from spark_impex_runner.engine.prepare import Loaded
     from spark_impex_runner.manifest.document import Document, KeyPath
     from spark_impex_runner.models import Manifest, RunOptions, Step, Target
     from spark_impex_runner.registry import Registry
@@ -68,7 +61,7 @@ def uses_of(
     read += [Use(path, f"the plugin {path}") for path in options.plugin_files]
     read += [Use(path, f"the plugin {path}") for path in (folder / "plugins").glob("*.py")]
     read += [Use(path, f"{path}, which a reference reads") for path in _referred(document, folder)]
-    folders = [Use(state, f"the state in {state}", option="--state")]
+    folders = list(_state(state, manifest.path))
     written = [
         Use(folder / path, f"the report {name!r}", ("report", name))
         for name, path in manifest.reports.items()
@@ -79,18 +72,27 @@ def uses_of(
         for name, path in options.reports.items()
     ]
     for name, each in manifest.connections.items():
-        if each.sandbox:
+        if each.sandbox and not manifest.path.resolve().is_relative_to(each.sandbox.resolve()):
             folders.append(Use(each.sandbox, f"the tenant of the connection {name!r}"))
         if isinstance(each.verify_tls, str):
             read.append(Use(Path(each.verify_tls), "the CA bundle"))
     for target in manifest.targets:
-        for place, step in _steps(target):
+        for place, step in steps_of(target):
             for key, kind in _path_options(step, registry).items():
                 path = folder / str(step.options[key])
                 what = f"{path} of a step {step.uses!r}"
                 use = Use(path, what, (*place, "with", key))
                 (written if kind == "write" else read).append(use)
     return Uses(tuple(read), tuple(written), tuple(folders))
+
+
+def _state(folder: Path, manifest: Path) -> Iterator[Use]:
+    """Yield the state's folder, or what is in it where it is a folder of other things, too."""
+    if not manifest.resolve().is_relative_to(folder.resolve()):
+        yield Use(folder, f"the state in {folder}")
+        return
+    for name in ("state.db", "state.db-wal", "state.db-shm", "leases"):
+        yield Use(folder / name, f"the state in {folder}")
 
 
 def check_options(path: Path, options: RunOptions) -> None:
@@ -112,39 +114,10 @@ def check_conflicts(
     guarded = replace(uses, written=()).guarded(every)
     conflicts = [
         *_Written(uses, every, registry).conflicts(),
-        *(found for target in every for found in _outputs(target, uses)),
+        *_outputs(every, uses),
         *(found for target in every for found in _step_places(target, registry, guarded)),
     ]
-    _raise(document, conflicts)
-
-
-def check_disk(loaded: Loaded, options: RunOptions) -> None:
-    """Raise ``ManifestError`` or ``UsageError`` for what cannot be written, or is another's.
-
-    It depends on what lies on the disk now, and speaks of the chosen targets only.
-    """
-    if options.run_id:
-        return
-    [state] = (each.path for each in loaded.uses.folders if each.option == "--state")
-    found = [(use, reason) for use in loaded.uses.written if (reason := _unwritable(use.path))]
-    registry, manifest = loaded.plugins.registry, loaded.manifest
-    steps = [
-        (target, place, step, name)
-        for target in loaded.targets
-        for place, step in _steps(target)
-        for name in _names(step, registry)
-        if os.path.lexists(target.output / name)
-    ]
-    if steps:
-        with closing(State(state)) if exists(state) else nullcontext() as opened:
-            for target, place, step, name in steps:
-                placed = PlacedFiles(opened, key_of(manifest, target), target)
-                owned = Ownership(target.output, placed, Guarded())
-                path = target.output / name
-                # What was added to a folder of ours is the target's failure alone.
-                if owned.record(path) is None and (reason := owned.stranger(path)):
-                    found.append((Use(path, "", _at(place, step, name)), reason))
-    _raise(loaded.document, found)
+    raise_conflicts(document, conflicts)
 
 
 class _Written:
@@ -191,7 +164,10 @@ class _Written:
 
     def _is_delivered(self, place: str, output: str, target: Target) -> bool:
         inner = folded(place[len(output) + 1 :].replace(os.sep, "/"))
-        names = {RECEIPT, *(n for _, step in _steps(target) for n in _names(step, self._registry))}
+        names = {
+            RECEIPT,
+            *(n for _, step in steps_of(target) for n in written_by(step, self._registry)),
+        }
         return any(_nested(inner, folded(name)) for name in names)
 
 
@@ -200,26 +176,30 @@ def _is_shared(one: Use, other: Use) -> bool:
     return bool(one.key and other.key) and one.key[0] != "report" != other.key[0]
 
 
-def _outputs(target: Target, uses: Uses) -> Iterator[tuple[Use, str]]:
+def _outputs(targets: Iterable[Target], uses: Uses) -> Iterator[tuple[Use, str]]:
     """Yield why a target's output may not be where it is."""
     identities = Identities()
-    place = f"{identities.of(target.output)}{os.sep}"
-    use = Use(target.output, "", target.written.get("output", ()))
-    if reason := _too_long(target.output, _LONGEST_FOLDER):
-        yield use, reason
-    for folder in uses.folders:
-        if place.startswith(f"{identities.of(folder.path)}{os.sep}"):
-            yield use, f"the output would lie in {folder.what}; choose another folder"
+    seen: dict[str, Target] = {}
+    for target in targets:
+        place = identities.of(target.output)
+        use = Use(target.output, "", target.written.get("output", ()))
+        if reason := _too_long(target.output, _LONGEST_FOLDER):
+            yield use, reason
+        for folder in uses.folders:
+            if f"{place}{os.sep}".startswith(f"{identities.of(folder.path)}{os.sep}"):
+                yield use, f"the output would lie in {folder.what}; choose another folder"
+        if (other := seen.setdefault(place, target)) is not target:
+            yield use, f"the targets {other.name!r} and {target.name!r} would write to one output"
 
 
 def _step_places(target: Target, registry: Registry, guarded: Guarded) -> Iterator[tuple[Use, str]]:
     """Yield why a step may not write where it is to, whatever is there."""
     owned = Ownership(target.output, Memory(), guarded)
     earlier: list[str] = []
-    for place, step in _steps(target):
-        mine = [folded(name) for name in _names(step, registry)]
-        for name in _names(step, registry):
-            use = Use(target.output / name, "", _at(place, step, name))
+    for place, step in steps_of(target):
+        mine = [folded(name) for name in written_by(step, registry)]
+        for name in written_by(step, registry):
+            use = Use(target.output / name, "", place_of_name(place, step, name))
             if reason := _too_long(Path(name), _LONGEST_FILE) or owned.forbidden(use.path):
                 yield use, reason
             elif any(_nested(folded(name), other) for other in earlier):
@@ -239,19 +219,19 @@ def _nested(one: str, other: str) -> bool:
     return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
-def _steps(target: Target) -> Iterator[tuple[KeyPath, Step]]:
+def steps_of(target: Target) -> Iterator[tuple[KeyPath, Step]]:
     """Yield each step of a target with the place at which it is written."""
     for index, step in enumerate(target.steps):
         yield (*target.written.get("steps", ()), index), step
 
 
-def _names(step: Step, registry: Registry) -> list[str]:
+def written_by(step: Step, registry: Registry) -> list[str]:
     """Return what a step writes below the output."""
     offer = registry.steps.get(step.uses)
     return list(offer.writes(step.options)) if offer else []
 
 
-def _at(place: KeyPath, step: Step, name: str) -> KeyPath:
+def place_of_name(place: KeyPath, step: Step, name: str) -> KeyPath:
     """Return where the name of a step's file or folder is written."""
     keys = [key for key, value in step.options.items() if str(value).rstrip("/") == name]
     return (*place, "with", *keys[:1])
@@ -280,31 +260,6 @@ def _parents(place: str) -> list[str]:
     return [str(each) for each in Path(place).parents]
 
 
-def place_faults(folder: Path, connection: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield each key of a connection that leads nowhere, and why; its paths begin at ``folder``."""
-    values = {key: value for key, value in connection.items() if isinstance(value, str)}
-    try:
-        if "base_url" in values:
-            TenantUrl.parse(values["base_url"], values.get("tenant"))
-        elif {"env", "tenant"} <= values.keys():
-            TenantUrl.of(values["env"], values["tenant"])
-    except UsageError as error:
-        # The first word of each such message is the key that it speaks of.
-        yield str(error).split(" ", 1)[0], str(error)
-    if "sandbox" in values and not _is_there(folder, values["sandbox"], Path.is_dir):
-        yield "sandbox", f"there is no folder {values['sandbox']!r}"
-    if "verify_tls" in values and not _is_there(folder, values["verify_tls"], Path.is_file):
-        yield "verify_tls", f"there is no file {values['verify_tls']!r}"
-
-
-def _is_there(folder: Path, name: str, kind: Callable[[Path], bool]) -> bool:
-    """Tell whether a path leads to a thing of a kind; a name may be one that no disk takes."""
-    try:
-        return kind(folder / name)
-    except (OSError, ValueError):
-        return False
-
-
 def _inode(path: Path) -> tuple[int, int] | None:
     try:
         found = path.stat()
@@ -313,21 +268,7 @@ def _inode(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _unwritable(path: Path) -> str:
-    """Return why a file cannot be written, empty if it can."""
-    try:
-        if os.path.lexists(path) and not stat.S_ISREG(path.stat().st_mode):
-            return f"cannot write to {path}: it is not a file"
-        nearest = next(each for each in path.parents if os.path.lexists(each))
-        if not nearest.is_dir():
-            return f"cannot write to {path}: {nearest} is not a folder"
-    except OSError as error:
-        return f"cannot write to {path}: {error.strerror or error}"
-    allowed = os.access(nearest, os.W_OK | os.X_OK)
-    return "" if allowed else f"cannot write to {path}: {nearest} is not writable"
-
-
-def _raise(document: Document, conflicts: Iterable[tuple[Use, str]]) -> None:
+def raise_conflicts(document: Document, conflicts: Iterable[tuple[Use, str]]) -> None:
     """Raise the error for conflicts: those of the manifest with their places."""
     every = list(conflicts)
     findings = [Finding(use.key, reason) for use, reason in every if use.key or not use.option]

@@ -11,13 +11,8 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.engine.locations import (
-    check_conflicts,
-    check_disk,
-    check_options,
-    place_faults,
-    uses_of,
-)
+from spark_impex_runner.engine.disk import check_disk, place_faults
+from spark_impex_runner.engine.locations import check_conflicts, check_options, uses_of
 from spark_impex_runner.engine.pending import Pending
 from spark_impex_runner.engine.plan import make_plan, select
 from spark_impex_runner.engine.reports import check_names
@@ -225,7 +220,7 @@ def connect(
 
     loaded = load(path, options, clock, masker)
     if writes:
-        check_disk(loaded, options)
+        check_disk(loaded, options, state_folder(path, options))
     tenants = Tenants(loaded.manifest.connections, clock, masker, options.jobs)
     run = Run(
         id=loaded.run_id,

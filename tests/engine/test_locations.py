@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.clock import Clock
-from spark_impex_runner.engine.locations import check_disk
-from spark_impex_runner.engine.prepare import load
+from spark_impex_runner.engine.disk import check_disk
+from spark_impex_runner.engine.prepare import load, state_folder
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
@@ -36,6 +36,8 @@ def check(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str
     (folder / "part.yaml").write_text("version: 1\nvars: {t: x}\n")
     (folder / "overlay.yaml").write_text("version: 1\nvars: {u: x}\n")
     (folder / "linked.yaml").symlink_to("m.yaml")
+    (folder / "again").symlink_to("exports")
+    (folder / "away").symlink_to(folder.parent)
     (folder / "ca.pem").touch()
 
     def start(report: str = "", steps: str = "", output: str = "out", **options: Any) -> list[str]:
@@ -48,7 +50,9 @@ def check(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str
         (folder / "hard.yaml").hardlink_to(folder / "m.yaml")
         options = {"overlays": (Path("overlay.yaml"),), "asks": False, **options}
         try:
-            check_disk(load(path, RunOptions(**options), Clock(), Masker()), RunOptions(**options))
+            given = RunOptions(**options)
+            loaded = load(path, given, Clock(), Masker())
+            check_disk(loaded, given, state_folder(path, given))
         except UsageError as error:
             return str(error).split("\n")
         return []
@@ -104,13 +108,15 @@ def test_other_files_that_are_read_are_guarded(check: Any) -> None:
         ("out", "{uses: checksum}, {uses: unzip, with: {to: sha256sums}}", "two steps"),
         (".impex", "", "the output would lie in the state"),
         (".impex/x", "", "the output would lie in the state"),
+        ("again/b", "", "would write to one output"),
+        (".", "{uses: unzip, with: {to: away/x}}", "leads out of"),
     ],
 )
 def test_a_step_replaces_nothing(check: Any, output: str, steps: str, said: str) -> None:
     """Each is named with its line; nothing was sent."""
     [problem] = check(output=output, steps=steps)
 
-    assert problem.startswith("m.yaml:6:")
+    assert problem.startswith("m.yaml:7:" if "one output" in said else "m.yaml:6:")
     assert said in problem
 
 
@@ -159,3 +165,4 @@ def test_ordinary_paths_are_fine(check: Any) -> None:
     assert check("json: out/report.json, html: exports/b/r.html", steps) == []
     assert check("json: r.json", steps, output=".") == []
     assert check("json: new/folder/r.json", steps, output="exports") == []
+    assert check("json: r.json", steps, state=Path()) == []

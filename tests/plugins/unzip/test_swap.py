@@ -155,20 +155,23 @@ def test_a_kill_leaves_a_folder_that_is_ours(
     assert names(folder.parent) == ["files"]
 
 
-def test_a_link_is_replaced_and_not_followed(
-    unzip: ModuleType, folder: Path, owned: Ownership
+@pytest.mark.parametrize("link", [False, True])
+def test_what_took_our_folders_place_is_kept(
+    unzip: ModuleType, folder: Path, owned: Ownership, link: bool
 ) -> None:
-    """What a link in the place of our folder points to is not touched."""
-    link = folder.parent / "link"
-    link.symlink_to(folder)
-    owned.settle(link, ["after"])
+    """A link or a file by the name of our folder is the user's, and so is what it leads to."""
+    place = folder.parent / "place"
+    place.symlink_to(folder) if link else place.touch()
+    owned.settle(place, ["before"])
 
-    with unzip.swap.replacing(link, owned) as fresh:
-        (fresh / "after").touch()
+    with (
+        pytest.raises(StepError, match="place is not replaced"),
+        unzip.swap.replacing(place, owned),
+    ):
+        pass
 
+    assert place.is_symlink() is link
     assert names(folder) == ["before"]
-    assert names(link) == ["after"]
-    assert not link.is_symlink()
 
 
 @pytest.mark.parametrize("name", [".src.new", ".src.old", ".src.old1"])
