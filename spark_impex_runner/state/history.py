@@ -63,6 +63,11 @@ def closed(
     return (more, (moment, moment, *how, *values, how[0])), (open_ones, (moment, *how, *values))
 
 
+def whole(attempt: int, how: tuple[str, str], now: datetime) -> tuple[Statement, Statement]:
+    """Return the statements that write down how an attempt ends with its parts."""
+    return closed(WITH_PARTS, (attempt, attempt), how, now)
+
+
 def rows(database: Database, limit: int) -> tuple[dict[str, Any], ...]:
     """Return the last rows with their targets, jobs, runs and approvals, newest first."""
     found = database.read(

@@ -217,24 +217,21 @@ class State:
 
     def finish(self, attempt: Attempt, outcome: Outcome | str, error: str, now: datetime) -> None:
         """Close an attempt with its parts: the next run of the same target begins anew."""
-        sql = (
-            "UPDATE attempts SET finished = ?, outcome = ?,"
-            " error = CASE id WHEN ? THEN ? ELSE '' END"
-            " WHERE (id = ? OR part_of = ?) AND finished IS NULL"
-        )
-        word = getattr(outcome, "value", outcome)
-        values = (now.isoformat(), word, attempt.id, error, attempt.id, attempt.id)
-        self._db.write(*_ends(attempt, (word, error), now), (sql, values))
+        self._end(attempt, (getattr(outcome, "value", outcome), error), "", now)
 
     def complete(self, attempt: Attempt, work: str, now: datetime) -> None:
         """Close an attempt of which nothing is missing: ``work`` is all that was done for it."""
+        self._end(attempt, (Outcome.SUCCEEDED.value, ""), work, now)
+
+    def _end(self, attempt: Attempt, how: tuple[str, str], work: str, now: datetime) -> None:
         sql = (
-            "UPDATE attempts SET finished = ?, outcome = 'succeeded',"
-            " work = CASE id WHEN ? THEN ? ELSE '' END"
+            "UPDATE attempts SET finished = ?, outcome = ?,"
+            " error = CASE id WHEN ? THEN ? ELSE '' END, work = CASE id WHEN ? THEN ? ELSE '' END"
             " WHERE (id = ? OR part_of = ?) AND finished IS NULL"
         )
-        values = (now.isoformat(), attempt.id, work, attempt.id, attempt.id)
-        self._db.write(*_ends(attempt, (Outcome.SUCCEEDED.value, ""), now), (sql, values))
+        number = attempt.id
+        values = (now.isoformat(), how[0], number, how[1], number, work, number, number)
+        self._db.write(*history.whole(number, how, now), (sql, values))
 
     def divide(
         self, whole: Attempt, part: str, requests: Mapping[str, Request], now: datetime
@@ -343,13 +340,6 @@ class State:
         # ``where`` is always a constant of this module.
         rows = self._db.read(f"SELECT * FROM attempts WHERE {where}", values)  # noqa: S608
         return [_as_attempt(row) for row in rows]
-
-
-def _ends(
-    attempt: Attempt, how: tuple[str, str], now: datetime
-) -> tuple[history.Statement, history.Statement]:
-    """Return the statements that write into the history how an attempt ends with its parts."""
-    return history.closed(history.WITH_PARTS, (attempt.id, attempt.id), how, now)
 
 
 def _as_attempt(row: sqlite3.Row) -> Attempt:
