@@ -19,7 +19,7 @@ from spark_impex_runner.engine.weather import (
     unreadable,
 )
 from spark_impex_runner.errors import Interrupted, RetryTimeoutError, SparkApiError, SparkError
-from spark_impex_runner.spark.retry import granted
+from spark_impex_runner.spark.retry import doubt_of, granted
 
 if TYPE_CHECKING:
     from spark_impex_runner.engine.context import Context
@@ -111,7 +111,15 @@ class Creation:
 
     def _found(self) -> str:
         self._unseen = False
-        if job_id := self.find():
+        try:
+            job_id = self.find()
+        except SparkError as error:
+            self._strange += 1
+            if not doubt_of(error) or self._strange >= _STRANGE:
+                raise
+            self._tell_failure(error)
+            return ""  # that was no answer
+        if job_id:
             told = f"job {job_id} was created by a call whose reply was lost; resuming it"
             self.context.changed(self.job, "job.found", told, job_id=job_id)
             return job_id

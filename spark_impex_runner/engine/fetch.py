@@ -23,6 +23,7 @@ from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.paths import folded
 from spark_impex_runner.spark import files, partial
 from spark_impex_runner.spark.links import has_expired, renewing
+from spark_impex_runner.spark.retry import doubt_of
 from spark_impex_runner.spark.words import one_line
 
 if TYPE_CHECKING:
@@ -220,13 +221,16 @@ class Fetch:
         clock = self.context.clock
         if isinstance(error, TransportError):  # its host may be back in a moment
             clock.wait(_PAUSE)
-        fresh = self._offered(index)
-        if fresh is None:
-            clock.wait(_PAUSE)
-            fresh = self._offered(index)
-        if fresh is None:
-            raise DeliveryError(f"job {self.job.id} no longer offers {artifact.name}")
-        return fresh
+        for last in (False, True):
+            try:
+                if fresh := self._offered(index):
+                    return fresh
+            except SparkError as odd:
+                if last or not doubt_of(odd):
+                    raise
+            if not last:
+                clock.wait(_PAUSE)
+        raise DeliveryError(f"job {self.job.id} no longer offers {artifact.name}")
 
     def _offered(self, index: int) -> RemoteFile | None:
         """Ask for a file's link; None where the answer has not the files that the job had."""

@@ -18,12 +18,11 @@ from spark_impex_runner.engine.weather import (
 from spark_impex_runner.errors import (
     JobError,
     RetryTimeoutError,
-    SparkApiError,
     SparkError,
     TooLargeError,
 )
 from spark_impex_runner.models import Poll, Verdict
-from spark_impex_runner.spark.retry import granted
+from spark_impex_runner.spark.retry import doubt_of, granted
 from spark_impex_runner.spark.status import explain, is_known
 
 if TYPE_CHECKING:
@@ -158,9 +157,8 @@ class _Watch:
                     f"the tenant does not know job {self.job.id} any more: {error}"
                 ) from error
         elif not (may_pass(error) or unreadable(error)):
-            # What the tenant itself says is certain; a page of a proxy is not.
-            page = isinstance(error, SparkApiError) and not error.code
-            if not page or self._confirmed("refused"):
+            doubt = doubt_of(error)
+            if not doubt or self._confirmed(doubt):
                 raise error
         self.checks += 1
         if self.failing_since is None:

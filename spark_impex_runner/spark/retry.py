@@ -9,7 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import SparkApiError, TransportError, may_pass_by_itself
+from spark_impex_runner.errors import (
+    SparkApiError,
+    SparkSdkError,
+    TransportError,
+    may_pass_by_itself,
+)
 from spark_impex_runner.spark.reply import retry_after
 
 if TYPE_CHECKING:
@@ -157,3 +162,15 @@ def is_unknown_job(error: SparkError) -> bool:
     if not isinstance(error, SparkApiError):
         return False
     return error.code == "INVALID_JOB_ID" or (error.status == 404 and bool(error.code))
+
+
+def doubt_of(error: SparkError) -> str:
+    """Return the kind of an error that counts only if the next answer agrees; else nothing.
+
+    It denies a job, or is not the tenant's own word: it has no code of the API, as a proxy's page.
+    """
+    if isinstance(error, SparkApiError):
+        if is_unknown_job(error):
+            return "unknown"
+        return "" if error.code else "refused"
+    return "unreadable" if type(error) is SparkSdkError else ""

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.errors import (
     JobError,
     RetryTimeoutError,
-    SparkApiError,
     SparkError,
-    SparkSdkError,
     UsageError,
 )
 from spark_impex_runner.models import Status, Verdict
-from spark_impex_runner.spark.retry import granted, is_unknown_job
+from spark_impex_runner.spark.retry import doubt_of, granted
 from spark_impex_runner.spark.status import explain, is_known
 from spark_impex_runner.spark.words import one_line
 
@@ -77,7 +75,7 @@ class Waiting:
                 with clock.until(math.inf if self.retries else end + _LAST_LOOK):
                     reply, status = look()
             except SparkError as error:
-                before, doubt = doubt, _doubt_of(error)
+                before, doubt = doubt, doubt_of(error)
                 asked = patience.bear(error, doubtful=bool(doubt) and doubt != before)
             else:
                 patience.begin()
@@ -138,15 +136,6 @@ class _Patience:
             raise error
         _log.warning("%s could not be looked at, trying again: %s", self._waiting.name, error)
         return getattr(error, "retry_after", None)
-
-
-def _doubt_of(error: SparkError) -> str:
-    """Return the kind of an error that is not the tenant's own word, or denies the job."""
-    if isinstance(error, SparkApiError):
-        if is_unknown_job(error):
-            return "unknown"
-        return "" if error.code else "refused"
-    return "unreadable" if type(error) is SparkSdkError else ""
 
 
 def require_limits(retries: int | None, interval: float | None) -> None:

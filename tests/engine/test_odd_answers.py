@@ -131,6 +131,7 @@ def test_the_tenants_own_error_ends_the_job_at_once(
         "status@1=nameless",
         "status@1=partly",
         "status@1=forget",
+        "status@1=403:html",
     ],
 )
 def test_one_odd_answer_costs_no_second_job(
@@ -173,7 +174,7 @@ def test_a_wrong_hash_in_one_answer_costs_no_job(
     assert [r.origin for r in sandbox.requests].count("download") == 2
 
 
-@pytest.mark.parametrize("odd", ["null-lists", "word:closed"])
+@pytest.mark.parametrize("odd", ["null-lists", "word:closed", "404:html", "forget"])
 def test_an_odd_answer_for_a_new_link_is_asked_again(
     run: Any, serve: Callable[..., Any], only: Any, odd: str
 ) -> None:
