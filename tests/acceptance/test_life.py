@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -50,6 +51,7 @@ class Hands(Clock):
     def restart(self, stop_at: float = float("inf")) -> None:
         """Begin the next process."""
         self._stopping = False
+        self.stopped_at = math.inf
         self.signum = 0
         self.stop_at = stop_at
 
