@@ -120,7 +120,8 @@ class Contacts:
         """
         if isinstance(error, ValueError):
             return _unusable(error, url, proxy)
-        if not _thread.connecting:
+        # The connections of a SOCKS proxy are of another class, which notes nothing.
+        if not (_thread.connecting or _has(error, urllib3_errors.ConnectTimeoutError)):
             self.reached(url)
             return broken(error, timeout)
         host = urlsplit(url).netloc.rpartition("@")[2]
