@@ -97,7 +97,7 @@ class LocalStore:
     def remove(self, path: str) -> None:
         """Remove a file, and the folders that this leaves empty."""
         place = self._root / path
-        place.unlink()
+        place.unlink(missing_ok=True)
         with suppress(OSError):  # One that holds something else stays.
             for folder in place.parents:
                 if folder == self._root:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -150,7 +150,7 @@ class ObjectsStore:
 
     def remove(self, path: str) -> None:
         """Remove an object."""
-        with told(path):
+        with told(path), suppress(FileNotFoundError):
             obstore.delete(self._store, self._root + path)
 
     def close(self) -> None:

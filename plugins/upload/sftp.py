@@ -144,7 +144,8 @@ class SftpStore:
     def remove(self, path: str) -> None:
         """Remove a file, and the folders that this leaves empty."""
         with self._channel(path) as sftp:
-            sftp.remove(self._at(path))
+            with suppress(FileNotFoundError):
+                sftp.remove(self._at(path))
             folder = posixpath.dirname(path)
             with suppress(OSError):  # One that holds something else stays.
                 while folder:

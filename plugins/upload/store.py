@@ -194,7 +194,7 @@ class Store(Protocol):
         """End uploads in parts to these paths that began more than a day ago."""
 
     def remove(self, path: str) -> None:
-        """Remove a file that is there."""
+        """Remove a file; another process may have done so."""
 
     def close(self) -> None:
         """Let go of connections."""

@@ -136,7 +136,7 @@ class WebStore:
 
     def remove(self, path: str) -> None:
         """Remove a file; folders stay, as a server removes them with all that is in them."""
-        with self._client.ask("DELETE", self._client.url(path)):
+        with self._client.ask("DELETE", self._client.url(path), also={404, 410}):
             pass
 
     def close(self) -> None:

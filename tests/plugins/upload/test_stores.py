@@ -6,11 +6,16 @@ import hashlib
 import importlib
 import json
 import random
-from typing import Any
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from spark_impex_runner.errors import Interrupted, StepError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
 
 STORES = ["local", "s3", "azure", "gcs", "sftp", "webdav"]
 everywhere = pytest.mark.parametrize("place", STORES, indirect=True)
@@ -134,6 +139,22 @@ def test_the_last_deliveries_stay_and_older_ones_go(place: Any, motor: Any) -> N
         "2026-01-08/motor.zip",
         f"2026-01-08/{LISTING}",
     }
+
+
+@everywhere
+def test_removing_a_missing_file_is_no_fault(
+    place: Any, motor: Any, upload: ModuleType, tmp_path: Path
+) -> None:
+    """Another run may have removed it at the same moment."""
+    motor.deliver(place.options, {"a.zip": b"1"})
+    with closing(
+        upload.connect(upload.destination(place.options, tmp_path), place.options, tmp_path)
+    ) as store:
+        store.remove("b.zip")
+        store.remove("a.zip")
+        store.remove("a.zip")
+
+    assert place.names() == {LISTING}
 
 
 @everywhere
