@@ -8,7 +8,7 @@ import io
 import mimetypes
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from spark_impex_runner.digests import CHUNK
 from spark_impex_runner.errors import StepError
@@ -28,6 +28,8 @@ _TRANSIENT = {
     errno.ESTALE,
     errno.ETIMEDOUT,
 }
+# No listing of a delivery or of a folder has so many bytes.
+MOST_TEXT: Final = 64 << 20
 _PART = re.compile(r"\.(?P<name>.+)\.(?P<digest>[0-9a-f]{12})\.(?P<kind>part|old)", re.DOTALL)
 
 
@@ -201,7 +203,12 @@ class Store(Protocol):
 
 
 def read_text(store: Store, path: str) -> str | None:
-    """Return a small file of a store, or None where there is none."""
+    """Return a small file of a store, or None where there is none; of a large one the start."""
     if store.find(path) is None:
         return None
-    return b"".join(store.read(path)).decode("utf-8", "replace")
+    data = bytearray()
+    for piece in store.read(path):
+        data += piece
+        if len(data) >= MOST_TEXT:
+            break
+    return data.decode("utf-8", "replace")

@@ -110,16 +110,34 @@ def _is_success(reply: requests.Response) -> bool:
     return 200 <= reply.status_code < 300
 
 
+def start_of(reply: requests.Response, limit: int) -> bytes:
+    """Return the first bytes of a reply, at most ``limit`` of them."""
+    data = bytearray()
+    for piece in reply.iter_content(1 << 16):
+        data += piece
+        if len(data) >= limit:
+            break
+    return bytes(data[:limit])
+
+
 def refusal(reply: requests.Response, place: str) -> StepError:
     """Return what a status other than a success means."""
     status, reason, method = reply.status_code, reply.reason, reply.request.method
-    if status == 207 and (inner := _FAILED.search(reply.content)):
+    if status == 207 and (inner := _FAILED.search(start_of(reply, 1 << 16))):
         status, reason = int(inner[1]), inner[2].decode("latin-1").strip()
     if reply.is_redirect:
-        there = urlsplit(urljoin(reply.url, reply.headers["Location"]))
-        address = f"{there.scheme}://{there.hostname}{there.path}"
+        there = _redirected(reply)
         return StepError(
-            f"{place}: the server redirects {method} to {address}; put the right URL into to"
+            f"{place}: the server redirects {method} to {there}; put the right URL into to"
         )
     message = f"{place}: the server answers {status} {reason} to {method}"
     return TransientError(message) if status in _PASSING else StepError(message)
+
+
+def _redirected(reply: requests.Response) -> str:
+    """Return where a redirect leads, without user and query."""
+    try:
+        parts = urlsplit(urljoin(reply.url, reply.headers["Location"]))
+    except ValueError:
+        return "an address that cannot be read"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 from xml.etree import ElementTree as ET
 
-from .store import TransientError
-from .web_client import refusal
+from spark_impex_runner.errors import StepError
+
+from .store import MOST_TEXT, TransientError
+from .web_client import refusal, start_of
 
 if TYPE_CHECKING:
     import requests
@@ -94,11 +96,21 @@ class WebFolders:
         with self._client.ask("PROPFIND", url, {"Depth": "1"}, also={404, 410}) as reply:
             if reply.status_code != 207:
                 return []
-            tree = ET.fromstring(reply.content)  # noqa: S314 - expat limits what entities unfold to
-        own = unquote(urlsplit(url).path).strip("/")
-        found = (
-            unquote(urlsplit(each.findtext("{DAV:}href", "").strip()).path).strip("/")
-            for each in tree.iter("{DAV:}response")
-            if (each.find(_COLLECTION) is not None) == folders
-        )
-        return sorted(each.rpartition("/")[2] for each in found if each != own)
+            text = start_of(reply, MOST_TEXT)
+        if len(text) == MOST_TEXT:
+            raise StepError(f"{unquote(url)}: the list of the folder is too long")
+        try:
+            return _names(text, unquote(urlsplit(url).path).strip("/"), folders=folders)
+        except (ET.ParseError, ValueError) as error:
+            raise StepError(f"{unquote(url)}: the server's list of it is no WebDAV XML") from error
+
+
+def _names(text: bytes, own: str, *, folders: bool) -> list[str]:
+    """Return the names of the folders, or else of the files, that a server lists in a folder."""
+    tree = ET.fromstring(text)  # noqa: S314 - expat limits what entities unfold to
+    found = (
+        unquote(urlsplit(each.findtext("{DAV:}href", "").strip()).path).strip("/")
+        for each in tree.iter("{DAV:}response")
+        if (each.find(_COLLECTION) is not None) == folders
+    )
+    return sorted(each.rpartition("/")[2] for each in found if each != own)

@@ -202,6 +202,20 @@ def test_unreadable_listing_is_not_replaced(local: Any, motor: Any, text: str) -
     assert local.names() == {f"odd/{LISTING}", "new/motor.zip", f"new/{LISTING}"}
 
 
+def test_oversized_listing_is_not_read(
+    local: Any, motor: Any, upload: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody's large file of that name does not fill the memory."""
+    monkeypatch.setattr(upload.store, "MOST_TEXT", 1 << 20)
+    local.write(LISTING, b"[" * (3 << 20))
+
+    with pytest.raises(StepError, match="this is no listing"):
+        motor.deliver(local.options, {"motor.zip": b"1"})
+
+    store = upload.connect(upload.destination(local.options, local.folder), {}, local.folder)
+    assert len(upload.store.read_text(store, LISTING)) == 1 << 20
+
+
 def test_sandbox_is_known_by_its_folder(motor: Any, upload: ModuleType, tmp_path: Path) -> None:
     """Its port is another one in every run; the manifest's place may be another one, too."""
     owners = [

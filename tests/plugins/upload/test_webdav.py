@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,6 +39,7 @@ class Server:
     requests: Counter[str] = field(default_factory=Counter)
     lock: Lock = field(default_factory=Lock)
     port: int = 0
+    listing: bytes = b'<multistatus xmlns="DAV:"/>'
 
     def status(self, method: str, path: str) -> int:
         """Count a request; return the scripted fault for it, or 0."""
@@ -111,7 +113,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(404 if found is None else 200, found or b"")
             elif self.command == "PROPFIND":
                 there = path.rstrip("/") + "/" in state.folders
-                self.answer(207 if there else 404, b'<multistatus xmlns="DAV:"/>')
+                self.answer(207 if there else 404, state.listing)
             else:
                 self.answer(self.change(state, path, data))
 
@@ -270,6 +272,29 @@ def test_changed_file_leaves_nothing_on_a_slow_server(
 
     assert any("m.zip" in path for path in stored)
     assert server.files.keys() == {f"/dav/backup/{LISTING}"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [(9, "the list of the folder is too long"), (1 << 20, "the server's list of it is no WebDAV")],
+)
+def test_odd_list_of_a_folder_is_refused(
+    server: Server,
+    motor: Any,
+    upload: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: int,
+    message: str,
+) -> None:
+    """It is read up to a limit, and need not be XML; the delivery itself is complete."""
+    folders = importlib.import_module(f"{upload.__name__}.web_folders")
+    monkeypatch.setattr(folders, "MOST_TEXT", limit)
+    server.listing = b"<html><br></html>"
+
+    with pytest.raises(StepError, match=message):
+        motor.deliver(options(server, prefix="p", keep={"last": 1}), {"m.zip": b"1"})
+
+    assert "/dav/backup/p/m.zip" in server.files
 
 
 def test_nginx_takes_first_and_second_uploads(nginx: Any, motor: Any) -> None:
