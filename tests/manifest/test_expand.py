@@ -151,10 +151,13 @@ targets:
         ("false", {"boolean", "string"}, False),
         ("true", {"string"}, "true"),
         ("True", {"boolean"}, "True"),
+        (7, {"integer"}, 7),
+        (0.5, {"number"}, 0.5),
+        ([1], {"boolean"}, [1]),
     ],
 )
 def test_a_whole_reference_takes_a_type_of_its_place(
-    text: str, types: set[str], value: object
+    text: object, types: set[str], value: object
 ) -> None:
     """What is in no plain form of the type stays text, as does a longer text."""
     typed = expand._typed(Resolved(text, whole=True), frozenset(types))
