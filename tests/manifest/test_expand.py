@@ -59,6 +59,17 @@ targets:
     assert [target.needs for target in manifest.targets[2:]] == [("a@1", "a@2"), ("a@2",)]
 
 
+def test_a_target_without_a_name_is_read_further(read: Reader) -> None:
+    """Its other mistakes are found, too, and a reference to its name is none."""
+    with pytest.raises(ManifestError) as caught:
+        read(HEAD + "targets: [{folders: ['${target.name}'], services: ['${var:x}'], colour: 1}]")
+
+    messages = [problem.message.partition(";")[0] for problem in caught.value.problems]
+    assert "this key is missing" in messages
+    assert "the variable 'x' is not defined" in messages
+    assert len({problem.path for problem in caught.value.problems}) == 3
+
+
 def test_a_target_replaces_a_default_as_a_whole(read: Reader) -> None:
     """Defaults merge key by key, and nothing deeper is mixed."""
     manifest = read(
