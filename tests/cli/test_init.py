@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_impex_runner.cli import init
@@ -278,7 +278,6 @@ def test_folders_with_strange_names_are_exported(shell: Any) -> None:
 _names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 
 
-@settings(deadline=None)
 @given(st.lists(_names, min_size=1, max_size=6, unique=True))
 def test_every_name_comes_back_as_it_was(tmp_path_factory: Any, names: list[str]) -> None:
     """Each folder is in one target, to the letter, and no two targets share a name."""

@@ -89,9 +89,7 @@ def put(document: Any, place: str, value: Any) -> None:
     document[last] = value
 
 
-@settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(PLACES, ODD, WORDS)
 def test_no_manifest_and_no_word_is_a_bug(
     shell: Any, place: str, value: Any, words: list[str]

@@ -124,7 +124,7 @@ def _words(ask: Any) -> str:
     return ""
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(STATUSES, JSON)
 def test_no_reply_breaks_the_client(status: int, text: str) -> None:
     """Whatever is asked, the answer is a value or one of our errors, in one printable line."""
