@@ -32,6 +32,13 @@ class Traits(TypedDict, total=False):
     credentials: bool
     delivers: bool
     writes: Callable[[Mapping[str, Any]], Iterable[str]]
+    lacks: Callable[[Mapping[str, Any]], str]
+
+
+class Needs(TypedDict, total=False):
+    """What ``Notifier`` tells of a notifier besides its options."""
+
+    lacks: Callable[[Mapping[str, Any]], str]
 
 
 class Manner(TypedDict, total=False):
@@ -63,6 +70,8 @@ class StepOffer(Offer):
     ``delivers`` brings the packages elsewhere: they need not stay in the output.
     ``writes(options)`` returns the files and folders, relative to the output, that it makes there:
     no package gets such a name, and a run does not begin where they would replace anything else.
+    ``lacks(options)`` returns in one line which library the step needs that is not installed, with
+    the command that installs it, or nothing: a run does not begin without it.
     """
 
     always: bool = False
@@ -72,6 +81,7 @@ class StepOffer(Offer):
     credentials: bool = False
     delivers: bool = False
     writes: Callable[[Mapping[str, Any]], Iterable[str]] = lambda _: ()
+    lacks: Callable[[Mapping[str, Any]], str] = lambda _: ""
 
     @property
     def traits(self) -> tuple[str, ...]:
@@ -150,10 +160,11 @@ class Notifier(Offer):
 
     ``send(options, report)`` is called on a thread of its own, which is waited for only so long.
     Raise ``NotifyError`` with one line where nobody could be told; it is a warning, no more.
-    ``options`` hold secrets, ``report`` has none.
+    ``options`` hold secrets, ``report`` has none. ``lacks`` is that of ``StepOffer``.
     """
 
     send: Callable[[Mapping[str, Any], RunResult], None] = field(kw_only=True)
+    lacks: Callable[[Mapping[str, Any]], str] = lambda _: ""
 
 
 # The kinds of offers: the field of the registry that holds them, and the words for one of them.
@@ -233,9 +244,14 @@ class Registry:
         summary: str,
         options: Mapping[str, Any] | None,
         send: Callable[[Mapping[str, Any], RunResult], None],
+        **traits: Unpack[Needs],
     ) -> None:
-        """Offer a notifier, ``uses: name`` under ``notify``; ``send`` is that of ``Notifier``."""
-        offer = Notifier(name, summary, self.provider, options or _NO_OPTIONS, send=send)
+        """Offer a notifier, ``uses: name`` under ``notify``.
+
+        ``send`` and ``traits`` are those of ``Notifier``.
+        """
+        known = options or _NO_OPTIONS
+        offer = Notifier(name, summary, self.provider, known, send=send, **traits)
         self._add("notifiers", offer)
 
     def merge(self, other: Registry) -> None:

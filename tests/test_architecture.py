@@ -78,7 +78,7 @@ ALLOWED = {
     "engine.tokens": {"manifest.document", "spark.auth", "spark.credentials"},
     "engine.prepare": {"engine", "manifest", "plugincandidates", "pluginmanager"}
     | {"spark.uri", "spelling", "state"},
-    "engine.requirements": {"manifest", "plugincandidates", "pluginmanager"},
+    "engine.requirements": {"manifest", "plugincandidates", "pluginmanager", "registry"},
     "engine.execution": {"engine", "atomic", "report"},
     "engine.units": {"atomic", "blocking", "report"},
     "engine.run": {"blocking", "engine", "clock", "masking", "report", "state"},

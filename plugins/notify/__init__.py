@@ -27,6 +27,7 @@ def impex_register(registry: Registry) -> None:
         "sends a short message by mail, chat or any other service that Apprise knows",
         APPRISE,
         _hand_to_apprise,
+        lacks=_lacks_apprise,
     )
 
 
@@ -34,6 +35,12 @@ def _post(options: Mapping[str, Any], report: RunResult) -> None:
     from .webhook import send  # noqa: PLC0415 - the HTTP client
 
     send(options, report)
+
+
+def _lacks_apprise(_: Mapping[str, Any]) -> str:
+    from .services import lacks  # noqa: PLC0415 - an extra
+
+    return lacks()
 
 
 def _hand_to_apprise(options: Mapping[str, Any], report: RunResult) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,15 +18,24 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import RunResult
 
+_MISSING = "Apprise is not installed; pip install 'spark-impex-runner[apprise]'"
+
+
+def lacks() -> str:
+    """Return that Apprise is not installed, and what installs it; nothing where it is there."""
+    try:
+        importlib.import_module("apprise")
+    except ImportError:
+        return _MISSING
+    return ""
+
 
 def send(options: Mapping[str, Any], report: RunResult) -> None:
     """Send the message to each service on its own, so that it is known which was not told."""
     try:
         import apprise  # noqa: PLC0415 - an extra
     except ImportError:
-        raise NotifyError(
-            "Apprise is not installed; pip install 'spark-impex-runner[apprise]'"
-        ) from None
+        raise NotifyError(_MISSING) from None
     kind = apprise.NotifyType.SUCCESS if report.exit_code == 0 else apprise.NotifyType.FAILURE
     text = "\n".join(lines(report)) or headline(report)
     faults = []

@@ -12,7 +12,7 @@ from .delivery import Delivery
 from .destination import destination
 from .files import select
 from .options import OPTIONS
-from .stores import connect, load
+from .stores import connect, lacks, load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,9 @@ NAME = "upload"
 def impex_register(registry: Registry) -> None:
     """Offer the step."""
     summary = "sends the packages and what was made of them to a folder, cloud store or server"
-    registry.step(NAME, summary, OPTIONS, dry_run=True, credentials=True, delivers=True)
+    registry.step(
+        NAME, summary, OPTIONS, dry_run=True, credentials=True, delivers=True, lacks=lacks
+    )
 
 
 @hookimpl(trylast=True)

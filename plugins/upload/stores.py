@@ -28,14 +28,29 @@ _MODULES = {
 }
 
 
+def lacks(options: Mapping[str, Any]) -> str:
+    """Return what is not installed that a destination needs, and what installs it."""
+    scheme, separator, _ = str(options.get("to", "")).partition("://")
+    try:
+        if separator and scheme in _MODULES:
+            _load(scheme)
+    except StepError as error:
+        return str(error)
+    return ""
+
+
 def load(destination: Destination) -> Any:
     """Return the module for a destination, or say what installs what it needs."""
-    name, extra = _MODULES[destination.scheme]
+    return _load(destination.scheme)
+
+
+def _load(scheme: str) -> Any:
+    name, extra = _MODULES[scheme]
     try:
         return importlib.import_module(f".{name}", __package__)
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         raise StepError(
-            f"{destination.scheme}:// destinations need {error.name}, which is not installed; "
+            f"{scheme}:// destinations need {error.name or extra}, which is not installed; "
             f"pip install 'spark-impex-runner[{extra}]'"
         ) from error
 

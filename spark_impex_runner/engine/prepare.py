@@ -16,7 +16,11 @@ from spark_impex_runner.engine.locations import check_conflicts, check_options, 
 from spark_impex_runner.engine.pending import Pending
 from spark_impex_runner.engine.plan import make_plan, select
 from spark_impex_runner.engine.reports import check_names
-from spark_impex_runner.engine.requirements import blaming_plugins, load_plugins
+from spark_impex_runner.engine.requirements import (
+    blaming_plugins,
+    check_libraries,
+    load_plugins,
+)
 from spark_impex_runner.engine.tokens import Ends, check_tokens
 from spark_impex_runner.errors import (
     ManifestError,
@@ -130,6 +134,8 @@ def _load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Load
     if not options.run_id:  # of a part of a run only the whole can be judged
         pending.check(chosen, opened.plugins.registry.steps)
     document, registry = opened.document, opened.plugins.registry
+    stepping = () if options.until == "download" else chosen
+    check_libraries(document, manifest, stepping, registry)
     uses = uses_of(document, manifest, options, registry, state_folder(path, options))
     check_conflicts(document, manifest.targets, registry, uses)
     # A run asks the tenant, which knows better than a clock that may be wrong.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -17,11 +17,12 @@ from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from spark_impex_runner.errors import Problem
-    from spark_impex_runner.manifest.document import Document
-    from spark_impex_runner.models import RunOptions
+    from spark_impex_runner.manifest.document import Document, KeyPath
+    from spark_impex_runner.models import Manifest, RunOptions, Target
+    from spark_impex_runner.registry import Notifier, Registry, StepOffer
 
 # Places of a manifest that name what a plugin offers.
 _OFFERED = re.compile(r"\.(uses|strategy)$|^report\.")
@@ -66,6 +67,50 @@ def blaming_plugins(plugins: Plugins) -> Iterator[None]:
 def _names_an_offer(problem: Problem) -> bool:
     """Tell whether a problem is about a name that a plugin may offer."""
     return bool(_OFFERED.search(problem.path)) or _NO_SOURCE in problem.message
+
+
+def check_libraries(
+    document: Document, manifest: Manifest, targets: Iterable[Target], registry: Registry
+) -> None:
+    """Raise ``PluginError`` where a step or a notification needs what is not installed."""
+    wanted: list[tuple[KeyPath, StepOffer | Notifier | None, Mapping[str, Any]]] = [
+        (_place(document, target, at), registry.steps.get(step.uses), step.options)
+        for target in targets
+        for at, step in enumerate(target.steps)
+    ]
+    wanted += [
+        (("notify", at, "uses"), registry.notifiers.get(each.uses), each.options)
+        for at, each in enumerate(manifest.notify)
+    ]
+    lacking = [
+        document.problem(Finding(place, f"{offer.name}: {fault}"))
+        for place, offer, options in wanted
+        if offer and (fault := _lacks(offer, options))
+    ]
+    if lacking:
+        problems = tuple(dict.fromkeys(lacking))
+        raise PluginError("\n".join(map(str, problems)), problems)
+
+
+def _lacks(offer: StepOffer | Notifier, options: Mapping[str, Any]) -> str:
+    try:
+        return str(offer.lacks(options))
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise PluginError(
+            f"plugin {offer.provider} failed to tell what '{offer.name}' needs: {reason}"
+        ) from error
+
+
+def _place(document: Document, target: Target, at: int) -> KeyPath:
+    """Return where a step of a target is written."""
+    base = target.name.partition("@")[0]
+    written = document.data.get("targets")
+    for index, each in enumerate(written if isinstance(written, list) else ()):
+        if isinstance(each, dict) and each.get("name") == base:
+            home: KeyPath = ("targets", index) if "steps" in each else ("defaults",)
+            return (*home, "steps", at, "uses")
+    return ("targets",)
 
 
 def _check_runner(document: Document, wanted: str) -> None:

@@ -1,0 +1,70 @@
+"""Libraries that are not installed: named before anything is sent."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+MANIFEST = """\
+version: 1
+connections: {c: {sandbox: acme}}
+defaults: {steps: [{uses: upload, with: {to: "%s"}}]}
+targets:
+  - {name: a, folders: [motor], matrix: {x: [1, 2]}, output: "out/${matrix.x}"}
+  - {name: b, folders: [motor], steps: []}
+"""
+
+
+@pytest.fixture
+def lacking(shell: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a shell in which no extra is installed."""
+    for name in ("obstore", "botocore", "paramiko", "apprise"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in [name for name in sys.modules if ".plugins.upload." in name]:
+        monkeypatch.delitem(sys.modules, name)
+    return shell
+
+
+@pytest.mark.parametrize(
+    ("to", "extra"), [("s3://b/x", "s3"), ("az://b/x", "azure"), ("sftp://h/x", "sftp")]
+)
+@pytest.mark.parametrize("command", [("impex-run", "-q"), ("impex", "validate")])
+def test_a_missing_library_is_found_first(
+    lacking: Any, command: tuple[str, ...], to: str, extra: str
+) -> None:
+    """The place is named, once, with the command that installs it; nothing is exported."""
+    (lacking.folder / "m.yaml").write_text(MANIFEST % to)
+
+    done = lacking(*command, "m.yaml")
+
+    assert done.code == 7
+    assert done.err.startswith("m.yaml:3:27: defaults.steps[0].uses: upload: ")
+    assert done.err.endswith(f"pip install 'spark-impex-runner[{extra}]'\n")
+    assert done.err.count("\n") == 1
+    assert not (lacking.folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [("-t", "b"), ("--until", "download", "-t", "a@1")], ids=["target", "download"]
+)
+def test_only_what_a_run_needs_has_to_be_there(lacking: Any, words: tuple[str, ...]) -> None:
+    """Targets that are not chosen, and steps that are not run, need nothing."""
+    (lacking.folder / "m.yaml").write_text(MANIFEST % "sftp://h/x")
+
+    assert lacking("impex-run", "-q", "m.yaml", *words).code == 0
+
+
+def test_a_notifier_without_its_library_is_found_first(
+    lacking: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the end of a run it would be too late."""
+    monkeypatch.setenv("URL", "json://localhost")
+    notify = 'notify: [{uses: apprise, on: [always], with: {urls: ["${env:URL}"]}}]\n'
+    (lacking.folder / "m.yaml").write_text(MANIFEST % "here" + notify)
+
+    done = lacking("impex", "validate", "m.yaml")
+
+    assert done.code == 7
+    assert done.err.startswith("m.yaml:7:17: notify[0].uses: apprise: Apprise is not installed")
