@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from spark_impex_runner.errors import Interrupted, StepError, TransportError, UsageError
+from spark_impex_runner.errors import (
+    Interrupted,
+    SparkSdkError,
+    StepError,
+    TransportError,
+    UsageError,
+)
 from spark_impex_runner.manifest import quantity
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.spark.form import Form
@@ -89,6 +95,8 @@ class Upload:
             reply = transport.exchange(Message("POST", self.url, headers, form))
         except TransportError as error:
             raise StepError(f"POST {self.url}: {answer.broken(error)}") from error
+        except SparkSdkError as error:  # a reply that is larger than it may be
+            raise StepError(f"POST {self.url}: {error}") from error
         said = transport.masker.mask(answer.words(reply))
         if not reply.good:
             raise StepError(f"POST {self.url}: {answer.refused(reply, said)}")

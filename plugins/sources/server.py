@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from spark_impex_runner.errors import TransportError, UsageError
+from spark_impex_runner.errors import SparkSdkError, UsageError
 from spark_impex_runner.manifest import quantity
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.spark.transport import Message, Transport
@@ -72,7 +72,7 @@ class Server:
     def _exchange(self, message: Message) -> HttpResponse:
         try:
             return self.transport.exchange(message)
-        except TransportError as error:
+        except SparkSdkError as error:
             told = str(error).replace("verify_tls", "VAULT_CACERT")
             raise UnreachableError(f"{self.name}: {told}") from None
 

@@ -19,6 +19,7 @@ from spark_impex_runner.errors import (
     SparkError,
     StateError,
 )
+from spark_impex_runner.spark.status import warned
 
 if TYPE_CHECKING:
     from spark_impex_runner.engine.context import Context
@@ -77,8 +78,8 @@ class Remote:
         self.job = replace(self.job, status=status)
         now = self.context.clock.now()
         self.context.state.note_done(self.opening.attempt, now, watched=self.watched)
-        if status.warnings:
-            self.warnings.append(f"the tenant warns: {status.warnings}")
+        if said := warned(status):
+            self.warnings.append(f"the tenant warns: {said}")
         self.context.changed(self.job, "job.done", f"job {self.job.id} is done ({status.word})")
         return status
 

@@ -204,6 +204,8 @@ class _Pouring:
         with ExitStack() as opened:
             opened.enter_context(room.held(self.path, length or 0))
             chunks = opened.enter_context(closing(self._chunks(transport, stream, mark, begin)))
+            if length is None:
+                chunks = opened.enter_context(closing(room.without_length(self.path, chunks)))
             if not begin and (coding := compression(stream.headers)):
                 chunks = opened.enter_context(closing(_plain(chunks, coding)))
             if mark and not begin:

@@ -24,12 +24,13 @@ SLOW_SECONDS: Final = 300.0
 TOTAL_TIMES: Final = 3
 # A token in the reply to client credentials.
 TOKEN: Final = 64 << 10
-# Entries of one listing, over all of its pages, and the pages.
-LISTED: Final = 100_000
-PAGES: Final = 2_000
-# What one job may offer or say.
+# Entries of one listing, and the bytes of all of its pages.
+LISTED: Final = 50_000
+LISTING: Final = 64 * _MIB
+# The files that one job offers, and the characters of the link to one.
 FILES: Final = 1_000
 LINK: Final = 16 << 10
+# Errors or warnings of a job that are looked at to say what went wrong.
 MESSAGES: Final = 1_000
 
 

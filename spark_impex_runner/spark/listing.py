@@ -9,6 +9,7 @@ was seen null and false. So the rows themselves decide where a listing ends.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner.errors import SparkSdkError
 from spark_impex_runner.fields import count, mapping, text
 from spark_impex_runner.models import ServiceVersion
+from spark_impex_runner.spark import limits
 from spark_impex_runner.spark.session import Body
 from spark_impex_runner.spark.words import one_line
 
@@ -108,18 +110,34 @@ def _rows(
     A page that holds nothing new ends it too: there are servers that pay no heed to ``page``.
     Rows may move between pages while we read, so one that was yielded is not yielded again.
     """
-    seen: set[str] = set()
+    seen: set[bytes] = set()
+    size = 0
     for number in itertools.count(1):
         body = Body(json.dumps(listing.ask(number)).encode())
         reply = session.search(*listing.path, body=body, once=once)
+        size += len(reply.buffer)
+        _check_size(session, listing, len(seen), size)
         page = _page(session, f"POST {'/'.join(listing.path)}", reply.data, listing.rows)
-        new = {json.dumps(row, sort_keys=True): row for row in page}
+        new = {_digest(row): row for row in page}
         fresh = [row for key, row in new.items() if key not in seen]
         seen |= set(new)
         yield from (row for row in fresh if isinstance(row, Mapping))
         promised = listing.promises_more(reply.data, number, len(seen))
         if not fresh or (len(page) < PAGE_SIZE and not promised):
             return
+
+
+def _digest(row: Any) -> bytes:
+    """Return what stands for a row: rows may be large, and there may be many."""
+    return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).digest()
+
+
+def _check_size(session: Session, listing: _Listing, entries: int, size: int) -> None:
+    """Raise ``SparkSdkError`` for a listing that has no end."""
+    if entries > limits.LISTED or size > limits.LISTING:
+        most = f"{limits.LISTED:,} entries or {limits.size(limits.LISTING)}"
+        where = f"POST {'/'.join(listing.path)} on {session.url.base}"
+        raise SparkSdkError(f"{where}: the listing has more than {most}, the limit")
 
 
 def _page(session: Session, call: str, data: Any, key: str) -> list[Any]:

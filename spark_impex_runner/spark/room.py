@@ -8,15 +8,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import DeliveryError
-from spark_impex_runner.spark.partial import disk
+from spark_impex_runner.spark import limits
+from spark_impex_runner.spark.partial import discard, disk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterable, Iterator
     from pathlib import Path
 
 # The files that this process is writing, and how long each will be.
 _growing: dict[Path, int] = {}
 _lock = threading.Lock()
+# How many bytes come between two looks at the disk.
+_LOOK = 16 << 20
 
 
 @contextmanager
@@ -39,6 +42,29 @@ def held(path: Path, length: int) -> Iterator[None]:
     finally:
         with _lock:
             _growing.pop(path, None)
+
+
+def without_length(path: Path, chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
+    """Pass on the chunks of a file whose length is not known; raise before the disk is full.
+
+    Raises ``DeliveryError``, and removes the file, where it is longer than ``limits.UNANNOUNCED``
+    or would leave less free than ``limits.RESERVE``.
+    """
+    size, looked = 0, -limits.RESERVE
+    for chunk in chunks:
+        if size - looked >= _LOOK:
+            looked = size
+            free = shutil.disk_usage(path.parent).free
+            if size > limits.UNANNOUNCED or free < limits.RESERVE:
+                discard(path)
+                most = limits.size(limits.UNANNOUNCED)
+                raise DeliveryError(
+                    f"{path}: the server does not say how long the file is; after {size:,} bytes "
+                    f"{free:,} are free (limits: {most} without a Content-Length, "
+                    f"{limits.size(limits.RESERVE)} stay free)"
+                )
+        yield chunk
+        size += len(chunk)
 
 
 def _free_beside(path: Path) -> int:

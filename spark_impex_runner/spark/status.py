@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from spark_impex_runner.errors import SparkSdkError, UriError
 from spark_impex_runner.fields import mapping, name, number, objects, text
 from spark_impex_runner.models import RemoteFile, ServiceVersion, Status, Verdict
+from spark_impex_runner.spark import limits
 from spark_impex_runner.spark.uri import Uri
 from spark_impex_runner.spark.words import one_line
 
@@ -78,12 +80,23 @@ def is_known(status: Status) -> bool:
 
 def explain(status: Status) -> str:
     """Return the tenant's own words about a job that went wrong, as one line."""
-    said = "; ".join(_words(status.errors)) or "; ".join(_words(status.warnings))
-    if said:
-        return one_line(said)
+    if said := _said(status.errors) or warned(status):
+        return said
     if _plain_word(status) in _ENDED_WELL and not status.files:
         return f"'{one_line(status.word)}' without any file, and no error is given"
     return f"'{one_line(status.word)}', and no error is given"
+
+
+def warned(status: Status) -> str:
+    """Return the tenant's warnings as one line, nothing where there are none."""
+    return _said(status.warnings)
+
+
+def _said(messages: Any) -> str:
+    try:
+        return one_line("; ".join(islice(_words(messages), limits.MESSAGES)))
+    except RecursionError:
+        return "messages that are nested too deeply"
 
 
 def _plain_word(status: Status) -> str:
@@ -104,8 +117,13 @@ def _words(said: Any) -> Iterator[str]:
 
 
 def _files(found: Any) -> Iterator[RemoteFile]:
-    for one in objects(found):
+    for count, one in enumerate(objects(found)):
+        if count == limits.FILES:
+            raise SparkSdkError(f"the job offers more than {limits.FILES:,} files, the limit")
         if url := text(one.get("file")):
+            if len(url) > limits.LINK:
+                most = f"{limits.LINK:,} characters, the limit"
+                raise SparkSdkError(f"the job offers a link of more than {most}")
             yield RemoteFile(url, text(one.get("file_hash")) or None)
 
 

@@ -13,11 +13,11 @@ from spark_impex_runner.errors import (
     SparkSdkError,
     UnauthorizedError,
 )
-from spark_impex_runner.spark import listing
+from spark_impex_runner.spark import limits, listing
 from spark_impex_runner.spark.listing import folders, services, versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from spark_impex_runner.spark.session import Session
@@ -29,7 +29,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "PAGE_SIZE", 3)
 
 
-def envelope(names: str, count: Any = None) -> dict[str, Any]:
+def envelope(names: Iterable[str], count: Any = None) -> dict[str, Any]:
     """Return a reply's body whose rows have names of one letter."""
     rows = [{"id": f"id-{name}", "name": name} for name in names]
     return {"count": count, "next": None, "data": rows, "errorCode": None, "status": "Success"}
@@ -236,3 +236,22 @@ def test_rows_that_name_no_service_or_version_are_left_out(
 
     assert [each.uri for each in found] == ["f/s"]
     assert [each.uri for each in known] == ["f/s[1.0.0]"]
+
+
+@pytest.mark.parametrize("limit", ["LISTED", "LISTING"])
+def test_endless_listing_is_refused(
+    session_to: Any, script: Any, reply: Any, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    """New pages without an end are read up to a limit, which the error names."""
+    monkeypatch.setattr(limits, limit, {"LISTED": 30, "LISTING": 5000}[limit])
+
+    def page(seen: Any) -> Any:
+        number = json.loads(seen.body)["page"]
+        return reply(envelope([f"{number}-{row}" for row in range(3)]))
+
+    server = script(page)
+
+    with pytest.raises(SparkSdkError, match=r"list on .*: the listing has more than .*, the limit"):
+        list(folders(session_to(server)))
+
+    assert len(server.seen) < 40

@@ -9,7 +9,7 @@ import pytest
 
 from spark_impex_runner import errors
 from spark_impex_runner.models import RemoteFile
-from spark_impex_runner.spark import room
+from spark_impex_runner.spark import limits, room
 from spark_impex_runner.spark.files import fetch
 
 if TYPE_CHECKING:
@@ -100,3 +100,37 @@ def test_the_same_file_twice_and_a_folder_that_is_gone_are_borne(tmp_path: Path)
         gone.rmdir()
         with room.held(tmp_path / "p", 10), room.held(tmp_path / "p", 10):
             pass
+
+
+@pytest.mark.parametrize("limit", ["disk", "bytes"])
+def test_endless_download_leaves_room(
+    session_to: Any,
+    script: Any,
+    reply: Any,
+    tmp_path: Path,
+    free: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+) -> None:
+    """A body without a length ends before the disk is full, in one line, and is removed."""
+    server = script(reply(b"x" * 300_000, length=None))
+    monkeypatch.setattr(room, "_LOOK", 1000)
+    monkeypatch.setattr(limits, "UNANNOUNCED", 1000 if limit == "bytes" else 1 << 40)
+    free(limits.RESERVE - 1 if limit == "disk" else 1 << 40)
+
+    with pytest.raises(errors.DeliveryError, match="does not say how long the file is"):
+        fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+    assert list(tmp_path.iterdir()) == []
+    assert len(server.seen) == 1
+
+
+def test_download_without_length_is_whole(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path
+) -> None:
+    """Where there is room, a body without a length is as good as any."""
+    server = script(reply(b"x" * 300_000, length=None))
+
+    fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+    assert (tmp_path / "p").read_bytes() == b"x" * 300_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from spark_impex_runner.spark.status import (
     parse_status,
     verdict,
     verdict_without_files,
+    warned,
 )
 
 FILES = (RemoteFile("https://h.example/package.zip"),)
@@ -161,3 +163,23 @@ def test_a_failure_without_words_is_told_by_its_status() -> None:
     assert explain(Status("1", "failed", None, ["slow"])) == "slow"
     assert explain(Status("1", "failed")) == "'failed', and no error is given"
     assert explain(Status("1", "closed")) == "'closed' without any file, and no error is given"
+
+
+@pytest.mark.parametrize(
+    "files", [[{"file": "https://h/x"}] * 1001, [{"file": f"https://h/{'x' * 16_384}"}]]
+)
+def test_offer_has_limits(files: list[Any]) -> None:
+    """A job that offers files or links without an end is refused, with the limit."""
+    with pytest.raises(SparkSdkError, match=r"the job offers .*(1,000|16,384).*, the limit"):
+        parse_status({"id": "1", "outputs": {"files": files}})
+
+
+def test_messages_have_limits() -> None:
+    """Of many or deeply nested messages a line is made, and no internal error."""
+    nested: Any = "x"
+    for _ in range(sys.getrecursionlimit()):
+        nested = [nested]
+
+    assert explain(Status("1", "failed", nested)) == "messages that are nested too deeply"
+    assert len(explain(Status("1", "failed", ["no"] * 100_000))) == 500
+    assert warned(Status("1", "closed", None, {"a": [1, "b\n"]})) == '{"a": [1, "b\\n"]}'
