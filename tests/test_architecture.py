@@ -58,7 +58,7 @@ ALLOWED = {
     "engine.locations": {"manifest.document", "ownership"},
     "engine.steps": {"blocking", "engine", "hookspecs", "state"},
     "engine.memory": set(),
-    "engine.weather": {"spark"},
+    "engine.weather": {"spark.retry"},
     "engine.reports": {"atomic", "blocking", "manifest.wording", "report.words", "spelling"},
     "engine.notices": {"blocking", "report.headline", "report.words"},
     "engine.attempt": {"digests", "state"},

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from spark_impex_runner.pluginmanager import Plugins
     from spark_impex_runner.state.store import State
 
-# No step has this name, so that a step's own memory never meets these records.
-_USES = ""
-
 
 class PlacedFiles(Memory):
     """The records of one target's output, by path.
@@ -31,8 +28,7 @@ class PlacedFiles(Memory):
 
     def __init__(self, state: State | None, key: str, target: Target) -> None:
         super().__init__()
-        self._state = state
-        self._key = key
+        self._records = state.placed(key) if state else None
         self._target = target
         self._receipt = _read(target.output)
         self._older: dict[str, Record] | None = None
@@ -40,7 +36,7 @@ class PlacedFiles(Memory):
 
     def get(self, key: str) -> str:
         """Return the record of a path, an empty text if there is none."""
-        if self._state and (text := self._state.recall((self._key, _USES, key))):
+        if self._records and (text := self._records.get(key)):
             return text
         if self._older is None:
             self._older = self._known()
@@ -48,8 +44,8 @@ class PlacedFiles(Memory):
 
     def put(self, key: str, value: str) -> None:
         """Write a record to disk; it holds names of files and no text of a user's."""
-        if self._state:
-            self._state.remember((self._key, _USES, key), value)
+        if self._records:
+            self._records.put(key, value)
 
     def adopt_receipt(self) -> None:
         """Record what only the receipt knows, before a new delivery removes it.
@@ -59,7 +55,7 @@ class PlacedFiles(Memory):
         if problem := self.other_target():
             raise DeliveryError(problem)
         for place, record in self._listed():
-            if self._state and not self._state.recall((self._key, _USES, place)):
+            if self._records and not self._records.get(place):
                 self.put(place, record.text())
 
     def other_target(self) -> str:
@@ -75,7 +71,7 @@ class PlacedFiles(Memory):
     def _known(self) -> dict[str, Record]:
         """Return what the receipt and the artifacts in the state tell, by path."""
         known = dict(self._listed())
-        for each in self._state.placed(self._key) if self._state else ():
+        for each in self._records.made() if self._records else ():
             place = os.path.join(os.path.realpath(each.path.parent), each.path.name)  # noqa: PTH118
             tree = {(each.size, each.sha256)} if each.name.endswith("/") else set()
             before = known.get(place, Record())

@@ -17,6 +17,7 @@ from spark_impex_runner.models import (
 from spark_impex_runner.state import history
 from spark_impex_runner.state.database import FILE, Database
 from spark_impex_runner.state.holds import Holds
+from spark_impex_runner.state.placed import Placed
 from spark_impex_runner.state.rows import (
     as_artifact,
     as_request,
@@ -294,14 +295,9 @@ class State:
         )
         return tuple(as_artifact(row) for row in rows)
 
-    def placed(self, target: str) -> tuple[Artifact, ...]:
-        """Return what all attempts of a target, and of its parts, have made."""
-        rows = self._db.read(
-            "SELECT artifacts.* FROM artifacts JOIN attempts ON attempts.id = attempt"
-            " WHERE target = ? OR part_of IN (SELECT id FROM attempts WHERE target = ?)",
-            (target, target),
-        )
-        return tuple(as_artifact(row) for row in rows)
+    def placed(self, target: str) -> Placed:
+        """Return the records of what a target's runs have put into its output."""
+        return Placed(self._db, target)
 
     def steps(self, attempt: Attempt) -> dict[tuple[int, str], StepResult]:
         """Return the steps by position and digest; one that only began has a negative position."""
