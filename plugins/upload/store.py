@@ -29,7 +29,7 @@ _TRANSIENT = {
     errno.ETIMEDOUT,
 }
 # No listing of a delivery or of a folder has so many bytes.
-MOST_TEXT: Final = 64 << 20
+MOST_TEXT: Final = 8 << 20
 _PART = re.compile(r"\.(?P<name>.+)\.(?P<digest>[0-9a-f]{12})\.(?P<kind>part|old)", re.DOTALL)
 
 
