@@ -115,6 +115,19 @@ def test_a_failed_check_waits_as_the_server_asks(
     assert (result.exit_code, clock.waits) == (0, [0, wait, 3])
 
 
+@pytest.mark.parametrize("fault", ["503", "reset", "html", "text", "404:html", "forget"])
+def test_one_failed_check_ends_nothing(
+    run: Any, serve: Callable[..., Any], only: Any, fault: str
+) -> None:
+    """No answer, a proxy's page and one denial of a job that the listing names are transient."""
+    sandbox = serve(f"status@2={fault}", job_seconds=5)
+
+    result = only(run(sandbox, target(polling="{strategy: fixed}")))
+
+    assert (result.outcome, result.error) == (Outcome.SUCCEEDED, "")
+    assert (checks(sandbox), sandbox.jobs_created) == (3, 1)
+
+
 def test_a_permanent_error_ends_the_wait_at_once(
     run: Any, serve: Callable[..., Any], only: Any
 ) -> None:
