@@ -183,6 +183,22 @@ def test_only_a_sound_mark_is_read(
 
 
 @pytest.mark.parametrize(
+    ("chunks", "length", "is_marked"),
+    [([], 9, False), ([b"four"], 9, True), ([b"four"], 4, False), ([bytes(MIB)], 9 * MIB, True)],
+)
+def test_a_file_is_marked_if_the_rest_can_be_resumed(
+    tmp_path: Path, chunks: list[bytes], length: int, is_marked: bool
+) -> None:
+    """There are bytes, and more to come."""
+    mark = partial.Mark('"e"', length, None)
+
+    passed = list(partial.marked(tmp_path / "p", mark, chunks))
+
+    assert passed == chunks
+    assert (tmp_path / "p.json").is_file() is is_marked
+
+
+@pytest.mark.parametrize(
     ("text", "length"),
     [("12", 12), ("0", 0), ("", None), ("-1", None), ("1_0", None), ("\u0663", None)],
 )

@@ -1,0 +1,102 @@
+"""What is on disk of an import when its upload ends in one way or another."""
+
+from __future__ import annotations
+
+import importlib
+from datetime import datetime, timezone
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from spark_impex_runner.errors import (
+    ErrorReply,
+    SparkApiError,
+    SparkSdkError,
+    TransportError,
+    UsageError,
+)
+from spark_impex_runner.models import Memory, Status
+
+errand = importlib.import_module("spark_impex_runner.plugins.import_to.errand")
+NOW = datetime(2026, 1, 2, 12, 0, 0, 500, tzinfo=timezone.utc)
+
+
+def order_of(imports: Any, correlation_id: str | None = "CHG-1") -> Any:
+    """Return the import of one service by a client whose requests ``imports`` answers."""
+    wire = SimpleNamespace(clock=SimpleNamespace(now=lambda: NOW, wait=lambda _: None))
+    spark = SimpleNamespace(
+        url="https://t",
+        session=SimpleNamespace(wire=wire),
+        impex=SimpleNamespace(imports=imports),
+    )
+    request = SimpleNamespace(correlation_id=correlation_id)
+    job = SimpleNamespace(memory=Memory(), request=request, run=SimpleNamespace(id="run-1"))
+    mapping = {"source": "f/s", "target": "f/s"}
+    order = errand.Order(Path("p.zip"), "ab", "uat", [mapping], "abort", None, 9.0, 1.0)
+    return errand.Errand(job, spark, order)
+
+
+def answering(answer: Any, *, busy: bool = False) -> Any:
+    """Return a client of imports that answers the upload, or fails."""
+
+    def initiate(*_: Any, **__: Any) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return SimpleNamespace(data={"id": answer})
+
+    queue = SimpleNamespace(is_busy=lambda _: busy, when_free=lambda start, _: start())
+    done = Status("job-1", "closed", data={"outputs": {"services": []}})
+    return SimpleNamespace(initiate=initiate, queue=queue, wait=lambda *_, **__: done)
+
+
+def refused(status: int) -> SparkApiError:
+    """Return the error of an HTTP reply."""
+    return SparkApiError.when("refused", ErrorReply(status))
+
+
+@pytest.mark.parametrize(
+    ("error", "busy", "sent"),
+    [
+        (UsageError("no file"), False, False),
+        (refused(400), False, False),
+        (refused(429), False, False),
+        (refused(503), False, True),
+        (refused(503), True, False),
+        (TransportError("reset"), False, True),
+        (SparkSdkError("no JSON"), False, True),
+    ],
+)
+def test_only_an_import_that_may_have_begun_is_noted(
+    error: Exception, busy: bool, sent: bool
+) -> None:
+    """One that was certainly refused is forgotten, so that no later run looks for it."""
+    order = order_of(answering(error, busy=busy))
+
+    with pytest.raises(type(error)):
+        order._send()
+
+    assert bool(order.note.correlation_id) is sent
+
+
+@pytest.mark.parametrize(("given", "base"), [("CHG-1", "CHG-1"), (None, "run-1"), ("", "run-1")])
+def test_each_upload_has_a_correlation_id_of_its_own(given: str | None, base: str) -> None:
+    """That of the export, or the run's id, with something that no other upload has."""
+    order = order_of(answering("job-1"), given)
+
+    notes = [(order._send(), order.note)[1] for _ in range(2)]
+
+    assert {note.correlation_id.rpartition("-")[0] for note in notes} == {base}
+    assert notes[0].correlation_id != notes[1].correlation_id
+    assert {note.at for note in notes} == {"2026-01-02T12:00:00+00:00"}
+
+
+def test_a_finished_import_is_noted_with_its_job() -> None:
+    """To the second, and done."""
+    order = order_of(answering("job-1"))
+
+    note = order.run()
+
+    assert (note.job_id, note.done, note.at) == ("job-1", True, "2026-01-02T12:00:00+00:00")
+    assert order.note == note
