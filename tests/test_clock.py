@@ -52,7 +52,7 @@ def test_a_stop_ends_every_wait() -> None:
     clock.stop(15)
     clock.stop(15)
     for thread in threads:
-        thread.join(5)
+        thread.join()
     assert len(ended) == 4
     with pytest.raises(Interrupted):
         clock.wait(60)
