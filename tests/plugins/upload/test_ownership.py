@@ -132,7 +132,7 @@ def test_file_of_unknown_origin_is_not_replaced(place: Any, motor: Any) -> None:
 
 
 def test_changed_file_is_not_replaced(local: Any, motor: Any) -> None:
-    """What somebody wrote over a delivered file is not the owner's."""
+    """What was written over a delivered file by other means is not the owner's."""
     motor.deliver(local.options, {"motor.zip": b"1"})
     local.write("motor.zip", b"x")
 
@@ -205,7 +205,7 @@ def test_unreadable_listing_is_not_replaced(local: Any, motor: Any, text: str) -
 def test_oversized_listing_is_not_read(
     local: Any, motor: Any, upload: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody's large file of that name does not fill the memory."""
+    """A large file of that name does not fill the memory."""
     monkeypatch.setattr(upload.store, "MOST_TEXT", 1 << 20)
     local.write(LISTING, b"[" * (3 << 20))
 

@@ -167,7 +167,7 @@ def test_removal_is_retried(
     monkeypatch.setattr(local_store, "remove", busy)
     monkeypatch.setattr(upload.delivery, "WAITS", (0, 0, 0))
     options = {**local.options, "prefix": "noon", "keep": {"last": 1}}
-    told = motor.on(0.5).deliver(options, {"motor.zip": b"5"})
+    message = motor.on(0.5).deliver(options, {"motor.zip": b"5"})
 
-    assert told.endswith("1 old delivery removed")
+    assert message.endswith("1 old delivery removed")
     assert local.names() == {"noon/motor.zip", f"noon/{LISTING}"}

@@ -111,9 +111,9 @@ def test_several_files_are_replaced_together(place: Any, motor: Any) -> None:
     """New ones are there before the first of the old ones goes, and nothing is left of it."""
     motor.deliver(place.options, {"a.zip": b"1", "d/b.zip": noise(9 << 20)})
 
-    told = motor.on(1).deliver(place.options, {"a.zip": b"2", "d/b.zip": noise(9 << 20)[::-1]})
+    message = motor.on(1).deliver(place.options, {"a.zip": b"2", "d/b.zip": noise(9 << 20)[::-1]})
 
-    assert told.endswith("2 files (9437185 bytes) sent")
+    assert message.endswith("2 files (9437185 bytes) sent")
     assert place.read("a.zip") == b"2"
     assert place.read("d/b.zip") == noise(9 << 20)[::-1]
     assert place.names() == {"a.zip", "d/b.zip", LISTING}
