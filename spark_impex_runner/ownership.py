@@ -113,7 +113,7 @@ class Ownership:
             return f"cannot read {place}: {error.strerror or error}; remove it, or make it readable"
         if foreign is None:
             return ""
-        what = "it" if foreign == path else f"{foreign}, which would be lost with {path}"
+        what = "it" if foreign == path else foreign
         return f"{path} is not replaced: no earlier run of this target has put {what} there; {_DO}"
 
     def claim(self, path: Path, names: Iterable[str] = ()) -> None:

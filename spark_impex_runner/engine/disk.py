@@ -86,6 +86,8 @@ def _is_there(folder: Path, name: str, kind: Callable[[Path], bool]) -> bool:
 def _unwritable(path: Path) -> str:
     """Return why a file cannot be written, empty if it can."""
     try:
+        if path.is_symlink():  # the file would take the place of the link
+            return f"cannot write to {path}: it is a link; give the path that it leads to"
         if os.path.lexists(path) and not stat.S_ISREG(path.stat().st_mode):
             return f"cannot write to {path}: it is not a file"
         nearest = next(each for each in path.parents if os.path.lexists(each))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,13 +138,16 @@ def test_what_lies_there_is_found_before(check: Any, name: str) -> None:
     [
         ("file/r.json", "file is not a folder"),
         ("folder", "is not a file"),
-        ("/dev/null", "is not a file"),
+        ("fifo", "is not a file"),
+        ("link", "is a link"),
     ],
 )
 def test_a_report_that_cannot_be_written_is_found_before(check: Any, path: str, said: str) -> None:
     """It is refused while nothing was sent, in the manifest and on the command line."""
     Path("file").touch()
     Path("folder").mkdir()
+    os.mkfifo("fifo")
+    Path("link").symlink_to("elsewhere")
 
     assert said in check(report=f"json: {path}")[0]
     assert said in check(reports={"json": Path(path)})[0]
