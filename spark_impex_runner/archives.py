@@ -186,6 +186,7 @@ def _split(stream: IO[bytes]) -> str:
 
 def _is_followed(stream: IO[bytes]) -> bool:
     """Tell whether a whole ZIP file is followed by more than any program looks behind."""
+    length = stream.seek(0, 2)
     stream.seek(0)
     before, place = b"", 0
     while piece := stream.read(_PIECE):
@@ -193,7 +194,8 @@ def _is_followed(stream: IO[bytes]) -> bool:
         at = window.find(b"PK\x05\x06")
         while 0 <= at <= len(window) - _END.size:
             _, disk, _, _, _, size, start, _ = _END.unpack_from(window, at)
-            if not disk and place - len(before) + at == start + size:
+            end = place - len(before) + at
+            if not disk and end == start + size and length - end > _TAIL:
                 return True
             at = window.find(b"PK\x05\x06", at + 1)
         place += len(piece)
