@@ -115,8 +115,11 @@ def uri(home: str) -> str:
 def test_the_on_premises_example_lays_out_what_a_runner_reads(folder: Path, clock: Any) -> None:
     """The tree is that of the runner, each module has its hash, and an old tree goes as a whole."""
     root = folder / "exports/on-premises/models"
-    (root / "tenant/motor/pricing/1.0.0").mkdir(parents=True)
-    (root / "tenant/motor/pricing/1.0.0/gone.zip").write_bytes(b"of an earlier delivery")
+    later = folder / "tenant/life/annuity/3.0.9"
+    shutil.copytree(later.with_name("3.0.1"), later)
+    run_manifest(folder / "on-premises.yaml", clock=clock)
+    assert (root / "tenant/life/annuity/3.0.9").is_dir()
+    shutil.rmtree(later)
 
     result = run_manifest(folder / "on-premises.yaml", clock=clock)
 
