@@ -57,7 +57,8 @@ def _temporary(path: Path) -> tuple[Path, int]:
     while True:
         temporary = path.with_name(f".{path.name[:_SHORT]}.{secrets.token_hex(4)}")
         # The kernel applies the umask: to ask for the umask would be to change it for all threads.
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        handle = os.open(temporary, flags, 0o666)
         if not fcntl:
             return temporary, handle
         with suppress(OSError):  # without locks nothing is ever taken for a leftover

@@ -14,6 +14,7 @@ from spark_impex_runner.engine.attempt import (
     size,
     step_digest,
     still_holds,
+    tenants_of,
 )
 from spark_impex_runner.errors import DeliveryError
 from spark_impex_runner.models import RECEIPT, Artifact, RemoteFile, ServiceVersion, StepResult
@@ -150,7 +151,8 @@ def _finished(
             return
         message, made = str(data["message"] or ""), tuple(map(str, data["artifacts"]))
         result = StepResult(step.uses, "succeeded", float(data["seconds"]), message, made)
-        yield (position, step_digest(step, packages, context.masker)), result
+        does = step_digest(step, packages, context.masker, tenants_of(step, job))
+        yield (position, does), result
 
 
 def _open(job: Job, url: str, found: _Folder, context: Context) -> None:

@@ -7,7 +7,7 @@ import json
 import shlex
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import digests
 from spark_impex_runner.errors import UsageError
@@ -215,8 +215,18 @@ def _holds(job: Job, artifact: Artifact) -> bool:
     return digests.of_file(path, ["sha256"], lambda: None)["sha256"] == artifact.sha256
 
 
-def step_digest(step: Step, packages: Sequence[Artifact], masker: Masker) -> str:
+def tenants_of(step: Step, job: Job) -> list[str]:
+    """Return the addresses behind the connections that a step's options name."""
+    connections = job.run.manifest.connections
+    named = (each for each in step.options.values() if isinstance(each, str))
+    return [job.run.connect(name).url for name in named if name in connections]
+
+
+def step_digest(
+    step: Step, packages: Sequence[Artifact], masker: Masker, tenants: Sequence[str] = ()
+) -> str:
     """Return what changes when a step would do something else. Secrets do not enter it."""
-    does = [step.uses, dict(step.options), [(each.name, each.sha256) for each in packages]]
+    does: list[Any] = [step.uses, dict(step.options)]
+    does += [[(each.name, each.sha256) for each in packages], *tenants]
     text = masker.mask(json.dumps(does, sort_keys=True, default=str))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -61,11 +61,9 @@ class JobRunner:
 
     def run(self, job: Job, permits: Permits) -> Course[TargetResult]:
         """Deliver one target. Failures are results; the permits are left on the way."""
-        placed = PlacedFiles(self._context.state, key(job), job.target)
-        job = replace(job, placed=placed)
         lane = self._tenants.lane(job.target.connection)
         way = Way(lane, self._stepping, permits)
-        delivery = _Delivery(job, placed, self._context, self._tenants, self._leave_receipt, way)
+        delivery = _Delivery(job, self._context, self._tenants, self._leave_receipt, way)
         try:
             result = yield from delivery.run()
         except ImpexError as error:
@@ -86,7 +84,6 @@ class _Delivery:
     """One job as it goes: what is known so far, for the result, whatever happens."""
 
     job: Job
-    placed: PlacedFiles
     context: Context
     tenants: Tenants
     leave_receipt: Callable[[TargetResult], None]
@@ -102,10 +99,12 @@ class _Delivery:
         The receipt comes before the close: a run that is killed in between goes on to write it.
         """
         with lease(self.context.state.folder, key(self.job), self.context.clock.now()):
-            self.placed.adopt_receipt()
-            check_places(self.job, self.context.hooks)
             spark = self.tenants.connect(self.job.target.connection)
             self.job = adopt(self.job, spark.url, self.context)
+            placed = PlacedFiles(self.context.state, key(self.job), self.job.target)
+            self.job = replace(self.job, placed=placed)
+            placed.adopt_receipt()
+            check_places(self.job, self.context.hooks)
             _check_output(self.job, self.context)
             opening = open_attempt(self.job, spark.url, self.context)
             creating = self.way.lane.creating

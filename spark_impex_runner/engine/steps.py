@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner.blocking import interruptible
 from spark_impex_runner.engine.approvals import approved, check_gate
-from spark_impex_runner.engine.attempt import key, step_digest, still_holds
+from spark_impex_runner.engine.attempt import key, step_digest, still_holds, tenants_of
 from spark_impex_runner.engine.course import Pause
 from spark_impex_runner.engine.memory import StepMemory
 from spark_impex_runner.engine.placed import require_same_output
@@ -52,7 +52,9 @@ class Steps:
         """
         finished = self.context.state.steps(self.attempt)
         for position, step in enumerate(self.job.target.steps):
-            place = (position, step_digest(step, self.job.packages, self.context.masker))
+            tenants = tenants_of(step, self.job)
+            does = step_digest(step, self.job.packages, self.context.masker, tenants)
+            place = (position, does)
             earlier = self._earlier(step, place, finished)
             if earlier is None or earlier.outcome == BEGUN or not self._reused(earlier):
                 yield from self._run_one(step, place, earlier)

@@ -121,6 +121,19 @@ def test_a_removed_gate_lets_nothing_through(world: World) -> None:
     assert exports(world) == 2
 
 
+def test_a_finished_import_counts_for_its_tenant_only(world: World) -> None:
+    """A connection that leads elsewhere after the import was done has a gate of its own."""
+    failing = "{uses: unzip, with: {max_files: 1}}"
+    world.run(f"{GATE % ''}, {failing}")
+    world.run(f"{GATE % ''}, {failing}", approved=PROD)
+    world.aliases = {"prod": "uat", "uat": "prod"}
+
+    moved = world.run(f"{GATE % ''}, {failing}", approved=PROD)
+
+    assert (moved.exit_code, only(moved).approve) == (9, "prod")
+    assert [len(world.imports(name)) for name in ("prod", "uat")] == [1, 0]
+
+
 def test_a_step_to_another_connection_is_held(world: World) -> None:
     """An approval for one connection is none for another, even where both wait one by one."""
     world.run(GATE % "")
