@@ -66,7 +66,7 @@ ALLOWED = {
     "engine.pending": {"engine", "spelling", "state"},
     "engine.adopt": {"engine", "report.receipt", "state"},
     "engine.unchanged": {"engine"},
-    "engine.creation": {"engine", "spark.retry"},
+    "engine.creation": {"engine", "spark.limits", "spark.retry"},
     "engine.remote": {"engine", "spark.status"},
     "engine.export": {"engine"},
     "engine.parts": {"engine"},

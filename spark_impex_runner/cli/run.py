@@ -97,6 +97,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     with _stopped_by_signals(clock):
         for path in arguments.manifests:
             try:
+                clock.check()  # after a signal no other manifest is begun
                 result = run_manifest(path, options, clock=clock, masker=masker, worker=worker)
             except ImpexError as error:
                 out.error(error)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine.compare import missing, silent
 from spark_impex_runner.engine.course import Pause
-from spark_impex_runner.engine.poll import LAST_LOOK
 from spark_impex_runner.engine.weather import (
     forgotten,
     gone,
@@ -19,6 +18,7 @@ from spark_impex_runner.engine.weather import (
     unreadable,
 )
 from spark_impex_runner.errors import Interrupted, RetryTimeoutError, SparkApiError, SparkError
+from spark_impex_runner.spark import limits
 from spark_impex_runner.spark.retry import doubt_of, granted
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Creation:
             clock.check()
             pause = _PAUSE
             try:
-                with clock.until(self._end + LAST_LOOK):
+                with clock.until(self._end + limits.LAST_LOOK):
                     if job_id := self._found_or_created():
                         return job_id
             except SparkError as error:

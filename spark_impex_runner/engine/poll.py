@@ -22,6 +22,7 @@ from spark_impex_runner.errors import (
     TooLargeError,
 )
 from spark_impex_runner.models import Poll, Verdict
+from spark_impex_runner.spark import limits
 from spark_impex_runner.spark.retry import doubt_of, granted
 from spark_impex_runner.spark.status import explain, is_known
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 # For so many seconds on end a job may be out of sight before the wait for it is given up.
 _ERRORS = 600.0
-# A look that begins at the deadline may take so many seconds.
-LAST_LOOK = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ def wait_for(job: Job, spark: Spark, context: Context, past: Past) -> Course[Sta
     watch = _Watch(job, context, context.clock.monotonic(), past)
     while True:
         yield Pause(watch.next_delay())
-        with context.clock.until(watch.end() + LAST_LOOK):
+        with context.clock.until(watch.end() + limits.LAST_LOOK):
             status = _look(job, spark, watch)
         if status is None:
             continue

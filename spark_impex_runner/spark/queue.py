@@ -15,6 +15,7 @@ from spark_impex_runner.errors import (
     SparkSdkError,
 )
 from spark_impex_runner.fields import count, mapping, name, objects
+from spark_impex_runner.spark import limits
 from spark_impex_runner.spark.reply import server_time
 from spark_impex_runner.spark.retry import granted
 
@@ -133,7 +134,8 @@ class Queue:
                         "no job was created, try again later"
                     ) from refused
                 clock.wait(min(max(_BUSY_INTERVAL, granted(refused.retry_after)), left))
-                free = self.has_room()
+                with clock.until(end + limits.LAST_LOOK):
+                    free = self.has_room()
 
     def _limit(self, described: Any) -> int:
         return _count(described, "configuration", f"{self.kind}_api_job_limit") or 1

@@ -14,6 +14,7 @@ from spark_impex_runner.errors import (
     UsageError,
 )
 from spark_impex_runner.models import Status, Verdict
+from spark_impex_runner.spark import limits
 from spark_impex_runner.spark.retry import doubt_of, granted
 from spark_impex_runner.spark.status import explain, is_known
 from spark_impex_runner.spark.words import one_line
@@ -29,8 +30,6 @@ _log = logging.getLogger(__name__)
 DEADLINE = 1800.0
 INTERVAL = 1.0
 _ERRORS = 600.0
-# A look that begins at the deadline may take so many seconds.
-_LAST_LOOK = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class Waiting:
         while True:
             asked = None
             try:
-                with clock.until(math.inf if self.retries else end + _LAST_LOOK):
+                with clock.until(math.inf if self.retries else end + limits.LAST_LOOK):
                     reply, status = look()
             except SparkError as error:
                 before, doubt = doubt, doubt_of(error)
