@@ -88,10 +88,14 @@ def stuck(
             if here == where:
                 run.clock.stop(15)
                 release.wait(20)
+                outlived.append(here)
             return "value"
 
+        outlived: list[str] = []
         module.perhaps = perhaps
-        return run(serve(), targets, plugin_files=(plugin,), **options)
+        result = run(serve(), targets, plugin_files=(plugin,), **options)
+        assert not outlived, "the run waited for what hangs"
+        return result
 
     yield start
     release.set()
@@ -111,6 +115,7 @@ def test_hanging_plugin_is_abandoned(
 
     assert only(result).outcome is Outcome.CANCELLED
     assert result.exit_code == 143
+    assert where != "step" or only(result).error == "interrupted by SIGTERM"
     assert '"signal": 15' in file.read_text()
 
 
@@ -187,3 +192,35 @@ def test_late_preparation_is_closed(
     release.set()
 
     assert closed.wait(20)
+
+
+@pytest.mark.parametrize(
+    ("sent", "arrived", "warns", "cancels"),
+    [(True, True, False, 1), (True, False, True, 0), (False, False, False, 0)],
+)
+def test_unanswered_create_is_looked_up(
+    run: Any,
+    serve: Callable[..., Any],
+    only: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    sent: bool,
+    arrived: bool,
+    warns: bool,
+    cancels: int,
+) -> None:
+    """A job whose create call was left is cancelled if it is there; else a warning says so."""
+    create, sandbox = Exports.create, serve(job_seconds=1000)
+
+    def left(exports: Exports, request: Any) -> None:
+        if arrived:
+            create(exports, request)
+        run.clock.stop(15)
+        raise Interrupted(15, unanswered=sent)
+
+    monkeypatch.setattr(Exports, "create", left)
+
+    result = only(run(sandbox, TARGET))
+
+    assert result.outcome is Outcome.CANCELLED
+    assert any("a job may have been created" in text for text in result.warnings) is warns
+    assert [each.method for each in sandbox.requests].count("PATCH") == cancels
