@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
 import time
 from queue import Empty, SimpleQueue
@@ -67,6 +68,10 @@ class Workers:
     def __init__(self, name: str, most: float = math.inf) -> None:
         self._name = name
         self._most = most
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin without threads, as in a forked process, which has none of its parent's."""
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
@@ -111,6 +116,8 @@ class Workers:
 
 
 _helpers = Workers("impex-helper")
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_helpers.forget)
 
 
 class Background(Generic[R]):

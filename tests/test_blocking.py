@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -118,6 +119,20 @@ def test_stop_leaves_work_behind(release: threading.Event, early: bool, caplog: 
     assert (caught.value.exit_code, caught.value.unanswered) == (143, True)
     assert "step x did not end within 0.01 s of the signal and was abandoned" in caplog.text
     assert blocking.left_behind()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_forked_process_has_threads_of_its_own() -> None:
+    """The helpers of a process are not taken for those of its child."""
+    interruptible("work", lambda: 7, Clock())
+
+    child = os.fork()
+    if not child:
+        end = time.monotonic() + 10
+        os._exit(0 if Background(lambda: 7).wait(lambda: end, Clock()) else 1)
+
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_ctrl_c_leaves_work_behind(release: threading.Event) -> None:
