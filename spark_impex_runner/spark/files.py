@@ -16,7 +16,7 @@ from spark_impex_runner.errors import (
     UnreadablePackageError,
 )
 from spark_impex_runner.models import Artifact, RemoteFile
-from spark_impex_runner.spark import partial, room
+from spark_impex_runner.spark import limits, partial, room
 from spark_impex_runner.spark.hashes import Hashing, read_hash
 from spark_impex_runner.spark.links import EXPIRED, secrets_of, shown, split
 from spark_impex_runner.spark.partial import disk
@@ -75,7 +75,7 @@ def receive(session: Session, remote: RemoteFile, path: Path) -> Received:
     transport = session.wire.transport
     try:
         reply = session.wire.patience.repeat_while_moving(
-            lambda: pouring.attempt(transport, remote.url), is_passing, lambda: pouring.furthest
+            lambda: pouring.attempt(transport, remote.url), is_passing, lambda: pouring.progress
         )
     except TransportError as error:
         raise error.at(action) from None
@@ -170,6 +170,11 @@ class _Pouring:
     def agrees_with(self, expected: Hash | None) -> bool | None:
         """Tell whether the hash is the one that was announced, None where none was."""
         return self.digests[expected.algorithm] == expected.digest.hex() if expected else None
+
+    @property
+    def progress(self) -> int:
+        """How far it has come, in steps: a trickle is no progress, however long it lasts."""
+        return self.furthest // limits.SLOW
 
     def attempt(self, transport: Transport, url: str) -> HttpResponse:
         mark = partial.read(self.path, self.file_hash)

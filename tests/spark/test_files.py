@@ -384,3 +384,24 @@ def test_a_name_that_cannot_be_given_is_one_line(tmp_path: Path) -> None:
 
     with pytest.raises(errors.DeliveryError, match=r"p\.zip"):
         give_name(tmp_path / "p.part", tmp_path / "p.zip")
+
+
+def test_trickle_over_many_attempts_is_given_up(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path, clock: Any
+) -> None:
+    """A few bytes an attempt are no progress that would prolong a download for ever."""
+    whole = b"x" * 100_000
+
+    def one_byte_more(seen: Any) -> Any:
+        clock.wait(300)
+        begin = int(seen.headers.get("range", "bytes=0-")[6:].partition("-")[0])
+        span = {"ETag": '"one"', "Content-Range": f"bytes {begin}-99999/100000"}
+        status = 206 if begin else 200
+        return reply(whole[begin : begin + 1], status, headers=span, length=100_000 - begin)
+
+    server = script(one_byte_more)
+
+    with pytest.raises(errors.TransportError):
+        fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+    assert len(server.seen) == 6
