@@ -78,6 +78,8 @@ ALLOWED = {
     "engine.tokens": {"manifest.document", "spark.auth", "spark.credentials"},
     "engine.prepare": {"engine", "manifest", "plugincandidates", "pluginmanager"}
     | {"spark.uri", "spelling", "state"},
+    "engine.entries": {"registry", "spark.uri"},
+    "engine.refusal": {"clock", "engine", "masking", "report"},
     "engine.requirements": {"manifest", "plugincandidates", "pluginmanager", "registry"},
     "engine.execution": {"engine", "atomic", "report"},
     "engine.units": {"atomic", "blocking", "report"},

@@ -35,7 +35,7 @@ def summary(report: RunResult) -> dict[str, Any]:
         **span(report.started, report.finished),
         "counts": {"total": len(report.results)} | {each.value: counted[each] for each in Outcome},
         "targets": [_target(each) for each in _lost(report)[:_NAMED]],
-        "problems": [plain(each) for each in report.problems],
+        "problems": [plain(each) for each in _problems(report)],
     }
 
 
@@ -52,7 +52,12 @@ def lines(report: RunResult) -> Iterator[str]:
         yield _short(told)
     if len(lost) > _LINES:
         yield f"and {len(lost) - _LINES} more"
-    yield from (_short(plain(each)) for each in report.problems[:_LINES])
+    yield from (_short(plain(each)) for each in _problems(report)[:_LINES])
+
+
+def _problems(report: RunResult) -> list[str]:
+    """Return what is wrong with no target of a run; of one that did not begin, its error."""
+    return [*([report.refusal] if report.refusal else []), *report.problems]
 
 
 def _lost(report: RunResult) -> list[TargetResult]:

@@ -74,6 +74,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     from spark_impex_runner.cli.worker import speak, voice
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.prepare import prepare
+    from spark_impex_runner.engine.refusal import announced
     from spark_impex_runner.engine.run import run_manifest, run_unit
     from spark_impex_runner.errors import ImpexError, UsageError
     from spark_impex_runner.models import exit_code
@@ -90,7 +91,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     if len(arguments.manifests) > 1 and arguments.report:
         raise UsageError("--report names one file, which several manifests would overwrite")
     for path in arguments.manifests[1:]:
-        with prepare(path, options, clock, masker):
+        with announced(path, options, clock, masker), prepare(path, options, clock, masker):
             pass  # a mistake in a later manifest is found before the first is run
     finished: list[RunResult] = []
     failed: list[int] = []

@@ -15,8 +15,11 @@ from spark_impex_runner.report.headline import outcome
 from spark_impex_runner.report.words import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.context import Context
+    from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Notification, Run, RunResult
     from spark_impex_runner.registry import Notifier
 
@@ -42,11 +45,23 @@ def tell(run: Run, result: RunResult, context: Context) -> None:
     ``result`` has no secrets. A call that takes longer than its ``timeout``, or than a run takes
     to end after a signal, is abandoned.
     """
-    words, clock, notifiers = ends(result), context.clock, context.hooks.registry.notifiers
+    notifiers = context.hooks.registry.notifiers
+    send(run.manifest.notify, result, notifiers, context.clock, context.masker)
+
+
+def send(
+    notify: Sequence[Notification],
+    result: RunResult,
+    notifiers: Mapping[str, Notifier],
+    clock: Clock,
+    masker: Masker,
+) -> None:
+    """Send the notifications that fit the end of a run, as ``tell`` does."""
+    words = ends(result)
     calls = [
         _Call(f"notify[{index}] ({each.uses})", each, notifiers[each.uses])
-        for index, each in enumerate(run.manifest.notify)
-        if words & set(each.on)
+        for index, each in enumerate(notify)
+        if words & set(each.on) and each.uses in notifiers
     ]
     began = time.monotonic()
     sending = [Background(partial(call.make, result)) for call in calls]
@@ -59,8 +74,8 @@ def tell(run: Run, result: RunResult, context: Context) -> None:
         fault = call.fault if thread.wait(end, clock) else _unsent(timeout, clock)
         level = logging.WARNING if fault else logging.INFO
         event = "notification.failed" if fault else "notification.sent"
-        text = context.masker.mask(f"{call.name}: {fault or 'sent'}")
-        _log.log(level, "%s", text, extra={"event": event, "run_id": run.id})
+        text = masker.mask(f"{call.name}: {fault or 'sent'}")
+        _log.log(level, "%s", text, extra={"event": event, "run_id": result.run_id})
 
 
 def _unsent(timeout: float, clock: Clock) -> str:

@@ -12,12 +12,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.engine.disk import check_disk, place_faults
+from spark_impex_runner.engine.entries import entry_fault
 from spark_impex_runner.engine.locations import check_conflicts, check_options, uses_of
 from spark_impex_runner.engine.pending import Pending
 from spark_impex_runner.engine.plan import make_plan, select
 from spark_impex_runner.engine.reports import check_names
 from spark_impex_runner.engine.requirements import (
     blaming_plugins,
+    built_in_plugins,
     check_libraries,
     load_plugins,
 )
@@ -25,10 +27,10 @@ from spark_impex_runner.engine.tokens import Ends, check_tokens
 from spark_impex_runner.errors import (
     ManifestError,
     PluginError,
-    UriError,
     UsageError,
     told_by_system,
 )
+from spark_impex_runner.manifest.announcement import read_announcement
 from spark_impex_runner.manifest.assemble import assemble
 from spark_impex_runner.manifest.build import (
     Settings,
@@ -38,7 +40,6 @@ from spark_impex_runner.manifest.build import (
 from spark_impex_runner.manifest.expand import Wanted
 from spark_impex_runner.manifest.rules import check_unused
 from spark_impex_runner.models import Job, Run
-from spark_impex_runner.spark.uri import Uri
 from spark_impex_runner.spelling import did_you_mean
 from spark_impex_runner.state.store import STATE_FOLDER
 
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Manifest, Planned, RunOptions, Target
     from spark_impex_runner.pluginmanager import Plugins
-    from spark_impex_runner.registry import Place, Registry, Resolver
+    from spark_impex_runner.registry import Place, Registry
 
 
 _log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class Opened:
     """A manifest as data, and what it is read with."""
 
     document: Document
@@ -155,7 +156,7 @@ def _load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Load
     )
 
 
-def _wanted(opened: _Opened, options: RunOptions) -> Wanted | None:
+def _wanted(opened: Opened, options: RunOptions) -> Wanted | None:
     """Return the chosen targets, whose secrets alone are asked for; None where all are chosen."""
     if not options.targets and not options.tags:
         return None
@@ -182,11 +183,28 @@ def resolve(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> di
     return data
 
 
-def _open(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> _Opened:
+def open_announcement(
+    path: Path, options: RunOptions, clock: Clock, masker: Masker
+) -> tuple[Opened, Manifest]:
+    """Return of a manifest that cannot be run what says whom to tell.
+
+    Where its plugins cannot be loaded, the built-in ones do. Raises ``ImpexError`` where it
+    cannot be read at all.
+    """
+    try:
+        opened = _open(path, options, clock, masker)
+    except PluginError:
+        opened = _open(path, options, clock, masker, own_plugins=False)
+    return opened, read_announcement(opened.document, opened.settings)
+
+
+def _open(
+    path: Path, options: RunOptions, clock: Clock, masker: Masker, *, own_plugins: bool = True
+) -> Opened:
     """Read the text, and load the plugins that it lets in."""
     check_options(path, options)
     document = assemble(path, options.overlays)
-    plugins = load_plugins(document, options)
+    plugins = load_plugins(document, options) if own_plugins else built_in_plugins(options)
     now = clock.now()
     # The default correlation ids begin with the run's id, so it must be unique on the tenant.
     run_id = options.run_id or f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
@@ -199,11 +217,11 @@ def _open(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> _Ope
         # That of the id, which all parts of a run share.
         run_date=f"{run_id[:4]}-{run_id[4:6]}-{run_id[6:8]}",
         output=options.output,
-        uri_fault=partial(_uri_fault, plugins.registry, path.absolute().parent),
+        uri_fault=partial(entry_fault, plugins.registry, path.absolute().parent),
         place_faults=partial(place_faults, path.parent),
         asks=options.asks,
     )
-    return _Opened(document, plugins, settings, now)
+    return Opened(document, plugins, settings, now)
 
 
 @contextmanager
@@ -281,37 +299,3 @@ def _check_tokens(document: Document, targets: Sequence[Target], ends: Ends) -> 
     if errors:
         raise ManifestError(errors)
     return tuple(problems)
-
-
-def _uri_fault(registry: Registry, folder: Path, entry: str) -> str:
-    """Return what is wrong with an entry of ``services``, or nothing.
-
-    An entry is judged by the plugin whose form it has; what has none is a service URI.
-    """
-    for resolver in registry.resolvers.values():
-        fault = _asked(resolver, entry, folder)
-        if fault is not None:
-            return fault
-    try:
-        Uri.parse(entry)
-    except UriError as error:
-        return str(error)
-    return ""
-
-
-def _asked(resolver: Resolver, entry: str, folder: Path) -> str | None:
-    """Return what a resolver says of an entry. Each is asked for everybody's entries."""
-    cure = f"-p no:{resolver.provider} runs without it"
-    try:
-        fault = resolver.check(entry, folder)
-    except (Exception, SystemExit) as error:
-        raise PluginError(
-            f"plugin {resolver.provider} failed to check '{entry}' as {resolver.name}: "
-            f"{type(error).__name__}: {error}; {cure}"
-        ) from error
-    if fault is None or isinstance(fault, str):
-        return fault
-    raise PluginError(
-        f"the check of '{entry}' as {resolver.name} answered {fault!r} instead of text or None; "
-        f"it came from plugin {resolver.provider}; {cure}"
-    )

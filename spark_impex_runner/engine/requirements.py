@@ -44,6 +44,11 @@ def load_plugins(document: Document, options: RunOptions) -> Plugins:
     return make_plugin_manager(choice)
 
 
+def built_in_plugins(options: RunOptions) -> Plugins:
+    """Load the built-in plugins alone, as far as nothing blocks them."""
+    return make_plugin_manager(PluginChoice((), options.blocked_plugins))
+
+
 @contextmanager
 def blaming_plugins(plugins: Plugins) -> Iterator[None]:
     """Raise ``PluginError`` where a name may be unknown because the plugin with it is broken."""

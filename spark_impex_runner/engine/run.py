@@ -15,6 +15,7 @@ from spark_impex_runner.engine.context import Context
 from spark_impex_runner.engine.execution import Execution
 from spark_impex_runner.engine.notices import tell
 from spark_impex_runner.engine.prepare import Prepared, place_of, prepare, state_folder
+from spark_impex_runner.engine.refusal import announced
 from spark_impex_runner.engine.reports import write_reports
 from spark_impex_runner.engine.units import (
     Board,
@@ -64,13 +65,15 @@ def run_manifest(
     """Run a manifest and return how every target ended; reports are written on the way.
 
     A target that fails is a result, not an exception. Raises ``ManifestError``, ``UsageError``
-    or, for a missing plugin, ``PluginError`` before anything is sent. ``clock.stop(signum)`` ends
+    or, for a missing plugin, ``PluginError`` before anything is sent; reports and notifications
+    tell of it where the manifest can be read. ``clock.stop(signum)`` ends
     the run early; ``masker`` learns every secret that the manifest refers to. ``worker`` takes the
     place of ``run_unit`` where ``options.executor`` names another place than this process.
     """
     path, options, clock = Path(path), options or RunOptions(), clock or Clock()
     masker = masker or Masker()
     with (
+        announced(path, options, clock, masker),
         _prepared(path, options, clock, masker) as prepared,
         closing(State(state_folder(path, options))) as state,
     ):

@@ -164,7 +164,7 @@ def _checked(document: Document, settings: Settings) -> _Parts:
     secrets = {where for where, place in places.items() if place.secret}
     view = View(lambda where: where, document.text, secrets, schema.homes)
     findings = _check_written(places, schema.check(document.data, view))
-    expansion = Expansion(document, places, _given(document, settings))
+    expansion = Expansion(document, places, given(document, settings))
     data = sound(document.data, findings)
     parts = _expand(expansion, data)
     findings += expansion.findings
@@ -204,7 +204,7 @@ def _unquoted(places: Mapping[KeyPath, Place], known: set[KeyPath]) -> list[Find
     ]
 
 
-def _given(document: Document, settings: Settings) -> Given:
+def given(document: Document, settings: Settings) -> Given:
     """Return what the expansion takes from outside the manifest."""
     folder = document.path.absolute().parent
     return Given(

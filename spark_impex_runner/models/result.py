@@ -82,7 +82,8 @@ class TargetResult:
 class RunResult:
     """A finished run: what ``run_manifest`` returns and every report is a reader of.
 
-    ``problems`` are those of no target, such as a report that could not be written.
+    ``problems`` are those of no target, such as a report that could not be written. A run that
+    could not begin has no results but a ``refusal``, the error, and that error's exit code.
     """
 
     run_id: str
@@ -93,11 +94,13 @@ class RunResult:
     runner_version: str
     signal: int = 0
     problems: tuple[str, ...] = ()
+    refusal: str = ""
+    refused_with: int = 0
 
     @property
     def exit_code(self) -> int:
         """The process exit code of this run alone."""
-        return exit_code([self])
+        return self.refused_with or exit_code([self])
 
 
 def exit_code(runs: Sequence[RunResult]) -> int:

@@ -20,6 +20,8 @@ def outcome(result: RunResult) -> str:
     """Return ``succeeded``, ``held``, ``partial``, ``failed`` or ``interrupted``."""
     if result.signal:
         return "interrupted"
+    if result.refusal:
+        return "failed"
     if result.exit_code == HeldError.exit_code:
         return "held"
     good = sum(each.good for each in result.results)
@@ -30,6 +32,8 @@ def outcome(result: RunResult) -> str:
 
 def headline(result: RunResult) -> str:
     """Return the sentence that says it all: ``4 of 5 targets succeeded; motor failed``."""
+    if result.refusal:
+        return f"the run did not begin: {plain(result.refusal)}"
     parts = [_good(result.results), *(_bad(result.results, each) for each in _BAD)]
     sentence = "; ".join(part for part in parts if part)
     if not result.signal:

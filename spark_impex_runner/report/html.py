@@ -44,6 +44,7 @@ def render(result: RunResult) -> str:
         "Manifest": str(result.manifest.path),
         "Started": moment(result.started),
         "Duration": duration(seconds(result.started, result.finished)),
+        "Error": result.refusal,
         "Exit code": str(result.exit_code),
         "Runner": f"spark-impex-runner {result.runner_version}",
     }

@@ -31,6 +31,7 @@ def _report(result: RunResult) -> dict[str, Any]:
         "outcome": outcome(result),
         "exit_code": result.exit_code,
         "signal": result.signal or None,
+        "error": result.refusal or None,
         "counts": _counts(result),
         "targets": [_target(each) for each in result.results],
     }

@@ -31,6 +31,8 @@ def render(result: RunResult) -> str:
     suite = ET.SubElement(root, "testsuite", _totals(result))
     for each in result.results:
         _case(suite, each, result.manifest.name)
+    if result.refusal:
+        _refusal(suite, result)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, "unicode") + "\n"
 
@@ -40,13 +42,20 @@ def _totals(result: RunResult) -> dict[str, str]:
     verdicts = [_VERDICTS.get(each.outcome) for each in result.results]
     return {
         "name": plain(result.manifest.name),
-        "tests": str(len(verdicts)),
+        "tests": str(len(verdicts) + bool(result.refusal)),
         "failures": str(verdicts.count("failure")),
-        "errors": str(verdicts.count("error")),
+        "errors": str(verdicts.count("error") + bool(result.refusal)),
         "skipped": str(verdicts.count("skipped")),
         "time": f"{seconds(result.started, result.finished):.3f}",
         "timestamp": moment(result.started),
     }
+
+
+def _refusal(suite: ET.Element, result: RunResult) -> None:
+    """Add a case for a run that could not begin, so that no CI server takes it for a good one."""
+    name = plain(result.manifest.name)
+    case = ET.SubElement(suite, "testcase", {"name": "run", "classname": name, "time": "0.000"})
+    ET.SubElement(case, "error", {"message": plain(result.refusal), "type": "refused"})
 
 
 def _case(suite: ET.Element, each: TargetResult, manifest: str) -> None:

@@ -1,0 +1,75 @@
+"""Saying that a run cannot begin, by its reports and its notifications."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.engine.locations import check_conflicts, uses_of
+from spark_impex_runner.engine.notices import send
+from spark_impex_runner.engine.prepare import open_announcement, state_folder
+from spark_impex_runner.engine.reports import write_reports
+from spark_impex_runner.errors import ImpexError, Interrupted, ManifestError
+from spark_impex_runner.models import RunResult
+from spark_impex_runner.report.masked import masked
+from spark_impex_runner.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.masking import Masker
+    from spark_impex_runner.models import RunOptions
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def announced(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Iterator[None]:
+    """Report an error that keeps a run from beginning, where the manifest says to whom."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except ImpexError as error:
+        try:
+            _announce(path, options, clock, masker, error)
+        except (ImpexError, OSError) as other:
+            # Without a manifest that can be read, nobody is known who is to hear of it.
+            _log.debug("the refusal could not be announced", exc_info=other)
+        raise
+
+
+def _announce(
+    path: Path, options: RunOptions, clock: Clock, masker: Masker, error: ImpexError
+) -> None:
+    opened, manifest = open_announcement(path, options, clock, masker)
+    registry, state = opened.plugins.registry, state_folder(path, options)
+    uses = uses_of(opened.document, manifest, options, registry, state)
+    check_conflicts(opened.document, manifest.targets, registry, uses)
+    reports = {} if _is_of_reports(error) else {**manifest.reports, **options.reports}
+    known = {name: file for name, file in reports.items() if name in registry.reports}
+    result = RunResult(
+        run_id=opened.settings.run_id,
+        manifest=replace(manifest, reports=known),
+        started=opened.now,
+        finished=clock.now(),
+        results=(),
+        runner_version=__version__,
+        refusal=str(error),
+        refused_with=error.exit_code,
+    )
+    told = masked(result, masker)
+    _, problems = write_reports(told, registry.reports, clock)
+    for problem in problems:
+        _log.warning("%s", masker.mask(problem))
+    send(manifest.notify, told, registry.notifiers, clock, masker)
+
+
+def _is_of_reports(error: ImpexError) -> bool:
+    """Tell whether the reports themselves are wrong: then none is written."""
+    problems = error.problems if isinstance(error, ManifestError) else ()
+    return any(each.path.startswith("report") for each in problems) or "--report" in str(error)
