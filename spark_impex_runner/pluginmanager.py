@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import pluggy
@@ -25,6 +26,7 @@ from spark_impex_runner.plugincandidates import (
     required_names,
     unknown_names,
 )
+from spark_impex_runner.pluginguard import preserved
 from spark_impex_runner.pluginhooks import Implementation, check, implementations
 from spark_impex_runner.pluginwatch import IMPORT, Named, PluginRaisedError, Watch
 from spark_impex_runner.registry import KINDS, Registry
@@ -202,9 +204,11 @@ def _admit(plugins: Plugins, candidate: Candidate) -> PluginInfo:
     if info.error:
         return info
     who = Named(info.name, info.distribution, essential=info.origin == "essential")
+    load = partial(_loaded, plugins, candidate)
     try:
-        plugin, found = plugins.manager.watch.run(who, IMPORT, lambda: _loaded(plugins, candidate))
-        _register(plugins, plugin, found, who)
+        with preserved():
+            plugin, found = plugins.manager.watch.run(who, IMPORT, load)
+            _register(plugins, plugin, found, who)
     except (ImpexError, pluggy.PluginValidationError) as error:
         words = error.reason if isinstance(error, PluginRaisedError) else str(error)
         return replace(info, error=" ".join(words.split()))

@@ -165,8 +165,12 @@ class Watch:
                 result = function()
                 call.result = result.result if isinstance(result, _Half) else result
                 self._note(call, passing=isinstance(result, _Half))
-        except (ImpexError, KeyboardInterrupt, GeneratorExit):
+        except (ImpexError, KeyboardInterrupt):
             raise
+        except GeneratorExit as error:
+            if what not in _LOADING:
+                raise  # a wrapper is being closed
+            raise PluginRaisedError(plugin, what, error) from error
         except BaseException as error:
             _log.debug("plugin %s failed in %s", plugin.name, what, exc_info=error)
             raise PluginRaisedError(plugin, what, error) from error

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import locale
 import logging
+import signal
 import sys
 import textwrap
 from dataclasses import replace
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +24,6 @@ from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -780,6 +782,42 @@ def test_an_old_wrapper_of_a_job_is_refused(install: Callable[..., None]) -> Non
     error = info(make_plugin_manager(), "impex-old").error
 
     assert error == "impex_run_job is an old hookwrapper; use @hookimpl(wrapper=True)"
+
+
+CHANGES = """
+    import locale, logging, os, signal, sys
+    os.chdir("/")
+    logging.basicConfig(level=1, force=True)
+    logging.disable(logging.CRITICAL)
+    logging.getLogger("spark_impex_runner").setLevel(100)
+    locale.setlocale(locale.LC_ALL, "C")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.stdout = sys.stderr = None
+    {end}
+"""
+
+
+def process_state() -> tuple[Any, ...]:
+    """Return what a command depends on in its process."""
+    root = logging.getLogger()
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    own = logging.getLogger("spark_impex_runner").level
+    log = list(root.handlers), root.level, root.manager.disable, own
+    return Path.cwd(), locale.setlocale(locale.LC_ALL), handlers, sys.stdout, sys.stderr, log
+
+
+@pytest.mark.parametrize("end", ["", "sys.exit(3)", "raise GeneratorExit", "raise BaseException"])
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+def test_a_plugin_that_is_loaded_changes_nothing(install: Callable[..., None], end: str) -> None:
+    """Whatever its module does to the process, the command finds it as it was."""
+    install("impex-changes", CHANGES.format(end=end))
+    before = process_state()
+
+    told = info(make_plugin_manager(), "impex-changes")
+
+    assert process_state() == before
+    assert bool(told.error) is bool(end)
 
 
 DAMAGED = {
