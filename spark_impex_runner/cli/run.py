@@ -95,7 +95,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
             pass  # a mistake in a later manifest is found before the first is run
     finished: list[RunResult] = []
     failed: list[int] = []
-    with _stopped_by_signals(clock):
+    with _stopped_by_signals(clock, json_lines=out.json_lines):
         for path in arguments.manifests:
             try:
                 clock.check()  # after a signal no other manifest is begun
@@ -155,18 +155,21 @@ def _allow_many_files() -> None:
 
 
 @contextmanager
-def _stopped_by_signals(clock: Clock) -> Iterator[None]:
+def _stopped_by_signals(clock: Clock, *, json_lines: bool) -> Iterator[None]:
     """First SIGINT or SIGTERM: stop the clock. Second: leave at once."""
     import signal
+
+    from spark_impex_runner.cli.console import json_line
 
     def stop(signum: int, _frame: object) -> None:
         if clock.stopping():
             os._exit(128 + signum)
         clock.stop(signum)
         name = signal.Signals(signum).name
-        told = f"{name}: ending, nothing new is started; once more to leave at once\n"
+        told = f"{name}: ending, nothing new is started; once more to leave at once"
+        line = json_line("warning", told, event="interrupt") if json_lines else told
         with suppress(OSError, ValueError):  # stderr may be closed, or its reader gone
-            os.write(sys.stderr.fileno(), told.encode())
+            os.write(sys.stderr.fileno(), f"{line}\n".encode())
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import threading
 from contextlib import suppress
@@ -14,7 +15,9 @@ import pytest
 
 from spark_impex_runner.cli import validate
 from spark_impex_runner.cli.console import open_console
+from spark_impex_runner.cli.run import _stopped_by_signals
 from spark_impex_runner.cli.streams import install
+from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine import prepare
 from spark_impex_runner.errors import ManifestError, Problem, UsageError
 from spark_impex_runner.masking import Masker
@@ -167,6 +170,23 @@ def test_a_usage_error_is_json_too(shell: Any, words: list[str], message: str) -
     line = json.loads(done.err)
     assert (line["level"], line["event"]) == ("error", "error")
     assert message in line["message"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("json_lines", [True, False])
+def test_an_interrupt_has_the_form_of_the_log(
+    capfd: pytest.CaptureFixture[str], *, json_lines: bool
+) -> None:
+    """The line is written by the signal's handler, past the streams."""
+    clock, words = Clock(), "SIGTERM: ending, nothing new is started; once more to leave at once"
+    with _stopped_by_signals(clock, json_lines=json_lines):
+        signal.raise_signal(signal.SIGTERM)
+
+    said = capfd.readouterr().err
+    assert (json.loads(said)["message"] if json_lines else said) == (
+        words if json_lines else f"{words}\n"
+    )
+    assert clock.signum == signal.SIGTERM
 
 
 def test_a_usage_error_is_cleaned(shell: Any) -> None:
