@@ -193,15 +193,22 @@ class Tree:
     def chosen(self, mutant: Mutant, budget: float) -> list[dict[str, float]]:
         """Return the tests for a mutant with their time: its module's own, then quick ones.
 
-        As many as take ``budget`` seconds of processor time together.
+        As many as take ``budget`` seconds of processor time together. What runs while the module
+        is imported belongs to no test: there all tests of the module are taken.
         """
         stem, folder = PurePosixPath(mutant.file).stem, PurePosixPath(mutant.file).parent.name
+        lines = {
+            test: set(details["lines"].get(mutant.file, ()))
+            for test, details in self.record.items()
+            if details["passed"]
+        }
+        reaching = [test for test in lines if lines[test] & mutant.reach]
         found = []
-        for test, details in self.record.items():
-            if details["passed"] and mutant.reach & set(details["lines"].get(mutant.file, ())):
+        for test in reaching or lines:
+            if lines[test]:
                 path = PurePosixPath(test.partition("::")[0])
                 near = stem in path.stem or folder in path.stem, folder in path.parts
-                found.append((not near[0], not near[1], details["processor"], test))
+                found.append((not near[0], not near[1], self.record[test]["processor"], test))
         parts: tuple[dict[str, float], ...] = ({}, {})
         total = 0.0
         for far, _, processor, test in sorted(found):
