@@ -184,7 +184,13 @@ def test_only_a_sound_mark_is_read(
 
 @pytest.mark.parametrize(
     ("chunks", "length", "is_marked"),
-    [([], 9, False), ([b"four"], 9, True), ([b"four"], 4, False), ([bytes(MIB)], 9 * MIB, True)],
+    [
+        ([], 9, False),
+        ([b"1"], 9, True),
+        ([b"four"], 9, True),
+        ([b"four"], 4, False),
+        ([bytes(MIB)], 9 * MIB, True),
+    ],
 )
 def test_a_file_is_marked_if_the_rest_can_be_resumed(
     tmp_path: Path, chunks: list[bytes], length: int, is_marked: bool

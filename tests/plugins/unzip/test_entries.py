@@ -224,3 +224,11 @@ def test_a_long_name_is_cut_in_the_message(
     package = make_package([("../" + "x" * 5000, b"")])
 
     assert len(verdict(package)) < 200
+
+
+@pytest.mark.parametrize(("length", "shown"), [(118, 118), (119, 99)])
+def test_a_long_name_is_cut_in_a_message(unzip: ModuleType, length: int, shown: int) -> None:
+    """Of more than 120 characters, quotes included, it keeps the first hundred."""
+    entry = ZipInfo("a" * length)
+
+    assert unzip.entries.shown(entry).count("a") == shown
