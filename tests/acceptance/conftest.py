@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def complete(tmp_path: Path) -> Callable[[], bool]:
+    """Give a function that tells whether a target is finished: the next run is then a new one."""
+
+    def complete() -> bool:
+        with closing(sqlite3.connect(tmp_path / ".impex/state.db")) as link:
+            sql = "SELECT count(*) FROM attempts WHERE finished IS NOT NULL"
+            return bool(link.execute(sql).fetchone()[0])
+
+    return complete
 
 
 @pytest.fixture(scope="session")

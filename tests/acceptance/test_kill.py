@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,14 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-# More than a run has; the last ones end as an ordinary run.
-WRITES = 10
-
-
-# Those of a target whose request is divided into two parts, from the division on.
-DIVIDED = range(4, 15)
+# One more than a run has: the last ones end as an ordinary run.
+WRITES = 14
+# Those of a target whose request is divided into two parts, from the division to its end.
+DIVIDED = range(4, 24)
 # Where a kill right after a write is not a kill before the next one: a request lies in between.
-INTENDED = (5, 9)
+INTENDED = (5, 10)
 
 
 @pytest.fixture
@@ -68,12 +66,15 @@ def write(folder: Path, tenant: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Pat
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("nth", range(1, WRITES + 1))
 def test_a_run_killed_at_any_change_of_its_state_is_finished_by_the_next(
-    tenant: Sandbox, manifest: Path, killed: Callable[..., bool], nth: int, when: str
+    tenant: Sandbox, manifest: Path, killed: Any, complete: Any, nth: int, when: str
 ) -> None:
     """One job, a delivery that its receipt proves, a sound state with nothing left open."""
-    finished = not killed("killed.py", nth, when, manifest)
+    was_killed = killed("killed.py", nth, when, manifest)
+    was_complete = complete()
 
-    result = run_manifest(manifest) if not finished else None
+    result = run_manifest(manifest) if was_killed else None
+
+    assert was_killed == (nth < WRITES)
 
     created = [r.method for r in tenant.requests].count("POST")
     output = manifest.parent / "exports/life"
@@ -82,7 +83,7 @@ def test_a_run_killed_at_any_change_of_its_state_is_finished_by_the_next(
         still_open = link.execute("SELECT count(*) FROM attempts WHERE finished IS NULL").fetchone()
         attempts = link.execute("SELECT count(*) FROM attempts").fetchone()[0]
     assert result is None or result.exit_code == 0
-    assert created == attempts == (2 if _was_complete(nth, when) and not finished else 1)
+    assert created == attempts == (2 if was_complete and was_killed else 1)
     assert still_open == (0,)
     assert receipt.verify(output) == []
     assert sorted(path.name for path in output.iterdir()) == [
@@ -91,11 +92,6 @@ def test_a_run_killed_at_any_change_of_its_state_is_finished_by_the_next(
         "impex-receipt.json",
         "package.zip",
     ]
-
-
-def _was_complete(nth: int, when: str) -> bool:
-    """Tell whether the killed run had finished its target: the next run is then a new one."""
-    return nth > 8 or (nth == 8 and when == "after")
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.sandbox.server import Sandbox, Settings
+from spark_impex_runner.testing.fake_clock import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# More than a run has; the last ones end as an ordinary run.
+# One more than a run has: the last ones end as an ordinary run.
 WRITES = 13
+
+
+class Later(FakeClock):
+    """The clock of the next run, which starts at once and whose waits take no time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._began = datetime.now(timezone.utc)
+
+    def now(self) -> datetime:
+        """Return the moment of the start and the seconds waited since."""
+        return self._began + timedelta(seconds=self.monotonic())
 
 
 @pytest.fixture
@@ -58,14 +72,14 @@ def versions(uat: Sandbox) -> list[str]:
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("nth", range(1, WRITES + 1))
 def test_a_promotion_killed_at_any_change_of_its_state_imports_once(
-    places: dict[str, Sandbox], manifest: Path, clock: Any, killed: Any, nth: int, when: str
+    places: dict[str, Sandbox], manifest: Path, killed: Any, complete: Any, nth: int, when: str
 ) -> None:
     """The second run finishes: one job on each tenant, one version, one line in the lock file."""
     was_killed = killed("killed.py", nth, when, manifest)
-    # A run that had closed its attempt is complete: the next one would be a promotion of its own.
-    complete = nth > 10 or (nth == 10 and when == "after")
-    result = run_manifest(manifest, clock=clock) if was_killed and not complete else None
+    # After a complete run the next one would be a promotion of its own.
+    result = run_manifest(manifest, clock=Later()) if was_killed and not complete() else None
 
+    assert was_killed == (nth < WRITES)
     assert result is None or result.exit_code == 0, result.results[0].error
     assert versions(places["uat"]) == ["life/annuity[1.0.0]"]
     uploads = [r for r in places["uat"].requests if r.path.endswith("/import")]
@@ -77,12 +91,12 @@ def test_a_promotion_killed_at_any_change_of_its_state_imports_once(
 
 @pytest.mark.parametrize("nth", range(4))
 def test_a_promotion_killed_within_its_upload_imports_once(
-    places: dict[str, Sandbox], manifest: Path, clock: Any, killed: Any, nth: int
+    places: dict[str, Sandbox], manifest: Path, killed: Any, nth: int
 ) -> None:
     """Before the head, the file, the tail, and after all: a form that is not whole is no import."""
     was_killed = killed("killed_upload.py", nth, manifest)
 
-    result = run_manifest(manifest, clock=clock) if was_killed else None
+    result = run_manifest(manifest, clock=Later()) if was_killed else None
 
     assert was_killed == (nth < 3)
     assert result is None or result.exit_code == 0, result.results[0].error
