@@ -198,6 +198,24 @@ def test_a_lost_job_is_found_after_a_clock_is_set(
     assert sandbox.jobs_created == 1
 
 
+def test_a_lost_job_is_found_an_hour_later(
+    run: Any, serve: Callable[..., Any], only: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job is not too old for an intent that is as old."""
+    sandbox = serve("create@1=swallow", "describe@2-=403")
+    target = TARGET.replace("life]", "life], correlation_id: CHG-1")
+    clock.now = lambda: datetime.now(timezone.utc)
+    first = only(run(sandbox, target))
+    clock.now = lambda: datetime.now(timezone.utc) + AN_HOUR
+    monkeypatch.setattr(queue, "server_time", lambda _: datetime.now(timezone.utc) + AN_HOUR)
+    sandbox.weather._faults = ()
+
+    second = only(run(sandbox, target))
+
+    assert (first.outcome, second.outcome) == (Outcome.FAILED, Outcome.SUCCEEDED)
+    assert sandbox.jobs_created == 1
+
+
 def test_an_older_job_with_the_same_id_is_not_taken(
     run: Any, serve: Callable[..., Any], only: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

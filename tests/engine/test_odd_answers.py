@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spark_impex_runner.models import Outcome
+from spark_impex_runner.engine.cancel import cancel_jobs
+from spark_impex_runner.masking import Masker
+from spark_impex_runner.models import Outcome, RunOptions
 from spark_impex_runner.sandbox import faults
 
 if TYPE_CHECKING:
@@ -160,6 +162,58 @@ def test_a_resumed_job_is_not_forgotten_by_one_answer(
 
     assert (first.outcome, second.outcome) == (Outcome.CANCELLED, Outcome.SUCCEEDED)
     assert sandbox.jobs_created == 1
+
+
+@pytest.mark.parametrize("odd", ["describe@*=unlisted", "status@*=nameless"])
+def test_a_lost_job_is_looked_for_twice_by_the_next_run(
+    run: Any, serve: Callable[..., Any], only: Any, clock: Any, odd: str
+) -> None:
+    """The first look of a run that resumes an intent is not enough to create another job."""
+    sandbox = serve("create@1=swallow", "describe@2-=403")
+    first = only(run(sandbox, TARGET))
+    sandbox.weather._faults = (faults.parse_fault(odd),)
+    begin = clock.monotonic()
+    clock.at_wait = lambda now: setattr(sandbox.weather, "_faults", ()) if now > begin else None
+
+    second = only(run(sandbox, TARGET))
+
+    assert (first.outcome, second.outcome) == (Outcome.FAILED, Outcome.SUCCEEDED)
+    assert sandbox.jobs_created == 1
+
+
+def test_a_resumed_job_is_asked_for_twice(
+    run: Any, serve: Callable[..., Any], only: Any, clock: Any
+) -> None:
+    """A status and a listing that deny it at the same time make no second job."""
+    sandbox = serve("status@1-2=403:html", job_seconds=5)
+    first = only(run(sandbox, TARGET))
+    wrong = ("status@*=forget", "describe@*=unlisted")
+    sandbox.weather._faults = tuple(map(faults.parse_fault, wrong))
+    begin = clock.monotonic()
+    clock.at_wait = lambda now: setattr(sandbox.weather, "_faults", ()) if now > begin else None
+
+    second = only(run(sandbox, TARGET))
+
+    assert (first.outcome, second.outcome) == (Outcome.FAILED, Outcome.SUCCEEDED)
+    assert sandbox.jobs_created == 1
+
+
+@pytest.mark.parametrize("odd", ["describe@*=unlisted", "cancel@1=forget"])
+def test_one_odd_answer_ends_no_cancel(
+    run: Any, serve: Callable[..., Any], clock: Any, odd: str
+) -> None:
+    """``impex cancel`` ends a job that one answer denies."""
+    sandbox = serve("create@1=swallow", "describe@2-=403", job_seconds=900)
+    run(sandbox, TARGET)
+    sandbox.weather._faults = (faults.parse_fault(odd),)
+    begin = clock.monotonic()
+    clock.at_wait = lambda now: setattr(sandbox.weather, "_faults", ()) if now > begin else None
+
+    done = cancel_jobs(run.folder / "manifest.yaml", RunOptions(), clock, Masker())
+
+    cancels = [r.status for r in sandbox.requests if r.method == "PATCH"]
+    assert [each.error for each in done] == [""]
+    assert cancels[-1:] == [200]
 
 
 def test_a_wrong_hash_in_one_answer_costs_no_job(

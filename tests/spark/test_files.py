@@ -127,6 +127,19 @@ def test_a_file_that_is_cut_at_one_place_for_ever_fails(
         fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
 
 
+@pytest.mark.parametrize("status", [400, 405, 503])
+def test_only_a_fitting_status_speaks_of_an_expired_link(
+    session_to: Any, script: Any, reply: Any, tmp_path: Path, status: int
+) -> None:
+    """A message states no cause, and no cure, that the reply does not support."""
+    server = script(reply(b"", status=status))
+
+    with pytest.raises(errors.SparkApiError) as caught:
+        fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
+
+    assert str(caught.value).endswith(f"HTTP {status}")
+
+
 def test_a_refused_link_says_what_to_do(
     session_to: Any, script: Any, reply: Any, tmp_path: Path
 ) -> None:
