@@ -226,6 +226,20 @@ def _text(_: _Scene) -> Reply:
     return Reply(200, (b"all is well",), 11, {"Content-Type": "text/plain"})
 
 
+def _large(scene: _Scene) -> Reply:
+    """Answer 200 with JSON of so many bytes, by default 300 million."""
+    left, piece = int(scene.fault.argument or 300_000_000), b" " * (1 << 16)
+    chunks = (piece for _ in range(left >> 16))
+    return Reply(200, chunks, (left >> 16) << 16, {"Content-Type": "application/json"})
+
+
+def _coding(scene: _Scene) -> Reply:
+    """Answer with a ``Content-Encoding`` that is none, by default ``binary``."""
+    reply = scene.undisturbed()
+    coding = {"Content-Encoding": scene.fault.argument or "binary"}
+    return replace(reply, headers={**reply.headers, **coding})
+
+
 def _redirect(scene: _Scene) -> Reply:
     """Answer 302 to the same place, where the weather is better."""
     host = scene.request.headers.get("host", "")
@@ -293,6 +307,8 @@ KINDS: Mapping[str, Callable[[_Scene], Reply]] = {
     "html": _html,
     "empty": _empty,
     "text": _text,
+    "large": _large,
+    "coding": _coding,
     "redirect": _redirect,
     "expired": _expired,
     "token-expired": _token_expired,

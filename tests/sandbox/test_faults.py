@@ -214,6 +214,27 @@ def test_a_status_may_have_another_word_or_empty_lists(sky: Any) -> None:
     assert (lists["status"], set(lists["outputs"].values())) == ("closed", {None})
 
 
+def test_a_reply_may_be_large(sky: Any) -> None:
+    """So many bytes are announced and sent, rounded down to pieces of 64 KiB."""
+    sandbox = sky("status@1=large:200000")
+
+    reply = status(sandbox, create(sandbox).json()["id"])
+
+    assert (reply.headers["Content-Length"], len(reply.content)) == ("196608", 196608)
+
+
+def test_a_coding_may_be_none(sky: Any) -> None:
+    """The header names no compression, and the bytes are as they were."""
+    sandbox = sky("download@2=coding", "download@3=coding:utf-8")
+    url = link(sandbox)
+
+    plain, binary, text = (fetch(url) for _ in range(3))
+
+    codings = [each.headers.get("Content-Encoding") for each in (plain, binary, text)]
+    assert codings == [None, "binary", "utf-8"]
+    assert plain.content == binary.content == text.content
+
+
 def test_a_slow_body_is_paced(sky: Any) -> None:
     """20,000 bytes a second are sent as pieces of 1,000 with a pause before each."""
     sandbox, pauses = sky("download@1=slow:20000"), []
