@@ -31,7 +31,7 @@ import atheris
 from splicing import Splicer
 
 with atheris.instrument_imports(include=["spark_impex_runner"]):
-    from spark_impex_runner.engine import prepare
+    from spark_impex_runner.engine.entries import entry_fault
     from spark_impex_runner.errors import ManifestError, PluginError
     from spark_impex_runner.manifest import assemble, build, document, expand, load
     from spark_impex_runner.manifest.build import Settings, read_manifest, read_requires
@@ -87,7 +87,7 @@ class Target:
         offers.source("vault", "A vault.", {"sit": f"{MARK}-vault"}.__getitem__)
         plugins.registry.merge(offers)
         self.registry = plugins.registry
-        self._uri_fault = partial(prepare._uri_fault, plugins.registry, folder)
+        self._uri_fault = partial(entry_fault, plugins.registry, folder)
         self._path, self._overlay = folder / "release.yaml", folder / "prod.yaml"
         (folder / "secret.txt").write_text(f"{MARK}-file\n")
         shutil.copytree(TESTS / "manifests/valid/parts", folder / "parts")

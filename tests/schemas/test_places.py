@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from spark_impex_runner.engine import prepare
+from spark_impex_runner.engine.entries import entry_fault
 from spark_impex_runner.errors import ManifestError
 from spark_impex_runner.manifest.build import Settings, read_manifest
 from spark_impex_runner.manifest.compose import compose, overlay
@@ -125,7 +125,7 @@ def settings() -> Settings:
 
 def read_case(path: Path) -> Manifest:
     """Read a case as a run reads it, its services included."""
-    fault = partial(prepare._uri_fault, REGISTRY, path.parent)
+    fault = partial(entry_fault, REGISTRY, path.parent)
     return read_manifest(load(path), replace(settings(), uri_fault=fault))
 
 
