@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import Job, Memory
 
+# A folder that takes the place of another, or that has given up its place.
+_LEFTOVER = re.compile(r"\.(.+)\.(?:new|old[0-9]*)", re.DOTALL)
 _DO = "move it away, or write to another place"
 
 
@@ -156,9 +159,15 @@ class Ownership:
                 folders.clear()
                 continue
             links = [name for name in folders if (here / name).is_symlink()]
+            folders[:] = [name for name in folders if not self._is_leftover(here / name)]
             for name in sorted((*files, *links)):
                 if not self._is_placed(here / name):
                     yield here / name
+
+    def _is_leftover(self, folder: Path) -> bool:
+        """Tell whether a killed run left a folder beside one that it had claimed."""
+        match = _LEFTOVER.fullmatch(folder.name)
+        return match is not None and self.record(folder.with_name(match[1])) is not None
 
     def _is_placed(self, file: Path) -> bool:
         """Tell whether an earlier run has put a file there, by itself or within a folder."""
