@@ -11,29 +11,23 @@ import argparse
 import json
 import os
 import random
-import signal
-import sqlite3
-import subprocess
-import sys
 import tempfile
 import threading
-import time
 from collections import Counter
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from uploads import Plan, rows_of
+import kills
+import uploads
+from kills import package_size, problems, tree
 
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.run import run_manifest
-from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 
 PAGE = Path(__file__).parent.parent / "docs/explanation/reliability.md"
-RUN = [sys.executable, "-c", "from spark_impex_runner.cli.main import run; run()"]
 MANIFEST = """version: 1
 connections:
   sit:
@@ -130,14 +124,6 @@ class Row:
     wrong: list[str] = field(default_factory=list)
 
 
-def tree(folder: Path, size: int, tenant: str = "acme") -> Path:
-    """Make a tenant with one service whose package has about ``size`` bytes."""
-    version = folder / tenant / "life/annuity/1.0.0"
-    version.mkdir(parents=True)
-    (version / "model.data").write_bytes(random.Random(1).randbytes(size))  # noqa: S311
-    return folder / tenant
-
-
 def weather(text: str, root: Path, work: Path) -> Row:
     """Run one manifest through some faults, and once more where the first run did not succeed."""
     clock, row = QuickClock(), Row(text)
@@ -165,91 +151,6 @@ def weather(text: str, root: Path, work: Path) -> Row:
 
 def _credentials(sandbox: Sandbox) -> dict[str, str]:
     return {"CLIENT": sandbox.client_id, "SECRET": sandbox.client_secret}
-
-
-def package_size(work: Path) -> int:
-    """Return the size of the delivered package."""
-    package = work / "exports/life/package.zip"
-    return package.stat().st_size if package.exists() else 0
-
-
-def problems(work: Path, jobs: int, wanted: int) -> list[str]:
-    """Return what is not as promised: jobs, package, state."""
-    found = [] if jobs == wanted else [f"{jobs} jobs for {wanted} request"]
-    found += receipt.verify(work / "exports/life")
-    if not (work / ".impex/state.db").exists():
-        return [*found, "there is no state"]
-    with closing(sqlite3.connect(work / ".impex/state.db")) as link:
-        if link.execute("PRAGMA integrity_check").fetchone() != ("ok",):
-            found.append("the state is damaged")
-        if link.execute("SELECT count(*) FROM attempts WHERE finished IS NULL").fetchone() != (0,):
-            found.append("an attempt was left open")
-    return found
-
-
-def kills(count: int, root: Path, work: Path, chance: random.Random) -> Row:
-    """Kill that many runs at a random instant; finish each with the same command."""
-    row = Row("SIGKILL at a random instant")
-    slow = (parse_fault("download@*=slow:4000000"),)
-    with Sandbox(root, Settings(job_seconds=0.3, faults=slow)) as sandbox:
-        environ = {**os.environ, **_credentials(sandbox)}
-        text = MANIFEST.format(url=sandbox.base_url, timeout="10s")
-        length = _duration(text, work / "warm-up", environ)
-        while row.times < count:
-            folder = work / f"kill-{row.times}-{row.runs}"
-            before, bytes_before = sandbox.jobs_created, sandbox.bytes_downloaded
-            killed = _killed(text, folder, environ, chance.uniform(0.05, 1.1) * length)
-            row.runs += 1
-            if not killed:
-                continue
-            row.times += 1
-            complete = _complete(folder)
-            again = subprocess.run(
-                [*RUN, str(folder / "m.yaml"), "-q"],
-                env=environ, cwd=folder, capture_output=True, check=False,
-            )  # fmt: skip
-            jobs = sandbox.jobs_created - before
-            row.jobs += jobs
-            row.outcomes["succeeded" if again.returncode == 0 else "failed"] += 1
-            row.refetched += max(sandbox.bytes_downloaded - bytes_before - package_size(folder), 0)
-            row.wrong += problems(folder, jobs, 2 if complete else 1)
-            if again.returncode:
-                row.wrong.append(f"exit {again.returncode}: {again.stderr.decode()[-300:]}")
-    return row
-
-
-def _duration(text: str, folder: Path, environ: dict[str, str]) -> float:
-    began = time.monotonic()
-    _killed(text, folder, environ, 60)
-    return time.monotonic() - began
-
-
-def _killed(text: str, folder: Path, environ: dict[str, str], after: float) -> bool:
-    """Start a run and kill it after so many seconds; tell whether it was still running."""
-    folder.mkdir()
-    (folder / "m.yaml").write_text(text)
-    with subprocess.Popen(
-        [*RUN, str(folder / "m.yaml"), "-q"],
-        env=environ, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
-        try:
-            process.wait(after)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        return process.returncode != 0
-
-
-def _complete(folder: Path) -> bool:
-    """Tell whether a killed run had delivered its target: the next run is then a new one."""
-    if not (folder / ".impex/state.db").exists():
-        return False
-    with closing(sqlite3.connect(folder / ".impex/state.db")) as link:
-        try:
-            sql = "SELECT count(*) FROM attempts WHERE outcome = 'succeeded'"
-            return bool(link.execute(sql).fetchone()[0])
-        except sqlite3.OperationalError:
-            return False  # killed before the tables were made
 
 
 def render(rows: list[Row]) -> str:
@@ -287,13 +188,13 @@ def main() -> int:
         ]
         chance = random.Random(arguments.seed)  # noqa: S311 - instants, not secrets
         if arguments.kills:
-            rows.insert(0, kills(arguments.kills, root, folder, chance))
+            rows = [*kills.rows_of(Row, arguments.kills, folder / "kills", chance), *rows]
         if arguments.uploads:
             clock = QuickClock()
             clock.wait(timedelta(days=3).total_seconds())
             roots = [tree(folder / "large", 24_000_000), tree(folder / "other", 100_000, "beta")]
-            plan = Plan(arguments.uploads, roots, folder / "uploads", clock, chance)
-            rows += rows_of(Row, plan)
+            plan = uploads.Plan(arguments.uploads, roots, folder / "uploads", clock, chance)
+            rows += uploads.rows_of(Row, plan)
     if arguments.json:
         print(json.dumps([vars(row) for row in rows]))
     else:
