@@ -116,6 +116,11 @@ def _refused_by_disk() -> Iterator[None]:
         yield
     except OSError as error:
         raise UsageError(told_by_system(error)) from error
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"the encoding of file names here, {error.encoding}, lacks a letter of "
+            f"{error.object!a}; set PYTHONUTF8=1 or a UTF-8 locale"
+        ) from error
 
 
 def _load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loaded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,13 @@ def path_fault(path: Path) -> str:
     """Return why no file system takes a path, an empty text if one may."""
     if fault := text_fault(str(path)):
         return f"the path {str(path)!a} {fault}"
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError as error:
+        return (
+            f"the encoding of file names here, {error.encoding}, lacks a letter of {str(path)!a}; "
+            "set PYTHONUTF8=1 or a UTF-8 locale"
+        )
     longest = max(path.parts, key=len, default="")
     if len(longest.encode()) > _NAME_BYTES or len(str(path).encode()) > _PATH_BYTES:
         return f"the path {str(path)[:_SHOWN]}… is too long: a name may have {_NAME_BYTES} bytes"

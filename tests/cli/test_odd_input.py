@@ -155,6 +155,18 @@ def test_an_output_that_no_disk_takes_is_refused(shell: Any, output: str) -> Non
     assert done.err.startswith("m.yaml:4:41: targets[0].output: the path ")
 
 
+def test_a_locale_without_the_name_is_named(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With LC_ALL=C, and without Python's UTF-8 mode, file names are ASCII."""
+    shell.write("  - {name: a, folders: [motor], output: caf\xe9}\n")
+    monkeypatch.setattr(os, "fsencode", lambda path: str(path).encode("ascii"))
+
+    done = shell("impex", "validate", "m.yaml")
+
+    assert done.code == 2
+    assert "the encoding of file names here, ascii, lacks a letter of" in done.err
+    assert done.err.endswith("set PYTHONUTF8=1 or a UTF-8 locale\n")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps the working folder")
 def test_a_run_needs_no_working_folder(shell: Any) -> None:
     """It may be removed while a run is under way, or before."""
