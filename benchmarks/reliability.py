@@ -19,6 +19,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import kills
+import stops
 import uploads
 from kills import package_size, problems, tree
 
@@ -85,20 +86,40 @@ FAULTS = (
     "download@1=slow:1000000",
     "download@1=cut:1500000 download@2=no-ranges",
     "download@1=cut:1500000 download@2=new-etag",
+    # A server that is polite about a long outage, odd answers, large ones, codings that are none.
+    "download@1=503:retry=180",
+    "create@1=503:retry=600",
+    "token@1=503:retry=120",
+    "status@1=word:closed",
+    "status@2=null-lists",
+    "status@1=forget",
+    "status@1=404:html",
+    "status@1=large:300000000",
+    "describe@1=large:300000000",
+    "download@1-=coding",
+    "download@1-=coding:utf-8",
+)
+# So many seconds is the clock of this machine ahead of the tenant's.
+CLOCKS = (
+    (660, "create@1=swallow"),
+    (-660, "create@1=swallow"),
+    (3600, "status@1=429:date=2"),
+    (-3600, "status@1=429:date=2"),
 )
 
 
 class QuickClock(Clock):
     """A clock whose waits only move its hands: an hour of weather takes a moment."""
 
-    def __init__(self) -> None:
+    def __init__(self, ahead: float = 0) -> None:
         super().__init__()
         self._hands = 0.0
+        self._ahead = ahead
         self._lock = threading.Lock()
 
     def now(self) -> datetime:
         """Return a moment that moves with the hands."""
-        return datetime.now(timezone.utc) + timedelta(seconds=self._hands)
+        return datetime.now(timezone.utc) + timedelta(seconds=self._hands + self._ahead)
 
     def monotonic(self) -> float:
         """Return the seconds that were waited."""
@@ -124,9 +145,9 @@ class Row:
     wrong: list[str] = field(default_factory=list)
 
 
-def weather(text: str, root: Path, work: Path) -> Row:
+def weather(text: str, root: Path, work: Path, ahead: float = 0) -> Row:
     """Run one manifest through some faults, and once more where the first run did not succeed."""
-    clock, row = QuickClock(), Row(text)
+    clock, row = QuickClock(ahead), Row(f"{text}, clock {ahead:+g} s" if ahead else text)
     faults = tuple(parse_fault(part) for part in text.split())
     settings = Settings(job_seconds=1, faults=faults)
     with Sandbox(root, settings, clock=clock.monotonic) as sandbox:
@@ -187,6 +208,12 @@ def main() -> int:
             for number, text in enumerate(FAULTS[: arguments.faults])
         ]
         chance = random.Random(arguments.seed)  # noqa: S311 - instants, not secrets
+        if arguments.faults == len(FAULTS):
+            rows += [
+                weather(text, root, folder / f"clock-{number}", ahead)
+                for number, (ahead, text) in enumerate(CLOCKS)
+            ]
+            rows += stops.rows_of(Row, root, folder / "stops")
         if arguments.kills:
             rows = [*kills.rows_of(Row, arguments.kills, folder / "kills", chance), *rows]
         if arguments.uploads:
