@@ -196,6 +196,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--faults", type=int, default=len(FAULTS), help="only the first N kinds")
     parser.add_argument("--uploads", type=int, default=100, help="kills for each kind of store")
+    parser.add_argument("--stops", type=int, choices=(0, 1), default=1, help="0: no SIGTERM")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--write", action="store_true")
@@ -213,6 +214,7 @@ def main() -> int:
                 weather(text, root, folder / f"clock-{number}", ahead)
                 for number, (ahead, text) in enumerate(CLOCKS)
             ]
+        if arguments.stops:
             rows += stops.rows_of(Row, root, folder / "stops")
         if arguments.kills:
             rows = [*kills.rows_of(Row, arguments.kills, folder / "kills", chance), *rows]
