@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -9,14 +10,12 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.errors import StepError
 
 from . import listing
-from .listing import Begun, Listing
+from .listing import Begun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from spark_impex_runner.models import Job
-
-    from .listing import Sent
+    from .listing import Listing, Sent
     from .store import Source, Store
 
 
@@ -31,18 +30,17 @@ class Claim:
     that wrote it last may replace files; any other stops before it replaces or completes anything.
     """
 
-    def __init__(self, job: Job, store: Store, folder: str, to: str) -> None:
-        self._job = job
+    def __init__(self, own: Listing, store: Store, folder: str, to: str) -> None:
         self._store = store
         self._folder = folder
         self._place = f"{to.rstrip('/')}/{folder}{listing.NAME}"
-        self._own = Listing.of(job)
+        self._own = own
         self._created = False
-        self.listing = self._own
+        self.listing = own
 
     def open(self) -> Listing:
         """Read the listing; raise ``StepError`` where the folder has another owner."""
-        found = listing.read(self._store, self._folder)
+        found = self._read()
         self._created = found is not None
         self.listing = found or self._own
         self._check_owner(self.listing)
@@ -53,20 +51,20 @@ class Claim:
 
         Raises ``ClaimedError`` where another run was faster.
         """
-        begun = [Begun.of(each, self._job) for each in sources]
+        begun = [Begun.of(each, self._own) for each in sources]
         self.listing = replace(self.listing, writer=self._own.writer).with_pending(begun)
         if self._created:
             self._write(self.listing)
             return
         created = self.listing.create(self._store, self._folder)
-        found = listing.read(self._store, self._folder)
+        found = self._read()
         if not created or found is None or not self._is_own(found):
             raise ClaimedError(f"{self._place}: another run has just begun a delivery there")
         self._created = True
 
     def hold(self) -> None:
         """Raise ``StepError`` where another run has claimed the folder meanwhile."""
-        found = listing.read(self._store, self._folder)
+        found = self._read()
         if found is None:
             raise StepError(f"{self._place}: it was removed during the delivery")
         self._check_owner(found)
@@ -95,7 +93,7 @@ class Claim:
     def give_up(self) -> None:
         """Record what is known after a fault, as far as the store and another run permit it."""
         with suppress(StepError, OSError):
-            found = listing.read(self._store, self._folder)
+            found = self._read()
             if found is None or found.owner != self._own.owner:
                 return
             if self._is_own(found):
@@ -117,10 +115,16 @@ class Claim:
 
     def _check_owner(self, found: Listing) -> None:
         if found.owner != self._own.owner:
+            own = self._own.owner
+            moved = replace(own, project=found.owner.project) == found.owner
+            hint = f", or set project: {json.dumps(found.owner.project)} if that one has moved here"
             raise StepError(
                 f"{self._place}: the folder belongs to {found.owner}, so nothing is replaced "
-                f"there; choose another to or prefix for {self._own.owner}"
+                f"there; choose another to or prefix for {own}{hint if moved else ''}"
             )
+
+    def _read(self) -> Listing | None:
+        return listing.read(self._store, self._folder, self._own.owner)
 
     def _write(self, present: Listing) -> None:
         present.write(self._store, self._folder)

@@ -6,7 +6,7 @@ import logging
 import threading
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from spark_impex_runner.errors import Interrupted, StepError
@@ -50,6 +50,11 @@ class Delivery:
         prefix = self.options.get("prefix")
         return f"{prefix}/" if prefix else ""
 
+    @cached_property
+    def own(self) -> Listing:
+        """The listing of this delivery as it is before the delivery begins."""
+        return Listing.of(self.job, self.options.get("project", ""))
+
     def check(self) -> None:
         """Raise where the run is being interrupted, or another file failed."""
         if self.job.stopping() or self.stop.is_set():
@@ -64,7 +69,7 @@ class Delivery:
             return self._run(sources)
 
     def _run(self, sources: Sequence[Source]) -> str:
-        claim = Claim(self.job, self.store, self.folder, self.options["to"])
+        claim = Claim(self.own, self.store, self.folder, self.options["to"])
         before = self._again(claim.open)
         verdicts = self._each(lambda each: self._decide(each, before), sources)
         by = {
@@ -77,7 +82,7 @@ class Delivery:
         if sent or not before.complete or self._has_leftovers(before):
             self._deliver(by, claim)
         else:
-            try_to_remove_leftovers(self.store, self.folder, before, Listing.of(self.job))
+            try_to_remove_leftovers(self.store, self.folder, before, self.own)
         summary = [f"{_counted(sent)} sent"]
         summary += [f"{_counted(by['there'])} there already"] if by["there"] else []
         summary += [f"{_counted(by['kept'])} kept as found there"] if by["kept"] else []
@@ -89,8 +94,7 @@ class Delivery:
 
     def _has_leftovers(self, before: Listing) -> bool:
         """Tell whether the listing names files that a run has left behind."""
-        present = Listing.of(self.job)
-        return any(is_left_behind(each, present) for each in before.pending)
+        return any(is_left_behind(each, self.own) for each in before.pending)
 
     def _decide(self, source: Source, before: Listing) -> str:
         """Tell whether a file is new, is to be replaced, is there already, or must be kept."""
@@ -132,7 +136,7 @@ class Delivery:
         except BaseException:
             claim.give_up()
             raise
-        known, present = claim.listing, Listing.of(self.job)
+        known, present = claim.listing, self.own
         try_to_remove_leftovers(self.store, self.folder, known, present)
         others = [each for each in known.pending if not is_left_behind(each, present)]
         self._again(lambda: claim.finish(others, complete=not by["kept"]))

@@ -14,7 +14,7 @@ from spark_impex_runner.errors import StepError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_ANYWHERE = {"to", "prefix", "files", "if_exists", "parallel"}
+_ANYWHERE = {"to", "prefix", "files", "if_exists", "parallel", "project"}
 _WEB = {"user", "password", "token", "content_type"}
 _CLOUD = {"keep", "endpoint", "content_type"}
 _S3 = {"region", "access_key_id", "secret_access_key", "session_token", "encryption", "kms_key"}

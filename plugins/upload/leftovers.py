@@ -104,7 +104,7 @@ def _is_left(store: Store, folder: str, part: Part, present: Listing) -> bool:
     if text is None:
         return False
     try:
-        found = listing.parse(text, path)
+        found = listing.parse(text, path, present.owner)
     except UnreadableError:
         return _begins(text, present.owner)
     if found.owner != present.owner:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, replace
+from dataclasses import fields as fields_of
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -52,9 +53,9 @@ class Begun:
     at: datetime
 
     @classmethod
-    def of(cls, source: Source, job: Job) -> Begun:
-        """Return the record of a file that a job is about to send."""
-        return cls(source.name, source.size, source.sha256, job.run.id, job.run.started)
+    def of(cls, source: Source, own: Listing) -> Begun:
+        """Return the record of a file that the run of a listing is about to send."""
+        return cls(source.name, source.size, source.sha256, own.run_id, own.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +77,10 @@ class Listing:
     pending: tuple[Begun, ...] = ()
 
     @classmethod
-    def of(cls, job: Job) -> Listing:
+    def of(cls, job: Job, project: str = "") -> Listing:
         """Return the listing of a delivery that has not begun."""
         run = job.run
-        return cls(Owner.of(job), run.id, run.started, job.id, writer=run.id)
+        return cls(Owner.of(job, project), run.id, run.started, job.id, writer=run.id)
 
     def versions(self, name: str) -> tuple[Sent, ...]:
         """Return the contents that runs of the owner may have left under a name."""
@@ -117,7 +118,7 @@ def head(owner: Owner) -> str:
     return json.dumps({"version": _VERSION, **asdict(owner)}, indent=2).removesuffix("\n}")
 
 
-def read(store: Store, folder: str) -> Listing | None:
+def read(store: Store, folder: str, reader: Owner) -> Listing | None:
     """Return the listing of a folder, or None where no delivery lies.
 
     Raises ``UnreadableError`` for a file of that name which is no listing.
@@ -125,7 +126,7 @@ def read(store: Store, folder: str) -> Listing | None:
     for path in _candidates(store, folder):
         text = read_text(store, path)
         if text is not None:
-            return parse(text, path)
+            return parse(text, path, reader)
     return None
 
 
@@ -138,10 +139,13 @@ def _candidates(store: Store, folder: str) -> Iterable[str]:
             yield f"{folder}{name}"
 
 
-def parse(text: str, path: str) -> Listing:
-    """Return a listing from its JSON; ``path`` names it in the error."""
+def parse(text: str, path: str, reader: Owner) -> Listing:
+    """Return a listing from its JSON; ``path`` names it in the error.
+
+    One of version 1 names no project: it counts as one of the reader's.
+    """
     try:
-        return _parsed(fields.parse(text))
+        return _parsed(fields.parse(text), reader)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise UnreadableError(
             f"{path}: this is no listing that this version of the runner can read, so nothing is "
@@ -149,12 +153,14 @@ def parse(text: str, path: str) -> Listing:
         ) from error
 
 
-def _parsed(data: Any) -> Listing:
+def _parsed(data: Any, reader: Owner) -> Listing:
     """Return a listing from its JSON; raise where it is none."""
     version = data.pop("version")
     if version not in (1, _VERSION):
         raise ValueError(version)
-    owner = Owner(*(_text(data.pop(key)) for key in ("tenant", "manifest", "target")))
+    if version == 1:
+        data["project"] = reader.project
+    owner = Owner(*(_text(data.pop(each.name)) for each in fields_of(Owner)))
     at, run_id = _moment(data.pop("at")), _text(data.pop("run_id"))
     files = {name: _sent(**each) for name, each in data.pop("files").items()}
     pending = [_begun(**each) for each in data.pop("pending", [])]

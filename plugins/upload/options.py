@@ -71,8 +71,8 @@ _PROPERTIES: Final[dict[str, Any]] = {
         "title": "Retention",
         "description": (
             "Which deliveries stay, once this one is complete: those that either of the two "
-            "names. Others of the same tenant, manifest and target are removed, as far as this "
-            "step put them there. Needs prefix."
+            "names. Others of the same tenant, project, manifest and target are removed, as "
+            "far as this step put them there. Needs prefix."
         ),
         "type": "object",
         "additionalProperties": False,
@@ -94,6 +94,15 @@ _PROPERTIES: Final[dict[str, Any]] = {
             },
         },
     },
+    "project": _text(
+        "Project",
+        "Name of the project that the manifest belongs to: only runs of the same project replace, "
+        "count and remove its deliveries. By default the remote origin of the manifest's git "
+        "repository with the folder in it, else the manifest's folder. Set it where that changes, "
+        "as in CI without a repository.",
+        "github.com/acme/pricing//backup",
+        "motor-backup",
+    ),
     "content_type": _text(
         "Content type",
         "Content type of every file, where the store knows such; by default what its name "

@@ -6,30 +6,38 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .project import named, project_of
+
 if TYPE_CHECKING:
     from spark_impex_runner.models import Job
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """One target of one manifest, for one tenant.
+    """One target of one manifest in one project, for one tenant.
 
     The manifest counts by its name, as in the state: its path is another one on every CI runner.
+    The project tells two manifests of one name apart.
     """
 
     tenant: str
     manifest: str
     target: str
+    project: str
 
     @classmethod
-    def of(cls, job: Job) -> Owner:
-        """Return the owner of what a job delivers."""
+    def of(cls, job: Job, project: str = "") -> Owner:
+        """Return the owner of what a job delivers; ``project`` is the option of the step."""
         manifest = job.run.manifest
-        return cls(_tenant(job), manifest.name, job.target.name)
+        name = named(project) if project else project_of(manifest.path)
+        return cls(_tenant(job), manifest.name, job.target.name, name)
 
     def __str__(self) -> str:
         """Name the owner in a message."""
-        return f"target {self.target} of manifest {self.manifest} for tenant {self.tenant}"
+        return (
+            f"target {self.target} of manifest {self.manifest} in project {self.project} "
+            f"for tenant {self.tenant}"
+        )
 
 
 def _tenant(job: Job) -> str:

@@ -41,7 +41,7 @@ def prune(
 def _owned(store: Store, name: str, present: Listing) -> Listing | None:
     """Return the listing of a folder, None where the folder is another owner's or has none."""
     try:
-        found = read(store, f"{name}/")
+        found = read(store, f"{name}/", present.owner)
     except UnreadableError as error:
         _log.info("%s", error)
         return None
@@ -82,7 +82,7 @@ def _remove(
     """
     folder = f"{name}/"
     check()
-    if read(store, folder) != known:
+    if read(store, folder, present.owner) != known:
         return False
     marked = replace(known, complete=False, writer=present.writer)
     marked.write(store, folder)
@@ -97,7 +97,7 @@ def _remove(
         else:
             _log.warning("%s stays: it is not what was delivered there", path)
     remove_leftovers(store, folder, marked, present)
-    if read(store, folder) != marked:
+    if read(store, folder, present.owner) != marked:
         return False
     store.remove(f"{folder}{NAME}")
     return True

@@ -124,6 +124,7 @@ class Nightly:
     name: str = "motor"
     manifest: str = "nightly"
     tenant: str = "acme"
+    project: str = ""
     attempt: str = ""
     stopping: Callable[[], bool] = field(default=lambda: False)
 
@@ -151,7 +152,7 @@ class Nightly:
         """Return the job as it stands before the step."""
         now = FIRST_DAY + timedelta(days=self.day)
         target = Target(self.name, "sit", self.output)
-        path = self.output.parent / f"{self.manifest}.yaml"
+        path = self.output.parent / self.project / f"{self.manifest}.yaml"
         manifest = Manifest(path, self.manifest, {}, (target,))
         run = Run(f"r{self.day}{self.attempt}", f"{now:%Y-%m-%d}", manifest, (target,), now, None)  # type: ignore[arg-type]
         url = f"https://spark.example/{self.tenant}"
@@ -167,7 +168,7 @@ class Nightly:
         return replace(self, day=day)
 
     def but(self, **other: Any) -> Nightly:
-        """Return the target of another tenant, manifest, name or attempt, with files of its own."""
+        """Return the target of another tenant, project, manifest, name or attempt."""
         return replace(self, output=self.output.parent / "-".join(other.values()), **other)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LISTING = "impex-upload.json"
 OTHERS: Mapping[str, Mapping[str, str]] = {
     "tenant": {"tenant": "uat"},
+    "project": {"project": "other"},
     "manifest": {"manifest": "weekly"},
     "target": {"name": "life"},
 }
@@ -46,8 +47,8 @@ def test_foreign_folder_is_refused(local: Any, motor: Any, other: Mapping[str, s
 
     assert str(caught.value).startswith(
         f"{local.options['to']}/impex-upload.json: the folder belongs to target motor of "
-        "manifest nightly for tenant https://spark.example/acme, so nothing is "
-        "replaced there; choose another to or prefix for "
+        f"manifest nightly in project {motor.output.parent} for tenant https://spark.example/acme, "
+        "so nothing is replaced there; choose another to or prefix for "
     )
     assert contents(local) == before
 
@@ -102,7 +103,7 @@ def test_run_stops_where_another_took_over(
 ) -> None:
     """It replaces nothing any more, and what it has replaced is not called complete."""
     motor.deliver(local.options, FIRST)
-    other = replace(motor, day=1, attempt="b", output=motor.output / "b")
+    other = replace(motor, day=1, attempt="b", output=motor.output.parent / "b")
     work = getattr(upload.delivery.Delivery, instant)
 
     def overtaken(*arguments: Any) -> Any:
@@ -228,14 +229,28 @@ def test_sandbox_is_known_by_its_folder(motor: Any, upload: ModuleType, tmp_path
     assert owners[0].tenant == "sandbox:tenants/one"
 
 
-def owner(motor: Any, upload: ModuleType, folder: Path, sandbox: str, port: int) -> Any:
+def test_sandboxes_of_one_name_are_two_owners(
+    motor: Any, upload: ModuleType, tmp_path: Path
+) -> None:
+    """Where two projects each have one at the same place beside the manifest."""
+    folders = [tmp_path / "one", tmp_path / "two"]
+
+    owners = [owner(motor, upload, each, f"{each.name}/tenant", 1, "") for each in folders]
+
+    assert owners[0].tenant == owners[1].tenant == "sandbox:tenant"
+    assert owners[0] != owners[1]
+
+
+def owner(
+    motor: Any, upload: ModuleType, folder: Path, sandbox: str, port: int, project: str = "p"
+) -> Any:
     """Return the owner of a target that a sandbox serves."""
     job = motor.job()
     connection = Connection("sit", sandbox=folder.parent / sandbox)
     manifest = replace(job.run.manifest, path=folder / "m.yaml", connections={"sit": connection})
     run = replace(job.run, manifest=manifest)
     url = f"http://127.0.0.1:{port}/one"
-    return upload.claim.Listing.of(replace(job, run=run, tenant=url)).owner
+    return upload.delivery.Listing.of(replace(job, run=run, tenant=url), project).owner
 
 
 class Killed(BaseException):

@@ -139,7 +139,7 @@ def test_two_targets_may_not_share_a_folder(local: Any, motor: Any) -> None:
 
     told = refused(motor, local.options)
 
-    assert "the folder belongs to target motor of manifest nightly for tenant" in told
+    assert "the folder belongs to target motor of manifest nightly in project" in told
     assert local.read("motor.zip") == b"1"
 
 
