@@ -194,7 +194,7 @@ def test_a_tenant_that_cannot_be_reached_is_one_line(
     done = shell("impex", "init")
 
     assert done.code == 0
-    assert "the folders are left to fill in: POST" in done.err
+    assert "the folders are left to fill in: connections.tenant: cannot connect to" in done.err
     assert "FILL IN a folder" in check(shell)
     assert shell("impex", "plan", "release.yaml").code == 2
 
