@@ -155,7 +155,10 @@ class Execution:
         """Leave the receipt beside whatever was delivered, complete or not."""
         if result.artifacts:
             safe = masked(result, self._context.masker)
-            text = receipt.render(safe, self._prepared.run.id, __version__)
+            run, masker = self._prepared.run, self._context.masker
+            name = run.manifest.name
+            shown = name if masker.mask(name) == name else None
+            text = receipt.render(safe, run.id, __version__, shown)
             write(result.target.output / RECEIPT, text)
 
 

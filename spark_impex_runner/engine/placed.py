@@ -29,6 +29,7 @@ class PlacedFiles(Memory):
     def __init__(self, state: State | None, key: str, target: Target) -> None:
         super().__init__()
         self._records = state.placed(key) if state else None
+        self._owner = key
         self._target = target
         self._receipt = _read(target.output)
         self._older: dict[str, Record] | None = None
@@ -61,12 +62,21 @@ class PlacedFiles(Memory):
     def other_target(self) -> str:
         """Return why the output belongs to another target, empty if it does not."""
         owner, output = self._receipt.get("target"), self._target.output
-        if not isinstance(owner, str) or owner == self._target.name:
+        if not isinstance(owner, str) or self._is_own():
             return ""
+        manifest = self._receipt.get("manifest")
+        of = f"{owner!r} of the manifest {manifest!r}" if manifest else repr(owner)
         return (
-            f"{output} holds the delivery of the target {owner!r} ({RECEIPT}); "
+            f"{output} holds the delivery of the target {of} ({RECEIPT}); "
             "use another output, or remove that folder"
         )
+
+    def _is_own(self) -> bool:
+        """Tell whether the receipt is the target's; earlier versions name no manifest in it."""
+        target, manifest = self._receipt.get("target"), self._receipt.get("manifest")
+        if manifest is None:
+            return bool(target == self._target.name)
+        return f"{manifest}/{target}" == self._owner
 
     def _known(self) -> dict[str, Record]:
         """Return what the receipt and the artifacts in the state tell, by path."""
@@ -80,7 +90,7 @@ class PlacedFiles(Memory):
 
     def _listed(self) -> Iterator[tuple[str, Record]]:
         """Yield path and record of each artifact that the target's receipt lists."""
-        if self._receipt.get("target") != self._target.name:
+        if not self._is_own():
             return
         artifacts = self._receipt.get("artifacts")
         for each in artifacts if isinstance(artifacts, list) else ():

@@ -85,15 +85,15 @@ def plan_target(target: Target, run: Run, hooks: Plugins) -> Planned:
         correlation_id=target.correlation_id or f"{run.id}-{target.name}",
         file_name=target.file_name,
     )
-    kept = target.if_exists == "keep" and _is_delivered(target)
+    kept = target.if_exists == "keep" and _is_delivered(target, run.manifest.name)
     url = f"{run.connect(target.connection).url}/api/v4/export"
     resolved = {entry: tuple(map(str, group)) for entry, group in found.items()}
     changed = {entry: group for entry, group in resolved.items() if group != (entry,)}
     return Planned(target, request, url, encode(request).decode(), kept, changed)
 
 
-def _is_delivered(target: Target) -> bool:
-    """Tell whether the output holds a delivery that succeeded, with as many steps as now.
+def _is_delivered(target: Target, manifest: str) -> bool:
+    """Tell whether the output holds a delivery of the target, good and with as many steps as now.
 
     All of it must be there, with the sizes that the receipt lists, and packages must be ZIP files.
     """
@@ -101,6 +101,8 @@ def _is_delivered(target: Target) -> bool:
         receipt = fields.parse((target.output / RECEIPT).read_bytes())
         complete = len(receipt["steps"]) == len(target.steps)
         complete = complete and receipt["outcome"] == Outcome.SUCCEEDED.value
+        owner = receipt["target"], receipt.get("manifest", manifest)
+        complete = complete and owner == (target.name, manifest)
         return complete and all(_is_there(target.output, each) for each in receipt["artifacts"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False

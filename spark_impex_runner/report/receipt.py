@@ -19,9 +19,15 @@ if TYPE_CHECKING:
 VERSION = 1
 
 
-def render(result: TargetResult, run_id: str, runner_version: str) -> str:
-    """Return the receipt of one target as JSON in plain ASCII (schemas/receipt.schema.json)."""
+def render(
+    result: TargetResult, run_id: str, runner_version: str, manifest: str | None = None
+) -> str:
+    """Return the receipt of one target as JSON in plain ASCII (schemas/receipt.schema.json).
+
+    ``manifest`` is the name of the target's manifest.
+    """
     head = {"version": VERSION, "run_id": run_id, "runner_version": runner_version}
+    head |= {"manifest": manifest} if manifest else {}
     return json.dumps(head | delivery(result), indent=2) + "\n"
 
 

@@ -97,6 +97,29 @@ def test_another_targets_output_is_refused(run: Any, deliver: Any, only: Any) ->
     assert (run.folder / "out" / "impex-receipt.json").read_bytes() == before
 
 
+def test_another_manifests_output_is_refused(run: Any, deliver: Any, only: Any) -> None:
+    """A target of the same name in another manifest is another one."""
+    alone = "- {name: a, folders: [life], output: out}"
+    deliver(alone)
+    receipt = run.folder / "out" / "impex-receipt.json"
+    data = json.loads(receipt.read_text())
+    receipt.write_text(json.dumps(data | {"manifest": f"{data['manifest']}-2"}))
+
+    result = only(deliver(alone))
+
+    assert f"the target 'a' of the manifest '{data['manifest']}-2'" in result.error
+    assert not result.job_id
+
+
+def test_another_targets_delivery_is_not_kept(deliver: Any, only: Any) -> None:
+    """What another target has delivered is no reason to call this one unchanged."""
+    deliver("- {name: a, folders: [life], output: out}")
+
+    result = only(deliver("- {name: b, folders: [life], output: out, if_exists: keep}"))
+
+    assert "holds the delivery of the target 'a'" in result.error
+
+
 @pytest.mark.parametrize(
     ("step", "name"),
     [("{uses: unzip, with: {to: Pricing.zip}}", "package.zip"), ("{uses: unzip}", "pricing.zip")],
