@@ -100,9 +100,9 @@ def approved(
     work = _work(job, step, held, _Sealer(salt or secrets.token_hex(16), context.masker))
     changes = list(_differences(_left(earlier.work, job, held), work)) if earlier else []
     approval = "" if changes else _approval(work["packages"], earlier, job.run.id, context)
+    words = [*map(str, errors.values()), *_why(attempt, earlier, changes, context)]
     hold = earlier if earlier and not changes else _store(job, work, attempt, context)
     if not approval:
-        words = [*map(str, errors.values()), *_why(attempt, earlier, changes, context)]
         raise HeldError(_line(words, "; "), hold.name, digests=hold.digests)
     covered = ", ".join(f"{each.to}@{each.sha256}" for each in held.values())
     context.state.holds.approve(hold, job.run.id, covered, context.clock.now())
@@ -114,17 +114,27 @@ def approved(
 
 def check_gate(step: Step, attempt: Attempt, context: Context) -> None:
     """Raise ``HeldError`` for a step that lost its gate while its work waits for an approval."""
-    hold = context.state.holds.of(attempt)
-    if hold is None or hold.work["step"] != step.uses or hold.name not in step.options.values():
-        return
-    before, now = (each.get("gate", "none") for each in (hold.work["options"], step.options))
-    if before != "none" and now == "none":
+    name, digests, before = _gated(step, attempt, context)
+    now = step.options.get("gate", "none")
+    if name in step.options.values() and before != "none" and now == "none":
         raise HeldError(
-            f"options.gate: {before} -> {now} while it waits for --approve {hold.name}; approve it "
+            f"options.gate: {before} -> {now} while it waits for --approve {name}; approve it "
             "as it was held, or give it up with impex cancel",
-            hold.name,
-            digests=hold.digests,
+            name,
+            digests=digests,
         )
+
+
+def _gated(step: Step, attempt: Attempt, context: Context) -> tuple[str, tuple[str, ...], str]:
+    """Return what an attempt waits for at a step, its digests and its gate then."""
+    holds, offer = context.state.holds, context.hooks.registry.steps.get(step.uses)
+    hold = holds.of(attempt)
+    if hold is not None and hold.work["step"] == step.uses:
+        return hold.name, hold.digests, hold.work["options"].get("gate", "none")
+    # What an earlier version held had a gate, at whichever step can have one.
+    if holds.is_unrecorded(attempt) and offer and "gate" in offer.options.get("properties", {}):
+        return attempt.held, (), "manual"
+    return "", (), "none"
 
 
 def command(path: Path, options: RunOptions, targets: Iterable[str], waits: Iterable[str]) -> str:
@@ -231,7 +241,7 @@ def _why(
     if changes:
         run = earlier.run_id if earlier else ""
         yield f"changed since run {run} held it: {_line(changes, ', ')}"
-    elif earlier is None and attempt.held:
+    elif earlier is None and context.state.holds.is_unrecorded(attempt):
         yield "an earlier version of the runner held it without a record of what would be done"
     elif earlier is None and context.approvals.names:
         yield "no earlier run held it, and --approve CONNECTION approves only what one holds"

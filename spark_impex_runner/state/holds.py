@@ -71,6 +71,11 @@ class Holds:
         sql = "SELECT * FROM holds WHERE attempt = ? AND ended = '' ORDER BY id DESC LIMIT 1"
         return next(iter(map(_as_hold, self._db.read(sql, (attempt.id,)))), None)
 
+    def is_unrecorded(self, attempt: Attempt) -> bool:
+        """Tell whether an earlier version held an attempt, without a record of what it held."""
+        sql = "SELECT 1 FROM holds WHERE attempt = ? LIMIT 1"
+        return bool(attempt.held) and not self._db.read(sql, (attempt.id,))
+
     def approve(self, hold: Hold, run_id: str, approval: str, now: datetime) -> None:
         """Store that a run was given the approval of a hold, before anything is done."""
         sql = "UPDATE holds SET approved_by = ?, approval = ?, approved_at = ? WHERE id = ?"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -119,6 +121,22 @@ def test_a_removed_gate_lets_nothing_through(world: World) -> None:
     assert [each.exit_code for each in (plain, approved, fresh)] == [9, 9, 0]
     assert "options.gate: manual -> none" in only(plain).error
     assert exports(world) == 2
+
+
+def test_a_gate_of_an_older_state_stays(world: World) -> None:
+    """What an earlier version held, without a record, is not done without its gate either."""
+    world.run(GATE % "")
+    with closing(sqlite3.connect(world.folder / ".impex/state.db")) as link, link:
+        link.execute("DELETE FROM holds")
+    open_gate = (GATE % "").replace("gate: manual, ", "")
+
+    plain = world.run(open_gate)
+    held = world.run(GATE % "")
+    done = world.run(GATE % "", approved=PROD)
+
+    assert [each.exit_code for each in (plain, held, done)] == [9, 9, 0]
+    assert "options.gate: manual -> none" in only(plain).error
+    assert len(world.imports("prod")) == 1
 
 
 def test_a_finished_import_counts_for_its_tenant_only(world: World) -> None:
@@ -422,6 +440,7 @@ def test_two_connections_are_approved_one_by_one(world: World) -> None:
     second = world.run(both, approved=PROD)
 
     assert (first.exit_code, only(first).approve, second.exit_code) == (9, "prod", 0)
+    assert "no earlier run held it" in only(first).error
     assert [len(world.imports(name)) for name in ("uat", "prod")] == [1, 1]
 
 
