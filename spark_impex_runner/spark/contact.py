@@ -7,6 +7,7 @@ After a contact it is an outage, which its callers wait out.
 
 from __future__ import annotations
 
+import math
 import re
 import socket
 import ssl
@@ -23,7 +24,9 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import ProxyManager
 
 from spark_impex_runner.errors import TransportError
+from spark_impex_runner.spark import limits
 from spark_impex_runner.spark.links import split
+from spark_impex_runner.spark.proxies import is_by_socks
 from spark_impex_runner.spark.underway import begin
 from spark_impex_runner.spark.words import one_line
 
@@ -113,6 +116,18 @@ class Contacts:
         """Note that a connection to the host of ``url`` was established."""
         self._reached.add(urlsplit(url).netloc)
 
+    def limit_of(self, url: str, began: float) -> float:
+        """Return when a connection for a request must be there; never after a first contact."""
+        try:
+            first = bool(url) and not self.has_reached(url) and not is_by_socks(url)
+        except ValueError:  # the address is reported when it is used
+            return math.inf
+        return began + limits.CONNECT if first else math.inf
+
+    def has_reached(self, url: str) -> bool:
+        """Tell whether a connection to the host of ``url`` was ever established."""
+        return urlsplit(url).netloc in self._reached
+
     def failed(self, error: Exception, url: str, proxy: str, timeout: float) -> TransportError:
         """Return what a failure to send a request, or to get the head of its reply, means.
 
@@ -128,9 +143,16 @@ class Contacts:
         since = self._failing.setdefault(host, _thread.began)
         hopeless = _is_refused(error) or self._monotonic() - since >= FIRST_CONTACT
         fault, todo = _not_connected(error, host, proxy, timeout)
-        reached = urlsplit(url).netloc in self._reached
+        reached = self.has_reached(url)
         permanent = hopeless and not reached
         return TransportError(fault, todo, sent=False, permanent=permanent, reached=reached)
+
+
+def not_connected_in_time(url: str) -> TransportError:
+    """Return what it means that a first connection was not there after ``limits.CONNECT``."""
+    host = split(url).netloc.rpartition("@")[2]
+    fault = f"no connection to {host} within {limits.CONNECT:g} s"
+    return TransportError(fault, ADDRESS_TODO, sent=False, permanent=True, reached=False)
 
 
 def broken(error: Exception, timeout: float) -> TransportError:

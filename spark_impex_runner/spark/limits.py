@@ -22,6 +22,8 @@ SLOW_SECONDS: Final = 300.0
 # One exchange may take so many times the connection's `timeout`, from its beginning, or from the
 # last piece of a body that is sent.
 TOTAL_TIMES: Final = 3
+# The first connection to a host, with the look-up of its name, may take so many seconds.
+CONNECT: Final = 15.0
 # A request of a wait that begins at its deadline may take so many seconds.
 LAST_LOOK: Final = 3.0
 # A token in the reply to client credentials.

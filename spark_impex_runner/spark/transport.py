@@ -9,6 +9,7 @@ nothing sent after that but what ends something, and errors that hold no URL.
 from __future__ import annotations
 
 import logging
+import math
 import platform
 import threading
 import time
@@ -18,10 +19,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
 
 import requests
-from requests.utils import get_environ_proxies, select_proxy
 from urllib3 import exceptions as urllib3_errors
 
 from spark_impex_runner.blocking import GRACE, LAST, Background
@@ -30,10 +29,10 @@ from spark_impex_runner.errors import Interrupted, TransportError, UsageError
 from spark_impex_runner.masking import Masker, MaskingFilter
 from spark_impex_runner.spark import limits
 from spark_impex_runner.spark.body import read_all, read_start
-from spark_impex_runner.spark.contact import Adapter, Contacts, broken
+from spark_impex_runner.spark.contact import Adapter, Contacts, broken, not_connected_in_time
 from spark_impex_runner.spark.links import redirected
+from spark_impex_runner.spark.proxies import host_of_proxy, proxies_of
 from spark_impex_runner.spark.reply import HttpResponse, json_or_none
-from spark_impex_runner.spark.tenant import is_loopback
 from spark_impex_runner.spark.underway import Exchange, under_way
 from spark_impex_runner.version import __version__
 
@@ -130,11 +129,11 @@ class Transport:
                 body = stream.read()
                 return HttpResponse(stream.status, stream.headers, json_or_none(body), body)
 
-        return self._bounded(work)
+        return self._bounded(work, url=message.url)
 
     def open(self, message: Message) -> Stream:
         """Send and return the reply with its body still on the wire."""
-        return self._bounded(lambda exchange: self._opened(message, exchange))
+        return self._bounded(lambda exchange: self._opened(message, exchange), url=message.url)
 
     def read(self, stream: Stream) -> bytes:
         """Return the beginning of a reply's body, or all of one of 2xx, within the time limit."""
@@ -146,9 +145,15 @@ class Transport:
         return self._bounded(work, stream.shut)
 
     def _bounded(
-        self, work: Callable[[Exchange], _R], leave: Callable[[], None] = lambda: None
+        self,
+        work: Callable[[Exchange], _R],
+        leave: Callable[[], None] = lambda: None,
+        url: str = "",
     ) -> _R:
-        """Do network work on a thread that is left behind at its time limit, or after a stop."""
+        """Do network work on a thread that is left behind at its time limit, or after a stop.
+
+        The first connection to the host of ``url`` has a limit of its own.
+        """
         clock, exchange = self.clock, Exchange(self.clock)
         exchange.check()
         grace = self.last if clock.is_ending() else self.grace
@@ -164,7 +169,8 @@ class Transport:
             leave()
 
         def end() -> float:
-            return min(exchange.moved + total, deadline, clock.stopped_at + grace)
+            first = math.inf if exchange.sent else self._contacts.limit_of(url, exchange.moved)
+            return min(exchange.moved + total, deadline, clock.stopped_at + grace, first)
 
         if end() > time.monotonic():
             call = Background(run, abandon, _close_late)
@@ -172,6 +178,8 @@ class Transport:
                 return call.result()
         if time.monotonic() >= clock.stopped_at + grace:
             raise Interrupted(clock.signum, unanswered=exchange.sent)
+        if not exchange.sent and time.monotonic() >= self._contacts.limit_of(url, exchange.moved):
+            raise not_connected_in_time(url)
         when = "the deadline" if deadline < exchange.moved + total else f"{total:g} s were over"
         raise TransportError(f"no complete answer before {when}", sent=exchange.sent)
 
@@ -192,8 +200,8 @@ class Transport:
         self._contacts.begin()
         proxy = ""
         try:
-            proxies = _proxies(message.url)
-            proxy = _host_of_proxy(message.url, proxies)
+            proxies = proxies_of(message.url)
+            proxy = host_of_proxy(message.url, proxies)
             reply = self._send(message, proxies, exchange)
         except _FAILURES as error:
             self.quick = False
@@ -344,16 +352,3 @@ def _close_late(result: object) -> None:
     """Close a stream that nobody waits for any more."""
     if isinstance(result, Stream):
         result.close()
-
-
-def _proxies(url: str) -> dict[str, str]:
-    """Return the environment's proxies for a URL; this machine is never reached through one."""
-    if is_loopback(urlsplit(url).hostname or ""):
-        return {}
-    return dict(get_environ_proxies(url, no_proxy=None))
-
-
-def _host_of_proxy(url: str, proxies: Mapping[str, str]) -> str:
-    """Return host and port of the proxy that serves a URL; its credentials are left out."""
-    proxy = select_proxy(url, proxies) or ""
-    return proxy.rpartition("@")[2].rpartition("//")[2].rstrip("/")

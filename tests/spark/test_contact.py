@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.errors import TransportError
+from spark_impex_runner.spark import limits
 from spark_impex_runner.spark.contact import FIRST_CONTACT
 from spark_impex_runner.spark.retry import Patience, is_passing
 from spark_impex_runner.spark.transport import Message, Transport
@@ -105,6 +106,37 @@ def test_a_slow_look_up_is_not_repeated(transport: Transport, clock: Any, monkey
     monkeypatch.setattr(socket, "getaddrinfo", slow)
 
     assert failure(transport, TENANT).permanent
+
+
+def test_a_first_connection_has_a_limit(
+    transport: Transport, answering: Any, monkeypatch: Any
+) -> None:
+    """A name server or a host that is silent does not use up the connection's whole timeout."""
+    monkeypatch.setattr(limits, "CONNECT", 0.05)
+    host = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    release, resolve = threading.Event(), socket.getaddrinfo
+
+    def silent(*arguments: Any, **named: Any) -> Any:
+        release.wait()
+        return resolve(*arguments, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    error = failure(transport, f"http://{host}/x")
+    release.set()
+
+    assert error.fault == f"no connection to {host} within 0.05 s"
+    assert (error.sent, error.permanent, error.reached) == (False, True, False)
+
+
+def test_only_a_first_connection_has_the_limit(
+    transport: Transport, answering: Any, monkeypatch: Any
+) -> None:
+    """A host that was reached before has an outage, which lasts as long as the timeout."""
+    url = f"http://{answering(b'HTTP/1.1 200 OK' + bytes([13, 10]) * 2)}/x"
+    assert transport.exchange(Message("GET", url, {})).status == 200
+    monkeypatch.setattr(limits, "CONNECT", 0.0)
+
+    assert transport.exchange(Message("GET", url, {})).status == 200
 
 
 def test_an_outage_after_contact_is_transient(

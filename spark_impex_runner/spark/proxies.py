@@ -1,0 +1,31 @@
+"""The proxies that the environment names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from requests.utils import get_environ_proxies, select_proxy
+
+from spark_impex_runner.spark.tenant import is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def proxies_of(url: str) -> dict[str, str]:
+    """Return the environment's proxies for a URL; this machine is never reached through one."""
+    if is_loopback(urlsplit(url).hostname or ""):
+        return {}
+    return dict(get_environ_proxies(url, no_proxy=None))
+
+
+def host_of_proxy(url: str, proxies: Mapping[str, str]) -> str:
+    """Return host and port of the proxy that serves a URL; its credentials are left out."""
+    proxy = select_proxy(url, proxies) or ""
+    return proxy.rpartition("@")[2].rpartition("//")[2].rstrip("/")
+
+
+def is_by_socks(url: str) -> bool:
+    """Tell whether a URL is reached by a SOCKS proxy, whose connections are not noticed."""
+    return (select_proxy(url, proxies_of(url)) or "").startswith("socks")
