@@ -48,12 +48,20 @@ _EPILOG = """exit codes:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command ``impex``."""
-    sys.exit(_main(argv, "impex"))
+    sys.exit(_interruptible(argv, "impex"))
 
 
 def run(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command ``impex-run``, which is ``impex run``."""
-    sys.exit(_main(argv, "impex-run"))
+    sys.exit(_interruptible(argv, "impex-run"))
+
+
+def _interruptible(argv: Sequence[str] | None, program: str) -> int:
+    """Execute the command line; Ctrl-C before the command has begun is no traceback."""
+    try:
+        return _main(argv, program)
+    except KeyboardInterrupt:
+        return 130
 
 
 def _main(argv: Sequence[str] | None, program: str) -> int:

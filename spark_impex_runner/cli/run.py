@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import RunResult
 
 _FILES = 65_536
+# So many seconds after a signal the process is left, whatever holds it; see ``blocking``.
+_LEAVE = 4.9
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,20 +98,20 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
             pass  # a mistake in a later manifest is found before the first is run
     finished: list[RunResult] = []
     failed: list[int] = []
-    with _stopped_by_signals(clock, json_lines=out.json_lines):
+    with left_in_time(clock), _stopped_by_signals(clock, json_lines=out.json_lines):
         for path in arguments.manifests:
             try:
                 clock.check()  # after a signal no other manifest is begun
                 result = run_manifest(path, options, clock=clock, masker=masker, worker=worker)
             except ImpexError as error:
                 out.error(error)
-                failed.append(error.exit_code)
+                failed.append(128 + clock.signum if clock.signum else error.exit_code)
                 continue
             out.result(text.render(result, colour=out.colour), styled=out.colour)
             finished.append(result)
             for problem in result.problems:
                 out.error(problem)
-    _tell_ways_on(finished, arguments, surroundings, clock)
+        _tell_ways_on(finished, arguments, surroundings, clock)
     return _combined(exit_code(finished), failed, any_run=bool(finished))
 
 
@@ -177,6 +180,31 @@ def _stopped_by_signals(clock: Clock, *, json_lines: bool) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def left_in_time(clock: Clock, seconds: float = _LEAVE) -> Iterator[None]:
+    """Leave the process so long after a stop, whatever holds it, such as a full pipe."""
+    stopped, over = threading.Lock(), threading.Event()
+    stopped.acquire()
+
+    def release() -> None:  # called by the signal's handler, which may wait for no lock
+        with suppress(RuntimeError):
+            stopped.release()
+
+    def watch() -> None:
+        stopped.acquire()
+        if not over.wait(seconds):
+            os._exit(128 + clock.signum)
+
+    forget = clock.tell(release)
+    threading.Thread(target=watch, name="impex-leave", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+        forget()
+        release()
 
 
 def _report(text: str) -> tuple[str, Path]:

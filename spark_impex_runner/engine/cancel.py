@@ -12,7 +12,7 @@ from spark_impex_runner.engine.creation import Creation
 from spark_impex_runner.engine.plan import plan_target
 from spark_impex_runner.engine.prepare import Prepared, connect, new_job, state_folder
 from spark_impex_runner.engine.weather import forgotten
-from spark_impex_runner.errors import ImpexError, SparkError
+from spark_impex_runner.errors import ImpexError, SparkError, StateError
 from spark_impex_runner.models import Planned
 from spark_impex_runner.state.lease import lease
 from spark_impex_runner.state.store import State, exists, part_key
@@ -59,14 +59,17 @@ def cancel_jobs(
 
 
 def may_run(run: RunResult, options: RunOptions) -> bool:
-    """Tell whether a job of a run's targets may still run, as far as the state knows."""
+    """Tell whether a job of a run's targets may still run, as far as the state says."""
     folder = state_folder(run.manifest.path, options)
     if not exists(folder):
         return False
-    with closing(State(folder)) as state:
-        names = (key_of(run.manifest, each.target) for each in run.results)
-        found = (state.unfinished(name) for name in names)
-        return any(attempt and any(_left(attempt, "", state)) for attempt in found)
+    try:
+        with closing(State(folder)) as state:
+            names = (key_of(run.manifest, each.target) for each in run.results)
+            found = (state.unfinished(name) for name in names)
+            return any(attempt and any(_left(attempt, "", state)) for attempt in found)
+    except StateError:
+        return True
 
 
 def _cancel(target: Target, prepared: Prepared, context: Context) -> list[Cancelled]:

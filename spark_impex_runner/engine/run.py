@@ -75,7 +75,7 @@ def run_manifest(
     with (
         announced(path, options, clock, masker),
         _prepared(path, options, clock, masker) as prepared,
-        closing(State(state_folder(path, options))) as state,
+        closing(State(state_folder(path, options), lambda: clock.stopped_at)) as state,
     ):
         context = Context.of(prepared, state, options)
         with _crew(prepared, options, worker or run_unit) as crew:
@@ -94,7 +94,7 @@ def run_unit(unit: Unit, new_masker: Callable[[], Masker] = Masker) -> Done:
         with (
             board.heeded(clock) as halted,
             _prepared(path, options, clock, masker) as prepared,
-            closing(State(state_folder(path, options))) as state,
+            closing(State(state_folder(path, options), lambda: clock.stopped_at)) as state,
         ):
             context = Context.of(prepared, state, options)
             run = prepared.run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import threading
@@ -11,143 +12,30 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import atomic
 from spark_impex_runner.errors import StateError
+from spark_impex_runner.state.migrations import MIGRATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 FILE = "state.db"
+# So long a write waits for one of another process, and so long after the run was asked to stop.
 _BUSY_SECONDS = 30.0
+_STOPPED_SECONDS = 1.0
+# So long SQLite itself waits, which no signal's handler interrupts.
+_TICK = 250  # milliseconds
 _SWITCHES = 100
-
-# One script for each schema version; a released one is never edited.
-MIGRATIONS = (
-    """
-    CREATE TABLE runs (
-        id TEXT PRIMARY KEY,
-        manifest TEXT NOT NULL,
-        started TEXT NOT NULL,
-        finished TEXT,
-        exit_code INTEGER
-    );
-    CREATE TABLE attempts (
-        id INTEGER PRIMARY KEY,
-        run_id TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
-        target TEXT NOT NULL,
-        tenant TEXT NOT NULL,
-        fingerprint TEXT NOT NULL,
-        correlation_id TEXT NOT NULL,
-        intended TEXT NOT NULL,
-        job_id TEXT NOT NULL DEFAULT '',
-        created TEXT,
-        done TEXT,
-        delivered TEXT,
-        finished TEXT,
-        outcome TEXT NOT NULL DEFAULT '',
-        error TEXT NOT NULL DEFAULT ''
-    );
-    CREATE UNIQUE INDEX one_open_attempt_per_target ON attempts(target) WHERE finished IS NULL;
-    CREATE INDEX attempts_of_a_job ON attempts(job_id);
-    CREATE INDEX attempts_of_a_request ON attempts(tenant, fingerprint);
-    CREATE TABLE artifacts (
-        attempt INTEGER NOT NULL REFERENCES attempts(id) ON DELETE CASCADE,
-        name TEXT NOT NULL,
-        path TEXT NOT NULL,
-        size INTEGER NOT NULL,
-        sha256 TEXT NOT NULL,
-        tenant_hash TEXT,
-        hash_agreed INTEGER,
-        made_by TEXT NOT NULL,
-        PRIMARY KEY (attempt, name)
-    );
-    CREATE TABLE steps (
-        attempt INTEGER NOT NULL REFERENCES attempts(id) ON DELETE CASCADE,
-        position INTEGER NOT NULL,
-        digest TEXT NOT NULL,
-        uses TEXT NOT NULL,
-        outcome TEXT NOT NULL,
-        seconds REAL NOT NULL,
-        message TEXT NOT NULL,
-        artifacts TEXT NOT NULL,
-        PRIMARY KEY (attempt, position)
-    );
-    """,
-    # How long a job took is known only where one run saw it begin and end: an adopted job may
-    # have been done long before anybody looked. A size is unknown for what came before.
-    """
-    ALTER TABLE attempts ADD COLUMN size TEXT;
-    ALTER TABLE attempts ADD COLUMN seconds REAL;
-    UPDATE attempts SET seconds = (julianday(done) - julianday(created)) * 86400
-        WHERE (SELECT julianday(finished) FROM runs WHERE id = run_id) >= julianday(done);
-    CREATE INDEX attempts_of_a_size ON attempts(tenant, size)
-    """,
-    # What stands for all that was done with the packages, where nothing of it is missing.
-    """
-    ALTER TABLE attempts ADD COLUMN work TEXT NOT NULL DEFAULT '';
-    CREATE INDEX attempts_of_a_target ON attempts(target)
-    """,
-    # A request that is too large for one package is divided; each part is an attempt of its own.
-    """
-    ALTER TABLE attempts ADD COLUMN part_of INTEGER REFERENCES attempts(id) ON DELETE CASCADE;
-    CREATE INDEX attempts_of_parts ON attempts(part_of);
-    CREATE TABLE parts (
-        attempt INTEGER NOT NULL REFERENCES attempts(id) ON DELETE CASCADE,
-        name TEXT NOT NULL,
-        request TEXT NOT NULL,
-        PRIMARY KEY (attempt, name)
-    )
-    """,
-    # What steps remember belongs to a target, and outlives its attempts.
-    """
-    CREATE TABLE memories (
-        target TEXT NOT NULL,
-        uses TEXT NOT NULL,
-        key TEXT NOT NULL,
-        value TEXT NOT NULL,
-        PRIMARY KEY (target, uses, key)
-    );
-    ALTER TABLE attempts ADD COLUMN held TEXT NOT NULL DEFAULT ''
-    """,
-    # What waits for an approval is stored whole. An attempt that was held before there was such a
-    # record has none: it is held again.
-    """
-    CREATE TABLE holds (
-        id INTEGER PRIMARY KEY,
-        attempt INTEGER NOT NULL REFERENCES attempts(id) ON DELETE CASCADE,
-        run_id TEXT NOT NULL,
-        at TEXT NOT NULL,
-        name TEXT NOT NULL,
-        work TEXT NOT NULL,
-        command TEXT NOT NULL,
-        approved_by TEXT NOT NULL DEFAULT '',
-        approved_at TEXT,
-        approval TEXT NOT NULL DEFAULT '',
-        ended TEXT NOT NULL DEFAULT ''
-    );
-    CREATE INDEX holds_of_an_attempt ON holds(attempt)
-    """,
-    # What each run did for an attempt. Of earlier attempts the first run and the end are known.
-    """
-    CREATE TABLE outcomes (
-        id INTEGER PRIMARY KEY,
-        run_id TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
-        attempt INTEGER NOT NULL REFERENCES attempts(id) ON DELETE CASCADE,
-        began TEXT NOT NULL,
-        ended TEXT,
-        outcome TEXT NOT NULL DEFAULT '',
-        error TEXT NOT NULL DEFAULT ''
-    );
-    CREATE INDEX outcomes_of_an_attempt ON outcomes(attempt);
-    INSERT INTO outcomes (run_id, attempt, began, ended, outcome, error)
-        SELECT run_id, id, intended, finished, outcome, error FROM attempts ORDER BY id
-    """,
-)
 
 
 class Database:
-    """One open state file, safe to share by threads; each write is on disk when it returns."""
+    """One open state file, safe to share by threads; each write is on disk when it returns.
 
-    def __init__(self, folder: Path) -> None:
+    A write waits for other processes, but not for long after ``stopped_at()``, a time of
+    ``time.monotonic``.
+    """
+
+    def __init__(self, folder: Path, stopped_at: Callable[[], float] = lambda: math.inf) -> None:
+        self._stopped_at = stopped_at
         self.path = folder / FILE
         self._lock = threading.RLock()
         with self._told():
@@ -165,7 +53,7 @@ class Database:
     def write(self, *statements: tuple[str, Sequence[Any]]) -> int:
         """Do all statements in one transaction; return the id of the last row that came in."""
         with self._lock, self._told():
-            self._link.execute("BEGIN IMMEDIATE")
+            self._begin()
             try:
                 row = 0
                 for sql, values in statements:
@@ -200,6 +88,7 @@ class Database:
     def _open(self) -> None:
         with self._told():
             self._check_whole()
+            self._link.execute(f"PRAGMA busy_timeout = {_TICK}")
             # First in the file itself: one with a journal is then never without its tables.
             self._migrate()
             mode = self._journal_mode()
@@ -235,13 +124,28 @@ class Database:
 
     def _migrate(self) -> None:
         """Bring the tables up to date in one transaction, however many runners open the file."""
-        self._link.execute("BEGIN IMMEDIATE")
+        if self._link.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS):
+            return
+        self._begin()
         try:
             self._apply(self._link.execute("PRAGMA user_version").fetchone()[0])
             self._link.execute("COMMIT")
         except BaseException:
             self._roll_back()
             raise
+
+    def _begin(self) -> None:
+        """Begin a write as soon as no other process is writing."""
+        end = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                self._link.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                last = min(end, self._stopped_at() + _STOPPED_SECONDS)
+                if "locked" not in str(error) or time.monotonic() >= last:
+                    raise
+            else:
+                return
 
     def _roll_back(self) -> None:
         """Undo a transaction, unless SQLite has done so already, as on a full disk."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from spark_impex_runner.state.rows import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 
@@ -106,9 +107,9 @@ def exists(folder: Path) -> bool:
 class State:
     """The memory of one folder of manifests. Times are aware UTC; no secret is ever given to it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stopped_at: Callable[[], float] = lambda: math.inf) -> None:
         self.folder = folder
-        self._db = Database(folder)
+        self._db = Database(folder, stopped_at)
         self.holds = Holds(self._db)
 
     def close(self) -> None:

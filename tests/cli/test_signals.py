@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,10 @@ import pytest
 
 from spark_impex_runner import blocking
 from spark_impex_runner.cli import main as command
+from spark_impex_runner.cli.run import left_in_time
+from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine import run
-from spark_impex_runner.errors import Interrupted
+from spark_impex_runner.errors import Interrupted, StateError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,3 +65,52 @@ def test_stuck_threads_are_not_waited_for(monkeypatch: pytest.MonkeyPatch, stuck
     command._leave_at_once_if_stuck(143, SimpleNamespace(undo=undo))  # type: ignore[arg-type]
 
     assert did == (["logs are", "output is written", 143] if stuck else [])
+
+
+def test_a_blocked_process_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no signal ends, such as a write into a full pipe, ends soon after the signal."""
+    left: list[int] = []
+    exited, clock = threading.Event(), Clock()
+    monkeypatch.setattr(os, "_exit", lambda code: (left.append(code), exited.set()))
+
+    with left_in_time(clock, seconds=0.01):
+        clock.stop(15)
+        assert exited.wait(10)
+
+    assert left == [143]
+
+
+def test_an_ended_run_is_not_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that ends in time, with or without a signal, has its own exit code."""
+    left: list[int] = []
+    monkeypatch.setattr(os, "_exit", left.append)
+
+    for stop in (True, False):
+        clock = Clock()
+        with left_in_time(clock, seconds=60):
+            if stop:
+                clock.stop(15)
+        for thread in threading.enumerate():
+            if thread.name == "impex-leave":
+                thread.join(10)
+
+    assert left == []
+    assert not any(each.name == "impex-leave" for each in threading.enumerate())
+
+
+def test_an_error_after_a_signal_has_its_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fails because the run is being ended does not count as an invalid manifest."""
+    (tmp_path / "m.yaml").write_text(MANIFEST)
+
+    def stopped(*_: Any, clock: Any, **__: Any) -> None:
+        clock.stop(15)
+        raise StateError("database is locked")
+
+    monkeypatch.setattr(run, "run_manifest", stopped)
+
+    with pytest.raises(SystemExit) as ended:
+        command.main(["run", str(tmp_path / "m.yaml")])
+
+    assert ended.value.code == 143

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sqlite3
@@ -17,9 +18,10 @@ import pytest
 
 from spark_impex_runner.errors import StateError
 from spark_impex_runner.models import Artifact, Outcome, RemoteFile, ServiceVersion, StepResult
-from spark_impex_runner.state.database import MIGRATIONS
+from spark_impex_runner.state.database import FILE
 from spark_impex_runner.state.holds import Hold
 from spark_impex_runner.state.lease import lease
+from spark_impex_runner.state.migrations import MIGRATIONS
 from spark_impex_runner.state.store import Intent, State
 
 if TYPE_CHECKING:
@@ -290,6 +292,26 @@ def test_a_write_that_fails_leaves_the_state_as_it_was(state: State) -> None:
     found = state.unfinished("m/a")
     assert found
     assert not found.delivered
+
+
+def test_a_write_is_not_awaited_after_a_stop(tmp_path: Path) -> None:
+    """A process that holds the state file does not keep a run from ending; nor are reads held."""
+    stopped = [math.inf]
+    with (
+        closing(State(tmp_path, lambda: stopped[0])) as state,
+        sqlite3.connect(tmp_path / FILE, isolation_level=None) as other,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        stopped[0] = -math.inf
+
+        with pytest.raises(StateError, match="another process holds it"):
+            state.begin_run("r", "m.yaml", NOW)
+        with closing(State(tmp_path)) as reader:
+            assert reader.unfinished("a") is None
+
+        other.execute("ROLLBACK")
+        state.begin_run("r", "m.yaml", NOW)
+    other.close()
 
 
 def test_a_second_runner_is_told_who_holds_the_target(tmp_path: Path) -> None:

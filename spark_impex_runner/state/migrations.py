@@ -1,0 +1,126 @@
+"""The tables of the state file, as each version of the runner has changed them."""
+
+from __future__ import annotations
+
+# One script for each schema version; a released one is never edited.
+MIGRATIONS = (
+    """
+    CREATE TABLE runs (
+        id TEXT PRIMARY KEY,
+        manifest TEXT NOT NULL,
+        started TEXT NOT NULL,
+        finished TEXT,
+        exit_code INTEGER
+    );
+    CREATE TABLE attempts (
+        id INTEGER PRIMARY KEY,
+        run_id TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+        target TEXT NOT NULL,
+        tenant TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        correlation_id TEXT NOT NULL,
+        intended TEXT NOT NULL,
+        job_id TEXT NOT NULL DEFAULT '',
+        created TEXT,
+        done TEXT,
+        delivered TEXT,
+        finished TEXT,
+        outcome TEXT NOT NULL DEFAULT '',
+        error TEXT NOT NULL DEFAULT ''
+    );
+    CREATE UNIQUE INDEX one_open_attempt_per_target ON attempts(target) WHERE finished IS NULL;
+    CREATE INDEX attempts_of_a_job ON attempts(job_id);
+    CREATE INDEX attempts_of_a_request ON attempts(tenant, fingerprint);
+    CREATE TABLE artifacts (
+        attempt INTEGER NOT NULL REFERENCES attempts(id) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        path TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        tenant_hash TEXT,
+        hash_agreed INTEGER,
+        made_by TEXT NOT NULL,
+        PRIMARY KEY (attempt, name)
+    );
+    CREATE TABLE steps (
+        attempt INTEGER NOT NULL REFERENCES attempts(id) ON DELETE CASCADE,
+        position INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        uses TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        seconds REAL NOT NULL,
+        message TEXT NOT NULL,
+        artifacts TEXT NOT NULL,
+        PRIMARY KEY (attempt, position)
+    );
+    """,
+    # How long a job took is known only where one run saw it begin and end: an adopted job may
+    # have been done long before anybody looked. A size is unknown for what came before.
+    """
+    ALTER TABLE attempts ADD COLUMN size TEXT;
+    ALTER TABLE attempts ADD COLUMN seconds REAL;
+    UPDATE attempts SET seconds = (julianday(done) - julianday(created)) * 86400
+        WHERE (SELECT julianday(finished) FROM runs WHERE id = run_id) >= julianday(done);
+    CREATE INDEX attempts_of_a_size ON attempts(tenant, size)
+    """,
+    # What stands for all that was done with the packages, where nothing of it is missing.
+    """
+    ALTER TABLE attempts ADD COLUMN work TEXT NOT NULL DEFAULT '';
+    CREATE INDEX attempts_of_a_target ON attempts(target)
+    """,
+    # A request that is too large for one package is divided; each part is an attempt of its own.
+    """
+    ALTER TABLE attempts ADD COLUMN part_of INTEGER REFERENCES attempts(id) ON DELETE CASCADE;
+    CREATE INDEX attempts_of_parts ON attempts(part_of);
+    CREATE TABLE parts (
+        attempt INTEGER NOT NULL REFERENCES attempts(id) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        request TEXT NOT NULL,
+        PRIMARY KEY (attempt, name)
+    )
+    """,
+    # What steps remember belongs to a target, and outlives its attempts.
+    """
+    CREATE TABLE memories (
+        target TEXT NOT NULL,
+        uses TEXT NOT NULL,
+        key TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (target, uses, key)
+    );
+    ALTER TABLE attempts ADD COLUMN held TEXT NOT NULL DEFAULT ''
+    """,
+    # What waits for an approval is stored whole. An attempt that was held before there was such a
+    # record has none: it is held again.
+    """
+    CREATE TABLE holds (
+        id INTEGER PRIMARY KEY,
+        attempt INTEGER NOT NULL REFERENCES attempts(id) ON DELETE CASCADE,
+        run_id TEXT NOT NULL,
+        at TEXT NOT NULL,
+        name TEXT NOT NULL,
+        work TEXT NOT NULL,
+        command TEXT NOT NULL,
+        approved_by TEXT NOT NULL DEFAULT '',
+        approved_at TEXT,
+        approval TEXT NOT NULL DEFAULT '',
+        ended TEXT NOT NULL DEFAULT ''
+    );
+    CREATE INDEX holds_of_an_attempt ON holds(attempt)
+    """,
+    # What each run did for an attempt. Of earlier attempts the first run and the end are known.
+    """
+    CREATE TABLE outcomes (
+        id INTEGER PRIMARY KEY,
+        run_id TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+        attempt INTEGER NOT NULL REFERENCES attempts(id) ON DELETE CASCADE,
+        began TEXT NOT NULL,
+        ended TEXT,
+        outcome TEXT NOT NULL DEFAULT '',
+        error TEXT NOT NULL DEFAULT ''
+    );
+    CREATE INDEX outcomes_of_an_attempt ON outcomes(attempt);
+    INSERT INTO outcomes (run_id, attempt, began, ended, outcome, error)
+        SELECT run_id, id, intended, finished, outcome, error FROM attempts ORDER BY id
+    """,
+)
