@@ -1,4 +1,4 @@
-"""The plugins of installed distributions, of which any may be damaged or somebody else's."""
+"""The plugins of installed distributions, each of which may be damaged or unrelated."""
 
 from __future__ import annotations
 

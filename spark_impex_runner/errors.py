@@ -356,7 +356,7 @@ class NotifyError(ImpexError):
     exit_code = 4
 
 
-def told_by_system(error: OSError) -> str:
+def describe_os_error(error: OSError) -> str:
     """Return in one line what the operating system refuses, and for which path."""
     reason = error.strerror or f"{type(error).__name__} {error}".strip()
     return f"{error.filename}: {reason}" if error.filename else reason

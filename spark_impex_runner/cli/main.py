@@ -93,7 +93,7 @@ def _main(argv: Sequence[str] | None, program: str) -> int:
 def _executed(arguments: argparse.Namespace, command: str, masker: Masker, streams: Streams) -> int:
     """Execute the chosen command and return its exit code."""
     from spark_impex_runner.cli.console import Surroundings, open_console
-    from spark_impex_runner.errors import DeliveryError, ImpexError, Interrupted, told_by_system
+    from spark_impex_runner.errors import DeliveryError, ImpexError, Interrupted, describe_os_error
 
     console = open_console(arguments, masker, streams)
     try:
@@ -107,7 +107,7 @@ def _executed(arguments: argparse.Namespace, command: str, masker: Masker, strea
         console.error(Interrupted())
         return Interrupted.exit_code
     except OSError as error:  # a disk, a socket or a limit of the system, and no bug of ours
-        console.error(told_by_system(error))
+        console.error(describe_os_error(error))
         return DeliveryError.exit_code
     except Exception as error:  # noqa: BLE001 - the last line of defence
         console.bug(error)

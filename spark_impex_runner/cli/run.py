@@ -169,7 +169,7 @@ def _stopped_by_signals(clock: Clock, *, json_lines: bool) -> Iterator[None]:
             os._exit(128 + signum)
         clock.stop(signum)
         name = signal.Signals(signum).name
-        told = f"{name}: ending, nothing new is started; once more to leave at once"
+        told = f"{name}: stopping, nothing new is started; press Ctrl-C again to exit immediately"
         line = json_line("warning", told, event="interrupt") if json_lines else told
         with suppress(OSError, ValueError):  # stderr may be closed, or its reader gone
             os.write(sys.stderr.fileno(), f"{line}\n".encode())

@@ -17,7 +17,7 @@ from spark_impex_runner.engine.placed import PlacedFiles, check_places, require_
 from spark_impex_runner.engine.remote import Remote
 from spark_impex_runner.engine.steps import Steps
 from spark_impex_runner.engine.unchanged import work
-from spark_impex_runner.errors import DeliveryError, HeldError, ImpexError, told_by_system
+from spark_impex_runner.errors import DeliveryError, HeldError, ImpexError, describe_os_error
 from spark_impex_runner.models import RECEIPT, Status, StepResult, TargetResult
 from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.state.lease import lease
@@ -69,7 +69,7 @@ class JobRunner:
         except ImpexError as error:
             result = delivery.result(error)
         except OSError as error:
-            result = delivery.result(DeliveryError(told_by_system(error)))
+            result = delivery.result(DeliveryError(describe_os_error(error)))
         except Exception as error:  # noqa: BLE001 - a bug here must not stop the other targets
             _log.error("internal error in target %s", job.target.name, exc_info=error)
             told = f"internal error: {type(error).__name__}: {error}"

@@ -28,7 +28,7 @@ from spark_impex_runner.errors import (
     ManifestError,
     PluginError,
     UsageError,
-    told_by_system,
+    describe_os_error,
 )
 from spark_impex_runner.manifest.announcement import read_announcement
 from spark_impex_runner.manifest.assemble import assemble
@@ -115,7 +115,7 @@ def _refused_by_disk() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UsageError(told_by_system(error)) from error
+        raise UsageError(describe_os_error(error)) from error
     except UnicodeEncodeError as error:
         raise UsageError(
             f"the encoding of file names here, {error.encoding}, lacks a letter of "

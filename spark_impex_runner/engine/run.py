@@ -34,7 +34,7 @@ from spark_impex_runner.errors import (
     Interrupted,
     PluginError,
     StateError,
-    told_by_system,
+    describe_os_error,
 )
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions, RunResult, TargetResult
@@ -106,7 +106,7 @@ def run_unit(unit: Unit, new_masker: Callable[[], Masker] = Masker) -> Done:
     except ImpexError as error:
         return Done(error=masker.mask(str(error)), exit_code=error.exit_code)
     except OSError as error:
-        words = masker.mask(told_by_system(error))
+        words = masker.mask(describe_os_error(error))
         return Done(error=words, exit_code=DeliveryError.exit_code)
     except Exception as error:  # noqa: BLE001 - a bug here must not stop the other units
         _log.error("internal error", exc_info=error)

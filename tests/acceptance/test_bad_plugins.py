@@ -402,7 +402,7 @@ def test_a_plugin_that_hangs_is_named_and_two_signals_end_the_run(
 
     line = read_until(child, f"{LABEL} has been in {where} for ")
     child.send_signal(signal.SIGINT)
-    read_until(child, "once more to leave at once")
+    read_until(child, "press Ctrl-C again")
     child.send_signal(signal.SIGINT)
 
     assert line.endswith(" s; -p no:bad runs without it\n")

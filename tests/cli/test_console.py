@@ -178,7 +178,8 @@ def test_an_interrupt_has_the_form_of_the_log(
     capfd: pytest.CaptureFixture[str], *, json_lines: bool
 ) -> None:
     """The line is written by the signal's handler, past the streams."""
-    clock, words = Clock(), "SIGTERM: ending, nothing new is started; once more to leave at once"
+    clock = Clock()
+    words = "SIGTERM: stopping, nothing new is started; press Ctrl-C again to exit immediately"
     with _stopped_by_signals(clock, json_lines=json_lines):
         signal.raise_signal(signal.SIGTERM)
 
