@@ -121,12 +121,15 @@ class Resolver:
     ``check(entry, folder)`` returns None for an entry in any other form, an empty string for one
     that is well formed, and otherwise what is wrong with it, in one line. ``folder`` is the
     manifest's. It is asked when a manifest is validated, so it must send nothing.
+    ``reads(entry)`` returns the file that an entry names, relative to the manifest, or nothing: no
+    report and no step may replace it.
     """
 
     name: str
     summary: str
     provider: str
     check: Callable[[str, Path], str | None]
+    reads: Callable[[str], str] = lambda _: ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +224,15 @@ class Registry:
         """
         self._add("sources", Source(name, summary, self.provider, read, **traits))
 
-    def resolver(self, name: str, summary: str, check: Callable[[str, Path], str | None]) -> None:
-        """Offer a form of entries of ``services``; ``check`` is that of ``Resolver``."""
-        self._add("resolvers", Resolver(name, summary, self.provider, check))
+    def resolver(
+        self,
+        name: str,
+        summary: str,
+        check: Callable[[str, Path], str | None],
+        reads: Callable[[str], str] = lambda _: "",
+    ) -> None:
+        """Offer a form of entries of ``services``; ``check`` and ``reads`` are ``Resolver``'s."""
+        self._add("resolvers", Resolver(name, summary, self.provider, check, reads))
 
     def of_kind(self, kind: str) -> dict[str, Any]:
         """Return the offers of one of ``KINDS``, by name."""

@@ -26,7 +26,8 @@ _COMMENT = re.compile(r"(?:^|\s)#.*", re.DOTALL)
 @hookimpl
 def impex_register(registry: Registry) -> None:
     """Claim the entries that begin with an ``@``."""
-    registry.resolver("file", "Services from a text file, or from a column of a CSV file.", check)
+    summary = "Services from a text file, or from a column of a CSV file."
+    registry.resolver("file", summary, check, reads)
 
 
 @hookimpl(trylast=True)
@@ -49,6 +50,11 @@ def check(entry: str, folder: Path) -> str | None:
     except UriError as error:
         return str(error)
     return ""
+
+
+def reads(entry: str) -> str:
+    """Return the file that an entry names; nothing for any other entry."""
+    return entry[1:].partition("#")[0] if entry.startswith("@") else ""
 
 
 def _uris(entry: str, folder: Path) -> list[str]:

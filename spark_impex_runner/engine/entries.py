@@ -8,6 +8,7 @@ from spark_impex_runner.errors import PluginError, UriError
 from spark_impex_runner.spark.uri import Uri
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from spark_impex_runner.registry import Registry, Resolver
@@ -27,6 +28,22 @@ def entry_fault(registry: Registry, folder: Path, entry: str) -> str:
     except UriError as error:
         return str(error)
     return ""
+
+
+def files_read(registry: Registry, entries: Iterable[str]) -> list[str]:
+    """Return the files that entries of ``services`` name, relative to the manifest."""
+    found: list[str] = []
+    for entry in dict.fromkeys(entries):
+        for resolver in registry.resolvers.values():
+            try:
+                file = resolver.reads(entry)
+            except (Exception, SystemExit) as error:
+                raise PluginError(
+                    f"plugin {resolver.provider} failed to tell which file '{entry}' names: "
+                    f"{type(error).__name__}: {error}"
+                ) from error
+            found += [file] if file else []
+    return found
 
 
 def _asked(resolver: Resolver, entry: str, folder: Path) -> str | None:

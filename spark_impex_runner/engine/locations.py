@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner.engine.entries import files_read
 from spark_impex_runner.errors import ManifestError, UsageError
 from spark_impex_runner.manifest.document import Finding
 from spark_impex_runner.models import RECEIPT, Memory
@@ -15,11 +16,11 @@ from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.paths import Guarded, Identities, folded, url_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from spark_impex_runner.manifest.document import Document, KeyPath
     from spark_impex_runner.models import Manifest, RunOptions, Step, Target
-    from spark_impex_runner.registry import Registry
+    from spark_impex_runner.registry import Offer, Registry
 
 # What a file system takes, and what of it is left where a temporary name adds to it.
 _LONGEST_FOLDER = 255
@@ -61,6 +62,7 @@ def uses_of(
     read += [Use(path, f"the plugin {path}") for path in options.plugin_files]
     read += [Use(path, f"the plugin {path}") for path in (folder / "plugins").glob("*.py")]
     read += [Use(path, f"{path}, which a reference reads") for path in _referred(document, folder)]
+    read += _named(manifest, registry)
     folders = list(_state(state, manifest.path))
     written = [
         Use(folder / path, f"the report {name!r}", ("report", name))
@@ -78,12 +80,24 @@ def uses_of(
             read.append(Use(Path(each.verify_tls), "the CA bundle"))
     for target in manifest.targets:
         for place, step in steps_of(target):
-            for key, kind in _path_options(step, registry).items():
-                path = folder / str(step.options[key])
+            for key, kind in _path_options(registry.steps.get(step.uses), step.options).items():
+                path = folder / step.options[key]
                 what = f"{path} of a step {step.uses!r}"
                 use = Use(path, what, (*place, "with", key))
                 (written if kind == "write" else read).append(use)
     return Uses(tuple(read), tuple(written), tuple(folders))
+
+
+def _named(manifest: Manifest, registry: Registry) -> Iterator[Use]:
+    """Yield the files that entries of services and options of notifications name."""
+    folder = manifest.path.absolute().parent
+    entries = (entry for target in manifest.targets for entry in target.services)
+    for name in files_read(registry, entries):
+        yield Use(folder / name, f"{folder / name}, a list of services")
+    for each in manifest.notify:
+        for key in _path_options(registry.notifiers.get(each.uses), each.options):
+            path = folder / each.options[key]
+            yield Use(path, f"{path}, which a notification reads")
 
 
 def _state(folder: Path, manifest: Path) -> Iterator[Use]:
@@ -237,15 +251,14 @@ def place_of_name(place: KeyPath, step: Step, name: str) -> KeyPath:
     return (*place, "with", *keys[:1])
 
 
-def _path_options(step: Step, registry: Registry) -> dict[str, str]:
-    """Return those of a step's options that name a file: whether it is read or written."""
-    offer = registry.steps.get(step.uses)
+def _path_options(offer: Offer | None, options: Mapping[str, Any]) -> dict[str, str]:
+    """Return those of the options that name a file: whether it is read or written."""
     properties: Any = offer.options.get("properties", {}) if offer else {}
     kinds = {key: part.get("x-path") for key, part in properties.items() if isinstance(part, dict)}
     return {
         key: kind
         for key, kind in kinds.items()
-        if kind in {"read", "write"} and isinstance(step.options.get(key), str)
+        if kind in {"read", "write"} and isinstance(options.get(key), str)
     }
 
 

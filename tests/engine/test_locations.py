@@ -41,11 +41,14 @@ def check(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str
     (folder / "away").symlink_to(folder.parent)
     (folder / "ca.pem").touch()
 
+    monkeypatch.setenv("HOOK", "https://hook.example/x")
+
     def start(report: str = "", steps: str = "", output: str = "out", **options: Any) -> list[str]:
         path = Path("m.yaml")
         more = ", verify_tls: ca.pem" if "verify" in options else ""
         options.pop("verify", None)
-        text = HEAD.format(report=report, steps=steps, output=output, more=more)
+        head = options.pop("head", HEAD)
+        text = head.format(report=report, steps=steps, output=output, more=more)
         path.write_text(text.replace("acme", str(tree)))
         (folder / "hard.yaml").unlink(missing_ok=True)
         (folder / "hard.yaml").hardlink_to(folder / "m.yaml")
@@ -96,6 +99,19 @@ def test_other_files_that_are_read_are_guarded(check: Any) -> None:
     assert "the CA bundle" in check(report="json: ca.pem", verify=True)[0]
     assert "would replace" in check(report="json: l.json", steps=lock)[0]
     assert "m.yaml" in check(steps=lock.replace("l.json", "m.yaml"))[0]
+
+
+@pytest.mark.parametrize("path", ["services.txt", "sub/../services.txt", "ca.pem"])
+def test_lists_and_files_of_notifications_are_guarded(check: Any, path: str) -> None:
+    """A list of services, and what a notification reads, are no place for a report."""
+    Path("services.txt").write_text("life/term\n")
+    hook = 'notify: [{{uses: webhook, with: {{url: "${{env:HOOK}}", verify_tls: ca.pem}}}}]\n'
+    head = HEAD.replace("folders: [life], output: {output}", "services: ['@services.txt']")
+
+    [problem] = check(report=f"json: {path}", head=head + hook)
+
+    assert "would replace" in problem
+    assert Path("services.txt").read_text() == "life/term\n"
 
 
 @pytest.mark.parametrize(
