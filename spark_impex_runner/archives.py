@@ -15,6 +15,7 @@ _UTF8 = 0x800
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
 _PATCH = 0x20
 _AES = 99
+_DOS = 0
 # Systems whose tools write the bytes of their file system: Unix and macOS.
 _UNIX = (3, 19)
 _UNICODE_PATH = 0x7075
@@ -130,8 +131,16 @@ def name_of(entry: zipfile.ZipInfo) -> str:
     """Return an entry's name as Info-ZIP's unzip, bsdtar and 7z read it.
 
     UTF-8 if the entry says so; else the Unicode Path of its extra field, if that belongs to the
-    name; else UTF-8 where a Unix tool wrote it, if it is; else code page 437.
+    name; else UTF-8 where a Unix tool wrote it, if it is; else code page 437. Where a tool for DOS
+    or Windows wrote it, backslashes without a slash are slashes.
     """
+    name = _decoded(entry)
+    # Some Windows tools separate folders by what no name has there.
+    return name.replace("\\", "/") if entry.create_system == _DOS and "/" not in name else name
+
+
+def _decoded(entry: zipfile.ZipInfo) -> str:
+    """Return an entry's name with the separators that the package has."""
     if entry.flag_bits & _UTF8:
         return entry.orig_filename
     raw = raw_name(entry)

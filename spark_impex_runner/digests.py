@@ -28,12 +28,14 @@ _BY_SIZE = {16: "md5", 20: "sha1", 28: "sha224", 32: "sha256", 48: "sha384", 64:
 # What programs call the algorithms, without hyphens.
 _ALGORITHMS = {
     **{name: name for name in ("md5", "sha1", "blake2b", "blake2s")},
+    "blake2b512": "blake2b",
+    "blake2s256": "blake2s",
     **{f"sha{size}": f"sha{size}" for size in (224, 256, 384, 512)},
     **{f"sha2{size}": f"sha{size}" for size in (224, 256, 384, 512)},
     **{f"sha3{size}": f"sha3_{size}" for size in (224, 256, 384, 512)},
     "sha": "sha1",
 }
-_NAME = r"(md5|sha-?[123]?-?(?:224|256|384|512)?|blake2[bs])"
+_NAME = r"(md5|sha-?[123]?-?(?:224|256|384|512)?|blake2(?:b-?(?:512)?|s-?(?:256)?))"
 _LABEL = re.compile(rf"(?:urn:)?\{{?{_NAME}(?:\}}|\s*[:=-]|\s)\s*(\S.*)", re.IGNORECASE | re.DOTALL)
 _TAGGED = re.compile(rf"(\\?){_NAME} ?\((.+)\) ?= ?(\S+)", re.IGNORECASE)
 _HEX = re.compile(r"(?:0x)?([0-9a-f]{2}(?:[ :-]?[0-9a-f]{2})*)", re.IGNORECASE | re.ASCII)
@@ -86,13 +88,13 @@ def read_hash(text: str) -> Hash | None:
 def read_sums(data: bytes) -> Sums:
     """Return a list of hashes as ``md5sum``, ``openssl``, ``md5`` of BSD and others write it.
 
-    Byte order marks, any line ends, UTF-16, comments and binary marks are understood.
+    Byte order marks, any line ends or NUL, UTF-16, comments and binary marks are understood.
     """
     sums = Sums()
-    for number, row in enumerate(re.split(r"\r\n|\r|\n", _text(data)), 1):
+    for number, row in enumerate(re.split(r"\r\n|[\r\n\0]", _text(data)), 1):
         if not row.strip() or row.lstrip().startswith(("#", ";")):
             continue
-        tagged, plain = _TAGGED.fullmatch(row.strip()), _SUM.fullmatch(row)
+        tagged, plain = _TAGGED.fullmatch(row.strip()), _SUM.fullmatch(row.lstrip(" \t"))
         mark, name, found = "", "", None
         if tagged:
             mark, name, found = tagged[1], tagged[3], _labelled(tagged[2], tagged[4])

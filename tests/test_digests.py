@@ -81,6 +81,8 @@ ROW = f"{SUM}  a b.js"
         (f"MD5 (a b.js) = {SUM}", "a b.js"),
         (f"MD5(a (1).js)= {SUM}\r\n", "a (1).js"),
         (f"md5:{SUM}  a", "a"),
+        (f" \t{SUM}  a", "a"),
+        (f"{SUM}  a\0", "a"),
         (f"{SUM}  pr\xe4mie\x85.js", "pr\xe4mie\x85.js"),
     ],
 )
@@ -91,6 +93,15 @@ def test_sums_of_any_tool_are_read(text: str, name: str, encoding: str) -> None:
 
     assert [(each, found.digest.hex()) for each, found in sums.rows] == [(name, SUM)]
     assert sums.unread == []
+
+
+def test_a_tag_of_openssl_names_its_algorithm() -> None:
+    """It says how long the digest is, which ``hashlib`` does not."""
+    digest = hashlib.blake2b(b"x").hexdigest()
+
+    [(name, found)] = digests.read_sums(f"BLAKE2B-512(a)= {digest}".encode()).rows
+
+    assert (name, found.algorithm, found.digest.hex()) == ("a", "blake2b", digest)
 
 
 def test_lines_that_are_no_sums_are_numbered() -> None:
