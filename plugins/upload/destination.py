@@ -80,13 +80,18 @@ def destination(options: Mapping[str, Any], folder: Path) -> Destination:
     return found
 
 
+def scheme_of(to: str) -> str:
+    """Return the scheme of a URL as this step calls it, empty for a path."""
+    start, colon, _ = to.partition("://")
+    return _ALIASES.get(start.lower(), start.lower()) if colon else ""
+
+
 def _parse(to: str, folder: Path) -> Destination:
     """Take a URL or a path apart."""
-    start, colon, rest = to.partition("://")
+    scheme, (_, colon, rest) = scheme_of(to), to.partition("://")
     if not colon:
         path = str(folder / Path(to).expanduser())
         return Destination("file", "", path, path)
-    scheme = _ALIASES.get(start.lower(), start.lower())
     if scheme not in _FITTING:
         known = ", ".join(f"{each}://" for each in _FITTING)
         raise StepError(f"to: {scheme}:// is not known; give a folder or one of {known}")

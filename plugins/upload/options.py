@@ -26,7 +26,8 @@ _PROPERTIES: Final[dict[str, Any]] = {
         "s3://acme-backup/motor",
         "sftp://backup.example/srv/spark",
         "/mnt/backup",
-    ),
+    )
+    | {"x-path": "either"},
     "prefix": {
         "title": "Prefix",
         "description": (

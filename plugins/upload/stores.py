@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import StepError
 
+from .destination import scheme_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -30,9 +32,9 @@ _MODULES = {
 
 def lacks(options: Mapping[str, Any]) -> str:
     """Return what is not installed that a destination needs, and what installs it."""
-    scheme, separator, _ = str(options.get("to", "")).partition("://")
+    scheme = scheme_of(str(options.get("to", "")))
     try:
-        if separator and scheme in _MODULES:
+        if scheme in _MODULES:
             _load(scheme)
     except StepError as error:
         return str(error)

@@ -39,9 +39,11 @@ def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[jsonschema.V
         yield jsonschema.ValidationError("")
 
 
-def _path(_: Any, __: Any, value: Any, ___: Any) -> Iterator[jsonschema.ValidationError]:
-    """Judge the path of a local file or folder: a URL is none."""
-    if isinstance(value, str) and url_problem(value):
+def _path(_: Any, kind: Any, value: Any, ___: Any) -> Iterator[jsonschema.ValidationError]:
+    """Judge the path of a local file or folder: a URL is none, unless it may be ``either``."""
+    if not isinstance(value, str) or (kind == "either" and "://" in value):
+        return
+    if url_problem(value):
         yield jsonschema.ValidationError("")
 
 

@@ -26,6 +26,7 @@ INSTEAD = {
     "output": "; give a local folder, and send its files on with the step 'upload'",
     "write": "; give a local file, and send it on after the run",
     "read": "; fetch what is there before the run, and give its local path",
+    "either": "; write :// after its scheme, or give a local path",
 }
 _TYPES = {
     "string": "text",

@@ -51,6 +51,7 @@ def validated(
         ("output: out", "output: FILE:/srv/x", 5),
         (TARGET, TARGET + ", steps: [{uses: unzip, with: {to: 'gs://b'}}]", 5),
         (TARGET, TARGET + ", steps: [{uses: checksum, with: {file: 'az://b'}}]", 5),
+        (TARGET, TARGET + ", steps: [{uses: upload, with: {to: 's3:/b/x'}}]", 5),
         (TARGET, TARGET + ", steps: [{uses: upload, with: {to: x, known_hosts: 'http://h/k'}}]", 5),
         (TARGET, TARGET + ", steps: [{uses: import, with: {to: sit, lock: 'sftp://h/l'}}]", 5),
         ("folders: [life]", "services: ['@https://h/s.txt']", 5),
