@@ -1,7 +1,8 @@
 """What a plugin changes in the process while it is loaded, and what is taken back of it.
 
 A plugin may set up whatever is its own. The working folder, the handlers of SIGINT and SIGTERM, the
-standard streams, the root logger and the locale belong to the command.
+standard streams, the root logger, the locale, the variables that it was started with, and limits
+of the process belong to the command, and so does its end.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import locale
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
+import warnings
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +30,11 @@ def preserved() -> Iterator[None]:
     with ExitStack() as stack:
         for restore in (_folder(), _streams(), _logging(), _locale(), _signals()):
             stack.callback(restore)
+        for restore in (_environment(), _limits()):
+            stack.callback(restore)
+        stack.enter_context(warnings.catch_warnings())
+        stack.enter_context(_kept_alive())
+        stack.enter_context(_handlers_ignored())
         yield
 
 
@@ -78,6 +86,27 @@ def _locale() -> Callable[[], None]:
     return restore
 
 
+def _environment() -> Callable[[], None]:
+    """Keep the variables that are there; a plugin may set others."""
+    before = dict(os.environ)
+    return lambda: os.environ.update(
+        {name: value for name, value in before.items() if os.environ.get(name) != value}
+    )
+
+
+def _limits() -> Callable[[], None]:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    depth, timeout = sys.getrecursionlimit(), socket.getdefaulttimeout()
+
+    def restore() -> None:
+        sys.setrecursionlimit(max(depth, sys.getrecursionlimit()))
+        os.umask(mask)
+        socket.setdefaulttimeout(timeout)
+
+    return restore
+
+
 def _signals() -> Callable[[], None]:
     before = {number: signal.getsignal(number) for number in _SIGNALS}
 
@@ -88,3 +117,43 @@ def _signals() -> Callable[[], None]:
                 signal.signal(number, handler)
 
     return restore
+
+
+@contextmanager
+def _kept_alive() -> Iterator[None]:
+    """Make ``os._exit`` of this thread an error; the children that it forks end as they do."""
+    leave, process, thread = os._exit, os.getpid(), threading.get_ident()
+
+    def refuse(code: int) -> NoReturn:
+        if (os.getpid(), threading.get_ident()) == (process, thread):
+            raise SystemExit(f"it called os._exit({code})")
+        leave(code)
+
+    os._exit = refuse  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        os._exit = leave
+
+
+@contextmanager
+def _handlers_ignored() -> Iterator[None]:
+    """Ignore handlers that a thread sets which may not: a run loads its plugins on such a thread.
+
+    Python raises ``ValueError`` there, and the same plugin works in the commands that do not run.
+    """
+    if threading.current_thread() is threading.main_thread():
+        yield
+        return
+    genuine = signal.signal
+
+    def ignore(number: int, handler: Any) -> Any:
+        if threading.current_thread() is threading.main_thread():
+            return genuine(number, handler)
+        return signal.getsignal(number)
+
+    signal.signal = ignore  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        signal.signal = genuine

@@ -165,8 +165,13 @@ class Watch:
                 result = function()
                 call.result = result.result if isinstance(result, _Half) else result
                 self._note(call, passing=isinstance(result, _Half))
-        except (ImpexError, KeyboardInterrupt):
+        except ImpexError:
             raise
+        except KeyboardInterrupt as error:
+            # Ctrl-C reaches the main thread only.
+            if threading.current_thread() is threading.main_thread():
+                raise
+            raise PluginRaisedError(plugin, what, error) from error
         except GeneratorExit as error:
             if what not in _LOADING:
                 raise  # a wrapper is being closed

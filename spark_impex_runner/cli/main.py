@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from spark_impex_runner.cli.streams import Streams
     from spark_impex_runner.masking import Masker
@@ -38,6 +38,9 @@ COMMANDS = {
     "verify": "check a delivered folder against its receipt",
     "sandbox": "serve a folder as an emulated tenant on loopback",
 }
+# So many seconds may threads and functions for the end of the process take, after a signal fewer.
+_SOON, _AT_ONCE = 5.0, 0.25
+_SIGNALLED = 128
 _EPILOG = """exit codes:
   0 every target succeeded        2 invalid manifest or usage, nothing was sent
   3 some targets failed           4 every target failed
@@ -85,6 +88,7 @@ def _main(argv: Sequence[str] | None, program: str) -> int:
         atexit.register(streams.undo.close)
         code = _executed(arguments, _again(program, words), masker, streams)
         _leave_at_once_if_stuck(code, streams)
+        _leave_soon(code)
         return code
     with streams.undo:
         return _executed(arguments, _again(program, words), masker, streams)
@@ -167,6 +171,19 @@ def _leave_at_once_if_stuck(code: int, streams: Streams) -> None:
         logging.shutdown()
         streams.undo.close()
         os._exit(code)
+
+
+def _leave_soon(code: int, leave: Callable[[int], object] = os._exit) -> None:
+    """End the process soon with its exit code, also where a plugin's thread or atexit hangs."""
+    import threading
+
+    seconds = _AT_ONCE if code > _SIGNALLED else _SOON
+
+    def watch() -> None:
+        threading.Event().wait(seconds)
+        leave(code)
+
+    threading.Thread(target=watch, name="impex-leave", daemon=True).start()
 
 
 def _again(program: str, words: Sequence[str]) -> str:

@@ -114,3 +114,16 @@ def test_an_error_after_a_signal_has_its_code(
         command.main(["run", str(tmp_path / "m.yaml")])
 
     assert ended.value.code == 143
+
+
+@pytest.mark.parametrize("code", [0, 143])
+def test_a_hanging_end_is_left(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """A thread or an atexit function of a plugin keeps no process alive, nor changes its code."""
+    left: list[int] = []
+    exited = threading.Event()
+    monkeypatch.setattr(command, "_SOON", 0.01)
+
+    command._leave_soon(code, lambda code: (left.append(code), exited.set()))
+
+    assert exited.wait(10)
+    assert left == [code]

@@ -1,0 +1,94 @@
+"""What a plugin changes in the process while it is loaded."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import warnings
+from typing import TYPE_CHECKING
+
+import pytest
+
+from spark_impex_runner.errors import PluginError
+from spark_impex_runner.plugincandidates import PluginChoice
+from spark_impex_runner.pluginmanager import make_plugin_manager
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def load(folder: Path, code: str) -> str:
+    """Load a plugin on a thread, as a run does; return why it cannot be used."""
+    file, errors = folder / "guarded.py", []
+    file.write_text(code)
+
+    def work() -> None:
+        try:
+            make_plugin_manager(PluginChoice(files=(file,)))
+        except PluginError as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return "".join(errors)
+
+
+def settings() -> object:
+    """Return what belongs to the process."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    environment = os.environ.get("IMPEX_TEST"), os.environ.get("PATH")
+    limits = mask, sys.getrecursionlimit(), socket.getdefaulttimeout()
+    return environment, limits, list(warnings.filters), signal.signal, os._exit
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import os; os.environ.clear()",
+        "import os; os.environ['IMPEX_TEST'] = 'other'",
+        "import os; os.umask(0o777)",
+        "import sys; sys.setrecursionlimit(150)",
+        "import socket; socket.setdefaulttimeout(0.001)",
+        "import warnings; warnings.simplefilter('error')",
+        "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+    ],
+)
+def test_a_loaded_plugin_leaves_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """Variables and limits are put back, and a plugin that sets a handler can be used."""
+    monkeypatch.setenv("IMPEX_TEST", "one")
+    before = settings()
+
+    refused = load(tmp_path, code)
+
+    assert (refused, settings()) == ("", before)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import os; os._exit(0)", "it called os._exit(0)"),
+        ("raise KeyboardInterrupt", "import failed: KeyboardInterrupt"),
+    ],
+)
+def test_a_plugin_does_not_end_the_process(tmp_path: Path, code: str, reason: str) -> None:
+    """A plugin that leaves the process while it is loaded is named as one that cannot be used."""
+    assert reason in load(tmp_path, code)
+
+
+def test_a_forked_child_may_leave(tmp_path: Path) -> None:
+    """Only the process that loads the plugin is kept from leaving."""
+    code = (
+        "import os\n"
+        "child = os.fork()\n"
+        "if not child: os._exit(7)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7\n"
+    )
+
+    assert load(tmp_path, code) == ""
