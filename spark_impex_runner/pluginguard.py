@@ -1,8 +1,8 @@
 """What a plugin changes in the process while it is loaded, and what is taken back of it.
 
 A plugin may set up whatever is its own. The working folder, the handlers of SIGINT and SIGTERM, the
-standard streams, the root logger, the locale, the variables that it was started with, and limits
-of the process belong to the command, and so does its end.
+alarm, the standard streams, the hooks of exceptions, the root logger, the locale, the variables of
+the environment, the limits of the process and its end belong to the command.
 """
 
 from __future__ import annotations
@@ -54,9 +54,11 @@ def _folder() -> Callable[[], None]:
 
 def _streams() -> Callable[[], None]:
     before = sys.stdin, sys.stdout, sys.stderr
+    hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
 
     def restore() -> None:
         sys.stdin, sys.stdout, sys.stderr = before
+        sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
 
     return restore
 
@@ -109,8 +111,12 @@ def _limits() -> Callable[[], None]:
 
 def _signals() -> Callable[[], None]:
     before = {number: signal.getsignal(number) for number in _SIGNALS}
+    # An alarm without a handler ends the process. Windows has none.
+    timer = signal.getitimer(signal.ITIMER_REAL) if hasattr(signal, "getitimer") else None
 
     def restore() -> None:
+        if timer:
+            signal.setitimer(signal.ITIMER_REAL, *timer)
         for number, handler in before.items():
             here = threading.current_thread() is threading.main_thread()
             if here and handler is not None and signal.getsignal(number) is not handler:

@@ -19,6 +19,8 @@ from spark_impex_runner.pluginmanager import make_plugin_manager
 if TYPE_CHECKING:
     from pathlib import Path
 
+_FAR = 80_000  # seconds
+
 
 def load(folder: Path, code: str) -> str:
     """Load a plugin on a thread, as a run does; return why it cannot be used."""
@@ -43,7 +45,9 @@ def settings() -> object:
     os.umask(mask)
     environment = os.environ.get("IMPEX_TEST"), os.environ.get("PATH")
     limits = mask, sys.getrecursionlimit(), socket.getdefaulttimeout()
-    return environment, limits, list(warnings.filters), signal.signal, os._exit
+    hooks = sys.excepthook, threading.excepthook, signal.signal, os._exit
+    alarm = signal.getitimer(signal.ITIMER_REAL)[0] > _FAR
+    return environment, limits, list(warnings.filters), hooks, alarm
 
 
 @pytest.mark.parametrize(
@@ -55,6 +59,8 @@ def settings() -> object:
         "import sys; sys.setrecursionlimit(150)",
         "import socket; socket.setdefaulttimeout(0.001)",
         "import warnings; warnings.simplefilter('error')",
+        "import sys, threading; sys.excepthook = threading.excepthook = None",
+        "import signal; signal.alarm(90_000)",
         "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)",
     ],
 )

@@ -154,7 +154,7 @@ def test_nobody_who_is_told_of_a_run_gives_a_secret_away(
     (tmp_path / "leak.py").write_text(LEAK)
     (tmp_path / "m.yaml").write_text(NOTIFY)
     own = {tmp_path / "m.yaml", tmp_path / "leak.py"}
-    receiver.replies += [(404, {}), (500, {})]
+    receiver.replies += [(404, {}), (404, {})]  # the two are told at the same time
     place = receiver.url.removeprefix("http://")
     hidden = {
         "HOOK": f"{receiver.url}/services/h00k+1/x",

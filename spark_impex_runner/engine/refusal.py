@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
+    from spark_impex_runner.engine.prepare import Opened
     from spark_impex_runner.masking import Masker
-    from spark_impex_runner.models import RunOptions
+    from spark_impex_runner.models import Manifest, RunOptions
 
 _log = logging.getLogger(__name__)
 
@@ -47,10 +48,9 @@ def _announce(
     path: Path, options: RunOptions, clock: Clock, masker: Masker, error: ImpexError
 ) -> None:
     opened, manifest = open_announcement(path, options, clock, masker)
-    registry, state = opened.plugins.registry, state_folder(path, options)
-    uses = uses_of(opened.document, manifest, options, registry, state)
-    check_conflicts(opened.document, manifest.targets, registry, uses)
-    reports = {} if _is_of_reports(error) else {**manifest.reports, **options.reports}
+    registry = opened.plugins.registry
+    safe = not _is_of_reports(error) and not _is_in_conflict(path, options, opened, manifest)
+    reports = {**manifest.reports, **options.reports} if safe else {}
     known = {name: file for name, file in reports.items() if name in registry.reports}
     result = RunResult(
         run_id=opened.settings.run_id,
@@ -67,6 +67,17 @@ def _announce(
     for problem in problems:
         _log.warning("%s", masker.mask(problem))
     send(manifest.notify, told, registry.notifiers, clock, masker)
+
+
+def _is_in_conflict(path: Path, options: RunOptions, opened: Opened, manifest: Manifest) -> bool:
+    """Tell whether reports would replace files that the run reads or writes: none is written."""
+    registry = opened.plugins.registry
+    try:
+        uses = uses_of(opened.document, manifest, options, registry, state_folder(path, options))
+        check_conflicts(opened.document, manifest.targets, registry, uses)
+    except ImpexError:
+        return True
+    return False
 
 
 def _is_of_reports(error: ImpexError) -> bool:
