@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -20,6 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).parent.parent.parent
+PAGE = ROOT / "docs/tutorial/first-plugin.md"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+END = "--- end of"
+CHANGE = """python3 -c 'import pathlib, sys
+name, old, new = sys.argv[1:]
+path = pathlib.Path(name)
+before = path.read_text()
+assert before.count(old) == 1, old
+path.write_text(before.replace(old, new))'"""
 
 
 @dataclass(frozen=True)
@@ -67,16 +78,69 @@ def runner_wheel(tmp_path_factory: pytest.TempPathFactory, variables: dict[str, 
     return found[0]
 
 
+def script(blocks: list[tuple[str, str]], wheel: Path) -> str:
+    """Return the page as lines of a shell; what a console block says ends with its number."""
+    lines = []
+    for number, (language, text) in enumerate(blocks):
+        if language == "console":
+            commands = text.replace("$ ", "").replace("spark-impex-runner", str(wheel))
+            lines += [*commands.splitlines(), f"echo; echo '{END} {number}'"]
+        elif language in {"python", "yaml"}:
+            name = text.partition("\n")[0].removeprefix("# ")
+            lines += [f"cat > {name} <<'FILE'", text + "FILE"]
+        elif language == "diff":
+            first, *change = text.splitlines()
+            old, new = (line[1:] for line in change)
+            words = (first.removeprefix("--- "), old, new)
+            lines.append(f"{CHANGE} {' '.join(map(shlex.quote, words))}")
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Page:
+    """The page "Your first plugin": its blocks, where its commands ran, and what they printed."""
+
+    blocks: list[tuple[str, str]]
+    folder: Path
+    output: str
+
+    def printed(self, number: int) -> str:
+        """Return the output of the console block with this number."""
+        return self.output.split(f"\n{END} {number}\n")[0].split(END)[-1]
+
+
 @pytest.fixture(scope="session")
-def environment(
+def page(
     tmp_path_factory: pytest.TempPathFactory, runner_wheel: Path, variables: dict[str, str]
-) -> Environment:
-    """Return an environment that holds the runner, and nothing that it does not need."""
-    folder = tmp_path_factory.mktemp("environment") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True, env=variables)
-    made = Environment(folder, variables)
-    made(f"pip install --quiet '{runner_wheel}'", folder)
+) -> Page:
+    """Run the page, which makes a fresh environment and installs the runner into it."""
+    blocks = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
+    folder = tmp_path_factory.mktemp("page")
+    done = subprocess.run(
+        ["bash", "-c", script(blocks, runner_wheel)],
+        cwd=folder,
+        env=variables,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    return Page(blocks, folder, done.stdout)
+
+
+@pytest.fixture(scope="session")
+def environment(page: Page, variables: dict[str, str]) -> Environment:
+    """Return the page's environment: the runner, pytest, and setuptools for other plugins."""
+    made = Environment(page.folder / "venv", variables)
+    made("pip uninstall --yes impex-tally && pip install 'setuptools>=77'", page.folder)
     return made
+
+
+@pytest.fixture(scope="session")
+def mypy(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Return the words that check types against the environment, with one cache for all."""
+    python, cache = environment.folder / "bin" / "python", tmp_path_factory.mktemp("mypy")
+    return ["mypy", f"--python-executable={python}", f"--cache-dir={cache}"]
 
 
 @pytest.fixture
