@@ -37,7 +37,7 @@ def check_disk(loaded: Loaded, options: RunOptions, state: Path) -> None:
     """
     if options.run_id:
         return
-    found = [(use, reason) for use in loaded.uses.written if (reason := _unwritable(use.path))]
+    found = [(use, reason) for use in loaded.uses.written if (reason := unwritable(use.path))]
     registry, manifest = loaded.plugins.registry, loaded.manifest
     steps = [
         (target, place, step, name)
@@ -83,7 +83,7 @@ def _is_there(folder: Path, name: str, kind: Callable[[Path], bool]) -> bool:
         return False
 
 
-def _unwritable(path: Path) -> str:
+def unwritable(path: Path) -> str:
     """Return why a file cannot be written, empty if it can."""
     try:
         if path.is_symlink():  # the file would take the place of the link

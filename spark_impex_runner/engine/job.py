@@ -203,7 +203,9 @@ def _check_output(job: Job, context: Context) -> None:
     output = job.target.output
     if job.target.if_exists == "fail" and output.is_dir() and _foreign(job, context):
         raise DeliveryError(f"{output} exists and is not empty (if_exists: fail)")
-    nearest = next(path for path in (output, *output.parents) if path.exists())
+    nearest = next(path for path in (output, *output.parents) if os.path.lexists(path))
+    if (output / RECEIPT).is_dir():
+        raise DeliveryError(f"{output / RECEIPT} is a folder; move it away, or use another output")
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise DeliveryError(f"cannot write to {output}: {nearest} is not a writable folder")
 

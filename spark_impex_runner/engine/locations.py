@@ -149,13 +149,16 @@ class _Written:
     def conflicts(self) -> Iterator[tuple[Use, str]]:
         """Yield each file that may not be written, and why."""
         seen: dict[str, Use] = {}
-        for use in self._uses.written:
-            place = self._identities.of(use.path)
+        places = [(self._identities.of(use.path), use) for use in self._uses.written]
+        inside = {above: use for place, use in places for above in _parents(place)}
+        for place, use in places:
             other = seen.setdefault(place, use)
             if reason := self._reason(use, place):
                 yield use, reason
             elif other is not use and not _is_shared(other, use):
                 yield use, f"{use.what} would replace {other.what}"
+            elif place in inside:
+                yield use, f"{use.what} would be where the folder of {inside[place].what} is"
 
     def _reason(self, use: Use, place: str) -> str:
         if reason := _too_long(use.path, _LONGEST_FILE):

@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.engine.disk import unwritable
 from spark_impex_runner.engine.locations import check_conflicts, uses_of
 from spark_impex_runner.engine.notices import send
 from spark_impex_runner.engine.prepare import open_announcement, state_folder
 from spark_impex_runner.engine.reports import write_reports
 from spark_impex_runner.errors import ImpexError, Interrupted, ManifestError
-from spark_impex_runner.models import RunResult
+from spark_impex_runner.models import RECEIPT, RunResult
+from spark_impex_runner.paths import Identities
 from spark_impex_runner.report.masked import masked
 from spark_impex_runner.version import __version__
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.prepare import Opened
+    from spark_impex_runner.manifest.document import Document
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Manifest, RunOptions
 
@@ -52,6 +55,14 @@ def _announce(
     safe = not _is_of_reports(error) and not _is_in_conflict(path, options, opened, manifest)
     reports = {**manifest.reports, **options.reports} if safe else {}
     known = {name: file for name, file in reports.items() if name in registry.reports}
+    faults = {
+        name: reason
+        for name, file in known.items()
+        if (reason := unwritable(file) or _needed(file, opened.document))
+    }
+    for reason in faults.values():
+        _log.warning("%s", masker.mask(reason))
+    known = {name: file for name, file in known.items() if name not in faults}
     result = RunResult(
         run_id=opened.settings.run_id,
         manifest=replace(manifest, reports=known),
@@ -78,6 +89,25 @@ def _is_in_conflict(path: Path, options: RunOptions, opened: Opened, manifest: M
     except ImpexError:
         return True
     return False
+
+
+def _needed(file: Path, document: Document) -> str:
+    """Return why a report may not replace a file, empty if it may.
+
+    What the targets read and write is not known of a manifest that is wrong: no file is replaced
+    whose path the manifest holds, nor one in a folder that was delivered.
+    """
+    if not file.exists():
+        return ""
+    identities, folder = Identities(), document.path.absolute().parent
+    texts = (spot.text or "" for key, spot in document.spots.items() if key[:1] != ("report",))
+    names = (text.removeprefix("@").partition("#")[0] for text in texts)
+    paths = (folder / name for name in names if name and "\0" not in name)
+    if identities.of(file) in map(identities.of, paths):
+        return f"{file} is not replaced: the manifest names it for something else, too"
+    if any((above / RECEIPT).exists() for above in file.absolute().parents):
+        return f"{file} is not replaced: it lies in a folder that was delivered"
+    return ""
 
 
 def _is_of_reports(error: ImpexError) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.resources import files
@@ -43,6 +44,31 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.mark.parametrize("place", ["link", "pipe", "services.txt", "l.json", "out/x"])
+def test_a_refused_run_replaces_nothing(shell: Any, place: str) -> None:
+    """A link, a special file and what the run would read or write stay as they are."""
+    folder = shell.folder
+    os.mkfifo(folder / "pipe")
+    (folder / "services.txt").write_text("motor/pricing\n")
+    (folder / "l.json").write_text("[]\n")
+    (folder / "link").symlink_to("services.txt")
+    (folder / "out").mkdir()
+    for name in ("x", "impex-receipt.json"):
+        (folder / "out" / name).touch()
+    step = "{uses: import, with: {to: c, lock: l.json}}"
+    target = f"{{name: a, services: ['@services.txt'], oops: 1, steps: [{step}]}}"
+    body = f"connections: {{c: {{sandbox: acme}}}}\ntargets: [{target}]\n"
+    before = (folder / place).lstat()
+    (folder / "m.yaml").write_text(f"version: 1\n{body}")
+
+    done = shell("impex-run", "m.yaml", "--report", f"json={place}")
+
+    after = (folder / place).lstat()
+    assert done.code == 2
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+    assert (folder / "services.txt").read_text() == "motor/pricing\n"
 
 
 @pytest.mark.parametrize(

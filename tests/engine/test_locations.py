@@ -92,6 +92,14 @@ def test_two_reports_have_two_files(check: Any) -> None:
     assert "the report 'html' would replace the report 'json'" in problem
 
 
+@pytest.mark.parametrize("reports", ["json: y/z, html: y", "html: y, json: y/z"])
+def test_a_report_is_no_folder_of_another(check: Any, reports: str) -> None:
+    """One of them could not be written after all has been delivered."""
+    [problem] = check(report=reports)
+
+    assert "the report 'html' would be where the folder of the report 'json' is" in problem
+
+
 def test_other_files_that_are_read_are_guarded(check: Any) -> None:
     """The CA bundle, the file of a reference and a lock file are no place for a report."""
     lock = "{uses: import, with: {to: sit, lock: l.json}}"

@@ -111,6 +111,23 @@ def test_another_manifests_output_is_refused(run: Any, deliver: Any, only: Any) 
     assert not result.job_id
 
 
+@pytest.mark.parametrize("receipt", [False, True])
+def test_what_cannot_be_replaced_is_found_first(
+    run: Any, deliver: Any, only: Any, receipt: bool
+) -> None:
+    """A link that leads nowhere, and a folder in the place of the receipt, are no output."""
+    output = run.folder / "out"
+    if receipt:
+        (output / "impex-receipt.json").mkdir(parents=True)
+    else:
+        output.symlink_to("nowhere")
+
+    result = only(deliver())
+
+    assert ("is a folder" if receipt else "is not a writable folder") in result.error
+    assert not result.job_id
+
+
 def test_another_targets_delivery_is_not_kept(deliver: Any, only: Any) -> None:
     """What another target has delivered is no reason to call this one unchanged."""
     deliver("- {name: a, folders: [life], output: out}")
