@@ -63,7 +63,7 @@ ALLOWED = {
     "engine.fetch": {"engine.course", "engine.placed", "ownership", "spark"},
     "engine.placed": {"ownership"},
     "engine.disk": {"engine", "ownership", "spark.tenant", "state"},
-    "engine.locations": {"manifest.document", "ownership"},
+    "engine.locations": {"engine.entries", "manifest.document", "ownership"},
     "engine.steps": {"blocking", "engine", "hookspecs", "state"},
     "engine.memory": set(),
     "engine.weather": {"spark.retry"},

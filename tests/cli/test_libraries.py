@@ -29,8 +29,15 @@ def lacking(shell: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize(
     ("to", "extra"),
-    [("s3://b/x", "s3"), ("az://b/x", "azure"), ("sftp://h/x", "sftp")]
-    + [("S3://b/x", "s3"), ("s3a://b/x", "s3"), ("abfs://b/x", "azure"), ("gcs://b/x", "gcs")],
+    [
+        ("s3://b/x", "s3"),
+        ("az://b/x", "azure"),
+        ("sftp://h/x", "sftp"),
+        ("S3://b/x", "s3"),
+        ("s3a://b/x", "s3"),
+        ("abfs://b/x", "azure"),
+        ("gcs://b/x", "gcs"),
+    ],
 )
 @pytest.mark.parametrize("command", [("impex-run", "-q"), ("impex", "validate")])
 def test_a_missing_library_is_found_first(
