@@ -90,7 +90,8 @@ class ClientCredentials:
 
     ``ask`` performs the token request at ``endpoint`` and returns the reply, whatever its
     status. Many threads may wait for one token: it is asked for once. A refused secret is
-    remembered and never sent again, since repeating it may lock the client.
+    remembered and never sent again, since repeating it may lock the client. A refusal without an
+    error code, such as a proxy's page, is remembered where the next answer is another one.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class ClientCredentials:
         self._token = ""
         self._good_until = 0.0
         self._refusal: ErrorReply | None = None
+        self._doubted = False
 
     @property
     def expires(self) -> None:
@@ -145,8 +147,12 @@ class ClientCredentials:
                 return
             if reply.status not in _REFUSALS:
                 raise api_error(reply, self._action, "", self._masker)
-            self._refusal = read_error(reply, "", self._masker)
-        said = self._refusal
+            said = read_error(reply, "", self._masker)
+            if said.code or self._doubted:
+                self._refusal = said
+            self._doubted = True
+        else:
+            said = self._refusal
         words = " ".join(part for part in (said.code, said.details) if part)
         raise UnauthorizedError(
             f"{self._action}: the client credentials are refused (HTTP {said.status} {words}); "
@@ -168,7 +174,7 @@ class ClientCredentials:
             most = limits.size(limits.TOKEN)
             raise SparkSdkError(f"{self._action}: the access_token is larger than {most}")
         self._masker.add(token)
-        self._token = token
+        self._token, self._doubted = token, False
         life = fields.number(life) or 0.0
         seconds = min(life, _LONGEST) if life > 0 else 300.0
         self._good_until = asked + max(seconds - _MARGIN, seconds / 2)

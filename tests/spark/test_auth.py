@@ -153,6 +153,22 @@ def test_a_refused_secret_is_never_sent_again(credentials: Any, status: int) -> 
     assert ENDPOINT in errors[0]
 
 
+def test_one_page_refuses_no_secret(credentials: Any) -> None:
+    """A refusal that is not the tenant's own word is asked for once more, and only once."""
+    page = HttpResponse(403, {}, None, b"<html>")
+    good = HttpResponse(200, {}, {"access_token": "T", "expires_in": 1})
+    replies = [page, good, page, page]
+    scheme = credentials(lambda: replies.pop(0))
+
+    with pytest.raises(UnauthorizedError):
+        scheme.headers()
+    assert scheme.headers() == {"Authorization": "Bearer T"}
+    for _ in range(3):
+        with pytest.raises(UnauthorizedError):
+            scheme.renew({"Authorization": "Bearer T"})
+    assert replies == []
+
+
 def test_trouble_at_the_token_endpoint_is_not_remembered(credentials: Any) -> None:
     """A 503 says nothing about the secret, so the next call asks again."""
     issuer = Issuer(status=503)
