@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import errors, hookimpl, models
+from spark_impex_runner.ownership import Ownership
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +64,9 @@ def impex_run_step(
     name = f"{artifact.name}.md"
     path = job.target.output / name
     title = step.options.get("title", job.target.name)
+    owned = Ownership.of(job)
+    owned.check(path)  # a file that no earlier run has put there is not replaced
+    owned.claim(path)
     try:
         path.write_text("\n".join(_note(title, job, artifact)) + "\n", encoding="utf-8")
     except OSError as error:
