@@ -14,7 +14,7 @@ import random
 import tempfile
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from kills import package_size, problems, tree
 
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.run import run_manifest
-from spark_impex_runner.sandbox.faults import parse_fault
+from spark_impex_runner.sandbox.faults import Fault, parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 
 PAGE = Path(__file__).parent.parent / "docs/explanation/reliability.md"
@@ -42,6 +42,8 @@ targets:
     polling: {{strategy: fixed}}
     steps: [{{uses: checksum}}, {{uses: unzip}}]
 """
+# About what the package has; counts of bytes among the faults are those of this size.
+SIZE = 2_000_000
 # Each kind of weather: what happens, to which request, how often.
 FAULTS = (
     "token@1=503",
@@ -145,10 +147,19 @@ class Row:
     wrong: list[str] = field(default_factory=list)
 
 
+def scaled(text: str, root: Path) -> Fault:
+    """Return a fault whose count of bytes suits the size of the tenant's package."""
+    fault = parse_fault(text)
+    if fault.what not in {"cut", "slow"}:
+        return fault
+    size = next(root.rglob("model.data")).stat().st_size
+    return replace(fault, argument=str(int(fault.argument) * size // SIZE))
+
+
 def weather(text: str, root: Path, work: Path, ahead: float = 0) -> Row:
     """Run one manifest through some faults, and once more where the first run did not succeed."""
     clock, row = QuickClock(ahead), Row(f"{text}, clock {ahead:+g} s" if ahead else text)
-    faults = tuple(parse_fault(part) for part in text.split())
+    faults = tuple(scaled(part, root) for part in text.split())
     settings = Settings(job_seconds=1, faults=faults)
     with Sandbox(root, settings, clock=clock.monotonic) as sandbox:
         os.environ.update(_credentials(sandbox))
@@ -195,6 +206,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--faults", type=int, default=len(FAULTS), help="only the first N kinds")
+    parser.add_argument("--size", type=int, default=SIZE, help="bytes of the package for faults")
     parser.add_argument("--uploads", type=int, default=100, help="kills for each kind of store")
     parser.add_argument("--stops", type=int, choices=(0, 1), default=1, help="0: no SIGTERM")
     parser.add_argument("--seed", type=int, default=1)
@@ -203,7 +215,7 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        root = tree(folder, 2_000_000)
+        root = tree(folder, arguments.size)
         rows = [
             weather(text, root, folder / f"fault-{number}")
             for number, text in enumerate(FAULTS[: arguments.faults])
