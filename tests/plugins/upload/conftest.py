@@ -644,7 +644,7 @@ def relay() -> Iterator[Callable[..., Relay]]:
 @pytest.fixture(scope="session")
 def moto(programs: Path) -> Iterator[str]:
     """Start moto's S3 server, which tells what rclone's does not: tags, encryption, parts."""
-    home = pip_folder(programs, "moto[s3,server]==5.2.2")
+    home = pip_folder(programs, "moto[s3]==5.2.2", "flask==3.1.2", "flask-cors==6.0.1")
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     environ = {**os.environ, "PYTHONPATH": str(home)}
