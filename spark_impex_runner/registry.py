@@ -32,6 +32,7 @@ class Traits(TypedDict, total=False):
     credentials: bool
     delivers: bool
     writes: Callable[[Mapping[str, Any]], Iterable[str]]
+    check: Callable[[Mapping[str, Any]], str]
     lacks: Callable[[Mapping[str, Any]], str]
 
 
@@ -72,6 +73,9 @@ class StepOffer(Offer):
     no package gets such a name, and a run does not begin where they would replace anything else.
     ``lacks(options)`` returns in one line which library the step needs that is not installed, with
     the command that installs it, or nothing: a run does not begin without it.
+    ``check(options)`` returns in one line why options that fit the schema cannot work, or nothing.
+    It is asked before anything is sent, and must send nothing. Where a manifest is only validated,
+    a reference to a secret stands in place of its value.
     """
 
     always: bool = False
@@ -82,6 +86,7 @@ class StepOffer(Offer):
     delivers: bool = False
     writes: Callable[[Mapping[str, Any]], Iterable[str]] = lambda _: ()
     lacks: Callable[[Mapping[str, Any]], str] = lambda _: ""
+    check: Callable[[Mapping[str, Any]], str] = lambda _: ""
 
     @property
     def traits(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from spark_impex_runner.errors import StepError
 from spark_impex_runner.hookspecs import Made, hookimpl
 
 from .delivery import Delivery
-from .destination import destination
+from .destination import check, destination
 from .files import select
 from .options import OPTIONS
 from .stores import connect, lacks, load
@@ -30,7 +30,14 @@ def impex_register(registry: Registry) -> None:
     """Offer the step."""
     summary = "sends the packages and what was made of them to a folder, cloud store or server"
     registry.step(
-        NAME, summary, OPTIONS, dry_run=True, credentials=True, delivers=True, lacks=lacks
+        NAME,
+        summary,
+        OPTIONS,
+        dry_run=True,
+        credentials=True,
+        delivers=True,
+        lacks=lacks,
+        check=check,
     )
 
 

@@ -80,6 +80,17 @@ def destination(options: Mapping[str, Any], folder: Path) -> Destination:
     return found
 
 
+def check(options: Mapping[str, Any]) -> str:
+    """Return why options cannot work, or nothing; what is still a reference is not judged."""
+    if any("${" in str(options.get(name, "")) for name in ("to", "prefix")):
+        return ""
+    try:
+        destination(options, Path())
+    except StepError as error:
+        return str(error)
+    return ""
+
+
 def scheme_of(to: str) -> str:
     """Return the scheme of a URL as this step calls it, empty for a path."""
     start, colon, _ = to.partition("://")

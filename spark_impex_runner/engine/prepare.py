@@ -20,7 +20,7 @@ from spark_impex_runner.engine.reports import check_names
 from spark_impex_runner.engine.requirements import (
     blaming_plugins,
     built_in_plugins,
-    check_libraries,
+    check_offers,
     load_plugins,
 )
 from spark_impex_runner.engine.tokens import Ends, check_tokens
@@ -141,7 +141,7 @@ def _load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Load
         pending.check(chosen, opened.plugins.registry.steps)
     document, registry = opened.document, opened.plugins.registry
     stepping = () if options.until == "download" else chosen
-    check_libraries(document, manifest, stepping, registry)
+    check_offers(document, manifest, stepping, registry)
     uses = uses_of(document, manifest, options, registry, state_folder(path, options))
     check_conflicts(document, manifest.targets, registry, uses)
     # A run asks the tenant, which knows better than a clock that may be wrong.

@@ -17,7 +17,7 @@ from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from spark_impex_runner.errors import Problem
     from spark_impex_runner.manifest.document import Document, KeyPath
@@ -74,10 +74,23 @@ def _names_an_offer(problem: Problem) -> bool:
     return bool(_OFFERED.search(problem.path)) or _NO_SOURCE in problem.message
 
 
-def check_libraries(
-    document: Document, manifest: Manifest, targets: Iterable[Target], registry: Registry
+def check_offers(
+    document: Document, manifest: Manifest, targets: Sequence[Target], registry: Registry
 ) -> None:
-    """Raise ``PluginError`` where a step or a notification needs what is not installed."""
+    """Raise for steps whose options cannot work, and for libraries that are not installed.
+
+    Raises ``ManifestError`` for the first and ``PluginError`` for the second, notifications
+    included.
+    """
+    faults = [
+        document.problem(Finding((*_place(document, target, at)[:-1], "with"), fault))
+        for target in targets
+        for at, step in enumerate(target.steps)
+        if (offer := registry.steps.get(step.uses))
+        and (fault := _asked(offer, offer.check, step.options))
+    ]
+    if faults:
+        raise ManifestError(list(dict.fromkeys(faults)))
     wanted: list[tuple[KeyPath, StepOffer | Notifier | None, Mapping[str, Any]]] = [
         (_place(document, target, at), registry.steps.get(step.uses), step.options)
         for target in targets
@@ -90,20 +103,22 @@ def check_libraries(
     lacking = [
         document.problem(Finding(place, f"{offer.name}: {fault}"))
         for place, offer, options in wanted
-        if offer and (fault := _lacks(offer, options))
+        if offer and (fault := _asked(offer, offer.lacks, options))
     ]
     if lacking:
         problems = tuple(dict.fromkeys(lacking))
         raise PluginError("\n".join(map(str, problems)), problems)
 
 
-def _lacks(offer: StepOffer | Notifier, options: Mapping[str, Any]) -> str:
+def _asked(
+    offer: StepOffer | Notifier, ask: Callable[[Mapping[str, Any]], str], options: Mapping[str, Any]
+) -> str:
     try:
-        return str(offer.lacks(options))
+        return str(ask(options))
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
         raise PluginError(
-            f"plugin {offer.provider} failed to tell what '{offer.name}' needs: {reason}"
+            f"plugin {offer.provider} failed to check the options of '{offer.name}': {reason}"
         ) from error
 
 

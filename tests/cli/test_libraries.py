@@ -77,3 +77,28 @@ def test_a_notifier_without_its_library_is_found_first(
 
     assert done.code == 7
     assert done.err.startswith("m.yaml:7:17: notify[0].uses: apprise: Apprise is not installed")
+
+
+@pytest.mark.parametrize(
+    ("to", "fault"),
+    [
+        ("sftp://bob@h/x", "to: sftp://h/…: a URL holds no user and no secret"),
+        ("s3://b/../x", "'.' and '..' are followed by no store"),
+        ("https://h/x?q=1", "a query or a fragment cannot be used"),
+        ('https://h/x", keep: {last: 2}, prefix: "p', "keep: not an option for https://"),
+        ('s3://b/x", prefix: "..', "prefix: '..' is not a folder's name"),
+    ],
+)
+@pytest.mark.parametrize("command", [("impex-run", "-q"), ("impex", "validate")])
+def test_options_that_cannot_work_are_found_first(
+    shell: Any, command: tuple[str, ...], to: str, fault: str
+) -> None:
+    """The manifest shows it: exit code 2 with the place, and nothing is exported."""
+    (shell.folder / "m.yaml").write_text(MANIFEST % to)
+
+    done = shell(*command, "m.yaml")
+
+    assert done.code == 2
+    assert done.err.startswith("m.yaml:3:")
+    assert fault in done.err
+    assert not (shell.folder / "out").exists()
