@@ -7,15 +7,21 @@ environment; each line of its output the exit status, negative for a signal, and
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
+import pkgutil
 import runpy
 import sys
 import tempfile
 
+import spark_impex_runner
 from spark_impex_runner.pluginmanager import make_plugin_manager
 
 make_plugin_manager()
+for module in pkgutil.walk_packages(spark_impex_runner.__path__, "spark_impex_runner."):
+    if ".testing" not in module.name and not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
 gc.freeze()
 for line in sys.stdin:
     words, environ = json.loads(line)
