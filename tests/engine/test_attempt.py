@@ -14,7 +14,7 @@ import pytest
 from spark_impex_runner.engine import attempt
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Artifact, Request, Step
-from spark_impex_runner.state.store import Attempt
+from spark_impex_runner.state.store import Attempt, Intent, State
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
 EARLIER = Attempt(1, "m/a", "https://t", "print", "id", "run", NOON, held="")
@@ -158,3 +158,25 @@ def test_what_a_step_does_changes_its_digest() -> None:
     assert digest(first) != digest(Step("upload", {"to": "s3://c", "key": "hunter2"}))
     assert digest(first) != digest(first, [replace(packages[0], sha256="cd")])
     assert digest(first) != digest(first, [replace(packages[0], name="q.zip")])
+
+
+def test_a_forgotten_part_stays_a_part(tmp_path: Path) -> None:
+    """The new intent of a part belongs to the same whole, which ends together with it."""
+    state = State(tmp_path / ".impex")
+    state.begin_run("run", "m.yaml", NOON)
+    whole = state.intend(Intent("run", "m/a", "https://t", "print", "id", "1"), NOON)
+    state.divide(whole, "", {"part-1": REQUEST}, NOON)
+    part = Intent("run", "m/a#part-1", "https://t", "print", "id-1", "1", part_of=whole.id)
+    earlier = state.note_job(state.intend(part, NOON), "job-1", NOON)
+    clock = SimpleNamespace(now=lambda: NOON)
+    context: Any = SimpleNamespace(state=state, clock=clock)
+    run = SimpleNamespace(id="run", manifest=SimpleNamespace(name="m"))
+    job: Any = SimpleNamespace(
+        run=run, target=SimpleNamespace(name="a"), part="part-1", request=REQUEST
+    )
+
+    opened = attempt.begin_anew(job, attempt.Opening(earlier), context)
+
+    assert (opened.attempt.part_of, opened.attempt.job_id) == (whole.id, "")
+    assert [each.id for each in state.begun(whole)] == [opened.attempt.id]
+    state.close()
