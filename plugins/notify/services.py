@@ -38,10 +38,12 @@ def send(options: Mapping[str, Any], report: RunResult) -> None:
         raise NotifyError(_MISSING) from None
     kind = apprise.NotifyType.SUCCESS if report.exit_code == 0 else apprise.NotifyType.FAILURE
     text = "\n".join(lines(report)) or headline(report)
+    # What the message says is for the address that was given, and for no other.
+    asset = apprise.AppriseAsset(http_redirects=False)
     faults = []
     with _masked(options["urls"]):
         for index, url in enumerate(options["urls"]):
-            service = apprise.Apprise()
+            service = apprise.Apprise(asset=asset)
             if not service.add(url):
                 faults.append(f"urls[{index}] is no address that Apprise knows")
             elif not service.notify(text, title(report), kind):

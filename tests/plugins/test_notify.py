@@ -278,6 +278,18 @@ def test_apprise_sends_a_line_for_each_target_that_failed(
     assert b"life" in two.body
 
 
+def test_apprise_follows_no_redirect(
+    receiver: Any, report: RunResult, services: ModuleType
+) -> None:
+    """The message goes to the address that was given, and to no other that it names."""
+    receiver.replies.append((307, {"Location": f"{receiver.url}/elsewhere"}))
+
+    with pytest.raises(NotifyError, match=r"^urls\[0\] was not told$"):
+        services.send({"urls": [f"json://{receiver.url.removeprefix('http://')}/one"]}, report)
+
+    assert [each.path for each in receiver.received] == ["/one"]
+
+
 def test_apprise_tells_of_a_good_end_too(
     receiver: Any, report: RunResult, services: ModuleType
 ) -> None:
