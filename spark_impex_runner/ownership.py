@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import Job, Memory
 
 # A folder that takes the place of another, or that has given up its place.
-_LEFTOVER = re.compile(r"\.(.+)\.(?:new|old[0-9]*)", re.DOTALL)
+_LEFTOVER = re.compile(r"\..+\.(?:new|old[0-9]*)", re.DOTALL)
 _DO = "move it away, or write to another place"
 
 
@@ -131,6 +131,12 @@ class Ownership:
         """Record that ``path`` is a file, or a folder with files of these names, and no others."""
         self._write(path, Record(frozenset(names)))
 
+    def forget(self, path: Path) -> None:
+        """Record that nothing of ours is at ``path`` any more."""
+        if self.record(path) is not None:
+            self.placed.put(self._key(path), "")
+            self._read[path] = None
+
     def record(self, path: Path) -> Record | None:
         """Return what was put at ``path``, None if nothing was."""
         if path not in self._read:
@@ -165,9 +171,8 @@ class Ownership:
                     yield here / name
 
     def _is_leftover(self, folder: Path) -> bool:
-        """Tell whether a killed run left a folder beside one that it had claimed."""
-        match = _LEFTOVER.fullmatch(folder.name)
-        return match is not None and self.record(folder.with_name(match[1])) is not None
+        """Tell whether a killed run left a folder that was to take, or had given up, a place."""
+        return bool(_LEFTOVER.fullmatch(folder.name)) and self.record(folder) is not None
 
     def _is_placed(self, file: Path) -> bool:
         """Tell whether an earlier run has put a file there, by itself or within a folder."""

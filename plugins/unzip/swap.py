@@ -32,21 +32,23 @@ def replacing(folder: Path, owned: Ownership) -> Iterator[Path]:
     _recover(folder, fresh, owned)
     owned.check(folder)
     owned.claim(folder)
+    owned.claim(fresh)
     fresh.mkdir(parents=True)
     try:
         yield fresh
         names = files_of(fresh)
         owned.check(folder)
         owned.claim(folder, names)
-        old = _swap(folder, fresh)
+        old = _swap(folder, fresh, owned)
         owned.settle(folder, names)
     except BaseException:
         with suppress(OSError):
-            _remove(fresh)
+            _clear(fresh, owned)
         raise
+    owned.forget(fresh)
     if old:
         with suppress(OSError):
-            _remove(old)
+            _clear(old, owned)
 
 
 def _recover(folder: Path, fresh: Path, owned: Ownership) -> None:
@@ -56,19 +58,26 @@ def _recover(folder: Path, fresh: Path, owned: Ownership) -> None:
     cannot be removed but has to.
     """
     aside = set_aside(folder)
-    if owned.record(folder) is None:
-        for path in (*aside, *([fresh] if _exists(fresh) else [])):
-            raise StepError(f"{path} is not from an earlier run; move it away")
-        return
+    for path in (*aside, *([fresh] if _exists(fresh) else [])):
+        if owned.record(path) is None:
+            raise StepError(f"{path} is not known to be from an earlier run; move it away")
     if aside and not _exists(folder):
-        aside.pop().rename(folder)
+        last = aside.pop()
+        last.rename(folder)
+        owned.forget(last)
     for path in aside:
         with suppress(OSError):
-            _remove(path)
+            _clear(path, owned)
     try:
-        _remove(fresh)
+        _clear(fresh, owned)
     except OSError as error:
         raise StepError(f"{_blocked(fresh, error)}, left by an earlier run; remove it") from error
+
+
+def _clear(path: Path, owned: Ownership) -> None:
+    """Remove a folder of ours and its record."""
+    _remove(path)
+    owned.forget(path)
 
 
 def set_aside(folder: Path) -> list[Path]:
@@ -81,13 +90,14 @@ def set_aside(folder: Path) -> list[Path]:
     return []
 
 
-def _swap(folder: Path, fresh: Path) -> Path | None:
+def _swap(folder: Path, fresh: Path, owned: Ownership) -> Path | None:
     """Move the old folder aside and the new one in, or put the old one back; return the old."""
     old = None
     if _exists(folder):
         aside = set_aside(folder)
         last = int(aside[-1].name.rpartition(".old")[2] or 0) + 1 if aside else ""
         old = folder.with_name(f".{folder.name}.old{last}")
+        owned.claim(old)
         folder.rename(old)
     try:
         fresh.rename(folder)

@@ -117,6 +117,8 @@ def test_what_a_killed_run_left_is_cleared(
     (folder.parent / ".files.new" / "part").mkdir(parents=True)
     (folder.parent / ".files.old").mkdir()
     (folder.parent / ".files.old1").mkdir()
+    for name in (".files.new", ".files.old", ".files.old1"):
+        owned.claim(folder.parent / name)
 
     with unzip.swap.replacing(folder, owned) as fresh:
         assert names(fresh) == []
@@ -128,6 +130,7 @@ def test_a_folder_moved_aside_by_a_killed_run_is_put_back(
     unzip: ModuleType, folder: Path, owned: Ownership
 ) -> None:
     """A run killed between the two renames loses nothing, even if the next run fails."""
+    owned.claim(folder.parent / ".files.old")
     folder.rename(folder.parent / ".files.old")
 
     with pytest.raises(ZeroDivisionError), unzip.swap.replacing(folder, owned):
@@ -143,7 +146,7 @@ def test_a_kill_leaves_a_folder_that_is_ours(
     """Whenever the run is killed, the next one replaces what there is, and clears what is left."""
     holder = Ownership if "." in at else unzip.swap
     with monkeypatch.context() as patch:
-        patch.setattr(unzip.swap, "_remove", lambda _: None)  # a killed run clears nothing
+        patch.setattr(unzip.swap, "_clear", lambda *_: None)  # a killed run clears nothing
         patch.setattr(holder, at.rpartition(".")[2], kill)
         with pytest.raises(SystemExit), unzip.swap.replacing(folder, owned) as fresh:
             (fresh / "after").touch()
@@ -188,6 +191,22 @@ def test_a_foreign_folder_of_such_a_name_is_kept(
     assert names(tmp_path / name) == ["mine"]
 
 
+@pytest.mark.parametrize("name", [".files.new", ".files.old", ".files.old3"])
+def test_a_foreign_folder_beside_ours_is_kept(
+    unzip: ModuleType, folder: Path, owned: Ownership, name: str
+) -> None:
+    """That the folder is ours does not make ours what has a temporary name beside it."""
+    with unzip.swap.replacing(folder, owned):
+        pass
+    (folder.parent / name).mkdir()
+    (folder.parent / name / "mine").touch()
+
+    with pytest.raises(StepError, match=name), unzip.swap.replacing(folder, owned):
+        pass
+
+    assert names(folder.parent / name) == ["mine"]
+
+
 def test_read_only_folders_are_removed(unzip: ModuleType, folder: Path, owned: Ownership) -> None:
     """The old folder goes although nobody may write to a folder in it."""
     (folder / "deep" / "er").mkdir(parents=True)
@@ -223,6 +242,7 @@ def test_what_has_to_be_removed_is_named_whole(
     """A half-extracted folder that cannot be removed is named by its whole path."""
     left = folder.parent / ".files.new"
     shutil.copytree(folder, left)
+    owned.claim(left)
 
     with pytest.raises(StepError) as raised, unzip.swap.replacing(folder, owned):
         pass
