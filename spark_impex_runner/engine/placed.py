@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import DeliveryError
-from spark_impex_runner.models import RECEIPT, Memory
+from spark_impex_runner.models import RECEIPT, Memory, base_name
 from spark_impex_runner.ownership import Ownership, Record
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ class PlacedFiles(Memory):
         target, manifest = self._receipt.get("target"), self._receipt.get("manifest")
         if manifest is None:
             return bool(target == self._target.name)
-        return f"{manifest}/{target}" == self._owner
+        name, _, own = self._owner.rpartition("/")
+        return isinstance(manifest, str) and (base_name(manifest), target) == (base_name(name), own)
 
     def _known(self) -> dict[str, Record]:
         """Return what the receipt and the artifacts in the state tell, by path."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import archives, fields
 from spark_impex_runner.errors import UriError, UsageError
-from spark_impex_runner.models import RECEIPT, Outcome, Planned
+from spark_impex_runner.models import RECEIPT, Outcome, Planned, base_name
 from spark_impex_runner.spark.request import SOURCE_SYSTEM, build_request, encode
 from spark_impex_runner.spark.uri import Uri
 
@@ -101,8 +101,8 @@ def _is_delivered(target: Target, manifest: str) -> bool:
         receipt = fields.parse((target.output / RECEIPT).read_bytes())
         complete = len(receipt["steps"]) == len(target.steps)
         complete = complete and receipt["outcome"] == Outcome.SUCCEEDED.value
-        owner = receipt["target"], receipt.get("manifest", manifest)
-        complete = complete and owner == (target.name, manifest)
+        owner = receipt["target"], base_name(receipt.get("manifest", manifest))
+        complete = complete and owner == (target.name, base_name(manifest))
         return complete and all(_is_there(target.output, each) for each in receipt["artifacts"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False

@@ -15,6 +15,7 @@ from spark_impex_runner.models.manifest import (
     RunOptions,
     Step,
     Target,
+    base_name,
 )
 from spark_impex_runner.models.result import Outcome, RunResult, StepResult, TargetResult, exit_code
 from spark_impex_runner.models.wire import RemoteFile, Request, ServiceVersion, Status, Verdict
@@ -65,5 +66,6 @@ __all__ = [
     "Target",
     "TargetResult",
     "Verdict",
+    "base_name",
     "exit_code",
 ]

@@ -121,6 +121,11 @@ class Notification:
     timeout: float = 30.0
 
 
+def base_name(name: str) -> str:
+    """Return a manifest's name without what its overlays add: ``release`` of ``release+prod``."""
+    return name.partition("+")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """A whole manifest: validated, expanded, references resolved.
