@@ -149,6 +149,18 @@ def test_a_lost_reply_without_a_listing_is_resumed(
     assert sandbox.jobs_created == 1
 
 
+def test_a_listing_behind_a_page_ends_the_search(
+    run: Any, serve: Callable[..., Any], only: Any, clock: Any
+) -> None:
+    """A page of a proxy in place of the listing is no answer; four of them are not waited out."""
+    sandbox = serve("create@1=swallow", "describe@2-=404:html", job_limit=2)
+
+    result = only(run(sandbox, TARGET))
+
+    assert result.outcome is Outcome.FAILED
+    assert clock.monotonic() < 120
+
+
 def test_a_repeated_correlation_id_gives_a_job_each(
     run: Any, serve: Callable[..., Any], only: Any
 ) -> None:

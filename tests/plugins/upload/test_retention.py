@@ -44,6 +44,7 @@ def outdated(upload: ModuleType, motor: Any) -> Callable[..., list[str]]:
         ({"last": 2}, [400, 500], [], ["500"]),
         ({"days": 7}, [1, 6.9, 7.1, 8], [], ["8", "7.1"]),
         ({"days": 7}, [100], [], ["100"]),
+        ({"days": 7}, [1, 7], [], []),
         ({"last": 3, "days": 7}, [1, 2, 3, 4, 8], [], ["8"]),
         ({"last": 3, "days": 2}, [8, 9, 10], [], ["10"]),
         # One that never became complete counts as none, and another machine may be at it.
