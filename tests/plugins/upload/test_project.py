@@ -38,7 +38,7 @@ REMOTES = {
     "ssh://[::1]:22/x": "::1/x",
     "/srv/git/x.git": "/srv/git/x",
     "file:///srv/git/my%20x.git/": "/srv/git/my x",
-    "../x.git": "/work/x",
+    "../x.git": "/srv/x",
     f"https://user:{SECRET[:5]}#{SECRET}@host/x": "",
     f"https://user:{SECRET}/{SECRET}@host/x": "",
     f"ext::ssh -p {SECRET} host": "",
@@ -76,7 +76,7 @@ def owner(place: Any, key: str = "project") -> str:
 @pytest.mark.parametrize(("url", "expected"), REMOTES.items())
 def test_remote_is_normalized(project: ModuleType, url: str, expected: str) -> None:
     """Protocol, credentials, port and spelling do not count; what is no address is none."""
-    found = project.normalized(url, Path("/work/here"))
+    found = project.normalized(url, Path("/srv/here"))
 
     assert found == expected
     assert SECRET not in found
