@@ -57,7 +57,7 @@ class Mutant:
     begin: int
     end: int
     text: str
-    told: str
+    change: str
     reach: frozenset[int] = frozenset()
 
     def of(self, source: bytes) -> bytes:
@@ -65,7 +65,7 @@ class Mutant:
         return source[: self.begin] + self.text.encode() + source[self.end :]
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}  {self.told}"
+        return f"{self.file}:{self.line}  {self.change}"
 
 
 def mutants_of(file: str, source: bytes) -> list[Mutant]:
@@ -303,11 +303,11 @@ class _Finder(ast.NodeVisitor):
         self._replace(node, f"({text})" if isinstance(node, ast.expr) else text)
 
     def _replace(self, node: ast.AST, text: str) -> None:
-        told = f"{_short(ast.unparse(node))}  ->  {_short(text)}"
-        self._add(node.lineno, self._span(node), text, told)  # type: ignore[attr-defined]
+        change = f"{_short(ast.unparse(node))}  ->  {_short(text)}"
+        self._add(node.lineno, self._span(node), text, change)  # type: ignore[attr-defined]
 
-    def _add(self, line: int, span: tuple[int, int], text: str, told: str) -> None:
-        self.found.append(Mutant(self.file, line, *span, text, told, self.reach))
+    def _add(self, line: int, span: tuple[int, int], text: str, change: str) -> None:
+        self.found.append(Mutant(self.file, line, *span, text, change, self.reach))
 
     def _span(self, node: ast.AST) -> tuple[int, int]:
         begin = self.starts[node.lineno - 1] + node.col_offset  # type: ignore[attr-defined]

@@ -181,6 +181,19 @@ def _logging() -> Iterator[None]:
     logger.setLevel(level)
 
 
+@pytest.fixture
+def unknown_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let names that end with ``invalid`` be unknown, without asking a name server."""
+    resolve = socket.getaddrinfo
+
+    def resolved(host: str, *rest: Any, **more: Any) -> Any:
+        if str(host).endswith("invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return resolve(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+
+
 @pytest.fixture(autouse=True)
 def _guard(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No network but loopback, no real home, no real sleep, no settings of the machine."""

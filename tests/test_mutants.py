@@ -105,12 +105,12 @@ def test_survivors_are_told_with_the_score(mutants: Any, tree: Any) -> None:
         "number is None  ->  (number is not None)": True,
         "text.upper()  ->  (text)": False,
     }
-    drawn = [each for each in tree.mutants() if each.told in told]
+    drawn = [each for each in tree.mutants() if each.change in told]
 
     verdicts = mutants.test(tree, drawn, 60)
 
-    assert {each.mutant.told: each.noticed for each in verdicts} == told
-    by = {each.mutant.told: each.by for each in verdicts}
+    assert {each.mutant.change: each.noticed for each in verdicts} == told
+    by = {each.mutant.change: each.by for each in verdicts}
     assert by["number is None  ->  (number is not None)"].startswith("tests/test_tiny.py::")
     assert by["number < LIMIT  ->  (number <= LIMIT)"] == "1 tests passed"
     assert by["text.upper()  ->  (text)"] == "2 tests passed"

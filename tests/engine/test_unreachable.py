@@ -15,21 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("unknown_names")
 TARGET = "- name: a\n  folders: [life]"
 HEAD = "version: 1\nconnections:\n  sit:\n"
-
-
-@pytest.fixture(autouse=True)
-def _names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Resolve nothing but this machine."""
-    resolve = socket.getaddrinfo
-
-    def resolved(host: str, *rest: Any, **more: Any) -> Any:
-        if str(host).endswith("invalid"):
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return resolve(host, *rest, **more)
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolved)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.masking import Masker
 
+pytestmark = pytest.mark.usefixtures("unknown_names")
 TENANT = "https://tenant.invalid/secret"
 
 
@@ -28,19 +29,6 @@ def transport(masker: Masker, clock: Any) -> Iterator[Transport]:
     made = Transport(masker, timeout=5, clock=clock)
     yield made
     made.close()
-
-
-@pytest.fixture(autouse=True)
-def _names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Resolve nothing but this machine."""
-    resolve = socket.getaddrinfo
-
-    def resolved(host: str, *rest: Any, **more: Any) -> Any:
-        if str(host).endswith("invalid"):
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return resolve(host, *rest, **more)
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolved)
 
 
 @pytest.fixture
