@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import lru_cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -61,18 +63,18 @@ class _Judged:
 
     fits: dict[tuple[int, str], bool] = field(default_factory=dict, repr=False)
 
-    def compile(self, schema: Any) -> Any:
-        """Return a validator of ``schema``, which must live as long as this memory of it."""
+    def validator(self) -> Any:
+        """Return the class of validators; their schemas must live as long as this memory."""
         keywords = {"pattern": _pattern, "properties": self._properties, "if": self._if}
-        keywords["x-path"] = _path
-        return _extend(jsonschema.Draft202012Validator, keywords)(schema)
+        return _extend(jsonschema.Draft202012Validator, {**keywords, "x-path": _path})
 
     def is_valid(self, validator: Any, schema: Any, value: Any) -> bool:
         """Tell whether ``value`` fits ``schema``, a part of the validator's schema."""
         key = id(schema), repr(value)
-        if key not in self.fits:
-            self.fits[key] = next(validator.descend(value, schema), None) is None
-        return self.fits[key]
+        fits = self.fits.get(key)
+        if fits is None:
+            fits = self.fits[key] = next(validator.descend(value, schema), None) is None
+        return fits
 
     def _properties(self, validator: Any, parts: Any, value: Any, _: Any) -> Iterator[_Error]:
         """Judge the values of a mapping by their keys."""
@@ -87,6 +89,27 @@ class _Judged:
             yield from validator.descend(value, schema[branch], schema_path=branch)
 
 
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A composed schema, ready for use: as written, and for values without references."""
+
+    judged: _Judged
+    written: Any
+    resolved: Any
+    walker: Walker
+    homes: Mapping[str, Sequence[str]]
+
+
+@lru_cache(maxsize=8)
+def _compile(text: str) -> _Compiled:
+    """Return a composed schema's validators, which take longer to make than to use."""
+    composed, judged = json.loads(text), _Judged()
+    validator = judged.validator()
+    written, resolved = validator(composed), validator(without_references(composed))
+    walker = Walker(composed, partial(judged.is_valid, written))
+    return _Compiled(judged, written, resolved, walker, homes(composed))
+
+
 class Schema:
     """The compiled schema of manifests that may use what ``registry`` offers."""
 
@@ -97,16 +120,14 @@ class Schema:
         strategies = _set_aside(registry.strategies, self._faults)
         notifiers = _set_aside(registry.notifiers, self._faults)
         sane = replace(registry, steps=steps, strategies=strategies, notifiers=notifiers)
-        composed = compose(sane)
-        self._judged = _Judged()
-        self._written = self._judged.compile(composed)
-        self._resolved = self._judged.compile(without_references(composed))
-        self._walker = Walker(composed, self._matches)
-        self.homes = homes(composed)
+        self._compiled = _compile(json.dumps(compose(sane), default=str))
+        # Values of one manifest resemble one another, those of the next are unknown.
+        self._compiled.judged.fits.clear()
+        self.homes = self._compiled.homes
 
     def places(self, data: Any) -> list[Place]:
         """Return every scalar of a manifest's data with what the schema says about it."""
-        return list(self._walker.scalars(data))
+        return list(self._compiled.walker.scalars(data))
 
     def check(self, data: Any, view: View) -> list[Finding]:
         """Return what is wrong with a manifest as written, references and all.
@@ -116,15 +137,11 @@ class Schema:
         for name in _used(data) if self._faults else ():
             if name in self._faults:
                 raise PluginError(self._faults[name])
-        return view.findings(self._written.iter_errors(data))
+        return view.findings(self._compiled.written.iter_errors(data))
 
     def check_resolved(self, data: Any, view: View) -> list[Finding]:
         """Return what is wrong with a manifest whose references have been replaced."""
-        return view.findings(self._resolved.iter_errors(data))
-
-    def _matches(self, schema: Any, value: Any) -> bool:
-        """Tell whether ``value`` fits ``schema``, a part of the composed schema."""
-        return self._judged.is_valid(self._written, schema, value)
+        return view.findings(self._compiled.resolved.iter_errors(data))
 
 
 @dataclass(frozen=True, slots=True)
