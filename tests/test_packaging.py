@@ -22,7 +22,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     found = list((ROOT / "dist").glob("*.whl"))
     if not found:
         out = tmp_path_factory.mktemp("dist")
-        command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(ROOT)]
+        command = [sys.executable, "-m", "uv", "build", "--wheel", "--out-dir", str(out), str(ROOT)]
         subprocess.run(command, check=True, capture_output=True)
         found = list(out.glob("*.whl"))
     return zipfile.ZipFile(found[0])

