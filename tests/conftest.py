@@ -34,6 +34,7 @@ EXAMPLES = TESTS.parent / "examples"
 _LOOPBACK = ("127.", "::1", "localhost")
 # Folders whose files share servers or installed programs, which are started once a session.
 _SHARED = ("tests/plugins/upload/", "tests/schemas/", "tests/testing/")
+_LONG = (*_SHARED, "tests/acceptance/", "tests/fuzz/", "tests/test_secrets.py")
 pytest_plugins = ["pytester", "spark_impex_runner.testing"]
 # A slow machine fails no example, and every run of the suite tries the same ones.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
@@ -60,8 +61,14 @@ class _Scheduling(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
-    """Give whole files to the workers."""
+    """Give whole files to the workers, in the order of ``pytest_collection_modifyitems``."""
+    config.option.loadscopereorder = False
     return _Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker ends long after the others."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
 
 
 @pytest.fixture(scope="session")
