@@ -269,6 +269,29 @@ def test_a_job_can_be_resumed_by_its_id_alone(
     assert created(sandbox) == 1
 
 
+def test_how_long_a_resumed_job_took_is_not_known(
+    run: Any, serve: Callable[..., Any], only: Any, tmp_path: Any
+) -> None:
+    """Its beginning was not seen: later waits are not planned by what was left of it."""
+    sandbox, plugin = serve(job_seconds=20), tmp_path / "seen.py"
+    plugin.write_text(
+        "import pathlib\nfrom spark_impex_runner import hookimpl\n@hookimpl\n"
+        "def impex_poll_delay(poll):\n"
+        f"    pathlib.Path({str(tmp_path / 'seen')!r}).write_text(repr(poll.durations))\n"
+    )
+
+    def seen(**settings: Any) -> str:
+        assert only(run(sandbox, TARGET, plugin_files=(plugin,), **settings)).outcome == "succeeded"
+        return (tmp_path / "seen").read_text()
+
+    first = interrupted(run, sandbox, TARGET)
+    resumed = {"state": tmp_path / "elsewhere"}
+    seen(job=only(first).job_id, **resumed)
+
+    assert seen(**resumed) == "()"
+    assert seen(**resumed) != "()"
+
+
 def test_a_job_that_failed_on_the_tenant_is_not_resumed(
     run: Any, serve: Callable[..., Any], only: Any
 ) -> None:

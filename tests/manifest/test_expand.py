@@ -108,6 +108,16 @@ def test_a_variable_is_overridden_from_outside(
     assert manifest.targets[0].correlation_id == expected
 
 
+def test_a_wrong_value_from_outside_is_told_at_its_variable(read: Reader) -> None:
+    """The line of the variable says what was replaced."""
+    text = "version: 1\nconnections: {s: {}}\nvars:\n  x: 1\ntargets: [{name: a, folders: [f]}]\n"
+
+    with pytest.raises(ManifestError) as caught:
+        read(text, environ={"IMPEX_VAR_X": "caf\udce9"})
+
+    assert ":4:" in str(caught.value)
+
+
 def test_a_variable_may_come_only_from_outside(read: Reader) -> None:
     """A manifest can ask for a variable that it has no value for."""
     text = HEAD + "targets: [{name: a, folders: ['${var:x}', '${var:y}']}]"

@@ -241,6 +241,7 @@ def test_long_numbers_in_versions_have_an_order() -> None:
     versions_ = ["1." + "9" * 5000, "1.10", "1.9", "1.x", "0.1"]
 
     assert sorted(versions_, key=version_order) == ["0.1", "1.x", "1.9", "1.10", versions_[0]]
+    assert sorted(["1.0", "1.x"], key=version_order) == ["1.x", "1.0"]
 
 
 def test_a_token_with_odd_claims_never_ends() -> None:

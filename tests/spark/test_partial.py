@@ -206,7 +206,10 @@ def test_a_file_is_marked_if_the_rest_can_be_resumed(
 
 @pytest.mark.parametrize(
     ("text", "length"),
-    [("12", 12), ("0", 0), ("", None), ("-1", None), ("1_0", None), ("\u0663", None)],
+    [
+        *[("12", 12), ("0", 0), ("", None), ("-1", None), ("1_0", None), ("\u0663", None)],
+        *[("9" * 18, 10**18 - 1), ("9" * 19, None), ("9" * 5000, None)],
+    ],
 )
 def test_a_length_is_plain_digits(text: str, length: int | None) -> None:
     """Any other text is no length."""

@@ -27,6 +27,7 @@ BY_VERSION = st.uuids().map(lambda one: Uri(version_id=str(one)))
     [
         ("motor/pricing", Uri("motor", "pricing")),
         (" /motor//pricing/ ", Uri("motor", "pricing")),
+        ("motor / / pricing", Uri("motor", "pricing")),
         ("motor/pricing[1.4.2]", Uri("motor", "pricing", "1.4.2")),
         ("motor/pricing[1.4]", Uri("motor", "pricing", "1.4")),
         ("motor/pricing?1.4.2", Uri("motor", "pricing", "1.4.2")),

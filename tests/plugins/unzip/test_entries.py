@@ -72,6 +72,13 @@ def test_links_of_windows_are_refused(
     assert verdict(package) == "entry 'a' is a link of Windows"
 
 
+def test_read_only_files_of_windows_are_accepted(
+    verdict: Callable[[Artifact], str], make_package: MakePackage
+) -> None:
+    """Archived, hidden and read-only are no link."""
+    assert verdict(make_package([(special("a", 0x27), b"x")])) == ""
+
+
 @pytest.mark.parametrize(
     ("first", "second", "reason"),
     [

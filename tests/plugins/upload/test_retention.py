@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spark_impex_runner.errors import StepError
+from spark_impex_runner.errors import Interrupted, StepError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -149,6 +149,23 @@ def test_a_second_run_of_a_day_is_the_same_delivery(local: Any, motor: Any) -> N
 
     assert local.names() == {"tuesday/motor.zip", f"tuesday/{LISTING}"}
     assert not (local.folder / "monday").exists()
+
+
+def test_nothing_is_removed_by_a_run_that_stops(upload: ModuleType, local: Any, motor: Any) -> None:
+    """A delivery is not even recorded as incomplete then."""
+    nights(motor, local, 0)
+    before = local.read(f"2026-01-01/{LISTING}")
+    store = importlib.import_module(f"{upload.__name__}.local").LocalStore(local.folder)
+    present = upload.delivery.Listing.of(motor.on(9).job())
+    known = upload.retention.read(store, "2026-01-01/", present.owner)
+
+    def stop() -> None:
+        raise Interrupted(2)
+
+    with pytest.raises(Interrupted):
+        upload.retention._remove(store, "2026-01-01", known, present, stop)
+
+    assert local.read(f"2026-01-01/{LISTING}") == before
 
 
 def test_removal_is_retried(
