@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
 CHUNK = 1 << 20
@@ -135,6 +135,20 @@ def of_file(path: Path, algorithms: Sequence[str], check: Callable[[], None]) ->
             for each in hashes.values():
                 each.update(piece)
     return {name: each.hexdigest() for name, each in hashes.items()}
+
+
+def of_bytes(
+    pieces: Iterable[bytes], algorithm: str = "sha256", check: Callable[[], None] = lambda: None
+) -> str:
+    """Return the hexadecimal digest of bytes that come in pieces.
+
+    ``check`` is called before each piece and may raise to end the reading.
+    """
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    for piece in pieces:
+        check()
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def of_tree(files: Mapping[str, str]) -> str:

@@ -25,8 +25,9 @@ built-in default, so returning None means "not mine".
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -56,11 +57,24 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """What a step made of one package, and one line about it for log, reports and receipt."""
+class StepOutput:
+    """What a step made of one package.
+
+    Attributes:
+        artifacts: The files and folders that the step made, possibly none.
+        message: One line about the success, for log, reports and receipt; secrets are masked.
+
+    """
 
     artifacts: Sequence[Artifact] = ()
     message: str = ""
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Made":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn("Made is now called StepOutput", DeprecationWarning, stacklevel=2)
+    return StepOutput
 
 
 @hookspec
@@ -137,11 +151,13 @@ def impex_check_download(job: Job, artifact: Artifact) -> None:
 
 
 @hookspec(firstresult=True)
-def impex_run_step(job: Job, step: Step, artifact: Artifact) -> Sequence[Artifact] | Made | None:
+def impex_run_step(
+    job: Job, step: Step, artifact: Artifact
+) -> Sequence[Artifact] | StepOutput | None:
     """Run one step for one package; return the artifacts it made, possibly none.
 
     First result: answer only when ``step.uses`` is yours. Raise ``StepError`` to fail. A step
-    that has a line to tell about its success returns ``Made(artifacts, message)``. Write only
+    that has a line to tell about its success returns ``StepOutput(artifacts, message)``. Write only
     below ``job.target.output`` and where the step's own options point. ``job.artifacts`` holds
     everything so far. Called once per downloaded package; keep no state between calls.
     """

@@ -125,13 +125,15 @@ def test_what_is_tested_is_the_installed_wheel_or_the_checkout(wheel: zipfile.Zi
 def test_the_public_names_are_there() -> None:
     """What the contract lists can be imported from the top."""
     assert set(spark_impex_runner.__all__) == {
-        "Made",
+        "Registry",
         "Spark",
+        "StepOutput",
         "__version__",
         "errors",
         "hookimpl",
         "models",
         "run_manifest",
+        "tools",
     }
     for name in spark_impex_runner.__all__:
         assert getattr(spark_impex_runner, name)

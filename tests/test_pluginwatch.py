@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.errors import StepError
-from spark_impex_runner.hookspecs import Made, hookimpl
+from spark_impex_runner.hookspecs import StepOutput, hookimpl
 from spark_impex_runner.models import Verdict
 from spark_impex_runner.plugincandidates import PluginChoice
 from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
@@ -151,7 +151,7 @@ class Quiet:
     @hookimpl
     def impex_run_step(self) -> Any:
         """Answer."""
-        return Made([Named("files/"), 1, "x" * 500])
+        return StepOutput([Named("files/"), 1, "x" * 500])
 
 
 def traced(trace: pytest.LogCaptureFixture) -> list[str]:
@@ -171,8 +171,8 @@ def test_a_trace_has_each_call_with_its_plugin_and_result(trace: pytest.LogCaptu
     assert traced(trace) == [
         "plugin shout: impex_poll_verdict(status=closed): DONE",
         "plugin shout: impex_run_step(step=note): None",
-        "plugin quiet: impex_run_step: Made",
-        "plugin shout: impex_run_step(step=note): Made",
+        "plugin quiet: impex_run_step: StepOutput",
+        "plugin shout: impex_run_step(step=note): StepOutput",
     ]
 
 

@@ -8,18 +8,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
-from spark_impex_runner import atomic, digests
-from spark_impex_runner.errors import Interrupted, StepError
-from spark_impex_runner.hookspecs import hookimpl
-from spark_impex_runner.models import RECEIPT, Artifact
-from spark_impex_runner.ownership import Ownership
+from spark_impex_runner import Registry, errors, hookimpl, models, tools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from spark_impex_runner.models import Job, Step
-    from spark_impex_runner.registry import Registry
 
 NAME = "checksum"
 OPTIONS: Final[dict[str, Any]] = {
@@ -68,7 +62,7 @@ def impex_register(registry: Registry) -> None:
 
 
 @hookimpl(trylast=True)
-def impex_plan_step(step: Step) -> str | None:
+def impex_plan_step(step: models.Step) -> str | None:
     """Tell which sums files would be written; answer for ``checksum`` only."""
     if step.uses != NAME:
         return None
@@ -76,7 +70,9 @@ def impex_plan_step(step: Step) -> str | None:
 
 
 @hookimpl(trylast=True)
-def impex_run_step(job: Job, step: Step, artifact: Artifact) -> list[Artifact] | None:
+def impex_run_step(
+    job: models.Job, step: models.Step, artifact: models.Artifact
+) -> list[models.Artifact] | None:
     """Write the package's line to each sums file; answer for ``checksum`` only."""
     if step.uses != NAME:
         return None
@@ -85,7 +81,7 @@ def impex_run_step(job: Job, step: Step, artifact: Artifact) -> list[Artifact] |
         found = _digests(job, artifact, list(files))
         return [_record(job, artifact, files[name], found[name]) for name in files]
     except OSError as error:
-        raise StepError(f"{artifact.name}: {error.strerror}: {error.filename}") from error
+        raise errors.StepError(f"{artifact.name}: {error.strerror}: {error.filename}") from error
 
 
 def _files(options: Mapping[str, Any]) -> dict[str, str]:
@@ -97,7 +93,7 @@ def _files(options: Mapping[str, Any]) -> dict[str, str]:
     return files
 
 
-def _digests(job: Job, artifact: Artifact, algorithms: list[str]) -> dict[str, str]:
+def _digests(job: models.Job, artifact: models.Artifact, algorithms: list[str]) -> dict[str, str]:
     """Return the digests; those known from the download are not computed again.
 
     They say nothing of a package that a step before this one has made anew.
@@ -107,33 +103,32 @@ def _digests(job: Job, artifact: Artifact, algorithms: list[str]) -> dict[str, s
     if artifact.sha256:
         known["sha256"] = artifact.sha256
     missing = [name for name in algorithms if name not in known]
-
-    def check() -> None:
-        if job.stopping():
-            raise Interrupted
-
-    return known | (digests.of_file(artifact.path, missing, check) if missing else {})
+    if missing:
+        known |= tools.file_digests(artifact.path, missing, tools.stop_check(job))
+    return known
 
 
-def _record(job: Job, artifact: Artifact, file: str, digest: str) -> Artifact:
+def _record(job: models.Job, artifact: models.Artifact, file: str, digest: str) -> models.Artifact:
     """Put the package's line into a sums file, among those of the target's other packages."""
     path = job.target.output / file
     packages = {each.name for each in job.packages}
-    if file in {*packages, artifact.name, RECEIPT}:
-        raise StepError(f"file: {file} would overwrite a delivered file; name another")
-    owned = Ownership.of(job)
+    if file in {*packages, artifact.name, models.RECEIPT}:
+        raise errors.StepError(f"file: {file} would overwrite a delivered file; name another")
+    owned = tools.Ownership.of(job)
     owned.check(path)
     owned.claim(path)
     rows = {name: each for name, each in _read(path).items() if name in packages}
     rows[artifact.name] = digest
-    text = "".join(digests.line(rows[name], name) for name in sorted(rows))
-    atomic.write_text(path, text)
+    text = "".join(tools.checksum_line(rows[name], name) for name in sorted(rows))
+    tools.write_atomically(path, text)
     content = text.encode()
-    return Artifact(path, file, len(content), hashlib.sha256(content).hexdigest(), made_by=NAME)
+    return models.Artifact(
+        path, file, len(content), hashlib.sha256(content).hexdigest(), made_by=NAME
+    )
 
 
 def _read(path: Path) -> dict[str, str]:
     """Return the lines of an earlier call; a file that is none of ours has none."""
     if not path.is_file():
         return {}
-    return digests.read_lines(path.read_text(encoding="utf-8", errors="replace"))
+    return tools.parse_checksum_lines(path.read_text(encoding="utf-8", errors="replace"))

@@ -14,8 +14,7 @@ from contextlib import suppress
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import UsageError
-from spark_impex_runner.hookspecs import hookimpl
+from spark_impex_runner import Registry, errors, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from typing_extensions import ParamSpec
-
-    from spark_impex_runner.registry import Registry
 
     P = ParamSpec("P")
     T = TypeVar("T")
@@ -44,7 +41,9 @@ def impex_register(registry: Registry) -> None:
 def make(address: str) -> Executor:
     """Return a pool of so many processes. They start when they are needed."""
     if address and not (address.isdecimal() and 0 < int(address) <= _most()):
-        raise UsageError(f"--executor processes:{address}: expected a number from 1 to {_most()}")
+        raise errors.UsageError(
+            f"--executor processes:{address}: expected a number from 1 to {_most()}"
+        )
     return _Pool(int(address) if address else None, _Spawning(), _begin)
 
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner import digests
-from spark_impex_runner.errors import HeldError, Interrupted, StepError
-from spark_impex_runner.hookspecs import Made, hookimpl
-from spark_impex_runner.manifest import quantity
-from spark_impex_runner.models import Held
+from spark_impex_runner import Registry, StepOutput, errors, hookimpl, models, tools
 
 from .errand import Errand, Order
 from .lock import Lock, entry, imported
@@ -18,8 +14,6 @@ from .options import DEADLINE, INTERVAL, MAX_SIZE, OPTIONS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from spark_impex_runner.models import Artifact, Job, Step
-    from spark_impex_runner.registry import Registry
 
 NAME = "import"
 
@@ -38,18 +32,20 @@ def impex_register(registry: Registry) -> None:
 
 
 @hookimpl(trylast=True)
-def impex_run_step(job: Job, step: Step, artifact: Artifact) -> Made | None:
+def impex_run_step(
+    job: models.Job, step: models.Step, artifact: models.Artifact
+) -> StepOutput | None:
     """Import one package; answer for ``import`` only."""
     if step.uses != NAME:
         return None
     try:
         return _import(job, step.options, artifact)
     except OSError as error:
-        raise StepError(f"{artifact.name}: {error.strerror or error}") from error
+        raise errors.StepError(f"{artifact.name}: {error.strerror or error}") from error
 
 
 @hookimpl(trylast=True)
-def impex_plan_step(job: Job, step: Step) -> str | None:
+def impex_plan_step(job: models.Job, step: models.Step) -> str | None:
     """Say what the step would do; answer for ``import`` only."""
     if step.uses != NAME:
         return None
@@ -70,30 +66,32 @@ def impex_plan_step(job: Job, step: Step) -> str | None:
     return "; ".join(parts)
 
 
-def _import(job: Job, options: Mapping[str, Any], package: Artifact) -> Made:
+def _import(job: models.Job, options: Mapping[str, Any], package: models.Artifact) -> StepOutput:
     """Check what can be checked without a question to the tenant, then import."""
     _check_size(options, package)
     contents = contents_of(job, package)
     others = [contents_of(job, each) for each in job.packages if each.name != package.name]
     mappings = mappings_for(options.get("services"), contents, others)
     if not mappings:
-        return Made(message=f"{package.name}: none of the services is in it")
-    sha256, lock = _sha256(job, package), _lock(job, options)
+        return StepOutput(message=f"{package.name}: none of the services is in it")
+    lock = _lock(job, options)
+    # That of the bytes that would be sent, whatever was known of them.
+    sha256 = tools.file_digests(package.path, ["sha256"], tools.stop_check(job))["sha256"]
     if lock:
         # One that cannot be added to is found before the import, too.
         known = {each["sha256"] for each in lock.read()}
         if options.get("only_locked", False) and sha256 not in known:
-            raise StepError(
+            raise errors.StepError(
                 f"{package.name} is not in {lock.path}: no import has locked sha256 {sha256}; "
                 "import it first where the lock file is written (only_locked)"
             )
     spark, to = job.run.connect(options["to"]), options["to"]
     errand = Errand(job, spark, _order(options, package, sha256, mappings))
     before = errand.begun()
-    held = Held(to, sha256, _does(options, mappings))
+    held = models.Held(to, sha256, _does(options, mappings))
     gated = options.get("gate") == "manual" and not before.job_id
     if gated and job.approval.get(package.name) != held:
-        raise HeldError(
+        raise errors.HeldError(
             f"{package.name} (sha256 {sha256}) waits to be imported to {to}: {shown(contents)}",
             to,
             sha256=sha256,
@@ -104,31 +102,25 @@ def _import(job: Job, options: Mapping[str, Any], package: Artifact) -> Made:
         lock.add(entry(job, package, sha256, contents), imported(to, spark.url, note))
     when = f"imported to {to} by job {note.job_id}"
     if before.done:
-        return Made(message=f"{package.name}: was {when} at {note.at}, nothing was sent again")
-    return Made(message=f"{package.name}: {when}: {note.result or 'the tenant names no services'}")
+        return StepOutput(
+            message=f"{package.name}: was {when} at {note.at}, nothing was sent again"
+        )
+    return StepOutput(
+        message=f"{package.name}: {when}: {note.result or 'the tenant names no services'}"
+    )
 
 
-def _check_size(options: Mapping[str, Any], package: Artifact) -> None:
+def _check_size(options: Mapping[str, Any], package: models.Artifact) -> None:
     written = options.get("max_size", MAX_SIZE)
     size = package.path.stat().st_size
-    if size > quantity.size(written):
-        raise StepError(
+    if size > tools.parse_size(written):
+        raise errors.StepError(
             f"{package.name} has {size:,} bytes, more than max_size ({written}): a tenant takes "
             "no larger one; export fewer services or versions in a target"
         )
 
 
-def _sha256(job: Job, package: Artifact) -> str:
-    """Return the digest of the bytes that would be sent, whatever was known of them."""
-
-    def check() -> None:
-        if job.stopping():
-            raise Interrupted
-
-    return digests.of_file(package.path, ["sha256"], check)["sha256"]
-
-
-def _lock(job: Job, options: Mapping[str, Any]) -> Lock | None:
+def _lock(job: models.Job, options: Mapping[str, Any]) -> Lock | None:
     name = options.get("lock")
     # Of a link the file behind it: it is what other runs lock, and what is replaced.
     return Lock((job.run.manifest.path.absolute().parent / name).resolve()) if name else None
@@ -140,7 +132,10 @@ def _does(options: Mapping[str, Any], mappings: list[dict[str, str]]) -> dict[st
 
 
 def _order(
-    options: Mapping[str, Any], package: Artifact, sha256: str, mappings: list[dict[str, str]]
+    options: Mapping[str, Any],
+    package: models.Artifact,
+    sha256: str,
+    mappings: list[dict[str, str]],
 ) -> Order:
     return Order(
         path=package.path,
@@ -149,6 +144,6 @@ def _order(
         mappings=mappings,
         if_present=options.get("if_present", "abort"),
         source_system=options.get("source_system"),
-        deadline=quantity.seconds(options.get("deadline", DEADLINE)),
-        interval=quantity.seconds(options.get("interval", INTERVAL)),
+        deadline=tools.parse_duration(options.get("deadline", DEADLINE)),
+        interval=tools.parse_duration(options.get("interval", INTERVAL)),
     )

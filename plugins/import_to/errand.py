@@ -9,26 +9,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner import fields
-from spark_impex_runner.engine.weather import forgotten, may_have_created, may_pass, unreadable
-from spark_impex_runner.errors import (
-    JobError,
-    RetryTimeoutError,
-    SparkApiError,
-    SparkError,
-    StepError,
-    UsageError,
-)
-from spark_impex_runner.spark.status import parse_status
-from spark_impex_runner.spark.words import one_line
-
-from .mapping import first
+from spark_impex_runner import errors, models, tools
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from spark_impex_runner.models import Job, Status
 
     from .mapping import Mapping
 
@@ -81,7 +66,7 @@ class Order:
 class Errand:
     """Does one order. ``spark`` is the client of the connection that it goes to."""
 
-    job: Job
+    job: models.Job
     spark: Any
     order: Order
 
@@ -114,8 +99,10 @@ class Errand:
         status = self._waited(job_id)
         words = list(_results(status))
         if failed := [line for word, line in words if word in _NOT_DONE]:
-            raise StepError(f"import job {job_id} did only a part: {first(failed, _SHOWN)}")
-        result = first([line for _, line in words], _SHOWN)
+            raise errors.StepError(
+                f"import job {job_id} did only a part: {tools.first_of(failed, _SHOWN)}"
+            )
+        result = tools.first_of([line for _, line in words], _SHOWN)
         at = self._now().isoformat(timespec="seconds")
         return self._put(Note(note.correlation_id, at, job_id, done=True, result=result))
 
@@ -147,7 +134,7 @@ class Errand:
             self.spark.session.wire.clock.wait(pause)
             try:
                 job_id = str(self.spark.impex.imports.find(note.correlation_id, sent))
-            except SparkError as error:
+            except errors.SparkError as error:
                 raise self._unknown(note, str(error)) from error
             if job_id:
                 self._put(Note(note.correlation_id, note.at, job_id))
@@ -157,11 +144,11 @@ class Errand:
             raise self._unknown(note, "the tenant lists no import that ended so long ago")
         return ""
 
-    def _unknown(self, note: Note, why: str) -> StepError:
+    def _unknown(self, note: Note, why: str) -> errors.StepError:
         """Return the line for an import of which only its sending is known."""
         targets = ", ".join(each["target"] for each in self.order.mappings[:_SHOWN])
         which = f"import job {note.job_id}" if note.job_id else "an import whose reply was lost"
-        return StepError(
+        return errors.StepError(
             f"{which}, sent at {note.at[:16]}Z with correlation id {note.correlation_id}, may have "
             f"arrived: {why}. Look on {self.spark.url} for {targets}: where it has arrived, take "
             "this step out of the manifest for the next run; else --fresh exports and imports anew"
@@ -172,14 +159,14 @@ class Errand:
         imports = self.spark.impex.imports
         try:
             job_id = str(imports.queue.when_free(self._send, self.order.deadline))
-        except SparkError as error:
+        except errors.SparkError as error:
             note = self.note
             if not note.correlation_id:
                 raise  # The tenant has refused it, in its own words.
             job_id = self._found(note)
             if not job_id:
                 self._forget()
-                raise StepError(f"the import did not begin, try again: {error}") from error
+                raise errors.StepError(f"the import did not begin, try again: {error}") from error
         note = self.note
         self._put(Note(note.correlation_id, note.at, job_id))
         return job_id
@@ -199,45 +186,52 @@ class Errand:
                 correlation_id=correlation_id,
                 sha256=order.sha256,
             )
-        except UsageError:
+        except errors.UsageError:
             self._forget()
             raise
-        except SparkError as error:
-            replied = isinstance(error, SparkApiError)
-            if not may_have_created(error) or (replied and imports.queue.is_busy(error)):
+        except errors.SparkError as error:
+            replied = isinstance(error, errors.SparkApiError)
+            if not tools.may_have_created_job(error) or (replied and imports.queue.is_busy(error)):
                 self._forget()
             raise
-        return parse_status(reply.data).id
+        return tools.parse_status(reply.data).id
 
-    def _waited(self, job_id: str) -> Status:
+    def _waited(self, job_id: str) -> models.Status:
         order = self.order
         try:
-            status: Status = self.spark.impex.imports.wait(
+            status: models.Status = self.spark.impex.imports.wait(
                 job_id, deadline=order.deadline, interval=order.interval, bears=_may_pass
             )
-        except JobError:
+        except errors.JobError:
             self._forget()
             raise
-        except RetryTimeoutError as error:
+        except errors.RetryTimeoutError as error:
             told = f"{error}; the same command goes on with it"
-            raise RetryTimeoutError(told, retries=error.retries, interval=error.interval) from error
-        except SparkError as error:
-            if forgotten(error):
+            raise errors.RetryTimeoutError(
+                told, retries=error.retries, interval=error.interval
+            ) from error
+        except errors.SparkError as error:
+            if tools.is_unknown_job(error):
                 raise self._unknown(self.note, str(error)) from error
             raise
         return status
 
 
-def _may_pass(error: SparkError) -> bool:
+def _may_pass(error: errors.SparkError) -> bool:
     """Tell whether a look that failed may be repeated: the job is there, but out of sight."""
-    return not forgotten(error) and (may_pass(error) or unreadable(error))
+    return not tools.is_unknown_job(error) and (
+        tools.is_transient(error) or tools.is_not_api_reply(error)
+    )
 
 
-def _results(status: Status) -> Iterator[tuple[str, str]]:
+def _results(status: models.Status) -> Iterator[tuple[str, str]]:
     """Yield what became of each version, or of each service where no versions are told."""
-    outputs = fields.mapping(status.data.get("outputs"))
-    for each in fields.objects(outputs.get("service_versions") or outputs.get("services")):
+    outputs = status.data.get("outputs")
+    outputs = outputs if isinstance(outputs, dict) else {}
+    for each in outputs.get("service_versions") or outputs.get("services") or ():
+        if not isinstance(each, dict):
+            continue
         source, word = str(each.get("service_uri_source")), str(each.get("status") or "told")
         goal = str(each.get("service_uri_destination") or source)
         told = f"{source} {word}" if goal == source else f"{source} {word} as {goal}"
-        yield word.lower(), one_line(told)
+        yield word.lower(), tools.one_line(told)

@@ -9,13 +9,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner import atomic, fields
-from spark_impex_runner.errors import StepError
+from spark_impex_runner import errors, models, tools
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from spark_impex_runner.models import Artifact, Job
 
     from .errand import Note
     from .mapping import Contents
@@ -32,16 +29,16 @@ class Lock:
     def read(self) -> list[dict[str, Any]]:
         """Return the packages; none where there is no file."""
         try:
-            data = fields.parse(self.path.read_bytes())
+            data = tools.parse_json(self.path.read_bytes())
             sound = data["version"] == VERSION and all(map(_is_sound, data["packages"]))
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise StepError(f"{self.path}: {error.strerror or error}") from error
+            raise errors.StepError(f"{self.path}: {error.strerror or error}") from error
         except (ValueError, LookupError, TypeError):
             sound = False
         if not sound:
-            raise StepError(f"{self.path} is no lock file of version {VERSION}")
+            raise errors.StepError(f"{self.path} is no lock file of version {VERSION}")
         packages: list[dict[str, Any]] = data["packages"]
         return packages
 
@@ -51,10 +48,10 @@ class Lock:
         Targets, runs and processes may share the file: it is read and replaced under a lock.
         """
         try:
-            with atomic.exclusive(self.path):
+            with tools.file_lock(self.path):
                 self._add(entry, imported)
         except OSError as error:
-            raise StepError(f"{self.path}: {error.strerror or error}") from error
+            raise errors.StepError(f"{self.path}: {error.strerror or error}") from error
 
     def _add(self, entry: dict[str, Any], imported: dict[str, Any]) -> None:
         packages = self.read()
@@ -65,7 +62,7 @@ class Lock:
         package["imports"].append(imported)
         every = packages if known else [*packages, package]
         text = json.dumps({"version": VERSION, "packages": every}, indent=2)
-        atomic.write_text(self.path, f"{text}\n")
+        tools.write_atomically(self.path, f"{text}\n")
 
 
 def _is_sound(package: Any) -> bool:
@@ -73,7 +70,9 @@ def _is_sound(package: Any) -> bool:
     return isinstance(package["sha256"], str) and isinstance(package["imports"], list)
 
 
-def entry(job: Job, package: Artifact, sha256: str, contents: Contents) -> dict[str, Any]:
+def entry(
+    job: models.Job, package: models.Artifact, sha256: str, contents: Contents
+) -> dict[str, Any]:
     """Return what a lock file says of a package."""
     return {
         "sha256": sha256,

@@ -4,42 +4,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner import archives, fields
-from spark_impex_runner.errors import SparkSdkError, StepError, UriError
-from spark_impex_runner.spark.status import parse_status
-from spark_impex_runner.spark.uri import Uri, version_order
-from spark_impex_runner.spark.words import one_line
+from spark_impex_runner import errors, models, tools
 
 if TYPE_CHECKING:
     import zipfile
     from collections.abc import Sequence
 
-    from spark_impex_runner.models import Artifact, Job, ServiceVersion
 
 # The text that a package says of itself is small; so many bytes of one are kept in memory.
 _TEXT = 16 << 20
 _SHOWN = 5
 
-Contents = tuple["ServiceVersion", ...]
+Contents = tuple["models.ServiceVersion", ...]
 Mapping = dict[str, str]
 
 
-def contents_of(job: Job, package: Artifact) -> Contents:
+def contents_of(job: models.Job, package: models.Artifact) -> Contents:
     """Return the versions in a package as its own manifest names them.
 
     What is in a ``migrate`` package is not published: where it has no manifest, the words of the
     tenant that exported it count. Raises ``StepError`` for what is no ZIP file.
     """
     try:
-        with package.path.open("rb") as stream, archives.opened(stream) as archive:
+        with package.path.open("rb") as stream, tools.open_zip(stream) as archive:
             text = _manifest(archive)
-        said = parse_status(fields.parse(text)).service_versions if text else ()
-    except SparkSdkError:
+        said = tools.parse_status(tools.parse_json(text)).service_versions if text else ()
+    except errors.SparkSdkError:
         said = ()
-    except archives.UnreadableError as error:
-        raise StepError(f"{package.name}: the package {one_line(str(error))}") from error
-    except archives.BROKEN as error:
-        raise StepError(f"{package.name}: the package is broken: {one_line(str(error))}") from error
+    except tools.UnreadableZipError as error:
+        raise errors.StepError(
+            f"{package.name}: the package {tools.one_line(str(error))}"
+        ) from error
+    except tools.ZIP_ERRORS as error:
+        raise errors.StepError(
+            f"{package.name}: the package is broken: {tools.one_line(str(error))}"
+        ) from error
     return said or (job.status.service_versions if job.status else ())
 
 
@@ -69,44 +68,40 @@ def mappings_for(
         if not package or _held(uri, package):
             found.append(_mapping(uri, package) | {k: v for k, v in each.items() if k != "source"})
         elif not any(_held(uri, other) for other in others):
-            raise StepError(f"{uri} is not in the package, which holds {shown(package)}")
+            raise errors.StepError(f"{uri} is not in the package, which holds {shown(package)}")
     return found
 
 
 def shown(package: Contents) -> str:
     """Return the versions of a package for a person, the first of very many."""
-    names = [one_line(each.uri) for each in package]
-    return first(names, _SHOWN) or "nothing that it names"
+    names = [tools.one_line(each.uri) for each in package]
+    return tools.first_of(names, _SHOWN) or "nothing that it names"
 
 
-def first(words: Sequence[str], most: int) -> str:
-    """Return words as one line, the first of very many."""
-    more = f" and {len(words) - most} more" if len(words) > most else ""
-    return ", ".join(words[:most]) + more
-
-
-def _every(package: Contents) -> list[Uri]:
+def _every(package: Contents) -> list[tools.Uri]:
     if not package:
-        raise StepError("the package does not say which services it holds; name them in services")
+        raise errors.StepError(
+            "the package does not say which services it holds; name them in services"
+        )
     pairs = dict.fromkeys((each.folder, each.service) for each in package)
-    return [Uri(folder, service) for folder, service in pairs]
+    return [tools.Uri(folder, service) for folder, service in pairs]
 
 
-def _read(text: str) -> Uri:
+def _read(text: str) -> tools.Uri:
     try:
-        uri = Uri.parse(text)
-    except UriError as error:
-        raise StepError(str(error)) from error
+        uri = tools.Uri.parse(text)
+    except errors.UriError as error:
+        raise errors.StepError(str(error)) from error
     if not uri.service:
-        raise StepError(f"{uri}: an import takes services by their names, folder/service")
+        raise errors.StepError(f"{uri}: an import takes services by their names, folder/service")
     return uri
 
 
-def _held(uri: Uri, package: Contents) -> list[ServiceVersion]:
+def _held(uri: tools.Uri, package: Contents) -> list[models.ServiceVersion]:
     return [each for each in package if uri.delivers(each)]
 
 
-def _mapping(uri: Uri, package: Contents) -> Mapping:
+def _mapping(uri: tools.Uri, package: Contents) -> Mapping:
     """Return a mapping of a service to itself.
 
     The source names its version where that is one, as in the API's example; a bare name stands for
@@ -114,6 +109,6 @@ def _mapping(uri: Uri, package: Contents) -> Mapping:
     """
     versions = _held(uri, package)
     if uri.version and versions:
-        versions = [max(versions, key=lambda each: version_order(each.version))]
+        versions = [max(versions, key=lambda each: tools.version_order(each.version))]
     source = versions[0].uri if len(versions) == 1 else uri.wire
     return {"source": source, "target": f"{uri.folder}/{uri.service}"}

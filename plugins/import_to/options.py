@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from spark_impex_runner.manifest import quantity
+from spark_impex_runner import tools
 
 MAX_SIZE = "200MiB"
 DEADLINE, INTERVAL = "30m", "3s"
@@ -94,7 +94,7 @@ OPTIONS: Final[dict[str, Any]] = {
             "examples": ["release-train"],
         },
         "deadline": {
-            **quantity.DURATION_SCHEMA,
+            **tools.DURATION_SCHEMA,
             "title": "Deadline",
             "description": (
                 "How long the import is waited for; the same command goes on with one that was "
@@ -104,14 +104,14 @@ OPTIONS: Final[dict[str, Any]] = {
             "examples": ["1h"],
         },
         "interval": {
-            **quantity.DURATION_SCHEMA,
+            **tools.DURATION_SCHEMA,
             "title": "Interval",
             "description": "Time between two looks at the import.",
             "default": INTERVAL,
             "examples": ["10s"],
         },
         "max_size": {
-            **quantity.SIZE_SCHEMA,
+            **tools.SIZE_SCHEMA,
             "title": "Largest package",
             "description": "A larger package is refused before the upload; the API's own limit.",
             "default": MAX_SIZE,

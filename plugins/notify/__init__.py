@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.hookspecs import hookimpl
+from spark_impex_runner import Registry, hookimpl, models
 
 from .options import APPRISE, WEBHOOK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from spark_impex_runner.models import RunResult
-    from spark_impex_runner.registry import Registry
 
 
 @hookimpl
@@ -31,7 +28,7 @@ def impex_register(registry: Registry) -> None:
     )
 
 
-def _post(options: Mapping[str, Any], report: RunResult) -> None:
+def _post(options: Mapping[str, Any], report: models.RunResult) -> None:
     from .webhook import send  # noqa: PLC0415 - the HTTP client
 
     send(options, report)
@@ -43,7 +40,7 @@ def _lacks_apprise(_: Mapping[str, Any]) -> str:
     return lacks()
 
 
-def _hand_to_apprise(options: Mapping[str, Any], report: RunResult) -> None:
+def _hand_to_apprise(options: Mapping[str, Any], report: models.RunResult) -> None:
     from .services import send  # noqa: PLC0415 - an extra
 
     send(options, report)

@@ -7,16 +7,13 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.errors import NotifyError
-from spark_impex_runner.masking import Masker, MaskingFilter
-from spark_impex_runner.report.headline import headline
+from spark_impex_runner import errors, models, tools
 
 from .message import lines, title
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from spark_impex_runner.models import RunResult
 
 _MISSING = "Apprise is not installed; pip install 'spark-impex-runner[apprise]'"
 
@@ -30,14 +27,14 @@ def lacks() -> str:
     return ""
 
 
-def send(options: Mapping[str, Any], report: RunResult) -> None:
+def send(options: Mapping[str, Any], report: models.RunResult) -> None:
     """Send the message to each service on its own, so that it is known which was not told."""
     try:
         import apprise  # noqa: PLC0415 - an extra
     except ImportError:
-        raise NotifyError(_MISSING) from None
+        raise errors.NotifyError(_MISSING) from None
     kind = apprise.NotifyType.SUCCESS if report.exit_code == 0 else apprise.NotifyType.FAILURE
-    text = "\n".join(lines(report)) or headline(report)
+    text = "\n".join(lines(report)) or tools.headline(report)
     # What the message says is for the address that was given, and for no other.
     asset = apprise.AppriseAsset(http_redirects=False)
     faults = []
@@ -49,10 +46,10 @@ def send(options: Mapping[str, Any], report: RunResult) -> None:
             elif not service.notify(text, title(report), kind):
                 faults.append(f"urls[{index}] was not told")
     if faults:
-        raise NotifyError("; ".join(faults))
+        raise errors.NotifyError("; ".join(faults))
 
 
-class _Discreet(MaskingFilter):
+class _Discreet(tools.MaskingFilter):
     """Lets no record pass that takes an address apart, as those for developers do."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -63,7 +60,7 @@ class _Discreet(MaskingFilter):
 @contextmanager
 def _masked(urls: Sequence[str]) -> Iterator[None]:
     """Keep the addresses out of what Apprise logs: it shows one that it cannot read."""
-    masker, logger = Masker(), logging.getLogger("apprise")
+    masker, logger = tools.Masker(), logging.getLogger("apprise")
     for url in urls:
         masker.add(url)
     discreet = _Discreet(masker)

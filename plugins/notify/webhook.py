@@ -1,23 +1,14 @@
-"""The notifier ``webhook``: one POST of the summary, repeated while the failure may pass.
-
-The client is the one that speaks with tenants, without anything that it knows of them: it sends no
-credentials but the headers given here, follows no redirect, and its errors hold no address.
-"""
+"""The notifier ``webhook``: one POST of the summary, repeated while the failure is transient."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import json
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.clock import Clock
-from spark_impex_runner.errors import NotifyError, TransportError
-from spark_impex_runner.masking import Masker
-from spark_impex_runner.spark.reply import HttpResponse
-from spark_impex_runner.spark.retry import Patience, is_passing
-from spark_impex_runner.spark.transport import Message, Transport
+from spark_impex_runner import errors, models
+from spark_impex_runner.tools.http import HttpClient
 
 from .message import summary
 from .options import SIGNATURE
@@ -25,15 +16,12 @@ from .options import SIGNATURE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from spark_impex_runner.models import RunResult
-
-# Each try may take so long (seconds); how long all may take is the manifest's ``timeout``.
-_TRY = 10.0
-_TRIES = 4
-_LONGEST_PAUSE = 60.0
+# Seconds for each attempt; how long all may take is the manifest's ``timeout``.
+_TIMEOUT = 10.0
+_ATTEMPTS = 4
 
 
-def send(options: Mapping[str, Any], report: RunResult) -> None:
+def send(options: Mapping[str, Any], report: models.RunResult) -> None:
     """Post the summary of a run."""
     body = json.dumps(summary(report)).encode()
     headers = {**options.get("headers", {}), "Content-Type": "application/json"}
@@ -42,23 +30,13 @@ def send(options: Mapping[str, Any], report: RunResult) -> None:
     verify = options.get("verify_tls", True)
     if isinstance(verify, str):
         verify = str(report.manifest.path.absolute().parent / verify)
-    masker = Masker()
-    masker.add(options["url"])
-    message = Message("POST", options["url"], headers, body)
-    patience = Patience(Clock(), attempts=_TRIES, longest=_LONGEST_PAUSE)
-    with closing(Transport(masker, timeout=_TRY, verify=verify)) as transport:
+    with HttpClient(secrets=[options["url"]], timeout=_TIMEOUT, verify=verify) as client:
         try:
-            reply = patience.repeat(lambda: _post(transport, message), is_passing)
-        except TransportError as error:
-            raise NotifyError(str(error)) from None
+            reply = client.send("POST", options["url"], headers, body, attempts=_ATTEMPTS)
+        except errors.TransportError as error:
+            raise errors.NotifyError(str(error)) from None
     if not reply.good:
-        raise NotifyError(_refusal(reply.status))
-
-
-def _post(transport: Transport, message: Message) -> HttpResponse:
-    """Send once; what the reply says besides its head is of no interest."""
-    with transport.open(message) as stream:
-        return HttpResponse(stream.status, stream.headers)
+        raise errors.NotifyError(_refusal(reply.status))
 
 
 def _refusal(status: int) -> str:

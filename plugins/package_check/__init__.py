@@ -7,19 +7,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from spark_impex_runner.archives import UnreadableError
-from spark_impex_runner.errors import StepError
-from spark_impex_runner.hookspecs import Made, hookimpl
-from spark_impex_runner.manifest import quantity
+from spark_impex_runner import Registry, StepOutput, errors, hookimpl, models, tools
 
 from .archive import Archive, Meter, OverLimit
-from .proof import Proof, counted, shown
+from .proof import Proof, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from spark_impex_runner.models import Artifact, Job, Step
-    from spark_impex_runner.registry import Registry
 
 NAME = "package_check"
 OPTIONS: Final[dict[str, Any]] = {
@@ -27,7 +22,7 @@ OPTIONS: Final[dict[str, Any]] = {
     "additionalProperties": False,
     "properties": {
         "max_total": {
-            **quantity.SIZE_SCHEMA,
+            **tools.SIZE_SCHEMA,
             "title": "Most bytes",
             "description": (
                 "Refuse a package whose files, and those of the modules in it, have more bytes "
@@ -57,7 +52,7 @@ def impex_register(registry: Registry) -> None:
 
 
 @hookimpl(trylast=True)
-def impex_plan_step(step: Step) -> str | None:
+def impex_plan_step(step: models.Step) -> str | None:
     """Tell what would be read; answer for ``package_check`` only."""
     if step.uses != NAME:
         return None
@@ -66,27 +61,31 @@ def impex_plan_step(step: Step) -> str | None:
 
 
 @hookimpl(trylast=True)
-def impex_run_step(job: Job, step: Step, artifact: Artifact) -> Made | None:
+def impex_run_step(
+    job: models.Job, step: models.Step, artifact: models.Artifact
+) -> StepOutput | None:
     """Prove one package; answer for ``package_check`` only."""
     if step.uses != NAME:
         return None
     try:
         proof = _prove(job, step.options, artifact)
     except OverLimit as error:
-        raise StepError(f"{artifact.name}: {error}") from error
-    except UnreadableError as error:
-        raise StepError(f"{artifact.name}: the package {shown(str(error))}") from error
+        raise errors.StepError(f"{artifact.name}: {error}") from error
+    except tools.UnreadableZipError as error:
+        raise errors.StepError(f"{artifact.name}: the package {shown(str(error))}") from error
     except zipfile.BadZipFile as error:
-        raise StepError(f"{artifact.name}: the package is broken: {shown(str(error))}") from error
+        raise errors.StepError(
+            f"{artifact.name}: the package is broken: {shown(str(error))}"
+        ) from error
     except OSError as error:
-        raise StepError(f"{artifact.name}: {error}") from error
-    return Made(message=f"{artifact.name}: {_verdict(artifact, proof)}")
+        raise errors.StepError(f"{artifact.name}: {error}") from error
+    return StepOutput(message=f"{artifact.name}: {_verdict(artifact, proof)}")
 
 
-def _prove(job: Job, options: Mapping[str, Any], artifact: Artifact) -> Proof:
+def _prove(job: models.Job, options: Mapping[str, Any], artifact: models.Artifact) -> Proof:
     """Read the package, and from the job's other packages what they say they hold."""
     meter = Meter(
-        quantity.size(options.get("max_total", "2GiB")),
+        tools.parse_size(options.get("max_total", "2GiB")),
         options.get("max_files", 100000),
         job.stopping,
     )
@@ -102,21 +101,24 @@ def _prove(job: Job, options: Mapping[str, Any], artifact: Artifact) -> Proof:
 
 
 @contextmanager
-def _opened(artifact: Artifact, meter: Meter) -> Iterator[Archive]:
+def _opened(artifact: models.Artifact, meter: Meter) -> Iterator[Archive]:
     """Open a package."""
     with artifact.path.open("rb") as stream, Archive.open(stream, meter) as package:
         yield package
 
 
-def _verdict(artifact: Artifact, proof: Proof) -> str:
+def _verdict(artifact: models.Artifact, proof: Proof) -> str:
     """Return what was proven in one line; raise ``StepError`` where anything disagrees."""
     if proof.differences:
-        raise StepError(f"{artifact.name}: {_first(proof.differences)}")
+        raise errors.StepError(f"{artifact.name}: {_first(proof.differences)}")
     if not proof.modules:
-        raise StepError(f"{artifact.name}: nothing in it can be proven: {_first(proof.unproven)}")
+        raise errors.StepError(
+            f"{artifact.name}: nothing in it can be proven: {_first(proof.unproven)}"
+        )
     proven = (
-        f"{counted(len(proof.services), 'service')} as the manifest in it says, "
-        f"{counted(len(proof.modules), 'module')} by SHA-256, {counted(proof.files, 'file')} by MD5"
+        f"{tools.counted(len(proof.services), 'service')} as the manifest in it says, "
+        f"{tools.counted(len(proof.modules), 'module')} by SHA-256, "
+        f"{tools.counted(proof.files, 'file')} by MD5"
     )
     return f"{proven}; not proven: {_first(proof.unproven)}" if proof.unproven else proven
 

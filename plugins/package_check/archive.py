@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from spark_impex_runner import archives
-from spark_impex_runner.errors import Interrupted
+from spark_impex_runner import errors, tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +40,7 @@ class Meter:
     def add_bytes(self, count: int) -> None:
         """Count bytes; raise ``OverLimit``, or ``Interrupted`` when the run ends."""
         if self.stopping():
-            raise Interrupted
+            raise errors.Interrupted
         self.total += count
         if self.total > self.max_total:
             raise OverLimit(f"more than {self.max_total} bytes; raise max_total to allow it")
@@ -80,7 +79,7 @@ class Archive:
     @contextmanager
     def open(stream: IO[bytes], meter: Meter) -> Iterator[Archive]:
         """Read an open file; raise ``BadZipFile`` for what is no ZIP."""
-        with archives.opened(stream) as archive:
+        with tools.open_zip(stream) as archive:
             yield Archive(archive, meter)
 
     def nested(self, copy: IO[bytes]) -> AbstractContextManager[Archive]:
@@ -97,7 +96,7 @@ class Archive:
                     size += len(piece)
                     self._meter.add_bytes(len(piece))
                     yield piece
-        except archives.BROKEN as error:
+        except tools.ZIP_ERRORS as error:
             raise Damaged(f"expected the CRC {entry.CRC:08x}, found: {error}") from error
         if size != entry.file_size:
             raise Damaged(f"expected {entry.file_size} bytes, found {size}")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.digests import Hash, read_sums
+from spark_impex_runner import tools
 
 from .archive import Archive, Damaged
 
@@ -35,15 +34,15 @@ def check_module(module: Archive) -> Findings:
         expected = sums.pop(name, None)
         algorithm = expected.algorithm if expected else "md5"
         try:
-            found = _digest(module.pieces(name), algorithm)
+            found = tools.digest_of(module.pieces(name), algorithm)
         except Damaged as error:
             findings.differences.append(f"{name}: {error}")
             continue
         if expected is None:
             findings.uncovered.append(name)
-        elif expected.digest != found:
-            told = f"expected the {algorithm.upper()} {expected.digest.hex()}, found {found.hex()}"
-            findings.differences.append(f"{name}: {told}")
+        elif expected.digest.hex() != found:
+            wanted = f"expected the {algorithm.upper()} {expected.digest.hex()}"
+            findings.differences.append(f"{name}: {wanted}, found {found}")
         else:
             findings.proven += 1
     findings.differences += [
@@ -54,13 +53,13 @@ def check_module(module: Archive) -> Findings:
     return findings
 
 
-def _sums(module: Archive, findings: Findings) -> dict[str, Hash]:
+def _sums(module: Archive, findings: Findings) -> dict[str, tools.Hash]:
     """Return the hash of each file that is listed, by the names that the module has for them."""
     if SUMS not in module.entries:
         findings.remarks.append(f"there is no {SUMS}")
         return {}
     try:
-        sums = read_sums(module.text(SUMS))
+        sums = tools.parse_checksums(module.text(SUMS))
     except Damaged as error:
         findings.differences.append(f"{SUMS}: {error}")
         return {}
@@ -68,7 +67,7 @@ def _sums(module: Archive, findings: Findings) -> dict[str, Hash]:
         f"{SUMS}: expected an MD5 and a name in line {number}, found something else"
         for number in sums.unread
     ]
-    listed: dict[str, Hash] = {}
+    listed: dict[str, tools.Hash] = {}
     for name, expected in sums.rows:
         known = next((each for each in _spellings(name) if each in module.entries), name)
         if listed.setdefault(known, expected) != expected:
@@ -81,10 +80,3 @@ def _spellings(name: str) -> Iterator[str]:
     for each in (name, name.replace("\\", "/")):
         plain = each.removeprefix("./")
         yield from (each, plain, *(unicodedata.normalize(form, plain) for form in ("NFC", "NFD")))
-
-
-def _digest(pieces: Iterator[bytes], algorithm: str) -> bytes:
-    digest = hashlib.new(algorithm, usedforsecurity=False)
-    for piece in pieces:
-        digest.update(piece)
-    return digest.digest()

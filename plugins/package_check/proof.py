@@ -7,19 +7,12 @@ import hashlib
 import tempfile
 import zipfile
 from dataclasses import dataclass, field, replace
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
-from spark_impex_runner import fields
-from spark_impex_runner.digests import read_hash
-from spark_impex_runner.engine.compare import missing, silent
-from spark_impex_runner.models import Status
-from spark_impex_runner.spark.status import parse_status
+from spark_impex_runner import models, tools
 
 from .archive import Archive, Damaged
 from .module import check_module
-
-if TYPE_CHECKING:
-    from spark_impex_runner.models import Job, ServiceVersion
 
 MANIFEST = "manifest.json"
 
@@ -34,20 +27,20 @@ class Proof:
     published: there, what is not at its place is unproven and no difference.
     """
 
-    job: Job
+    job: models.Job
     services: set[str] = field(default_factory=set)
     modules: set[str] = field(default_factory=set)
     files: int = 0
     differences: list[str] = field(default_factory=list)
     unproven: list[str] = field(default_factory=list)
-    _others: list[Status] = field(default_factory=list)
+    _others: list[models.Status] = field(default_factory=list)
 
     def note_other(self, package: Archive) -> None:
         """Remember what another package of the same job holds: a request is met by all together."""
-        manifest = Status("", "")
+        manifest = models.Status("", "")
         if place := _manifest_of(package):
             with contextlib.suppress(Damaged):  # it is told where that package is proven
-                manifest = parse_status(_object(package, place))
+                manifest = tools.parse_status(_object(package, place))
         self._others.append(manifest)
 
     def run(self, package: Archive) -> None:
@@ -62,7 +55,7 @@ class Proof:
     def _listed(self, package: Archive, place: str) -> None:
         """Prove all that the manifest lists, and that it lists what was asked for."""
         try:
-            manifest = parse_status(_object(package, place))
+            manifest = tools.parse_status(_object(package, place))
         except Damaged as error:
             self.differences.append(f"{place}: {error}")
             return
@@ -76,17 +69,19 @@ class Proof:
         for version in versions.values():
             self._version(package, place.removesuffix(MANIFEST), version)
 
-    def _compare(self, manifest: Status, place: str) -> None:
+    def _compare(self, manifest: models.Status, place: str) -> None:
         """Hold what the manifests of all packages list against the request."""
         listed = [manifest, *self._others]
-        if all(map(silent, listed)):
+        if all(map(tools.is_unspecified, listed)):
             self.unproven.append(f"{place} names no service")
             return
         versions = tuple(version for each in listed for version in each.service_versions)
         found = self.differences if self.job.target.missing == "fail" else self.unproven
         found += [
             f"{place}: expected the {each}, which was asked for, found no such entry"
-            for each in missing(self.job.request, replace(manifest, service_versions=versions))
+            for each in tools.missing_items(
+                self.job.request, replace(manifest, service_versions=versions)
+            )
         ]
         covered = {(version.folder, version.service) for version in versions}
         self.unproven += [
@@ -95,7 +90,7 @@ class Proof:
             if (each.folder, each.service) not in covered
         ]
 
-    def _version(self, package: Archive, root: str, version: ServiceVersion) -> None:
+    def _version(self, package: Archive, root: str, version: models.ServiceVersion) -> None:
         """Prove one version: its metadata are its own, and its module is the one they tell of."""
         home = f"{root}{version.folder}/{version.service}/{version.version}/"
         module, metadata = f"{home}{version.version_id}.zip", f"{home}ModelMetaData.json"
@@ -112,7 +107,7 @@ class Proof:
 
     def _module(self, package: Archive, name: str, announced: Any, copy: IO[bytes]) -> None:
         """Prove one module by the hash of it, and the files in it by their own."""
-        expected = read_hash(str(announced)) if announced else None
+        expected = tools.parse_hash(str(announced)) if announced else None
         algorithm = expected.algorithm if expected else "sha256"
         digest = hashlib.new(algorithm, usedforsecurity=False)
         try:
@@ -141,7 +136,9 @@ class Proof:
         if not same:
             self.unproven += [f"{name}: no checksum covers {each}" for each in findings.uncovered]
 
-    def _engine(self, package: Archive, place: str, version: ServiceVersion) -> dict[str, Any]:
+    def _engine(
+        self, package: Archive, place: str, version: models.ServiceVersion
+    ) -> dict[str, Any]:
         """Return what the metadata say of the version; nothing where they are not its own."""
         if place not in package.entries:
             self._absent(place, certain=False)
@@ -180,7 +177,7 @@ class Proof:
         alone = len(package.entries) - len(self.modules)
         if alone:
             self.unproven.append(
-                f"{counted(alone, 'file')} of the package with no checksum but a CRC"
+                f"{tools.counted(alone, 'file')} of the package with no checksum but a CRC"
             )
 
 
@@ -193,17 +190,12 @@ def _manifest_of(package: Archive) -> str | None:
 def _object(package: Archive, place: str) -> dict[str, Any]:
     """Return the JSON object in a file; raise ``Damaged`` where it is none."""
     try:
-        found = fields.parse(package.text(place))
+        found = tools.parse_json(package.text(place))
     except ValueError:
         raise Damaged("expected JSON, found something else") from None
     if not isinstance(found, dict):
         raise Damaged("expected a JSON object, found another value")
     return found
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number of things, in words."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def shown(text: str, most: int = 200) -> str:

@@ -28,13 +28,11 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.hookspecs import hookimpl
+from spark_impex_runner import Registry, hookimpl, models
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from spark_impex_runner.models import Poll
-    from spark_impex_runner.registry import Registry
 
 NAME = "adaptive"
 # Without a past: the first look, in seconds, then the share of the job's age, and the longest wait.
@@ -64,14 +62,14 @@ def impex_register(registry: Registry) -> None:
 
 
 @hookimpl(trylast=True)
-def impex_poll_delay(poll: Poll) -> float | None:
+def impex_poll_delay(poll: models.Poll) -> float | None:
     """Answer for ``adaptive`` only."""
     if poll.strategy != NAME:
         return None
     return delay(poll, random.random)
 
 
-def delay(poll: Poll, draw: Callable[[], float]) -> float:
+def delay(poll: models.Poll, draw: Callable[[], float]) -> float:
     """Return the seconds to wait before the next check.
 
     ``draw`` returns a number from 0 to 1 for the jitter, which shortens a wait a little, so that

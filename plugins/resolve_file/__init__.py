@@ -6,17 +6,12 @@ import csv
 import re
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import UriError
-from spark_impex_runner.hookspecs import hookimpl
-from spark_impex_runner.paths import url_problem
-from spark_impex_runner.spark.uri import Uri
+from spark_impex_runner import Registry, errors, hookimpl, models, tools
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from spark_impex_runner.models import Run, Target
-    from spark_impex_runner.registry import Registry
 
 # So many lines are told of.
 _SHOWN = 3
@@ -31,14 +26,14 @@ def impex_register(registry: Registry) -> None:
 
 
 @hookimpl(trylast=True)
-def impex_resolve_uri(uri: str, target: Target, run: Run) -> Sequence[str] | None:
+def impex_resolve_uri(uri: str, target: models.Target, run: models.Run) -> Sequence[str] | None:
     """Return the URIs of a file, in its order; answer for entries that begin with an ``@``."""
     if not uri.startswith("@"):
         return None
     try:
         return _uris(uri, run.manifest.path.parent)
-    except UriError as error:
-        raise UriError(f"target {target.name}: {error}") from error
+    except errors.UriError as error:
+        raise errors.UriError(f"target {target.name}: {error}") from error
 
 
 def check(entry: str, folder: Path) -> str | None:
@@ -47,7 +42,7 @@ def check(entry: str, folder: Path) -> str | None:
         return None
     try:
         _uris(entry, folder)
-    except UriError as error:
+    except errors.UriError as error:
         return str(error)
     return ""
 
@@ -61,22 +56,22 @@ def _uris(entry: str, folder: Path) -> list[str]:
     """Return the URIs of a file; ``UriError`` names each line that holds none."""
     name, separator, column = entry.removeprefix("@").partition("#")
     if not name or bool(separator) != bool(column):
-        raise UriError(f"'{entry}' names no file; use @services.txt or @services.csv#column")
+        raise errors.UriError(f"'{entry}' names no file; use @services.txt or @services.csv#column")
     if name.lower().endswith(".csv") and not column:
-        raise UriError(f"'{entry}' names no column; use {entry}#column")
+        raise errors.UriError(f"'{entry}' names no column; use {entry}#column")
     try:
         rows = list(_rows(folder, name, column))
     except OSError as error:
-        raise UriError(f"{name!r} cannot be read: {error.strerror}") from error
+        raise errors.UriError(f"{name!r} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UriError(f"{name!r} is not UTF-8 text") from error
+        raise errors.UriError(f"{name!r} is not UTF-8 text") from error
     except csv.Error as error:
-        raise UriError(f"{name!r} is no CSV file: {error}") from error
+        raise errors.UriError(f"{name!r} is no CSV file: {error}") from error
     if not rows:
-        raise UriError(f"{name!r} names no service")
+        raise errors.UriError(f"{name!r} names no service")
     if faults := list(_faults(name, rows)):
         rest = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-        raise UriError("; ".join(faults[:_SHOWN]) + rest)
+        raise errors.UriError("; ".join(faults[:_SHOWN]) + rest)
     return [text for _, text in rows]
 
 
@@ -84,7 +79,7 @@ def _rows(folder: Path, name: str, column: str) -> Iterator[tuple[int, str]]:
     """Yield the number of each line that counts, and what stands there."""
     # What has no end, such as a device, is no list of services.
     if not (folder / name).is_file():
-        raise UriError(url_problem(name) or f"there is no file {name!r}")
+        raise errors.UriError(tools.url_problem(name) or f"there is no file {name!r}")
     with (folder / name).open(encoding="utf-8-sig", newline="") as file:
         yield from _column(file, name, column) if column else _lines(file)
 
@@ -102,7 +97,7 @@ def _column(file: Iterator[str], name: str, column: str) -> Iterator[tuple[int, 
     columns = [each.strip() for each in reader.fieldnames or ()]
     if column not in columns:
         known = ", ".join(map(repr, columns))
-        raise UriError(f"{name}:1: there is no column {column!r}; known: {known}")
+        raise errors.UriError(f"{name}:1: there is no column {column!r}; known: {known}")
     reader.fieldnames = columns
     for row in reader:
         if text := (row[column] or "").strip():
@@ -113,6 +108,6 @@ def _faults(name: str, rows: Sequence[tuple[int, str]]) -> Iterator[str]:
     """Yield what is wrong with the lines that hold no service URI."""
     for number, text in rows:
         try:
-            Uri.parse(text)
-        except UriError as error:
+            tools.Uri.parse(text)
+        except errors.UriError as error:
             yield f"{name}:{number}: {error}"

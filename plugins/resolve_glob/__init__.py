@@ -10,9 +10,7 @@ import logging
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import UriError
-from spark_impex_runner.hookspecs import hookimpl
-from spark_impex_runner.spark.uri import Uri
+from spark_impex_runner import Registry, errors, hookimpl, models, tools
 
 from .pattern import Pattern, is_exclusion, is_pattern, read
 
@@ -20,9 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from spark_impex_runner.models import Run, Target
-    from spark_impex_runner.registry import Registry
-    from spark_impex_runner.spark.client import Spark
+    from spark_impex_runner import Spark
+
 
 _log = logging.getLogger(__name__)
 # So many names or versions are shown where none fits.
@@ -36,7 +33,7 @@ def impex_register(registry: Registry) -> None:
 
 
 @hookimpl(trylast=True)
-def impex_resolve_uri(uri: str, target: Target, run: Run) -> Sequence[str] | None:
+def impex_resolve_uri(uri: str, target: models.Target, run: models.Run) -> Sequence[str] | None:
     """Return the services that a pattern matches; answer for patterns and parts of versions."""
     pattern = read(uri)
     if pattern is None:
@@ -49,8 +46,8 @@ def impex_resolve_uri(uri: str, target: Target, run: Run) -> Sequence[str] | Non
             return _found(pattern, uri, excluding, spark)
         others = [read(each) for each in target.services if not is_exclusion(each)]
         _warn_of_idle(pattern, uri, [each for each in others if each and each.wild], spark)
-    except UriError as error:
-        raise UriError(f"target {target.name}: {error}") from error
+    except errors.UriError as error:
+        raise errors.UriError(f"target {target.name}: {error}") from error
     return []
 
 
@@ -60,7 +57,7 @@ def check(entry: str, folder: Path) -> str | None:  # noqa: ARG001 - a resolver'
         return None
     try:
         Pattern.parse(entry)
-    except UriError as error:
+    except errors.UriError as error:
         return str(error)
     return ""
 
@@ -72,22 +69,26 @@ def _found(
     if not pattern.wild:
         names = [(pattern.folder, pattern.service)]
     elif not (names := [pair for pair in _services(spark) if pattern.matches(*pair)]):
-        raise UriError(f"'{entry}' matches no service of {spark.url}{_nearest(pattern, spark)}")
+        raise errors.UriError(
+            f"'{entry}' matches no service of {spark.url}{_nearest(pattern, spark)}"
+        )
     else:
         names = [pair for pair in names if not any(each.matches(*pair) for each in exclusions)]
     if not pattern.version or not names:
-        return [str(Uri(*pair)) for pair in names]
+        return [str(tools.Uri(*pair)) for pair in names]
     latest = {pair: pattern.latest(spark.catalogue.versions(*pair)) for pair in names}
-    found = [str(Uri(*pair, version)) for pair, version in latest.items() if version]
+    found = [str(tools.Uri(*pair, version)) for pair, version in latest.items() if version]
     if not found:
-        raise UriError(f"'{entry}' matches no version on {spark.url}{_existing(names, spark)}")
+        raise errors.UriError(
+            f"'{entry}' matches no version on {spark.url}{_existing(names, spark)}"
+        )
     return found
 
 
 def _warn_of_idle(exclusion: Pattern, entry: str, givers: Sequence[Pattern], spark: Spark) -> None:
     """Warn of an exclusion that takes nothing away; raise where there is nothing to take from."""
     if not givers:
-        raise UriError(
+        raise errors.UriError(
             f"'{entry}' has no pattern to take away from; give one, such as motor/* in place of "
             "the folder motor"
         )

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import UriError
-from spark_impex_runner.spark.uri import Uri, version_order
+from spark_impex_runner import errors, models, tools
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from spark_impex_runner.models import ServiceVersion
 
 # A "?" before a number that ends the entry gives a version, as in service URIs.
 _FORM = re.compile(r"(?P<path>[^\[\]]*?)(?:\[(?P<bracket>[^\[\]]*)\]|\?(?P<mark>\d+(?:\.\d+)*))?")
@@ -63,12 +61,12 @@ class Pattern:
         """Tell whether the names of a service are meant; case counts, as it does on a tenant."""
         return fnmatchcase(folder, self.folder) and fnmatchcase(service, self.service)
 
-    def latest(self, versions: Iterable[ServiceVersion]) -> str:
+    def latest(self, versions: Iterable[models.ServiceVersion]) -> str:
         """Return the latest version that begins as wanted, by component; empty if there is none."""
         wanted = list(self.version)
         numbers = [each.version for each in versions]
         fitting = [each for each in numbers if each.split(".")[: len(wanted)] == wanted]
-        return max(fitting, key=version_order, default="")
+        return max(fitting, key=tools.version_order, default="")
 
 
 def is_exclusion(entry: str) -> bool:
@@ -93,8 +91,8 @@ def read(entry: str) -> Pattern | None:
     if is_pattern(entry):
         return Pattern.parse(entry)
     try:
-        uri = Uri.parse(entry)
-    except UriError:
+        uri = tools.Uri.parse(entry)
+    except errors.UriError:
         return None
     components = tuple(uri.version.split(".")) if uri.version else ()
     part = 0 < len(components) < _WHOLE
@@ -124,10 +122,10 @@ def _components(entry: str, version: str | None) -> tuple[str, ...]:
     return tuple(version.removesuffix(".*").split("."))
 
 
-def _unreadable(entry: str, reason: str) -> UriError:
+def _unreadable(entry: str, reason: str) -> errors.UriError:
     """Word the one line; ``!r`` keeps control characters out of terminals."""
     shown = entry if len(entry) <= 200 else f"{entry[:200]}..."
-    return UriError(
+    return errors.UriError(
         f"pattern {shown!r} {reason}; use folder/service with * and ?, folder/service[1.*], "
         "!folder/service, or * for everything"
     )

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from spark_impex_runner.hookspecs import Made, hookimpl
-from spark_impex_runner.manifest import quantity
-
-if TYPE_CHECKING:
-    from spark_impex_runner.models import Artifact, Job, Step
-    from spark_impex_runner.registry import Registry
+from spark_impex_runner import Registry, StepOutput, hookimpl, models, tools
 
 NAME = "runner_upload"
 DEFAULTS: Final[dict[str, Any]] = {
@@ -37,7 +32,7 @@ OPTIONS: Final[dict[str, Any]] = {
             "examples": ["http://runner.acme.internal:3000"],
         },
         "body_limit": {
-            **quantity.SIZE_SCHEMA,
+            **tools.SIZE_SCHEMA,
             "title": "Body limit",
             "description": (
                 "Refuse to send more bytes than this in one request; the same as the runner's "
@@ -47,7 +42,7 @@ OPTIONS: Final[dict[str, Any]] = {
             "examples": ["200MiB"],
         },
         "timeout": {
-            **quantity.DURATION_SCHEMA,
+            **tools.DURATION_SCHEMA,
             "title": "Timeout",
             "description": "Longest silence of the runner, while it answers as well.",
             "default": DEFAULTS["timeout"],
@@ -91,7 +86,7 @@ def impex_register(registry: Registry) -> None:
 
 
 @hookimpl(trylast=True)
-def impex_plan_step(job: Job, step: Step) -> str | None:
+def impex_plan_step(job: models.Job, step: models.Step) -> str | None:
     """Tell where packages would go; raise ``StepError`` where the options cannot work."""
     if step.uses != NAME:
         return None
@@ -103,11 +98,13 @@ def impex_plan_step(job: Job, step: Step) -> str | None:
 
 
 @hookimpl(trylast=True)
-def impex_run_step(job: Job, step: Step, artifact: Artifact) -> Made | None:
+def impex_run_step(
+    job: models.Job, step: models.Step, artifact: models.Artifact
+) -> StepOutput | None:
     """Send one package; answer for ``runner_upload`` only."""
     if step.uses != NAME:
         return None
     from .upload import Upload  # noqa: PLC0415
 
     upload = Upload.of(job, {**DEFAULTS, **step.options})
-    return Made(message=f"{artifact.name}: {upload.send(artifact, job.stopping)}")
+    return StepOutput(message=f"{artifact.name}: {upload.send(artifact, tools.stop_check(job))}")

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.spark.reply import describe_body
-from spark_impex_runner.spark.words import one_line
+from spark_impex_runner import errors, tools
 
 if TYPE_CHECKING:
-    from spark_impex_runner.errors import TransportError
-    from spark_impex_runner.spark.reply import HttpResponse
+    from spark_impex_runner.tools.http import HttpResponse
 
 _OFF = (
     "the runner takes no uploads here: start it with UPLOAD_ENABLE=true, and check url and its "
@@ -37,10 +35,10 @@ def words(reply: HttpResponse) -> str:
         if isinstance(inner, Mapping):
             found.insert(0, inner.get("message"))
         text = next((each for each in found if isinstance(each, str) and each), None)
-        return one_line(text or reply.buffer.decode("utf-8", "replace"))
+        return tools.one_line(text or reply.buffer.decode("utf-8", "replace"))
     if reply.buffer.lstrip()[:1] == b"<":
-        return describe_body(reply)
-    return one_line(reply.buffer.decode("utf-8", "replace"))
+        return "an HTML page"
+    return tools.one_line(reply.buffer.decode("utf-8", "replace"))
 
 
 def refused(reply: HttpResponse, said: str) -> str:
@@ -49,7 +47,7 @@ def refused(reply: HttpResponse, said: str) -> str:
     return f"HTTP {reply.status}{' ' if said else ''}{said}{'; ' if todo else ''}{todo}"
 
 
-def broken(error: TransportError) -> str:
+def broken(error: errors.TransportError) -> str:
     """Return what no reply at all means; a server may hang up on a body that it does not want."""
     hint = "; a runner does so when the package is over its BODY_LIMIT"
     return f"{error}{hint if any(word in str(error) for word in _HUNG_UP) else ''}"

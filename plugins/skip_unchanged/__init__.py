@@ -9,15 +9,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import SparkError
-from spark_impex_runner.hookspecs import hookimpl
+from spark_impex_runner import errors, hookimpl, models, tools
 
 from .offered import DoubtError, Offered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from spark_impex_runner.models import Delivery, Job
 
 _log = logging.getLogger(__name__)
 # So many versions are told of.
@@ -25,15 +23,15 @@ _SHOWN = 3
 
 
 @hookimpl(trylast=True)
-def impex_unchanged(job: Job) -> str | None:
+def impex_unchanged(job: models.Job) -> str | None:
     """Say when and where the tenant's versions were delivered; None where they were not."""
     if job.last is None:
         return None
     spark, name = job.run.connect(job.target.connection), job.target.name
     try:
-        now = Offered(job.request, job.last, spark.catalogue).versions()
+        now = Offered(job.request, job.last, spark).versions()
         before = _delivered(job.last)
-    except (DoubtError, SparkError) as error:
+    except (DoubtError, errors.SparkError) as error:
         _log.warning("%s: exported, as it is not known whether it is unchanged: %s", name, error)
         return None
     if now.keys() != before.keys():
@@ -47,7 +45,7 @@ def impex_unchanged(job: Job) -> str | None:
     )
 
 
-def _delivered(last: Delivery) -> dict[str, str]:
+def _delivered(last: models.Delivery) -> dict[str, str]:
     """Return the versions of the last delivery: what each is called, by its id."""
     if not last.service_versions:
         raise DoubtError("the tenant did not say which versions it delivered last")
@@ -65,6 +63,4 @@ def _told(now: dict[str, str], before: dict[str, str]) -> str:
 
 
 def _some(uris: Iterable[str]) -> str:
-    names = sorted(uris)
-    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + rest
+    return tools.first_of(sorted(uris), _SHOWN)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
-from spark_impex_runner.hookspecs import hookimpl
+from spark_impex_runner import Registry, hookimpl
 
 from . import keyring, vault
-
-if TYPE_CHECKING:
-    from spark_impex_runner.registry import Registry
 
 
 @hookimpl

@@ -1,7 +1,6 @@
 """A few requests of Vault's HTTP API, which OpenBao shares, and what the replies mean.
 
-They leave by the client's own parts, so that limits, proxies, TLS and errors without secrets are
-those of the tenants. The variables are those of Vault's own command.
+The variables are those of Vault's own command.
 """
 
 from __future__ import annotations
@@ -10,17 +9,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlsplit
 
-from spark_impex_runner.errors import SparkSdkError, UsageError
-from spark_impex_runner.manifest import quantity
-from spark_impex_runner.masking import Masker
-from spark_impex_runner.spark.transport import Message, Transport
-from spark_impex_runner.spark.words import one_line
-
-if TYPE_CHECKING:
-    from spark_impex_runner.spark.reply import HttpResponse
+from spark_impex_runner import errors, tools
+from spark_impex_runner.tools.http import HttpClient, HttpResponse
 
 TIMEOUT = "30s"
 
@@ -34,7 +27,7 @@ class Server:
     """One Vault, and who asks it; every method raises ``LookupError`` with a one-line reason."""
 
     address: str
-    transport: Transport = field(repr=False)
+    client: HttpClient = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
 
     @property
@@ -45,7 +38,7 @@ class Server:
 
     def get(self, path: str, about: str) -> Mapping[str, Any] | None:
         """Return the data behind a path, None where nothing is; ``about`` is the entry meant."""
-        reply = self._exchange(Message("GET", self._url(path), self.headers))
+        reply = self._send("GET", self._url(path))
         if reply.status == 403:
             raise LookupError(
                 f"{self.name} refuses it ({self._words(reply)}); the token may have ended, its "
@@ -58,7 +51,7 @@ class Server:
         """Return the token of an application role."""
         body = json.dumps({"role_id": role, "secret_id": secret}).encode()
         url = self._url("auth/approle/login")
-        reply = self._exchange(Message("POST", url, self.headers, body))
+        reply = self._send("POST", url, body)
         if reply.status in (400, 403):
             raise LookupError(
                 f"{self.name} refuses the AppRole ({self._words(reply)}); check VAULT_ROLE_ID and "
@@ -69,10 +62,10 @@ class Server:
     def _url(self, path: str) -> str:
         return f"{self.address}/v1/{quote(path, safe='/')}"
 
-    def _exchange(self, message: Message) -> HttpResponse:
+    def _send(self, method: str, url: str, body: bytes | None = None) -> HttpResponse:
         try:
-            return self.transport.exchange(message)
-        except SparkSdkError as error:
+            return self.client.send(method, url, self.headers, body)
+        except errors.SparkSdkError as error:
             told = str(error).replace("verify_tls", "VAULT_CACERT")
             raise UnreachableError(f"{self.name}: {told}") from None
 
@@ -96,7 +89,7 @@ class Server:
         """Return what the server says of an error."""
         errors = reply.data.get("errors") if isinstance(reply.data, Mapping) else None
         words = "; ".join(map(str, errors)) if isinstance(errors, list) else ""
-        return one_line(self.transport.masker.mask(words)) or f"HTTP {reply.status}"
+        return tools.one_line(self.client.mask(words)) or f"HTTP {reply.status}"
 
 
 def log_in(environ: Mapping[str, str]) -> Server:
@@ -105,7 +98,7 @@ def log_in(environ: Mapping[str, str]) -> Server:
     headers = {"X-Vault-Request": "true", "Connection": "close"}
     if namespace := environ.get("VAULT_NAMESPACE"):
         headers["X-Vault-Namespace"] = namespace
-    server = Server(_address(environ), _transport(environ), headers)
+    server = Server(_address(environ), _client(environ), headers)
     token = environ.get("VAULT_TOKEN", "")
     if not token and (role := environ.get("VAULT_ROLE_ID")):
         token = server.approle(role, environ.get("VAULT_SECRET_ID", ""))
@@ -115,7 +108,7 @@ def log_in(environ: Mapping[str, str]) -> Server:
             "there is no token for Vault; set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID, "
             "or log in by 'vault login'"
         )
-    server.transport.masker.add(token)
+    server.client.add_secret(token)
     return replace(server, headers={**headers, "X-Vault-Token": token})
 
 
@@ -130,15 +123,15 @@ def _address(environ: Mapping[str, str]) -> str:
     return address
 
 
-def _transport(environ: Mapping[str, str]) -> Transport:
-    """Return what requests leave by."""
+def _client(environ: Mapping[str, str]) -> HttpClient:
+    """Return a client with the limits and certificates that the environment names."""
     bundle = environ.get("VAULT_CACERT")
     if bundle and not Path(bundle).is_file():
         raise LookupError(f"VAULT_CACERT names {bundle!r}, which is no file")
     try:
-        timeout = quantity.seconds(environ.get("VAULT_CLIENT_TIMEOUT") or TIMEOUT)
-        return Transport(Masker(), timeout=timeout, verify=bundle or True)
-    except UsageError as error:
+        timeout = tools.parse_duration(environ.get("VAULT_CLIENT_TIMEOUT") or TIMEOUT)
+        return HttpClient(timeout=timeout, verify=bundle or True)
+    except errors.UsageError as error:
         raise LookupError(f"VAULT_CLIENT_TIMEOUT: {error}") from None
 
 

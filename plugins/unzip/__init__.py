@@ -6,12 +6,7 @@ import zipfile
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from spark_impex_runner.archives import UnreadableError
-from spark_impex_runner.errors import StepError, UsageError
-from spark_impex_runner.hookspecs import Made, hookimpl
-from spark_impex_runner.manifest import quantity
-from spark_impex_runner.models import RECEIPT, Artifact
-from spark_impex_runner.ownership import Ownership
+from spark_impex_runner import Registry, StepOutput, errors, hookimpl, models, tools
 
 from . import names
 from .entries import Limits, Refusal
@@ -21,8 +16,6 @@ from .swap import replacing, set_aside
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from spark_impex_runner.models import Job, Step
-    from spark_impex_runner.registry import Registry
 
 NAME = "unzip"
 OPTIONS: Final[dict[str, Any]] = {
@@ -42,7 +35,7 @@ OPTIONS: Final[dict[str, Any]] = {
             "default": "files",
         },
         "max_total": {
-            **quantity.SIZE_SCHEMA,
+            **tools.SIZE_SCHEMA,
             "title": "Most bytes",
             "description": "Refuse a package whose files have more bytes than this in total.",
             "default": "2GiB",
@@ -83,48 +76,52 @@ def impex_register(registry: Registry) -> None:
 
 
 @hookimpl(trylast=True)
-def impex_plan_step(step: Step) -> str | None:
+def impex_plan_step(step: models.Step) -> str | None:
     """Tell which folder would be replaced; answer for ``unzip`` only."""
     if step.uses != NAME:
         return None
     to = _to(step.options)
     if reason := names.problem(to):
-        raise StepError(f"to: {to!r} {reason}")
+        raise errors.StepError(f"to: {to!r} {reason}")
     limit = step.options.get("max_total", "2GiB")
     return f"extract each package into {to}/, up to {limit}"
 
 
 @hookimpl(trylast=True)
-def impex_run_step(job: Job, step: Step, artifact: Artifact) -> list[Artifact] | Made | None:
+def impex_run_step(
+    job: models.Job, step: models.Step, artifact: models.Artifact
+) -> list[models.Artifact] | StepOutput | None:
     """Extract one package; answer for ``unzip`` only."""
     if step.uses != NAME:
         return None
     try:
         made = [_unzip(job, step.options, artifact)]
-    except (Refusal, UsageError) as error:
-        raise StepError(f"{artifact.name}: {error}") from error
-    except UnreadableError as error:
-        raise StepError(f"{artifact.name}: the package {error}") from error
+    except (Refusal, errors.UsageError) as error:
+        raise errors.StepError(f"{artifact.name}: {error}") from error
+    except tools.UnreadableZipError as error:
+        raise errors.StepError(f"{artifact.name}: the package {error}") from error
     except _BROKEN as error:
-        raise StepError(f"{artifact.name}: the package is broken: {error}") from error
+        raise errors.StepError(f"{artifact.name}: the package is broken: {error}") from error
     except OSError as error:
-        raise StepError(f"{artifact.name}: {error}") from error
+        raise errors.StepError(f"{artifact.name}: {error}") from error
     left = [str(each) for each in set_aside(made[0].path)]
-    return Made(made, f"{left[0]} cannot be removed; remove it") if left else made
+    return StepOutput(made, f"{left[0]} cannot be removed; remove it") if left else made
 
 
-def _unzip(job: Job, options: Mapping[str, Any], artifact: Artifact) -> Artifact:
+def _unzip(
+    job: models.Job, options: Mapping[str, Any], artifact: models.Artifact
+) -> models.Artifact:
     """Extract beside the destination and then swap it in."""
     limits = Limits(
-        quantity.size(options.get("max_total", "2GiB")),
+        tools.parse_size(options.get("max_total", "2GiB")),
         options.get("max_files", 20000),
         options.get("max_ratio", 200),
     )
     name = _folder(job, _to(options), artifact)
     folder = job.target.output / name
-    with replacing(folder, Ownership.of(job)) as fresh:
+    with replacing(folder, tools.Ownership.of(job)) as fresh:
         tree = extract(artifact.path, fresh, limits, job.stopping)
-    return Artifact(folder, f"{name}/", tree.size, tree.sha256, made_by=NAME)
+    return models.Artifact(folder, f"{name}/", tree.size, tree.sha256, made_by=NAME)
 
 
 def _to(options: Mapping[str, Any]) -> str:
@@ -132,7 +129,7 @@ def _to(options: Mapping[str, Any]) -> str:
     return str(options.get("to", "files")).removesuffix("/")
 
 
-def _folder(job: Job, to: str, artifact: Artifact) -> str:
+def _folder(job: models.Job, to: str, artifact: models.Artifact) -> str:
     """Return the folder of this package, relative to the output; it may hide nothing else."""
     packages = {each.name for each in job.packages}
     several = len(packages | {artifact.name}) > 1
@@ -143,7 +140,7 @@ def _folder(job: Job, to: str, artifact: Artifact) -> str:
     output = job.target.output
     if not (output / name).parent.resolve().is_relative_to(output.resolve()):
         raise Refusal(f"to: {name!r} leads outside of the output folder")
-    others = {each.name.rstrip("/") for each in job.artifacts} | {artifact.name, RECEIPT}
+    others = {each.name.rstrip("/") for each in job.artifacts} | {artifact.name, models.RECEIPT}
     siblings = {_own(to, each) for each in packages - {artifact.name}}
     for other in others | siblings:
         if _nested(name, other) or _nested(other, name):

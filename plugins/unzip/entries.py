@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from spark_impex_runner import archives
+from spark_impex_runner import tools
 
 from . import names
 
@@ -70,7 +70,7 @@ def check(archive: zipfile.ZipFile, stream: IO[bytes], limits: Limits) -> list[F
 
 def shown(entry: zipfile.ZipInfo) -> str:
     """Return the entry's name for a message: quoted, of a bearable length."""
-    return archives.shown(entry.filename)
+    return tools.quoted(entry.filename)
 
 
 def _kind_problem(entry: zipfile.ZipInfo) -> str:
@@ -127,6 +127,6 @@ def _located(archive: zipfile.ZipFile, stream: IO[bytes]) -> Iterator[File]:
         end = start + entry.compress_size
         if end > archive.start_dir:
             raise Refusal(f"entry {shown(entry)} overlaps the table of contents")
-        if not header.startswith(_LOCAL_MARK) or stream.read(name) != archives.raw_name(entry):
+        if not header.startswith(_LOCAL_MARK) or stream.read(name) != tools.raw_entry_name(entry):
             raise Refusal(f"entry {shown(entry)} has no header, or that of another file")
         yield File(entry, start)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
-from spark_impex_runner import archives, digests
-from spark_impex_runner.errors import Interrupted
+from spark_impex_runner import errors, tools
 
-from . import crew, inflate
+from . import inflate
 from .entries import File, Limits, Refusal, check, shown
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 # Small enough to stay in a core's cache from the inflate to the disk, large enough that the
 # threads seldom wait for each other.
 PIECE = 1 << 18
+# More do not help: then the disk and Python's own lock are what is waited for.
+THREADS = min(os.cpu_count() or 1, 4)
 # A smaller file costs more in Python, where threads hinder each other, than it does outside.
 SMALL = 1 << 15
 
@@ -48,7 +51,7 @@ class Meter:
     def add(self, count: int) -> None:
         """Count bytes; raise ``Refusal`` over a limit, ``Interrupted`` when the run ends."""
         if self.ended.is_set() or self.stopping():
-            raise Interrupted
+            raise errors.Interrupted
         with self.lock:
             self.total += count
             self.limits.check_bytes(self.total, self.package)
@@ -73,22 +76,33 @@ class Source:
 def extract(package: Path, folder: Path, limits: Limits, stopping: Callable[[], bool]) -> Tree:
     """Extract ``package`` into the empty ``folder``.
 
-    Raises ``Refusal`` for a package that is unsafe or over a limit, what ``archives.opened`` raises
+    Raises ``Refusal`` for a package that is unsafe or over a limit, what ``tools.open_zip`` raises
     for one that is broken, and ``Interrupted``. The folder then holds a part and is to be removed.
     """
     meter = Meter(limits, package.stat().st_size, stopping)
     found: dict[str, str] = {}
-    with package.open("rb") as stream, archives.opened(stream) as archive:
+    failures: list[BaseException] = []
+    with package.open("rb") as stream, tools.open_zip(stream) as archive:
         files = check(archive, stream, limits)
         _make_folders(archive.namelist(), folder)
         source = Source(stream)
 
         def write(files: Iterable[File]) -> None:
-            for file in files:
-                found[file.entry.filename] = _write(source, file, folder, meter)
+            try:
+                for file in files:
+                    found[file.entry.filename] = _write(source, file, folder, meter)
+            except BaseException as error:  # noqa: BLE001 - raised below, in the caller's thread
+                failures.append(error)
+                meter.ended.set()
 
-        crew.share(_portions(files), write, meter.ended)
-    return Tree(meter.total, digests.of_tree(found))
+        with ThreadPoolExecutor(THREADS, "unzip") as pool:
+            try:
+                wait([pool.submit(write, each) for each in _portions(files)])
+            finally:
+                meter.ended.set()
+    if failures:  # the others follow from the first
+        raise failures[0]
+    return Tree(meter.total, tools.folder_digest(found))
 
 
 def _portions(files: Iterable[File]) -> list[list[File]]:

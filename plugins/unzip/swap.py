@@ -10,17 +10,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import StepError
-from spark_impex_runner.ownership import files_of
+from spark_impex_runner import errors, tools
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from spark_impex_runner.ownership import Ownership
-
 
 @contextmanager
-def replacing(folder: Path, owned: Ownership) -> Iterator[Path]:
+def replacing(folder: Path, owned: tools.Ownership) -> Iterator[Path]:
     """Yield an empty folder that takes the place of ``folder`` when the block succeeds.
 
     When it fails, ``folder`` is as it was. What a killed run left behind is cleared or, where
@@ -36,7 +33,7 @@ def replacing(folder: Path, owned: Ownership) -> Iterator[Path]:
     fresh.mkdir(parents=True)
     try:
         yield fresh
-        names = files_of(fresh)
+        names = tools.files_below(fresh)
         owned.check(folder)
         owned.claim(folder, names)
         old = _swap(folder, fresh, owned)
@@ -51,7 +48,7 @@ def replacing(folder: Path, owned: Ownership) -> Iterator[Path]:
             _clear(old, owned)
 
 
-def _recover(folder: Path, fresh: Path, owned: Ownership) -> None:
+def _recover(folder: Path, fresh: Path, owned: tools.Ownership) -> None:
     """Clear what an earlier run left beside ``folder``, or put it back.
 
     Raises ``StepError`` for a folder that has such a name and is not known to be ours, or that
@@ -60,7 +57,7 @@ def _recover(folder: Path, fresh: Path, owned: Ownership) -> None:
     aside = set_aside(folder)
     for path in (*aside, *([fresh] if _exists(fresh) else [])):
         if owned.record(path) is None:
-            raise StepError(f"{path} is not known to be from an earlier run; move it away")
+            raise errors.StepError(f"{path} is not known to be from an earlier run; move it away")
     if aside and not _exists(folder):
         last = aside.pop()
         last.rename(folder)
@@ -71,10 +68,12 @@ def _recover(folder: Path, fresh: Path, owned: Ownership) -> None:
     try:
         _clear(fresh, owned)
     except OSError as error:
-        raise StepError(f"{_blocked(fresh, error)}, left by an earlier run; remove it") from error
+        raise errors.StepError(
+            f"{_blocked(fresh, error)}, left by an earlier run; remove it"
+        ) from error
 
 
-def _clear(path: Path, owned: Ownership) -> None:
+def _clear(path: Path, owned: tools.Ownership) -> None:
     """Remove a folder of ours and its record."""
     _remove(path)
     owned.forget(path)
@@ -90,7 +89,7 @@ def set_aside(folder: Path) -> list[Path]:
     return []
 
 
-def _swap(folder: Path, fresh: Path, owned: Ownership) -> Path | None:
+def _swap(folder: Path, fresh: Path, owned: tools.Ownership) -> Path | None:
     """Move the old folder aside and the new one in, or put the old one back; return the old."""
     old = None
     if _exists(folder):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.errors import StepError
-from spark_impex_runner.hookspecs import Made, hookimpl
+from spark_impex_runner import Registry, StepOutput, errors, hookimpl, models
 
 from .delivery import Delivery
 from .destination import check, destination
@@ -16,9 +15,6 @@ from .stores import connect, lacks, load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from spark_impex_runner.models import Artifact, Job, Step
-    from spark_impex_runner.registry import Registry
 
     from .destination import Destination
 
@@ -42,7 +38,7 @@ def impex_register(registry: Registry) -> None:
 
 
 @hookimpl(trylast=True)
-def impex_plan_step(job: Job, step: Step) -> str | None:
+def impex_plan_step(job: models.Job, step: models.Step) -> str | None:
     """Tell what would be sent where, and what would stay; answer for ``upload`` only."""
     if step.uses != NAME:
         return None
@@ -57,7 +53,9 @@ def impex_plan_step(job: Job, step: Step) -> str | None:
 
 
 @hookimpl(trylast=True)
-def impex_run_step(job: Job, step: Step, artifact: Artifact) -> Made | None:
+def impex_run_step(
+    job: models.Job, step: models.Step, artifact: models.Artifact
+) -> StepOutput | None:
     """Send all files of the target once, when its last package comes; answer for ``upload`` only.
 
     Only then all are sent at the same time, and the retention sees a whole delivery.
@@ -66,7 +64,7 @@ def impex_run_step(job: Job, step: Step, artifact: Artifact) -> Made | None:
         return None
     packages = [each.name for each in job.packages]
     if artifact.name != packages[-1]:
-        return Made()
+        return StepOutput()
     folder = job.run.manifest.path.parent
     options = step.options
     place = destination(options, folder)
@@ -76,8 +74,8 @@ def impex_run_step(job: Job, step: Step, artifact: Artifact) -> Made | None:
             sources = select(job, options.get("files", ["*"]), delivery.check)
             told = delivery.run(sources)
     except OSError as error:
-        raise StepError(f"{place.shown}: {error}") from error
-    return Made(message=f"{_shown(place, options)}: {told}")
+        raise errors.StepError(f"{place.shown}: {error}") from error
+    return StepOutput(message=f"{_shown(place, options)}: {told}")
 
 
 def _shown(place: Destination, options: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import StepError
+from spark_impex_runner import errors
 
 from . import listing
 from .listing import Begun
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .store import Source, Store
 
 
-class ClaimedError(StepError):
+class ClaimedError(errors.StepError):
     """Another run has claimed the folder since it was looked at."""
 
 
@@ -66,10 +66,10 @@ class Claim:
         """Raise ``StepError`` where another run has claimed the folder meanwhile."""
         found = self._read()
         if found is None:
-            raise StepError(f"{self._place}: it was removed during the delivery")
+            raise errors.StepError(f"{self._place}: it was removed during the delivery")
         self._check_owner(found)
         if not self._is_own(found):
-            raise StepError(
+            raise errors.StepError(
                 f"{self._place}: run {found.writer} of the same target delivers into the same "
                 "folder; repeat this run when that one has ended"
             )
@@ -92,7 +92,7 @@ class Claim:
 
     def give_up(self) -> None:
         """Record what is known after a fault, as far as the store and another run permit it."""
-        with suppress(StepError, OSError):
+        with suppress(errors.StepError, OSError):
             found = self._read()
             if found is None or found.owner != self._own.owner:
                 return
@@ -118,7 +118,7 @@ class Claim:
             own = self._own.owner
             moved = replace(own, project=found.owner.project) == found.owner
             hint = f", or set project: {json.dumps(found.owner.project)} if that one has moved here"
-            raise StepError(
+            raise errors.StepError(
                 f"{self._place}: the folder belongs to {found.owner}, so nothing is replaced "
                 f"there; choose another to or prefix for {own}{hint if moved else ''}"
             )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from spark_impex_runner.errors import Interrupted, StepError
+from spark_impex_runner import errors, models, tools
 
 from .claim import Claim, ClaimedError
 from .leftovers import is_left_behind, try_to_remove_leftovers
@@ -19,8 +19,6 @@ from .store import is_transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from spark_impex_runner.models import Job
 
     from .store import Source, Store
 
@@ -39,7 +37,7 @@ class Delivery:
     ``stop`` is set where one file failed, so that the others end soon.
     """
 
-    job: Job
+    job: models.Job
     options: Mapping[str, Any]
     store: Store
     stop: threading.Event = field(default_factory=threading.Event)
@@ -58,7 +56,7 @@ class Delivery:
     def check(self) -> None:
         """Raise where the run is being interrupted, or another file failed."""
         if self.job.stopping() or self.stop.is_set():
-            raise Interrupted
+            raise errors.Interrupted
 
     def run(self, sources: Sequence[Source]) -> str:
         """Send what is not there yet, remove what need not stay, and return a summary."""
@@ -89,7 +87,7 @@ class Delivery:
         if "keep" in self.options and claim.listing.complete and not by["kept"]:
             present = replace(claim.listing, writer=self.job.run.id)
             removed = self._again(lambda: prune(self.store, self.options, present, self.check))
-            summary += [f"{removed} old deliver{'y' if removed == 1 else 'ies'} removed"]
+            summary += [f"{tools.counted(removed, 'old delivery')} removed"]
         return ", ".join(summary)
 
     def _has_leftovers(self, before: Listing) -> bool:
@@ -108,12 +106,12 @@ class Delivery:
             return "there"
         if_exists = self.options.get("if_exists", "replace")
         if if_exists == "fail":
-            raise StepError(f"{path} is there with other content (if_exists: fail)")
+            raise errors.StepError(f"{path} is there with other content (if_exists: fail)")
         if if_exists == "keep":
             return "kept"
         if there:
             return "replaced"
-        raise StepError(
+        raise errors.StepError(
             f"{self.options['to'].rstrip('/')}/{path} is not what an earlier run of this target "
             "left there, so it is not replaced; move it away, choose another to or prefix, or set "
             "if_exists: keep"
@@ -176,7 +174,7 @@ class Delivery:
         """Put a staged file into its place; where it has gone, send it."""
         try:
             self.store.commit(path, source)
-        except (StepError, OSError) as error:
+        except (errors.StepError, OSError) as error:
             if is_transient(error):
                 raise
             self.store.send(path, source)
@@ -187,7 +185,7 @@ class Delivery:
             self.check()
             try:
                 return work()
-            except (StepError, OSError) as error:
+            except (errors.StepError, OSError) as error:
                 if not is_transient(error):
                     raise
                 _log.info("%s; trying again in %g s", error, pause)
@@ -206,7 +204,7 @@ class Delivery:
         found = self.store.find(self.folder + source.name)
         if found is None or found.size != source.size:
             size = "nothing" if found is None else f"{found.size} bytes"
-            raise StepError(f"{source.name}: {size} lie there after {source.size} were sent")
+            raise errors.StepError(f"{source.name}: {size} lie there after {source.size} were sent")
         return Sent(found.size, source.sha256, found.mark)
 
     def _each(self, work: Callable[[Source], _Result], sources: Sequence[Source]) -> list[_Result]:
@@ -227,4 +225,4 @@ class Delivery:
 def _counted(sources: Sequence[Source]) -> str:
     """Return how many files these are, and how large."""
     size = sum(each.size for each in sources)
-    return f"{len(sources)} file{'' if len(sources) == 1 else 's'} ({size} bytes)"
+    return f"{tools.counted(len(sources), 'file')} ({size} bytes)"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 from urllib.request import url2pathname
 
-from spark_impex_runner.errors import StepError
+from spark_impex_runner import errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,17 +66,17 @@ def destination(options: Mapping[str, Any], folder: Path) -> Destination:
     found = _parse(options["to"], folder)
     if odd := sorted(options.keys() - _ANYWHERE - _FITTING[found.scheme]):
         fitting = ", ".join(sorted(_FITTING[found.scheme]))
-        raise StepError(
+        raise errors.StepError(
             f"{odd[0]}: not an option for {found.scheme}:// destinations, which have {fitting}"
         )
     for name, needed in _NEEDS.items():
         if name in options and needed not in options:
-            raise StepError(f"{name} needs {needed} beside it")
+            raise errors.StepError(f"{name} needs {needed} beside it")
     if not re.fullmatch(r"(?!\.{1,2}$)[^/\\\0]+", options.get("prefix", "none")):
-        raise StepError(f"prefix: '{options['prefix']}' is not a folder's name")
+        raise errors.StepError(f"prefix: '{options['prefix']}' is not a folder's name")
     here = found.host.startswith(("127.", "localhost", "[::1]"))
     if {"user", "token"} & options.keys() and found.scheme in _IN_THE_CLEAR and not here:
-        raise StepError(f"to: credentials would be read on the way; use {found.scheme}s://")
+        raise errors.StepError(f"to: credentials would be read on the way; use {found.scheme}s://")
     return found
 
 
@@ -86,7 +86,7 @@ def check(options: Mapping[str, Any]) -> str:
         return ""
     try:
         destination(options, Path())
-    except StepError as error:
+    except errors.StepError as error:
         return str(error)
     return ""
 
@@ -105,12 +105,12 @@ def _parse(to: str, folder: Path) -> Destination:
         return Destination("file", "", path, path)
     if scheme not in _FITTING:
         known = ", ".join(f"{each}://" for each in _FITTING)
-        raise StepError(f"to: {scheme}:// is not known; give a folder or one of {known}")
+        raise errors.StepError(f"to: {scheme}:// is not known; give a folder or one of {known}")
     host, _, path = rest.partition("/")
     shown = f"{scheme}://{host}/{path.strip('/')}"
     if fault := _fault(scheme, host, path):
         # Of what may be a secret, nothing is shown.
-        raise StepError(f"to: {scheme}://{host.rpartition('@')[2]}/…: {fault}")
+        raise errors.StepError(f"to: {scheme}://{host.rpartition('@')[2]}/…: {fault}")
     if scheme == "file":
         local = url2pathname(f"/{path}")
         return Destination(scheme, "", local, local)

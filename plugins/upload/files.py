@@ -7,9 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spark_impex_runner import digests
-from spark_impex_runner.errors import StepError
-from spark_impex_runner.models import RECEIPT
+from spark_impex_runner import errors, models, tools
 
 from . import listing
 from .store import Source
@@ -17,10 +15,8 @@ from .store import Source
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from spark_impex_runner.models import Artifact, Job
 
-
-def select(job: Job, patterns: Sequence[str], check: Callable[[], None]) -> list[Source]:
+def select(job: models.Job, patterns: Sequence[str], check: Callable[[], None]) -> list[Source]:
     """Return the files whose names fit any of the patterns, folders as the files in them."""
     found = {
         source.name: source
@@ -28,22 +24,22 @@ def select(job: Job, patterns: Sequence[str], check: Callable[[], None]) -> list
         for source in _sources(artifact, patterns, check)
     }
     if not found:
-        raise StepError(f"files: no file of the target fits {', '.join(patterns)}")
-    if taken := found.keys() & {RECEIPT, listing.NAME}:
-        raise StepError(f"{min(taken)}: this name is the runner's own at the destination")
+        raise errors.StepError(f"files: no file of the target fits {', '.join(patterns)}")
+    if taken := found.keys() & {models.RECEIPT, listing.NAME}:
+        raise errors.StepError(f"{min(taken)}: this name is the runner's own at the destination")
     return list(found.values())
 
 
 def _sources(
-    artifact: Artifact, patterns: Sequence[str], check: Callable[[], None]
+    artifact: models.Artifact, patterns: Sequence[str], check: Callable[[], None]
 ) -> Iterator[Source]:
     for path, name, sha256 in _files(artifact):
         if any(fnmatchcase(name, pattern) for pattern in patterns):
-            known = sha256 or digests.of_file(path, ["sha256"], check)["sha256"]
+            known = sha256 or tools.file_digests(path, ["sha256"], check)["sha256"]
             yield Source.of_file(path, name, known, check)
 
 
-def _files(artifact: Artifact) -> Iterator[tuple[Path, str, str]]:
+def _files(artifact: models.Artifact) -> Iterator[tuple[Path, str, str]]:
     """Yield path, name and, where it is known, the SHA-256 of each file."""
     if not artifact.path.is_dir():
         yield artifact.path, artifact.name, artifact.sha256

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from spark_impex_runner.errors import StepError
+from spark_impex_runner import errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,18 +69,18 @@ class KnownHosts:
         for where in unreadable:
             _log.warning("%s: the line cannot be read and is ignored", where)
         if revoked := [each.where for each in lines if (each.marker, each.key) == (_REVOKED, key)]:
-            raise StepError(f"{name}: {revoked[0]} revokes its {kind} key {fingerprint}")
+            raise errors.StepError(f"{name}: {revoked[0]} revokes its {kind} key {fingerprint}")
         own = [each for each in lines if each.is_readable and not each.marker]
         if any(each.key == key for each in own):
             return
         if own:
-            raise StepError(
+            raise errors.StepError(
                 f"{name}: its {kind} key {fingerprint} does not match {own[0].where}; if the host "
                 "has a new key, ask its owner for the fingerprint and replace the line"
             )
         if port != _PORT and self._knows_without_port(host, key):
             return
-        raise StepError(self._unknown(name, kind, fingerprint, lines, unreadable))
+        raise errors.StepError(self._unknown(name, kind, fingerprint, lines, unreadable))
 
     def _knows_without_port(self, host: str, key: bytes) -> bool:
         """Tell whether the key is known for the host, whatever the port."""

@@ -6,7 +6,7 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from spark_impex_runner.errors import StepError
+from spark_impex_runner import errors
 
 from . import listing
 from .listing import NAME, Begun, Listing, UnreadableError
@@ -43,7 +43,7 @@ def remove_leftovers(store: Store, folder: str, known: Listing, present: Listing
     if left := [each for each in known.pending if each.at < present.at - GRACE]:
         try:
             store.abort_uploads({path for each in left for path in _paths(folder, each)})
-        except StepError as error:  # The rights to write do not include this one.
+        except errors.StepError as error:  # The rights to write do not include this one.
             _log.warning("%s; set a lifecycle rule for incomplete multipart uploads", error)
 
 
@@ -51,7 +51,7 @@ def try_to_remove_leftovers(store: Store, folder: str, known: Listing, present: 
     """Remove temporary files beside a delivery, which a fault there does not harm."""
     try:
         remove_leftovers(store, folder, known, present)
-    except (StepError, OSError) as error:
+    except (errors.StepError, OSError) as error:
         _log.warning("%s: leftovers of runs that were killed stay for now: %s", folder, error)
 
 

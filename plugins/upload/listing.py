@@ -8,8 +8,7 @@ from dataclasses import fields as fields_of
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from spark_impex_runner import fields
-from spark_impex_runner.errors import StepError
+from spark_impex_runner import errors, models, tools
 
 from .owner import Owner
 from .store import Source, part_of, read_text
@@ -17,15 +16,13 @@ from .store import Source, part_of, read_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from spark_impex_runner.models import Job
-
     from .store import Found, Store
 
 NAME = "impex-upload.json"
 _VERSION: Final = 2
 
 
-class UnreadableError(StepError):
+class UnreadableError(errors.StepError):
     """A file has the name of a listing and is none that this version can read."""
 
 
@@ -77,7 +74,7 @@ class Listing:
     pending: tuple[Begun, ...] = ()
 
     @classmethod
-    def of(cls, job: Job, project: str = "") -> Listing:
+    def of(cls, job: models.Job, project: str = "") -> Listing:
         """Return the listing of a delivery that has not begun."""
         run = job.run
         return cls(Owner.of(job, project), run.id, run.started, job.id, writer=run.id)
@@ -145,7 +142,7 @@ def parse(text: str, path: str, reader: Owner) -> Listing:
     One of version 1 names no project: it counts as one of the reader's.
     """
     try:
-        return _parsed(fields.parse(text), reader)
+        return _parsed(tools.parse_json(text), reader)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise UnreadableError(
             f"{path}: this is no listing that this version of the runner can read, so nothing is "

@@ -7,9 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.digests import CHUNK
-
-from .store import Found, TransientError, part_of, part_path
+from .store import CHUNK, Found, Store, TransientError, part_of, part_path
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
     from .store import Source
 
 
-class LocalStore:
+class LocalStore(Store):
     """Files are written beside their place, read back, and then renamed."""
 
     def __init__(self, root: Path) -> None:
@@ -91,9 +89,6 @@ class LocalStore:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
-    def abort_uploads(self, paths: Collection[str]) -> None:
-        """Do nothing: a file is not sent in parts."""
-
     def remove(self, path: str) -> None:
         """Remove a file, and the folders that this leaves empty."""
         place = self._root / path
@@ -103,9 +98,6 @@ class LocalStore:
                 if folder == self._root:
                     break
                 folder.rmdir()
-
-    def close(self) -> None:
-        """Nothing is held open."""
 
 
 def _name(part: Path, place: Path) -> None:

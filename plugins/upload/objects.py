@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import obstore
 from obstore import exceptions
 
-from spark_impex_runner.errors import StepError
+from spark_impex_runner import errors
 
-from .store import Found, TransientError, part_path
+from .store import Found, Store, TransientError, part_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -41,7 +41,7 @@ _PASSING = re.compile(r"status code: (?:408|409|425|429)\b")
 _CONDITION = re.compile(r"status code: 501\b|NotImplemented|If-None-Match|if-none-match")
 
 
-class ObjectsStore:
+class ObjectsStore(Store):
     """Objects below a common start of their names."""
 
     def __init__(
@@ -153,9 +153,6 @@ class ObjectsStore:
         with told(path), suppress(FileNotFoundError):
             obstore.delete(self._store, self._root + path)
 
-    def close(self) -> None:
-        """Do nothing: connections end with the store."""
-
 
 class _ETag:
     """The ETag that S3 gives to bytes: their MD5, or that of the MD5s of their parts.
@@ -247,7 +244,9 @@ def told(place: str) -> Iterator[None]:
         yield
     except (exceptions.BaseError, FileNotFoundError) as error:
         sentence = f"{place}: {_sentence(error)}"
-        raise (TransientError if _PASSING.search(sentence) else StepError)(sentence) from error
+        raise (TransientError if _PASSING.search(sentence) else errors.StepError)(
+            sentence
+        ) from error
 
 
 def _refused(error: exceptions.AlreadyExistsError) -> bool:

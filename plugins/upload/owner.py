@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .project import named, project_of
 
 if TYPE_CHECKING:
-    from spark_impex_runner.models import Job
+    from spark_impex_runner import models
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Owner:
     project: str
 
     @classmethod
-    def of(cls, job: Job, project: str = "") -> Owner:
+    def of(cls, job: models.Job, project: str = "") -> Owner:
         """Return the owner of what a job delivers; ``project`` is the option of the step."""
         manifest = job.run.manifest
         name = named(project) if project else project_of(manifest.path)
@@ -40,7 +40,7 @@ class Owner:
         )
 
 
-def _tenant(job: Job) -> str:
+def _tenant(job: models.Job) -> str:
     """Return what names the tenant: its base URL, or the folder that a sandbox serves.
 
     A sandbox listens on another port in every run, so its URL identifies nothing.

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
-from spark_impex_runner.errors import StepError
-
 # A manifest that comes through a pipe has no folder of its own.
+from spark_impex_runner import errors
+
 _PIPES = ("/dev", "/dev/fd", "/proc")
 _ORIGIN = re.compile(r'\[\s*(?i:remote)\s+"origin"\s*')
 _URL = re.compile(r'(?i:url)\s*=\s*(?:"([^"]*)"|([^#;]*))')
@@ -41,7 +41,7 @@ def named(option: str) -> str:
         return option
     name = normalized(option, Path("/"))
     if not name:
-        raise StepError("project: it is no URL of a host and a path; give a name")
+        raise errors.StepError("project: it is no URL of a host and a path; give a name")
     return name
 
 

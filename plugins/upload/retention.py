@@ -7,9 +7,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner import tools
+
 from .leftovers import GRACE, listing_parts, remove_leftovers
 from .listing import NAME, UnreadableError, read
-from .store import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -114,5 +115,5 @@ def match(
         if each.is_at(found):
             return each
     likely = [each for each in versions if each.size == found.size]
-    digest = sha256_of(store.read(path), check) if likely else ""
+    digest = tools.digest_of(store.read(path), check=check) if likely else ""
     return next((each for each in likely if each.sha256 == digest), None)

@@ -15,7 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from obstore.store import S3Store
 
-from spark_impex_runner.errors import StepError
+from spark_impex_runner import errors
 
 from .objects import chosen, opened
 
@@ -53,7 +53,9 @@ def connect(destination: Destination, options: Mapping[str, Any], folder: Path) 
         abort = partial(_abort_uploads, session, destination.host, options, region)
         provider = None if given else _provider(session.get_credentials())
     except BotoCoreError as error:
-        raise StepError(f"the AWS settings of this machine cannot be used: {error}") from error
+        raise errors.StepError(
+            f"the AWS settings of this machine cannot be used: {error}"
+        ) from error
     config = {"region": region, "checksum_algorithm": "sha256", **chosen(options, **_NAMES)}
     return opened(
         S3Store, destination, options, abort=abort, config=config, credential_provider=provider
@@ -84,13 +86,13 @@ def _abort_uploads(
                 if each["Key"] == key and each["Initiated"] < now - _LEFT_BEHIND:
                     client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=each["UploadId"])
     except (BotoCoreError, ClientError) as error:
-        raise StepError(f"uploads in parts that were left behind: {error}") from error
+        raise errors.StepError(f"uploads in parts that were left behind: {error}") from error
 
 
 def _provider(found: Credentials | None) -> Callable[[], S3Credential]:
     """Return a function that gives what AWS's own tools found, renewed as they see fit."""
     if found is None:
-        raise StepError(
+        raise errors.StepError(
             "no AWS credentials were found; give access_key_id and secret_access_key, or set up "
             "what AWS's own tools read"
         )

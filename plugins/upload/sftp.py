@@ -14,11 +14,10 @@ from urllib.parse import urlsplit
 
 import paramiko
 
-from spark_impex_runner.digests import CHUNK
-from spark_impex_runner.errors import StepError
+from spark_impex_runner import errors, tools
 
 from .known_hosts import KnownHosts
-from .store import Found, TransientError, part_of, part_path, sha256_of
+from .store import CHUNK, Found, Store, TransientError, part_of, part_path
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -40,7 +39,7 @@ _RSA = {"rsa-sha2-512": "ssh-rsa", "rsa-sha2-256": "ssh-rsa"}
 _KEYS = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
 
 
-class SftpStore:
+class SftpStore(Store):
     """Files are written beside their place, read back, and then renamed.
 
     What a cut connection left of a file is held against the file's own start, and continued. Each
@@ -59,11 +58,6 @@ class SftpStore:
         """Return what lies there, or None."""
         with self._channel(path) as sftp:
             return _find(sftp, self._at(path))
-
-    def send(self, path: str, source: Source) -> None:
-        """Write or continue the part, read it back, rename it."""
-        self.stage(path, source)
-        self.commit(path, source)
 
     def create(self, path: str, source: Source) -> bool:
         """Write a part and rename it to a name that nothing has.
@@ -99,7 +93,7 @@ class SftpStore:
                     for piece in source.pieces(start):
                         stream.write(piece)
                 source.prove(_pieces(sftp, part))
-            except StepError:  # The part is not what it should be.
+            except errors.StepError:  # The part is not what it should be.
                 sftp.remove(part)
                 raise
 
@@ -138,9 +132,6 @@ class SftpStore:
                 return []  # There is no such folder, or the server lists none.
         return [name for name in listed if part_of(name)]
 
-    def abort_uploads(self, paths: Collection[str]) -> None:
-        """Do nothing: a file is not sent in parts."""
-
     def remove(self, path: str) -> None:
         """Remove a file, and the folders that this leaves empty."""
         with self._channel(path) as sftp:
@@ -173,14 +164,14 @@ class SftpStore:
                 self._channels.client = client
             yield self._channels.sftp
         except (paramiko.AuthenticationException, paramiko.SFTPError) as error:
-            raise StepError(f"{self._login['hostname']}: {error}") from error
+            raise errors.StepError(f"{self._login['hostname']}: {error}") from error
         except (EOFError, OSError, paramiko.SSHException) as error:
             if getattr(error, "filename", None):  # It is a file of this machine.
                 raise
             place = f"{self._login['hostname']}:{self._at(path)}"
             words = getattr(error, "strerror", None) or str(error) or "the connection was lost"
             if isinstance(error, OSError) and client is not None and not self._lost(error):
-                raise StepError(f"{place}: {words}") from error
+                raise errors.StepError(f"{place}: {words}") from error
             self._drop(client)
             raise TransientError(f"{place}: {words}") from error
 
@@ -282,8 +273,8 @@ def _agreed(sftp: paramiko.SFTPClient, part: str, source: Source) -> int:
     there = _find(sftp, part)
     if there is None or not 0 < there.size <= source.size:
         return 0
-    own = sha256_of(source.start(there.size), source.check)
-    return there.size if sha256_of(_pieces(sftp, part), source.check) == own else 0
+    own = tools.digest_of(source.start(there.size), check=source.check)
+    return there.size if tools.digest_of(_pieces(sftp, part), check=source.check) == own else 0
 
 
 def _pieces(sftp: paramiko.SFTPClient, place: str) -> Iterator[bytes]:
@@ -313,10 +304,10 @@ def _private_key(text: str, passphrase: str | None) -> paramiko.PKey:
         try:
             return kind.from_private_key(io.StringIO(text), passphrase)
         except paramiko.PasswordRequiredException as error:
-            raise StepError("private_key: it needs a passphrase") from error
+            raise errors.StepError("private_key: it needs a passphrase") from error
         except (paramiko.SSHException, ValueError):
             continue
-    raise StepError("private_key: it is no private SSH key, or passphrase does not open it")
+    raise errors.StepError("private_key: it is no private SSH key, or passphrase does not open it")
 
 
 def connect(destination: Destination, options: Mapping[str, Any], folder: Path) -> SftpStore:

@@ -10,8 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
-from spark_impex_runner.digests import CHUNK
-from spark_impex_runner.errors import StepError
+from spark_impex_runner import errors, tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -28,16 +27,18 @@ _TRANSIENT = {
     errno.ESTALE,
     errno.ETIMEDOUT,
 }
+# A file is read in pieces of so many bytes.
+CHUNK: Final = 1 << 20
 # No listing of a delivery or of a folder has so many bytes.
 MOST_TEXT: Final = 8 << 20
 _PART = re.compile(r"\.(?P<name>.+)\.(?P<digest>[0-9a-f]{12})\.(?P<kind>part|old)", re.DOTALL)
 
 
-class TransientError(StepError):
+class TransientError(errors.StepError):
     """A transient fault: the same may succeed a little later."""
 
 
-def is_transient(error: StepError | OSError) -> bool:
+def is_transient(error: errors.StepError | OSError) -> bool:
     """Return whether the same may succeed a little later."""
     return isinstance(error, TransientError) or getattr(error, "errno", None) in _TRANSIENT
 
@@ -123,7 +124,9 @@ class Source:
                     yield piece
                 start = max(0, start - CHUNK)
         if digest.hexdigest() != self.sha256:
-            raise StepError(f"{self.name}: the file has changed since its checksum was taken")
+            raise errors.StepError(
+                f"{self.name}: the file has changed since its checksum was taken"
+            )
 
     def start(self, size: int) -> Iterator[bytes]:
         """Yield the first bytes, so many."""
@@ -134,21 +137,12 @@ class Source:
 
     def equals(self, pieces: Iterable[bytes]) -> bool:
         """Tell whether these are the same bytes."""
-        return sha256_of(pieces, self.check) == self.sha256
+        return tools.digest_of(pieces, check=self.check) == self.sha256
 
     def prove(self, pieces: Iterable[bytes]) -> None:
         """Raise where what was sent reads otherwise."""
         if not self.equals(pieces):
             raise TransientError(f"{self.name}: what was sent reads otherwise when it is read back")
-
-
-def sha256_of(pieces: Iterable[bytes], check: Callable[[], None]) -> str:
-    """Return the SHA-256 of what is read somewhere; ``check`` may raise to end the reading."""
-    digest = hashlib.sha256()
-    for piece in pieces:
-        check()
-        digest.update(piece)
-    return digest.hexdigest()
 
 
 class Store(Protocol):
@@ -166,6 +160,8 @@ class Store(Protocol):
 
         Only a store that has no other way may leave the unproven file.
         """
+        self.stage(path, source)
+        self.commit(path, source)
 
     def create(self, path: str, source: Source) -> bool:
         """Put a small file there; return False, and change nothing, where one is there.
@@ -193,13 +189,15 @@ class Store(Protocol):
         """
 
     def abort_uploads(self, paths: Collection[str]) -> None:
-        """End uploads in parts to these paths that began more than a day ago."""
+        """End uploads in parts to these paths that began more than a day ago, if there are such."""
+        del paths
 
     def remove(self, path: str) -> None:
         """Remove a file; another process may have done so."""
 
     def close(self) -> None:
         """Let go of connections."""
+        return
 
 
 def read_text(store: Store, path: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.errors import StepError
+from spark_impex_runner import errors
 
 from .destination import scheme_of
 
@@ -36,7 +36,7 @@ def lacks(options: Mapping[str, Any]) -> str:
     try:
         if scheme in _MODULES:
             _load(scheme)
-    except StepError as error:
+    except errors.StepError as error:
         return str(error)
     return ""
 
@@ -51,7 +51,7 @@ def _load(scheme: str) -> Any:
     try:
         return importlib.import_module(f".{name}", __package__)
     except ImportError as error:
-        raise StepError(
+        raise errors.StepError(
             f"{scheme}:// destinations need {error.name or extra}, which is not installed; "
             f"pip install 'spark-impex-runner[{extra}]'"
         ) from error

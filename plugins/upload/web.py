@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from base64 import b64encode
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import requests
+from spark_impex_runner import errors
+from spark_impex_runner.tools.http import HttpClient
 
-from spark_impex_runner.digests import CHUNK
-from spark_impex_runner.errors import StepError
-
-from .store import Found, TransientError, part_of, part_path
+from .store import Found, Store, TransientError, part_of, part_path
 from .web_client import Body, WebClient
 from .web_folders import WebFolders
 
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from .destination import Destination
     from .store import Source
 
+# Seconds of silence: a server may check a whole file before it answers.
+_TIMEOUT = 300.0
 _SCHEMES = {"webdav": "http", "webdavs": "https", "http": "http", "https": "https"}
 
 
-class WebStore:
+class WebStore(Store):
     """Files are put under their own name and read back.
 
     Those of a WebDAV server are put beside their place, read back, and then moved.
@@ -40,11 +42,11 @@ class WebStore:
     def find(self, path: str) -> Found | None:
         """Return what lies there, or None."""
         with self._client.ask("HEAD", self._client.url(path), also={404, 410}) as reply:
-            if reply.status_code in {404, 410}:
+            if reply.status in {404, 410}:
                 return None
             size = reply.headers.get("Content-Length", "")
             if not size.isdigit():
-                raise StepError(f"{path}: the server does not tell how long the file is")
+                raise errors.StepError(f"{path}: the server does not tell how long the file is")
             mark = reply.headers.get("ETag") or reply.headers.get("Last-Modified", "")
         return Found(int(size), mark)
 
@@ -82,7 +84,7 @@ class WebStore:
             yield
         except BaseException:
             self._folders.forget()
-            with suppress(StepError):
+            with suppress(errors.StepError):
                 self.remove(part_path(path, source))
             raise
 
@@ -105,7 +107,7 @@ class WebStore:
     def read(self, path: str) -> Iterator[bytes]:
         """Yield the bytes of a file that is there."""
         with self._client.ask("GET", self._client.url(path)) as reply:
-            yield from reply.iter_content(CHUNK)
+            yield from reply.chunks()
 
     def folders(self) -> list[str]:
         """Return the names of the folders directly in it."""
@@ -113,8 +115,8 @@ class WebStore:
             return self._folders.names("", folders=True)
         except TransientError:
             raise
-        except StepError as error:
-            raise StepError(f"{error}; keep needs a server that lists folders") from error
+        except errors.StepError as error:
+            raise errors.StepError(f"{error}; keep needs a server that lists folders") from error
 
     def temporary(self, folder: str, likely: Collection[str]) -> list[str]:
         """Return the names of the temporary files directly in a folder.
@@ -127,12 +129,9 @@ class WebStore:
             return [each for each in self._folders.names(folder, folders=False) if part_of(each)]
         except TransientError:
             raise
-        except StepError:
+        except errors.StepError:
             start = f"{folder}/" if folder else ""
             return [name for name in likely if self.find(start + name)]
-
-    def abort_uploads(self, paths: Collection[str]) -> None:
-        """Do nothing: a file is not sent in parts."""
 
     def remove(self, path: str) -> None:
         """Remove a file; folders stay, as a server removes them with all that is in them."""
@@ -140,7 +139,8 @@ class WebStore:
             pass
 
     def close(self) -> None:
-        """Do nothing: connections end with their threads."""
+        """Close the connections."""
+        self._client.close()
 
     def _put(self, path: str, source: Source, condition: Mapping[str, str] | None = None) -> bool:
         """Send a file; return False where the condition does not hold."""
@@ -150,7 +150,7 @@ class WebStore:
         with self._client.ask(
             "PUT", self._client.url(path), headers, body=body, also=also
         ) as reply:
-            done = reply.status_code != 412
+            done = reply.status != 412
         if body.error:
             raise body.error
         return done
@@ -161,20 +161,7 @@ class WebStore:
         headers = {"Destination": self._client.url(path), "Overwrite": overwrite}
         also = {412} if overwrite == "F" else set()
         with self._client.ask("MOVE", part, headers, also=also) as reply:
-            return reply.status_code != 412
-
-
-def _auth(options: Mapping[str, Any]) -> Any:
-    """Return how a request is signed; without credentials, ~/.netrc is not asked either."""
-    if "user" in options:
-        return requests.auth.HTTPBasicAuth(options["user"].encode(), options["password"].encode())
-
-    def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if "token" in options:
-            request.headers["Authorization"] = f"Bearer {options['token']}"
-        return request
-
-    return sign
+            return reply.status != 412
 
 
 def connect(destination: Destination, options: Mapping[str, Any], folder: Path) -> WebStore:
@@ -182,5 +169,17 @@ def connect(destination: Destination, options: Mapping[str, Any], folder: Path) 
     del folder
     address = f"{_SCHEMES[destination.scheme]}://{destination.host}"
     root = f"{address}/{quote(destination.path)}".rstrip("/")
+    # The variables of other programs that put files.
+    bundles = filter(None, map(os.environ.get, ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")))
+    secrets = [options[name] for name in ("password", "token") if name in options]
+    http = HttpClient(secrets=secrets, timeout=_TIMEOUT, verify=next(bundles, True))
     dav = destination.scheme.startswith("webdav")
-    return WebStore(WebClient(root, _auth(options)), options, dav=dav)
+    return WebStore(WebClient(root, http, _authorization(options)), options, dav=dav)
+
+
+def _authorization(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers that authorize a request."""
+    if "user" in options:
+        pair = f"{options['user']}:{options['password']}".encode()
+        return {"Authorization": f"Basic {b64encode(pair).decode()}"}
+    return {"Authorization": f"Bearer {options['token']}"} if "token" in options else {}

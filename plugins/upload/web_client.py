@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 import re
-import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from http.client import responses
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
-import requests
-
-from spark_impex_runner.errors import StepError
+from spark_impex_runner import errors
 
 from .store import TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from spark_impex_runner.tools.http import HttpClient, HttpStream
+
     from .store import Source
 
-# Seconds to connect, and between two bytes of an answer: a server may check a whole file first.
-_TIMEOUT = (30, 300)
-# Refusals that pass: also a lock of another client (423), and a folder that another client makes
-# or removes at this moment (409). A full disk (507) does not empty itself.
+# In the body of a 207, the status of what failed.
 _FAILED = re.compile(rb"HTTP/[0-9.]+ ([45][0-9]{2})([^<\r\n]*)")
-_PASSING = {408, 409, 423, 425, 429, 500, 502, 503, 504}
+# Transient refusals: also a lock of another client (423), and a folder that another client makes
+# or removes at this moment (409). A full disk (507) does not empty itself.
+_TRANSIENT = {408, 409, 423, 425, 429, 500, 502, 503, 504}
 
 
 class WebClient:
-    """Sends requests for paths below ``root``; each thread has a connection of its own."""
+    """Sends requests for paths below ``root``, each with the headers that authorize it."""
 
-    def __init__(self, root: str, auth: Any) -> None:
+    def __init__(self, root: str, http: HttpClient, headers: Mapping[str, str]) -> None:
         self.root = root
-        self._auth = auth
-        self._sessions = threading.local()
+        self.close = http.close
+        self._http = http
+        self._headers = {"Accept-Encoding": "identity", **headers}
 
     def url(self, path: str) -> str:
         """Return the address of a path; one that ends with a slash is a folder's."""
@@ -48,32 +48,18 @@ class WebClient:
         *,
         body: Body | None = None,
         also: Collection[int] = (),
-    ) -> Iterator[requests.Response]:
-        """Send a request and give the reply: a success, or one of the statuses in ``also``.
-
-        Redirects are not followed: they would take credentials and files to another place.
-        """
-        if not hasattr(self._sessions, "own"):
-            self._sessions.own = requests.Session()
-        place = unquote(url)
+    ) -> Iterator[HttpStream]:
+        """Send a request and give the reply: a success, or one of the statuses in ``also``."""
+        # An empty body has no length to announce otherwise.
+        sent = (method, url, {**self._headers, **(headers or {})}, body or None)
         try:
-            with self._sessions.own.request(
-                method,
-                url,
-                headers={"Accept-Encoding": "identity", **(headers or {})},
-                data=body or None,  # An empty one has no length to announce otherwise.
-                auth=self._auth,
-                timeout=_TIMEOUT,
-                allow_redirects=False,
-                stream=True,
-            ) as reply:
-                if not _is_success(reply) and reply.status_code not in also:
-                    raise refusal(reply, place)
+            with self._http.stream(*sent) as reply:
+                if not _is_success(method, reply.status) and reply.status not in also:
+                    raise refusal(method, reply)
                 yield reply
-        except requests.exceptions.SSLError as error:
-            raise StepError(f"the server's certificate is not trusted: {error}") from error
-        except requests.RequestException as error:
-            raise TransientError(f"{place}: {error}") from error
+        except errors.TransportError as error:
+            kind = errors.StepError if error.permanent else TransientError
+            raise kind(f"{unquote(url)}: {error}") from error
 
 
 class Body:
@@ -86,7 +72,7 @@ class Body:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self.error: StepError | None = None
+        self.error: errors.StepError | None = None
 
     def __len__(self) -> int:
         return self._source.size
@@ -97,44 +83,44 @@ class Body:
             for piece in self._source.pieces():
                 left -= len(piece)
                 yield piece
-        except StepError as error:
+        except errors.StepError as error:
             if left:
                 raise
             self.error = error
 
 
-def _is_success(reply: requests.Response) -> bool:
+def _is_success(method: str, status: int) -> bool:
     """Return whether a server did what it was asked for, all of it."""
-    if reply.status_code == 207:  # To other methods, a list of what failed.
-        return reply.request.method == "PROPFIND"
-    return 200 <= reply.status_code < 300
+    # To other methods than PROPFIND, 207 is a list of what failed.
+    return 200 <= status < 300 and (status != 207 or method == "PROPFIND")
 
 
-def start_of(reply: requests.Response, limit: int) -> bytes:
+def start_of(reply: HttpStream, limit: int) -> bytes:
     """Return the first bytes of a reply, at most ``limit`` of them."""
     data = bytearray()
-    for piece in reply.iter_content(1 << 16):
+    for piece in reply.chunks():
         data += piece
         if len(data) >= limit:
             break
     return bytes(data[:limit])
 
 
-def refusal(reply: requests.Response, place: str) -> StepError:
+def refusal(method: str, reply: HttpStream) -> errors.StepError:
     """Return what a status other than a success means."""
-    status, reason, method = reply.status_code, reply.reason, reply.request.method
+    status, place = reply.status, unquote(reply.url)
+    reason = responses.get(status, "")
     if status == 207 and (inner := _FAILED.search(start_of(reply, 1 << 16))):
         status, reason = int(inner[1]), inner[2].decode("latin-1").strip()
-    if reply.is_redirect:
+    if 300 <= status < 400 and "Location" in reply.headers:
         there = _redirected(reply)
-        return StepError(
+        return errors.StepError(
             f"{place}: the server redirects {method} to {there}; put the right URL into to"
         )
     message = f"{place}: the server answers {status} {reason} to {method}"
-    return TransientError(message) if status in _PASSING else StepError(message)
+    return TransientError(message) if status in _TRANSIENT else errors.StepError(message)
 
 
-def _redirected(reply: requests.Response) -> str:
+def _redirected(reply: HttpStream) -> str:
     """Return where a redirect leads, without user and query."""
     try:
         parts = urlsplit(urljoin(reply.url, reply.headers["Location"]))

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 from xml.etree import ElementTree as ET
 
-from spark_impex_runner.errors import StepError
+from spark_impex_runner import errors
 
 from .store import MOST_TEXT, TransientError
 from .web_client import refusal, start_of
 
 if TYPE_CHECKING:
-    import requests
+    from spark_impex_runner.tools.http import HttpStream
 
     from .web_client import WebClient
 
@@ -62,20 +62,20 @@ class WebFolders:
         """
         also = {301, 302, 307, 308, 403, 405, 409}
         with self._client.ask("MKCOL", self._url(path), also=also) as reply:
-            if reply.status_code == 409 and "/" in path:
+            if reply.status == 409 and "/" in path:
                 return False
-            if reply.status_code < 300 or self._is_there(path, reply):
+            if reply.status < 300 or self._is_there(path, reply):
                 return True
-            raise refusal(reply, unquote(self._url(path)))
+            raise refusal("MKCOL", reply)
 
-    def _is_there(self, path: str, reply: requests.Response) -> bool:
+    def _is_there(self, path: str, reply: HttpStream) -> bool:
         """Tell whether a folder is there that MKCOL was refused for.
 
         405 says so (RFC 4918, 9.3.1), but also that a server knows no MKCOL: then it is missing.
         """
         answers = (
             self._status("PROPFIND", path),
-            self._status("HEAD", path) if reply.status_code == 405 else 404,
+            self._status("HEAD", path) if reply.status == 405 else 404,
         )
         if answers[0] in {207, 404, 410}:
             return answers[0] == 207
@@ -85,7 +85,7 @@ class WebFolders:
         with self._client.ask(
             method, self._url(path), {"Depth": "0"}, also=range(300, 600)
         ) as reply:
-            return reply.status_code
+            return reply.status
 
     def _url(self, path: str) -> str:
         return f"{self._origin}/{quote(path)}/"
@@ -94,15 +94,17 @@ class WebFolders:
         """Return the names of the folders, or else of the files, directly in a folder."""
         url = self._client.url(f"{folder}/" if folder else "")
         with self._client.ask("PROPFIND", url, {"Depth": "1"}, also={404, 410}) as reply:
-            if reply.status_code != 207:
+            if reply.status != 207:
                 return []
             text = start_of(reply, MOST_TEXT)
         if len(text) == MOST_TEXT:
-            raise StepError(f"{unquote(url)}: the list of the folder is too long")
+            raise errors.StepError(f"{unquote(url)}: the list of the folder is too long")
         try:
             return _names(text, unquote(urlsplit(url).path).strip("/"), folders=folders)
         except (ET.ParseError, ValueError) as error:
-            raise StepError(f"{unquote(url)}: the server's list of it is no WebDAV XML") from error
+            raise errors.StepError(
+                f"{unquote(url)}: the server's list of it is no WebDAV XML"
+            ) from error
 
 
 def _names(text: bytes, own: str, *, folders: bool) -> list[str]:

@@ -19,7 +19,7 @@ from spark_impex_runner.errors import (
     RetryTimeoutError,
     StepError,
 )
-from spark_impex_runner.hookspecs import Made
+from spark_impex_runner.hookspecs import StepOutput as Made
 from spark_impex_runner.models import Artifact, StepResult
 from spark_impex_runner.state.store import BEGUN
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from spark_impex_runner.text import one_line as text_on_one_line
+
 _UNUSUAL = re.compile(r"[^\n\t -~]+")
 
 
@@ -35,8 +37,7 @@ def plain(text: str) -> str:
 
     So a tenant's words can neither move a terminal's cursor nor break an XML document.
     """
-    flat = " ".join(text.split())
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in flat)
+    return text_on_one_line(text, limit=len(text), replacement="\N{REPLACEMENT CHARACTER}")
 
 
 def visible(text: str) -> str:

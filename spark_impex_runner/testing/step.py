@@ -13,7 +13,7 @@ import pytest
 
 from spark_impex_runner.digests import of_file
 from spark_impex_runner.errors import ImpexError
-from spark_impex_runner.hookspecs import Made
+from spark_impex_runner.hookspecs import StepOutput
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Artifact, Step
 from spark_impex_runner.testing.live_jobs import TARGETS, live_jobs
@@ -234,7 +234,7 @@ class StepConformance(OptionsConformance):
         made: list[Artifact] = []
         for each in reversed(job.packages) if backwards else job.packages:
             answer = plugins.decide("impex_run_step", job=job, step=step, artifact=each)
-            artifacts = answer.artifacts if isinstance(answer, Made) else answer
+            artifacts = answer.artifacts if isinstance(answer, StepOutput) else answer
             good = isinstance(artifacts, (list, tuple))
             require(good, f"{shown(options)}: it answers {answer!r}, not a list of Artifact")
             good = all(isinstance(each, Artifact) for each in artifacts)

@@ -31,7 +31,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from spark_impex_runner import hookimpl
 from spark_impex_runner.errors import HeldError
-from spark_impex_runner.hookspecs import Made
+from spark_impex_runner.hookspecs import StepOutput
 
 @hookimpl
 def impex_register(registry):
@@ -49,7 +49,7 @@ def impex_run_step(job, step, artifact):
             raise HeldError(f"{artifact.name} waits", "sit")
         with open(job.target.output.parent / "done.txt", "a") as file:
             file.write(f"{step.uses} {job.approval[artifact.name].sha256[:12]}\\n")
-        return Made(message="approved")
+        return StepOutput(message="approved")
 """
 GATED = """
 - name: a

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PLUGIN = """
 from spark_impex_runner import hookimpl
-from spark_impex_runner.hookspecs import Made
+from spark_impex_runner.hookspecs import StepOutput
 
 @hookimpl
 def impex_register(registry):
@@ -26,9 +26,9 @@ def impex_register(registry):
 def impex_run_step(job, step):
     if step.uses == "spill":
         job.memory.put(step.options["what"], step.options["what"])
-        return Made(message=job.memory.get(step.options["what"]))
+        return StepOutput(message=job.memory.get(step.options["what"]))
     job.memory.put("runs", job.memory.get("runs") + "I")
-    return Made(message=job.memory.get("runs"))
+    return StepOutput(message=job.memory.get("runs"))
 """
 
 

@@ -362,14 +362,14 @@ def test_a_step_that_returns_its_package_does_not_end_the_others(
 def test_a_step_tells_of_its_success_everywhere(
     run: Any, serve: Callable[..., Any], only: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The line of ``Made`` is in the result, the receipt and the log; a secret in it is not."""
+    """The line is in the result, the receipt and the log; a secret in it is not."""
     plugin = run.folder / "telling.py"
     plugin.write_text(
-        "import os\nfrom spark_impex_runner import Made, hookimpl\n"
+        "import os\nfrom spark_impex_runner import StepOutput, hookimpl\n"
         "@hookimpl\ndef impex_register(registry):\n    registry.step('telling', 'Tells.')\n"
         "@hookimpl\ndef impex_run_step(step, artifact):\n"
         "    if step.uses == 'telling':\n"
-        "        return Made([artifact], 'well done with ' + os.environ['TOKEN'])\n"
+        "        return StepOutput([artifact], 'well done with ' + os.environ['TOKEN'])\n"
     )
     sandbox, told = serve(), "well done with ***"
 

@@ -48,9 +48,9 @@ def message() -> ModuleType:
 
 
 @pytest.fixture
-def patient(webhook: ModuleType, clock: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def patient(clock: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Let the webhook wait on a clock that nobody waits for, and return it."""
-    monkeypatch.setattr(webhook, "Clock", lambda: clock)
+    monkeypatch.setattr("spark_impex_runner.tools.http.Clock", lambda: clock)
     return clock
 
 

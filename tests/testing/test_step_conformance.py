@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 RIGHT = """
 import logging, os, pathlib, socket, tempfile, threading, time
-from spark_impex_runner import Made, errors, hookimpl, models
+from spark_impex_runner import StepOutput, errors, hookimpl, models
 
 OPTIONS = {
     "type": "object",
@@ -62,7 +62,7 @@ def impex_run_step(job, step, artifact):
     BODY
     path.write_text(text)
     END
-    return Made([models.Artifact(path, name, size)], "written")
+    return StepOutput([models.Artifact(path, name, size)], "written")
 """
 
 
@@ -124,7 +124,11 @@ FAULTS = {
     "a wrong size": (MADE, [("len(text)", "1")], "size is 1"),
     "a wrong name": (MADE, [("path, name, size", "path, 'other', size")], "is not the name of"),
     "a wrong digest": (MADE, [("name, size)", "name, size, 'ab' * 32)")], "SHA-256 is another"),
-    "no list": (MADE, [("return Made([", "return ([] and ["), ('], "written")', "] or 1)")], "1"),
+    "no list": (
+        MADE,
+        [("return StepOutput([", "return ([] and ["), ('], "written")', "] or 1)")],
+        "1",
+    ),
     "growing files": (
         AGAIN,
         [("path.write_text(text)", "\nwith path.open('a') as file:\n    file.write(text)\n")],

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("engine")
 COUNT = 3
+extract = importlib.import_module("spark_impex_runner.plugins.unzip.extract")
 METHOD, CRC, COMPRESSED = 10, 16, 20
 NAMES = st.lists(st.sampled_from(["a", "b", "c d", "é", "x.json"]), min_size=1, max_size=4)
 CONTENTS = st.binary(max_size=80) | st.integers(0, 600_000).map(bytes)
@@ -53,11 +54,11 @@ class Unseekable(io.RawIOBase):
 
 
 @pytest.fixture(autouse=True)
-def threads(unzip: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+def threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Have the same number of threads on every machine, unless a test says another."""
 
     def set_count(count: int) -> None:
-        monkeypatch.setattr(unzip.crew, "COUNT", count)
+        monkeypatch.setattr(extract, "THREADS", count)
 
     set_count(COUNT)
     return set_count
@@ -181,6 +182,25 @@ def test_a_failure_elsewhere_ends_a_thread_within_its_file(unzip: ModuleType) ->
 
     with pytest.raises(Interrupted):
         meter.add(1)
+
+
+def test_ctrl_c_in_the_callers_thread_ends_all(
+    run: Callable[..., Artifact],
+    large: Artifact,
+    output: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While the threads work; none is left behind, and neither is a folder."""
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(extract, "wait", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(large)
+
+    assert_nothing_is_left(output)
 
 
 def test_the_digest_does_not_depend_on_the_threads(

@@ -139,15 +139,16 @@ def test_a_folder_moved_aside_by_a_killed_run_is_put_back(
     assert names(folder) == ["before"]
 
 
-@pytest.mark.parametrize("at", ["files_of", "_swap", "Ownership.settle"])
+@pytest.mark.parametrize("at", ["tools.files_below", "swap._swap", "Ownership.settle"])
 def test_a_kill_leaves_a_folder_that_is_ours(
     unzip: ModuleType, folder: Path, owned: Ownership, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
     """Whenever the run is killed, the next one replaces what there is, and clears what is left."""
-    holder = Ownership if "." in at else unzip.swap
+    holders = {"tools": unzip.swap.tools, "swap": unzip.swap, "Ownership": Ownership}
+    holder, _, name = at.partition(".")
     with monkeypatch.context() as patch:
         patch.setattr(unzip.swap, "_clear", lambda *_: None)  # a killed run clears nothing
-        patch.setattr(holder, at.rpartition(".")[2], kill)
+        patch.setattr(holders[holder], name, kill)
         with pytest.raises(SystemExit), unzip.swap.replacing(folder, owned) as fresh:
             (fresh / "after").touch()
 

@@ -1,0 +1,91 @@
+"""What plugins may use besides the package root, ``errors`` and ``models``.
+
+Plugins of others and the built-in ones share these names: nothing else of the package is public.
+HTTP is in ``spark_impex_runner.tools.http``, which alone loads the HTTP library: import it inside
+the function that sends something.
+"""
+
+from __future__ import annotations
+
+from spark_impex_runner.archives import BROKEN as ZIP_ERRORS
+from spark_impex_runner.archives import UnreadableError as UnreadableZipError
+from spark_impex_runner.archives import opened as open_zip
+from spark_impex_runner.archives import raw_name as raw_entry_name
+from spark_impex_runner.archives import shown as quoted
+from spark_impex_runner.atomic import exclusive as file_lock
+from spark_impex_runner.atomic import write_text as write_atomically
+from spark_impex_runner.digests import Hash
+from spark_impex_runner.digests import line as checksum_line
+from spark_impex_runner.digests import of_bytes as digest_of
+from spark_impex_runner.digests import of_file as file_digests
+from spark_impex_runner.digests import of_tree as folder_digest
+from spark_impex_runner.digests import read_hash as parse_hash
+from spark_impex_runner.digests import read_lines as parse_checksum_lines
+from spark_impex_runner.digests import read_sums as parse_checksums
+from spark_impex_runner.engine.compare import missing as missing_items
+from spark_impex_runner.engine.compare import silent as is_unspecified
+from spark_impex_runner.engine.weather import forgotten as is_unknown_job
+from spark_impex_runner.engine.weather import may_have_created as may_have_created_job
+from spark_impex_runner.engine.weather import may_pass as is_transient
+from spark_impex_runner.engine.weather import unreadable as is_not_api_reply
+from spark_impex_runner.fields import parse as parse_json
+from spark_impex_runner.manifest.quantity import DURATION_SCHEMA, SIZE_SCHEMA
+from spark_impex_runner.manifest.quantity import seconds as parse_duration
+from spark_impex_runner.manifest.quantity import size as parse_size
+from spark_impex_runner.masking import Masker, MaskingFilter
+from spark_impex_runner.ownership import Ownership
+from spark_impex_runner.ownership import files_of as files_below
+from spark_impex_runner.paths import url_problem
+from spark_impex_runner.report.data import span as time_span
+from spark_impex_runner.report.headline import headline
+from spark_impex_runner.report.headline import outcome as run_outcome
+from spark_impex_runner.spark.status import parse_status
+from spark_impex_runner.spark.tenant import is_loopback
+from spark_impex_runner.spark.uri import Uri, version_order
+from spark_impex_runner.text import counted, first_of, one_line
+from spark_impex_runner.tools.stop import stop_check
+
+__all__ = [
+    "DURATION_SCHEMA",
+    "SIZE_SCHEMA",
+    "ZIP_ERRORS",
+    "Hash",
+    "Masker",
+    "MaskingFilter",
+    "Ownership",
+    "UnreadableZipError",
+    "Uri",
+    "checksum_line",
+    "counted",
+    "digest_of",
+    "file_digests",
+    "file_lock",
+    "files_below",
+    "first_of",
+    "folder_digest",
+    "headline",
+    "is_loopback",
+    "is_not_api_reply",
+    "is_transient",
+    "is_unknown_job",
+    "is_unspecified",
+    "may_have_created_job",
+    "missing_items",
+    "one_line",
+    "open_zip",
+    "parse_checksum_lines",
+    "parse_checksums",
+    "parse_duration",
+    "parse_hash",
+    "parse_json",
+    "parse_size",
+    "parse_status",
+    "quoted",
+    "raw_entry_name",
+    "run_outcome",
+    "stop_check",
+    "time_span",
+    "url_problem",
+    "version_order",
+    "write_atomically",
+]

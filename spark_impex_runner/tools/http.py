@@ -1,0 +1,110 @@
+"""HTTP for plugins, with the guarantees of the client that talks to tenants.
+
+::
+
+    from spark_impex_runner.tools.http import HttpClient
+
+    with HttpClient(secrets=[token], timeout=30) as client:
+        reply = client.send("POST", url, {"Authorization": f"Bearer {token}"}, body, attempts=4)
+    if not reply.good:
+        raise StepError(f"the server answers HTTP {reply.status}")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.clock import Clock
+from spark_impex_runner.masking import Masker
+from spark_impex_runner.spark.form import Form as MultipartUpload
+from spark_impex_runner.spark.reply import HttpResponse
+from spark_impex_runner.spark.retry import Patience, is_passing
+from spark_impex_runner.spark.transport import Message, Transport
+from spark_impex_runner.spark.transport import Stream as HttpStream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from typing_extensions import Self
+
+__all__ = ["HttpClient", "HttpResponse", "HttpStream", "MultipartUpload"]
+
+# All waits between the attempts of one request take at most so many seconds.
+_LONGEST_WAIT = 60.0
+
+
+class HttpClient:
+    """Send requests to servers that are no tenants; safe to share by threads.
+
+    A request carries the headers that it is given and no other credentials: no ``.netrc`` file and
+    no cookie is read. Redirects are not followed. The proxy variables of the environment count.
+    No error holds a URL, and ``secrets`` are masked in what the HTTP library logs.
+
+    ``timeout`` (seconds) limits connecting and each silence; a request takes at most three times as
+    long, counted from the last piece of its body that was sent. ``verify`` is True, False or the
+    path of a CA bundle.
+    """
+
+    def __init__(
+        self, *, secrets: Iterable[str] = (), timeout: float = 60.0, verify: bool | str = True
+    ) -> None:
+        self._masker = Masker()
+        for each in secrets:
+            self._masker.add(each)
+        self._clock = Clock()
+        self._transport = Transport(self._masker, timeout=timeout, verify=verify, clock=self._clock)
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Iterable[bytes] | None = None,
+        *,
+        attempts: int = 1,
+    ) -> HttpResponse:
+        """Send a request and return the reply with its whole body, whatever its status.
+
+        A ``body`` that is no bytes has a length (``len``) and is iterated over, anew for each
+        attempt. Up to ``attempts`` requests are sent while the failure is transient (no
+        connection, 408, 425, 429, 5xx), with waits of a minute at most in all.
+
+        Raises:
+            TransportError: there is no reply.
+            SparkSdkError: the body of a reply of 2xx has more than 8 MiB.
+
+        """
+        message = Message(method, url, headers or {}, body)
+        policy = Patience(self._clock, attempts=attempts, longest=_LONGEST_WAIT)
+        return policy.repeat(lambda: self._transport.exchange(message), is_passing)
+
+    def stream(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Iterable[bytes] | None = None,
+    ) -> HttpStream:
+        """Send a request and return the reply with its body still to be read, by ``chunks()``.
+
+        Use it as a context manager. Raises ``TransportError`` where there is no reply.
+        """
+        return self._transport.open(Message(method, url, headers or {}, body))
+
+    def add_secret(self, secret: str) -> None:
+        """Mask one more secret from now on."""
+        self._masker.add(secret)
+
+    def mask(self, text: str) -> str:
+        """Return ``text`` with every known secret replaced by ``***``."""
+        return self._masker.mask(text)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
