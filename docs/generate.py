@@ -10,16 +10,21 @@ import argparse
 import ast
 import inspect
 import json
+import re
+from dataclasses import MISSING, is_dataclass
+from dataclasses import fields as fields_of
+from enum import Enum
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import spark_impex_runner
-from spark_impex_runner import hookspecs, testing
+from spark_impex_runner import hookspecs, models, registry, testing, tools
 from spark_impex_runner.cli import main as command_line
 from spark_impex_runner.manifest.compose import compose, overlay, printed, published
 from spark_impex_runner.pluginmanager import make_plugin_manager
 from spark_impex_runner.testing import fixtures, options
+from spark_impex_runner.tools import http
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,13 +33,29 @@ if TYPE_CHECKING:
 
 REFERENCE = Path(__file__).parent / "reference"
 OVERLAY = Path(__file__).parent.parent / "schemas" / "overlay.schema.json"
-ROOMS = ("cli", "engine", "manifest", "report", "sandbox", "spark", "state", "testing")
+ROOMS = ("cli", "engine", "manifest", "report", "sandbox", "spark", "state", "testing", "tools")
 CONFORMANCE = (
     testing.StepConformance,
     testing.StrategyConformance,
     testing.ResolverConformance,
     testing.SourceConformance,
 )
+# The tools in the order of the page, by its sections.
+TOOLS = {
+    "Options": "DURATION_SCHEMA SIZE_SCHEMA parse_duration parse_size",
+    "Files": "Ownership write_atomically file_lock files_below url_problem",
+    "Digests": "file_digests folder_digest digest_of checksum_line parse_checksum_lines "
+    "parse_checksums parse_hash Hash",
+    "ZIP files": "open_zip ZIP_ERRORS UnreadableZipError raw_entry_name quoted",
+    "Text, JSON and secrets": "one_line first_of counted parse_json Masker MaskingFilter "
+    "is_loopback",
+    "Interrupts": "stop_check",
+    "Services and status payloads": "Uri version_order parse_status missing_items is_unspecified",
+    "Errors of a tenant": "is_transient is_unknown_job is_not_api_reply may_have_created_job",
+    "Finished runs": "headline run_outcome time_span",
+}
+# The classes of the tools that a plugin makes itself.
+MADE = {"HttpClient", "Masker", "MaskingFilter", "Uri"}
 NOTE = "<!-- Written by docs/generate.py; edit the code instead. -->\n"
 
 
@@ -44,6 +65,8 @@ def pages() -> dict[str, str]:
         "manifest.md": manifest_page(),
         "cli.md": cli_page(),
         "hooks.md": hooks_page(),
+        "models.md": models_page(),
+        "tools.md": tools_page(),
         "modules.md": modules_page(),
         "testing.md": testing_page(),
     }
@@ -193,6 +216,102 @@ def hooks_page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def models_page() -> str:
+    """Return every model with its fields: type, default and meaning, from the docstrings."""
+    lines = ["# Models", NOTE, _markdown(models.__doc__), ""]
+    lines += ["They are in `spark_impex_runner.models`; `StepOutput` is in `spark_impex_runner`."]
+    classes = [getattr(models, name) for name in models.__all__]
+    classes += [hookspecs.StepOutput]
+    for kind in sorted(filter(inspect.isclass, classes), key=lambda kind: kind.__name__):
+        head, _, fields = _markdown(kind.__doc__).partition("\nAttributes:\n")
+        lines += ["", f"## `{kind.__name__}`", "", head.strip()]
+        if issubclass(kind, Enum):
+            lines += ["", ", ".join(f"`{each.name}` (`{each.value}`)" for each in kind)]
+        if is_dataclass(kind):
+            lines += ["", "| field | type | default | meaning |", "|---|---|---|---|"]
+            lines += _fields(kind, _entries(fields))
+        lines += _methods(kind, kind.__name__)
+    lines += ["", "## Functions and constants"]
+    for name in models.__all__:
+        value = getattr(models, name)
+        if inspect.isfunction(value):
+            lines += _function(name, value)
+        elif not inspect.isclass(value):
+            lines += ["", f"### `{name}`", "", f"`{value!r}`"]
+    return "\n".join(lines) + "\n"
+
+
+def _fields(kind: Any, meanings: Mapping[str, str]) -> Iterator[str]:
+    """Yield the row of each field; fail where one has no meaning, or a meaning has no field."""
+    names = [each.name for each in fields_of(kind)]
+    if list(meanings) != names:
+        raise ValueError(f"{kind.__name__}: Attributes are not its fields, in their order")
+    for each in fields_of(kind):
+        default = (
+            "" if each.default is MISSING else f"`{getattr(each.default, 'value', each.default)!r}`"
+        )
+        if each.default_factory is not MISSING:
+            default = "empty"
+        if callable(each.default):
+            default = f"`{each.default.__name__}`"
+        kind_of = str(each.type).replace("|", "\\|")
+        yield f"| `{each.name}` | `{kind_of}` | {default} | {meanings[each.name]} |"
+
+
+def _entries(text: str) -> dict[str, str]:
+    """Return the entries of a docstring's section by their names, each on one line."""
+    found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", text, re.MULTILINE)
+    return {name: " ".join(meaning.split()) for name, meaning in found}
+
+
+def tools_page() -> str:
+    """Return what plugins may use besides root, errors and models: signatures and docstrings."""
+    grouped = {name for names in TOOLS.values() for name in names.split()}
+    if odd := grouped ^ set(tools.__all__):
+        raise ValueError(f"TOOLS or tools.__all__ lacks {', '.join(sorted(odd))}")
+    lines = ["# Tools for plugins", NOTE, _markdown(tools.__doc__), "", "## HTTP", ""]
+    lines += [_markdown(http.__doc__)]
+    for name in http.__all__:
+        lines += _described_class(name, getattr(http, name))
+    for title, names in TOOLS.items():
+        lines += ["", f"## {title}"]
+        for name in names.split():
+            value = getattr(tools, name)
+            if not name.isupper():
+                lines += (_described_class if inspect.isclass(value) else _function)(name, value)
+    lines += ["", "## What a plugin registers", "", _markdown(registry.Registry.__doc__)]
+    lines += _methods(registry.Registry, "registry")
+    for kind in (registry.StepOffer, registry.Source, registry.Resolver, registry.Notifier):
+        lines += ["", f"### `{kind.__name__}`", "", _markdown(kind.__doc__)]
+    return "\n".join(lines) + "\n"
+
+
+def _described_class(name: str, kind: Any) -> list[str]:
+    """Return the section of a class: how a plugin makes it, its docstring, its methods."""
+    shown = [f"```python\n{name}{_signature(kind.__init__)}\n```", ""] if name in MADE else []
+    return ["", f"### `{name}`", "", *shown, _markdown(kind.__doc__), *_methods(kind, name)]
+
+
+def _function(name: str, function: Any) -> list[str]:
+    """Return the section of a function."""
+    shown = f"```python\n{name}{_signature(function)}\n```"
+    return ["", f"### `{name}`", "", shown, "", _markdown(function.__doc__)]
+
+
+def _methods(kind: Any, owner: str) -> list[str]:
+    """Return the sections of a class's own public methods and properties."""
+    lines = []
+    for name, raw in vars(kind).items():
+        function = getattr(raw, "__func__", getattr(raw, "fget", raw))
+        if name.startswith("_") or not inspect.isfunction(function):
+            continue
+        lines += ["", f"#### `{owner}.{name}`", ""]
+        if not isinstance(raw, property):
+            lines += [f"```python\n{name}{_signature(function)}\n```", ""]
+        lines.append(_markdown(function.__doc__))
+    return lines
+
+
 def modules_page() -> str:
     """Return the first sentence of every module, room by room."""
     root = Path(spark_impex_runner.__file__).parent
@@ -248,11 +367,29 @@ def _attributes(kind: type) -> Iterator[str]:
             yield f"| `{name}` | `{getattr(kind, name)!r}` |"
 
 
+class _Written:
+    """An annotation or a default as the code writes it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
 def _signature(function: Any) -> str:
-    """Return the signature of a method without ``self``."""
+    """Return the signature of a function, of a method without ``self`` or ``cls``."""
     signature = inspect.signature(function)
-    shown = [each for each in signature.parameters.values() if each.name != "self"]
-    return str(signature.replace(parameters=shown)).replace("'", "")
+    shown = [
+        each.replace(
+            annotation=_Written(str(each.annotation)),
+            default=_Written("…") if inspect.isfunction(each.default) else each.default,
+        )
+        for each in signature.parameters.values()
+        if each.name not in {"self", "cls"}
+    ]
+    returned = _Written(str(signature.return_annotation))
+    return str(signature.replace(parameters=shown, return_annotation=returned))
 
 
 def _line(function: Any) -> str:

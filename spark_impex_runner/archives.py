@@ -58,28 +58,28 @@ BROKEN = (
 )
 
 
-class UnreadableError(zipfile.BadZipFile):
+class UnreadableZipError(zipfile.BadZipFile):
     """The ZIP file is complete, but nothing here can read it: the message says why."""
 
 
 def opened(stream: IO[bytes]) -> zipfile.ZipFile:
     """Return the ZIP file in ``stream``; its entries have the names that unzip and 7z show.
 
-    Raises ``UnreadableError`` for what is whole and cannot be read, and ``zipfile.BadZipFile`` for
-    what is damaged, cut off or no ZIP file.
+    Raises ``UnreadableZipError`` for what is whole and cannot be read, and ``zipfile.BadZipFile``
+    for what is damaged, cut off or no ZIP file.
     """
     if reason := _split(stream):
-        raise UnreadableError(reason)
+        raise UnreadableZipError(reason)
     archive = _directory(stream)
     if not archive.infolist():
-        raise UnreadableError("holds no file")
+        raise UnreadableZipError("holds no file")
     for entry in archive.infolist():
         entry.filename = name_of(entry)
         if reason := problem(entry):
             name = shown(entry.filename)
             if not _agrees(stream, entry):
                 raise zipfile.BadZipFile(f"the headers of the entry {name} contradict each other")
-            raise UnreadableError(f"cannot be unpacked: entry {name} {reason}")
+            raise UnreadableZipError(f"cannot be unpacked: entry {name} {reason}")
     return archive
 
 
@@ -88,12 +88,12 @@ def _directory(stream: IO[bytes]) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(stream)
     except NotImplementedError as error:
-        raise UnreadableError(f"needs a newer ZIP program ({error})") from error
+        raise UnreadableZipError(f"needs a newer ZIP program ({error})") from error
     except UnicodeDecodeError as error:
-        raise UnreadableError("has a name that is not in UTF-8 although it says so") from error
+        raise UnreadableZipError("has a name that is not in UTF-8 although it says so") from error
     except BROKEN as error:
         if _is_followed(stream):
-            raise UnreadableError("has other data behind its end") from error
+            raise UnreadableZipError("has other data behind its end") from error
         raise zipfile.BadZipFile(str(error)) from error
 
 

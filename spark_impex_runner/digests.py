@@ -88,6 +88,7 @@ def read_hash(text: str) -> Hash | None:
 def read_sums(data: bytes) -> Sums:
     """Return a list of hashes as ``md5sum``, ``openssl``, ``md5`` of BSD and others write it.
 
+    Its ``rows`` are pairs of a file's name and its ``Hash``, ``unread`` the numbers of other lines.
     Byte order marks, any line ends or NUL, UTF-16, comments and binary marks are understood.
     """
     sums = Sums()

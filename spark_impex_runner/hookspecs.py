@@ -63,7 +63,6 @@ class StepOutput:
     Attributes:
         artifacts: The files and folders that the step made, possibly none.
         message: One line about the success, for log, reports and receipt; secrets are masked.
-
     """
 
     artifacts: Sequence[Artifact] = ()

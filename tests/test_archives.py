@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spark_impex_runner import errors
-from spark_impex_runner.archives import UnreadableError, name_of, opened
+from spark_impex_runner.archives import UnreadableZipError, name_of, opened
 from spark_impex_runner.models import Artifact, RemoteFile
 from spark_impex_runner.spark.files import prove
 from spark_impex_runner.spark.package import check
@@ -162,4 +162,4 @@ def test_no_reason_is_invented_for_other_files() -> None:
     for data in (b"", b"PK", b"<html>", packed()[:40], bytes(1 << 17), odd):
         with pytest.raises(zipfile.BadZipFile) as raised:
             opened(io.BytesIO(data))
-        assert not isinstance(raised.value, UnreadableError)
+        assert not isinstance(raised.value, UnreadableZipError)

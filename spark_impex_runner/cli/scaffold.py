@@ -65,13 +65,9 @@ _MODULE = '''\
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from spark_impex_runner import errors, hookimpl, models
-from spark_impex_runner.ownership import Ownership
-
-if TYPE_CHECKING:
-    from spark_impex_runner.registry import Registry
+from spark_impex_runner import Registry, errors, hookimpl, models, tools
 
 NAME = "$step"
 OPTIONS: dict[str, Any] = {
@@ -105,7 +101,7 @@ def impex_run_step(
     name = artifact.name + step.options.get("suffix", ".txt")
     path = job.target.output / name
     note = f"{artifact.name} {artifact.size} {artifact.sha256}\\n"
-    owned = Ownership.of(job)
+    owned = tools.Ownership.of(job)
     owned.check(path)  # a file that no earlier run has put there is not replaced
     owned.claim(path)
     try:

@@ -14,7 +14,7 @@ def missing(request: Request, status: Status) -> list[str]:
     """Return every folder, service and version id that was asked for and not delivered.
 
     A tenant that names nothing at all (its lists may be null) is taken to have said nothing:
-    see ``silent``.
+    see ``silent`` (for plugins ``is_unspecified``).
     """
     delivered = [*status.service_versions, *status.services]
     folders = {item.folder for item in delivered}

@@ -12,7 +12,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """Credentials of one connection: exactly one scheme is filled in."""
+    """Credentials of one connection: exactly one scheme is filled in.
+
+    Attributes:
+        token: A bearer token, without the word ``Bearer``.
+        api_key: A key for the header ``x-synthetic-key``.
+        client_id: The id of an OAuth client, with ``client_secret``.
+        client_secret: The secret of that client.
+    """
 
     token: str | None = field(default=None, repr=False)
     api_key: str | None = field(default=None, repr=False)
@@ -24,10 +31,22 @@ class Auth:
 class Connection:
     """One tenant and how to talk to it.
 
-    One of ``base_url``, ``env`` with ``tenant``, and ``sandbox`` says where it is; none means
-    the ``CSPARK_*`` environment. ``auth`` None means the ``CSPARK_*`` environment, too.
-    ``jobs`` None means: ask the tenant for its limit. ``place`` is where the address stands, as
-    ``FILE:LINE``.
+    One of ``base_url``, ``env`` with ``tenant``, and ``sandbox`` says where it is; without any of
+    them the ``CSPARK_*`` environment does.
+
+    Attributes:
+        name: The connection's key in the manifest.
+        base_url: The tenant's URL, ``https://excel.sit.coherent.global/acme``.
+        env: The environment of the host, ``sit`` or ``uat.us``.
+        tenant: The tenant's name, with ``env``.
+        sandbox: The absolute path of the folder that an emulated tenant serves.
+        auth: The credentials; None stands for those of the ``CSPARK_*`` environment.
+        jobs: How many export jobs may run at once; None asks the tenant for its limit.
+        downloads: How many files are downloaded at once.
+        requests_per_second: The highest rate of requests; None sets no limit.
+        timeout: Seconds to connect, and between two bytes.
+        verify_tls: Whether the certificate is verified, or the absolute path of a CA bundle.
+        place: Where the address stands in the manifest, as ``FILE:LINE``.
     """
 
     name: str
@@ -46,7 +65,15 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Polling:
-    """How a job is waited for; ``options`` are the strategy's own, checked by its schema."""
+    """How a job is waited for.
+
+    Attributes:
+        strategy: The name of the polling strategy.
+        options: The strategy's own options, checked by its schema.
+        deadline: Seconds that the whole wait may take.
+        stall_after: Seconds without any change of the job after which the wait ends.
+        on_deadline: What becomes of the job then: ``leave`` or ``cancel``.
+    """
 
     strategy: str = "adaptive"
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -57,7 +84,15 @@ class Polling:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a target; ``options`` are the step's own, checked by its schema."""
+    """One step of a target.
+
+    Attributes:
+        uses: The name of the step.
+        options: The step's own options, checked by its schema, with references resolved.
+        attempts: How often the step is tried, 1 or more.
+        interval: Seconds before the second attempt.
+        on_failure: What a failure means: ``fail`` or ``warn``.
+    """
 
     uses: str
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -70,8 +105,32 @@ class Step:
 class Target:
     """One thing to export, where it goes and what is done with it.
 
-    ``step_connections`` are those that options of its steps name. ``written`` says where in the
-    manifest its ``output`` and its ``steps`` stand.
+    Attributes:
+        name: The name in the manifest; one of a matrix ends with ``@VALUE``.
+        connection: The name of the connection to export from.
+        output: The absolute path of the folder for the packages.
+        tags: The labels that ``--tag`` chooses by.
+        services: The service URIs to export, as the manifest has them.
+        folders: The names of folders to export as a whole.
+        version_ids: The UUIDs of versions to export.
+        file_filter: What a package is for: ``migrate`` or ``onpremises``.
+        version_filter: ``latest`` or ``all``.
+        source_system: The name of the system that asks, which the tenant records.
+        correlation_id: The id by which the job is found again; None lets the runner choose one.
+        file_name: The stem of the package's name; None leaves it to the tenant.
+        max_retries: The most status requests; None leaves it to the deadline.
+        retry_interval: Seconds between status requests, as the strategy understands them.
+        polling: How the job is waited for.
+        if_exists: What happens to an earlier delivery: ``replace``, ``keep`` or ``fail``.
+        skip_unchanged: Whether nothing is exported while the tenant's versions are unchanged.
+        max_package: The most bytes of one package, above which the request is divided; None for no
+            limit.
+        missing: What an incomplete delivery means: ``fail`` or ``warn``.
+        on_interrupt: What becomes of the job after a signal: ``cancel`` or ``leave``.
+        needs: The names of targets that must succeed before.
+        steps: The steps, in their order.
+        step_connections: The names of the connections that options of the steps name.
+        written: The paths in the manifest at which ``output`` and ``steps`` stand.
     """
 
     name: str
@@ -109,10 +168,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """Somebody who is told how a run ended, if it ended ``on`` one of these words.
+    """A notifier that is called when the run has ended.
 
-    ``options`` are the notifier's own, checked by its schema; ``timeout`` is how long it is waited
-    for.
+    Attributes:
+        uses: The name of the notifier.
+        options: The notifier's own options, checked by its schema, with secrets.
+        on: The outcomes of a run for which it is called: ``succeeded``, ``failed``, ``partial`` …
+        timeout: Seconds that it may take.
     """
 
     uses: str
@@ -130,8 +192,15 @@ def base_name(name: str) -> str:
 class Manifest:
     """A whole manifest: validated, expanded, references resolved.
 
-    ``reports`` maps the name of a report (``json``, ``junit``, ``html`` or a plugin's) to the file
-    to write; ``overlays`` are the files that changed it.
+    Attributes:
+        path: The path of the file, as it was given.
+        name: Its ``name``, or the file's stem; each overlay adds ``+STEM``.
+        connections: The connections by their names.
+        targets: The targets, in their order, matrices expanded.
+        reports: The file of each report by the report's name (``json``, ``junit``, ``html`` or a
+            plugin's).
+        overlays: The overlays, in the order in which they were applied.
+        notify: The notifiers.
     """
 
     path: Path
@@ -147,16 +216,28 @@ class Manifest:
 class RunOptions:
     """What the command line may say about a run; every field has its option's name.
 
-    ``overlays`` are files that change the manifest, one after the other.
-    ``targets`` are globs, ``until`` is empty or ``"download"``, ``reports`` maps a report to a
-    file and is added to the manifest's own. ``state`` is the folder of the runner's memory, by
-    default ``.impex`` beside the manifest; ``fresh`` goes on with nothing of an earlier run;
-    ``job`` is the id of a job to go on with, for a single target. ``alone`` leaves out what the
-    chosen targets need. ``approved`` are approvals, each ``CONNECTION`` or
-    ``CONNECTION@SHA256``, of which twelve digits are enough.
-    ``executor`` is ``NAME`` or ``NAME:ADDRESS`` of what runs the targets; ``run_id`` is the id of
-    the run that this is a part of. ``asks`` is False where a manifest is only validated: no secret
-    source is then asked for its values, and what depends on them is not judged.
+    Attributes:
+        targets: Globs for the names of the targets to run; none stands for all.
+        tags: The tags of the targets to run; none stands for all.
+        overlays: Files that change the manifest, one after the other.
+        variables: Values for ``${var:NAME}``, by name.
+        until: An empty text, or ``download`` to run no steps.
+        fail_fast: Whether the first failure keeps other targets from starting.
+        jobs: The export jobs at once for each connection; None takes the connection's.
+        output: The folder for all targets' outputs; None takes the manifest's.
+        state: The state directory; None stands for ``.impex`` beside the manifest.
+        fresh: Whether new jobs are started instead of resuming earlier ones.
+        job: The id of a job to resume, for a single target.
+        alone: Whether targets that the chosen ones need are left out.
+        approved: Approvals, each ``CONNECTION`` or ``CONNECTION@SHA256`` (12 hexadecimal digits or
+            more).
+        asks: Whether sources of secrets are asked for their values; False only validates.
+        reports: The files of further reports by the report's name.
+        blocked_plugins: The names of plugins that are not loaded.
+        plugin_files: Python files that are loaded as plugins.
+        executor: What runs the targets, ``NAME`` or ``NAME:ADDRESS``; empty stands for this
+            process.
+        run_id: The id of the run that this is a part of; empty lets the runner choose one.
     """
 
     targets: tuple[str, ...] = ()

@@ -29,9 +29,15 @@ class Outcome(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """How one step ended: ``outcome`` is succeeded, warned (on_failure: warn), failed or held.
+    """How one step ended.
 
-    ``message`` is what went wrong, or what a step that succeeded has to tell.
+    Attributes:
+        uses: The name of the step.
+        outcome: ``succeeded``, ``warned`` (a failure with ``on_failure: warn``), ``failed`` or
+            ``held``.
+        seconds: How long it took, in seconds.
+        message: One line: what went wrong, or what the step reports about its success.
+        artifacts: The names of what it made, relative to the target's output.
     """
 
     uses: str
@@ -45,12 +51,25 @@ class StepResult:
 class TargetResult:
     """How one target ended, with all that an auditor asks for.
 
-    ``error`` is the one-line message of what went wrong (``exit_code`` is that error's own), or
-    why nothing was to be done; it is empty where the target was delivered. ``job_ids`` are the
-    jobs that made its packages, ``job_id`` the first, where the request had to be divided.
-    ``approve`` is the name that lets a held target go on, ``digests`` are the SHA-256 of the
-    packages that wait. ``approved`` are those that this run was given an approval for, each as
-    ``NAME@SHA256``.
+    Attributes:
+        target: The target.
+        outcome: How it ended.
+        started: When work on it began, in UTC.
+        finished: When work on it ended, in UTC.
+        tenant: The tenant's base URL; empty where it was never known.
+        job_id: The id of the job, the first one where the request was divided.
+        request: What was asked for, with patterns resolved.
+        services: The services that the tenant says it delivered.
+        service_versions: The versions that the tenant says it delivered.
+        artifacts: The packages, and what steps made.
+        steps: How each step ended, in their order.
+        warnings: What went wrong without failing the target, one line each.
+        error: One line: what went wrong, or why nothing was to be done; empty after a delivery.
+        exit_code: The exit code of that error; 0 without one.
+        job_ids: The ids of all jobs that made its packages.
+        approve: The name to approve (``--approve``) for a target that is held.
+        digests: The SHA-256 of the packages that wait for the approval.
+        approved: The approvals that this run was given, each as ``NAME@SHA256``.
     """
 
     target: Target
@@ -80,10 +99,19 @@ class TargetResult:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """A finished run: what ``run_manifest`` returns and every report is a reader of.
+    """A finished run: what ``run_manifest`` returns and every report reads.
 
-    ``problems`` are those of no target, such as a report that could not be written. A run that
-    could not begin has no results but a ``refusal``, the error, and that error's exit code.
+    Attributes:
+        run_id: The id of the run.
+        manifest: The manifest that was run.
+        started: When the run began, in UTC.
+        finished: When the run ended, in UTC.
+        results: How each selected target ended; empty where the run could not begin.
+        runner_version: The version of the runner.
+        signal: The number of the signal that interrupted the run; 0 without one.
+        problems: What went wrong outside of all targets, such as a report that was not written.
+        refusal: The error because of which the run did not begin, one line; else empty.
+        refused_with: The exit code of that error.
     """
 
     run_id: str

@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 class Run:
     """One run of one manifest, as every hook sees it.
 
-    ``approved`` are the names for which the step that is called was approved, for the packages and
-    the work that an earlier run held: nothing is approved for any other step, nor for other hooks.
-    ``guarded`` is the ``paths.Guarded`` that knows which files no delivery may replace.
-
-    ``connect(name)`` gives the open ``spark_impex_runner.Spark`` client of a connection; it
-    belongs to the run. (Its type is not named here: this module stands below the client.)
+    Attributes:
+        id: The id of the run.
+        date: The day on which it began in UTC, ``2026-01-31``.
+        manifest: The manifest.
+        targets: The targets that were chosen, in their order.
+        started: When it began, in UTC.
+        connect: Returns the open ``spark_impex_runner.Spark`` client of a connection by its name.
+            The client belongs to the run: do not close it.
+        approved: The connections for which the step that is called was approved, for the packages
+            and the work that an earlier run held; empty for any other step and for other hooks.
+        guarded: The files that no delivery may replace; ``tools.Ownership`` reads it.
     """
 
     id: str
@@ -39,10 +44,15 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One target with what will be sent for it: ``body`` is POSTed to ``url`` as it stands.
+    """One target with what will be sent for it.
 
-    ``kept`` is True where ``if_exists: keep`` finds an earlier delivery: nothing will be sent.
-    ``resolved`` maps each entry of ``services`` that is not sent as it stands to what it became.
+    Attributes:
+        target: The target.
+        request: What will be asked for.
+        url: The URL that ``body`` is sent to by POST.
+        body: The JSON text, as it will be sent.
+        kept: Whether ``if_exists: keep`` finds an earlier delivery: nothing will be sent.
+        resolved: What each entry of ``services`` became that is not sent as it stands.
     """
 
     target: Target
@@ -55,7 +65,13 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """What a step would do, in one line, or why it cannot."""
+    """What a step would do.
+
+    Attributes:
+        uses: The name of the step.
+        told: One line about what it would do.
+        problem: One line about why it cannot; else empty.
+    """
 
     uses: str
     told: str = ""
@@ -64,12 +80,15 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a run would do for one target, as far as the runner's memory tells.
+    """What a run would do for one target, as far as the state shows.
 
-    ``action`` is ``create`` (a new job), ``adopt`` (go on with what an earlier run began) or
-    ``unchanged`` (nothing). ``job_id`` is the adopted job's, empty where the reply with it was
-    lost. ``note`` is what a person should know besides. ``steps`` are those that tell what they
-    would do.
+    Attributes:
+        planned: What would be sent.
+        action: ``create`` (a new job), ``adopt`` (resume an earlier one) or ``unchanged``
+            (nothing).
+        job_id: The id of the job to resume; empty where the reply with it was lost.
+        note: One line that a person should read besides.
+        steps: What the steps with ``dry_run`` would do.
     """
 
     planned: Planned
@@ -83,9 +102,17 @@ class Forecast:
 class Artifact:
     """A file or folder that a target holds.
 
-    ``path`` is where it lies now (a partial file until it is proven), ``name`` its path relative
-    to the target's output. ``hash_agreed`` is None where the tenant gave no hash in a known form.
-    ``digests`` are those known since the download, in hexadecimal, by the algorithm's name.
+    Attributes:
+        path: Where it lies now: a partial file until it is verified.
+        name: Its path relative to the target's output, with ``/``; that of a folder ends with
+            ``/``.
+        size: Bytes; of a folder, those of all its files.
+        sha256: The SHA-256 in lower-case hexadecimal, of a folder that of ``tools.folder_digest``;
+            empty where it is not known.
+        remote: What it was downloaded from.
+        hash_agreed: Whether the tenant's hash agreed; None where it gave none in a known notation.
+        made_by: ``download``, or the name of the step that made it.
+        digests: Further digests known since the download, in hexadecimal, by the algorithm's name.
     """
 
     path: Path
@@ -124,7 +151,13 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a step holds for one package: where it goes, its bytes, and all that is done with it."""
+    """What a step holds for one package until it is approved.
+
+    Attributes:
+        to: The name of the connection that the package goes to.
+        sha256: The SHA-256 of the package, in hexadecimal.
+        does: All that is done with the package, as JSON values.
+    """
 
     to: str
     sha256: str
@@ -133,9 +166,16 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What an earlier run delivered for a target, completely, and put into ``output``.
+    """What an earlier run delivered for a target, completely.
 
-    ``services`` and ``service_versions`` are what the tenant said that the job held.
+    Attributes:
+        finished: When it had been delivered, in UTC.
+        run_id: The id of that run.
+        job_id: The id of the job.
+        output: The folder that it was put into.
+        services: The services that the tenant said the job held.
+        service_versions: The versions that the tenant said the job held.
+        artifacts: The packages and what steps made, as they were then.
     """
 
     finished: datetime
@@ -149,17 +189,28 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One export job of one target, as far as it has come. ``tenant`` is its base URL.
+    """One export job of one target, as far as it has come.
 
-    A request that was too large is divided: ``part`` then names the part that a job is for, and
-    ``parts`` are, for the target as a whole, the ids of the jobs that made its packages.
-    ``stopping()`` is True once the run is being interrupted: long work should then return.
-    ``wait(seconds)`` waits, and raises ``Interrupted`` as soon as the run is.
-    ``last`` is the last delivery, filled in where ``impex_unchanged`` is asked.
-    ``memory`` is that of the step which is handed the job. ``approval`` is what the step was
-    approved to do, by the names of the packages; empty where it was approved nothing. ``placed``
-    holds the records of what the target's runs have put into its output, which
-    ``ownership.Ownership`` reads and writes.
+    A request that is too large is divided; each part then has a job.
+
+    Attributes:
+        run: The run.
+        target: The target.
+        request: What is asked for, with patterns resolved.
+        tenant: The tenant's base URL.
+        started: When work on the target began, in UTC.
+        stopping: Returns True once the run is being interrupted: long work then has to end.
+        id: The id of the job; empty before it is created.
+        part: The name of the part of a divided request that the job is for; else empty.
+        parts: The ids of the jobs of all parts, for the target as a whole.
+        status: The last status payload; None before the first.
+        artifacts: The packages, and what earlier steps made.
+        last: What was delivered last; only ``impex_unchanged`` is given it.
+        memory: What the step that is called has stored, in earlier attempts and runs as well.
+        wait: Waits so many seconds; raises ``Interrupted`` as soon as the run is interrupted.
+        approval: What the step was approved to do, by the names of the packages.
+        placed: The records of what the target's runs have put into its output; ``tools.Ownership``
+            reads and writes them.
     """
 
     run: Run
@@ -189,11 +240,17 @@ class Job:
 class Poll:
     """The wait so far: what a polling strategy decides on.
 
-    ``checks`` status requests have been answered in ``elapsed`` seconds; ``remaining`` seconds
-    are left before the deadline; ``retry_after`` is what the server asked for last.
-    ``durations`` are the seconds that earlier jobs of the same request on this tenant took,
-    newest first; ``similar`` are those of other requests that asked for as much. Both are empty
-    where the job began before this wait.
+    Attributes:
+        strategy: The name of the strategy.
+        options: The strategy's own options.
+        checks: How many status requests have been answered.
+        elapsed: Seconds since the wait began.
+        remaining: Seconds before the deadline.
+        retry_interval: The target's ``retry_interval``, in seconds.
+        retry_after: Seconds that the server asked to wait last.
+        durations: Seconds that earlier jobs of the same request took, the newest first; empty where
+            the job began before this wait.
+        similar: The same for other requests that asked for as much.
     """
 
     strategy: str
@@ -211,7 +268,11 @@ class Poll:
 class Change:
     """Something that happened to a job, after it is certain.
 
-    ``event`` is a stable name like ``job.created``; ``detail`` holds plain JSON values.
+    Attributes:
+        event: The stable name of the event, ``job.created``.
+        at: When it happened, in UTC.
+        message: One line about it.
+        detail: Plain JSON values by name.
     """
 
     event: str

@@ -13,6 +13,8 @@ from spark_impex_runner.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from typing_extensions import Self
+
 _CHUNK = 1 << 20
 
 
@@ -39,8 +41,11 @@ class Form:
         file: BinaryIO,
         fields: Mapping[str, bytes] | None = None,
         check: Callable[[], None] = lambda: None,
-    ) -> Form:
-        """Return the form with a package; ``file`` must be seekable and is sent as a whole."""
+    ) -> Self:
+        """Return the form with a package; ``file`` must be seekable and is sent as a whole.
+
+        ``len`` of it is that of the body, ``kind`` the value of ``Content-Type``.
+        """
         boundary = uuid.uuid4().hex
         head = b"".join(
             f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode()

@@ -64,7 +64,7 @@ def check_zip(path: Path, name: str = "", *, entries: bool = True) -> None:
         try:
             with archives.opened(file) as package:
                 broken = _misplaced(file, package) or (package.testzip() if entries else None)
-        except archives.UnreadableError as error:
+        except archives.UnreadableZipError as error:
             raise UnreadablePackageError(f"{name}: the ZIP package {error}") from error
         except archives.BROKEN:
             raise IntegrityError(f"{name}: {_instead_of_zip(file)}") from None

@@ -3,12 +3,16 @@
 Plugins of others and the built-in ones share these names: nothing else of the package is public.
 HTTP is in ``spark_impex_runner.tools.http``, which alone loads the HTTP library: import it inside
 the function that sends something.
+
+``DURATION_SCHEMA`` and ``SIZE_SCHEMA`` are the JSON Schemas of options that ``parse_duration`` and
+``parse_size`` read; add a title and a description. ``ZIP_ERRORS`` are the exceptions with which
+``zipfile`` says that a file is no ZIP, damaged or cut off.
 """
 
 from __future__ import annotations
 
 from spark_impex_runner.archives import BROKEN as ZIP_ERRORS
-from spark_impex_runner.archives import UnreadableError as UnreadableZipError
+from spark_impex_runner.archives import UnreadableZipError
 from spark_impex_runner.archives import opened as open_zip
 from spark_impex_runner.archives import raw_name as raw_entry_name
 from spark_impex_runner.archives import shown as quoted

@@ -1,6 +1,6 @@
 """HTTP for plugins, with the guarantees of the client that talks to tenants.
 
-::
+A plugin that tells a server something needs few lines::
 
     from spark_impex_runner.tools.http import HttpClient
 
@@ -19,11 +19,10 @@ from spark_impex_runner.masking import Masker
 from spark_impex_runner.spark.form import Form as MultipartUpload
 from spark_impex_runner.spark.reply import HttpResponse
 from spark_impex_runner.spark.retry import Patience, is_passing
-from spark_impex_runner.spark.transport import Message, Transport
-from spark_impex_runner.spark.transport import Stream as HttpStream
+from spark_impex_runner.spark.transport import Message, Stream, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from typing_extensions import Self
 
@@ -72,7 +71,6 @@ class HttpClient:
         Raises:
             TransportError: there is no reply.
             SparkSdkError: the body of a reply of 2xx has more than 8 MiB.
-
         """
         message = Message(method, url, headers or {}, body)
         policy = Patience(self._clock, attempts=attempts, longest=_LONGEST_WAIT)
@@ -89,7 +87,7 @@ class HttpClient:
 
         Use it as a context manager. Raises ``TransportError`` where there is no reply.
         """
-        return self._transport.open(Message(method, url, headers or {}, body))
+        return HttpStream(self._transport.open(Message(method, url, headers or {}, body)))
 
     def add_secret(self, secret: str) -> None:
         """Mask one more secret from now on."""
@@ -102,6 +100,34 @@ class HttpClient:
     def close(self) -> None:
         """Close all connections."""
         self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class HttpStream:
+    """A reply whose body is still to be read; a context manager that frees the connection.
+
+    ``status`` is the reply's number, ``headers`` ignores case, ``url`` is that of the request.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self.status, self.headers, self.url = stream.status, stream.headers, stream.url
+        self._stream = stream
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the body as it was sent, in pieces of 1 MiB at most.
+
+        Raises ``TransportError`` where it is cut off, or where less than 16 KiB come in 5 minutes.
+        """
+        return self._stream.chunks()
+
+    def close(self) -> None:
+        """Give the connection back, or drop it where the body was not read to its end."""
+        self._stream.close()
 
     def __enter__(self) -> Self:
         return self

@@ -39,7 +39,7 @@ def verdict(unzip: ModuleType) -> Callable[[Artifact], str]:
         try:
             with package.path.open("rb") as stream, archives.opened(stream) as archive:
                 unzip.entries.check(archive, stream, limits)
-        except (unzip.Refusal, archives.UnreadableError) as refusal:
+        except (unzip.Refusal, archives.UnreadableZipError) as refusal:
             return str(refusal)
         return ""
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spark_impex_runner.archives import UnreadableError
+from spark_impex_runner.archives import UnreadableZipError
 from spark_impex_runner.errors import Interrupted, StepError
 from spark_impex_runner.models import Artifact, Step
 
@@ -320,7 +320,7 @@ def test_every_tree_comes_back(unzip: ModuleType, files: dict[str, bytes], kind:
 
         try:
             made = unzip.extract(package, folder, unzip.Limits(1 << 30, 100, 2000.0), bool)
-        except (unzip.Refusal, UnreadableError):
+        except (unzip.Refusal, UnreadableZipError):
             assert collide or not files
             return
 

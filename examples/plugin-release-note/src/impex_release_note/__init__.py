@@ -6,13 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner import errors, hookimpl, models
-from spark_impex_runner.ownership import Ownership
+from spark_impex_runner import Registry, errors, hookimpl, models, tools
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from spark_impex_runner.registry import Registry
 
 NAME = "release_note"
 OPTIONS: dict[str, Any] = {
@@ -64,7 +61,7 @@ def impex_run_step(
     name = f"{artifact.name}.md"
     path = job.target.output / name
     title = step.options.get("title", job.target.name)
-    owned = Ownership.of(job)
+    owned = tools.Ownership.of(job)
     owned.check(path)  # a file that no earlier run has put there is not replaced
     owned.claim(path)
     try:

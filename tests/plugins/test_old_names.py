@@ -1,0 +1,66 @@
+"""Plugins that were written for the names of 0.1 run unchanged, for one release."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import spark_impex_runner
+from spark_impex_runner import StepOutput, hookspecs
+from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.models import RunOptions, RunResult
+
+PUBLISHED = Path(__file__).parent / "published"
+MANIFEST = """
+version: 1
+connections: {demo: {sandbox: tenant}}
+targets:
+  - name: life
+    folders: [life]
+    steps: [{uses: note}, {uses: tally}, {uses: release_note, with: {title: Winter}}]
+report: {csv: out.csv}
+"""
+
+
+@pytest.fixture
+def result(tmp_path: Path, clock: Any) -> RunResult:
+    """Run a manifest that uses all of them."""
+    files = []
+    for source in PUBLISHED.glob("*.py.txt"):
+        files.append(tmp_path / source.name.removesuffix(".txt"))
+        shutil.copy(source, files[-1])
+    (tmp_path / "tenant/life/annuity/1.0.0").mkdir(parents=True)
+    (tmp_path / "m.yaml").write_text(MANIFEST)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Made is now called StepOutput", DeprecationWarning)
+        return run_manifest(tmp_path / "m.yaml", RunOptions(plugin_files=tuple(files)), clock=clock)
+
+
+def test_steps_of_the_documentation_of_0_1_still_run(result: RunResult) -> None:
+    """Each of them succeeds, and makes what it made."""
+    [life] = result.results
+
+    assert [(step.uses, step.outcome) for step in life.steps] == [
+        ("note", "succeeded"),
+        ("tally", "succeeded"),
+        ("release_note", "succeeded"),
+    ]
+    assert life.steps[1].message.endswith(" files")
+    made = {each.name for each in life.artifacts}
+    assert made >= {"note.txt", "tally.json", "package.zip.md"}
+    assert (result.manifest.path.parent / "out.csv").read_text() == "life,succeeded\n"
+
+
+@pytest.mark.parametrize("home", [spark_impex_runner, hookspecs], ids=["root", "hookspecs"])
+def test_the_old_name_of_a_steps_output_warns(home: Any) -> None:
+    """It is the same class, and the warning has the new name."""
+    with pytest.warns(DeprecationWarning, match="Made is now called StepOutput"):
+        made = home.Made
+
+    assert made is StepOutput
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = home.Nothing
