@@ -46,7 +46,7 @@ TOOLS = {
     "Files": "Ownership write_atomically file_lock files_below url_problem",
     "Digests": "file_digests folder_digest digest_of checksum_line parse_checksum_lines "
     "parse_checksums parse_hash Hash",
-    "ZIP files": "open_zip ZIP_ERRORS UnreadableZipError raw_entry_name quoted",
+    "ZIP files": "open_zip package_errors ZIP_ERRORS raw_entry_name quoted",
     "Text, JSON and secrets": "one_line first_of counted parse_json Masker MaskingFilter "
     "is_loopback",
     "Interrupts": "stop_check",

@@ -130,7 +130,7 @@ THIRD_PARTY = {
     "urllib3": ("spark",),
     "filelock": ("atomic", "state.lease"),
     "apprise": ("plugins.notify.services",),
-    "obstore": tuple(f"plugins.upload.{name}" for name in ("objects", "s3", "azure", "gcs")),
+    "obstore": tuple(f"plugins.upload.{name}" for name in ("objects", "s3")),
     "paramiko": ("plugins.upload.sftp",),
     "botocore": ("plugins.upload.s3",),
     "isal": ("plugins.unzip.inflate",),

@@ -25,20 +25,19 @@ def contents_of(job: models.Job, package: models.Artifact) -> Contents:
     What is in a ``migrate`` package is not published: where it has no manifest, the words of the
     tenant that exported it count. Raises ``StepError`` for what is no ZIP file.
     """
+    with (
+        tools.package_errors(package),
+        package.path.open("rb") as stream,
+        tools.open_zip(stream) as archive,
+    ):
+        text = _manifest(archive)
     try:
-        with package.path.open("rb") as stream, tools.open_zip(stream) as archive:
-            text = _manifest(archive)
         said = tools.parse_status(tools.parse_json(text)).service_versions if text else ()
     except errors.SparkSdkError:
         said = ()
-    except tools.UnreadableZipError as error:
-        raise errors.StepError(
-            f"{package.name}: the package {tools.one_line(str(error))}"
-        ) from error
-    except tools.ZIP_ERRORS as error:
-        raise errors.StepError(
-            f"{package.name}: the package is broken: {tools.one_line(str(error))}"
-        ) from error
+    except ValueError as error:
+        fault = tools.one_line(str(error))
+        raise errors.StepError(f"{package.name}: the package is broken: {fault}") from error
     return said or (job.status.service_versions if job.status else ())
 
 

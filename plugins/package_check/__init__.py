@@ -67,18 +67,8 @@ def impex_run_step(
     """Prove one package; answer for ``package_check`` only."""
     if step.uses != NAME:
         return None
-    try:
+    with tools.package_errors(artifact, OverLimit):
         proof = _prove(job, step.options, artifact)
-    except OverLimit as error:
-        raise errors.StepError(f"{artifact.name}: {error}") from error
-    except tools.UnreadableZipError as error:
-        raise errors.StepError(f"{artifact.name}: the package {shown(str(error))}") from error
-    except zipfile.BadZipFile as error:
-        raise errors.StepError(
-            f"{artifact.name}: the package is broken: {shown(str(error))}"
-        ) from error
-    except OSError as error:
-        raise errors.StepError(f"{artifact.name}: {error}") from error
     return StepOutput(message=f"{artifact.name}: {_verdict(artifact, proof)}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,7 +59,6 @@ OPTIONS: Final[dict[str, Any]] = {
         },
     },
 }
-_BROKEN = (zipfile.BadZipFile, NotImplementedError, UnicodeError)
 
 
 @hookimpl
@@ -94,16 +92,8 @@ def impex_run_step(
     """Extract one package; answer for ``unzip`` only."""
     if step.uses != NAME:
         return None
-    try:
+    with tools.package_errors(artifact, Refusal, errors.UsageError):
         made = [_unzip(job, step.options, artifact)]
-    except (Refusal, errors.UsageError) as error:
-        raise errors.StepError(f"{artifact.name}: {error}") from error
-    except tools.UnreadableZipError as error:
-        raise errors.StepError(f"{artifact.name}: the package {error}") from error
-    except _BROKEN as error:
-        raise errors.StepError(f"{artifact.name}: the package is broken: {error}") from error
-    except OSError as error:
-        raise errors.StepError(f"{artifact.name}: {error}") from error
     left = [str(each) for each in set_aside(made[0].path)]
     return StepOutput(made, f"{left[0]} cannot be removed; remove it") if left else made
 

@@ -43,7 +43,7 @@ def impex_plan_step(job: models.Job, step: models.Step) -> str | None:
     if step.uses != NAME:
         return None
     place = destination(step.options, job.run.manifest.path.parent)
-    load(place)
+    load(place.scheme)
     files = ", ".join(step.options.get("files", ["all packages and what was made of them"]))
     keep = step.options.get("keep", {})
     stays = [f"the last {keep['last']}"] if "last" in keep else []

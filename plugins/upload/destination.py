@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-from spark_impex_runner import errors
+from spark_impex_runner import errors, tools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +74,7 @@ def destination(options: Mapping[str, Any], folder: Path) -> Destination:
             raise errors.StepError(f"{name} needs {needed} beside it")
     if not re.fullmatch(r"(?!\.{1,2}$)[^/\\\0]+", options.get("prefix", "none")):
         raise errors.StepError(f"prefix: '{options['prefix']}' is not a folder's name")
-    here = found.host.startswith(("127.", "localhost", "[::1]"))
+    here = tools.is_loopback(urlsplit(f"//{found.host}").hostname or "")
     if {"user", "token"} & options.keys() and found.scheme in _IN_THE_CLEAR and not here:
         raise errors.StepError(f"to: credentials would be read on the way; use {found.scheme}s://")
     return found

@@ -9,10 +9,11 @@ import hashlib
 import re
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import obstore
 from obstore import exceptions
+from obstore.store import AzureStore, GCSStore
 
 from spark_impex_runner import errors
 
@@ -20,6 +21,7 @@ from .store import Found, Store, TransientError, part_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
+    from pathlib import Path
 
     from obstore.store import ObjectStore
 
@@ -139,11 +141,6 @@ class ObjectsStore(Store):
             found = obstore.list_with_delimiter(self._store, self._root)["common_prefixes"]
         return sorted(each.rstrip("/").rpartition("/")[2] for each in found)
 
-    def temporary(self, folder: str, likely: Collection[str]) -> list[str]:
-        """Return which of the likely names are there: a folder may hold any number of objects."""
-        start = f"{folder}/" if folder else ""
-        return [name for name in likely if self.find(start + name)]
-
     def abort_uploads(self, paths: Collection[str]) -> None:
         """End uploads in parts, where the store lets them be listed."""
         self._abort({self._root + path for path in paths})
@@ -220,6 +217,28 @@ def opened(
     return ObjectsStore((store, once), destination.path, options, abort)
 
 
+# For each scheme the kind of store, and what it calls the options.
+_KINDS: Final[Mapping[str, tuple[Callable[..., ObjectStore], Mapping[str, str]]]] = {
+    "az": (
+        AzureStore,
+        {
+            "endpoint": "endpoint",
+            "account": "account_name",
+            "account_key": "account_key",
+            "sas_token": "sas_key",
+        },
+    ),
+    "gs": (GCSStore, {"endpoint": "base_url", "service_account": "service_account_key"}),
+}
+
+
+def connect(destination: Destination, options: Mapping[str, Any], folder: Path) -> ObjectsStore:
+    """Open an Azure container or a Google bucket, with credentials of options or environment."""
+    del folder
+    kind, names = _KINDS[destination.scheme]
+    return opened(kind, destination, options, config=chosen(options, names))
+
+
 def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return how to talk to any of the stores, as keyword arguments.
 
@@ -232,7 +251,7 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
     return {"client_options": client, "retry_config": retries}
 
 
-def chosen(options: Mapping[str, Any], **names: str) -> dict[str, Any]:
+def chosen(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Return the options that are there, by the names that the store gives them."""
     return {names[name]: options[name] for name in names if name in options}
 

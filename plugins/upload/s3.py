@@ -56,7 +56,7 @@ def connect(destination: Destination, options: Mapping[str, Any], folder: Path) 
         raise errors.StepError(
             f"the AWS settings of this machine cannot be used: {error}"
         ) from error
-    config = {"region": region, "checksum_algorithm": "sha256", **chosen(options, **_NAMES)}
+    config = {"region": region, "checksum_algorithm": "sha256", **chosen(options, _NAMES)}
     return opened(
         S3Store, destination, options, abort=abort, config=config, credential_provider=provider
     )

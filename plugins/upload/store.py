@@ -187,6 +187,8 @@ class Store(Protocol):
         A store in which listing a folder is expensive looks for the ``likely`` names only; one that
         lists no folders returns none.
         """
+        start = f"{folder}/" if folder else ""
+        return [name for name in likely if self.find(start + name)]
 
     def abort_uploads(self, paths: Collection[str]) -> None:
         """End uploads in parts to these paths that began more than a day ago, if there are such."""

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _MODULES = {
     "file": ("local", ""),
     "s3": ("s3", "s3"),
-    "az": ("azure", "azure"),
-    "gs": ("gcs", "gcs"),
+    "az": ("objects", "azure"),
+    "gs": ("objects", "gcs"),
     "sftp": ("sftp", "sftp"),
     "webdav": ("web", ""),
     "webdavs": ("web", ""),
@@ -35,18 +35,14 @@ def lacks(options: Mapping[str, Any]) -> str:
     scheme = scheme_of(str(options.get("to", "")))
     try:
         if scheme in _MODULES:
-            _load(scheme)
+            load(scheme)
     except errors.StepError as error:
         return str(error)
     return ""
 
 
-def load(destination: Destination) -> Any:
-    """Return the module for a destination, or say what installs what it needs."""
-    return _load(destination.scheme)
-
-
-def _load(scheme: str) -> Any:
+def load(scheme: str) -> Any:
+    """Return the module for a scheme; raise ``StepError`` with what installs what it needs."""
     name, extra = _MODULES[scheme]
     try:
         return importlib.import_module(f".{name}", __package__)
@@ -59,5 +55,5 @@ def _load(scheme: str) -> Any:
 
 def connect(destination: Destination, options: Mapping[str, Any], folder: Path) -> Store:
     """Open the store of a destination; ``folder`` is the manifest's."""
-    store: Store = load(destination).connect(destination, options, folder)
+    store: Store = load(destination.scheme).connect(destination, options, folder)
     return store

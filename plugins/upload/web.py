@@ -130,8 +130,7 @@ class WebStore(Store):
         except TransientError:
             raise
         except errors.StepError:
-            start = f"{folder}/" if folder else ""
-            return [name for name in likely if self.find(start + name)]
+            return super().temporary(folder, likely)
 
     def remove(self, path: str) -> None:
         """Remove a file; folders stay, as a server removes them with all that is in them."""

@@ -12,7 +12,6 @@ the function that sends something.
 from __future__ import annotations
 
 from spark_impex_runner.archives import BROKEN as ZIP_ERRORS
-from spark_impex_runner.archives import UnreadableZipError
 from spark_impex_runner.archives import opened as open_zip
 from spark_impex_runner.archives import raw_name as raw_entry_name
 from spark_impex_runner.archives import shown as quoted
@@ -47,6 +46,7 @@ from spark_impex_runner.spark.status import parse_status
 from spark_impex_runner.spark.tenant import is_loopback
 from spark_impex_runner.spark.uri import Uri, version_order
 from spark_impex_runner.text import counted, first_of, one_line
+from spark_impex_runner.tools.packages import package_errors
 from spark_impex_runner.tools.stop import stop_check
 
 __all__ = [
@@ -57,7 +57,6 @@ __all__ = [
     "Masker",
     "MaskingFilter",
     "Ownership",
-    "UnreadableZipError",
     "Uri",
     "checksum_line",
     "counted",
@@ -77,6 +76,7 @@ __all__ = [
     "missing_items",
     "one_line",
     "open_zip",
+    "package_errors",
     "parse_checksum_lines",
     "parse_checksums",
     "parse_duration",

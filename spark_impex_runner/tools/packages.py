@@ -1,0 +1,40 @@
+"""Errors of packages in the words of a step."""
+
+from __future__ import annotations
+
+import lzma
+import struct
+import zipfile
+import zlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.archives import UnreadableZipError
+from spark_impex_runner.errors import StepError
+from spark_impex_runner.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from spark_impex_runner.models import Artifact
+
+_BROKEN = (zipfile.BadZipFile, NotImplementedError, UnicodeError, EOFError)
+_DAMAGED = (zlib.error, lzma.LZMAError, struct.error)
+
+
+@contextmanager
+def package_errors(package: Artifact, *others: type[Exception]) -> Iterator[None]:
+    """Turn what reading a ZIP package raises into ``StepError``: one line that names the package.
+
+    ``OSError`` and the exceptions of the kinds ``others`` are turned as well, in their own words.
+    """
+    named: tuple[type[Exception], ...] = (OSError, *others)
+    try:
+        yield
+    except UnreadableZipError as error:
+        raise StepError(f"{package.name}: the package {one_line(str(error))}") from error
+    except (*_BROKEN, *_DAMAGED) as error:
+        fault = one_line(str(error))
+        raise StepError(f"{package.name}: the package is broken: {fault}") from error
+    except named as error:
+        raise StepError(f"{package.name}: {error}") from error
