@@ -7,13 +7,15 @@ import json
 import uuid
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spark_impex_runner import errors, models, tools
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from spark_impex_runner import Spark
 
     from .mapping import Mapping
 
@@ -67,7 +69,7 @@ class Errand:
     """Does one order. ``spark`` is the client of the connection that it goes to."""
 
     job: models.Job
-    spark: Any
+    spark: Spark
     order: Order
 
     @property
@@ -119,8 +121,7 @@ class Errand:
         self.job.memory.put(self._key, "")
 
     def _now(self) -> datetime:
-        now: datetime = self.spark.session.wire.clock.now()
-        return now
+        return self.spark.clock.now()
 
     def _found(self, note: Note) -> str:
         """Return the job of an import whose reply was lost; nothing where there certainly is none.
@@ -131,9 +132,9 @@ class Errand:
             return ""
         sent = datetime.fromisoformat(note.at)
         for pause in (0.0, _LATE):
-            self.spark.session.wire.clock.wait(pause)
+            self.spark.clock.wait(pause)
             try:
-                job_id = str(self.spark.impex.imports.find(note.correlation_id, sent))
+                job_id = self.spark.impex.imports.find(note.correlation_id, sent)
             except errors.SparkError as error:
                 raise self._unknown(note, str(error)) from error
             if job_id:
@@ -158,7 +159,7 @@ class Errand:
         """Upload the package when the tenant has room, and return the id of the one job."""
         imports = self.spark.impex.imports
         try:
-            job_id = str(imports.queue.when_free(self._send, self.order.deadline))
+            job_id = imports.queue.when_free(self._send, self.order.deadline)
         except errors.SparkError as error:
             note = self.note
             if not note.correlation_id:
@@ -190,8 +191,8 @@ class Errand:
             self._forget()
             raise
         except errors.SparkError as error:
-            replied = isinstance(error, errors.SparkApiError)
-            if not tools.may_have_created_job(error) or (replied and imports.queue.is_busy(error)):
+            busy = isinstance(error, errors.SparkApiError) and imports.queue.is_busy(error)
+            if busy or not tools.may_have_created_job(error):
                 self._forget()
             raise
         return tools.parse_status(reply.data).id
@@ -199,7 +200,7 @@ class Errand:
     def _waited(self, job_id: str) -> models.Status:
         order = self.order
         try:
-            status: models.Status = self.spark.impex.imports.wait(
+            return self.spark.impex.imports.wait(
                 job_id, deadline=order.deadline, interval=order.interval, bears=_may_pass
             )
         except errors.JobError:
@@ -214,7 +215,6 @@ class Errand:
             if tools.is_unknown_job(error):
                 raise self._unknown(self.note, str(error)) from error
             raise
-        return status
 
 
 def _may_pass(error: errors.SparkError) -> bool:
@@ -228,10 +228,13 @@ def _results(status: models.Status) -> Iterator[tuple[str, str]]:
     """Yield what became of each version, or of each service where no versions are told."""
     outputs = status.data.get("outputs")
     outputs = outputs if isinstance(outputs, dict) else {}
-    for each in outputs.get("service_versions") or outputs.get("services") or ():
-        if not isinstance(each, dict):
-            continue
+    listed = outputs.get("service_versions") or outputs.get("services")
+    for each in filter(_is_object, listed if isinstance(listed, list) else ()):
         source, word = str(each.get("service_uri_source")), str(each.get("status") or "told")
         goal = str(each.get("service_uri_destination") or source)
         told = f"{source} {word}" if goal == source else f"{source} {word} as {goal}"
         yield word.lower(), tools.one_line(told)
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict)

@@ -45,7 +45,8 @@ class Spark:
 
     ``tenant`` and ``url`` say where it is, ``session`` makes the calls, ``impex`` exports and
     imports, ``list_services`` and ``list_versions`` tell what is there, and ``catalogue`` tells it
-    without asking the tenant twice. Raises ``UsageError`` for
+    without asking the tenant twice; ``clock.now()`` is the time in UTC, and ``clock.wait(seconds)``
+    ends at once when the run is interrupted. Raises ``UsageError`` for
     arguments that cannot be used; nothing is sent until the first call.
     """
 
@@ -68,7 +69,7 @@ class Spark:
         origin: Origin | None = None,
     ) -> None:
         require_limits(max_retries, retry_interval)
-        clock = clock or Clock()
+        self.clock = clock = clock or Clock()
         masker = masker or Masker()
         auth = from_arguments(oauth, api_key, token) or from_environment(os.environ)
         url = _locate(base_url, env, tenant)

@@ -25,10 +25,9 @@ NOW = datetime(2026, 1, 2, 12, 0, 0, 500, tzinfo=timezone.utc)
 
 def order_of(imports: Any, correlation_id: str | None = "CHG-1") -> Any:
     """Return the import of one service by a client whose requests ``imports`` answers."""
-    wire = SimpleNamespace(clock=SimpleNamespace(now=lambda: NOW, wait=lambda _: None))
     spark = SimpleNamespace(
         url="https://t",
-        session=SimpleNamespace(wire=wire),
+        clock=SimpleNamespace(now=lambda: NOW, wait=lambda _: None),
         impex=SimpleNamespace(imports=imports),
     )
     request = SimpleNamespace(correlation_id=correlation_id)
