@@ -9,6 +9,7 @@ import shlex
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import create_autospec
 
 import pytest
 
@@ -23,6 +24,7 @@ from spark_impex_runner.pluginmanager import make_plugin_manager
 from spark_impex_runner.registry import StepOffer
 from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.server import Sandbox
+from spark_impex_runner.tools.http import HttpClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -284,6 +286,24 @@ def test_the_reports_and_notifiers_that_the_page_shows_work(
 
     assert (tmp_path / "out/result.csv").read_text() == "a,failed\n"
     assert "notify[0] (pager): the number has characters that are no digits" in caplog.text
+
+
+def test_the_request_that_the_page_shows_is_one_of_the_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Copied from the page, it calls the client by names that are there."""
+    page = ROOT / "docs/how-to/write-a-plugin.md"
+    code = next(block for block in blocks(page, "python") if "HttpClient" in block)
+    sent = create_autospec(HttpClient.send)
+    monkeypatch.setattr(HttpClient, "send", sent)
+    names: dict[str, Any] = {}
+
+    exec(code, names)  # noqa: S102 - the page's own code
+    names["page"]("112", "hunter2")
+
+    [call] = sent.call_args_list
+    assert call.args[1:3] == ("POST", "https://pager.example/112")
+    assert call.kwargs == {"attempts": 3}
 
 
 def test_the_tests_that_a_page_shows_are_those_of_its_plugin(

@@ -16,17 +16,14 @@ if TYPE_CHECKING:
     from .destination import Destination
     from .store import Store
 
-# For each scheme the module, loaded only here, and the extra that installs what it imports.
+# For each scheme the module, loaded only here, and the extra that installs what it imports. The
+# others are those of web servers.
 _MODULES = {
     "file": ("local", ""),
     "s3": ("s3", "s3"),
     "az": ("objects", "azure"),
     "gs": ("objects", "gcs"),
     "sftp": ("sftp", "sftp"),
-    "webdav": ("web", ""),
-    "webdavs": ("web", ""),
-    "http": ("web", ""),
-    "https": ("web", ""),
 }
 
 
@@ -43,7 +40,7 @@ def lacks(options: Mapping[str, Any]) -> str:
 
 def load(scheme: str) -> Any:
     """Return the module for a scheme; raise ``StepError`` with what installs what it needs."""
-    name, extra = _MODULES[scheme]
+    name, extra = _MODULES.get(scheme, ("web", ""))
     try:
         return importlib.import_module(f".{name}", __package__)
     except ImportError as error:

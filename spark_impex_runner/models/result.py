@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 class Outcome(str, Enum):
-    """How a target ended."""
+    """How a target ended.
+
+    ``unchanged``: an earlier delivery is still what the tenant has. ``held``: it waits for an
+    approval. ``skipped``: a target that it needs did not succeed.
+    """
 
     SUCCEEDED = "succeeded"
     UNCHANGED = "unchanged"

@@ -107,7 +107,7 @@ class Status:
 
 
 class Verdict(Enum):
-    """What a status payload means for the wait."""
+    """What a status payload means for the wait: it goes on, or the job succeeded or failed."""
 
     PENDING = "pending"
     DONE = "done"
