@@ -12,10 +12,11 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from spark_impex_runner.errors import StepError
+from spark_impex_runner.errors import StepError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
     from types import ModuleType
 
 LISTING = "impex-upload.json"
@@ -38,6 +39,7 @@ class Server:
     files: dict[str, bytes] = field(default_factory=dict)
     requests: Counter[str] = field(default_factory=Counter)
     lock: Lock = field(default_factory=Lock)
+    authorizations: set[str | None] = field(default_factory=set)
     port: int = 0
     listing: bytes = b'<multistatus xmlns="DAV:"/>'
 
@@ -106,6 +108,7 @@ class Handler(BaseHTTPRequestHandler):
         state, path = self.server_state, unquote(self.path)
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         with state.lock:
+            state.authorizations.add(self.headers["Authorization"])
             if status := state.status(self.command, path):
                 self.answer(status, _LOCKED if status == 207 else b"")
             elif self.command in {"GET", "HEAD"}:
@@ -223,6 +226,43 @@ def test_refused_request_is_reported_itself(
     assert not server.files
     assert server.requests["PUT"] == 0 or method != "MKCOL"
     assert server.requests[method] == (4 if "423" in message else 1)
+
+
+@pytest.mark.parametrize(
+    ("options_", "sent"),
+    [
+        ({"user": "jürgen", "password": "p:w"}, "Basic asO8cmdlbjpwOnc="),
+        ({"token": "hunter2"}, "Bearer hunter2"),
+        ({}, None),
+    ],
+)
+def test_each_request_has_the_credentials_of_the_options_only(
+    server: Server,
+    motor: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options_: dict[str, str],
+    sent: str | None,
+) -> None:
+    """In UTF-8; a netrc file is not read."""
+    (tmp_path / "netrc").write_text("default login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+    motor.deliver(options(server, **options_), FILES)
+
+    assert server.authorizations == {sent}
+
+
+def test_a_bundle_of_certificates_comes_from_the_environment(
+    server: Server, motor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the variable of other programs that put files; one that is not there is named."""
+    monkeypatch.setenv("CURL_CA_BUNDLE", "/missing.pem")
+
+    with pytest.raises(UsageError, match=r"the CA bundle /missing\.pem, which does not exist"):
+        motor.deliver(options(server), FILES)
+
+    assert not server.requests
 
 
 def test_existing_folder_may_refuse_to_be_made(server: Server, motor: Any) -> None:
