@@ -98,20 +98,20 @@ class ObjectsStore(Store):
         named = {"path": self._root + path, "file": data, **self._labels(source)}
         with told(path):
             try:
-                obstore.put(self._impatient, **named, mode="create")
-            except exceptions.AlreadyExistsError as error:
-                return _refused(error)
-            except exceptions.BaseError as error:
-                if _CONDITION.search(str(error)):
-                    obstore.put(self._store, **named)
-                    return True
-            else:
-                return True
-            try:
-                obstore.put(self._store, **named, mode="create")
+                self._create(named)
             except exceptions.AlreadyExistsError as error:
                 return _refused(error)
         return True
+
+    def _create(self, named: Mapping[str, Any]) -> None:
+        """Put an object on condition that there is none, or without one where that is unknown."""
+        try:
+            obstore.put(self._impatient, **named, mode="create")
+        except exceptions.AlreadyExistsError:
+            raise
+        except exceptions.BaseError as error:
+            unknown = _CONDITION.search(str(error))
+            obstore.put(self._store, **named, mode="overwrite" if unknown else "create")
 
     def stage(self, path: str, source: Source) -> None:
         """Put an object beside its place."""
