@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import io
+import json
 import logging
 import os
 import signal
@@ -14,10 +15,12 @@ import tempfile
 import threading
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -129,23 +132,99 @@ def programs() -> Callable[..., Path]:
     return install
 
 
-@pytest.fixture
-def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Give a function that starts a process, which is gone at the end of the test."""
-    started: list[subprocess.Popen[str]] = []
+class Started:
+    """A program in a process of its own, with what tests need of ``subprocess.Popen``."""
 
-    def start(*command: object, **settings: Any) -> subprocess.Popen[str]:
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **settings}
-        started.append(subprocess.Popen([*map(str, command)], text=True, **streams))
+    def __init__(self, link: socket.socket, words: list[str], settings: dict[str, Any]) -> None:
+        self.returncode: int | None = None
+        self.stdin: IO[str] | None = None
+        ours: dict[str, IO[str]] = {}
+        theirs = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        theirs |= {name: settings.pop(name) for name in theirs if name in settings}
+        asked = {"env": dict(os.environ), "cwd": Path.cwd(), "start_new_session": False, **settings}
+        with ExitStack() as sent:
+            for name, file in theirs.items():
+                if file == subprocess.PIPE:
+                    ends = os.pipe()
+                    mine, theirs[name] = ends if name != "stdin" else ends[::-1]
+                    ours[name] = os.fdopen(mine, "w" if name == "stdin" else "r", encoding="utf-8")
+                    sent.callback(os.close, theirs[name])
+                elif file == subprocess.DEVNULL:
+                    theirs[name] = sent.enter_context(Path(os.devnull).open("r+b"))
+            told, tell = os.pipe()
+            sent.callback(os.close, tell)
+            message = json.dumps({**asked, "words": words, "cwd": str(asked["cwd"])})
+            files = [each if isinstance(each, int) else each.fileno() for each in theirs.values()]
+            socket.send_fds(link, [message.encode()], [*files, tell])
+        vars(self).update(ours)
+        self._streams = list(ours.values())
+        self._told = os.fdopen(told)
+        self.pid = int(self._told.readline())
+
+    stdout: IO[str]
+    stderr: IO[str]
+
+    def wait(self) -> int:
+        """Return the status as soon as the process has ended; negative for a signal."""
+        if self.returncode is None:
+            self.returncode = int(self._told.readline())
+        return self.returncode
+
+    def communicate(self) -> tuple[str, str]:
+        """Return what the process says on those streams that are open, until its end."""
+        if self.stdin and not self.stdin.closed:
+            self.stdin.close()
+        with ThreadPoolExecutor(2) as pool:
+            read = (getattr(self, name, None) for name in ("stdout", "stderr"))
+            out, err = pool.map(lambda file: "" if not file or file.closed else file.read(), read)
+        self.wait()
+        return out, err
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless the end is known."""
+        if self.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self.send_signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Leave nothing."""
+        self.kill()
+        self.wait()
+        for stream in (*self._streams, self._told):
+            stream.close()
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Callable[..., Started]]:
+    """Give a function that starts programs as forks of a process in which all is imported.
+
+    Its words are those of Python: ``-c`` and code, or a file; what is asked for by name are
+    settings of ``subprocess.Popen``.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [sys.executable, str(TESTS / "forking.py"), str(theirs.fileno())]
+    # It ends when the socket does, after all that it started.
+    with subprocess.Popen(command, pass_fds=[theirs.fileno()]), ours:
+        theirs.close()
+        yield lambda *words, **settings: Started(ours, [*map(str, words)], settings)
+
+
+@pytest.fixture
+def start(forks: Callable[..., Started]) -> Iterator[Callable[..., Started]]:
+    """Give a function that starts a program, which is gone at the end of the test."""
+    started: list[Started] = []
+
+    def start(*words: object, **settings: Any) -> Started:
+        started.append(forks(*words, **settings))
         return started[-1]
 
     yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream:
-                stream.close()
+    for each in started:
+        each.close()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -28,16 +29,14 @@ def test_a_test_cannot_sleep() -> None:
         time.sleep(0.01)
 
 
-def test_children_hear_ctrl_c_in_a_background_job(
-    request: pytest.FixtureRequest, start: Any
-) -> None:
+def test_children_hear_ctrl_c_in_a_background_job(request: pytest.FixtureRequest) -> None:
     """A shell ignores SIGINT for a job that it starts with ``&``, and children inherit that."""
     conftest: Any = request.config.pluginmanager.get_plugin(str(TESTS / "conftest.py"))
     code = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         conftest.pytest_configure()
-        out, _ = start(sys.executable, "-c", code).communicate()
+        out = subprocess.check_output([sys.executable, "-c", code], text=True)
     finally:
         signal.signal(signal.SIGINT, before)
 

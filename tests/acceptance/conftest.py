@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 HERE = Path(__file__).parent
 
@@ -31,22 +27,14 @@ def complete(tmp_path: Path) -> Callable[[], bool]:
     return complete
 
 
-@pytest.fixture(scope="session")
-def killed() -> Iterator[Callable[..., bool]]:
+@pytest.fixture
+def killed(start: Callable[..., Any]) -> Callable[..., bool]:
     """Give a function that runs a program that may kill itself, and tells whether it did."""
-    command = [sys.executable, str(HERE / "forking.py")]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
 
-        def run(program: str, *words: object) -> bool:
-            assert server.stdin
-            assert server.stdout
-            told = [str(HERE / program), *map(str, words)], dict(os.environ)
-            print(json.dumps(told), file=server.stdin, flush=True)
-            status, errors = json.loads(server.stdout.readline())
-            assert status in (0, -9), errors
-            return bool(status)
+    def run(program: str, *words: object) -> bool:
+        process = start(HERE / program, *words)
+        _, errors = process.communicate()
+        assert process.returncode in (0, -9), errors
+        return bool(process.returncode)
 
-        yield run
-        server.kill()
+    return run

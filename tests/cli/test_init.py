@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark_impex_runner.cli import init
@@ -278,6 +278,7 @@ def test_folders_with_strange_names_are_exported(shell: Any) -> None:
 _names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 
 
+@settings(max_examples=50)
 @given(st.lists(_names, min_size=1, max_size=6, unique=True))
 def test_every_name_comes_back_as_it_was(tmp_path_factory: Any, names: list[str]) -> None:
     """Each folder is in one target, to the letter, and no two targets share a name."""
@@ -377,7 +378,7 @@ def test_on_a_terminal_it_asks_for_the_address_and_nothing_else(
     """One question, which an empty line leaves open."""
     ours, theirs = os.openpty()
     words = ["-c", "from spark_impex_runner.cli.main import main; main()", "init"]
-    process = start(sys.executable, *words, stdin=theirs, stderr=theirs, cwd=tmp_path)
+    process = start(*words, stdin=theirs, stderr=theirs, cwd=tmp_path)
     os.close(theirs)
     seen = os.read(ours, 10_000).decode()
     os.write(ours, f"{typed}\n".encode())
@@ -394,7 +395,7 @@ def test_nobody_is_asked_who_would_not_see_the_question(tmp_path: Path, start: A
     """Its notes go into a file: it says what to set and comes to an end."""
     ours, theirs = os.openpty()
     words = ["-c", "from spark_impex_runner.cli.main import main; main()", "init"]
-    process = start(sys.executable, *words, stdin=theirs, stdout=theirs, cwd=tmp_path)
+    process = start(*words, stdin=theirs, stdout=theirs, cwd=tmp_path)
     os.write(ours, f"{SIT}\n".encode())
     _, said = process.communicate()
     os.close(theirs)

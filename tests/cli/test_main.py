@@ -129,7 +129,7 @@ def test_a_reader_that_goes_away_does_not_change_the_exit_code(shell: Any, start
     """``impex-run m.yaml | head -0`` is as green as the run."""
     shell.write(PRICING)
     code = "from spark_impex_runner.cli.main import run; run()"
-    process = start(sys.executable, "-c", code, "m.yaml")
+    process = start("-c", code, "m.yaml")
     process.stdout.close()
     _, said = process.communicate()
 
@@ -413,8 +413,8 @@ def test_a_signal_ends_the_run_frees_the_slot_and_writes_the_report(
             "targets: [{name: a, folders: [life]}]\nreport: {json: report.json}\n"
         )
         environ = {**os.environ, "CSPARK_BEARER_TOKEN": sandbox.token}
-        command = [sys.executable, "-c", "from spark_impex_runner.cli.main import run; run()"]
-        process = start(*command, tmp_path / "m.yaml", env=environ)
+        command = "from spark_impex_runner.cli.main import run; run()"
+        process = start("-c", command, tmp_path / "m.yaml", env=environ)
         assert "created" in process.stderr.readline()
         process.send_signal(signum)
         _, said = process.communicate()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -40,7 +39,7 @@ def test_a_served_sandbox_is_reached_with_what_it_prints(tmp_path: Path, start: 
     (tmp_path / "acme/life/annuity/1.0.0").mkdir(parents=True)
     code = "from spark_impex_runner.cli.main import main; main()"
     words = ["sandbox", str(tmp_path / "acme"), "--fault", "describe@1=503"]
-    process = start(sys.executable, "-c", code, *words)
+    process = start("-c", code, *words)
     printed = "".join(process.stdout.readline() for _ in range(5))
     values = dict(re.findall(r"(CSPARK_\w+)=(\S+)", printed))
     url = f"{values['CSPARK_BASE_URL']}/api/v4/export/status"

@@ -239,22 +239,16 @@ subprocess.run([sys.executable, "-c", "print('spawned')"])
 """
 
 
-def test_only_the_command_writes_its_result(shell: Any) -> None:
+def test_only_the_command_writes_its_result(shell: Any, start: Any) -> None:
     """Whatever else writes to stdout, by whatever way, comes out on stderr."""
     shell.write("  - {name: pricing, services: ['motor/pricing[1.4.2]']}\n")
     (shell.folder / "noisy.py").write_text(PRINTS)
     words = ["validate", "m.yaml", "--format", "json", "-p", "noisy.py"]
 
-    done = subprocess.run(
-        [sys.executable, "-c", START.format("main"), *words],
-        cwd=shell.folder,
-        capture_output=True,
-        check=False,
-    )
+    out, err = start("-c", START.format("main"), *words, cwd=shell.folder).communicate()
 
-    assert json.loads(done.stdout)["valid"] is True
-    said = {line.strip() for line in done.stderr.splitlines()}
-    assert said == {b"printed", b"written", b"original", b"spawned"}
+    assert json.loads(out)["valid"] is True
+    assert {*err.split()} == {"printed", "written", "original", "spawned"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the shell closes the stream")
@@ -273,7 +267,7 @@ def test_a_command_runs_without_streams(shell: Any) -> None:
 def test_a_reader_that_has_gone_changes_nothing(shell: Any, start: Any, gone: str) -> None:
     """Neither ``| head -0`` nor a log collector that died ends a run or its exit code."""
     shell.write("  - {name: pricing, services: ['motor/pricing[1.4.2]']}\n")
-    process = start(sys.executable, "-c", START.format("run"), "m.yaml", cwd=shell.folder)
+    process = start("-c", START.format("run"), "m.yaml", cwd=shell.folder)
     getattr(process, gone).close()
     out, err = process.communicate()
     said = err if gone == "stdout" else out
@@ -283,7 +277,7 @@ def test_a_reader_that_has_gone_changes_nothing(shell: Any, start: Any, gone: st
     assert "Traceback" not in said
 
 
-def test_a_full_disk_is_told_and_is_no_success(tmp_path: Path) -> None:
+def test_a_full_disk_is_told_and_is_no_success(tmp_path: Path, start: Any) -> None:
     """A result that went nowhere ends in one line and exit code 4."""
     (tmp_path / "tenant").mkdir()
     (tmp_path / "m.yaml").write_text(
@@ -291,14 +285,8 @@ def test_a_full_disk_is_told_and_is_no_success(tmp_path: Path) -> None:
     )
     code = "from spark_impex_runner.cli.main import main; main()"
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "-c", code, "validate", "m.yaml"],
-            cwd=tmp_path,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+        process = start("-c", code, "validate", "m.yaml", cwd=tmp_path, stdout=full)
+        _, said = process.communicate()
 
-    assert done.returncode == 4
-    assert done.stderr == "error: cannot write the result: No space left on device\n"
+    assert process.returncode == 4
+    assert said == "error: cannot write the result: No space left on device\n"

@@ -7,7 +7,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -342,7 +341,7 @@ def test_the_lease_of_a_killed_runner_is_free(tmp_path: Path, start: Any) -> Non
         f"with lease(pathlib.Path({str(tmp_path)!r}), 'm/a', now):\n"
         "    print('held', flush=True)\n    sys.stdin.read()\n"
     )
-    holder = start(sys.executable, "-c", code, stdin=subprocess.PIPE)
+    holder = start("-c", code, stdin=subprocess.PIPE)
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(StateError, match=f"process {holder.pid}"), lease(tmp_path, "m/a", NOW):
         pass
