@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,8 +21,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PAGE = Path(__file__).parent.parent.parent / "docs/how-to/executors.md"
-DASK = [sys.executable, "-m", "distributed.cli.dask_"]
-RUN = [sys.executable, "-c", "from spark_impex_runner.cli.main import run; run()"]
+# In one process, which imports all of it once: to a run, it is elsewhere in any case.
+CLUSTER = """
+import asyncio, sys
+from distributed import Scheduler, Worker
+
+async def serve():
+    settings = {"nthreads": 1, "local_directory": sys.argv[1], "dashboard": False}
+    async with (
+        Scheduler(host="127.0.0.1", port=0, dashboard=False) as scheduler,
+        Worker(scheduler.address, **settings),
+        Worker(scheduler.address, **settings),
+    ):
+        print(scheduler.address, flush=True)
+        await scheduler.finished()
+
+asyncio.run(serve())
+"""
+RUN = ["-c", "from spark_impex_runner.cli.main import run; run()"]
 
 
 def until(done: Callable[[], bool]) -> None:
@@ -37,27 +52,15 @@ def until(done: Callable[[], bool]) -> None:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """Start a scheduler and two workers on loopback; return its address and the workers' log."""
     folder = tmp_path_factory.mktemp("cluster")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    worker = ["worker", address, "--no-nanny", "--nthreads", "1", "--local-directory", str(folder)]
-    commands = (
-        ["scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2]],
-        *(worker, worker),
-    )
     log = folder / "workers.log"
-    started = []
-    with log.open("w") as file:
-        for name, *words in commands:
-            command = [*DASK[:-1], DASK[-1] + name, *words, "--no-dashboard"]
-            started.append(subprocess.Popen(command, stdout=file, stderr=file))
-    try:
-        until(lambda: log.read_text().count("Registered to") >= 2)
-        yield address, log
-    finally:
-        for process in reversed(started):
-            process.terminate()
-            process.wait()
+    command = [sys.executable, "-c", CLUSTER, folder]
+    with (
+        log.open("w") as file,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=file, text=True) as process,
+    ):
+        assert process.stdout
+        yield process.stdout.readline().strip(), log
+        process.terminate()
 
 
 @pytest.fixture
@@ -87,17 +90,16 @@ def command(folder: Path, tenants: list[Sandbox], address: str) -> list[str]:
 
 
 def test_the_workers_of_a_cluster_deliver(
-    cluster: tuple[str, Path], tenants: list[Sandbox], tmp_path: Path
+    cluster: tuple[str, Path], tenants: list[Sandbox], tmp_path: Path, start: Any
 ) -> None:
     """One run, whose units were elsewhere; the workers' logs hold no secret."""
     address, log = cluster
 
-    done = subprocess.run(
-        command(tmp_path, tenants, address), capture_output=True, text=True, check=False
-    )
+    process = start(*command(tmp_path, tenants, address))
+    out, said = process.communicate()
 
-    assert done.returncode == 0, done.stderr
-    assert "2 of 2 targets succeeded" in done.stdout
+    assert process.returncode == 0, said
+    assert "2 of 2 targets succeeded" in out
     for name in ("t0", "t1"):
         assert receipt.verify(tmp_path / f"exports/{name}") == []
         assert f"{name}: succeeded" in log.read_text()
