@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 import time
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,7 @@ def impex_register(registry):
 
 
 @pytest.fixture(scope="session")
-def printed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def printed(tmp_path_factory: pytest.TempPathFactory, forks: Callable[..., Any]) -> Path:
     """Return a folder with the schemas as the command prints them, each in a file.
 
     ``manifest`` and ``overlay`` are the published ones, ``all-manifest`` and ``all-overlay`` know
@@ -77,9 +78,11 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     code = "from spark_impex_runner.cli.main import main; main()"
     for name, options in words.items():
-        command = [sys.executable, "-c", code, "schema", *options]
-        with (folder / f"{name}.schema.json").open("wb") as file:
-            subprocess.run(command, stdout=file, check=True)
+        with (
+            (folder / f"{name}.schema.json").open("wb") as file,
+            closing(forks("-c", code, "schema", *options, stdout=file)) as started,
+        ):
+            assert started.wait() == 0
     return folder
 
 
