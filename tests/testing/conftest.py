@@ -25,6 +25,18 @@ ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs/tutorial/first-plugin.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 END = "--- end of"
+# pip takes most of the time that a fresh environment needs. So the commands run as they are written
+# with the pip of uv, which none has to be installed for; where that fails, as with an index that
+# only pip is told of, with the pip of the tests.
+PYTHON = shlex.quote(sys.executable)
+PIP = f"""pip() {{
+    {PYTHON} -m uv pip "$@" || {PYTHON} -m pip --python "$VIRTUAL_ENV/bin/python" "$@"
+}}
+python3() {{
+    if [ "$1 $2" = "-m venv" ]; then set -- "$@" --without-pip; fi
+    command python3 "$@"
+}}
+"""
 CHANGE = """python3 -c 'import pathlib, sys
 name, old, new = sys.argv[1:]
 path = pathlib.Path(name)
@@ -44,10 +56,10 @@ class Environment:
         """Run a line of a shell in a folder; return what it says. It has to succeed."""
         path = f"{self.folder / 'bin'}{os.pathsep}{self.variables['PATH']}"
         done = subprocess.run(  # noqa: S602 - the lines are those of our documentation
-            command,
+            PIP + command,
             shell=True,
             cwd=folder,
-            env={**self.variables, "PATH": path},
+            env={**self.variables, "PATH": path, "VIRTUAL_ENV": str(self.folder)},
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -117,7 +129,7 @@ def page(
     blocks = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
     folder = tmp_path_factory.mktemp("page")
     done = subprocess.run(
-        ["bash", "-c", script(blocks, runner_wheel)],
+        ["bash", "-c", PIP + script(blocks, runner_wheel)],
         cwd=folder,
         env=variables,
         text=True,

@@ -28,9 +28,11 @@ def installed(environment: Any, tmp_path_factory: pytest.TempPathFactory) -> Ite
     shutil.copytree(
         EXAMPLES / NAME, copy / NAME, ignore=shutil.ignore_patterns("exports", ".impex")
     )
-    options = "--quiet --no-deps --no-build-isolation"
-    environment(f"pip wheel {options} --wheel-dir wheels ./{NAME}", copy)
-    shutil.rmtree(copy / NAME / "build", ignore_errors=True)
+    # As build and pip do it, without one of the two.
+    build = "from setuptools import build_meta; build_meta.build_wheel('../wheels')"
+    environment(f'python -c "{build}"', copy / NAME)
+    for made in ("build", "src/impex_release_note.egg-info"):
+        shutil.rmtree(copy / NAME / made, ignore_errors=True)
     [wheel] = (copy / "wheels").iterdir()
     environment(f"pip install --quiet '{wheel}'", copy)
     yield copy / NAME
