@@ -82,8 +82,10 @@ def test_a_statement_has_these_changes(mutants: Any, statement: str, changes: se
 
 
 @pytest.fixture
-def tree(mutants: Any, tmp_path: Path) -> Any:
-    """Return the copy of a small project whose tests are recorded."""
+def tree(mutants: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the copy of a small project whose tests are recorded, with one plugin of pytest."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "_hypothesis_pytestplugin")  # whose option is given
     root = tmp_path / "project"
     for name, text in (
         ("spark_impex_runner/__init__.py", ""),
