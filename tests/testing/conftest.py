@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uv
 
 from spark_impex_runner.plugincandidates import PluginChoice
 from spark_impex_runner.pluginmanager import make_plugin_manager
@@ -28,9 +29,9 @@ END = "--- end of"
 # pip takes most of the time that a fresh environment needs. So the commands run as they are written
 # with the pip of uv, which none has to be installed for; where that fails, as with an index that
 # only pip is told of, with the pip of the tests.
-PYTHON = shlex.quote(sys.executable)
 PIP = f"""pip() {{
-    {PYTHON} -m uv pip "$@" || {PYTHON} -m pip --python "$VIRTUAL_ENV/bin/python" "$@"
+    {shlex.quote(uv.find_uv_bin())} pip "$@" ||
+        {shlex.quote(sys.executable)} -m pip --python "$VIRTUAL_ENV/bin/python" "$@"
 }}
 python3() {{
     if [ "$1 $2" = "-m venv" ]; then set -- "$@" --without-pip; fi
