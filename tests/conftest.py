@@ -40,7 +40,12 @@ _SHARED = ("tests/plugins/upload/", "tests/schemas/", "tests/testing/")
 _LONG = (*_SHARED, "tests/acceptance/", "tests/fuzz/", "tests/test_secrets.py")
 pytest_plugins = ["pytester", "spark_impex_runner.testing"]
 # A slow machine fails no example, and every run of the suite tries the same ones.
-hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
+hypothesis.settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("suite")
 
 

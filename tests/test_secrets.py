@@ -6,7 +6,8 @@ import base64
 import html
 import json
 import os
-from dataclasses import dataclass
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus, unquote
 
@@ -16,7 +17,7 @@ from spark_impex_runner.cli import main
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 TARGETS = """
@@ -261,36 +262,25 @@ SECRETS = [
 ]
 
 
-@dataclass(frozen=True)
-class Finished:
-    """What a command left."""
-
-    returncode: int
-    stdout: bytes
-    stderr: bytes
-
-
-@pytest.fixture
-def run_plugin(start: Callable[..., Any]) -> Callable[..., Finished]:
-    """Return a function that runs a plugin that tells its secret, in a process of its own."""
-
-    def run(folder: Path, secret: str, *words: str, **environ: str) -> Finished:
-        (folder / "acme/life/annuity/1.0.0").mkdir(parents=True)
-        (folder / "m.yaml").write_text(MANIFEST)
-        (folder / "tell.py").write_text(PLUGIN)
-        code = "from spark_impex_runner.cli.main import run; run()"
-        environ = {**os.environ, "SECRET": secret, **environ}
-        process = start("-c", code, "m.yaml", "-p", "tell.py", *words, env=environ, cwd=folder)
-        out, err = process.communicate()
-        return Finished(process.returncode, out.encode(), err.encode())
-
-    return run
+def run_plugin(folder: Path, secret: str, *words: str, **environ: str) -> Any:
+    """Run a plugin that tells its secret, also at the end of an interpreter of its own."""
+    (folder / "acme/life/annuity/1.0.0").mkdir(parents=True)
+    (folder / "m.yaml").write_text(MANIFEST)
+    (folder / "tell.py").write_text(PLUGIN)
+    code = "from spark_impex_runner.cli.main import run; run()"
+    return subprocess.run(
+        [sys.executable, "-c", code, "m.yaml", "-p", "tell.py", *words],
+        env={**os.environ, "SECRET": secret, "PYTHONUTF8": "1", **environ},
+        cwd=folder,
+        capture_output=True,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize("words", [["-v"], ["--log-format", "json", "-v"]], ids=["text", "json"])
 @pytest.mark.parametrize("secret", SECRETS, ids=["odd", "lines"])
 def test_no_plugin_gets_a_secret_past_the_masker(
-    tmp_path: Path, run_plugin: Any, secret: str, words: list[str]
+    tmp_path: Path, secret: str, words: list[str]
 ) -> None:
     """Printed, logged, warned of, raised in a hook, a thread and a finaliser, while and after."""
     done = run_plugin(tmp_path, secret, *words)
@@ -314,9 +304,7 @@ def test_no_plugin_gets_a_secret_past_the_masker(
             assert [form for form in forms(one) if form in content] == [], place
 
 
-def test_github_is_told_each_secret_once_and_nothing_else_shows_it(
-    tmp_path: Path, run_plugin: Any
-) -> None:
+def test_github_is_told_each_secret_once_and_nothing_else_shows_it(tmp_path: Path) -> None:
     """Its runner masks what later steps say; the lines go to stderr, a secret's lines apart."""
     secret = SECRETS[1].replace("w0B", "%0B")
 
@@ -331,9 +319,7 @@ def test_github_is_told_each_secret_once_and_nothing_else_shows_it(
     assert [form for one in secret.splitlines() for form in forms(one) if form in others] == []
 
 
-def test_nobody_is_told_elsewhere_nor_in_a_file(
-    tmp_path: Path, run_plugin: Any, start: Any
-) -> None:
+def test_nobody_is_told_elsewhere_nor_in_a_file(tmp_path: Path, start: Any) -> None:
     """A file is kept, and no runner reads commands in it."""
     assert b"add-mask" not in run_plugin(tmp_path / "elsewhere", SECRETS[0]).stderr
 
