@@ -14,13 +14,15 @@ import math
 import os
 import threading
 import time
+from contextvars import copy_context
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from spark_impex_runner.errors import Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from spark_impex_runner.clock import Clock
 
@@ -143,7 +145,8 @@ class Background(Generic[R]):
         self._lock = threading.Lock()
         self._news = threading.Lock()
         self._news.acquire()
-        _helpers.submit(self._run)
+        # What a plugin has put around its caller, such as a span, is around the call, too.
+        _helpers.submit(partial(copy_context().run, self._run))
 
     def wait(self, end: Callable[[], float], clock: Clock) -> bool:
         """Wait until the call has ended; False where it has not, and was abandoned for that.
@@ -217,3 +220,32 @@ def interruptible(
     leave_behind()
     _log.warning("%s did not end within %g s of the signal and was abandoned", name, grace)
     raise Interrupted(clock.signum, unanswered=True)
+
+
+def parallel(calls: Sequence[Callable[[], R]], most: int, clock: Clock) -> list[R]:
+    """Make calls on at most ``most`` threads, this one included; return their results in order.
+
+    All have ended before the first error in their order is raised.
+    """
+    left, lock = iter(enumerate(calls)), threading.Lock()
+    results: dict[int, R] = {}
+    errors: dict[int, BaseException] = {}
+
+    def work() -> None:
+        while True:
+            with lock:
+                index, call = next(left, (-1, None))
+            if call is None:
+                return
+            try:
+                results[index] = call()
+            except BaseException as error:  # noqa: BLE001 - raised below
+                errors[index] = error
+
+    helpers = [Background(work) for _ in range(min(most, len(calls)) - 1)]
+    work()
+    for helper in helpers:
+        helper.wait(lambda: math.inf, clock)
+    if errors:
+        raise errors[min(errors)]
+    return [results[index] for index in range(len(calls))]

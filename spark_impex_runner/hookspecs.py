@@ -177,9 +177,11 @@ def impex_unchanged(job: Job) -> str | None:
 def impex_run_job(job: Job) -> TargetResult | None:
     """Do one whole job: create, wait, download, step. First result.
 
-    Meant for wrappers (``@hookimpl(wrapper=True)``), which see every job's beginning and end; the
-    two halves of a wrapper may run on different threads, as a job that waits has none. A plain
-    implementation that answers takes the place of the job.
+    Meant for wrappers (``@hookimpl(wrapper=True)``), which see every job's beginning and end. Both
+    halves of a wrapper, and all steps of the target, run on one thread: context variables,
+    thread-locals and spans of the wrapper hold in them. Where a wrapper fails after the delivery,
+    the target fails, and what was delivered stays in its result. A plain implementation that
+    answers takes the place of the job.
     """
 
 

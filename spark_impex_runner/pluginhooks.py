@@ -78,9 +78,6 @@ def _check_kind(each: Implementation) -> None:
         raise PluginError(f"{each.attribute} is 'async def'; hooks are plain functions")
     if each.wraps and not inspect.isgeneratorfunction(function):
         raise PluginError(f"{each.attribute} is a wrapper without a yield")
-    if each.hook == "impex_run_job" and each.options.get("hookwrapper"):
-        # It would need the whole job in one call, which nobody makes: see Plugins.around.
-        raise PluginError("impex_run_job is an old hookwrapper; use @hookimpl(wrapper=True)")
 
 
 def _check_arguments(each: Implementation) -> None:

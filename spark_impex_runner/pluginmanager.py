@@ -7,7 +7,7 @@ recorded with its distribution's name and left out: it matters only to a manifes
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -32,12 +32,9 @@ from spark_impex_runner.pluginwatch import IMPORT, Named, PluginRaisedError, Wat
 from spark_impex_runner.registry import KINDS, Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _log = logging.getLogger(__name__)
-
-# What the engine drives: a generator that yields what it waits for (see engine/course.py).
-Course = Generator[Any, Any, Any]
 
 
 class Manager(pluggy.PluginManager):
@@ -66,6 +63,20 @@ class Manager(pluggy.PluginManager):
             setattr(stand_in, each.attribute, hookspecs.hookimpl(**each.options)(function))
         return super().register(stand_in, who.name)
 
+    @contextmanager
+    def default(self, hook: str, function: Callable[..., Any]) -> Iterator[None]:
+        """Have ``function`` answer a hook last, after all plugins, while the block runs.
+
+        It is the runner's own, so that nothing watches it.
+        """
+        stand_in = StandIn(function, Named("(the runner)", essential=True))
+        setattr(stand_in, hook, hookspecs.hookimpl(trylast=True)(function))
+        super().register(stand_in, stand_in.who.name)
+        try:
+            yield
+        finally:
+            self.unregister(stand_in)
+
 
 class StandIn:
     """What the manager knows a plugin by: its hooks, watched, and nothing else of it."""
@@ -92,44 +103,6 @@ class Plugins:
     def decide(self, hook: str, **arguments: Any) -> Any:
         """Call a deciding hook. Anything but an ``ImpexError`` names the plugin that raised."""
         return getattr(self.manager.hook, hook)(**arguments)
-
-    def around(self, hook: str, course: Course, **arguments: Any) -> Course:
-        """Run a course inside of the wrappers of a hook; return what the outermost makes of it.
-
-        Order and rules are pluggy's own; but pluggy calls a hook in one go, and a course stops and
-        goes on. A plugin's plain implementation that answers takes the place of the course.
-        """
-        impls = getattr(self.manager.hook, hook).get_hookimpls()
-        wrappers = [impl for impl in impls if impl.wrapper]
-        inner = self._instead_of(hook, {impl.plugin for impl in wrappers}, course, arguments)
-        for impl in wrappers:
-            inner = self._wrapped(hook, impl, inner, arguments)
-        return (yield from inner)
-
-    def _instead_of(
-        self, hook: str, wrapping: set[Any], course: Course, arguments: dict[str, Any]
-    ) -> Course:
-        """Ask the plain implementations; run the course where none of them answers."""
-        answer = self.manager.subset_hook_caller(hook, wrapping)(**arguments)
-        return (yield from course) if answer is None else answer
-
-    def _wrapped(
-        self, hook: str, impl: pluggy.HookImpl, inner: Course, arguments: dict[str, Any]
-    ) -> Course:
-        """Run ``inner`` between the two halves of one wrapper."""
-        halves: Any = impl.function(*(arguments[name] for name in impl.argnames))
-        if _ended(halves.send, None) is None:
-            try:
-                result = yield from inner
-            except Exception as error:  # noqa: BLE001 - it goes to the wrapper, which may raise it
-                ended = _ended(halves.throw, error)
-            else:
-                ended = _ended(halves.send, result)
-            if ended is not None:
-                return ended.value
-        raise PluginError(
-            f"plugin {_who(impl).label} failed in {hook}: a wrapper has to yield once"
-        )
 
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call every observer on its own: one that raises is logged and the next still runs."""
@@ -160,15 +133,6 @@ class Plugins:
 def _who(impl: pluggy.HookImpl) -> Named:
     """Return whose an implementation is; what is registered is a ``StandIn`` always."""
     return cast("StandIn", impl.plugin).who
-
-
-def _ended(go_on: Callable[[Any], Any], value: Any) -> StopIteration | None:
-    """Run one half of a wrapper; None where it yields, else how it ended."""
-    try:
-        go_on(value)
-    except StopIteration as end:
-        return end
-    return None
 
 
 def make_plugin_manager(choice: PluginChoice | None = None) -> Plugins:

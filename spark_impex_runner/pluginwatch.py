@@ -131,9 +131,8 @@ class Watch:
             def half(go_on: Callable[[Any], Any], value: Any) -> _Half:
                 return cast("_Half", self.run(plugin, hook, lambda: _half(go_on, value), arguments))
 
-            first = half(inner.send, None)
-            if first.ended:
-                return first.result
+            if half(inner.send, None).ended:
+                raise _wrong_yields(plugin, hook)
             try:
                 result = yield
             except BaseException as error:  # noqa: BLE001 - it goes to the wrapper, which may raise it
@@ -143,7 +142,7 @@ class Watch:
             if second.passed:
                 raise second.passed
             if not second.ended:
-                yield  # Whoever drives a wrapper refuses a second yield.
+                raise _wrong_yields(plugin, hook)
             return second.result
 
         return halves
@@ -280,6 +279,10 @@ def _half(go_on: Callable[[Any], Any], value: Any) -> _Half:
         if error is value:
             return _Half(passed=error)
         raise
+
+
+def _wrong_yields(plugin: Named, hook: str) -> PluginError:
+    return PluginError(f"plugin {plugin.label} failed in {hook}: a wrapper has to yield once")
 
 
 def _result(value: Any) -> str:

@@ -564,15 +564,6 @@ def test_one_file_may_hold_dataclasses(tmp_path: Path) -> None:
     assert info(plugins, "shaped").error == ""
 
 
-def through(course: Any) -> Any:
-    """Run a course that waits for nothing; return its result."""
-    try:
-        while True:
-            next(course)
-    except StopIteration as end:
-        return end.value
-
-
 def with_plugins(*plugins: object) -> Plugins:
     """Return a manager that holds these plugins only."""
     made = Plugins()
@@ -595,53 +586,63 @@ def wrapper(name: str, log: list[str], **options: bool) -> object:
     return Plugin()
 
 
-def course(log: list[str]) -> Any:
-    """Return a course that waits once."""
-    log.append("course")
-    yield "a wait"
-    return "done"
+def run_job(plugins: Plugins, work: Callable[[], Any]) -> Any:
+    """Call ``impex_run_job`` where ``work`` is what the runner itself does."""
+    with plugins.manager.default("impex_run_job", lambda job: [job, work()][1]):
+        return plugins.decide("impex_run_job", job=None)
+
+
+def done(log: list[str]) -> Callable[[], str]:
+    """Return work that is noted."""
+    return lambda: [log.append("work"), "done"][1] or ""
 
 
 _ORDER = st.sampled_from([{}, {"tryfirst": True}, {"trylast": True}])
 
 
 @given(st.lists(_ORDER, max_size=5))
-def test_a_course_is_wrapped_in_the_order_of_pluggy(options: list[dict[str, bool]]) -> None:
-    """Whatever order wrappers ask for, they run as they would around a plain call."""
-    ours: list[str] = []
-    theirs: list[str] = []
+def test_all_wrappers_go_around_the_runners_work(options: list[dict[str, bool]]) -> None:
+    """Whatever order wrappers ask for, the work is inside of them, and is done once."""
+    log: list[str] = []
+    wrappers = [wrapper(str(number), log, **each) for number, each in enumerate(options)]
 
-    class Plain:
-        @hookimpl(trylast=True)
-        def impex_run_job(self) -> str:
-            return through(course(theirs))
+    result = run_job(with_plugins(*wrappers), done(log))
 
-    wrappers = [wrapper(str(number), ours, **each) for number, each in enumerate(options)]
-    result = through(with_plugins(*wrappers).around("impex_run_job", course(ours), job=None))
-    wrappers = [wrapper(str(number), theirs, **each) for number, each in enumerate(options)]
-
-    plain = with_plugins(Plain(), *wrappers)
-    assert result == plain.decide("impex_run_job", job=None)
-    assert ours == theirs
+    assert log.index("work") == len(options)
+    assert [line.split()[0] for line in log[: len(options)]] == list(result[len("done") :])[::-1]
+    assert len(log) == 2 * len(options) + 1
 
 
-def test_a_plain_answer_takes_the_place_of_the_course_within_the_wrappers() -> None:
-    """An executor plugin answers; the course does not run, the wrappers do."""
+@pytest.mark.parametrize("order", [{}, {"tryfirst": True}, {"trylast": True}])
+def test_plain_answer_replaces_the_runners_work(order: dict[str, bool]) -> None:
+    """A plugin that runs jobs elsewhere answers, inside of the wrappers."""
     log: list[str] = []
 
     class Elsewhere:
-        @hookimpl
+        @hookimpl(**order)
         def impex_run_job(self) -> str:
             return "elsewhere"
 
-    plugins = with_plugins(Elsewhere(), wrapper("w", log))
-
-    assert through(plugins.around("impex_run_job", course(log), job=None)) == "elsewherew"
+    assert run_job(with_plugins(Elsewhere(), wrapper("w", log)), done(log)) == "elsewherew"
     assert log == ["w before", "w after elsewhere"]
 
 
-def test_a_wrapper_sees_an_error_of_the_course_and_may_answer_it() -> None:
-    """What the course raises arrives at the wrapper's yield."""
+def test_old_hookwrapper_goes_around_a_job() -> None:
+    """Both of pluggy's kinds of wrappers are taken."""
+    seen: list[str] = []
+
+    class Old:
+        @hookimpl(hookwrapper=True)
+        def impex_run_job(self) -> Any:
+            result = yield
+            seen.append(result.get_result())
+
+    assert run_job(with_plugins(Old()), done(seen)) == "done"
+    assert seen == ["work", "done"]
+
+
+def test_wrapper_may_answer_an_error_of_the_job() -> None:
+    """What the job raises arrives at the wrapper's yield."""
 
     class Forgiving:
         @hookimpl(wrapper=True)
@@ -651,24 +652,23 @@ def test_a_wrapper_sees_an_error_of_the_course_and_may_answer_it() -> None:
             except JobError as error:
                 return f"forgiven: {error}"
 
-    def failing() -> Any:
-        yield "a wait"
-        raise JobError("no")
+    assert run_job(with_plugins(Forgiving()), failing(JobError("no"))) == "forgiven: no"
 
-    plugins = with_plugins(Forgiving())
-    assert through(plugins.around("impex_run_job", failing(), job=None)) == "forgiven: no"
+
+def failing(error: Exception) -> Callable[[], str]:
+    """Return work that fails."""
+
+    def fail() -> str:
+        raise error
+
+    return fail
 
 
 @pytest.mark.parametrize("error", [ValueError("ours"), JobError("the tenant's")])
-def test_a_wrapper_that_lets_an_error_pass_is_not_blamed_for_it(error: Exception) -> None:
-    """What the course raised comes out as it is, a bug of the runner's included."""
-
-    def failing() -> Any:
-        yield "a wait"
-        raise error
-
+def test_wrapper_is_not_blamed_for_an_error_it_passes_on(error: Exception) -> None:
+    """What the job raised comes out as it is, a bug of the runner's included."""
     with pytest.raises(type(error)) as caught:
-        through(with_plugins(wrapper("w", [])).around("impex_run_job", failing(), job=None))
+        run_job(with_plugins(wrapper("w", [])), failing(error))
 
     assert caught.value is error
 
@@ -763,25 +763,7 @@ def test_a_bad_wrapper_is_named(plugin: Any, told: str) -> None:
     plugins = with_plugins(plugin())
 
     with pytest.raises(PluginError, match=f"plugin p0 failed in impex_run_job: {told}"):
-        through(plugins.around("impex_run_job", course([]), job=None))
-
-
-def test_an_old_wrapper_of_a_job_is_refused(install: Callable[..., None]) -> None:
-    """A hookwrapper of pluggy's first kind would never be called, so it is named."""
-    install(
-        "impex-old",
-        """
-        from spark_impex_runner import hookimpl
-
-        @hookimpl(hookwrapper=True)
-        def impex_run_job(job):
-            yield
-        """,
-    )
-
-    error = info(make_plugin_manager(), "impex-old").error
-
-    assert error == "impex_run_job is an old hookwrapper; use @hookimpl(wrapper=True)"
+        run_job(plugins, done([]))
 
 
 CHANGES = """

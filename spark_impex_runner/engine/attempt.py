@@ -62,7 +62,7 @@ def size(job: Job) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class OpenedAttempt:
     """The attempt that a job works on; ``adopted`` when an earlier run left it."""
 
     attempt: Attempt
@@ -70,7 +70,7 @@ class Opening:
     warning: str = ""
 
 
-def open_attempt(job: Job, url: str, context: Context) -> Opening:
+def open_attempt(job: Job, url: str, context: Context) -> OpenedAttempt:
     """Go on with the attempt that an earlier run left, or put a new intent on disk.
 
     An attempt for another request, one that is older than twelve hours and not held, or any with
@@ -86,7 +86,7 @@ def open_attempt(job: Job, url: str, context: Context) -> Opening:
         if not why:
             told = f"goes on with what an earlier run began at {earlier.intended:%Y-%m-%d %H:%M}Z"
             state.note_run(earlier, job.run.id, now)
-            return Opening(earlier, adopted=True, warning=told)
+            return OpenedAttempt(earlier, adopted=True, warning=told)
         last = last_of(earlier, state)
         state.finish(earlier, "abandoned", why, now)
         warning = f"{job_of(last)} of an earlier run was left behind ({why})"
@@ -96,7 +96,7 @@ def open_attempt(job: Job, url: str, context: Context) -> Opening:
     attempt = state.intend(_intent(job, url, mark), now)
     if context.job:
         attempt = state.note_job(attempt, context.job, now)
-    return Opening(attempt, adopted=bool(context.job), warning=warning)
+    return OpenedAttempt(attempt, adopted=bool(context.job), warning=warning)
 
 
 def idle_for(earlier: Attempt, state: State, now: datetime) -> timedelta:
@@ -156,23 +156,23 @@ def _check_given_job(job: Job, earlier: Attempt | None, context: Context) -> Non
         )
 
 
-def open_part(job: Job, whole: Attempt, context: Context) -> Opening:
+def open_part(job: Job, whole: Attempt, context: Context) -> OpenedAttempt:
     """Go on with the attempt of a part of a request, or put a new intent on disk."""
     if earlier := context.state.unfinished(key(job)):
         context.state.note_run(earlier, job.run.id, context.clock.now())
-        return Opening(earlier, adopted=True)
+        return OpenedAttempt(earlier, adopted=True)
     intent = replace(_intent(job, whole.tenant, fingerprint(job)), part_of=whole.id)
-    return Opening(context.state.intend(intent, context.clock.now()))
+    return OpenedAttempt(context.state.intend(intent, context.clock.now()))
 
 
-def begin_anew(job: Job, opening: Opening, context: Context) -> Opening:
+def begin_anew(job: Job, earlier: Attempt, context: Context) -> OpenedAttempt:
     """Close an attempt whose job the tenant no longer knows and put a new intent on disk."""
-    earlier, now = opening.attempt, context.clock.now()
+    now = context.clock.now()
     context.state.finish(earlier, "forgotten", "", now)
     intent = _intent(job, earlier.tenant, earlier.fingerprint)
     attempt = context.state.intend(replace(intent, part_of=earlier.part_of), now)
     warning = f"the tenant no longer knows job {earlier.job_id}; the export was made anew"
-    return Opening(attempt, warning=warning)
+    return OpenedAttempt(attempt, warning=warning)
 
 
 def _intent(job: Job, url: str, mark: str) -> Intent:

@@ -6,11 +6,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.engine.attempt import key_of
+from spark_impex_runner.engine.attempt import OpenedAttempt, key_of
 from spark_impex_runner.engine.context import Context
-from spark_impex_runner.engine.creation import Creation
+from spark_impex_runner.engine.creation import JobCreator
 from spark_impex_runner.engine.plan import plan_target
 from spark_impex_runner.engine.prepare import Prepared, connect, new_job, state_folder
+from spark_impex_runner.engine.progress import TargetProgress
 from spark_impex_runner.engine.weather import forgotten
 from spark_impex_runner.errors import ImpexError, SparkError, StateError
 from spark_impex_runner.models import Planned
@@ -132,7 +133,9 @@ def _find(left: _Left, target: Target, prepared: Prepared, context: Context) -> 
     request = left.request or plan_target(target, prepared.run, prepared.hooks).request
     job = new_job(Planned(target, request, "", ""), prepared, context.clock)
     spark = prepared.tenants.connect(target.connection)
-    creation = Creation(job, spark, context, left.attempt, context.clock.monotonic(), adopted=True)
+    progress = TargetProgress(job, context)
+    progress.open(OpenedAttempt(left.attempt, adopted=True))
+    creation = JobCreator(progress, spark)
     if job_id := creation.find():
         return job_id
     # One answer that lists no such job is not enough: it may run on, and the attempt is closed.

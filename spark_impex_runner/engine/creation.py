@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine.compare import missing, silent
-from spark_impex_runner.engine.course import Pause
 from spark_impex_runner.engine.weather import (
     forgotten,
     gone,
@@ -22,11 +21,8 @@ from spark_impex_runner.spark import limits
 from spark_impex_runner.spark.retry import doubt_of, granted
 
 if TYPE_CHECKING:
-    from spark_impex_runner.engine.context import Context
-    from spark_impex_runner.engine.course import Course
-    from spark_impex_runner.models import Job
+    from spark_impex_runner.engine.progress import TargetProgress
     from spark_impex_runner.spark.client import Spark
-    from spark_impex_runner.state.store import Attempt
 
 _CEILING = 16.0
 _BUSY_PAUSE = 5.0
@@ -38,20 +34,11 @@ _PAUSE = 2.0
 
 
 @dataclass(slots=True)
-class Creation:
-    """Finds the job of an intent or creates it, until ``polling.deadline``.
+class JobCreator:
+    """Finds the job of an attempt or creates it, until ``polling.deadline``."""
 
-    ``began`` is when this process took the intent up. ``unclear`` tells whether a job may exist
-    whose id is not known.
-    """
-
-    job: Job
+    progress: TargetProgress
     spark: Spark
-    context: Context
-    attempt: Attempt
-    began: float
-    adopted: bool = False
-    unclear: bool = False
     _end: float = math.inf
     _failures: int = 0
     _strange: int = 0
@@ -59,28 +46,28 @@ class Creation:
     _unseen: bool = False
     _waiting: bool = False
 
-    def is_forgotten(self) -> Course[bool]:
-        """Tell whether the tenant does not know the attempt's job any more; a course."""
+    def is_gone(self) -> bool:
+        """Tell whether the tenant does not know the attempt's job any more."""
         for answer in range(_ANSWERS):
             if answer:
-                yield Pause(_PAUSE)
+                self.progress.context.clock.wait(_PAUSE)
             try:
-                self.spark.impex.exports.status(self.attempt.job_id)
+                self.spark.impex.exports.status(self.progress.attempt.job_id)
             except SparkError as error:
-                if gone(error, self.spark, self.attempt.job_id):
+                if gone(error, self.spark, self.progress.attempt.job_id):
                     continue
             return False
         return True
 
-    def job_id(self) -> Course[str]:
-        """Return the id of the one job of this intent; a course that pauses between two tries.
+    def job_id(self) -> str:
+        """Return the id of the one job of this attempt.
 
         An adopted intent may have a job already, whose reply was lost: it is looked for before
         anything is created, and so after each create call that failed without a clear answer.
         Nothing is created while the tenant cannot be asked, or before two answers agree.
         """
-        clock = self.context.clock
-        self.unclear, self._end = self.adopted, clock.monotonic() + self._deadline
+        clock = self.progress.context.clock
+        self._end = clock.monotonic() + self._deadline
         while True:
             clock.check()
             pause = _PAUSE
@@ -93,20 +80,20 @@ class Creation:
                 with clock.until(self._end):
                     if job_id := self._found_at_once():
                         return job_id
-            yield Pause(min(pause, max(self._end - clock.monotonic(), 0.0)))
+            clock.wait(min(pause, max(self._end - clock.monotonic(), 0.0)))
 
     @property
     def _deadline(self) -> float:
-        return self.job.target.polling.deadline
+        return self.progress.job.target.polling.deadline
 
     def _found_or_created(self) -> str:
         """Return the job's id; nothing where one more answer has to say that there is no job."""
-        if self.unclear:
+        if self.progress.unclear:
             if job_id := self._found():
                 return job_id
             if self._absent < _ANSWERS:
                 return ""
-            self.unclear = False
+            self.progress.unclear = False
         return self._created()
 
     def _found(self) -> str:
@@ -121,7 +108,7 @@ class Creation:
             return ""  # that was no answer
         if job_id:
             told = f"job {job_id} was created by a call whose reply was lost; resuming it"
-            self.context.changed(self.job, "job.found", told, job_id=job_id)
+            self.progress.changed("job.found", told, job_id=job_id)
             return job_id
         self._absent += 1
         return ""
@@ -134,15 +121,16 @@ class Creation:
         return ""
 
     def _created(self) -> str:
-        self.unclear, self._absent = True, 0
+        self.progress.unclear, self._absent = True, 0
+        self.progress.attempts += 1
         try:
-            return self.spark.impex.exports.create(self.job.request).id
+            return self.spark.impex.exports.create(self.progress.job.request).id
         except Interrupted as error:
-            self.unclear = error.unanswered
+            self.progress.unclear = error.unanswered
             raise
         except SparkError as error:
-            self.unclear = may_have_created(error) and not self._is_busy(error)
-            self._unseen = self.unclear
+            self.progress.unclear = may_have_created(error) and not self._is_busy(error)
+            self._unseen = self.progress.unclear
             raise
 
     def _pause_after(self, error: SparkError) -> float:
@@ -150,7 +138,7 @@ class Creation:
         busy = self._is_busy(error)
         self._strange += unreadable(error)
         bearable = may_pass(error) or (unreadable(error) and self._strange < _STRANGE)
-        if not (busy or bearable) or self.context.clock.monotonic() >= self._end:
+        if not (busy or bearable) or self.progress.context.clock.monotonic() >= self._end:
             raise self._busy_for_too_long(error) if busy else error from error
         asked = granted(error.retry_after if isinstance(error, SparkApiError) else None)
         if busy:
@@ -180,9 +168,9 @@ class Creation:
         The run's own ids are never used twice, so that no time is compared for them. A job with an
         id that the manifest gives may be that of an earlier run.
         """
-        given, elapsed = self.job.target.correlation_id, self._elapsed()
+        given, elapsed = self.progress.job.target.correlation_id, self._elapsed()
         for listed in self.spark.impex.exports.listed():
-            if self.context.state.owner(listed.id) or (given and listed.is_older(elapsed)):
+            if self.progress.context.state.owner(listed.id) or (given and listed.is_older(elapsed)):
                 continue
             if self._is_ours(listed.id):
                 return listed.id
@@ -190,10 +178,13 @@ class Creation:
 
     def _elapsed(self) -> float:
         """Return for how many seconds the intent exists."""
-        here = self.context.clock.monotonic() - self.began
-        if not self.adopted:
+        here = self.progress.context.clock.monotonic() - self.progress.opened_at
+        if not self.progress.adopted:
             return here
-        return max(here, (self.context.clock.now() - self.attempt.intended).total_seconds())
+        return max(
+            here,
+            (self.progress.context.clock.now() - self.progress.attempt.intended).total_seconds(),
+        )
 
     def _is_ours(self, job_id: str) -> bool:
         """Tell whether a job is that of the intent; two answers that say nothing of it deny it."""
@@ -204,19 +195,19 @@ class Creation:
                 if forgotten(error):
                     continue  # it left the listing just now
                 raise
-            if status.correlation_id not in {None, self.attempt.correlation_id}:
+            if status.correlation_id not in {None, self.progress.attempt.correlation_id}:
                 return False
             # Several targets may share one correlation id: a job that is done shows what it was
             # for.
             done = not silent(status)
-            if status.correlation_id and not (done and missing(self.job.request, status)):
+            if status.correlation_id and not (done and missing(self.progress.job.request, status)):
                 return True
         return False
 
     def _tell_waiting(self, error: SparkError) -> bool:
         """Say once that the tenant is busy."""
-        self.context.changed(self.job, "job.waiting", f"waiting for another job to end: {error}")
+        self.progress.changed("job.waiting", f"waiting for another job to end: {error}")
         return True
 
     def _tell_failure(self, error: SparkError) -> None:
-        self.context.changed(self.job, "job.create_failed", f"{error}; looking again")
+        self.progress.changed("job.create_failed", f"{error}; looking again")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, count
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.engine.course import Permits, Together
+from spark_impex_runner.blocking import parallel
+from spark_impex_runner.engine.limits import HeldLimits
 from spark_impex_runner.engine.placed import require_same_output
 from spark_impex_runner.errors import (
     DeliveryError,
@@ -21,7 +23,8 @@ from spark_impex_runner.errors import (
 from spark_impex_runner.models import RECEIPT, Artifact, RemoteFile
 from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.paths import folded
-from spark_impex_runner.spark import files, partial
+from spark_impex_runner.spark import files
+from spark_impex_runner.spark import partial as partial_files
 from spark_impex_runner.spark.links import has_expired, renewing
 from spark_impex_runner.spark.retry import doubt_of
 from spark_impex_runner.spark.words import one_line
@@ -30,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spark_impex_runner.engine.context import Context
-    from spark_impex_runner.engine.course import Course, Gate
+    from spark_impex_runner.engine.limits import TenantLimits
+    from spark_impex_runner.engine.progress import TargetProgress
     from spark_impex_runner.errors import IntegrityError
     from spark_impex_runner.models import Job, Status
     from spark_impex_runner.spark.client import Spark
@@ -42,34 +46,34 @@ _TEMPORARY = re.compile(r"\..+\.(part|part\.json|new|old[0-9]*|[0-9a-f]{8})", re
 
 
 @dataclass(frozen=True, slots=True)
-class Fetch:
+class PackageDownload:
     """The download of one finished job: all of its files or none get their names."""
 
     job: Job
     spark: Spark
     context: Context
-    downloads: Gate
+    limits: TenantLimits
 
     @property
     def owned(self) -> Ownership:
         """What earlier runs have put into the output."""
         return Ownership.of(self.job)
 
-    def run(self, status: Status) -> Course[tuple[Artifact, ...]]:
-        """Download, check and name every file; return the packages. A course.
+    def run(self, status: Status, progress: TargetProgress) -> tuple[Artifact, ...]:
+        """Download, check and name every file; return the packages.
 
-        As many files come at once as the gate ``downloads`` lets in.
+        As many files come at once as the limits on downloads allow.
         Raises ``IntegrityError``, ``SparkError`` or ``DeliveryError``; a partial file stays only
         where the next run can go on with it.
         """
         wanted = self._destinations(status.files)
         paths = [_partial(item.path) for item in wanted]
-        complete = yield Together(
-            [
-                self._prove(index, replace(item, path=path))
-                for index, (item, path) in enumerate(zip(wanted, paths, strict=True))
-            ]
-        )
+        progress.files = tuple(paths)
+        calls = [
+            partial(self._download_verified, index, replace(item, path=path))
+            for index, (item, path) in enumerate(zip(wanted, paths, strict=True))
+        ]
+        complete = parallel(calls, self.limits.downloads.width, self.context.clock)
         self._check_sizes(complete)
         self._drop_receipt()
         require_same_output(self.job)
@@ -79,7 +83,7 @@ class Fetch:
         final = zip(complete, wanted, strict=True)
         packages = tuple(replace(item, path=place.path) for item, place in final)
         for package in packages:
-            self._tell(package)
+            self._report(package)
         return packages
 
     def _check_sizes(self, complete: Sequence[Artifact]) -> None:
@@ -91,7 +95,7 @@ class Fetch:
         over = [each for each in complete if most is not None and each.size > most]
         if over:
             for each in complete:
-                partial.discard(each.path)
+                partial_files.discard(each.path)
             told = f"{over[0].name} has {over[0].size:,} bytes, more than max_package: {most:,}"
             raise TooLargeError(f"job {self.job.id}: {told}")
 
@@ -161,13 +165,14 @@ class Fetch:
         )
         return [f"{folded(name)}/" for name in written]
 
-    def _prove(self, index: int, artifact: Artifact) -> Course[Artifact]:
+    def _download_verified(self, index: int, artifact: Artifact) -> Artifact:
         """Download to the partial file and put it before every check, as ``files.prove`` says."""
-        with Permits() as permits:
-            yield from permits.enter(self.downloads)
-            return self._proven(index, artifact)
+        with HeldLimits(self.context.clock) as held:
+            held.acquire(self.limits.downloads)
+            held.acquire(self.limits.run.downloads)
+            return self._download_one(index, artifact)
 
-    def _proven(self, index: int, artifact: Artifact) -> Artifact:
+    def _download_one(self, index: int, artifact: Artifact) -> Artifact:
         _make_folder(artifact.path.parent)
         wanted = artifact
 
@@ -238,7 +243,7 @@ class Fetch:
         files_now = self.spark.impex.exports.status(self.job.id).files
         return files_now[index] if len(files_now) == len(before) else None
 
-    def _tell(self, package: Artifact) -> None:
+    def _report(self, package: Artifact) -> None:
         proof = "the tenant's hash agrees" if package.hash_agreed else "the tenant gave no hash"
         given = package.remote.file_hash if package.remote else None
         if given and package.hash_agreed is None:
@@ -254,7 +259,7 @@ def _partial(path: Path) -> Path:
     partial_path = path.with_name(f".{path.name}.part")
     for each in (partial_path, partial_path.with_name(f"{partial_path.name}.json")):
         if each.is_symlink():
-            with partial.disk(each):
+            with partial_files.disk(each):
                 each.unlink()
     return partial_path
 

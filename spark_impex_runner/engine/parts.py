@@ -3,171 +3,143 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine import compare
 from spark_impex_runner.engine.attempt import open_part
 from spark_impex_runner.engine.export import (
     FINAL,
-    Delivered,
     Export,
     check_missing,
     has_no_job,
     is_final,
-    note,
-    outcome,
+    record_delivery,
 )
-from spark_impex_runner.engine.remote import Remote
+from spark_impex_runner.engine.progress import DeliveredPackages, TargetProgress, outcome_of
 from spark_impex_runner.engine.weather import too_large
 from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.models import Request, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from spark_impex_runner.engine.course import Course
-    from spark_impex_runner.engine.export import Way
-    from spark_impex_runner.models import Job, ServiceVersion
-    from spark_impex_runner.state.store import Attempt, Part
+    from spark_impex_runner.engine.export import Tenant
+    from spark_impex_runner.models import Job
+    from spark_impex_runner.state.store import Part
 
 
 class Parts:
-    """Brings the packages of one target home; ``job`` and ``delivered`` are as far as it came.
+    """Delivers the packages of one target; ``progress`` is as far as it came.
 
     The request is sent whole, and divided only where its package is too large: what is too large
     is known to the tenant alone. Parts are delivered one after the other, and each is an attempt
     of its own. How a request was divided is on disk before the first of them is begun, so that
-    every run of the same command goes on with the same parts.
+    every run of the same command resumes the same parts.
     """
 
-    def __init__(self, remote: Remote, way: Way) -> None:
-        self._whole = Export(remote, way)
-        self._context = remote.context
+    def __init__(self, progress: TargetProgress, tenant: Tenant) -> None:
+        self._whole = progress
+        self._tenant = tenant
+        self._context = progress.context
         self._parts: tuple[Part, ...] = ()
-        self._begun: dict[str, Export] = {}
         # A part that failed is asked for again by the next run; what the others brought stays.
         self._part_failed = False
 
-    @property
-    def attempt(self) -> Attempt:
-        """The target's attempt."""
-        return self._whole.attempt
-
-    @property
-    def job(self) -> Job:
-        """The target's job, with the packages that are here and the jobs that made them."""
-        parts = self._exports()
-        artifacts = self.delivered.artifacts
-        if not parts:
-            return replace(self._whole.job, artifacts=artifacts)
-        ids = tuple(each.job.id for each in parts if each.job.id)
-        return replace(self._whole.job, id=next(iter(ids), ""), parts=ids, artifacts=artifacts)
-
-    @property
-    def delivered(self) -> Delivered:
-        """What is here, and what the tenant says is in it."""
-        if self._whole.delivered.artifacts or not self._begun:
-            return self._whole.delivered
-        return _together([each.delivered for each in self._exports()])
-
-    def run(self) -> Course[None]:
+    def run(self) -> None:
         """Deliver the whole request, or every part of it."""
-        self._parts = self._context.state.parts(self.attempt)
-        if self._whole.reuse():
-            self._recall()
+        self._parts = self._context.state.parts(self._whole.attempt)
+        try:
+            self._deliver()
+        finally:
+            self._whole.merge_parts()
+
+    def is_over(self, error: ImpexError | None) -> bool:
+        """Tell whether nothing is left to resume after a failure."""
+        if self._part_failed:
+            return False
+        # A request that was divided needs no job of its own.
+        undone = not self._parts and has_no_job(error, self._whole)
+        return self._whole.cancelled or undone or isinstance(error, FINAL)
+
+    def _deliver(self) -> None:
+        export = Export(self._whole, self._tenant)
+        if self._parts and export.reuse():
+            for part in self._remaining():
+                self._open(part)
             return
         if not self._parts:
             try:
-                yield from self._whole.run()
+                export.run()
             except ImpexError as error:
                 self._divide(self._whole, error)
             else:
                 return
-        yield from self._run_parts()
+        self._deliver_parts()
 
-    def is_over(self, error: ImpexError | None) -> bool:
-        """Tell whether nothing is left to go on with after a failure."""
-        if self._part_failed:
-            return False
-        whole = self._whole.remote
-        # A request that was divided needs no job of its own.
-        undone = not self._parts and has_no_job(error, whole)
-        return whole.cancelled or undone or isinstance(error, FINAL)
-
-    def _exports(self) -> list[Export]:
-        """Return the parts that were begun, in order."""
-        return [self._begun[part.name] for part in self._parts if part.name in self._begun]
-
-    def _left(self) -> list[Part]:
+    def _remaining(self) -> list[Part]:
         """Return the parts that were not begun yet by this run."""
-        return [part for part in self._parts if part.name not in self._begun]
+        return [part for part in self._parts if part.name not in self._whole.parts]
 
-    def _recall(self) -> None:
-        """Take up the jobs of parts whose packages an earlier run has brought."""
-        for part in self._left():
-            self._begun[part.name] = self._export(part)
-
-    def _run_parts(self) -> Course[None]:
-        while left := self._left():
-            # Whoever waits for a slot may not stand before others on their way home.
-            self._whole.way.permits.leave(self._whole.way.lane.arrivals)
-            export = self._begun[left[0].name] = self._export(left[0])
+    def _deliver_parts(self) -> None:
+        held, limits = self._tenant.held, self._tenant.limits
+        while remaining := self._remaining():
+            # A part that waits for its slot must not block packages of others.
+            held.release(limits.incoming)
+            progress = self._open(remaining[0])
             try:
-                yield from export.run()
+                Export(progress, self._tenant).run()
             except ImpexError as error:
-                self._divide_or_fail(export, error)
-        every = [each.delivered for each in self._exports()]
-        delivered = _together(every)
-        if not any(map(compare.silent, map(_said, every))):
-            check_missing(self._whole.job.request, _said(delivered), self._whole.remote)
-        self._whole.delivered = delivered
-        note(delivered, self._whole.remote)
+                self._divide_or_fail(progress, error)
+        every = [_said(each.delivered) for each in self._whole.parts.values()]
+        self._whole.merge_parts()
+        if not any(map(compare.silent, every)):
+            check_missing(_said(self._whole.delivered), self._whole)
+        record_delivery(self._whole)
 
-    def _export(self, part: Part) -> Export:
+    def _open(self, part: Part) -> TargetProgress:
         """Open the attempt of a part."""
-        whole, way = self._whole.remote, self._whole.way
+        whole = self._whole
+        before = DeliveredPackages.merged([each.delivered for each in whole.parts.values()])
         job = replace(
             whole.job,
             request=part.request,
             part=part.name,
             id="",
             status=None,
-            artifacts=self.delivered.artifacts,
+            artifacts=before.artifacts,
         )
-        opening = open_part(job, self.attempt, self._context)
-        gate, warnings = way.lane.creating, whole.warnings
-        return Export(Remote(job, whole.spark, self._context, opening, gate, warnings), way)
+        progress = TargetProgress(job, self._context, warnings=whole.warnings)
+        progress.open(open_part(job, whole.attempt, self._context))
+        whole.parts[part.name] = progress
+        return progress
 
-    def _divide_or_fail(self, export: Export, error: ImpexError) -> None:
+    def _divide_or_fail(self, part: TargetProgress, error: ImpexError) -> None:
         """Put the halves of a part in its place; where it cannot be divided, its attempt ends."""
         try:
-            self._divide(export, error)
+            self._divide(part, error)
         except ImpexError as failure:
             self._part_failed = True
-            if export.remote.cancelled or is_final(failure, export.remote):
-                words = self._context.masker.mask(str(failure))
-                now = self._context.clock.now()
-                self._context.state.finish(export.attempt, outcome(failure), words, now)
+            if part.cancelled or is_final(failure, part):
+                message, now = self._context.masker.mask(str(failure)), self._context.clock.now()
+                self._context.state.finish(part.attempt, outcome_of(failure), message, now)
             raise
+        del self._whole.parts[part.job.part]
 
-    def _divide(self, export: Export, error: ImpexError) -> None:
+    def _divide(self, progress: TargetProgress, error: ImpexError) -> None:
         """Ask how to divide what is too large, and put it on disk; raise what cannot be divided."""
-        job, context = export.job, self._context
-        # A job that was given by its id is gone on with as it is.
+        job, context, whole = progress.job, self._context, self._whole
+        # A job that was given by its id is resumed as it is.
         if not too_large(error) or context.job:
             raise error
         answer = context.hooks.decide("impex_split_job", job=job, error=error)
         if answer is None:
             raise error
         parts = self._named(job, answer)
-        context.state.divide(self.attempt, job.part, parts, context.clock.now())
-        self._parts = context.state.parts(self.attempt)
+        context.state.divide(whole.attempt, job.part, parts, context.clock.now())
+        self._parts = context.state.parts(whole.attempt)
         what = f"part {job.part}" if job.part else "the request"
         told = f"{what} was divided into parts {' and '.join(parts)}: {error}"
         # Of many parts, the log tells how each came to be.
         if not job.part:
-            self._whole.remote.warnings.append(told)
+            whole.warnings.append(told)
         context.changed(job, "job.divided", told, parts=list(parts))
 
     def _named(self, job: Job, answer: object) -> dict[str, Request]:
@@ -177,7 +149,7 @@ class Parts:
         if len(parts) < 2 or not usable:
             wanted = "two or more requests, each for less than the job's"
             raise self._context.hooks.refuse("impex_split_job", answer, wanted)
-        label = self.attempt.correlation_id
+        label = self._whole.attempt.correlation_id
         prefix = f"{job.part}." if job.part else ""
         names = [f"{prefix}{number}" for number in range(1, len(parts) + 1)]
         return {
@@ -199,19 +171,6 @@ def _less(part: Request, whole: Request) -> bool:
     return any(asked) and asked != (whole.folders, whole.services, whole.version_ids)
 
 
-def _together(delivered: Sequence[Delivered]) -> Delivered:
-    """Return what several exports brought, each service and version once."""
-    return Delivered(
-        tuple(chain.from_iterable(each.artifacts for each in delivered)),
-        _once(chain.from_iterable(each.services for each in delivered)),
-        _once(chain.from_iterable(each.versions for each in delivered)),
-    )
-
-
-def _once(services: Iterable[ServiceVersion]) -> tuple[ServiceVersion, ...]:
-    return tuple(dict.fromkeys(services))
-
-
-def _said(delivered: Delivered) -> Status:
+def _said(delivered: DeliveredPackages) -> Status:
     """Return what a tenant said of its delivery in the form of a status."""
     return Status("", "", services=delivered.services, service_versions=delivered.versions)

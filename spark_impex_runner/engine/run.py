@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.blocking import END, interruptible
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.context import Context
-from spark_impex_runner.engine.execution import Execution
 from spark_impex_runner.engine.notices import tell
 from spark_impex_runner.engine.prepare import Prepared, place_of, prepare, state_folder
 from spark_impex_runner.engine.refusal import announced
 from spark_impex_runner.engine.reports import write_reports
+from spark_impex_runner.engine.scheduler import Scheduler
 from spark_impex_runner.engine.units import (
     Board,
     Crew,
@@ -100,8 +100,8 @@ def run_unit(unit: Unit, new_masker: Callable[[], Masker] = Masker) -> Done:
             run = prepared.run
             # On another machine the state may be another one.
             state.begin_run(run.id, str(run.manifest.path), run.started)
-            execution = Execution(prepared, context, options, Halt(halted, board))
-            results = execution.deliver().values()
+            scheduler = Scheduler(prepared, context, options, Halt(halted, board))
+            results = scheduler.deliver().values()
             return Done(tuple(fit_to_travel(each, masker) for each in results))
     except ImpexError as error:
         return Done(error=masker.mask(str(error)), exit_code=error.exit_code)
@@ -165,17 +165,17 @@ class _Run:
         self._clock = context.clock
         self._hooks = context.hooks
         self._planned = {item.target.name: item for item in prepared.plan}
-        self._execution = Execution(prepared, context, options)
+        self._scheduler = Scheduler(prepared, context, options)
 
     def run(self, crew: Crew | None) -> RunResult:
         """Do all the work, or have it done by a crew, then tell everybody who listens."""
         run = self._prepared.run
         # Missing credentials are found here, before the first job is created.
         for connection in self._connections():
-            self._prepared.tenants.lane(connection)
+            self._prepared.tenants.limits(connection)
         self._context.state.begin_run(run.id, str(run.manifest.path), run.started)
         self._notify("impex_run_started", run=run)
-        results = self._delegate(crew) if crew else self._execution.deliver()
+        results = self._delegate(crew) if crew else self._scheduler.deliver()
         self._warn_of_idle_approvals(results.values())
         finished = self._closed(self._finish(tuple(results.values())))
         self._notify("impex_run_finished", run=run, report=finished)
@@ -218,9 +218,9 @@ class _Run:
             if result.target.name == name:
                 return replace(result, target=replace(mine, output=result.target.output))
         if done.exit_code > _SIGNALLED:
-            return self._execution.skip(name, done.error)
+            return self._scheduler.skip(name, done.error)
         why = done.error or "its worker did not tell what became of it"
-        return self._execution.fail(name, why, done.exit_code)
+        return self._scheduler.fail(name, why, done.exit_code)
 
     def _closed(self, finished: RunResult) -> RunResult:
         """Remember the end of the run; where the disk refuses, that is one problem more."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.blocking import interruptible
 from spark_impex_runner.engine.approvals import approved, check_gate
 from spark_impex_runner.engine.attempt import key, step_digest, still_holds, tenants_of
-from spark_impex_runner.engine.course import Pause
 from spark_impex_runner.engine.memory import StepMemory
 from spark_impex_runner.engine.placed import require_same_output
+from spark_impex_runner.engine.progress import Phase
 from spark_impex_runner.errors import (
     HeldError,
     ImpexError,
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from spark_impex_runner.engine.context import Context
-    from spark_impex_runner.engine.course import Course
+    from spark_impex_runner.engine.progress import TargetProgress
     from spark_impex_runner.models import Job, Step
     from spark_impex_runner.state.store import Attempt
 
@@ -39,16 +38,27 @@ class Steps:
     What an earlier run of the same attempt finished, and what still lies there, is not repeated.
     """
 
-    job: Job
-    context: Context
-    attempt: Attempt
-    results: list[StepResult] = field(default_factory=list)
-    approvals: list[str] = field(default_factory=list)
+    progress: TargetProgress
 
-    def run(self) -> Course[None]:
+    @property
+    def job(self) -> Job:
+        """The job, with what the steps have made so far."""
+        return self.progress.job
+
+    @property
+    def context(self) -> Context:
+        """The engine's surroundings."""
+        return self.progress.context
+
+    @property
+    def attempt(self) -> Attempt:
+        """The attempt that the steps belong to."""
+        return self.progress.attempt
+
+    def run(self) -> None:
         """Run all steps, up to the first that fails and may not, or that holds the target.
 
-        Raises ``StepError`` or ``HeldError`` there. A course.
+        Raises ``StepError`` or ``HeldError`` there.
         """
         finished = self.context.state.steps(self.attempt)
         for position, step in enumerate(self.job.target.steps):
@@ -57,7 +67,7 @@ class Steps:
             place = (position, does)
             earlier = self._earlier(step, place, finished)
             if earlier is None or earlier.outcome == BEGUN or not self._reused(earlier):
-                yield from self._run_one(step, place, earlier)
+                self._run_one(step, place, earlier)
 
     def _earlier(
         self, step: Step, place: tuple[int, str], finished: Mapping[tuple[int, str], StepResult]
@@ -80,18 +90,17 @@ class Steps:
         if len(made) < len(result.artifacts) or not still_holds(self.job, made):
             return False
         self._add(made)
-        self.results.append(result)
+        self.progress.steps.append(result)
         told = f"step {result.uses} was done by an earlier run"
-        self.context.changed(self.job, "step.reused", told, uses=result.uses)
+        self.progress.changed("step.reused", told, uses=result.uses)
         return True
 
-    def _run_one(
-        self, step: Step, place: tuple[int, str], earlier: StepResult | None
-    ) -> Course[None]:
+    def _run_one(self, step: Step, place: tuple[int, str], earlier: StepResult | None) -> None:
+        self.progress.enter(Phase.STEPS, step.uses)
         began, noted = self.context.clock.monotonic(), False
         try:
             noted = self._begin(step, place, earlier)
-            made = yield from self._attempt(step)
+            made = self._attempt(step)
         except Interrupted:
             raise
         except HeldError as error:
@@ -132,17 +141,18 @@ class Steps:
         self.context.state.begin_step(self.attempt, place[1], step.uses)
         return True
 
-    def _attempt(self, step: Step) -> Course[Made]:
+    def _attempt(self, step: Step) -> Made:
         """Run a step for every package, as often as its ``retry`` allows."""
         for attempt in range(1, step.attempts + 1):
+            self.progress.attempts = attempt
             try:
                 return self._every_package(step)
             except StepError as error:
                 if attempt == step.attempts:
                     raise
                 told = f"step {step.uses} failed, attempt {attempt} of {step.attempts}: {error}"
-                self.context.changed(self.job, "step.retry", told, uses=step.uses)
-            yield Pause(step.interval)
+                self.progress.changed("step.retry", told, uses=step.uses)
+            self.context.clock.wait(step.interval)
         raise StepError("retry.attempts is 0")
 
     def _every_package(self, step: Step) -> Made:
@@ -176,7 +186,7 @@ class Steps:
         Raises ``HeldError`` where it was not, and where the step then holds something else.
         """
         job, hold = approved(job, step, held, self.attempt, self.context)
-        self.approvals += [f"{hold.name}@{digest}" for digest in hold.digests]
+        self.progress.approvals += [f"{hold.name}@{digest}" for digest in hold.digests]
         for package in job.packages:
             if package.name in held:
                 yield package.name, self._call(job, step, package)
@@ -184,20 +194,16 @@ class Steps:
 
     def _add(self, made: Sequence[Artifact]) -> None:
         kept = {artifact.name: artifact for artifact in (*self.job.artifacts, *made)}
-        self.job = replace(self.job, artifacts=tuple(kept.values()))
+        self.progress.job = replace(self.job, artifacts=tuple(kept.values()))
 
     def _call(self, job: Job, step: Step, package: Artifact) -> Made:
-        """Run a step for one package; one that hangs is abandoned when the run is to stop."""
-        clock = self.context.clock
-        clock.check()
+        """Run a step for one package."""
+        self.context.clock.check()
         require_same_output(self.job)
-        name = f"step {step.uses} of target {self.job.target.name}"
-        return interruptible(name, lambda: self._answer(job, step, package), clock)
-
-    def _answer(self, job: Job, step: Step, package: Artifact) -> Made:
         hooks = self.context.hooks
         job = replace(job, memory=StepMemory(self.context, key(job), step.uses))
         answer = hooks.decide("impex_run_step", job=job, step=step, artifact=package)
+        self.progress.check_abandoned()
         if answer is None:
             raise PluginError(f"no loaded plugin runs the step '{step.uses}'")
         made = answer if isinstance(answer, Made) else Made(answer)
@@ -213,10 +219,10 @@ class Steps:
         return Made(artifacts, made.message)
 
     def _record(self, result: StepResult) -> None:
-        self.results.append(result)
+        self.progress.steps.append(result)
         told = f"step {result.uses} {result.outcome}"
         told += f": {result.message}" if result.message else ""
-        self.context.changed(self.job, f"step.{result.outcome}", told, uses=result.uses)
+        self.progress.changed(f"step.{result.outcome}", told, uses=result.uses)
 
     def _since(self, began: float) -> float:
         return round(self.context.clock.monotonic() - began, 3)

@@ -1,4 +1,4 @@
-"""The tenants of one run: each connection is opened once, each tenant has one queue."""
+"""The tenants of one run: each connection is opened once, each tenant has its limits once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.engine.course import Gate, Pool
+from spark_impex_runner.engine.limits import RunLimits, TenantLimits
 from spark_impex_runner.errors import SparkError, TransportError, UsageError
 from spark_impex_runner.models import Auth
 from spark_impex_runner.spark.client import Spark
@@ -23,30 +23,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class Lane:
-    """The gates of one tenant, in the order in which a job comes to them.
-
-    ``slots``: as many export jobs at once as the tenant allows. ``creating``: one create call at
-    a time, with its look-ups, so that two targets that share a correlation id cannot take each
-    other's job. ``arrivals``: so many finished jobs may be on their way home; the next one keeps
-    its slot until there is room. ``downloads``: files at once.
-    """
-
-    def __init__(self, jobs: int | None, downloads: int) -> None:
-        self._known = jobs is not None
-        self.slots = Gate(jobs or 1)
-        self.creating = Gate(1)
-        self.arrivals = Gate(downloads)
-        self.downloads = Gate(downloads, Pool.DOWNLOADS)
-
-    def learn(self, spark: Spark) -> None:
-        """Ask the tenant once how many jobs it allows; to be called inside of ``slots``."""
-        if not self._known:
-            self._known = True
-            self.slots.widen(_ask_limit(spark) - 1)
-
-
-def _ask_limit(spark: Spark) -> int:
+def ask_job_limit(spark: Spark) -> int:
     """Ask the tenant how many export jobs it allows; one when it does not say.
 
     Raises ``TransportError`` where the tenant cannot be reached at all.
@@ -70,7 +47,8 @@ class Tenants:
     masker: Masker
     jobs: int | None = None
     _open: dict[str, Spark] = field(default_factory=dict)
-    _lanes: dict[str, Lane] = field(default_factory=dict)
+    _limits: dict[str, TenantLimits] = field(default_factory=dict)
+    _run_limits: RunLimits = field(default_factory=RunLimits)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _closing: ExitStack = field(default_factory=ExitStack)
 
@@ -91,14 +69,14 @@ class Tenants:
                 self._open[name] = self._closing.enter_context(spark)
             return self._open[name]
 
-    def lane(self, name: str) -> Lane:
-        """Return the queue of a connection's tenant; two connections to one tenant share it."""
+    def limits(self, name: str) -> TenantLimits:
+        """Return the limits of a connection's tenant; two connections to one tenant share them."""
         spark, connection = self.connect(name), self.connections[name]
         with self._lock:
-            if spark.url not in self._lanes:
-                jobs = self.jobs or connection.jobs
-                self._lanes[spark.url] = Lane(jobs, connection.downloads)
-            return self._lanes[spark.url]
+            if spark.url not in self._limits:
+                jobs, downloads = self.jobs or connection.jobs, connection.downloads
+                self._limits[spark.url] = TenantLimits(self._run_limits, jobs, downloads)
+            return self._limits[spark.url]
 
     def close(self) -> None:
         """Close every connection and stop every sandbox."""

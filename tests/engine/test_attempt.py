@@ -175,7 +175,7 @@ def test_a_forgotten_part_stays_a_part(tmp_path: Path) -> None:
         run=run, target=SimpleNamespace(name="a"), part="part-1", request=REQUEST
     )
 
-    opened = attempt.begin_anew(job, attempt.Opening(earlier), context)
+    opened = attempt.begin_anew(job, earlier, context)
 
     assert (opened.attempt.part_of, opened.attempt.job_id) == (whole.id, "")
     assert [each.id for each in state.begun(whole)] == [opened.attempt.id]

@@ -1,0 +1,168 @@
+"""Limits on how much runs at a time: fair, and every wait for one ends when the run stops."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import Self
+
+    from spark_impex_runner.clock import Clock
+
+
+class Limit:
+    """Admits ``width`` holders at a time, first come, first served. Safe for threads."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self._free = width
+        self._queue: deque[Callable[[], None]] = deque()
+        self._lock = threading.Lock()
+
+    def acquire(self, clock: Clock) -> None:
+        """Wait for a place; raise ``Interrupted`` when the run stops before there is one."""
+        turn = threading.Lock()
+        turn.acquire()
+        acquired = []
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the run stops at the same moment
+                turn.release()
+
+        def enter() -> None:
+            acquired.append(True)
+            wake()
+
+        forget = clock.tell(wake)
+        try:
+            self.acquire_later(enter)
+            if not acquired and not clock.stopping():
+                turn.acquire()
+        except BaseException:
+            self._give_back(enter)
+            raise
+        finally:
+            forget()
+        if clock.stopping():
+            self._give_back(enter)
+            clock.check()
+
+    def acquire_later(self, enter: Callable[[], None]) -> None:
+        """Call ``enter`` once there is a place: perhaps at once, perhaps on another thread."""
+        with self._lock:
+            self._queue.append(enter)
+        self.grow(0)
+
+    def cancel(self, enter: Callable[[], None]) -> bool:
+        """Remove ``enter`` from the queue; False when it has its place already."""
+        with self._lock, suppress(ValueError):
+            self._queue.remove(enter)
+            return True
+        return False
+
+    def release(self) -> None:
+        """Give a place to the next in the queue."""
+        self.grow(1)
+
+    def grow(self, more: int) -> None:
+        """Admit so many more at a time."""
+        with self._lock:
+            self._free += more
+        while True:
+            with self._lock:
+                if self._free <= 0 or not self._queue:
+                    return
+                self._free -= 1
+                enter = self._queue.popleft()
+            enter()
+
+    def _give_back(self, enter: Callable[[], None]) -> None:
+        if not self.cancel(enter):
+            self.release()
+
+
+class HeldLimits:
+    """The limits that one target holds; a context manager that releases them all."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._held: list[Limit] = []
+
+    def add(self, limit: Limit) -> None:
+        """Take over a place that was acquired already."""
+        self._held.append(limit)
+
+    def acquire(self, limit: Limit, *, without: Limit | None = None) -> None:
+        """Wait for a limit unless it is held; ``without`` is released for as long as that takes.
+
+        Raises ``Interrupted`` when the run stops.
+        """
+        if limit in self._held:
+            return
+        suspended = without if without in self._held else None
+        if suspended:
+            self.release(suspended)
+        limit.acquire(self._clock)
+        self._held.append(limit)
+        if suspended:
+            self.acquire(suspended)
+
+    def transfer(self, limit: Limit, *, out_of: Limit) -> None:
+        """Acquire one limit and only then release another, so that no work piles up between."""
+        self.acquire(limit)
+        self.release(out_of)
+
+    def release(self, limit: Limit) -> None:
+        """Release a limit, if it is held."""
+        if limit in self._held:
+            self._held.remove(limit)
+            limit.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for limit in tuple(self._held):
+            self.release(limit)
+
+
+class RunLimits:
+    """What a whole run does at a time, whatever the number of its tenants.
+
+    ``active``: targets that have a thread, so that no limit on a container's threads is hit.
+    ``downloads`` hold some mebibytes each. ``steps`` and downloads may have helpers of their own.
+    """
+
+    def __init__(self) -> None:
+        self.active = Limit(512)
+        self.downloads = Limit(32)
+        self.steps = Limit(16)
+
+
+class TenantLimits:
+    """The limits of one tenant, in the order in which a target comes to them.
+
+    ``jobs``: as many exports at once as the tenant allows. ``create``: one create call at a time,
+    with its look-ups, so that two targets that share a correlation id cannot take each other's
+    job. ``incoming``: packages on their way; the next finished job keeps its place in ``jobs``
+    until there is room. ``downloads``: files at once.
+    """
+
+    def __init__(self, run: RunLimits, jobs: int | None, downloads: int) -> None:
+        self.run = run
+        self.jobs = Limit(jobs or 1)
+        self.create = Limit(1)
+        self.incoming = Limit(downloads)
+        self.downloads = Limit(downloads)
+        self._known = jobs is not None
+
+    def discover(self, ask: Callable[[], int]) -> None:
+        """Ask the tenant once how many jobs it allows; the caller holds one of ``jobs``."""
+        if not self._known:
+            self._known = True
+            self.jobs.grow(ask() - 1)

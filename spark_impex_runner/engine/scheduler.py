@@ -1,0 +1,204 @@
+"""The targets of one plan: which may start, which need not, which failed."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.engine.prepare import new_job
+from spark_impex_runner.engine.progress import TargetProgress
+from spark_impex_runner.engine.reports import write
+from spark_impex_runner.engine.target import TargetRunner, not_started_result
+from spark_impex_runner.engine.tasks import Ready, Work, run_all
+from spark_impex_runner.engine.unchanged import unchanged
+from spark_impex_runner.engine.units import Halt
+from spark_impex_runner.errors import ImpexError, Interrupted, StateError
+from spark_impex_runner.models import RECEIPT, Outcome, TargetResult
+from spark_impex_runner.report import receipt
+from spark_impex_runner.report.masked import masked
+from spark_impex_runner.version import __version__
+
+if TYPE_CHECKING:
+    from spark_impex_runner.engine.context import Context
+    from spark_impex_runner.engine.limits import HeldLimits
+    from spark_impex_runner.engine.prepare import Prepared
+    from spark_impex_runner.models import Job, RunOptions
+
+
+class Scheduler:
+    """Starts the targets of one plan. ``halt`` tells whether a target has failed somewhere."""
+
+    def __init__(
+        self, prepared: Prepared, context: Context, options: RunOptions, halt: Halt | None = None
+    ) -> None:
+        self._halt = halt or Halt()
+        self._prepared = prepared
+        self._context = context
+        self._options = options
+        self._clock = context.clock
+        self._hooks = context.hooks
+        self._planned = {item.target.name: item for item in prepared.plan}
+        self._runner = TargetRunner(context, prepared.tenants, self._leave_receipt)
+        self._started: dict[str, tuple[TargetProgress, HeldLimits]] = {}
+
+    def deliver(self) -> dict[str, TargetResult]:
+        """Deliver all targets; return their results in the plan's order."""
+        needs = {
+            name: [need for need in item.target.needs if need in self._planned]
+            for name, item in self._planned.items()
+        }
+        work = Work(
+            prepare=self._prepare,
+            run=self._run,
+            skip=self.skip,
+            abandon=self._abandon,
+            blocked_reason=_blocked_reason,
+            stop=lambda: self._clock.stop(signal.SIGINT),
+        )
+        run_job = lambda job: self._run_job(job)  # noqa: E731, PLW0108 - a method takes no mark
+        with self._hooks.manager.default("impex_run_job", run_job):
+            return run_all(needs, work, self._clock)
+
+    def fail(self, name: str, why: str, exit_code: int) -> TargetResult:
+        """Return the result of a target that failed where nobody could tell of it."""
+        job = self._job(name)
+        failed = not_started_result(job, Outcome.FAILED, why, self._clock.now())
+        return self._reported(job, replace(failed, exit_code=exit_code))
+
+    def skip(self, name: str, reason: str) -> TargetResult:
+        """Return the result of a target that is not begun."""
+        job = self._job(name)
+        stopped = self._clock.stopping()
+        outcome = Outcome.CANCELLED if stopped else Outcome.SKIPPED
+        why = self._stop_reason() or reason
+        return self._reported(job, not_started_result(job, outcome, why, self._clock.now()))
+
+    def _prepare(self, name: str) -> TargetResult | Ready:
+        """Return what a target waits for, or its result where nothing is to be done."""
+        if early := self._end_early(name):
+            return early
+        try:
+            return Ready(self._runner.limits(self._job(name)))
+        except (Interrupted, StateError):
+            return Ready()  # the target itself fails by it
+
+    def _run(self, name: str, held: HeldLimits) -> TargetResult:
+        """Deliver one target, unless nothing new may start by the time that it can."""
+        with held:
+            if reason := self._stop_reason():
+                return self.skip(name, reason)
+            # Before the limits are released: the next target has to know of a failure.
+            return self._record_failure(self._delivered(self._job(name), held))
+
+    def _delivered(self, job: Job, held: HeldLimits) -> TargetResult:
+        """Deliver one target inside the wrappers of ``impex_run_job``.
+
+        Where a wrapper fails, what the target delivered stays in the result.
+        """
+        progress = TargetProgress(job, self._context)
+        self._started[job.target.name] = progress, held
+        try:
+            answer = self._hooks.decide("impex_run_job", job=job)
+            if not isinstance(answer, TargetResult):
+                raise self._hooks.refuse("impex_run_job", answer, "a TargetResult")
+        except ImpexError as error:
+            return self._failed(progress, error)
+        finally:
+            del self._started[job.target.name]
+        return answer
+
+    def _run_job(self, job: Job) -> TargetResult:
+        """Do what ``impex_run_job`` does by default."""
+        progress, held = self._started[job.target.name]
+        progress.ended = self._runner.run(progress, held)
+        return progress.ended
+
+    def _abandon(self, name: str) -> TargetResult:
+        """Return the result of a target that hangs when the run ends."""
+        started = self._started.get(name)
+        progress = started[0] if started else TargetProgress(self._job(name), self._context)
+        hangs = f"step {progress.step}" if progress.step else "it"
+        why = f"{hangs} did not end after the signal and was abandoned"
+        progress.warnings.append(why)
+        self._context.logged(progress.job, "target.cancelled", f"cancelled: {why}")
+        return progress.ended or self._runner.abandon(progress)
+
+    def _end_early(self, name: str) -> TargetResult | None:
+        """Return the result of a target for which nothing is to be done, or may be begun."""
+        if reason := self._stop_reason():
+            return self.skip(name, reason)
+        job = self._job(name)
+        if self._planned[name].kept:
+            why = f"{job.target.output / RECEIPT} exists (if_exists: keep)"
+            return self._reported(
+                job, not_started_result(job, Outcome.UNCHANGED, why, self._clock.now())
+            )
+        try:
+            found = unchanged(job, self._context)
+        except (Interrupted, StateError):
+            return None  # what follows tells it
+        except ImpexError as error:
+            return self._record_failure(self._failed(TargetProgress(job, self._context), error))
+        if not found:
+            return None
+        last, why = found
+        # The result names the folder in which the packages are, which may be that of another day.
+        there = replace(job, target=replace(job.target, output=last.output))
+        return self._reported(
+            there, not_started_result(there, Outcome.UNCHANGED, why, self._clock.now())
+        )
+
+    def _failed(self, progress: TargetProgress, error: ImpexError) -> TargetResult:
+        """Return the result of a target around which a plugin failed."""
+        done, now = progress.ended, self._clock.now()
+        if done is None:
+            failed = not_started_result(progress.job, Outcome.FAILED, str(error), now)
+            return replace(failed, exit_code=error.exit_code)
+        message = self._context.masker.mask(str(error))
+        result = replace(
+            done,
+            outcome=Outcome.FAILED if done.good else done.outcome,
+            error=f"{done.error}; {message}" if done.error else message,
+            exit_code=done.exit_code or error.exit_code,
+            finished=now,
+        )
+        return self._reported(progress.job, result)
+
+    def _record_failure(self, result: TargetResult) -> TargetResult:
+        bad = not (result.good or result.outcome is Outcome.HELD)
+        if self._options.fail_fast and bad:
+            self._halt.fail()
+        return result
+
+    def _reported(self, job: Job, result: TargetResult) -> TargetResult:
+        event = f"target.{result.outcome.value}"
+        self._context.changed(job, event, f"{result.outcome.value}: {result.error}")
+        return result
+
+    def _stop_reason(self) -> str:
+        if self._clock.stopping():
+            return "the run was interrupted before it started"
+        if self._options.fail_fast and self._halt.failed():
+            return "another target failed (--fail-fast)"
+        return ""
+
+    def _job(self, name: str) -> Job:
+        return new_job(self._planned[name], self._prepared, self._clock)
+
+    def _leave_receipt(self, result: TargetResult) -> None:
+        """Leave the receipt beside whatever was delivered, complete or not."""
+        if result.artifacts:
+            safe = masked(result, self._context.masker)
+            run, masker = self._prepared.run, self._context.masker
+            name = run.manifest.name
+            shown = name if masker.mask(name) == name else None
+            text = receipt.render(safe, run.id, __version__, shown)
+            write(result.target.output / RECEIPT, text)
+
+
+def _blocked_reason(result: TargetResult) -> str:
+    """Return why what needs a target cannot start, an empty text if it can."""
+    if result.good:
+        return ""
+    return "waits for an approval" if result.outcome is Outcome.HELD else "did not succeed"

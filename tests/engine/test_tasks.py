@@ -1,0 +1,229 @@
+"""Tasks: their order, their limits, and what ends them."""
+
+from __future__ import annotations
+
+import threading
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spark_impex_runner import blocking
+from spark_impex_runner.clock import Clock
+from spark_impex_runner.engine.limits import HeldLimits, Limit
+from spark_impex_runner.engine.tasks import Ready, Work, run_all
+from spark_impex_runner.errors import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+VAR: ContextVar[str] = ContextVar("VAR", default="")
+
+
+class Recorder:
+    """Does tasks by writing down their names; a name in ``bad`` ends badly."""
+
+    def __init__(self, clock: Clock | None = None, bad: frozenset[str] = frozenset()) -> None:
+        self.clock = clock or Clock()
+        self.bad = bad
+        self.limits: tuple[Limit, ...] = ()
+        self.done: list[str] = []
+        self.do: Callable[[str], None] = lambda _: None
+
+    def run(self, name: str, held: HeldLimits) -> str:
+        """Do a task, unless the clock was stopped."""
+        with held:
+            if self.clock.stopping():
+                return "stopped"
+            self.do(name)
+            self.done.append(name)
+            return "bad" if name in self.bad else "good"
+
+    def all(self, needs: dict[str, list[str]]) -> dict[str, str]:
+        """Run tasks; return their results."""
+        work = Work(
+            prepare=lambda _: Ready(self.limits),
+            run=self.run,
+            skip=lambda _, why: f"skipped: {why}",
+            abandon=lambda _: "abandoned",
+            blocked_reason=lambda result: "" if result == "good" else "did not succeed",
+            stop=lambda: self.clock.stop(2),
+        )
+        return run_all(needs, work, self.clock)
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> dict[str, list[str]]:
+    """Return tasks in which each needs only earlier ones, shuffled."""
+    needs = {}
+    for number in range(draw(st.integers(1, 12))):
+        earlier = draw(st.sets(st.integers(0, number - 1), max_size=3)) if number else set()
+        needs[f"t{number}"] = [f"t{each}" for each in earlier]
+    return {name: needs[name] for name in draw(st.permutations(sorted(needs)))}
+
+
+@given(graphs(), st.sets(st.integers(0, 11)))
+@settings(max_examples=50)
+def test_every_task_has_a_result_after_those_it_needs(
+    needs: dict[str, list[str]], bad: set[int]
+) -> None:
+    """Whatever the graph: a task is done after its needs, and only if all of them were good."""
+    recorder = Recorder(bad=frozenset(f"t{number}" for number in bad))
+
+    results = recorder.all(needs)
+
+    assert list(results) == list(needs)
+    assert len(recorder.done) == len(set(recorder.done))
+    for name, needed in needs.items():
+        good = all(results[need] == "good" for need in needed)
+        assert (name in recorder.done) == good
+        if good:
+            at = recorder.done.index(name)
+            assert all(recorder.done.index(need) < at for need in needed)
+
+
+def test_skipped_task_names_the_need_that_failed() -> None:
+    """What needs a skipped task is skipped, too."""
+    results = Recorder(bad=frozenset("a")).all({"a": [], "b": ["a"], "c": ["b"]})
+
+    assert results == {
+        "a": "bad",
+        "b": "skipped: it needs a, which did not succeed",
+        "c": "skipped: it needs b, which did not succeed",
+    }
+
+
+def test_tasks_in_a_queue_have_no_thread() -> None:
+    """A thousand tasks wait for one place, and come in their order where they ask in it."""
+    recorder, most = Recorder(), 0
+
+    def count(_: str) -> None:
+        nonlocal most
+        most = max(most, threading.active_count())
+
+    recorder.limits, recorder.do = (Limit(1), Limit(1)), count
+    before = threading.active_count()
+
+    results = recorder.all({f"t{number}": [] for number in range(1000)})
+
+    assert set(results.values()) == {"good"}
+    assert most <= before + 40
+
+
+def test_stop_ends_tasks_in_queues_and_in_pauses() -> None:
+    """What waits for a limit ends without it; what waits on the clock is interrupted."""
+    recorder, limit = Recorder(), Limit(1)
+    recorder.limits, started = (limit,), threading.Event()
+
+    def wait(_: str) -> None:
+        started.set()
+        try:
+            recorder.clock.wait(3600)
+        except Interrupted:
+            recorder.done.append("interrupted")
+
+    recorder.do = wait
+    stopping = threading.Thread(target=lambda: started.wait(20) and recorder.clock.stop(15))
+    stopping.start()
+
+    results = recorder.all({f"t{number}": [] for number in range(20)})
+
+    assert sorted(results.values()) == ["good", *["stopped"] * 19]
+    assert recorder.done[0] == "interrupted"
+    assert recorder.clock._listeners == []
+    limit.acquire(Clock())
+
+
+def test_task_that_hangs_after_a_stop_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others keep their results."""
+    monkeypatch.setattr("spark_impex_runner.engine.tasks.GIVE_UP", 0.0)
+    monkeypatch.setattr("spark_impex_runner.engine.tasks._QUIET", 0.05)
+    recorder, release, hangs = Recorder(), threading.Event(), threading.Event()
+
+    def hang(name: str) -> None:
+        if name == "a":
+            hangs.set()
+            release.wait(20)
+        else:
+            hangs.wait(20)
+            recorder.clock.stop(15)
+
+    recorder.do = hang
+
+    results = recorder.all({"a": [], "b": []})
+
+    assert results == {"a": "abandoned", "b": "good"}
+    assert blocking.left_behind()
+    release.set()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("a bug")])
+def test_error_of_a_task_ends_the_others_before_it_is_raised(error: BaseException) -> None:
+    """A bug in one, or Ctrl-C: what waits is interrupted and ends, then it is raised."""
+    recorder, waits = Recorder(), threading.Event()
+
+    def fail(name: str) -> None:
+        if name == "b":
+            waits.wait(20)
+            raise error
+        waits.set()
+        try:
+            recorder.clock.wait(3600)
+        except Interrupted:
+            recorder.done.append("interrupted")
+
+    recorder.do = fail
+
+    with pytest.raises(type(error)) as caught:
+        recorder.all({"a": [], "b": [], "c": ["b"]})
+
+    assert caught.value is error
+    assert recorder.done == ["interrupted", "a"]
+
+
+def test_ctrl_c_ends_the_tasks_before_it_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reaches the caller, who only waits: nothing can be cut in its middle."""
+    recorder, join, started = Recorder(), threading.Thread.join, threading.Event()
+    interrupts = iter([KeyboardInterrupt()])
+
+    def interrupted(thread: threading.Thread, timeout: float | None = None) -> None:
+        if thread.name == "impex-scheduler":
+            for interrupt in interrupts:
+                started.wait(20)
+                raise interrupt
+        join(thread, timeout)
+
+    def wait(_: str) -> None:
+        started.set()
+        try:
+            recorder.clock.wait(3600)
+        except Interrupted:
+            recorder.done.append("interrupted")
+
+    monkeypatch.setattr(threading.Thread, "join", interrupted)
+    recorder.do = wait
+
+    with pytest.raises(KeyboardInterrupt):
+        recorder.all({"a": []})
+
+    assert recorder.done == ["interrupted", "a"]
+
+
+def test_context_of_the_caller_reaches_tasks_and_no_task_changes_anothers() -> None:
+    """A span around the run is the parent of what its targets do."""
+    recorder, seen = Recorder(), []
+
+    def see(name: str) -> None:
+        seen.append(VAR.get())
+        VAR.set(name)
+
+    recorder.limits, recorder.do = (Limit(1),), see
+    token: Any = VAR.set("caller")
+    try:
+        recorder.all({"a": [], "b": [], "c": []})
+    finally:
+        VAR.reset(token)
+
+    assert seen == ["caller"] * 3
