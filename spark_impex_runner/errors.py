@@ -43,8 +43,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_PASSING = frozenset({408, 425, 429})
-
 
 class ImpexError(Exception):
     """Root of the tree. ``str(error)`` is one line, without secrets, fit for a person."""
@@ -218,16 +216,6 @@ class SparkApiError(SparkError):
     def when(message: str, reply: ErrorReply) -> SparkApiError:
         """Return the error of the class that belongs to ``reply.status``."""
         return _BY_STATUS.get(reply.status, UnknownApiError)(message, reply)
-
-
-def may_pass_by_itself(status: int, type_: object) -> bool:
-    """Tell whether the same request may succeed after a reply of this HTTP status and error type.
-
-    Documented: the v4 API reports permanent errors as HTTP 500 of the type ``invalid_input``.
-    """
-    if status >= 500:
-        return type_ != "invalid_input"
-    return status in _PASSING
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ class Errand:
         """Upload the package when the tenant has room, and return the id of the one job."""
         imports = self.spark.impex.imports
         try:
-            job_id = imports.queue.when_free(self._send, self.order.deadline)
+            job_id = imports.run_when_free(self._send, self.order.deadline)
         except errors.SparkError as error:
             note = self.note
             if not note.correlation_id:
@@ -191,7 +191,7 @@ class Errand:
             self._forget()
             raise
         except errors.SparkError as error:
-            busy = isinstance(error, errors.SparkApiError) and imports.queue.is_busy(error)
+            busy = isinstance(error, errors.SparkApiError) and imports.is_busy(error)
             if busy or not tools.may_have_created_job(error):
                 self._forget()
             raise
@@ -201,13 +201,13 @@ class Errand:
         order = self.order
         try:
             return self.spark.impex.imports.wait(
-                job_id, deadline=order.deadline, interval=order.interval, bears=_may_pass
+                job_id, deadline=order.deadline, interval=order.interval
             )
         except errors.JobError:
             self._forget()
             raise
         except errors.RetryTimeoutError as error:
-            told = f"{error}; the same command goes on with it"
+            told = f"{error}; it may still run: the same command resumes it"
             raise errors.RetryTimeoutError(
                 told, retries=error.retries, interval=error.interval
             ) from error
@@ -215,13 +215,6 @@ class Errand:
             if tools.is_unknown_job(error):
                 raise self._unknown(self.note, str(error)) from error
             raise
-
-
-def _may_pass(error: errors.SparkError) -> bool:
-    """Tell whether a look that failed may be repeated: the job is there, but out of sight."""
-    return not tools.is_unknown_job(error) and (
-        tools.is_transient(error) or tools.is_not_api_reply(error)
-    )
 
 
 def _results(status: models.Status) -> Iterator[tuple[str, str]]:

@@ -12,9 +12,9 @@ from spark_impex_runner.engine.creation import JobCreator
 from spark_impex_runner.engine.plan import plan_target
 from spark_impex_runner.engine.prepare import Prepared, connect, new_job, state_folder
 from spark_impex_runner.engine.progress import TargetProgress
-from spark_impex_runner.engine.weather import forgotten
 from spark_impex_runner.errors import ImpexError, SparkError, StateError
 from spark_impex_runner.models import Planned
+from spark_impex_runner.spark.failures import is_unknown_job
 from spark_impex_runner.state.lease import lease
 from spark_impex_runner.state.store import State, exists, part_key
 
@@ -149,7 +149,7 @@ def _cancel_job(spark: Spark, job_id: str) -> None:
         try:
             spark.impex.exports.cancel(job_id)
         except SparkError as error:
-            if not forgotten(error):
+            if not is_unknown_job(error):
                 raise
         else:
             return

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine.compare import missing, silent
-from spark_impex_runner.engine.weather import (
-    forgotten,
-    gone,
-    may_have_created,
-    may_pass,
-    too_large,
-    unreadable,
-)
 from spark_impex_runner.errors import Interrupted, RetryTimeoutError, SparkApiError, SparkError
 from spark_impex_runner.spark import limits
-from spark_impex_runner.spark.retry import doubt_of, granted
+from spark_impex_runner.spark.failures import (
+    is_gone,
+    is_not_api_reply,
+    is_too_large,
+    is_transient,
+    is_unknown_job,
+    may_have_created,
+    unconfirmed,
+)
+from spark_impex_runner.spark.retry import granted
 
 if TYPE_CHECKING:
     from spark_impex_runner.engine.progress import TargetProgress
@@ -54,7 +55,7 @@ class JobCreator:
             try:
                 self.spark.impex.exports.status(self.progress.attempt.job_id)
             except SparkError as error:
-                if gone(error, self.spark, self.progress.attempt.job_id):
+                if is_gone(error, self.progress.attempt.job_id, self.spark.impex.exports.listed):
                     continue
             return False
         return True
@@ -102,7 +103,7 @@ class JobCreator:
             job_id = self.find()
         except SparkError as error:
             self._strange += 1
-            if not doubt_of(error) or self._strange >= _STRANGE:
+            if not unconfirmed(error) or self._strange >= _STRANGE:
                 raise
             self._tell_failure(error)
             return ""  # that was no answer
@@ -136,8 +137,10 @@ class JobCreator:
     def _pause_after(self, error: SparkError) -> float:
         """Return how long to wait after a failure; raise one that is permanent or the last."""
         busy = self._is_busy(error)
-        self._strange += unreadable(error)
-        bearable = may_pass(error) or (unreadable(error) and self._strange < _STRANGE)
+        strange = is_not_api_reply(error)
+        self._strange += strange
+        transient = is_transient(error) and not is_too_large(error)
+        bearable = transient or (strange and self._strange < _STRANGE)
         if not (busy or bearable) or self.progress.context.clock.monotonic() >= self._end:
             raise self._busy_for_too_long(error) if busy else error from error
         asked = granted(error.retry_after if isinstance(error, SparkApiError) else None)
@@ -146,13 +149,13 @@ class JobCreator:
             return max(_BUSY_PAUSE, asked)
         self._failures += 1
         self._tell_failure(error)
-        drawn = self.spark.session.wire.patience.draw() * min(_CEILING, 2.0**self._failures)
+        drawn = self.spark.session.http.policy.draw() * min(_CEILING, 2.0**self._failures)
         # A create call that was cut off may be a moment late in the listing.
         return max(drawn, asked, 1.0)
 
     def _is_busy(self, error: SparkError) -> bool:
         """Tell whether there may be room later; for what is too large there is none."""
-        if not isinstance(error, SparkApiError) or too_large(error):
+        if not isinstance(error, SparkApiError) or is_too_large(error):
             return False
         return self.spark.impex.exports.is_busy(error)
 
@@ -192,7 +195,7 @@ class JobCreator:
             try:
                 status = self.spark.impex.exports.status(job_id)
             except SparkError as error:
-                if forgotten(error):
+                if is_unknown_job(error):
                     continue  # it left the listing just now
                 raise
             if status.correlation_id not in {None, self.progress.attempt.correlation_id}:

@@ -13,7 +13,6 @@ from spark_impex_runner.engine.fetch import PackageDownload
 from spark_impex_runner.engine.poll import JobHistory, wait_until_done
 from spark_impex_runner.engine.progress import DeliveredPackages, Phase
 from spark_impex_runner.engine.tenants import ask_job_limit
-from spark_impex_runner.engine.weather import may_pass
 from spark_impex_runner.errors import (
     HeldError,
     ImpexError,
@@ -25,6 +24,7 @@ from spark_impex_runner.errors import (
     SparkError,
     StateError,
 )
+from spark_impex_runner.spark.failures import is_transient
 from spark_impex_runner.spark.status import warned
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class Export:
             try:
                 self.tenant.spark.impex.exports.cancel(job.id)
             except (SparkError, Interrupted) as error:
-                if attempt < _CANCELS and (isinstance(error, Interrupted) or may_pass(error)):
+                if attempt < _CANCELS and (isinstance(error, Interrupted) or is_transient(error)):
                     continue
                 progress.warnings.append(
                     f"job {job.id} could not be cancelled: {error}; "

@@ -25,8 +25,8 @@ from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.paths import folded
 from spark_impex_runner.spark import files
 from spark_impex_runner.spark import partial as partial_files
-from spark_impex_runner.spark.links import has_expired, renewing
-from spark_impex_runner.spark.retry import doubt_of
+from spark_impex_runner.spark.failures import unconfirmed
+from spark_impex_runner.spark.links import LINKS, has_expired, with_fresh_links
 from spark_impex_runner.spark.words import one_line
 
 if TYPE_CHECKING:
@@ -35,11 +35,9 @@ if TYPE_CHECKING:
     from spark_impex_runner.engine.context import Context
     from spark_impex_runner.engine.limits import TenantLimits
     from spark_impex_runner.engine.progress import TargetProgress
-    from spark_impex_runner.errors import IntegrityError
     from spark_impex_runner.models import Job, Status
     from spark_impex_runner.spark.client import Spark
 
-_LINKS = 4
 _PAUSE = 5.0
 # Names of files and folders that are not complete yet: those of downloads, steps and documents.
 _TEMPORARY = re.compile(r"\..+\.(part|part\.json|new|old[0-9]*|[0-9a-f]{8})", re.IGNORECASE)
@@ -79,7 +77,7 @@ class PackageDownload:
         require_same_output(self.job)
         for item, path in zip(wanted, paths, strict=True):
             self.owned.claim(item.path)
-            files.give_name(path, item.path)
+            files.commit(path, item.path)
         final = zip(complete, wanted, strict=True)
         packages = tuple(replace(item, path=place.path) for item, place in final)
         for package in packages:
@@ -166,7 +164,7 @@ class PackageDownload:
         return [f"{folded(name)}/" for name in written]
 
     def _download_verified(self, index: int, artifact: Artifact) -> Artifact:
-        """Download to the partial file and put it before every check, as ``files.prove`` says."""
+        """Download to the partial file and verify it; see ``files.download_verified``."""
         with HeldLimits(self.context.clock) as held:
             held.acquire(self.limits.downloads)
             held.acquire(self.limits.run.downloads)
@@ -182,18 +180,18 @@ class PackageDownload:
             hooks.decide("impex_check_download", job=self.job, artifact=complete)
             return complete
 
-        def refused(error: IntegrityError) -> None:
+        def refused(error: SparkError, hint: str) -> None:
             nonlocal wanted
-            told = f"{artifact.name} was refused and is fetched again: {error}"
+            told = f"{artifact.name} does not verify, {hint}: {error}"
             self.context.changed(self.job, "package.refused", told, name=artifact.name)
             # The announced hash may be what is wrong, and one answer is not enough for that.
             with suppress(SparkError):
                 wanted = replace(artifact, remote=self._offered(index) or artifact.remote)
 
-        return files.prove(artifact.path, once, refused)
+        return files.download_verified(artifact.path, once, self.context.clock, refused)
 
     def _download(self, index: int, artifact: Artifact) -> Artifact:
-        """Fetch the bytes, by new links where one does not work, as ``links.renewing`` says.
+        """Fetch the bytes, by new links where one does not work; see ``links.with_fresh_links``.
 
         A fresh link that is refused, too, is no matter of our credentials: it carries its own.
         """
@@ -211,11 +209,11 @@ class PackageDownload:
 
         remote = artifact.remote or RemoteFile("")
         try:
-            got = renewing(remote, artifact.path, by, renewed, _LINKS)
+            got = with_fresh_links(remote, artifact.path, by, renewed, self.context.clock)
         except (SparkApiError, TransportError) as error:
             # A refusal by the tenant itself, when it is asked for a link, stays what it is.
             if error in refused and has_expired(error):
-                told = f"{_LINKS} fresh links in a row do not work: {error}"
+                told = f"{LINKS} fresh links in a row do not work: {error}"
                 raise DeliveryError(told) from error
             raise
         return replace(got, name=artifact.name)
@@ -231,7 +229,7 @@ class PackageDownload:
                 if fresh := self._offered(index):
                     return fresh
             except SparkError as odd:
-                if last or not doubt_of(odd):
+                if last or not unconfirmed(odd):
                     raise
             if not last:
                 clock.wait(_PAUSE)

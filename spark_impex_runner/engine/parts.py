@@ -16,9 +16,9 @@ from spark_impex_runner.engine.export import (
     record_delivery,
 )
 from spark_impex_runner.engine.progress import DeliveredPackages, TargetProgress, outcome_of
-from spark_impex_runner.engine.weather import too_large
 from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.models import Request, Status
+from spark_impex_runner.spark.failures import is_too_large
 
 if TYPE_CHECKING:
     from spark_impex_runner.engine.export import Tenant
@@ -127,7 +127,7 @@ class Parts:
         """Ask how to divide what is too large, and put it on disk; raise what cannot be divided."""
         job, context, whole = progress.job, self._context, self._whole
         # A job that was given by its id is resumed as it is.
-        if not too_large(error) or context.job:
+        if not is_too_large(error) or context.job:
             raise error
         answer = context.hooks.decide("impex_split_job", job=job, error=error)
         if answer is None:

@@ -7,13 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine.compare import missing, silent
-from spark_impex_runner.engine.weather import (
-    forgotten,
-    gone,
-    may_pass,
-    speaks_of_size,
-    unreadable,
-)
 from spark_impex_runner.errors import (
     JobError,
     RetryTimeoutError,
@@ -22,7 +15,15 @@ from spark_impex_runner.errors import (
 )
 from spark_impex_runner.models import Poll, Verdict
 from spark_impex_runner.spark import limits
-from spark_impex_runner.spark.retry import doubt_of, granted
+from spark_impex_runner.spark.failures import (
+    is_gone,
+    is_not_api_reply,
+    is_transient,
+    is_unknown_job,
+    mentions_size_limit,
+    unconfirmed,
+)
+from spark_impex_runner.spark.retry import granted
 from spark_impex_runner.spark.status import explain, is_known
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ def wait_until_done(progress: TargetProgress, spark: Spark, history: JobHistory)
         if verdict is not Verdict.PENDING and state.is_settled(verdict, status):
             if verdict is Verdict.DONE:
                 return status
-            words = spark.session.wire.masker.mask(explain(status))
-            kind = TooLargeError if speaks_of_size(words) else JobError
+            words = spark.session.http.masker.mask(explain(status))
+            kind = TooLargeError if mentions_size_limit(words) else JobError
             raise kind(f"job {job.id} ended as '{status.word}': {words}")
         if verdict is Verdict.PENDING:
             state.record(status)
@@ -147,13 +148,16 @@ class PollState:
 
     def record_failure(self, error: SparkError, spark: Spark) -> None:
         """Count a look that failed; raise what is permanent, or has lasted for too long."""
-        if forgotten(error):
-            if self._confirmed("unknown") and gone(error, spark, self.progress.job.id):
+        if is_unknown_job(error):
+            gone = self._confirmed("unknown") and is_gone(
+                error, self.progress.job.id, spark.impex.exports.listed
+            )
+            if gone:
                 raise JobError(
                     f"the tenant does not know job {self.progress.job.id} any more: {error}"
                 ) from error
-        elif not (may_pass(error) or unreadable(error)):
-            doubt = doubt_of(error)
+        elif not (is_transient(error) or is_not_api_reply(error)):
+            doubt = unconfirmed(error)
             if not doubt or self._confirmed(doubt):
                 raise error
         self.progress.attempts += 1

@@ -15,8 +15,14 @@ from spark_impex_runner.spark.catalogue import Catalogue
 from spark_impex_runner.spark.credentials import from_arguments, from_environment
 from spark_impex_runner.spark.impex import ImpEx
 from spark_impex_runner.spark.listing import services, versions
-from spark_impex_runner.spark.retry import Patience
-from spark_impex_runner.spark.session import Origin, Pace, Session, Wire, ask_for_token
+from spark_impex_runner.spark.retry import RetryPolicy
+from spark_impex_runner.spark.session import (
+    HttpClient,
+    Origin,
+    RateLimiter,
+    Session,
+    ask_for_token,
+)
 from spark_impex_runner.spark.tenant import TenantUrl
 from spark_impex_runner.spark.transport import Transport
 from spark_impex_runner.spark.waiting import INTERVAL, require_limits
@@ -73,13 +79,10 @@ class Spark:
         masker = masker or Masker()
         auth = from_arguments(oauth, api_key, token) or from_environment(os.environ)
         url = _locate(base_url, env, tenant)
-        wire = Wire(
-            Transport(masker, timeout=timeout / 1000, verify=verify_tls, clock=clock),
-            Patience(clock),
-            Pace(clock, requests_per_second),
-            masker,
-        )
-        self.session = Session(url, wire, _scheme(auth, url, wire), origin or Origin())
+        transport = Transport(masker, timeout=timeout / 1000, verify=verify_tls, clock=clock)
+        limiter = RateLimiter(clock, requests_per_second)
+        http = HttpClient(transport, clock, masker, limiter, RetryPolicy())
+        self.session = Session(url, http, _scheme(auth, url, http), origin or Origin())
         interval = INTERVAL if retry_interval is None else retry_interval
         self.impex = ImpEx(self.session, max_retries, interval)
         self.catalogue = Catalogue(self.list_services, self.list_versions)
@@ -131,7 +134,7 @@ class Spark:
 
     def close(self) -> None:
         """Close the connections; no call may follow."""
-        self.session.wire.transport.close()
+        self.session.http.transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -165,12 +168,12 @@ def _setting(connection: Connection) -> str:
     return "env" if connection.env else "CSPARK_BASE_URL"
 
 
-def _scheme(auth: Auth, url: TenantUrl, wire: Wire) -> Scheme:
+def _scheme(auth: Auth, url: TenantUrl, http: HttpClient) -> Scheme:
     """Make the one scheme that is filled in; its secret is masked before the first use."""
     if auth.client_id and auth.client_secret:
-        wire.masker.add(auth.client_secret)
-        ask = partial(ask_for_token, wire, url, auth.client_id, auth.client_secret)
-        return ClientCredentials(url.token_endpoint, ask, wire.clock, wire.masker)
+        http.masker.add(auth.client_secret)
+        ask = partial(ask_for_token, http, url, auth.client_id, auth.client_secret)
+        return ClientCredentials(url.token_endpoint, ask, http.clock, http.masker)
     if auth.api_key:
-        return ApiKey(auth.api_key, wire.masker)
-    return Bearer(auth.token or "", wire.masker)
+        return ApiKey(auth.api_key, http.masker)
+    return Bearer(auth.token or "", http.masker)

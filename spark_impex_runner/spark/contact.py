@@ -25,6 +25,7 @@ from urllib3.poolmanager import ProxyManager
 
 from spark_impex_runner.errors import TransportError
 from spark_impex_runner.spark import limits
+from spark_impex_runner.spark.failures import TRANSIENT
 from spark_impex_runner.spark.links import split
 from spark_impex_runner.spark.proxies import is_by_socks
 from spark_impex_runner.spark.underway import begin
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 FIRST_CONTACT = 10.0
 ADDRESS_TODO = "check the address and the network"
 _TUNNEL = re.compile(r"Tunnel connection failed: (?P<reply>(?P<status>\d{3}).*)", re.DOTALL)
-_TRANSIENT = frozenset({408, 425, 429})
 _PROXY_TODO = "check HTTPS_PROXY and NO_PROXY"
 
 
@@ -61,15 +61,8 @@ class _Http(HTTPConnection):
         super().request(*arguments, **named)
 
 
-class _Https(HTTPSConnection):
-    def connect(self) -> None:
-        _thread.connecting = True
-        super().connect()
-        _thread.connecting = False
-
-    def request(self, *arguments: Any, **named: Any) -> None:
-        begin(self)  # it is connected before
-        super().request(*arguments, **named)
+class _Https(_Http, HTTPSConnection):
+    pass
 
 
 class _HttpPool(HTTPConnectionPool):
@@ -200,7 +193,7 @@ def _not_connected(error: Exception, host: str, proxy: str, timeout: float) -> t
 def _is_refused(error: Exception) -> bool:
     """Tell whether a certificate or a proxy's answer forbids the connection."""
     status = int(_refusal(error)[:3] or 0)
-    by_proxy = 300 <= status < 500 and status not in _TRANSIENT
+    by_proxy = 300 <= status < 500 and status not in TRANSIENT
     return by_proxy or _has(error, ssl.SSLCertVerificationError)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import tempfile
 import uuid
@@ -11,23 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import DeliveryError
-from spark_impex_runner.spark.files import filename, give_name, prove, receive
-from spark_impex_runner.spark.links import renewing
+from spark_impex_runner.spark.files import commit, download_verified, filename, receive
+from spark_impex_runner.spark.links import with_fresh_links
 from spark_impex_runner.spark.package import check
 from spark_impex_runner.spark.partial import discard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from spark_impex_runner.errors import IntegrityError
+    from spark_impex_runner.errors import SparkError
     from spark_impex_runner.models import RemoteFile
-    from spark_impex_runner.spark.files import Received
     from spark_impex_runner.spark.reply import HttpResponse
     from spark_impex_runner.spark.session import Session
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 4
-_LINKS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class Downloads:
     def bring(self, files: Sequence[RemoteFile], to: Path | None) -> list[HttpResponse]:
         """Download and verify all files, in their order; raises the first failure.
 
-        A file that is refused is fetched again as ``files.prove`` says.
+        A file that is refused is fetched again as ``files.download_verified`` says.
 
         With ``to`` each reply has the ``path`` of a file in that folder, which is made if it is
         missing; without, its bytes as ``buffer``.
@@ -67,19 +66,18 @@ class Downloads:
         partial = final.with_name(f".{final.name}.{uuid.uuid4().hex}.part")
 
         def once() -> HttpResponse:
-            received = renewing(remote, partial, fetch, lambda _: self._renewed(index), _LINKS)
-            check(replace(received.artifact, name=final.name))
-            return received.reply
+            fetch = functools.partial(receive, self.session, path=partial)
+            done = with_fresh_links(remote, partial, fetch, lambda _: self._renewed(index), clock)
+            check(replace(done.artifact, name=final.name))
+            return done.reply
 
-        def fetch(by: RemoteFile) -> Received:
-            return receive(self.session, by, partial)
+        def report(error: SparkError, hint: str) -> None:
+            _log.warning("%s does not verify, %s: %s", final.name, hint, error)
 
-        def refused(error: IntegrityError) -> None:
-            _log.warning("%s was refused and is fetched again: %s", final.name, error)
-
+        clock = self.session.http.clock
         try:
-            reply = prove(partial, once, refused)
-            give_name(partial, final)
+            reply = download_verified(partial, once, clock, report)
+            commit(partial, final)
         finally:
             discard(partial)
         return replace(reply, path=final)

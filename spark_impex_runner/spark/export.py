@@ -6,77 +6,48 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import SparkSdkError, UsageError
-from spark_impex_runner.models import RemoteFile, Request, Status
+from spark_impex_runner.errors import UsageError
+from spark_impex_runner.models import RemoteFile, Request, Status, Verdict
 from spark_impex_runner.spark.download import Downloads
-from spark_impex_runner.spark.links import job_id_of, secrets_of
-from spark_impex_runner.spark.queue import Queue
-from spark_impex_runner.spark.reply import retry_after
+from spark_impex_runner.spark.jobs import Jobs
 from spark_impex_runner.spark.request import build_request, encode, to_json
 from spark_impex_runner.spark.session import Body
 from spark_impex_runner.spark.status import parse_status, verdict
 from spark_impex_runner.spark.uri import Uri
-from spark_impex_runner.spark.waiting import INTERVAL, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spark_impex_runner.errors import SparkApiError
-    from spark_impex_runner.spark.queue import Listed
     from spark_impex_runner.spark.reply import HttpResponse
-    from spark_impex_runner.spark.session import Session
 
 _PATH = ("api", "v4", "export")
 
 
 @dataclass(frozen=True, slots=True)
-class Exports:
+class Exports(Jobs):
     """Export jobs of one tenant.
 
     ``create``, ``status``, ``job_limit``, ``listed`` and ``is_busy`` work with values;
     ``initiate``, ``get_status``, ``download``, ``cancel`` and ``describe`` are those of the
-    official SDK and return ``HttpResponse``. ``retries`` and ``interval`` (seconds) are what
-    ``get_status`` uses where its caller gives none.
+    official SDK and return ``HttpResponse``.
     """
 
-    session: Session
-    retries: int | None = None
-    interval: float = INTERVAL
+    kind = "export"
+
+    def judge(self, status: Status) -> Verdict:
+        """Tell whether an export is done: it also needs files."""
+        return verdict(status)
+
+    def is_odd(self, status: Status) -> bool:  # noqa: ARG002 - without files it is not done
+        """Tell that a status with files is no mistake."""
+        return False
 
     def create(self, request: Request) -> Status:
         """Start a job. The reply may be a whole status or little more than the id (documented).
 
         Sent once: after a ``TransportError`` the job may exist, see ``listed``.
         """
-        return self._post(request)[1]
-
-    def status(self, job_id: str, *, once: bool = False) -> Status:
-        """Look at a job. The links that it offers are masked everywhere from here on.
-
-        With ``once`` a look that fails is not repeated: the caller has a budget of its own.
-        """
-        return self._look(job_id, once=once)[1]
-
-    @property
-    def queue(self) -> Queue:
-        """The tenant's export jobs as its listing tells of them."""
-        return Queue(self.session, "export")
-
-    def job_limit(self) -> int:
-        """Return how many export jobs the tenant runs at a time; 1, the default, if unsaid."""
-        return self.queue.job_limit()
-
-    def listed(self) -> tuple[Listed, ...]:
-        """Return the jobs that the tenant still lists, running ones first, then newest first.
-
-        Documented: active jobs and those that ended within the last hour, of this user. The
-        listing shows no correlation ids; ``status`` does.
-        """
-        return self.queue.listed()
-
-    def is_busy(self, error: SparkApiError) -> bool:
-        """Tell whether ``create`` was refused because the tenant runs another job."""
-        return self.queue.is_busy(error)
+        return parse_status(self._post(request).data)
 
     def initiate(  # noqa: PLR0913 - the official SDK's signature
         self,
@@ -106,30 +77,7 @@ class Exports:
             correlation_id=correlation_id,
             file_name=file_name,
         )
-        return self._post(request)[0]
-
-    def get_status(
-        self,
-        job_id: str | None = None,
-        *,
-        url: str | None = None,
-        max_retries: int | None = None,
-        retry_interval: float | None = None,
-    ) -> HttpResponse:
-        """Wait until the job is done; ``data['outputs']['files']`` of the reply holds the links.
-
-        ``max_retries`` is the number of status checks, ``retry_interval`` the seconds between
-        them; without the first, half an hour is the limit. Of ``url`` only the job id is used.
-        Raises ``JobError`` as soon as the job has failed, ``RetryTimeoutError`` at the limit.
-        """
-        job = job_id_of(job_id, url)
-        waiting = Waiting(
-            f"export job {job} on {self.session.url.base}",
-            self.session.wire,
-            self.retries if max_retries is None else max_retries,
-            self.interval if retry_interval is None else retry_interval,
-        )
-        return waiting.until_done(lambda: self._look(job), verdict)
+        return self._post(request)
 
     def download(
         self, urls: str | Sequence[str], to: str | Path | None = None
@@ -145,31 +93,11 @@ class Exports:
     def cancel(self, job_id: str) -> HttpResponse:
         """Ask the tenant to end a job, which frees its place (documented)."""
         body = Body(to_json({"export_status": "cancelled"}))
-        with self.session.wire.clock.ending():
+        with self.session.http.clock.ending():
             return self.session.patch(*_PATH, job_id, body=body)
 
-    def describe(self) -> HttpResponse:
-        """Return the tenant's listing of its jobs and its job limit."""
-        return self.queue.describe()
-
-    def _post(self, request: Request) -> tuple[HttpResponse, Status]:
-        reply = self.session.post(*_PATH, body=Body(encode(request)))
-        status = parse_status(reply.data)
-        if not status.id:
-            raise SparkSdkError(
-                f"POST export on {self.session.url.base}: HTTP {reply.status}, but the reply has "
-                "no job id; the job may run: look for it on the tenant before you start another"
-            )
-        return reply, status
-
-    def _look(self, job_id: str, *, once: bool = False) -> tuple[HttpResponse, Status]:
-        reply = self.session.get(*_PATH, job_id, "status", once=once)
-        wire = self.session.wire
-        status = parse_status(reply.data, retry_after(reply.headers, wire.clock.now()))
-        for file in status.files:
-            for secret in secrets_of(file.url):
-                wire.masker.add(secret, announce=False)
-        return reply, status
+    def _post(self, request: Request) -> HttpResponse:
+        return self.created(self.session.post(*_PATH, body=Body(encode(request))))
 
 
 def _texts(name: str, values: Sequence[str] | None) -> tuple[str, ...]:

@@ -1,11 +1,11 @@
-"""Downloads: bytes become a file only when they are proven to be what the tenant promised."""
+"""Downloads: bytes become a file only after they are verified."""
 
 from __future__ import annotations
 
 import os
 import re
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote
 
@@ -18,13 +18,13 @@ from spark_impex_runner.errors import (
 from spark_impex_runner.models import Artifact, RemoteFile
 from spark_impex_runner.spark import limits, partial, room
 from spark_impex_runner.spark.hashes import Hashing, read_hash
-from spark_impex_runner.spark.links import EXPIRED, secrets_of, shown, split
+from spark_impex_runner.spark.links import EXPIRED, redacted, secrets_of, split
 from spark_impex_runner.spark.partial import disk
 from spark_impex_runner.spark.reply import HttpResponse, api_error, compression, json_or_none
-from spark_impex_runner.spark.retry import is_passing
+from spark_impex_runner.spark.retry import AT_ONCE, retry
 from spark_impex_runner.spark.segments import Segments, Source
 from spark_impex_runner.spark.tenant import is_safe_to_call
-from spark_impex_runner.spark.transport import CHUNK, Message, Stream, Transport
+from spark_impex_runner.spark.transport import CHUNK, HttpRequest, Stream, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -33,20 +33,21 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.digests import Hash
+    from spark_impex_runner.errors import SparkError
     from spark_impex_runner.spark.session import Session
 
 _T = TypeVar("_T")
 
 DEFAULT_NAME = "package.zip"
 _HOPS = 5
-_AGAIN = 2
+_DOWNLOADS = 3  # so many times a package that does not verify is fetched
 _NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\ufffd]')
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _BARE = {"Accept": "*/*", "Accept-Encoding": "identity"}
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class Download:
     """A finished download: the reply (without its body) and the file."""
 
     reply: HttpResponse
@@ -66,33 +67,36 @@ def fetch(session: Session, remote: RemoteFile, path: Path) -> Artifact:
     return receive(session, remote, path).artifact
 
 
-def receive(session: Session, remote: RemoteFile, path: Path) -> Received:
+def receive(session: Session, remote: RemoteFile, path: Path) -> Download:
     """Do what ``fetch`` does and return the reply as well."""
     expected = read_hash(remote.file_hash)
     algorithms = ("sha256", expected.algorithm if expected else "sha256")
-    pouring = _Pouring(path, session.wire.clock, algorithms, remote.file_hash)
-    action = f"downloading {shown(remote.url)}"
-    transport = session.wire.transport
-    try:
-        reply = session.wire.patience.repeat_while_moving(
-            lambda: pouring.attempt(transport, remote.url), is_passing, lambda: pouring.progress
-        )
-    except TransportError as error:
-        raise error.at(action) from None
-    if reply.status != 200:
+    http = session.http
+    state = _DownloadState(path, http.clock, algorithms, remote.file_hash)
+    action = f"downloading {redacted(remote.url)}"
+
+    def once() -> HttpResponse:
+        try:
+            reply = state.attempt(http.transport, remote.url)
+        except TransportError as error:
+            raise error.at(action) from None
+        if reply.status == 200:
+            return reply
         expired = reply.status in EXPIRED
         todo = "the link may have expired; the job's status offers a new one" if expired else ""
-        raise api_error(reply, action, "", session.wire.masker, todo)
+        raise api_error(reply, action, "", http.masker, todo)
+
+    reply = retry(once, http.policy, http.clock, progress=lambda: state.progress)
     artifact = Artifact(
         path=path,
         name=filename(remote.url),
-        size=pouring.size,
-        sha256=pouring.digests["sha256"],
+        size=state.size,
+        sha256=state.digests["sha256"],
         remote=remote,
-        hash_agreed=pouring.agrees_with(expected),
-        digests=pouring.digests,
+        hash_agreed=state.agrees_with(expected),
+        digests=state.digests,
     )
-    return Received(reply, artifact)
+    return Download(reply, artifact)
 
 
 def filename(url: str) -> str:
@@ -113,28 +117,37 @@ def filename(url: str) -> str:
     return name if name and plain and last not in set(secrets_of(url)) else DEFAULT_NAME
 
 
-def prove(path: Path, once: Callable[[], _T], refused: Callable[[IntegrityError], None]) -> _T:
-    """Return what ``once`` downloads to the partial file ``path`` and puts before every check.
+def download_verified(
+    path: Path,
+    once: Callable[[], _T],
+    clock: Clock,
+    report: Callable[[SparkError, str], None],
+) -> _T:
+    """Return what ``once`` downloads to the partial file ``path`` and verifies.
 
     Bytes that it refuses with ``IntegrityError`` are removed and fetched again from their
-    beginning, twice: what a proxy spoilt may come whole the next time. ``refused`` hears of each
+    beginning, twice: what a proxy spoilt may come whole the next time. ``report`` gets each
     refusal that is not the last; the last one is raised, and so is one that another download
     cannot change. Other errors pass, the bytes stay.
     """
-    left = _AGAIN
-    while True:
+
+    def attempt() -> _T:
         try:
             return once()
-        except IntegrityError as error:
+        except IntegrityError:
             partial.discard(path)
-            if not left or isinstance(error, UnreadablePackageError):
-                raise
-            refused(error)
-        left -= 1
+            raise
+
+    policy = replace(AT_ONCE, attempts=_DOWNLOADS)
+    return retry(attempt, policy, clock, transient=_is_spoilt, report=report)
 
 
-def give_name(path: Path, final: Path) -> None:
-    """Move a proven file to its name in the same folder, surviving a power cut."""
+def _is_spoilt(error: SparkError) -> bool:
+    return isinstance(error, IntegrityError) and not isinstance(error, UnreadablePackageError)
+
+
+def commit(path: Path, final: Path) -> None:
+    """Move a verified file to its name in the same folder, surviving a power cut."""
     with disk(final):
         path.replace(final)
         partial.forget(path)
@@ -147,7 +160,7 @@ def give_name(path: Path, final: Path) -> None:
 
 
 @dataclass(slots=True)
-class _Pouring:
+class _DownloadState:
     """One download on its way to disk; each attempt goes on where the last one ended, if it can.
 
     ``furthest`` is the most bytes that were ever here: what is only sent again is no progress, so
@@ -180,7 +193,7 @@ class _Pouring:
         mark = partial.read(self.path, self.file_hash)
         begin = self.path.stat().st_size if mark else 0
         if mark and begin == mark.length:
-            self._pour((), begin)
+            self._write((), begin)
             return HttpResponse(200, path=self.path)
         self.attempts += 1
         with _follow(transport, url, mark.asking(begin) if mark else {}) as stream:
@@ -215,7 +228,7 @@ class _Pouring:
                 chunks = opened.enter_context(closing(_plain(chunks, coding)))
             if mark and not begin:
                 chunks = opened.enter_context(closing(partial.marked(self.path, mark, chunks)))
-            self._pour(_ending(chunks, length, begin), begin)
+            self._write(_ending(chunks, length, begin), begin)
         if length is not None and self.size != length:
             if self.size > length:
                 partial.discard(self.path)
@@ -231,7 +244,7 @@ class _Pouring:
         else:
             yield from stream.chunks()
 
-    def _pour(self, chunks: Iterable[bytes], begin: int) -> None:
+    def _write(self, chunks: Iterable[bytes], begin: int) -> None:
         """Write behind ``begin``, and hash all beside it; interrupts are noticed."""
         self.size = 0
         hashing = Hashing(set(self.algorithms))
@@ -287,14 +300,16 @@ def _follow(transport: Transport, url: str, part: Mapping[str, str]) -> Stream:
     """Open a link and the redirects behind it, always without credentials."""
     for _ in range(_HOPS):
         if not is_safe_to_call(url):
-            raise SparkSdkError(f"the download link {shown(url)} is not https; it is not followed")
+            raise SparkSdkError(
+                f"the download link {redacted(url)} is not https; it is not followed"
+            )
         for secret in secrets_of(url):
             transport.masker.add(secret, announce=False)
-        stream = transport.open(Message("GET", url, {**_BARE, **part}))
+        stream = transport.open(HttpRequest("GET", url, {**_BARE, **part}))
         target = stream.headers.get("Location")
         if not (300 <= stream.status < 400 and target):
             return stream
         stream.close()
         url = stream.absolute(target)
-    fault = f"more than {_HOPS} redirects, the last to {shown(url)}"
+    fault = f"more than {_HOPS} redirects, the last to {redacted(url)}"
     raise TransportError(fault, permanent=True)

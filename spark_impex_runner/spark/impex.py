@@ -80,7 +80,7 @@ class ImpEx:
                 file_name=file_name,
             )
 
-        job = parse_status(exports.queue.when_free(start, DEADLINE).data).id
+        job = parse_status(exports.run_when_free(start, DEADLINE).data).id
         with self._cancelled_on_failure(job):
             reply = exports.get_status(job, max_retries=max_retries, retry_interval=retry_interval)
         files = parse_status(reply.data).files

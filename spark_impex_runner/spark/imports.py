@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from spark_impex_runner.errors import SparkSdkError, UsageError
+from spark_impex_runner.spark.failures import is_not_api_reply, is_transient
 from spark_impex_runner.spark.form import Form
-from spark_impex_runner.spark.links import job_id_of
-from spark_impex_runner.spark.queue import Queue
-from spark_impex_runner.spark.reply import retry_after
+from spark_impex_runner.spark.jobs import Jobs
 from spark_impex_runner.spark.request import SOURCE_SYSTEM, to_json
 from spark_impex_runner.spark.session import Body
-from spark_impex_runner.spark.status import parse_status, verdict_without_files
-from spark_impex_runner.spark.waiting import INTERVAL, Waiting
+from spark_impex_runner.spark.status import verdict_without_files
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from spark_impex_runner.errors import SparkError
-    from spark_impex_runner.models import Status
+    from spark_impex_runner.models import Status, Verdict
     from spark_impex_runner.spark.reply import HttpResponse
-    from spark_impex_runner.spark.session import Session
 
 One: TypeAlias = str | Mapping[str, str]
 Destination: TypeAlias = One | Sequence[One]
@@ -38,16 +35,22 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Imports:
+class Imports(Jobs):
     """Import jobs of one tenant.
 
-    ``initiate``, ``get_status`` and ``describe`` are those of the official SDK; ``queue``, ``find``
-    and ``wait`` are for a caller that has to know what became of an import.
+    ``initiate``, ``get_status`` and ``describe`` are those of the official SDK; the others are for
+    a caller that has to know what became of an import.
     """
 
-    session: Session
-    retries: int | None = None
-    interval: float = INTERVAL
+    kind = "import"
+
+    def judge(self, status: Status) -> Verdict:
+        """Tell whether an import is done."""
+        return verdict_without_files(status)
+
+    def is_odd(self, status: Status) -> bool:
+        """Tell whether a finished import names nothing that it has imported."""
+        return not status.services and not status.service_versions
 
     def initiate(  # noqa: PLR0913 - the official SDK's arguments, and the digest
         self,
@@ -81,38 +84,10 @@ class Imports:
             }
         )
         with ExitStack() as stack:
-            check = self.session.wire.clock.check
+            check = self.session.http.clock.check
             form = Form.of(_opened(file, stack), {"importRequestEntity": entity}, check)
             form = replace(form, sha256=sha256)
-            return self._created(self.session.post(*_PATH, body=Body(form, form.kind)))
-
-    def get_status(
-        self,
-        job_id: str | None = None,
-        *,
-        url: str | None = None,
-        max_retries: int | None = None,
-        retry_interval: float | None = None,
-    ) -> HttpResponse:
-        """Wait until the import is done, as ``exports.get_status`` waits."""
-        job = job_id_of(job_id, url)
-        waiting = Waiting(
-            f"import job {job} on {self.session.url.base}",
-            self.session.wire,
-            self.retries if max_retries is None else max_retries,
-            self.interval if retry_interval is None else retry_interval,
-            odd=_is_odd,
-        )
-        return waiting.until_done(lambda: self._look(job), verdict_without_files)
-
-    def describe(self) -> HttpResponse:
-        """Return the tenant's listing of its import jobs."""
-        return self.queue.describe()
-
-    @property
-    def queue(self) -> Queue:
-        """The tenant's import jobs as its listing tells of them."""
-        return Queue(self.session, "import")
+            return self.created(self.session.post(*_PATH, body=Body(form, form.kind)))
 
     def find(self, correlation_id: str, since: datetime) -> str:
         """Return the job with a correlation id that was sent at ``since``; nothing if none was.
@@ -123,9 +98,9 @@ class Imports:
         id and may be the one.
         """
         nameless = ""
-        elapsed = (self.session.wire.clock.now() - since).total_seconds()
-        for listed in self.queue.listed_for_certain():
-            status = self._look(listed.id)[1]
+        elapsed = (self.session.http.clock.now() - since).total_seconds()
+        for listed in self.listed_strict():
+            status = self.status(listed.id)
             if status.correlation_id == correlation_id:
                 return listed.id
             if not status.correlation_id and not listed.is_older(elapsed):
@@ -137,41 +112,17 @@ class Imports:
             )
         return ""
 
-    def wait(
-        self,
-        job_id: str,
-        *,
-        deadline: float,
-        interval: float,
-        bears: Callable[[SparkError], bool],
-    ) -> Status:
+    def wait(self, job_id: str, *, deadline: float, interval: float) -> Status:
         """Wait until a job is done, for so many seconds; return its last status.
 
-        Raises what ``get_status`` raises, and at once any error of a look that ``bears`` does not
-        know as one that may pass.
+        Raises what ``get_status`` raises. The job may be out of sight for ten minutes on end.
         """
-        name = f"import job {job_id} on {self.session.url.base}"
-        waiting = Waiting(name, self.session.wire, None, interval, deadline, bears, _is_odd)
-        reply = waiting.until_done(lambda: self._look(job_id, once=True), verdict_without_files)
-        return parse_status(reply.data)
-
-    def _look(self, job_id: str, *, once: bool = False) -> tuple[HttpResponse, Status]:
-        reply = self.session.get(*_PATH, job_id, "status", once=once)
-        asked = retry_after(reply.headers, self.session.wire.clock.now())
-        return reply, parse_status(reply.data, asked)
-
-    def _created(self, reply: HttpResponse) -> HttpResponse:
-        if not parse_status(reply.data).id:
-            raise SparkSdkError(
-                f"POST import on {self.session.url.base}: HTTP {reply.status}, but the reply has "
-                "no job id; the job may run: look at the tenant before you import again"
-            )
-        return reply
+        waiter = self.waiter(job_id, deadline=deadline, interval=interval, tolerates=_tolerates)
+        return waiter.until_done()[1]
 
 
-def _is_odd(status: Status) -> bool:
-    """Tell whether a finished import names nothing that it has imported."""
-    return not status.services and not status.service_versions
+def _tolerates(error: SparkError) -> bool:
+    return is_transient(error) or is_not_api_reply(error)
 
 
 def _opened(file: str | Path | BinaryIO, stack: ExitStack) -> BinaryIO:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urldefrag, urljoin, urlsplit
 
 from spark_impex_runner.errors import SparkApiError, TransportError, UsageError
+from spark_impex_runner.spark.retry import AT_ONCE, retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from spark_impex_runner.clock import Clock
     from spark_impex_runner.errors import SparkError
     from spark_impex_runner.models import RemoteFile
-
-_T = TypeVar("_T")
+    from spark_impex_runner.spark.retry import T
 
 _TELLING = 16
 _SECRET_NAME = re.compile(r"sig|token|cred|secret|key", re.IGNORECASE)
 _LONG = 40
 _LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# So many links in a row may bring nothing.
+LINKS = 4
 EXPIRED = frozenset({401, 403, 404, 410})
 _STATUS_PATH = re.compile(r"/api/v4/(?:ex|im)port/(?P<id>[^/]+)/status/?$")
 
@@ -60,7 +64,7 @@ def secrets_of(url: str) -> Iterator[str]:
                 yield value
 
 
-def shown(url: str) -> str:
+def redacted(url: str) -> str:
     """Return what a message may say of a link: its host and its file name."""
     parts = split(url)
     host = parts.netloc.rpartition("@")[2]
@@ -79,30 +83,35 @@ def has_expired(error: SparkError) -> bool:
     return isinstance(error, SparkApiError) and error.status in EXPIRED
 
 
-def renewing(
+def with_fresh_links(
     remote: RemoteFile,
     partial: Path,
-    download: Callable[[RemoteFile], _T],
+    download: Callable[[RemoteFile], T],
     renew: Callable[[SparkError], RemoteFile | None],
-    links: int,
-) -> _T:
+    clock: Clock,
+) -> T:
     """Return what ``download`` fetches to ``partial``, by a new link where one has expired.
 
-    A long download may need many links. It ends with the last failure after ``links`` links in a
+    A long download may need many links. It ends with the last failure after ``LINKS`` links in a
     row that let ``partial`` not grow, or where ``renew`` has none.
     """
-    furthest, left = 0, links
-    while True:
-        try:
-            return download(remote)
-        except (SparkApiError, TransportError) as error:
-            size = partial.stat().st_size if partial.exists() else 0
-            left = links - 1 if size > furthest else left - 1
-            furthest = max(furthest, size)
-            fresh = renew(error) if left and has_expired(error) else None
-            if fresh is None:
-                raise
-            remote = fresh
+    link = remote
+
+    def take_fresh(error: SparkError, _: str) -> None:
+        nonlocal link
+        fresh = renew(error)
+        if fresh is None:
+            raise error
+        link = fresh
+
+    return retry(
+        lambda: download(link),
+        replace(AT_ONCE, attempts=LINKS),
+        clock,
+        transient=has_expired,
+        progress=lambda: partial.stat().st_size if partial.exists() else 0,
+        report=take_fresh,
+    )
 
 
 def redirected(url: str, location: str) -> str:

@@ -149,7 +149,7 @@ def _page(session: Session, call: str, data: Any, key: str) -> list[Any]:
     if not isinstance(page, list):
         told = {**data, **problem} if isinstance(problem, Mapping) else data
         words = [str(told[key]) for key in ("errorCode", "message") if told.get(key)]
-        said = session.wire.masker.mask(one_line(" ".join(words)))
+        said = session.http.masker.mask(one_line(" ".join(words)))
         where = f"{call} on {session.url.base}"
         raise SparkSdkError(f"{where}: the reply holds no list{': ' if said else ''}{said}")
     return page

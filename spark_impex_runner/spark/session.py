@@ -1,4 +1,4 @@
-"""API calls of one tenant: credentials, request ids, pace, repeats of what is safe, errors."""
+"""API calls of one tenant: credentials, request ids, rate limit, retries of reads, errors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import threading
 import uuid
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlencode
 
@@ -17,9 +18,10 @@ from spark_impex_runner.errors import (
     UsageError,
 )
 from spark_impex_runner.spark.contact import ADDRESS_TODO
+from spark_impex_runner.spark.failures import is_transient
 from spark_impex_runner.spark.reply import HttpResponse, api_error, describe_body
-from spark_impex_runner.spark.retry import is_passing
-from spark_impex_runner.spark.transport import Message, platform_name, product
+from spark_impex_runner.spark.retry import RetryPolicy, retry
+from spark_impex_runner.spark.transport import HttpRequest, platform_name, product
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.spark.auth import Scheme
-    from spark_impex_runner.spark.retry import Patience
     from spark_impex_runner.spark.tenant import TenantUrl
     from spark_impex_runner.spark.transport import Transport
 
@@ -44,7 +45,7 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiCall:
     """One logical API request: its path, as ``TenantUrl.at`` takes it, and its body."""
 
     method: str
@@ -55,7 +56,7 @@ class Call:
         return f"{self.method} {'/'.join(self.path)}"
 
 
-class Pace:
+class RateLimiter:
     """Spaces requests evenly, over all threads; ``per_second`` None means no limit."""
 
     def __init__(self, clock: Clock, per_second: float | None = None) -> None:
@@ -66,7 +67,7 @@ class Pace:
         self._next = 0.0
         self._lock = threading.Lock()
 
-    def keep(self) -> None:
+    def wait(self) -> None:
         """Wait for this request's turn; raises ``Interrupted`` when the run is asked to stop."""
         with self._lock:
             now = self._clock.monotonic()
@@ -78,45 +79,52 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
-    """How every request of a tenant leaves the process, whatever it carries."""
+class HttpClient:
+    """How every request of a tenant leaves the process, whatever it carries.
+
+    All waits go through ``clock``, all retries follow ``policy``.
+    """
 
     transport: Transport
-    patience: Patience
-    pace: Pace
+    clock: Clock
     masker: Masker
+    limiter: RateLimiter
+    policy: RetryPolicy
 
-    @property
-    def clock(self) -> Clock:
-        """The clock that all waits go through."""
-        return self.patience.clock
-
-    def exchange(self, message: Message) -> HttpResponse:
+    def send(self, request: HttpRequest) -> HttpResponse:
         """Send one request when its turn has come."""
-        self.pace.keep()
-        return self.transport.exchange(message)
+        self.limiter.wait()
+        return self.transport.send(request)
 
 
-def ask_for_token(wire: Wire, url: TenantUrl, client_id: str, client_secret: str) -> HttpResponse:
+def ask_for_token(
+    http: HttpClient, url: TenantUrl, client_id: str, client_secret: str
+) -> HttpResponse:
     """Do the client-credentials exchange (documented: credentials travel in the body).
 
     Only 5xx and connection errors are repeated: a refused secret must not be sent again.
     """
+    action = f"asking {url.token_endpoint} for a token"
     form = {
         "grant_type": "client_credentials",
         "client_id": client_id,
         "client_secret": client_secret,
     }
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-    message = Message("POST", url.token_endpoint, headers, urlencode(form).encode())
-    try:
-        return wire.patience.repeat(
-            lambda: wire.exchange(message), lambda reply: reply.status > 499
-        )
-    except TransportError as error:
-        raise error.at(f"asking {url.token_endpoint} for a token") from None
-    except SparkSdkError as error:
-        raise SparkSdkError(f"asking {url.token_endpoint} for a token: {error}") from None
+    request = HttpRequest("POST", url.token_endpoint, headers, urlencode(form).encode())
+
+    def once() -> HttpResponse:
+        try:
+            reply = http.send(request)
+        except TransportError as error:
+            raise error.at(action) from None
+        except SparkSdkError as error:
+            raise SparkSdkError(f"{action}: {error}") from None
+        if reply.status > 499:
+            raise api_error(reply, action, "", http.masker)
+        return reply
+
+    return retry(once, http.policy, http.clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +153,7 @@ class Session:
     """
 
     url: TenantUrl
-    wire: Wire = field(repr=False)
+    http: HttpClient = field(repr=False)
     scheme: Scheme = field(repr=False)
     origin: Origin = Origin()
 
@@ -155,36 +163,38 @@ class Session:
         Like all calls here it returns a 2xx reply with JSON (or with an empty body) and raises
         ``SparkApiError``, ``SparkSdkError`` or ``TransportError`` otherwise.
         """
-        return self._call(Call("GET", path), repeated=not once)
+        return self._call(ApiCall("GET", path), repeated=not once)
 
     def search(self, *path: str, body: Body, once: bool = False) -> HttpResponse:
         """Read something by a POST, as the listings are asked; repeated as ``get`` is."""
-        return self._call(Call("POST", path, body), repeated=not once)
+        return self._call(ApiCall("POST", path, body), repeated=not once)
 
     def post(self, *path: str, body: Body) -> HttpResponse:
         """Start something; sent once, and a second time only after a refused token."""
-        return self._call(Call("POST", path, body))
+        return self._call(ApiCall("POST", path, body))
 
     def patch(self, *path: str, body: Body) -> HttpResponse:
         """Change something; sent as ``post`` sends."""
-        return self._call(Call("PATCH", path, body))
+        return self._call(ApiCall("PATCH", path, body))
 
-    def _call(self, call: Call, *, repeated: bool = False) -> HttpResponse:
-        request_id = str(uuid.uuid4())
+    def _call(self, call: ApiCall, *, repeated: bool = False) -> HttpResponse:
+        once = partial(self._send_once, call, str(uuid.uuid4()))
+        if not repeated:
+            return once()
+        return retry(once, self.http.policy, self.http.clock, transient=_is_transient)
+
+    def _send_once(self, call: ApiCall, request_id: str) -> HttpResponse:
         try:
-            if repeated:
-                reply = self.wire.patience.repeat(lambda: self._send(call, request_id), is_passing)
-            else:
-                reply = self._send(call, request_id)
+            reply = self._send(call, request_id)
         except TransportError as error:
-            raise self.origin.located(error, self._place(call)) from None
+            raise self.origin.located(error, self._describe(call)) from None
         except SparkSdkError as error:  # of a reply that is larger than it may be
-            located = SparkSdkError(f"{self._place(call)}: {error}")
+            located = SparkSdkError(f"{self._describe(call)}: {error}")
             located.sent = error.sent
             raise located from None
         return self._accept(call, reply, request_id)
 
-    def _send(self, call: Call, request_id: str) -> HttpResponse:
+    def _send(self, call: ApiCall, request_id: str) -> HttpResponse:
         """Send once; a 401 is answered with newer credentials, once, where there are any."""
         credentials = _before_sending(self.scheme.headers)
         reply = self._exchange(call, request_id, credentials)
@@ -192,7 +202,9 @@ class Session:
             reply = self._exchange(call, request_id, _before_sending(self.scheme.headers))
         return reply
 
-    def _exchange(self, call: Call, request_id: str, credentials: dict[str, str]) -> HttpResponse:
+    def _exchange(
+        self, call: ApiCall, request_id: str, credentials: dict[str, str]
+    ) -> HttpResponse:
         headers = {
             "Accept": "application/json",
             "x-request-id": request_id,
@@ -203,23 +215,28 @@ class Session:
         if call.body:
             headers["Content-Type"] = call.body.kind
         content = call.body.content if call.body else None
-        reply = self.wire.exchange(Message(call.method, self.url.at(*call.path), headers, content))
-        _log.debug("%s: HTTP %d (request id %s)", self._place(call), reply.status, request_id)
+        reply = self.http.send(HttpRequest(call.method, self.url.at(*call.path), headers, content))
+        _log.debug("%s: HTTP %d (request id %s)", self._describe(call), reply.status, request_id)
         return reply
 
-    def _accept(self, call: Call, reply: HttpResponse, request_id: str) -> HttpResponse:
+    def _accept(self, call: ApiCall, reply: HttpResponse, request_id: str) -> HttpResponse:
         if not reply.good:
-            raise api_error(reply, self._place(call), request_id, self.wire.masker)
+            raise api_error(reply, self._describe(call), request_id, self.http.masker)
         if reply.data is None and reply.buffer.strip():
             raise SparkSdkError(
-                f"{self._place(call)}: HTTP {reply.status}, but the body is "
+                f"{self._describe(call)}: HTTP {reply.status}, but the body is "
                 f"{describe_body(reply)} instead of JSON (request id {request_id}); "
                 "check base_url, a proxy or a login page may be in the way"
             )
         return reply
 
-    def _place(self, call: Call) -> str:
+    def _describe(self, call: ApiCall) -> str:
         return f"{call} on {self.url.base}"
+
+
+def _is_transient(error: SparkError) -> bool:
+    """Tell whether a call is repeated; a token was asked for several times already."""
+    return is_transient(error) and (error.sent or isinstance(error, TransportError))
 
 
 def _before_sending(work: Callable[[], T]) -> T:

@@ -68,7 +68,7 @@ def platform_name() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class HttpRequest:
     """One HTTP request as it travels. ``body`` is bytes, or an iterable that knows its length."""
 
     method: str
@@ -117,7 +117,7 @@ class Transport:
         _URLLIB3.addFilter(masking)
         self._unmask = weakref.finalize(self, _URLLIB3.removeFilter, masking)
 
-    def exchange(self, message: Message) -> HttpResponse:
+    def send(self, request: HttpRequest) -> HttpResponse:
         """Send and read the whole reply, whatever its status; raises ``TransportError``.
 
         Raises ``SparkSdkError`` for a reply of 2xx that is larger than ``limits.REPLY``; of the
@@ -125,15 +125,15 @@ class Transport:
         """
 
         def work(exchange: Exchange) -> HttpResponse:
-            with self._opened(message, exchange) as stream:
+            with self._opened(request, exchange) as stream:
                 body = stream.read()
                 return HttpResponse(stream.status, stream.headers, json_or_none(body), body)
 
-        return self._bounded(work, url=message.url)
+        return self._bounded(work, url=request.url)
 
-    def open(self, message: Message) -> Stream:
+    def open(self, request: HttpRequest) -> Stream:
         """Send and return the reply with its body still on the wire."""
-        return self._bounded(lambda exchange: self._opened(message, exchange), url=message.url)
+        return self._bounded(lambda exchange: self._opened(request, exchange), url=request.url)
 
     def read(self, stream: Stream) -> bytes:
         """Return the beginning of a reply's body, or all of one of 2xx, within the time limit."""
@@ -196,30 +196,30 @@ class Transport:
             self.quick = False
             raise broken(error, self._timeout) from None
 
-    def _opened(self, message: Message, exchange: Exchange) -> Stream:
+    def _opened(self, request: HttpRequest, exchange: Exchange) -> Stream:
         self._contacts.begin()
         proxy = ""
         try:
-            proxies = proxies_of(message.url)
-            proxy = host_of_proxy(message.url, proxies)
-            reply = self._send(message, proxies, exchange)
+            proxies = proxies_of(request.url)
+            proxy = host_of_proxy(request.url, proxies)
+            reply = self._send(request, proxies, exchange)
         except _FAILURES as error:
             self.quick = False
-            raise self._contacts.failed(error, message.url, proxy, self._timeout) from None
-        self._contacts.reached(message.url)
+            raise self._contacts.failed(error, request.url, proxy, self._timeout) from None
+        self._contacts.reached(request.url)
         return Stream(reply, self)
 
     def _send(
-        self, message: Message, proxies: Mapping[str, str], exchange: Exchange
+        self, request: HttpRequest, proxies: Mapping[str, str], exchange: Exchange
     ) -> requests.Response:
-        request = requests.PreparedRequest()
-        headers = {**self._agent, **message.headers}
-        request.prepare(message.method, message.url, headers, data=message.body)
-        if message.body is not None and not isinstance(message.body, bytes):
+        prepared = requests.PreparedRequest()
+        headers = {**self._agent, **request.headers}
+        prepared.prepare(request.method, request.url, headers, data=request.body)
+        if request.body is not None and not isinstance(request.body, bytes):
             # Its length is in the headers by now.
-            request.body = exchange.pieces(message.body)  # type: ignore[assignment]
+            prepared.body = exchange.pieces(request.body)  # type: ignore[assignment]
         return self._pool.send(
-            request,
+            prepared,
             stream=True,
             timeout=self._timeout,
             verify=self._verify,
@@ -244,7 +244,7 @@ class Stream:
         self._slow = False
 
     def body(self) -> bytes:
-        """Return the body as ``Transport.exchange`` does, within the time limit."""
+        """Return the body as ``Transport.send`` does, within the time limit."""
         return self._transport.read(self)
 
     def read(self) -> bytes:

@@ -1,21 +1,24 @@
-"""Waiting for a job as the official SDK's callers do: a steady interval, and an end to it."""
+"""The one wait for a job: what is checked, what is tolerated, and what ends it."""
 
 from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import (
     JobError,
     RetryTimeoutError,
     SparkError,
+    TooLargeError,
     UsageError,
 )
 from spark_impex_runner.models import Status, Verdict
 from spark_impex_runner.spark import limits
-from spark_impex_runner.spark.retry import doubt_of, granted
+from spark_impex_runner.spark.failures import is_transient, mentions_size_limit, unconfirmed
+from spark_impex_runner.spark.retry import granted, retry_hint
 from spark_impex_runner.spark.status import explain, is_known
 from spark_impex_runner.spark.words import one_line
 
@@ -23,118 +26,179 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spark_impex_runner.spark.reply import HttpResponse
-    from spark_impex_runner.spark.session import Wire
+    from spark_impex_runner.spark.session import HttpClient
 
 _log = logging.getLogger(__name__)
 
+# The server ends its own jobs after 20 minutes (seen in a saved configuration).
 DEADLINE = 1800.0
 INTERVAL = 1.0
-_ERRORS = 600.0
+# For so many seconds on end a job may be out of sight before the wait for it is given up.
+_OUTAGE = 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """How long to look, and how often.
+@dataclass
+class JobWaiter:
+    """One wait for a job: its limits, and what is known so far.
 
-    ``retries`` is the number of looks; None means looking for ``deadline`` seconds (half an hour:
-    the server ends its own jobs after 20 minutes, seen in a saved configuration). ``interval`` is
-    in seconds and constant; a longer ``Retry-After`` of the server wins. ``name`` is for messages.
-    A look may fail in a way that ``bears`` knows, for up to ten minutes on end. An answer that
-    ``odd`` knows, an end without the tenant's errors, and a reply that is none of the API's, count
-    only if the next one agrees.
+    The first check is made at once, the others ``interval`` seconds apart, or as the server's
+    ``Retry-After`` asks; ``next_delay`` may say otherwise. The wait ends after ``max_checks``
+    checks, ``deadline`` seconds, or ``stall_after`` seconds without a new status word. A check may
+    fail in a way that ``tolerates`` knows, for ten minutes on end. An answer that ends the wait,
+    but may be a mistake, counts only if the next one agrees. In messages ``name`` is the job's,
+    ``settings`` stands before the names of the limits, and ``advice`` says what to do at a limit.
     """
 
     name: str
-    wire: Wire
-    retries: int | None = None
+    http: HttpClient
+    look: Callable[[], tuple[HttpResponse, Status]]
+    judge: Callable[[Status], Verdict]
+    is_odd: Callable[[Status], bool] = lambda _: False
     interval: float = INTERVAL
+    max_checks: int | None = None
     deadline: float = DEADLINE
-    bears: Callable[[SparkError], bool] = lambda _: False
-    odd: Callable[[Status], bool] = lambda _: False
+    stall_after: float = math.inf
+    tolerates: Callable[[SparkError], bool] = is_transient
+    settings: str = ""
+    advice: str = ""
+    started: float = field(init=False)
+    checks: int = field(default=0, init=False)
+    word: str = field(default="created", init=False)
+    retry_after: float | None = field(default=None, init=False)
+    _word_since: float = field(default=0.0, init=False)
+    _failing_since: float | None = field(default=None, init=False)
+    _failures: int = field(default=0, init=False)
+    _doubt: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
-        require_limits(self.retries, self.interval)
+        require_limits(self.max_checks, self.interval)
+        self.started = self.http.clock.monotonic()
 
-    def until_done(
-        self,
-        look: Callable[[], tuple[HttpResponse, Status]],
-        judge: Callable[[Status], Verdict],
-    ) -> HttpResponse:
-        """Look until the job is done, and return that reply.
+    def next_delay(self) -> float:
+        """Return the seconds to wait before the next check."""
+        return max(self.interval, granted(self.retry_after)) if self.checks else 0.0
 
-        Raises ``JobError`` with the tenant's words as soon as the job has failed, and
-        ``RetryTimeoutError`` right after the last look, without one more wait.
+    def oddity(self, verdict: Verdict, status: Status) -> str:
+        """Return what no answer about a finished job should say, or leave out."""
+        if verdict is Verdict.FAILED:
+            return "" if status.errors else explain(status)
+        return f"'{one_line(status.word)}' without any result" if self.is_odd(status) else ""
+
+    def require_job(self, error: SparkError) -> None:
+        """Raise where two answers, of which ``error`` is the last, say that there is no job."""
+        raise error
+
+    def report(self, event: str, message: str, status: Status | None = None) -> None:  # noqa: ARG002
+        """Report a new status word, or a check that has to be repeated."""
+        _log.log(logging.DEBUG if event == "job.status" else logging.WARNING, "%s", message)
+
+    def until_done(self) -> tuple[HttpResponse, Status]:
+        """Check until the job is done; return the last reply, and the status in it.
+
+        Raises ``JobError`` with the tenant's words as soon as the job has failed,
+        ``RetryTimeoutError`` right after the check that reaches a limit, and ``SparkError`` for
+        a check that fails for good.
         """
-        clock = self.wire.clock
-        end = clock.monotonic() + self.deadline
-        looks, strange, patience, doubt = 0, "", _Patience(self), ""
+        clock, pause = self.http.clock, self._pause()
         while True:
-            asked = None
+            if pause or self.checks:
+                clock.wait(pause)
+            problem, failure = "", None
             try:
-                with clock.until(math.inf if self.retries else end + limits.LAST_LOOK):
-                    reply, status = look()
+                with clock.until(self._end() + limits.LAST_LOOK):
+                    reply, status = self.look()
             except SparkError as error:
-                before, doubt = doubt, doubt_of(error)
-                asked = patience.bear(error, doubtful=bool(doubt) and doubt != before)
+                self._require_tolerable(error)
+                problem, failure = f"the status of {self.name} is unavailable", error
             else:
-                patience.begin()
-                judged = judge(status)
-                before, doubt = doubt, self._doubt(judged, status)
-                if (not doubt or doubt == before) and self._is_done(judged, status):
-                    return reply
-                if not is_known(status) and status.word != strange:
-                    strange = status.word
-                    _log.warning("%s has the unknown status '%s'", self.name, one_line(strange))
-                asked = status.retry_after
-            looks += 1
-            left = end - clock.monotonic()
-            if looks == self.retries or (self.retries is None and left <= 0):
-                raise self._out_of_time(looks)
-            pause = max(self.interval, granted(asked))
-            clock.wait(pause if self.retries else min(pause, left))
+                verdict = self.judge(status)
+                if verdict is not Verdict.PENDING:
+                    odd = self.oddity(verdict, status)
+                    if not odd or self._is_confirmed("ended"):
+                        return reply, self._finished(verdict, status)
+                    problem = f"{self.name} is reported as {odd}"
+                self._record(verdict, status)
+            self.checks += 1
+            self._failures = self._failures + 1 if problem else 0
+            self._check_limits(failure)
+            pause = self._pause()
+            if problem:
+                told = f": {failure}" if failure else ""
+                self.report("job.look_failed", f"{problem}, {self._hint(pause)}{told}")
 
-    def _doubt(self, judged: Verdict, status: Status) -> str:
-        """Return the kind of an answer that ends the wait, but may be a mistake."""
-        if judged is Verdict.FAILED and not status.errors:
-            return "failed"
-        return "odd" if judged is Verdict.DONE and self.odd(status) else ""
+    def elapsed(self) -> float:
+        """Return the seconds since this wait began."""
+        return self.http.clock.monotonic() - self.started
 
-    def _is_done(self, judged: Verdict, status: Status) -> bool:
-        """Tell whether the wait is over; raise where it ends badly."""
-        if judged is Verdict.FAILED:
-            said = self.wire.masker.mask(explain(status))
-            raise JobError(f"{self.name} ended without success: {said}")
-        return judged is Verdict.DONE
+    def _end(self) -> float:
+        """Return when the wait reaches a limit of time, by the clock."""
+        return self.started + min(self.deadline, self._word_since + self.stall_after)
 
-    def _out_of_time(self, looks: int) -> RetryTimeoutError:
-        return RetryTimeoutError(
-            f"{self.name} was not done after {looks} status checks at {self.interval:g} s; "
-            "it may still run: raise max_retries or retry_interval, or cancel it",
-            retries=looks,
-            interval=self.interval,
-        )
-
-
-class _Patience:
-    """How long looks have failed on end."""
-
-    def __init__(self, waiting: Waiting) -> None:
-        self._waiting = waiting
-        self._since: float | None = None
-
-    def begin(self) -> None:
-        """Forget the failures before a look that succeeded."""
-        self._since = None
-
-    def bear(self, error: SparkError, *, doubtful: bool) -> float | None:
-        """Return what the server asked to wait; raise what is permanent, or has lasted too long."""
-        now = self._waiting.wire.clock.monotonic()
-        self._since = now if self._since is None else self._since
-        bears = doubtful or self._waiting.bears(error)
-        if not bears or now - self._since >= _ERRORS:
+    def _require_tolerable(self, error: SparkError) -> None:
+        """Raise a failure that is permanent, or has lasted for too long."""
+        kind, now = unconfirmed(error), self.elapsed()
+        if kind == "unknown":
+            if self._is_confirmed(kind):
+                self.require_job(error)
+        elif not self.tolerates(error) and (not kind or self._is_confirmed(kind)):
             raise error
-        _log.warning("%s could not be looked at, trying again: %s", self._waiting.name, error)
-        return getattr(error, "retry_after", None)
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        if now - self._failing_since >= _OUTAGE:
+            raise error
+        self.retry_after = getattr(error, "retry_after", None)
+
+    def _is_confirmed(self, doubt: str) -> bool:
+        """Tell whether this answer and the one before agree."""
+        before, self._doubt = self._doubt, doubt
+        return before == doubt
+
+    def _finished(self, verdict: Verdict, status: Status) -> Status:
+        if verdict is Verdict.DONE:
+            return status
+        words = self.http.masker.mask(explain(status))
+        kind = TooLargeError if mentions_size_limit(words) else JobError
+        raise kind(f"{self.name} ended as '{one_line(status.word)}': {words}")
+
+    def _record(self, verdict: Verdict, status: Status) -> None:
+        """Take note of an answer that ends nothing, and report a new status word."""
+        self._failing_since = None
+        self.retry_after = status.retry_after
+        if verdict is not Verdict.PENDING:
+            return
+        self._doubt = ""
+        if status.word != self.word:
+            self.word, self._word_since = status.word, self.elapsed()
+            if is_known(status):
+                self.report("job.status", f"{self.name} is {status.word}", status)
+            else:
+                told = f"{self.name} has the unknown status '{one_line(status.word)}', waiting on"
+                self.report("job.unknown_status", told, status)
+
+    def _check_limits(self, failure: SparkError | None) -> None:
+        """Raise when the wait has reached one of its limits."""
+        elapsed, why = self.elapsed(), ""
+        if self.max_checks is not None and self.checks >= self.max_checks:
+            why = f"after {self.checks} status checks (max_retries)"
+        elif elapsed >= self.deadline:
+            why = f"after {self.deadline:g} s ({self.settings}deadline)"
+        elif elapsed - self._word_since >= self.stall_after:
+            why = f"unchanged for {self.stall_after:g} s ({self.settings}stall_after)"
+        if why:
+            raise RetryTimeoutError(
+                f"{self.name} is still '{one_line(self.word)}' {why}{self.advice}",
+                retries=self.checks,
+                interval=self.interval,
+            ) from failure
+
+    def _pause(self) -> float:
+        return min(self.next_delay(), max(self.deadline - self.elapsed(), 0.0))
+
+    def _hint(self, pause: float) -> str:
+        """Say when the next check is made, and until when they may fail."""
+        since = math.inf if self._failing_since is None else self._failing_since
+        left = min(self._end(), self.started + since + _OUTAGE) - self.http.clock.monotonic()
+        end = self.http.clock.now() + timedelta(seconds=left) if left < math.inf else ""
+        return retry_hint(pause, self._failures + 1, end)
 
 
 def require_limits(retries: int | None, interval: float | None) -> None:

@@ -27,10 +27,6 @@ from spark_impex_runner.digests import read_lines as parse_checksum_lines
 from spark_impex_runner.digests import read_sums as parse_checksums
 from spark_impex_runner.engine.compare import missing as missing_items
 from spark_impex_runner.engine.compare import silent as is_unspecified
-from spark_impex_runner.engine.weather import forgotten as is_unknown_job
-from spark_impex_runner.engine.weather import may_have_created as may_have_created_job
-from spark_impex_runner.engine.weather import may_pass as is_transient
-from spark_impex_runner.engine.weather import unreadable as is_not_api_reply
 from spark_impex_runner.fields import parse as parse_json
 from spark_impex_runner.manifest.quantity import DURATION_SCHEMA, SIZE_SCHEMA
 from spark_impex_runner.manifest.quantity import seconds as parse_duration
@@ -42,6 +38,12 @@ from spark_impex_runner.paths import url_problem
 from spark_impex_runner.report.data import span as time_span
 from spark_impex_runner.report.headline import headline
 from spark_impex_runner.report.headline import outcome as run_outcome
+from spark_impex_runner.spark.failures import (
+    is_not_api_reply,
+    is_transient,
+    is_unknown_job,
+)
+from spark_impex_runner.spark.failures import may_have_created as may_have_created_job
 from spark_impex_runner.spark.status import parse_status
 from spark_impex_runner.spark.tenant import is_loopback
 from spark_impex_runner.spark.uri import Uri, version_order

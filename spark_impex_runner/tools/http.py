@@ -12,14 +12,16 @@ A plugin that tells a server something needs few lines::
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.clock import Clock
+from spark_impex_runner.errors import SparkApiError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.spark.form import Form as MultipartUpload
-from spark_impex_runner.spark.reply import HttpResponse
-from spark_impex_runner.spark.retry import Patience, is_passing
-from spark_impex_runner.spark.transport import Message, Stream, Transport
+from spark_impex_runner.spark.reply import HttpResponse, api_error
+from spark_impex_runner.spark.retry import RetryPolicy, retry
+from spark_impex_runner.spark.transport import HttpRequest, Stream, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -72,9 +74,19 @@ class HttpClient:
             TransportError: there is no reply.
             SparkSdkError: the body of a reply of 2xx has more than 8 MiB.
         """
-        message = Message(method, url, headers or {}, body)
-        policy = Patience(self._clock, attempts=attempts, longest=_LONGEST_WAIT)
-        return policy.repeat(lambda: self._transport.exchange(message), is_passing)
+        request = HttpRequest(method, url, headers or {}, body)
+        policy = RetryPolicy(attempts=attempts, budget=_LONGEST_WAIT)
+        reply: HttpResponse
+
+        def once() -> None:
+            nonlocal reply
+            reply = self._transport.send(request)
+            if not reply.good:
+                raise api_error(reply, method, "", self._masker)
+
+        with suppress(SparkApiError):
+            retry(once, policy, self._clock)
+        return reply
 
     def stream(
         self,
@@ -87,7 +99,7 @@ class HttpClient:
 
         Use it as a context manager. Raises ``TransportError`` where there is no reply.
         """
-        return HttpStream(self._transport.open(Message(method, url, headers or {}, body)))
+        return HttpStream(self._transport.open(HttpRequest(method, url, headers or {}, body)))
 
     def add_secret(self, secret: str) -> None:
         """Mask one more secret from now on."""

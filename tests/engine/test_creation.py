@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.models import Outcome
-from spark_impex_runner.spark import client, queue
+from spark_impex_runner.spark import client, jobs
 from spark_impex_runner.spark.client import Spark
-from spark_impex_runner.spark.retry import Patience
+from spark_impex_runner.spark.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ def test_create_calls_are_repeated_with_longer_waits(
     run: Any, serve: Callable[..., Any], clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each failure doubles the ceiling of the next wait, up to sixteen seconds."""
-    monkeypatch.setattr(client, "Patience", partial(Patience, draw=lambda: 1.0))
+    monkeypatch.setattr(client, "RetryPolicy", partial(RetryPolicy, draw=lambda: 1.0))
 
     result = run(serve("create@1-6=503"), TARGET)
 
@@ -52,7 +52,7 @@ def test_a_create_call_waits_for_the_longest(
     wait: float,
 ) -> None:
     """What the server asks for, what is drawn at random, and at least a second."""
-    monkeypatch.setattr(client, "Patience", partial(Patience, draw=lambda: drawn))
+    monkeypatch.setattr(client, "RetryPolicy", partial(RetryPolicy, draw=lambda: drawn))
 
     result = run(serve(f"create@1={fault}"), TARGET)
 
@@ -70,7 +70,7 @@ def test_create_calls_end_at_the_deadline(
     waits: list[int],
 ) -> None:
     """The last wait is cut there, and the last call follows it."""
-    monkeypatch.setattr(client, "Patience", partial(Patience, draw=lambda: 1.0))
+    monkeypatch.setattr(client, "RetryPolicy", partial(RetryPolicy, draw=lambda: 1.0))
     sandbox = serve("create@1-=503")
 
     result = only(run(sandbox, TARGET.replace("fixed", f"fixed, deadline: {deadline}")))
@@ -219,7 +219,7 @@ def test_a_lost_job_is_found_an_hour_later(
     clock.now = lambda: datetime.now(timezone.utc)
     first = only(run(sandbox, target))
     clock.now = lambda: datetime.now(timezone.utc) + AN_HOUR
-    monkeypatch.setattr(queue, "server_time", lambda _: datetime.now(timezone.utc) + AN_HOUR)
+    monkeypatch.setattr(jobs, "server_time", lambda _: datetime.now(timezone.utc) + AN_HOUR)
     sandbox.weather._faults = ()
 
     second = only(run(sandbox, target))
@@ -236,7 +236,7 @@ def test_an_older_job_with_the_same_id_is_not_taken(
     target = TARGET.replace("life]", "life], correlation_id: CHG-1")
     clock.now = lambda: datetime.now(timezone.utc) + timedelta(days=9)
     first = only(run(sandbox, target))
-    monkeypatch.setattr(queue, "server_time", lambda _: datetime.now(timezone.utc) + AN_HOUR)
+    monkeypatch.setattr(jobs, "server_time", lambda _: datetime.now(timezone.utc) + AN_HOUR)
 
     second = only(run(sandbox, target, state=run.folder / "other"))
 

@@ -238,3 +238,16 @@ def test_an_odd_answer_for_a_new_link_is_asked_again(
     result = only(run(sandbox, TARGET))
 
     assert (result.outcome, result.error) == (Outcome.SUCCEEDED, "")
+
+
+def test_a_wrong_unknown_job_without_a_listing_ends_nothing(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """The wait continues, and delivers the package of the one job."""
+    sandbox = serve("status@2=forget", "describe@1-=503", job_seconds=20)
+
+    result = only(run(sandbox, "- {name: a, folders: [life], polling: {strategy: fixed}}"))
+
+    assert (result.outcome, result.error) == ("succeeded", "")
+    assert sandbox.jobs_created == 1
+    assert sandbox.weather.met["status@2=forget"] == 1

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spark_impex_runner.engine.weather import may_pass, speaks_of_size, too_large
 from spark_impex_runner.errors import ErrorReply, SparkApiError
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.spark.export import Exports
+from spark_impex_runner.spark.failures import is_too_large, is_transient, mentions_size_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,9 +127,9 @@ def test_a_tenants_words_tell_that_a_package_is_too_large(said: str, *, large: b
     """The documented code, or a size together with a limit: how exports say it is not published."""
     refused = SparkApiError.when("x", ErrorReply(500, details=said))
 
-    assert (speaks_of_size(said), too_large(refused)) == (large, large)
+    assert (mentions_size_limit(said), is_too_large(refused)) == (large, large)
     # What is too large stays so: it is not asked for again as it is, nor taken for a busy tenant.
-    assert may_pass(refused) is not large
+    assert is_transient(refused) is not large
 
 
 def test_a_refusal_for_size_is_not_taken_for_a_busy_tenant(

@@ -165,7 +165,7 @@ def test_status_check_keeps_the_deadline(
     left, status = [], Exports.status
 
     def seen(exports: Exports, job_id: str, **options: Any) -> Status:
-        clock = exports.session.wire.clock
+        clock = exports.session.http.clock
         left.append(clock.monotonic() + clock.left())
         return status(exports, job_id, **options)
 

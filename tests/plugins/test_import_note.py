@@ -45,9 +45,13 @@ def answering(answer: Any, *, busy: bool = False) -> Any:
             raise answer
         return SimpleNamespace(data={"id": answer})
 
-    queue = SimpleNamespace(is_busy=lambda _: busy, when_free=lambda start, _: start())
     done = Status("job-1", "closed", data={"outputs": {"services": []}})
-    return SimpleNamespace(initiate=initiate, queue=queue, wait=lambda *_, **__: done)
+    return SimpleNamespace(
+        initiate=initiate,
+        is_busy=lambda _: busy,
+        run_when_free=lambda start, _: start(),
+        wait=lambda *_, **__: done,
+    )
 
 
 def refused(status: int) -> SparkApiError:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import validate
 
-from spark_impex_runner.errors import ErrorReply, ManifestError, SparkApiError, StepError
+from spark_impex_runner.errors import ManifestError, StepError
 from spark_impex_runner.models import Artifact, Outcome, ServiceVersion, Step
 from spark_impex_runner.sandbox import faults, placement
 from spark_impex_runner.sandbox.faults import parse_fault
@@ -159,7 +159,7 @@ def test_a_service_that_exists_ends_the_import(world: World) -> None:
 
     again = world.run(UAT % "", fresh=True)
 
-    assert "ended without success: SERVICE_ALREADY_EXISTS" in target_of(again).error
+    assert "ended as 'closed': SERVICE_ALREADY_EXISTS" in target_of(again).error
     assert target_of(again).outcome is Outcome.FAILED
     replaced = world.run(UAT % ", if_present: replace")
     assert last(replaced).message.endswith(": motor/pricing[1.4.2] added")
@@ -204,22 +204,6 @@ def test_the_wait_rides_out_bad_weather(world: World) -> None:
     assert len(world.imports("uat")) == 1
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "again"),
-    [(503, "", True), (404, "", True), (400, "", False), (404, "NOT_FOUND", False),
-     (500, "", True), (500, "INVALID_JOB_ID", False)],
-)  # fmt: skip
-def test_a_failed_look_is_repeated_unless_the_job_is_unknown(
-    status: int, code: str, again: bool
-) -> None:
-    """A transient fault, or a reply that is none of the API's."""
-    errand = importlib.import_module("spark_impex_runner.plugins.import_to.errand")
-
-    error = SparkApiError.when("refused", ErrorReply(status, code))
-
-    assert errand._may_pass(error) is again
-
-
 def test_a_status_that_is_refused_for_good_is_asked_for_once(world: World) -> None:
     """A permanent error of the tenant ends the wait long before its deadline."""
     uat = world.serve("uat", "imported@1-=invalid", job_seconds=20)
@@ -240,7 +224,7 @@ def test_a_passed_deadline_is_gone_on_with(world: World) -> None:
 
     assert (target_of(first).outcome, first.exit_code) == (Outcome.TIMED_OUT, 5)
     assert "it may still run: " in target_of(first).error
-    assert target_of(first).error.endswith("; the same command goes on with it")
+    assert target_of(first).error.endswith("; the same command resumes it")
     assert second.exit_code == 0
     assert len(world.imports("uat")) == 1
 

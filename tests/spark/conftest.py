@@ -16,8 +16,8 @@ from spark_impex_runner.masking import Masker
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.spark.auth import Bearer
 from spark_impex_runner.spark.client import Spark
-from spark_impex_runner.spark.retry import Patience
-from spark_impex_runner.spark.session import Pace, Session, Wire
+from spark_impex_runner.spark.retry import RetryPolicy
+from spark_impex_runner.spark.session import HttpClient, RateLimiter, Session
 from spark_impex_runner.spark.tenant import TenantUrl
 from spark_impex_runner.spark.transport import Transport
 
@@ -140,18 +140,18 @@ def masker() -> Masker:
 
 
 @pytest.fixture
-def wire(stack: ExitStack, clock: Clock, masker: Masker) -> Wire:
-    """Return a wire whose random draw is always 1, so that waits are known."""
+def http(stack: ExitStack, clock: Clock, masker: Masker) -> HttpClient:
+    """Return a client whose random draw is always 1, so that waits are known."""
     transport = Transport(masker, timeout=5)
     stack.callback(transport.close)
-    return Wire(transport, Patience(clock, draw=lambda: 1.0), Pace(clock), masker)
+    return HttpClient(transport, clock, masker, RateLimiter(clock), RetryPolicy(draw=lambda: 1.0))
 
 
 @pytest.fixture
-def session_to(wire: Wire) -> Callable[[Script], Session]:
+def session_to(http: HttpClient) -> Callable[[Script], Session]:
     """Return a function that makes a session of the tenant ``acme`` on a scripted server."""
     return lambda server: Session(
-        TenantUrl(server.url, "acme"), wire, Bearer("the-token", wire.masker)
+        TenantUrl(server.url, "acme"), http, Bearer("the-token", http.masker)
     )
 
 

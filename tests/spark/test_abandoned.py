@@ -13,9 +13,9 @@ from spark_impex_runner.clock import Clock
 from spark_impex_runner.errors import Interrupted, SparkSdkError, TransportError
 from spark_impex_runner.spark import limits
 from spark_impex_runner.spark.auth import ClientCredentials
-from spark_impex_runner.spark.session import Body, Session, Wire, ask_for_token
+from spark_impex_runner.spark.session import Body, HttpClient, Session, ask_for_token
 from spark_impex_runner.spark.tenant import TenantUrl
-from spark_impex_runner.spark.transport import Message, Transport
+from spark_impex_runner.spark.transport import HttpRequest, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,7 +88,7 @@ SLOW = {
 def test_exchange_ends_within_its_limit(transport: Transport, name: str) -> None:
     """Bytes that keep coming do not prolong an exchange."""
     with served(SLOW[name]) as url, pytest.raises(TransportError, match=r"no (complete )?answer"):
-        transport.exchange(Message(GET, url, {}))
+        transport.send(HttpRequest(GET, url, {}))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_exchange_ends_within_its_limit(transport: Transport, name: str) -> None
 def test_endless_head_is_refused(transport: Transport, answer: Any) -> None:
     """Headers and chunk sizes without an end are an error, and do not fill the memory."""
     with served(answer) as url, pytest.raises(TransportError, match="connection failed"):
-        transport.exchange(Message(GET, url, {}))
+        transport.send(HttpRequest(GET, url, {}))
 
 
 def test_large_error_keeps_its_status(
@@ -117,9 +117,9 @@ def test_large_error_keeps_its_status(
         served(endless(b"x" * 999, b"HTTP/1.1 503 Busy\r\n" + large)) as bad,
         served(endless(b"x" * 999, HEAD + large)) as good,
     ):
-        reply = transport.exchange(Message(GET, bad, {}))
+        reply = transport.send(HttpRequest(GET, bad, {}))
         with pytest.raises(SparkSdkError, match="larger than the limit of 0 KiB"):
-            transport.exchange(Message(GET, good, {}))
+            transport.send(HttpRequest(GET, good, {}))
 
     assert (reply.status, len(reply.buffer)) == (503, 1000)
 
@@ -143,7 +143,7 @@ def test_upload_may_take_longer(transport: Transport) -> None:
             return 5
 
     with served(answer) as url:
-        assert transport.exchange(Message("POST", url, {}, Slow())).data == {}
+        assert transport.send(HttpRequest("POST", url, {}, Slow())).data == {}
 
 
 def test_stop_leaves_silent_server(transport: Transport) -> None:
@@ -155,7 +155,7 @@ def test_stop_leaves_silent_server(transport: Transport) -> None:
         silent(connection)
 
     with served(answer) as url, pytest.raises(Interrupted) as caught:
-        transport.exchange(Message("POST", url, {}))
+        transport.send(HttpRequest("POST", url, {}))
 
     assert (caught.value.exit_code, caught.value.unanswered) == (143, True)
 
@@ -169,7 +169,7 @@ def test_stop_takes_answer_under_way(transport: Transport) -> None:
         connection.sendall(HEAD + b'Content-Length: 8\r\n\r\n{"id":1}')
 
     with served(answer) as url:
-        assert transport.exchange(Message("POST", url, {})).data == {"id": 1}
+        assert transport.send(HttpRequest("POST", url, {})).data == {"id": 1}
 
 
 def test_nothing_is_sent_after_stop(transport: Transport, script: Any, reply: Any) -> None:
@@ -180,12 +180,12 @@ def test_nothing_is_sent_after_stop(transport: Transport, script: Any, reply: An
 
     for method in ("GET", "POST"):
         with pytest.raises(Interrupted):
-            transport.exchange(Message(method, server.url, {}))
+            transport.send(HttpRequest(method, server.url, {}))
     with transport.clock.ending():
-        transport.exchange(Message("PATCH", server.url, {}))
+        transport.send(HttpRequest("PATCH", server.url, {}))
         transport.last = 0
         with pytest.raises(Interrupted):
-            transport.exchange(Message("PATCH", server.url, {}))
+            transport.send(HttpRequest("PATCH", server.url, {}))
 
     assert [seen.method for seen in server.seen] == ["PATCH"]
 
@@ -208,7 +208,7 @@ def test_abandoned_request_is_never_sent(
         threading.Thread(target=lambda: asked.wait(10) and transport.clock.stop(15)).start()
 
     with pytest.raises(Interrupted if stops else TransportError) as caught:
-        transport.exchange(Message("POST", server.url, {}))
+        transport.send(HttpRequest("POST", server.url, {}))
     found.set()
     for thread in threading.enumerate():
         if thread.name == "impex-helper":
@@ -225,7 +225,7 @@ def test_call_ends_at_deadline(masker: Masker) -> None:
     with served(silent) as url, clock.until(clock.monotonic() + 0.05):
         for _ in range(2):
             with pytest.raises(TransportError, match="before the deadline"):
-                transport.exchange(Message(GET, url, {}))
+                transport.send(HttpRequest(GET, url, {}))
     transport.close()
 
 
@@ -235,7 +235,7 @@ def test_stop_ends_download(transport: Transport, head: bytes) -> None:
     transport._timeout = 60
     with (
         served(endless(b"", head + b"start", 0.05)) as url,
-        transport.open(Message(GET, url, {})) as stream,
+        transport.open(HttpRequest(GET, url, {})) as stream,
     ):
         chunks = stream.chunks()
         assert next(chunks) == b"start"
@@ -250,7 +250,7 @@ def test_trickling_download_fails(transport: Transport, quick: bool) -> None:
     transport.slow_seconds, transport._timeout = 0.1, 60
     with (
         served(endless(b"x", BODY, 0.01)) as url,
-        transport.open(Message(GET, url, {})) as stream,
+        transport.open(HttpRequest(GET, url, {})) as stream,
     ):
         stream.quick = quick
         with pytest.raises(TransportError, match=r"less than 16 KiB arrived in 0\.1 s"):
@@ -258,7 +258,7 @@ def test_trickling_download_fails(transport: Transport, quick: bool) -> None:
 
 
 def test_stop_during_token_sends_nothing_more(
-    wire: Wire, script: Any, reply: Any, clock: Any
+    http: HttpClient, script: Any, reply: Any, clock: Any
 ) -> None:
     """A token that comes after the signal is not used to start a job."""
 
@@ -267,13 +267,13 @@ def test_stop_during_token_sends_nothing_more(
         return reply({"access_token": "abc", "expires_in": 60})
 
     server = script(token, reply({"id": "job"}))
-    transport = Transport(wire.masker, clock=clock)
-    wire = Wire(transport, wire.patience, wire.pace, wire.masker)
+    transport = Transport(http.masker, clock=clock)
+    http = HttpClient(transport, clock, http.masker, http.limiter, http.policy)
     url = TenantUrl(server.url, "acme")
-    scheme = ClientCredentials("x", lambda: ask_for_token(wire, url, "a", "b"), clock, wire.masker)
+    scheme = ClientCredentials("x", lambda: ask_for_token(http, url, "a", "b"), clock, http.masker)
 
     with pytest.raises(Interrupted):
-        Session(url, wire, scheme).post("api", "v4", "export", body=Body(b"{}"))
+        Session(url, http, scheme).post("api", "v4", "export", body=Body(b"{}"))
 
     assert len(server.seen) == 1
     transport.close()

@@ -68,11 +68,11 @@ def test_a_connection_becomes_a_client(auth: Auth, headers: dict[str, str]) -> N
     )
 
     with Spark.connect(connection, clock, masker) as spark:
-        wire = spark.session.wire
+        http = spark.session.http
         assert spark.url == BASE
         assert spark.session.scheme.headers() == headers
-        assert (wire.clock, wire.masker) == (clock, masker)
-        assert (wire.transport._timeout, wire.pace._gap) == (7, 0.25)
+        assert (http.clock, http.masker) == (clock, masker)
+        assert (http.transport._timeout, http.limiter._gap) == (7, 0.25)
 
 
 def test_a_connection_with_client_credentials_works(sandbox: Any) -> None:

@@ -11,8 +11,8 @@ import pytest
 from spark_impex_runner.errors import TransportError
 from spark_impex_runner.spark import limits
 from spark_impex_runner.spark.contact import FIRST_CONTACT
-from spark_impex_runner.spark.retry import Patience, is_passing
-from spark_impex_runner.spark.transport import Message, Transport
+from spark_impex_runner.spark.retry import RetryPolicy, retry
+from spark_impex_runner.spark.transport import HttpRequest, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,7 +61,7 @@ def answering() -> Iterator[Callable[[bytes], str]]:
 def failure(transport: Transport, url: str) -> TransportError:
     """Return the error of a request that must fail."""
     with pytest.raises(TransportError) as caught:
-        transport.exchange(Message("POST", url, {}, b"{}"))
+        transport.send(HttpRequest("POST", url, {}, b"{}"))
     return caught.value
 
 
@@ -121,10 +121,10 @@ def test_only_a_first_connection_has_the_limit(
 ) -> None:
     """A host that was reached before has an outage, which lasts as long as the timeout."""
     url = f"http://{answering(b'HTTP/1.1 200 OK' + bytes([13, 10]) * 2)}/x"
-    assert transport.exchange(Message("GET", url, {})).status == 200
+    assert transport.send(HttpRequest("GET", url, {})).status == 200
     monkeypatch.setattr(limits, "CONNECT", 0.0)
 
-    assert transport.exchange(Message("GET", url, {})).status == 200
+    assert transport.send(HttpRequest("GET", url, {})).status == 200
 
 
 def test_an_outage_after_contact_is_transient(
@@ -132,7 +132,7 @@ def test_an_outage_after_contact_is_transient(
 ) -> None:
     """A host that has answered in this run is never given up by the transport."""
     server = script(reply(headers={"Connection": "close"}))
-    transport.exchange(Message("GET", server.url, {}))
+    transport.send(HttpRequest("GET", server.url, {}))
     server.__exit__()
     first = failure(transport, server.url)
     clock.wait(1000)
@@ -227,16 +227,16 @@ def test_a_broken_connection_may_have_sent(transport: Transport, answering: Any)
     assert (error.sent, error.permanent) == (True, False)
 
 
-def test_patience_ends_with_a_permanent_failure(transport: Transport, clock: Any) -> None:
+def test_retries_end_with_a_permanent_failure(transport: Transport, clock: Any) -> None:
     """Neither an API call nor a download waits half a minute for a host that does not exist."""
-    patience = Patience(clock, draw=lambda: 1.0)
+    policy = RetryPolicy(draw=lambda: 1.0)
 
     def once() -> Any:
-        return transport.exchange(Message("GET", TENANT, {}))
+        return transport.send(HttpRequest("GET", TENANT, {}))
 
     with pytest.raises(TransportError, match="cannot resolve"):
-        patience.repeat_while_moving(once, is_passing, lambda: 0)
+        retry(once, policy, clock, progress=lambda: 0)
     with pytest.raises(TransportError, match="cannot resolve"):
-        patience.repeat(once, is_passing)
+        retry(once, policy, clock)
 
     assert clock.waits == [1.0, 2.0, 2.0, 2.0, 2.0, 2.0]

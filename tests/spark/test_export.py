@@ -157,7 +157,7 @@ def test_a_failed_job_ends_the_wait_at_once(
     exports = connect(sandbox(ending=ending)).impex.exports
     job = exports.create(Request(folders=("my-folder",)))
 
-    with pytest.raises(errors.JobError, match=f"export job {job.id} on .* ended without success"):
+    with pytest.raises(errors.JobError, match=f"export job {job.id} on .* ended as"):
         exports.get_status(job.id)
 
     # What the tenant gives no reason for has to be said twice.

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from spark_impex_runner import errors
 from spark_impex_runner.models import RemoteFile
 from spark_impex_runner.spark.files import (
-    _Pouring,
+    _DownloadState,
+    commit,
     fetch,
     filename,
-    give_name,
 )
 from spark_impex_runner.spark.package import check_hash
 
@@ -98,7 +98,7 @@ def test_a_short_body_is_noticed_without_the_http_librarys_help(tmp_path: Path, 
         __exit__ = lambda *_: None  # noqa: E731 - a stub of one line
 
     stub: Any = Short()
-    pouring = _Pouring(tmp_path / "p", clock, ("sha256",))
+    pouring = _DownloadState(tmp_path / "p", clock, ("sha256",))
 
     with pytest.raises(errors.TransportError, match="3 of 4 bytes"):
         pouring.attempt(stub, "https://h/p.zip")
@@ -178,7 +178,7 @@ def test_what_a_redirect_leads_to_is_masked_like_the_link(
 
     fetch(session, RemoteFile(f"{server.url}/p.zip"), tmp_path / "p")
 
-    assert session.wire.masker.mask("capability-of-the-store") == "***"
+    assert session.http.masker.mask("capability-of-the-store") == "***"
 
 
 def test_a_redirect_to_a_name_in_utf8_is_followed(
@@ -384,7 +384,7 @@ def test_a_proven_file_replaces_an_older_one(tmp_path: Path) -> None:
     partial.write_bytes(b"new")
     final.write_bytes(b"old")
 
-    give_name(partial, final)
+    commit(partial, final)
 
     assert final.read_bytes() == b"new"
     assert not partial.exists()
@@ -396,7 +396,7 @@ def test_a_name_that_cannot_be_given_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "p.part").write_bytes(b"new")
 
     with pytest.raises(errors.DeliveryError, match=r"p\.zip"):
-        give_name(tmp_path / "p.part", tmp_path / "p.zip")
+        commit(tmp_path / "p.part", tmp_path / "p.zip")
 
 
 def test_trickle_over_many_attempts_is_given_up(

@@ -7,6 +7,7 @@ import json
 import re
 import tracemalloc
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -231,20 +232,36 @@ STATUS = {"id": "1", "status": "in_progress"}
 NOW = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
 
 
-def always(_: errors.SparkError) -> bool:
-    """Bear every failure."""
-    return True
-
-
-def test_a_wait_by_time_bears_what_may_pass(session_to: Any, script: Any, reply: Any) -> None:
+def test_a_wait_tolerates_transient_failures(session_to: Any, script: Any, reply: Any) -> None:
     """Looks that fail do not end it, and a good one after them does."""
     outputs = {"services": [{"service_uri_source": "f/s"}]}
     done = {**STATUS, "status": "closed", "errors": None, "outputs": outputs}
     server = script(reply(STATUS), reply(status=503), reply(status=502), reply(done))
 
-    status = Imports(session_to(server)).wait("1", deadline=60, interval=5, bears=always)
+    status = Imports(session_to(server)).wait("1", deadline=60, interval=5)
 
     assert (status.word, len(server.seen)) == ("closed", 4)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "tolerated"),
+    [(503, "", True), (404, "", True), (400, "", True), (400, "BAD", False), (500, "", True),
+     (404, "NOT_FOUND", True), (500, "INVALID_JOB_ID", True)],
+)  # fmt: skip
+def test_one_failed_check_ends_a_wait_only_where_it_is_certain(
+    session_to: Any, script: Any, reply: Any, status: int, code: str, tolerated: bool
+) -> None:
+    """A transient fault, a page in the way, and an answer that denies the job do not."""
+    outputs = {"services": [{"service_uri_source": "f/s"}]}
+    done = {**STATUS, "status": "closed", "errors": None, "outputs": outputs}
+    server = script(reply({"code": code}, status=status), reply(done))
+    wait = partial(Imports(session_to(server)).wait, "1", deadline=60, interval=5)
+
+    if tolerated:
+        assert wait().word == "closed"
+    else:
+        with pytest.raises(errors.BadRequestError):
+            wait()
 
 
 @pytest.mark.parametrize(
@@ -258,7 +275,7 @@ def test_a_wait_ends_with_the_tenants_refusal(
     server = script(reply(refused, status=403))
 
     with pytest.raises(errors.ForbiddenError):
-        Imports(session_to(server)).wait("1", deadline=60, interval=5, bears=lambda _: False)
+        Imports(session_to(server)).wait("1", deadline=60, interval=5)
 
     assert len(server.seen) == looks
 
@@ -277,7 +294,7 @@ def test_one_odd_answer_ends_no_import(session_to: Any, script: Any, reply: Any,
     done = {**STATUS, "status": "closed", "errors": None, "outputs": outputs}
     server = script(reply(odd), reply(STATUS), reply(odd), reply(done))
 
-    status = Imports(session_to(server)).wait("1", deadline=60, interval=5, bears=lambda _: False)
+    status = Imports(session_to(server)).wait("1", deadline=60, interval=5)
 
     assert (len(status.services), len(server.seen)) == (1, 4)
 
@@ -289,7 +306,7 @@ def test_a_job_is_out_of_sight_for_ten_minutes_at_most(
     server = script(*[reply(status=503)] * 200)
 
     with pytest.raises(errors.ServiceUnavailableError):
-        Imports(session_to(server)).wait("1", deadline=7200, interval=30, bears=always)
+        Imports(session_to(server)).wait("1", deadline=7200, interval=30)
 
     assert clock.monotonic() == 600
 
@@ -300,8 +317,8 @@ def test_a_wait_by_time_ends_at_its_deadline(
     """The last look is at the deadline itself."""
     server = script(*[reply(STATUS)] * 20)
 
-    with pytest.raises(errors.RetryTimeoutError, match="was not done after"):
-        Imports(session_to(server)).wait("1", deadline=42, interval=5, bears=always)
+    with pytest.raises(errors.RetryTimeoutError, match="still 'in_progress' after 42 s"):
+        Imports(session_to(server)).wait("1", deadline=42, interval=5)
 
     assert clock.monotonic() == 42
 
@@ -378,6 +395,6 @@ def test_a_package_is_not_sent_again_before_there_is_room(
     )
     imports = Imports(session_to(server))
 
-    imports.queue.when_free(lambda: imports.initiate("a/b", io.BytesIO(b"PK")), 60)
+    imports.run_when_free(lambda: imports.initiate("a/b", io.BytesIO(b"PK")), 60)
 
     assert [seen.method for seen in server.seen] == ["POST", "GET", "GET", "GET", "POST"]

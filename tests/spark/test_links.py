@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,10 +21,10 @@ from spark_impex_runner.models import RemoteFile
 from spark_impex_runner.spark.links import (
     has_expired,
     job_id_of,
+    redacted,
     redirected,
-    renewing,
     secrets_of,
-    shown,
+    with_fresh_links,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ LINK = "https://entitystore.example/docstore/api/v1/documents/versions/tokens/Ab
 def test_the_token_is_secret_in_both_writings() -> None:
     """Encoded and decoded, the capability is masked; the file name is not."""
     assert set(secrets_of(LINK)) == {"Ab%2Fc%3D", "Ab/c="}
-    assert shown(LINK) == "entitystore.example/.../package.zip"
+    assert redacted(LINK) == "entitystore.example/.../package.zip"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_the_token_is_secret_in_both_writings() -> None:
 )
 def test_no_link_shows_its_secret(url: str, told: str) -> None:
     """Wherever the capability stands, a message does not have it."""
-    assert shown(url) == told
+    assert redacted(url) == told
 
 
 def test_the_values_of_a_query_are_secret() -> None:
@@ -64,7 +64,7 @@ def test_the_values_of_a_query_are_secret() -> None:
 @given(st.text())
 def test_any_text_can_be_shown(text: str) -> None:
     """What is no URL breaks nothing."""
-    assert isinstance(shown(text), str)
+    assert isinstance(redacted(text), str)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_short_parameters_of_a_signed_link_are_no_secrets() -> None:
 
 @pytest.mark.parametrize(("growing", "asked"), [(True, 20), (False, 4)])
 def test_links_are_renewed_while_they_bring_something(
-    tmp_path: Path, growing: bool, asked: int
+    tmp_path: Path, clock: Any, growing: bool, asked: int
 ) -> None:
     """Twenty short-lived links may bring a file; four that bring nothing end the download."""
     part, used = tmp_path / "p", []
@@ -121,15 +121,15 @@ def test_links_are_renewed_while_they_bring_something(
 
     part.write_bytes(b"1")
     if growing:
-        assert renewing(RemoteFile("0"), part, download, renew, 4) == "whole"
+        assert with_fresh_links(RemoteFile("0"), part, download, renew, clock) == "whole"
     else:
         with pytest.raises(SparkApiError, match="refused"):
-            renewing(RemoteFile("0"), part, download, renew, 4)
+            with_fresh_links(RemoteFile("0"), part, download, renew, clock)
 
     assert used == [str(number) for number in range(asked)]
 
 
-def test_only_an_expired_link_is_renewed(tmp_path: Path) -> None:
+def test_only_an_expired_link_is_renewed(tmp_path: Path, clock: Any) -> None:
     """Other refusals pass, and so does a refusal of a job that offers nothing any more."""
     renewed = []
 
@@ -138,7 +138,9 @@ def test_only_an_expired_link_is_renewed(tmp_path: Path) -> None:
             raise SparkApiError.when("refused", ErrorReply(status))
 
         with pytest.raises(SparkApiError, match="refused"):
-            renewing(RemoteFile("0"), tmp_path / "p", download, lambda _: renewed.append(status), 4)
+            with_fresh_links(
+                RemoteFile("0"), tmp_path / "p", download, lambda _: renewed.append(status), clock
+            )
 
     refuse(400)
     refuse(404)
@@ -147,7 +149,7 @@ def test_only_an_expired_link_is_renewed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("permanent", [True, False])
-def test_a_link_to_no_host_is_renewed(tmp_path: Path, permanent: bool) -> None:
+def test_a_link_to_no_host_is_renewed(tmp_path: Path, clock: Any, permanent: bool) -> None:
     """A host that cannot be reached at all may be another one in the next link."""
     used: list[str] = []
 
@@ -158,7 +160,9 @@ def test_a_link_to_no_host_is_renewed(tmp_path: Path, permanent: bool) -> None:
         raise TransportError("cannot resolve files.invalid", permanent=permanent)
 
     with suppress(TransportError):
-        renewing(RemoteFile("old"), tmp_path / "p", download, lambda _: RemoteFile("new"), 4)
+        with_fresh_links(
+            RemoteFile("old"), tmp_path / "p", download, lambda _: RemoteFile("new"), clock
+        )
 
     assert used == (["old", "new"] if permanent else ["old"])
 

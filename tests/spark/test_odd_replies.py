@@ -17,15 +17,15 @@ from spark_impex_runner.spark.auth import Bearer, ClientCredentials, expiry
 from spark_impex_runner.spark.impex import ImpEx
 from spark_impex_runner.spark.listing import folders, services, versions
 from spark_impex_runner.spark.reply import HttpResponse, json_or_none, retry_after
-from spark_impex_runner.spark.retry import Patience
-from spark_impex_runner.spark.session import Pace, Session, Wire
+from spark_impex_runner.spark.retry import RetryPolicy
+from spark_impex_runner.spark.session import HttpClient, RateLimiter, Session
 from spark_impex_runner.spark.status import explain, verdict
 from spark_impex_runner.spark.tenant import TenantUrl
 from spark_impex_runner.spark.uri import version_order
 from spark_impex_runner.testing.fake_clock import FakeClock
 
 if TYPE_CHECKING:
-    from spark_impex_runner.spark.transport import Message
+    from spark_impex_runner.spark.transport import HttpRequest
 
 KEYS = [
     "id",
@@ -103,7 +103,7 @@ class Odd:
         headers = {"Retry-After": body[:40].decode("latin-1"), "Content-Type": "a/b"}
         self.reply = HttpResponse(status, headers, json_or_none(body), body)
 
-    def exchange(self, _: Message) -> HttpResponse:
+    def send(self, _: HttpRequest) -> HttpResponse:
         """Return the reply."""
         return self.reply
 
@@ -111,8 +111,8 @@ class Odd:
 def session(status: int, body: bytes) -> Session:
     """Return a session of a tenant that gives one and the same reply."""
     clock, masker, transport = FakeClock(), Masker(), Odd(status, body)
-    wire = Wire(transport, Patience(clock, attempts=2), Pace(clock), masker)  # type: ignore[arg-type]
-    return Session(TenantUrl("http://localhost", "acme"), wire, Bearer("the-token", masker))
+    http = HttpClient(transport, clock, masker, RateLimiter(clock), RetryPolicy(attempts=2))  # type: ignore[arg-type]
+    return Session(TenantUrl("http://localhost", "acme"), http, Bearer("the-token", masker))
 
 
 def _words(ask: Any) -> str:
@@ -132,17 +132,15 @@ def test_no_reply_breaks_the_client(status: int, text: str) -> None:
     impex = ImpEx(tenant, 2, 1.0)
     exports, imports = impex.exports, impex.imports
     since = datetime(2026, 1, 1, tzinfo=timezone.utc)
-    token = ClientCredentials(
-        "e", lambda: tenant.wire.transport.exchange(None), FakeClock(), Masker()
-    )  # type: ignore[arg-type]
+    token = ClientCredentials("e", lambda: tenant.http.transport.send(None), FakeClock(), Masker())  # type: ignore[arg-type]
     asked: list[Any] = [
         lambda: exports.create(Request(folders=("f",))),
         lambda: exports.get_status("1"),
         lambda: exports.cancel("1"),
         exports.job_limit,
         exports.listed,
-        exports.queue.listed_for_certain,
-        exports.queue.has_room,
+        exports.listed_strict,
+        exports.has_room,
         lambda: imports.find("c", since),
         lambda: imports.get_status("1"),
         lambda: list(folders(tenant)),

@@ -20,7 +20,7 @@ from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.spark import partial
 from spark_impex_runner.spark.client import Spark
-from spark_impex_runner.spark.files import fetch, give_name
+from spark_impex_runner.spark.files import commit, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -108,8 +108,8 @@ def test_the_mark_holds_no_link_and_goes_with_the_name(served: Any, tmp_path: Pa
     assert set(mark) == {"validator", "length", "file_hash", "coding"}
     assert "token" not in str(mark)
 
-    spark.session.wire.transport.close()
-    give_name(tmp_path / "p", tmp_path / "package.zip")
+    spark.session.http.transport.close()
+    commit(tmp_path / "p", tmp_path / "package.zip")
 
     assert [path.name for path in tmp_path.iterdir()] == ["package.zip"]
 

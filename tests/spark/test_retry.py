@@ -1,7 +1,8 @@
-"""Repeats: the exact waits, what is repeated, and Retry-After in both forms."""
+"""Repeats: the exact waits, what is retried, and Retry-After in both forms."""
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import Any
@@ -10,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_impex_runner.errors import TransportError
-from spark_impex_runner.spark.reply import HttpResponse, retry_after
-from spark_impex_runner.spark.retry import Patience, is_passing
+from spark_impex_runner.errors import ErrorReply, SparkApiError, SparkError, TransportError
+from spark_impex_runner.spark.reply import retry_after
+from spark_impex_runner.spark.retry import RetryPolicy, retry
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
 
@@ -22,44 +23,58 @@ def http_date(seconds: float) -> str:
     return format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
 
 
-def replay(*results: HttpResponse | TransportError) -> Any:
-    """Return a request that yields these results in order."""
+def refused(status: int = 503, asked: str = "") -> SparkApiError:
+    """Return the error of a reply, with what its Retry-After asks for."""
+    seconds = retry_after({"Retry-After": asked}, NOW)
+    return SparkApiError.when("refused", ErrorReply(status, retry_after=seconds))
+
+
+def replay(*results: SparkError | str) -> Any:
+    """Return a request that yields these results in order, and fails with those that are errors."""
     left = list(results)
 
-    def once() -> HttpResponse:
+    def once() -> str:
         result = left.pop(0)
-        if isinstance(result, TransportError):
+        if isinstance(result, SparkError):
             raise result
         return result
 
     return once
 
 
-def test_waits_grow_up_to_the_ceiling_times_the_draw(clock: Any) -> None:
-    """Six attempts wait 1, 2, 4, 8, 16 s, each times the random draw."""
-    patience = Patience(clock, draw=lambda: 0.5)
+def test_waits_grow_up_to_the_cap_times_the_draw(clock: Any) -> None:
+    """Six attempts wait 1, 2, 4, 8, 16 s, each times the random draw; the last error is raised."""
+    errors = [refused() for _ in range(6)]
 
-    reply = patience.repeat(replay(*[HttpResponse(503)] * 6), is_passing)
+    with pytest.raises(SparkApiError) as caught:
+        retry(replay(*errors), RetryPolicy(draw=lambda: 0.5), clock)
 
-    assert reply.status == 503
+    assert caught.value is errors[-1]
     assert clock.waits == [0.5, 1.0, 2.0, 4.0, 8.0]
 
 
 def test_a_broken_connection_is_tried_again(clock: Any) -> None:
     """A reply after a transport error is returned; the last transport error is raised."""
-    patience = Patience(clock, attempts=2, draw=lambda: 1.0)
+    policy = RetryPolicy(attempts=2)
 
-    assert patience.repeat(replay(TransportError("x"), HttpResponse(200)), is_passing).good
+    assert retry(replay(TransportError("x"), "reply"), policy, clock) == "reply"
     with pytest.raises(TransportError, match="second"):
-        patience.repeat(replay(TransportError("first"), TransportError("second")), is_passing)
+        retry(replay(TransportError("first"), TransportError("second")), policy, clock)
+
+
+def test_a_permanent_failure_is_raised_at_once(clock: Any) -> None:
+    """Nothing is waited for, whatever the policy."""
+    with pytest.raises(SparkApiError):
+        retry(replay(refused(400)), RetryPolicy(), clock, progress=lambda: 0)
+
+    assert clock.waits == []
 
 
 def test_the_server_may_ask_for_a_longer_wait(clock: Any) -> None:
     """Retry-After wins over a shorter draw and loses to a longer one."""
-    patience = Patience(clock, draw=lambda: 1.0)
-    results = [HttpResponse(429, {"Retry-After": after}) for after in ("30", "0")]
+    once = replay(refused(429, "30"), refused(429, "0"), "reply")
 
-    patience.repeat(replay(*results, HttpResponse(200)), is_passing)
+    retry(once, RetryPolicy(draw=lambda: 1.0), clock)
 
     assert clock.waits == [30.0, 2.0]
 
@@ -67,19 +82,18 @@ def test_the_server_may_ask_for_a_longer_wait(clock: Any) -> None:
 @pytest.mark.parametrize("asked", ["3601", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
 def test_a_wait_beyond_the_limit_counts_as_none(clock: Any, asked: str) -> None:
     """Such a server is retried as one that names no time; the limit is an hour in total."""
-    patience = Patience(clock, draw=lambda: 1.0)
-    reply = HttpResponse(503, {"Retry-After": asked})
+    with pytest.raises(SparkApiError):
+        retry(replay(*[refused(503, asked)] * 6), RetryPolicy(draw=lambda: 1.0), clock)
 
-    assert patience.repeat(replay(*[reply] * 6), is_passing).status == 503
     assert clock.waits == [1.0, 2.0, 4.0, 8.0, 16.0]
 
 
 def test_the_waits_asked_for_add_up_to_an_hour(clock: Any) -> None:
     """What would end later than that after the first failure is not granted."""
-    patience = Patience(clock, draw=lambda: 1.0)
-    reply = HttpResponse(503, {"Retry-After": "1700"})
+    once = replay(*[refused(503, "1700")] * 6)
 
-    patience.repeat_while_moving(replay(*[reply] * 6), is_passing, lambda: 0)
+    with pytest.raises(SparkApiError):
+        retry(once, RetryPolicy(draw=lambda: 1.0), clock, progress=lambda: 0)
 
     assert clock.waits == [1700, 1700, 4.0, 8.0, 16.0]
 
@@ -87,12 +101,12 @@ def test_the_waits_asked_for_add_up_to_an_hour(clock: Any) -> None:
 def test_a_download_is_borne_for_ten_minutes_without_a_step_forward(clock: Any) -> None:
     """A network that is gone is tried again up to the budget, and then the last error is raised."""
 
-    def gone() -> HttpResponse:
+    def gone() -> None:
         raise TransportError(f"gone at {clock.monotonic():.0f}")
 
     clock.wait(1000)
     with pytest.raises(TransportError, match="gone at 1607"):
-        Patience(clock, draw=lambda: 1.0).repeat_while_moving(gone, is_passing, lambda: 0)
+        retry(gone, RetryPolicy(draw=lambda: 1.0), clock, progress=lambda: 0)
 
     assert clock.waits[1:7] == [1.0, 2.0, 4.0, 8.0, 16.0, 16.0]
 
@@ -100,31 +114,31 @@ def test_a_download_is_borne_for_ten_minutes_without_a_step_forward(clock: Any) 
 def test_a_download_survives_a_network_that_is_gone_for_minutes(clock: Any) -> None:
     """Whatever the draw, two minutes are within the budget."""
 
-    def back_after_two_minutes() -> HttpResponse:
+    def back_after_two_minutes() -> str:
         if clock.monotonic() < 120:
             raise TransportError("gone")
-        return HttpResponse(200)
+        return "reply"
 
-    patience = Patience(clock, draw=lambda: 0.1)
+    policy = RetryPolicy(draw=lambda: 0.1)
 
-    assert patience.repeat_while_moving(back_after_two_minutes, is_passing, lambda: 0).good
+    assert retry(back_after_two_minutes, policy, clock, progress=lambda: 0) == "reply"
 
 
 def test_a_download_that_moves_is_repeated_for_ever(clock: Any) -> None:
     """Each step forward gives the whole budget back, and begins with the shortest wait."""
     position = 0
 
-    def cut() -> HttpResponse:
+    def cut() -> str:
         nonlocal position
         clock.wait(700)
         position += 1
         if position == 50:
-            return HttpResponse(200)
+            return "reply"
         raise TransportError("cut")
 
-    reply = Patience(clock, draw=lambda: 1.0).repeat_while_moving(cut, is_passing, lambda: position)
+    reply = retry(cut, RetryPolicy(draw=lambda: 1.0), clock, progress=lambda: position)
 
-    assert reply.good
+    assert reply == "reply"
     assert set(clock.waits) == {700, 1.0}
 
 
@@ -132,14 +146,14 @@ def test_a_long_attempt_alone_does_not_end_a_download(clock: Any) -> None:
     """A server without ranges may need more than the budget for one attempt."""
     requests = 0
 
-    def slow() -> HttpResponse:
+    def slow() -> None:
         nonlocal requests
         requests += 1
         clock.wait(700)
         raise TransportError("cut")
 
     with pytest.raises(TransportError):
-        Patience(clock, attempts=3).repeat_while_moving(slow, is_passing, lambda: 0)
+        retry(slow, RetryPolicy(attempts=3), clock, progress=lambda: 0)
 
     assert requests == 3
 
@@ -147,45 +161,53 @@ def test_a_long_attempt_alone_does_not_end_a_download(clock: Any) -> None:
 @pytest.mark.parametrize("asked", ["1", "90", "180", "900", "3600"])
 def test_a_download_waits_as_the_server_asks(clock: Any, asked: str) -> None:
     """A polite server is not given up earlier than a silent one."""
-    patience = Patience(clock, draw=lambda: 0.0)
-    results = [HttpResponse(503, {"Retry-After": asked}), HttpResponse(200)]
+    policy = RetryPolicy(draw=lambda: 0.0)
 
-    reply = patience.repeat_while_moving(replay(*results), is_passing, lambda: 0)
-
-    assert reply.good
+    assert retry(replay(refused(503, asked), "reply"), policy, clock, progress=lambda: 0)
     assert clock.waits == [float(asked)]
 
 
 @pytest.mark.parametrize("asked", ["", "0", "1", "30", "599", "7200", "soon", "-5"])
 def test_no_download_server_gets_less_patience(clock: Any, asked: str) -> None:
     """Whatever time a server names, its file is asked for during ten minutes at least."""
-    reply = HttpResponse(503, {"Retry-After": asked})
 
-    Patience(clock, draw=lambda: 1.0).repeat_while_moving(lambda: reply, is_passing, lambda: 0)
+    def refuse() -> None:
+        raise refused(503, asked)
+
+    with pytest.raises(SparkApiError):
+        retry(refuse, RetryPolicy(draw=lambda: 1.0), clock, progress=lambda: 0)
 
     assert 600 <= clock.monotonic() <= 3600 + 600
 
 
-@pytest.mark.parametrize(
-    ("status", "data", "passing"),
-    [
-        (200, None, False),
-        (302, None, False),
-        (400, None, False),
-        (401, None, False),
-        (408, None, True),
-        (425, None, True),
-        (429, None, True),
-        (500, None, True),
-        (500, {"type": "invalid_input"}, False),
-        (500, ["odd"], True),
-        (502, None, True),
-        (504, {"type": "other"}, True),
-    ],
-)
-def test_what_may_pass_by_itself(status: int, data: Any, passing: bool) -> None:
-    """A permanent error that comes as HTTP 500 is told by its type."""
-    assert is_passing(HttpResponse(status, {}, data)) is passing
+def test_a_retry_is_announced_with_its_attempt_and_end(clock: Any) -> None:
+    """Those that are counted say of how many; those that end by time say when, in UTC."""
+    said: list[str] = []
+
+    def note(_: SparkError, hint: str) -> None:
+        said.append(hint)
+
+    policy = RetryPolicy(draw=lambda: 1.0)
+    retry(replay(refused(), refused(), 1), policy, clock, report=note)
+    retry(replay(refused(asked="90"), 1), policy, clock, progress=lambda: 0, report=note)
+
+    assert said == [
+        "retrying in 1 s (attempt 2 of 6)",
+        "retrying in 2 s (attempt 3 of 6)",
+        "retrying in 90 s (attempt 2, until 12:10Z)",
+    ]
+
+
+@pytest.mark.parametrize(("asked", "level"), [("29", logging.DEBUG), ("30", logging.WARNING)])
+def test_a_long_wait_is_a_warning(clock: Any, caplog: Any, asked: str, level: int) -> None:
+    """A run that says nothing for half a minute looks as if it hung."""
+    caplog.set_level(logging.DEBUG)
+
+    retry(replay(refused(503, asked), "reply"), RetryPolicy(draw=lambda: 1.0), clock)
+
+    [record] = caplog.records
+    assert record.levelno == level
+    assert record.getMessage() == f"refused; retrying in {asked} s (attempt 2 of 6)"
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from spark_impex_runner.spark import segments
 from spark_impex_runner.spark.auth import Bearer
 from spark_impex_runner.spark.files import fetch
 from spark_impex_runner.spark.partial import Mark
-from spark_impex_runner.spark.retry import Patience
-from spark_impex_runner.spark.session import Pace, Session, Wire
+from spark_impex_runner.spark.retry import RetryPolicy
+from spark_impex_runner.spark.session import HttpClient, RateLimiter, Session
 from spark_impex_runner.spark.tenant import TenantUrl
 from spark_impex_runner.spark.transport import Transport
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from spark_impex_runner.spark.transport import Message, Stream
+    from spark_impex_runner.spark.transport import HttpRequest, Stream
 
 SERVED = random.Random(3).randbytes(3_000_000)  # noqa: S311 - bytes to serve
 BLOCK = 100_000
@@ -54,7 +54,7 @@ class PacedTransport(Transport):
         self.stalls = False
         self.cut: list[bool] = []
 
-    def open(self, message: Message) -> Stream:
+    def open(self, message: HttpRequest) -> Stream:
         """Open, and count the body's bytes."""
         stream = super().open(message)
         chunks, block = stream.chunks, bool(PART.fullmatch(message.headers.get("Range", "")))
@@ -89,8 +89,10 @@ def line(
     def make(server: Any, single: float, several: float) -> tuple[Session, PacedTransport]:
         transport = PacedTransport(masker, clock, single, several)
         stack.callback(transport.close)
-        wire = Wire(transport, Patience(clock, draw=lambda: 1.0), Pace(clock), masker)
-        return Session(TenantUrl(server.url, "acme"), wire, Bearer("t", masker)), transport
+        http = HttpClient(
+            transport, clock, masker, RateLimiter(clock), RetryPolicy(draw=lambda: 1.0)
+        )
+        return Session(TenantUrl(server.url, "acme"), http, Bearer("t", masker)), transport
 
     return make
 
@@ -176,7 +178,7 @@ def test_several_that_bring_no_more_than_one_are_given_up(
     blocks = parts(server)
     assert blocks
     assert rests(server) == [f"bytes={blocks[-1][1]}-"]
-    assert session.wire.clock.waits == []  # type: ignore[attr-defined]
+    assert session.http.clock.waits == []  # type: ignore[attr-defined]
 
 
 def wrong(reply: Any, kind: str) -> Callable[[Any], Any]:
@@ -223,7 +225,7 @@ def test_after_any_strange_part_one_connection_goes_on(
     after = ranges[ranges.index(rests(server)[0]) :]
     # Only what the other connections had just asked for may be heard after the repeat.
     assert len(after) <= 4
-    assert session.wire.clock.waits == [1.0]  # type: ignore[attr-defined]
+    assert session.http.clock.waits == [1.0]  # type: ignore[attr-defined]
 
 
 def test_an_interrupt_ends_all_connections_and_keeps_the_beginning(
@@ -330,13 +332,13 @@ def test_a_reset_keeps_all_that_came(session_to: Any, tmp_path: Path) -> None:
 
 
 def test_a_line_that_is_cut_again_and_again_gets_on_beside_quick_downloads(
-    wire: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    http: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That another body just came quickly costs one piece at most, not one with every cut."""
     asked: list[int] = []
     # What other downloads on the same transport tell it all the time.
     always = property(lambda _: True, lambda *_: None)
-    monkeypatch.setattr(type(wire.transport), "quick", always, raising=False)
+    monkeypatch.setattr(type(http.transport), "quick", always, raising=False)
 
     def serve(listening: socket.socket) -> None:
         while not asked or asked[-1] + 40_000 < 100_000:
@@ -357,7 +359,7 @@ def test_a_line_that_is_cut_again_and_again_gets_on_beside_quick_downloads(
         thread = threading.Thread(target=serve, args=(listening,), daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        session = Session(TenantUrl(url, "acme"), wire, Bearer("t", wire.masker))
+        session = Session(TenantUrl(url, "acme"), http, Bearer("t", http.masker))
         fetch(session, RemoteFile(url), tmp_path / "p")
         thread.join()
 

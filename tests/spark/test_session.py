@@ -1,4 +1,4 @@
-"""API calls: headers, repeats, renewal, errors, pace."""
+"""API calls: headers, repeats, renewal, errors, limiter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from spark_impex_runner import errors
-from spark_impex_runner.spark.session import Body, Pace
+from spark_impex_runner.spark.session import Body, RateLimiter
 
 
 def test_every_call_says_who_and_for_which_tenant(session_to: Any, script: Any, reply: Any) -> None:
@@ -174,23 +174,23 @@ def test_a_dead_token_endpoint_is_named(sandbox: Any, connect: Any, clock: Any) 
 
 def test_requests_keep_their_distance(clock: Any) -> None:
     """At 4 requests a second each waits for its turn, a late one does not."""
-    pace = Pace(clock, 4)
+    limiter = RateLimiter(clock, 4)
 
     for _ in range(3):
-        pace.keep()
+        limiter.wait()
     clock.wait(10)
-    pace.keep()
+    limiter.wait()
 
     assert clock.waits == [0.25, 0.25, 10]
 
 
 def test_a_stopping_run_still_says_goodbye(clock: Any) -> None:
-    """The cancelling of a job after an interrupt is not held up by the pace."""
-    pace = Pace(clock, 1)
-    pace.keep()
+    """The cancelling of a job after an interrupt is not held up by the limiter."""
+    limiter = RateLimiter(clock, 1)
+    limiter.wait()
     clock.stop(2)
 
-    pace.keep()
+    limiter.wait()
 
     assert clock.waits == []
 
@@ -198,7 +198,7 @@ def test_a_stopping_run_still_says_goodbye(clock: Any) -> None:
 def test_a_pace_of_zero_is_refused(clock: Any) -> None:
     """No request could ever be sent."""
     with pytest.raises(errors.UsageError, match="requests_per_second"):
-        Pace(clock, 0)
+        RateLimiter(clock, 0)
 
 
 def test_the_body_travels_as_it_is(session_to: Any, script: Any, reply: Any) -> None:

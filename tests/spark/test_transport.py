@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.errors import TransportError, UsageError
-from spark_impex_runner.spark.transport import CHUNK, Message, Transport
+from spark_impex_runner.spark.transport import CHUNK, HttpRequest, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ def test_netrc_and_cookies_never_travel(
     server = script(reply(headers={"Set-Cookie": "session=1; Path=/"}))
 
     for _ in range(2):
-        transport.exchange(Message("GET", f"{server.url}/x", {}))
+        transport.send(HttpRequest("GET", f"{server.url}/x", {}))
 
     assert not any({"authorization", "cookie"} & seen.headers.keys() for seen in server.seen)
 
@@ -46,7 +46,7 @@ def test_a_redirect_is_handed_back(transport: Transport, script: Any, reply: Any
     """The caller sees the 302 and no second request is made."""
     server = script(reply(status=302, headers={"Location": "/elsewhere"}))
 
-    assert transport.exchange(Message("GET", server.url, {})).status == 302
+    assert transport.send(HttpRequest("GET", server.url, {})).status == 302
     assert len(server.seen) == 1
 
 
@@ -57,7 +57,7 @@ def test_loopback_is_never_reached_through_a_proxy(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     server = script(reply({"ok": True}))
 
-    assert transport.exchange(Message("GET", server.url, {})).data == {"ok": True}
+    assert transport.send(HttpRequest("GET", server.url, {})).data == {"ok": True}
 
 
 def test_a_dead_proxy_is_named_as_such(transport: Transport, monkeypatch: Any) -> None:
@@ -65,13 +65,13 @@ def test_a_dead_proxy_is_named_as_such(transport: Transport, monkeypatch: Any) -
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
 
     with pytest.raises(TransportError, match=r"cannot connect to the proxy 127\.0\.0\.1:9"):
-        transport.exchange(Message("GET", "http://tenant.example/secret", {}))
+        transport.send(HttpRequest("GET", "http://tenant.example/secret", {}))
 
 
 def test_a_refused_connection_is_told_without_its_url(transport: Transport) -> None:
     """The operating system's words stand in the message, the path does not."""
     with pytest.raises(TransportError, match="Connection refused") as caught:
-        transport.exchange(Message("GET", "http://127.0.0.1:9/secret?token=abc", {}))
+        transport.send(HttpRequest("GET", "http://127.0.0.1:9/secret?token=abc", {}))
 
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is None
@@ -82,7 +82,7 @@ def test_a_failed_handshake_says_so(transport: Transport, script: Any, reply: An
     server = script(reply())
 
     with pytest.raises(TransportError, match=r"TLS failed \(.+verify_tls"):
-        transport.exchange(Message("GET", server.url.replace("http:", "https:"), {}))
+        transport.send(HttpRequest("GET", server.url.replace("http:", "https:"), {}))
 
 
 def test_silence_ends_after_the_timeout(masker: Masker) -> None:
@@ -92,7 +92,7 @@ def test_silence_ends_after_the_timeout(masker: Masker) -> None:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
 
         with pytest.raises(TransportError, match=r"no answer within 0\.05 s"):
-            transport.exchange(Message("GET", url, {}))
+            transport.send(HttpRequest("GET", url, {}))
     transport.close()
 
 
@@ -111,7 +111,7 @@ def test_a_body_that_stalls_ends_after_the_timeout(masker: Masker) -> None:
         pool.submit(stall, server)
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         with pytest.raises(TransportError, match=r"no answer within 0\.05 s"):
-            transport.exchange(Message("GET", url, {}))
+            transport.send(HttpRequest("GET", url, {}))
     transport.close()
 
 
@@ -120,7 +120,7 @@ def test_a_body_that_is_cut_off_is_an_error(transport: Transport, script: Any, r
     server = script(reply(b'{"id": 1', length=50))
 
     with pytest.raises(TransportError, match="connection failed"):
-        transport.exchange(Message("GET", server.url, {}))
+        transport.send(HttpRequest("GET", server.url, {}))
 
 
 def test_a_body_is_the_same_on_a_quick_and_on_a_slow_line(
@@ -132,7 +132,7 @@ def test_a_body_is_the_same_on_a_quick_and_on_a_slow_line(
 
     for quick in (False, True):
         transport.quick = quick
-        with transport.open(Message("GET", server.url, {})) as stream:
+        with transport.open(HttpRequest("GET", server.url, {})) as stream:
             chunks = list(stream.chunks())
         assert b"".join(chunks) == content
         assert max(map(len, chunks)) <= CHUNK
@@ -148,7 +148,7 @@ def test_what_was_cut_off_is_read_as_it_comes_the_next_time(
     server = script(reply(b"half", length=50))
 
     with (
-        transport.open(Message("GET", server.url, {})) as stream,
+        transport.open(HttpRequest("GET", server.url, {})) as stream,
         pytest.raises(TransportError, match="connection failed"),
     ):
         assert list(stream.chunks())
@@ -162,7 +162,7 @@ def test_a_read_that_waits_is_ended_from_another_thread(masker: Masker) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
         server.settimeout(10)
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        opening = pool.submit(transport.open, Message("GET", url, {}))
+        opening = pool.submit(transport.open, HttpRequest("GET", url, {}))
         connection, _ = server.accept()
         with connection:
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab")
@@ -196,7 +196,7 @@ def test_a_chunked_body_is_read_to_its_end(masker: Masker) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
         server.settimeout(10)
         pool.submit(answer, server)
-        message = Message("GET", f"http://127.0.0.1:{server.getsockname()[1]}/", {})
+        message = HttpRequest("GET", f"http://127.0.0.1:{server.getsockname()[1]}/", {})
         with transport.open(message) as stream:
             assert b"".join(stream.chunks()) == b"abcde"
         with transport.open(message) as stream, pytest.raises(TransportError):
@@ -212,7 +212,7 @@ def test_the_http_library_logs_no_secret(
     server = script(reply())
 
     with caplog.at_level(logging.DEBUG):
-        transport.exchange(Message("GET", f"{server.url}/tokens/capability/x.zip", {}))
+        transport.send(HttpRequest("GET", f"{server.url}/tokens/capability/x.zip", {}))
 
     assert "/tokens/***/x.zip" in caplog.text
     assert "capability" not in caplog.text

@@ -1,12 +1,14 @@
-"""The jobs of one kind on one tenant: what its listing says, and waiting for room."""
+"""The jobs of one kind on one tenant: their listing, their statuses, and a free slot for one."""
 
 from __future__ import annotations
 
 import logging
+import math
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from spark_impex_runner.errors import (
     RetryTimeoutError,
@@ -16,30 +18,37 @@ from spark_impex_runner.errors import (
 )
 from spark_impex_runner.fields import count, mapping, name, objects
 from spark_impex_runner.spark import limits
-from spark_impex_runner.spark.reply import server_time
+from spark_impex_runner.spark.failures import is_transient
+from spark_impex_runner.spark.links import job_id_of, secrets_of
+from spark_impex_runner.spark.reply import retry_after, server_time
 from spark_impex_runner.spark.retry import granted
+from spark_impex_runner.spark.status import parse_status
+from spark_impex_runner.spark.waiting import DEADLINE, INTERVAL, JobWaiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from spark_impex_runner.models import Status, Verdict
     from spark_impex_runner.spark.reply import HttpResponse
     from spark_impex_runner.spark.session import Session
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
-_BUSY_INTERVAL = 5.0
+# A tenant that is busy with other jobs is asked again after so many seconds.
+BUSY_PAUSE = 5.0
 # How exact ages are, in seconds, and the highest that is no mistake: ended jobs stay listed for an
 # hour (documented).
 _SLACK = 600.0
 _LONGEST_LISTED = 43_200.0
+_ADVICE = "; it may still run: raise max_retries or retry_interval, or cancel it"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _SPEAKS_OF_JOBS = re.compile(r"job|export|import", re.IGNORECASE)
 _SPEAKS_OF_A_LIMIT = re.compile(r"limit|progress|running|concurrent|parallel", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedJob:
     """One job of the tenant's listing; ``age`` is in seconds by the tenant's own clock."""
 
     id: str
@@ -57,32 +66,106 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
-    """Jobs of the ``kind`` export or import.
+class Jobs(ABC):
+    """Jobs of the ``kind`` export or import of one tenant.
 
     The listing is documented for exports; that of imports has the same form, by symmetry
-    (inferred).
+    (inferred). ``retries`` and ``interval`` (seconds) are what ``get_status`` uses where its
+    caller gives none.
     """
 
+    kind: ClassVar[str]
     session: Session
-    kind: str
+    retries: int | None = None
+    interval: float = INTERVAL
+
+    @abstractmethod
+    def judge(self, status: Status) -> Verdict:
+        """Tell whether a status is that of a finished job, and how it ended."""
+
+    @abstractmethod
+    def is_odd(self, status: Status) -> bool:
+        """Tell whether the status of a job that is done may be a mistake."""
+
+    def get_status(
+        self,
+        job_id: str | None = None,
+        *,
+        url: str | None = None,
+        max_retries: int | None = None,
+        retry_interval: float | None = None,
+    ) -> HttpResponse:
+        """Wait until the job is done; the ``data`` of the reply is its status.
+
+        An export's ``data['outputs']['files']`` holds the links. ``max_retries`` is the number of
+        status checks, ``retry_interval`` the seconds between them; without the first, half an
+        hour is the limit, and ten minutes without any answer. Of ``url`` only the job id is used.
+        Raises ``JobError`` as soon as the job has failed, ``RetryTimeoutError`` at the limit.
+        """
+        job = job_id_of(job_id, url)
+        retries = self.retries if max_retries is None else max_retries
+        waiter = self.waiter(
+            job,
+            look=lambda: self.look(job),
+            interval=self.interval if retry_interval is None else retry_interval,
+            max_checks=retries,
+            deadline=DEADLINE if retries is None else math.inf,
+            tolerates=is_transient if retries is None else lambda _: False,
+            advice=_ADVICE,
+        )
+        return waiter.until_done()[0]
+
+    def waiter(self, job_id: str, **settings: Any) -> JobWaiter:
+        """Return a wait for a job as this kind of job needs it."""
+        name = f"{self.kind} job {job_id} on {self.session.url.base}"
+        look = settings.pop("look", lambda: self.look(job_id, once=True))
+        return JobWaiter(name, self.session.http, look, self.judge, self.is_odd, **settings)
+
+    def status(self, job_id: str, *, once: bool = False) -> Status:
+        """Return a job's status. The links that it offers are masked everywhere from here on.
+
+        With ``once`` a request that fails is not repeated: the caller has a budget of its own.
+        """
+        return self.look(job_id, once=once)[1]
+
+    def look(self, job_id: str, *, once: bool = False) -> tuple[HttpResponse, Status]:
+        """Return the reply that holds a job's status, and the status as ``status`` does."""
+        http = self.session.http
+        reply = self.session.get("api", "v4", self.kind, job_id, "status", once=once)
+        status = parse_status(reply.data, retry_after(reply.headers, http.clock.now()))
+        for file in status.files:
+            for secret in secrets_of(file.url):
+                http.masker.add(secret, announce=False)
+        return reply, status
 
     def describe(self) -> HttpResponse:
         """Return the tenant's listing of its jobs and its job limit."""
         return self.session.get("api", "v4", self.kind, "status")
 
+    def created(self, reply: HttpResponse) -> HttpResponse:
+        """Return the reply to a create call; raise where it does not say which job that made."""
+        if not parse_status(reply.data).id:
+            raise SparkSdkError(
+                f"POST {self.kind} on {self.session.url.base}: HTTP {reply.status}, but the reply "
+                "has no job id; the job may run: look for it on the tenant before you start another"
+            )
+        return reply
+
     def job_limit(self) -> int:
         """Return how many jobs the tenant runs at a time; 1, the default, if unsaid."""
         return self._limit(self.describe().data)
 
-    def listed(self) -> tuple[Listed, ...]:
+    def listed(self) -> tuple[ListedJob, ...]:
         """Return the jobs that the tenant still lists, running ones first, then newest first.
 
-        Raises ``SparkSdkError`` where the reply has not the form of a listing; a list may be null.
+        Documented: active jobs and those that ended within the last hour, of this user. The
+        listing shows no correlation ids; ``status`` does.
+
+        Raises ``SparkSdkError`` where the reply is no listing; a list in it may be null.
         """
         return self._listed((list, type(None)))
 
-    def listed_for_certain(self) -> tuple[Listed, ...]:
+    def listed_strict(self) -> tuple[ListedJob, ...]:
         """Return what ``listed`` does; raise also where a list is null."""
         return self._listed((list,))
 
@@ -108,14 +191,14 @@ class Queue:
         running = _count(data, "status", f"{self.kind}_api_jobs_in_progress")
         return running < self._limit(data)
 
-    def when_free(self, start: Callable[[], T], within: float) -> T:
+    def run_when_free(self, start: Callable[[], T], within: float) -> T:
         """Call ``start`` until the tenant has room for a job; return what it returns.
 
         After a refusal it is called again when the tenant's count leaves room, as it may send a
         whole package. Raises ``RetryTimeoutError`` when the tenant is busy for more than ``within``
         seconds, and at once what ``start`` raises for any other reason.
         """
-        clock = self.session.wire.clock
+        clock = self.session.http.clock
         end = clock.monotonic() + within
         while True:
             try:
@@ -133,7 +216,7 @@ class Queue:
                         f"{self.session.url.base} was busy with other jobs for {within:g} s; "
                         "no job was created, try again later"
                     ) from refused
-                clock.wait(min(max(_BUSY_INTERVAL, granted(refused.retry_after)), left))
+                clock.wait(min(max(BUSY_PAUSE, granted(refused.retry_after)), left))
                 with clock.until(end + limits.LAST_LOOK):
                     free = self.has_room()
 
@@ -143,7 +226,7 @@ class Queue:
     def _lists(self) -> tuple[str, str]:
         return f"in_progress_{self.kind}s", f"recent_{self.kind}s"
 
-    def _listed(self, kinds: tuple[type, ...]) -> tuple[Listed, ...]:
+    def _listed(self, kinds: tuple[type, ...]) -> tuple[ListedJob, ...]:
         """Read the listing; entries without an id, or listed twice, are left out."""
         reply = self.describe()
         data = mapping(reply.data)
@@ -152,10 +235,10 @@ class Queue:
             raise SparkSdkError(
                 f"{self.session.url.base} lists its {self.kind} jobs in a form that is not known"
             )
-        now, found = server_time(reply.headers), dict[str, Listed]()
+        now, found = server_time(reply.headers), dict[str, ListedJob]()
         for jobs in lists:
             entries = [(name(job.get("id")), job) for job in objects(jobs)]
-            read = [Listed(id_, *_created(job, now)) for id_, job in entries if id_]
+            read = [ListedJob(id_, *_created(job, now)) for id_, job in entries if id_]
             for each in sorted(read, key=lambda job: job.created or _EPOCH, reverse=True):
                 found.setdefault(each.id, each)
         return tuple(found.values())

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from spark_impex_runner.errors import SparkSdkError
-from spark_impex_runner.spark.queue import Listed, Queue
+from spark_impex_runner.spark.export import Exports
+from spark_impex_runner.spark.jobs import ListedJob
 
 HOUR = 3600.0
 
@@ -27,23 +28,23 @@ HOUR = 3600.0
 )
 def test_a_job_is_older_only_for_certain(age: float | None, seconds: float, older: bool) -> None:
     """What cannot be right about a time does not push a job aside."""
-    assert Listed("id", age=age).is_older(seconds) is older
+    assert ListedJob("id", age=age).is_older(seconds) is older
 
 
 @pytest.mark.parametrize("listing", [[], {}, {"recent_exports": []}, {"in_progress_exports": 1}])
 def test_no_listing_proves_nothing(session_to: Any, script: Any, reply: Any, listing: Any) -> None:
     """A reply in another form does not say that there are no jobs."""
-    queue = Queue(session_to(script(reply(listing))), "export")
+    exports = Exports(session_to(script(reply(listing))))
 
     with pytest.raises(SparkSdkError, match="in a form that is not known"):
-        queue.listed()
+        exports.listed()
 
 
 def test_null_lists_hold_no_job(session_to: Any, script: Any, reply: Any) -> None:
     """A tenant may write null for an empty list."""
     listing = {"in_progress_exports": None, "recent_exports": None}
 
-    assert Queue(session_to(script(reply(listing))), "export").listed() == ()
+    assert Exports(session_to(script(reply(listing)))).listed() == ()
 
 
 def test_odd_times_of_a_job_are_unknown(session_to: Any, script: Any, reply: Any) -> None:
@@ -55,7 +56,7 @@ def test_odd_times_of_a_job_are_unknown(session_to: Any, script: Any, reply: Any
     ]
     listing = {"in_progress_exports": jobs, "recent_exports": []}
 
-    found = Queue(session_to(script(reply(listing))), "export").listed()
+    found = Exports(session_to(script(reply(listing)))).listed()
 
     assert sorted(each.id for each in found) == ["0", "1", "2", "3", "4"]
     assert [each.id for each in found if each.age is not None] == ["4"]

@@ -1,13 +1,11 @@
-"""What the engine concludes from a failed request: retry, look for the job, or end."""
+"""What a failed request means: retry it, look for the job, or end."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from spark_impex_runner.engine import weather
 from spark_impex_runner.errors import (
     ErrorReply,
     IntegrityError,
@@ -18,7 +16,8 @@ from spark_impex_runner.errors import (
     TooLargeError,
     TransportError,
 )
-from spark_impex_runner.spark.queue import Listed
+from spark_impex_runner.spark import failures
+from spark_impex_runner.spark.jobs import ListedJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +54,7 @@ FAILURES = [
     (refused(503, "WEATHER"), True, False, True, False),
     (refused(503, "EXCEEDED_FILE_SIZE"), False, False, False, False),
     (refused(503, "", "", "the size exceeds 200 MB"), False, False, False, False),
+    (refused(429, "", "", "the rate exceeds the window's size"), True, False, False, False),
 ]
 
 
@@ -67,10 +67,10 @@ def test_each_failure_has_its_meaning(
     error: SparkError, passing: bool, strange: bool, unclear: bool, unknown: bool
 ) -> None:
     """Whether it is transient, readable, a possible success, or the word on an unknown job."""
-    assert weather.may_pass(error) is passing
-    assert weather.unreadable(error) is strange
-    assert weather.may_have_created(error) is unclear
-    assert weather.forgotten(error) is unknown
+    assert failures.is_transient(error) is passing
+    assert failures.is_not_api_reply(error) is strange
+    assert failures.may_have_created(error) is unclear
+    assert failures.is_unknown_job(error) is unknown
 
 
 @pytest.mark.parametrize(
@@ -86,15 +86,10 @@ def test_each_failure_has_its_meaning(
 )
 def test_size_and_limit_mean_too_large(error: SparkError, large: bool) -> None:
     """The code, or words of a size and of a limit together."""
-    assert weather.too_large(error) is large
+    assert failures.is_too_large(error) is large
 
 
-def spark_that_lists(listed: Callable[[], tuple[Listed, ...]]) -> Any:
-    """Return a client whose listing of jobs is ``listed``."""
-    return SimpleNamespace(impex=SimpleNamespace(exports=SimpleNamespace(listed=listed)))
-
-
-def unlisted() -> tuple[Listed, ...]:
+def unlisted() -> tuple[ListedJob, ...]:
     """Fail as a tenant whose listing cannot be had."""
     raise TransportError("reset")
 
@@ -103,8 +98,8 @@ def unlisted() -> tuple[Listed, ...]:
     ("error", "listed", "gone"),
     [
         (refused(500, "INVALID_JOB_ID", INVALID), lambda: (), True),
-        (refused(404, "NOT_FOUND"), lambda: (Listed("other"),), True),
-        (refused(404, "NOT_FOUND"), lambda: (Listed("other"), Listed("id")), False),
+        (refused(404, "NOT_FOUND"), lambda: (ListedJob("other"),), True),
+        (refused(404, "NOT_FOUND"), lambda: (ListedJob("other"), ListedJob("id")), False),
         (refused(404, "NOT_FOUND"), unlisted, False),
         (refused(404), lambda: (), False),
         (refused(503), lambda: (), False),
@@ -113,20 +108,7 @@ def unlisted() -> tuple[Listed, ...]:
     ids=["unlisted", "others", "listed", "no-listing", "proxy", "passing", "reset"],
 )
 def test_a_job_is_gone_only_if_the_listing_agrees(
-    error: SparkError, listed: Callable[[], tuple[Listed, ...]], gone: bool
+    error: SparkError, listed: Callable[[], tuple[ListedJob, ...]], gone: bool
 ) -> None:
     """A status that denies the job does not count where the listing has it or cannot be had."""
-    assert weather.gone(error, spark_that_lists(listed), "id") is gone
-
-
-def test_a_wrong_unknown_job_without_a_listing_ends_nothing(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """The wait continues, and delivers the package of the one job."""
-    sandbox = serve("status@2=forget", "describe@1-=503", job_seconds=20)
-
-    result = only(run(sandbox, "- {name: a, folders: [life], polling: {strategy: fixed}}"))
-
-    assert (result.outcome, result.error) == ("succeeded", "")
-    assert sandbox.jobs_created == 1
-    assert sandbox.weather.met["status@2=forget"] == 1
+    assert failures.is_gone(error, "id", listed) is gone
