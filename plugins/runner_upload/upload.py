@@ -58,7 +58,7 @@ class Upload:
         """Send a package from the disk; return what was done and what the runner says to it."""
         try:
             with package.path.open("rb") as file, self.client() as client:
-                return self._send(MultipartUpload.of(file, check=check), client)
+                return self._send(MultipartUpload(file, check=check), client)
         except errors.StepError as error:
             raise errors.StepError(f"{package.name}: {error}") from error
         except OSError as error:

@@ -39,50 +39,44 @@ class Scheme(Protocol):
     def renew(self, refused: Mapping[str, str]) -> bool:
         """Replace what the tenant answered 401 to; False where there is nothing newer."""
 
-    @property
-    def expires(self) -> datetime | None:
-        """When these credentials end for good, None where they can be renewed or do not say."""
+    # When these credentials end for good, None where they can be renewed or do not say.
+    expires: datetime | None
 
 
-class Bearer:
-    """A token that somebody else obtained; a leading ``Bearer`` is taken off."""
+class _Given:
+    """Credentials that somebody else obtained, which cannot be renewed."""
 
-    def __init__(self, token: str, masker: Masker) -> None:
-        self._token = _printable("token", _bare(token))
-        masker.add(self._token)
+    expires: datetime | None = None
+
+    def __init__(self, name: str, secret: str, masker: Masker) -> None:
+        self._secret = _printable(name, secret)
+        masker.add(self._secret)
+        self._headers: dict[str, str] = {}
 
     def headers(self) -> dict[str, str]:
-        """Return the ``Authorization`` header."""
-        return {"Authorization": f"Bearer {self._token}"}
+        """Return the one header that carries the secret."""
+        return self._headers
 
     def renew(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002 - the protocol's shape
-        """Tell that a given token cannot be renewed."""
+        """Tell that there is nothing newer."""
         return False
 
-    @property
-    def expires(self) -> datetime | None:
-        """When the token ends, if it is a JWT that says so (Keycloak's are, documented)."""
-        return expiry(self._token)
 
-
-class ApiKey:
+class ApiKey(_Given):
     """A synthetic key. It never travels together with ``Authorization``."""
 
     def __init__(self, key: str, masker: Masker) -> None:
-        self._key = _printable("api_key", key)
-        masker.add(self._key)
+        super().__init__("api_key", key, masker)
+        self._headers = {"x-synthetic-key": self._secret}
 
-    def headers(self) -> dict[str, str]:
-        """Return the ``x-synthetic-key`` header."""
-        return {"x-synthetic-key": self._key}
 
-    def renew(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002 - the protocol's shape
-        """Tell that a key cannot be renewed."""
-        return False
+class Bearer(_Given):
+    """A token; a leading ``Bearer`` is taken off. A JWT says when it ends (Keycloak's are)."""
 
-    @property
-    def expires(self) -> None:
-        """A key does not say when it ends."""
+    def __init__(self, token: str, masker: Masker) -> None:
+        super().__init__("token", _bare(token), masker)
+        self._headers = {"Authorization": f"Bearer {self._secret}"}
+        self.expires = expiry(self._secret)
 
 
 class ClientCredentials:
@@ -93,6 +87,8 @@ class ClientCredentials:
     remembered and never sent again, since repeating it may lock the client. A refusal without an
     error code, such as a proxy's page, is remembered where the next answer is another one.
     """
+
+    expires: datetime | None = None
 
     def __init__(
         self, endpoint: str, ask: Callable[[], HttpResponse], clock: Clock, masker: Masker
@@ -106,10 +102,6 @@ class ClientCredentials:
         self._good_until = 0.0
         self._refusal: ErrorReply | None = None
         self._doubted = False
-
-    @property
-    def expires(self) -> None:
-        """What is renewed does not end."""
 
     def headers(self) -> dict[str, str]:
         """Return the ``Authorization`` header; asks for a token where none is valid.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,22 +33,21 @@ class Catalogue:
 
     def services(self) -> tuple[ServiceVersion, ...]:
         """Return every service that these credentials see, each with its latest version."""
-        return self._once((), self._list_services)
+        return self._once(self._list_services)
 
     def versions(self, folder: str, service: str) -> tuple[ServiceVersion, ...]:
         """Return every version of a service, the newest first."""
-        ask = partial(self._list_versions, folder, service)
-        return self._once((folder, service), ask)
+        return self._once(self._list_versions, folder, service)
 
     def _once(
-        self, question: tuple[str, ...], ask: Callable[[], Iterable[ServiceVersion]]
+        self, ask: Callable[..., Iterable[ServiceVersion]], *question: str
     ) -> tuple[ServiceVersion, ...]:
         with self._lock:
             is_new = question not in self._answers
             answer = self._answers.setdefault(question, Future())
         if is_new:
             try:
-                answer.set_result(tuple(ask()))
+                answer.set_result(tuple(ask(*question)))
             except BaseException as error:  # noqa: BLE001 - it is raised for all who asked
                 answer.set_exception(error)
         return answer.result()

@@ -6,14 +6,14 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from spark_impex_runner.errors import SparkSdkError, UsageError
 from spark_impex_runner.spark.failures import is_not_api_reply, is_transient
-from spark_impex_runner.spark.form import Form
 from spark_impex_runner.spark.jobs import Jobs
+from spark_impex_runner.spark.multipart import MultipartUpload
 from spark_impex_runner.spark.request import SOURCE_SYSTEM, to_json
 from spark_impex_runner.spark.session import Body
 from spark_impex_runner.spark.status import verdict_without_files
@@ -85,8 +85,8 @@ class Imports(Jobs):
         )
         with ExitStack() as stack:
             check = self.session.http.clock.check
-            form = Form.of(_opened(file, stack), {"importRequestEntity": entity}, check)
-            form = replace(form, sha256=sha256)
+            fields = {"importRequestEntity": entity}
+            form = MultipartUpload(_opened(file, stack), fields, check, sha256)
             return self.created(self.session.post(*_PATH, body=Body(form, form.kind)))
 
     def find(self, correlation_id: str, since: datetime) -> str:

@@ -20,7 +20,6 @@ from spark_impex_runner.spark.transport import CHUNK
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
     from pathlib import Path
-    from types import TracebackType
     from typing import IO
 
     from typing_extensions import Self
@@ -38,7 +37,7 @@ _WORTH = 4.0
 _FAST = 50e6
 # Several connections stay where they bring so many times what one brought.
 _GAIN = 1.3
-_CREW = 4
+_THREADS = 4
 # A block is what one connection brings in a second, within these bounds; so many blocks may be
 # on their way or wait for their turn.
 _BLOCKS = (1 << 20, 8 << 20)
@@ -110,68 +109,50 @@ class Segments:
             spool = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - entered below
         except OSError:
             return begin
-        with spool, Crew(Plan(source, begin, block), spool, self._clock) as crew:
-            crew.grow(_CREW)
-            for chunk in crew.chunks():
+        with spool, BlockFetcher(source, (begin, block), spool, self._clock) as fetcher:
+            fetcher.grow()
+            for chunk in fetcher.chunks():
                 yield chunk
                 begin += len(chunk)
                 seconds = self._clock.monotonic() - since
                 if not judged and seconds >= _WATCH:
                     judged = True
-                    worth = crew.brought >= _GAIN * single * seconds
-                    _log.debug("%d connections bring %d bytes/s", _CREW, crew.brought / seconds)
-                    crew.grow(_CREW) if worth else crew.finish()
+                    rate = fetcher.received / seconds
+                    _log.debug("%d connections bring %d bytes/s", _THREADS, rate)
+                    fetcher.grow() if rate >= _GAIN * single else fetcher.finish()
         return begin
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A file from ``begin`` on, cut into blocks."""
-
-    source: Source
-    begin: int
-    block: int
-
-    @property
-    def blocks(self) -> int:
-        """How many blocks there are."""
-        return -((self.begin - self.source.mark.length) // self.block)
-
-    def span(self, number: int) -> tuple[int, int]:
-        """Return where a block begins, and where the next one does."""
-        begin = self.begin + number * self.block
-        return begin, min(begin + self.block, self.source.mark.length)
-
-
-class Crew:
+class BlockFetcher:
     """Threads that fetch blocks ahead of the reader, each over a connection of its own.
 
-    A context manager; at its end, however it comes, they are told to end and their reads are cut.
+    ``blocks`` are where the first one begins, and how long each but the last is. A context manager;
+    at its end, however it comes, the threads are told to end and their reads are cut.
     """
 
-    def __init__(self, plan: Plan, spool: IO[bytes], clock: Clock) -> None:
-        self.brought = 0
-        self._plan = plan
+    def __init__(
+        self, source: Source, blocks: tuple[int, int], spool: IO[bytes], clock: Clock
+    ) -> None:
+        self.received = 0
+        self._source = source
+        self._begin, self._block = blocks
         self._spool = spool
         self._clock = clock
         self._news = threading.Condition()  # guards all that follows, and the spool
         self._filled: dict[int, int] = {}  # bytes that have come of each block on its way
         self._given = 0  # blocks that the reader has had
         self._taken = 0  # blocks that were begun
-        self._last = plan.blocks
+        self._last = -((self._begin - source.mark.length) // self._block)  # rounded up
         self._error = ""
         self._over = False
         self._streams: set[Stream] = set()
         self._threads: list[threading.Thread] = []
 
-    def grow(self, count: int) -> None:
-        """Add so many threads."""
-        fresh = [
-            threading.Thread(target=self._work, name="segment", daemon=True) for _ in range(count)
-        ]
-        self._threads += fresh
-        for thread in fresh:
-            thread.start()
+    def grow(self) -> None:
+        """Add threads."""
+        for _ in range(_THREADS):
+            self._threads.append(threading.Thread(target=self._work, name="segment", daemon=True))
+            self._threads[-1].start()
 
     def finish(self) -> None:
         """Begin no further block; the reader gets those that were begun."""
@@ -189,7 +170,7 @@ class Crew:
             chunk = self._read(self._given, at)
             yield chunk
             at += len(chunk)
-            begin, end = self._plan.span(self._given)
+            begin, end = self._span(self._given)
             if at == end - begin:
                 at = 0
                 with self._news:
@@ -200,12 +181,7 @@ class Crew:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._news:
             self._over = True
             self._news.notify_all()
@@ -214,6 +190,11 @@ class Crew:
         end = time.monotonic() + _PATIENCE
         for thread in self._threads:
             thread.join(max(end - time.monotonic(), 0))
+
+    def _span(self, number: int) -> tuple[int, int]:
+        """Return where a block begins, and where the next one does."""
+        begin = self._begin + number * self._block
+        return begin, min(begin + self._block, self._source.mark.length)
 
     def _wait_for(self, number: int, at: int) -> bool:
         """Wait until more of a block is here than ``at``; False where there is no such block."""
@@ -229,7 +210,7 @@ class Crew:
 
     def _read(self, number: int, at: int) -> bytes:
         with self._news:
-            self._spool.seek(number % _SLOTS * self._plan.block + at)
+            self._spool.seek(number % _SLOTS * self._block + at)
             return self._spool.read(min(CHUNK, self._filled[number] - at))
 
     def _work(self) -> None:
@@ -253,8 +234,8 @@ class Crew:
         return None
 
     def _fetch(self, number: int) -> None:
-        begin, end = self._plan.span(number)
-        with self._plan.source.part(begin, end) as stream, self._cut_at_the_end(stream):
+        begin, end = self._span(number)
+        with self._source.part(begin, end) as stream, self._cut_at_the_end(stream):
             for chunk in stream.chunks():
                 begin += len(chunk)
                 if begin > end or not self._keep(number, chunk):
@@ -267,10 +248,10 @@ class Crew:
         with self._news:
             if self._over:
                 return False
-            self._spool.seek(number % _SLOTS * self._plan.block + self._filled[number])
+            self._spool.seek(number % _SLOTS * self._block + self._filled[number])
             self._spool.write(chunk)
             self._filled[number] += len(chunk)
-            self.brought += len(chunk)
+            self.received += len(chunk)
             self._news.notify_all()
         return True
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.errors import SparkApiError
 from spark_impex_runner.masking import Masker
-from spark_impex_runner.spark.form import Form as MultipartUpload
+from spark_impex_runner.spark.multipart import MultipartUpload
 from spark_impex_runner.spark.reply import HttpResponse, api_error
 from spark_impex_runner.spark.retry import RetryPolicy, retry
 from spark_impex_runner.spark.transport import HttpRequest, Stream, Transport

@@ -11,16 +11,16 @@ import sys
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.cli.main import run
-from spark_impex_runner.spark.imports import Form
+from spark_impex_runner.spark.imports import MultipartUpload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 nth, manifest = int(sys.argv[1]), sys.argv[2]
-pieces = Form.__iter__
+pieces = MultipartUpload.__iter__
 
 
-def killing(self: Form) -> Iterator[bytes]:
+def killing(self: MultipartUpload) -> Iterator[bytes]:
     """Send pieces, and die before one."""
     for number, piece in enumerate(pieces(self)):
         if number == nth:
@@ -28,5 +28,5 @@ def killing(self: Form) -> Iterator[bytes]:
         yield piece
 
 
-Form.__iter__ = killing  # type: ignore[method-assign]
+MultipartUpload.__iter__ = killing  # type: ignore[method-assign]
 run([manifest, "-q"])

@@ -27,7 +27,8 @@ from spark_impex_runner.models import (
 )
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
-from spark_impex_runner.spark.form import Form
+from spark_impex_runner.spark import imports
+from spark_impex_runner.spark.multipart import MultipartUpload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -248,15 +249,14 @@ class World:
 def world(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Give the tenants, which are closed after the test."""
     made = World(tmp_path, clock, monkeypatch)
-    make_form = Form.of
 
-    def spied(file: Any, fields: Any, check: Any) -> Form:
+    def spied(file: Any, fields: Any, *rest: Any) -> MultipartUpload:
         file.seek(0)
         digest = hashlib.sha256(file.read()).hexdigest()
         made.sent.append((json.loads(fields["importRequestEntity"]), digest))
-        return make_form(file, fields, check)
+        return MultipartUpload(file, fields, *rest)
 
-    monkeypatch.setattr(Form, "of", spied)
+    monkeypatch.setattr(imports, "MultipartUpload", spied)
     yield made
     for sandbox in made.tenants.values():
         sandbox.close()

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner import errors
-from spark_impex_runner.spark.form import Form
 from spark_impex_runner.spark.imports import Imports
+from spark_impex_runner.spark.multipart import MultipartUpload
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,7 +126,7 @@ def test_a_form_can_be_sent_anew(tmp_path: Path) -> None:
     path = tmp_path / "p"
     path.write_bytes(bytes(3 << 20))
     with path.open("rb") as file:
-        form = Form.of(file, {"importRequestEntity": b"{}"})
+        form = MultipartUpload(file, {"importRequestEntity": b"{}"})
 
         assert b"".join(form) == b"".join(form)
         assert len(b"".join(form)) == len(form)
@@ -139,7 +139,7 @@ def test_memory_does_not_grow_with_the_upload(tmp_path: Path) -> None:
     tracemalloc.start()
     try:
         with path.open("rb") as file:
-            total = sum(map(len, Form.of(file, {"importRequestEntity": b"{}"})))
+            total = sum(map(len, MultipartUpload(file, {"importRequestEntity": b"{}"})))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

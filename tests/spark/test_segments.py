@@ -373,8 +373,11 @@ def test_a_thread_that_fails_in_an_unknown_way_is_noticed(tmp_path: Path, clock:
     def broken(_: Any) -> Stream:
         raise RuntimeError("unheard of")
 
-    plan = segments.Plan(segments.Source(broken, Mark('"one"', 1000, None)), 0, 100)
-    with (tmp_path / "spool").open("w+b") as spool, segments.Crew(plan, spool, clock) as crew:
-        crew.grow(2)
+    source = segments.Source(broken, Mark('"one"', 1000, None))
+    with (
+        (tmp_path / "spool").open("w+b") as spool,
+        segments.BlockFetcher(source, (0, 100), spool, clock) as fetcher,
+    ):
+        fetcher.grow()
         with pytest.raises(errors.TransportError, match="unheard of"):
-            next(iter(crew.chunks()))
+            next(iter(fetcher.chunks()))
