@@ -15,6 +15,7 @@ from spark_impex_runner.engine.progress import TargetProgress
 from spark_impex_runner.errors import ImpexError, SparkError, StateError
 from spark_impex_runner.models import Planned
 from spark_impex_runner.spark.failures import is_unknown_job
+from spark_impex_runner.spark.retry import confirmed
 from spark_impex_runner.state.lease import lease
 from spark_impex_runner.state.store import State, exists, part_key
 
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import Request, RunOptions, RunResult, Target
     from spark_impex_runner.spark.client import Spark
     from spark_impex_runner.state.store import Attempt
-
-
-# So many seconds pass between two answers that say that a job is not there.
-_PAUSE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +132,8 @@ def _find(left: _Left, target: Target, prepared: Prepared, context: Context) -> 
     spark = prepared.tenants.connect(target.connection)
     progress = TargetProgress(job, context)
     progress.open(OpenedAttempt(left.attempt, adopted=True))
-    creation = JobCreator(progress, spark)
-    if job_id := creation.find():
-        return job_id
     # One answer that lists no such job is not enough: it may run on, and the attempt is closed.
-    context.clock.wait(_PAUSE)
-    return creation.find()
+    return confirmed(JobCreator(progress, spark).find, context.clock)
 
 
 def _cancel_job(spark: Spark, job_id: str) -> None:

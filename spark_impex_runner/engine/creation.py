@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine.compare import missing, silent
@@ -19,19 +20,17 @@ from spark_impex_runner.spark.failures import (
     may_have_created,
     unconfirmed,
 )
-from spark_impex_runner.spark.retry import granted
+from spark_impex_runner.spark.jobs import BUSY_PAUSE
+from spark_impex_runner.spark.retry import DOUBT_PAUSE, confirmed, granted, retry_hint
 
 if TYPE_CHECKING:
     from spark_impex_runner.engine.progress import TargetProgress
     from spark_impex_runner.spark.client import Spark
 
-_CEILING = 16.0
-_BUSY_PAUSE = 5.0
 # So many replies that are none of the API's are borne: a login page stays for good.
 _STRANGE = 4
-# So many answers must agree before a job counts as absent, with so many seconds between them.
+# So many answers must agree before a job counts as absent.
 _ANSWERS = 2
-_PAUSE = 2.0
 
 
 @dataclass(slots=True)
@@ -49,16 +48,16 @@ class JobCreator:
 
     def is_gone(self) -> bool:
         """Tell whether the tenant does not know the attempt's job any more."""
-        for answer in range(_ANSWERS):
-            if answer:
-                self.progress.context.clock.wait(_PAUSE)
+        job_id, exports = self.progress.attempt.job_id, self.spark.impex.exports
+
+        def is_there() -> bool:
             try:
-                self.spark.impex.exports.status(self.progress.attempt.job_id)
+                exports.status(job_id)
             except SparkError as error:
-                if is_gone(error, self.progress.attempt.job_id, self.spark.impex.exports.listed):
-                    continue
-            return False
-        return True
+                return not is_gone(error, job_id, exports.listed)
+            return True
+
+        return not confirmed(is_there, self.progress.context.clock)
 
     def job_id(self) -> str:
         """Return the id of the one job of this attempt.
@@ -71,7 +70,7 @@ class JobCreator:
         self._end = clock.monotonic() + self._deadline
         while True:
             clock.check()
-            pause = _PAUSE
+            pause = DOUBT_PAUSE
             try:
                 with clock.until(self._end + limits.LAST_LOOK):
                     if job_id := self._found_or_created():
@@ -105,7 +104,7 @@ class JobCreator:
             self._strange += 1
             if not unconfirmed(error) or self._strange >= _STRANGE:
                 raise
-            self._tell_failure(error)
+            self._tell_failure(error, DOUBT_PAUSE)
             return ""  # that was no answer
         if job_id:
             told = f"job {job_id} was created by a call whose reply was lost; resuming it"
@@ -143,15 +142,15 @@ class JobCreator:
         bearable = transient or (strange and self._strange < _STRANGE)
         if not (busy or bearable) or self.progress.context.clock.monotonic() >= self._end:
             raise self._busy_for_too_long(error) if busy else error from error
-        asked = granted(error.retry_after if isinstance(error, SparkApiError) else None)
+        asked = error.retry_after if isinstance(error, SparkApiError) else None
         if busy:
             self._waiting = self._waiting or self._tell_waiting(error)
-            return max(_BUSY_PAUSE, asked)
+            return max(BUSY_PAUSE, granted(asked))
         self._failures += 1
-        self._tell_failure(error)
-        drawn = self.spark.session.http.policy.draw() * min(_CEILING, 2.0**self._failures)
         # A create call that was cut off may be a moment late in the listing.
-        return max(drawn, asked, 1.0)
+        pause = max(self.spark.session.http.policy.pause(self._failures + 1, asked), 1.0)
+        self._tell_failure(error, pause)
+        return pause
 
     def _is_busy(self, error: SparkError) -> bool:
         """Tell whether there may be room later; for what is too large there is none."""
@@ -212,5 +211,9 @@ class JobCreator:
         self.progress.changed("job.waiting", f"waiting for another job to end: {error}")
         return True
 
-    def _tell_failure(self, error: SparkError) -> None:
-        self.progress.changed("job.create_failed", f"{error}; looking again")
+    def _tell_failure(self, error: SparkError, pause: float) -> None:
+        clock = self.progress.context.clock
+        left = max(self._end - clock.monotonic(), 0.0)
+        end = clock.now() + timedelta(seconds=left)
+        hint = retry_hint(min(pause, left), self.progress.attempts + 1, end)
+        self.progress.changed("job.create_failed", f"{error}; {hint}")

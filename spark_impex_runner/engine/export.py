@@ -24,7 +24,6 @@ from spark_impex_runner.errors import (
     SparkError,
     StateError,
 )
-from spark_impex_runner.spark.failures import is_transient
 from spark_impex_runner.spark.status import warned
 
 if TYPE_CHECKING:
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
 # The tenant's final answer about a job: the next run exports anew instead of resuming.
 FINAL = (JobError, IntegrityError, MissingError)
-_CANCELS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,23 +196,16 @@ class Export:
             self._cancel()
 
     def _cancel(self) -> bool:
-        """Free the tenant's slot; return whether the tenant agreed.
-
-        Asked a few times without waiting: a run that is interrupted may not wait any more.
-        """
+        """Free the tenant's slot; return whether the tenant agreed."""
         progress, job = self.progress, self.progress.job
-        for attempt in range(1, _CANCELS + 1):
-            try:
-                self.tenant.spark.impex.exports.cancel(job.id)
-            except (SparkError, Interrupted) as error:
-                if attempt < _CANCELS and (isinstance(error, Interrupted) or is_transient(error)):
-                    continue
-                progress.warnings.append(
-                    f"job {job.id} could not be cancelled: {error}; "
-                    f"impex cancel {words(job.run.manifest)} tries again"
-                )
-                return False
-            break
+        try:
+            self.tenant.spark.impex.exports.cancel(job.id)
+        except (SparkError, Interrupted) as error:
+            progress.warnings.append(
+                f"job {job.id} could not be cancelled: {error}; "
+                f"impex cancel {words(job.run.manifest)} tries again"
+            )
+            return False
         progress.cancelled = True
         progress.changed("job.cancelled", f"job {job.id} cancelled")
         return True

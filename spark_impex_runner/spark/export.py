@@ -11,6 +11,7 @@ from spark_impex_runner.models import RemoteFile, Request, Status, Verdict
 from spark_impex_runner.spark.download import Downloads
 from spark_impex_runner.spark.jobs import Jobs
 from spark_impex_runner.spark.request import build_request, encode, to_json
+from spark_impex_runner.spark.retry import AT_ONCE, retry
 from spark_impex_runner.spark.session import Body
 from spark_impex_runner.spark.status import parse_status, verdict
 from spark_impex_runner.spark.uri import Uri
@@ -91,10 +92,13 @@ class Exports(Jobs):
         return Downloads(self.session).bring(files, None if to is None else Path(to))
 
     def cancel(self, job_id: str) -> HttpResponse:
-        """Ask the tenant to end a job, which frees its place (documented)."""
-        body = Body(to_json({"export_status": "cancelled"}))
-        with self.session.http.clock.ending():
-            return self.session.patch(*_PATH, job_id, body=body)
+        """Ask the tenant to end a job, which frees its place (documented).
+
+        Asked a few times without waiting: a run that is interrupted may not wait any more.
+        """
+        body, clock = Body(to_json({"export_status": "cancelled"})), self.session.http.clock
+        with clock.ending():
+            return retry(lambda: self.session.patch(*_PATH, job_id, body=body), AT_ONCE, clock)
 
     def _post(self, request: Request) -> HttpResponse:
         return self.created(self.session.post(*_PATH, body=Body(encode(request))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote
 
@@ -40,7 +40,6 @@ _T = TypeVar("_T")
 
 DEFAULT_NAME = "package.zip"
 _HOPS = 5
-_DOWNLOADS = 3  # so many times a package that does not verify is fetched
 _NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\ufffd]')
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _BARE = {"Accept": "*/*", "Accept-Encoding": "identity"}
@@ -138,8 +137,7 @@ def download_verified(
             partial.discard(path)
             raise
 
-    policy = replace(AT_ONCE, attempts=_DOWNLOADS)
-    return retry(attempt, policy, clock, transient=_is_spoilt, report=report)
+    return retry(attempt, AT_ONCE, clock, transient=_is_spoilt, report=report)
 
 
 def _is_spoilt(error: SparkError) -> bool:

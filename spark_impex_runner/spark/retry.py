@@ -26,6 +26,8 @@ LONGEST = 3600.0
 _LONG = 30.0
 # A host without any contact is given up soon, so it is not waited for longer between two requests.
 _UNREACHED = 2.0
+# So many seconds lie between two answers that must agree.
+DOUBT_PAUSE = 2.0
 
 
 def granted(asked: float | None, longest: float = LONGEST) -> float:
@@ -34,6 +36,15 @@ def granted(asked: float | None, longest: float = LONGEST) -> float:
     A request that is refused with such a wait is repeated as if the server had named no time.
     """
     return asked if asked is not None and asked <= longest else 0.0
+
+
+def confirmed(ask: Callable[[], T], clock: Clock, pause: float = DOUBT_PAUSE) -> T:
+    """Return what ``ask`` returns; that there is nothing counts only if a second answer agrees."""
+    found = ask()
+    if not found:
+        clock.wait(pause)
+        found = ask()
+    return found
 
 
 def retry_hint(pause: float, attempt: int, end: datetime | str) -> str:
@@ -62,8 +73,15 @@ class RetryPolicy:
     stall_timeout: float = 600.0
     draw: Callable[[], float] = random.random
 
+    def pause(self, failures: int, asked: float | None, waited: float = 0.0) -> float:
+        """Return how long to wait after so many failures, ``waited`` seconds after the first."""
+        ceiling = self.first * self.factor ** min(failures - 1, 64)
+        drawn = self.draw() * min(self.cap, ceiling)
+        return max(granted(asked, self.budget - waited), drawn)
 
-AT_ONCE = RetryPolicy(first=0.0, stall_timeout=0.0)
+
+# For what may work right away, or never.
+AT_ONCE = RetryPolicy(attempts=3, first=0.0, budget=0.0, stall_timeout=0.0)
 
 
 def retry(  # noqa: PLR0913 - what differs between the uses of one loop
@@ -128,11 +146,9 @@ class _Attempts:
 
     def pause(self, error: SparkError) -> float:
         """Return how long to wait after a failure."""
-        policy = self._policy
-        asked = granted(getattr(error, "retry_after", None), policy.budget - self._waited())
-        ceiling = policy.first * policy.factor ** min(self._failures - 1, 64)
+        asked = getattr(error, "retry_after", None)
         longest = math.inf if getattr(error, "reached", True) else _UNREACHED
-        return min(max(asked, policy.draw() * min(policy.cap, ceiling)), longest)
+        return min(self._policy.pause(self._failures, asked, self._waited()), longest)
 
     def hint(self, pause: float) -> str:
         """Say when the next attempt is made, and what ends them."""

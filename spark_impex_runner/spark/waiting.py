@@ -76,7 +76,7 @@ class JobWaiter:
 
     def next_delay(self) -> float:
         """Return the seconds to wait before the next check."""
-        return max(self.interval, granted(self.retry_after)) if self.checks else 0.0
+        return max(self.interval, granted(self.retry_after))
 
     def oddity(self, verdict: Verdict, status: Status) -> str:
         """Return what no answer about a finished job should say, or leave out."""
@@ -99,10 +99,8 @@ class JobWaiter:
         ``RetryTimeoutError`` right after the check that reaches a limit, and ``SparkError`` for
         a check that fails for good.
         """
-        clock, pause = self.http.clock, self._pause()
+        clock = self.http.clock
         while True:
-            if pause or self.checks:
-                clock.wait(pause)
             problem, failure = "", None
             try:
                 with clock.until(self._end() + limits.LAST_LOOK):
@@ -121,10 +119,15 @@ class JobWaiter:
             self.checks += 1
             self._failures = self._failures + 1 if problem else 0
             self._check_limits(failure)
-            pause = self._pause()
+            pause = self.pause()
             if problem:
                 told = f": {failure}" if failure else ""
                 self.report("job.look_failed", f"{problem}, {self._hint(pause)}{told}")
+            clock.wait(pause)
+
+    def pause(self) -> float:
+        """Return the seconds to wait before the next check, cut at the deadline."""
+        return min(self.next_delay(), max(self.deadline - self.elapsed(), 0.0))
 
     def elapsed(self) -> float:
         """Return the seconds since this wait began."""
@@ -189,9 +192,6 @@ class JobWaiter:
                 retries=self.checks,
                 interval=self.interval,
             ) from failure
-
-    def _pause(self) -> float:
-        return min(self.next_delay(), max(self.deadline - self.elapsed(), 0.0))
 
     def _hint(self, pause: float) -> str:
         """Say when the next check is made, and until when they may fail."""

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from spark_impex_runner.models import Status
 
 TARGET = "- {name: a, folders: [life]}"
 STEP = "- {name: a, folders: [life], steps: [{uses: hang}]}"
@@ -162,14 +161,14 @@ def test_status_check_keeps_the_deadline(
     run: Any, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No check may take longer than three seconds past the limit of its wait."""
-    left, status = [], Exports.status
+    left, look = [], Exports.look
 
-    def seen(exports: Exports, job_id: str, **options: Any) -> Status:
+    def seen(exports: Exports, job_id: str, **options: Any) -> Any:
         clock = exports.session.http.clock
         left.append(clock.monotonic() + clock.left())
-        return status(exports, job_id, **options)
+        return look(exports, job_id, **options)
 
-    monkeypatch.setattr(Exports, "status", seen)
+    monkeypatch.setattr(Exports, "look", seen)
     polling = "polling: {deadline: 20s, stall_after: 10s}"
 
     result = run(serve(job_seconds=1000), f"- {{name: a, folders: [life], {polling}}}")
