@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.engine.compare import missing, silent
@@ -214,6 +213,5 @@ class JobCreator:
     def _tell_failure(self, error: SparkError, pause: float) -> None:
         clock = self.progress.context.clock
         left = max(self._end - clock.monotonic(), 0.0)
-        end = clock.now() + timedelta(seconds=left)
-        hint = retry_hint(min(pause, left), self.progress.attempts + 1, end)
+        hint = retry_hint(clock, min(pause, left), self.progress.attempts + 1, left)
         self.progress.changed("job.create_failed", f"{error}; {hint}")

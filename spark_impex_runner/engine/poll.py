@@ -11,6 +11,7 @@ from spark_impex_runner.errors import JobError, SparkError
 from spark_impex_runner.models import Poll, Verdict
 from spark_impex_runner.spark.failures import is_gone, is_not_api_reply, is_transient
 from spark_impex_runner.spark.retry import granted
+from spark_impex_runner.spark.status import is_known
 from spark_impex_runner.spark.waiting import JobWaiter
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def wait_until_done(progress: TargetProgress, spark: Spark, history: JobHistory)
     """
     waiter = _TargetWaiter(progress, spark, history)
     progress.context.clock.wait(waiter.pause())
-    return waiter.until_done()[1]
+    return waiter.until_done()
 
 
 class _TargetWaiter(JobWaiter):
@@ -47,7 +48,7 @@ class _TargetWaiter(JobWaiter):
         super().__init__(
             f"job {job.id}",
             spark.session.http,
-            lambda: exports.look(job.id, once=True),
+            lambda: exports.status(job.id, once=True),
             self._verdict,
             interval=job.target.retry_interval or 0.0,
             max_checks=job.target.max_retries,
@@ -95,13 +96,15 @@ class _TargetWaiter(JobWaiter):
         if is_gone(error, self._progress.job.id, self._list_jobs):
             raise JobError(f"the tenant does not know {self.name} any more: {error}") from error
 
-    def report(self, event: str, message: str, status: Status | None = None) -> None:
-        """Log and report it as news of the target."""
-        if status is None:
-            self._progress.changed(event, message)
-        else:
-            job = replace(self._progress.job, status=status)
-            self._progress.context.changed(job, event, message, status=status.word)
+    def report_status(self, status: Status, message: str) -> None:
+        """Report it as an event of the target."""
+        event = "job.status" if is_known(status) else "job.unknown_status"
+        job = replace(self._progress.job, status=status)
+        self._progress.context.changed(job, event, message, status=status.word)
+
+    def report_problem(self, message: str) -> None:
+        """Report it as an event of the target."""
+        self._progress.changed("job.look_failed", message)
 
     def _verdict(self, status: Status) -> Verdict:
         hooks = self._progress.context.hooks

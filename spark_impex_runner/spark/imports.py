@@ -118,7 +118,7 @@ class Imports(Jobs):
         Raises what ``get_status`` raises. The job may be out of sight for ten minutes on end.
         """
         waiter = self.waiter(job_id, deadline=deadline, interval=interval, tolerates=_tolerates)
-        return waiter.until_done()[1]
+        return waiter.until_done()
 
 
 def _tolerates(error: SparkError) -> bool:

@@ -104,21 +104,31 @@ class Jobs(ABC):
         """
         job = job_id_of(job_id, url)
         retries = self.retries if max_retries is None else max_retries
+        last: HttpResponse
+
+        def look() -> Status:
+            nonlocal last
+            last, status = self._look(job)
+            return status
+
         waiter = self.waiter(
             job,
-            look=lambda: self.look(job),
+            look,
             interval=self.interval if retry_interval is None else retry_interval,
             max_checks=retries,
             deadline=DEADLINE if retries is None else math.inf,
             tolerates=is_transient if retries is None else lambda _: False,
             advice=_ADVICE,
         )
-        return waiter.until_done()[0]
+        waiter.until_done()
+        return last
 
-    def waiter(self, job_id: str, **settings: Any) -> JobWaiter:
-        """Return a wait for a job as this kind of job needs it."""
+    def waiter(
+        self, job_id: str, look: Callable[[], Status] | None = None, **settings: Any
+    ) -> JobWaiter:
+        """Return a wait for a job, with the ``settings`` of ``JobWaiter``."""
         name = f"{self.kind} job {job_id} on {self.session.url.base}"
-        look = settings.pop("look", lambda: self.look(job_id, once=True))
+        look = look or (lambda: self.status(job_id, once=True))
         return JobWaiter(name, self.session.http, look, self.judge, self.is_odd, **settings)
 
     def status(self, job_id: str, *, once: bool = False) -> Status:
@@ -126,10 +136,9 @@ class Jobs(ABC):
 
         With ``once`` a request that fails is not repeated: the caller has a budget of its own.
         """
-        return self.look(job_id, once=once)[1]
+        return self._look(job_id, once=once)[1]
 
-    def look(self, job_id: str, *, once: bool = False) -> tuple[HttpResponse, Status]:
-        """Return the reply that holds a job's status, and the status as ``status`` does."""
+    def _look(self, job_id: str, *, once: bool = False) -> tuple[HttpResponse, Status]:
         http = self.session.http
         reply = self.session.get("api", "v4", self.kind, job_id, "status", once=once)
         status = parse_status(reply.data, retry_after(reply.headers, http.clock.now()))

@@ -14,7 +14,6 @@ from spark_impex_runner.spark.failures import is_transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from spark_impex_runner.clock import Clock
 
@@ -28,6 +27,9 @@ _LONG = 30.0
 _UNREACHED = 2.0
 # So many seconds lie between two answers that must agree.
 DOUBT_PAUSE = 2.0
+# A hint names the day of an end that is so far away, in seconds, and no end that is further.
+_DAY = 86_400.0
+_FOREVER = 366 * _DAY
 
 
 def granted(asked: float | None, longest: float = LONGEST) -> float:
@@ -47,10 +49,18 @@ def confirmed(ask: Callable[[], T], clock: Clock, pause: float = DOUBT_PAUSE) ->
     return found
 
 
-def retry_hint(pause: float, attempt: int, end: datetime | str) -> str:
-    """Return the words that announce a retry: the wait in seconds, and what ends the attempts."""
-    last = end if isinstance(end, str) else f", until {end:%H:%M}Z"
-    return f"retrying in {round(pause, 1):g} s (attempt {attempt}{last})"
+def retry_hint(
+    clock: Clock, pause: float, attempt: int, left: float, attempts: float = math.inf
+) -> str:
+    """Return the words that announce a retry, and what ends it.
+
+    That is in ``left`` seconds; where there are none, after so many ``attempts``.
+    """
+    end = f" of {attempts:g}" if attempts < math.inf else ""
+    if 0 < left < _FOREVER:
+        day = "%Y-%m-%d " if left >= _DAY else ""
+        end = f", until {clock.now() + timedelta(seconds=left):{day}%H:%M}Z"
+    return f"retrying in {round(pause, 1):g} s (attempt {attempt}{end})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +162,8 @@ class _Attempts:
 
     def hint(self, pause: float) -> str:
         """Say when the next attempt is made, and what ends them."""
-        left = timedelta(seconds=self._stall_timeout - self._waited())
-        by_time = left > timedelta(0)
-        end = self._clock.now() + left if by_time else f" of {self._policy.attempts:g}"
-        return retry_hint(pause, self._failures + 1, end)
+        left = self._stall_timeout - self._waited()
+        return retry_hint(self._clock, pause, self._failures + 1, left, self._policy.attempts)
 
     def _waited(self) -> float:
         return self._clock.monotonic() - self._since

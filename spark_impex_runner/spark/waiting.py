@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import (
@@ -25,7 +24,6 @@ from spark_impex_runner.spark.words import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from spark_impex_runner.spark.reply import HttpResponse
     from spark_impex_runner.spark.session import HttpClient
 
 _log = logging.getLogger(__name__)
@@ -51,7 +49,7 @@ class JobWaiter:
 
     name: str
     http: HttpClient
-    look: Callable[[], tuple[HttpResponse, Status]]
+    look: Callable[[], Status]
     judge: Callable[[Status], Verdict]
     is_odd: Callable[[Status], bool] = lambda _: False
     interval: float = INTERVAL
@@ -88,12 +86,16 @@ class JobWaiter:
         """Raise where two answers, of which ``error`` is the last, say that there is no job."""
         raise error
 
-    def report(self, event: str, message: str, status: Status | None = None) -> None:  # noqa: ARG002
-        """Report a new status word, or a check that has to be repeated."""
-        _log.log(logging.DEBUG if event == "job.status" else logging.WARNING, "%s", message)
+    def report_status(self, status: Status, message: str) -> None:
+        """Report a new status word; an unknown one is waited for to change."""
+        _log.log(logging.DEBUG if is_known(status) else logging.WARNING, "%s", message)
 
-    def until_done(self) -> tuple[HttpResponse, Status]:
-        """Check until the job is done; return the last reply, and the status in it.
+    def report_problem(self, message: str) -> None:
+        """Report a check that has to be repeated."""
+        _log.warning("%s", message)
+
+    def until_done(self) -> Status:
+        """Check until the job is done; return its last status.
 
         Raises ``JobError`` with the tenant's words as soon as the job has failed,
         ``RetryTimeoutError`` right after the check that reaches a limit, and ``SparkError`` for
@@ -104,7 +106,7 @@ class JobWaiter:
             problem, failure = "", None
             try:
                 with clock.until(self._end() + limits.LAST_LOOK):
-                    reply, status = self.look()
+                    status = self.look()
             except SparkError as error:
                 self._require_tolerable(error)
                 problem, failure = f"the status of {self.name} is unavailable", error
@@ -113,7 +115,7 @@ class JobWaiter:
                 if verdict is not Verdict.PENDING:
                     odd = self.oddity(verdict, status)
                     if not odd or self._is_confirmed("ended"):
-                        return reply, self._finished(verdict, status)
+                        return self._finished(verdict, status)
                     problem = f"{self.name} is reported as {odd}"
                 self._record(verdict, status)
             self.checks += 1
@@ -122,7 +124,7 @@ class JobWaiter:
             pause = self.pause()
             if problem:
                 told = f": {failure}" if failure else ""
-                self.report("job.look_failed", f"{problem}, {self._hint(pause)}{told}")
+                self.report_problem(f"{problem}, {self._hint(pause)}{told}")
             clock.wait(pause)
 
     def pause(self) -> float:
@@ -171,11 +173,11 @@ class JobWaiter:
         self._doubt = ""
         if status.word != self.word:
             self.word, self._word_since = status.word, self.elapsed()
-            if is_known(status):
-                self.report("job.status", f"{self.name} is {status.word}", status)
-            else:
-                told = f"{self.name} has the unknown status '{one_line(status.word)}', waiting on"
-                self.report("job.unknown_status", told, status)
+            message = f"{self.name} is {status.word}"
+            if not is_known(status):
+                word = one_line(status.word)
+                message = f"{self.name} has the unknown status '{word}', waiting on"
+            self.report_status(status, message)
 
     def _check_limits(self, failure: SparkError | None) -> None:
         """Raise when the wait has reached one of its limits."""
@@ -197,8 +199,7 @@ class JobWaiter:
         """Say when the next check is made, and until when they may fail."""
         since = math.inf if self._failing_since is None else self._failing_since
         left = min(self._end(), self.started + since + _OUTAGE) - self.http.clock.monotonic()
-        end = self.http.clock.now() + timedelta(seconds=left) if left < math.inf else ""
-        return retry_hint(pause, self._failures + 1, end)
+        return retry_hint(self.http.clock, pause, self._failures + 1, left)
 
 
 def require_limits(retries: int | None, interval: float | None) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from spark_impex_runner.models import Status
 
 TARGET = "- {name: a, folders: [life]}"
 STEP = "- {name: a, folders: [life], steps: [{uses: hang}]}"
@@ -161,14 +162,14 @@ def test_status_check_keeps_the_deadline(
     run: Any, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No check may take longer than three seconds past the limit of its wait."""
-    left, look = [], Exports.look
+    left, status = [], Exports.status
 
-    def seen(exports: Exports, job_id: str, **options: Any) -> Any:
+    def seen(exports: Exports, job_id: str, **options: Any) -> Status:
         clock = exports.session.http.clock
         left.append(clock.monotonic() + clock.left())
-        return look(exports, job_id, **options)
+        return status(exports, job_id, **options)
 
-    monkeypatch.setattr(Exports, "look", seen)
+    monkeypatch.setattr(Exports, "status", seen)
     polling = "polling: {deadline: 20s, stall_after: 10s}"
 
     result = run(serve(job_seconds=1000), f"- {{name: a, folders: [life], {polling}}}")

@@ -261,6 +261,23 @@ def test_a_cancelled_job_says_so(sandbox: Any, connect: Any) -> None:
     assert exports.status(job.id).word == "cancelled"
 
 
+@pytest.mark.parametrize(("failures", "cancelled"), [(2, True), (3, False)])
+def test_a_cancel_is_repeated_without_waiting(
+    session_to: Any, script: Any, reply: Any, clock: Any, failures: int, cancelled: bool
+) -> None:
+    """Three requests at most, whatever the server asks for: a run that stops may not wait."""
+    busy = reply(status=503, headers={"Retry-After": "5"})
+    exports = Exports(session_to(script(*[busy] * failures, reply({"id": "1"}))))
+
+    if cancelled:
+        assert exports.cancel("1").good
+    else:
+        with pytest.raises(errors.ServiceUnavailableError):
+            exports.cancel("1")
+
+    assert clock.waits == []
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

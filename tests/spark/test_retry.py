@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from spark_impex_runner.errors import ErrorReply, SparkApiError, SparkError, TransportError
 from spark_impex_runner.spark.reply import retry_after
-from spark_impex_runner.spark.retry import RetryPolicy, retry
+from spark_impex_runner.spark.retry import RetryPolicy, confirmed, retry
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
 
@@ -208,6 +209,18 @@ def test_a_long_wait_is_a_warning(clock: Any, caplog: Any, asked: str, level: in
     [record] = caplog.records
     assert record.levelno == level
     assert record.getMessage() == f"refused; retrying in {asked} s (attempt 2 of 6)"
+
+
+@pytest.mark.parametrize(
+    ("answers", "found", "waits"),
+    [(["id", "other"], "id", []), (["", "id"], "id", [2.0]), (["", "", "id"], "", [2.0])],
+)
+def test_nothing_counts_only_if_a_second_answer_agrees(
+    clock: Any, answers: list[str], found: str, waits: list[float]
+) -> None:
+    """One answer that lists no job would cost a second job."""
+    assert confirmed(partial(answers.pop, 0), clock) == found
+    assert clock.waits == waits
 
 
 @pytest.mark.parametrize(
