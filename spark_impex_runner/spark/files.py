@@ -16,7 +16,7 @@ from spark_impex_runner.errors import (
     UnreadablePackageError,
 )
 from spark_impex_runner.models import Artifact, RemoteFile
-from spark_impex_runner.spark import limits, partial, room
+from spark_impex_runner.spark import disk_space, limits, partial
 from spark_impex_runner.spark.hashes import Hashing, read_hash
 from spark_impex_runner.spark.links import EXPIRED, redacted, secrets_of, split
 from spark_impex_runner.spark.partial import disk
@@ -188,44 +188,46 @@ class _DownloadState:
         return self.furthest // limits.SLOW
 
     def attempt(self, transport: Transport, url: str) -> HttpResponse:
-        mark = partial.read(self.path, self.file_hash)
-        begin = self.path.stat().st_size if mark else 0
-        if mark and begin == mark.length:
+        info = partial.read(self.path, self.file_hash)
+        begin = self.path.stat().st_size if info else 0
+        if info and begin == info.length:
             self._write((), begin)
             return HttpResponse(200, path=self.path)
         self.attempts += 1
-        with _follow(transport, url, mark.asking(begin) if mark else {}) as stream:
+        with _follow(transport, url, info.asking(begin) if info else {}) as stream:
             if self.attempts > 1:  # a cut may cost no whole piece again, however quick others are
                 stream.quick = False
             if stream.status not in {200, 206, 416}:
                 body = stream.body()
                 return HttpResponse(stream.status, stream.headers, json_or_none(body), body)
-            self._accept(transport, stream, mark, begin)
+            self._accept(transport, stream, info, begin)
             return HttpResponse(200, stream.headers, path=self.path)
 
     def _accept(
-        self, transport: Transport, stream: Stream, mark: partial.Mark | None, begin: int
+        self, transport: Transport, stream: Stream, info: partial.ResumeInfo | None, begin: int
     ) -> None:
         """Take a whole file, or the rest of one; anything else is begun anew."""
         length: int | None
         if stream.status == 200:
-            partial.discard(self.path)  # old bytes may not lie below the new mark
-            mark = partial.mark_of(stream.headers, self.file_hash)
+            partial.discard(self.path)  # old bytes may not lie below the new info
+            info = partial.resume_info_of(stream.headers, self.file_hash)
             begin, length = 0, partial.length_of(stream.headers)
-        elif stream.status == 206 and mark and mark.fits(stream.headers, begin):
-            length = mark.length
+        elif stream.status == 206 and info and info.fits(stream.headers, begin):
+            length = info.length
         else:
             partial.discard(self.path)
             raise TransportError("the server's part does not fit to what is here already")
         with ExitStack() as opened:
-            opened.enter_context(room.held(self.path, length or 0))
-            chunks = opened.enter_context(closing(self._chunks(transport, stream, mark, begin)))
+            opened.enter_context(disk_space.reserved(self.path, length or 0))
+            chunks = opened.enter_context(closing(self._chunks(transport, stream, info, begin)))
             if length is None:
-                chunks = opened.enter_context(closing(room.without_length(self.path, chunks)))
+                chunks = opened.enter_context(closing(disk_space.without_length(self.path, chunks)))
             if not begin and (coding := compression(stream.headers)):
                 chunks = opened.enter_context(closing(_plain(chunks, coding)))
-            if mark and not begin:
-                chunks = opened.enter_context(closing(partial.marked(self.path, mark, chunks)))
+            if info and not begin:
+                chunks = opened.enter_context(
+                    closing(partial.with_resume_info(self.path, info, chunks))
+                )
             self._write(_ending(chunks, length, begin), begin)
         if length is not None and self.size != length:
             if self.size > length:
@@ -233,11 +235,11 @@ class _DownloadState:
             raise TransportError(f"{self.size} of {length} bytes arrived")
 
     def _chunks(
-        self, transport: Transport, stream: Stream, mark: partial.Mark | None, begin: int
+        self, transport: Transport, stream: Stream, info: partial.ResumeInfo | None, begin: int
     ) -> Generator[bytes, None, None]:
         """Yield what comes, over several connections where the server gives parts of a file."""
-        if mark and (stream.status == 206 or stream.headers.get("Accept-Ranges") == "bytes"):
-            source = Source(lambda part: _follow(transport, stream.url, part), mark)
+        if info and (stream.status == 206 or stream.headers.get("Accept-Ranges") == "bytes"):
+            source = Source(lambda part: _follow(transport, stream.url, part), info)
             yield from self.segments.chunks(stream, source, begin)
         else:
             yield from stream.chunks()

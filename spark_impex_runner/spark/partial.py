@@ -24,7 +24,7 @@ _SENDABLE = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class ResumeInfo:
     """What identifies the bytes of a partial file, kept beside it. It holds no link.
 
     ``validator`` is what If-Range sends: a strong ETag, else Last-Modified. ``length`` is that of
@@ -56,47 +56,49 @@ class Mark:
         return same and headers.get("Content-Range") == span
 
 
-def read(path: Path, file_hash: str | None) -> Mark | None:
-    """Return the mark of a partial file, None where the rest cannot be asked for."""
+def read(path: Path, file_hash: str | None) -> ResumeInfo | None:
+    """Return what a partial file can be resumed by, None where it cannot."""
     try:
-        mark = Mark(**fields.parse(_beside(path).read_bytes()))
-        sound = _SENDABLE.fullmatch(mark.validator) and mark.file_hash == file_hash
-        return mark if sound and 0 < path.stat().st_size <= mark.length else None
+        info = ResumeInfo(**fields.parse(_beside(path).read_bytes()))
+        sound = _SENDABLE.fullmatch(info.validator) and info.file_hash == file_hash
+        return info if sound and 0 < path.stat().st_size <= info.length else None
     except (OSError, ValueError, TypeError):
         return None
 
 
-def mark_of(headers: Mapping[str, str], file_hash: str | None) -> Mark | None:
+def resume_info_of(headers: Mapping[str, str], file_hash: str | None) -> ResumeInfo | None:
     """Return what identifies the whole file that a reply brings, None where nothing does."""
     etag, length = headers.get("ETag", ""), length_of(headers)
     validator = etag if etag.startswith('"') else headers.get("Last-Modified", "")
     if length is None or not _SENDABLE.fullmatch(validator):
         return None
-    return Mark(validator, length, file_hash, compression(headers))
+    return ResumeInfo(validator, length, file_hash, compression(headers))
 
 
-def write(path: Path, mark: Mark) -> None:
-    """Mark a partial file, which must hold nothing but bytes of the file that the mark names."""
+def write(path: Path, info: ResumeInfo) -> None:
+    """Keep the resume info of a partial file, which holds nothing but bytes of that file."""
     with disk(_beside(path)):
-        atomic.write_text(_beside(path), json.dumps(asdict(mark)))
+        atomic.write_text(_beside(path), json.dumps(asdict(info)))
 
 
-def marked(path: Path, mark: Mark, chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
-    """Pass on the chunks of a fresh file, and mark it when it has grown or is left unfinished.
+def with_resume_info(
+    path: Path, info: ResumeInfo, chunks: Iterable[bytes]
+) -> Generator[bytes, None, None]:
+    """Pass on the chunks of a fresh file; keep its info when it has grown or is left unfinished.
 
-    A small file that is soon whole needs no mark: there is little to go on with.
+    A small file that is soon whole needs none: there is little to resume.
     """
     size = 0
     try:
         for chunk in chunks:
             yield chunk
             if size < _GROWN <= size + len(chunk):
-                write(path, mark)
+                write(path, info)
             size += len(chunk)
     finally:
-        if 0 < size < min(_GROWN, mark.length):
-            with suppress(DeliveryError):  # without a mark it is only begun anew
-                write(path, mark)
+        if 0 < size < min(_GROWN, info.length):
+            with suppress(DeliveryError):  # without it the file is only begun anew
+                write(path, info)
 
 
 def length_of(headers: Mapping[str, str]) -> int | None:
@@ -106,14 +108,14 @@ def length_of(headers: Mapping[str, str]) -> int | None:
 
 
 def discard(path: Path) -> None:
-    """Remove a partial file and its mark, if they are there; raises ``DeliveryError``."""
+    """Remove a partial file and its resume info, if any; raises ``DeliveryError``."""
     with disk(path):
         path.unlink(missing_ok=True)
     forget(path)
 
 
 def forget(path: Path) -> None:
-    """Remove the mark of a file that is no longer partial; raises ``DeliveryError``."""
+    """Remove the resume info of a file that is complete; raises ``DeliveryError``."""
     with disk(_beside(path)):
         _beside(path).unlink(missing_ok=True)
 

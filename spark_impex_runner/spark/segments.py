@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from spark_impex_runner.clock import Clock
-    from spark_impex_runner.spark.partial import Mark
+    from spark_impex_runner.spark.partial import ResumeInfo
     from spark_impex_runner.spark.transport import Stream
 
 _log = logging.getLogger(__name__)
@@ -50,15 +50,15 @@ _PATIENCE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the parts of one file come from, and the mark that they must fit to."""
+    """Where the parts of one file come from, and the info that they must fit to."""
 
     open: Callable[[Mapping[str, str]], Stream]
-    mark: Mark
+    info: ResumeInfo
 
     def part(self, begin: int, end: int | None = None) -> Stream:
         """Open the bytes from ``begin`` to before ``end``; raises ``TransportError``."""
-        stream = self.open(self.mark.asking(begin, end))
-        if stream.status == 206 and self.mark.fits(stream.headers, begin, end):
+        stream = self.open(self.info.asking(begin, end))
+        if stream.status == 206 and self.info.fits(stream.headers, begin, end):
             return stream
         stream.close()
         raise TransportError(f"HTTP {stream.status} to a part that does not fit to the others")
@@ -78,7 +78,7 @@ class Segments:
         Begins with this one stream, and goes on with several where it turns out to be slow. Any
         failure of theirs is a ``TransportError``, after which one stream has to do.
         """
-        length = source.mark.length
+        length = source.info.length
         at, since = begin, self._clock.monotonic()
         for chunk in stream.chunks():
             yield chunk
@@ -142,7 +142,7 @@ class BlockFetcher:
         self._filled: dict[int, int] = {}  # bytes that have come of each block on its way
         self._given = 0  # blocks that the reader has had
         self._taken = 0  # blocks that were begun
-        self._last = -((self._begin - source.mark.length) // self._block)  # rounded up
+        self._last = -((self._begin - source.info.length) // self._block)  # rounded up
         self._error = ""
         self._over = False
         self._streams: set[Stream] = set()
@@ -186,7 +186,7 @@ class BlockFetcher:
             self._over = True
             self._news.notify_all()
             for stream in self._streams:
-                stream.shut()
+                stream.abort()
         end = time.monotonic() + _PATIENCE
         for thread in self._threads:
             thread.join(max(end - time.monotonic(), 0))
@@ -194,7 +194,7 @@ class BlockFetcher:
     def _span(self, number: int) -> tuple[int, int]:
         """Return where a block begins, and where the next one does."""
         begin = self._begin + number * self._block
-        return begin, min(begin + self._block, self._source.mark.length)
+        return begin, min(begin + self._block, self._source.info.length)
 
     def _wait_for(self, number: int, at: int) -> bool:
         """Wait until more of a block is here than ``at``; False where there is no such block."""
@@ -261,7 +261,7 @@ class BlockFetcher:
         with self._news:
             self._streams.add(stream)
             if self._over:
-                stream.shut()
+                stream.abort()
         try:
             yield
         finally:

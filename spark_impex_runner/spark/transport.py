@@ -141,7 +141,7 @@ class Transport:
             exchange.sent = True
             return stream.read()
 
-        return self._bounded(work, stream.shut)
+        return self._bounded(work, stream.abort)
 
     def _bounded(
         self,
@@ -187,7 +187,7 @@ class Transport:
         self._pool.close()
         self._unmask()
 
-    def guarded(self, work: Callable[[], _R]) -> _R:
+    def translated_errors(self, work: Callable[[], _R]) -> _R:
         """Read from a connection; the library's errors hold whole URLs, so they end here."""
         try:
             return work()
@@ -250,8 +250,10 @@ class Stream:
         """Read the body, however long that takes."""
         raw, headers = self._reply.raw, self.headers
         if 200 <= self.status < 300:
-            return self._transport.guarded(lambda: read_all(raw, headers, limits.REPLY))
-        return self._transport.guarded(lambda: read_start(raw, headers, limits.ERROR_BODY)[0])
+            return self._transport.translated_errors(lambda: read_all(raw, headers, limits.REPLY))
+        return self._transport.translated_errors(
+            lambda: read_start(raw, headers, limits.ERROR_BODY)[0]
+        )
 
     def chunks(self) -> Generator[bytes, None, None]:
         """Yield the body as it was sent; raises ``TransportError`` where it is cut off.
@@ -280,7 +282,7 @@ class Stream:
             fault = "the reply redirects to something that is no URL"
             raise TransportError(fault, permanent=True) from None
 
-    def shut(self) -> None:
+    def abort(self) -> None:
         """End a read that waits in another thread; that thread then closes the stream."""
         with suppress(ValueError, RuntimeError, OSError):  # it has just ended by itself
             self._reply.raw.shutdown()
@@ -292,7 +294,7 @@ class Stream:
     def _next(self, left: int, quick: bool) -> bytes:
         """Return what comes next; a body that was cut short by us has no end."""
         try:
-            piece = self._transport.guarded(partial(self._read, left, quick))
+            piece = self._transport.translated_errors(partial(self._read, left, quick))
         except TransportError:
             self._check()
             raise
@@ -311,7 +313,7 @@ class Stream:
     def _cut_short(self) -> Iterator[None]:
         """End a read that waits when the run is to stop, or when next to nothing comes."""
         over = threading.Event()
-        forget = self._transport.clock.tell(self.shut)
+        forget = self._transport.clock.tell(self.abort)
         watch = threading.Thread(target=self._watch, args=(over,), daemon=True)
         watch.start()
         try:
@@ -325,7 +327,7 @@ class Stream:
         while not over.wait(self._transport.slow_seconds):
             if self._brought - before < limits.SLOW:
                 self._slow = True
-                self.shut()
+                self.abort()
                 return
             before = self._brought
 

@@ -174,10 +174,10 @@ def test_only_a_sound_mark_is_read(
 ) -> None:
     """Its validator can be sent in a header, length and hash fit, and there are bytes to resume."""
     (tmp_path / "p").write_bytes(b"four")
-    mark = partial.Mark(validator, length, file_hash)
-    partial.write(tmp_path / "p", mark)
+    info = partial.ResumeInfo(validator, length, file_hash)
+    partial.write(tmp_path / "p", info)
 
-    assert partial.read(tmp_path / "p", "h") == (mark if sound else None)
+    assert partial.read(tmp_path / "p", "h") == (info if sound else None)
     (tmp_path / "p").write_bytes(b"")
     assert partial.read(tmp_path / "p", "h") is None
 
@@ -196,9 +196,9 @@ def test_a_file_is_marked_if_the_rest_can_be_resumed(
     tmp_path: Path, chunks: list[bytes], length: int, is_marked: bool
 ) -> None:
     """There are bytes, and more to come."""
-    mark = partial.Mark('"e"', length, None)
+    info = partial.ResumeInfo('"e"', length, None)
 
-    passed = list(partial.marked(tmp_path / "p", mark, chunks))
+    passed = list(partial.with_resume_info(tmp_path / "p", info, chunks))
 
     assert passed == chunks
     assert (tmp_path / "p.json").is_file() is is_marked

@@ -17,7 +17,7 @@ from spark_impex_runner.models import RemoteFile
 from spark_impex_runner.spark import segments
 from spark_impex_runner.spark.auth import Bearer
 from spark_impex_runner.spark.files import fetch
-from spark_impex_runner.spark.partial import Mark
+from spark_impex_runner.spark.partial import ResumeInfo
 from spark_impex_runner.spark.retry import RetryPolicy
 from spark_impex_runner.spark.session import HttpClient, RateLimiter, Session
 from spark_impex_runner.spark.tenant import TenantUrl
@@ -61,7 +61,7 @@ class PacedTransport(Transport):
 
         shut = threading.Event()
         if block and self.stalls:
-            stream.shut = shut.set  # type: ignore[method-assign]
+            stream.abort = shut.set  # type: ignore[method-assign]
 
         def paced() -> Iterator[bytes]:
             if block and self.stalls:
@@ -373,7 +373,7 @@ def test_a_thread_that_fails_in_an_unknown_way_is_noticed(tmp_path: Path, clock:
     def broken(_: Any) -> Stream:
         raise RuntimeError("unheard of")
 
-    source = segments.Source(broken, Mark('"one"', 1000, None))
+    source = segments.Source(broken, ResumeInfo('"one"', 1000, None))
     with (
         (tmp_path / "spool").open("w+b") as spool,
         segments.BlockFetcher(source, (0, 100), spool, clock) as fetcher,

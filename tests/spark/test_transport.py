@@ -157,7 +157,7 @@ def test_what_was_cut_off_is_read_as_it_comes_the_next_time(
 
 
 def test_a_read_that_waits_is_ended_from_another_thread(masker: Masker) -> None:
-    """``shut`` does not wait for the time limit."""
+    """``abort`` does not wait for the time limit."""
     transport = Transport(masker, timeout=30)
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
         server.settimeout(10)
@@ -171,12 +171,12 @@ def test_a_read_that_waits_is_ended_from_another_thread(masker: Masker) -> None:
             assert next(chunks) == b"ab"
             reading = pool.submit(next, chunks)
 
-            stream.shut()
+            stream.abort()
 
             with pytest.raises(TransportError):
                 reading.result(10)
             stream.close()
-            stream.shut()
+            stream.abort()
     transport.close()
 
 

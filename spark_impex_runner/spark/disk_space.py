@@ -1,4 +1,4 @@
-"""Room on the disk, asked for before a file is begun rather than missed in its middle."""
+"""Disk space, checked before a file is begun rather than missed in its middle."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _LOOK = 16 << 20
 
 
 @contextmanager
-def held(path: Path, length: int) -> Iterator[None]:
-    """Hold room for a file that will have ``length`` bytes, for as long as it is written.
+def reserved(path: Path, length: int) -> Iterator[None]:
+    """Reserve space for a file that will have ``length`` bytes, for as long as it is written.
 
     What the other files that are being written on the same disk still need is not free. Raises
     ``DeliveryError`` where the rest does not suffice.

@@ -9,7 +9,7 @@ import pytest
 
 from spark_impex_runner import errors
 from spark_impex_runner.models import RemoteFile
-from spark_impex_runner.spark import limits, room
+from spark_impex_runner.spark import disk_space, limits
 from spark_impex_runner.spark.files import fetch
 
 if TYPE_CHECKING:
@@ -69,17 +69,17 @@ def test_what_other_files_still_need_is_not_free(tmp_path: Path, free: Any) -> N
     first, second = tmp_path / "first", tmp_path / "second"
     free(1000)
 
-    with room.held(first, 600):
+    with disk_space.reserved(first, 600):
         with pytest.raises(errors.DeliveryError, match="needs 500 bytes, 400 are free"):
-            room.held(second, 500).__enter__()
+            disk_space.reserved(second, 500).__enter__()
         first.write_bytes(b"x" * 200)
         free(800)
-        with room.held(second, 400):
+        with disk_space.reserved(second, 400):
             free(0)
-            with room.held(tmp_path / "third", 0):
+            with disk_space.reserved(tmp_path / "third", 0):
                 pass
     free(500)
-    with room.held(second, 500):
+    with disk_space.reserved(second, 500):
         pass
 
 
@@ -87,7 +87,7 @@ def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
     """What the operating system says becomes an error of the delivery."""
     with (
         pytest.raises(errors.DeliveryError, match="No such file"),
-        room.held(tmp_path / "none" / "p", 5),
+        disk_space.reserved(tmp_path / "none" / "p", 5),
     ):
         pass
 
@@ -96,9 +96,9 @@ def test_the_same_file_twice_and_a_folder_that_is_gone_are_borne(tmp_path: Path)
     """What another download does with its own place is no reason to refuse this one."""
     gone = tmp_path / "gone"
     gone.mkdir()
-    with room.held(gone / "p", 10):
+    with disk_space.reserved(gone / "p", 10):
         gone.rmdir()
-        with room.held(tmp_path / "p", 10), room.held(tmp_path / "p", 10):
+        with disk_space.reserved(tmp_path / "p", 10), disk_space.reserved(tmp_path / "p", 10):
             pass
 
 
@@ -114,7 +114,7 @@ def test_endless_download_leaves_room(
 ) -> None:
     """A body without a length ends before the disk is full, in one line, and is removed."""
     server = script(reply(b"x" * 300_000, length=None))
-    monkeypatch.setattr(room, "_LOOK", 1000)
+    monkeypatch.setattr(disk_space, "_LOOK", 1000)
     monkeypatch.setattr(limits, "UNANNOUNCED", 1000 if limit == "bytes" else 1 << 40)
     free(limits.RESERVE - 1 if limit == "disk" else 1 << 40)
 
