@@ -109,61 +109,29 @@ def retry(  # noqa: PLR0913 - what differs between the uses of one loop
     the error and a hint such as ``retrying in 16 s (attempt 3 of 6)``; it may raise instead.
     Raises ``Interrupted`` as soon as the run is to stop.
     """
-    attempts = _Attempts(policy, clock, progress)
+    position, stall_timeout = progress or (lambda: 0), policy.stall_timeout if progress else 0.0
+    at, since, failures = position(), clock.monotonic(), 0
     while True:
         try:
             return once()
         except SparkError as error:
-            if not transient(error) or attempts.exhausted():
+            if (now_at := position()) > at:
+                at, since, failures = now_at, clock.monotonic(), 0
+            failures, waited = failures + 1, clock.monotonic() - since
+            # A long attempt alone does not end a download, and neither do many quick ones.
+            exhausted = failures >= policy.attempts and waited >= stall_timeout
+            if exhausted or not transient(error):
                 raise
-            pause = attempts.pause(error)
+            pause = policy.pause(failures, getattr(error, "retry_after", None), waited)
+            if not getattr(error, "reached", True):
+                pause = min(pause, _UNREACHED)
+            left = stall_timeout - waited
+            hint = retry_hint(clock, pause, failures + 1, left, policy.attempts)
             if report:
-                report(error, attempts.hint(pause))
+                report(error, hint)
             else:
-                level = logging.WARNING if pause >= _LONG else logging.DEBUG
-                _log.log(level, "%s; %s", error, attempts.hint(pause))
+                _log.log(
+                    logging.WARNING if pause >= _LONG else logging.DEBUG, "%s; %s", error, hint
+                )
         if pause:
             clock.wait(pause)
-
-
-class _Attempts:
-    """The failures since the last step forward, and whether they may go on.
-
-    Both limits must be passed before it ends: a long attempt alone does not end a download, and
-    neither do many quick ones.
-    """
-
-    def __init__(
-        self, policy: RetryPolicy, clock: Clock, progress: Callable[[], int] | None
-    ) -> None:
-        self._policy = policy
-        self._clock = clock
-        self._progress = progress or (lambda: 0)
-        self._stall_timeout = policy.stall_timeout if progress else 0.0
-        self._begin()
-
-    def _begin(self) -> None:
-        self._at = self._progress()
-        self._since = self._clock.monotonic()
-        self._failures = 0
-
-    def exhausted(self) -> bool:
-        """Count one failure; tell whether it was the last that is tolerated."""
-        if self._progress() > self._at:
-            self._begin()
-        self._failures += 1
-        return self._failures >= self._policy.attempts and self._waited() >= self._stall_timeout
-
-    def pause(self, error: SparkError) -> float:
-        """Return how long to wait after a failure."""
-        asked = getattr(error, "retry_after", None)
-        longest = math.inf if getattr(error, "reached", True) else _UNREACHED
-        return min(self._policy.pause(self._failures, asked, self._waited()), longest)
-
-    def hint(self, pause: float) -> str:
-        """Say when the next attempt is made, and what ends them."""
-        left = self._stall_timeout - self._waited()
-        return retry_hint(self._clock, pause, self._failures + 1, left, self._policy.attempts)
-
-    def _waited(self) -> float:
-        return self._clock.monotonic() - self._since
