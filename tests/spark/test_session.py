@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from spark_impex_runner import errors
+from spark_impex_runner.spark.client import Spark
 from spark_impex_runner.spark.session import Body, RateLimiter
 
 
@@ -170,6 +171,23 @@ def test_a_dead_token_endpoint_is_named(sandbox: Any, connect: Any, clock: Any) 
         spark.impex.exports.describe()
 
     assert clock.waits
+
+
+def test_a_token_endpoint_that_is_down_gets_six_requests(
+    script: Any, reply: Any, clock: Any
+) -> None:
+    """The call that needs the token does not repeat what the token's own repeats gave up."""
+    server = script(reply(status=503))
+    oauth = {"client_id": "i", "client_secret": "s3cret"}
+
+    with (
+        Spark(base_url=f"{server.url}/acme", oauth=oauth, clock=clock) as spark,
+        pytest.raises(errors.ServiceUnavailableError, match=r"asking http.*/token for a token"),
+    ):
+        spark.impex.exports.describe()
+
+    assert {seen.path.rpartition("/")[2] for seen in server.seen} == {"token"}
+    assert len(server.seen) == 6
 
 
 def test_requests_keep_their_distance(clock: Any) -> None:
