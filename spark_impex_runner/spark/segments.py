@@ -244,7 +244,7 @@ class BlockFetcher:
             raise TransportError("a part has another length than the one asked for")
 
     def _keep(self, number: int, chunk: bytes) -> bool:
-        """Put the next bytes of a block into its slot; False where nobody wants them any more."""
+        """Put the next bytes of a block into its slot; False once the fetcher has ended."""
         with self._news:
             if self._over:
                 return False
@@ -257,7 +257,7 @@ class BlockFetcher:
 
     @contextmanager
     def _cut_at_the_end(self, stream: Stream) -> Iterator[None]:
-        """Let the end of the crew cut a stream; one that comes too late is cut at once."""
+        """Abort a stream when the fetcher ends; one that is opened later is aborted at once."""
         with self._news:
             self._streams.add(stream)
             if self._over:

@@ -165,7 +165,7 @@ class JobWaiter:
         raise kind(f"{self.name} ended as '{one_line(status.word)}': {words}")
 
     def _record(self, verdict: Verdict, status: Status) -> None:
-        """Take note of an answer that ends nothing, and report a new status word."""
+        """Record an answer that does not end the wait, and report a new status word."""
         self._failing_since = None
         self.retry_after = status.retry_after
         if verdict is not Verdict.PENDING:
