@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from spark_impex_runner.models import Artifact, ServiceVersion, StepResult, TargetResult
+    from spark_impex_runner.models import (
+        Artifact,
+        Request,
+        ServiceVersion,
+        StepResult,
+        TargetResult,
+    )
 
 
 def delivery(result: TargetResult) -> dict[str, Any]:
@@ -23,7 +28,7 @@ def delivery(result: TargetResult) -> dict[str, Any]:
         "job_id": result.job_id or None,
         "job_ids": list(job_ids(result)),
         "correlation_id": correlation_id or result.target.correlation_id,
-        "request": result.request and _lists(asdict(result.request)),
+        "request": result.request and _lists(result.request),
         "services": [_service(each) for each in result.services],
         "service_versions": [_service(each) for each in result.service_versions],
         "artifacts": [_artifact(each) for each in artifacts(result)],
@@ -61,8 +66,9 @@ def moment(at: datetime) -> str:
     return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _lists(values: dict[str, Any]) -> dict[str, Any]:
-    """Return ``values`` with lists for tuples, as JSON has them."""
+def _lists(request: Request) -> dict[str, Any]:
+    """Return the fields of a request, with lists for tuples, as JSON has them."""
+    values = {name: getattr(request, name) for name in request.__dataclass_fields__}
     return {key: list(each) if isinstance(each, tuple) else each for key, each in values.items()}
 
 

@@ -6,8 +6,10 @@ in another way, and a short secret could be a part of their own syntax.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -17,23 +19,57 @@ if TYPE_CHECKING:
 
     Result = TypeVar("Result", RunResult, TargetResult, Checked)
 
+_PLAIN = frozenset({type(None), bool, int, float})
+
 
 def masked(result: Result, masker: Masker) -> Result:
     """Return ``result`` with every known secret in its texts replaced by ``***``."""
-    return cast("Result", _walk(result, masker))
+    return cast("Result", _Walk(masker).value(result))
 
 
-def _walk(value: Any, masker: Masker) -> Any:
-    """Mask texts, also within tuples, lists, mappings and dataclasses; let everything else be."""
-    if type(value) is str:
-        return masker.mask(value)
-    if isinstance(value, tuple):
-        return tuple(_walk(each, masker) for each in value)
-    if isinstance(value, list):
-        return [_walk(each, masker) for each in value]
-    if isinstance(value, Mapping):
-        return {key: _walk(each, masker) for key, each in value.items()}
-    if is_dataclass(value) and not isinstance(value, type):
-        names = [each.name for each in fields(value)]
-        return replace(value, **{name: _walk(getattr(value, name), masker) for name in names})
-    return value
+class _Walk:
+    """Masks texts, also within tuples, lists, mappings and dataclasses; lets everything else be.
+
+    The targets of a run stand in its manifest and in its results, and have most values in common:
+    each is looked at once, and copied only where it holds a secret.
+    """
+
+    def __init__(self, masker: Masker) -> None:
+        self._mask = cache(masker.mask)
+        self._seen: dict[int, Any] = {}
+
+    def value(self, value: Any) -> Any:
+        """Return a value without secrets."""
+        kind = value.__class__
+        if kind in _PLAIN:
+            return value
+        if kind is str:
+            masked = self._mask(value)
+            return value if masked == value else masked
+        if names := _names(kind):
+            if id(value) not in self._seen:
+                self._seen[id(value)] = self._model(value, names)
+            return self._seen[id(value)]
+        if isinstance(value, (tuple, list)):
+            items = [self.value(each) for each in value]
+            return value if all(map(operator.is_, items, value)) else kind(items)
+        if isinstance(value, Mapping):
+            texts = {key: self.value(each) for key, each in value.items()}
+            same = kind is dict and all(map(operator.is_, texts.values(), value.values()))
+            return value if same else texts
+        return value
+
+    def _model(self, value: Any, names: tuple[str, ...]) -> Any:
+        changed = {}
+        for name in names:
+            before = getattr(value, name)
+            after = self.value(before)
+            if after is not before:
+                changed[name] = after
+        return replace(value, **changed) if changed else value
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    """Return the fields of a dataclass; nothing of any other class."""
+    return tuple(each.name for each in fields(kind)) if is_dataclass(kind) else ()

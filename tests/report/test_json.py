@@ -34,6 +34,16 @@ def test_a_report_of_nothing_validates(
     assert report["signal"] == (signal or None)
 
 
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_report_is_indented_as_a_whole(every_outcome: RunResult, count: int) -> None:
+    """Written target by target, it is what one call would have made of all."""
+    result = replace(every_outcome, results=every_outcome.results[:count])
+
+    text = json_report.render(result)
+
+    assert text == json.dumps(json.loads(text), indent=2) + "\n"
+
+
 def test_a_report_holds_the_facts(every_outcome: RunResult) -> None:
     """Counts, times in UTC and identifiers are there."""
     report = json.loads(json_report.render(every_outcome))
