@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import RunResult, TargetResult
 
 VERSION = 1
-_END = "\n  "
 
 
 def render(result: RunResult) -> str:
@@ -22,13 +21,12 @@ def render(result: RunResult) -> str:
 
     Made of one target after the other: ten thousand at once would take 70 MB.
     """
-    head = json.dumps(_run(result), indent=2).removesuffix("\n}")
-    targets = ",".join(f"\n    {_indented(_target(each))}" for each in result.results)
-    return f'{head},\n  "targets": [{targets}{targets and _END}]\n}}\n'
-
-
-def _indented(value: dict[str, Any]) -> str:
-    return json.dumps(value, indent=2).replace("\n", "\n    ")
+    pieces = [json.dumps(_run(result), indent=2).removesuffix("\n}"), ',\n  "targets": [']
+    for number, each in enumerate(result.results):
+        text = json.dumps(_target(each), indent=2).replace("\n", "\n    ")
+        pieces += [",\n    " if number else "\n    ", text]
+    pieces.append("\n  ]\n}\n" if result.results else "]\n}\n")
+    return "".join(pieces)
 
 
 def _run(result: RunResult) -> dict[str, Any]:
