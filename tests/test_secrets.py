@@ -149,7 +149,7 @@ def test_nobody_who_is_told_of_a_run_gives_a_secret_away(
     words: list[str],
 ) -> None:
     """Neither their addresses, headers and keys here, nor the tenant's credentials there."""
-    monkeypatch.setattr("spark_impex_runner.plugins.notify.webhook.Clock", lambda: clock)
+    monkeypatch.setattr("spark_impex_runner.tools.http.Clock", lambda: clock)
     (tmp_path / "acme/motor/pricing/1.4.2").mkdir(parents=True)
     (tmp_path / "leak.py").write_text(LEAK)
     (tmp_path / "m.yaml").write_text(NOTIFY)
