@@ -106,8 +106,8 @@ class JobCreator:
             self._tell_failure(error, DOUBT_PAUSE)
             return ""  # that was no answer
         if job_id:
-            told = f"job {job_id} was created by a call whose reply was lost; resuming it"
-            self.progress.changed("job.found", told, job_id=job_id)
+            message = f"job {job_id} was created by a call whose reply was lost; resuming it"
+            self.progress.changed("job.found", message, job_id=job_id)
             return job_id
         self._absent += 1
         return ""

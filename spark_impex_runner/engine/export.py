@@ -107,8 +107,8 @@ class Export:
         progress.enter(Phase.CREATING)
         if job.id:
             if not JobCreator(progress, spark).is_gone():
-                told = f"job {job.id} was begun by an earlier run, going on with it"
-                progress.changed("job.adopted", told)
+                message = f"job {job.id} was begun by an earlier run, going on with it"
+                progress.changed("job.adopted", message)
                 return job
             if progress.context.job:
                 raise JobError(f"the tenant does not know job {job.id}")
@@ -170,8 +170,10 @@ class Export:
             f"impex cancel {manifest} -t {name} ends it"
         )
         cancel = job.target.polling.on_deadline == "cancel"
-        told = "it was cancelled" if cancel and self._cancel() else left
-        return RetryTimeoutError(f"{error}; {told}", retries=error.retries, interval=error.interval)
+        message = "it was cancelled" if cancel and self._cancel() else left
+        return RetryTimeoutError(
+            f"{error}; {message}", retries=error.retries, interval=error.interval
+        )
 
     def _interrupted(self) -> None:
         """Free the tenant's slot as ``on_interrupt`` says; warn of a job whose id is unknown."""

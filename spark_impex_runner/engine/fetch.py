@@ -94,8 +94,8 @@ class PackageDownload:
         if over:
             for each in complete:
                 partial_files.discard(each.path)
-            told = f"{over[0].name} has {over[0].size:,} bytes, more than max_package: {most:,}"
-            raise TooLargeError(f"job {self.job.id}: {told}")
+            message = f"{over[0].name} has {over[0].size:,} bytes, more than max_package: {most:,}"
+            raise TooLargeError(f"job {self.job.id}: {message}")
 
     def _drop_receipt(self) -> None:
         """Remove the receipt of an earlier delivery, which does not speak for this one."""
@@ -182,8 +182,8 @@ class PackageDownload:
 
         def refused(error: SparkError, hint: str) -> None:
             nonlocal wanted
-            told = f"{artifact.name} does not verify, {hint}: {error}"
-            self.context.changed(self.job, "package.refused", told, name=artifact.name)
+            message = f"{artifact.name} does not verify, {hint}: {error}"
+            self.context.changed(self.job, "package.refused", message, name=artifact.name)
             # The announced hash may be what is wrong, and one answer is not enough for that.
             with suppress(SparkError):
                 wanted = replace(artifact, remote=self._offered(index) or artifact.remote)
@@ -213,14 +213,14 @@ class PackageDownload:
         except (SparkApiError, TransportError) as error:
             # A refusal by the tenant itself, when it is asked for a link, stays what it is.
             if error in refused and has_expired(error):
-                told = f"{LINKS} fresh links in a row do not work: {error}"
-                raise DeliveryError(told) from error
+                message = f"{LINKS} fresh links in a row do not work: {error}"
+                raise DeliveryError(message) from error
             raise
         return replace(got, name=artifact.name)
 
     def _renewed(self, index: int, artifact: Artifact, error: SparkError) -> RemoteFile:
-        told = f"the link of {artifact.name} does not work, asking for a new one: {error}"
-        self.context.changed(self.job, "package.link_expired", told, name=artifact.name)
+        message = f"the link of {artifact.name} does not work, asking for a new one: {error}"
+        self.context.changed(self.job, "package.link_expired", message, name=artifact.name)
         clock = self.context.clock
         if isinstance(error, TransportError):  # its host may be back in a moment
             clock.wait(_PAUSE)
@@ -246,9 +246,9 @@ class PackageDownload:
         given = package.remote.file_hash if package.remote else None
         if given and package.hash_agreed is None:
             proof = f"the tenant's hash {one_line(given)!r} is in no known notation; not compared"
-        told = f"{package.name}: {package.size:,} bytes, {proof}"
+        message = f"{package.name}: {package.size:,} bytes, {proof}"
         self.context.changed(
-            self.job, "package.delivered", told, name=package.name, size=package.size
+            self.job, "package.delivered", message, name=package.name, size=package.size
         )
 
 

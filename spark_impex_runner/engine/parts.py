@@ -136,11 +136,11 @@ class Parts:
         context.state.divide(whole.attempt, job.part, parts, context.clock.now())
         self._parts = context.state.parts(whole.attempt)
         what = f"part {job.part}" if job.part else "the request"
-        told = f"{what} was divided into parts {' and '.join(parts)}: {error}"
+        message = f"{what} was divided into parts {' and '.join(parts)}: {error}"
         # Of many parts, the log tells how each came to be.
         if not job.part:
-            whole.warnings.append(told)
-        context.changed(job, "job.divided", told, parts=list(parts))
+            whole.warnings.append(message)
+        context.changed(job, "job.divided", message, parts=list(parts))
 
     def _named(self, job: Job, answer: object) -> dict[str, Request]:
         """Return the parts by name, with the labels of the whole; no part may be the whole."""

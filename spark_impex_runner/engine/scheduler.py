@@ -111,8 +111,7 @@ class Scheduler:
     def _run_job(self, job: Job) -> TargetResult:
         """Do what ``impex_run_job`` does by default."""
         progress, held = self._started[job.target.name]
-        progress.ended = self._runner.run(progress, held)
-        return progress.ended
+        return self._runner.run(progress, held)
 
     def _abandon(self, name: str) -> TargetResult:
         """Return the result of a target that hangs when the run ends."""

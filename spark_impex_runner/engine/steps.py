@@ -91,8 +91,8 @@ class Steps:
             return False
         self._add(made)
         self.progress.steps.append(result)
-        told = f"step {result.uses} was done by an earlier run"
-        self.progress.changed("step.reused", told, uses=result.uses)
+        message = f"step {result.uses} was done by an earlier run"
+        self.progress.changed("step.reused", message, uses=result.uses)
         return True
 
     def _run_one(self, step: Step, place: tuple[int, str], earlier: StepResult | None) -> None:
@@ -106,22 +106,22 @@ class Steps:
         except HeldError as error:
             if noted:  # a step that is held has done nothing
                 self.context.state.forget_step(self.attempt, place[1])
-            words = self.context.masker.mask(str(error))
-            self._record(StepResult(step.uses, "held", self._since(began), words))
+            message = self.context.masker.mask(str(error))
+            self._record(StepResult(step.uses, "held", self._since(began), message))
             raise
         except ImpexError as error:
             # A step's own error tells that it did nothing; of a bug, nobody knows what it has done.
             if noted and not isinstance(error, PluginError):
                 self.context.state.forget_step(self.attempt, place[1])
             outcome = "warned" if step.on_failure == "warn" else "failed"
-            words = self.context.masker.mask(str(error))
-            self._record(StepResult(step.uses, outcome, self._since(began), words))
+            message = self.context.masker.mask(str(error))
+            self._record(StepResult(step.uses, outcome, self._since(began), message))
             if outcome == "failed":
                 raise _of_step(step, error) from error
         else:
             names = tuple(artifact.name for artifact in made.artifacts)
-            words = self.context.masker.mask(made.message)
-            result = StepResult(step.uses, "succeeded", self._since(began), words, names)
+            message = self.context.masker.mask(made.message)
+            result = StepResult(step.uses, "succeeded", self._since(began), message, names)
             self.context.state.note_step(self.attempt, place, result, made.artifacts)
             self._record(result)
 
@@ -150,8 +150,8 @@ class Steps:
             except StepError as error:
                 if attempt == step.attempts:
                     raise
-                told = f"step {step.uses} failed, attempt {attempt} of {step.attempts}: {error}"
-                self.progress.changed("step.retry", told, uses=step.uses)
+                message = f"step {step.uses} failed, attempt {attempt} of {step.attempts}: {error}"
+                self.progress.changed("step.retry", message, uses=step.uses)
             self.context.clock.wait(step.interval)
         raise StepError("retry.attempts is 0")
 
@@ -159,8 +159,8 @@ class Steps:
         answers = self._answers(step)
         made = {artifact.name: artifact for each in answers for artifact in each.artifacts}
         self._add(list(made.values()))
-        told = "; ".join(each.message for each in answers if each.message)
-        return Made(tuple(made.values()), told)
+        message = "; ".join(each.message for each in answers if each.message)
+        return Made(tuple(made.values()), message)
 
     def _answers(self, step: Step) -> list[Made]:
         """Call a step for every package, first without an approval of what it holds."""
@@ -220,9 +220,9 @@ class Steps:
 
     def _record(self, result: StepResult) -> None:
         self.progress.steps.append(result)
-        told = f"step {result.uses} {result.outcome}"
-        told += f": {result.message}" if result.message else ""
-        self.progress.changed(f"step.{result.outcome}", told, uses=result.uses)
+        message = f"step {result.uses} {result.outcome}"
+        message += f": {result.message}" if result.message else ""
+        self.progress.changed(f"step.{result.outcome}", message, uses=result.uses)
 
     def _since(self, began: float) -> float:
         return round(self.context.clock.monotonic() - began, 3)
@@ -230,7 +230,7 @@ class Steps:
 
 def _of_step(step: Step, error: ImpexError) -> ImpexError:
     """Return the error of a step as its target's: what ran out of time may go on."""
-    told = f"step {step.uses}: {error}"
+    message = f"step {step.uses}: {error}"
     if isinstance(error, RetryTimeoutError):
-        return RetryTimeoutError(told, retries=error.retries, interval=error.interval)
-    return StepError(told)
+        return RetryTimeoutError(message, retries=error.retries, interval=error.interval)
+    return StepError(message)

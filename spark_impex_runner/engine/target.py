@@ -70,19 +70,23 @@ class TargetRunner:
             result = progress.result(DeliveryError(describe_os_error(error)))
         except Exception as error:  # noqa: BLE001 - a bug here must not stop the other targets
             _log.error("internal error in target %s", progress.job.target.name, exc_info=error)
-            told = f"internal error: {type(error).__name__}: {error}"
-            result = progress.result(ImpexError(told))
+            message = f"internal error: {type(error).__name__}: {error}"
+            result = progress.result(ImpexError(message))
         if progress.abandoned:
             return result
+        progress.ended = result
         progress.enter(Phase.ENDED)
-        told = f"{result.outcome.value}: {result.error}" if result.error else result.outcome.value
-        progress.changed(f"target.{result.outcome.value}", told)
+        message = (
+            f"{result.outcome.value}: {result.error}" if result.error else result.outcome.value
+        )
+        progress.changed(f"target.{result.outcome.value}", message)
         return result
 
     def abandon(self, progress: TargetProgress) -> TargetResult:
         """Return the result of a target that does not end; the next run resumes it."""
         error = Interrupted(self._context.clock.signum)
         progress.abandoned = True
+        progress.merge_parts()
         if progress.opened:
             # As far as the disk lets it: it may be what the target hangs on.
             with suppress(ImpexError, OSError):

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-# So many tasks at a time are prepared or skipped: short work, of which there is much at once.
-_PREPARING = 8
+# So many tasks at a time are prepared, which may ask a tenant for something, or skipped.
+_PREPARING = 64
 # After a stop nothing is abandoned while tasks still end within so many seconds of one another.
 _QUIET = 0.5
 

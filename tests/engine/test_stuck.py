@@ -235,3 +235,10 @@ def test_unanswered_create_is_looked_up(
     assert result.outcome is Outcome.CANCELLED
     assert any("a job may have been created" in text for text in result.warnings) is warns
     assert [each.method for each in sandbox.requests].count("PATCH") == cancels
+
+
+def test_target_that_hangs_after_its_end_keeps_its_result(
+    stuck: Callable[..., Any], only: Any
+) -> None:
+    """What hangs is an observer of the end; the target was delivered."""
+    assert only(stuck("target.succeeded", STEP.replace("hang", "checksum"), GIVE_UP)).good
