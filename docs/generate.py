@@ -19,17 +19,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import spark_impex_runner
-from spark_impex_runner import hookspecs, models, registry, testing, tools
+from spark_impex_runner import models, testing, tools
 from spark_impex_runner.cli import main as command_line
-from spark_impex_runner.manifest.compose import compose, overlay, printed, published
-from spark_impex_runner.pluginmanager import make_plugin_manager
+from spark_impex_runner.hooks import registry
+from spark_impex_runner.hooks import specs as hookspecs
+from spark_impex_runner.hooks.manager import make_plugin_manager
+from spark_impex_runner.manifest.schema.compose import compose, overlay, printed, published
 from spark_impex_runner.testing import fixtures, options
 from spark_impex_runner.tools import http
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from spark_impex_runner.registry import Notifier, Offer
+    from spark_impex_runner.hooks.registry import Notifier, Offer
 
 REFERENCE = Path(__file__).parent / "reference"
 OVERLAY = Path(__file__).parent.parent / "schemas" / "overlay.schema.json"
@@ -51,7 +53,7 @@ TOOLS = {
     "is_loopback",
     "Interrupts": "stop_check",
     "Services and status payloads": "Uri version_order parse_status missing_items is_unspecified",
-    "Errors of a tenant": "is_transient is_unknown_job is_not_api_reply may_have_created_job",
+    "Errors of a tenant": "is_unknown_job may_have_created_job",
     "Finished runs": "headline run_outcome time_span",
 }
 # The classes of the tools that a plugin makes itself.

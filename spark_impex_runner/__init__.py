@@ -15,8 +15,8 @@ from spark_impex_runner.version import __version__
 if TYPE_CHECKING:
     from spark_impex_runner import errors, models, tools
     from spark_impex_runner.engine.run import run_manifest
-    from spark_impex_runner.hookspecs import StepOutput, hookimpl
-    from spark_impex_runner.registry import Registry
+    from spark_impex_runner.hooks.registry import Registry
+    from spark_impex_runner.hooks.specs import StepOutput, hookimpl
     from spark_impex_runner.spark.client import Spark
 
 __all__ = [
@@ -32,11 +32,11 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Registry": ("spark_impex_runner.registry", "Registry"),
+    "Registry": ("spark_impex_runner.hooks.registry", "Registry"),
     "Spark": ("spark_impex_runner.spark.client", "Spark"),
-    "StepOutput": ("spark_impex_runner.hookspecs", "StepOutput"),
+    "StepOutput": ("spark_impex_runner.hooks.specs", "StepOutput"),
     "errors": ("spark_impex_runner.errors", None),
-    "hookimpl": ("spark_impex_runner.hookspecs", "hookimpl"),
+    "hookimpl": ("spark_impex_runner.hooks.specs", "hookimpl"),
     "models": ("spark_impex_runner.models", None),
     "run_manifest": ("spark_impex_runner.engine.run", "run_manifest"),
     "tools": ("spark_impex_runner.tools", None),

@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any
 
 import spark_impex_runner
-from spark_impex_runner.pluginmanager import make_plugin_manager
+from spark_impex_runner.hooks.manager import make_plugin_manager
 
 
 def serve(link: socket.socket) -> None:

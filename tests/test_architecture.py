@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import sys
 from functools import cache
 from pathlib import Path
@@ -16,114 +17,33 @@ if TYPE_CHECKING:
 PACKAGE = Path(spark_impex_runner.__file__).parent
 NAME = "spark_impex_runner"
 
-# A room and the rooms it may import at run time, besides the standard library and itself.
-# "errors", "fields", "text" and "models" may be imported by all but each other's stage below.
-EVERYWHERE = {"errors", "fields", "models", "paths", "text", "version"}
-ALLOWED = {
-    "errors": set(),
-    "fields": set(),
-    "models": set(),
-    "paths": set(),
-    "text": set(),
-    "version": set(),
-    "archives": set(),
-    "ownership": {"digests"},
-    "clock": set(),
-    "blocking": set(),
-    "masking": set(),
-    "atomic": set(),
-    "digests": set(),
-    "hookspecs": set(),
-    "registry": set(),
-    "spelling": set(),
-    "distributions": set(),
-    "plugincandidates": {"distributions", "spelling"},
-    "pluginguard": set(),
-    "pluginhooks": {"hookspecs", "spelling"},
-    "pluginwatch": set(),
-    "pluginmanager": {
-        "hookspecs",
-        "registry",
-        "plugincandidates",
-        "pluginguard",
-        "pluginhooks",
-        "pluginwatch",
-    },
-    "manifest": {"registry", "masking", "schemas", "spelling"},
-    "spark": {"archives", "blocking", "clock", "digests", "masking", "atomic"},
-    "report": {"atomic", "digests", "masking", "schemas"},
-    "sandbox": set(),
-    "engine.context": {"engine.approvals"},
-    "engine.limits": set(),
-    "engine.progress": set(),
-    "engine.tasks": {"blocking", "engine.limits"},
-    "engine.defaults": {"hookspecs", "registry", "spark", "manifest.quantity", "report"},
-    "engine.compare": {"spark"},
-    "engine.plan": {"archives", "spark"},
-    "engine.poll": {"engine", "spark"},
-    "engine.fetch": {"blocking", "engine.limits", "engine.placed", "ownership", "spark"},
-    "engine.placed": {"ownership"},
-    "engine.disk": {"engine", "ownership", "spark.tenant", "state"},
-    "engine.locations": {"engine.entries", "manifest.document", "ownership"},
-    "engine.steps": {"engine", "hookspecs", "state"},
-    "engine.memory": set(),
-    "engine.reports": {"atomic", "blocking", "manifest.wording", "report.words", "spelling"},
-    "engine.notices": {"blocking", "report.headline", "report.words"},
-    "engine.attempt": {"digests", "state"},
-    "engine.approvals": {"digests", "state"},
-    "engine.pending": {"engine", "spelling", "state"},
-    "engine.adopt": {"engine", "report.receipt", "state"},
-    "engine.unchanged": {"engine"},
-    "engine.creation": {"engine", "spark"},
-    "engine.export": {"engine", "spark.status"},
-    "engine.parts": {"engine", "spark.failures"},
-    "engine.target": {"blocking", "engine", "ownership", "state"},
-    "state": {"atomic"},
-    "engine.tenants": {"engine.limits", "spark", "sandbox"},
-    "engine.cancel": {"engine", "spark.failures", "spark.retry", "state"},
-    "engine.forecast": {"engine", "state"},
-    "engine.tokens": {"manifest.document", "spark.auth", "spark.credentials"},
-    "engine.prepare": {"engine", "manifest", "plugincandidates", "pluginmanager"}
-    | {"spark.uri", "spelling", "state"},
-    "engine.entries": {"registry", "spark.uri"},
-    "engine.refusal": {"clock", "engine", "masking", "report"},
-    "engine.requirements": {"manifest", "plugincandidates", "pluginmanager", "registry"},
-    "engine.scheduler": {"engine", "atomic", "report"},
-    "engine.units": {"atomic", "blocking", "report"},
-    "engine.run": {"blocking", "engine", "clock", "masking", "report", "state"},
-    "cli": {
-        "blocking",
-        "clock",
-        "engine",
-        "manifest",
-        "masking",
-        "plugincandidates",
-        "pluginmanager",
-    }
-    | {"pluginwatch", "registry", "report", "sandbox", "spelling", "state"},
-    # It writes a file, and asks a tenant for what the manifest is to name.
-    "cli.init": {"cli", "atomic", "clock", "engine", "manifest", "pluginmanager", "spark"},
-    # What is public, and nothing else; tests/plugins/test_public_api.py also looks at types.
-    "plugins": {"Registry", "StepOutput", "hookimpl", "tools"},
-    # What plugins may use: names of any room below, and none of its own but the HTTP client.
-    "tools": {
-        "archives",
-        "atomic",
-        "clock",
-        "digests",
-        "engine.compare",
-        "masking",
-    }
-    | {"manifest.quantity", "ownership", "report", "spark"},
+# A part of the package and the parts that it may import, imports for types included. What stands
+# in no folder is the ground, which all may import but the sandbox: it emulates the other side.
+GROUND = "(the ground)"
+ALLOWED: dict[str, set[str]] = {
+    GROUND: set(),
+    "hooks": set(),
     "schemas": set(),
-    # For authors' tests; nothing else imports it.
-    "testing": {"clock", "digests", "engine", "hookspecs", "masking", "plugincandidates"}
-    | {"pluginmanager", "registry", "sandbox", "spark"},
-    "__init__": {"engine", "hookspecs", "registry", "spark", "tools"},
+    "manifest": {"hooks"},
+    "spark": set(),
+    "state": set(),
+    "report": set(),
+    "sandbox": set(),
+    "planning": {"hooks", "manifest", "sandbox", "spark", "state"},
+    "delivery": {"hooks", "planning", "report", "spark", "state"},
+    "engine": {"delivery", "hooks", "manifest", "planning", "report", "spark", "state"},
+    "cli": {"engine", "hooks", "manifest", "planning", "report", "sandbox", "spark", "state"},
+    "tools": {"report", "spark"},
+    # What they import of the root and of the tools, a test of its own tells.
+    "plugins": {"(the root)", "tools"},
+    "testing": {"engine", "hooks", "planning", "sandbox", "spark"},
+    "(the root)": {"engine", "hooks", "spark", "tools"},
 }
+# Modules that only lead to where their contents are now.
+OLD_NAMES = {"hookspecs", "registry"}
 # A distribution and the only modules that may import it.
 THIRD_PARTY = {
-    "requests": ("spark",),
+    "requests": ("spark.http",),
     "urllib3": ("spark",),
     "filelock": ("atomic", "state.lease"),
     "apprise": ("plugins.notify.services",),
@@ -132,12 +52,12 @@ THIRD_PARTY = {
     "botocore": ("plugins.upload.s3",),
     "isal": ("plugins.unzip.inflate",),
     "argcomplete": ("cli.completion",),
-    "yaml": ("manifest.load", "manifest.dump", "manifest.marks"),
+    "yaml": ("manifest.yaml",),
     "jsonschema": ("manifest.schema", "testing"),
     "pytest": ("testing",),
-    "pluggy": ("hookspecs", "pluginmanager"),
+    "pluggy": ("hooks",),
     "keyring": ("plugins.sources.keyring",),
-    "packaging": ("distributions", "plugincandidates", "engine.requirements"),
+    "packaging": ("hooks", "planning.requirements"),
 }
 
 
@@ -163,69 +83,66 @@ def tree(module: str) -> ast.Module:
     return ast.parse(source(module).read_text(encoding="utf-8"))
 
 
-def imports(node: ast.AST) -> Iterator[str]:
-    """Yield every absolute name imported at run time below a node."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            continue
-        if isinstance(child, ast.Import):
-            yield from (alias.name for alias in child.names)
-        elif isinstance(child, ast.ImportFrom):
+def imports(module: str) -> Iterator[str]:
+    """Yield every name that a module imports, also those for types, in their absolute form."""
+    package = module if source(module).name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
             # Only a plugin's own modules are relative: their folder is mapped into the package.
-            base = f"{NAME}.plugins" if child.level == 1 else child.module
-            assert child.level <= 1
-            yield from (f"{base}.{alias.name}" for alias in child.names)
-        else:
-            yield from imports(child)
+            assert not node.level or (node.level == 1 and module.startswith("plugins."))
+            inner = f"{NAME}.{package}" + (f".{node.module}" if node.module else "")
+            base = inner if node.level else node.module
+            yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def room(module: str) -> str:
-    """Return the room of the table that a module belongs to."""
-    fits = [key for key in ALLOWED if module == key or module.startswith(f"{key}.")]
-    return max(fits, key=len, default="")
+@cache
+def imported(module: str) -> frozenset[str]:
+    """Return the modules of ours that a module imports."""
+    found = set()
+    for name in imports(module):
+        below = name.removeprefix(NAME).removeprefix(".")
+        if name == NAME or name.startswith(f"{NAME}."):
+            # The last part is a module, or a name in one.
+            outer = below.rpartition(".")[0] or "__init__"
+            found.add(below if below in modules() else outer)
+    return frozenset(found - {module})
 
 
-def inside(name: str) -> str:
-    """Return the part of an imported name below our package, or nothing."""
-    return name.removeprefix(f"{NAME}.") if name.startswith(f"{NAME}.") else ""
+def part(module: str) -> str:
+    """Return the part of the package that a module belongs to."""
+    if module in {"__init__", *OLD_NAMES}:
+        return "(the root)"
+    top = module.partition(".")[0]
+    return top if (PACKAGE / top).is_dir() and top != "models" else GROUND
 
 
 def beyond(module: str) -> set[str]:
-    """Return what a module imports from rooms that the table does not allow it."""
-    own = room(module)
-    assert own or module == "engine", f"{module} has no room in the table"
-    allowed = ALLOWED.get(own, set()) | EVERYWHERE | {own}
-    if own in {"errors", "fields", "models", "version", "sandbox"}:
-        allowed = {own}
-    # ``from spark_impex_runner.manifest import schema`` names the package first.
-    used = {inside(name) for name in imports(tree(module)) if inside(name)}
-    return {u for u in used if not any(u == a or u.startswith(f"{a}.") for a in allowed)}
+    """Return what a module imports of parts that the table does not allow it."""
+    own = part(module)
+    allowed = ALLOWED[own] | {own} | ({GROUND} if own != "sandbox" else set())
+    return {each for each in imported(module) if part(each) not in allowed}
 
 
-def test_every_module_imports_only_the_rooms_below_it() -> None:
-    """A module imports its own room and those that the table allows, at run time."""
+def test_every_module_imports_only_the_parts_below_it() -> None:
+    """A module imports its own part, the ground, and those that the table allows."""
     assert {module: found for module in modules() if (found := beyond(module))} == {}
 
 
-def test_only_plugins_import_relatively() -> None:
-    """Their folder is mapped into the package."""
-    relative = {name for name in modules() if "from ." in source(name).read_text(encoding="utf-8")}
+def test_no_module_imports_itself_by_others() -> None:
+    """There is no circle, imports for types included."""
+    order = graphlib.TopologicalSorter({module: imported(module) for module in modules()})
 
-    assert {name for name in relative if not room(name).startswith("plugins")} == set()
-
-
-def test_nobody_inside_imports_the_package_root() -> None:
-    """The public names are for outside: inside, the concrete module is imported."""
-    inner = [name for name in modules() if name != "__init__" and room(name) != "plugins"]
-
-    assert [module for module in inner if NAME in set(imports(tree(module)))] == []
+    order.prepare()  # raises CycleError
 
 
 def strangers(module: str) -> Iterator[str]:
     """Yield the libraries that a module imports although the table does not have it there."""
-    for name in imports(tree(module)):
+    for name in imports(module):
         top = name.split(".")[0]
-        if top == NAME or top in sys.stdlib_module_names:
+        # The library of types is imported for types only, where mypy brings it.
+        if top in {NAME, "typing_extensions"} or top in sys.stdlib_module_names:
             continue
         homes = THIRD_PARTY.get(top, ())
         if not any(module == home or module.startswith(f"{home}.") for home in homes):

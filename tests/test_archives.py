@@ -6,14 +6,14 @@ import io
 import struct
 import zipfile
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from spark_impex_runner import errors
 from spark_impex_runner.archives import UnreadableZipError, name_of, opened
 from spark_impex_runner.models import Artifact, RemoteFile
-from spark_impex_runner.spark.files import prove
+from spark_impex_runner.spark.download.files import download_verified
 from spark_impex_runner.spark.package import check
 
 if TYPE_CHECKING:
@@ -94,7 +94,9 @@ def test_names_are_those_of_common_tools(
         (packed() + bytes(1 << 17), "has other data behind its end"),
     ],
 )
-def test_what_cannot_be_unpacked_is_named_at_once(tmp_path: Path, data: bytes, words: str) -> None:
+def test_what_cannot_be_unpacked_is_named_at_once(
+    tmp_path: Path, clock: Any, data: bytes, words: str
+) -> None:
     """The message has the reason and does not speak of damage; nothing is downloaded again."""
     path, tries = tmp_path / "p.zip", []
 
@@ -104,7 +106,7 @@ def test_what_cannot_be_unpacked_is_named_at_once(tmp_path: Path, data: bytes, w
         check(Artifact(path, "p.zip"))
 
     with pytest.raises(errors.UnreadablePackageError) as raised:
-        prove(path, once, lambda _: None)
+        download_verified(path, once, clock, lambda *_: None)
 
     assert words in str(raised.value)
     assert "damaged" not in str(raised.value)
@@ -123,7 +125,7 @@ CENTRAL = packed().index(b"PK\x01\x02") + 8
     ],
 )
 def test_what_is_damaged_is_downloaded_again(
-    tmp_path: Path, spoilt: bytes, hash_agreed: bool | None
+    tmp_path: Path, clock: Any, spoilt: bytes, hash_agreed: bool | None
 ) -> None:
     """A lost end, headers that contradict each other, and bytes that are not the tenant's."""
     path, left = tmp_path / "p.zip", [(spoilt, hash_agreed), (packed(), None)]
@@ -133,7 +135,7 @@ def test_what_is_damaged_is_downloaded_again(
         path.write_bytes(data)
         check(Artifact(path, "p.zip", remote=RemoteFile("", "ab" * 32), hash_agreed=agreed))
 
-    prove(path, once, lambda _: None)
+    download_verified(path, once, clock, lambda *_: None)
 
     assert not left
 

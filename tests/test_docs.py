@@ -13,15 +13,16 @@ from unittest.mock import create_autospec
 
 import pytest
 
-from spark_impex_runner import errors, hookspecs
+from spark_impex_runner import errors
 from spark_impex_runner.cli import main
 from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.hooks import specs as hookspecs
+from spark_impex_runner.hooks.manager import make_plugin_manager
+from spark_impex_runner.hooks.registry import StepOffer
 from spark_impex_runner.manifest.build import Settings, read_manifest
-from spark_impex_runner.manifest.load import load
+from spark_impex_runner.manifest.yaml.load import load
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Outcome, RunOptions
-from spark_impex_runner.pluginmanager import make_plugin_manager
-from spark_impex_runner.registry import StepOffer
 from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.server import Sandbox
 from spark_impex_runner.tools.http import HttpClient
@@ -139,8 +140,9 @@ def test_every_exit_code_is_documented(page: str) -> None:
 
 def test_every_event_is_documented() -> None:
     """The log page lists each event name that the engine tells, and no other."""
-    package = Path(inspect.getfile(run_manifest)).parent
-    source = "".join(path.read_text(encoding="utf-8") for path in package.glob("*.py"))
+    package = Path(inspect.getfile(run_manifest)).parent.parent
+    files = (path for part in ("delivery", "engine") for path in (package / part).glob("*.py"))
+    source = "".join(path.read_text(encoding="utf-8") for path in files)
     told = set(re.findall(r'"((?:job|package|step)\.[a-z_]+)"', source))
     told |= {f"step.{outcome}" for outcome in ("succeeded", "warned", "failed", "held")}
     told |= {f"target.{outcome.value}" for outcome in Outcome}

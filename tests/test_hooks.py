@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spark_impex_runner import hookspecs
 from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.hooks import specs as hookspecs
+from spark_impex_runner.hooks.manager import make_plugin_manager
 from spark_impex_runner.models import RunOptions
-from spark_impex_runner.pluginmanager import make_plugin_manager
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spark_impex_runner.errors import PluginError
-from spark_impex_runner.plugincandidates import PluginChoice
-from spark_impex_runner.pluginmanager import make_plugin_manager
+from spark_impex_runner.hooks.discovery import PluginChoice
+from spark_impex_runner.hooks.manager import make_plugin_manager
 
 if TYPE_CHECKING:
     from pathlib import Path

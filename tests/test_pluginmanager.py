@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_impex_runner import plugincandidates
 from spark_impex_runner.errors import JobError, PluginError, StepError, UsageError
-from spark_impex_runner.hookspecs import hookimpl
-from spark_impex_runner.plugincandidates import BUILT_IN, ESSENTIAL, PluginChoice, check_choice
-from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
+from spark_impex_runner.hooks import discovery as plugincandidates
+from spark_impex_runner.hooks.discovery import BUILT_IN, ESSENTIAL, PluginChoice, check_choice
+from spark_impex_runner.hooks.manager import Plugins, make_plugin_manager
+from spark_impex_runner.hooks.specs import hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.errors import StepError
-from spark_impex_runner.hookspecs import StepOutput, hookimpl
+from spark_impex_runner.hooks.discovery import PluginChoice
+from spark_impex_runner.hooks.manager import Plugins, make_plugin_manager
+from spark_impex_runner.hooks.monitor import Named, PluginRaisedError, Watch
+from spark_impex_runner.hooks.specs import StepOutput, hookimpl
 from spark_impex_runner.models import Verdict
-from spark_impex_runner.plugincandidates import PluginChoice
-from spark_impex_runner.pluginmanager import Plugins, make_plugin_manager
-from spark_impex_runner.pluginwatch import Named, PluginRaisedError, Watch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,7 +117,7 @@ def test_loading_is_told_of_sooner_and_a_step_is_no_warning(
 
 def test_somebody_looks_while_a_call_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread of the watch looks by itself, and is gone when nothing is under way."""
-    monkeypatch.setattr("spark_impex_runner.pluginwatch._TICK", 0.001)
+    monkeypatch.setattr("spark_impex_runner.hooks.monitor._TICK", 0.001)
     watch, looked = Watch(), threading.Event()
     monkeypatch.setattr(watch, "look", lambda _: looked.set())
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from spark_impex_runner.errors import PluginError
-from spark_impex_runner.manifest.compose import compose
-from spark_impex_runner.registry import KINDS, Registry, about, described
+from spark_impex_runner.hooks.registry import KINDS, Registry, about, described
+from spark_impex_runner.manifest.schema.compose import compose
 
 
 def own_form(entry: str, _: Any) -> str:

@@ -115,7 +115,7 @@ notify:
 LEAK = """
 import os
 from dataclasses import asdict
-from spark_impex_runner.hookspecs import hookimpl
+from spark_impex_runner.hooks.specs import hookimpl
 
 KEY = {"type": "object", "properties": {"key": {"type": "string", "x-secret": True}}}
 
@@ -195,7 +195,7 @@ report: {json: out/r.json, junit: out/r.xml, html: out/r.html}
 PLUGIN = """
 import atexit, base64, html, json, logging, os, sys, threading, warnings
 from urllib.parse import quote, quote_plus
-from spark_impex_runner.hookspecs import hookimpl
+from spark_impex_runner.hooks.specs import hookimpl
 
 KEY = {"type": "object", "properties": {"key": {"type": "string", "x-secret": True}}}
 log = logging.getLogger("plugin.of.somebody")

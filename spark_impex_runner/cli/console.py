@@ -13,8 +13,8 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import ImpexError, ManifestError, PluginError
+from spark_impex_runner.hooks.monitor import TRACE
 from spark_impex_runner.masking import Masker, MaskingFilter
-from spark_impex_runner.pluginwatch import TRACE
 from spark_impex_runner.report.excerpt import excerpt
 from spark_impex_runner.report.words import one_line, plain, visible
 

@@ -59,7 +59,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
         return _plugin(arguments, surroundings)
     from spark_impex_runner.cli.draft import SCHEMA_FILE, Known, draft
     from spark_impex_runner.models import Connection
-    from spark_impex_runner.spark.credentials import chosen_variables
+    from spark_impex_runner.spark.http.credentials import chosen_variables
 
     file = arguments.file or Path("release.yaml")
     schema = file.parent / SCHEMA_FILE
@@ -101,7 +101,7 @@ def _plugin(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
 def _require_room(file: Path, schema: Path) -> None:
     """Raise ``UsageError`` where something of somebody else's would be overwritten."""
     from spark_impex_runner.errors import UsageError
-    from spark_impex_runner.manifest.compose import published
+    from spark_impex_runner.manifest.schema.compose import published
 
     if file.is_dir():
         raise UsageError(f"{file} is a folder; name the file to write in it")
@@ -153,8 +153,8 @@ def _reachable_folders(base_url: str, masker: Masker) -> tuple[str, ...]:
 def _folders(connection: Connection, masker: Masker) -> tuple[str, ...]:
     """Return the names of a tenant's folders that a file can hold; raises ``ImpexError``."""
     from spark_impex_runner.clock import Clock
-    from spark_impex_runner.engine.tenants import Tenants
-    from spark_impex_runner.manifest.scalars import text_fault
+    from spark_impex_runner.manifest.yaml.scalars import text_fault
+    from spark_impex_runner.planning.connections import Tenants
     from spark_impex_runner.spark.listing import folders
 
     tenants = Tenants({connection.name: connection}, Clock(), masker)
@@ -197,8 +197,8 @@ def _within(seconds: float, call: Callable[[], tuple[str, ...]]) -> tuple[str, .
 
 def _schema() -> str:
     """Return the schema that ``impex schema --with-plugins`` prints."""
-    from spark_impex_runner.manifest.compose import compose
-    from spark_impex_runner.pluginmanager import make_plugin_manager
+    from spark_impex_runner.hooks.manager import make_plugin_manager
+    from spark_impex_runner.manifest.schema.compose import compose
 
     document = compose(make_plugin_manager().registry)
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

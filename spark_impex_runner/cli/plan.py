@@ -37,8 +37,8 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     """Print what a run of each manifest would send, and what it would adopt."""
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.forecast import forecast
-    from spark_impex_runner.engine.prepare import prepare
     from spark_impex_runner.errors import UsageError
+    from spark_impex_runner.planning.prepare import prepare
     from spark_impex_runner.report import plan
 
     options, clock = selection.options(arguments), Clock()

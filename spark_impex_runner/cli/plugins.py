@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.cli import console, selection
 from spark_impex_runner.cli.selection import local_path
-from spark_impex_runner.registry import KINDS, Registry, about, described
+from spark_impex_runner.hooks.registry import KINDS, Registry, about, described
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
     from spark_impex_runner.cli.console import Surroundings
-    from spark_impex_runner.plugincandidates import PluginInfo
-    from spark_impex_runner.pluginmanager import Plugins
+    from spark_impex_runner.hooks.discovery import PluginInfo
+    from spark_impex_runner.hooks.manager import Plugins
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +56,7 @@ def _trace(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     """Plan manifests, and print each call of a plugin."""
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.forecast import forecast
-    from spark_impex_runner.engine.prepare import prepare
+    from spark_impex_runner.planning.prepare import prepare
 
     console.trace_to_stdout(surroundings)
     options, clock = selection.options(arguments), Clock()

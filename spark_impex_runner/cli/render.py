@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     """Print the manifest as a run takes it; secrets stay references, and need not be there."""
     from spark_impex_runner.clock import Clock
-    from spark_impex_runner.engine.prepare import resolve
-    from spark_impex_runner.manifest.dump import dump
+    from spark_impex_runner.manifest.yaml.dump import dump
+    from spark_impex_runner.planning.prepare import resolve
 
     options = selection.options(arguments)
     masker = surroundings.masker

@@ -79,11 +79,11 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     """Run every manifest, one after the other; all are checked before the first is run."""
     from spark_impex_runner.cli.worker import speak, voice
     from spark_impex_runner.clock import Clock
-    from spark_impex_runner.engine.prepare import prepare
     from spark_impex_runner.engine.refusal import announced
     from spark_impex_runner.engine.run import run_manifest, run_unit
     from spark_impex_runner.errors import ImpexError, UsageError
     from spark_impex_runner.models import exit_code
+    from spark_impex_runner.planning.prepare import prepare
     from spark_impex_runner.report import text
 
     if getattr(arguments, "dry_run", False):

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 
 from spark_impex_runner.errors import UsageError
-from spark_impex_runner.pluginmanager import make_plugin_manager
+from spark_impex_runner.hooks.manager import make_plugin_manager
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _PREFIX = "impex-"

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     """Print the schema as JSON."""
-    from spark_impex_runner.manifest.compose import compose, overlay, printed, published
+    from spark_impex_runner.manifest.schema.compose import compose, overlay, printed, published
 
     if arguments.with_plugins:
         plugins = selection.chosen_plugins(arguments)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from spark_impex_runner.hooks.manager import Plugins
     from spark_impex_runner.models import RunOptions, RunResult
-    from spark_impex_runner.pluginmanager import Plugins
 
 _DIGITS = 9
 
@@ -137,7 +137,7 @@ def approval(run: RunResult, arguments: argparse.Namespace) -> str:
     import shlex
     from dataclasses import replace
 
-    from spark_impex_runner.engine.approvals import command, to_give
+    from spark_impex_runner.planning.approvals import command, to_give
 
     held = [each for each in run.results if each.approve]
     if not held:
@@ -162,8 +162,8 @@ def approval(run: RunResult, arguments: argparse.Namespace) -> str:
 
 def chosen_plugins(arguments: argparse.Namespace) -> Plugins:
     """Return the installed plugins as ``-p`` chose them, for commands without a manifest."""
-    from spark_impex_runner.plugincandidates import PluginChoice
-    from spark_impex_runner.pluginmanager import make_plugin_manager
+    from spark_impex_runner.hooks.discovery import PluginChoice
+    from spark_impex_runner.hooks.manager import make_plugin_manager
 
     blocked, files = _split_plugins(arguments.plugin)
     return make_plugin_manager(PluginChoice(blocked=blocked, files=files))

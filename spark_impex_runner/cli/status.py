@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.cli.console import Surroundings
     from spark_impex_runner.state.holds import Hold
-    from spark_impex_runner.state.store import Attempt
+    from spark_impex_runner.state.models import Attempt
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
-    from spark_impex_runner.manifest.document import Document, KeyPath
+    from spark_impex_runner.manifest.yaml.document import Document, KeyPath
 
 _YAML = (".yaml", ".yml")
 _HINT_LENGTH = 60
@@ -56,7 +56,7 @@ def _suffixes(action: argparse.Action) -> tuple[str, ...]:
 def _documents(arguments: argparse.Namespace) -> Iterator[Document]:
     """Yield the manifests that the line names, with their overlays, as far as they can be read."""
     from spark_impex_runner.manifest.assemble import assemble
-    from spark_impex_runner.manifest.load import load
+    from spark_impex_runner.manifest.yaml.load import load
 
     overlays = [path for path in getattr(arguments, "overlay", None) or () if path.is_file()]
     named = getattr(arguments, "manifests", None) or [getattr(arguments, "manifest", None)]
@@ -140,7 +140,7 @@ def _hint(text: str | None) -> str:
 
 def _plugins() -> dict[str, str]:
     """Return what blocks each plugin that can be blocked; none is loaded."""
-    from spark_impex_runner.plugincandidates import PluginChoice, candidates
+    from spark_impex_runner.hooks.discovery import PluginChoice, candidates
 
     infos = (candidate.info for candidate in candidates(PluginChoice()))
     return {f"no:{info.name}": info.distribution for info in infos if info.origin != "essential"}

@@ -31,9 +31,9 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     from dataclasses import replace
 
     from spark_impex_runner.clock import Clock
-    from spark_impex_runner.engine.disk import check_disk
-    from spark_impex_runner.engine.prepare import load, state_folder
     from spark_impex_runner.errors import ImpexError
+    from spark_impex_runner.planning.disk import check_disk
+    from spark_impex_runner.planning.prepare import load, state_folder
     from spark_impex_runner.report import problems
     from spark_impex_runner.report.masked import masked
 

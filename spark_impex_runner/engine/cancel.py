@@ -6,18 +6,20 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.engine.attempt import OpenedAttempt, key_of
-from spark_impex_runner.engine.context import Context
-from spark_impex_runner.engine.creation import JobCreator
-from spark_impex_runner.engine.plan import plan_target
-from spark_impex_runner.engine.prepare import Prepared, connect, new_job, state_folder
-from spark_impex_runner.engine.progress import TargetProgress
+from spark_impex_runner.delivery.attempt import OpenedAttempt
+from spark_impex_runner.delivery.context import Context
+from spark_impex_runner.delivery.create import JobCreator
+from spark_impex_runner.delivery.progress import TargetProgress
 from spark_impex_runner.errors import ImpexError, SparkError, StateError
 from spark_impex_runner.models import Planned
+from spark_impex_runner.planning.plan import plan_target
+from spark_impex_runner.planning.prepare import connect, new_job, state_folder
 from spark_impex_runner.spark.failures import is_unknown_job
-from spark_impex_runner.spark.retry import confirmed
+from spark_impex_runner.spark.http.retry import confirmed
+from spark_impex_runner.state.keys import key_of
 from spark_impex_runner.state.lease import lease
-from spark_impex_runner.state.store import State, exists, part_key
+from spark_impex_runner.state.models import part_key
+from spark_impex_runner.state.store import State, exists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +28,9 @@ if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Request, RunOptions, RunResult, Target
+    from spark_impex_runner.planning.stages import Prepared
     from spark_impex_runner.spark.client import Spark
-    from spark_impex_runner.state.store import Attempt
+    from spark_impex_runner.state.models import Attempt
 
 
 @dataclass(frozen=True, slots=True)

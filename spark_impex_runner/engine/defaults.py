@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.hookspecs import hookimpl
-from spark_impex_runner.manifest.quantity import DURATION_SCHEMA, seconds
+from spark_impex_runner.hooks.specs import hookimpl
+from spark_impex_runner.quantity import DURATION_SCHEMA, seconds
 from spark_impex_runner.report import html, json, junit
 from spark_impex_runner.spark import package
 from spark_impex_runner.spark import status as statuses
@@ -13,8 +13,8 @@ from spark_impex_runner.spark import status as statuses
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from spark_impex_runner.hooks.registry import Registry
     from spark_impex_runner.models import Artifact, Poll, Status, Verdict
-    from spark_impex_runner.registry import Registry
 
 _INTERVAL = 3.0
 _LONGEST = 60.0

@@ -6,27 +6,20 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.engine.attempt import (
-    fingerprint,
-    idle_for,
-    job_of,
-    key,
-    last_of,
-    replaced,
-    why_not,
-)
-from spark_impex_runner.engine.context import Context
-from spark_impex_runner.engine.prepare import new_job, state_folder
-from spark_impex_runner.engine.unchanged import unchanged
+from spark_impex_runner.delivery.attempt import idle_for, job_of, last_of, replaced, why_not
+from spark_impex_runner.delivery.context import Context
+from spark_impex_runner.delivery.unchanged import unchanged
 from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.models import Forecast, PlannedStep
+from spark_impex_runner.planning.prepare import new_job, state_folder
+from spark_impex_runner.state.keys import fingerprint, key
 from spark_impex_runner.state.store import State, exists
 
 if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
-    from spark_impex_runner.engine.prepare import Prepared
+    from spark_impex_runner.hooks.manager import Plugins
     from spark_impex_runner.models import Job, Planned, RunOptions, Step
-    from spark_impex_runner.pluginmanager import Plugins
+    from spark_impex_runner.planning.stages import Prepared
 
 
 def forecast(prepared: Prepared, options: RunOptions, clock: Clock) -> tuple[Forecast, ...]:

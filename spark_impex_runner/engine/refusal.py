@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.engine.disk import unwritable
-from spark_impex_runner.engine.locations import check_conflicts, uses_of
-from spark_impex_runner.engine.notices import send
-from spark_impex_runner.engine.prepare import open_announcement, state_folder
+from spark_impex_runner.engine.notifications import send
 from spark_impex_runner.engine.reports import write_reports
 from spark_impex_runner.errors import ImpexError, Interrupted, ManifestError
 from spark_impex_runner.models import RECEIPT, RunResult
 from spark_impex_runner.paths import Identities
+from spark_impex_runner.planning.disk import unwritable
+from spark_impex_runner.planning.locations import check_conflicts, uses_of
+from spark_impex_runner.planning.prepare import open_announcement, state_folder
 from spark_impex_runner.report.masked import masked
 from spark_impex_runner.version import __version__
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
-    from spark_impex_runner.engine.prepare import Opened
-    from spark_impex_runner.manifest.document import Document
+    from spark_impex_runner.manifest.yaml.document import Document
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Manifest, RunOptions
+    from spark_impex_runner.planning.stages import Opened
 
 _log = logging.getLogger(__name__)
 

@@ -7,28 +7,18 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner import atomic
 from spark_impex_runner.blocking import END, interruptible
-from spark_impex_runner.errors import DeliveryError, Interrupted, PluginError, UsageError
-from spark_impex_runner.manifest.wording import listed
+from spark_impex_runner.errors import DeliveryError, Interrupted, PluginError
 from spark_impex_runner.report.words import plain
-from spark_impex_runner.spelling import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
+    from spark_impex_runner.hooks.registry import Report
     from spark_impex_runner.models import RunResult
-    from spark_impex_runner.registry import Report
 
 _log = logging.getLogger(__name__)
-
-
-def check_names(names: Iterable[str], offers: Mapping[str, Report]) -> None:
-    """Raise ``UsageError`` unless every report that the command line asks for is offered."""
-    for name in names:
-        if name not in offers:
-            hint = did_you_mean(name, offers) or f"; known: {listed(sorted(offers))}"
-            raise UsageError(f"--report: there is no report {name!r}{hint}")
 
 
 def write_reports(

@@ -11,13 +11,8 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner.blocking import END, interruptible
 from spark_impex_runner.clock import Clock
-from spark_impex_runner.engine.context import Context
-from spark_impex_runner.engine.notices import tell
-from spark_impex_runner.engine.prepare import Prepared, place_of, prepare, state_folder
-from spark_impex_runner.engine.refusal import announced
-from spark_impex_runner.engine.reports import write_reports
-from spark_impex_runner.engine.scheduler import Scheduler
-from spark_impex_runner.engine.units import (
+from spark_impex_runner.delivery.context import Context
+from spark_impex_runner.engine.distributed import (
     Board,
     Crew,
     Done,
@@ -28,6 +23,10 @@ from spark_impex_runner.engine.units import (
     grouped,
     unit,
 )
+from spark_impex_runner.engine.notifications import tell
+from spark_impex_runner.engine.refusal import announced
+from spark_impex_runner.engine.reports import write_reports
+from spark_impex_runner.engine.scheduler import Scheduler
 from spark_impex_runner.errors import (
     DeliveryError,
     ImpexError,
@@ -38,12 +37,15 @@ from spark_impex_runner.errors import (
 )
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions, RunResult, TargetResult
+from spark_impex_runner.planning.prepare import place_of, prepare, state_folder
 from spark_impex_runner.report.masked import masked
 from spark_impex_runner.state.store import State
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from spark_impex_runner.planning.stages import Prepared
 
 
 _log = logging.getLogger(__name__)

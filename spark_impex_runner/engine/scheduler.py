@@ -6,24 +6,24 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.engine.prepare import new_job
-from spark_impex_runner.engine.progress import TargetProgress
+from spark_impex_runner.delivery.progress import TargetProgress
+from spark_impex_runner.delivery.target import TargetRunner, not_started_result
+from spark_impex_runner.delivery.unchanged import unchanged
+from spark_impex_runner.engine.distributed import Halt
 from spark_impex_runner.engine.reports import write
-from spark_impex_runner.engine.target import TargetRunner, not_started_result
 from spark_impex_runner.engine.tasks import Ready, Work, run_all
-from spark_impex_runner.engine.unchanged import unchanged
-from spark_impex_runner.engine.units import Halt
 from spark_impex_runner.errors import ImpexError, Interrupted, StateError
 from spark_impex_runner.models import RECEIPT, Outcome, TargetResult
+from spark_impex_runner.planning.prepare import new_job
 from spark_impex_runner.report import receipt
 from spark_impex_runner.report.masked import masked
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from spark_impex_runner.engine.context import Context
-    from spark_impex_runner.engine.limits import HeldLimits
-    from spark_impex_runner.engine.prepare import Prepared
+    from spark_impex_runner.delivery.context import Context
+    from spark_impex_runner.limits import HeldLimits
     from spark_impex_runner.models import Job, RunOptions
+    from spark_impex_runner.planning.stages import Prepared
 
 
 class Scheduler:

@@ -15,7 +15,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from spark_impex_runner.blocking import GIVE_UP, Workers, leave_behind
-from spark_impex_runner.engine.limits import HeldLimits, Limit
+from spark_impex_runner.limits import HeldLimits, Limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

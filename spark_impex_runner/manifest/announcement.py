@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.manifest import construct
 from spark_impex_runner.manifest.build import given
-from spark_impex_runner.manifest.document import sound
 from spark_impex_runner.manifest.expand import Expansion, literal_secrets
-from spark_impex_runner.manifest.schema import Schema, View
+from spark_impex_runner.manifest.schema.check import Schema, View
+from spark_impex_runner.manifest.yaml.document import sound
 from spark_impex_runner.models import Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from spark_impex_runner.manifest.build import Settings
-    from spark_impex_runner.manifest.document import Document
+    from spark_impex_runner.manifest.yaml.document import Document
     from spark_impex_runner.models import Notification
 
 

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from spark_impex_runner.errors import ManifestError
-from spark_impex_runner.manifest.document import Document, Finding, Spot
-from spark_impex_runner.manifest.load import MAX_VALUES, load
-from spark_impex_runner.manifest.wording import INSTEAD
+from spark_impex_runner.manifest.schema.wording import INSTEAD
+from spark_impex_runner.manifest.yaml.document import Document, Finding, Spot
+from spark_impex_runner.manifest.yaml.load import MAX_VALUES, load
 from spark_impex_runner.paths import url_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from spark_impex_runner.errors import Problem
-    from spark_impex_runner.manifest.document import KeyPath
+    from spark_impex_runner.manifest.yaml.document import KeyPath
 
 MAX_FILES = 200
 

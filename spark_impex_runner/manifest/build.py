@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import ManifestError
 from spark_impex_runner.manifest import construct
-from spark_impex_runner.manifest.document import Finding, Odd, sound
 from spark_impex_runner.manifest.expand import Expansion, Given, Wanted, literal_secrets
-from spark_impex_runner.manifest.marks import unfilled
 from spark_impex_runner.manifest.needs import Graph
 from spark_impex_runner.manifest.references import Named, Sources, escaped, refers_outside
 from spark_impex_runner.manifest.rules import (
@@ -22,19 +20,21 @@ from spark_impex_runner.manifest.rules import (
     check_uris,
     named_connections,
 )
-from spark_impex_runner.manifest.schema import Schema, View
-from spark_impex_runner.manifest.wording import trap
+from spark_impex_runner.manifest.schema.check import Schema, View
+from spark_impex_runner.manifest.schema.wording import trap
+from spark_impex_runner.manifest.yaml.document import Finding, Odd, sound
+from spark_impex_runner.manifest.yaml.marks import unfilled
 from spark_impex_runner.models import Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from spark_impex_runner.manifest.document import Document, KeyPath
+    from spark_impex_runner.hooks.registry import Registry
     from spark_impex_runner.manifest.expand import Expanded
-    from spark_impex_runner.manifest.places import Place
+    from spark_impex_runner.manifest.schema.places import Place
+    from spark_impex_runner.manifest.yaml.document import Document, KeyPath
     from spark_impex_runner.masking import Masker
-    from spark_impex_runner.registry import Registry
 
 
 _MEANT = re.compile(r"did you mean '([^']+)'")

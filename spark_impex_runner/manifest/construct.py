@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.manifest.quantity import seconds, size
 from spark_impex_runner.manifest.references import Written
 from spark_impex_runner.models import Auth, Connection, Notification, Polling, Step, Target
+from spark_impex_runner.quantity import seconds, size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,17 +8,17 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.manifest.document import Finding
 from spark_impex_runner.manifest.references import Named, Table, Written, refers_outside, resolve
-from spark_impex_runner.manifest.scalars import path_fault, text_fault
+from spark_impex_runner.manifest.yaml.document import Finding
+from spark_impex_runner.manifest.yaml.scalars import path_fault, text_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from spark_impex_runner.manifest.document import Document, KeyPath
-    from spark_impex_runner.manifest.places import Place
     from spark_impex_runner.manifest.references import Resolved, Sources
+    from spark_impex_runner.manifest.schema.places import Place
+    from spark_impex_runner.manifest.yaml.document import Document, KeyPath
     from spark_impex_runner.masking import Masker
 
 MAX_TARGETS = 20_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.manifest.document import Finding
-from spark_impex_runner.manifest.wording import Hints
+from spark_impex_runner.manifest.schema.wording import Hints
+from spark_impex_runner.manifest.yaml.document import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import ImpexError, PluginError
-from spark_impex_runner.manifest.reading import read_most
-from spark_impex_runner.manifest.scalars import text_fault
-from spark_impex_runner.manifest.wording import COMPARISONS, INSTEAD
+from spark_impex_runner.manifest.schema.wording import COMPARISONS, INSTEAD
+from spark_impex_runner.manifest.yaml.reading import read_most
+from spark_impex_runner.manifest.yaml.scalars import text_fault
 from spark_impex_runner.paths import url_problem
 from spark_impex_runner.spelling import did_you_mean
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
-    from spark_impex_runner.registry import Source
+    from spark_impex_runner.hooks.registry import Source
 
 MAX_FILE = 2**20
 

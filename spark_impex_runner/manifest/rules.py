@@ -6,17 +6,17 @@ import os
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.manifest.document import Finding
 from spark_impex_runner.manifest.references import Written
-from spark_impex_runner.manifest.wording import Hints, listed
+from spark_impex_runner.manifest.schema.wording import Hints, listed
+from spark_impex_runner.manifest.yaml.document import Finding
 from spark_impex_runner.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from spark_impex_runner.manifest.document import Document, KeyPath
+    from spark_impex_runner.hooks.registry import StepOffer
     from spark_impex_runner.manifest.expand import Expanded
-    from spark_impex_runner.registry import StepOffer
+    from spark_impex_runner.manifest.yaml.document import Document, KeyPath
 
 _PLACES = ("base_url", "env", "sandbox")
 _SCHEMES = ("token", "api_key", "oauth")

@@ -10,21 +10,21 @@ from spark_impex_runner.clock import Clock
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Auth
-from spark_impex_runner.spark.auth import ApiKey, Bearer, ClientCredentials
-from spark_impex_runner.spark.catalogue import Catalogue
-from spark_impex_runner.spark.credentials import from_arguments, from_environment
-from spark_impex_runner.spark.impex import ImpEx
-from spark_impex_runner.spark.listing import services, versions
-from spark_impex_runner.spark.retry import RetryPolicy
-from spark_impex_runner.spark.session import (
+from spark_impex_runner.spark.cached_listing import Catalogue
+from spark_impex_runner.spark.http.auth import ApiKey, Bearer, ClientCredentials
+from spark_impex_runner.spark.http.credentials import from_arguments, from_environment
+from spark_impex_runner.spark.http.retry import RetryPolicy
+from spark_impex_runner.spark.http.session import (
     HttpClient,
     Origin,
     RateLimiter,
     Session,
     ask_for_token,
 )
+from spark_impex_runner.spark.http.transport import Transport
+from spark_impex_runner.spark.impex import ImpEx
+from spark_impex_runner.spark.listing import services, versions
 from spark_impex_runner.spark.tenant import TenantUrl
-from spark_impex_runner.spark.transport import Transport
 from spark_impex_runner.spark.waiting import INTERVAL, require_limits
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from spark_impex_runner.models import Connection, ServiceVersion
-    from spark_impex_runner.spark.auth import Scheme
+    from spark_impex_runner.spark.http.auth import Scheme
 
 
 class Spark:

@@ -14,10 +14,7 @@ from spark_impex_runner.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from spark_impex_runner.errors import ImpexError
-    from spark_impex_runner.spark.jobs import ListedJob
 
 TRANSIENT = frozenset({408, 425, 429})
 # After these the tenant has certainly not created a job.
@@ -60,17 +57,6 @@ def is_unknown_job(error: SparkError) -> bool:
     if not isinstance(error, SparkApiError):
         return False
     return error.code == "INVALID_JOB_ID" or (error.status == 404 and bool(error.code))
-
-
-def is_gone(error: SparkError, job_id: str, list_jobs: Callable[[], Iterable[ListedJob]]) -> bool:
-    """Tell whether a job no longer exists: its status says so, and the tenant's listing agrees.
-
-    One wrong answer would otherwise cost a second job. A job whose listing fails counts as there.
-    """
-    try:
-        return is_unknown_job(error) and all(each.id != job_id for each in list_jobs())
-    except SparkError:
-        return False
 
 
 def is_not_api_reply(error: SparkError) -> bool:

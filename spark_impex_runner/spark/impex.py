@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import ImpexError, JobError
-from spark_impex_runner.spark.download import Downloads
-from spark_impex_runner.spark.export import Exports
+from spark_impex_runner.spark.download.request import Downloads
+from spark_impex_runner.spark.exports import Exports
 from spark_impex_runner.spark.imports import Destination, Imports
 from spark_impex_runner.spark.status import parse_status
 from spark_impex_runner.spark.waiting import DEADLINE, INTERVAL, require_limits
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import BinaryIO
 
-    from spark_impex_runner.spark.reply import HttpResponse
-    from spark_impex_runner.spark.session import Session
+    from spark_impex_runner.spark.http.response import HttpResponse
+    from spark_impex_runner.spark.http.session import Session
 
 _log = logging.getLogger(__name__)
 

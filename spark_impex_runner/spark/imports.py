@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from spark_impex_runner.errors import SparkSdkError, UsageError
 from spark_impex_runner.spark.failures import is_not_api_reply, is_transient
+from spark_impex_runner.spark.http.multipart import MultipartUpload
+from spark_impex_runner.spark.http.session import Body
 from spark_impex_runner.spark.jobs import Jobs
-from spark_impex_runner.spark.multipart import MultipartUpload
 from spark_impex_runner.spark.request import SOURCE_SYSTEM, to_json
-from spark_impex_runner.spark.session import Body
 from spark_impex_runner.spark.status import verdict_without_files
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.errors import SparkError
     from spark_impex_runner.models import Status, Verdict
-    from spark_impex_runner.spark.reply import HttpResponse
+    from spark_impex_runner.spark.http.response import HttpResponse
 
 One: TypeAlias = str | Mapping[str, str]
 Destination: TypeAlias = One | Sequence[One]

@@ -17,20 +17,20 @@ from spark_impex_runner.errors import (
     SparkSdkError,
 )
 from spark_impex_runner.fields import count, mapping, name, objects
-from spark_impex_runner.spark import limits
-from spark_impex_runner.spark.failures import is_transient
-from spark_impex_runner.spark.links import job_id_of, secrets_of
-from spark_impex_runner.spark.reply import retry_after, server_time
-from spark_impex_runner.spark.retry import granted
+from spark_impex_runner.spark.failures import is_transient, is_unknown_job
+from spark_impex_runner.spark.http import limits
+from spark_impex_runner.spark.http.response import retry_after, server_time
+from spark_impex_runner.spark.http.retry import granted
+from spark_impex_runner.spark.http.urls import job_id_of, secrets_of
 from spark_impex_runner.spark.status import parse_status
 from spark_impex_runner.spark.waiting import DEADLINE, INTERVAL, JobWaiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from spark_impex_runner.models import Status, Verdict
-    from spark_impex_runner.spark.reply import HttpResponse
-    from spark_impex_runner.spark.session import Session
+    from spark_impex_runner.spark.http.response import HttpResponse
+    from spark_impex_runner.spark.http.session import Session
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -270,3 +270,14 @@ def _created(job: Mapping[str, Any], now: datetime | None) -> tuple[datetime | N
     except (ValueError, OverflowError):
         return None, None
     return when, (now - when).total_seconds() if now else None
+
+
+def is_gone(error: SparkError, job_id: str, list_jobs: Callable[[], Iterable[ListedJob]]) -> bool:
+    """Tell whether a job no longer exists: its status says so, and the tenant's listing agrees.
+
+    One wrong answer would otherwise cost a second job. A job whose listing fails counts as there.
+    """
+    try:
+        return is_unknown_job(error) and all(each.id != job_id for each in list_jobs())
+    except SparkError:
+        return False

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner.errors import SparkSdkError
 from spark_impex_runner.fields import count, mapping, text
 from spark_impex_runner.models import ServiceVersion
-from spark_impex_runner.spark import limits
-from spark_impex_runner.spark.session import Body
+from spark_impex_runner.spark.http import limits
+from spark_impex_runner.spark.http.session import Body
 from spark_impex_runner.spark.words import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from spark_impex_runner.spark.session import Session
+    from spark_impex_runner.spark.http.session import Session
 
 PAGE_SIZE = 100
 

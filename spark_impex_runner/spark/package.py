@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner import archives
 from spark_impex_runner.errors import IntegrityError, UnreadablePackageError
-from spark_impex_runner.spark.hashes import digests_of, read_hash
-from spark_impex_runner.spark.partial import disk
+from spark_impex_runner.spark.download.hashes import digests_of, read_hash
+from spark_impex_runner.spark.download.partial import disk
 
 if TYPE_CHECKING:
     import zipfile

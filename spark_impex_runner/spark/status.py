@@ -10,7 +10,7 @@ from typing import Any
 from spark_impex_runner.errors import SparkSdkError, UriError
 from spark_impex_runner.fields import mapping, name, number, objects, text
 from spark_impex_runner.models import RemoteFile, ServiceVersion, Status, Verdict
-from spark_impex_runner.spark import limits
+from spark_impex_runner.spark.http import limits
 from spark_impex_runner.spark.uri import Uri
 from spark_impex_runner.spark.words import one_line
 

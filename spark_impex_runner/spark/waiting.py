@@ -15,16 +15,16 @@ from spark_impex_runner.errors import (
     UsageError,
 )
 from spark_impex_runner.models import Status, Verdict
-from spark_impex_runner.spark import limits
 from spark_impex_runner.spark.failures import is_transient, mentions_size_limit, unconfirmed
-from spark_impex_runner.spark.retry import granted, retry_hint
+from spark_impex_runner.spark.http import limits
+from spark_impex_runner.spark.http.retry import granted, retry_hint
 from spark_impex_runner.spark.status import explain, is_known
 from spark_impex_runner.spark.words import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from spark_impex_runner.spark.session import HttpClient
+    from spark_impex_runner.spark.http.session import HttpClient
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from spark_impex_runner.state.database import Database
-    from spark_impex_runner.state.store import Attempt
+    from spark_impex_runner.state.models import Attempt
 
 # How a hold ends: another one takes its place, or what was approved is done.
 REPLACED, USED = "replaced", "used"

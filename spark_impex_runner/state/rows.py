@@ -17,7 +17,7 @@ from spark_impex_runner.models import (
 if TYPE_CHECKING:
     import sqlite3
 
-    from spark_impex_runner.state.store import Attempt
+    from spark_impex_runner.state.models import Attempt
 
 
 def as_request(text: str) -> Request:

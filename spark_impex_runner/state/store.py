@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from spark_impex_runner.models import (
 from spark_impex_runner.state import history
 from spark_impex_runner.state.database import FILE, Database
 from spark_impex_runner.state.holds import Holds
+from spark_impex_runner.state.models import Attempt, Intent, Part, part_key
 from spark_impex_runner.state.placed import Placed
 from spark_impex_runner.state.rows import (
     as_artifact,
@@ -38,65 +39,6 @@ BEGUN = "begun"
 _FORGET = "DELETE FROM steps WHERE attempt = ? AND digest = ? AND position < 0"
 # Beside the manifest, unless the user names another.
 STATE_FOLDER = ".impex"
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """What is about to be asked of a tenant; ``fingerprint`` stands for the whole request.
-
-    ``size`` is the same for requests that ask for as much: their jobs may take as long.
-    ``part_of`` is the attempt whose request had to be divided.
-    """
-
-    run_id: str
-    target: str
-    tenant: str
-    fingerprint: str
-    correlation_id: str
-    size: str | None = None
-    part_of: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One part of a request that was divided: ``2.1`` is the first half of the second."""
-
-    name: str
-    request: Request
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One attempt to deliver a target, as far as it came.
-
-    ``job_id`` is empty until the tenant has answered. ``services`` and ``service_versions`` are
-    what the tenant said it delivered; ``delivered`` tells whether the packages were named.
-    ``work`` stands for all that was to be done with them, once it was done without a warning.
-    ``held`` is the name that it waits for, or waited for, with ``--approve``.
-    """
-
-    id: int
-    target: str
-    tenant: str
-    fingerprint: str
-    correlation_id: str
-    run_id: str
-    intended: datetime
-    job_id: str = ""
-    delivered: bool = False
-    services: tuple[ServiceVersion, ...] = ()
-    service_versions: tuple[ServiceVersion, ...] = ()
-    finished: datetime | None = None
-    outcome: str = ""
-    error: str = ""
-    work: str = ""
-    part_of: int | None = None
-    held: str = ""
-
-
-def part_key(target: str, part: str) -> str:
-    """Return what the state calls a part of a target; ``#`` is in no target's name."""
-    return f"{target}#{part}"
 
 
 def exists(folder: Path) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.hookspecs import hookimpl
+from spark_impex_runner.hooks.specs import hookimpl
 from spark_impex_runner.testing.live_jobs import HELD, HOLDERS
 
 if TYPE_CHECKING:
+    from spark_impex_runner.hooks.registry import Registry
     from spark_impex_runner.models import Artifact, Job, Step
-    from spark_impex_runner.registry import Registry
 
 
 @hookimpl

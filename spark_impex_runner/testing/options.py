@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import jsonschema
 import pytest
 
-from spark_impex_runner.engine.prepare import load
 from spark_impex_runner.errors import ManifestError
+from spark_impex_runner.hooks.discovery import PluginChoice
+from spark_impex_runner.hooks.manager import make_plugin_manager
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
-from spark_impex_runner.plugincandidates import PluginChoice
-from spark_impex_runner.pluginmanager import make_plugin_manager
+from spark_impex_runner.planning.prepare import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from spark_impex_runner.pluginmanager import Plugins
-    from spark_impex_runner.registry import Offer
+    from spark_impex_runner.hooks.manager import Plugins
+    from spark_impex_runner.hooks.registry import Offer
     from spark_impex_runner.testing.fixtures import Runner
 
 # An option that no plugin has.

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
-from spark_impex_runner.engine.prepare import load
 from spark_impex_runner.errors import ManifestError, UriError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
+from spark_impex_runner.planning.prepare import load
 from spark_impex_runner.spark.uri import Uri
 from spark_impex_runner.testing.live_jobs import live_jobs
 from spark_impex_runner.testing.options import PluginConformance, manifest, require
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from spark_impex_runner.hooks.manager import Plugins
     from spark_impex_runner.models import Job
-    from spark_impex_runner.pluginmanager import Plugins
     from spark_impex_runner.testing.fixtures import Runner
     from spark_impex_runner.testing.live_jobs import LiveJobs
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from spark_impex_runner.pluginmanager import Plugins
+    from spark_impex_runner.hooks.manager import Plugins
     from spark_impex_runner.testing.fixtures import Runner
 
 _CROWD = 8

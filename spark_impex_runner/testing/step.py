@@ -13,7 +13,7 @@ import pytest
 
 from spark_impex_runner.digests import of_file
 from spark_impex_runner.errors import ImpexError
-from spark_impex_runner.hookspecs import StepOutput
+from spark_impex_runner.hooks.specs import StepOutput
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Artifact, Step
 from spark_impex_runner.testing.live_jobs import TARGETS, live_jobs
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from spark_impex_runner.hooks.manager import Plugins
+    from spark_impex_runner.hooks.registry import StepOffer
     from spark_impex_runner.models import Job
-    from spark_impex_runner.pluginmanager import Plugins
-    from spark_impex_runner.registry import StepOffer
     from spark_impex_runner.testing.fixtures import Runner
     from spark_impex_runner.testing.live_jobs import LiveJobs
     from spark_impex_runner.testing.place import Content

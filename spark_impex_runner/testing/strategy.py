@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from spark_impex_runner.pluginmanager import Plugins
-    from spark_impex_runner.registry import Offer
+    from spark_impex_runner.hooks.manager import Plugins
+    from spark_impex_runner.hooks.registry import Offer
     from spark_impex_runner.testing.fixtures import Runner, Server
     from spark_impex_runner.testing.live_jobs import LiveJobs
 

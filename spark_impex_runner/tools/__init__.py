@@ -25,22 +25,20 @@ from spark_impex_runner.digests import of_tree as folder_digest
 from spark_impex_runner.digests import read_hash as parse_hash
 from spark_impex_runner.digests import read_lines as parse_checksum_lines
 from spark_impex_runner.digests import read_sums as parse_checksums
-from spark_impex_runner.engine.compare import missing as missing_items
-from spark_impex_runner.engine.compare import silent as is_unspecified
 from spark_impex_runner.fields import parse as parse_json
-from spark_impex_runner.manifest.quantity import DURATION_SCHEMA, SIZE_SCHEMA
-from spark_impex_runner.manifest.quantity import seconds as parse_duration
-from spark_impex_runner.manifest.quantity import size as parse_size
 from spark_impex_runner.masking import Masker, MaskingFilter
 from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.ownership import files_of as files_below
 from spark_impex_runner.paths import url_problem
+from spark_impex_runner.quantity import DURATION_SCHEMA, SIZE_SCHEMA
+from spark_impex_runner.quantity import seconds as parse_duration
+from spark_impex_runner.quantity import size as parse_size
 from spark_impex_runner.report.data import span as time_span
 from spark_impex_runner.report.headline import headline
 from spark_impex_runner.report.headline import outcome as run_outcome
+from spark_impex_runner.spark.completeness import missing as missing_items
+from spark_impex_runner.spark.completeness import silent as is_unspecified
 from spark_impex_runner.spark.failures import (
-    is_not_api_reply,
-    is_transient,
     is_unknown_job,
 )
 from spark_impex_runner.spark.failures import may_have_created as may_have_created_job
@@ -70,8 +68,6 @@ __all__ = [
     "folder_digest",
     "headline",
     "is_loopback",
-    "is_not_api_reply",
-    "is_transient",
     "is_unknown_job",
     "is_unspecified",
     "may_have_created_job",

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.errors import SparkApiError
 from spark_impex_runner.masking import Masker
-from spark_impex_runner.spark.multipart import MultipartUpload
-from spark_impex_runner.spark.reply import HttpResponse, api_error
-from spark_impex_runner.spark.retry import RetryPolicy, retry
-from spark_impex_runner.spark.transport import HttpRequest, Stream, Transport
+from spark_impex_runner.spark.http.multipart import MultipartUpload
+from spark_impex_runner.spark.http.response import HttpResponse, api_error
+from spark_impex_runner.spark.http.retry import RetryPolicy, retry
+from spark_impex_runner.spark.http.transport import HttpRequest, Stream, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

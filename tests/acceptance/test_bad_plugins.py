@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.cli import main
-from spark_impex_runner.pluginhooks import HOOKS
+from spark_impex_runner.hooks.validation import HOOKS
 from spark_impex_runner.sandbox.server import Sandbox
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ import pytest
 from spark_impex_runner.cli import main, selection
 from spark_impex_runner.cli.suggestions import suggest
 from spark_impex_runner.clock import Clock
-from spark_impex_runner.engine.prepare import load
+from spark_impex_runner.hooks.discovery import BUILT_IN
 from spark_impex_runner.manifest.expand import MAX_TARGETS
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
-from spark_impex_runner.plugincandidates import BUILT_IN
+from spark_impex_runner.planning.prepare import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -18,9 +18,9 @@ from spark_impex_runner.cli.console import open_console
 from spark_impex_runner.cli.run import _stopped_by_signals
 from spark_impex_runner.cli.streams import install
 from spark_impex_runner.clock import Clock
-from spark_impex_runner.engine import prepare
 from spark_impex_runner.errors import ManifestError, Problem, UsageError
 from spark_impex_runner.masking import Masker
+from spark_impex_runner.planning import prepare
 from spark_impex_runner.report.problems import Checked
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from spark_impex_runner.cli import init
 from spark_impex_runner.cli.draft import Known, draft
 from spark_impex_runner.clock import Clock
-from spark_impex_runner.engine.prepare import load
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
+from spark_impex_runner.planning.prepare import load
 from spark_impex_runner.sandbox.server import Sandbox
 
 if TYPE_CHECKING:

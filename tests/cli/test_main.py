@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.cli import run, selection
-from spark_impex_runner.plugincandidates import BUILT_IN
+from spark_impex_runner.hooks.discovery import BUILT_IN
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ def test_a_report_that_is_not_written_is_not_green(
     """An auditor's file that is missing may not look like success, nor be named as if it were."""
     shell.write(PRICING)
     (shell.folder / "out").write_text("it came while the run was under way")
-    monkeypatch.setattr("spark_impex_runner.engine.disk.unwritable", lambda _: "")
+    monkeypatch.setattr("spark_impex_runner.planning.disk.unwritable", lambda _: "")
 
     done = shell("impex-run", "m.yaml", "--report", "json=out/r.json")
 

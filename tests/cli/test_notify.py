@@ -114,7 +114,7 @@ def test_a_run_that_is_stopped_tells_those_who_asked(
     hook(GOOD, "on: [cancelled], ")
     (tmp_path / "stop.py").write_text(
         "import os, signal\n"
-        "from spark_impex_runner.hookspecs import hookimpl\n"
+        "from spark_impex_runner.hooks.specs import hookimpl\n"
         "@hookimpl\n"
         "def impex_job_changed(change):\n"
         "    if change.event == 'job.created':\n"
@@ -132,7 +132,7 @@ def test_a_run_that_is_stopped_tells_those_who_asked(
 def test_the_schema_with_plugins_knows_reports_and_notifiers(shell: Any) -> None:
     """What a plugin offers is offered by an editor, too; the published schema allows for it."""
     (shell.folder / "ledger.py").write_text(
-        "from spark_impex_runner.hookspecs import hookimpl\n"
+        "from spark_impex_runner.hooks.specs import hookimpl\n"
         "@hookimpl\n"
         "def impex_register(registry):\n"
         "    registry.report('ledger', 'a line for each target', str)\n"

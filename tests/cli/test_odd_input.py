@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from spark_impex_runner import atomic
 from spark_impex_runner.cli import main
-from spark_impex_runner.engine import prepare
 from spark_impex_runner.engine.defaults import impex_poll_delay
-from spark_impex_runner.manifest.quantity import seconds
 from spark_impex_runner.models import Poll
+from spark_impex_runner.planning import prepare
+from spark_impex_runner.quantity import seconds
 from spark_impex_runner.state.lease import lease
 
 if TYPE_CHECKING:

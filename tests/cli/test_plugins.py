@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spark_impex_runner.registry import KINDS
+from spark_impex_runner.hooks.registry import KINDS
 
 PLUGIN = """
 import os

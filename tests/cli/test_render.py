@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spark_impex_runner.engine.prepare import load
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
+from spark_impex_runner.planning.prepare import load
 
 if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from spark_impex_runner.engine import prepare
 from spark_impex_runner.errors import PluginError
+from spark_impex_runner.planning import prepare
 
 PRICING = "  - {name: pricing, services: ['motor/pricing[1.4.2]']}\n"
 MISTAKES = "  - {name: a, folders: [life], file_filter: onprem}\n  - {nam: b, folders: [x]}\n"
@@ -107,7 +107,7 @@ def test_an_error_of_a_plugin_is_masked_in_every_format(
 def test_what_a_secret_source_holds_is_not_judged(shell: Any) -> None:
     """Nor asked for: wherever its references stand, validation goes on without their values."""
     (shell.folder / "v.py").write_text(
-        "from spark_impex_runner.hookspecs import hookimpl\n"
+        "from spark_impex_runner.hooks.specs import hookimpl\n"
         "@hookimpl\n"
         "def impex_register(registry):\n"
         "    registry.source('v', 'nobody may ask', lambda key: 1 / 0, secret=True)\n"

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
-from spark_impex_runner.engine import attempt
+from spark_impex_runner.delivery import attempt
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Artifact, Request, Step
-from spark_impex_runner.state.store import Attempt, Intent, State
+from spark_impex_runner.state import keys
+from spark_impex_runner.state.models import Attempt, Intent
+from spark_impex_runner.state.store import State
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
 EARLIER = Attempt(1, "m/a", "https://t", "print", "id", "run", NOON, held="")
@@ -51,7 +53,7 @@ def test_a_manifest_is_named_as_on_a_command_line(overlays: tuple[str, ...], wor
     """With its overlays, and quoted for a shell."""
     manifest: Any = SimpleNamespace(path=Path("my m.yaml"), overlays=overlays)
 
-    assert attempt.words(manifest) == words
+    assert keys.words(manifest) == words
 
 
 @pytest.mark.parametrize(
@@ -70,14 +72,14 @@ def test_labels_do_not_change_the_fingerprint(changed: dict[str, Any], same: boo
     job: Any = SimpleNamespace(request=REQUEST)
     other: Any = SimpleNamespace(request=replace(REQUEST, **changed))
 
-    assert (attempt.fingerprint(job) == attempt.fingerprint(other)) is same
+    assert (keys.fingerprint(job) == keys.fingerprint(other)) is same
 
 
 def test_the_size_counts_what_is_asked_for() -> None:
     """Together with the filters: their jobs may take as long."""
     job: Any = SimpleNamespace(request=replace(REQUEST, folders=("a", "b")))
 
-    assert attempt.size(job) == "4 migrate latest"
+    assert keys.size(job) == "4 migrate latest"
 
 
 @pytest.fixture

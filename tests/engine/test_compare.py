@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spark_impex_runner.engine.compare import missing, silent
 from spark_impex_runner.models import Outcome, Request, ServiceVersion, Status
 from spark_impex_runner.sandbox import exports
+from spark_impex_runner.spark.completeness import missing, silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable

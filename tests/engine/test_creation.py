@@ -11,7 +11,7 @@ import pytest
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.spark import client, jobs
 from spark_impex_runner.spark.client import Spark
-from spark_impex_runner.spark.retry import RetryPolicy
+from spark_impex_runner.spark.http.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,13 +13,13 @@ import pytest
 import yaml
 
 from spark_impex_runner.clock import Clock
-from spark_impex_runner.engine import units
-from spark_impex_runner.engine.prepare import prepare
+from spark_impex_runner.engine import distributed as units
+from spark_impex_runner.engine.distributed import Board, grouped, unit
 from spark_impex_runner.engine.run import run_manifest, run_unit
-from spark_impex_runner.engine.units import Board, grouped, unit
 from spark_impex_runner.errors import ImpexError, PluginError, UsageError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Outcome, RunOptions
+from spark_impex_runner.planning.prepare import prepare
 from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.engine.forecast import forecast
-from spark_impex_runner.engine.prepare import prepare
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Outcome, RunOptions
+from spark_impex_runner.planning.prepare import prepare
 from spark_impex_runner.state.database import FILE
 
 if TYPE_CHECKING:

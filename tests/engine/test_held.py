@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spark_impex_runner.engine.prepare import load
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import (
@@ -22,6 +21,7 @@ from spark_impex_runner.models import (
     Target,
     TargetResult,
 )
+from spark_impex_runner.planning.prepare import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from spark_impex_runner import hookimpl
 from spark_impex_runner.errors import HeldError
-from spark_impex_runner.hookspecs import StepOutput
+from spark_impex_runner.hooks.specs import StepOutput
 
 @hookimpl
 def impex_register(registry):

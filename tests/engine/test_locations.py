@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.clock import Clock
-from spark_impex_runner.engine.disk import check_disk
-from spark_impex_runner.engine.prepare import load, state_folder
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
+from spark_impex_runner.planning.disk import check_disk
+from spark_impex_runner.planning.prepare import load, state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PLUGIN = """
 from spark_impex_runner import hookimpl
-from spark_impex_runner.hookspecs import StepOutput
+from spark_impex_runner.hooks.specs import StepOutput
 
 @hookimpl
 def impex_register(registry):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.clock import Clock
-from spark_impex_runner.engine.notices import ends
+from spark_impex_runner.engine.notifications import ends
 from spark_impex_runner.models import Outcome
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ LATE = "- {name: c, folders: [life], polling: {deadline: 5s}}"
 PLUGIN = """
 import threading
 from spark_impex_runner.errors import HeldError, NotifyError
-from spark_impex_runner.hookspecs import hookimpl
+from spark_impex_runner.hooks.specs import hookimpl
 
 OPTIONS = {
     "type": "object",

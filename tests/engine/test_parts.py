@@ -15,7 +15,7 @@ from spark_impex_runner.errors import ErrorReply, SparkApiError
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.faults import parse_fault
-from spark_impex_runner.spark.export import Exports
+from spark_impex_runner.spark.exports import Exports
 from spark_impex_runner.spark.failures import is_too_large, is_transient, mentions_size_limit
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pytest
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.models import Outcome, RunOptions
-from spark_impex_runner.spark.export import Exports
+from spark_impex_runner.spark.exports import Exports
 
 if TYPE_CHECKING:
     from collections.abc import Callable

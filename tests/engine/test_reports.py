@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TARGETS = "- {name: a, folders: [life]}"
 PLUGIN = """
-from spark_impex_runner.hookspecs import hookimpl
+from spark_impex_runner.hooks.specs import hookimpl
 
 
 def lines(result):
@@ -135,7 +135,7 @@ def test_a_plugins_report_never_sees_a_secret(
     plugin, sandbox = tmp_path / "all.py", serve()
     plugin.write_text(
         "from dataclasses import asdict\n"
-        "from spark_impex_runner.hookspecs import hookimpl\n"
+        "from spark_impex_runner.hooks.specs import hookimpl\n"
         "@hookimpl\n"
         "def impex_register(registry):\n"
         "    registry.report('all', 'all that there is', lambda result: str(asdict(result)))\n"

@@ -13,7 +13,7 @@ import pytest
 from spark_impex_runner.errors import StateError
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.sandbox.faults import parse_fault
-from spark_impex_runner.spark.export import Exports
+from spark_impex_runner.spark.exports import Exports
 from spark_impex_runner.state.lease import lease
 from spark_impex_runner.state.store import State
 

@@ -14,7 +14,7 @@ import pytest
 from spark_impex_runner.blocking import CALLS, END, GIVE_UP
 from spark_impex_runner.errors import Interrupted
 from spark_impex_runner.models import RECEIPT, Outcome
-from spark_impex_runner.spark.export import Exports
+from spark_impex_runner.spark.exports import Exports
 from spark_impex_runner.testing import FakeClock
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ TARGET = "- {name: a, folders: [life]}"
 STEP = "- {name: a, folders: [life], steps: [{uses: hang}]}"
 # Calls the test at each place where a plugin may hang.
 PLUGIN = """
-from spark_impex_runner.hookspecs import hookimpl
+from spark_impex_runner.hooks.specs import hookimpl
 from stuck_here import perhaps
 
 @hookimpl
@@ -184,7 +184,7 @@ def test_late_preparation_is_closed(
 ) -> None:
     """What an abandoned preparation opens after all is closed again."""
     from spark_impex_runner.engine import run as module  # noqa: PLC0415
-    from spark_impex_runner.engine.tenants import Tenants  # noqa: PLC0415
+    from spark_impex_runner.planning.connections import Tenants  # noqa: PLC0415
 
     release, closed = threading.Event(), threading.Event()
     make_plan = module.prepare.__wrapped__.__globals__["make_plan"]

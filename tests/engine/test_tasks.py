@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from spark_impex_runner import blocking
 from spark_impex_runner.clock import Clock
-from spark_impex_runner.engine.limits import HeldLimits, Limit
 from spark_impex_runner.engine.tasks import Ready, Work, run_all
 from spark_impex_runner.errors import Interrupted
+from spark_impex_runner.limits import HeldLimits, Limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

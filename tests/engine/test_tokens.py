@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from spark_impex_runner.engine.tokens import Ends, check_tokens
 from spark_impex_runner.models import Auth, Connection, Polling, Target
+from spark_impex_runner.planning.tokens import Ends, check_tokens
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 

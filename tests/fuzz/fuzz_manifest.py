@@ -31,21 +31,22 @@ import atheris
 from splicing import Splicer
 
 with atheris.instrument_imports(include=["spark_impex_runner"]):
-    from spark_impex_runner.engine.entries import entry_fault
     from spark_impex_runner.errors import ManifestError, PluginError
-    from spark_impex_runner.manifest import assemble, build, document, expand, load
+    from spark_impex_runner.hooks.discovery import PluginChoice
+    from spark_impex_runner.hooks.manager import make_plugin_manager
+    from spark_impex_runner.hooks.registry import Registry
+    from spark_impex_runner.manifest import assemble, build, expand
     from spark_impex_runner.manifest.build import Settings, read_manifest, read_requires
-    from spark_impex_runner.manifest.compose import compose
+    from spark_impex_runner.manifest.schema.compose import compose
+    from spark_impex_runner.manifest.yaml import document, load
     from spark_impex_runner.masking import Masker
-    from spark_impex_runner.plugincandidates import PluginChoice
-    from spark_impex_runner.pluginmanager import make_plugin_manager
-    from spark_impex_runner.registry import Registry
+    from spark_impex_runner.planning.entries import entry_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from spark_impex_runner.errors import Problem
-    from spark_impex_runner.manifest.document import KeyPath
+    from spark_impex_runner.manifest.yaml.document import KeyPath
 
 TESTS = Path(__file__).resolve().parent.parent
 SEPARATOR = b"\n---\n"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from spark_impex_runner.hooks.registry import Registry
 from spark_impex_runner.manifest.build import Settings, read_manifest
-from spark_impex_runner.manifest.load import load
+from spark_impex_runner.manifest.yaml.load import load
 from spark_impex_runner.masking import Masker
-from spark_impex_runner.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from spark_impex_runner.errors import ManifestError
-from spark_impex_runner.manifest import load as loading
 from spark_impex_runner.manifest.build import read_manifest
-from spark_impex_runner.manifest.load import MAX_BYTES, NO_MAPPING, load
 from spark_impex_runner.manifest.references import MAX_FILE
+from spark_impex_runner.manifest.yaml import load as loading
+from spark_impex_runner.manifest.yaml.load import MAX_BYTES, NO_MAPPING, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from spark_impex_runner.errors import ManifestError
 from spark_impex_runner.manifest.build import Requires, read_requires
-from spark_impex_runner.manifest.load import load
+from spark_impex_runner.manifest.yaml.load import load
 from spark_impex_runner.models import Auth, Connection, Polling, Step, Target
 
 if TYPE_CHECKING:

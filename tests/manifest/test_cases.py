@@ -9,14 +9,14 @@ import pytest
 from spark_impex_runner.errors import ManifestError
 from spark_impex_runner.manifest.assemble import assemble
 from spark_impex_runner.manifest.build import read_manifest
-from spark_impex_runner.manifest.compose import compose, published
+from spark_impex_runner.manifest.schema.compose import compose, published
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spark_impex_runner.errors import Problem
+    from spark_impex_runner.hooks.registry import Registry
     from spark_impex_runner.manifest.build import Settings
-    from spark_impex_runner.registry import Registry
 
 CASES = Path(__file__).parent.parent / "manifests"
 VALID = sorted(CASES.glob("valid/*.yaml"))

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from spark_impex_runner.manifest.document import Document, File, Finding, Spot, dotted, sound
+from spark_impex_runner.manifest.yaml.document import Document, Finding, Spot, dotted, sound
+from spark_impex_runner.manifest.yaml.excerpt import File
 
 HERE, PART = File("release.yaml", "version: 1\n"), File("part.yaml")
 DOCUMENT = Document(

@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from spark_impex_runner.errors import Problem
-from spark_impex_runner.manifest.document import File
-from spark_impex_runner.manifest.excerpt import shown
+from spark_impex_runner.manifest.yaml.excerpt import File, shown
 
 
 @pytest.mark.parametrize(

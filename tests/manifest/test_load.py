@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_impex_runner.errors import ManifestError
-from spark_impex_runner.manifest import load as loading
-from spark_impex_runner.manifest.document import Odd
-from spark_impex_runner.manifest.load import MAX_BYTES, MAX_DEPTH, load
+from spark_impex_runner.manifest.yaml import load as loading
+from spark_impex_runner.manifest.yaml.document import Odd
+from spark_impex_runner.manifest.yaml.load import MAX_BYTES, MAX_DEPTH, load
 
 YAML_LIKE = st.text(
     st.sampled_from(list("abc:- \n\t[]{}#&*!|>'\"%@`,?<.0123456789_~\\\x00\x85\u2028\ufeff$"))

@@ -8,19 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_impex_runner.errors import UsageError
-from spark_impex_runner.manifest.compose import published
-from spark_impex_runner.manifest.quantity import (
+from spark_impex_runner.manifest.schema.check import Schema, View
+from spark_impex_runner.manifest.schema.compose import published
+from spark_impex_runner.quantity import (
     DURATION_SCHEMA,
     SIZE_SCHEMA,
     seconds,
     size,
 )
-from spark_impex_runner.manifest.schema import Schema, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from spark_impex_runner.registry import Registry
+    from spark_impex_runner.hooks.registry import Registry
 
 DURATIONS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "": 1}
 SIZES = {

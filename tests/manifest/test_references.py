@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_impex_runner.errors import ErrorReply, ManifestError, PluginError, UnauthorizedError
+from spark_impex_runner.hooks.registry import Source
 from spark_impex_runner.manifest.references import (
     Named,
     Sources,
@@ -15,7 +16,6 @@ from spark_impex_runner.manifest.references import (
     refers_outside,
     resolve,
 )
-from spark_impex_runner.registry import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable

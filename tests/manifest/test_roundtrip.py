@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 
 from spark_impex_runner.errors import ManifestError, PluginError
 from spark_impex_runner.manifest.build import Settings, read_manifest
-from spark_impex_runner.manifest.load import load
-from spark_impex_runner.manifest.quantity import seconds, size
 from spark_impex_runner.manifest.references import Sources, Table, resolve
+from spark_impex_runner.manifest.yaml.load import load
 from spark_impex_runner.masking import Masker
+from spark_impex_runner.quantity import seconds, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from spark_impex_runner.manifest.document import Document
+    from spark_impex_runner.manifest.yaml.document import Document
 
 
 MARK = "zq9secret"

@@ -8,14 +8,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spark_impex_runner.errors import ManifestError, PluginError
-from spark_impex_runner.manifest.compose import compose, published
+from spark_impex_runner.hooks.manager import make_plugin_manager
+from spark_impex_runner.hooks.registry import Registry
 from spark_impex_runner.manifest.construct import Ties, connection, target
 from spark_impex_runner.manifest.expand import Expanded
-from spark_impex_runner.manifest.quantity import seconds
-from spark_impex_runner.manifest.schema import Schema, View, _fault
+from spark_impex_runner.manifest.schema.check import Schema, View, _fault
+from spark_impex_runner.manifest.schema.compose import compose, published
 from spark_impex_runner.models import Connection, Polling, Step, Target
-from spark_impex_runner.pluginmanager import make_plugin_manager
-from spark_impex_runner.registry import Registry
+from spark_impex_runner.quantity import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from spark_impex_runner.manifest.wording import Hints, listed
+from spark_impex_runner.manifest.schema.wording import Hints, listed
 
 
 def test_a_few_names_are_listed_and_very_many_are_not() -> None:

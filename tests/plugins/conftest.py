@@ -28,7 +28,7 @@ from spark_impex_runner.models import (
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.spark import imports
-from spark_impex_runner.spark.multipart import MultipartUpload
+from spark_impex_runner.spark.http.multipart import MultipartUpload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

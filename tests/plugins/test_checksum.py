@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 
 from spark_impex_runner.errors import Interrupted, StepError
+from spark_impex_runner.hooks.registry import Registry
 from spark_impex_runner.models import Artifact, Step
-from spark_impex_runner.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spark_impex_runner.engine.approvals import Approvals
-from spark_impex_runner.engine.prepare import load
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Outcome, RunOptions
+from spark_impex_runner.planning.approvals import Approvals
+from spark_impex_runner.planning.prepare import load
 from spark_impex_runner.spark.imports import Imports
 
 if TYPE_CHECKING:

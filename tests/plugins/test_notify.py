@@ -76,7 +76,7 @@ def test_what_sends_is_imported_when_somebody_is_told() -> None:
     """A command that only validates loads the plugin, and neither HTTP library nor Apprise."""
     code = (
         "import sys\n"
-        "from spark_impex_runner.pluginmanager import make_plugin_manager\n"
+        "from spark_impex_runner.hooks.manager import make_plugin_manager\n"
         "assert 'webhook' in make_plugin_manager().registry.notifiers\n"
         "print(sorted({'requests', 'urllib3', 'apprise'} & set(sys.modules)))"
     )

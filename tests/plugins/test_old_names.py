@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import warnings
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 
 import spark_impex_runner
-from spark_impex_runner import StepOutput, hookspecs
+from spark_impex_runner import StepOutput
 from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.hooks import specs as hookspecs
 from spark_impex_runner.models import RunOptions, RunResult
 
 PUBLISHED = Path(__file__).parent / "published"
@@ -64,3 +66,14 @@ def test_the_old_name_of_a_steps_output_warns(home: Any) -> None:
     assert made is StepOutput
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = home.Nothing
+
+
+@pytest.mark.parametrize(("module", "name"), [("hookspecs", "hookimpl"), ("registry", "Registry")])
+def test_modules_with_old_names_still_work(module: str, name: str) -> None:
+    """What was imported of them is the same, and a warning says where it is now."""
+    old = importlib.import_module(f"spark_impex_runner.{module}")
+
+    with pytest.warns(DeprecationWarning, match=f"import {name} from spark_impex_runner.hooks"):
+        found = getattr(old, name)
+
+    assert found is getattr(spark_impex_runner, name)

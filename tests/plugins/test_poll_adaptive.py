@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spark_impex_runner.hooks.registry import Registry
 from spark_impex_runner.models import Poll
-from spark_impex_runner.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_impex_runner.engine.prepare import load, prepare
 from spark_impex_runner.errors import ManifestError, UriError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
+from spark_impex_runner.planning.prepare import load, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable

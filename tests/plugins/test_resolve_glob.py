@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_impex_runner.engine.prepare import load, prepare
 from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.errors import ForbiddenError, ManifestError, UriError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Outcome, RunOptions, ServiceVersion
+from spark_impex_runner.planning.prepare import load, prepare
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.spark import listing

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.engine.forecast import forecast
-from spark_impex_runner.engine.prepare import prepare
 from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Outcome, RunOptions, ServiceVersion
+from spark_impex_runner.planning.prepare import prepare
 from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings

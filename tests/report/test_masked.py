@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from spark_impex_runner.hooks.manager import make_plugin_manager
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import StepResult
-from spark_impex_runner.pluginmanager import make_plugin_manager
 from spark_impex_runner.report.masked import masked
 
 if TYPE_CHECKING:

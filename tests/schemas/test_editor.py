@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from spark_impex_runner.manifest.compose import published
+from spark_impex_runner.manifest.schema.compose import published
 
 ROOT = Path(__file__).parent.parent
 CASES = ROOT / "manifests"

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from spark_impex_runner.cli import main
-from spark_impex_runner.manifest.compose import compose, overlay, published
-from spark_impex_runner.pluginmanager import make_plugin_manager
+from spark_impex_runner.hooks.manager import make_plugin_manager
+from spark_impex_runner.manifest.schema.compose import compose, overlay, published
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from spark_impex_runner.engine.entries import entry_fault
 from spark_impex_runner.errors import ManifestError
+from spark_impex_runner.hooks.manager import make_plugin_manager
 from spark_impex_runner.manifest.build import Settings, read_manifest
-from spark_impex_runner.manifest.compose import compose, overlay
-from spark_impex_runner.manifest.load import load
+from spark_impex_runner.manifest.schema.compose import compose, overlay
+from spark_impex_runner.manifest.yaml.load import load
 from spark_impex_runner.masking import Masker
-from spark_impex_runner.pluginmanager import make_plugin_manager
+from spark_impex_runner.planning.entries import entry_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,12 +14,12 @@ import pytest
 
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.sandbox.server import Sandbox, Settings
-from spark_impex_runner.spark.auth import Bearer
 from spark_impex_runner.spark.client import Spark
-from spark_impex_runner.spark.retry import RetryPolicy
-from spark_impex_runner.spark.session import HttpClient, RateLimiter, Session
+from spark_impex_runner.spark.http.auth import Bearer
+from spark_impex_runner.spark.http.retry import RetryPolicy
+from spark_impex_runner.spark.http.session import HttpClient, RateLimiter, Session
+from spark_impex_runner.spark.http.transport import Transport
 from spark_impex_runner.spark.tenant import TenantUrl
-from spark_impex_runner.spark.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,11 +11,11 @@ import pytest
 
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.errors import Interrupted, SparkSdkError, TransportError
-from spark_impex_runner.spark import limits
-from spark_impex_runner.spark.auth import ClientCredentials
-from spark_impex_runner.spark.session import Body, HttpClient, Session, ask_for_token
+from spark_impex_runner.spark.http import limits
+from spark_impex_runner.spark.http.auth import ClientCredentials
+from spark_impex_runner.spark.http.session import Body, HttpClient, Session, ask_for_token
+from spark_impex_runner.spark.http.transport import HttpRequest, Transport
 from spark_impex_runner.spark.tenant import TenantUrl
-from spark_impex_runner.spark.transport import HttpRequest, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,8 +12,8 @@ import pytest
 
 from spark_impex_runner.errors import SparkSdkError, UnauthorizedError, UsageError
 from spark_impex_runner.masking import Masker
-from spark_impex_runner.spark.auth import ApiKey, Bearer, ClientCredentials
-from spark_impex_runner.spark.reply import HttpResponse
+from spark_impex_runner.spark.http.auth import ApiKey, Bearer, ClientCredentials
+from spark_impex_runner.spark.http.response import HttpResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spark_impex_runner.errors import SparkSdkError
-from spark_impex_runner.spark import limits
-from spark_impex_runner.spark.body import read_all, read_start
+from spark_impex_runner.spark.http import limits
+from spark_impex_runner.spark.http.body import read_all, read_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,7 +9,7 @@ import pytest
 
 from spark_impex_runner.errors import SparkSdkError
 from spark_impex_runner.models import ServiceVersion
-from spark_impex_runner.spark.catalogue import Catalogue
+from spark_impex_runner.spark.cached_listing import Catalogue
 
 PRICING = ServiceVersion("motor", "pricing")
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.errors import TransportError
-from spark_impex_runner.spark import limits
-from spark_impex_runner.spark.contact import FIRST_CONTACT
-from spark_impex_runner.spark.retry import RetryPolicy, retry
-from spark_impex_runner.spark.transport import HttpRequest, Transport
+from spark_impex_runner.spark.http import limits
+from spark_impex_runner.spark.http.contact import FIRST_CONTACT
+from spark_impex_runner.spark.http.retry import RetryPolicy, retry
+from spark_impex_runner.spark.http.transport import HttpRequest, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

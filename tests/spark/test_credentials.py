@@ -9,7 +9,11 @@ import pytest
 
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.models import Auth
-from spark_impex_runner.spark.credentials import chosen_variables, from_arguments, from_environment
+from spark_impex_runner.spark.http.credentials import (
+    chosen_variables,
+    from_arguments,
+    from_environment,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

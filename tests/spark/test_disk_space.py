@@ -9,8 +9,9 @@ import pytest
 
 from spark_impex_runner import errors
 from spark_impex_runner.models import RemoteFile
-from spark_impex_runner.spark import disk_space, limits
-from spark_impex_runner.spark.files import fetch
+from spark_impex_runner.spark.download import disk_space
+from spark_impex_runner.spark.download.files import fetch
+from spark_impex_runner.spark.http import limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ import pytest
 
 from spark_impex_runner import errors
 from spark_impex_runner.models import RemoteFile
-from spark_impex_runner.spark.download import Downloads
+from spark_impex_runner.spark.download.request import Downloads
 
 if TYPE_CHECKING:
     from pathlib import Path

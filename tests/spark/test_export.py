@@ -9,7 +9,7 @@ import pytest
 
 from spark_impex_runner import errors
 from spark_impex_runner.models import Request
-from spark_impex_runner.spark.export import Exports
+from spark_impex_runner.spark.exports import Exports
 from spark_impex_runner.spark.request import build_request, encode
 from spark_impex_runner.spark.uri import Uri
 

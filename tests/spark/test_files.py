@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from spark_impex_runner import errors
 from spark_impex_runner.models import RemoteFile
-from spark_impex_runner.spark.files import (
+from spark_impex_runner.spark.download.files import (
     _DownloadState,
     commit,
     fetch,

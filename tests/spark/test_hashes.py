@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_impex_runner.digests import Hash
-from spark_impex_runner.spark.hashes import Hashing, digests_of, read_hash
+from spark_impex_runner.spark.download.hashes import Hashing, digests_of, read_hash
 
 NAMES = ["md5", "sha1", "sha224", "sha256", "sha384", "sha512"]
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner import errors
+from spark_impex_runner.spark.http.multipart import MultipartUpload
 from spark_impex_runner.spark.imports import Imports
-from spark_impex_runner.spark.multipart import MultipartUpload
 
 if TYPE_CHECKING:
     from pathlib import Path

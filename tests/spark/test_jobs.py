@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from spark_impex_runner.errors import SparkSdkError
-from spark_impex_runner.spark.export import Exports
+from spark_impex_runner.spark.exports import Exports
 from spark_impex_runner.spark.jobs import ListedJob
 
 HOUR = 3600.0

@@ -18,14 +18,8 @@ from spark_impex_runner.errors import (
     UsageError,
 )
 from spark_impex_runner.models import RemoteFile
-from spark_impex_runner.spark.links import (
-    has_expired,
-    job_id_of,
-    redacted,
-    redirected,
-    secrets_of,
-    with_fresh_links,
-)
+from spark_impex_runner.spark.download.links import has_expired, with_fresh_links
+from spark_impex_runner.spark.http.urls import job_id_of, redacted, redirected, secrets_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,14 +13,15 @@ from spark_impex_runner.errors import (
     SparkSdkError,
     UnauthorizedError,
 )
-from spark_impex_runner.spark import limits, listing
+from spark_impex_runner.spark import listing
+from spark_impex_runner.spark.http import limits
 from spark_impex_runner.spark.listing import folders, services, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from spark_impex_runner.spark.session import Session
+    from spark_impex_runner.spark.http.session import Session
 
 
 @pytest.fixture(autouse=True)

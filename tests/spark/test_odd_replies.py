@@ -13,19 +13,19 @@ from spark_impex_runner import fields
 from spark_impex_runner.errors import ImpexError, SparkSdkError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Request
-from spark_impex_runner.spark.auth import Bearer, ClientCredentials, expiry
+from spark_impex_runner.spark.http.auth import Bearer, ClientCredentials, expiry
+from spark_impex_runner.spark.http.response import HttpResponse, json_or_none, retry_after
+from spark_impex_runner.spark.http.retry import RetryPolicy
+from spark_impex_runner.spark.http.session import HttpClient, RateLimiter, Session
 from spark_impex_runner.spark.impex import ImpEx
 from spark_impex_runner.spark.listing import folders, services, versions
-from spark_impex_runner.spark.reply import HttpResponse, json_or_none, retry_after
-from spark_impex_runner.spark.retry import RetryPolicy
-from spark_impex_runner.spark.session import HttpClient, RateLimiter, Session
 from spark_impex_runner.spark.status import explain, verdict
 from spark_impex_runner.spark.tenant import TenantUrl
 from spark_impex_runner.spark.uri import version_order
 from spark_impex_runner.testing.fake_clock import FakeClock
 
 if TYPE_CHECKING:
-    from spark_impex_runner.spark.transport import HttpRequest
+    from spark_impex_runner.spark.http.transport import HttpRequest
 
 KEYS = [
     "id",

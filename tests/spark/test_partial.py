@@ -18,9 +18,9 @@ from spark_impex_runner import errors
 from spark_impex_runner.models import RemoteFile
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
-from spark_impex_runner.spark import partial
 from spark_impex_runner.spark.client import Spark
-from spark_impex_runner.spark.files import commit, fetch
+from spark_impex_runner.spark.download import partial
+from spark_impex_runner.spark.download.files import commit, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -480,7 +480,7 @@ def test_a_full_disk_is_told_and_keeps_the_part(served: Any, tmp_path: Path) -> 
         "from pathlib import Path\n"
         "from spark_impex_runner import Spark\n"
         "from spark_impex_runner.models import RemoteFile\n"
-        "from spark_impex_runner.spark.files import fetch\n"
+        "from spark_impex_runner.spark.download.files import fetch\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2097152, resource.RLIM_INFINITY))\n"
         "base, token, url, hash_, path = sys.argv[1:]\n"

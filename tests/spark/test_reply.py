@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spark_impex_runner.errors import SparkApiError
 from spark_impex_runner.masking import Masker
-from spark_impex_runner.spark.reply import HttpResponse, api_error, read_error
+from spark_impex_runner.spark.http.response import HttpResponse, api_error, read_error
 from spark_impex_runner.spark.words import one_line
 
 JSON = st.recursive(

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_impex_runner.errors import ErrorReply, SparkApiError, SparkError, TransportError
-from spark_impex_runner.spark.reply import retry_after
-from spark_impex_runner.spark.retry import RetryPolicy, confirmed, retry
+from spark_impex_runner.spark.http.response import retry_after
+from spark_impex_runner.spark.http.retry import RetryPolicy, confirmed, retry
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
 

@@ -14,20 +14,20 @@ import pytest
 
 from spark_impex_runner import errors
 from spark_impex_runner.models import RemoteFile
-from spark_impex_runner.spark import segments
-from spark_impex_runner.spark.auth import Bearer
-from spark_impex_runner.spark.files import fetch
-from spark_impex_runner.spark.partial import ResumeInfo
-from spark_impex_runner.spark.retry import RetryPolicy
-from spark_impex_runner.spark.session import HttpClient, RateLimiter, Session
+from spark_impex_runner.spark.download import segments
+from spark_impex_runner.spark.download.files import fetch
+from spark_impex_runner.spark.download.partial import ResumeInfo
+from spark_impex_runner.spark.http.auth import Bearer
+from spark_impex_runner.spark.http.retry import RetryPolicy
+from spark_impex_runner.spark.http.session import HttpClient, RateLimiter, Session
+from spark_impex_runner.spark.http.transport import Transport
 from spark_impex_runner.spark.tenant import TenantUrl
-from spark_impex_runner.spark.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from spark_impex_runner.spark.transport import HttpRequest, Stream
+    from spark_impex_runner.spark.http.transport import HttpRequest, Stream
 
 SERVED = random.Random(3).randbytes(3_000_000)  # noqa: S311 - bytes to serve
 BLOCK = 100_000

@@ -10,7 +10,7 @@ import pytest
 
 from spark_impex_runner import errors
 from spark_impex_runner.spark.client import Spark
-from spark_impex_runner.spark.session import Body, RateLimiter
+from spark_impex_runner.spark.http.session import Body, RateLimiter
 
 
 def test_every_call_says_who_and_for_which_tenant(session_to: Any, script: Any, reply: Any) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.errors import TransportError, UsageError
-from spark_impex_runner.spark.transport import CHUNK, HttpRequest, Transport
+from spark_impex_runner.spark.http.transport import CHUNK, HttpRequest, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

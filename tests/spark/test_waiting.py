@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from spark_impex_runner import errors
-from spark_impex_runner.spark.export import Exports
+from spark_impex_runner.spark.exports import Exports
 from spark_impex_runner.spark.status import parse_status, verdict
 from spark_impex_runner.spark.waiting import JobWaiter
 

@@ -21,7 +21,8 @@ from spark_impex_runner.state.database import FILE
 from spark_impex_runner.state.holds import Hold
 from spark_impex_runner.state.lease import lease
 from spark_impex_runner.state.migrations import MIGRATIONS
-from spark_impex_runner.state.store import Intent, State
+from spark_impex_runner.state.models import Intent
+from spark_impex_runner.state.store import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import uv
 
-from spark_impex_runner.plugincandidates import PluginChoice
-from spark_impex_runner.pluginmanager import make_plugin_manager
+from spark_impex_runner.hooks.discovery import PluginChoice
+from spark_impex_runner.hooks.manager import make_plugin_manager
 from spark_impex_runner.testing.live_jobs import live_jobs
 
 if TYPE_CHECKING:

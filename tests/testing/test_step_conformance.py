@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spark_impex_runner import hookspecs
+from spark_impex_runner.hooks import specs as hookspecs
 from spark_impex_runner.testing import StepConformance
 
 if TYPE_CHECKING:

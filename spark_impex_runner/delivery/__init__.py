@@ -1,0 +1,1 @@
+"""One target's way: create, wait, download, verify, run the steps."""

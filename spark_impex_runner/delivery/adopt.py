@@ -1,0 +1,165 @@
+"""Packages that an approval names by digest: held here, or delivered by another machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.delivery.attempt import (
+    differing,
+    lies_elsewhere,
+    step_digest,
+    still_holds,
+    tenants_of,
+)
+from spark_impex_runner.errors import DeliveryError
+from spark_impex_runner.models import RECEIPT, Artifact, RemoteFile, ServiceVersion, StepResult
+from spark_impex_runner.report import receipt
+from spark_impex_runner.state.keys import fingerprint, key, size
+from spark_impex_runner.state.models import Intent
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from spark_impex_runner.delivery.context import Context
+    from spark_impex_runner.models import Job
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """What the receipt of a delivered folder says."""
+
+    target: str
+    tenant: str
+    run_id: str
+    job_id: str
+    correlation_id: str
+    artifacts: tuple[Artifact, ...]
+    said: tuple[tuple[ServiceVersion, ...], ...]
+    finished: tuple[tuple[tuple[int, str], StepResult], ...]
+
+    @property
+    def packages(self) -> list[Artifact]:
+        """The packages among the artifacts."""
+        return [each for each in self.artifacts if each.is_package]
+
+
+def adopt(job: Job, url: str, context: Context) -> Job:
+    """Open an attempt on the packages that an approval names by digest; return the job for it.
+
+    They are those that an earlier run holds, in whatever folder, or those that a run on another
+    machine delivered into the target's output. Nothing is exported for such an approval: raises
+    ``DeliveryError`` where the packages are not there.
+    """
+    wanted = context.approvals.for_target(job.target)
+    attempt = context.state.unfinished(key(job))
+    if not wanted or context.fresh or context.job or (attempt and not attempt.held):
+        return job
+    artifacts = context.state.artifacts(attempt) if attempt else ()
+    packages = [each for each in artifacts if each.is_package]
+    if _named(packages, wanted):
+        return _where_they_lie(job, packages)
+    if attempt and not lies_elsewhere(job, packages):
+        return job
+    found = _delivered(job, wanted, context)
+    if attempt:
+        why = f"the approval names the packages in {job.target.output}"
+        context.state.finish(attempt, "abandoned", why, context.clock.now())
+    _open(job, url, found, context)
+    return job
+
+
+def _named(packages: Sequence[Artifact], wanted: Collection[str]) -> bool:
+    return any(each.sha256.startswith(tuple(wanted)) for each in packages)
+
+
+def _where_they_lie(job: Job, packages: Sequence[Artifact]) -> Job:
+    """Return the job with the folder of its packages, which may be that of another day."""
+    first = packages[0]
+    output = first.path.parents[len(PurePosixPath(first.name).parts) - 1]
+    return replace(job, target=replace(job.target, output=output))
+
+
+def _delivered(job: Job, wanted: Collection[str], context: Context) -> _Folder:
+    """Return what the receipt in the output says, if the packages are those that are wanted."""
+    output, nothing = job.target.output, "nothing was exported or imported"
+    try:
+        found = _read(job, context)
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        raise DeliveryError(
+            f"{output} holds no delivery of {job.target.name} (no readable {RECEIPT}), and "
+            f"--approve with a digest takes only what was delivered there: {nothing}"
+        ) from None
+    if (found.target, found.tenant) != (job.target.name, job.tenant):
+        of = f"target {found.target} of {found.tenant}"
+        raise DeliveryError(f"{output} was delivered for {of}: {nothing}")
+    if not _named(found.packages, wanted):
+        holds = ", ".join(f"{each.name} (sha256 {each.sha256})" for each in found.packages)
+        raise DeliveryError(
+            f"no package in {output} is one that --approve names by its SHA-256: {nothing}; "
+            f"it holds {holds or 'no package'}"
+        )
+    if not still_holds(job, found.artifacts):
+        differs = differing(job, found.artifacts)
+        raise DeliveryError(f"{output} is not as delivered ({differs}): {nothing}")
+    return found
+
+
+def _read(job: Job, context: Context) -> _Folder:
+    """Read the receipt; what is no receipt raises whatever there is to raise."""
+    data = receipt.read(job.target.output)
+    artifacts = tuple(_artifact(job, each) for each in data["artifacts"])
+    packages = [each for each in artifacts if each.is_package]
+    said = (data["services"], data["service_versions"])
+    return _Folder(
+        target=str(data["target"]),
+        tenant=str(data["tenant"]),
+        run_id=str(data["run_id"]),
+        job_id=str(data["job_id"] or ""),
+        correlation_id=str(data["correlation_id"] or ""),
+        artifacts=artifacts,
+        said=tuple(tuple(map(_service, each)) for each in said),
+        finished=tuple(_finished(job, data["steps"], packages, context)),
+    )
+
+
+def _artifact(job: Job, data: Mapping[str, Any]) -> Artifact:
+    """Return an artifact from a receipt; raise ``ValueError`` for one that lies elsewhere."""
+    name, sha256, by = str(data["name"]), str(data["sha256"] or ""), str(data["made_by"])
+    parts = PurePosixPath(name).parts
+    if not parts or ".." in parts or PurePosixPath(name).is_absolute():
+        raise ValueError(name)
+    remote = RemoteFile("", data["tenant_hash"]) if by == "download" else None
+    agreed, path = data["hash_agreed"], job.target.output / name.rstrip("/")
+    return Artifact(path, name, int(data["size"]), sha256, remote, agreed, made_by=by)
+
+
+def _service(data: Mapping[str, Any]) -> ServiceVersion:
+    fields = ("folder", "service", "service_id", "version", "version_id")
+    return ServiceVersion(*(str(data[name] or "") for name in fields))
+
+
+def _finished(
+    job: Job, steps: Sequence[Any], packages: Sequence[Artifact], context: Context
+) -> Iterator[tuple[tuple[int, str], StepResult]]:
+    """Yield the first steps of the target that the receipt says have succeeded."""
+    for position, (step, data) in enumerate(zip(job.target.steps, steps, strict=False)):
+        if (data["uses"], data["outcome"]) != (step.uses, "succeeded"):
+            return
+        message, made = str(data["message"] or ""), tuple(map(str, data["artifacts"]))
+        result = StepResult(step.uses, "succeeded", float(data["seconds"]), message, made)
+        does = step_digest(step, packages, context.masker, tenants_of(step, job))
+        yield (position, does), result
+
+
+def _open(job: Job, url: str, found: _Folder, context: Context) -> None:
+    """Open an attempt that has come as far as the receipt says."""
+    state, now = context.state, context.clock.now()
+    intent = Intent(job.run.id, key(job), url, fingerprint(job), found.correlation_id, size(job))
+    attempt = state.note_job(state.intend(intent, now), found.job_id, now)
+    state.note_delivered(attempt, found.artifacts, found.said)
+    for place, result in found.finished:
+        state.note_step(attempt, place, result, [])
+    where = f"the packages in {job.target.output} were delivered by run {found.run_id}"
+    context.changed(job, "package.adopted", where)

@@ -1,0 +1,93 @@
+"""What every stage of the engine is handed: the hooks, the clock, and the voice."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.models import Change, RunOptions
+from spark_impex_runner.planning.approvals import Approvals
+
+if TYPE_CHECKING:
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.hooks.manager import Plugins
+    from spark_impex_runner.masking import Masker
+    from spark_impex_runner.models import Job
+    from spark_impex_runner.planning.stages import Prepared
+    from spark_impex_runner.state.store import State
+
+_log = logging.getLogger("spark_impex_runner.events")
+
+# Last words of events that --quiet does not hide.
+_BAD = {
+    "failed",
+    "create_failed",
+    "look_failed",
+    "unknown_status",
+    "timed_out",
+    "cancelled",
+    "skipped",
+    "held",
+    "warned",
+    "refused",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The engine's surroundings.
+
+    ``until`` is ``"download"`` when the steps are left out. ``fresh`` goes on with no earlier
+    attempt; ``job``, where given, is the id of the job to go on with. ``approvals`` are those that
+    ``options`` give.
+    """
+
+    hooks: Plugins
+    clock: Clock
+    state: State
+    masker: Masker
+    until: str = ""
+    fresh: bool = False
+    job: str = ""
+    options: RunOptions = field(default_factory=RunOptions)
+    approvals: Approvals = field(default_factory=Approvals)
+
+    @classmethod
+    def of(cls, prepared: Prepared, state: State, options: RunOptions) -> Context:
+        """Return the surroundings of work on what was prepared."""
+        return cls(
+            hooks=prepared.hooks,
+            clock=prepared.tenants.clock,
+            state=state,
+            masker=prepared.tenants.masker,
+            until=options.until,
+            fresh=options.fresh,
+            job=options.job,
+            options=options,
+            approvals=Approvals.of(options.approved),
+        )
+
+    def changed(self, job: Job, event: str, message: str, **detail: Any) -> None:
+        """Say that something is now certain: one log record, then every observer."""
+        change = self.logged(job, event, message, **detail)
+        self.hooks.notify("impex_job_changed", job=job, change=change)
+
+    def logged(self, job: Job, event: str, message: str, **detail: Any) -> Change:
+        """Log something that is now certain; no observer, which may hang, is called."""
+        message = self.masker.mask(message)
+        detail = {
+            name: self.masker.mask(value) if isinstance(value, str) else value
+            for name, value in detail.items()
+        }
+        fields = {
+            "event": event,
+            "run_id": job.run.id,
+            "target": job.target.name,
+            "job_id": job.id,
+            "correlation_id": job.request.correlation_id,
+            "detail": detail,
+        }
+        word = event.rpartition(".")[2]
+        _log.log(logging.WARNING if word in _BAD else logging.INFO, "%s", message, extra=fields)
+        return Change(event, self.clock.now(), message, detail)

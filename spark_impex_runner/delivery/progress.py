@@ -1,0 +1,174 @@
+"""What is known of one target so far: the one record that its stages write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.errors import HeldError, ImpexError, Interrupted, RetryTimeoutError
+from spark_impex_runner.models import Outcome, TargetResult
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from spark_impex_runner.delivery.attempt import OpenedAttempt
+    from spark_impex_runner.delivery.context import Context
+    from spark_impex_runner.models import Artifact, Job, ServiceVersion, Status, StepResult
+    from spark_impex_runner.state.models import Attempt
+
+
+class Phase(Enum):
+    """What a target is doing."""
+
+    STARTING = "starting"
+    CREATING = "creating"
+    WAITING = "waiting"
+    DOWNLOADING = "downloading"
+    STEPS = "steps"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredPackages:
+    """The packages of one export, or of several, and what the tenant says they contain."""
+
+    artifacts: tuple[Artifact, ...] = ()
+    services: tuple[ServiceVersion, ...] = ()
+    versions: tuple[ServiceVersion, ...] = ()
+
+    @classmethod
+    def merged(cls, delivered: Sequence[DeliveredPackages]) -> DeliveredPackages:
+        """Return what several exports delivered, each service and version once."""
+        return cls(
+            tuple(chain.from_iterable(each.artifacts for each in delivered)),
+            tuple(dict.fromkeys(chain.from_iterable(each.services for each in delivered))),
+            tuple(dict.fromkeys(chain.from_iterable(each.versions for each in delivered))),
+        )
+
+
+@dataclass
+class TargetProgress:
+    """One target, or one part of a divided request, as far as it has come.
+
+    Only the thread that delivers the target writes it; any thread may read it. ``unclear``: the
+    tenant may have a job whose id is not known. ``attempts`` counts the create calls, status
+    checks or runs of a step in this ``phase``, which began at ``since`` (of ``Clock.monotonic``).
+    ``files`` are the partial files of the download. ``abandoned``: the run has ended without it.
+    ``ended`` is the result once it is known.
+    """
+
+    job: Job
+    context: Context
+    opened: Attempt | None = None
+    adopted: bool = False
+    unclear: bool = False
+    cancelled: bool = False
+    opened_at: float = 0.0
+    delivered: DeliveredPackages = field(default_factory=DeliveredPackages)
+    parts: dict[str, TargetProgress] = field(default_factory=dict)
+    steps: list[StepResult] = field(default_factory=list)
+    approvals: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    phase: Phase = Phase.STARTING
+    since: float = 0.0
+    attempts: int = 0
+    step: str = ""
+    files: tuple[Path, ...] = ()
+    abandoned: bool = False
+    ended: TargetResult | None = None
+
+    @property
+    def attempt(self) -> Attempt:
+        """The attempt that it works on."""
+        if self.opened is None:
+            raise RuntimeError("no attempt was opened")
+        return self.opened
+
+    def open(self, opened: OpenedAttempt) -> None:
+        """Work on this attempt from now on."""
+        self.adopted = self.unclear = opened.adopted
+        self.opened_at = self.context.clock.monotonic()
+        if opened.warning:
+            self.warnings.append(opened.warning)
+        self.record_attempt(opened.attempt)
+
+    def record_attempt(self, attempt: Attempt) -> Job:
+        """Take over an attempt's correlation id and job id; return the job with them."""
+        self.opened = attempt
+        request = replace(self.job.request, correlation_id=attempt.correlation_id)
+        self.job = replace(self.job, id=attempt.job_id, request=request)
+        return self.job
+
+    def record_status(self, status: Status) -> Job:
+        """Take over the final status of the job; return the job with it."""
+        self.job = replace(self.job, status=status)
+        self.delivered = DeliveredPackages((), status.services, status.service_versions)
+        return self.job
+
+    def record_packages(self, delivered: DeliveredPackages) -> None:
+        """Take over packages that are in the output folder."""
+        self.delivered = delivered
+        self.job = replace(self.job, artifacts=delivered.artifacts)
+
+    def merge_parts(self) -> None:
+        """Take over what the parts of a divided request have delivered so far."""
+        parts = list(self.parts.values())
+        if not parts:
+            return
+        if not self.delivered.artifacts:
+            self.delivered = DeliveredPackages.merged([each.delivered for each in parts])
+        ids = tuple(each.job.id for each in parts if each.job.id)
+        artifacts = self.delivered.artifacts
+        self.job = replace(self.job, id=next(iter(ids), ""), parts=ids, artifacts=artifacts)
+
+    def enter(self, phase: Phase, step: str = "") -> None:
+        """Begin a phase."""
+        self.phase, self.step, self.attempts = phase, step, 0
+        self.since = self.context.clock.monotonic()
+
+    def changed(self, event: str, message: str, **detail: Any) -> None:
+        """Log and report that something is now certain of the job."""
+        self.context.changed(self.job, event, message, **detail)
+
+    def check_abandoned(self) -> None:
+        """Raise ``Interrupted`` where the run has ended without this target."""
+        if self.abandoned:
+            raise Interrupted(self.context.clock.signum)
+
+    def result(self, error: ImpexError | None = None) -> TargetResult:
+        """Return the target as a result, as far as it has come."""
+        mask, job = self.context.masker.mask, self.job
+        return TargetResult(
+            target=job.target,
+            outcome=outcome_of(error),
+            started=job.started,
+            finished=self.context.clock.now(),
+            tenant=job.tenant,
+            job_id=job.id,
+            request=job.request,
+            services=self.delivered.services,
+            service_versions=self.delivered.versions,
+            artifacts=job.artifacts,
+            steps=tuple(self.steps),
+            warnings=tuple(map(mask, self.warnings)),
+            error=mask(str(error)) if error else "",
+            exit_code=error.exit_code if error else 0,
+            job_ids=job.parts,
+            approve=error.approve if isinstance(error, HeldError) else "",
+            digests=error.digests if isinstance(error, HeldError) else (),
+            approved=tuple(self.approvals),
+        )
+
+
+def outcome_of(error: ImpexError | None) -> Outcome:
+    """Return the outcome of a target that ended with an error, or without one."""
+    if error is None:
+        return Outcome.SUCCEEDED
+    if isinstance(error, RetryTimeoutError):
+        return Outcome.TIMED_OUT
+    if isinstance(error, HeldError):
+        return Outcome.HELD
+    return Outcome.CANCELLED if isinstance(error, Interrupted) else Outcome.FAILED

@@ -1,0 +1,206 @@
+"""One target from its intent to its last step: what ``impex_run_job`` does by default."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.blocking import GIVE_UP, interruptible
+from spark_impex_runner.delivery.adopt import adopt
+from spark_impex_runner.delivery.attempt import open_attempt
+from spark_impex_runner.delivery.export import Tenant
+from spark_impex_runner.delivery.parts import Parts
+from spark_impex_runner.delivery.progress import Phase
+from spark_impex_runner.delivery.steps import Steps
+from spark_impex_runner.delivery.unchanged import work
+from spark_impex_runner.errors import DeliveryError, ImpexError, Interrupted, describe_os_error
+from spark_impex_runner.models import RECEIPT, Status, TargetResult
+from spark_impex_runner.ownership import Ownership
+from spark_impex_runner.planning.placed import PlacedFiles, check_places, require_same_output
+from spark_impex_runner.state.keys import key
+from spark_impex_runner.state.lease import lease
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from spark_impex_runner.delivery.context import Context
+    from spark_impex_runner.delivery.progress import TargetProgress
+    from spark_impex_runner.limits import HeldLimits, Limit
+    from spark_impex_runner.models import Job, Outcome
+    from spark_impex_runner.planning.connections import Tenants
+
+_log = logging.getLogger(__name__)
+
+
+class TargetRunner:
+    """Delivers the targets of one run. ``leave_receipt`` writes a result's receipt."""
+
+    def __init__(
+        self, context: Context, tenants: Tenants, leave_receipt: Callable[[TargetResult], None]
+    ) -> None:
+        self._context = context
+        self._tenants = tenants
+        self._leave_receipt = leave_receipt
+
+    def limits(self, job: Job) -> tuple[Limit, ...]:
+        """Return what has to have room before a target starts.
+
+        One of the tenant's jobs is needed unless the packages seem to be here already.
+        """
+        context, limits = self._context, self._tenants.limits(job.target.connection)
+        attempt = context.state.unfinished(key(job))
+        adopts = attempt is None and not context.fresh and context.approvals.for_target(job.target)
+        if adopts or (attempt is not None and attempt.delivered and not context.fresh):
+            return (limits.run.active,)
+        return (limits.jobs, limits.run.active)
+
+    def run(self, progress: TargetProgress, held: HeldLimits) -> TargetResult:
+        """Deliver one target. Failures are results; limits are released on the way."""
+        try:
+            result = self._deliver(progress, held)
+        except ImpexError as error:
+            result = progress.result(error)
+        except OSError as error:
+            result = progress.result(DeliveryError(describe_os_error(error)))
+        except Exception as error:  # noqa: BLE001 - a bug here must not stop the other targets
+            _log.error("internal error in target %s", progress.job.target.name, exc_info=error)
+            message = f"internal error: {type(error).__name__}: {error}"
+            result = progress.result(ImpexError(message))
+        if progress.abandoned:
+            return result
+        progress.ended = result
+        progress.enter(Phase.ENDED)
+        message = (
+            f"{result.outcome.value}: {result.error}" if result.error else result.outcome.value
+        )
+        progress.changed(f"target.{result.outcome.value}", message)
+        return result
+
+    def abandon(self, progress: TargetProgress) -> TargetResult:
+        """Return the result of a target that does not end; the next run resumes it."""
+        error = Interrupted(self._context.clock.signum)
+        progress.abandoned = True
+        progress.merge_parts()
+        if progress.opened:
+            # As far as the disk lets it: it may be what the target hangs on.
+            with suppress(ImpexError, OSError):
+                close = partial(self._close, progress, error, over=False)
+                return interruptible("the state", close, self._context.clock, GIVE_UP)
+        return progress.result(error)
+
+    def _deliver(self, progress: TargetProgress, held: HeldLimits) -> TargetResult:
+        """Lock the target, deliver its packages, run its steps, and store how it ended."""
+        context, connection = self._context, progress.job.target.connection
+        with lease(context.state.folder, key(progress.job), context.clock.now()):
+            tenant = Tenant(
+                self._tenants.connect(connection), self._tenants.limits(connection), held
+            )
+            progress.job = self._checked(progress.job, tenant.spark.url)
+            progress.open(open_attempt(progress.job, tenant.spark.url, context))
+            parts, failure = Parts(progress, tenant), None
+            try:
+                parts.run()
+                if context.until != "download":
+                    held.transfer(tenant.limits.run.steps, out_of=tenant.limits.incoming)
+                    self._run_steps(progress)
+            except ImpexError as error:
+                failure = error
+            progress.check_abandoned()
+            return self._close(progress, failure, over=parts.is_over(failure))
+
+    def _checked(self, job: Job, url: str) -> Job:
+        """Return the job with the records of its output, which may and can be written."""
+        job = adopt(job, url, self._context)
+        placed = PlacedFiles(self._context.state, key(job), job.target)
+        job = replace(job, placed=placed)
+        placed.adopt_receipt()
+        check_places(job, self._context.hooks)
+        _check_output(job, self._context)
+        return job
+
+    def _run_steps(self, progress: TargetProgress) -> None:
+        job, delivered = progress.job, progress.delivered
+        if job.status is None:  # of packages that an earlier run delivered, or of parts
+            services, versions = delivered.services, delivered.versions
+            said = Status(job.id, "", services=services, service_versions=versions)
+            progress.job = replace(job, status=said)
+        Steps(progress).run()
+
+    def _close(
+        self, progress: TargetProgress, error: ImpexError | None, *, over: bool
+    ) -> TargetResult:
+        """Return the result, with its receipt beside the packages, and store how it ended.
+
+        Where nothing is left to resume, the attempt is closed: the next run is a new one. The
+        receipt comes first: a run that is killed in between resumes to write it.
+        """
+        context, attempt = self._context, progress.attempt
+        result = self._with_receipt(progress, error)
+        now = context.clock.now()
+        if not (over or (not result.error and context.until != "download")):
+            run = progress.job.run.id
+            context.state.note_outcome(attempt, run, result.outcome, result.error, now)
+        elif result.good and all(step.outcome == "succeeded" for step in result.steps):
+            context.state.complete(attempt, work(progress.job, context.masker), now)
+        else:
+            context.state.finish(attempt, result.outcome, result.error, now)
+        return result
+
+    def _with_receipt(self, progress: TargetProgress, error: ImpexError | None) -> TargetResult:
+        try:
+            require_same_output(progress.job)
+        except DeliveryError as moved:
+            return progress.result(error or moved)
+        result = progress.result(error)
+        self._leave_receipt(result)
+        return result
+
+
+def _check_output(job: Job, context: Context) -> None:
+    """Find out before anything is sent whether the output may and can be written.
+
+    What lies there from an attempt that is still open is our own.
+    """
+    output = job.target.output
+    if job.target.if_exists == "fail" and output.is_dir() and _foreign(job, context):
+        raise DeliveryError(f"{output} exists and is not empty (if_exists: fail)")
+    nearest = next(path for path in (output, *output.parents) if os.path.lexists(path))
+    if (output / RECEIPT).is_dir():
+        raise DeliveryError(f"{output / RECEIPT} is a folder; move it away, or use another output")
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise DeliveryError(f"cannot write to {output}: {nearest} is not a writable folder")
+
+
+def _foreign(job: Job, context: Context) -> list[Path]:
+    """Return what lies in the output and is not from the target's open attempt."""
+    attempt, output = context.state.unfinished(key(job)), job.target.output
+    if attempt is None:
+        return list(output.iterdir())
+    owned = Ownership.of(job)
+    # What had no name of its own yet when its process was killed.
+    unnamed = re.compile(r"\..+\.(part(\.json(\..+)?)?|[0-9a-f]{8}|new|old[0-9]*)")
+    return [
+        path
+        for path in output.iterdir()
+        if path.name != RECEIPT and not unnamed.fullmatch(path.name) and owned.stranger(path)
+    ]
+
+
+def not_started_result(job: Job, outcome: Outcome, reason: str, now: datetime) -> TargetResult:
+    """Return the result of a target for which nothing was sent."""
+    return TargetResult(
+        target=job.target,
+        outcome=outcome,
+        started=now,
+        finished=now,
+        tenant=job.tenant,
+        request=job.request,
+        error=reason,
+    )

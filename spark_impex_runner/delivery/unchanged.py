@@ -1,0 +1,107 @@
+"""Whether a job would only repeat the last delivery of its target: asked before it begins."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.models import Delivery
+from spark_impex_runner.state.keys import fingerprint, key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from spark_impex_runner.delivery.context import Context
+    from spark_impex_runner.masking import Masker
+    from spark_impex_runner.models import Artifact, Job
+    from spark_impex_runner.state.models import Attempt
+
+_log = logging.getLogger(__name__)
+
+
+def unchanged(job: Job, context: Context) -> tuple[Delivery, str] | None:
+    """Return the delivery that a job would repeat, and why it need not; None where it must.
+
+    Sends what the plugins send to find out. Raises ``PluginError`` where one of them fails.
+    """
+    last = _last(job, context) if job.target.skip_unchanged else None
+    if last is None:
+        return None
+    hooks = context.hooks
+    why = hooks.decide("impex_unchanged", job=replace(job, last=last))
+    if why is not None and not (isinstance(why, str) and why):
+        raise hooks.refuse("impex_unchanged", why, "a text that is not empty")
+    return (last, context.masker.mask(why)) if why else None
+
+
+def work(job: Job, masker: Masker) -> str:
+    """Return what is the same in two runs if and only if they do the same with the packages.
+
+    The run's own id and date do not count: a folder for each day is no other work. Secrets do not
+    enter it.
+    """
+    target = job.target
+    steps = [(step.uses, dict(step.options)) for step in target.steps]
+    does = [str(target.output), target.file_name, steps]
+    text = masker.mask(json.dumps(does, sort_keys=True, default=str))
+    for name, value in (("run.id", job.run.id), ("run.date", job.run.date)):
+        text = text.replace(value, f"${{{name}}}")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _last(job: Job, context: Context) -> Delivery | None:
+    """Return the last delivery of a target, if it was good, was of the same, and is still there.
+
+    What an earlier run left unfinished is gone on with, and ``--fresh`` looks at nothing.
+    """
+    attempt = context.state.last_delivered(key(job))
+    if attempt is None or attempt.finished is None or context.fresh or context.job:
+        return None
+    wanted = (job.tenant, fingerprint(job), work(job, context.masker))
+    if (attempt.tenant, attempt.fingerprint, attempt.work) != wanted:
+        return None
+    if context.state.unfinished(key(job)):
+        return None
+    artifacts = context.state.artifacts(attempt)
+    if not artifacts:
+        return None
+    if lost := [] if _brings_away(job, context) else list(_lost(artifacts)):
+        # Not said of a job: nothing happened to it, and a plan asks, too.
+        _log.info("%s: exported anew, as %s is not there any more", job.target.name, lost[0])
+        return None
+    return _delivery(attempt, artifacts)
+
+
+def _brings_away(job: Job, context: Context) -> bool:
+    """Tell whether a step brings the packages elsewhere, so that they need not stay here."""
+    offers = context.hooks.registry.steps
+    used = (offers.get(step.uses) for step in job.target.steps)
+    return any(offer is not None and offer.delivers for offer in used)
+
+
+def _lost(artifacts: Sequence[Artifact]) -> Iterator[str]:
+    """Yield what is not there as it was put there: its size has to be the same.
+
+    A folder that a step made only has to be there.
+    """
+    for each in artifacts:
+        folder = each.name.endswith("/") and each.path.is_dir()
+        if not folder and not (each.path.is_file() and each.path.stat().st_size == each.size):
+            yield str(each.path)
+
+
+def _delivery(attempt: Attempt, artifacts: Sequence[Artifact]) -> Delivery:
+    first = artifacts[0]
+    return Delivery(
+        finished=attempt.finished or attempt.intended,
+        run_id=attempt.run_id,
+        job_id=attempt.job_id,
+        output=first.path.parents[len(PurePath(first.name).parts) - 1],
+        services=attempt.services,
+        service_versions=attempt.service_versions,
+        artifacts=tuple(artifacts),
+    )

@@ -1,0 +1,1 @@
+"""Plugins: the hooks, what plugins offer, and who takes part."""

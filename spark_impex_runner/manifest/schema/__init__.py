@@ -1,0 +1,1 @@
+"""Data to problems: everything that a manifest's schema says about it."""

@@ -1,0 +1,1 @@
+"""Text to data, with the position of each value."""

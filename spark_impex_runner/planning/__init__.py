@@ -1,0 +1,1 @@
+"""What a run will do, before anything is sent that a tenant keeps."""

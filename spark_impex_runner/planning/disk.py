@@ -1,0 +1,99 @@
+"""What the disk says about a run before it begins: what can be written, and what is another's."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import closing, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.errors import UsageError
+from spark_impex_runner.ownership import Ownership
+from spark_impex_runner.paths import Guarded
+from spark_impex_runner.planning.locations import (
+    Use,
+    place_of_name,
+    raise_conflicts,
+    steps_of,
+    written_by,
+)
+from spark_impex_runner.planning.placed import PlacedFiles
+from spark_impex_runner.spark.tenant import TenantUrl
+from spark_impex_runner.state.keys import key_of
+from spark_impex_runner.state.store import State, exists
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from spark_impex_runner.models import RunOptions
+    from spark_impex_runner.planning.stages import Loaded
+
+
+def check_disk(loaded: Loaded, options: RunOptions, state: Path) -> None:
+    """Raise ``ManifestError`` or ``UsageError`` for what cannot be written, or is another's.
+
+    It depends on what lies on the disk now, and speaks of the chosen targets only.
+    """
+    if options.run_id:
+        return
+    found = [(use, reason) for use in loaded.uses.written if (reason := unwritable(use.path))]
+    registry, manifest = loaded.plugins.registry, loaded.manifest
+    steps = [
+        (target, place, step, name)
+        for target in loaded.targets
+        for place, step in steps_of(target)
+        for name in written_by(step, registry)
+        if os.path.lexists(target.output / name)
+    ]
+    if steps:
+        with closing(State(state)) if exists(state) else nullcontext() as opened:
+            for target, place, step, name in steps:
+                placed = PlacedFiles(opened, key_of(manifest, target), target)
+                owned = Ownership(target.output, placed, Guarded())
+                path = target.output / name
+                # What was added to a folder of ours is the target's failure alone.
+                if owned.record(path) is None and (reason := owned.stranger(path)):
+                    found.append((Use(path, "", place_of_name(place, step, name)), reason))
+    raise_conflicts(loaded.document, found)
+
+
+def place_faults(folder: Path, connection: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each key of a connection that leads nowhere, and why; its paths begin at ``folder``."""
+    values = {key: value for key, value in connection.items() if isinstance(value, str)}
+    try:
+        if "base_url" in values:
+            TenantUrl.parse(values["base_url"], values.get("tenant"))
+        elif {"env", "tenant"} <= values.keys():
+            TenantUrl.of(values["env"], values["tenant"])
+    except UsageError as error:
+        # The first word of each such message is the key that it speaks of.
+        yield str(error).split(" ", 1)[0], str(error)
+    if "sandbox" in values and not _is_there(folder, values["sandbox"], Path.is_dir):
+        yield "sandbox", f"there is no folder {values['sandbox']!r}"
+    if "verify_tls" in values and not _is_there(folder, values["verify_tls"], Path.is_file):
+        yield "verify_tls", f"there is no file {values['verify_tls']!r}"
+
+
+def _is_there(folder: Path, name: str, kind: Callable[[Path], bool]) -> bool:
+    """Tell whether a path leads to a thing of a kind; a name may be one that no disk takes."""
+    try:
+        return kind(folder / name)
+    except (OSError, ValueError):
+        return False
+
+
+def unwritable(path: Path) -> str:
+    """Return why a file cannot be written, empty if it can."""
+    try:
+        if path.is_symlink():  # the file would take the place of the link
+            return f"cannot write to {path}: it is a link; give the path that it leads to"
+        if os.path.lexists(path) and not stat.S_ISREG(path.stat().st_mode):
+            return f"cannot write to {path}: it is not a file"
+        nearest = next(each for each in path.parents if os.path.lexists(each))
+        if not nearest.is_dir():
+            return f"cannot write to {path}: {nearest} is not a folder"
+    except OSError as error:
+        return f"cannot write to {path}: {error.strerror or error}"
+    allowed = os.access(nearest, os.W_OK | os.X_OK)
+    return "" if allowed else f"cannot write to {path}: {nearest} is not writable"

@@ -1,0 +1,294 @@
+"""Every path that a run reads or writes, checked against all others before anything is sent."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.errors import ManifestError, UsageError
+from spark_impex_runner.manifest.yaml.document import Finding
+from spark_impex_runner.models import RECEIPT, Memory
+from spark_impex_runner.ownership import Ownership
+from spark_impex_runner.paths import Guarded, Identities, folded, url_problem
+from spark_impex_runner.planning.entries import files_read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from spark_impex_runner.hooks.registry import Offer, Registry
+    from spark_impex_runner.manifest.yaml.document import Document, KeyPath
+    from spark_impex_runner.models import Manifest, RunOptions, Step, Target
+
+# What a file system takes, and what of it is left where a temporary name adds to it.
+_LONGEST_FOLDER = 255
+_LONGEST_FILE = 240
+_FILE = re.compile(r"\$\{file:([^{}]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A path that a run reads or writes, and where it was given: at a key, or by an option."""
+
+    path: Path
+    what: str
+    key: KeyPath = ()
+    option: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """All paths of a run: files that are read, files that are written, folders that are its own."""
+
+    read: tuple[Use, ...]
+    written: tuple[Use, ...]
+    folders: tuple[Use, ...]
+
+    def guarded(self, targets: Iterable[Target]) -> Guarded:
+        """Return what no package and no step may replace."""
+        outputs = ((each.output, f"the output of target {each.name!r}") for each in targets)
+        every = ((each.path, each.what) for each in (*self.read, *self.written, *self.folders))
+        return Guarded((*outputs, *every))
+
+
+def uses_of(
+    document: Document, manifest: Manifest, options: RunOptions, registry: Registry, state: Path
+) -> Uses:
+    """Return all paths that the manifest and the command line determine."""
+    folder = manifest.path.absolute().parent
+    read = [Use(path, f"{path}, a file of this manifest") for path in document.files]
+    read += [Use(path, f"the plugin {path}") for path in options.plugin_files]
+    read += [Use(path, f"the plugin {path}") for path in (folder / "plugins").glob("*.py")]
+    read += [Use(path, f"{path}, which a reference reads") for path in _referred(document, folder)]
+    read += _named(manifest, registry)
+    folders = list(_state(state, manifest.path))
+    written = [
+        Use(folder / path, f"the report {name!r}", ("report", name))
+        for name, path in manifest.reports.items()
+        if name not in options.reports
+    ]
+    written += [
+        Use(path, f"the report {name!r}", option=f"--report {name}={path}")
+        for name, path in options.reports.items()
+    ]
+    for name, each in manifest.connections.items():
+        if each.sandbox and not manifest.path.resolve().is_relative_to(each.sandbox.resolve()):
+            folders.append(Use(each.sandbox, f"the tenant of the connection {name!r}"))
+        if isinstance(each.verify_tls, str):
+            read.append(Use(Path(each.verify_tls), "the CA bundle"))
+    for target in manifest.targets:
+        for place, step in steps_of(target):
+            for key, kind in _path_options(registry.steps.get(step.uses), step.options).items():
+                path = folder / step.options[key]
+                what = f"{path} of a step {step.uses!r}"
+                use = Use(path, what, (*place, "with", key))
+                (written if kind == "write" else read).append(use)
+    return Uses(tuple(read), tuple(written), tuple(folders))
+
+
+def _named(manifest: Manifest, registry: Registry) -> Iterator[Use]:
+    """Yield the files that entries of services and options of notifications name."""
+    folder = manifest.path.absolute().parent
+    entries = (entry for target in manifest.targets for entry in target.services)
+    for name in files_read(registry, entries):
+        yield Use(folder / name, f"{folder / name}, a list of services")
+    for each in manifest.notify:
+        for key in _path_options(registry.notifiers.get(each.uses), each.options):
+            path = folder / each.options[key]
+            yield Use(path, f"{path}, which a notification reads")
+
+
+def _state(folder: Path, manifest: Path) -> Iterator[Use]:
+    """Yield the state's folder, or what is in it where it is a folder of other things, too."""
+    if not manifest.resolve().is_relative_to(folder.resolve()):
+        yield Use(folder, f"the state in {folder}")
+        return
+    for name in ("state.db", "state.db-wal", "state.db-shm", "leases"):
+        yield Use(folder / name, f"the state in {folder}")
+
+
+def check_options(path: Path, options: RunOptions) -> None:
+    """Raise ``UsageError`` if a path that was given beside the manifest is a URL."""
+    given = [("the manifest", path), ("output", options.output), ("state", options.state)]
+    given += [("overlay", each) for each in options.overlays]
+    given += [("plugin", each) for each in options.plugin_files]
+    given += [(f"report {name}", each) for name, each in options.reports.items()]
+    for name, each in given:
+        if each is not None and (problem := url_problem(str(each))):
+            raise UsageError(f"{name}: {problem}; give a local path")
+
+
+def check_conflicts(
+    document: Document, targets: Iterable[Target], registry: Registry, uses: Uses
+) -> None:
+    """Raise ``ManifestError`` or ``UsageError`` if a run would write to a path of another use."""
+    every = list(targets)
+    guarded = replace(uses, written=()).guarded(every)
+    conflicts = [
+        *_Written(uses, every, registry).conflicts(),
+        *_outputs(every, uses),
+        *(found for target in every for found in _step_places(target, registry, guarded)),
+    ]
+    raise_conflicts(document, conflicts)
+
+
+class _Written:
+    """The files that a run writes, each held against all that it reads or writes besides."""
+
+    def __init__(self, uses: Uses, targets: Iterable[Target], registry: Registry) -> None:
+        self._uses = uses
+        self._identities = Identities()
+        self._outputs = {self._identities.of(each.output): each for each in targets}
+        self._above = {above for place in self._outputs for above in _parents(place)}
+        self._read = {self._identities.of(each.path): each for each in uses.read}
+        self._inodes = {node: each for each in uses.read if (node := _inode(each.path))}
+        self._registry = registry
+
+    def conflicts(self) -> Iterator[tuple[Use, str]]:
+        """Yield each file that may not be written, and why."""
+        seen: dict[str, Use] = {}
+        places = [(self._identities.of(use.path), use) for use in self._uses.written]
+        inside = {above: use for place, use in places for above in _parents(place)}
+        for place, use in places:
+            other = seen.setdefault(place, use)
+            if reason := self._reason(use, place):
+                yield use, reason
+            elif other is not use and not _is_shared(other, use):
+                yield use, f"{use.what} would replace {other.what}"
+            elif place in inside:
+                yield use, f"{use.what} would be where the folder of {inside[place].what} is"
+
+    def _reason(self, use: Use, place: str) -> str:
+        if reason := _too_long(use.path, _LONGEST_FILE):
+            return reason
+        if use.path.name == "-":
+            return "'-' is not a file; only files can be written"
+        lost = self._read.get(place) or self._inodes.get(_inode(use.path) or (0, 0))
+        lost = lost or next((e for e in self._uses.folders if self._is_in(place, e.path)), None)
+        if lost:
+            return f"{use.what} would replace {lost.what}; choose another path"
+        if place in self._outputs or place in self._above:
+            return f"{use.what} would be where a target's output is; choose another path"
+        for above in _parents(place):
+            if (target := self._outputs.get(above)) and self._is_delivered(place, above, target):
+                return f"{use.what} would replace what target {target.name!r} delivers"
+        return ""
+
+    def _is_in(self, place: str, folder: Path) -> bool:
+        return f"{place}{os.sep}".startswith(f"{self._identities.of(folder)}{os.sep}")
+
+    def _is_delivered(self, place: str, output: str, target: Target) -> bool:
+        inner = folded(place[len(output) + 1 :].replace(os.sep, "/"))
+        names = {
+            RECEIPT,
+            *(n for _, step in steps_of(target) for n in written_by(step, self._registry)),
+        }
+        return any(_nested(inner, folded(name)) for name in names)
+
+
+def _is_shared(one: Use, other: Use) -> bool:
+    """Tell whether two steps write to one file that belongs to steps."""
+    return bool(one.key and other.key) and one.key[0] != "report" != other.key[0]
+
+
+def _outputs(targets: Iterable[Target], uses: Uses) -> Iterator[tuple[Use, str]]:
+    """Yield why a target's output may not be where it is."""
+    identities = Identities()
+    seen: dict[str, Target] = {}
+    for target in targets:
+        place = identities.of(target.output)
+        use = Use(target.output, "", target.written.get("output", ()))
+        if reason := _too_long(target.output, _LONGEST_FOLDER):
+            yield use, reason
+        for folder in uses.folders:
+            if f"{place}{os.sep}".startswith(f"{identities.of(folder.path)}{os.sep}"):
+                yield use, f"the output would lie in {folder.what}; choose another folder"
+        if (other := seen.setdefault(place, target)) is not target:
+            yield use, f"the targets {other.name!r} and {target.name!r} would write to one output"
+
+
+def _step_places(target: Target, registry: Registry, guarded: Guarded) -> Iterator[tuple[Use, str]]:
+    """Yield why a step may not write where it is to, whatever is there."""
+    owned = Ownership(target.output, Memory(), guarded)
+    earlier: list[str] = []
+    for place, step in steps_of(target):
+        mine = [folded(name) for name in written_by(step, registry)]
+        for name in written_by(step, registry):
+            use = Use(target.output / name, "", place_of_name(place, step, name))
+            if reason := _too_long(Path(name), _LONGEST_FILE) or owned.forbidden(use.path):
+                yield use, reason
+            elif any(_nested(folded(name), other) for other in earlier):
+                yield use, f"two steps of target {target.name!r} would write to {name}"
+        earlier += mine
+
+
+def _too_long(path: Path, most: int) -> str:
+    """Return that a file system does not take a path with such a long part; else nothing."""
+    longest = max(path.parts, key=lambda part: len(os.fsencode(part)), default="")
+    size = len(os.fsencode(longest))
+    return f"'{longest[:20]}…' has {size} bytes, a name may have {most}" if size > most else ""
+
+
+def _nested(one: str, other: str) -> bool:
+    """Tell whether one of two paths is the other, or lies in it."""
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+
+
+def steps_of(target: Target) -> Iterator[tuple[KeyPath, Step]]:
+    """Yield each step of a target with the place at which it is written."""
+    for index, step in enumerate(target.steps):
+        yield (*target.written.get("steps", ()), index), step
+
+
+def written_by(step: Step, registry: Registry) -> list[str]:
+    """Return what a step writes below the output."""
+    offer = registry.steps.get(step.uses)
+    return list(offer.writes(step.options)) if offer else []
+
+
+def place_of_name(place: KeyPath, step: Step, name: str) -> KeyPath:
+    """Return where the name of a step's file or folder is written."""
+    keys = [key for key, value in step.options.items() if str(value).rstrip("/") == name]
+    return (*place, "with", *keys[:1])
+
+
+def _path_options(offer: Offer | None, options: Mapping[str, Any]) -> dict[str, str]:
+    """Return those of the options that name a file: whether it is read or written."""
+    properties: Any = offer.options.get("properties", {}) if offer else {}
+    kinds = {key: part.get("x-path") for key, part in properties.items() if isinstance(part, dict)}
+    return {
+        key: kind
+        for key, kind in kinds.items()
+        if kind in {"read", "write"} and isinstance(options.get(key), str)
+    }
+
+
+def _referred(document: Document, folder: Path) -> Iterator[Path]:
+    """Yield the files that ``${file:}`` reads."""
+    texts = {spot.text for spot in document.spots.values() if spot.text and "${file:" in spot.text}
+    for text in sorted(texts):
+        yield from (folder / name for name in _FILE.findall(text))
+
+
+def _parents(place: str) -> list[str]:
+    return [str(each) for each in Path(place).parents]
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def raise_conflicts(document: Document, conflicts: Iterable[tuple[Use, str]]) -> None:
+    """Raise the error for conflicts: those of the manifest with their places."""
+    every = list(conflicts)
+    findings = [Finding(use.key, reason) for use, reason in every if use.key or not use.option]
+    if findings:
+        raise ManifestError(list(map(document.problem, dict.fromkeys(findings))))
+    for use, reason in every:
+        raise UsageError(f"{use.option}: {reason}")

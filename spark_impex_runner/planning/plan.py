@@ -1,0 +1,134 @@
+"""What a run will do, before anything is sent: the targets chosen and their requests."""
+
+from __future__ import annotations
+
+import os
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner import archives, fields
+from spark_impex_runner.errors import UriError, UsageError
+from spark_impex_runner.models import RECEIPT, Outcome, Planned, base_name
+from spark_impex_runner.spark.request import SOURCE_SYSTEM, build_request, encode
+from spark_impex_runner.spark.uri import Uri
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
+
+    from spark_impex_runner.hooks.manager import Plugins
+    from spark_impex_runner.models import Manifest, Run, Target
+
+
+def select(
+    manifest: Manifest,
+    names: Sequence[str],
+    tags: Sequence[str],
+    *,
+    alone: bool = False,
+    delivered: Collection[str] = (),
+) -> tuple[Target, ...]:
+    """Return the targets that match any name glob and any tag, and, unless ``alone``, their needs.
+
+    Those that are ``delivered`` already need nothing any more.
+    Without globs and tags that is every target. Raises ``UsageError`` for a glob or a tag that
+    matches nothing.
+    """
+    by_name = {target.name: target for target in manifest.targets}
+    known_tags = sorted({tag for target in manifest.targets for tag in target.tags})
+    for glob in names:
+        if not any(fnmatchcase(name, glob) for name in by_name):
+            raise UsageError(f"--target {glob} matches none of: {', '.join(by_name)}")
+    for tag in tags:
+        if tag not in known_tags:
+            raise UsageError(f"--tag {tag} is on no target; known: {', '.join(known_tags) or '-'}")
+    chosen: set[str] = set()
+    pending = [t.name for t in manifest.targets if _matches(t, names, tags)]
+    while pending:
+        name = pending.pop()
+        if name not in chosen:
+            chosen.add(name)
+            pending += () if alone or name in delivered else by_name[name].needs
+    if not chosen:
+        raise UsageError("no target matches both --target and --tag")
+    return tuple(target for target in manifest.targets if target.name in chosen)
+
+
+def _matches(target: Target, names: Sequence[str], tags: Sequence[str]) -> bool:
+    named = not names or any(fnmatchcase(target.name, glob) for glob in names)
+    return named and (not tags or any(tag in target.tags for tag in tags))
+
+
+def make_plan(run: Run, hooks: Plugins) -> tuple[Planned, ...]:
+    """Resolve every target's URIs and build its request.
+
+    Raises ``UriError`` (with the target's name), ``PluginError``, or ``UsageError`` where an
+    address or credentials are missing.
+    """
+    return tuple(plan_target(target, run, hooks) for target in run.targets)
+
+
+def plan_target(target: Target, run: Run, hooks: Plugins) -> Planned:
+    """Resolve one target's URIs and build its request; raises as ``make_plan`` does."""
+    found = {entry: _resolve(entry, target, run, hooks) for entry in target.services}
+    uris = [uri for group in found.values() for uri in group]
+    if found and not uris:
+        entries = ", ".join(f"'{entry}'" for entry in found)
+        raise UriError(f"target {target.name}: {entries} stands for no service at all")
+    request = build_request(
+        uris,
+        folders=target.folders,
+        version_ids=target.version_ids,
+        file_filter=target.file_filter,
+        version_filter=target.version_filter,
+        source_system=target.source_system or SOURCE_SYSTEM,
+        correlation_id=target.correlation_id or f"{run.id}-{target.name}",
+        file_name=target.file_name,
+    )
+    kept = target.if_exists == "keep" and _is_delivered(target, run.manifest.name)
+    url = f"{run.connect(target.connection).url}/api/v4/export"
+    resolved = {entry: tuple(map(str, group)) for entry, group in found.items()}
+    changed = {entry: group for entry, group in resolved.items() if group != (entry,)}
+    return Planned(target, request, url, encode(request).decode(), kept, changed)
+
+
+def _is_delivered(target: Target, manifest: str) -> bool:
+    """Tell whether the output holds a delivery of the target, good and with as many steps as now.
+
+    All of it must be there, with the sizes that the receipt lists, and packages must be ZIP files.
+    """
+    try:
+        receipt = fields.parse((target.output / RECEIPT).read_bytes())
+        complete = len(receipt["steps"]) == len(target.steps)
+        complete = complete and receipt["outcome"] == Outcome.SUCCEEDED.value
+        owner = receipt["target"], base_name(receipt.get("manifest", manifest))
+        complete = complete and owner == (target.name, base_name(manifest))
+        return complete and all(_is_there(target.output, each) for each in receipt["artifacts"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _is_there(output: Path, artifact: Mapping[str, Any]) -> bool:
+    """Tell whether a file or folder that a receipt lists can be used."""
+    path = output / artifact["name"]
+    if artifact["name"].endswith("/"):
+        return path.is_dir() and os.access(path, os.R_OK | os.X_OK)
+    if not path.is_file() or path.stat().st_size != artifact["size"]:
+        return False
+    with path.open("rb") as stream:
+        if artifact["made_by"] == "download":
+            try:
+                archives.opened(stream).close()
+            except archives.BROKEN:
+                return False
+    return True
+
+
+def _resolve(entry: str, target: Target, run: Run, hooks: Plugins) -> list[Uri]:
+    answer = hooks.decide("impex_resolve_uri", uri=entry, target=target, run=run)
+    if not isinstance(answer, (list, tuple)) or not all(isinstance(uri, str) for uri in answer):
+        raise hooks.refuse("impex_resolve_uri", answer, "a list of service URIs")
+    try:
+        return [Uri.parse(uri) for uri in answer]
+    except UriError as error:
+        raise UriError(f"target {target.name}: {error}") from error

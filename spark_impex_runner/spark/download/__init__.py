@@ -1,0 +1,1 @@
+"""Files of a tenant: resumed, verified, and in place only when whole."""

@@ -1,0 +1,90 @@
+"""Disk space, checked before a file is begun rather than missed in its middle."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.errors import DeliveryError
+from spark_impex_runner.spark.download.partial import discard, disk
+from spark_impex_runner.spark.http import limits
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+    from pathlib import Path
+
+# The files that this process is writing, and how long each will be.
+_growing: dict[Path, int] = {}
+_lock = threading.Lock()
+# How many bytes come between two looks at the disk.
+_LOOK = 16 << 20
+
+
+@contextmanager
+def reserved(path: Path, length: int) -> Iterator[None]:
+    """Reserve space for a file that will have ``length`` bytes, for as long as it is written.
+
+    What the other files that are being written on the same disk still need is not free. Raises
+    ``DeliveryError`` where the rest does not suffice.
+    """
+    with _lock, disk(path):
+        needed, free = _missing(path, length), _free_beside(path)
+        if needed and needed > free:
+            raise DeliveryError(
+                f"{path}: needs {needed:,} bytes, {max(free, 0):,} are free at {path.parent}; "
+                "make room there or choose another folder, then run again"
+            )
+        _growing[path] = length
+    try:
+        yield
+    finally:
+        with _lock:
+            _growing.pop(path, None)
+
+
+def without_length(path: Path, chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
+    """Pass on the chunks of a file whose length is not known; raise before the disk is full.
+
+    Raises ``DeliveryError``, and removes the file, where it is longer than ``limits.UNANNOUNCED``
+    or would leave less free than ``limits.RESERVE``.
+    """
+    size, looked = 0, -limits.RESERVE
+    for chunk in chunks:
+        if size - looked >= _LOOK:
+            looked = size
+            free = shutil.disk_usage(path.parent).free
+            if size > limits.UNANNOUNCED or free < limits.RESERVE:
+                discard(path)
+                most = limits.size(limits.UNANNOUNCED)
+                raise DeliveryError(
+                    f"{path}: the server does not say how long the file is; after {size:,} bytes "
+                    f"{free:,} are free (limits: {most} without a Content-Length, "
+                    f"{limits.size(limits.RESERVE)} stay free)"
+                )
+        yield chunk
+        size += len(chunk)
+
+
+def _free_beside(path: Path) -> int:
+    """Return the free bytes of a file's disk that no other file has been promised."""
+    device = _device(path.parent)
+    others = [each for each in _growing if each != path and _device(each.parent) == device]
+    promised = sum(_missing(each, _growing[each]) for each in others)
+    return shutil.disk_usage(path.parent).free - promised
+
+
+def _missing(path: Path, length: int) -> int:
+    try:
+        return max(length - path.stat().st_size, 0)
+    except FileNotFoundError:
+        return length
+
+
+def _device(folder: Path) -> int:
+    """Return the number of a folder's disk, 0 where it is gone."""
+    try:
+        return folder.stat().st_dev
+    except FileNotFoundError:
+        return 0

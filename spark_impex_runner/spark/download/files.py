@@ -1,0 +1,322 @@
+"""Downloads: bytes become a file only after they are verified."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote
+
+from spark_impex_runner.errors import (
+    IntegrityError,
+    SparkSdkError,
+    TransportError,
+    UnreadablePackageError,
+)
+from spark_impex_runner.models import Artifact, RemoteFile
+from spark_impex_runner.spark.download import disk_space, partial
+from spark_impex_runner.spark.download.hashes import Hashing, read_hash
+from spark_impex_runner.spark.download.links import EXPIRED
+from spark_impex_runner.spark.download.partial import disk
+from spark_impex_runner.spark.download.segments import Segments, Source
+from spark_impex_runner.spark.http import limits
+from spark_impex_runner.spark.http.response import (
+    HttpResponse,
+    api_error,
+    compression,
+    json_or_none,
+)
+from spark_impex_runner.spark.http.retry import AT_ONCE, retry
+from spark_impex_runner.spark.http.transport import CHUNK, HttpRequest, Stream, Transport
+from spark_impex_runner.spark.http.urls import redacted, secrets_of, split
+from spark_impex_runner.spark.tenant import is_safe_to_call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.digests import Hash
+    from spark_impex_runner.errors import SparkError
+    from spark_impex_runner.spark.http.session import Session
+
+_T = TypeVar("_T")
+
+DEFAULT_NAME = "package.zip"
+_HOPS = 5
+_NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\ufffd]')
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+_BARE = {"Accept": "*/*", "Accept-Encoding": "identity"}
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A finished download: the reply (without its body) and the file."""
+
+    reply: HttpResponse
+    artifact: Artifact
+
+
+def fetch(session: Session, remote: RemoteFile, path: Path) -> Artifact:
+    """Stream a link to the partial file ``path`` and return it, hashed but not yet judged.
+
+    Sent without credentials. What ``path`` holds already is gone on with, where the server allows
+    it and the bytes are the same (Range and If-Range), also that of an earlier process. Repeated
+    while bytes arrive, and for ten minutes without any. Raises ``SparkApiError`` (see
+    ``links.has_expired``), ``TransportError``, ``IntegrityError``, ``DeliveryError`` where the
+    disk refuses, and ``Interrupted`` between two chunks; all of them leave what has come for the
+    next call, ``partial.discard`` removes it.
+    """
+    return receive(session, remote, path).artifact
+
+
+def receive(session: Session, remote: RemoteFile, path: Path) -> Download:
+    """Do what ``fetch`` does and return the reply as well."""
+    expected = read_hash(remote.file_hash)
+    algorithms = ("sha256", expected.algorithm if expected else "sha256")
+    http = session.http
+    state = _DownloadState(path, http.clock, algorithms, remote.file_hash)
+    action = f"downloading {redacted(remote.url)}"
+
+    def once() -> HttpResponse:
+        try:
+            reply = state.attempt(http.transport, remote.url)
+        except TransportError as error:
+            raise error.at(action) from None
+        if reply.status == 200:
+            return reply
+        expired = reply.status in EXPIRED
+        todo = "the link may have expired; the job's status offers a new one" if expired else ""
+        raise api_error(reply, action, "", http.masker, todo)
+
+    reply = retry(once, http.policy, http.clock, progress=lambda: state.progress)
+    artifact = Artifact(
+        path=path,
+        name=filename(remote.url),
+        size=state.size,
+        sha256=state.digests["sha256"],
+        remote=remote,
+        hash_agreed=state.agrees_with(expected),
+        digests=state.digests,
+    )
+    return Download(reply, artifact)
+
+
+def filename(url: str) -> str:
+    """Return the file name that a link ends with, ``package.zip`` where it is not a plain one.
+
+    The last segment of the raw path is decoded, so that an encoded slash cannot add a folder.
+    """
+    last = split(url).path.rpartition("/")[2]
+    name = unquote(last)
+    plain = (
+        name.isprintable()
+        and not _NOT_IN_NAMES.search(name)
+        and not name.startswith((".", " "))
+        and not name.endswith((".", " "))
+        and not _DEVICE.fullmatch(name)
+        and len(name.encode()) <= 200
+    )
+    return name if name and plain and last not in set(secrets_of(url)) else DEFAULT_NAME
+
+
+def download_verified(
+    path: Path,
+    once: Callable[[], _T],
+    clock: Clock,
+    report: Callable[[SparkError, str], None],
+) -> _T:
+    """Return what ``once`` downloads to the partial file ``path`` and verifies.
+
+    Bytes that it refuses with ``IntegrityError`` are removed and fetched again from their
+    beginning, twice: what a proxy spoilt may come whole the next time. ``report`` gets each
+    refusal that is not the last; the last one is raised, and so is one that another download
+    cannot change. Other errors pass, the bytes stay.
+    """
+
+    def attempt() -> _T:
+        try:
+            return once()
+        except IntegrityError:
+            partial.discard(path)
+            raise
+
+    return retry(attempt, AT_ONCE, clock, transient=_is_spoilt, report=report)
+
+
+def _is_spoilt(error: SparkError) -> bool:
+    return isinstance(error, IntegrityError) and not isinstance(error, UnreadablePackageError)
+
+
+def commit(path: Path, final: Path) -> None:
+    """Move a verified file to its name in the same folder, surviving a power cut."""
+    with disk(final):
+        path.replace(final)
+        partial.forget(path)
+        if os.name == "posix":
+            folder = os.open(final.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+
+@dataclass(slots=True)
+class _DownloadState:
+    """One download on its way to disk; each attempt goes on where the last one ended, if it can.
+
+    ``furthest`` is the most bytes that were ever here: what is only sent again is no progress, so
+    a server that cuts each whole file at the same place is given up.
+    """
+
+    path: Path
+    clock: Clock
+    algorithms: tuple[str, ...]
+    file_hash: str | None = None
+    attempts: int = 0
+    size: int = 0
+    furthest: int = 0
+    digests: dict[str, str] = field(default_factory=dict)
+    segments: Segments = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.segments = Segments(self.path.parent, self.clock)
+
+    def agrees_with(self, expected: Hash | None) -> bool | None:
+        """Tell whether the hash is the one that was announced, None where none was."""
+        return self.digests[expected.algorithm] == expected.digest.hex() if expected else None
+
+    @property
+    def progress(self) -> int:
+        """How far it has come, in steps: a trickle is no progress, however long it lasts."""
+        return self.furthest // limits.SLOW
+
+    def attempt(self, transport: Transport, url: str) -> HttpResponse:
+        info = partial.read(self.path, self.file_hash)
+        begin = self.path.stat().st_size if info else 0
+        if info and begin == info.length:
+            self._write((), begin)
+            return HttpResponse(200, path=self.path)
+        self.attempts += 1
+        with _follow(transport, url, info.asking(begin) if info else {}) as stream:
+            if self.attempts > 1:  # a cut may cost no whole piece again, however quick others are
+                stream.quick = False
+            if stream.status not in {200, 206, 416}:
+                body = stream.body()
+                return HttpResponse(stream.status, stream.headers, json_or_none(body), body)
+            self._accept(transport, stream, info, begin)
+            return HttpResponse(200, stream.headers, path=self.path)
+
+    def _accept(
+        self, transport: Transport, stream: Stream, info: partial.ResumeInfo | None, begin: int
+    ) -> None:
+        """Take a whole file, or the rest of one; anything else is begun anew."""
+        length: int | None
+        if stream.status == 200:
+            partial.discard(self.path)  # old bytes may not lie below the new info
+            info = partial.resume_info_of(stream.headers, self.file_hash)
+            begin, length = 0, partial.length_of(stream.headers)
+        elif stream.status == 206 and info and info.fits(stream.headers, begin):
+            length = info.length
+        else:
+            partial.discard(self.path)
+            raise TransportError("the server's part does not fit to what is here already")
+        with ExitStack() as opened:
+            opened.enter_context(disk_space.reserved(self.path, length or 0))
+            chunks = opened.enter_context(closing(self._chunks(transport, stream, info, begin)))
+            if length is None:
+                chunks = opened.enter_context(closing(disk_space.without_length(self.path, chunks)))
+            if not begin and (coding := compression(stream.headers)):
+                chunks = opened.enter_context(closing(_plain(chunks, coding)))
+            if info and not begin:
+                chunks = opened.enter_context(
+                    closing(partial.with_resume_info(self.path, info, chunks))
+                )
+            self._write(_ending(chunks, length, begin), begin)
+        if length is not None and self.size != length:
+            if self.size > length:
+                partial.discard(self.path)
+            raise TransportError(f"{self.size} of {length} bytes arrived")
+
+    def _chunks(
+        self, transport: Transport, stream: Stream, info: partial.ResumeInfo | None, begin: int
+    ) -> Generator[bytes, None, None]:
+        """Yield what comes, over several connections where the server gives parts of a file."""
+        if info and (stream.status == 206 or stream.headers.get("Accept-Ranges") == "bytes"):
+            source = Source(lambda part: _follow(transport, stream.url, part), info)
+            yield from self.segments.chunks(stream, source, begin)
+        else:
+            yield from stream.chunks()
+
+    def _write(self, chunks: Iterable[bytes], begin: int) -> None:
+        """Write behind ``begin``, and hash all beside it; interrupts are noticed."""
+        self.size = 0
+        hashing = Hashing(set(self.algorithms))
+        with disk(self.path), self.path.open("r+b" if begin else "wb") as file:
+            with hashing:
+                for chunk in _kept(file, begin):
+                    self.clock.check()
+                    hashing.update(chunk)
+                    self.size += len(chunk)
+                for chunk in chunks:
+                    self.clock.check()
+                    hashing.update(chunk)
+                    file.write(chunk)
+                    self.size += len(chunk)
+                    self.furthest = max(self.furthest, self.size)
+            file.flush()
+            os.fsync(file.fileno())
+        self.digests = {name: hashing.hexdigest(name) for name in self.algorithms}
+
+
+def _kept(file: BinaryIO, length: int) -> Iterator[bytes]:
+    """Read what is here already; what follows is written behind it."""
+    while length and (chunk := file.read(min(CHUNK, length))):
+        length -= len(chunk)
+        yield chunk
+
+
+def _ending(chunks: Iterable[bytes], length: int | None, size: int) -> Iterator[bytes]:
+    """Stop soon behind the announced end: a body without one must not fill the disk."""
+    for chunk in chunks:
+        yield chunk
+        size += len(chunk)
+        if length is not None and size > length:
+            return
+
+
+def _plain(chunks: Iterable[bytes], coding: str) -> Generator[bytes, None, None]:
+    """Yield the chunks of a package that a reply calls compressed; raise where it really is.
+
+    The bytes decide, since stores give files wrong codings. It is no ``IntegrityError``, as another
+    download would be compressed, too.
+    """
+    for number, chunk in enumerate(chunks):
+        if not number and chunk[:2] != b"PK"[: len(chunk)]:
+            raise SparkSdkError(
+                f"the package is sent compressed (Content-Encoding: {coding}), though the request "
+                "forbids it; have the compression switched off in the file store or in a proxy"
+            )
+        yield chunk
+
+
+def _follow(transport: Transport, url: str, part: Mapping[str, str]) -> Stream:
+    """Open a link and the redirects behind it, always without credentials."""
+    for _ in range(_HOPS):
+        if not is_safe_to_call(url):
+            raise SparkSdkError(
+                f"the download link {redacted(url)} is not https; it is not followed"
+            )
+        for secret in secrets_of(url):
+            transport.masker.add(secret, announce=False)
+        stream = transport.open(HttpRequest("GET", url, {**_BARE, **part}))
+        target = stream.headers.get("Location")
+        if not (300 <= stream.status < 400 and target):
+            return stream
+        stream.close()
+        url = stream.absolute(target)
+    fault = f"more than {_HOPS} redirects, the last to {redacted(url)}"
+    raise TransportError(fault, permanent=True)

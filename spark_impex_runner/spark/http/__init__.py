@@ -1,0 +1,1 @@
+"""HTTP with the guarantees that every request to a tenant has."""

@@ -1,0 +1,199 @@
+"""The three ways to prove who is calling: bearer token, API key, client credentials."""
+
+from __future__ import annotations
+
+import base64
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Protocol
+
+from spark_impex_runner import fields
+from spark_impex_runner.errors import (
+    ErrorReply,
+    SparkSdkError,
+    TransportError,
+    UnauthorizedError,
+    UsageError,
+)
+from spark_impex_runner.spark.http import limits
+from spark_impex_runner.spark.http.response import HttpResponse, api_error, read_error
+
+if TYPE_CHECKING:
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.masking import Masker
+
+_MARGIN = 60.0
+_LONGEST = 366 * 86_400
+_REFUSALS = (400, 401, 403)
+
+
+class Scheme(Protocol):
+    """Credentials in the shape of request headers."""
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that carry the credentials, valid now."""
+
+    def renew(self, refused: Mapping[str, str]) -> bool:
+        """Replace what the tenant answered 401 to; False where there is nothing newer."""
+
+    # When these credentials end for good, None where they can be renewed or do not say.
+    expires: datetime | None
+
+
+class _Given:
+    """Credentials that somebody else obtained, which cannot be renewed."""
+
+    expires: datetime | None = None
+
+    def __init__(self, name: str, secret: str, masker: Masker) -> None:
+        self._secret = _printable(name, secret)
+        masker.add(self._secret)
+        self._headers: dict[str, str] = {}
+
+    def headers(self) -> dict[str, str]:
+        """Return the one header that carries the secret."""
+        return self._headers
+
+    def renew(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002 - the protocol's shape
+        """Tell that there is nothing newer."""
+        return False
+
+
+class ApiKey(_Given):
+    """A synthetic key. It never travels together with ``Authorization``."""
+
+    def __init__(self, key: str, masker: Masker) -> None:
+        super().__init__("api_key", key, masker)
+        self._headers = {"x-synthetic-key": self._secret}
+
+
+class Bearer(_Given):
+    """A token; a leading ``Bearer`` is taken off. A JWT says when it ends (Keycloak's are)."""
+
+    def __init__(self, token: str, masker: Masker) -> None:
+        super().__init__("token", _bare(token), masker)
+        self._headers = {"Authorization": f"Bearer {self._secret}"}
+        self.expires = expiry(self._secret)
+
+
+class ClientCredentials:
+    """OAuth2 client credentials: a token asked for when needed and renewed before it expires.
+
+    ``ask`` performs the token request at ``endpoint`` and returns the reply, whatever its
+    status. Many threads may wait for one token: it is asked for once. A refused secret is
+    remembered and never sent again, since repeating it may lock the client. A refusal without an
+    error code, such as a proxy's page, is remembered where the next answer is another one.
+    """
+
+    expires: datetime | None = None
+
+    def __init__(
+        self, endpoint: str, ask: Callable[[], HttpResponse], clock: Clock, masker: Masker
+    ) -> None:
+        self._action = f"asking {endpoint} for a token"
+        self._ask = ask
+        self._clock = clock
+        self._masker = masker
+        self._lock = threading.Lock()
+        self._token = ""
+        self._good_until = 0.0
+        self._refusal: ErrorReply | None = None
+        self._doubted = False
+
+    def headers(self) -> dict[str, str]:
+        """Return the ``Authorization`` header; asks for a token where none is valid.
+
+        Raises ``UnauthorizedError`` where the client is refused, ``SparkError`` otherwise.
+        """
+        with self._alone():
+            if not self._token or self._clock.monotonic() >= self._good_until:
+                self._obtain()
+            return {"Authorization": f"Bearer {self._token}"}
+
+    def renew(self, refused: Mapping[str, str]) -> bool:
+        """Ask for a new token, unless another thread did so since ``refused`` was sent."""
+        with self._alone():
+            if refused.get("Authorization") == f"Bearer {self._token}":
+                self._obtain()
+            return True
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one thread at a time ask for a token; none waits past its deadline."""
+        if not self._lock.acquire(timeout=min(self._clock.left(), threading.TIMEOUT_MAX)):
+            raise TransportError(f"{self._action}: no answer before the deadline")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _obtain(self) -> None:
+        if self._refusal is None:
+            asked = self._clock.monotonic()
+            reply = self._ask()
+            if reply.good:
+                self._keep(reply, asked)
+                return
+            if reply.status not in _REFUSALS:
+                raise api_error(reply, self._action, "", self._masker)
+            said = read_error(reply, "", self._masker)
+            if said.code or self._doubted:
+                self._refusal = said
+            self._doubted = True
+        else:
+            said = self._refusal
+        words = " ".join(part for part in (said.code, said.details) if part)
+        raise UnauthorizedError(
+            f"{self._action}: the client credentials are refused (HTTP {said.status} {words}); "
+            "check client_id and client_secret",
+            said,
+        )
+
+    def _keep(self, reply: HttpResponse, asked: float) -> None:
+        """Take the token; it counts as expired a minute early, or halfway if it is short-lived."""
+        data = reply.data if isinstance(reply.data, Mapping) else {}
+        token, life = data.get("access_token"), data.get("expires_in")
+        if not isinstance(token, str) or not token:
+            raise SparkSdkError(f"{self._action}: the reply holds no access_token; check base_url")
+        try:
+            token = _printable("access_token", token)
+        except UsageError as error:
+            raise SparkSdkError(f"{self._action}: {error}") from None
+        if len(token) > limits.TOKEN:
+            most = limits.size(limits.TOKEN)
+            raise SparkSdkError(f"{self._action}: the access_token is larger than {most}")
+        self._masker.add(token)
+        self._token, self._doubted = token, False
+        life = fields.number(life) or 0.0
+        seconds = min(life, _LONGEST) if life > 0 else 300.0
+        self._good_until = asked + max(seconds - _MARGIN, seconds / 2)
+
+
+def _bare(token: str) -> str:
+    """Return a token without the word ``Bearer`` that may stand before it."""
+    return re.sub(r"(?i)^\s*bearer\s+", "", token)
+
+
+def expiry(token: str) -> datetime | None:
+    """Read the claim ``exp`` of a JWT, unverified, None where there is none.
+
+    It only serves to tell in advance what the tenant would say. Keycloak's tokens, which Spark
+    issues, are JWTs (documented).
+    """
+    try:
+        payload = _bare(token).split(".")[1]
+        claims = fields.parse(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return datetime.fromtimestamp(claims["exp"], timezone.utc)
+    except (IndexError, ValueError, KeyError, TypeError, OverflowError, OSError):
+        return None
+
+
+def _printable(name: str, secret: str) -> str:
+    """Return the secret without blanks around it, or refuse it without showing it."""
+    secret = secret.strip()
+    if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
+        raise UsageError(f"{name} is empty or holds characters that no header may carry")
+    return secret

@@ -1,0 +1,240 @@
+"""Connecting: whether a request was sent at all, and which failures are permanent.
+
+A connection that cannot be made before the first contact with a host is a fault of the address,
+of the network or of a proxy. It is retried for ten seconds, and not at all where no retry can help.
+After a contact it is an outage, which its callers wait out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import socket
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import exceptions as urllib3_errors
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.poolmanager import ProxyManager
+
+from spark_impex_runner.errors import TransportError
+from spark_impex_runner.spark.failures import TRANSIENT
+from spark_impex_runner.spark.http import limits
+from spark_impex_runner.spark.http.proxies import is_by_socks
+from spark_impex_runner.spark.http.underway import begin
+from spark_impex_runner.spark.http.urls import split
+from spark_impex_runner.spark.words import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FIRST_CONTACT = 10.0
+ADDRESS_TODO = "check the address and the network"
+_TUNNEL = re.compile(r"Tunnel connection failed: (?P<reply>(?P<status>\d{3}).*)", re.DOTALL)
+_PROXY_TODO = "check HTTPS_PROXY and NO_PROXY"
+
+
+class _Thread(threading.local):
+    connecting = False
+    began = 0.0
+
+
+_thread = _Thread()
+
+
+class _Http(HTTPConnection):
+    def connect(self) -> None:
+        _thread.connecting = True
+        super().connect()
+        _thread.connecting = False
+        begin(self)
+
+    def request(self, *arguments: Any, **named: Any) -> None:
+        if self.sock is not None:
+            begin(self)
+        super().request(*arguments, **named)
+
+
+class _Https(_Http, HTTPSConnection):
+    pass
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _Https
+
+
+_POOLS: dict[str, type[HTTPConnectionPool]] = {"http": _HttpPool, "https": _HttpsPool}
+
+
+class Adapter(HTTPAdapter):
+    """The connections of requests, which note for each thread whether one was established."""
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """Make the pools of direct connections."""
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Return the pools of connections through a proxy."""
+        manager = super().proxy_manager_for(proxy, **options)
+        if isinstance(manager, ProxyManager):  # that of SOCKS has connections of its own
+            manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+class Contacts:
+    """The hosts that were reached, and since when the others could not be; safe for threads."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._reached: set[str] = set()
+        self._failing: dict[str, float] = {}
+
+    def begin(self) -> None:
+        """Note that this thread begins a request."""
+        _thread.connecting = False
+        _thread.began = self._monotonic()
+
+    def reached(self, url: str) -> None:
+        """Note that a connection to the host of ``url`` was established."""
+        self._reached.add(urlsplit(url).netloc)
+
+    def limit_of(self, url: str, began: float) -> float:
+        """Return when a connection for a request must be there; never after a first contact."""
+        try:
+            first = bool(url) and not self.has_reached(url) and not is_by_socks(url)
+        except ValueError:  # the address is reported when it is used
+            return math.inf
+        return began + limits.CONNECT if first else math.inf
+
+    def has_reached(self, url: str) -> bool:
+        """Tell whether a connection to the host of ``url`` was ever established."""
+        return urlsplit(url).netloc in self._reached
+
+    def failed(self, error: Exception, url: str, proxy: str, timeout: float) -> TransportError:
+        """Return what a failure to send a request, or to get the head of its reply, means.
+
+        ``proxy`` is the host and port of the proxy that was used, ``timeout`` is in seconds.
+        """
+        if isinstance(error, ValueError):
+            return _unusable(error, url, proxy)
+        # The connections of a SOCKS proxy are of another class, which notes nothing.
+        if not (_thread.connecting or _has(error, urllib3_errors.ConnectTimeoutError)):
+            self.reached(url)
+            return broken(error, timeout)
+        host = urlsplit(url).netloc.rpartition("@")[2]
+        since = self._failing.setdefault(host, _thread.began)
+        hopeless = _is_refused(error) or self._monotonic() - since >= FIRST_CONTACT
+        fault, todo = _not_connected(error, host, proxy, timeout)
+        reached = self.has_reached(url)
+        permanent = hopeless and not reached
+        return TransportError(fault, todo, sent=False, permanent=permanent, reached=reached)
+
+
+def not_connected_in_time(url: str) -> TransportError:
+    """Return what it means that a first connection was not there after ``limits.CONNECT``."""
+    host = split(url).netloc.rpartition("@")[2]
+    fault = f"no connection to {host} within {limits.CONNECT:g} s"
+    return TransportError(fault, ADDRESS_TODO, sent=False, permanent=True, reached=False)
+
+
+def broken(error: Exception, timeout: float) -> TransportError:
+    """Return what the failure of an established connection means."""
+    if _is_timeout(error):
+        return TransportError(f"no answer within {timeout:g} s")
+    return TransportError(f"the connection failed ({_innermost(error)})", ADDRESS_TODO)
+
+
+def _unusable(error: ValueError, url: str, proxy: str) -> TransportError:
+    """Return the error for an address, of a host or of a proxy, to which nothing can be sent."""
+    try:
+        usable = bool((split(url).hostname or "").encode("idna")) and split(url).port != 0
+    except ValueError:
+        usable = False
+    if usable and (proxy or isinstance(error, requests.exceptions.InvalidProxyURL)):
+        socks = isinstance(error, requests.exceptions.InvalidSchema)
+        why = "SOCKS needs the package PySocks" if socks else "its address is not valid"
+        fault, todo = f"the proxy of the environment cannot be used ({why})", _PROXY_TODO
+    else:
+        # No part of it is shown: what is no URL may be a secret as a whole.
+        fault, todo = "the address is not a valid URL", ADDRESS_TODO
+    return TransportError(fault, todo, sent=False, permanent=True, reached=False)
+
+
+def _not_connected(error: Exception, host: str, proxy: str, timeout: float) -> tuple[str, str]:
+    """Return why a connection could not be made, and what to check."""
+    if refusal := _refusal(error):
+        return f"the proxy {proxy} refuses to connect to {host} (HTTP {refusal})", _PROXY_TODO
+    tls = isinstance(error, (requests.exceptions.SSLError, urllib3_errors.SSLError))
+    todo = _PROXY_TODO if proxy and not tls else ADDRESS_TODO
+    party = f"the proxy {proxy}" if todo == _PROXY_TODO else host
+    if _has(error, socket.gaierror):
+        fault = f"cannot resolve {party if proxy else urlsplit(f'//{host}').hostname}"
+    elif tls:
+        fault = f"TLS failed ({_innermost(error)}) with {party}"
+        todo = "see verify_tls if the CA is your own"
+    elif _is_timeout(error):
+        fault = f"no connection to {party} within {timeout:g} s"
+    else:
+        fault = f"cannot connect to {party} ({_innermost(error)})"
+    return fault, todo
+
+
+def _is_refused(error: Exception) -> bool:
+    """Tell whether a certificate or a proxy's answer forbids the connection."""
+    status = int(_refusal(error)[:3] or 0)
+    by_proxy = 300 <= status < 500 and status not in TRANSIENT
+    return by_proxy or _has(error, ssl.SSLCertVerificationError)
+
+
+def _refusal(error: Exception) -> str:
+    """Return the status line with which a proxy refused a tunnel, without its version."""
+    for each in _chain(error):
+        if found := _TUNNEL.match(str(each)):
+            return one_line(found["reply"])[:80]
+    return ""
+
+
+def _has(error: BaseException, kind: type[BaseException]) -> bool:
+    return any(isinstance(each, kind) for each in _chain(error))
+
+
+def _is_timeout(error: Exception) -> bool:
+    # The class of a refused connection derives from that of a timeout.
+    timeouts = (requests.Timeout, urllib3_errors.TimeoutError, TimeoutError)
+    refused = urllib3_errors.NewConnectionError
+    return any(
+        isinstance(each, timeouts) and not isinstance(each, refused) for each in _chain(error)
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what led to it; the library keeps that in several ways."""
+    inner: object = error
+    for _ in range(8):
+        if not isinstance(inner, BaseException):
+            return
+        yield inner
+        reasons = [getattr(inner, "reason", None), inner.__cause__, inner.__context__, *inner.args]
+        inner = next((one for one in reasons if isinstance(one, BaseException)), None)
+
+
+def _innermost(error: BaseException) -> str:
+    """Return the words of the operating system or of TLS, which name no URL, else a class name."""
+    found = type(error).__name__
+    for inner in _chain(error):
+        if isinstance(inner, OSError) and inner.strerror:
+            return str(getattr(inner, "verify_message", "") or inner.strerror)
+        if not isinstance(inner, requests.RequestException):
+            found = type(inner).__name__
+    return found

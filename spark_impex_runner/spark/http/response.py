@@ -1,0 +1,170 @@
+"""One reply of a tenant: its value, and the error that it means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner import fields
+from spark_impex_runner.errors import ErrorReply, SparkApiError
+from spark_impex_runner.spark.http.urls import split
+from spark_impex_runner.spark.words import one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spark_impex_runner.masking import Masker
+
+_COMPRESSIONS = frozenset(
+    {"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd", "dcb", "dcz"}
+)
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
+# A date that is further away than a day of seconds is a mistake of one of the clocks.
+_PLAUSIBLE = 86_400.0
+_LONG_WAIT = 30.0
+# No server means more seconds than a year.
+_FOREVER = 366 * 86_400.0
+_TODO = {
+    400: "check the request",
+    401: "check the credentials; a bearer token may have expired",
+    403: "the credentials lack a permission for this; ask the tenant's administrator",
+    404: "check the names, and that the credentials may see them",
+    429: "lower requests_per_second",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """A reply as the official SDK hands it out.
+
+    ``data`` is the JSON of an API reply, ``buffer`` the bytes of a body. A download that was
+    streamed to disk has ``path`` and an empty buffer. ``headers`` ignores case. Everything but
+    status and path stays out of ``repr``: job data hold download links.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    data: Any = field(default=None, repr=False)
+    buffer: bytes = field(default=b"", repr=False)
+    path: Path | None = None
+
+    @property
+    def good(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status < 300
+
+
+def json_or_none(body: bytes) -> Any:
+    """Return the JSON of a body, None for anything else, whatever its Content-Type says."""
+    try:
+        return fields.parse(body)
+    except ValueError:
+        return None
+
+
+def compression(headers: Mapping[str, str]) -> str:
+    """Return the compressions that ``Content-Encoding`` names; nothing where it names none.
+
+    Servers write ``binary``, ``utf-8`` and other words there that say nothing about the bytes.
+    """
+    codings = re.split(r"[\s,;]+", headers.get("Content-Encoding", "").lower())
+    return ", ".join(each for each in codings if each in _COMPRESSIONS)
+
+
+def api_error(
+    reply: HttpResponse, action: str, request_id: str, masker: Masker, todo: str | None = None
+) -> SparkApiError:
+    """Return the error for a reply outside 2xx; ``action`` says what was tried, and where.
+
+    ``todo`` says what to do about it, where the usual advice for the status would mislead.
+    """
+    said = read_error(reply, request_id, masker)
+    words = ": ".join(part for part in (said.code, said.details) if part)
+    message = f"{action}: HTTP {said.status} {words}".rstrip()
+    trace = f"request id {request_id}" if request_id else ""
+    wait = said.retry_after or 0.0
+    asked = f"the server asks to wait {wait:.0f} s" if wait >= _LONG_WAIT else ""
+    notes = ", ".join(part for part in (trace, asked) if part)
+    if todo is None:
+        todo = "check base_url" if reply.status < 400 else _TODO.get(reply.status, "")
+        if reply.status == 403 and not said.code:
+            todo = "a proxy may refuse the request, or the credentials lack a permission"
+    tail = f"{f' ({notes})' if notes else ''}{'; ' if todo else ''}{todo}"
+    return SparkApiError.when(f"{message}{tail}", said)
+
+
+def read_error(reply: HttpResponse, request_id: str, masker: Masker) -> ErrorReply:
+    """Read the three families of error bodies, and cope with HTML and with nothing.
+
+    Documented: v4 ``{type, code, message}``, v3 ``{error: {message}}``, gateway ``{errorCode}``.
+    """
+    data = reply.data if isinstance(reply.data, Mapping) else {}
+    inner = data.get("error")
+    inner = inner if isinstance(inner, Mapping) else {}
+    message = data.get("message") or data.get("error_description")
+    code = data.get("code") or data.get("errorCode") or inner.get("message")
+    kind = data.get("type") or inner.get("error_type")
+
+    def clean(value: Any) -> str:
+        return one_line(masker.mask(value)) if isinstance(value, str) else ""
+
+    return ErrorReply(
+        status=reply.status,
+        code=clean(code or data.get("error")),
+        type=clean(kind),
+        details=clean(message) or clean(_told_otherwise(reply)),
+        request_id=request_id,
+        retry_after=retry_after(reply.headers, datetime.now(timezone.utc)),
+    )
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return the seconds that ``Retry-After`` asks for, in either of its forms, else None.
+
+    A date counts from the ``Date`` of the same reply, since both are of the server's clock; from
+    ``now`` where that is absent or cannot be right. ``x-retry-after``, which the TypeScript SDK
+    reads, counts where the standard one is absent.
+    """
+    text = (headers.get("Retry-After") or headers.get("x-retry-after") or "").strip()
+    if _SECONDS.fullmatch(text):
+        return min(float(text), _FOREVER)
+    when = _http_date(text)
+    for base in (server_time(headers), now):
+        if when and base and abs(wait := (when - base).total_seconds()) <= _PLAUSIBLE:
+            return max(0.0, wait)
+    return None
+
+
+def server_time(headers: Mapping[str, str]) -> datetime | None:
+    """Return the time of the server's own clock at which a reply was made, None if unsaid."""
+    return _http_date(headers.get("Date", ""))
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        when = parsedate_to_datetime(text)
+        return when.replace(tzinfo=when.tzinfo or timezone.utc).astimezone(timezone.utc)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+def _told_otherwise(reply: HttpResponse) -> str:
+    """Say what a body without a message is."""
+    if 300 <= reply.status < 400:
+        host = split(reply.headers.get("Location", "")).netloc.rpartition("@")[2]
+        return f"a redirect to {host or 'another path'}"
+    if reply.data is not None or not reply.buffer:
+        return ""
+    return f"the reply is {describe_body(reply)}"
+
+
+def describe_body(reply: HttpResponse) -> str:
+    """Name the kind of a body that should have been JSON."""
+    kind = reply.headers.get("Content-Type", "").partition(";")[0].strip()
+    if reply.buffer.lstrip()[:1] == b"<":
+        return "an HTML page"
+    return f"of the type '{kind}'" if kind else "no JSON"

@@ -1,0 +1,251 @@
+"""API calls of one tenant: credentials, request ids, rate limit, retries of reads, errors."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlencode
+
+from spark_impex_runner.errors import (
+    Interrupted,
+    SparkError,
+    SparkSdkError,
+    TransportError,
+    UsageError,
+)
+from spark_impex_runner.spark.failures import is_transient
+from spark_impex_runner.spark.http.contact import ADDRESS_TODO
+from spark_impex_runner.spark.http.response import HttpResponse, api_error, describe_body
+from spark_impex_runner.spark.http.retry import RetryPolicy, retry
+from spark_impex_runner.spark.http.transport import HttpRequest, platform_name, product
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.masking import Masker
+    from spark_impex_runner.spark.http.auth import Scheme
+    from spark_impex_runner.spark.http.transport import Transport
+    from spark_impex_runner.spark.tenant import TenantUrl
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a call sends: bytes, or an iterable that knows its length and can begin anew."""
+
+    content: bytes | Iterable[bytes]
+    kind: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiCall:
+    """One logical API request: its path, as ``TenantUrl.at`` takes it, and its body."""
+
+    method: str
+    path: tuple[str, ...]
+    body: Body | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {'/'.join(self.path)}"
+
+
+class RateLimiter:
+    """Spaces requests evenly, over all threads; ``per_second`` None means no limit."""
+
+    def __init__(self, clock: Clock, per_second: float | None = None) -> None:
+        if per_second is not None and per_second <= 0:
+            raise UsageError(f"requests_per_second is {per_second:g}; it must be more than 0")
+        self._clock = clock
+        self._gap = 1 / per_second if per_second else 0.0
+        self._next = 0.0
+        self._lock = threading.Lock()
+
+    def wait(self) -> None:
+        """Wait for this request's turn; raises ``Interrupted`` when the run is asked to stop."""
+        with self._lock:
+            now = self._clock.monotonic()
+            turn = max(now, self._next)
+            self._next = turn + self._gap
+        # A run that stops still cancels its jobs: such last calls do not wait.
+        if turn > now and not self._clock.stopping():
+            self._clock.wait(turn - now)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpClient:
+    """How every request of a tenant leaves the process, whatever it carries.
+
+    All waits go through ``clock``, all retries follow ``policy``.
+    """
+
+    transport: Transport
+    clock: Clock
+    masker: Masker
+    limiter: RateLimiter
+    policy: RetryPolicy
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """Send one request when its turn has come."""
+        self.limiter.wait()
+        return self.transport.send(request)
+
+
+def ask_for_token(
+    http: HttpClient, url: TenantUrl, client_id: str, client_secret: str
+) -> HttpResponse:
+    """Do the client-credentials exchange (documented: credentials travel in the body).
+
+    Only 5xx and connection errors are repeated: a refused secret must not be sent again.
+    """
+    action = f"asking {url.token_endpoint} for a token"
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": client_id,
+        "client_secret": client_secret,
+    }
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+    request = HttpRequest("POST", url.token_endpoint, headers, urlencode(form).encode())
+
+    def once() -> HttpResponse:
+        try:
+            reply = http.send(request)
+        except TransportError as error:
+            raise error.at(action) from None
+        except SparkSdkError as error:
+            raise SparkSdkError(f"{action}: {error}") from None
+        if reply.status > 499:
+            raise api_error(reply, action, "", http.masker)
+        return reply
+
+    return retry(once, http.policy, http.clock)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a tenant's address was set: the connection, ``FILE:LINE``, and the setting's name."""
+
+    connection: str = ""
+    place: str = ""
+    setting: str = "base_url"
+
+    def located(self, error: TransportError, call: str) -> TransportError:
+        """Return an error of a call with its place; an unreached host has that of its address."""
+        if error.reached:
+            return error.at(call)
+        name = f"connections.{self.connection}" if self.connection else call
+        fault = f"{name}: {error.fault}{f' ({self.place})' if self.place else ''}"
+        todo = f"check {self.setting}" if error.todo == ADDRESS_TODO else error.todo
+        return error.changed(fault, todo)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The authenticated API of one tenant; safe to share by threads.
+
+    Every URL is built from the tenant's own address, so credentials cannot reach another host.
+    """
+
+    url: TenantUrl
+    http: HttpClient = field(repr=False)
+    scheme: Scheme = field(repr=False)
+    origin: Origin = Origin()
+
+    def get(self, *path: str, once: bool = False) -> HttpResponse:
+        """Read something; repeated while the failure may pass, unless ``once``.
+
+        Like all calls here it returns a 2xx reply with JSON (or with an empty body) and raises
+        ``SparkApiError``, ``SparkSdkError`` or ``TransportError`` otherwise.
+        """
+        return self._call(ApiCall("GET", path), repeated=not once)
+
+    def search(self, *path: str, body: Body, once: bool = False) -> HttpResponse:
+        """Read something by a POST, as the listings are asked; repeated as ``get`` is."""
+        return self._call(ApiCall("POST", path, body), repeated=not once)
+
+    def post(self, *path: str, body: Body) -> HttpResponse:
+        """Start something; sent once, and a second time only after a refused token."""
+        return self._call(ApiCall("POST", path, body))
+
+    def patch(self, *path: str, body: Body) -> HttpResponse:
+        """Change something; sent as ``post`` sends."""
+        return self._call(ApiCall("PATCH", path, body))
+
+    def _call(self, call: ApiCall, *, repeated: bool = False) -> HttpResponse:
+        once = partial(self._send_once, call, str(uuid.uuid4()))
+        if not repeated:
+            return once()
+        return retry(once, self.http.policy, self.http.clock, transient=_is_transient)
+
+    def _send_once(self, call: ApiCall, request_id: str) -> HttpResponse:
+        try:
+            reply = self._send(call, request_id)
+        except TransportError as error:
+            raise self.origin.located(error, self._describe(call)) from None
+        except SparkSdkError as error:  # of a reply that is larger than it may be
+            located = SparkSdkError(f"{self._describe(call)}: {error}")
+            located.sent = error.sent
+            raise located from None
+        return self._accept(call, reply, request_id)
+
+    def _send(self, call: ApiCall, request_id: str) -> HttpResponse:
+        """Send once; a 401 is answered with newer credentials, once, where there are any."""
+        credentials = _before_sending(self.scheme.headers)
+        reply = self._exchange(call, request_id, credentials)
+        if reply.status == 401 and _before_sending(lambda: self.scheme.renew(credentials)):
+            reply = self._exchange(call, request_id, _before_sending(self.scheme.headers))
+        return reply
+
+    def _exchange(
+        self, call: ApiCall, request_id: str, credentials: dict[str, str]
+    ) -> HttpResponse:
+        headers = {
+            "Accept": "application/json",
+            "x-request-id": request_id,
+            "x-spark-ua": f"agent={product()}; env={platform_name()}",
+            "x-tenant-name": self.url.tenant,
+            **credentials,
+        }
+        if call.body:
+            headers["Content-Type"] = call.body.kind
+        content = call.body.content if call.body else None
+        reply = self.http.send(HttpRequest(call.method, self.url.at(*call.path), headers, content))
+        _log.debug("%s: HTTP %d (request id %s)", self._describe(call), reply.status, request_id)
+        return reply
+
+    def _accept(self, call: ApiCall, reply: HttpResponse, request_id: str) -> HttpResponse:
+        if not reply.good:
+            raise api_error(reply, self._describe(call), request_id, self.http.masker)
+        if reply.data is None and reply.buffer.strip():
+            raise SparkSdkError(
+                f"{self._describe(call)}: HTTP {reply.status}, but the body is "
+                f"{describe_body(reply)} instead of JSON (request id {request_id}); "
+                "check base_url, a proxy or a login page may be in the way"
+            )
+        return reply
+
+    def _describe(self, call: ApiCall) -> str:
+        return f"{call} on {self.url.base}"
+
+
+def _is_transient(error: SparkError) -> bool:
+    """Tell whether a call is repeated; a token was asked for several times already."""
+    return is_transient(error) and (error.sent or isinstance(error, TransportError))
+
+
+def _before_sending(work: Callable[[], T]) -> T:
+    """Do what a request needs first; where that fails, the request was not sent."""
+    try:
+        return work()
+    except SparkError as error:
+        error.sent = False
+        raise
+    except Interrupted as error:
+        error.unanswered = False
+        raise
