@@ -105,12 +105,16 @@ class TaskRunner(Generic[R]):
         self._events.put(self._empty_queues)
 
     def run(self) -> None:
-        """Do all tasks."""
-        self._order.prepare()
-        while self._order.is_active():
-            for name in self._order.get_ready():
-                self._begin(name)
-            self._next_event()()
+        """Do all tasks; what is raised here is one of ``errors``."""
+        try:
+            self._order.prepare()
+            while self._order.is_active():
+                for name in self._order.get_ready():
+                    self._begin(name)
+                self._next_event()()
+        except BaseException as error:  # noqa: BLE001 - raised where the results are awaited
+            self.errors.append(error)
+            self._work.stop()
         self._preparing.close()
         self._targets.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextvars import ContextVar
+from graphlib import CycleError
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -181,6 +182,12 @@ def test_error_of_a_task_ends_the_others_before_it_is_raised(error: BaseExceptio
 
     assert caught.value is error
     assert recorder.done == ["interrupted", "a"]
+
+
+def test_cycle_is_an_error_and_no_hang() -> None:
+    """Planning refuses it; what comes here all the same is raised where it is awaited."""
+    with pytest.raises(CycleError):
+        Recorder().all({"a": ["b"], "b": ["a"]})
 
 
 def test_ctrl_c_ends_the_tasks_before_it_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
