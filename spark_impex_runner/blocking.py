@@ -154,7 +154,7 @@ class Background(Generic[R]):
         ``end`` returns the time of ``time.monotonic`` to wait for, which may change; it is asked
         again when it has come and when ``clock`` is stopped.
         """
-        forget = clock.tell(self._wake)
+        forget = clock.on_stop(self._wake)
         try:
             while not self._ended:
                 left = end() - time.monotonic()

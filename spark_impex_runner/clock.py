@@ -62,7 +62,7 @@ class Clock:
         for listener in tuple(self._listeners):
             listener()
 
-    def tell(self, listener: Callable[[], None]) -> Callable[[], None]:
+    def on_stop(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Have ``listener`` called by ``stop``; return what takes that back.
 
         ``stop`` may be called by a signal handler, so the listener must take no lock.

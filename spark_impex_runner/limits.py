@@ -38,7 +38,7 @@ class Limit:
             acquired.append(True)
             wake()
 
-        forget = clock.tell(wake)
+        forget = clock.on_stop(wake)
         try:
             self.acquire_later(enter)
             if not acquired and not clock.stopping():

@@ -24,7 +24,7 @@ from spark_impex_runner.paths import Guarded, folded
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from spark_impex_runner.models import Job, Memory
+    from spark_impex_runner.models import Job, KeyValueStore
 
 # A folder that takes the place of another, or that has given up its place.
 _LEFTOVER = re.compile(r"\..+\.(?:new|old[0-9]*)", re.DOTALL)
@@ -73,7 +73,7 @@ class Ownership:
     """The records of one target's output, and what no step may replace, whoever put it there."""
 
     output: Path
-    placed: Memory
+    placed: KeyValueStore
     guarded: Guarded
     _read: dict[Path, Record | None] = field(default_factory=dict)
 

@@ -6,7 +6,7 @@ import pytest
 
 from spark_impex_runner import digests
 from spark_impex_runner.errors import StepError
-from spark_impex_runner.models import Memory
+from spark_impex_runner.models import KeyValueStore
 from spark_impex_runner.ownership import Ownership, Record
 from spark_impex_runner.paths import Guarded
 
@@ -20,7 +20,7 @@ def owned(tmp_path: Path) -> Ownership:
     for name in ("ours/a", "ours/b/c"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
-    found = Ownership(tmp_path, Memory(), Guarded([(tmp_path / "m.yaml", "the manifest")]))
+    found = Ownership(tmp_path, KeyValueStore(), Guarded([(tmp_path / "m.yaml", "the manifest")]))
     found.settle(tmp_path / "ours", ["a", "b/c"])
     return found
 
@@ -67,8 +67,10 @@ def test_a_folder_above_what_is_guarded_is_not_replaced(owned: Ownership) -> Non
     """A folder that holds what the run reads is no place for a step."""
     guarded = Guarded([(owned.output / "a/b/m.yaml", "the manifest")])
 
-    assert Ownership(owned.output, Memory(), guarded).forbidden(owned.output / "a")
-    assert not Ownership(owned.output / "a/b", Memory(), guarded).forbidden(owned.output / "a/b/x")
+    assert Ownership(owned.output, KeyValueStore(), guarded).forbidden(owned.output / "a")
+    assert not Ownership(owned.output / "a/b", KeyValueStore(), guarded).forbidden(
+        owned.output / "a/b/x"
+    )
 
 
 def test_a_claim_adds_to_what_is_known(owned: Ownership) -> None:
@@ -90,7 +92,7 @@ def test_a_folder_is_known_by_its_digest(owned: Ownership) -> None:
         for name in ("a", "b/c")
     }
     record = Record(trees=frozenset({(14, digests.of_tree(sums))}))
-    placed = Memory()
+    placed = KeyValueStore()
     placed.put(str(folder), record.text())
     known = Ownership(owned.output, placed, Guarded())
 

@@ -201,7 +201,7 @@ def left_in_time(clock: Clock, seconds: float = _LEAVE) -> Iterator[None]:
         if not over.wait(seconds):
             os._exit(128 + clock.signum)
 
-    forget = clock.tell(release)
+    forget = clock.on_stop(release)
     threading.Thread(target=watch, name="impex-leave", daemon=True).start()
     try:
         yield

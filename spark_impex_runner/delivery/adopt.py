@@ -16,7 +16,7 @@ from spark_impex_runner.delivery.attempt import (
 from spark_impex_runner.errors import DeliveryError
 from spark_impex_runner.models import RECEIPT, Artifact, RemoteFile, ServiceVersion, StepResult
 from spark_impex_runner.report import receipt
-from spark_impex_runner.state.keys import fingerprint, key, size
+from spark_impex_runner.state.keys import fingerprint, size_class, target_key
 from spark_impex_runner.state.models import Intent
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def adopt(job: Job, url: str, context: Context) -> Job:
     ``DeliveryError`` where the packages are not there.
     """
     wanted = context.approvals.for_target(job.target)
-    attempt = context.state.unfinished(key(job))
+    attempt = context.state.unfinished(target_key(job))
     if not wanted or context.fresh or context.job or (attempt and not attempt.held):
         return job
     artifacts = context.state.artifacts(attempt) if attempt else ()
@@ -156,7 +156,9 @@ def _finished(
 def _open(job: Job, url: str, found: _Folder, context: Context) -> None:
     """Open an attempt that has come as far as the receipt says."""
     state, now = context.state, context.clock.now()
-    intent = Intent(job.run.id, key(job), url, fingerprint(job), found.correlation_id, size(job))
+    intent = Intent(
+        job.run.id, target_key(job), url, fingerprint(job), found.correlation_id, size_class(job)
+    )
     attempt = state.note_job(state.intend(intent, now), found.job_id, now)
     state.note_delivered(attempt, found.artifacts, found.said)
     for place, result in found.finished:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import digests
 from spark_impex_runner.errors import UsageError
-from spark_impex_runner.state.keys import fingerprint, key, size, words
+from spark_impex_runner.state.keys import command_line, fingerprint, size_class, target_key
 from spark_impex_runner.state.models import Intent
 
 if TYPE_CHECKING:
@@ -45,10 +45,12 @@ def open_attempt(job: Job, url: str, context: Context) -> OpenedAttempt:
     it.
     """
     state, now = context.state, context.clock.now()
-    mark, earlier, warning = fingerprint(job), state.unfinished(key(job)), ""
+    mark, earlier, warning = fingerprint(job), state.unfinished(target_key(job)), ""
     _check_given_job(job, earlier, context)
     if earlier is not None:
-        why = why_not(earlier, (url, mark), idle_for(earlier, state, now), fresh=context.fresh)
+        why = reason_not_to_resume(
+            earlier, (url, mark), age(earlier, state, now), fresh=context.fresh
+        )
         why = why or replaced(earlier, job, state)
         if not why:
             told = f"goes on with what an earlier run began at {earlier.intended:%Y-%m-%d %H:%M}Z"
@@ -56,7 +58,7 @@ def open_attempt(job: Job, url: str, context: Context) -> OpenedAttempt:
             return OpenedAttempt(earlier, adopted=True, warning=told)
         last = last_of(earlier, state)
         state.finish(earlier, "abandoned", why, now)
-        warning = f"{job_of(last)} of an earlier run was left behind ({why})"
+        warning = f"{describe_job(last)} of an earlier run was left behind ({why})"
         warning += "; it has ended" if last.delivered else " and may still run"
         if earlier.held:
             warning += f"; its packages no longer wait for --approve {earlier.held}"
@@ -66,22 +68,24 @@ def open_attempt(job: Job, url: str, context: Context) -> OpenedAttempt:
     return OpenedAttempt(attempt, adopted=bool(context.job), warning=warning)
 
 
-def idle_for(earlier: Attempt, state: State, now: datetime) -> timedelta:
+def age(earlier: Attempt, state: State, now: datetime) -> timedelta:
     """Return for how long an attempt has asked for nothing; many parts may take many hours."""
-    return now - max(each.intended for each in (earlier, *state.begun(earlier)))
+    return now - max(each.intended for each in (earlier, *state.open_parts(earlier)))
 
 
 def last_of(earlier: Attempt, state: State) -> Attempt:
     """Return whose job may still run for an attempt: of several parts the last one."""
-    return (earlier, *state.begun(earlier))[-1]
+    return (earlier, *state.open_parts(earlier))[-1]
 
 
-def job_of(attempt: Attempt) -> str:
+def describe_job(attempt: Attempt) -> str:
     """Name an attempt's job."""
     return f"job {attempt.job_id}" if attempt.job_id else "a job whose reply was lost"
 
 
-def why_not(earlier: Attempt, wanted: tuple[str, str], idle: timedelta, *, fresh: bool) -> str:
+def reason_not_to_resume(
+    earlier: Attempt, wanted: tuple[str, str], idle: timedelta, *, fresh: bool
+) -> str:
     """Return why an earlier attempt is not gone on with; nothing where it is.
 
     ``wanted`` are the tenant's address and the request's fingerprint.
@@ -107,14 +111,14 @@ def _check_given_job(job: Job, earlier: Attempt | None, context: Context) -> Non
     """Refuse a job id that belongs elsewhere, or would push another job aside."""
     if not context.job:
         return
-    path, name = words(job.run.manifest), job.target.name
+    path, name = command_line(job.run.manifest), job.target.name
     if earlier is not None and context.state.parts(earlier):
         raise UsageError(
             f"target {name} is divided into parts; impex-run {path} goes on with all of them, "
             f"impex cancel {path} -t {name} gives them up"
         )
     owner = context.state.owner(context.job)
-    if owner is not None and owner.target != key(job):
+    if owner is not None and owner.target != target_key(job):
         raise UsageError(f"job {context.job} belongs to target {owner.target}")
     if earlier is not None and earlier.job_id != context.job:
         raise UsageError(
@@ -125,7 +129,7 @@ def _check_given_job(job: Job, earlier: Attempt | None, context: Context) -> Non
 
 def open_part(job: Job, whole: Attempt, context: Context) -> OpenedAttempt:
     """Go on with the attempt of a part of a request, or put a new intent on disk."""
-    if earlier := context.state.unfinished(key(job)):
+    if earlier := context.state.unfinished(target_key(job)):
         context.state.note_run(earlier, job.run.id, context.clock.now())
         return OpenedAttempt(earlier, adopted=True)
     intent = replace(_intent(job, whole.tenant, fingerprint(job)), part_of=whole.id)
@@ -143,7 +147,9 @@ def begin_anew(job: Job, earlier: Attempt, context: Context) -> OpenedAttempt:
 
 
 def _intent(job: Job, url: str, mark: str) -> Intent:
-    return Intent(job.run.id, key(job), url, mark, job.request.correlation_id or "", size(job))
+    return Intent(
+        job.run.id, target_key(job), url, mark, job.request.correlation_id or "", size_class(job)
+    )
 
 
 def still_holds(job: Job, artifacts: Sequence[Artifact]) -> bool:

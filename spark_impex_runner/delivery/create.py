@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import Interrupted, RetryTimeoutError, SparkApiError, SparkError
-from spark_impex_runner.spark.completeness import missing, silent
+from spark_impex_runner.spark.completeness import is_unspecified, missing
 from spark_impex_runner.spark.failures import (
     is_not_api_reply,
     is_too_large,
@@ -199,7 +199,7 @@ class JobCreator:
                 return False
             # Several targets may share one correlation id: a job that is done shows what it was
             # for.
-            done = not silent(status)
+            done = not is_unspecified(status)
             if status.correlation_id and not (done and missing(self.progress.job.request, status)):
                 return True
         return False

@@ -25,7 +25,7 @@ from spark_impex_runner.errors import (
 from spark_impex_runner.planning.connections import ask_job_limit
 from spark_impex_runner.spark import completeness as compare
 from spark_impex_runner.spark.status import warned
-from spark_impex_runner.state.keys import size, words
+from spark_impex_runner.state.keys import command_line, size_class
 
 if TYPE_CHECKING:
     from spark_impex_runner.delivery.progress import TargetProgress
@@ -151,7 +151,7 @@ class Export:
         if self.progress.adopted:
             return JobHistory()
         own = state.durations(attempt.tenant, attempt.fingerprint)
-        return JobHistory(own, () if own else state.similar(attempt.tenant, size(job)))
+        return JobHistory(own, () if own else state.similar(attempt.tenant, size_class(job)))
 
     def _ended(self, status: Status) -> None:
         """Record and report that the tenant has finished the job."""
@@ -165,7 +165,7 @@ class Export:
     def _given_up(self, error: RetryTimeoutError) -> RetryTimeoutError:
         """Return the error of a job that is not waited for any longer, with what became of it."""
         job = self.progress.job
-        manifest, name = words(job.run.manifest), job.target.name
+        manifest, name = command_line(job.run.manifest), job.target.name
         left = (
             f"it may still run: impex-run {manifest} goes on with it, "
             f"impex cancel {manifest} -t {name} ends it"
@@ -182,7 +182,7 @@ class Export:
         if progress.job.target.on_interrupt == "cancel":
             self._cancel_if_there()
         if progress.unclear and not progress.job.id:
-            manifest, name = words(progress.job.run.manifest), progress.job.target.name
+            manifest, name = command_line(progress.job.run.manifest), progress.job.target.name
             progress.warnings.append(
                 "the run ended before the tenant answered; a job may have been created: "
                 f"impex-run {manifest} resumes it, impex cancel {manifest} -t {name} ends it"
@@ -206,7 +206,7 @@ class Export:
         except (SparkError, Interrupted) as error:
             progress.warnings.append(
                 f"job {job.id} could not be cancelled: {error}; "
-                f"impex cancel {words(job.run.manifest)} tries again"
+                f"impex cancel {command_line(job.run.manifest)} tries again"
             )
             return False
         progress.cancelled = True
@@ -216,7 +216,7 @@ class Export:
 
 def check_missing(status: Status, progress: TargetProgress) -> None:
     """Compare what was asked for with what was delivered, as ``missing`` says."""
-    if compare.silent(status):
+    if compare.is_unspecified(status):
         progress.warnings.append("the tenant did not say which services it delivered")
         return
     missing = compare.missing(progress.job.request, status)

@@ -90,7 +90,7 @@ class Parts:
                 self._divide_or_fail(progress, error)
         every = [_said(each.delivered) for each in self._whole.parts.values()]
         self._whole.merge_parts()
-        if not any(map(compare.silent, every)):
+        if not any(map(compare.is_unspecified, every)):
             check_missing(_said(self._whole.delivered), self._whole)
         record_delivery(self._whole)
 
@@ -133,7 +133,7 @@ class Parts:
         if answer is None:
             raise error
         parts = self._named(job, answer)
-        context.state.divide(whole.attempt, job.part, parts, context.clock.now())
+        context.state.split(whole.attempt, job.part, parts, context.clock.now())
         self._parts = context.state.parts(whole.attempt)
         what = f"part {job.part}" if job.part else "the request"
         message = f"{what} was divided into parts {' and '.join(parts)}: {error}"

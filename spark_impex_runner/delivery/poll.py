@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import JobError, SparkError
 from spark_impex_runner.models import Poll, Verdict
-from spark_impex_runner.spark.completeness import missing, silent
+from spark_impex_runner.spark.completeness import is_unspecified, missing
 from spark_impex_runner.spark.failures import is_not_api_reply, is_transient
 from spark_impex_runner.spark.http.retry import granted
 from spark_impex_runner.spark.jobs import is_gone
@@ -87,7 +87,7 @@ class _TargetWaiter(JobWaiter):
     def oddity(self, verdict: Verdict, status: Status) -> str:
         """Return also what was asked for and is missing, where that fails the target."""
         job = self._progress.job
-        if verdict is Verdict.DONE and job.target.missing == "fail" and not silent(status):
+        if verdict is Verdict.DONE and job.target.missing == "fail" and not is_unspecified(status):
             lost = missing(job.request, status)
             return f"'{status.word}' without {', '.join(lost)}" if lost else ""
         return super().oddity(verdict, status)

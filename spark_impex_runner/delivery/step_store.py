@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.models import Memory
+from spark_impex_runner.models import KeyValueStore
 
 if TYPE_CHECKING:
     from spark_impex_runner.delivery.context import Context
 
 
 @dataclass(frozen=True, slots=True)
-class StepMemory(Memory):
+class StepStore(KeyValueStore):
     """The memory of one step of one target; nothing in it is a secret."""
 
     context: Context

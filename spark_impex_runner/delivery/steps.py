@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.delivery.attempt import step_digest, still_holds, tenants_of
 from spark_impex_runner.delivery.gate import approved, check_gate
 from spark_impex_runner.delivery.progress import Phase
-from spark_impex_runner.delivery.step_store import StepMemory
+from spark_impex_runner.delivery.step_store import StepStore
 from spark_impex_runner.errors import (
     HeldError,
     ImpexError,
@@ -20,7 +20,7 @@ from spark_impex_runner.errors import (
 from spark_impex_runner.hooks.specs import StepOutput as Made
 from spark_impex_runner.models import Artifact, StepResult
 from spark_impex_runner.planning.placed import require_same_output
-from spark_impex_runner.state.keys import key
+from spark_impex_runner.state.keys import target_key
 from spark_impex_runner.state.store import BEGUN
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class Steps:
         self.context.clock.check()
         require_same_output(self.job)
         hooks = self.context.hooks
-        job = replace(job, memory=StepMemory(self.context, key(job), step.uses))
+        job = replace(job, memory=StepStore(self.context, target_key(job), step.uses))
         answer = hooks.decide("impex_run_step", job=job, step=step, artifact=package)
         self.progress.check_abandoned()
         if answer is None:

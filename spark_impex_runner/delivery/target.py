@@ -17,12 +17,12 @@ from spark_impex_runner.delivery.export import Tenant
 from spark_impex_runner.delivery.parts import Parts
 from spark_impex_runner.delivery.progress import Phase
 from spark_impex_runner.delivery.steps import Steps
-from spark_impex_runner.delivery.unchanged import work
+from spark_impex_runner.delivery.unchanged import work_digest
 from spark_impex_runner.errors import DeliveryError, ImpexError, Interrupted, describe_os_error
 from spark_impex_runner.models import RECEIPT, Status, TargetResult
 from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.planning.placed import PlacedFiles, check_places, require_same_output
-from spark_impex_runner.state.keys import key
+from spark_impex_runner.state.keys import target_key
 from spark_impex_runner.state.lease import lease
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class TargetRunner:
         One of the tenant's jobs is needed unless the packages seem to be here already.
         """
         context, limits = self._context, self._tenants.limits(job.target.connection)
-        attempt = context.state.unfinished(key(job))
+        attempt = context.state.unfinished(target_key(job))
         adopts = attempt is None and not context.fresh and context.approvals.for_target(job.target)
         if adopts or (attempt is not None and attempt.delivered and not context.fresh):
             return (limits.run.active,)
@@ -98,7 +98,7 @@ class TargetRunner:
     def _deliver(self, progress: TargetProgress, held: HeldLimits) -> TargetResult:
         """Lock the target, deliver its packages, run its steps, and store how it ended."""
         context, connection = self._context, progress.job.target.connection
-        with lease(context.state.folder, key(progress.job), context.clock.now()):
+        with lease(context.state.folder, target_key(progress.job), context.clock.now()):
             tenant = Tenant(
                 self._tenants.connect(connection), self._tenants.limits(connection), held
             )
@@ -118,7 +118,7 @@ class TargetRunner:
     def _checked(self, job: Job, url: str) -> Job:
         """Return the job with the records of its output, which may and can be written."""
         job = adopt(job, url, self._context)
-        placed = PlacedFiles(self._context.state, key(job), job.target)
+        placed = PlacedFiles(self._context.state, target_key(job), job.target)
         job = replace(job, placed=placed)
         placed.adopt_receipt()
         check_places(job, self._context.hooks)
@@ -148,7 +148,7 @@ class TargetRunner:
             run = progress.job.run.id
             context.state.note_outcome(attempt, run, result.outcome, result.error, now)
         elif result.good and all(step.outcome == "succeeded" for step in result.steps):
-            context.state.complete(attempt, work(progress.job, context.masker), now)
+            context.state.complete(attempt, work_digest(progress.job, context.masker), now)
         else:
             context.state.finish(attempt, result.outcome, result.error, now)
         return result
@@ -180,7 +180,7 @@ def _check_output(job: Job, context: Context) -> None:
 
 def _foreign(job: Job, context: Context) -> list[Path]:
     """Return what lies in the output and is not from the target's open attempt."""
-    attempt, output = context.state.unfinished(key(job)), job.target.output
+    attempt, output = context.state.unfinished(target_key(job)), job.target.output
     if attempt is None:
         return list(output.iterdir())
     owned = Ownership.of(job)

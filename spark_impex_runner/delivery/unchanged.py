@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.models import Delivery
-from spark_impex_runner.state.keys import fingerprint, key
+from spark_impex_runner.state.keys import fingerprint, target_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ def unchanged(job: Job, context: Context) -> tuple[Delivery, str] | None:
     return (last, context.masker.mask(why)) if why else None
 
 
-def work(job: Job, masker: Masker) -> str:
+def work_digest(job: Job, masker: Masker) -> str:
     """Return what is the same in two runs if and only if they do the same with the packages.
 
     The run's own id and date do not count: a folder for each day is no other work. Secrets do not
@@ -58,32 +58,32 @@ def _last(job: Job, context: Context) -> Delivery | None:
 
     What an earlier run left unfinished is gone on with, and ``--fresh`` looks at nothing.
     """
-    attempt = context.state.last_delivered(key(job))
+    attempt = context.state.last_delivered(target_key(job))
     if attempt is None or attempt.finished is None or context.fresh or context.job:
         return None
-    wanted = (job.tenant, fingerprint(job), work(job, context.masker))
-    if (attempt.tenant, attempt.fingerprint, attempt.work) != wanted:
+    wanted = (job.tenant, fingerprint(job), work_digest(job, context.masker))
+    if (attempt.tenant, attempt.fingerprint, attempt.work_digest) != wanted:
         return None
-    if context.state.unfinished(key(job)):
+    if context.state.unfinished(target_key(job)):
         return None
     artifacts = context.state.artifacts(attempt)
     if not artifacts:
         return None
-    if lost := [] if _brings_away(job, context) else list(_lost(artifacts)):
+    if lost := [] if _has_delivering_step(job, context) else list(_missing_files(artifacts)):
         # Not said of a job: nothing happened to it, and a plan asks, too.
         _log.info("%s: exported anew, as %s is not there any more", job.target.name, lost[0])
         return None
     return _delivery(attempt, artifacts)
 
 
-def _brings_away(job: Job, context: Context) -> bool:
+def _has_delivering_step(job: Job, context: Context) -> bool:
     """Tell whether a step brings the packages elsewhere, so that they need not stay here."""
     offers = context.hooks.registry.steps
     used = (offers.get(step.uses) for step in job.target.steps)
     return any(offer is not None and offer.delivers for offer in used)
 
 
-def _lost(artifacts: Sequence[Artifact]) -> Iterator[str]:
+def _missing_files(artifacts: Sequence[Artifact]) -> Iterator[str]:
     """Yield what is not there as it was put there: its size has to be the same.
 
     A folder that a step made only has to be there.

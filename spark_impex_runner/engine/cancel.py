@@ -11,12 +11,12 @@ from spark_impex_runner.delivery.context import Context
 from spark_impex_runner.delivery.create import JobCreator
 from spark_impex_runner.delivery.progress import TargetProgress
 from spark_impex_runner.errors import ImpexError, SparkError, StateError
-from spark_impex_runner.models import Planned
+from spark_impex_runner.models import PlannedTarget
 from spark_impex_runner.planning.plan import plan_target
 from spark_impex_runner.planning.prepare import connect, new_job, state_folder
 from spark_impex_runner.spark.failures import is_unknown_job
 from spark_impex_runner.spark.http.retry import confirmed
-from spark_impex_runner.state.keys import key_of
+from spark_impex_runner.state.keys import target_key_for
 from spark_impex_runner.state.lease import lease
 from spark_impex_runner.state.models import part_key
 from spark_impex_runner.state.store import State, exists
@@ -66,7 +66,7 @@ def may_run(run: RunResult, options: RunOptions) -> bool:
         return False
     try:
         with closing(State(folder)) as state:
-            names = (key_of(run.manifest, each.target) for each in run.results)
+            names = (target_key_for(run.manifest, each.target) for each in run.results)
             found = (state.unfinished(name) for name in names)
             return any(attempt and any(_left(attempt, "", state)) for attempt in found)
     except StateError:
@@ -75,7 +75,7 @@ def may_run(run: RunResult, options: RunOptions) -> bool:
 
 def _cancel(target: Target, prepared: Prepared, context: Context) -> list[Cancelled]:
     """Cancel what runs for a target, and close its attempt where all of that has ended."""
-    name = key_of(prepared.run.manifest, target)
+    name = target_key_for(prepared.run.manifest, target)
     attempt = context.state.unfinished(name)
     if attempt is None:
         return []
@@ -109,7 +109,7 @@ def _left(attempt: Attempt, target: str, state: State) -> Iterator[_Left]:
     parts = state.parts(attempt)
     if not parts and not attempt.delivered:
         yield _Left(target, attempt)
-    begun = {each.target: each for each in state.begun(attempt)}
+    begun = {each.target: each for each in state.open_parts(attempt)}
     for part in parts:
         found = begun.get(part_key(attempt.target, part.name))
         if found and not found.delivered:
@@ -131,7 +131,7 @@ def _end(left: _Left, target: Target, prepared: Prepared, context: Context) -> C
 def _find(left: _Left, target: Target, prepared: Prepared, context: Context) -> str:
     """Look for a job whose id was lost; only now is it asked what the entries stand for."""
     request = left.request or plan_target(target, prepared.run, prepared.hooks).request
-    job = new_job(Planned(target, request, "", ""), prepared, context.clock)
+    job = new_job(PlannedTarget(target, request, "", ""), prepared, context.clock)
     spark = prepared.tenants.connect(target.connection)
     progress = TargetProgress(job, context)
     progress.open(OpenedAttempt(left.attempt, adopted=True))

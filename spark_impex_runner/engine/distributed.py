@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.masking import Masker
-    from spark_impex_runner.models import Planned, RunOptions, TargetResult
+    from spark_impex_runner.models import PlannedTarget, RunOptions, TargetResult
 
 # So often, in seconds, both sides look for news.
 _LOOK = 0.2
@@ -53,7 +53,9 @@ class Done:
     exit_code: int = 0
 
 
-def grouped(plan: Sequence[Planned], tenant_of: Callable[[str], str]) -> list[tuple[str, ...]]:
+def grouped(
+    plan: Sequence[PlannedTarget], tenant_of: Callable[[str], str]
+) -> list[tuple[str, ...]]:
     """Return the names of targets that belong together, in the plan's order.
 
     Those of one tenant share its slots; those that need one another wait for one another.

@@ -6,19 +6,25 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.delivery.attempt import idle_for, job_of, last_of, replaced, why_not
+from spark_impex_runner.delivery.attempt import (
+    age,
+    describe_job,
+    last_of,
+    reason_not_to_resume,
+    replaced,
+)
 from spark_impex_runner.delivery.context import Context
 from spark_impex_runner.delivery.unchanged import unchanged
 from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.models import Forecast, PlannedStep
 from spark_impex_runner.planning.prepare import new_job, state_folder
-from spark_impex_runner.state.keys import fingerprint, key
+from spark_impex_runner.state.keys import fingerprint, target_key
 from spark_impex_runner.state.store import State, exists
 
 if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.hooks.manager import Plugins
-    from spark_impex_runner.models import Job, Planned, RunOptions, Step
+    from spark_impex_runner.models import Job, PlannedTarget, RunOptions, Step
     from spark_impex_runner.planning.stages import Prepared
 
 
@@ -58,20 +64,22 @@ def _step(job: Job, step: Step, hooks: Plugins) -> PlannedStep:
     return PlannedStep(step.uses, answer)
 
 
-def _forecast(planned: Planned, job: Job, context: Context) -> Forecast:
+def _forecast(planned: PlannedTarget, job: Job, context: Context) -> Forecast:
     if planned.kept:
         return _fresh(planned)
     if found := unchanged(job, context):
         return Forecast(planned, "unchanged", note=found[1])
     state = context.state
-    earlier = state.unfinished(key(job))
+    earlier = state.unfinished(target_key(job))
     if earlier is None:
         return _fresh(planned)
     wanted = (job.tenant, fingerprint(job))
-    why = why_not(earlier, wanted, idle_for(earlier, state, job.started), fresh=context.fresh)
+    why = reason_not_to_resume(
+        earlier, wanted, age(earlier, state, job.started), fresh=context.fresh
+    )
     why = why or replaced(earlier, job, state)
     if why:
-        left = job_of(last_of(earlier, state))
+        left = describe_job(last_of(earlier, state))
         return _fresh(planned, f"{left} of an earlier run is left behind ({why})")
     begun = f"begun at {earlier.intended:%Y-%m-%d %H:%M}Z"
     if parts := len(state.parts(earlier)):
@@ -85,7 +93,7 @@ def _forecast(planned: Planned, job: Job, context: Context) -> Forecast:
     return Forecast(planned, "adopt", earlier.job_id, note)
 
 
-def _fresh(planned: Planned, note: str = "") -> Forecast:
+def _fresh(planned: PlannedTarget, note: str = "") -> Forecast:
     if planned.kept:
         return Forecast(
             planned, "unchanged", note=f"delivered in {planned.target.output} (if_exists: keep)"

@@ -65,7 +65,7 @@ def run_all(needs: Mapping[str, Sequence[str]], work: Work[R], clock: Clock) -> 
     runner = TaskRunner(needs, work, clock)
     # On a thread of its own, where no Ctrl-C can interrupt it half-way.
     thread = Thread(target=copy_context().run, args=(runner.run,), name="impex-scheduler")
-    forget = clock.tell(runner.wake)
+    forget = clock.on_stop(runner.wake)
     thread.start()
     try:
         thread.join()

@@ -6,6 +6,9 @@ may hold a secret or a signed URL is kept out of ``repr``.
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 from spark_impex_runner.models.manifest import (
     Auth,
     Connection,
@@ -26,14 +29,14 @@ from spark_impex_runner.models.work import (
     Forecast,
     Held,
     Job,
-    Memory,
-    Planned,
+    KeyValueStore,
     PlannedStep,
+    PlannedTarget,
     Poll,
     Run,
 )
 
-# The file beside every delivery that says what was delivered.
+# The file beside every delivery that lists what was delivered.
 RECEIPT = "impex-receipt.json"
 
 __all__ = [
@@ -46,12 +49,12 @@ __all__ = [
     "Forecast",
     "Held",
     "Job",
+    "KeyValueStore",
     "Manifest",
-    "Memory",
     "Notification",
     "Outcome",
-    "Planned",
     "PlannedStep",
+    "PlannedTarget",
     "Poll",
     "Polling",
     "RemoteFile",
@@ -69,3 +72,13 @@ __all__ = [
     "base_name",
     "exit_code",
 ]
+
+# Old names of public classes, for one release.
+_RENAMED = {"Memory": "KeyValueStore", "Planned": "PlannedTarget"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"{name} is now called {_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+    return globals()[_RENAMED[name]]

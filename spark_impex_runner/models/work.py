@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedTarget:
     """One target with what will be sent for it.
 
     Attributes:
@@ -69,13 +70,19 @@ class PlannedStep:
 
     Attributes:
         uses: The name of the step.
-        told: One line about what it would do.
+        summary: One line about what it would do.
         problem: One line about why it cannot; else empty.
     """
 
     uses: str
-    told: str = ""
+    summary: str = ""
     problem: str = ""
+
+    @property
+    def told(self) -> str:
+        """The old name of ``summary``, for one release."""
+        warnings.warn("told is now called summary", DeprecationWarning, stacklevel=2)
+        return self.summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,7 @@ class Forecast:
         steps: What the steps with ``dry_run`` would do.
     """
 
-    planned: Planned
+    planned: PlannedTarget
     action: str
     job_id: str = ""
     note: str = ""
@@ -130,23 +137,23 @@ class Artifact:
         return self.made_by == "download"
 
 
-class Memory:
-    """Text by key, for one step of one target: what it has to know in later attempts and runs.
+class KeyValueStore:
+    """Texts by key that a step stores for its later attempts and runs on the same target.
 
-    This one is lost with the process. A step of a run is handed one that is on disk before
-    ``put`` returns, and in which secrets are masked.
+    This class stores them in the process only. A run hands its steps one that writes each text to
+    disk before ``put`` returns, with secrets masked.
     """
 
     def __init__(self) -> None:
-        self._kept: dict[str, str] = {}
+        self._values: dict[str, str] = {}
 
     def get(self, key: str) -> str:
-        """Return what was put under a key, an empty text where nothing was."""
-        return self._kept.get(key, "")
+        """Return the text of a key, empty if there is none."""
+        return self._values.get(key, "")
 
     def put(self, key: str, value: str) -> None:
-        """Keep a text under a key, in place of an earlier one."""
-        self._kept[key] = value
+        """Store a text under a key, in place of an earlier one."""
+        self._values[key] = value
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +232,10 @@ class Job:
     status: Status | None = None
     artifacts: tuple[Artifact, ...] = ()
     last: Delivery | None = None
-    memory: Memory = field(default_factory=Memory, repr=False, compare=False)
+    memory: KeyValueStore = field(default_factory=KeyValueStore, repr=False, compare=False)
     wait: Callable[[float], None] = field(default=time.sleep, repr=False, compare=False)
     approval: Mapping[str, Held] = field(default_factory=dict)
-    placed: Memory = field(default_factory=Memory, repr=False, compare=False)
+    placed: KeyValueStore = field(default_factory=KeyValueStore, repr=False, compare=False)
 
     @property
     def packages(self) -> tuple[Artifact, ...]:

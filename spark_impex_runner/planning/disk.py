@@ -20,7 +20,7 @@ from spark_impex_runner.planning.locations import (
 )
 from spark_impex_runner.planning.placed import PlacedFiles
 from spark_impex_runner.spark.tenant import TenantUrl
-from spark_impex_runner.state.keys import key_of
+from spark_impex_runner.state.keys import target_key_for
 from spark_impex_runner.state.store import State, exists
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def check_disk(loaded: Loaded, options: RunOptions, state: Path) -> None:
     if steps:
         with closing(State(state)) if exists(state) else nullcontext() as opened:
             for target, place, step, name in steps:
-                placed = PlacedFiles(opened, key_of(manifest, target), target)
+                placed = PlacedFiles(opened, target_key_for(manifest, target), target)
                 owned = Ownership(target.output, placed, Guarded())
                 path = target.output / name
                 # What was added to a folder of ours is the target's failure alone.

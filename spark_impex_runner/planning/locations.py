@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import ManifestError, UsageError
 from spark_impex_runner.manifest.yaml.document import Finding
-from spark_impex_runner.models import RECEIPT, Memory
+from spark_impex_runner.models import RECEIPT, KeyValueStore
 from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.paths import Guarded, Identities, folded, url_problem
 from spark_impex_runner.planning.entries import files_read
@@ -211,7 +211,7 @@ def _outputs(targets: Iterable[Target], uses: Uses) -> Iterator[tuple[Use, str]]
 
 def _step_places(target: Target, registry: Registry, guarded: Guarded) -> Iterator[tuple[Use, str]]:
     """Yield why a step may not write where it is to, whatever is there."""
-    owned = Ownership(target.output, Memory(), guarded)
+    owned = Ownership(target.output, KeyValueStore(), guarded)
     earlier: list[str] = []
     for place, step in steps_of(target):
         mine = [folded(name) for name in written_by(step, registry)]

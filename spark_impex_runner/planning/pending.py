@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.planning.approvals import DIGITS, Approvals
 from spark_impex_runner.spelling import did_you_mean
-from spark_impex_runner.state.keys import key_of
+from spark_impex_runner.state.keys import target_key_for
 from spark_impex_runner.state.store import State, exists
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Pending:
         if approvals.connections and exists(folder):
             with closing(State(folder)) as state:
                 for target in manifest.targets:
-                    attempt = state.unfinished(key_of(manifest, target))
+                    attempt = state.unfinished(target_key_for(manifest, target))
                     if attempt and attempt.held:
                         hold = state.holds.of(attempt)
                         held[target.name] = (attempt.held, hold.digests if hold else ())

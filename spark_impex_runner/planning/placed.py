@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import DeliveryError
-from spark_impex_runner.models import RECEIPT, Memory, base_name
+from spark_impex_runner.models import RECEIPT, KeyValueStore, base_name
 from spark_impex_runner.ownership import Ownership, Record
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.state.store import State
 
 
-class PlacedFiles(Memory):
+class PlacedFiles(KeyValueStore):
     """The records of one target's output, by path.
 
     What earlier versions of this package have delivered has no record of its own: it is known by

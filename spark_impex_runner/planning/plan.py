@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import archives, fields
 from spark_impex_runner.errors import UriError, UsageError
-from spark_impex_runner.models import RECEIPT, Outcome, Planned, base_name
+from spark_impex_runner.models import RECEIPT, Outcome, PlannedTarget, base_name
 from spark_impex_runner.spark.request import SOURCE_SYSTEM, build_request, encode
 from spark_impex_runner.spark.uri import Uri
 
@@ -59,7 +59,7 @@ def _matches(target: Target, names: Sequence[str], tags: Sequence[str]) -> bool:
     return named and (not tags or any(tag in target.tags for tag in tags))
 
 
-def make_plan(run: Run, hooks: Plugins) -> tuple[Planned, ...]:
+def make_plan(run: Run, hooks: Plugins) -> tuple[PlannedTarget, ...]:
     """Resolve every target's URIs and build its request.
 
     Raises ``UriError`` (with the target's name), ``PluginError``, or ``UsageError`` where an
@@ -68,7 +68,7 @@ def make_plan(run: Run, hooks: Plugins) -> tuple[Planned, ...]:
     return tuple(plan_target(target, run, hooks) for target in run.targets)
 
 
-def plan_target(target: Target, run: Run, hooks: Plugins) -> Planned:
+def plan_target(target: Target, run: Run, hooks: Plugins) -> PlannedTarget:
     """Resolve one target's URIs and build its request; raises as ``make_plan`` does."""
     found = {entry: _resolve(entry, target, run, hooks) for entry in target.services}
     uris = [uri for group in found.values() for uri in group]
@@ -89,7 +89,7 @@ def plan_target(target: Target, run: Run, hooks: Plugins) -> Planned:
     url = f"{run.connect(target.connection).url}/api/v4/export"
     resolved = {entry: tuple(map(str, group)) for entry, group in found.items()}
     changed = {entry: group for entry, group in resolved.items() if group != (entry,)}
-    return Planned(target, request, url, encode(request).decode(), kept, changed)
+    return PlannedTarget(target, request, url, encode(request).decode(), kept, changed)
 
 
 def _is_delivered(target: Target, manifest: str) -> bool:

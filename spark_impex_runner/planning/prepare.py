@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.hooks.registry import Place, Registry
     from spark_impex_runner.manifest.yaml.document import Document
     from spark_impex_runner.masking import Masker
-    from spark_impex_runner.models import Manifest, Planned, RunOptions, Target
+    from spark_impex_runner.models import Manifest, PlannedTarget, RunOptions, Target
 
 
 _log = logging.getLogger(__name__)
@@ -226,7 +226,7 @@ def connect(
         tenants.close()
 
 
-def new_job(planned: Planned, prepared: Prepared, clock: Clock) -> Job:
+def new_job(planned: PlannedTarget, prepared: Prepared, clock: Clock) -> Job:
     """Return the job of a target before anything was done for it."""
     return Job(
         run=prepared.run,

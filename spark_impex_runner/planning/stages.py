@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.hooks.manager import Plugins
     from spark_impex_runner.manifest.build import Settings
     from spark_impex_runner.manifest.yaml.document import Document
-    from spark_impex_runner.models import Manifest, Planned, Run, Target
+    from spark_impex_runner.models import Manifest, PlannedTarget, Run, Target
     from spark_impex_runner.planning.connections import Tenants
     from spark_impex_runner.planning.locations import Uses
 
@@ -24,7 +24,7 @@ class Prepared:
     run: Run
     hooks: Plugins
     tenants: Tenants
-    plan: tuple[Planned, ...] = ()
+    plan: tuple[PlannedTarget, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

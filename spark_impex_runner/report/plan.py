@@ -58,7 +58,7 @@ def _target(item: Forecast) -> str:
         ("output", str(target.output)),
         ("needs", ", ".join(target.needs)),
         ("steps", ", ".join(step.uses for step in target.steps)),
-        *(("would", f"{step.uses}: {step.told}") for step in item.steps if not step.problem),
+        *(("would", f"{step.uses}: {step.summary}") for step in item.steps if not step.problem),
         *(("fails", f"{step.uses}: {step.problem}") for step in item.steps if step.problem),
     ]
     return "\n".join([target.name, *(f"  {key:<7}{one_line(text)}" for key, text in rows if text)])
@@ -89,6 +89,7 @@ def _target_data(item: Forecast) -> dict[str, Any]:
         "needs": list(target.needs),
         "steps": [step.uses for step in target.steps],
         "would": [
-            {"step": step.uses, "told": step.told, "problem": step.problem} for step in item.steps
+            {"step": step.uses, "told": step.summary, "problem": step.problem}
+            for step in item.steps
         ],
     }

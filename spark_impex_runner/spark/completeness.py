@@ -14,7 +14,7 @@ def missing(request: Request, status: Status) -> list[str]:
     """Return every folder, service and version id that was asked for and not delivered.
 
     A tenant that names nothing at all (its lists may be null) is taken to have said nothing:
-    see ``silent`` (for plugins ``is_unspecified``).
+    see ``is_unspecified``.
     """
     delivered = [*status.service_versions, *status.services]
     folders = {item.folder for item in delivered}
@@ -29,6 +29,6 @@ def missing(request: Request, status: Status) -> list[str]:
     return lost
 
 
-def silent(status: Status) -> bool:
+def is_unspecified(status: Status) -> bool:
     """Tell whether the tenant did not say what it delivered."""
     return not status.services and not status.service_versions

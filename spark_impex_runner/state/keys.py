@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import Job, Manifest, Target
 
 
-def key(job: Job) -> str:
+def target_key(job: Job) -> str:
     """Return what the state calls a job's target, or the part of one that the job delivers."""
-    target = key_of(job.run.manifest, job.target)
+    target = target_key_for(job.run.manifest, job.target)
     return part_key(target, job.part) if job.part else target
 
 
-def key_of(manifest: Manifest, target: Target) -> str:
+def target_key_for(manifest: Manifest, target: Target) -> str:
     """Return what the state calls a target: unique among the manifests of one folder."""
     return f"{manifest.name}/{target.name}"
 
 
-def words(manifest: Manifest) -> str:
+def command_line(manifest: Manifest) -> str:
     """Return a manifest and its overlays as a command line names them."""
     overlays = (word for path in manifest.overlays for word in ("-f", str(path)))
     return shlex.join([str(manifest.path), *overlays])
@@ -41,7 +41,7 @@ def fingerprint(job: Job) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
-def size(job: Job) -> str:
+def size_class(job: Job) -> str:
     """Return what is the same for requests of which as much may be expected."""
     request = job.request
     things = len(request.folders) + len(request.services) + len(request.version_ids)

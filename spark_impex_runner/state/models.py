@@ -1,4 +1,4 @@
-"""What the state knows of the work on a target."""
+"""Intents, attempts and parts: what the state stores about the work on a target."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What is about to be asked of a tenant; ``fingerprint`` stands for the whole request.
+    """An export that is about to be requested, stored before its request is sent.
 
-    ``size`` is the same for requests that ask for as much: their jobs may take as long.
-    ``part_of`` is the attempt whose request had to be divided.
+    ``fingerprint`` identifies the whole request, ``size`` the class of requests whose jobs may take
+    as long. ``part_of`` is the id of the attempt whose request was split.
     """
 
     run_id: str
@@ -30,7 +30,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a request that was divided: ``2.1`` is the first half of the second."""
+    """One part of a request that was split: ``2.1`` is the first half of the second."""
 
     name: str
     request: Request
@@ -41,9 +41,9 @@ class Attempt:
     """One attempt to deliver a target, as far as it came.
 
     ``job_id`` is empty until the tenant has answered. ``services`` and ``service_versions`` are
-    what the tenant said it delivered; ``delivered`` tells whether the packages were named.
-    ``work`` stands for all that was to be done with them, once it was done without a warning.
-    ``held`` is the name that it waits for, or waited for, with ``--approve``.
+    what the tenant reported as delivered; ``delivered`` is True once the packages have their final
+    names. ``work_digest`` is the digest of all that was done with them; it is empty unless every
+    step succeeded. ``held`` is the connection to name in ``--approve``, also after its approval.
     """
 
     id: int
@@ -60,11 +60,11 @@ class Attempt:
     finished: datetime | None = None
     outcome: str = ""
     error: str = ""
-    work: str = ""
+    work_digest: str = ""
     part_of: int | None = None
     held: str = ""
 
 
 def part_key(target: str, part: str) -> str:
-    """Return what the state calls a part of a target; ``#`` is in no target's name."""
+    """Return the state's key of a part; the schema allows no ``#`` in a target's name."""
     return f"{target}#{part}"

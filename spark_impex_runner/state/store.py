@@ -177,7 +177,7 @@ class State:
         values = (now.isoformat(), how[0], number, how[1], number, work, number, number)
         self._db.write(*history.whole(number, how, now), (sql, values))
 
-    def divide(
+    def split(
         self, whole: Attempt, part: str, requests: Mapping[str, Request], now: datetime
     ) -> None:
         """Put parts of an attempt's request on disk, by name, in place of ``part`` if it is one."""
@@ -223,7 +223,7 @@ class State:
         parts = [Part(row["name"], as_request(row["request"])) for row in rows]
         return tuple(sorted(parts, key=lambda part: [int(n) for n in part.name.split(".")]))
 
-    def begun(self, whole: Attempt) -> tuple[Attempt, ...]:
+    def open_parts(self, whole: Attempt) -> tuple[Attempt, ...]:
         """Return the attempts of the parts that were begun and are not finished, oldest first."""
         return tuple(self._all("part_of = ? AND finished IS NULL ORDER BY id", (whole.id,)))
 
@@ -298,7 +298,7 @@ def _as_attempt(row: sqlite3.Row) -> Attempt:
         finished=datetime.fromisoformat(row["finished"]) if row["finished"] else None,
         outcome=row["outcome"],
         error=row["error"],
-        work=row["work"],
+        work_digest=row["work"],
         part_of=row["part_of"],
         held=row["held"],
     )

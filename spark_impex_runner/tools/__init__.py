@@ -36,8 +36,8 @@ from spark_impex_runner.quantity import size as parse_size
 from spark_impex_runner.report.data import span as time_span
 from spark_impex_runner.report.headline import headline
 from spark_impex_runner.report.headline import outcome as run_outcome
+from spark_impex_runner.spark.completeness import is_unspecified
 from spark_impex_runner.spark.completeness import missing as missing_items
-from spark_impex_runner.spark.completeness import silent as is_unspecified
 from spark_impex_runner.spark.failures import (
     is_unknown_job,
 )

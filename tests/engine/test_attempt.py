@@ -42,7 +42,9 @@ def test_an_attempt_is_resumed_unless_there_is_a_reason(
     """The tenant, the request, its age and the command decide; an approval may take longer."""
     earlier = replace(EARLIER, held=held)
 
-    assert attempt.why_not(earlier, wanted, timedelta(seconds=idle), fresh=fresh) == why
+    assert (
+        attempt.reason_not_to_resume(earlier, wanted, timedelta(seconds=idle), fresh=fresh) == why
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,7 @@ def test_a_manifest_is_named_as_on_a_command_line(overlays: tuple[str, ...], wor
     """With its overlays, and quoted for a shell."""
     manifest: Any = SimpleNamespace(path=Path("my m.yaml"), overlays=overlays)
 
-    assert keys.words(manifest) == words
+    assert keys.command_line(manifest) == words
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_the_size_counts_what_is_asked_for() -> None:
     """Together with the filters: their jobs may take as long."""
     job: Any = SimpleNamespace(request=replace(REQUEST, folders=("a", "b")))
 
-    assert keys.size(job) == "4 migrate latest"
+    assert keys.size_class(job) == "4 migrate latest"
 
 
 @pytest.fixture
@@ -167,7 +169,7 @@ def test_a_forgotten_part_stays_a_part(tmp_path: Path) -> None:
     state = State(tmp_path / ".impex")
     state.begin_run("run", "m.yaml", NOON)
     whole = state.intend(Intent("run", "m/a", "https://t", "print", "id", "1"), NOON)
-    state.divide(whole, "", {"part-1": REQUEST}, NOON)
+    state.split(whole, "", {"part-1": REQUEST}, NOON)
     part = Intent("run", "m/a#part-1", "https://t", "print", "id-1", "1", part_of=whole.id)
     earlier = state.note_job(state.intend(part, NOON), "job-1", NOON)
     clock = SimpleNamespace(now=lambda: NOON)
@@ -180,5 +182,5 @@ def test_a_forgotten_part_stays_a_part(tmp_path: Path) -> None:
     opened = attempt.begin_anew(job, earlier, context)
 
     assert (opened.attempt.part_of, opened.attempt.job_id) == (whole.id, "")
-    assert [each.id for each in state.begun(whole)] == [opened.attempt.id]
+    assert [each.id for each in state.open_parts(whole)] == [opened.attempt.id]
     state.close()

@@ -8,7 +8,7 @@ import pytest
 
 from spark_impex_runner.models import Outcome, Request, ServiceVersion, Status
 from spark_impex_runner.sandbox import exports
-from spark_impex_runner.spark.completeness import missing, silent
+from spark_impex_runner.spark.completeness import is_unspecified, missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ def test_silent_means_both_lists_are_empty(
     services: tuple[ServiceVersion, ...], versions: tuple[ServiceVersion, ...], expected: bool
 ) -> None:
     """A tenant that names services or versions has said what it delivered."""
-    assert silent(said(services, versions)) is expected
+    assert is_unspecified(said(services, versions)) is expected
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spark_impex_runner.models import Memory
+from spark_impex_runner.models import KeyValueStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +82,7 @@ def test_no_secret_is_remembered(told: Callable[..., Any], run: Any, sandbox: An
 
 def test_without_a_run_a_memory_lasts_as_long_as_its_job() -> None:
     """A job made by hand, as tests make it, has one that works."""
-    memory = Memory()
+    memory = KeyValueStore()
     memory.put("a", "1")
     memory.put("a", "2")
 

@@ -18,8 +18,8 @@ from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.models import (
     Artifact,
     Job,
+    KeyValueStore,
     Manifest,
-    Memory,
     Request,
     Run,
     RunOptions,
@@ -128,7 +128,7 @@ def package(make_package: MakePackage) -> Artifact:
 @pytest.fixture
 def make_job(output: Path) -> MakeJob:
     """Make jobs of one target, which know what the others of the test have put into its output."""
-    placed = Memory()
+    placed = KeyValueStore()
 
     def connect(name: str) -> Any:
         raise LookupError(name)

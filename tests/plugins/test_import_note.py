@@ -17,7 +17,7 @@ from spark_impex_runner.errors import (
     TransportError,
     UsageError,
 )
-from spark_impex_runner.models import Memory, Status
+from spark_impex_runner.models import KeyValueStore, Status
 
 errand = importlib.import_module("spark_impex_runner.plugins.import_to.errand")
 NOW = datetime(2026, 1, 2, 12, 0, 0, 500, tzinfo=timezone.utc)
@@ -31,7 +31,7 @@ def order_of(imports: Any, correlation_id: str | None = "CHG-1") -> Any:
         impex=SimpleNamespace(imports=imports),
     )
     request = SimpleNamespace(correlation_id=correlation_id)
-    job = SimpleNamespace(memory=Memory(), request=request, run=SimpleNamespace(id="run-1"))
+    job = SimpleNamespace(memory=KeyValueStore(), request=request, run=SimpleNamespace(id="run-1"))
     mapping = {"source": "f/s", "target": "f/s"}
     order = errand.Order(Path("p.zip"), "ab", "uat", [mapping], "abort", None, 9.0, 1.0)
     return errand.Errand(job, spark, order)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import spark_impex_runner
-from spark_impex_runner import StepOutput
+from spark_impex_runner import StepOutput, models
 from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.hooks import specs as hookspecs
 from spark_impex_runner.models import RunOptions, RunResult
@@ -77,3 +77,26 @@ def test_modules_with_old_names_still_work(module: str, name: str) -> None:
         found = getattr(old, name)
 
     assert found is getattr(spark_impex_runner, name)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("Memory", "KeyValueStore"), ("Planned", "PlannedTarget")]
+)
+def test_old_names_of_models_warn(old: str, new: str) -> None:
+    """Each is the same class, and the warning has the new name."""
+    with pytest.warns(DeprecationWarning, match=f"{old} is now called {new}"):
+        found = getattr(models, old)
+
+    assert found is getattr(models, new)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = models.Nothing
+
+
+def test_old_name_of_a_planned_steps_summary_warns() -> None:
+    """``told`` returns the same text as ``summary``."""
+    step = models.PlannedStep("unzip", "would unpack 3 files")
+
+    with pytest.warns(DeprecationWarning, match="told is now called summary"):
+        told = step.told
+
+    assert told == step.summary

@@ -233,14 +233,14 @@ def test_the_last_delivery_of_a_target_is_found(state: State) -> None:
             state.complete(attempt, "w1", NOW)
             found = state.last_delivered("m/a")
             assert found
-            assert (found.work, found.outcome, found.finished) == ("w1", "succeeded", NOW)
+            assert (found.work_digest, found.outcome, found.finished) == ("w1", "succeeded", NOW)
         else:
             state.finish(attempt, "failed", "x", NOW)
 
     last = state.last_delivered("m/a")
 
     assert last
-    assert (last.id, last.work) == (attempts[1].id, "")
+    assert (last.id, last.work_digest) == (attempts[1].id, "")
 
 
 def test_the_state_is_private(state: State) -> None:

@@ -313,7 +313,7 @@ class Stream:
     def _cut_short(self) -> Iterator[None]:
         """End a read that waits when the run is to stop, or when next to nothing comes."""
         over = threading.Event()
-        forget = self._transport.clock.tell(self.abort)
+        forget = self._transport.clock.on_stop(self.abort)
         watch = threading.Thread(target=self._watch, args=(over,), daemon=True)
         watch.start()
         try:

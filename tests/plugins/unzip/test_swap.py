@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.errors import StepError
-from spark_impex_runner.models import Memory
+from spark_impex_runner.models import KeyValueStore
 from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.paths import Guarded
 
@@ -34,7 +34,7 @@ def kill(*_: Any) -> None:
 @pytest.fixture
 def owned(tmp_path: Path) -> Ownership:
     """Return the records of an output."""
-    return Ownership(tmp_path, Memory(), Guarded())
+    return Ownership(tmp_path, KeyValueStore(), Guarded())
 
 
 @pytest.fixture
