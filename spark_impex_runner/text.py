@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_UNUSUAL = re.compile(r"[^\n\t -~]+")
 
 
 def one_line(text: str, *, limit: int = 500, replacement: str = " ") -> str:
@@ -19,6 +23,33 @@ def one_line(text: str, *, limit: int = 500, replacement: str = " ") -> str:
     )
     line = " ".join(plain.split())
     return line if len(line) <= limit else f"{line[: limit - 3]}..."
+
+
+def plain(text: str) -> str:
+    """Return the whole text on one line, with U+FFFD for each character that is not printable.
+
+    So foreign text can neither move a terminal's cursor nor break an XML document.
+    """
+    return one_line(text, limit=len(text), replacement="\N{REPLACEMENT CHARACTER}")
+
+
+def escaped(text: str) -> str:
+    """Return text of several lines with an escape sequence for each character that is invisible.
+
+    Control characters move a terminal's cursor; format characters reverse a text.
+    """
+    return _UNUSUAL.sub(lambda found: "".join(map(_escape, found[0])), text)
+
+
+def escaped_line(text: str) -> str:
+    """Return what ``escaped`` does, with a blank for each line break."""
+    return " ".join(escaped(text).splitlines())
+
+
+def _escape(letter: str) -> str:
+    # Unusual blanks, such as U+00A0, are no printable characters to Python, but harmless.
+    visible = letter.isprintable() or unicodedata.category(letter) == "Zs"
+    return letter if visible else repr(letter)[1:-1]
 
 
 def counted(number: int, noun: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.cli import selection
-from spark_impex_runner.report.words import one_line
+from spark_impex_runner.text import escaped_line
 
 if TYPE_CHECKING:
     import argparse
@@ -35,7 +35,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
         if each.error:
             out.error(f"{each.target}: job {each.job_id or 'of an unknown id'}: {each.error}")
         elif each.job_id:
-            out.result(one_line(f"{each.target}: job {each.job_id} cancelled"))
+            out.result(escaped_line(f"{each.target}: job {each.job_id} cancelled"))
         else:
             out.result(f"{each.target}: given up; no job was left to end")
     if not done:

@@ -16,7 +16,7 @@ from spark_impex_runner.errors import ImpexError, ManifestError, PluginError
 from spark_impex_runner.hooks.monitor import TRACE
 from spark_impex_runner.masking import Masker, MaskingFilter
 from spark_impex_runner.report.excerpt import excerpt
-from spark_impex_runner.report.words import one_line, plain, visible
+from spark_impex_runner.text import escaped, escaped_line, plain
 
 if TYPE_CHECKING:
     import argparse
@@ -72,14 +72,14 @@ class Console:
             self._log("error", "error", str(what))
             return
         red, none = (_RED, _NONE) if self.colour_errors else ("", "")
-        self._say(f"{red}error:{none} {one_line(each)}" for each in str(what).splitlines())
+        self._say(f"{red}error:{none} {escaped_line(each)}" for each in str(what).splitlines())
 
     def note(self, text: str) -> None:
         """Say to stderr what is no result, and not wrong either."""
         if self.json_lines:
             self._log("info", "note", text)
         else:
-            self._say([one_line(text)])
+            self._say([escaped_line(text)])
 
     def problems(self, problems: Iterable[Problem]) -> None:
         """Say to stderr what is wrong in a manifest, or may be.
@@ -93,7 +93,7 @@ class Console:
                 detail = {name: getattr(problem, name) for name in names}
                 self._log(problem.severity, "problem", problem.message, detail)
                 continue
-            self._say([one_line(str(problem))])
+            self._say([escaped_line(str(problem))])
             if self.sources:
                 columns = _columns(self.streams.err)
                 self._say(excerpt(problem, columns, colour=self.colour_errors))
@@ -222,8 +222,8 @@ class _TextFormatter(logging.Formatter):
         target = getattr(record, "target", "")
         level = f"{record.levelname.lower()}: " if record.levelno != logging.INFO else ""
         text = f"{time} {level}{f'{target}: ' if target else ''}{record.getMessage()}"
-        traceback = f"\n{visible(record.exc_text)}" if record.exc_text else ""
-        return one_line(text) + traceback
+        traceback = f"\n{escaped(record.exc_text)}" if record.exc_text else ""
+        return escaped_line(text) + traceback
 
 
 class _JsonFormatter(logging.Formatter):

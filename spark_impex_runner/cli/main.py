@@ -132,9 +132,9 @@ class _Parser(argparse.ArgumentParser):
         from spark_impex_runner.cli.console import json_line
         from spark_impex_runner.cli.streams import install
         from spark_impex_runner.masking import Masker
-        from spark_impex_runner.report.words import one_line
+        from spark_impex_runner.text import escaped_line
 
-        streams, text = install(Masker()), one_line(f"{self.prog}: error: {message}")
+        streams, text = install(Masker()), escaped_line(f"{self.prog}: error: {message}")
         with streams.undo:
             if self._json_lines:
                 streams.err.document(json_line("error", text, event="error"))

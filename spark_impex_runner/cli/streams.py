@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from spark_impex_runner.errors import DeliveryError
 from spark_impex_runner.masking import lines_of
 from spark_impex_runner.report.github import escape_data, without_commands
-from spark_impex_runner.report.words import visible
+from spark_impex_runner.text import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,7 +148,7 @@ class MaskingStream(io.TextIOBase):
                 self.document(self.form(line))
 
     def _clean(self, text: str) -> str:
-        shown = visible(text)
+        shown = escaped(text)
         return without_commands(shown) if self._commands else shown
 
     def _to_beneath(self, text: str) -> None:

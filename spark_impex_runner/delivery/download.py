@@ -27,7 +27,7 @@ from spark_impex_runner.spark.download import files
 from spark_impex_runner.spark.download import partial as partial_files
 from spark_impex_runner.spark.download.links import LINKS, has_expired, with_fresh_links
 from spark_impex_runner.spark.failures import unconfirmed
-from spark_impex_runner.spark.words import one_line
+from spark_impex_runner.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from spark_impex_runner.blocking import AT_LEAST, END, Background
 from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.report.headline import outcome
-from spark_impex_runner.report.words import plain
+from spark_impex_runner.text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

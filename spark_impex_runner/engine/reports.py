@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from spark_impex_runner import atomic
 from spark_impex_runner.blocking import END, interruptible
 from spark_impex_runner.errors import DeliveryError, Interrupted, PluginError
-from spark_impex_runner.report.words import plain
+from spark_impex_runner.text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

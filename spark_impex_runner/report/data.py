@@ -34,7 +34,7 @@ def delivery(result: TargetResult) -> dict[str, Any]:
         "artifacts": [_artifact(each) for each in artifacts(result)],
         "steps": [_step(each) for each in result.steps],
         "warnings": list(result.warnings),
-        **span(result.started, result.finished),
+        **time_span(result.started, result.finished),
     }
 
 
@@ -48,19 +48,19 @@ def job_ids(result: TargetResult) -> tuple[str, ...]:
     return result.job_ids or ((result.job_id,) if result.job_id else ())
 
 
-def span(started: datetime, finished: datetime) -> dict[str, Any]:
-    """Return a time span: both ends as ISO 8601 in UTC, and its length in seconds."""
-    return {"started": moment(started), "finished": moment(finished)} | {
+def time_span(started: datetime, finished: datetime) -> dict[str, Any]:
+    """Return a time time_span: both ends as ISO 8601 in UTC, and its length in seconds."""
+    return {"started": timestamp(started), "finished": timestamp(finished)} | {
         "seconds": seconds(started, finished)
     }
 
 
 def seconds(started: datetime, finished: datetime) -> float:
-    """Return the length of a time span; a clock that was set back does not make it negative."""
+    """Return the length of a time time_span; a clock that was set back does not make it negative."""
     return max(0.0, round((finished - started).total_seconds(), 3))
 
 
-def moment(at: datetime) -> str:
+def timestamp(at: datetime) -> str:
     """Return ``2026-01-31T12:00:00.000Z``."""
     utc = at.astimezone(timezone.utc)
     return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")

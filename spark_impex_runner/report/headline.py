@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import HeldError
 from spark_impex_runner.models import Outcome
-from spark_impex_runner.report.words import plain
+from spark_impex_runner.text import first_of, plain
 
 if TYPE_CHECKING:
     from spark_impex_runner.models import RunResult, TargetResult
@@ -41,7 +41,7 @@ def headline(result: RunResult) -> str:
     return f"interrupted by {signal.Signals(result.signal).name}: {sentence}"
 
 
-def words(outcome: Outcome) -> str:
+def outcome_text(outcome: Outcome) -> str:
     """Return the outcome as a person writes it: ``timed out``."""
     return outcome.value.replace("_", " ")
 
@@ -58,8 +58,4 @@ def _good(results: tuple[TargetResult, ...]) -> str:
 def _bad(results: tuple[TargetResult, ...], outcome: Outcome) -> str:
     """Name the targets that ended so, as many as a line can bear."""
     names = [plain(each.target.name) for each in results if each.outcome is outcome]
-    if not names:
-        return ""
-    more = len(names) - _NAMES_SHOWN
-    tail = f" and {more} more" if more > 0 else ""
-    return f"{', '.join(names[:_NAMES_SHOWN])}{tail} {words(outcome)}"
+    return f"{first_of(names, _NAMES_SHOWN)} {outcome_text(outcome)}" if names else ""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.report.data import artifacts, job_ids, moment, seconds
-from spark_impex_runner.report.headline import headline, words
-from spark_impex_runner.report.words import duration, plain, size
+from spark_impex_runner.report.data import artifacts, job_ids, seconds, timestamp
+from spark_impex_runner.report.figures import format_duration, format_size
+from spark_impex_runner.report.headline import headline, outcome_text
+from spark_impex_runner.text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,8 +43,8 @@ def render(result: RunResult) -> str:
     facts = {
         "Run": result.run_id,
         "Manifest": str(result.manifest.path),
-        "Started": moment(result.started),
-        "Duration": duration(seconds(result.started, result.finished)),
+        "Started": timestamp(result.started),
+        "Duration": format_duration(seconds(result.started, result.finished)),
         "Error": result.refusal,
         "Exit code": str(result.exit_code),
         "Runner": f"spark-impex-runner {result.runner_version}",
@@ -70,7 +71,7 @@ def _section(each: TargetResult) -> str:
         "Error": each.error,
         "Tenant": each.tenant,
         "Job": ", ".join(job_ids(each)),
-        "Duration": duration(seconds(each.started, each.finished)),
+        "Duration": format_duration(seconds(each.started, each.finished)),
         "Output": str(each.target.output),
         "Services": ", ".join(item.uri for item in each.service_versions or each.services),
         "Warnings": "; ".join(each.warnings),
@@ -78,7 +79,7 @@ def _section(each: TargetResult) -> str:
     steps = [(step.uses, step.outcome, step.message) for step in each.steps]
     parts = [
         f'<section class="{each.outcome.value}">',
-        f"<h2>{_text(each.target.name)}: {words(each.outcome)}</h2>",
+        f"<h2>{_text(each.target.name)}: {outcome_text(each.outcome)}</h2>",
         _facts(facts),
         _table(("File", "Size", "SHA-256", "Tenant's hash"), map(_file, artifacts(each))),
         _table(("Step", "Outcome", "Message"), steps),
@@ -90,7 +91,7 @@ def _section(each: TargetResult) -> str:
 def _file(each: Artifact) -> tuple[str, ...]:
     """Return the row of one artifact."""
     agreed = {True: "agreed", False: "differs", None: "-"}[each.hash_agreed]
-    return each.name, size(each.size), each.sha256 or "-", agreed
+    return each.name, format_size(each.size), each.sha256 or "-", agreed
 
 
 def _facts(facts: dict[str, str]) -> str:

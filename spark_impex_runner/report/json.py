@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.models import Outcome
-from spark_impex_runner.report.data import delivery, span
+from spark_impex_runner.report.data import delivery, time_span
 from spark_impex_runner.report.headline import outcome
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def _run(result: RunResult) -> dict[str, Any]:
         "run_id": result.run_id,
         "runner_version": result.runner_version,
         "manifest": {"name": result.manifest.name, "path": str(result.manifest.path)},
-        **span(result.started, result.finished),
+        **time_span(result.started, result.finished),
         "outcome": outcome(result),
         "exit_code": result.exit_code,
         "signal": result.signal or None,

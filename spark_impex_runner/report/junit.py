@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from spark_impex_runner.models import Outcome
-from spark_impex_runner.report.data import artifacts, job_ids, moment, seconds
-from spark_impex_runner.report.headline import words
-from spark_impex_runner.report.words import plain
+from spark_impex_runner.report.data import artifacts, job_ids, seconds, timestamp
+from spark_impex_runner.report.headline import outcome_text
+from spark_impex_runner.text import plain
 
 if TYPE_CHECKING:
     from spark_impex_runner.models import RunResult, TargetResult
@@ -47,7 +47,7 @@ def _totals(result: RunResult) -> dict[str, str]:
         "errors": str(verdicts.count("error") + bool(result.refusal)),
         "skipped": str(verdicts.count("skipped")),
         "time": f"{seconds(result.started, result.finished):.3f}",
-        "timestamp": moment(result.started),
+        "timestamp": timestamp(result.started),
     }
 
 
@@ -65,7 +65,7 @@ def _case(suite: ET.Element, each: TargetResult, manifest: str) -> None:
     case = ET.SubElement(suite, "testcase", {**names, "time": time})
     verdict = _VERDICTS.get(each.outcome)
     if verdict:
-        message = plain(each.error) or words(each.outcome)
+        message = plain(each.error) or outcome_text(each.outcome)
         ET.SubElement(case, verdict, {"message": message, "type": each.outcome.value})
     ET.SubElement(case, "system-out").text = "\n".join(_facts(each))
 
@@ -75,7 +75,7 @@ def _facts(each: TargetResult) -> list[str]:
     files = [f"{item.name} {item.size} bytes {item.sha256}".strip() for item in artifacts(each)]
     steps = [f"step {step.uses} {step.outcome} {step.message}".strip() for step in each.steps]
     lines = [
-        f"outcome {words(each.outcome)}",
+        f"outcome {outcome_text(each.outcome)}",
         f"tenant {each.tenant or '-'}, job {', '.join(job_ids(each)) or '-'}",
         f"output {each.target.output}",
         *files,

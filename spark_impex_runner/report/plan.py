@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.report.words import one_line
+from spark_impex_runner.text import counted, escaped_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,10 +20,8 @@ _SHOWN = 5
 
 def render(run: Run, plan: Sequence[Forecast]) -> str:
     """Return a paragraph for each target; the body is shown byte for byte as it will be sent."""
-    plural = "" if len(plan) == 1 else "s"
-    head = (
-        f"plan of {one_line(run.manifest.name)} ({run.manifest.path}): {len(plan)} target{plural}"
-    )
+    name, path = escaped_line(run.manifest.name), run.manifest.path
+    head = f"plan of {name} ({path}): {counted(len(plan), 'target')}"
     count = Counter(item.action for item in plan)
     parts = [f"{count[action]} {words}" for action, words in _ACTIONS.items() if count[action]]
     # To resolve an entry, or to know what is unchanged, may have taken questions to the tenant.
@@ -44,7 +42,7 @@ def as_data(run: Run, plan: Sequence[Forecast]) -> dict[str, Any]:
 def _target(item: Forecast) -> str:
     target = item.planned.target
     if item.action == "unchanged":
-        return f"{target.name}\n  unchanged: {one_line(item.note)}"
+        return f"{target.name}\n  unchanged: {escaped_line(item.note)}"
     if item.action == "adopt":
         job = f"job {item.job_id}" if item.job_id else "a job"
         begin = [("adopt", f"{job} on {item.planned.url} ({item.note})")]
@@ -61,16 +59,17 @@ def _target(item: Forecast) -> str:
         *(("would", f"{step.uses}: {step.summary}") for step in item.steps if not step.problem),
         *(("fails", f"{step.uses}: {step.problem}") for step in item.steps if step.problem),
     ]
-    return "\n".join([target.name, *(f"  {key:<7}{one_line(text)}" for key, text in rows if text)])
+    return "\n".join(
+        [target.name, *(f"  {key:<7}{escaped_line(text)}" for key, text in rows if text)]
+    )
 
 
 def _match(entry: str, uris: Sequence[str]) -> str:
     """Return what an entry of ``services`` became; all names stand in the body, in any case."""
     if not uris:
         return f"{entry}: adds nothing"
-    plural = "" if len(uris) == 1 else "s"
     rest = f", … ({len(uris) - _SHOWN} more)" if len(uris) > _SHOWN else ""
-    return f"{entry}: {len(uris)} service{plural}: {', '.join(uris[:_SHOWN])}{rest}"
+    return f"{entry}: {counted(len(uris), 'service')}: {', '.join(uris[:_SHOWN])}{rest}"
 
 
 def _target_data(item: Forecast) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.report.github import annotation
+from spark_impex_runner.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +29,7 @@ class Checked:
 
 def summary(manifest: Checked) -> str:
     """Return the line that says that a manifest is valid."""
-    plural = "" if manifest.targets == 1 else "s"
-    return f"{manifest.path}: valid, {manifest.targets} target{plural}"
+    return f"{manifest.path}: valid, {counted(manifest.targets, 'target')}"
 
 
 def as_json(manifests: Sequence[Checked]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner import digests, fields
 from spark_impex_runner.models import RECEIPT
 from spark_impex_runner.report.data import delivery
-from spark_impex_runner.report.words import plain
+from spark_impex_runner.text import plain
 
 if TYPE_CHECKING:
     from spark_impex_runner.models import TargetResult

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.report.data import artifacts, job_ids, seconds
-from spark_impex_runner.report.headline import headline, words
-from spark_impex_runner.report.words import duration, plain, size
+from spark_impex_runner.report.figures import format_duration, format_size
+from spark_impex_runner.report.headline import headline, outcome_text
+from spark_impex_runner.text import counted, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,21 +46,20 @@ def render(result: RunResult, *, colour: bool = False) -> str:
 
 
 def _title(result: RunResult) -> str:
-    took = duration(seconds(result.started, result.finished))
+    took = format_duration(seconds(result.started, result.finished))
     return f"{plain(result.manifest.name)}: run {plain(result.run_id)}, {took}"
 
 
 def _cells(each: TargetResult) -> tuple[str, ...]:
     """Return the columns: outcome, target, job, packages, size, time."""
     packages = [item for item in artifacts(each) if item.is_package]
-    noun = "package" if len(packages) == 1 else "packages"
     return (
-        words(each.outcome).ljust(_OUTCOME_WIDTH),
+        outcome_text(each.outcome).ljust(_OUTCOME_WIDTH),
         plain(each.target.name),
         _jobs(job_ids(each)),
-        f"{len(packages)} {noun}" if packages else "-",
-        size(sum(item.size for item in packages)) if packages else "-",
-        duration(seconds(each.started, each.finished)),
+        counted(len(packages), "package") if packages else "-",
+        format_size(sum(item.size for item in packages)) if packages else "-",
+        format_duration(seconds(each.started, each.finished)),
     )
 
 

@@ -21,7 +21,7 @@ from spark_impex_runner.fields import count, mapping, text
 from spark_impex_runner.models import ServiceVersion
 from spark_impex_runner.spark.http import limits
 from spark_impex_runner.spark.http.session import Body
-from spark_impex_runner.spark.words import one_line
+from spark_impex_runner.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

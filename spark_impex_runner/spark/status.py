@@ -12,7 +12,7 @@ from spark_impex_runner.fields import mapping, name, number, objects, text
 from spark_impex_runner.models import RemoteFile, ServiceVersion, Status, Verdict
 from spark_impex_runner.spark.http import limits
 from spark_impex_runner.spark.uri import Uri
-from spark_impex_runner.spark.words import one_line
+from spark_impex_runner.text import one_line
 
 # Documented: closed, cancelled. Seen in the official SDK's source: completed. The others are
 # the words of the sibling batch API, and plain spellings of the same; assumed.

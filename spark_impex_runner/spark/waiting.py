@@ -19,7 +19,7 @@ from spark_impex_runner.spark.failures import is_transient, mentions_size_limit,
 from spark_impex_runner.spark.http import limits
 from spark_impex_runner.spark.http.retry import granted, retry_hint
 from spark_impex_runner.spark.status import explain, is_known
-from spark_impex_runner.spark.words import one_line
+from spark_impex_runner.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

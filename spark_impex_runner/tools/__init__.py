@@ -33,7 +33,7 @@ from spark_impex_runner.paths import url_problem
 from spark_impex_runner.quantity import DURATION_SCHEMA, SIZE_SCHEMA
 from spark_impex_runner.quantity import seconds as parse_duration
 from spark_impex_runner.quantity import size as parse_size
-from spark_impex_runner.report.data import span as time_span
+from spark_impex_runner.report.data import time_span
 from spark_impex_runner.report.headline import headline
 from spark_impex_runner.report.headline import outcome as run_outcome
 from spark_impex_runner.spark.completeness import is_unspecified

@@ -265,7 +265,7 @@ BREAKS: dict[str, tuple[Any, str, Any]] = {
     "crash": (expand.Expansion, "_target", _crash),
     "leak": (build, "literal_secrets", _leak),
     "place": (document.Document, "place", _place),
-    "lines": (document, "one_line", lambda text: f"{text}\x1b"),
+    "lines": (document, "escaped_line", lambda text: f"{text}\x1b"),
 }
 
 

@@ -45,7 +45,7 @@ def test_a_problem_is_one_line() -> None:
     """Control characters in what a person wrote are written out."""
     problem = DOCUMENT.problem(Finding(("targets", "a\nb"), "bad\r\n\x1b[31mvalue"))
 
-    text = r"release.yaml:4:3: targets['a\nb']: bad\r\n\x1b[31mvalue"
+    text = r"release.yaml:4:3: targets['a\nb']: bad\r \x1b[31mvalue"
     assert str(problem) == text
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import Problem
 from spark_impex_runner.manifest.yaml.excerpt import File, shown
+from spark_impex_runner.text import escaped_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -117,7 +118,7 @@ class Document:
         if finding.see is not None:
             message += f" in {self._from(file, finding.see)}"
         path = dotted(self.written(finding.path))
-        problem = Problem(file.label, line, column, path, one_line(message), finding.severity)
+        problem = Problem(file.label, line, column, path, escaped_line(message), finding.severity)
         return shown(problem, file, private.get((file.label, line), ()))
 
     def _from(self, file: File, path: KeyPath) -> str:
@@ -165,8 +166,3 @@ def dotted(path: KeyPath) -> str:
         else:
             text += f"[{key!r}]"
     return text
-
-
-def one_line(text: str) -> str:
-    """Return ``text`` with line breaks and other control characters written out."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

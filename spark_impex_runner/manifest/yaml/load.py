@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import yaml
 
 from spark_impex_runner.errors import ManifestError, Problem
-from spark_impex_runner.manifest.yaml.document import Document, Spot, one_line
+from spark_impex_runner.manifest.yaml.document import Document, Spot
 from spark_impex_runner.manifest.yaml.excerpt import File, shown
 from spark_impex_runner.manifest.yaml.reading import read_most
 from spark_impex_runner.manifest.yaml.scalars import text_fault, value_of
 from spark_impex_runner.manifest.yaml.syntax import NO_CHARACTER, explain
+from spark_impex_runner.text import escaped_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -197,7 +198,7 @@ class _Walk:
     def _note(self, key: yaml.Node, value: yaml.Node, fault: str) -> None:
         """Note what is wrong with a key; nobody knows what its value is, so it is not shown."""
         row, column = _mark(key)
-        problem = Problem(self.file.label, row, column, "", one_line(fault))
+        problem = Problem(self.file.label, row, column, "", escaped_line(fault))
         begin = _mark(value)
         private = [begin[1]] if begin[0] == row else []
         self.problems.append(shown(problem, self.file, private))
@@ -257,7 +258,7 @@ def _end_of(text: str) -> tuple[int, int]:
 
 def _problem(file: File, place: tuple[int, int], message: str) -> Problem:
     """Return a mistake in the text itself."""
-    return shown(Problem(file.label, *place, "", one_line(message)), file)
+    return shown(Problem(file.label, *place, "", escaped_line(message)), file)
 
 
 def _refuse(file: File, place: tuple[int, int], message: str) -> NoReturn:

@@ -29,7 +29,7 @@ from spark_impex_runner.spark.http import limits
 from spark_impex_runner.spark.http.proxies import is_by_socks
 from spark_impex_runner.spark.http.underway import begin
 from spark_impex_runner.spark.http.urls import split
-from spark_impex_runner.spark.words import one_line
+from spark_impex_runner.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner import fields
 from spark_impex_runner.errors import ErrorReply, SparkApiError
 from spark_impex_runner.spark.http.urls import split
-from spark_impex_runner.spark.words import one_line
+from spark_impex_runner.text import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from spark_impex_runner.errors import SparkApiError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.spark.http.response import HttpResponse, api_error, read_error
-from spark_impex_runner.spark.words import one_line
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -116,11 +115,6 @@ def test_secrets_in_an_error_are_masked_and_length_is_bounded() -> None:
 
     assert "s3cret" not in str(error)
     assert len(error.details) == 500
-
-
-def test_control_characters_do_not_reach_a_terminal() -> None:
-    """Escape sequences and line breaks become blanks."""
-    assert one_line("a\x1b[31m\r\n\tb\u202ec") == "a [31m b c"
 
 
 def test_a_reply_shows_nothing_but_status_and_path() -> None:
