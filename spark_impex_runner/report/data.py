@@ -49,14 +49,14 @@ def job_ids(result: TargetResult) -> tuple[str, ...]:
 
 
 def time_span(started: datetime, finished: datetime) -> dict[str, Any]:
-    """Return a time time_span: both ends as ISO 8601 in UTC, and its length in seconds."""
+    """Return a time span: both ends as ISO 8601 in UTC, and its length in seconds."""
     return {"started": timestamp(started), "finished": timestamp(finished)} | {
         "seconds": seconds(started, finished)
     }
 
 
 def seconds(started: datetime, finished: datetime) -> float:
-    """Return the length of a time time_span; a clock that was set back does not make it negative."""
+    """Return the length of a time span; a clock that was set back does not make it negative."""
     return max(0.0, round((finished - started).total_seconds(), 3))
 
 
