@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.cli.console import Surroundings
     from spark_impex_runner.clock import Clock
+    from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import RunResult
 
 _FILES = 65_536
@@ -79,11 +80,9 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     """Run every manifest, one after the other; all are checked before the first is run."""
     from spark_impex_runner.cli.worker import speak, voice
     from spark_impex_runner.clock import Clock
-    from spark_impex_runner.engine.refusal import announced
     from spark_impex_runner.engine.run import run_manifest, run_unit
-    from spark_impex_runner.errors import ImpexError, UsageError
+    from spark_impex_runner.errors import ImpexError
     from spark_impex_runner.models import exit_code
-    from spark_impex_runner.planning.prepare import prepare
     from spark_impex_runner.report import text
 
     if getattr(arguments, "dry_run", False):
@@ -95,11 +94,8 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     out, masker, clock = surroundings.console, surroundings.masker, Clock()
     options = selection.options(arguments)
     worker = partial(run_unit, new_masker=partial(speak, voice(arguments)))
-    if len(arguments.manifests) > 1 and arguments.report:
-        raise UsageError("--report names one file, which several manifests would overwrite")
-    for path in arguments.manifests[1:]:
-        with announced(path, options, clock, masker), prepare(path, options, clock, masker):
-            pass  # a mistake in a later manifest is found before the first is run
+    if len(arguments.manifests) > 1:
+        _check_all(arguments, clock, masker)
     finished: list[RunResult] = []
     failed: list[int] = []
     with left_in_time(clock), _stopped_by_signals(clock, json_lines=out.json_lines):
@@ -117,6 +113,31 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
                 out.error(problem)
         _tell_ways_on(finished, arguments, surroundings, clock)
     return _combined(exit_code(finished), failed, any_run=bool(finished))
+
+
+def _check_all(arguments: argparse.Namespace, clock: Clock, masker: Masker) -> None:
+    """Find mistakes in all manifests before the first is run, reports of the same name included."""
+    from spark_impex_runner.engine.refusal import announced
+    from spark_impex_runner.errors import UsageError
+    from spark_impex_runner.planning.prepare import prepare
+
+    if arguments.report:
+        raise UsageError("--report names one file, which several manifests would overwrite")
+    options = selection.options(arguments)
+    writers: dict[str, Path] = {}
+    for path in arguments.manifests:
+        with (
+            announced(path, options, clock, masker),
+            prepare(path, options, clock, masker) as prepared,
+        ):
+            reports = prepared.run.manifest.reports
+        for name, file in reports.items():
+            writer = writers.setdefault(os.path.realpath(file), path)
+            if writer != path:
+                raise UsageError(
+                    f"{path}: report.{name} is {file}, which the report of {writer} would be, "
+                    "too; give each manifest a file of its own"
+                )
 
 
 def _tell_ways_on(

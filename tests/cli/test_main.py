@@ -110,6 +110,22 @@ def test_one_report_file_for_several_manifests_is_refused(shell: Any) -> None:
     assert "several manifests would overwrite" in done.err
 
 
+def test_manifests_with_one_report_file_are_refused(shell: Any) -> None:
+    """Nothing is sent; a manifest that is given twice may replace its own report."""
+    for name in ("m.yaml", "n.yaml"):
+        shell.write(PRICING, name)
+        with (shell.folder / name).open("a") as file:
+            file.write("report: {json: out/r.json}\n")
+
+    refused = shell("impex-run", "m.yaml", "n.yaml")
+
+    assert refused.code == 2
+    assert "n.yaml: report.json is " in refused.err
+    assert "which the report of m.yaml would be, too" in refused.err
+    assert not (shell.folder / "out").exists()
+    assert shell("impex-run", "m.yaml", "m.yaml").code == 0
+
+
 def test_a_manifest_that_cannot_be_run_does_not_hide_the_others(shell: Any) -> None:
     """The first is delivered, the second's state is unusable: that is 3, not 2."""
     shell.write(PRICING)
