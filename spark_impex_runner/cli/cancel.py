@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import argparse
 
     from spark_impex_runner.cli.console import Surroundings
-    from spark_impex_runner.engine.cancel import Cancelled
+    from spark_impex_runner.engine.cancel import CancelledJob
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     # What the chosen targets need is not theirs to cancel.
     options = replace(selection.options(arguments), alone=True)
     out = surroundings.console
-    done: list[Cancelled] = []
+    done: list[CancelledJob] = []
     for path in arguments.manifests:
         done += cancel_jobs(path, options, Clock(), surroundings.masker)
     for each in done:

@@ -154,12 +154,12 @@ def _folders(connection: Connection, masker: Masker) -> tuple[str, ...]:
     """Return the names of a tenant's folders that a file can hold; raises ``ImpexError``."""
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.manifest.yaml.scalars import text_fault
-    from spark_impex_runner.planning.connections import Tenants
+    from spark_impex_runner.planning.connections import Connections
     from spark_impex_runner.spark.listing import folders
 
-    tenants = Tenants({connection.name: connection}, Clock(), masker)
+    connections = Connections({connection.name: connection}, Clock(), masker)
     try:
-        found = folders(tenants.connect(connection.name).session, once=True)
+        found = folders(connections.client(connection.name).session, once=True)
         # What was half a character in the reply would name another folder.
         return tuple(
             name
@@ -167,7 +167,7 @@ def _folders(connection: Connection, masker: Masker) -> tuple[str, ...]:
             if not text_fault(name) and "\N{REPLACEMENT CHARACTER}" not in name
         )
     finally:
-        tenants.close()
+        connections.close()
 
 
 def _within(seconds: float, call: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:

@@ -117,7 +117,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
 
 def _check_all(arguments: argparse.Namespace, clock: Clock, masker: Masker) -> None:
     """Find mistakes in all manifests before the first is run, reports of the same name included."""
-    from spark_impex_runner.engine.refusal import announced
+    from spark_impex_runner.engine.refusal import refusal_reported
     from spark_impex_runner.errors import UsageError
     from spark_impex_runner.planning.prepare import prepare
 
@@ -127,7 +127,7 @@ def _check_all(arguments: argparse.Namespace, clock: Clock, masker: Masker) -> N
     writers: dict[str, Path] = {}
     for path in arguments.manifests:
         with (
-            announced(path, options, clock, masker),
+            refusal_reported(path, options, clock, masker),
             prepare(path, options, clock, masker) as prepared,
         ):
             reports = prepared.run.manifest.reports
@@ -147,13 +147,13 @@ def _tell_ways_on(
     clock: Clock,
 ) -> None:
     """Say the commands that go on with what was interrupted, or approve what is held."""
-    from spark_impex_runner.engine.cancel import may_run
+    from spark_impex_runner.engine.cancel import may_have_running_jobs
 
     out, command = surroundings.console, surroundings.command
     results = [each for run in finished for each in run.results]
     if clock.signum and not all(each.good for each in results):
         out.error(f"interrupted; to go on: {command}")
-        if any(may_run(each, selection.options(arguments)) for each in finished):
+        if any(may_have_running_jobs(each, selection.options(arguments)) for each in finished):
             out.error(f"to end what still runs: {selection.again('impex cancel', arguments)}")
     for line in (selection.approval(run, arguments) for run in finished):
         if line:

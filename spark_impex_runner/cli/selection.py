@@ -137,7 +137,7 @@ def approval(run: RunResult, arguments: argparse.Namespace) -> str:
     import shlex
     from dataclasses import replace
 
-    from spark_impex_runner.planning.approvals import command, to_give
+    from spark_impex_runner.planning.approvals import approve_values, command
 
     held = [each for each in run.results if each.approve]
     if not held:
@@ -149,7 +149,9 @@ def approval(run: RunResult, arguments: argparse.Namespace) -> str:
             names.add(each.target.name)
     targets = [each.target.name for each in run.results if each.target.name in names]
     waits = dict.fromkeys(
-        word for each in held for word in to_give(each.approve, each.digests) or [each.approve]
+        word
+        for each in held
+        for word in approve_values(each.approve, each.digests) or [each.approve]
     )
     line = command(run.manifest.path, replace(options(arguments), job=""), targets, waits)
     said = (

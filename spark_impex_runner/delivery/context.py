@@ -58,9 +58,9 @@ class Context:
         """Return the surroundings of work on what was prepared."""
         return cls(
             hooks=prepared.hooks,
-            clock=prepared.tenants.clock,
+            clock=prepared.connections.clock,
             state=state,
-            masker=prepared.tenants.masker,
+            masker=prepared.connections.masker,
             until=options.until,
             fresh=options.fresh,
             job=options.job,

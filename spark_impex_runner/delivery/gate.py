@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner import digests
 from spark_impex_runner.errors import HeldError
 from spark_impex_runner.models import Held
-from spark_impex_runner.planning.approvals import DIGITS, command, to_give
+from spark_impex_runner.planning.approvals import DIGITS, approve_values, command
 from spark_impex_runner.state.holds import Hold
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _tenant(job: Job, name: str) -> str:
 
 def _store(job: Job, work: dict[str, Any], attempt: Attempt, context: Context) -> Hold:
     name = next(each["to"] for each in work["packages"].values())
-    waits = to_give(name, (each["sha256"] for each in work["packages"].values()))
+    waits = approve_values(name, (each["sha256"] for each in work["packages"].values()))
     line = command(job.run.manifest.path, context.options, [job.target.name], waits)
     hold = Hold(0, attempt.id, job.run.id, context.clock.now(), name, work, line)
     return context.state.holds.put(attempt, replace(hold, command=context.masker.mask(line)))

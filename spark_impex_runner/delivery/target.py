@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.delivery.progress import TargetProgress
     from spark_impex_runner.limits import HeldLimits, Limit
     from spark_impex_runner.models import Job, Outcome
-    from spark_impex_runner.planning.connections import Tenants
+    from spark_impex_runner.planning.connections import Connections
 
 _log = logging.getLogger(__name__)
 
@@ -43,10 +43,13 @@ class TargetRunner:
     """Delivers the targets of one run. ``leave_receipt`` writes a result's receipt."""
 
     def __init__(
-        self, context: Context, tenants: Tenants, leave_receipt: Callable[[TargetResult], None]
+        self,
+        context: Context,
+        connections: Connections,
+        leave_receipt: Callable[[TargetResult], None],
     ) -> None:
         self._context = context
-        self._tenants = tenants
+        self._connections = connections
         self._leave_receipt = leave_receipt
 
     def limits(self, job: Job) -> tuple[Limit, ...]:
@@ -54,7 +57,7 @@ class TargetRunner:
 
         One of the tenant's jobs is needed unless the packages seem to be here already.
         """
-        context, limits = self._context, self._tenants.limits(job.target.connection)
+        context, limits = self._context, self._connections.limits(job.target.connection)
         attempt = context.state.unfinished(target_key(job))
         adopts = attempt is None and not context.fresh and context.approvals.for_target(job.target)
         if adopts or (attempt is not None and attempt.delivered and not context.fresh):
@@ -100,7 +103,7 @@ class TargetRunner:
         context, connection = self._context, progress.job.target.connection
         with lease(context.state.folder, target_key(progress.job), context.clock.now()):
             tenant = Tenant(
-                self._tenants.connect(connection), self._tenants.limits(connection), held
+                self._connections.client(connection), self._connections.limits(connection), held
             )
             progress.job = self._checked(progress.job, tenant.spark.url)
             progress.open(open_attempt(progress.job, tenant.spark.url, context))

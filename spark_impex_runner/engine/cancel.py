@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancelled:
+class CancelledJob:
     """What became of one unfinished attempt; ``error`` is empty where the slot is free now."""
 
     target: str
@@ -44,7 +44,7 @@ class Cancelled:
 
 def cancel_jobs(
     path: Path, options: RunOptions, clock: Clock, masker: Masker
-) -> tuple[Cancelled, ...]:
+) -> tuple[CancelledJob, ...]:
     """Cancel the job of every chosen target that is not finished, and close its attempt.
 
     Raises what ``connect`` raises. A target that another runner works on is an error of its own.
@@ -59,7 +59,7 @@ def cancel_jobs(
         )
 
 
-def may_run(run: RunResult, options: RunOptions) -> bool:
+def may_have_running_jobs(run: RunResult, options: RunOptions) -> bool:
     """Tell whether a job of a run's targets may still run, as far as the state says."""
     folder = state_folder(run.manifest.path, options)
     if not exists(folder):
@@ -73,16 +73,16 @@ def may_run(run: RunResult, options: RunOptions) -> bool:
         return True
 
 
-def _cancel(target: Target, prepared: Prepared, context: Context) -> list[Cancelled]:
+def _cancel(target: Target, prepared: Prepared, context: Context) -> list[CancelledJob]:
     """Cancel what runs for a target, and close its attempt where all of that has ended."""
     name = target_key_for(prepared.run.manifest, target)
     attempt = context.state.unfinished(name)
     if attempt is None:
         return []
-    spark = prepared.tenants.connect(target.connection)
+    spark = prepared.connections.client(target.connection)
     if attempt.tenant != spark.url:
         told = f"it belongs to {attempt.tenant}, the manifest now names {spark.url}"
-        return [Cancelled(target.name, attempt.job_id, told)]
+        return [CancelledJob(target.name, attempt.job_id, told)]
     try:
         with lease(context.state.folder, name, context.clock.now()):
             left = _left(attempt, target.name, context.state)
@@ -91,8 +91,8 @@ def _cancel(target: Target, prepared: Prepared, context: Context) -> list[Cancel
                 now = context.clock.now()
                 context.state.finish(attempt, "cancelled", "by impex cancel", now)
     except ImpexError as error:
-        return [Cancelled(target.name, attempt.job_id, context.masker.mask(str(error)))]
-    return done or [Cancelled(target.name, "")]
+        return [CancelledJob(target.name, attempt.job_id, context.masker.mask(str(error)))]
+    return done or [CancelledJob(target.name, "")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,23 +116,23 @@ def _left(attempt: Attempt, target: str, state: State) -> Iterator[_Left]:
             yield _Left(part_key(target, part.name), found, part.request)
 
 
-def _end(left: _Left, target: Target, prepared: Prepared, context: Context) -> Cancelled:
+def _end(left: _Left, target: Target, prepared: Prepared, context: Context) -> CancelledJob:
     """Cancel one job. Where the reply to its create call was lost, it is there all the same."""
     job_id = left.attempt.job_id
     try:
         job_id = job_id or _find(left, target, prepared, context)
         if job_id:
-            _cancel_job(prepared.tenants.connect(target.connection), job_id)
+            _cancel_job(prepared.connections.client(target.connection), job_id)
     except ImpexError as error:
-        return Cancelled(left.label, job_id, context.masker.mask(str(error)))
-    return Cancelled(left.label, job_id)
+        return CancelledJob(left.label, job_id, context.masker.mask(str(error)))
+    return CancelledJob(left.label, job_id)
 
 
 def _find(left: _Left, target: Target, prepared: Prepared, context: Context) -> str:
     """Look for a job whose id was lost; only now is it asked what the entries stand for."""
     request = left.request or plan_target(target, prepared.run, prepared.hooks).request
     job = new_job(PlannedTarget(target, request, "", ""), prepared, context.clock)
-    spark = prepared.tenants.connect(target.connection)
+    spark = prepared.connections.client(target.connection)
     progress = TargetProgress(job, context)
     progress.open(OpenedAttempt(left.attempt, adopted=True))
     # One answer that lists no such job is not enough: it may run on, and the attempt is closed.

@@ -1,7 +1,7 @@
-"""A run in several places: what belongs together, how it travels, and how all of it is ended.
+"""A run in several processes: how its targets are divided, sent to workers, and stopped.
 
-The unit that travels is what a tenant's queue is made of: it goes to a ``concurrent.futures``
-executor as a manifest's path and options, comes back as results, and holds no secret either way.
+A work unit goes to a ``concurrent.futures`` executor as a manifest's path and options, and comes
+back as results. It holds no secret either way.
 """
 
 from __future__ import annotations
@@ -29,127 +29,130 @@ if TYPE_CHECKING:
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import PlannedTarget, RunOptions, TargetResult
 
-# So often, in seconds, both sides look for news.
-_LOOK = 0.2
-_HALT = 0
-_GONE = 4
-_CURE = "the same command goes on with what was begun"
+# Seconds between two reads of the stop file, and between two looks at the clock.
+_POLL_INTERVAL = 0.2
+# What the stop file holds instead of a signal's number: finish what runs, start nothing new.
+_FAIL_FAST = 0
+# The exit code of a target whose worker died, as in docs/reference/exit-codes.md.
+_WORKER_LOST = 4
+_HINT = "run the same command again to resume"
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
-    """Some targets of a run, which ``options`` choose."""
+class WorkUnit:
+    """Some targets of a run, which ``options`` select."""
 
     path: Path
     options: RunOptions
 
+    @classmethod
+    def of(cls, path: Path, options: RunOptions, run_id: str, names: Sequence[str]) -> WorkUnit:
+        """Return the named targets as a unit of a run."""
+        part = replace(options, targets=tuple(names), tags=(), executor="", run_id=run_id)
+        return cls(path, part)
+
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """What came of a unit: its results, or why there are none."""
+class UnitResult:
+    """The results of a work unit, or the error that prevented them."""
 
     results: tuple[TargetResult, ...] = ()
     error: str = ""
     exit_code: int = 0
 
 
-def grouped(
+def partition_by_tenant(
     plan: Sequence[PlannedTarget], tenant_of: Callable[[str], str]
 ) -> list[tuple[str, ...]]:
-    """Return the names of targets that belong together, in the plan's order.
+    """Return the names of the targets of each work unit, in the plan's order.
 
-    Those of one tenant share its slots; those that need one another wait for one another.
-    ``tenant_of`` gives the address of a connection's tenant.
+    Targets of one tenant stay together, since limits count within one process, and so do targets
+    that need one another. ``tenant_of`` maps a connection to its tenant's address.
     """
-    # Each target and each tenant has one that stands for all that it belongs to.
-    stands: dict[str, str] = {item.target.name: item.target.name for item in plan}
+    # A union-find forest: targets and tenants with the same root belong to one unit.
+    parents: dict[str, str] = {item.target.name: item.target.name for item in plan}
     for item in plan:
         address = tenant_of(item.target.connection)
-        stands.setdefault(address, address)
-        for other in (address, *(need for need in item.target.needs if need in stands)):
-            stands[_first(stands, other)] = _first(stands, item.target.name)
+        parents.setdefault(address, address)
+        for other in (address, *(need for need in item.target.needs if need in parents)):
+            parents[_root(parents, other)] = _root(parents, item.target.name)
     groups: dict[str, list[str]] = {}
     for item in plan:
-        groups.setdefault(_first(stands, item.target.name), []).append(item.target.name)
+        groups.setdefault(_root(parents, item.target.name), []).append(item.target.name)
     return [tuple(names) for names in groups.values()]
 
 
-def _first(stands: Mapping[str, str], one: str) -> str:
-    while stands[one] != one:
-        one = stands[one]
-    return one
+def _root(parents: Mapping[str, str], node: str) -> str:
+    while parents[node] != node:
+        node = parents[node]
+    return node
 
 
-def unit(path: Path, options: RunOptions, run_id: str, names: Sequence[str]) -> Unit:
-    """Return these targets as a unit of a run."""
-    part = replace(options, targets=tuple(names), tags=(), executor="", run_id=run_id)
-    return Unit(path, part)
-
-
-def fit_to_travel(result: TargetResult, masker: Masker) -> TargetResult:
-    """Return a result without secrets: no plugins' options, and texts and links are masked."""
+def sanitized(result: TargetResult, masker: Masker) -> TargetResult:
+    """Return a result without secrets: plugins' options removed, texts and links masked."""
     target = replace(result.target, steps=(), polling=Polling())
     return masked(replace(result, target=target), masker)
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
-    """Where a run and its units tell one another to end: a file beside the state.
+class StopFile:
+    """The file beside the state by which a run and its workers stop one another.
 
-    A signal reaches one process, and executors have no way to pass it on; a file is seen by all
-    that share a folder, which they do anyway.
+    A signal reaches one process, and executors cannot pass it on; a file reaches every process
+    that shares the state's folder, on other machines, too.
     """
 
     path: Path
 
     @classmethod
-    def of(cls, state: Path, run_id: str) -> Board:
-        """Return the board of a run."""
+    def of(cls, state: Path, run_id: str) -> StopFile:
+        """Return the stop file of a run."""
         return cls(state / f"{run_id}.stop")
 
     def stop(self, signum: int) -> None:
-        """Tell all to end as by a signal, as often as it takes."""
+        """Stop all processes of the run as a signal does."""
         if self._read() != signum:
-            with suppress(OSError):  # who cannot be told is waited for
+            with suppress(OSError):  # workers that cannot be stopped are waited for
                 atomic.write_text(self.path, str(int(signum)))  # Python 3.10 writes its name
 
-    def halt(self) -> None:
-        """Tell all to start nothing new, unless they are to end anyway."""
-        if self._read() is None:
-            self.stop(_HALT)
+    def fail_fast(self) -> None:
+        """Keep all processes of the run from starting new targets."""
+        if self._read() is None:  # a signal's number must stay: it stops more
+            self.stop(_FAIL_FAST)
 
-    def clear(self) -> None:
-        """Take the word back."""
+    def remove(self) -> None:
+        """Delete the file, so that a later run with the same id is not stopped by it."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
 
     @contextmanager
-    def heeded(self, clock: Clock) -> Iterator[threading.Event]:
-        """Look at the board while the block runs, and stop the clock when it says so.
+    def watched(self, clock: Clock) -> Iterator[threading.Event]:
+        """Read the file regularly while the block runs, and stop the clock if it says so.
 
-        The event is set when nothing new is to be started.
+        The event is set when no new target may start.
         """
-        halted, left = threading.Event(), threading.Event()
-        self._look(clock, halted)
+        failed, left = threading.Event(), threading.Event()
+        # Once before the block: a unit that begins after the stop must not send anything.
+        self._apply(clock, failed)
 
         def watch() -> None:
-            while not left.wait(_LOOK):
-                self._look(clock, halted)
+            while not left.wait(_POLL_INTERVAL):
+                self._apply(clock, failed)
 
-        thread = threading.Thread(target=watch, name="impex-board", daemon=True)
+        thread = threading.Thread(target=watch, name="impex-stop-file", daemon=True)
         thread.start()
         try:
-            yield halted
+            yield failed
         finally:
             left.set()
             thread.join()
 
-    def _look(self, clock: Clock, halted: threading.Event) -> None:
-        word = self._read()
-        if word == _HALT:
-            halted.set()
-        elif word is not None and not clock.stopping():
-            clock.stop(word)
+    def _apply(self, clock: Clock, failed: threading.Event) -> None:
+        signum = self._read()
+        if signum == _FAIL_FAST:
+            failed.set()
+        elif signum is not None and not clock.stopping():
+            clock.stop(signum)
 
     def _read(self) -> int | None:
         try:
@@ -159,41 +162,41 @@ class Board:
 
 
 @dataclass(frozen=True, slots=True)
-class Halt:
-    """Whether a target has failed, here or in another unit of the run."""
+class FailFast:
+    """Whether a target has failed, in this process or in another of the run."""
 
     event: threading.Event = field(default_factory=threading.Event)
-    board: Board | None = None
+    stop_file: StopFile | None = None
 
     def failed(self) -> bool:
-        """Tell whether one has."""
+        """Return whether a target has failed."""
         return self.event.is_set()
 
     def fail(self) -> None:
-        """Tell it to all."""
+        """Record that a target has failed, for all processes of the run."""
         self.event.set()
-        if self.board:
-            self.board.halt()
+        if self.stop_file:
+            self.stop_file.fail_fast()
 
 
-Worker = Callable[[Unit], Done]
+Worker = Callable[[WorkUnit], UnitResult]
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
-    """Who runs units, and how: ``worker`` is a function that can be pickled."""
+class UnitExecutor:
+    """Run work units on an executor; ``worker`` is a function that can be pickled."""
 
     executor: Executor
     worker: Worker
-    board: Board
+    stop_file: StopFile
 
-    def run(self, units: Sequence[Unit], clock: Clock) -> list[Done]:
-        """Have every unit run; return what came of each.
+    def run(self, units: Sequence[WorkUnit], clock: Clock) -> list[UnitResult]:
+        """Run all units and return their results in the same order.
 
-        When the clock is stopped they are told, and waited for until the run has to end: one that
-        begins then ends at once.
+        When the clock is stopped, the workers are stopped, too, and waited for until the run has
+        to end.
         """
-        futures = [self._submitted(each) for each in units]
+        futures = [self._submit(each) for each in units]
         try:
             self._wait(futures, clock)
         except BaseException:
@@ -202,37 +205,42 @@ class Crew:
             self._wait(futures, clock)
             raise
         finally:
-            self.board.clear()
-        return [_outcome(future, clock) for future in futures]
+            self.stop_file.remove()
+        return [_result_of(future, clock) for future in futures]
 
-    def _submitted(self, unit: Unit) -> Future[Done]:
+    def _submit(self, unit: WorkUnit) -> Future[UnitResult]:
         try:
             return self.executor.submit(self.worker, unit)
-        except Exception as error:  # noqa: BLE001 - it is told of the unit; others may be under way
-            refused: Future[Done] = Future()
+        except Exception as error:  # noqa: BLE001 - the unit's result; others may run already
+            refused: Future[UnitResult] = Future()
             refused.set_exception(error)
             return refused
 
-    def _wait(self, futures: Sequence[Future[Done]], clock: Clock) -> None:
+    def _wait(self, futures: Sequence[Future[UnitResult]], clock: Clock) -> None:
         pending = set(futures)
         while pending:
-            _, pending = wait(pending, timeout=_LOOK, return_when=FIRST_COMPLETED)
+            _, pending = wait(pending, timeout=_POLL_INTERVAL, return_when=FIRST_COMPLETED)
             if clock.stopping():
-                self.board.stop(clock.signum)
+                self.stop_file.stop(clock.signum)
             if time.monotonic() >= clock.stopped_at + END:
                 return
 
 
-def _outcome(future: Future[Any], clock: Clock) -> Done:
-    """Return what came of a unit, where its worker lived to tell."""
+def _result_of(future: Future[Any], clock: Clock) -> UnitResult:
+    """Return the result of a unit, or the error of its worker or executor."""
     if not future.done():
         leave_behind()
-        return Done(error="its worker did not end after the signal", exit_code=128 + clock.signum)
+        error = "its worker did not end after the signal"
+        return UnitResult(error=error, exit_code=128 + clock.signum)
     try:
-        done = future.result()
+        result = future.result()
     except (Exception, CancelledError) as error:  # noqa: BLE001 - whatever an executor raises
-        words = " ".join(f"{type(error).__name__}: {error}".split())
-        return Done(error=f"its worker is gone ({words}); {_CURE}", exit_code=_GONE)
-    if not isinstance(done, Done):
-        return Done(error=f"its executor answered {type(done).__name__}; {_CURE}", exit_code=_GONE)
-    return done
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        return UnitResult(error=f"its worker died ({reason}); {_HINT}", exit_code=_WORKER_LOST)
+    if not isinstance(result, UnitResult):
+        answer = type(result).__name__
+        return UnitResult(
+            error=f"its executor returned {answer} instead of a UnitResult; {_HINT}",
+            exit_code=_WORKER_LOST,
+        )
+    return result

@@ -1,4 +1,4 @@
-"""Telling others how a run ended; nothing that goes wrong here changes how it did."""
+"""Send the notifications of a run's end; a failure here does not change the run's outcome."""
 
 from __future__ import annotations
 
@@ -18,88 +18,80 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from spark_impex_runner.clock import Clock
-    from spark_impex_runner.delivery.context import Context
     from spark_impex_runner.hooks.registry import Notifier
     from spark_impex_runner.masking import Masker
-    from spark_impex_runner.models import Notification, Run, RunResult
+    from spark_impex_runner.models import Notification, RunResult
 
 _log = logging.getLogger("spark_impex_runner.events")
-# The ends of a single target that are told, whatever the whole run's is.
-_OF_TARGETS = (Outcome.TIMED_OUT, Outcome.CANCELLED, Outcome.HELD)
+# The outcomes of a single target that are events, whatever the outcome of the whole run.
+_TARGET_EVENTS = (Outcome.TIMED_OUT, Outcome.CANCELLED, Outcome.HELD)
 
 
-def ends(result: RunResult) -> frozenset[str]:
-    """Return the words of ``on`` that fit the end of a run."""
-    word = outcome(result)
-    if word == "interrupted":
-        word = "cancelled"
-    elif word == "succeeded" and result.problems:
-        word = "partial"
-    of_targets = {each.outcome.value for each in result.results if each.outcome in _OF_TARGETS}
-    return frozenset({"always", word, *of_targets})
+def events_of(result: RunResult) -> frozenset[str]:
+    """Return the values of ``on`` that a run's result matches."""
+    event = outcome(result)
+    if event == "interrupted":
+        event = "cancelled"
+    elif event == "succeeded" and result.problems:  # a report was not written
+        event = "partial"
+    of_targets = {each.outcome.value for each in result.results if each.outcome in _TARGET_EVENTS}
+    return frozenset({"always", event, *of_targets})
 
 
-def tell(run: Run, result: RunResult, context: Context) -> None:
-    """Tell everybody whom the manifest names for this end, all at once, and wait for them.
-
-    ``result`` has no secrets. A call that takes longer than its ``timeout``, or than a run takes
-    to end after a signal, is abandoned.
-    """
-    notifiers = context.hooks.registry.notifiers
-    send(run.manifest.notify, result, notifiers, context.clock, context.masker)
-
-
-def send(
-    notify: Sequence[Notification],
+def notify(
+    notifications: Sequence[Notification],
     result: RunResult,
     notifiers: Mapping[str, Notifier],
     clock: Clock,
     masker: Masker,
 ) -> None:
-    """Send the notifications that fit the end of a run, as ``tell`` does."""
-    words = ends(result)
+    """Send the notifications that match a masked result, all at once, and wait for them.
+
+    A call is abandoned after its ``timeout``, and when the run has to end after a signal.
+    """
+    events = events_of(result)
     calls = [
         _Call(f"notify[{index}] ({each.uses})", each, notifiers[each.uses])
-        for index, each in enumerate(notify)
-        if words & set(each.on) and each.uses in notifiers
+        for index, each in enumerate(notifications)
+        if events & set(each.on) and each.uses in notifiers
     ]
     began = time.monotonic()
-    sending = [Background(partial(call.make, result)) for call in calls]
-    for call, thread in zip(calls, sending, strict=True):
+    threads = [Background(partial(call.make, result)) for call in calls]
+    for call, thread in zip(calls, threads, strict=True):
         timeout = call.notification.timeout
 
         def end(timeout: float = timeout) -> float:
+            # AT_LEAST: a run that a signal ended still has to send that it was cancelled.
             return min(began + timeout, max(clock.stopped_at + END, began + AT_LEAST))
 
-        fault = call.fault if thread.wait(end, clock) else _unsent(timeout, clock)
-        level = logging.WARNING if fault else logging.INFO
-        event = "notification.failed" if fault else "notification.sent"
-        text = masker.mask(f"{call.name}: {fault or 'sent'}")
+        error = call.error if thread.wait(end, clock) else _timeout_error(timeout, clock)
+        level = logging.WARNING if error else logging.INFO
+        event = "notification.failed" if error else "notification.sent"
+        text = masker.mask(f"{call.name}: {error or 'sent'}")
         _log.log(level, "%s", text, extra={"event": event, "run_id": result.run_id})
 
 
-def _unsent(timeout: float, clock: Clock) -> str:
-    """Say why a call was left behind."""
+def _timeout_error(timeout: float, clock: Clock) -> str:
     stopped = time.monotonic() >= clock.stopped_at + END
-    return "no end before that of the run" if stopped else f"no end within {timeout:g} s"
+    return "not sent before the run ended" if stopped else f"timed out after {timeout:g} s"
 
 
 @dataclass(slots=True)
 class _Call:
-    """One call of a notifier; ``fault`` is what went wrong, in one line."""
+    """One call of a notifier; ``error`` is what went wrong, in one line."""
 
     name: str
     notification: Notification
     notifier: Notifier
-    fault: str = field(default="", init=False)
+    error: str = field(default="", init=False)
 
     def make(self, result: RunResult) -> None:
         """Call the plugin."""
         try:
             self.notifier.send(self.notification.options, result)
         except ImpexError as error:
-            self.fault = plain(str(error))
+            self.error = plain(str(error))
         except BaseException as error:  # noqa: BLE001 - a warning, whatever it is
             _log.debug("a notifier failed", exc_info=error)
             plugin = self.notifier.provider
-            self.fault = plain(f"plugin {plugin} failed: {type(error).__name__}: {error}")
+            self.error = plain(f"plugin {plugin} failed: {type(error).__name__}: {error}")

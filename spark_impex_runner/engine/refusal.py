@@ -1,4 +1,4 @@
-"""Saying that a run cannot begin, by its reports and its notifications."""
+"""Report that a run cannot begin: by its reports and its notifications."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.engine.notifications import send
+from spark_impex_runner.engine.notifications import notify
 from spark_impex_runner.engine.reports import write_reports
 from spark_impex_runner.errors import ImpexError, Interrupted, ManifestError
 from spark_impex_runner.models import RECEIPT, RunResult
 from spark_impex_runner.paths import Identities
 from spark_impex_runner.planning.disk import unwritable
-from spark_impex_runner.planning.locations import check_conflicts, uses_of
+from spark_impex_runner.planning.locations import check_conflicts, path_uses
 from spark_impex_runner.planning.prepare import open_announcement, state_folder
 from spark_impex_runner.report.masked import masked
 from spark_impex_runner.version import __version__
@@ -32,37 +32,39 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def announced(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Iterator[None]:
-    """Report an error that keeps a run from beginning, where the manifest says to whom."""
+def refusal_reported(
+    path: Path, options: RunOptions, clock: Clock, masker: Masker
+) -> Iterator[None]:
+    """Send an error that keeps a run from beginning to the manifest's reports and notifications."""
     try:
         yield
     except Interrupted:
         raise
     except ImpexError as error:
         try:
-            _announce(path, options, clock, masker, error)
+            _report_refusal(path, options, clock, masker, error)
         except (ImpexError, OSError) as other:
-            # Without a manifest that can be read, nobody is known who is to hear of it.
-            _log.debug("the refusal could not be announced", exc_info=other)
+            # Such as a manifest that cannot be read: reports and notifications are unknown.
+            _log.debug("cannot report the refusal", exc_info=other)
         raise
 
 
-def _announce(
+def _report_refusal(
     path: Path, options: RunOptions, clock: Clock, masker: Masker, error: ImpexError
 ) -> None:
     opened, manifest = open_announcement(path, options, clock, masker)
     registry = opened.plugins.registry
-    safe = not _is_of_reports(error) and not _is_in_conflict(path, options, opened, manifest)
+    safe = not _concerns_reports(error) and not _is_in_conflict(path, options, opened, manifest)
     reports = {**manifest.reports, **options.reports} if safe else {}
     known = {name: file for name, file in reports.items() if name in registry.reports}
-    faults = {
+    unwritable_reports = {
         name: reason
         for name, file in known.items()
-        if (reason := unwritable(file) or _needed(file, opened.document))
+        if (reason := unwritable(file) or _in_use(file, opened.document))
     }
-    for reason in faults.values():
+    for reason in unwritable_reports.values():
         _log.warning("%s", masker.mask(reason))
-    known = {name: file for name, file in known.items() if name not in faults}
+    known = {name: file for name, file in known.items() if name not in unwritable_reports}
     result = RunResult(
         run_id=opened.settings.run_id,
         manifest=replace(manifest, reports=known),
@@ -73,30 +75,28 @@ def _announce(
         refusal=str(error),
         refused_with=error.exit_code,
     )
-    told = masked(result, masker)
-    _, problems = write_reports(told, registry.reports, clock)
+    result = masked(result, masker)
+    _, problems = write_reports(result, registry.reports, clock)
     for problem in problems:
         _log.warning("%s", masker.mask(problem))
-    send(manifest.notify, told, registry.notifiers, clock, masker)
+    notify(manifest.notify, result, registry.notifiers, clock, masker)
 
 
 def _is_in_conflict(path: Path, options: RunOptions, opened: Opened, manifest: Manifest) -> bool:
-    """Tell whether reports would replace files that the run reads or writes: none is written."""
+    """Return whether a report would replace a file that the run reads or writes."""
     registry = opened.plugins.registry
     try:
-        uses = uses_of(opened.document, manifest, options, registry, state_folder(path, options))
+        uses = path_uses(opened.document, manifest, options, registry, state_folder(path, options))
         check_conflicts(opened.document, manifest.targets, registry, uses)
     except ImpexError:
         return True
     return False
 
 
-def _needed(file: Path, document: Document) -> str:
-    """Return why a report may not replace a file, empty if it may.
-
-    What the targets read and write is not known of a manifest that is wrong: no file is replaced
-    whose path the manifest holds, nor one in a folder that was delivered.
-    """
+def _in_use(file: Path, document: Document) -> str:
+    """Return why a report may not replace a file, an empty text if it may."""
+    # An invalid manifest does not say what its targets read and write. So every text in it is
+    # taken for a path, and every folder with a receipt for an output.
     if not file.exists():
         return ""
     identities, folder = Identities(), document.path.absolute().parent
@@ -104,13 +104,13 @@ def _needed(file: Path, document: Document) -> str:
     names = (text.removeprefix("@").partition("#")[0] for text in texts)
     paths = (folder / name for name in names if name and "\0" not in name)
     if identities.of(file) in map(identities.of, paths):
-        return f"{file} is not replaced: the manifest names it for something else, too"
+        return f"{file} is not replaced: the manifest also uses it elsewhere; choose another path"
     if any((above / RECEIPT).exists() for above in file.absolute().parents):
-        return f"{file} is not replaced: it lies in a folder that was delivered"
+        return f"{file} is not replaced: it lies in the output of a target; choose another path"
     return ""
 
 
-def _is_of_reports(error: ImpexError) -> bool:
-    """Tell whether the reports themselves are wrong: then none is written."""
+def _concerns_reports(error: ImpexError) -> bool:
+    """Return whether the reports themselves are wrong; then none is written."""
     problems = error.problems if isinstance(error, ManifestError) else ()
     return any(each.path.startswith("report") for each in problems) or "--report" in str(error)

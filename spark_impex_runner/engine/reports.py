@@ -1,4 +1,4 @@
-"""The files that say how a run ended: written whole or not at all, each apart from the others."""
+"""Write the reports of a run: each whole or not at all, whatever happens to the others."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _log = logging.getLogger(__name__)
 def write_reports(
     result: RunResult, offers: Mapping[str, Report], clock: Clock
 ) -> tuple[dict[str, Path], list[str]]:
-    """Write the reports of a finished run; return those written, and what went wrong in lines."""
+    """Write the reports of a finished run; return their paths and the errors as lines."""
     written, problems = {}, []
     for name, path in result.manifest.reports.items():
 
-        def work(name: str = name, path: Path = path) -> None:
+        def write_one(name: str = name, path: Path = path) -> None:
             write(path, _text(offers[name], result))
 
         try:
-            interruptible(f"report {name}", work, clock, END)
+            interruptible(f"report {name}", write_one, clock, END)
         except Interrupted:
             problems.append(f"report {name} did not end after the signal; {path} may be missing")
         except (DeliveryError, PluginError) as error:
@@ -43,7 +43,7 @@ def write_reports(
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file; raise ``DeliveryError`` where the disk refuses."""
+    """Write a file atomically; raise ``DeliveryError`` if that fails."""
     try:
         atomic.write_text(path, text)
     except OSError as error:
@@ -51,14 +51,14 @@ def write(path: Path, text: str) -> None:
 
 
 def _text(report: Report, result: RunResult) -> str:
-    """Return a report's text; whatever its plugin does else is the plugin's error."""
-    culprit = f"plugin {report.provider}: the report {report.name!r}"
+    """Return a report's text; raise ``PluginError`` if its plugin fails."""
+    source = f"plugin {report.provider}: the report {report.name!r}"
     try:
         text = report.write(result)
     except (Exception, SystemExit) as error:
-        _log.debug("a report could not be made", exc_info=error)
+        _log.debug("a report failed", exc_info=error)
         reason = plain(f"{type(error).__name__}: {error}")
-        raise PluginError(f"{culprit} failed: {reason}") from error
+        raise PluginError(f"{source} failed: {reason}") from error
     if not isinstance(text, str):
-        raise PluginError(f"{culprit} is no text but {type(text).__name__}")
+        raise PluginError(f"{source} returned {type(text).__name__} instead of text")
     return text

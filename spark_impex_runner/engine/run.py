@@ -1,4 +1,4 @@
-"""The composition root: from a manifest's path to a RunResult."""
+"""The composition root: run a manifest, from its path to a RunResult."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from spark_impex_runner.blocking import END, interruptible
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.delivery.context import Context
 from spark_impex_runner.engine.distributed import (
-    Board,
-    Crew,
-    Done,
-    Halt,
-    Unit,
+    FailFast,
+    StopFile,
+    UnitExecutor,
+    UnitResult,
     Worker,
-    fit_to_travel,
-    grouped,
-    unit,
+    WorkUnit,
+    partition_by_tenant,
+    sanitized,
 )
-from spark_impex_runner.engine.notifications import tell
-from spark_impex_runner.engine.refusal import announced
+from spark_impex_runner.engine.notifications import notify
+from spark_impex_runner.engine.refusal import refusal_reported
 from spark_impex_runner.engine.reports import write_reports
 from spark_impex_runner.engine.scheduler import Scheduler
 from spark_impex_runner.errors import (
@@ -37,7 +36,7 @@ from spark_impex_runner.errors import (
 )
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions, RunResult, TargetResult
-from spark_impex_runner.planning.prepare import place_of, prepare, state_folder
+from spark_impex_runner.planning.prepare import executor_for, prepare, state_folder
 from spark_impex_runner.report.masked import masked
 from spark_impex_runner.state.store import State
 from spark_impex_runner.version import __version__
@@ -50,10 +49,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_SIGNALLED = 128
+# The exit code of a process that a signal ended is this plus the signal's number.
+_SIGNAL_BASE = 128
 
-# The runs of this process: a unit of one of them shares its clock, and its knowledge of secrets.
-_homes: dict[str, tuple[Clock, Masker]] = {}
+# The runs of this process by id. A unit that an executor runs here, on a thread, shares its run's
+# clock, which signals stop, and its masker, which knows the secrets.
+_active_runs: dict[str, tuple[Clock, Masker]] = {}
 
 
 def run_manifest(
@@ -64,61 +65,62 @@ def run_manifest(
     masker: Masker | None = None,
     worker: Worker | None = None,
 ) -> RunResult:
-    """Run a manifest and return how every target ended; reports are written on the way.
+    """Run a manifest, write its reports, and return the result of every target.
 
-    A target that fails is a result, not an exception. Raises ``ManifestError``, ``UsageError``
-    or, for a missing plugin, ``PluginError`` before anything is sent; reports and notifications
-    tell of it where the manifest can be read. ``clock.stop(signum)`` ends
-    the run early; ``masker`` learns every secret that the manifest refers to. ``worker`` takes the
-    place of ``run_unit`` where ``options.executor`` names another place than this process.
+    A target that fails is a result, not an exception. ``clock.stop(signum)`` ends the run early.
+    ``masker`` learns every secret that the manifest refers to. ``worker`` replaces ``run_unit``
+    where ``options.executor`` names an executor other than this process.
+
+    Raises ``ManifestError``, ``UsageError`` or ``PluginError`` before anything is sent; reports
+    and notifications are sent all the same where the manifest can be read.
     """
     path, options, clock = Path(path), options or RunOptions(), clock or Clock()
     masker = masker or Masker()
     with (
-        announced(path, options, clock, masker),
+        refusal_reported(path, options, clock, masker),
         _prepared(path, options, clock, masker) as prepared,
         closing(State(state_folder(path, options), lambda: clock.stopped_at)) as state,
     ):
         context = Context.of(prepared, state, options)
-        with _crew(prepared, options, worker or run_unit) as crew:
-            return _Run(prepared, context, options).run(crew)
+        with _unit_executor(prepared, options, worker or run_unit) as unit_executor:
+            return _Run(prepared, context, options).run(unit_executor)
 
 
-def run_unit(unit: Unit, new_masker: Callable[[], Masker] = Masker) -> Done:
-    """Run some targets of a run, wherever that is; nothing is raised but what ends the process.
+def run_unit(unit: WorkUnit, new_masker: Callable[[], Masker] = Masker) -> UnitResult:
+    """Run a work unit, in any process, and return its results; errors are part of the result.
 
-    Away from the run's own process, ``new_masker`` is called for what it has to be told there.
+    Outside of the run's own process ``new_masker`` makes a masker, which learns them there.
     """
     path, options = unit.path, unit.options
-    clock, masker = _homes.get(options.run_id) or (Clock(), new_masker())
-    board = Board.of(state_folder(path, options), options.run_id)
+    clock, masker = _active_runs.get(options.run_id) or (Clock(), new_masker())
+    stop_file = StopFile.of(state_folder(path, options), options.run_id)
     try:
         with (
-            board.heeded(clock) as halted,
+            stop_file.watched(clock) as failed,
             _prepared(path, options, clock, masker) as prepared,
             closing(State(state_folder(path, options), lambda: clock.stopped_at)) as state,
         ):
             context = Context.of(prepared, state, options)
             run = prepared.run
-            # On another machine the state may be another one.
+            # On another machine the state may be another file, without the run.
             state.begin_run(run.id, str(run.manifest.path), run.started)
-            scheduler = Scheduler(prepared, context, options, Halt(halted, board))
+            scheduler = Scheduler(prepared, context, options, FailFast(failed, stop_file))
             results = scheduler.deliver().values()
-            return Done(tuple(fit_to_travel(each, masker) for each in results))
+            return UnitResult(tuple(sanitized(each, masker) for each in results))
     except ImpexError as error:
-        return Done(error=masker.mask(str(error)), exit_code=error.exit_code)
+        return UnitResult(error=masker.mask(str(error)), exit_code=error.exit_code)
     except OSError as error:
-        words = masker.mask(describe_os_error(error))
-        return Done(error=words, exit_code=DeliveryError.exit_code)
+        message = masker.mask(describe_os_error(error))
+        return UnitResult(error=message, exit_code=DeliveryError.exit_code)
     except Exception as error:  # noqa: BLE001 - a bug here must not stop the other units
         _log.error("internal error", exc_info=error)
-        words = f"internal error: {type(error).__name__}: {error}"
-        return Done(error=masker.mask(words), exit_code=ImpexError.exit_code)
+        message = masker.mask(f"internal error: {type(error).__name__}: {error}")
+        return UnitResult(error=message, exit_code=ImpexError.exit_code)
 
 
 @contextmanager
 def _prepared(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Iterator[Prepared]:
-    """Prepare a run. What hangs meanwhile, such as a source of secrets, is abandoned on a stop."""
+    """Prepare a run; a stop abandons a preparation that hangs, such as in a source of secrets."""
     manager = prepare(path, options, clock, masker)
 
     def close(_: Prepared) -> None:
@@ -131,30 +133,33 @@ def _prepared(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> 
 
 
 @contextmanager
-def _crew(prepared: Prepared, options: RunOptions, worker: Worker) -> Iterator[Crew | None]:
-    """Give those who run the targets; None where this process does."""
-    place = place_of(prepared.hooks.registry, options)
+def _unit_executor(
+    prepared: Prepared, options: RunOptions, worker: Worker
+) -> Iterator[UnitExecutor | None]:
+    """Yield the executor of the run's targets; None if this process runs them."""
+    factory = executor_for(prepared.hooks.registry, options)
     name, _, address = options.executor.partition(":")
     try:
-        executor = place.make(address)
+        executor = factory.make(address)
     except ImpexError:
         raise
     except Exception as error:
         raise PluginError(
-            f"plugin {place.provider} has no executor {name} at '{address}': "
+            f"plugin {factory.provider} cannot start the executor {name} at '{address}': "
             f"{type(error).__name__}: {error}"
         ) from error
     if executor is None:
         yield None
         return
     state = state_folder(prepared.run.manifest.path, options)
+    # Not a `with` block: an executor that hangs at its end is abandoned after a stop.
     executor.__enter__()
     try:
-        yield Crew(executor, worker, Board.of(state, prepared.run.id))
+        yield UnitExecutor(executor, worker, StopFile.of(state, prepared.run.id))
     finally:
         close = partial(executor.__exit__, None, None, None)
         with suppress(Interrupted):
-            interruptible(f"executor {name}", close, prepared.tenants.clock, END)
+            interruptible(f"executor {name}", close, prepared.connections.clock, END)
 
 
 class _Run:
@@ -169,63 +174,64 @@ class _Run:
         self._planned = {item.target.name: item for item in prepared.plan}
         self._scheduler = Scheduler(prepared, context, options)
 
-    def run(self, crew: Crew | None) -> RunResult:
-        """Do all the work, or have it done by a crew, then tell everybody who listens."""
+    def run(self, executor: UnitExecutor | None) -> RunResult:
+        """Run all targets, then write the reports, call the observers and send notifications."""
         run = self._prepared.run
-        # Missing credentials are found here, before the first job is created.
-        for connection in self._connections():
-            self._prepared.tenants.limits(connection)
+        # Raises for missing credentials of any connection, before the first job is created.
+        for name in sorted({e for item in self._prepared.plan for e in item.target.connections}):
+            self._prepared.connections.limits(name)
         self._context.state.begin_run(run.id, str(run.manifest.path), run.started)
-        self._notify("impex_run_started", run=run)
-        results = self._delegate(crew) if crew else self._scheduler.deliver()
-        self._warn_of_idle_approvals(results.values())
-        finished = self._closed(self._finish(tuple(results.values())))
-        self._notify("impex_run_finished", run=run, report=finished)
-        tell(run, finished, self._context)
+        self._observe("impex_run_started", run=run)
+        results = self._run_units(executor) if executor else self._scheduler.deliver()
+        self._warn_of_unused_approvals(results.values())
+        finished = self._record_end(self._report(tuple(results.values())))
+        self._observe("impex_run_finished", run=run, report=finished)
+        registry, masker = self._hooks.registry, self._context.masker
+        notify(run.manifest.notify, finished, registry.notifiers, self._clock, masker)
         return finished
 
-    def _notify(self, hook: str, **arguments: object) -> None:
-        """Call the observers of a hook; one that hangs is abandoned after a stop."""
+    def _observe(self, hook: str, **arguments: object) -> None:
+        """Call the observers of a hook; a stop abandons an observer that hangs."""
         with suppress(Interrupted):
             interruptible(hook, lambda: self._hooks.notify(hook, **arguments), self._clock, END)
 
-    def _warn_of_idle_approvals(self, results: Iterable[TargetResult]) -> None:
-        """Warn of an approval for which nothing waited, neither before nor now."""
-        met = {each.approve for each in results}
-        met |= {given.partition("@")[0] for each in results for given in each.approved}
-        for name in sorted(self._context.approvals.connections - met):
-            _log.warning("--approve %s approved nothing: no target waits for %s", name, name)
+    def _warn_of_unused_approvals(self, results: Iterable[TargetResult]) -> None:
+        """Warn of each approval that no target has used or waits for."""
+        used = {each.approve for each in results}
+        used |= {given.partition("@")[0] for each in results for given in each.approved}
+        for name in sorted(self._context.approvals.connections - used):
+            _log.warning("--approve %s had no effect: no target waits for %s", name, name)
 
-    def _delegate(self, crew: Crew) -> dict[str, TargetResult]:
-        """Have a crew do all the work, and bring the results into the plan's order."""
-        run, tenants = self._prepared.run, self._prepared.tenants
-        groups = grouped(self._prepared.plan, lambda name: tenants.connect(name).url)
-        units = [unit(run.manifest.path, self._options, run.id, names) for names in groups]
-        _homes[run.id] = self._clock, self._context.masker
+    def _run_units(self, executor: UnitExecutor) -> dict[str, TargetResult]:
+        """Run all targets on an executor; return their results in the plan's order."""
+        run, connections = self._prepared.run, self._prepared.connections
+        groups = partition_by_tenant(self._prepared.plan, lambda name: connections.client(name).url)
+        units = [WorkUnit.of(run.manifest.path, self._options, run.id, names) for names in groups]
+        _active_runs[run.id] = self._clock, self._context.masker
         try:
-            done = crew.run(units, self._clock)
+            results = executor.run(units, self._clock)
         finally:
-            del _homes[run.id]
-        found = {
-            name: self._returned(name, each)
-            for names, each in zip(groups, done, strict=True)
+            del _active_runs[run.id]
+        by_name = {
+            name: self._result_of(name, each)
+            for names, each in zip(groups, results, strict=True)
             for name in names
         }
-        return {name: found[name] for name in self._planned}
+        return {name: by_name[name] for name in self._planned}
 
-    def _returned(self, name: str, done: Done) -> TargetResult:
-        """Return the result of a target that a unit has brought, with what did not travel."""
-        mine = self._planned[name].target
-        for result in done.results:
+    def _result_of(self, name: str, unit: UnitResult) -> TargetResult:
+        """Return a target's result from that of its unit, with the options that were left out."""
+        target = self._planned[name].target
+        for result in unit.results:
             if result.target.name == name:
-                return replace(result, target=replace(mine, output=result.target.output))
-        if done.exit_code > _SIGNALLED:
-            return self._scheduler.skip(name, done.error)
-        why = done.error or "its worker did not tell what became of it"
-        return self._scheduler.fail(name, why, done.exit_code)
+                return replace(result, target=replace(target, output=result.target.output))
+        if unit.exit_code > _SIGNAL_BASE:
+            return self._scheduler.skip(name, unit.error)
+        reason = unit.error or "its worker returned no result for it"
+        return self._scheduler.fail(name, reason, unit.exit_code)
 
-    def _closed(self, finished: RunResult) -> RunResult:
-        """Remember the end of the run; where the disk refuses, that is one problem more."""
+    def _record_end(self, finished: RunResult) -> RunResult:
+        """Record the end of the run in the state; an error there is a problem of the result."""
         try:
             state, now = self._context.state, finished.finished
             state.end_run(finished.run_id, finished.exit_code, now)
@@ -233,13 +239,11 @@ class _Run:
             return replace(finished, problems=(*finished.problems, str(error)))
         return finished
 
-    def _connections(self) -> list[str]:
-        return sorted({name for item in self._prepared.plan for name in item.target.connections})
-
-    def _finish(self, results: tuple[TargetResult, ...]) -> RunResult:
+    def _report(self, results: tuple[TargetResult, ...]) -> RunResult:
+        """Write the reports; return the run's result, masked, with what went wrong."""
         run = self._prepared.run
         reports = {**run.manifest.reports, **self._options.reports}
-        everything = RunResult(
+        result = RunResult(
             run_id=run.id,
             manifest=replace(run.manifest, reports=reports),
             started=run.started,
@@ -248,8 +252,8 @@ class _Run:
             runner_version=__version__,
             signal=self._clock.signum,
         )
-        finished = masked(everything, self._context.masker)
+        finished = masked(result, self._context.masker)
         written, problems = write_reports(finished, self._hooks.registry.reports, self._clock)
-        told = tuple(self._context.masker.mask(each) for each in problems)
+        problems = [self._context.masker.mask(each) for each in problems]
         manifest = replace(finished.manifest, reports=written)
-        return replace(finished, manifest=manifest, problems=told)
+        return replace(finished, manifest=manifest, problems=tuple(problems))

@@ -1,4 +1,4 @@
-"""The targets of one plan: which may start, which need not, which failed."""
+"""Deliver the targets of one plan: each when it may start, and none without need."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.delivery.progress import TargetProgress
 from spark_impex_runner.delivery.target import TargetRunner, not_started_result
 from spark_impex_runner.delivery.unchanged import unchanged
-from spark_impex_runner.engine.distributed import Halt
+from spark_impex_runner.engine.distributed import FailFast
 from spark_impex_runner.engine.reports import write
-from spark_impex_runner.engine.tasks import Ready, Work, run_all
+from spark_impex_runner.engine.tasks import Ready, TaskFunctions, run_all
 from spark_impex_runner.errors import ImpexError, Interrupted, StateError
 from spark_impex_runner.models import RECEIPT, Outcome, TargetResult
 from spark_impex_runner.planning.prepare import new_job
@@ -27,19 +27,23 @@ if TYPE_CHECKING:
 
 
 class Scheduler:
-    """Starts the targets of one plan. ``halt`` tells whether a target has failed somewhere."""
+    """Deliver the targets of one plan; ``fail_fast`` is shared with the run's other processes."""
 
     def __init__(
-        self, prepared: Prepared, context: Context, options: RunOptions, halt: Halt | None = None
+        self,
+        prepared: Prepared,
+        context: Context,
+        options: RunOptions,
+        fail_fast: FailFast | None = None,
     ) -> None:
-        self._halt = halt or Halt()
+        self._fail_fast = fail_fast or FailFast()
         self._prepared = prepared
         self._context = context
         self._options = options
         self._clock = context.clock
         self._hooks = context.hooks
         self._planned = {item.target.name: item for item in prepared.plan}
-        self._runner = TargetRunner(context, prepared.tenants, self._leave_receipt)
+        self._runner = TargetRunner(context, prepared.connections, self._leave_receipt)
         self._started: dict[str, tuple[TargetProgress, HeldLimits]] = {}
 
     def deliver(self) -> dict[str, TargetResult]:
@@ -48,7 +52,7 @@ class Scheduler:
             name: [need for need in item.target.needs if need in self._planned]
             for name, item in self._planned.items()
         }
-        work = Work(
+        functions = TaskFunctions(
             prepare=self._prepare,
             run=self._run,
             skip=self.skip,
@@ -56,18 +60,18 @@ class Scheduler:
             blocked_reason=_blocked_reason,
             stop=lambda: self._clock.stop(signal.SIGINT),
         )
-        run_job = lambda job: self._run_job(job)  # noqa: E731, PLW0108 - a method takes no mark
+        run_job = lambda job: self._run_job(job)  # noqa: E731, PLW0108 - pluggy marks functions only
         with self._hooks.manager.default("impex_run_job", run_job):
-            return run_all(needs, work, self._clock)
+            return run_all(needs, functions, self._clock)
 
     def fail(self, name: str, why: str, exit_code: int) -> TargetResult:
-        """Return the result of a target that failed where nobody could tell of it."""
+        """Return a failed result for a target without one, such as after its worker died."""
         job = self._job(name)
         failed = not_started_result(job, Outcome.FAILED, why, self._clock.now())
         return self._reported(job, replace(failed, exit_code=exit_code))
 
     def skip(self, name: str, reason: str) -> TargetResult:
-        """Return the result of a target that is not begun."""
+        """Return the result of a target that is not started."""
         job = self._job(name)
         stopped = self._clock.stopping()
         outcome = Outcome.CANCELLED if stopped else Outcome.SKIPPED
@@ -75,26 +79,26 @@ class Scheduler:
         return self._reported(job, not_started_result(job, outcome, why, self._clock.now()))
 
     def _prepare(self, name: str) -> TargetResult | Ready:
-        """Return what a target waits for, or its result where nothing is to be done."""
-        if early := self._end_early(name):
+        """Return the limits that a target waits for, or its result if there is nothing to do."""
+        if early := self._result_without_job(name):
             return early
         try:
             return Ready(self._runner.limits(self._job(name)))
         except (Interrupted, StateError):
-            return Ready()  # the target itself fails by it
+            return Ready()  # the target meets the same error, with a place for it in its result
 
     def _run(self, name: str, held: HeldLimits) -> TargetResult:
-        """Deliver one target, unless nothing new may start by the time that it can."""
+        """Deliver one target, unless the run has stopped or failed while it was queued."""
         with held:
             if reason := self._stop_reason():
                 return self.skip(name, reason)
-            # Before the limits are released: the next target has to know of a failure.
+            # Recorded before the limits are released, so that the next target sees a failure.
             return self._record_failure(self._delivered(self._job(name), held))
 
     def _delivered(self, job: Job, held: HeldLimits) -> TargetResult:
         """Deliver one target inside the wrappers of ``impex_run_job``.
 
-        Where a wrapper fails, what the target delivered stays in the result.
+        The result of a target that was delivered before a wrapper failed keeps its packages.
         """
         progress = TargetProgress(job, self._context)
         self._started[job.target.name] = progress, held
@@ -109,12 +113,12 @@ class Scheduler:
         return answer
 
     def _run_job(self, job: Job) -> TargetResult:
-        """Do what ``impex_run_job`` does by default."""
+        """Deliver a target: the default implementation of ``impex_run_job``."""
         progress, held = self._started[job.target.name]
         return self._runner.run(progress, held)
 
     def _abandon(self, name: str) -> TargetResult:
-        """Return the result of a target that hangs when the run ends."""
+        """Return the result of a target that still hangs when the run has to end."""
         started = self._started.get(name)
         progress = started[0] if started else TargetProgress(self._job(name), self._context)
         hangs = f"step {progress.step}" if progress.step else "it"
@@ -123,8 +127,8 @@ class Scheduler:
         self._context.logged(progress.job, "target.cancelled", f"cancelled: {why}")
         return progress.ended or self._runner.abandon(progress)
 
-    def _end_early(self, name: str) -> TargetResult | None:
-        """Return the result of a target for which nothing is to be done, or may be begun."""
+    def _result_without_job(self, name: str) -> TargetResult | None:
+        """Return the result of a target that needs no job or may not start; None for any other."""
         if reason := self._stop_reason():
             return self.skip(name, reason)
         job = self._job(name)
@@ -136,20 +140,20 @@ class Scheduler:
         try:
             found = unchanged(job, self._context)
         except (Interrupted, StateError):
-            return None  # what follows tells it
+            return None  # the target meets the same error when it runs
         except ImpexError as error:
             return self._record_failure(self._failed(TargetProgress(job, self._context), error))
         if not found:
             return None
         last, why = found
-        # The result names the folder in which the packages are, which may be that of another day.
-        there = replace(job, target=replace(job.target, output=last.output))
+        # With a date in `output`, the packages may be in the folder of an earlier day.
+        delivered = replace(job, target=replace(job.target, output=last.output))
         return self._reported(
-            there, not_started_result(there, Outcome.UNCHANGED, why, self._clock.now())
+            delivered, not_started_result(delivered, Outcome.UNCHANGED, why, self._clock.now())
         )
 
     def _failed(self, progress: TargetProgress, error: ImpexError) -> TargetResult:
-        """Return the result of a target around which a plugin failed."""
+        """Return the result of a target whose wrapper or preparation failed."""
         done, now = progress.ended, self._clock.now()
         if done is None:
             failed = not_started_result(progress.job, Outcome.FAILED, str(error), now)
@@ -165,9 +169,9 @@ class Scheduler:
         return self._reported(progress.job, result)
 
     def _record_failure(self, result: TargetResult) -> TargetResult:
-        bad = not (result.good or result.outcome is Outcome.HELD)
-        if self._options.fail_fast and bad:
-            self._halt.fail()
+        failed = not (result.good or result.outcome is Outcome.HELD)
+        if self._options.fail_fast and failed:
+            self._fail_fast.fail()
         return result
 
     def _reported(self, job: Job, result: TargetResult) -> TargetResult:
@@ -178,7 +182,7 @@ class Scheduler:
     def _stop_reason(self) -> str:
         if self._clock.stopping():
             return "the run was interrupted before it started"
-        if self._options.fail_fast and self._halt.failed():
+        if self._options.fail_fast and self._fail_fast.failed():
             return "another target failed (--fail-fast)"
         return ""
 
@@ -186,18 +190,19 @@ class Scheduler:
         return new_job(self._planned[name], self._prepared, self._clock)
 
     def _leave_receipt(self, result: TargetResult) -> None:
-        """Leave the receipt beside whatever was delivered, complete or not."""
+        """Write the receipt beside the artifacts, also of a delivery that failed half-way."""
         if result.artifacts:
             safe = masked(result, self._context.masker)
             run, masker = self._prepared.run, self._context.masker
             name = run.manifest.name
+            # A masked name would not be recognized by the next run, which looks for its own.
             shown = name if masker.mask(name) == name else None
             text = receipt.render(safe, run.id, __version__, shown)
             write(result.target.output / RECEIPT, text)
 
 
 def _blocked_reason(result: TargetResult) -> str:
-    """Return why what needs a target cannot start, an empty text if it can."""
+    """Return why the targets that need this one cannot start, an empty text if they can."""
     if result.good:
         return ""
     return "waits for an approval" if result.outcome is Outcome.HELD else "did not succeed"

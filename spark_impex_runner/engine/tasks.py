@@ -1,6 +1,6 @@
-"""Runs tasks: each when its needs succeeded and its limits have room, on a thread of its own.
+"""Run tasks, each on its own thread, as soon as its needs have succeeded and its limits have room.
 
-A task that waits for its needs or for a limit is a place in a queue and has no thread.
+A task that waits for its needs or for a limit is an entry in a queue and has no thread.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-# So many tasks at a time are prepared, which may ask a tenant for something, or skipped.
+# How many tasks are prepared at a time. Preparing may send requests, so it needs more than one
+# thread; a limit keeps ten thousand targets from starting as many threads.
 _PREPARING = 64
-# After a stop nothing is abandoned while tasks still end within so many seconds of one another.
+# Seconds without the end of any task after which those that still run are abandoned: after a stop
+# many may end at nearly the same time, on a busy machine later than GIVE_UP.
 _QUIET = 0.5
 
 
@@ -38,14 +40,17 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Work(Generic[R]):
-    """How to do a task, by its name.
+class TaskFunctions(Generic[R]):
+    """What ``run_all`` calls with the name of a task.
 
-    ``prepare`` returns its limits, or the result where nothing is left to do. ``run`` releases the
-    limits. ``skip`` makes the result of a task that is not done for the given reason, ``abandon``
-    that of one which did not end after a stop. ``blocked_reason`` says in the end of "it needs a,
-    which …" why a result blocks what needs it; it is empty where it does not. ``stop`` is called
-    when the wait for the tasks fails (Ctrl-C in a program that embeds the runner).
+    Attributes:
+        prepare: Return the limits of the task, or its result if nothing is left to do.
+        run: Run the task, release its limits, return its result.
+        skip: Return the result of a task that does not run, for the given reason.
+        abandon: Return the result of a task that did not end after a stop.
+        blocked_reason: Return why a result blocks the tasks that need it, to follow "it needs a,
+            which …"; an empty text if it does not.
+        stop: Stop all tasks, called when one raises, or Ctrl-C ends the wait for them.
     """
 
     prepare: Callable[[str], R | Ready]
@@ -56,21 +61,23 @@ class Work(Generic[R]):
     stop: Callable[[], None]
 
 
-def run_all(needs: Mapping[str, Sequence[str]], work: Work[R], clock: Clock) -> dict[str, R]:
-    """Do all tasks, each after those that it needs; return the results in the given order.
+def run_all(
+    needs: Mapping[str, Sequence[str]], functions: TaskFunctions[R], clock: Clock
+) -> dict[str, R]:
+    """Run all tasks, each after those that it needs; return the results in the given order.
 
     ``needs`` maps every task to tasks of the same call, without a cycle. A task whose need failed
-    is skipped. What a function of ``work`` raises stops all others, and is raised at the end.
+    is skipped. An error that a function raises stops the other tasks, and is raised at the end.
     """
-    runner = TaskRunner(needs, work, clock)
-    # On a thread of its own, where no Ctrl-C can interrupt it half-way.
+    runner = TaskRunner(needs, functions, clock)
+    # Python raises KeyboardInterrupt on the main thread only: here it cannot cut the scheduler.
     thread = Thread(target=copy_context().run, args=(runner.run,), name="impex-scheduler")
     forget = clock.on_stop(runner.wake)
     thread.start()
     try:
         thread.join()
     except BaseException:
-        work.stop()
+        functions.stop()
         thread.join()
         raise
     finally:
@@ -81,16 +88,18 @@ def run_all(needs: Mapping[str, Sequence[str]], work: Work[R], clock: Clock) -> 
 
 
 class TaskRunner(Generic[R]):
-    """The tasks of one call. All of its state belongs to the thread that calls ``run``.
+    """The tasks of one call, whose state is used by the thread in ``run`` alone.
 
-    Other threads send it events: functions that it calls one after the other.
+    Other threads send events: functions that this thread calls one after the other.
     """
 
-    def __init__(self, needs: Mapping[str, Sequence[str]], work: Work[R], clock: Clock) -> None:
+    def __init__(
+        self, needs: Mapping[str, Sequence[str]], functions: TaskFunctions[R], clock: Clock
+    ) -> None:
         self.results: dict[str, R] = {}
         self.errors: list[BaseException] = []
         self._needs = needs
-        self._work = work
+        self._functions = functions
         self._clock = clock
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._last_event = 0.0
@@ -101,7 +110,7 @@ class TaskRunner(Generic[R]):
         self._targets = Workers("impex-target")
 
     def wake(self) -> None:
-        """Tell the runner that the clock was stopped; safe to call from a signal handler."""
+        """React to the stopped clock; safe to call from a signal handler."""
         self._events.put(self._empty_queues)
 
     def run(self) -> None:
@@ -114,7 +123,7 @@ class TaskRunner(Generic[R]):
                 self._next_event()()
         except BaseException as error:  # noqa: BLE001 - raised where the results are awaited
             self.errors.append(error)
-            self._work.stop()
+            self._functions.stop()
         self._preparing.close()
         self._targets.close()
 
@@ -122,21 +131,21 @@ class TaskRunner(Generic[R]):
         """Prepare a task whose needs have all ended, or skip it."""
         reasons = (self._blocked_by(need) for need in self._needs[name])
         if reason := next(filter(None, reasons), ""):
-            self._start(self._preparing, name, partial(self._work.skip, name, reason))
+            self._start(self._preparing, name, partial(self._functions.skip, name, reason))
         else:
-            self._start(self._preparing, name, partial(self._work.prepare, name))
+            self._start(self._preparing, name, partial(self._functions.prepare, name))
 
     def _blocked_by(self, need: str) -> str:
         result = self.results.get(need)
-        reason = self._work.blocked_reason(result) if result is not None else "failed"
+        reason = self._functions.blocked_reason(result) if result is not None else "failed"
         return f"it needs {need}, which {reason}" if reason else ""
 
     def _queue(self, name: str, held: HeldLimits, limits: Sequence[Limit]) -> None:
         """Run a task on a thread of its own once all limits have room."""
-        run = partial(self._work.run, name, held)
+        run = partial(self._functions.run, name, held)
         if not limits:
             self._start(self._targets, name, run)
-        elif self._clock.stopping():  # it ends at once, and many may
+        elif self._clock.stopping():  # it ends at once; no thread each
             self._start(self._preparing, name, run)
         else:
             enter = partial(self._events.put, partial(self._entered, name, limits[1:]))
@@ -149,27 +158,27 @@ class TaskRunner(Generic[R]):
         self._queue(name, held, later)
 
     def _empty_queues(self) -> None:
-        """Let every task that waits for a limit run without it, which ends it."""
+        """Run every task that waits for a limit without it: after the stop it ends at once."""
         for name, (held, limit, enter) in tuple(self._queued.items()):
             if limit.cancel(enter):
                 del self._queued[name]
                 self._queue(name, held, [limit])
 
-    def _start(self, workers: Workers, name: str, work: Callable[[], R | Ready]) -> None:
-        """Run a part of a task on another thread."""
+    def _start(self, workers: Workers, name: str, call: Callable[[], R | Ready]) -> None:
+        """Call a function of a task on another thread."""
 
         def run() -> None:
             try:
-                event = partial(self._ended, name, work())
+                event = partial(self._ended, name, call())
             except BaseException as error:  # noqa: BLE001 - raised where the results are awaited
                 event = partial(self._failed, name, error)
-            self._events.put(partial(self._arrived, name, event))
+            self._events.put(partial(self._receive, name, event))
 
         self._running.add(name)
         workers.submit(partial(copy_context().run, run))
 
-    def _arrived(self, name: str, event: Callable[[], None]) -> None:
-        """Take a task back from its thread, unless it was abandoned."""
+    def _receive(self, name: str, event: Callable[[], None]) -> None:
+        """Handle the end of a call, unless its task was abandoned meanwhile."""
         if name in self._running:
             self._running.remove(name)
             event()
@@ -183,11 +192,11 @@ class TaskRunner(Generic[R]):
 
     def _failed(self, name: str, error: BaseException) -> None:
         self.errors.append(error)
-        self._work.stop()
+        self._functions.stop()
         self._order.done(name)
 
     def _next_event(self) -> Callable[[], None]:
-        """Wait for the next event; after a stop, abandon what does not end in time."""
+        """Wait for the next event; after a stop, return ``_abandon`` when it is time to give up."""
         if not self._clock.stopping():
             return self._events.get()
         due = max(self._clock.stopped_at + GIVE_UP, self._last_event + _QUIET)
@@ -199,8 +208,8 @@ class TaskRunner(Generic[R]):
         return event
 
     def _abandon(self) -> None:
-        """End all tasks that still run; Python cannot end their threads."""
+        """End all tasks that still run, without their threads, which Python cannot end."""
         for name in tuple(self._running):
             leave_behind()
             self._running.remove(name)
-            self._ended(name, self._work.abandon(name))
+            self._ended(name, self._functions.abandon(name))

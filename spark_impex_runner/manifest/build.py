@@ -46,9 +46,9 @@ class Settings:
     """What a manifest is read with.
 
     ``variables`` override those of the manifest; ``output`` replaces the manifest's folder as
-    the one that relative outputs are taken from. ``uri_fault`` tells what is wrong with an entry
+    the one that relative outputs are taken from. ``entry_error`` tells what is wrong with an entry
     of ``services``, in a few words, or nothing: this stage does not know the API's URIs.
-    ``place_faults`` likewise names the keys of a connection that lead nowhere, and why.
+    ``invalid_locations`` likewise names the keys of a connection that lead nowhere, and why.
     ``keep_secrets`` leaves the references of secrets as they are written; ``asks`` False leaves
     those to secret sources, whose values are then not asked for.
     """
@@ -60,8 +60,8 @@ class Settings:
     run_id: str = ""
     run_date: str = ""
     output: Path | None = None
-    uri_fault: Callable[[str], str] = lambda _: ""
-    place_faults: Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]] = lambda _: ()
+    entry_error: Callable[[str], str] = lambda _: ""
+    invalid_locations: Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]] = lambda _: ()
     keep_secrets: bool = False
     wanted: Wanted | None = None
     asks: bool = True
@@ -173,10 +173,10 @@ def _checked(document: Document, settings: Settings) -> _Parts:
         judged = schema.check_resolved(parts.data(), resolved)
         findings += [finding for finding in judged if finding.path not in expansion.kept]
     judged = [
-        *check_places(parts.connections, settings.place_faults),
+        *check_places(parts.connections, settings.invalid_locations),
         *_check_relations(parts, data, document),
         *check_steps(parts.targets, settings.registry.steps),
-        *check_uris(parts.targets, settings.uri_fault),
+        *check_uris(parts.targets, settings.entry_error),
     ]
     findings += [finding for finding in judged if finding.path not in expansion.kept]
     open_ = tuple(unfilled(document, settings.environ))

@@ -88,6 +88,6 @@ def command(path: Path, options: RunOptions, targets: Iterable[str], waits: Iter
     return shlex.join(["impex-run", str(path), *words])
 
 
-def to_give(name: str, sha256s: Iterable[str]) -> list[str]:
+def approve_values(name: str, sha256s: Iterable[str]) -> list[str]:
     """Return the values of ``--approve`` that cover packages and nothing else."""
     return [f"{name}@{sha256[:DIGITS]}" for sha256 in dict.fromkeys(sha256s)]

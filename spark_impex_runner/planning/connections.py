@@ -1,4 +1,4 @@
-"""The tenants of one run: each connection is opened once, each tenant has its limits once."""
+"""The connections of one run: one client for each connection, one set of limits for each tenant."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ _log = logging.getLogger(__name__)
 
 
 def ask_job_limit(spark: Spark) -> int:
-    """Ask the tenant how many export jobs it allows; one when it does not say.
+    """Ask the tenant how many export jobs it allows at a time; return 1 if it does not say.
 
-    Raises ``TransportError`` where the tenant cannot be reached at all.
+    Raises ``TransportError`` if the tenant cannot be reached at all.
     """
     try:
         return spark.impex.exports.job_limit()
     except SparkError as error:
         if isinstance(error, TransportError) and error.permanent:
             raise
-        # Whatever is wrong will be told again, and better, by the create call.
-        _log.debug("the job limit of %s could not be read, taking 1: %s", spark.url, error)
+        # The create call, which follows, reports the same failure with the target's name.
+        _log.debug("cannot read the job limit of %s, assuming 1: %s", spark.url, error)
         return 1
 
 
 @dataclass
-class Tenants:
-    """Opens connections on first use and closes them with the run."""
+class Connections:
+    """Open each connection on first use, and close all of them at the end of the run."""
 
-    connections: Mapping[str, Connection]
+    settings: Mapping[str, Connection]
     clock: Clock
     masker: Masker
     jobs: int | None = None
@@ -52,27 +52,28 @@ class Tenants:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _closing: ExitStack = field(default_factory=ExitStack)
 
-    def connect(self, name: str) -> Spark:
-        """Return the open client of a connection. Sends nothing to the tenant.
+    def client(self, name: str) -> Spark:
+        """Return the client of a connection, without sending a request.
 
-        Raises ``UsageError`` when the address or the credentials are missing.
+        Raises ``UsageError`` if the address or the credentials are missing.
         """
         with self._lock:
             if name not in self._open:
-                connection = self._located(name)
+                connection = self._resolve_sandbox(name)
                 try:
                     spark = Spark.connect(connection, self.clock, self.masker)
                 except UsageError as error:
-                    if len(self.connections) == 1:
+                    if len(self.settings) == 1:  # the message needs no name then
                         raise
                     raise UsageError(f"connection {name}: {error}") from error
                 self._open[name] = self._closing.enter_context(spark)
             return self._open[name]
 
     def limits(self, name: str) -> TenantLimits:
-        """Return the limits of a connection's tenant; two connections to one tenant share them."""
-        spark, connection = self.connect(name), self.connections[name]
+        """Return the limits of a connection's tenant, shared by all connections to that tenant."""
+        spark, connection = self.client(name), self.settings[name]
         with self._lock:
+            # By address, not by name: the tenant counts jobs, whichever credentials created them.
             if spark.url not in self._limits:
                 jobs, downloads = self.jobs or connection.jobs, connection.downloads
                 self._limits[spark.url] = TenantLimits(self._run_limits, jobs, downloads)
@@ -82,17 +83,17 @@ class Tenants:
         """Close every connection and stop every sandbox."""
         self._closing.close()
 
-    def _located(self, name: str) -> Connection:
-        """Start the connection's sandbox, if it is one, and point the connection at it."""
-        connection = self.connections[name]
+    def _resolve_sandbox(self, name: str) -> Connection:
+        """Return the connection; one to a sandbox starts it, and gets its address and token."""
+        connection = self.settings[name]
         if connection.sandbox is None:
             return connection
-        # A run on a real tenant needs no emulated one.
+        # Loaded on use: a run on a real tenant does not need the sandbox.
         from spark_impex_runner.sandbox.server import Sandbox  # noqa: PLC0415
 
         try:
             sandbox = self._closing.enter_context(Sandbox(connection.sandbox))
         except (OSError, ValueError) as error:
-            raise UsageError(f"connection {name}: cannot serve a sandbox: {error}") from error
+            raise UsageError(f"connection {name}: cannot start the sandbox: {error}") from error
         auth = connection.auth or Auth(token=sandbox.token)
         return replace(connection, sandbox=None, base_url=sandbox.base_url, auth=auth)

@@ -12,8 +12,8 @@ from spark_impex_runner.errors import UsageError
 from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.paths import Guarded
 from spark_impex_runner.planning.locations import (
-    Use,
-    place_of_name,
+    PathUse,
+    key_of_name,
     raise_conflicts,
     steps_of,
     written_by,
@@ -54,11 +54,11 @@ def check_disk(loaded: Loaded, options: RunOptions, state: Path) -> None:
                 path = target.output / name
                 # What was added to a folder of ours is the target's failure alone.
                 if owned.record(path) is None and (reason := owned.stranger(path)):
-                    found.append((Use(path, "", place_of_name(place, step, name)), reason))
+                    found.append((PathUse(path, "", key_of_name(place, step, name)), reason))
     raise_conflicts(loaded.document, found)
 
 
-def place_faults(folder: Path, connection: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def invalid_locations(folder: Path, connection: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield each key of a connection that leads nowhere, and why; its paths begin at ``folder``."""
     values = {key: value for key, value in connection.items() if isinstance(value, str)}
     try:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.hooks.registry import Registry, Resolver
 
 
-def entry_fault(registry: Registry, folder: Path, entry: str) -> str:
+def entry_error(registry: Registry, folder: Path, entry: str) -> str:
     """Return what is wrong with an entry of ``services``, or nothing.
 
     An entry is judged by the plugin whose form it has; what has none is a service URI.

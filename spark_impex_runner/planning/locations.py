@@ -29,7 +29,7 @@ _FILE = re.compile(r"\$\{file:([^{}]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class PathUse:
     """A path that a run reads or writes, and where it was given: at a key, or by an option."""
 
     path: Path
@@ -39,12 +39,12 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Uses:
+class PathUses:
     """All paths of a run: files that are read, files that are written, folders that are its own."""
 
-    read: tuple[Use, ...]
-    written: tuple[Use, ...]
-    folders: tuple[Use, ...]
+    read: tuple[PathUse, ...]
+    written: tuple[PathUse, ...]
+    folders: tuple[PathUse, ...]
 
     def guarded(self, targets: Iterable[Target]) -> Guarded:
         """Return what no package and no step may replace."""
@@ -53,60 +53,62 @@ class Uses:
         return Guarded((*outputs, *every))
 
 
-def uses_of(
+def path_uses(
     document: Document, manifest: Manifest, options: RunOptions, registry: Registry, state: Path
-) -> Uses:
+) -> PathUses:
     """Return all paths that the manifest and the command line determine."""
     folder = manifest.path.absolute().parent
-    read = [Use(path, f"{path}, a file of this manifest") for path in document.files]
-    read += [Use(path, f"the plugin {path}") for path in options.plugin_files]
-    read += [Use(path, f"the plugin {path}") for path in (folder / "plugins").glob("*.py")]
-    read += [Use(path, f"{path}, which a reference reads") for path in _referred(document, folder)]
+    read = [PathUse(path, f"{path}, a file of this manifest") for path in document.files]
+    read += [PathUse(path, f"the plugin {path}") for path in options.plugin_files]
+    read += [PathUse(path, f"the plugin {path}") for path in (folder / "plugins").glob("*.py")]
+    read += [
+        PathUse(path, f"{path}, which a reference reads") for path in _referred(document, folder)
+    ]
     read += _named(manifest, registry)
     folders = list(_state(state, manifest.path))
     written = [
-        Use(folder / path, f"the report {name!r}", ("report", name))
+        PathUse(folder / path, f"the report {name!r}", ("report", name))
         for name, path in manifest.reports.items()
         if name not in options.reports
     ]
     written += [
-        Use(path, f"the report {name!r}", option=f"--report {name}={path}")
+        PathUse(path, f"the report {name!r}", option=f"--report {name}={path}")
         for name, path in options.reports.items()
     ]
     for name, each in manifest.connections.items():
         if each.sandbox and not manifest.path.resolve().is_relative_to(each.sandbox.resolve()):
-            folders.append(Use(each.sandbox, f"the tenant of the connection {name!r}"))
+            folders.append(PathUse(each.sandbox, f"the tenant of the connection {name!r}"))
         if isinstance(each.verify_tls, str):
-            read.append(Use(Path(each.verify_tls), "the CA bundle"))
+            read.append(PathUse(Path(each.verify_tls), "the CA bundle"))
     for target in manifest.targets:
         for place, step in steps_of(target):
             for key, kind in _path_options(registry.steps.get(step.uses), step.options).items():
                 path = folder / step.options[key]
                 what = f"{path} of a step {step.uses!r}"
-                use = Use(path, what, (*place, "with", key))
+                use = PathUse(path, what, (*place, "with", key))
                 (written if kind == "write" else read).append(use)
-    return Uses(tuple(read), tuple(written), tuple(folders))
+    return PathUses(tuple(read), tuple(written), tuple(folders))
 
 
-def _named(manifest: Manifest, registry: Registry) -> Iterator[Use]:
+def _named(manifest: Manifest, registry: Registry) -> Iterator[PathUse]:
     """Yield the files that entries of services and options of notifications name."""
     folder = manifest.path.absolute().parent
     entries = (entry for target in manifest.targets for entry in target.services)
     for name in files_read(registry, entries):
-        yield Use(folder / name, f"{folder / name}, a list of services")
+        yield PathUse(folder / name, f"{folder / name}, a list of services")
     for each in manifest.notify:
         for key in _path_options(registry.notifiers.get(each.uses), each.options):
             path = folder / each.options[key]
-            yield Use(path, f"{path}, which a notification reads")
+            yield PathUse(path, f"{path}, which a notification reads")
 
 
-def _state(folder: Path, manifest: Path) -> Iterator[Use]:
+def _state(folder: Path, manifest: Path) -> Iterator[PathUse]:
     """Yield the state's folder, or what is in it where it is a folder of other things, too."""
     if not manifest.resolve().is_relative_to(folder.resolve()):
-        yield Use(folder, f"the state in {folder}")
+        yield PathUse(folder, f"the state in {folder}")
         return
     for name in ("state.db", "state.db-wal", "state.db-shm", "leases"):
-        yield Use(folder / name, f"the state in {folder}")
+        yield PathUse(folder / name, f"the state in {folder}")
 
 
 def check_options(path: Path, options: RunOptions) -> None:
@@ -121,7 +123,7 @@ def check_options(path: Path, options: RunOptions) -> None:
 
 
 def check_conflicts(
-    document: Document, targets: Iterable[Target], registry: Registry, uses: Uses
+    document: Document, targets: Iterable[Target], registry: Registry, uses: PathUses
 ) -> None:
     """Raise ``ManifestError`` or ``UsageError`` if a run would write to a path of another use."""
     every = list(targets)
@@ -137,7 +139,7 @@ def check_conflicts(
 class _Written:
     """The files that a run writes, each held against all that it reads or writes besides."""
 
-    def __init__(self, uses: Uses, targets: Iterable[Target], registry: Registry) -> None:
+    def __init__(self, uses: PathUses, targets: Iterable[Target], registry: Registry) -> None:
         self._uses = uses
         self._identities = Identities()
         self._outputs = {self._identities.of(each.output): each for each in targets}
@@ -146,9 +148,9 @@ class _Written:
         self._inodes = {node: each for each in uses.read if (node := _inode(each.path))}
         self._registry = registry
 
-    def conflicts(self) -> Iterator[tuple[Use, str]]:
+    def conflicts(self) -> Iterator[tuple[PathUse, str]]:
         """Yield each file that may not be written, and why."""
-        seen: dict[str, Use] = {}
+        seen: dict[str, PathUse] = {}
         places = [(self._identities.of(use.path), use) for use in self._uses.written]
         inside = {above: use for place, use in places for above in _parents(place)}
         for place, use in places:
@@ -160,7 +162,7 @@ class _Written:
             elif place in inside:
                 yield use, f"{use.what} would be where the folder of {inside[place].what} is"
 
-    def _reason(self, use: Use, place: str) -> str:
+    def _reason(self, use: PathUse, place: str) -> str:
         if reason := _too_long(use.path, _LONGEST_FILE):
             return reason
         if use.path.name == "-":
@@ -188,18 +190,18 @@ class _Written:
         return any(_nested(inner, folded(name)) for name in names)
 
 
-def _is_shared(one: Use, other: Use) -> bool:
+def _is_shared(one: PathUse, other: PathUse) -> bool:
     """Tell whether two steps write to one file that belongs to steps."""
     return bool(one.key and other.key) and one.key[0] != "report" != other.key[0]
 
 
-def _outputs(targets: Iterable[Target], uses: Uses) -> Iterator[tuple[Use, str]]:
+def _outputs(targets: Iterable[Target], uses: PathUses) -> Iterator[tuple[PathUse, str]]:
     """Yield why a target's output may not be where it is."""
     identities = Identities()
     seen: dict[str, Target] = {}
     for target in targets:
         place = identities.of(target.output)
-        use = Use(target.output, "", target.written.get("output", ()))
+        use = PathUse(target.output, "", target.written.get("output", ()))
         if reason := _too_long(target.output, _LONGEST_FOLDER):
             yield use, reason
         for folder in uses.folders:
@@ -209,14 +211,16 @@ def _outputs(targets: Iterable[Target], uses: Uses) -> Iterator[tuple[Use, str]]
             yield use, f"the targets {other.name!r} and {target.name!r} would write to one output"
 
 
-def _step_places(target: Target, registry: Registry, guarded: Guarded) -> Iterator[tuple[Use, str]]:
+def _step_places(
+    target: Target, registry: Registry, guarded: Guarded
+) -> Iterator[tuple[PathUse, str]]:
     """Yield why a step may not write where it is to, whatever is there."""
     owned = Ownership(target.output, KeyValueStore(), guarded)
     earlier: list[str] = []
     for place, step in steps_of(target):
         mine = [folded(name) for name in written_by(step, registry)]
         for name in written_by(step, registry):
-            use = Use(target.output / name, "", place_of_name(place, step, name))
+            use = PathUse(target.output / name, "", key_of_name(place, step, name))
             if reason := _too_long(Path(name), _LONGEST_FILE) or owned.forbidden(use.path):
                 yield use, reason
             elif any(_nested(folded(name), other) for other in earlier):
@@ -248,7 +252,7 @@ def written_by(step: Step, registry: Registry) -> list[str]:
     return list(offer.writes(step.options)) if offer else []
 
 
-def place_of_name(place: KeyPath, step: Step, name: str) -> KeyPath:
+def key_of_name(place: KeyPath, step: Step, name: str) -> KeyPath:
     """Return where the name of a step's file or folder is written."""
     keys = [key for key, value in step.options.items() if str(value).rstrip("/") == name]
     return (*place, "with", *keys[:1])
@@ -284,7 +288,7 @@ def _inode(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def raise_conflicts(document: Document, conflicts: Iterable[tuple[Use, str]]) -> None:
+def raise_conflicts(document: Document, conflicts: Iterable[tuple[PathUse, str]]) -> None:
     """Raise the error for conflicts: those of the manifest with their places."""
     every = list(conflicts)
     findings = [Finding(use.key, reason) for use, reason in every if use.key or not use.option]

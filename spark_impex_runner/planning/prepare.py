@@ -27,20 +27,20 @@ from spark_impex_runner.manifest.build import (
 from spark_impex_runner.manifest.expand import Wanted
 from spark_impex_runner.manifest.rules import check_unused
 from spark_impex_runner.models import Job, Run
-from spark_impex_runner.planning.disk import check_disk, place_faults
-from spark_impex_runner.planning.entries import entry_fault
-from spark_impex_runner.planning.locations import check_conflicts, check_options, uses_of
+from spark_impex_runner.planning.disk import check_disk, invalid_locations
+from spark_impex_runner.planning.entries import entry_error
+from spark_impex_runner.planning.locations import check_conflicts, check_options, path_uses
 from spark_impex_runner.planning.pending import Pending
 from spark_impex_runner.planning.plan import make_plan, select
 from spark_impex_runner.planning.requirements import (
-    blaming_plugins,
     built_in_plugins,
     check_names,
     check_offers,
+    explaining_unknown_names,
     load_plugins,
 )
 from spark_impex_runner.planning.stages import Loaded, Opened, Prepared
-from spark_impex_runner.planning.tokens import Ends, check_tokens
+from spark_impex_runner.planning.tokens import TokenExpiry, check_tokens
 from spark_impex_runner.spelling import did_you_mean
 from spark_impex_runner.state.store import STATE_FOLDER
 
@@ -83,9 +83,9 @@ def _refused_by_disk() -> Iterator[None]:
 
 def _load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loaded:
     opened = _open(path, options, clock, masker)
-    place_of(opened.plugins.registry, options)
+    executor_for(opened.plugins.registry, options)
     check_names(options.reports, opened.plugins.registry.reports)
-    with blaming_plugins(opened.plugins):
+    with explaining_unknown_names(opened.plugins):
         settings = replace(opened.settings, wanted=_wanted(opened, options))
         read = read_manifest(opened.document, settings)
         manifest = replace(read, overlays=options.overlays)
@@ -100,11 +100,11 @@ def _load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Load
     document, registry = opened.document, opened.plugins.registry
     stepping = () if options.until == "download" else chosen
     check_offers(document, manifest, stepping, registry)
-    uses = uses_of(document, manifest, options, registry, state_folder(path, options))
+    uses = path_uses(document, manifest, options, registry, state_folder(path, options))
     check_conflicts(document, manifest.targets, registry, uses)
     # A run asks the tenant, which knows better than a clock that may be wrong.
     doubt = _CLOCK_ERROR if options.asks else timedelta(0)
-    ends = Ends(manifest.connections, os.environ, opened.now, doubt)
+    ends = TokenExpiry(manifest.connections, os.environ, opened.now, doubt)
     unused = map(document.problem, check_unused(document, options.variables))
     return Loaded(
         document=document,
@@ -139,7 +139,7 @@ def resolve(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> di
     """
     with _refused_by_disk():
         opened = _open(path, options, clock, masker)
-    with blaming_plugins(opened.plugins), _refused_by_disk():
+    with explaining_unknown_names(opened.plugins), _refused_by_disk():
         manifest, data = read_resolved(opened.document, opened.settings)
     chosen = {target.name for target in select(manifest, options.targets, options.tags)}
     data["targets"] = [target for target in data["targets"] if target["name"] in chosen]
@@ -180,8 +180,8 @@ def _open(
         # That of the id, which all parts of a run share.
         run_date=f"{run_id[:4]}-{run_id[4:6]}-{run_id[6:8]}",
         output=options.output,
-        uri_fault=partial(entry_fault, plugins.registry, path.absolute().parent),
-        place_faults=partial(place_faults, path.parent),
+        entry_error=partial(entry_error, plugins.registry, path.absolute().parent),
+        invalid_locations=partial(invalid_locations, path.parent),
         asks=options.asks,
     )
     return Opened(document, plugins, settings, now)
@@ -203,27 +203,27 @@ def connect(
     With ``writes`` it is checked, too, that the disk takes what a run would write.
     """
     # Here, as a manifest is validated without the client and the emulated tenant.
-    from spark_impex_runner.planning.connections import Tenants  # noqa: PLC0415
+    from spark_impex_runner.planning.connections import Connections  # noqa: PLC0415
 
     loaded = load(path, options, clock, masker)
     if writes:
         check_disk(loaded, options, state_folder(path, options))
-    tenants = Tenants(loaded.manifest.connections, clock, masker, options.jobs)
+    connections = Connections(loaded.manifest.connections, clock, masker, options.jobs)
     run = Run(
         id=loaded.run_id,
         date=loaded.run_date,
         manifest=loaded.manifest,
         targets=loaded.targets,
         started=loaded.now,
-        connect=tenants.connect,
+        connect=connections.client,
         guarded=loaded.uses.guarded(loaded.manifest.targets),
     )
     try:
         for warning in () if options.run_id else loaded.warnings:  # a part repeats them
             _log.warning("%s", warning)
-        yield Prepared(run, loaded.plugins, tenants)
+        yield Prepared(run, loaded.plugins, connections)
     finally:
-        tenants.close()
+        connections.close()
 
 
 def new_job(planned: PlannedTarget, prepared: Prepared, clock: Clock) -> Job:
@@ -232,14 +232,14 @@ def new_job(planned: PlannedTarget, prepared: Prepared, clock: Clock) -> Job:
         run=prepared.run,
         target=planned.target,
         request=planned.request,
-        tenant=prepared.tenants.connect(planned.target.connection).url,
+        tenant=prepared.connections.client(planned.target.connection).url,
         started=clock.now(),
         stopping=clock.stopping,
         wait=clock.wait,
     )
 
 
-def place_of(registry: Registry, options: RunOptions) -> Place:
+def executor_for(registry: Registry, options: RunOptions) -> Place:
     """Return where the targets are to run; raise ``UsageError`` where nobody offers that."""
     name, places = options.executor.partition(":")[0] or "local", registry.executors
     if name not in places:
@@ -255,7 +255,9 @@ def state_folder(path: Path, options: RunOptions) -> Path:
     return options.state or path.parent / STATE_FOLDER
 
 
-def _check_tokens(document: Document, targets: Sequence[Target], ends: Ends) -> tuple[Problem, ...]:
+def _check_tokens(
+    document: Document, targets: Sequence[Target], ends: TokenExpiry
+) -> tuple[Problem, ...]:
     """Return a warning for each token that may end too early; raise for those that have ended."""
     problems = [document.problem(finding) for finding in check_tokens(targets, ends)]
     errors = [problem for problem in problems if problem.severity == "error"]

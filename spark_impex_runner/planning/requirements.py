@@ -52,7 +52,7 @@ def built_in_plugins(options: RunOptions) -> Plugins:
 
 
 @contextmanager
-def blaming_plugins(plugins: Plugins) -> Iterator[None]:
+def explaining_unknown_names(plugins: Plugins) -> Iterator[None]:
     """Raise ``PluginError`` where a name may be unknown because the plugin with it is broken."""
     try:
         yield

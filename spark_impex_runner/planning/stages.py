@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from spark_impex_runner.manifest.build import Settings
     from spark_impex_runner.manifest.yaml.document import Document
     from spark_impex_runner.models import Manifest, PlannedTarget, Run, Target
-    from spark_impex_runner.planning.connections import Tenants
-    from spark_impex_runner.planning.locations import Uses
+    from spark_impex_runner.planning.connections import Connections
+    from spark_impex_runner.planning.locations import PathUses
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Prepared:
 
     run: Run
     hooks: Plugins
-    tenants: Tenants
+    connections: Connections
     plan: tuple[PlannedTarget, ...] = ()
 
 
@@ -38,7 +38,7 @@ class Loaded:
     document: Document
     plugins: Plugins
     manifest: Manifest
-    uses: Uses
+    uses: PathUses
     targets: tuple[Target, ...]
     warnings: tuple[Problem, ...]
     run_id: str

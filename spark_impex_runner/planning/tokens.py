@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import Connection, Target
 
-_MEND = "get a new one, or give client credentials, which are renewed"
+_HINT = "get a new one, or give client credentials, which are renewed"
 
 
 @dataclass(frozen=True, slots=True)
-class Ends:
+class TokenExpiry:
     """When the token of each connection ends, as of ``now``.
 
     ``now`` is of this machine's clock, which may be wrong by ``doubt``; the tenant's own decides.
@@ -44,7 +44,7 @@ class Ends:
         return expiry(auth.token) if auth and auth.token else None
 
 
-def check_tokens(targets: Sequence[Target], ends: Ends) -> Iterator[Finding]:
+def check_tokens(targets: Sequence[Target], ends: TokenExpiry) -> Iterator[Finding]:
     """Yield an error for each token of ``targets`` that has ended, a warning if it may soon."""
     slowest_of: dict[str, Target] = {}
     for target in targets:
@@ -62,11 +62,11 @@ def check_tokens(targets: Sequence[Target], ends: Ends) -> Iterator[Finding]:
         if end <= ends.now:
             certain = end <= ends.now - ends.doubt
             clock = "" if certain else ", if the clock of this machine is right"
-            message = f"{which} ended at {end:%Y-%m-%d %H:%M:%S}Z{clock}; {_MEND}"
+            message = f"{which} ended at {end:%Y-%m-%d %H:%M:%S}Z{clock}; {_HINT}"
             yield Finding(path, message, severity="error" if certain else "warning")
         elif end < ends.now + timedelta(seconds=slowest.polling.deadline):
             message = (
                 f"{which} ends at {end:%H:%M:%S}Z, before the deadline of the target "
-                f"{slowest.name!r}; {_MEND}"
+                f"{slowest.name!r}; {_HINT}"
             )
             yield Finding(path, message, severity="warning")

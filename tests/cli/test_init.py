@@ -349,7 +349,7 @@ def test_the_schema_is_that_of_the_installed_plugins_and_is_kept_fresh(shell: An
         (["--base-url", "http://excel.sit.coherent.global/acme"], "must begin with https://"),
         (["--base-url", "https://excel.sit.coherent.global"], "names no tenant"),
         (["--base-url", "https://me:hunter2@x.eu/acme"], "user name or password"),
-        (["--sandbox", "nowhere"], "cannot serve a sandbox"),
+        (["--sandbox", "nowhere"], "cannot start the sandbox"),
         (["--sandbox", "acme", "--base-url", SIT], "not allowed with"),
         (["acme/life/x.yaml/m.yaml", "--sandbox", "acme"], "cannot write acme/life/x.yaml"),
     ],

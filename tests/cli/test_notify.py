@@ -77,7 +77,7 @@ def test_what_runs_nothing_tells_nobody(shell: Any, hook: Any, receiver: Any, wo
     ("reply", "keys", "warning"),
     [
         ((404, {}), "", "HTTP 404; check the address and the headers"),
-        ((0, {}), "timeout: 100ms, ", "no end within 0.1 s"),
+        ((0, {}), "timeout: 100ms, ", "timed out after 0.1 s"),
     ],
 )
 def test_a_receiver_that_fails_or_hangs_is_a_warning(
@@ -103,7 +103,7 @@ def test_a_process_ends_although_its_notifier_hangs(shell: Any, hook: Any, recei
     done = process(shell.folder)
 
     assert done.returncode == 0
-    assert b"no end within 0.1 s" in done.stderr
+    assert b"timed out after 0.1 s" in done.stderr
     assert len(receiver.received) == 1
 
 

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from spark_impex_runner.clock import Clock
-from spark_impex_runner.engine import distributed as units
-from spark_impex_runner.engine.distributed import Board, grouped, unit
+from spark_impex_runner.engine import distributed
+from spark_impex_runner.engine.distributed import StopFile, WorkUnit, partition_by_tenant
 from spark_impex_runner.engine.run import run_manifest, run_unit
 from spark_impex_runner.errors import ImpexError, PluginError, UsageError
 from spark_impex_runner.masking import Masker
@@ -252,13 +252,13 @@ def test_what_belongs_together_stays_together(
 ) -> None:
     """Targets of one tenant, whatever its connection is called, and those that need one another."""
     with prepare(world.write(*targets), RunOptions(), world.clock, Masker()) as prepared:
-        connect = prepared.tenants.connect
-        found = grouped(prepared.plan, lambda name: str(connect(name).url))
+        connect = prepared.connections.client
+        found = partition_by_tenant(prepared.plan, lambda name: str(connect(name).url))
 
     assert found == expected
 
 
-def test_needs_are_kept_across_tenants(world: World) -> None:
+def test_needs_hold_across_tenants(world: World) -> None:
     """What needs a target that failed is skipped."""
     result = world.run(
         target("a", "one", "bad"), target("b", "two", needs=["a"]), executor="threads"
@@ -278,9 +278,12 @@ def test_only_the_chosen_targets_travel(world: World) -> None:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("refuse", r"its worker is gone \(RuntimeError: no room\); the same command goes on with"),
-        ("die", r"its worker is gone \(ZeroDivisionError: division by zero\); "),
-        ("answer", r"its executor answered int; the same command goes on with what was begun"),
+        ("refuse", r"its worker died \(RuntimeError: no room\); run the same command again"),
+        ("die", r"its worker died \(ZeroDivisionError: division by zero\); "),
+        (
+            "answer",
+            r"its executor returned int instead of a UnitResult; run the same command",
+        ),
     ],
 )
 def test_a_unit_that_is_lost_fails_its_own_targets(world: World, kind: str, said: str) -> None:
@@ -305,7 +308,7 @@ def test_a_unit_that_is_lost_fails_its_own_targets(world: World, kind: str, said
         (
             "odd:broken",
             PluginError,
-            "plugin plugin has no executor odd at 'broken': OSError: no ro",
+            "plugin plugin cannot start the executor odd at 'broken': OSError: no ro",
         ),
     ],
 )
@@ -362,7 +365,7 @@ def test_a_program_that_is_interrupted_waits_for_its_units(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C where nobody handles signals: the units end in order, then it is raised."""
-    real, broken = units.wait, []
+    real, broken = distributed.wait, []
 
     def wait(*arguments: Any, **options: Any) -> Any:
         if not broken:
@@ -370,7 +373,7 @@ def test_a_program_that_is_interrupted_waits_for_its_units(
             raise KeyboardInterrupt
         return real(*arguments, **options)
 
-    monkeypatch.setattr(units, "wait", wait)
+    monkeypatch.setattr(distributed, "wait", wait)
     with pytest.raises(KeyboardInterrupt):
         world.run(A, B)
 
@@ -381,37 +384,37 @@ def test_a_program_that_is_interrupted_waits_for_its_units(
     assert unfinished == (0,)
 
 
-def test_a_worker_elsewhere_hears_of_the_end_from_the_board(world: World, tmp_path: Path) -> None:
+def test_stop_file_stops_another_worker(world: World, tmp_path: Path) -> None:
     """It has a clock of its own; one that begins late begins nothing."""
     path, run_id = world.write(A), "20260102T120000Z-00000000"
-    board = Board.of(tmp_path / "state", run_id)
+    stop_file = StopFile.of(tmp_path / "state", run_id)
     (tmp_path / "state").mkdir()
-    board.stop(signal.SIGINT)
+    stop_file.stop(signal.SIGINT)
 
     options = world.options("threads", state=tmp_path / "state")
-    done = run_unit(unit(path, options, run_id, ["a"]))
+    done = run_unit(WorkUnit.of(path, options, run_id, ["a"]))
 
     assert [each.outcome for each in done.results] in ([], [Outcome.CANCELLED])
     assert done.results or done.exit_code == 130
     assert world.tenants["one"].jobs_created == 0
 
 
-def test_a_board_is_heeded_while_the_work_goes_on(tmp_path: Path) -> None:
-    """A halt first, then a stop, which a later halt does not take back."""
-    board, clock = Board(tmp_path / "x.stop"), Clock()
-    with board.heeded(clock) as halted:
-        board.halt()
-        assert halted.wait(30)
+def test_stop_file_is_watched_during_work(tmp_path: Path) -> None:
+    """A fail_fast first, then a stop, which a later fail_fast does not take back."""
+    stop_file, clock = StopFile(tmp_path / "x.stop"), Clock()
+    with stop_file.watched(clock) as failed:
+        stop_file.fail_fast()
+        assert failed.wait(30)
         assert not clock.stopping()
-        board.stop(signal.SIGTERM)
-        board.halt()
+        stop_file.stop(signal.SIGTERM)
+        stop_file.fail_fast()
         with pytest.raises(ImpexError):
             clock.wait(30)
 
     assert clock.signum == signal.SIGTERM
-    board.clear()
-    board.clear()
-    assert not board.path.exists()
+    stop_file.remove()
+    stop_file.remove()
+    assert not stop_file.path.exists()
 
 
 def test_a_unit_that_cannot_begin_tells_why(world: World) -> None:
@@ -419,7 +422,7 @@ def test_a_unit_that_cannot_begin_tells_why(world: World) -> None:
     path = world.write(A)
     (world.folder / "token-one").unlink()
 
-    done = run_unit(unit(path, world.options("threads"), "20260102T120000Z-00000001", ["a"]))
+    done = run_unit(WorkUnit.of(path, world.options("threads"), "20260102T120000Z-00000001", ["a"]))
 
     assert (done.results, done.exit_code) == ((), 2)
     assert "token-one" in done.error

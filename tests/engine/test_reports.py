@@ -84,7 +84,7 @@ def test_a_plugins_report_is_written_where_the_command_says(
     [
         ("broken", "the report 'broken' failed: ValueError: no such column"),
         ("leaving", "the report 'leaving' failed: SystemExit: 3"),
-        ("number", "the report 'number' is no text but int"),
+        ("number", "the report 'number' returned int instead of text"),
     ],
 )
 def test_a_report_that_cannot_be_made_is_a_problem_with_a_name(

@@ -149,7 +149,7 @@ def test_hanging_end_is_left(stuck: Callable[..., Any], run: Any, caplog: Any, w
     result = stuck(where, TARGET, END)
 
     assert result.results[0].good
-    assert ("was abandoned" if where == "finished" else "no end before that") in caplog.text
+    assert ("was abandoned" if where == "finished" else "not sent before") in caplog.text
 
 
 def test_hanging_source_ends_the_preparation(stuck: Callable[..., Any]) -> None:
@@ -184,7 +184,7 @@ def test_late_preparation_is_closed(
 ) -> None:
     """What an abandoned preparation opens after all is closed again."""
     from spark_impex_runner.engine import run as module  # noqa: PLC0415
-    from spark_impex_runner.planning.connections import Tenants  # noqa: PLC0415
+    from spark_impex_runner.planning.connections import Connections  # noqa: PLC0415
 
     release, closed = threading.Event(), threading.Event()
     make_plan = module.prepare.__wrapped__.__globals__["make_plan"]
@@ -196,7 +196,7 @@ def test_late_preparation_is_closed(
 
     run.clock = LateClock(CALLS)
     monkeypatch.setitem(module.prepare.__wrapped__.__globals__, "make_plan", slow)
-    monkeypatch.setattr(Tenants, "close", lambda _: closed.set())
+    monkeypatch.setattr(Connections, "close", lambda _: closed.set())
 
     with pytest.raises(Interrupted):
         run(serve(), TARGET)

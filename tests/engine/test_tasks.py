@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from spark_impex_runner import blocking
 from spark_impex_runner.clock import Clock
-from spark_impex_runner.engine.tasks import Ready, Work, run_all
+from spark_impex_runner.engine.tasks import Ready, TaskFunctions, run_all
 from spark_impex_runner.errors import Interrupted
 from spark_impex_runner.limits import HeldLimits, Limit
 
@@ -44,7 +44,7 @@ class Recorder:
 
     def all(self, needs: dict[str, list[str]]) -> dict[str, str]:
         """Run tasks; return their results."""
-        work = Work(
+        work = TaskFunctions(
             prepare=lambda _: Ready(self.limits),
             run=self.run,
             skip=lambda _, why: f"skipped: {why}",

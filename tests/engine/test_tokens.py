@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from spark_impex_runner.models import Auth, Connection, Polling, Target
-from spark_impex_runner.planning.tokens import Ends, check_tokens
+from spark_impex_runner.planning.tokens import TokenExpiry, check_tokens
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 
@@ -25,7 +25,7 @@ def told(connection: Connection, environ: dict[str, str] | None = None) -> list[
         Target("quick", connection.name, Path("a"), polling=Polling(deadline=60)),
         Target("slow", connection.name, Path("b"), polling=Polling(deadline=3600)),
     ]
-    findings = check_tokens(targets, Ends({connection.name: connection}, environ or {}, NOW))
+    findings = check_tokens(targets, TokenExpiry({connection.name: connection}, environ or {}, NOW))
     return [f"{finding.severity} {finding.path[-1]}: {finding.message}" for finding in findings]
 
 
@@ -52,7 +52,7 @@ def test_a_token_is_compared_with_the_longest_deadline(seconds: int, expected: s
 def test_a_clock_that_may_be_wrong_ends_no_token(hours: int, severity: str) -> None:
     """A run leaves it to the tenant whether a token has ended that ended within a day."""
     connection = Connection("sit", auth=Auth(token=jwt(NOW - timedelta(hours=hours))))
-    ends = Ends({"sit": connection}, {}, NOW, timedelta(days=1))
+    ends = TokenExpiry({"sit": connection}, {}, NOW, timedelta(days=1))
 
     [finding] = check_tokens([Target("a", "sit", Path("a"))], ends)
 
@@ -100,6 +100,6 @@ def test_the_token_of_a_connection_that_a_step_names_is_compared_too() -> None:
     connections["uat"] = Connection("uat", base_url="https://x/acme", auth=auth)
     target = Target("motor", "sit", Path("a"), step_connections=("uat",))
 
-    [finding] = check_tokens([target], Ends(connections, {}, NOW))
+    [finding] = check_tokens([target], TokenExpiry(connections, {}, NOW))
 
     assert finding.path == ("connections", "uat", "auth", "token")

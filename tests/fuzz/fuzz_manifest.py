@@ -40,7 +40,7 @@ with atheris.instrument_imports(include=["spark_impex_runner"]):
     from spark_impex_runner.manifest.schema.compose import compose
     from spark_impex_runner.manifest.yaml import document, load
     from spark_impex_runner.masking import Masker
-    from spark_impex_runner.planning.entries import entry_fault
+    from spark_impex_runner.planning.entries import entry_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +88,7 @@ class Target:
         offers.source("vault", "A vault.", {"sit": f"{MARK}-vault"}.__getitem__)
         plugins.registry.merge(offers)
         self.registry = plugins.registry
-        self._uri_fault = partial(entry_fault, plugins.registry, folder)
+        self._uri_fault = partial(entry_error, plugins.registry, folder)
         self._path, self._overlay = folder / "release.yaml", folder / "prod.yaml"
         (folder / "secret.txt").write_text(f"{MARK}-file\n")
         shutil.copytree(TESTS / "manifests/valid/parts", folder / "parts")
@@ -106,7 +106,7 @@ class Target:
             environ=ENVIRON,
             run_id="r1",
             run_date="2026-11-24",
-            uri_fault=self._uri_fault,
+            entry_error=self._uri_fault,
         )
         try:
             read = assemble.assemble(self._path, list(files)[1:])

@@ -220,8 +220,8 @@ def test_after_kills_the_next_run_goes_on_with_both_jobs(world: World) -> None:
     out, _ = process.communicate()
 
     assert process.returncode == 4
-    assert out.count("its worker is gone (BrokenProcessPool: ") == 2
-    assert "the same command goes on with what was begun" in out
+    assert out.count("its worker died (BrokenProcessPool: ") == 2
+    assert "run the same command again to resume" in out
     assert not any(map(lives, workers))
 
     looks = {name: asked(tenant, "/status") for name, tenant in world.tenants.items()}

@@ -529,4 +529,4 @@ def test_an_idle_approval_is_warned_of(world: World, caplog: pytest.LogCaptureFi
     idle = world.run(GATE % "", kept, approved=PROD)
 
     assert only(idle).outcome is Outcome.UNCHANGED
-    assert "--approve prod approved nothing: no target waits for prod" in caplog.text
+    assert "--approve prod had no effect: no target waits for prod" in caplog.text

@@ -17,7 +17,7 @@ from spark_impex_runner.manifest.build import Settings, read_manifest
 from spark_impex_runner.manifest.schema.compose import compose, overlay
 from spark_impex_runner.manifest.yaml.load import load
 from spark_impex_runner.masking import Masker
-from spark_impex_runner.planning.entries import entry_fault
+from spark_impex_runner.planning.entries import entry_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -125,8 +125,8 @@ def settings() -> Settings:
 
 def read_case(path: Path) -> Manifest:
     """Read a case as a run reads it, its services included."""
-    fault = partial(entry_fault, REGISTRY, path.parent)
-    return read_manifest(load(path), replace(settings(), uri_fault=fault))
+    fault = partial(entry_error, REGISTRY, path.parent)
+    return read_manifest(load(path), replace(settings(), entry_error=fault))
 
 
 @pytest.mark.parametrize("schema", [MANIFEST, OVERLAY], ids=["manifest", "overlay"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.clock import Clock
-from spark_impex_runner.engine.notifications import ends
+from spark_impex_runner.engine.notifications import events_of
 from spark_impex_runner.models import Outcome
 
 if TYPE_CHECKING:
@@ -48,14 +48,14 @@ def send(options, report):
     if act == "raise":
         raise ValueError("no line\\nto " + options["key"])
     if act == "refuse":
-        raise NotifyError("nobody is at home")
+        raise NotifyError("the service is down")
     if act == "leave":
         raise SystemExit(3)
     if act == "hang":
         release.wait()
         return
     seen = sorted(path.name for path in folder.glob("*.json"))
-    with (folder / "told.txt").open("a") as file:
+    with (folder / "sent.txt").open("a") as file:
         file.write(f"{report.exit_code} {seen} {options}\\n")
 
 
@@ -78,7 +78,7 @@ def notified(
     run: Any, serve: Callable[..., Any], tmp_path: Path
 ) -> Iterator[Callable[..., RunResult]]:
     """Run targets on a sandbox and notify as the YAML says."""
-    plugin = tmp_path / "told.py"
+    plugin = tmp_path / "notifier.py"
     plugin.write_text(PLUGIN)
 
     def start(targets: str, notify: str, report: str = "{}", **settings: Any) -> RunResult:
@@ -87,17 +87,17 @@ def notified(
         return made
 
     yield start
-    sys.modules["impex_plugin_told"].release.set()
+    sys.modules["impex_plugin_notifier"].release.set()
 
 
-def told(run: Any) -> list[str]:
+def sent(run: Any) -> list[str]:
     """Return the lines that the notifier has written."""
-    path = run.folder / "told.txt"
+    path = run.folder / "sent.txt"
     return path.read_text().splitlines() if path.is_file() else []
 
 
 @pytest.mark.parametrize(
-    ("targets", "words"),
+    ("targets", "events"),
     [
         (GOOD, {"succeeded"}),
         (HELD, {"held"}),
@@ -108,19 +108,19 @@ def told(run: Any) -> list[str]:
     ],
 )
 def test_the_end_of_a_run_has_these_words(
-    notified: Callable[..., RunResult], targets: str, words: set[str]
+    notified: Callable[..., RunResult], targets: str, events: set[str]
 ) -> None:
     """What is said of the whole run, and that one of its targets ran out of time."""
     result = notified(targets, "[]", job_seconds=1 if "c," not in targets else 60)
 
-    assert ends(result) == {"always", *words}
+    assert events_of(result) == {"always", *events}
 
 
 def test_a_run_without_its_report_has_not_succeeded(run: Any, serve: Callable[..., Any]) -> None:
     """All targets are there, and still somebody has to look."""
     result = run(serve(), GOOD)
 
-    assert ends(replace(result, problems=("cannot write r.json: disk full",))) == {
+    assert events_of(replace(result, problems=("cannot write r.json: disk full",))) == {
         "always",
         "partial",
     }
@@ -134,10 +134,10 @@ def test_an_interrupted_run_is_cancelled_and_nothing_else(
 
     result = run(serve(job_seconds=1000), GOOD)
 
-    assert ends(result) == {"always", "cancelled"}
+    assert events_of(result) == {"always", "cancelled"}
     [one] = result.results
-    assert ends(replace(result, signal=0)) == {"always", "cancelled", "failed"}
-    assert ends(replace(result, results=(replace(one, outcome=Outcome.SUCCEEDED),))) == {
+    assert events_of(replace(result, signal=0)) == {"always", "cancelled", "failed"}
+    assert events_of(replace(result, results=(replace(one, outcome=Outcome.SUCCEEDED),))) == {
         "always",
         "cancelled",
     }
@@ -148,13 +148,13 @@ def test_by_default_somebody_is_told_of_what_went_wrong(
 ) -> None:
     """A good end is silent, a failure is told once."""
     notified(GOOD, "[{uses: plain}]")
-    assert told(run) == []
+    assert sent(run) == []
 
     notified(BAD, "[{uses: plain}]")
-    assert told(run) == ["4 [] {}"]
+    assert sent(run) == ["4 [] {}"]
 
     notified(LATE, "[{uses: plain, on: [timed_out]}, {uses: plain, on: [partial]}]", job_seconds=60)
-    assert told(run) == ["4 [] {}", "5 [] {}"]
+    assert sent(run) == ["4 [] {}", "5 [] {}"]
 
 
 def test_everybody_is_told_what_they_asked_for_after_the_reports(
@@ -167,7 +167,7 @@ def test_everybody_is_told_what_they_asked_for_after_the_reports(
 
     result = notified(GOOD, f"[{plain}, {file}]", "{json: r.json}")
 
-    assert sorted(told(run)) == ["0 ['r.json'] {'key': 'hunter2-key'}", "0 ['r.json'] {}"]
+    assert sorted(sent(run)) == ["0 ['r.json'] {'key': 'hunter2-key'}", "0 ['r.json'] {}"]
     assert "hunter2" not in str(result.manifest.notify)
 
 
@@ -179,16 +179,16 @@ def test_an_interrupted_run_tells_those_who_ask_for_it(
 
     notified(GOOD, "[{uses: plain}, {uses: plain, on: [cancelled]}]", job_seconds=1000)
 
-    assert told(run) == ["143 [] {}"]
+    assert sent(run) == ["143 [] {}"]
 
 
 @pytest.mark.parametrize(
     ("act", "warning"),
     [
-        ("raise", "notify[0] (file): plugin told failed: ValueError: no line to ***"),
-        ("refuse", "notify[0] (file): nobody is at home"),
-        ("leave", "notify[0] (file): plugin told failed: SystemExit: 3"),
-        ("hang", "notify[0] (file): no end within 0.05 s"),
+        ("raise", "notify[0] (file): plugin notifier failed: ValueError: no line to ***"),
+        ("refuse", "notify[0] (file): the service is down"),
+        ("leave", "notify[0] (file): plugin notifier failed: SystemExit: 3"),
+        ("hang", "notify[0] (file): timed out after 0.05 s"),
     ],
 )
 def test_what_goes_wrong_is_a_warning_and_no_more(
@@ -208,7 +208,7 @@ def test_what_goes_wrong_is_a_warning_and_no_more(
         result = notified(GOOD, notify)
 
     assert (result.exit_code, result.problems) == (0, ())
-    assert told(run) == ["0 [] {}"]
+    assert sent(run) == ["0 [] {}"]
     events = [
         (record.event, record.levelname, record.getMessage())  # type: ignore[attr-defined]
         for record in caplog.records
@@ -229,8 +229,8 @@ def test_those_who_hang_are_waited_for_at_once(
 
     notified(GOOD, f"[{', '.join([hang] * 20)}]")
 
-    ends_of = [each.created for each in caplog.records if "no end" in each.getMessage()]
+    timeouts = [each.created for each in caplog.records if "timed out" in each.getMessage()]
     left = [each for each in threading.enumerate() if each.name == "impex-helper"]
-    assert len(ends_of) == 20 <= len(left)
+    assert len(timeouts) == 20 <= len(left)
     assert all(thread.daemon for thread in left), "one would hold up the end of the process"
-    assert ends_of[-1] - ends_of[0] < 1, "one after the other, they would take four seconds"
+    assert timeouts[-1] - timeouts[0] < 1, "one after the other, they would take four seconds"
