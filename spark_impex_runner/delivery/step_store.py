@@ -1,4 +1,4 @@
-"""What a step remembers, in the state of the run."""
+"""The values that a step stores, kept in the state of the run."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StepStore(KeyValueStore):
-    """The memory of one step of one target; nothing in it is a secret."""
+    """The values of one step of one target; secrets in them are masked."""
 
     context: Context
     target: str
     uses: str
 
     def get(self, key: str) -> str:
-        """Return what was put under a key by any run of the target."""
-        return self.context.state.recall(self._place(key))
+        """Return the value that any run of the target stored under a key."""
+        return self.context.state.value(self._key(key))
 
     def put(self, key: str, value: str) -> None:
-        """Put a text on disk."""
-        self.context.state.remember(self._place(key), self.context.masker.mask(value))
+        """Write a value to disk."""
+        self.context.state.store_value(self._key(key), self.context.masker.mask(value))
 
-    def _place(self, key: str) -> tuple[str, str, str]:
+    def _key(self, key: str) -> tuple[str, str, str]:
         return self.target, self.uses, self.context.masker.mask(key)

@@ -1,1 +1,1 @@
-"""What has happened so far, on disk before it matters: the memory of the runner."""
+"""The state directory: what earlier runs did, written to disk before a request depends on it."""

@@ -1,4 +1,4 @@
-"""What each run did for a target: one row for every run that worked on an attempt."""
+"""The history: one row for every run that worked on an attempt."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 Statement = tuple[str, tuple[Any, ...]]
 
-# The last row of each attempt that is about to end: one with its parts, or one part.
+# Conditions that select the attempts that end: one (twice its id) with its parts, or one part.
 WITH_PARTS = "attempts.id = ? OR part_of = ?"
 ONE_PART = "part_of = ? AND target = ?"
 
 
-def begun(run_id: str, attempt: int, now: datetime) -> Statement:
-    """Return the statement that a run begins to work on an attempt of an earlier run."""
+def resume_statement(run_id: str, attempt: int, now: datetime) -> Statement:
+    """Return the statement that records that a run resumes an attempt."""
     sql = (
         "INSERT INTO outcomes (run_id, attempt, began) SELECT ?, ?, ? WHERE NOT EXISTS"
         " (SELECT 1 FROM outcomes WHERE run_id = ? AND attempt = ?)"
@@ -25,51 +25,47 @@ def begun(run_id: str, attempt: int, now: datetime) -> Statement:
     return sql, (run_id, attempt, now.isoformat(), run_id, attempt)
 
 
-def intended(run_id: str, now: datetime) -> Statement:
-    """Return the statement that a run begins the attempt that was inserted just before it."""
+def start_statement(run_id: str, now: datetime) -> Statement:
+    """Return the statement that records the run of the attempt inserted just before it."""
     sql = "INSERT INTO outcomes (run_id, attempt, began) VALUES (?, last_insert_rowid(), ?)"
     return sql, (run_id, now.isoformat())
 
 
-def ended(run_id: str, attempt: int, how: tuple[str, str], now: datetime) -> Statement:
-    """Return the statement that a run leaves an attempt, which stays open, with an outcome."""
+def leave_statement(run_id: str, attempt: int, result: tuple[str, str], now: datetime) -> Statement:
+    """Return the statement that records how a run left an attempt that stays open."""
     sql = "UPDATE outcomes SET outcome = ?, error = ?, ended = ? WHERE run_id = ? AND attempt = ?"
-    return sql, (*how, now.isoformat(), run_id, attempt)
+    return sql, (*result, now.isoformat(), run_id, attempt)
 
 
-def closed(
-    which: str, values: tuple[Any, ...], how: tuple[str, str], now: datetime
+def close_statements(
+    condition: str, values: tuple[Any, ...], result: tuple[str, str], now: datetime
 ) -> tuple[Statement, Statement]:
-    """Return the statements, before those that end attempts, that write down how they end.
+    """Return the statements that record how attempts end; execute them before these are closed.
 
-    ``which`` is one of the conditions above, ``how`` an outcome and an error. They end what the
-    last run has begun; where that run has ended already, in another way, as with a target that is
-    given up while it is held, they add a row.
+    ``condition`` is one of the constants above, ``result`` an outcome and an error. They complete
+    the row of the last run. Where that run has ended with another outcome, as with a target that is
+    cancelled while it is held, they add a row.
     """
     last = (
         "SELECT max(outcomes.id) FROM outcomes JOIN attempts ON attempts.id = attempt"  # noqa: S608
-        f" WHERE ({which}) AND finished IS NULL GROUP BY attempt"
+        f" WHERE ({condition}) AND finished IS NULL GROUP BY attempt"
     )
-    more = (
+    insert = (
         "INSERT INTO outcomes (run_id, attempt, began, ended, outcome, error)"  # noqa: S608
         f" SELECT run_id, attempt, ?, ?, ?, ? FROM outcomes WHERE id IN ({last})"
         " AND ended IS NOT NULL AND outcome <> ?"
     )
-    open_ones = (
+    update = (
         "UPDATE outcomes SET ended = ?, outcome = ?, error = ?"  # noqa: S608
         f" WHERE id IN ({last}) AND ended IS NULL"
     )
     moment = now.isoformat()
-    return (more, (moment, moment, *how, *values, how[0])), (open_ones, (moment, *how, *values))
-
-
-def whole(attempt: int, how: tuple[str, str], now: datetime) -> tuple[Statement, Statement]:
-    """Return the statements that write down how an attempt ends with its parts."""
-    return closed(WITH_PARTS, (attempt, attempt), how, now)
+    inserted = (moment, moment, *result, *values, result[0])
+    return (insert, inserted), (update, (moment, *result, *values))
 
 
 def rows(database: Database, limit: int) -> tuple[dict[str, Any], ...]:
-    """Return the last rows with their targets, jobs, runs and approvals, newest first."""
+    """Return the last rows with their targets, jobs, runs and approvals, the newest first."""
     found = database.read(
         "SELECT outcomes.began, outcomes.ended, outcomes.outcome, outcomes.error, outcomes.run_id,"
         " attempts.target, attempts.job_id, runs.manifest, runs.started, runs.exit_code,"

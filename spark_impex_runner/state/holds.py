@@ -1,4 +1,4 @@
-"""What waits for an approval, stored whole, and what became of it."""
+"""Holds: the work that waits for an approval, stored whole, and how each hold ended."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from spark_impex_runner.state.database import Database
     from spark_impex_runner.state.models import Attempt
 
-# How a hold ends: another one takes its place, or what was approved is done.
+# How a hold ends: another one replaces it, or the approved work is done.
 REPLACED, USED = "replaced", "used"
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """What one attempt holds until it is approved.
+    """The work of one attempt that waits for an approval.
 
-    ``name`` is the connection to approve, ``work`` everything that would be done, ``command`` the
-    line that approves it. ``approved_by`` is the run that was given an ``approval``.
+    ``name`` is the connection to approve, ``work`` all that would be done, ``command`` the command
+    line that approves it. ``approved_by`` is the id of the run that got an ``approval``.
     """
 
     id: int
@@ -49,7 +49,7 @@ class Holds:
         self._db = database
 
     def put(self, attempt: Attempt, hold: Hold) -> Hold:
-        """Store a hold of an attempt, in place of an earlier one; return it with its id."""
+        """Store the hold of an attempt in place of an earlier one; return it with its id."""
         columns = "(attempt, run_id, at, name, work, command)"
         values = (
             attempt.id,
@@ -67,22 +67,22 @@ class Holds:
         return _as_hold(self._db.read("SELECT * FROM holds WHERE id = ?", (row,))[0])
 
     def of(self, attempt: Attempt) -> Hold | None:
-        """Return what an attempt holds, if it holds anything."""
+        """Return the open hold of an attempt, None if there is none."""
         sql = "SELECT * FROM holds WHERE attempt = ? AND ended = '' ORDER BY id DESC LIMIT 1"
         return next(iter(map(_as_hold, self._db.read(sql, (attempt.id,)))), None)
 
     def is_unrecorded(self, attempt: Attempt) -> bool:
-        """Tell whether an earlier version held an attempt, without a record of what it held."""
+        """Return True if a version of the runner without this table held the attempt."""
         sql = "SELECT 1 FROM holds WHERE attempt = ? LIMIT 1"
         return bool(attempt.held) and not self._db.read(sql, (attempt.id,))
 
     def approve(self, hold: Hold, run_id: str, approval: str, now: datetime) -> None:
-        """Store that a run was given the approval of a hold, before anything is done."""
+        """Store the approval of a hold, before the run does any of the work."""
         sql = "UPDATE holds SET approved_by = ?, approval = ?, approved_at = ? WHERE id = ?"
         self._db.write((sql, (run_id, approval, now.isoformat(), hold.id)))
 
     def use(self, hold: Hold) -> None:
-        """Store that all that was approved is done: the approval covers nothing more."""
+        """Store that the approved work is done: the approval covers nothing more."""
         self._db.write(("UPDATE holds SET ended = ? WHERE id = ?", (USED, hold.id)))
 
 

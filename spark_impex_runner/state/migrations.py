@@ -1,8 +1,8 @@
-"""The tables of the state file, as each version of the runner has changed them."""
+"""The migrations of the state file, one for each schema version."""
 
 from __future__ import annotations
 
-# One script for each schema version; a released one is never edited.
+# Never edit a released script: files that it has migrated would differ from new ones.
 MIGRATIONS = (
     """
     CREATE TABLE runs (
@@ -54,8 +54,8 @@ MIGRATIONS = (
         PRIMARY KEY (attempt, position)
     );
     """,
-    # How long a job took is known only where one run saw it begin and end: an adopted job may
-    # have been done long before anybody looked. A size is unknown for what came before.
+    # A duration is known only if one run saw the job start and end: a resumed job may have ended
+    # long before its first status request. Older attempts have no size.
     """
     ALTER TABLE attempts ADD COLUMN size TEXT;
     ALTER TABLE attempts ADD COLUMN seconds REAL;
@@ -63,12 +63,12 @@ MIGRATIONS = (
         WHERE (SELECT julianday(finished) FROM runs WHERE id = run_id) >= julianday(done);
     CREATE INDEX attempts_of_a_size ON attempts(tenant, size)
     """,
-    # What stands for all that was done with the packages, where nothing of it is missing.
+    # The digest of all that was done with the packages, empty unless every step succeeded.
     """
     ALTER TABLE attempts ADD COLUMN work TEXT NOT NULL DEFAULT '';
     CREATE INDEX attempts_of_a_target ON attempts(target)
     """,
-    # A request that is too large for one package is divided; each part is an attempt of its own.
+    # A request that is too large for one package is split; each part has an attempt of its own.
     """
     ALTER TABLE attempts ADD COLUMN part_of INTEGER REFERENCES attempts(id) ON DELETE CASCADE;
     CREATE INDEX attempts_of_parts ON attempts(part_of);
@@ -79,7 +79,7 @@ MIGRATIONS = (
         PRIMARY KEY (attempt, name)
     )
     """,
-    # What steps remember belongs to a target, and outlives its attempts.
+    # Values that steps store belong to a target, not to an attempt: later runs read them.
     """
     CREATE TABLE memories (
         target TEXT NOT NULL,
@@ -90,8 +90,7 @@ MIGRATIONS = (
     );
     ALTER TABLE attempts ADD COLUMN held TEXT NOT NULL DEFAULT ''
     """,
-    # What waits for an approval is stored whole. An attempt that was held before there was such a
-    # record has none: it is held again.
+    # Attempts that were held before this table existed have no row: they are held again.
     """
     CREATE TABLE holds (
         id INTEGER PRIMARY KEY,
@@ -108,7 +107,7 @@ MIGRATIONS = (
     );
     CREATE INDEX holds_of_an_attempt ON holds(attempt)
     """,
-    # What each run did for an attempt. Of earlier attempts the first run and the end are known.
+    # Of attempts before this table only the first run and the final outcome are known.
     """
     CREATE TABLE outcomes (
         id INTEGER PRIMARY KEY,

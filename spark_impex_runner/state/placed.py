@@ -1,4 +1,4 @@
-"""What the runs of a target have put into its output, by path."""
+"""The values that steps store, and the records of what runs put into an output."""
 
 from __future__ import annotations
 
@@ -10,30 +10,44 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import Artifact
     from spark_impex_runner.state.database import Database
 
-# No step has this name, so that a step's own memory never meets these records.
+# The target, the name of the step and the key of the value.
+ValueKey = tuple[str, str, str]
+
+# No step has this name, so that a step's own values never meet these records.
 _USES = ""
 
 
+def read_value(database: Database, key: ValueKey) -> str:
+    """Return a stored value, empty if there is none."""
+    sql = "SELECT value FROM memories WHERE target = ? AND uses = ? AND key = ?"
+    return next((str(row["value"]) for row in database.read(sql, key)), "")
+
+
+def value_statement(key: ValueKey, value: str) -> tuple[str, tuple[str, ...]]:
+    """Return the statement that stores a value."""
+    return "INSERT OR REPLACE INTO memories VALUES (?, ?, ?, ?)", (*key, value)
+
+
 class Placed:
-    """The records of one target; ``made`` is what is known of earlier versions' deliveries."""
+    """The records of what the runs of one target put into its output, by path."""
 
     def __init__(self, database: Database, target: str) -> None:
         self._db = database
         self._target = target
 
     def get(self, path: str) -> str:
-        """Return the record of a path, an empty text if there is none."""
-        sql = "SELECT value FROM memories WHERE target = ? AND uses = ? AND key = ?"
-        rows = self._db.read(sql, (self._target, _USES, path))
-        return str(rows[0]["value"]) if rows else ""
+        """Return the record of a path, empty if there is none."""
+        return read_value(self._db, (self._target, _USES, path))
 
     def put(self, path: str, record: str) -> None:
         """Write the record of a path to disk."""
-        sql = "INSERT OR REPLACE INTO memories VALUES (?, ?, ?, ?)"
-        self._db.write((sql, (self._target, _USES, path, record)))
+        self._db.write(value_statement((self._target, _USES, path), record))
 
     def made(self) -> tuple[Artifact, ...]:
-        """Return what all attempts of the target, and of its parts, have made."""
+        """Return the artifacts of all attempts of the target and of its parts.
+
+        Versions of the runner before these records stored only those.
+        """
         rows = self._db.read(
             "SELECT artifacts.* FROM artifacts JOIN attempts ON attempts.id = attempt"
             " WHERE target = ? OR part_of IN (SELECT id FROM attempts WHERE target = ?)",

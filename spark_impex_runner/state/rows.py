@@ -1,4 +1,4 @@
-"""How requests, artifacts and steps are written into the state's rows, and read from them."""
+"""Convert requests, artifacts and steps to rows of the state, and back."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def as_request(text: str) -> Request:
 
 
 def from_service(each: ServiceVersion) -> list[str]:
-    """Return a service as a list, which is what JSON holds of it."""
+    """Return a service as the list that JSON stores."""
     return [each.folder, each.service, each.service_id, each.version, each.version_id]
 
 
 def insert_artifact(attempt: Attempt, each: Artifact) -> tuple[str, tuple[Any, ...]]:
-    """Return the statement that remembers an artifact, with its values."""
+    """Return the statement that stores an artifact, with its values."""
     agreed = None if each.hash_agreed is None else int(each.hash_agreed)
     tenant_hash = each.remote.file_hash if each.remote else None
     values = (
@@ -57,7 +57,7 @@ def as_artifact(row: sqlite3.Row) -> Artifact:
         name=row["name"],
         size=row["size"],
         sha256=row["sha256"],
-        # The link itself is a secret and was never stored.
+        # The link is a secret, so the state never stores it.
         remote=RemoteFile("", row["tenant_hash"]) if row["made_by"] == "download" else None,
         hash_agreed=None if agreed is None else bool(agreed),
         made_by=row["made_by"],
@@ -65,7 +65,7 @@ def as_artifact(row: sqlite3.Row) -> Artifact:
 
 
 def as_step(row: sqlite3.Row) -> StepResult:
-    """Return how a step ended from its row."""
+    """Return the result of a step from its row."""
     return StepResult(
         uses=row["uses"],
         outcome=row["outcome"],

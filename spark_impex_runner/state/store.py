@@ -1,4 +1,4 @@
-"""Attempts to deliver a target: intent, job, delivery, steps, end."""
+"""The state: runs, and the attempts to deliver a target from intent to outcome."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spark_impex_runner.state import history
 from spark_impex_runner.state.database import FILE, Database
 from spark_impex_runner.state.holds import Holds
 from spark_impex_runner.state.models import Attempt, Intent, Part, part_key
-from spark_impex_runner.state.placed import Placed
+from spark_impex_runner.state.placed import Placed, read_value, value_statement
 from spark_impex_runner.state.rows import (
     as_artifact,
     as_request,
@@ -33,21 +33,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from spark_impex_runner.state.placed import ValueKey
 
-# The outcome of a step of which it is only known that it began.
+# The outcome of a step that began and whose end is unknown.
 BEGUN = "begun"
-_FORGET = "DELETE FROM steps WHERE attempt = ? AND digest = ? AND position < 0"
-# Beside the manifest, unless the user names another.
+_DELETE_BEGUN = "DELETE FROM steps WHERE attempt = ? AND digest = ? AND position < 0"
+# Beside the manifest, unless --state names another.
 STATE_FOLDER = ".impex"
 
 
 def exists(folder: Path) -> bool:
-    """Tell whether ``folder`` holds a memory; to open one that is not there makes it."""
+    """Return True if ``folder`` is a state directory; ``State`` would create one."""
     return (folder / FILE).is_file()
 
 
 class State:
-    """The memory of one folder of manifests. Times are aware UTC; no secret is ever given to it."""
+    """One state directory. Times are aware UTC; callers mask secrets in all that they store."""
 
     def __init__(self, folder: Path, stopped_at: Callable[[], float] = lambda: math.inf) -> None:
         self.folder = folder
@@ -61,19 +62,19 @@ class State:
     # ---- runs ----
 
     def begin_run(self, run_id: str, manifest: str, now: datetime) -> None:
-        """Remember that a run began, unless another part of it has done so."""
+        """Store that a run began, unless another worker of the same run has done so."""
         sql = "INSERT OR IGNORE INTO runs (id, manifest, started) VALUES (?, ?, ?)"
         self._db.write((sql, (run_id, manifest, now.isoformat())))
 
     def end_run(self, run_id: str, exit_code: int, now: datetime) -> None:
-        """Remember how it ended."""
+        """Store the exit code of a run."""
         sql = "UPDATE runs SET finished = ?, exit_code = ? WHERE id = ?"
         self._db.write((sql, (now.isoformat(), exit_code, run_id)))
 
     # ---- one attempt, in the order of events ----
 
     def intend(self, intent: Intent, now: datetime) -> Attempt:
-        """Put an intent on disk, before the request that it announces."""
+        """Store an intent, before its request is sent."""
         sql = (
             "INSERT INTO attempts"
             " (run_id, target, tenant, fingerprint, correlation_id, size, part_of, intended)"
@@ -89,29 +90,29 @@ class State:
             intent.part_of,
             now.isoformat(),
         )
-        self._db.announce((sql, values), history.intended(intent.run_id, now))
+        self._db.write_checkpointed((sql, values), history.start_statement(intent.run_id, now))
         return self._one("target = ? AND finished IS NULL", (intent.target,))
 
     def note_run(self, attempt: Attempt, run_id: str, now: datetime) -> None:
-        """Store that a run begins to work on an attempt that an earlier run left."""
-        self._db.write(history.begun(run_id, attempt.id, now))
+        """Store that a run resumes an attempt of an earlier run."""
+        self._db.write(history.resume_statement(run_id, attempt.id, now))
 
     def note_outcome(
         self, attempt: Attempt, run_id: str, outcome: Outcome, error: str, now: datetime
     ) -> None:
         """Store how a run left an attempt that stays open."""
-        self._db.write(history.ended(run_id, attempt.id, (outcome.value, error), now))
+        self._db.write(history.leave_statement(run_id, attempt.id, (outcome.value, error), now))
 
     def note_job(self, attempt: Attempt, job_id: str, now: datetime) -> Attempt:
-        """Put the job's id on disk, before the first look at it."""
+        """Store the job's id, before its first status request."""
         sql = "UPDATE attempts SET job_id = ?, created = ? WHERE id = ?"
-        self._db.announce((sql, (job_id, now.isoformat(), attempt.id)))
+        self._db.write_checkpointed((sql, (job_id, now.isoformat(), attempt.id)))
         return self._one("id = ?", (attempt.id,))
 
     def note_done(self, attempt: Attempt, now: datetime, *, watched: bool = True) -> None:
-        """Remember when the job was seen to be done.
+        """Store when the tenant had finished the job.
 
-        ``watched`` tells that this run saw it begin, too: only then is it known how long it took.
+        ``watched`` is True if this run created the job: only then is its duration known.
         """
         sql = (
             "UPDATE attempts SET done = ?, seconds = CASE WHEN ?"
@@ -124,63 +125,66 @@ class State:
         self,
         attempt: Attempt,
         artifacts: Sequence[Artifact],
-        said: Sequence[Sequence[ServiceVersion]],
+        reported: Sequence[Sequence[ServiceVersion]],
     ) -> None:
-        """Remember the packages, and what the tenant ``said``: its services, its versions."""
-        delivered = json.dumps([[from_service(each) for each in part] for part in said])
+        """Store the packages, and the services and versions that the tenant reported."""
+        delivered = json.dumps([[from_service(each) for each in part] for part in reported])
         self._db.write(
             ("UPDATE attempts SET delivered = ? WHERE id = ?", (delivered, attempt.id)),
             *(insert_artifact(attempt, each) for each in artifacts),
         )
 
     def begin_step(self, attempt: Attempt, does: str, uses: str) -> None:
-        """Put on disk that a step begins which may be done once only; ``does`` is its digest.
-
-        It stands beside the finished steps, at a position of its own that none of them takes.
-        """
+        """Store that a step begins that must run only once; ``does`` is its digest."""
+        # A negative position: finished steps take theirs from the manifest, from 0 on.
         lowest = "(SELECT min(coalesce(min(position), 0), 0) - 1 FROM steps WHERE attempt = ?)"
         sql = f"INSERT INTO steps VALUES (?, {lowest}, ?, ?, ?, 0, '', '[]')"  # noqa: S608
         self._db.write((sql, (attempt.id, attempt.id, does, uses, BEGUN)))
 
     def forget_step(self, attempt: Attempt, does: str) -> None:
-        """Forget that a step began: it is known to have done nothing."""
-        self._db.write((_FORGET, (attempt.id, does)))
+        """Delete the record that a step began: it is known to have done nothing."""
+        self._db.write((_DELETE_BEGUN, (attempt.id, does)))
 
     def note_step(
         self, attempt: Attempt, place: tuple[int, str], result: StepResult, made: Sequence[Artifact]
     ) -> None:
-        """Remember a finished step. ``place`` is its position and the digest of what it does."""
+        """Store a finished step. ``place`` is its position and the digest of what it does."""
         sql = "INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         names = json.dumps(result.artifacts)
         facts = (result.uses, result.outcome, result.seconds, result.message, names)
         self._db.write(
             (sql, (attempt.id, *place, *facts)),
-            (_FORGET, (attempt.id, place[1])),
+            (_DELETE_BEGUN, (attempt.id, place[1])),
             *(insert_artifact(attempt, each) for each in made),
         )
 
     def finish(self, attempt: Attempt, outcome: Outcome | str, error: str, now: datetime) -> None:
-        """Close an attempt with its parts: the next run of the same target begins anew."""
+        """Close an attempt with its parts: the next run of the target starts a new one."""
         self._end(attempt, (getattr(outcome, "value", outcome), error), "", now)
 
-    def complete(self, attempt: Attempt, work: str, now: datetime) -> None:
-        """Close an attempt of which nothing is missing: ``work`` is all that was done for it."""
-        self._end(attempt, (Outcome.SUCCEEDED.value, ""), work, now)
+    def complete(self, attempt: Attempt, work_digest: str, now: datetime) -> None:
+        """Close an attempt that succeeded completely; ``work_digest`` is that of all its work."""
+        self._end(attempt, (Outcome.SUCCEEDED.value, ""), work_digest, now)
 
-    def _end(self, attempt: Attempt, how: tuple[str, str], work: str, now: datetime) -> None:
+    def _end(self, attempt: Attempt, result: tuple[str, str], digest: str, now: datetime) -> None:
+        # Error and digest are those of the attempt itself, not of its parts.
         sql = (
-            "UPDATE attempts SET finished = ?, outcome = ?,"
-            " error = CASE id WHEN ? THEN ? ELSE '' END, work = CASE id WHEN ? THEN ? ELSE '' END"
-            " WHERE (id = ? OR part_of = ?) AND finished IS NULL"
+            "UPDATE attempts SET finished = ?1, outcome = ?2,"
+            " error = CASE id WHEN ?3 THEN ?4 ELSE '' END,"
+            " work = CASE id WHEN ?3 THEN ?5 ELSE '' END"
+            " WHERE (id = ?3 OR part_of = ?3) AND finished IS NULL"
         )
-        number = attempt.id
-        values = (now.isoformat(), how[0], number, how[1], number, work, number, number)
-        self._db.write(*history.whole(number, how, now), (sql, values))
+        outcome, error = result
+        values = (now.isoformat(), outcome, attempt.id, error, digest)
+        self._db.write(
+            *history.close_statements(history.WITH_PARTS, (attempt.id,) * 2, result, now),
+            (sql, values),
+        )
 
     def split(
         self, whole: Attempt, part: str, requests: Mapping[str, Request], now: datetime
     ) -> None:
-        """Put parts of an attempt's request on disk, by name, in place of ``part`` if it is one."""
+        """Store the parts of an attempt's request by name, in place of ``part`` if it is one."""
         closing = (
             "UPDATE attempts SET finished = ?, outcome = 'divided'"
             " WHERE part_of = ? AND target = ? AND finished IS NULL"
@@ -188,7 +192,7 @@ class State:
         which = (whole.id, part_key(whole.target, part))
         self._db.write(
             ("DELETE FROM parts WHERE attempt = ? AND name = ?", (whole.id, part)),
-            *history.closed(history.ONE_PART, which, ("divided", ""), now),
+            *history.close_statements(history.ONE_PART, which, ("divided", ""), now),
             (closing, (now.isoformat(), *which)),
             *(
                 ("INSERT INTO parts VALUES (?, ?, ?)", (whole.id, key, json.dumps(asdict(each))))
@@ -196,50 +200,48 @@ class State:
             ),
         )
 
-    def remember(self, place: tuple[str, str, str], value: str) -> None:
-        """Put a step's text on disk. ``place`` is its target, its name and the text's key."""
-        sql = "INSERT OR REPLACE INTO memories VALUES (?, ?, ?, ?)"
-        self._db.announce((sql, (*place, value)))
+    def store_value(self, key: ValueKey, value: str) -> None:
+        """Store a value of a step for later attempts and runs."""
+        self._db.write_checkpointed(value_statement(key, value))
 
-    # ---- questions ----
+    # ---- queries ----
 
-    def recall(self, place: tuple[str, str, str]) -> str:
-        """Return what a step remembers at a place, an empty text where that is nothing."""
-        sql = "SELECT value FROM memories WHERE target = ? AND uses = ? AND key = ?"
-        return next((str(row["value"]) for row in self._db.read(sql, place)), "")
+    def value(self, key: ValueKey) -> str:
+        """Return a value that a step stored, empty if there is none."""
+        return read_value(self._db, key)
 
     def unfinished(self, target: str) -> Attempt | None:
-        """Return the attempt of a target that is not finished, if there is one."""
+        """Return the open attempt of a target, None if there is none."""
         return next(iter(self._all("target = ? AND finished IS NULL", (target,))), None)
 
     def last_delivered(self, target: str) -> Attempt | None:
-        """Return the last attempt of a target whose packages were named, if there is one."""
+        """Return the last attempt of a target that delivered packages, None if there is none."""
         where = "target = ? AND delivered IS NOT NULL ORDER BY id DESC LIMIT 1"
         return next(iter(self._all(where, (target,))), None)
 
     def parts(self, whole: Attempt) -> tuple[Part, ...]:
-        """Return the parts of an attempt's request, in order; none where it was not divided."""
+        """Return the parts of an attempt's request, in order; none if it was not split."""
         rows = self._db.read("SELECT * FROM parts WHERE attempt = ?", (whole.id,))
         parts = [Part(row["name"], as_request(row["request"])) for row in rows]
         return tuple(sorted(parts, key=lambda part: [int(n) for n in part.name.split(".")]))
 
     def open_parts(self, whole: Attempt) -> tuple[Attempt, ...]:
-        """Return the attempts of the parts that were begun and are not finished, oldest first."""
+        """Return the open attempts of an attempt's parts, the oldest first."""
         return tuple(self._all("part_of = ? AND finished IS NULL ORDER BY id", (whole.id,)))
 
     def owner(self, job_id: str) -> Attempt | None:
-        """Return the attempt that a job belongs to, if it belongs to one."""
+        """Return the attempt that a job belongs to, None if there is none."""
         return next(iter(self._all("job_id = ?", (job_id,))), None)
 
     def artifacts(self, attempt: Attempt) -> tuple[Artifact, ...]:
-        """Return what an attempt has made so far."""
+        """Return the artifacts of an attempt so far."""
         rows = self._db.read(
             "SELECT * FROM artifacts WHERE attempt = ? ORDER BY rowid", (attempt.id,)
         )
         return tuple(as_artifact(row) for row in rows)
 
     def placed(self, target: str) -> Placed:
-        """Return the records of what a target's runs have put into its output."""
+        """Return the records of what the runs of a target put into its output."""
         return Placed(self._db, target)
 
     def steps(self, attempt: Attempt) -> dict[tuple[int, str], StepResult]:
@@ -248,11 +250,11 @@ class State:
         return {(row["position"], row["digest"]): as_step(row) for row in rows}
 
     def durations(self, tenant: str, fingerprint: str) -> tuple[float, ...]:
-        """Return how many seconds the last jobs of one request took, newest first."""
+        """Return the seconds that the last jobs of one request took, the newest first."""
         return self._seconds("fingerprint = ?", (tenant, fingerprint))
 
     def similar(self, tenant: str, size: str) -> tuple[float, ...]:
-        """Return how many seconds the last jobs of any request of a size took, newest first."""
+        """Return the seconds that the last jobs of a size class took, the newest first."""
         return self._seconds("size = ?", (tenant, size))
 
     def _seconds(self, where: str, values: Sequence[Any]) -> tuple[float, ...]:
@@ -265,11 +267,11 @@ class State:
         return tuple(round(row["seconds"], 3) for row in rows)
 
     def open_attempts(self) -> tuple[Attempt, ...]:
-        """Return every attempt that is not finished, oldest first."""
+        """Return every open attempt, the oldest first."""
         return tuple(self._all("finished IS NULL ORDER BY id", ()))
 
     def history(self, limit: int) -> tuple[dict[str, Any], ...]:
-        """Return what the last runs did for each of their targets, newest first."""
+        """Return the last rows of the history, the newest first."""
         return history.rows(self._db, limit)
 
     def _one(self, where: str, values: Sequence[Any]) -> Attempt:

@@ -314,7 +314,7 @@ def test_a_target_that_another_runner_holds_is_left_alone(
     with lease(run.folder / ".impex", "manifest/a", run.clock.now()):
         result = run(sandbox, TARGET)
 
-    assert "target manifest/a is being worked on by process" in only(result).error
+    assert "target manifest/a is locked by process" in only(result).error
     assert (created(sandbox), result.exit_code) == (0, 4)
 
 

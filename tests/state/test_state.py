@@ -70,7 +70,7 @@ def test_a_copy_without_its_journal_knows_the_jobs(state: State, tmp_path: Path)
     """The state file alone, copied while it is open, has intents, job ids and steps' notes."""
     attempt = state.note_job(state.intend(intent(), NOW), "job-1", NOW)
     state.intend(intent("m/b"), NOW)
-    state.remember(("m/a", "import", "x"), "sent")
+    state.store_value(("m/a", "import", "x"), "sent")
     (tmp_path / "copy").mkdir()
     shutil.copy(tmp_path / ".impex/state.db", tmp_path / "copy")
 
@@ -80,7 +80,7 @@ def test_a_copy_without_its_journal_knows_the_jobs(state: State, tmp_path: Path)
         assert found
         assert (found.id, found.job_id) == (attempt.id, "job-1")
         assert copy.unfinished("m/b")
-        assert copy.recall(("m/a", "import", "x")) == "sent"
+        assert copy.value(("m/a", "import", "x")) == "sent"
 
 
 def test_an_empty_copy_is_refused(tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_a_second_runner_is_told_who_holds_the_target(tmp_path: Path) -> None:
     """The lease names process, machine and time."""
     with (
         lease(tmp_path, "m/a", NOW),
-        pytest.raises(StateError, match=rf"m/a is being worked on by process {os.getpid()} on"),
+        pytest.raises(StateError, match=rf"m/a is locked by process {os.getpid()} on"),
         lease(tmp_path, "m/a", NOW),
     ):
         pass
@@ -366,11 +366,11 @@ def test_an_attempt_of_an_older_state_is_not_held(tmp_path: Path) -> None:
 
     with closing(State(tmp_path)) as state:
         [attempt] = state.open_attempts()
-        assert (attempt.held, state.recall(("m/a", "import", "x"))) == ("", "")
+        assert (attempt.held, state.value(("m/a", "import", "x"))) == ("", "")
         state.holds.put(attempt, Hold(0, attempt.id, "r", NOW, "prod", {"packages": {}}, ""))
-        state.remember(("m/a", "import", "x"), "1")
-        state.remember(("m/a", "import", "x"), "2")
+        state.store_value(("m/a", "import", "x"), "1")
+        state.store_value(("m/a", "import", "x"), "2")
 
     with closing(State(tmp_path)) as state:
         assert [each.held for each in state.open_attempts()] == ["prod"]
-        assert state.recall(("m/a", "import", "x")) == "2"
+        assert state.value(("m/a", "import", "x")) == "2"
