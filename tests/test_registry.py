@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from spark_impex_runner.errors import PluginError
-from spark_impex_runner.hooks.registry import KINDS, Registry, about, described
+from spark_impex_runner.hooks import registry as registry_module
+from spark_impex_runner.hooks.registry import KINDS, Registry, as_data, summary_of
 from spark_impex_runner.manifest.schema.compose import compose
 
 
@@ -18,7 +19,7 @@ def own_form(entry: str, _: Any) -> str:
 
 
 def nowhere(_: str) -> None:
-    """Give no other place."""
+    """Return no executor."""
 
 
 def full(provider: str = "impex-full") -> Registry:
@@ -34,8 +35,8 @@ def full(provider: str = "impex-full") -> Registry:
     return registry
 
 
-def test_every_field_with_offers_is_a_kind() -> None:
-    """What a colleague adds to the registry is merged and listed, or this test fails."""
+def test_every_offer_field_is_a_kind() -> None:
+    """A new kind of offer is merged and listed, or this test fails."""
     fields = {each.name for each in dataclasses.fields(Registry)} - {"provider"}
 
     assert fields == set(KINDS)
@@ -52,8 +53,8 @@ def test_all_kinds_are_merged(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_name_that_is_taken_merges_nothing(kind: str) -> None:
-    """Two plugins may not offer one name: the second is refused as a whole."""
+def test_taken_name_merges_nothing(kind: str) -> None:
+    """Two plugins may not offer one name: the registry refuses the second as a whole."""
     merged, first, second = Registry(), Registry("impex-one"), full("impex-two")
     first.of_kind(kind).update(full("impex-one").of_kind(kind))
     merged.merge(first)
@@ -65,7 +66,7 @@ def test_a_name_that_is_taken_merges_nothing(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("offer", "told"),
+    ("offer", "message"),
     [
         (lambda r: r.step("shout", "Again."), "it offers the step 'shout' twice"),
         (lambda r: r.source("vault", "Again.", str), "it offers the source 'vault' twice"),
@@ -78,54 +79,79 @@ def test_a_name_that_is_taken_merges_nothing(kind: str) -> None:
         (lambda r: r.step("mute", None), "the step 'mute' has no summary but None"),
     ],
 )
-def test_an_offer_that_nobody_could_use_is_refused(offer: Any, told: str) -> None:
-    """What a plugin offers is looked at while it registers."""
+def test_unusable_offers_are_refused(offer: Any, message: str) -> None:
+    """The registry checks each offer when the plugin registers it."""
     registry = full()
 
     with pytest.raises(PluginError) as caught:
         offer(registry)
 
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_an_offer_is_described_without_its_functions() -> None:
-    """Traits stand beside a step only; functions nowhere."""
+def test_offer_as_data_has_no_functions() -> None:
+    """Only a step has traits."""
     registry = full()
 
-    assert described(registry.steps["shout"])["idempotent"] is False
-    assert set(described(registry.strategies["nightly"])) == {
+    assert as_data(registry.steps["shout"])["idempotent"] is False
+    assert set(as_data(registry.strategies["nightly"])) == {
         *("name", "summary", "provider", "options")
     }
-    assert set(described(registry.sources["vault"])) == {"name", "summary", "provider", "secret"}
+    assert set(as_data(registry.sources["vault"])) == {"name", "summary", "provider", "secret"}
 
 
-def test_summary_and_traits_stand_in_the_schema() -> None:
-    """An editor shows them beside the name, and beside the options."""
+def test_schema_has_summary_and_traits() -> None:
+    """An editor shows them beside the name and the options."""
     registry = Registry("impex-full")
     registry.step("mail", "sends it", idempotent=False, credentials=True)
     registry.step("beep", "beeps")
-    told = "Sends it. Done once only, needs credentials."
+    text = "Sends it. Done once only, needs credentials."
 
     schema = compose(registry)["$defs"]
 
     uses = schema["step"]["properties"]["uses"]
     assert dict(zip(uses["enum"], uses["enumDescriptions"], strict=True)) == {
         "beep": "Beeps.",
-        "mail": told,
+        "mail": text,
     }
-    assert schema["step-mail"]["description"] == told
+    assert schema["step-mail"]["description"] == text
 
 
-def test_every_trait_has_its_words() -> None:
-    """What is as usual has none."""
+def test_every_trait_has_a_text() -> None:
+    """A default has none."""
     registry = Registry()
     registry.step("a", "Does.", always=True, file_filter="migrate", dry_run=True)
     registry.step("b", "Does.", idempotent=False, credentials=True)
     registry.step("c", "Does.")
 
-    assert about(registry.steps["a"]) == (
+    assert summary_of(registry.steps["a"]) == (
         "Does. Always run again, for packages of file_filter migrate only, "
         "tells impex plan what it would do."
     )
-    assert about(registry.steps["b"]) == "Does. Done once only, needs credentials."
-    assert about(registry.steps["c"]) == "Does."
+    assert summary_of(registry.steps["b"]) == "Does. Done once only, needs credentials."
+    assert summary_of(registry.steps["c"]) == "Does."
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Manner", "SourceOptions"),
+        ("Needs", "NotifierTraits"),
+        ("Place", "ExecutorFactory"),
+        ("Traits", "StepTraits"),
+        ("about", "summary_of"),
+        ("described", "as_data"),
+    ],
+)
+def test_old_names_warn(old: str, new: str) -> None:
+    """A plugin that uses an old name still works for one release."""
+    with pytest.warns(DeprecationWarning, match=f"{old} is now called {new}"):
+        found = getattr(registry_module, old)
+
+    assert found is getattr(registry_module, new)
+
+
+def test_unknown_name_is_no_attribute() -> None:
+    """A misspelt name fails as in any other module."""
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        _ = registry_module.Nothing

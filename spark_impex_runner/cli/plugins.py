@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.cli import console, selection
 from spark_impex_runner.cli.selection import local_path
-from spark_impex_runner.hooks.registry import KINDS, Registry, about, described
+from spark_impex_runner.hooks.registry import KINDS, Registry, as_data, summary_of
 
 if TYPE_CHECKING:
     import argparse
@@ -87,7 +87,7 @@ def _row(info: PluginInfo, plugins: Plugins) -> dict[str, Any]:
         "version": info.version,
         "origin": info.origin,
         "hooks": list(info.hooks),
-        **{kind: [described(each) for each in offers.of_kind(kind).values()] for kind in KINDS},
+        **{kind: [as_data(each) for each in offers.of_kind(kind).values()] for kind in KINDS},
         "error": info.error,
     }
 
@@ -115,7 +115,7 @@ def _details(info: PluginInfo, plugins: Plugins) -> Iterator[str]:
     yield f"  hooks: {', '.join(info.hooks) or '-'}"
     for kind, word in KINDS.items():
         for offer in plugins.offers[info.name].of_kind(kind).values():
-            yield f"  {word} {offer.name}: {about(offer)}"
+            yield f"  {word} {offer.name}: {summary_of(offer)}"
             yield from (f"    {line}" for line in _options(getattr(offer, "options", None)))
 
 
@@ -123,6 +123,6 @@ def _options(schema: Any) -> Iterator[str]:
     """Yield a line for each option, from a schema that may be anything."""
     options = schema.get("properties") if isinstance(schema, dict) else None
     for name, option in options.items() if isinstance(options, dict) else ():
-        about = option if isinstance(option, dict) else {}
-        default = f" (default: {about['default']})" if "default" in about else ""
-        yield f"with.{name}: {about.get('description', '')}{default}"
+        summary_of = option if isinstance(option, dict) else {}
+        default = f" (default: {summary_of['default']})" if "default" in summary_of else ""
+        yield f"with.{name}: {summary_of.get('description', '')}{default}"

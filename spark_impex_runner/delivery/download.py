@@ -124,13 +124,15 @@ class PackageDownload:
         output, name = self.job.target.output, self._name(remote)
         asked = Artifact(output / name, name, remote=remote)
         hooks = self.context.hooks
-        answer = hooks.decide("impex_download_path", job=self.job, artifact=asked)
+        answer = hooks.call("impex_download_path", job=self.job, artifact=asked)
         path = PurePosixPath(answer if isinstance(answer, str) and answer else "/")
         if path.is_absolute() or ".." in path.parts or not path.name or "\\" in str(path):
-            raise hooks.refuse("impex_download_path", answer, "a path inside the target's output")
+            raise hooks.invalid_answer(
+                "impex_download_path", answer, "a path inside the target's output"
+            )
         if self._reserved(str(path)):
             free = "a path in the target's output that the run does not need for another file"
-            raise hooks.refuse("impex_download_path", answer, free)
+            raise hooks.invalid_answer("impex_download_path", answer, free)
         return replace(asked, path=output / path, name=str(path))
 
     def _name(self, remote: RemoteFile) -> str:
@@ -177,7 +179,7 @@ class PackageDownload:
         def once() -> Artifact:
             complete = self._download(index, wanted)
             hooks = self.context.hooks
-            hooks.decide("impex_check_download", job=self.job, artifact=complete)
+            hooks.call("impex_check_download", job=self.job, artifact=complete)
             return complete
 
         def refused(error: SparkError, hint: str) -> None:

@@ -129,7 +129,7 @@ class Parts:
         # A job that was given by its id is resumed as it is.
         if not is_too_large(error) or context.job:
             raise error
-        answer = context.hooks.decide("impex_split_job", job=job, error=error)
+        answer = context.hooks.call("impex_split_job", job=job, error=error)
         if answer is None:
             raise error
         parts = self._named(job, answer)
@@ -148,7 +148,7 @@ class Parts:
         usable = all(isinstance(each, Request) and _less(each, job.request) for each in parts)
         if len(parts) < 2 or not usable:
             wanted = "two or more requests, each for less than the job's"
-            raise self._context.hooks.refuse("impex_split_job", answer, wanted)
+            raise self._context.hooks.invalid_answer("impex_split_job", answer, wanted)
         label = self._whole.attempt.correlation_id
         prefix = f"{job.part}." if job.part else ""
         names = [f"{prefix}{number}" for number in range(1, len(parts) + 1)]

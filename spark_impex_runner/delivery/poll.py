@@ -78,10 +78,10 @@ class _TargetWaiter(JobWaiter):
             similar=self._history.similar,
         )
         hooks = self._progress.context.hooks
-        delay = hooks.decide("impex_poll_delay", job=job, poll=poll)
+        delay = hooks.call("impex_poll_delay", job=job, poll=poll)
         number = isinstance(delay, (int, float)) and not isinstance(delay, bool)
         if not number or not math.isfinite(delay) or delay < 0:
-            raise hooks.refuse("impex_poll_delay", delay, "seconds, 0 or more")
+            raise hooks.invalid_answer("impex_poll_delay", delay, "seconds, 0 or more")
         return float(delay)
 
     def oddity(self, verdict: Verdict, status: Status) -> str:
@@ -109,7 +109,7 @@ class _TargetWaiter(JobWaiter):
 
     def _verdict(self, status: Status) -> Verdict:
         hooks = self._progress.context.hooks
-        verdict = hooks.decide("impex_poll_verdict", job=self._progress.job, status=status)
+        verdict = hooks.call("impex_poll_verdict", job=self._progress.job, status=status)
         if not isinstance(verdict, Verdict):
-            raise hooks.refuse("impex_poll_verdict", verdict, "a Verdict")
+            raise hooks.invalid_answer("impex_poll_verdict", verdict, "a Verdict")
         return verdict

@@ -203,7 +203,7 @@ class Steps:
         require_same_output(self.job)
         hooks = self.context.hooks
         job = replace(job, memory=StepStore(self.context, target_key(job), step.uses))
-        answer = hooks.decide("impex_run_step", job=job, step=step, artifact=package)
+        answer = hooks.call("impex_run_step", job=job, step=step, artifact=package)
         self.progress.check_abandoned()
         if answer is None:
             raise PluginError(f"no loaded plugin runs the step '{step.uses}'")
@@ -211,7 +211,7 @@ class Steps:
         if not isinstance(made.artifacts, (list, tuple)) or not all(
             isinstance(item, Artifact) for item in made.artifacts
         ):
-            raise hooks.refuse("impex_run_step", answer, "a list of Artifact")
+            raise hooks.invalid_answer("impex_run_step", answer, "a list of Artifact")
         packages = {each.name for each in self.job.packages}
         artifacts = [
             replace(item, made_by="download" if item.name in packages else step.uses)

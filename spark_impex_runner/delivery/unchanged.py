@@ -32,9 +32,9 @@ def unchanged(job: Job, context: Context) -> tuple[Delivery, str] | None:
     if last is None:
         return None
     hooks = context.hooks
-    why = hooks.decide("impex_unchanged", job=replace(job, last=last))
+    why = hooks.call("impex_unchanged", job=replace(job, last=last))
     if why is not None and not (isinstance(why, str) and why):
-        raise hooks.refuse("impex_unchanged", why, "a text that is not empty")
+        raise hooks.invalid_answer("impex_unchanged", why, "a text that is not empty")
     return (last, context.masker.mask(why)) if why else None
 
 

@@ -56,9 +56,9 @@ def _steps(job: Job, hooks: Plugins) -> tuple[PlannedStep, ...]:
 
 def _step(job: Job, step: Step, hooks: Plugins) -> PlannedStep:
     try:
-        answer = hooks.decide("impex_plan_step", job=job, step=step)
+        answer = hooks.call("impex_plan_step", job=job, step=step)
         if not isinstance(answer, str) or not answer or "\n" in answer:
-            raise hooks.refuse("impex_plan_step", answer, "a line of text")
+            raise hooks.invalid_answer("impex_plan_step", answer, "a line of text")
     except ImpexError as error:
         return PlannedStep(step.uses, problem=str(error))
     return PlannedStep(step.uses, answer)

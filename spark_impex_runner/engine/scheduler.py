@@ -103,9 +103,9 @@ class Scheduler:
         progress = TargetProgress(job, self._context)
         self._started[job.target.name] = progress, held
         try:
-            answer = self._hooks.decide("impex_run_job", job=job)
+            answer = self._hooks.call("impex_run_job", job=job)
             if not isinstance(answer, TargetResult):
-                raise self._hooks.refuse("impex_run_job", answer, "a TargetResult")
+                raise self._hooks.invalid_answer("impex_run_job", answer, "a TargetResult")
         except ImpexError as error:
             return self._failed(progress, error)
         finally:

@@ -1,1 +1,1 @@
-"""Plugins: the hooks, what plugins offer, and who takes part."""
+"""Plugins: their hooks, what they offer, and how the runner finds, loads and calls them."""

@@ -1,4 +1,4 @@
-"""Which plugins may take part in a run, and how each is loaded."""
+"""Find the plugins that a run may use, and load them."""
 
 from __future__ import annotations
 
@@ -39,15 +39,16 @@ BUILT_IN = (
     "unzip",
     "upload",
 )
-# What the runner cannot do without. Last, because of equals the first registered is asked first.
+# The default answers of hooks. Registered last: pluggy calls ``trylast`` hooks in the order of
+# their registration, so a plugin with ``trylast`` is still called before these.
 ESSENTIAL = ("defaults", "spark_impex_runner.engine.defaults")
-# The environment's lists of plugins: the only ones that may come in, and those that may not.
+# The environment variables that list the only plugins to load, and those not to load.
 ALLOWED = "IMPEX_PLUGINS"
 DISABLED = "IMPEX_DISABLE_PLUGINS"
 
 
-def _listed(variable: str) -> frozenset[str] | None:
-    """Return the names in an environment variable, which commas part; None where it is not set."""
+def _names_in(variable: str) -> frozenset[str] | None:
+    """Return the names in a comma-separated environment variable; None if it is not set."""
     text = os.environ.get(variable)
     if text is None:
         return None
@@ -56,12 +57,12 @@ def _listed(variable: str) -> frozenset[str] | None:
 
 @dataclass(frozen=True, slots=True)
 class PluginChoice:
-    """What manifest, command line and environment say about plugins; the strictest wins.
+    """The plugins that manifest, command line and environment allow; the strictest wins.
 
-    ``required`` None lets every installed plugin in; a sequence of requirements
-    (``impex-upload>=0.1``) lets only those distributions in. ``blocked`` are the names of
-    ``-p no:NAME``, ``files`` the one-file plugins of ``-p FILE``, and ``local`` those that lie
-    beside the manifest. ``environment`` and ``disabled`` are ``IMPEX_PLUGINS`` and
+    ``required`` None allows every installed plugin; a sequence of requirements
+    (``impex-upload>=0.1``) allows only those distributions. ``blocked`` are the names of
+    ``-p no:NAME``, ``files`` the one-file plugins of ``-p FILE``, and ``local`` those beside the
+    manifest. ``environment`` and ``disabled`` are ``IMPEX_PLUGINS`` and
     ``IMPEX_DISABLE_PLUGINS``; they are read here, so that no command can forget them. A name is
     a plugin's or its distribution's.
     """
@@ -70,23 +71,28 @@ class PluginChoice:
     blocked: frozenset[str] = frozenset()
     files: tuple[Path, ...] = ()
     local: tuple[Path, ...] = ()
-    environment: frozenset[str] | None = field(default_factory=lambda: _listed(ALLOWED))
-    disabled: frozenset[str] = field(default_factory=lambda: _listed(DISABLED) or frozenset())
+    environment: frozenset[str] | None = field(default_factory=lambda: _names_in(ALLOWED))
+    disabled: frozenset[str] = field(default_factory=lambda: _names_in(DISABLED) or frozenset())
 
-    def bar(self, info: PluginInfo) -> str:
-        """Return what keeps a plugin out, whatever the manifest says of it; nothing if nothing."""
-        if found := _named(self.blocked, info):
+    def blocked_by(self, info: PluginInfo) -> str:
+        """Return the option or variable that blocks a plugin; an empty text if none does."""
+        if found := _matching_name(self.blocked, info):
             return f"-p no:{found} blocks it"
-        if _named(self.disabled, info):
+        if _matching_name(self.disabled, info):
             return f"{DISABLED} blocks it"
-        # A file of -p was named by whoever set the environment; one beside a manifest was not.
-        theirs = info.origin in {"pip", "unreadable"} or info.origin in map(str, self.local)
-        if theirs and self.environment is not None and not _named(self.environment, info):
+        # The user who sets the environment also chooses -p FILE, but not the files beside a
+        # manifest.
+        third_party = info.origin in {"pip", "unreadable"} or info.origin in map(str, self.local)
+        if (
+            third_party
+            and self.environment is not None
+            and not _matching_name(self.environment, info)
+        ):
             return f"{ALLOWED} does not name it"
         return ""
 
-    def sayings(self) -> Iterator[tuple[str, str]]:
-        """Yield every name that command line and environment give, and how it was said."""
+    def named_options(self) -> Iterator[tuple[str, str]]:
+        """Yield each name that command line and environment give, with its option or variable."""
         for name in sorted(self.blocked):
             yield name, f"-p no:{name}"
         for variable, names in ((DISABLED, self.disabled), (ALLOWED, self.environment or ())):
@@ -96,10 +102,10 @@ class PluginChoice:
 
 @dataclass(frozen=True, slots=True)
 class PluginInfo:
-    """One plugin as ``impex plugins`` lists it; ``error`` says why it was left out.
+    """A plugin as ``impex plugins`` lists it; ``error`` says why it was left out.
 
     ``origin`` is ``essential``, ``built-in``, ``pip``, the path of a one-file plugin, or
-    ``unreadable`` for a distribution of which it is not known whether it has a plugin.
+    ``unreadable`` for a distribution that may have a plugin, but cannot be read.
     """
 
     name: str
@@ -112,43 +118,44 @@ class PluginInfo:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A plugin before it is loaded; ``place`` is a module name, an entry point or a file."""
+    """A plugin before it is loaded; ``location`` is a module name, an entry point or a file."""
 
     info: PluginInfo
-    place: str | EntryPoint | Path | None
+    location: str | EntryPoint | Path | None
 
     def load(self) -> object:
-        """Import the plugin; whatever its import raises comes through."""
-        if self.place is None:
+        """Import the plugin; raises whatever its import raises."""
+        if self.location is None:
             raise PluginError(self.info.error)
-        if isinstance(self.place, str):
-            return importlib.import_module(self.place)
-        if isinstance(self.place, Path):
-            return _load_file(self.place)
-        # Not of the standard library's class where importlib_metadata is loaded, which takes over.
-        return self.place.load()
+        if isinstance(self.location, str):
+            return importlib.import_module(self.location)
+        if isinstance(self.location, Path):
+            return _load_file(self.location)
+        # Not always the standard library's EntryPoint: importlib_metadata, once imported, takes
+        # over.
+        return self.location.load()
 
 
 def candidates(choice: PluginChoice) -> Iterator[Candidate]:
-    """Yield the plugins that ``choice`` lets in, in an order that never changes."""
+    """Yield the plugins that ``choice`` allows, in a fixed order."""
     wanted = required_names(choice)
-    for candidate in _everybody(choice):
+    for candidate in all_plugins(choice):
         info = candidate.info
-        theirs = info.origin in {"pip", "unreadable"}
-        stranger = theirs and wanted is not None and info.distribution not in wanted
-        if not stranger and (info.origin == "essential" or not choice.bar(info)):
+        third_party = info.origin in {"pip", "unreadable"}
+        not_required = third_party and wanted is not None and info.distribution not in wanted
+        if not not_required and (info.origin == "essential" or not choice.blocked_by(info)):
             yield candidate
 
 
-def barred(choice: PluginChoice) -> Iterator[PluginInfo]:
-    """Yield the plugins that command line and environment keep out, with what does as error."""
-    for candidate in _everybody(choice):
-        if candidate.info.origin != "essential" and (reason := choice.bar(candidate.info)):
+def blocked_plugins(choice: PluginChoice) -> Iterator[PluginInfo]:
+    """Yield the plugins that command line and environment block, with the reason as error."""
+    for candidate in all_plugins(choice):
+        if candidate.info.origin != "essential" and (reason := choice.blocked_by(candidate.info)):
             yield replace(candidate.info, error=reason)
 
 
-def _everybody(choice: PluginChoice) -> Iterator[Candidate]:
-    """Yield every plugin that there is."""
+def all_plugins(choice: PluginChoice) -> Iterator[Candidate]:
+    """Yield each plugin, allowed or not."""
     for name in BUILT_IN:
         info = PluginInfo(name, DISTRIBUTION, __version__, "built-in")
         yield Candidate(info, f"spark_impex_runner.plugins.{name}")
@@ -161,68 +168,68 @@ def _everybody(choice: PluginChoice) -> Iterator[Candidate]:
 
 
 def required_names(choice: PluginChoice) -> frozenset[str] | None:
-    """Return the normalised names of the distributions that ``choice`` requires, if it does."""
+    """Return the normalised names of the required distributions; None if any is allowed."""
     if choice.required is None:
         return None
     return frozenset(canonicalize_name(_requirement(text).name) for text in choice.required)
 
 
 def check_choice(choice: PluginChoice) -> None:
-    """Refuse what cannot be: a requirement that is not met, or no essential plugin."""
+    """Raise an error if a requirement is not met or an essential plugin is blocked."""
     for _, fault in unmet(choice):
         raise PluginError(fault)
-    if by := choice.bar(PluginInfo(ESSENTIAL[0], DISTRIBUTION, __version__, "essential")):
+    if by := choice.blocked_by(PluginInfo(ESSENTIAL[0], DISTRIBUTION, __version__, "essential")):
         raise UsageError(f"the runner cannot do without its plugin {ESSENTIAL[0]}, but {by}")
 
 
 def unmet(choice: PluginChoice) -> Iterator[tuple[int, str]]:
-    """Yield which required distribution is missing, too old or kept out, and the cure."""
+    """Yield the index of each requirement that is not met, with the reason and what to do."""
     if not choice.required:
-        return  # To look through all that is installed takes its time.
+        return  # Reading the metadata of all installed distributions takes milliseconds.
     infos = [info for _, info in _installed()]
     for index, text in enumerate(choice.required):
         wanted = _requirement(text)
         name = canonicalize_name(wanted.name)
         found = [info for info in infos if info.distribution == name]
-        bars = [by for by in map(choice.bar, found) if by]
-        cure = f"pip install '{text}'"
+        blocks = [by for by in map(choice.blocked_by, found) if by]
+        how_to_install = f"pip install '{text}'"
         if not found:
-            yield index, f"plugin {wanted.name} is not installed; {cure}"
+            yield index, f"plugin {wanted.name} is not installed; {how_to_install}"
         elif found[0].error:
             yield index, f"plugin {wanted.name} cannot be used: {found[0].error}"
         elif not _fits(found[0], wanted):
             has = f"plugin {wanted.name} {found[0].version} is installed"
-            yield index, f"{has} but the manifest requires {text}; {cure}"
-        elif bars:
-            yield index, f"the manifest requires plugin {wanted.name}, but {bars[0]}"
+            yield index, f"{has} but the manifest requires {text}; {how_to_install}"
+        elif blocks:
+            yield index, f"the manifest requires plugin {wanted.name}, but {blocks[0]}"
 
 
 def unknown_names(choice: PluginChoice) -> Iterator[str]:
-    """Yield a warning for each name that is no plugin's, with the nearest that is.
+    """Yield a warning for each name that no plugin has, with the most similar one.
 
-    Raises ``UsageError`` where the command line blocks one: what was meant would run.
+    Raises ``UsageError`` if it is in ``-p no:NAME``: the plugin that was meant would run.
     """
-    sayings = list(choice.sayings())
-    if not sayings:
+    named_options = list(choice.named_options())
+    if not named_options:
         return
-    infos = [candidate.info for candidate in _everybody(choice)]
+    infos = [candidate.info for candidate in all_plugins(choice)]
     known = {name for info in infos for name in (info.name, info.distribution) if name}
-    for name, said in sayings:
-        if not any(_named({name}, info) for info in infos):
-            fault = f"{said} names no plugin{did_you_mean(name, sorted(known))}"
+    for name, option in named_options:
+        if not any(_matching_name({name}, info) for info in infos):
+            fault = f"{option} names no plugin{did_you_mean(name, sorted(known))}"
             if name in choice.blocked:
                 raise UsageError(fault)
             yield fault
 
 
-def _named(names: Collection[str], info: PluginInfo) -> str:
-    """Return which of ``names`` is the plugin's or its distribution's, however it is spelt."""
+def _matching_name(names: Collection[str], info: PluginInfo) -> str:
+    """Return the name that is the plugin's or its distribution's, compared normalised."""
     own = {canonicalize_name(info.name), canonicalize_name(info.distribution)} - {""}
     return next((name for name in sorted(names) if canonicalize_name(name) in own), "")
 
 
 def _installed() -> list[tuple[EntryPoint | None, PluginInfo]]:
-    """Return each installed entry point, and whose it is."""
+    """Return each installed entry point with its plugin's info."""
     return [
         (
             each.point,
@@ -260,7 +267,7 @@ def _load_file(path: Path) -> object:
     if spec is None or spec.loader is None or not path.is_file():
         raise PluginError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up there
+    sys.modules[spec.name] = module  # Dataclasses look their module up here.
     try:
         spec.loader.exec_module(module)
     except BaseException:

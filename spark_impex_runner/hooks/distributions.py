@@ -1,4 +1,4 @@
-"""The plugins of installed distributions, each of which may be damaged or unrelated."""
+"""Find the plugins of installed distributions, some of which may be damaged."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP = "impex_runner"
 _FILE = "entry_points.txt"
-_OURS = re.compile(rf"^\s*\[\s*{ENTRY_POINT_GROUP}\s*\]", re.MULTILINE)
+_OUR_GROUP = re.compile(rf"^\s*\[\s*{ENTRY_POINT_GROUP}\s*\]", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """One plugin of a distribution, or, with ``error``, why the distribution cannot be read.
+    """A plugin of a distribution, or, with ``error``, why the distribution cannot be read.
 
-    ``certain`` is False where it is not even known whether the distribution has a plugin.
+    ``certain`` is False if the distribution may have no plugin at all.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Installed:
 
 
 def installed() -> list[Installed]:
-    """Return all plugins on the path; of two distributions of one name the first one's count."""
+    """Return all plugins on the path; of distributions with one name, those of the first."""
     found: dict[str, list[Installed]] = {}
     for each in _distributions():
         plugins = _plugins(each)
@@ -47,39 +47,39 @@ def installed() -> list[Installed]:
 
 
 def _distributions() -> Iterator[Distribution]:
-    """Yield what is installed; a finder of somebody else's may fail at any point."""
+    """Yield the installed distributions, up to the first error of a metadata finder."""
     try:
         yield from distributions()
-    except Exception:  # noqa: BLE001 - what was found before it can be used
+    except Exception:  # noqa: BLE001 - a third-party finder; keep what was found so far
         return
 
 
 def _plugins(each: Distribution) -> list[Installed]:
-    """Return the plugins of a distribution; none for one that has nothing to do with us."""
-    place = Path(str(getattr(each, "_path", "")))  # the one way to name a damaged one
+    """Return the plugins that a distribution offers to this runner."""
+    folder = Path(str(getattr(each, "_path", "")))  # A damaged one has no name but its folder's.
     try:
         text = each.read_text(_FILE)
-        if text is None and _is_refused(place / _FILE):
-            return [_damaged(place, f"{place / _FILE} cannot be read", certain=False)]
-    except Exception as error:  # noqa: BLE001 - any finder may be behind it
-        reason = f"{place / _FILE} cannot be read: {_words(error)}"
-        return [_damaged(place, reason, certain=False)]
-    if not text or not _OURS.search(text):
+        if text is None and _is_refused(folder / _FILE):
+            return [_unreadable(folder, f"{folder / _FILE} cannot be read", certain=False)]
+    except Exception as error:  # noqa: BLE001 - a third-party finder may raise anything
+        reason = f"{folder / _FILE} cannot be read: {_describe(error)}"
+        return [_unreadable(folder, reason, certain=False)]
+    if not text or not _OUR_GROUP.search(text):
         return []
     try:
         name = canonicalize_name(each.metadata["Name"])
-        # Of two on the path, only the first one can be imported.
+        # Of two installations on the path, Python imports the first.
         first = distribution(name)
         points = [point for point in first.entry_points if point.group == ENTRY_POINT_GROUP]
         version = str(first.version or "")
-    except Exception as error:  # noqa: BLE001 - it is named where it matters
-        return [_damaged(place, f"the metadata in {place} cannot be read: {_words(error)}")]
+    except Exception as error:  # noqa: BLE001 - the error is reported if a manifest needs it
+        return [_unreadable(folder, f"the metadata in {folder} cannot be read: {_describe(error)}")]
     return [Installed(point.name, name, version, point) for point in points]
 
 
-def _damaged(place: Path, error: str, *, certain: bool = True) -> Installed:
-    """Return what is known of a distribution whose metadata cannot be read."""
-    name = str(canonicalize_name(place.stem.partition("-")[0] or "unknown"))
+def _unreadable(folder: Path, error: str, *, certain: bool = True) -> Installed:
+    """Return an entry for a distribution whose metadata cannot be read."""
+    name = str(canonicalize_name(folder.stem.partition("-")[0] or "unknown"))
     return Installed(name, name, "", error=error, certain=certain)
 
 
@@ -87,5 +87,5 @@ def _is_refused(file: Path) -> bool:
     return os.path.lexists(file) and not os.access(file, os.R_OK)
 
 
-def _words(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,8 +1,8 @@
-"""What a plugin changes in the process while it is loaded, and what is taken back of it.
+"""Restore the process after a plugin was loaded.
 
-A plugin may set up whatever is its own. The working folder, the handlers of SIGINT and SIGTERM, the
-alarm, the standard streams, the hooks of exceptions, the root logger, the locale, the variables of
-the environment, the limits of the process and its end belong to the command.
+A plugin may set up its own libraries, but the working folder, the handlers of SIGINT and SIGTERM,
+the alarm, the standard streams, the hooks of exceptions, the root logger, the locale, the variables
+of the environment, the limits of the process and its end belong to the command.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def preserved() -> Iterator[None]:
-    """Put back at the end what a command depends on, however the block ends."""
+    """Restore, however the block ends, the process state that a command depends on."""
     with ExitStack() as stack:
         for restore in (_folder(), _streams(), _logging(), _locale(), _signals()):
             stack.callback(restore)
         for restore in (_environment(), _limits()):
             stack.callback(restore)
         stack.enter_context(warnings.catch_warnings())
-        stack.enter_context(_kept_alive())
-        stack.enter_context(_handlers_ignored())
+        stack.enter_context(_exit_refused())
+        stack.enter_context(_handlers_refused())
         yield
 
 
 def _folder() -> Callable[[], None]:
     try:
-        before = os.getcwd()  # noqa: PTH109 - as a text, for a folder that is gone later
+        before = os.getcwd()  # noqa: PTH109 - text: the folder may be deleted meanwhile
     except OSError:
         return lambda: None
 
@@ -89,7 +89,7 @@ def _locale() -> Callable[[], None]:
 
 
 def _environment() -> Callable[[], None]:
-    """Keep the variables that are there; a plugin may set others."""
+    """Restore the variables that exist now; a plugin may add others."""
     before = dict(os.environ)
     return lambda: os.environ.update(
         {name: value for name, value in before.items() if os.environ.get(name) != value}
@@ -111,7 +111,7 @@ def _limits() -> Callable[[], None]:
 
 def _signals() -> Callable[[], None]:
     before = {number: signal.getsignal(number) for number in _SIGNALS}
-    # An alarm without a handler ends the process. Windows has none.
+    # SIGALRM without a handler ends the process. Windows has no timers.
     timer = signal.getitimer(signal.ITIMER_REAL) if hasattr(signal, "getitimer") else None
 
     def restore() -> None:
@@ -126,40 +126,41 @@ def _signals() -> Callable[[], None]:
 
 
 @contextmanager
-def _kept_alive() -> Iterator[None]:
-    """Make ``os._exit`` of this thread an error; the children that it forks end as they do."""
-    leave, process, thread = os._exit, os.getpid(), threading.get_ident()
+def _exit_refused() -> Iterator[None]:
+    """Turn ``os._exit`` on this thread into an error; forked children may still exit."""
+    exit_now, process, thread = os._exit, os.getpid(), threading.get_ident()
 
     def refuse(code: int) -> NoReturn:
         if (os.getpid(), threading.get_ident()) == (process, thread):
             raise SystemExit(f"it called os._exit({code})")
-        leave(code)
+        exit_now(code)
 
     os._exit = refuse  # type: ignore[assignment]
     try:
         yield
     finally:
-        os._exit = leave
+        os._exit = exit_now
 
 
 @contextmanager
-def _handlers_ignored() -> Iterator[None]:
-    """Ignore handlers that a thread sets which may not: a run loads its plugins on such a thread.
+def _handlers_refused() -> Iterator[None]:
+    """Ignore signal handlers that a plugin sets on a thread other than the main one.
 
-    Python raises ``ValueError`` there, and the same plugin works in the commands that do not run.
+    ``signal.signal`` raises ``ValueError`` there, and a run loads its plugins on such a thread: the
+    same plugin would load in ``impex validate`` and fail in ``impex run``.
     """
     if threading.current_thread() is threading.main_thread():
         yield
         return
-    genuine = signal.signal
+    original = signal.signal
 
     def ignore(number: int, handler: Any) -> Any:
         if threading.current_thread() is threading.main_thread():
-            return genuine(number, handler)
+            return original(number, handler)
         return signal.getsignal(number)
 
     signal.signal = ignore  # type: ignore[assignment]
     try:
         yield
     finally:
-        signal.signal = genuine
+        signal.signal = original

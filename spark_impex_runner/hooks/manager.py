@@ -1,7 +1,7 @@
-"""The plugins of one run, and how the engine speaks to them.
+"""Load the plugins of one run, and call their hooks.
 
-Every call makes a new manager; nothing is loaded at import. A plugin that cannot be used is
-recorded with its distribution's name and left out: it matters only to a manifest that needs it.
+Each run makes its own manager; importing this module loads no plugin. A plugin that cannot be used
+is recorded with its error and left out: only a manifest that needs it fails.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from spark_impex_runner.hooks.discovery import (
     Candidate,
     PluginChoice,
     PluginInfo,
-    barred,
+    blocked_plugins,
     candidates,
     check_choice,
     required_names,
     unknown_names,
 )
 from spark_impex_runner.hooks.guard import preserved
-from spark_impex_runner.hooks.monitor import IMPORT, Named, PluginRaisedError, Watch
+from spark_impex_runner.hooks.monitor import IMPORT, CallMonitor, PluginRaisedError, PluginRef
 from spark_impex_runner.hooks.registry import KINDS, Registry
 from spark_impex_runner.hooks.validation import Implementation, check, implementations
 
@@ -37,109 +37,109 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class Manager(pluggy.PluginManager):
-    """Pluggy's manager; what it calls are stand-ins of the plugins, whose hooks are watched."""
+class PluginManager(pluggy.PluginManager):
+    """Pluggy's manager, which knows each plugin by a proxy whose hooks are monitored."""
 
     def __init__(self) -> None:
         super().__init__(hookspecs.PROJECT)
-        self.watch = Watch()
+        self.monitor = CallMonitor()
         self.add_hookspecs(hookspecs)
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
-        """Return a mark's options; what Python itself put into a plugin has none."""
+        """Return the options of a hook's implementation; Python's own attributes have none."""
         return None if name.startswith("__") else super().parse_hookimpl_opts(plugin, name)
 
     def register(self, plugin: object, name: str | None = None) -> str | None:
-        """Register a plugin by its stand-in."""
-        who = Named(name or type(plugin).__name__)
-        return self.admit(plugin, implementations(self, plugin), who)
+        """Register the monitored hooks of a plugin."""
+        plugin_ref = PluginRef(name or type(plugin).__name__)
+        return self.register_hooks(plugin, implementations(self, plugin), plugin_ref)
 
-    def admit(self, plugin: object, found: list[Implementation], who: Named) -> str | None:
-        """Register a plugin and the hooks ``found`` in it by the name that messages call it."""
-        stand_in = StandIn(plugin, who)
+    def register_hooks(
+        self, plugin: object, found: list[Implementation], plugin_ref: PluginRef
+    ) -> str | None:
+        """Register the hooks ``found`` in a plugin; messages name it by ``plugin_ref``."""
+        proxy = PluginProxy(plugin, plugin_ref)
         for each in found:
-            watched = self.watch.watched_wrapper if each.wraps else self.watch.watched
-            function = watched(who, each.hook, each.function, each.arguments)
-            setattr(stand_in, each.attribute, hookspecs.hookimpl(**each.options)(function))
-        return super().register(stand_in, who.name)
+            monitored = self.monitor.monitored_wrapper if each.wraps else self.monitor.monitored
+            function = monitored(plugin_ref, each.hook, each.function, each.arguments)
+            setattr(proxy, each.attribute, hookspecs.hookimpl(**each.options)(function))
+        return super().register(proxy, plugin_ref.name)
 
     @contextmanager
     def default(self, hook: str, function: Callable[..., Any]) -> Iterator[None]:
-        """Have ``function`` answer a hook last, after all plugins, while the block runs.
-
-        It is the runner's own, so that nothing watches it.
-        """
-        stand_in = StandIn(function, Named("(the runner)", essential=True))
-        setattr(stand_in, hook, hookspecs.hookimpl(trylast=True)(function))
-        super().register(stand_in, stand_in.who.name)
+        """Register ``function``, unmonitored, as the last implementation of a hook for a block."""
+        proxy = PluginProxy(function, PluginRef("(the runner)", essential=True))
+        setattr(proxy, hook, hookspecs.hookimpl(trylast=True)(function))
+        super().register(proxy, proxy.ref.name)
         try:
             yield
         finally:
-            self.unregister(stand_in)
+            self.unregister(proxy)
 
 
-class StandIn:
-    """What the manager knows a plugin by: its hooks, watched, and nothing else of it."""
+class PluginProxy:
+    """A plugin as pluggy registers it: its monitored hooks, and no other attributes."""
 
-    def __init__(self, plugin: object, who: Named) -> None:
+    def __init__(self, plugin: object, ref: PluginRef) -> None:
         self.original = plugin
-        self.who = who
+        self.ref = ref
 
 
 @dataclass(slots=True)
 class Plugins:
-    """The plugins of one run: the hooks, what all and each of them offer, and who they are."""
+    """The plugins of one run: their hooks, their merged offers, and the offers of each."""
 
-    manager: Manager = field(default_factory=Manager)
+    manager: PluginManager = field(default_factory=PluginManager)
     registry: Registry = field(default_factory=Registry)
     infos: list[PluginInfo] = field(default_factory=list)
     offers: dict[str, Registry] = field(default_factory=dict)
     choice: PluginChoice = field(default_factory=PluginChoice)
 
     def left_out(self) -> list[PluginInfo]:
-        """Return each plugin that was not loaded though it is there; its error says why."""
-        return [*(info for info in self.infos if info.error), *barred(self.choice)]
+        """Return each installed plugin that was not loaded, with the reason as its error."""
+        return [*(info for info in self.infos if info.error), *blocked_plugins(self.choice)]
 
-    def decide(self, hook: str, **arguments: Any) -> Any:
-        """Call a deciding hook. Anything but an ``ImpexError`` names the plugin that raised."""
+    def call(self, hook: str, **arguments: Any) -> Any:
+        """Call a hook whose answer or error counts.
+
+        Raises ``ImpexError``: any other error becomes a ``PluginRaisedError``.
+        """
         return getattr(self.manager.hook, hook)(**arguments)
 
     def notify(self, hook: str, **arguments: Any) -> None:
-        """Call every observer on its own: one that raises is logged and the next still runs."""
+        """Call each observer of a hook; log the error of one and go on to the next."""
         plugins = self.manager.get_plugins()
         for impl in getattr(self.manager.hook, hook).get_hookimpls():
+            # One caller for each observer: in a common one, the first error ends the call.
             alone = self.manager.subset_hook_caller(hook, plugins - {impl.plugin})
             try:
                 alone(**arguments)
+            except PluginRaisedError as error:
+                _log.warning("%s; the run continues", error)
             except ImpexError as error:
-                told = (
-                    error
-                    if isinstance(error, PluginRaisedError)
-                    else PluginRaisedError(_who(impl), hook, error)
-                )
-                _log.warning("%s; the run goes on", told)
+                named = PluginRaisedError(_owner(impl), hook, error)
+                _log.warning("%s; the run continues", named)
 
-    def refuse(self, hook: str, answer: object, wanted: str) -> PluginError:
-        """Return the error for an answer that cannot be used, with the one who gave it."""
+    def invalid_answer(self, hook: str, answer: object, wanted: str) -> PluginError:
+        """Return the error for an answer that cannot be used; it names the plugin that gave it."""
         if answer is not None:
-            who = self.manager.watch.answered
-            told = f"it came from plugin {who.label}{who.cure}"
+            plugin = self.manager.monitor.last_answer_from
+            origin = f"it came from plugin {plugin.label}{plugin.how_to_disable}"
         else:
             impls = getattr(self.manager.hook, hook).get_hookimpls()
-            told = f"asked: {', '.join(_who(impl).label for impl in reversed(impls))}"
-        return PluginError(f"{hook} answered {answer!r} instead of {wanted}; {told}")
+            origin = f"asked: {', '.join(_owner(impl).label for impl in reversed(impls))}"
+        return PluginError(f"{hook} answered {answer!r} instead of {wanted}; {origin}")
 
 
-def _who(impl: pluggy.HookImpl) -> Named:
-    """Return whose an implementation is; what is registered is a ``StandIn`` always."""
-    return cast("StandIn", impl.plugin).who
+def _owner(impl: pluggy.HookImpl) -> PluginRef:
+    return cast("PluginProxy", impl.plugin).ref
 
 
 def make_plugin_manager(choice: PluginChoice | None = None) -> Plugins:
-    """Load what ``choice`` lets in and return it ready for use.
+    """Load the plugins that ``choice`` allows.
 
     Raises ``PluginError`` when a required plugin is missing or broken. Other plugins that fail
-    are left out and stand in ``infos`` with their error.
+    are left out, and stand in ``infos`` with their error.
     """
     choice = choice or PluginChoice()
     check_choice(choice)
@@ -147,86 +147,89 @@ def make_plugin_manager(choice: PluginChoice | None = None) -> Plugins:
         _log.warning("%s", warning)
     plugins = Plugins(choice=choice)
     for candidate in candidates(choice):
-        plugins.infos.append(_admit(plugins, candidate))
-    _check_admitted(plugins, choice)
+        plugins.infos.append(_load_and_register(plugins, candidate))
+    _check_loaded(plugins, choice)
     return plugins
 
 
-def _check_admitted(plugins: Plugins, choice: PluginChoice) -> None:
-    """Refuse to go on without a plugin that somebody named, or without one of our own."""
-    named = required_names(choice) or frozenset()
+def _check_loaded(plugins: Plugins, choice: PluginChoice) -> None:
+    """Raise ``PluginError`` if a plugin failed that the user named or that is built in."""
+    required = required_names(choice) or frozenset()
     for info in plugins.infos:
-        ours = info.origin not in {"pip", "unreadable"}
-        if info.error and (ours or info.distribution in named):
+        third_party = info.origin in {"pip", "unreadable"}
+        if info.error and (not third_party or info.distribution in required):
             owner = info.distribution or info.origin
             raise PluginError(f"plugin {info.name} ({owner}) cannot be used: {info.error}")
 
 
-def _admit(plugins: Plugins, candidate: Candidate) -> PluginInfo:
-    """Load and register one plugin, or return its info with the reason why not."""
+def _load_and_register(plugins: Plugins, candidate: Candidate) -> PluginInfo:
+    """Load and register one plugin; return its info, with the error if that failed."""
     info = candidate.info
     if info.error:
         return info
-    who = Named(info.name, info.distribution, essential=info.origin == "essential")
-    load = partial(_loaded, plugins, candidate)
+    plugin_ref = PluginRef(info.name, info.distribution, essential=info.origin == "essential")
+    load = partial(_import_plugin, plugins, candidate)
     try:
         with preserved():
-            plugin, found = plugins.manager.watch.run(who, IMPORT, load)
-            _register(plugins, plugin, found, who)
+            plugin, found = plugins.manager.monitor.run(plugin_ref, IMPORT, load)
+            _register(plugins, plugin, found, plugin_ref)
     except (ImpexError, pluggy.PluginValidationError) as error:
-        words = error.reason if isinstance(error, PluginRaisedError) else str(error)
-        return replace(info, error=" ".join(words.split()))
+        reason = error.reason if isinstance(error, PluginRaisedError) else str(error)
+        return replace(info, error=" ".join(reason.split()))
     return replace(info, hooks=tuple(sorted({each.hook for each in found})))
 
 
-def _loaded(plugins: Plugins, candidate: Candidate) -> tuple[object, list[Implementation]]:
-    """Import a plugin and look for its hooks; to read what it is made of may run its code, too."""
+def _import_plugin(plugins: Plugins, candidate: Candidate) -> tuple[object, list[Implementation]]:
+    # Both are monitored: a plugin's properties and __getattr__ run while its hooks are searched.
     plugin = candidate.load()
     return plugin, implementations(plugins.manager, plugin)
 
 
-def _register(plugins: Plugins, plugin: object, found: list[Implementation], who: Named) -> None:
-    """Register a plugin and take over what it offers, or nothing of it."""
+def _register(
+    plugins: Plugins, plugin: object, found: list[Implementation], plugin_ref: PluginRef
+) -> None:
+    """Register a plugin and merge its offers; on an error, undo both."""
     manager = plugins.manager
-    if other := manager.get_plugin(who.name):
+    if other := manager.get_plugin(plugin_ref.name):
         raise PluginError(
-            f"a plugin named {who.name} is loaded already, from "
-            f"{other.who.distribution or 'a file'}; block one by its distribution's name"
+            f"a plugin named {plugin_ref.name} is loaded already, from "
+            f"{other.ref.distribution or 'a file'}; block one by its distribution's name"
         )
-    twin = next((each for each in manager.get_plugins() if each.original is plugin), None)
-    if twin:
-        raise PluginError(f"it is the same as plugin {twin.who.label}")
+    duplicate = next((each for each in manager.get_plugins() if each.original is plugin), None)
+    if duplicate:
+        raise PluginError(f"it is the same as plugin {duplicate.ref.label}")
     check(plugin, found)
     try:
-        manager.admit(plugin, found, who)
-        offers = _offers(plugins, who)
+        manager.register_hooks(plugin, found, plugin_ref)
+        offers = _offers(plugins, plugin_ref)
         plugins.registry.merge(offers)
     except BaseException:
         # pluggy 1.5 and 1.6 leave a plugin that failed half registered.
-        if manager.has_plugin(who.name):
-            manager.unregister(name=who.name)
+        if manager.has_plugin(plugin_ref.name):
+            manager.unregister(name=plugin_ref.name)
         raise
-    plugins.offers[who.name] = offers
+    plugins.offers[plugin_ref.name] = offers
 
 
-def _offers(plugins: Plugins, who: Named) -> Registry:
-    """Call ``impex_register`` of this plugin alone, so that its offers carry its name."""
-    others = plugins.manager.get_plugins() - {plugins.manager.get_plugin(who.name)}
-    offers = Registry(who.distribution or who.name)
-    plugins.manager.subset_hook_caller("impex_register", others)(registry=offers)
-    for kind, word in KINDS.items():
-        held = offers.of_kind(kind)
-        held |= {name: _timed(each, word, plugins, who) for name, each in held.items()}
-    return offers
+def _offers(plugins: Plugins, plugin_ref: PluginRef) -> Registry:
+    """Call ``impex_register`` of one plugin alone, so that its offers carry its name."""
+    manager = plugins.manager
+    other_plugins = manager.get_plugins() - {manager.get_plugin(plugin_ref.name)}
+    registry = Registry(plugin_ref.distribution or plugin_ref.name)
+    manager.subset_hook_caller("impex_register", other_plugins)(registry=registry)
+    for kind, noun in KINDS.items():
+        offers = registry.of_kind(kind)
+        for name, offer in offers.items():
+            offers[name] = _monitored_offer(offer, noun, plugins, plugin_ref)
+    return registry
 
 
-def _timed(offer: Any, word: str, plugins: Plugins, who: Named) -> Any:
-    """Return an offer whose functions are told of where they take long."""
-    values = {each.name: getattr(offer, each.name) for each in fields(offer)}
-    watch, what = plugins.manager.watch, f"{word} {offer.name}"
-    return replace(
-        offer,
-        **{
-            name: watch.timed(who, what, value) for name, value in values.items() if callable(value)
-        },
-    )
+def _monitored_offer(offer: Any, noun: str, plugins: Plugins, plugin_ref: PluginRef) -> Any:
+    """Return an offer with a warning where one of its functions is slow."""
+    monitor, what = plugins.manager.monitor, f"{noun} {offer.name}"
+    functions = {
+        each.name: monitor.timed(plugin_ref, what, value)
+        for each in fields(offer)
+        if callable(value := getattr(offer, each.name))
+    }
+    return replace(offer, **functions)

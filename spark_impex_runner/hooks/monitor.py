@@ -1,7 +1,7 @@
-"""What stands between the runner and each plugin: it names, tells what takes long, and traces.
+"""Calls of plugins: name the plugin that failed, warn of slow calls, and trace each call.
 
-Python cannot end a thread, so a plugin that hangs keeps its thread; what can be done is to say who
-it is, and how to run without it.
+Python cannot end a thread, so a plugin that hangs keeps its thread. All that the runner can do is
+to name the plugin, and the option that runs without it.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
 _log = logging.getLogger(__name__)
-# A logger of its own, so that a trace can be asked for alone.
+# A logger of its own, so that -vv can turn on the trace alone.
 TRACE = "spark_impex_runner.trace"
 _trace = logging.getLogger(TRACE)
 
 IMPORT = "import"
 _LOADING = {IMPORT, "impex_register"}
-# After so many seconds a call is told of, and again each time when that time has doubled.
+# A call that lasts this long is warned of, and again each time its duration has doubled.
 _LOADING_SECONDS = 10.0
 _HOOK_SECONDS = 60.0
-# Between two looks at the calls under way.
-_TICK = 1.0
-# Longer texts are not shown: to cut one could leave a piece of a secret that nobody masks.
+# How often the calls in progress are checked.
+_CHECK_SECONDS = 1.0
+# A longer text is not shown at all: cut, it could end in half a secret, which no masker finds.
 _LONGEST = 200
 _FEW = 5
 
 
 class PluginRaisedError(PluginError):
-    """A plugin raised what is no error of ours; ``reason`` tells it without the plugin's name."""
+    """A plugin raised an error that is none of ours; ``reason`` leaves out the plugin's name."""
 
-    def __init__(self, plugin: Named, what: str, error: BaseException) -> None:
-        words = " ".join(f"{type(error).__name__}: {error}".split())
-        self.reason = f"{what} failed: {words}"
-        super().__init__(f"plugin {plugin.label} failed in {what}: {words}{plugin.cure}")
+    def __init__(self, plugin: PluginRef, what: str, error: BaseException) -> None:
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        self.reason = f"{what} failed: {text}"
+        super().__init__(f"plugin {plugin.label} failed in {what}: {text}{plugin.how_to_disable}")
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """A plugin as messages call it; an essential one cannot be run without."""
+class PluginRef:
+    """A plugin as messages name it; the runner cannot do without an essential one."""
 
     name: str
     distribution: str = ""
@@ -56,60 +56,59 @@ class Named:
 
     @property
     def label(self) -> str:
-        """The name, and whose it is."""
+        """The name, with the distribution in parentheses."""
         return f"{self.name} ({self.distribution})" if self.distribution else self.name
 
     @property
-    def cure(self) -> str:
-        """The end of a message: how to go on without the plugin."""
+    def how_to_disable(self) -> str:
+        """The end of a message: the option that runs without the plugin."""
         return "" if self.essential else f"; -p no:{self.name} runs without it"
 
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """One call of a plugin; ``due`` is after how many seconds it is told of next."""
+    """A call in progress; ``next_warning`` is the duration at which it is warned of next."""
 
-    plugin: Named
+    plugin: PluginRef
     what: str
     arguments: Mapping[str, Any]
     began: float = field(default_factory=time.monotonic)
-    due: float = field(init=False)
+    next_warning: float = field(init=False)
     result: Any = None
 
     def __post_init__(self) -> None:
-        """Choose the time: a plugin is loaded soon, or something is wrong."""
-        self.due = _LOADING_SECONDS if self.what in _LOADING else _HOOK_SECONDS
+        self.next_warning = _LOADING_SECONDS if self.what in _LOADING else _HOOK_SECONDS
 
     def __str__(self) -> str:
-        told = ", ".join(f"{name}={_short(value)}" for name, value in self.arguments.items())
-        return f"{self.what}({told})" if self.arguments else self.what
+        text = ", ".join(f"{name}={_label_of(value)}" for name, value in self.arguments.items())
+        return f"{self.what}({text})" if self.arguments else self.what
 
 
-class _Last(threading.local):
-    """The last answer that a thread got of a plugin, and whose it was."""
+class _LastAnswer(threading.local):
+    """The last answer that a plugin gave on this thread, and that plugin."""
 
     answer: Any = None
-    who = Named("(nobody)")
+    plugin = PluginRef("(none)")
 
 
-class Watch:
-    """Watches the calls of plugins, on whatever thread they are."""
+class CallMonitor:
+    """Monitors the calls of plugins on all threads."""
 
     def __init__(self) -> None:
         self._calls: set[_Call] = set()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._last = _Last()
+        self._last = _LastAnswer()
 
     @property
-    def answered(self) -> Named:
-        """Whose the last answer was that this thread got of a hook."""
-        return self._last.who
+    def last_answer_from(self) -> PluginRef:
+        """The plugin that gave the last answer of a hook on this thread."""
+        return self._last.plugin
 
-    def watched(
-        self, plugin: Named, hook: str, function: Callable[..., Any], names: tuple[str, ...]
+    def monitored(
+        self, plugin: PluginRef, hook: str, function: Callable[..., Any], names: tuple[str, ...]
     ) -> Callable[..., Any]:
-        """Return a plugin's function, watched; ``names`` are its arguments'."""
+        """Return a plugin's function with monitoring; ``names`` are its arguments'."""
 
         @wraps(function)
         def call(*values: Any) -> Any:
@@ -118,24 +117,25 @@ class Watch:
 
         return call
 
-    def watched_wrapper(
-        self, plugin: Named, hook: str, function: Callable[..., Any], names: tuple[str, ...]
+    def monitored_wrapper(
+        self, plugin: PluginRef, hook: str, function: Callable[..., Any], names: tuple[str, ...]
     ) -> Callable[..., Any]:
-        """Return a plugin's wrapper, whose two halves are watched; what it wraps is not."""
+        """Return a plugin's wrapper whose two halves are monitored, but not what it wraps."""
 
         @wraps(function)
-        def halves(*values: Any) -> Generator[Any, Any, Any]:
+        def wrapper(*values: Any) -> Generator[Any, Any, Any]:
             arguments = dict(zip(names, values, strict=False))
             inner = function(*values)
 
-            def half(go_on: Callable[[Any], Any], value: Any) -> _Half:
-                return cast("_Half", self.run(plugin, hook, lambda: _half(go_on, value), arguments))
+            def half(resume: Callable[[Any], Any], value: Any) -> _WrapperHalf:
+                run = self.run(plugin, hook, lambda: _run_half(resume, value), arguments)
+                return cast("_WrapperHalf", run)
 
             if half(inner.send, None).ended:
                 raise _wrong_yields(plugin, hook)
             try:
                 result = yield
-            except BaseException as error:  # noqa: BLE001 - it goes to the wrapper, which may raise it
+            except BaseException as error:  # noqa: BLE001 - the wrapper decides what becomes of it
                 second = half(inner.throw, error)
             else:
                 second = half(inner.send, result)
@@ -145,107 +145,108 @@ class Watch:
                 raise _wrong_yields(plugin, hook)
             return second.result
 
-        return halves
+        return wrapper
 
     def run(
         self,
-        plugin: Named,
+        plugin: PluginRef,
         what: str,
         function: Callable[[], Any],
         arguments: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Call a plugin. What it raises, but for our own errors, becomes a ``PluginRaisedError``.
+        """Call a plugin, and turn each error but ours into ``PluginRaisedError``.
 
-        ``SystemExit`` does, too: a plugin does not end the process.
+        ``SystemExit`` is turned, too: a plugin must not end the process.
         """
         call = _Call(plugin, what, arguments or {})
         try:
-            with self._during(call):
+            with self._tracked(call):
                 result = function()
-                call.result = result.result if isinstance(result, _Half) else result
-                self._note(call, passing=isinstance(result, _Half))
+                call.result = result.result if isinstance(result, _WrapperHalf) else result
+                self._record_answer(call, wrapped=isinstance(result, _WrapperHalf))
         except ImpexError:
             raise
         except KeyboardInterrupt as error:
-            # Ctrl-C reaches the main thread only.
+            # Python delivers Ctrl-C to the main thread only; elsewhere the plugin raised it.
             if threading.current_thread() is threading.main_thread():
                 raise
             raise PluginRaisedError(plugin, what, error) from error
         except GeneratorExit as error:
             if what not in _LOADING:
-                raise  # a wrapper is being closed
+                raise  # Python raises it in a wrapper that is closed early.
             raise PluginRaisedError(plugin, what, error) from error
         except BaseException as error:
             _log.debug("plugin %s failed in %s", plugin.name, what, exc_info=error)
             raise PluginRaisedError(plugin, what, error) from error
         return result
 
-    def _note(self, call: _Call, *, passing: bool) -> None:
-        """Remember whose an answer is; a wrapper may be ``passing`` on what another one gave."""
+    def _record_answer(self, call: _Call, *, wrapped: bool) -> None:
         last = self._last
-        if call.result is not None and not (passing and call.result is last.answer):
-            last.answer, last.who = call.result, call.plugin
+        # A wrapper that returns the very answer it was given did not make it.
+        if call.result is not None and not (wrapped and call.result is last.answer):
+            last.answer, last.plugin = call.result, call.plugin
 
-    def timed(self, plugin: Named, what: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function that a plugin offers, which is told of where it takes long.
+    def timed(
+        self, plugin: PluginRef, what: str, function: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        """Return a function of a plugin's offer with a warning where it is slow.
 
-        What it raises and returns is for whoever asked for it, and may be a secret.
+        Its errors and results are left alone and out of the trace: a source returns secrets.
         """
 
         @wraps(function)
-        def call(*values: Any, **named: Any) -> Any:
-            with self._during(_Call(plugin, what, {})):
-                return function(*values, **named)
+        def call(*values: Any, **options: Any) -> Any:
+            with self._tracked(_Call(plugin, what, {})):
+                return function(*values, **options)
 
         return call
 
     @contextmanager
-    def _during(self, call: _Call) -> Iterator[None]:
-        """Look at a call while it is under way, and trace it at its end."""
+    def _tracked(self, call: _Call) -> Iterator[None]:
+        """Check a call while it is in progress, and trace it at its end."""
         with self._lock:
             self._calls.add(call)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._keep_looking, daemon=True)
+                self._thread = threading.Thread(target=self._warn_until_idle, daemon=True)
                 self._thread.start()
-        ended = "raised an error"
+        outcome = "raised an error"
         try:
             yield
-            ended = _result(call.result) if call.what.startswith("impex_") else "done"
+            outcome = _result_text(call.result) if call.what.startswith("impex_") else "done"
         finally:
             self._calls.discard(call)
-            _tell(call, ended)
+            _trace_call(call, outcome)
 
-    def look(self, now: float) -> None:
-        """Tell of each call that has been under way for long."""
+    def warn_if_slow(self, now: float) -> None:
+        """Log each call whose duration has reached its next warning."""
         for call in list(self._calls):
             seconds = now - call.began
-            if seconds < call.due:
+            if seconds < call.next_warning:
                 continue
-            call.due = 2 * seconds
-            # A step may have a day's work to do; all else is quick, or something is wrong.
-            level = logging.INFO if call.what == "impex_run_step" else logging.WARNING
+            call.next_warning = 2 * seconds
+            # A step may have hours of work; any other hook that is slow is broken or blocked.
             _log.log(
-                level,
+                logging.INFO if call.what == "impex_run_step" else logging.WARNING,
                 "plugin %s has been in %s for %.0f s%s",
                 call.plugin.label,
                 call,
                 seconds,
-                call.plugin.cure,
+                call.plugin.how_to_disable,
                 extra={"event": "plugin.slow"},
             )
 
-    def _keep_looking(self) -> None:
+    def _warn_until_idle(self) -> None:
         never = threading.Event()
-        while not never.wait(_TICK):
+        while not never.wait(_CHECK_SECONDS):
+            # Under the lock: a call that is added now must find this thread, or start another.
             with self._lock:
                 if not self._calls:
                     self._thread = None
                     return
-            self.look(time.monotonic())
+            self.warn_if_slow(time.monotonic())
 
 
-def _tell(call: _Call, ended: str) -> None:
-    """Trace a call; the log's filter masks what it says."""
+def _trace_call(call: _Call, outcome: str) -> None:
     if not _trace.isEnabledFor(logging.DEBUG):
         return
     seconds = time.monotonic() - call.began
@@ -254,50 +255,50 @@ def _tell(call: _Call, ended: str) -> None:
         "plugin %s: %s: %s, %.1f ms",
         call.plugin.label,
         call,
-        ended,
+        outcome,
         seconds * 1000,
         extra={"event": "plugin.called", "detail": detail},
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Half:
-    """How one half of a wrapper went: it may have let the error pass that was raised in it."""
+class _WrapperHalf:
+    """The outcome of half a wrapper; ``passed`` is the error that it let pass."""
 
     ended: bool = False
     result: Any = None
     passed: BaseException | None = None
 
 
-def _half(go_on: Callable[[Any], Any], value: Any) -> _Half:
-    """Run one half of a wrapper, with a value or an error that it is to see."""
+def _run_half(resume: Callable[[Any], Any], value: Any) -> _WrapperHalf:
+    """Resume a wrapper with a value, or with an error."""
     try:
-        return _Half(result=go_on(value))
+        return _WrapperHalf(result=resume(value))
     except StopIteration as end:
-        return _Half(ended=True, result=end.value)
+        return _WrapperHalf(ended=True, result=end.value)
     except BaseException as error:
         if error is value:
-            return _Half(passed=error)
+            return _WrapperHalf(passed=error)
         raise
 
 
-def _wrong_yields(plugin: Named, hook: str) -> PluginError:
+def _wrong_yields(plugin: PluginRef, hook: str) -> PluginError:
     return PluginError(f"plugin {plugin.label} failed in {hook}: a wrapper has to yield once")
 
 
-def _result(value: Any) -> str:
-    """Return a result in a few words."""
+def _result_text(value: Any) -> str:
+    """Return a short text for a hook's result."""
     if isinstance(value, (list, tuple)):
-        shown = [_result(each) for each in value[:_FEW]]
+        items = [_result_text(each) for each in value[:_FEW]]
         more = [f"{len(value) - _FEW} more"] if len(value) > _FEW else []
-        return f"[{', '.join([*shown, *more])}]"
-    short = _short(value)
-    named = isinstance(value, (str, int, float, type(None), Enum)) or short == type(value).__name__
-    return short if named else f"{type(value).__name__} {short}"
+        return f"[{', '.join([*items, *more])}]"
+    label, kind = _label_of(value), type(value).__name__
+    plain = isinstance(value, (str, int, float, type(None), Enum)) or label == kind
+    return label if plain else f"{kind} {label}"
 
 
-def _short(value: Any) -> str:
-    """Return what people call a thing; a text is shown as a whole or not at all."""
+def _label_of(value: Any) -> str:
+    """Return a name for a value; a text is shown whole or not at all."""
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, str):

@@ -1,8 +1,9 @@
-"""Named things that plugins offer: steps, strategies, sources of references, and others."""
+"""What plugins offer by name: steps, polling strategies, sources of references, and others."""
 
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -22,8 +23,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NO_OPTIONS: dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": {}}
 
 
-class Traits(TypedDict, total=False):
-    """What ``StepOffer`` tells of a step besides its options."""
+class StepTraits(TypedDict, total=False):
+    """The arguments of ``Registry.step`` besides its options; see ``StepOffer``."""
 
     always: bool
     file_filter: str | None
@@ -36,14 +37,14 @@ class Traits(TypedDict, total=False):
     lacks: Callable[[Mapping[str, Any]], str]
 
 
-class Needs(TypedDict, total=False):
-    """What ``Notifier`` tells of a notifier besides its options."""
+class NotifierTraits(TypedDict, total=False):
+    """The arguments of ``Registry.notifier`` besides its options; see ``Notifier``."""
 
     lacks: Callable[[Mapping[str, Any]], str]
 
 
-class Manner(TypedDict, total=False):
-    """What ``Source`` tells of a source besides how it is read."""
+class SourceOptions(TypedDict, total=False):
+    """The arguments of ``Registry.source`` besides its function; see ``Source``."""
 
     secret: bool
     check: Callable[[str], str]
@@ -51,7 +52,7 @@ class Manner(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One named thing: its options as a JSON Schema (an object), and who provides it."""
+    """Something to use by name; ``options`` is a JSON Schema of type object."""
 
     name: str
     summary: str
@@ -63,19 +64,21 @@ class Offer:
 class StepOffer(Offer):
     """A step and its traits.
 
-    One that is ``always`` run is repeated when a run goes on with the work of an earlier one.
-    ``file_filter`` names the only packages that a step can work on: those of targets with that
-    ``file_filter``. A step that is not ``idempotent`` does harm when it is done twice for one
-    package. One with ``dry_run`` tells in ``impex plan`` what it would do, through
-    ``impex_plan_step``. ``credentials`` tells that it needs some of its own. One that
-    ``delivers`` brings the packages elsewhere: they need not stay in the output.
-    ``writes(options)`` returns the files and folders, relative to the output, that it makes there:
-    no package gets such a name, and a run does not begin where they would replace anything else.
-    ``lacks(options)`` returns in one line which library the step needs that is not installed, with
-    the command that installs it, or nothing: a run does not begin without it.
-    ``check(options)`` returns in one line why options that fit the schema cannot work, or nothing.
-    It is asked before anything is sent, and must send nothing. Where a manifest is only validated,
-    a reference to a secret stands in place of its value.
+    Attributes:
+        always: Repeat the step when a run resumes the work of an earlier one.
+        file_filter: The step works only on packages of targets with this ``file_filter``.
+        idempotent: False for a step that must not run twice for one package.
+        dry_run: The step describes in ``impex plan`` what it would do, by ``impex_plan_step``.
+        credentials: The step needs credentials of its own.
+        delivers: The step copies the packages elsewhere: they need not stay in the output.
+        writes: Return, for options, the files and folders that the step creates, relative to the
+            output. No package gets such a name, and a run does not start where they would
+            replace anything else.
+        lacks: Return, for options, one line that names a library that is not installed and the
+            command that installs it, or an empty text. A run does not start without it.
+        check: Return, for options that fit the schema, one line that says why they cannot work,
+            or an empty text. It is called before the run sends anything, and must send nothing.
+            When a manifest is only validated, the reference to a secret stands in for its value.
     """
 
     always: bool = False
@@ -90,25 +93,25 @@ class StepOffer(Offer):
 
     @property
     def traits(self) -> tuple[str, ...]:
-        """What of it is not as usual, in words for people."""
-        words = {
+        """Return each trait that differs from the default, in words for people."""
+        texts = {
             "always run again": self.always,
             "done once only": not self.idempotent,
             f"for packages of file_filter {self.file_filter} only": self.file_filter,
             "tells impex plan what it would do": self.dry_run,
             "needs credentials": self.credentials,
         }
-        return tuple(word for word, holds in words.items() if holds)
+        return tuple(text for text, holds in texts.items() if holds)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A source of references: ``read(key)`` yields the value of ``${name:key}``.
+    """A source of references: ``read(key)`` returns the value of ``${name:key}``.
 
-    ``read`` raises ``LookupError`` with a one-line reason when there is no such value. It is asked
-    once for each key of a run. The values of a ``secret`` source are masked wherever they stand,
-    and read only where they are used: not when a manifest is validated or rendered. ``check``
-    returns in one line what is wrong with a key, or nothing; it must ask nobody.
+    ``read`` raises ``LookupError`` with a one-line reason when there is no such value. It is called
+    once for each key of a run. The values of a ``secret`` source are masked in all output, and read
+    only by a run that uses them, not when a manifest is validated or rendered. ``check`` returns
+    in one line what is wrong with a key, or an empty text; it must not contact the source.
     """
 
     name: str
@@ -121,13 +124,13 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
-    """Entries of ``services`` in a form of a plugin's own, which ``impex_resolve_uri`` resolves.
+    """A plugin's own form of entries of ``services``, which ``impex_resolve_uri`` resolves.
 
-    ``check(entry, folder)`` returns None for an entry in any other form, an empty string for one
-    that is well formed, and otherwise what is wrong with it, in one line. ``folder`` is the
-    manifest's. It is asked when a manifest is validated, so it must send nothing.
-    ``reads(entry)`` returns the file that an entry names, relative to the manifest, or nothing: no
-    report and no step may replace it.
+    ``check(entry, folder)`` returns None for an entry in any other form, an empty string for a
+    valid one, and otherwise one line that says what is wrong. ``folder`` is the manifest's. It is
+    called when a manifest is validated, so it must send nothing. ``reads(entry)`` returns the file
+    that an entry names, relative to the manifest, or an empty text; no report and no step may
+    replace that file.
     """
 
     name: str
@@ -138,12 +141,12 @@ class Resolver:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the targets of a run may be worked on: ``make(address)`` gives an executor for it.
+class ExecutorFactory:
+    """A way to run targets elsewhere: ``make(address)`` returns a ``concurrent.futures`` executor.
 
-    ``address`` is what stands behind the name on the command line, perhaps nothing; raise
-    ``UsageError`` where it cannot be used. The executor is entered and left as a context manager.
-    What is submitted to it is a function that can be pickled. None stands for this very process.
+    ``address`` is the text behind the name on the command line, possibly empty; raise
+    ``UsageError`` if it cannot be used. The runner uses the executor as a context manager and
+    submits functions that can be pickled. Return None to run in this process.
     """
 
     name: str
@@ -154,7 +157,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A form of report: ``write(result)`` returns a finished run as the text of a file."""
+    """A report format: ``write(result)`` returns the text of the file for a finished run."""
 
     name: str
     summary: str
@@ -164,18 +167,18 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Notifier(Offer):
-    """A way to tell somebody how a run ended, with its options as a JSON Schema (an object).
+    """A channel for notifications of a run's outcome; ``options`` is a JSON Schema of type object.
 
-    ``send(options, report)`` is called on a thread of its own, which is waited for only so long.
-    Raise ``NotifyError`` with one line where nobody could be told; it is a warning, no more.
-    ``options`` hold secrets, ``report`` has none. ``lacks`` is that of ``StepOffer``.
+    ``send(options, report)`` is called on its own thread, with a timeout. Raise ``NotifyError``
+    with one line when the notification was not sent; the run logs it as a warning. ``options`` hold
+    secrets, ``report`` has none. ``lacks`` is that of ``StepOffer``.
     """
 
     send: Callable[[Mapping[str, Any], RunResult], None] = field(kw_only=True)
     lacks: Callable[[Mapping[str, Any]], str] = lambda _: ""
 
 
-# The kinds of offers: the field of the registry that holds them, and the words for one of them.
+# The kinds of offers: the field of the registry that holds them, and a noun for one of them.
 KINDS = {
     "steps": "step",
     "strategies": "polling strategy",
@@ -189,14 +192,14 @@ KINDS = {
 
 @dataclass(slots=True)
 class Registry:
-    """What one plugin offers, or, merged, what all of them do."""
+    """The offers of one plugin or, merged, of all plugins."""
 
     provider: str = ""
     steps: dict[str, StepOffer] = field(default_factory=dict)
     strategies: dict[str, Offer] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
     resolvers: dict[str, Resolver] = field(default_factory=dict)
-    executors: dict[str, Place] = field(default_factory=dict)
+    executors: dict[str, ExecutorFactory] = field(default_factory=dict)
     reports: dict[str, Report] = field(default_factory=dict)
     notifiers: dict[str, Notifier] = field(default_factory=dict)
 
@@ -205,7 +208,7 @@ class Registry:
         name: str,
         summary: str,
         options: Mapping[str, Any] | None = None,
-        **traits: Unpack[Traits],
+        **traits: Unpack[StepTraits],
     ) -> None:
         """Offer a step, ``uses: name`` in a manifest, implemented by ``impex_run_step``.
 
@@ -221,7 +224,7 @@ class Registry:
         self._add("strategies", Offer(name, summary, self.provider, options or _NO_OPTIONS))
 
     def source(
-        self, name: str, summary: str, read: Callable[[str], str], **traits: Unpack[Manner]
+        self, name: str, summary: str, read: Callable[[str], str], **traits: Unpack[SourceOptions]
     ) -> None:
         """Offer a source of references, ``${name:key}`` in a manifest.
 
@@ -245,11 +248,11 @@ class Registry:
         return offers
 
     def executor(self, name: str, summary: str, make: Callable[[str], Executor | None]) -> None:
-        """Offer a place to run, ``--executor name:address``; ``make`` is that of ``Place``."""
-        self._add("executors", Place(name, summary, self.provider, make))
+        """Offer an executor, ``--executor name:address``; ``make`` is ``ExecutorFactory.make``."""
+        self._add("executors", ExecutorFactory(name, summary, self.provider, make))
 
     def report(self, name: str, summary: str, write: Callable[[RunResult], str]) -> None:
-        """Offer a form of report, ``report: {name: FILE}`` in a manifest."""
+        """Offer a report format, ``report: {name: FILE}`` in a manifest."""
         self._add("reports", Report(name, summary, self.provider, write))
 
     def notifier(
@@ -258,7 +261,7 @@ class Registry:
         summary: str,
         options: Mapping[str, Any] | None,
         send: Callable[[Mapping[str, Any], RunResult], None],
-        **traits: Unpack[Needs],
+        **traits: Unpack[NotifierTraits],
     ) -> None:
         """Offer a notifier, ``uses: name`` under ``notify``.
 
@@ -269,37 +272,57 @@ class Registry:
         self._add("notifiers", offer)
 
     def merge(self, other: Registry) -> None:
-        """Take over all that ``other`` offers, or nothing when a name is taken already."""
+        """Add the offers of ``other``, or none if one of their names is taken."""
         for kind in KINDS:
-            mine = self.of_kind(kind)
-            for name in mine.keys() & other.of_kind(kind).keys():
+            known = self.of_kind(kind)
+            for name in known.keys() & other.of_kind(kind).keys():
                 raise PluginError(
-                    f"it offers '{name}', which {mine[name].provider} already offers; "
+                    f"it offers '{name}', which {known[name].provider} already offers; "
                     "block one of the two with -p no:NAME"
                 )
+        # Only now: a plugin that is refused must not leave half of its offers behind.
         for kind in KINDS:
             self.of_kind(kind).update(other.of_kind(kind))
 
     def _add(self, kind: str, offer: Any) -> None:
-        """Add an offer of the plugin whose registry this is; refuse what nobody could use."""
-        word, offers = KINDS[kind], self.of_kind(kind)
+        """Add an offer. Raises ``PluginError`` if no manifest could use it."""
+        noun, offers = KINDS[kind], self.of_kind(kind)
         if not isinstance(offer.name, str) or not _NAME.fullmatch(offer.name):
-            raise PluginError(f"it offers a {word} named {offer.name!r}, which is no name")
+            raise PluginError(f"it offers a {noun} named {offer.name!r}, which is no name")
         if offer.name in offers:
-            raise PluginError(f"it offers the {word} '{offer.name}' twice")
+            raise PluginError(f"it offers the {noun} '{offer.name}' twice")
         if not isinstance(offer.summary, str):
-            raise PluginError(f"the {word} '{offer.name}' has no summary but {offer.summary!r}")
+            raise PluginError(f"the {noun} '{offer.name}' has no summary but {offer.summary!r}")
         offers[offer.name] = offer
 
 
-def about(offer: Any) -> str:
-    """Return an offer's summary as a sentence, and behind it the traits of a step."""
+def summary_of(offer: Any) -> str:
+    """Return an offer's summary as a sentence, followed by the traits of a step."""
     traits = ", ".join(getattr(offer, "traits", ()))
     summary = offer.summary[:1].upper() + offer.summary[1:].rstrip(".") + "."
     return f"{summary} {traits[:1].upper()}{traits[1:]}." if traits else summary
 
 
-def described(offer: Any) -> dict[str, Any]:
-    """Return an offer as data: all that it tells, without the functions that do it."""
-    told = {each.name: getattr(offer, each.name) for each in fields(offer)}
-    return {name: value for name, value in told.items() if not callable(value)}
+def as_data(offer: Any) -> dict[str, Any]:
+    """Return the fields of an offer that are no functions."""
+    values = {each.name: getattr(offer, each.name) for each in fields(offer)}
+    return {name: value for name, value in values.items() if not callable(value)}
+
+
+# Names of an earlier release, kept for one more.
+_OLD_NAMES = {
+    "Manner": "SourceOptions",
+    "Needs": "NotifierTraits",
+    "Place": "ExecutorFactory",
+    "Traits": "StepTraits",
+    "about": "summary_of",
+    "described": "as_data",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OLD_NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    new = _OLD_NAMES[name]
+    warnings.warn(f"{name} is now called {new}", DeprecationWarning, stacklevel=2)
+    return globals()[new]

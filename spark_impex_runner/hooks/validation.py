@@ -1,4 +1,4 @@
-"""The hooks that a plugin implements: found, and refused where they could never work."""
+"""Find the hooks that a plugin implements, and refuse those that could never work."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PLAIN = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEY
 
 @dataclass(frozen=True, slots=True)
 class Implementation:
-    """One function of a plugin, and the hook that it is for; ``options`` are those of its mark."""
+    """A plugin's function for a hook; ``options`` are those of ``@hookimpl``."""
 
     attribute: str
     hook: str
@@ -34,7 +34,7 @@ class Implementation:
 
     @property
     def wraps(self) -> bool:
-        """Tell whether it stands around the others."""
+        """Return True for a wrapper of the hook's other implementations."""
         return bool(self.options.get("wrapper") or self.options.get("hookwrapper"))
 
     @property
@@ -44,7 +44,7 @@ class Implementation:
 
 
 def implementations(manager: pluggy.PluginManager, plugin: object) -> list[Implementation]:
-    """Return every function of a plugin that is marked as a hook's implementation."""
+    """Return each function of a plugin that is marked with ``@hookimpl``."""
     found = []
     for attribute in dir(plugin):
         options = manager.parse_hookimpl_opts(plugin, attribute)
@@ -55,7 +55,7 @@ def implementations(manager: pluggy.PluginManager, plugin: object) -> list[Imple
 
 
 def check(plugin: object, found: list[Implementation]) -> None:
-    """Raise ``PluginError`` for the first mistake that would keep a hook from doing its work."""
+    """Raise ``PluginError`` for the first implementation that cannot work."""
     for each in found:
         _check_name(each)
         _check_kind(each)
@@ -67,7 +67,7 @@ def check(plugin: object, found: list[Implementation]) -> None:
 
 
 def _check_name(each: Implementation) -> None:
-    # One that is optional may be of another version of the runner.
+    # optionalhook marks one that another version of the runner has.
     if each.hook not in HOOKS and not each.options.get("optionalhook"):
         raise PluginError(f"there is no hook {each.hook}{did_you_mean(each.hook, HOOKS)}")
 

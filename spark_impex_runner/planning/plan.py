@@ -125,9 +125,9 @@ def _is_there(output: Path, artifact: Mapping[str, Any]) -> bool:
 
 
 def _resolve(entry: str, target: Target, run: Run, hooks: Plugins) -> list[Uri]:
-    answer = hooks.decide("impex_resolve_uri", uri=entry, target=target, run=run)
+    answer = hooks.call("impex_resolve_uri", uri=entry, target=target, run=run)
     if not isinstance(answer, (list, tuple)) or not all(isinstance(uri, str) for uri in answer):
-        raise hooks.refuse("impex_resolve_uri", answer, "a list of service URIs")
+        raise hooks.invalid_answer("impex_resolve_uri", answer, "a list of service URIs")
     try:
         return [Uri.parse(uri) for uri in answer]
     except UriError as error:

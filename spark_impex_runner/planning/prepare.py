@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.errors import Problem
-    from spark_impex_runner.hooks.registry import Place, Registry
+    from spark_impex_runner.hooks.registry import ExecutorFactory, Registry
     from spark_impex_runner.manifest.yaml.document import Document
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Manifest, PlannedTarget, RunOptions, Target
@@ -239,7 +239,7 @@ def new_job(planned: PlannedTarget, prepared: Prepared, clock: Clock) -> Job:
     )
 
 
-def executor_for(registry: Registry, options: RunOptions) -> Place:
+def executor_for(registry: Registry, options: RunOptions) -> ExecutorFactory:
     """Return where the targets are to run; raise ``UsageError`` where nobody offers that."""
     name, places = options.executor.partition(":")[0] or "local", registry.executors
     if name not in places:

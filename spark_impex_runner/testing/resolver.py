@@ -136,7 +136,7 @@ class ResolverConformance(PluginConformance):
     def resolve(self, plugins: Plugins, job: Job, entry: str) -> Sequence[str]:
         """Return what an entry becomes, of which there must be something."""
         target = replace(job.target, services=(entry,))
-        uris = plugins.decide("impex_resolve_uri", uri=entry, target=target, run=job.run)
+        uris = plugins.call("impex_resolve_uri", uri=entry, target=target, run=job.run)
         good = isinstance(uris, (list, tuple)) and all(isinstance(uri, str) for uri in uris)
         require(good and uris, f"'{entry}' becomes {uris!r} instead of some service URIs")
         return list(uris)

@@ -233,7 +233,7 @@ class StepConformance(OptionsConformance):
         step = Step(self.name, dict(options))
         made: list[Artifact] = []
         for each in reversed(job.packages) if backwards else job.packages:
-            answer = plugins.decide("impex_run_step", job=job, step=step, artifact=each)
+            answer = plugins.call("impex_run_step", job=job, step=step, artifact=each)
             artifacts = answer.artifacts if isinstance(answer, StepOutput) else answer
             good = isinstance(artifacts, (list, tuple))
             require(good, f"{shown(options)}: it answers {answer!r}, not a list of Artifact")

@@ -153,7 +153,7 @@ class StrategyConformance(OptionsConformance):
     def asker(self, plugins: Plugins, jobs: LiveJobs) -> Callable[[Poll], Any]:
         """Return what asks the strategy."""
         job = jobs.jobs["pricing"]
-        return lambda poll: plugins.decide("impex_poll_delay", job=job, poll=poll)
+        return lambda poll: plugins.call("impex_poll_delay", job=job, poll=poll)
 
 
 def _by_chance(ask: Callable[[Poll], Any], seed: int, poll: Poll) -> Any:

@@ -32,10 +32,10 @@ PLAIN = HEAD + (
 NOBODY = PLAIN.replace("targets", "requires: {plugins: []}\ntargets")
 OURS = PLAIN.replace("checksum", "bad")
 LABEL = "plugin bad (impex-bad)"
-# For a child: a call is told of after a twentieth of a second.
+# For a child: a call counts as slow after a twentieth of a second.
 CHILD = (
-    "from spark_impex_runner import pluginwatch as watch\n"
-    "watch._LOADING_SECONDS = watch._HOOK_SECONDS = 0.05; watch._TICK = 0.01\n"
+    "from spark_impex_runner.hooks import monitor\n"
+    "monitor._LOADING_SECONDS = monitor._HOOK_SECONDS = 0.05; monitor._CHECK_SECONDS = 0.01\n"
     "from spark_impex_runner.cli.main import main; main()\n"
 )
 
@@ -295,7 +295,7 @@ def test_an_observer_that_raises_is_named_and_ends_nothing(
 
     done = place.run(PLAIN)
 
-    line = f"{LABEL} failed in {hook}: {words}; -p no:bad runs without it; the run goes on"
+    line = f"{LABEL} failed in {hook}: {words}; -p no:bad runs without it; the run continues"
     assert done.code == 0
     assert line in done.err
 

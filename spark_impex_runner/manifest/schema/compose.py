@@ -12,7 +12,7 @@ import json
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.hooks.registry import about
+from spark_impex_runner.hooks.registry import summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -132,7 +132,7 @@ def _offer(definitions: Schema, kind: str, key: str, offers: Mapping[str, Offer]
     chooser = definition["properties"][key]
     chooser["enum"] = sorted(offers)
     # No keyword of JSON Schema: editors show it beside each of the values.
-    chooser["enumDescriptions"] = [about(offers[name]) for name in sorted(offers)]
+    chooser["enumDescriptions"] = [summary_of(offers[name]) for name in sorted(offers)]
     rules = []
     for name, offer in sorted(offers.items()):
         place = f"{kind}-{name}"
@@ -156,7 +156,7 @@ def _offer_reports(schema: Schema, reports: Mapping[str, Report]) -> None:
     for name in sorted(reports.keys() - known.keys()):
         known[name] = {
             "title": f"{name} report",
-            "description": about(reports[name]),
+            "description": summary_of(reports[name]),
             "type": "string",
             "minLength": 1,
             "x-path": "write",
@@ -174,7 +174,7 @@ def _options(offer: Offer, place: str) -> Schema:
         # Elsewhere, in alternatives above all, a literal is the loader's business alone.
         if option == {**option, "type": "string", "x-secret": True}:
             option.update(REFERENCE)
-    return {"title": f"Options of {offer.name}", "description": about(offer), **schema}
+    return {"title": f"Options of {offer.name}", "description": summary_of(offer), **schema}
 
 
 def _moved(schema: Any, root: str) -> Any:

@@ -1,4 +1,4 @@
-"""Calls of plugins are named, timed and traced."""
+"""The monitor names plugins that fail, warns of slow calls, and traces each call."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import pytest
 from spark_impex_runner.errors import StepError
 from spark_impex_runner.hooks.discovery import PluginChoice
 from spark_impex_runner.hooks.manager import Plugins, make_plugin_manager
-from spark_impex_runner.hooks.monitor import Named, PluginRaisedError, Watch
+from spark_impex_runner.hooks.monitor import CallMonitor, PluginRaisedError, PluginRef
 from spark_impex_runner.hooks.specs import StepOutput, hookimpl
 from spark_impex_runner.models import Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-WHO = Named("shout", "impex-shout")
+SHOUT = PluginRef("shout", "impex-shout")
 
 
 @pytest.fixture
 def trace(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """Ask for a trace."""
+    """Turn the trace on."""
     caplog.set_level(logging.DEBUG, "spark_impex_runner.trace")
     return caplog
 
@@ -40,10 +40,10 @@ def raising(error: BaseException) -> Any:
 
 
 @pytest.mark.parametrize("error", [ValueError("a\nb"), SystemExit(3), StopIteration()])
-def test_what_a_plugin_raises_is_its_own_error(error: BaseException) -> None:
-    """The message names plugin, distribution and hook, and says how to go on without it."""
+def test_foreign_errors_name_the_plugin(error: BaseException) -> None:
+    """The message names plugin, distribution and hook, and the option that disables it."""
     with pytest.raises(PluginRaisedError) as caught:
-        Watch().run(WHO, "impex_poll_delay", raising(error))
+        CallMonitor().run(SHOUT, "impex_poll_delay", raising(error))
 
     words = f"{type(error).__name__}: {error}".replace("\n", " ").strip()
     assert str(caught.value) == (
@@ -53,44 +53,46 @@ def test_what_a_plugin_raises_is_its_own_error(error: BaseException) -> None:
 
 
 @pytest.mark.parametrize("error", [StepError("no room"), KeyboardInterrupt()])
-def test_our_errors_and_the_users_interrupt_pass(error: BaseException) -> None:
-    """A step fails on purpose, and Ctrl-C is nobody's fault."""
+def test_own_errors_and_interrupts_pass(error: BaseException) -> None:
+    """A step fails on purpose, and no plugin causes Ctrl-C."""
     with pytest.raises(type(error)) as caught:
-        Watch().run(WHO, "impex_run_step", raising(error))
+        CallMonitor().run(SHOUT, "impex_run_step", raising(error))
 
     assert caught.value is error
 
 
-def test_nobody_is_told_to_run_without_what_is_essential() -> None:
-    """The cure would be refused."""
+def test_essential_plugins_have_no_disable_hint() -> None:
+    """The runner refuses to start without them."""
     with pytest.raises(PluginRaisedError) as caught:
-        Watch().run(Named("defaults", essential=True), "impex_poll_delay", raising(KeyError("x")))
+        CallMonitor().run(
+            PluginRef("defaults", essential=True), "impex_poll_delay", raising(KeyError("x"))
+        )
 
     assert str(caught.value) == "plugin defaults failed in impex_poll_delay: KeyError: 'x'"
 
 
-def test_a_call_that_takes_long_is_told_of_and_each_time_it_has_doubled(
+def test_slow_call_warns_at_each_doubling(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Whoever waits hears for whom, and how to run without it."""
-    watch = Watch()
+    """The warning names the plugin, and the option that disables it."""
+    monitor = CallMonitor()
     caplog.set_level(logging.INFO)
 
     def slow() -> None:
         now = time.monotonic()
         for seconds in (59, 60.2, 90, 122):
-            watch.look(now + seconds)
+            monitor.warn_if_slow(now + seconds)
 
-    watch.run(WHO, "impex_poll_delay", slow, {"job": Named("motor")})
-    watch.look(time.monotonic() + 1000)
+    monitor.run(SHOUT, "impex_poll_delay", slow, {"job": PluginRef("motor")})
+    monitor.warn_if_slow(time.monotonic() + 1000)
 
-    told = "plugin shout (impex-shout) has been in impex_poll_delay(job=motor) for {} s; "
-    cure = "-p no:shout runs without it"
+    message = "plugin shout (impex-shout) has been in impex_poll_delay(job=motor) for {} s; "
+    hint = "-p no:shout runs without it"
     assert [round(float(line.split(" for ")[1].split()[0])) for line in caplog.messages] == [
         60,
         122,
     ]
-    assert caplog.messages[1] == told.format(122) + cure
+    assert caplog.messages[1] == message.format(122) + hint
     assert {record.levelname for record in caplog.records} == {"WARNING"}
 
 
@@ -102,31 +104,31 @@ def test_a_call_that_takes_long_is_told_of_and_each_time_it_has_doubled(
         ("impex_run_step", 60.5, "INFO"),
     ],
 )
-def test_loading_is_told_of_sooner_and_a_step_is_no_warning(
+def test_slow_loading_warns_sooner_than_steps(
     caplog: pytest.LogCaptureFixture, what: str, after: float, level: str
 ) -> None:
-    """Nothing else happens while a plugin is loaded; a step may have much to do."""
-    watch = Watch()
+    """Nothing else happens while a plugin loads; a slow step is only logged as INFO."""
+    monitor = CallMonitor()
     caplog.set_level(logging.INFO)
 
-    watch.run(WHO, what, lambda: watch.look(time.monotonic() + after - 1))
-    watch.run(WHO, what, lambda: watch.look(time.monotonic() + after))
+    monitor.run(SHOUT, what, lambda: monitor.warn_if_slow(time.monotonic() + after - 1))
+    monitor.run(SHOUT, what, lambda: monitor.warn_if_slow(time.monotonic() + after))
 
     assert [record.levelname for record in caplog.records] == [level]
 
 
-def test_somebody_looks_while_a_call_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thread of the watch looks by itself, and is gone when nothing is under way."""
-    monkeypatch.setattr("spark_impex_runner.hooks.monitor._TICK", 0.001)
-    watch, looked = Watch(), threading.Event()
-    monkeypatch.setattr(watch, "look", lambda _: looked.set())
+def test_monitor_thread_ends_with_last_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread checks the calls in progress, and ends when there are none."""
+    monkeypatch.setattr("spark_impex_runner.hooks.monitor._CHECK_SECONDS", 0.001)
+    monitor, checked = CallMonitor(), threading.Event()
+    monkeypatch.setattr(monitor, "warn_if_slow", lambda _: checked.set())
 
-    watch.run(WHO, "impex_poll_delay", lambda: looked.wait(30))
+    monitor.run(SHOUT, "impex_poll_delay", lambda: checked.wait(30))
 
-    assert looked.is_set()
-    thread = watch._thread
+    assert checked.is_set()
+    thread = monitor._thread
     assert thread is None or not thread.join(30)
-    assert watch._thread is None
+    assert monitor._thread is None
 
 
 class Shout:
@@ -140,33 +142,35 @@ class Shout:
 
     @hookimpl(wrapper=True)
     def impex_run_step(self, step: Any) -> Any:
-        """Pass on what comes."""
+        """Return the result unchanged."""
         assert step
         return (yield)
 
 
 class Quiet:
-    """A plugin that answers another one, with a text that is too long to be shown."""
+    """A plugin whose answer holds a text that is too long to be shown."""
 
     @hookimpl
     def impex_run_step(self) -> Any:
         """Answer."""
-        return StepOutput([Named("files/"), 1, "x" * 500])
+        return StepOutput([PluginRef("files/"), 1, "x" * 500])
 
 
 def traced(trace: pytest.LogCaptureFixture) -> list[str]:
-    """Return the lines of the trace without their times."""
+    """Return the lines of the trace without their durations."""
     return [line.rpartition(", ")[0] for line in trace.messages if line.endswith(" ms")]
 
 
-def test_a_trace_has_each_call_with_its_plugin_and_result(trace: pytest.LogCaptureFixture) -> None:
-    """Arguments are named as people call them, and a wrapper has a line for each half."""
+def test_trace_shows_plugin_call_and_result(trace: pytest.LogCaptureFixture) -> None:
+    """Arguments appear by their names, and a wrapper has a line for each half."""
     plugins = Plugins()
     plugins.manager.register(Quiet(), "quiet")
     plugins.manager.register(Shout(), "shout")
 
-    plugins.decide("impex_poll_verdict", job=Named("motor"), status=Named("closed"))
-    plugins.decide("impex_run_step", job=Named("motor"), step=Named("note"), artifact=Named("a"))
+    plugins.call("impex_poll_verdict", job=PluginRef("motor"), status=PluginRef("closed"))
+    plugins.call(
+        "impex_run_step", job=PluginRef("motor"), step=PluginRef("note"), artifact=PluginRef("a")
+    )
 
     assert traced(trace) == [
         "plugin shout: impex_poll_verdict(status=closed): DONE",
@@ -176,37 +180,37 @@ def test_a_trace_has_each_call_with_its_plugin_and_result(trace: pytest.LogCaptu
     ]
 
 
-def test_a_trace_shows_a_text_as_a_whole_or_not_at_all(trace: pytest.LogCaptureFixture) -> None:
-    """Half a secret is one that nobody masks."""
-    watch = Watch()
+def test_trace_never_cuts_a_text(trace: pytest.LogCaptureFixture) -> None:
+    """The masker cannot find half a secret."""
+    monitor = CallMonitor()
 
-    watch.run(WHO, "impex_resolve_uri", lambda: ["a" * 200, "b" * 201, *"cdefg"])
+    monitor.run(SHOUT, "impex_resolve_uri", lambda: ["a" * 200, "b" * 201, *"cdefg"])
 
     shown = f"['{'a' * 200}', a text of 201 characters, 'c', 'd', 'e', 2 more]"
     assert traced(trace) == [f"plugin shout (impex-shout): impex_resolve_uri: {shown}"]
 
 
-def test_a_trace_tells_of_a_call_that_raised(trace: pytest.LogCaptureFixture) -> None:
-    """The call stands there as well; the error is told by whoever catches it."""
+def test_trace_includes_calls_that_raised(trace: pytest.LogCaptureFixture) -> None:
+    """The trace shows the call; the code that catches the error reports it."""
     with pytest.raises(StepError):
-        Watch().run(WHO, "impex_run_step", raising(StepError("no room")))
+        CallMonitor().run(SHOUT, "impex_run_step", raising(StepError("no room")))
 
     assert traced(trace) == ["plugin shout (impex-shout): impex_run_step: raised an error"]
 
 
-def test_without_a_trace_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    """The calls of a run are many."""
+def test_no_trace_unless_turned_on(caplog: pytest.LogCaptureFixture) -> None:
+    """A run makes thousands of calls."""
     caplog.set_level(logging.INFO)
 
-    Watch().run(WHO, "impex_run_step", lambda: None)
+    CallMonitor().run(SHOUT, "impex_run_step", lambda: None)
 
     assert not caplog.messages
 
 
-def test_what_a_plugin_offers_is_told_of_where_it_takes_long_and_its_secret_is_not(
+def test_slow_source_warns_without_its_secret(
     trace: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A vault that does not answer is named like a hook; what it answers is in no trace."""
+    """A source that hangs is warned of like a hook; its value is in no trace."""
     code = (
         "from spark_impex_runner import hookimpl\nLOOK = None\n"
         "def read(key):\n    LOOK()\n    return 'a-secret'\n"
@@ -215,10 +219,10 @@ def test_what_a_plugin_offers_is_told_of_where_it_takes_long_and_its_secret_is_n
     )
     (tmp_path / "vaulted.py").write_text(code)
     plugins = make_plugin_manager(PluginChoice(files=(tmp_path / "vaulted.py",)))
-    watch = plugins.manager.watch
+    monitor = plugins.manager.monitor
     read = plugins.registry.sources["safe"].read
     module = sys.modules["impex_plugin_vaulted"]
-    monkeypatch.setattr(module, "LOOK", lambda: watch.look(time.monotonic() + 61))
+    monkeypatch.setattr(module, "LOOK", lambda: monitor.warn_if_slow(time.monotonic() + 61))
 
     assert read("x") == "a-secret"
 

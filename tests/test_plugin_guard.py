@@ -1,4 +1,4 @@
-"""What a plugin changes in the process while it is loaded."""
+"""The process state that a plugin changes while it loads is restored."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def load(folder: Path, code: str) -> str:
 
 
 def settings() -> object:
-    """Return what belongs to the process."""
+    """Return the state that belongs to the process."""
     mask = os.umask(0o077)
     os.umask(mask)
     environment = os.environ.get("IMPEX_TEST"), os.environ.get("PATH")
@@ -64,10 +64,10 @@ def settings() -> object:
         "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)",
     ],
 )
-def test_a_loaded_plugin_leaves_the_process(
+def test_loading_restores_process_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
-    """Variables and limits are put back, and a plugin that sets a handler can be used."""
+    """Variables and limits are restored, and a plugin that sets a handler still loads."""
     monkeypatch.setenv("IMPEX_TEST", "one")
     before = settings()
 
@@ -83,13 +83,13 @@ def test_a_loaded_plugin_leaves_the_process(
         ("raise KeyboardInterrupt", "import failed: KeyboardInterrupt"),
     ],
 )
-def test_a_plugin_does_not_end_the_process(tmp_path: Path, code: str, reason: str) -> None:
-    """A plugin that leaves the process while it is loaded is named as one that cannot be used."""
+def test_plugin_cannot_end_the_process(tmp_path: Path, code: str, reason: str) -> None:
+    """An error names a plugin that exits while it loads."""
     assert reason in load(tmp_path, code)
 
 
-def test_a_forked_child_may_leave(tmp_path: Path) -> None:
-    """Only the process that loads the plugin is kept from leaving."""
+def test_forked_child_may_exit(tmp_path: Path) -> None:
+    """Only the process that loads the plugin is kept from exiting."""
     code = (
         "import os\n"
         "child = os.fork()\n"

@@ -534,7 +534,7 @@ def test_a_deciding_hook_that_raises_is_named_with_its_plugin(tmp_path: Path) ->
     plugins = make_plugin_manager(PluginChoice(files=(tmp_path / "mine.py",)))
 
     with pytest.raises(PluginError, match="plugin mine failed in impex_poll_delay: ZeroDivision"):
-        plugins.decide("impex_poll_delay", job=None, poll=None)
+        plugins.call("impex_poll_delay", job=None, poll=None)
 
 
 def test_an_error_of_ours_passes_a_deciding_hook_unchanged() -> None:
@@ -549,7 +549,7 @@ def test_an_error_of_ours_passes_a_deciding_hook_unchanged() -> None:
     plugins.manager.register(Failing(), "failing")
 
     with pytest.raises(StepError, match="no room"):
-        plugins.decide("impex_run_step", job=None, step=None, artifact=None)
+        plugins.call("impex_run_step", job=None, step=None, artifact=None)
 
 
 def test_one_file_may_hold_dataclasses(tmp_path: Path) -> None:
@@ -589,7 +589,7 @@ def wrapper(name: str, log: list[str], **options: bool) -> object:
 def run_job(plugins: Plugins, work: Callable[[], Any]) -> Any:
     """Call ``impex_run_job`` where ``work`` is what the runner itself does."""
     with plugins.manager.default("impex_run_job", lambda job: [job, work()][1]):
-        return plugins.decide("impex_run_job", job=None)
+        return plugins.call("impex_run_job", job=None)
 
 
 def done(log: list[str]) -> Callable[[], str]:
@@ -711,9 +711,9 @@ class _Replacing:
 def test_a_bad_answer_is_told_with_the_one_who_gave_it(others: Any, name: str) -> None:
     """Not with all who were asked; a wrapper answers for what it puts in the place of another's."""
     plugins = with_plugins(_Odd(), *(each() for each in others))
-    answer = plugins.decide("impex_poll_verdict", job=None, status=None)
+    answer = plugins.call("impex_poll_verdict", job=None, status=None)
 
-    error = plugins.refuse("impex_poll_verdict", answer, "a Verdict")
+    error = plugins.invalid_answer("impex_poll_verdict", answer, "a Verdict")
 
     assert str(error) == (
         f"impex_poll_verdict answered {answer!r} instead of a Verdict; "
