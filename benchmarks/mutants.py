@@ -54,7 +54,7 @@ MODULES = (
     f"{PACKAGE}/spark/status.py",
     f"{PACKAGE}/spark/uri.py",
     f"{PACKAGE}/spark/waiting.py",
-    "plugins/import_to/errand.py",
+    "plugins/import_to/importer.py",
     "plugins/import_to/lock.py",
     "plugins/unzip/entries.py",
     "plugins/upload/retention.py",

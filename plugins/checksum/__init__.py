@@ -1,6 +1,6 @@
-"""The ``checksum`` step: sums files that ``sha256sum -c`` and its relatives accept.
+"""The ``checksum`` step: write checksum files that ``sha256sum -c`` and its relatives accept.
 
-Run the check inside the target's output folder, where the sums file lies.
+Run the check in the target's output folder, where the file is.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OPTIONS: Final[dict[str, Any]] = {
     "properties": {
         "algorithms": {
             "title": "Algorithms",
-            "description": "Digests to write; each of them has its own sums file.",
+            "description": "Digests to write, each into a file of its own.",
             "type": "array",
             "items": {"enum": ["blake2b", "md5", "sha1", "sha224", "sha256", "sha384", "sha512"]},
             "minItems": 1,
@@ -31,11 +31,11 @@ OPTIONS: Final[dict[str, Any]] = {
             "examples": [["sha256", "sha512"]],
         },
         "file": {
-            "title": "Sums file",
+            "title": "Checksum file",
             "description": (
-                "Name of the sums file in the target's output folder; the default is the "
-                "algorithm in capitals and SUMS. Only with a single algorithm: several always "
-                "go to files of the default names."
+                "Name of the checksum file in the target's output folder; by default the "
+                "algorithm in capitals and SUMS. Only with a single algorithm: several use the "
+                "default names."
             ),
             "type": "string",
             "pattern": r"^[^/\\:]*[^/\\:.][^/\\:]*$",
@@ -51,10 +51,10 @@ OPTIONS: Final[dict[str, Any]] = {
 
 @hookimpl
 def impex_register(registry: Registry) -> None:
-    """Offer the step."""
+    """Register the step."""
     registry.step(
         NAME,
-        "writes a sums file that sha256sum -c accepts",
+        "writes a checksum file that sha256sum -c accepts",
         OPTIONS,
         dry_run=True,
         writes=lambda options: _files(options).values(),
@@ -63,17 +63,17 @@ def impex_register(registry: Registry) -> None:
 
 @hookimpl(trylast=True)
 def impex_plan_step(step: models.Step) -> str | None:
-    """Tell which sums files would be written; answer for ``checksum`` only."""
+    """Name the files to write, for the step ``checksum`` only."""
     if step.uses != NAME:
         return None
-    return f"write each package's sum into {' and '.join(_files(step.options).values())}"
+    return f"write each package's checksum to {' and '.join(_files(step.options).values())}"
 
 
 @hookimpl(trylast=True)
 def impex_run_step(
     job: models.Job, step: models.Step, artifact: models.Artifact
 ) -> list[models.Artifact] | None:
-    """Write the package's line to each sums file; answer for ``checksum`` only."""
+    """Write the package's line to each file, for the step ``checksum`` only."""
     if step.uses != NAME:
         return None
     files = _files(step.options)
@@ -85,7 +85,7 @@ def impex_run_step(
 
 
 def _files(options: Mapping[str, Any]) -> dict[str, str]:
-    """Return the name of the sums file for each algorithm."""
+    """Return the file name for each algorithm."""
     algorithms = options.get("algorithms", ["sha256"])
     files = {name: f"{name.upper()}SUMS" for name in algorithms}
     if "file" in options:
@@ -94,10 +94,8 @@ def _files(options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _digests(job: models.Job, artifact: models.Artifact, algorithms: list[str]) -> dict[str, str]:
-    """Return the digests; those known from the download are not computed again.
-
-    They say nothing of a package that a step before this one has made anew.
-    """
+    """Return the digests; those known from the download are not computed again."""
+    # An earlier step may have rewritten the package: then the download's digests are stale.
     same = artifact.digests.get("sha256", artifact.sha256) == artifact.sha256
     known = dict(artifact.digests) if same else {}
     if artifact.sha256:
@@ -109,7 +107,7 @@ def _digests(job: models.Job, artifact: models.Artifact, algorithms: list[str]) 
 
 
 def _record(job: models.Job, artifact: models.Artifact, file: str, digest: str) -> models.Artifact:
-    """Put the package's line into a sums file, among those of the target's other packages."""
+    """Add the package's line to a checksum file, beside those of the target's other packages."""
     path = job.target.output / file
     packages = {each.name for each in job.packages}
     if file in {*packages, artifact.name, models.RECEIPT}:
@@ -128,7 +126,7 @@ def _record(job: models.Job, artifact: models.Artifact, file: str, digest: str) 
 
 
 def _read(path: Path) -> dict[str, str]:
-    """Return the lines of an earlier call; a file that is none of ours has none."""
+    """Return the digests that earlier calls wrote, empty for any other file."""
     if not path.is_file():
         return {}
     return tools.parse_checksum_lines(path.read_text(encoding="utf-8", errors="replace"))

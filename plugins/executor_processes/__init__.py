@@ -1,6 +1,6 @@
-"""``--executor processes``: the targets of different tenants in processes of their own.
+"""``--executor processes``: run the targets of each tenant in a process of its own.
 
-For runs whose steps keep a processor busy: threads of one process share what Python can compute.
+For CPU-bound steps: the threads of one process share the interpreter lock.
 """
 
 from __future__ import annotations
@@ -31,41 +31,38 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @hookimpl
 def impex_register(registry: Registry) -> None:
-    """Offer the executor."""
-    summary = (
-        "Processes on this machine; the address is their number, by default one per processor."
-    )
+    """Register the executor."""
+    summary = "Processes on this machine; the address is their number, by default one per CPU."
     registry.executor("processes", summary, make)
 
 
 def make(address: str) -> Executor:
-    """Return a pool of so many processes. They start when they are needed."""
-    if address and not (address.isdecimal() and 0 < int(address) <= _most()):
+    """Return a pool of ``address`` processes, which start on demand."""
+    if address and not (address.isdecimal() and 0 < int(address) <= _max_workers()):
         raise errors.UsageError(
-            f"--executor processes:{address}: expected a number from 1 to {_most()}"
+            f"--executor processes:{address}: expected a number from 1 to {_max_workers()}"
         )
-    return _Pool(int(address) if address else None, _Spawning(), _begin)
+    return _Pool(int(address) if address else None, _SpawnContext(), _initialize_worker)
 
 
 class _Pool(ProcessPoolExecutor):
-    """A pool that hears of the death of each of its processes.
+    """A pool that notices the death of each of its processes.
 
-    CPython wakes the thread that watches them before it starts one (seen with 3.11): the
-    death of the last one to be started was noticed when something else happened, or never. So
-    something happens: a task that does nothing wakes the thread once more.
+    CPython wakes its watching thread before it starts a process (seen with 3.11), so the death
+    of the last one to start was noticed late or never. An empty task wakes the thread once more.
     """
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Submit a task, and have all processes watched that run by then."""
+        """Submit a task, and a no-op that makes the pool watch all running processes."""
         future = super().submit(fn, *args, **kwargs)
-        with suppress(BrokenExecutor):  # the future tells it
+        with suppress(BrokenExecutor):  # the future reports it
             super().submit(int)
         return future
 
 
 class _Process(SpawnProcess):
     def start(self) -> None:
-        """Start the process deaf to signals, which may come before it has learnt to ignore them."""
+        """Start the process with signals blocked, as they may arrive before it ignores them."""
         mask = getattr(signal, "pthread_sigmask", lambda *_: None)  # Windows has none
         before = mask(getattr(signal, "SIG_BLOCK", 0), _SIGNALS)
         try:
@@ -74,32 +71,33 @@ class _Process(SpawnProcess):
             mask(getattr(signal, "SIG_SETMASK", 0), before)
 
     def terminate(self) -> None:
-        """End the process as the pool wants it when another has died: it heeds no SIGTERM."""
+        """Kill the process: it ignores SIGTERM, which the pool sends after another has died."""
         self.kill()
 
 
-class _Spawning(SpawnContext):
-    """A forked process would have our locks, and none of the threads that hold them."""
+class _SpawnContext(SpawnContext):
+    """Spawns: a forked process would inherit held locks without the threads that hold them."""
 
     Process = _Process
 
 
-def _most() -> int:
+def _max_workers() -> int:
+    # Windows waits for at most 63 objects at a time; CPython's pool needs two for itself.
     return 61 if os.name == "nt" else 1024
 
 
-def _begin() -> None:
-    """Leave it to the process that started this one when to end.
+def _initialize_worker() -> None:
+    """Ignore signals, and exit with the parent.
 
-    A Ctrl-C, and many a service manager, signals all of a group's processes: the run's own hears it
-    and says so to its workers. One whose run is gone ends, as if both had been killed.
+    Ctrl-C and service managers signal the whole process group: the parent stops its workers itself.
+    A worker whose parent was killed exits as if it had been killed, too.
     """
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,6 +1,6 @@
-"""The lock file: which packages were imported, for a later import that takes these bytes only.
+"""Read and extend the lock file, which pins the packages that a later import may take.
 
-It is meant for version control: JSON with sorted facts, described by ``import-lock.schema.json``.
+It belongs into version control; ``import-lock.schema.json`` describes its JSON.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from spark_impex_runner import errors, models, tools
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .errand import Note
+    from .importer import ImportRecord
     from .mapping import Contents
 
 VERSION = 1
@@ -22,31 +22,32 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """One lock file, which need not be there yet."""
+    """A lock file, which may not exist yet."""
 
     path: Path
 
     def read(self) -> list[dict[str, Any]]:
-        """Return the packages; none where there is no file."""
+        """Return the locked packages, none if the file does not exist."""
         try:
             data = tools.parse_json(self.path.read_bytes())
-            sound = data["version"] == VERSION and all(map(_is_sound, data["packages"]))
+            valid = data["version"] == VERSION and all(map(_is_valid, data["packages"]))
         except FileNotFoundError:
             return []
         except OSError as error:
             raise errors.StepError(f"{self.path}: {error.strerror or error}") from error
         except (ValueError, LookupError, TypeError):
-            sound = False
-        if not sound:
-            raise errors.StepError(f"{self.path} is no lock file of version {VERSION}")
+            valid = False
+        if not valid:
+            raise errors.StepError(
+                f"{self.path} is not a lock file of version {VERSION}; "
+                "restore it from version control"
+            )
         packages: list[dict[str, Any]] = data["packages"]
         return packages
 
     def add(self, entry: dict[str, Any], imported: dict[str, Any]) -> None:
-        """Add a package, unless it is there, and one import of it, unless that is there.
-
-        Targets, runs and processes may share the file: it is read and replaced under a lock.
-        """
+        """Add a package and one import of it, unless they are in the file."""
+        # Targets, runs and processes may share the file: it is read and replaced under a lock.
         try:
             with tools.file_lock(self.path):
                 self._add(entry, imported)
@@ -65,15 +66,15 @@ class Lock:
         tools.write_atomically(self.path, f"{text}\n")
 
 
-def _is_sound(package: Any) -> bool:
-    """Tell whether a package in a lock file has what is asked of it."""
+def _is_valid(package: Any) -> bool:
+    """Return True if an entry of a lock file has the required keys."""
     return isinstance(package["sha256"], str) and isinstance(package["imports"], list)
 
 
-def entry(
+def package_entry(
     job: models.Job, package: models.Artifact, sha256: str, contents: Contents
 ) -> dict[str, Any]:
-    """Return what a lock file says of a package."""
+    """Return the lock file's entry of a package."""
     return {
         "sha256": sha256,
         "name": package.name,
@@ -89,6 +90,6 @@ def entry(
     }
 
 
-def imported(to: str, tenant: str, note: Note) -> dict[str, Any]:
-    """Return what a lock file says of one import."""
-    return {"connection": to, "tenant": tenant, "job_id": note.job_id, "at": note.at}
+def import_entry(to: str, tenant: str, record: ImportRecord) -> dict[str, Any]:
+    """Return the lock file's entry of one import."""
+    return {"connection": to, "tenant": tenant, "job_id": record.job_id, "at": record.at}

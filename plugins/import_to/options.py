@@ -1,4 +1,4 @@
-"""The options of the step ``import``, as a manifest may write them."""
+"""The JSON Schema of the options of ``import``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OPTIONS: Final[dict[str, Any]] = {
     "properties": {
         "to": {
             "title": "To",
-            "description": "Name of the connection whose tenant takes the package.",
+            "description": "Name of the connection to import the package to.",
             "type": "string",
             "x-connection": True,
             "examples": ["uat"],
@@ -37,8 +37,8 @@ OPTIONS: Final[dict[str, Any]] = {
         "services": {
             "title": "Services",
             "description": (
-                "What is imported from the package, and where it goes; everything in it, under "
-                "its own name, where this is absent."
+                "Services to import from the package, and their targets; by default everything in "
+                "it, under its own name."
             ),
             "type": "array",
             "minItems": 1,
@@ -60,16 +60,16 @@ OPTIONS: Final[dict[str, Any]] = {
                         **_SERVICE,
                         "title": "Target",
                         "description": (
-                            "The service that it becomes, in a folder that exists there; its own "
-                            "name where this is absent."
+                            "The service that it becomes, in a folder that exists there; by "
+                            "default its own name."
                         ),
                         "examples": ["uk/pricing"],
                     },
                     "upgrade": {
                         "title": "Upgrade",
                         "description": (
-                            "Which part of the version number grows where versions are added to "
-                            "a service that exists (if_present: add_version)."
+                            "Part of the version number to increase if versions are added to an "
+                            "existing service (if_present: add_version)."
                         ),
                         "enum": ["major", "minor", "patch"],
                         "default": "minor",
@@ -80,15 +80,15 @@ OPTIONS: Final[dict[str, Any]] = {
         "if_present": {
             "title": "If present",
             "description": (
-                "What happens where a service exists there: the import fails, replaces it with all "
-                "its versions and their call history, or adds versions to it."
+                "What to do if a service exists there: fail, replace it with all its versions and "
+                "their call history, or add versions to it."
             ),
             "enum": ["abort", "replace", "add_version"],
             "default": "abort",
         },
         "source_system": {
             "title": "Source system",
-            "description": "Name of the system that asks, for the tenant's audit.",
+            "description": "Name of the requesting system, for the tenant's audit log.",
             "type": "string",
             "minLength": 1,
             "examples": ["release-train"],
@@ -97,8 +97,8 @@ OPTIONS: Final[dict[str, Any]] = {
             **tools.DURATION_SCHEMA,
             "title": "Deadline",
             "description": (
-                "How long the import is waited for; the same command goes on with one that was "
-                "not done by then."
+                "How long to wait for the import; the same command resumes one that was not done "
+                "by then."
             ),
             "default": DEADLINE,
             "examples": ["1h"],
@@ -106,22 +106,22 @@ OPTIONS: Final[dict[str, Any]] = {
         "interval": {
             **tools.DURATION_SCHEMA,
             "title": "Interval",
-            "description": "Time between two looks at the import.",
+            "description": "Time between two status requests.",
             "default": INTERVAL,
             "examples": ["10s"],
         },
         "max_size": {
             **tools.SIZE_SCHEMA,
             "title": "Largest package",
-            "description": "A larger package is refused before the upload; the API's own limit.",
+            "description": "Refuse a larger package before the upload; the API's own limit.",
             "default": MAX_SIZE,
             "examples": ["100MB"],
         },
         "lock": {
             "title": "Lock file",
             "description": (
-                "File to which each package is added when it has been imported, by its SHA-256; "
-                "relative to the manifest. With only_locked it is read, and nothing is added."
+                "File that records each imported package by its SHA-256, relative to the manifest. "
+                "With only_locked it is only read."
             ),
             "type": "string",
             "minLength": 1,
@@ -130,15 +130,15 @@ OPTIONS: Final[dict[str, Any]] = {
         },
         "only_locked": {
             "title": "Only what is locked",
-            "description": "Refuse a package whose SHA-256 the lock file does not hold.",
+            "description": "Refuse a package whose SHA-256 is not in the lock file.",
             "type": "boolean",
             "default": False,
         },
         "gate": {
             "title": "Gate",
             "description": (
-                "With manual the target is held until a run is given --approve with the name of "
-                "the connection; the very same package is then imported."
+                "With manual, the import waits for a run with --approve and the name of the "
+                "connection, which imports the very same package."
             ),
             "enum": ["none", "manual"],
             "default": "none",

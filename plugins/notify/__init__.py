@@ -1,6 +1,6 @@
-"""The notifiers ``webhook`` and ``apprise``: how a run ended, told to a program or to people.
+"""The notifiers ``webhook`` and ``apprise``: send a run's outcome to a program or to people.
 
-What they send with is imported when somebody is told: most commands load plugins and send nothing.
+Their libraries are imported on sending: most commands load plugins and send nothing.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @hookimpl
 def impex_register(registry: Registry) -> None:
-    """Offer the notifiers."""
+    """Register the notifiers."""
     registry.notifier("webhook", "posts a JSON summary to an address", WEBHOOK, _post)
     registry.notifier(
         "apprise",
         "sends a short message by mail, chat or any other service that Apprise knows",
         APPRISE,
-        _hand_to_apprise,
+        _send_with_apprise,
         lacks=_lacks_apprise,
     )
 
@@ -40,7 +40,7 @@ def _lacks_apprise(_: Mapping[str, Any]) -> str:
     return lacks()
 
 
-def _hand_to_apprise(options: Mapping[str, Any], report: models.RunResult) -> None:
+def _send_with_apprise(options: Mapping[str, Any], report: models.RunResult) -> None:
     from .services import send  # noqa: PLC0415 - an extra
 
     send(options, report)

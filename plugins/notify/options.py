@@ -1,4 +1,4 @@
-"""What a manifest may say to the notifiers, as JSON Schemas."""
+"""The JSON Schemas of the notifiers' options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WEBHOOK: Final[dict[str, Any]] = {
     "properties": {
         "url": {
             "title": "Address",
-            "description": "Where the summary is posted. Whoever knows it can use it: it must be a "
+            "description": "URL to post the summary to. It may hold a secret, so it must be a "
             "reference such as ${env:NAME} or ${file:/path}.",
             "type": "string",
             "x-secret": True,
@@ -31,8 +31,8 @@ WEBHOOK: Final[dict[str, Any]] = {
         },
         "signing_key": {
             "title": "Signing key",
-            "description": "Signs the body with HMAC-SHA256: the receiver, who has the same key, "
-            f"finds {SIGNATURE}: sha256=… among the headers. It must be a reference.",
+            "description": "Key to sign the body with HMAC-SHA256, in the header "
+            f"{SIGNATURE}: sha256=…; the receiver has the same. It must be a reference.",
             "type": "string",
             "x-secret": True,
             "examples": ["${env:HOOK_KEY}"],
@@ -56,7 +56,7 @@ APPRISE: Final[dict[str, Any]] = {
     "properties": {
         "urls": {
             "title": "Addresses",
-            "description": "Services as Apprise writes them, with credentials; each a reference.",
+            "description": "Apprise URLs of the services, with credentials; each a reference.",
             "type": "array",
             "items": {
                 "title": "Address",

@@ -1,4 +1,4 @@
-"""The notifier ``apprise``: a short message by any of the services that Apprise knows."""
+"""The notifier ``apprise``: send a short message by any service that Apprise supports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MISSING = "Apprise is not installed; pip install 'spark-impex-runner[apprise]'"
 
 
 def lacks() -> str:
-    """Return that Apprise is not installed, and what installs it; nothing where it is there."""
+    """Return how to install Apprise, empty if it is installed."""
     try:
         importlib.import_module("apprise")
     except ImportError:
@@ -28,44 +28,44 @@ def lacks() -> str:
 
 
 def send(options: Mapping[str, Any], report: models.RunResult) -> None:
-    """Send the message to each service on its own, so that it is known which was not told."""
+    """Send the message to each service separately, so that an error names the one that failed."""
     try:
         import apprise  # noqa: PLC0415 - an extra
     except ImportError:
         raise errors.NotifyError(_MISSING) from None
     kind = apprise.NotifyType.SUCCESS if report.exit_code == 0 else apprise.NotifyType.FAILURE
     text = "\n".join(lines(report)) or tools.headline(report)
-    # What the message says is for the address that was given, and for no other.
+    # A redirect would send the message to an address that the manifest does not name.
     asset = apprise.AppriseAsset(http_redirects=False)
-    faults = []
+    failures = []
     with _masked(options["urls"]):
         for index, url in enumerate(options["urls"]):
             service = apprise.Apprise(asset=asset)
             if not service.add(url):
-                faults.append(f"urls[{index}] is no address that Apprise knows")
+                failures.append(f"urls[{index}] is not a URL that Apprise knows")
             elif not service.notify(text, title(report), kind):
-                faults.append(f"urls[{index}] was not told")
-    if faults:
-        raise errors.NotifyError("; ".join(faults))
+                failures.append(f"urls[{index}] did not take the message; check its URL")
+    if failures:
+        raise errors.NotifyError("; ".join(failures))
 
 
-class _Discreet(tools.MaskingFilter):
-    """Lets no record pass that takes an address apart, as those for developers do."""
+class _SecretFilter(tools.MaskingFilter):
+    """Drops debug records, which show parts of an address that masking does not know."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Mask what is for people."""
+        """Mask records of level INFO and above."""
         return record.levelno >= logging.INFO and super().filter(record)
 
 
 @contextmanager
 def _masked(urls: Sequence[str]) -> Iterator[None]:
-    """Keep the addresses out of what Apprise logs: it shows one that it cannot read."""
+    """Mask the addresses in Apprise's log, which shows any that it cannot parse."""
     masker, logger = tools.Masker(), logging.getLogger("apprise")
     for url in urls:
         masker.add(url)
-    discreet = _Discreet(masker)
-    logger.addFilter(discreet)
+    secret_filter = _SecretFilter(masker)
+    logger.addFilter(secret_filter)
     try:
         yield
     finally:
-        logger.removeFilter(discreet)
+        logger.removeFilter(secret_filter)

@@ -1,4 +1,4 @@
-"""The notifier ``webhook``: one POST of the summary, repeated while the failure is transient."""
+"""The notifier ``webhook``: POST the summary, with retries after transient errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .options import SIGNATURE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Seconds for each attempt; how long all may take is the manifest's ``timeout``.
+# Seconds per attempt; the manifest's ``timeout`` bounds all of them together.
 _TIMEOUT = 10.0
 _ATTEMPTS = 4
 
@@ -41,5 +41,5 @@ def send(options: Mapping[str, Any], report: models.RunResult) -> None:
 
 def _refusal(status: int) -> str:
     if 300 <= status < 400:
-        return f"HTTP {status}: redirects are not followed; give the address that it leads to"
-    return f"HTTP {status}; check the address and the headers"
+        return f"HTTP {status}: redirects are not followed; use the final URL"
+    return f"HTTP {status}; check url and headers"

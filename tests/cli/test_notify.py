@@ -76,7 +76,7 @@ def test_what_runs_nothing_tells_nobody(shell: Any, hook: Any, receiver: Any, wo
 @pytest.mark.parametrize(
     ("reply", "keys", "warning"),
     [
-        ((404, {}), "", "HTTP 404; check the address and the headers"),
+        ((404, {}), "", "HTTP 404; check url and headers"),
         ((0, {}), "timeout: 100ms, ", "timed out after 0.1 s"),
     ],
 )

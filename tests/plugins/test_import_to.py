@@ -107,10 +107,10 @@ def test_mappings_say_where_a_service_goes(world: World) -> None:
         (", max_size: 10", "package.zip has .* bytes, more than max_size \\(10\\)"),
         (
             ", lock: l.json, only_locked: true",
-            "package.zip is not in .*l.json: no import has locked sha256 [0-9a-f]{64}",
+            "package.zip is not in .*l.json: sha256 [0-9a-f]{64} is not locked",
         ),
-        (", lock: bad.json", "bad.json is no lock file of version 1"),
-        (", lock: bad.json, only_locked: true", "bad.json is no lock file of version 1"),
+        (", lock: bad.json", "bad.json is not a lock file of version 1"),
+        (", lock: bad.json, only_locked: true", "bad.json is not a lock file of version 1"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_sent(
@@ -175,7 +175,7 @@ def test_bytes_are_imported_once_whatever_the_attempt(world: World) -> None:
     assert (first.exit_code, uploaded, again.exit_code) == (4, 1, 0)
     assert not world.tenants["uat"].requests
     assert re.search(
-        "was imported to uat by job .* at 2026-01-02T12:.*, nothing was sent again",
+        "already imported to uat by job .* at 2026-01-02T12:.*, not sent again",
         last(again).message,
     )
 
@@ -281,7 +281,7 @@ def test_a_version_that_the_tenant_did_not_take_is_a_failure(
     first, second = world.run(UAT % "", folders), world.run(UAT % "", folders)
 
     for result in (first, second):
-        assert target_of(result).error.endswith(" did only a part: life/annuity[1.0.0] Failed")
+        assert target_of(result).error.endswith(" failed in part: life/annuity[1.0.0] Failed")
     assert len(world.imports("uat")) == 1
 
 
@@ -341,7 +341,7 @@ def test_nothing_is_repeated_while_it_cannot_be_known(world: World, fault: str) 
 
     assert re.search(
         "an import whose reply was lost, sent at .*Z with correlation id .*, may have arrived: .*"
-        "Look on http.*/acme for motor/pricing: .*take this step out of the manifest.*--fresh",
+        "check http.*/acme for motor/pricing: .*remove this step from the manifest.*--fresh",
         target_of(first).error,
     )
     assert (first.exit_code, second.exit_code) == (4, 0)
@@ -356,7 +356,7 @@ def test_a_listing_that_does_not_reach_back_proves_nothing(world: World) -> None
 
     result = world.run(UAT % "")
 
-    assert "lists no import that ended so long ago" in target_of(result).error
+    assert "no longer lists imports of that time" in target_of(result).error
     assert len(world.imports("uat")) == 1
 
 
@@ -390,7 +390,7 @@ def test_an_import_is_not_repeated_after_a_clock_is_set(
 
     result = world.run(UAT % "")
 
-    assert "lists no import that ended so long ago" in target_of(result).error
+    assert "no longer lists imports of that time" in target_of(result).error
     assert len(world.imports("uat")) == 1
 
 
@@ -444,7 +444,7 @@ def test_only_locked_bytes_go_on(world: World) -> None:
     package = target_of(changed).artifacts[0]
     assert target_of(changed).error.startswith(
         f"step import: package.zip is not in {world.folder / 'release.lock.json'}: "
-        f"no import has locked sha256 {package.sha256}; "
+        f"sha256 {package.sha256} is not locked; "
     )
     assert [len(world.imports(name)) for name in ("uat", "prod")] == [2, 1]
 
@@ -478,7 +478,10 @@ def test_a_lock_file_with_one_broken_entry_is_refused(tmp_path: Path, data: Any)
     path = tmp_path / "l.json"
     path.write_text(json.dumps(data))
 
-    with pytest.raises(StepError, match=r"l\.json is no lock file of version 1$"):
+    with pytest.raises(
+        StepError,
+        match=r"l\.json is not a lock file of version 1; restore",
+    ):
         Lock(path).read()
 
 
@@ -504,7 +507,7 @@ def test_a_lock_file_says_where_a_package_comes_from(
         ServiceVersion("f", "s", version="2", version_id="v"),
     )
 
-    entry = lock.entry(job, Artifact(tmp_path / "p.zip", "p.zip"), "ab", versions)
+    entry = lock.package_entry(job, Artifact(tmp_path / "p.zip", "p.zip"), "ab", versions)
 
     assert entry == {
         "sha256": "ab",
@@ -534,7 +537,7 @@ def test_a_manual_gate_holds_until_it_is_approved(world: World) -> None:
 
     sha256 = target_of(held).artifacts[0].sha256
     assert (held.exit_code, done.exit_code, before) == (9, 0, [1, 0])
-    assert f"package.zip (sha256 {sha256}) waits to be imported to prod: motor/pricing[1.4.2]" in (
+    assert f"package.zip (sha256 {sha256}) awaits approval for the import to prod: motor/" in (
         target_of(held).error
     )
     assert [sent for _, sent in world.sent] == [sha256, sha256]
@@ -592,7 +595,7 @@ def test_the_plan_says_what_would_go_where(make_job: Any, output: Path) -> None:
     )
     assert planned(make_job, {"to": "prod", "services": services, **locked}) == (
         "motor/pricing, motor/claims to prod (https://prod/acme), if_present: abort; "
-        f"only what {output.parent / 'l.json'} holds; held for --approve prod"
+        f"only packages in {output.parent / 'l.json'}; held for --approve prod"
     )
     assert "held" not in planned(make_job, {"to": "prod", **locked}, "prod")
 
@@ -601,7 +604,7 @@ def test_the_plan_finds_a_lock_file_that_is_none(make_job: Any, output: Path) ->
     """Before anything is exported in vain."""
     (output.parent / "l.json").write_text("[]")
 
-    with pytest.raises(StepError, match=r"l\.json is no lock file of version 1"):
+    with pytest.raises(StepError, match=r"l\.json is not a lock file of version 1"):
         planned(make_job, {"to": "uat", "lock": "l.json"})
 
 
@@ -629,7 +632,7 @@ def test_a_package_that_says_nothing_of_itself_is_taken_at_the_manifests_word(
     assert mapping.mappings_for(services, contents, []) == [
         {"source": expected, "target": "motor/pricing"}
     ]
-    with pytest.raises(StepError, match="does not say which services it holds; name them"):
+    with pytest.raises(StepError, match="does not list its services; name them"):
         mapping.mappings_for(None, contents, [])
 
 

@@ -203,13 +203,13 @@ def test_a_failure_that_may_pass_is_waited_out(
 @pytest.mark.parametrize(
     ("replies", "tries", "fault"),
     [
-        ([(500, {})] * 9, 4, "HTTP 500; check the address and the headers"),
-        ([(404, {})], 1, "HTTP 404; check the address and the headers"),
-        ([(429, {"Retry-After": "3600"})] * 4, 4, "HTTP 429; check the address and the headers"),
+        ([(500, {})] * 9, 4, "HTTP 500; check url and headers"),
+        ([(404, {})], 1, "HTTP 404; check url and headers"),
+        ([(429, {"Retry-After": "3600"})] * 4, 4, "HTTP 429; check url and headers"),
         (
             [(307, {"Location": "/elsewhere"})],
             1,
-            "HTTP 307: redirects are not followed; give the address that it leads to",
+            "HTTP 307: redirects are not followed; use the final URL",
         ),
     ],
 )
@@ -284,7 +284,7 @@ def test_apprise_follows_no_redirect(
     """The message goes to the address that was given, and to no other that it names."""
     receiver.replies.append((307, {"Location": f"{receiver.url}/elsewhere"}))
 
-    with pytest.raises(NotifyError, match=r"^urls\[0\] was not told$"):
+    with pytest.raises(NotifyError, match=r"^urls\[0\] did not take the message; check its URL$"):
         services.send({"urls": [f"json://{receiver.url.removeprefix('http://')}/one"]}, report)
 
     assert [each.path for each in receiver.received] == ["/one"]
@@ -315,7 +315,8 @@ def test_an_address_that_apprise_cannot_use_is_numbered_and_never_shown(
         services.send({"urls": urls}, report)
 
     assert str(caught.value) == (
-        "urls[0] was not told; urls[1] is no address that Apprise knows; urls[2] was not told"
+        "urls[0] did not take the message; check its URL; urls[1] is not a URL that Apprise knows; "
+        "urls[2] did not take the message; check its URL"
     )
     assert len(receiver.received) == 2
     assert "hunter2" not in caplog.text

@@ -19,7 +19,7 @@ from spark_impex_runner.errors import (
 )
 from spark_impex_runner.models import KeyValueStore, Status
 
-errand = importlib.import_module("spark_impex_runner.plugins.import_to.errand")
+importer = importlib.import_module("spark_impex_runner.plugins.import_to.importer")
 NOW = datetime(2026, 1, 2, 12, 0, 0, 500, tzinfo=timezone.utc)
 
 
@@ -33,8 +33,8 @@ def order_of(imports: Any, correlation_id: str | None = "CHG-1") -> Any:
     request = SimpleNamespace(correlation_id=correlation_id)
     job = SimpleNamespace(memory=KeyValueStore(), request=request, run=SimpleNamespace(id="run-1"))
     mapping = {"source": "f/s", "target": "f/s"}
-    order = errand.Order(Path("p.zip"), "ab", "uat", [mapping], "abort", None, 9.0, 1.0)
-    return errand.Errand(job, spark, order)
+    order = importer.ImportRequest(Path("p.zip"), "ab", "uat", [mapping], "abort", None, 9.0, 1.0)
+    return importer.Import(job, spark, order)
 
 
 def answering(answer: Any, *, busy: bool = False) -> Any:
@@ -78,9 +78,9 @@ def test_only_an_import_that_may_have_begun_is_noted(
     order = order_of(answering(error, busy=busy))
 
     with pytest.raises(type(error)):
-        order._send()
+        order._upload()
 
-    assert bool(order.note.correlation_id) is sent
+    assert bool(order.record.correlation_id) is sent
 
 
 @pytest.mark.parametrize(("given", "base"), [("CHG-1", "CHG-1"), (None, "run-1"), ("", "run-1")])
@@ -88,18 +88,18 @@ def test_each_upload_has_a_correlation_id_of_its_own(given: str | None, base: st
     """That of the export, or the run's id, with something that no other upload has."""
     order = order_of(answering("job-1"), given)
 
-    notes = [(order._send(), order.note)[1] for _ in range(2)]
+    records = [(order._upload(), order.record)[1] for _ in range(2)]
 
-    assert {note.correlation_id.rpartition("-")[0] for note in notes} == {base}
-    assert notes[0].correlation_id != notes[1].correlation_id
-    assert {note.at for note in notes} == {"2026-01-02T12:00:00+00:00"}
+    assert {record.correlation_id.rpartition("-")[0] for record in records} == {base}
+    assert records[0].correlation_id != records[1].correlation_id
+    assert {record.at for record in records} == {"2026-01-02T12:00:00+00:00"}
 
 
 def test_a_finished_import_is_noted_with_its_job() -> None:
     """To the second, and done."""
     order = order_of(answering("job-1"))
 
-    note = order.run()
+    record = order.run()
 
-    assert (note.job_id, note.done, note.at) == ("job-1", True, "2026-01-02T12:00:00+00:00")
-    assert order.note == note
+    assert (record.job_id, record.done, record.at) == ("job-1", True, "2026-01-02T12:00:00+00:00")
+    assert order.record == record
