@@ -11,7 +11,7 @@ from spark_impex_runner.text import escaped_line
 if TYPE_CHECKING:
     import argparse
 
-    from spark_impex_runner.cli.console import Surroundings
+    from spark_impex_runner.cli.console import CommandContext
     from spark_impex_runner.engine.cancel import CancelledJob
 
 
@@ -20,20 +20,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     selection.add_manifest_arguments(parser)
 
 
-def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Cancel every unfinished job of the chosen targets; 4 when one could not be."""
+def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
+    """Cancel every unfinished job of the selected targets; return 4 if one failed."""
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.cancel import cancel_jobs
 
-    # What the chosen targets need is not theirs to cancel.
+    # Only the selected targets: a job that they need may still be wanted by others.
     options = replace(selection.options(arguments), alone=True)
-    out = surroundings.console
+    out = context.console
     done: list[CancelledJob] = []
     for path in arguments.manifests:
-        done += cancel_jobs(path, options, Clock(), surroundings.masker)
+        done += cancel_jobs(path, options, Clock(), context.masker)
     for each in done:
         if each.error:
-            out.error(f"{each.target}: job {each.job_id or 'of an unknown id'}: {each.error}")
+            out.error(f"{each.target}: job {each.job_id or 'with unknown id'}: {each.error}")
         elif each.job_id:
             out.result(escaped_line(f"{each.target}: job {each.job_id} cancelled"))
         else:

@@ -1,4 +1,4 @@
-"""``impex completion``, and the answer to a shell that asks what could come next."""
+"""``impex completion``, and the completions of a command line that a shell asks for."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-    from spark_impex_runner.cli.console import Surroundings
+    from spark_impex_runner.cli.console import CommandContext
 
 PROGRAMS = ("impex", "impex-run")
 SHELLS = ("bash", "zsh", "fish")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the shell."""
-    parser.add_argument("shell", choices=SHELLS, help="the shell that shall read the script")
+    """Add the name of the shell."""
+    parser.add_argument("shell", choices=SHELLS, help="the shell that evaluates the script")
 
 
-def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Print the script that has the shell ask us."""
+def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
+    """Print the shell's completion script."""
     from argcomplete.shell_integration import shellcode
 
-    # Without the shell's own file names where we know none: a target is no file.
+    # No fallback to file names: a target or a tag is not a file.
     script = shellcode(PROGRAMS, use_defaults=False, shell=arguments.shell)
-    surroundings.console.document(script)
+    context.console.document(script)
     return 0
 
 
 def answer(parser: argparse.ArgumentParser) -> None:
-    """Tell the shell, by the protocol of argcomplete, what completes its line; never returns.
+    """Write the completions for argcomplete's shell script, and exit.
 
-    The options come from ``parser``, the rest from ``suggestions``.
+    Options come from ``parser``, values from ``suggestions``.
     """
     from argcomplete.completers import BaseCompleter
     from argcomplete.finders import CompletionFinder
 
     from spark_impex_runner.cli.suggestions import suggest
 
-    class Finder(CompletionFinder):
-        """Gives bash what it replaces: from the last character at which it breaks words."""
+    class Completer(CompletionFinder):
+        """Cuts completions for bash, which replaces only the text after its last word break."""
 
         def quote_completions(
             self, completions: list[str], cword_prequote: str, last_wordbreak_pos: int | None
@@ -53,7 +53,7 @@ def answer(parser: argparse.ArgumentParser) -> None:
             return super().quote_completions(completions, cword_prequote, broken)
 
     class FromManifest(BaseCompleter):
-        """Asked for every argument that has no fixed choices."""
+        """Completes every argument that has no fixed choices."""
 
         def __call__(
             self,
@@ -67,11 +67,11 @@ def answer(parser: argparse.ArgumentParser) -> None:
 
     _cut_line(parser.prog)
     # Options are offered after a dash only, so that they do not hide the names.
-    Finder()(parser, always_complete_options=False, default_completer=FromManifest())
+    Completer()(parser, always_complete_options=False, default_completer=FromManifest())
 
 
 def _cut_line(program: str) -> None:
-    """Take away what stands before our command: zsh hands over ``cd x && impex …`` as a whole."""
+    """Remove what precedes our command in COMP_LINE: zsh passes ``cd x && impex …`` whole."""
     line, point = os.environ.get("COMP_LINE", ""), int(os.environ.get("COMP_POINT", "0"))
     before = re.compile(rf"(?:.*[\s/;&|(])?(?={re.escape(program)}\s)", re.DOTALL)
     if found := before.match(line[:point]):

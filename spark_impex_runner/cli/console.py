@@ -1,4 +1,4 @@
-"""What the commands say: results to stdout, everything else to stderr."""
+"""The commands' output: results to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.cli.streams import MaskingStream, Streams
     from spark_impex_runner.errors import Problem
 
-# An environment variable: unless it is 0, each call of a plugin is a line of the log.
+# The environment variable that logs each call of a plugin, unless it is 0.
 TRACED = "IMPEX_TRACE_PLUGINS"
 _FIELDS = ("event", "run_id", "target", "job_id", "correlation_id")
 _RED, _NONE = "\x1b[31m", "\x1b[0m"
@@ -33,10 +33,10 @@ _RED, _NONE = "\x1b[31m", "\x1b[0m"
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """The process's two streams; they mask what is printed to them.
+    """The process's two streams, which mask what is printed to them.
 
-    With ``sources``, the line of the manifest is shown below each of its problems. With
-    ``json_lines``, everything on stderr is a line of the log.
+    ``sources`` shows the manifest's line below each of its problems; ``json_lines`` makes
+    everything on stderr a line of the log.
     """
 
     streams: Streams
@@ -47,7 +47,7 @@ class Console:
     masker: Masker
 
     def result(self, text: str, *, styled: bool = False) -> None:
-        """Print a result for people to stdout; one that is ``styled`` may hold our colours."""
+        """Print a result for people to stdout; a ``styled`` one may contain our colours."""
         out = self.streams.out
         if styled:
             out.styled(text.rstrip("\n"))
@@ -55,37 +55,36 @@ class Console:
             print(text.rstrip("\n"), file=out)
 
     def document(self, text: str) -> None:
-        """Print a result for machines to stdout, made of texts that were masked before."""
+        """Print a result for programs to stdout; its texts must be masked already."""
         self.streams.out.document(text.rstrip("\n"))
 
     def data(self, value: Any) -> None:
-        """Print a value as JSON to stdout; what of it is no JSON is its text."""
+        """Print a value as JSON to stdout; parts that JSON does not know become text."""
         masked = self.masker.mask_within(value)
         self.document(json.dumps(masked, indent=2, ensure_ascii=False))
 
-    def error(self, what: ImpexError | str) -> None:
-        """Say to stderr what went wrong."""
-        if isinstance(what, (ManifestError, PluginError)) and what.problems:
-            self.problems(what.problems)
+    def error(self, error: ImpexError | str) -> None:
+        """Print an error to stderr."""
+        if isinstance(error, (ManifestError, PluginError)) and error.problems:
+            self.problems(error.problems)
             return
         if self.json_lines:
-            self._log("error", "error", str(what))
+            self._log("error", "error", str(error))
             return
         red, none = (_RED, _NONE) if self.colour_errors else ("", "")
-        self._say(f"{red}error:{none} {escaped_line(each)}" for each in str(what).splitlines())
+        self._print(f"{red}error:{none} {escaped_line(each)}" for each in str(error).splitlines())
 
     def note(self, text: str) -> None:
-        """Say to stderr what is no result, and not wrong either."""
+        """Print a note to stderr, which is neither a result nor an error."""
         if self.json_lines:
             self._log("info", "note", text)
         else:
-            self._say([escaped_line(text)])
+            self._print([escaped_line(text)])
 
     def problems(self, problems: Iterable[Problem]) -> None:
-        """Say to stderr what is wrong in a manifest, or may be.
+        """Print the errors and warnings of a manifest to stderr.
 
-        Each problem stands alone on its line, ``file:line:column`` first, so that editors and CI
-        systems can link it.
+        Each is one line that begins with ``file:line:column``, which editors and CI systems link.
         """
         for problem in problems:
             if self.json_lines:
@@ -93,12 +92,12 @@ class Console:
                 detail = {name: getattr(problem, name) for name in names}
                 self._log(problem.severity, "problem", problem.message, detail)
                 continue
-            self._say([escaped_line(str(problem))])
+            self._print([escaped_line(str(problem))])
             if self.sources:
                 columns = _columns(self.streams.err)
-                self._say(excerpt(problem, columns, colour=self.colour_errors))
+                self._print(excerpt(problem, columns, colour=self.colour_errors))
 
-    def _say(self, lines: Iterable[str]) -> None:
+    def _print(self, lines: Iterable[str]) -> None:
         for each in lines:
             self.streams.err.styled(each)
 
@@ -109,8 +108,8 @@ class Console:
         line = json_line(level, mask(message), event=event, detail=mask(detail))
         self.streams.err.document(line)
 
-    def bug(self, error: Exception) -> None:
-        """Say that we are at fault, with what is needed to mend it."""
+    def internal_error(self, error: Exception) -> None:
+        """Print an error that is a bug of the runner, with the line that raised it."""
         logging.getLogger(__name__).debug("traceback", exc_info=error)
         place = traceback.extract_tb(error.__traceback__)[-1]
         self.error(
@@ -120,19 +119,19 @@ class Console:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every command is handed besides its arguments; ``command`` is the line to repeat."""
+class CommandContext:
+    """What every command gets besides its arguments; ``command`` is the line that resumes it."""
 
     console: Console
     masker: Masker
     command: str
 
 
-def trace_to_stdout(surroundings: Surroundings) -> None:
-    """Have each call of a plugin told as a result, with its time."""
-    streams, trace = surroundings.console.streams, logging.getLogger(TRACE)
+def trace_to_stdout(context: CommandContext) -> None:
+    """Print each call of a plugin to stdout, with its time."""
+    streams, trace = context.console.streams, logging.getLogger(TRACE)
     handler = _Handler(streams.out)
-    handler.addFilter(MaskingFilter(surroundings.masker))
+    handler.addFilter(MaskingFilter(context.masker))
     streams.undo.callback(setattr, trace, "propagate", True)
     streams.undo.callback(trace.removeHandler, handler)
     trace.propagate = False
@@ -141,26 +140,26 @@ def trace_to_stdout(surroundings: Surroundings) -> None:
 
 
 def open_console(arguments: argparse.Namespace, masker: Masker, streams: Streams) -> Console:
-    """Set the logging up as the arguments say, until the streams are undone."""
+    """Configure logging by the arguments, until ``streams.undo`` is closed."""
     handler = _Handler(streams.err)
     json_lines = getattr(arguments, "log_format", "text") == "json"
     handler.setFormatter(_JsonFormatter() if json_lines else _TextFormatter())
-    streams.err.form = output_line if json_lines else None
-    # What others print is no result.
+    streams.err.line_format = output_line if json_lines else None
+    # A library's or a plugin's print is not a result.
     sys.stdout = streams.err
     handler.addFilter(MaskingFilter(masker))
-    level, others = logging.INFO, logging.WARNING
+    level, foreign_level = logging.INFO, logging.WARNING
     verbose = getattr(arguments, "verbose", 0)
     if verbose:
-        level, others = logging.DEBUG, logging.INFO
+        level, foreign_level = logging.DEBUG, logging.INFO
     elif getattr(arguments, "quiet", False):
         level = logging.WARNING
-    # Everybody's log lines go through the one masked handler: plugins and libraries have loggers
-    # of their own, whose chatter is not ours to show unless it is asked for.
+    # All loggers share the one handler that masks. Those of plugins and libraries log at a higher
+    # level than ours, unless -v asks for more.
     root, trace = logging.getLogger(), logging.getLogger(TRACE)
     traced = verbose > 1 or os.environ.get(TRACED, "0") not in {"", "0"}
     levels = (
-        (root, others),
+        (root, foreign_level),
         (logging.getLogger("spark_impex_runner"), level),
         (trace, logging.DEBUG if traced else logging.INFO),
     )
@@ -181,25 +180,25 @@ def open_console(arguments: argparse.Namespace, masker: Masker, streams: Streams
 
 
 class _Handler(logging.Handler):
-    """Writes records, of which the filter has masked each part, to a masking stream."""
+    """Writes records, whose parts a filter has masked, to a masking stream."""
 
     def __init__(self, stream: MaskingStream) -> None:
         super().__init__()
         self._stream = stream
 
     def _write(self, text: str) -> None:
-        write = self._stream.document if self._stream.form else self._stream.styled
+        write = self._stream.document if self._stream.line_format else self._stream.styled
         write(text)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self._write(self.format(record))
-        except Exception:  # noqa: BLE001 - logging's own way: a record is not worth a run
+        except Exception:  # noqa: BLE001 - as logging's own handlers do: a record must not end a run
             self.handleError(record)
 
 
 def _columns(stream: MaskingStream) -> int:
-    """Return the width of the terminal that a stream goes to."""
+    """Return the width of a stream's terminal."""
     try:
         columns = os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):
@@ -215,7 +214,7 @@ def _wanted(colour: str, stream: Any) -> bool:
 
 
 class _TextFormatter(logging.Formatter):
-    """``08:15:02 motor: job 65f0… created``; what is not said of a target has its level."""
+    """Formats records as ``08:15:02 motor: job 65f0… created``, with any level but info."""
 
     def format(self, record: logging.LogRecord) -> str:
         time = f"{datetime.fromtimestamp(record.created, timezone.utc):%H:%M:%S}"
@@ -227,7 +226,7 @@ class _TextFormatter(logging.Formatter):
 
 
 class _JsonFormatter(logging.Formatter):
-    """One JSON object a line, with a stable ``event`` name and UTC time."""
+    """Formats records as one JSON object a line, with a stable ``event`` name and UTC time."""
 
     def format(self, record: logging.LogRecord) -> str:
         names = (*_FIELDS, "detail")
@@ -238,7 +237,7 @@ class _JsonFormatter(logging.Formatter):
 
 
 def json_line(level: str, message: str, created: float | None = None, **fields: Any) -> str:
-    """Return a line of the log as a JSON object, always with the same first names."""
+    """Return a line of the log as a JSON object; the first keys are always the same."""
     now = datetime.now(timezone.utc)
     time = now if created is None else datetime.fromtimestamp(created, timezone.utc)
     line: dict[str, Any] = {
@@ -253,12 +252,12 @@ def json_line(level: str, message: str, created: float | None = None, **fields: 
 
 
 def output_line(text: str) -> str:
-    """Return a line that somebody has written to stderr as a line of the log."""
+    """Return a line that a library or a plugin wrote to stderr as a line of the log."""
     return json_line("info", text, event="output")
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> str:
-    """Return rows as aligned columns below their names; the last column is not padded."""
+    """Return rows as aligned columns below their names."""
     cells = [
         [name.upper() for name in rows[0]],
         *([plain(each) for each in row.values()] for row in rows),

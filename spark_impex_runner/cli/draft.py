@@ -1,4 +1,4 @@
-"""The text of a first manifest: what is known stands in it, what is not says so."""
+"""The text of a first manifest; what is not known yet is marked FILL IN."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _OWN_HOST = re.compile(r"https://excel\.([a-z0-9.-]+)\.coherent\.global/")
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What is known of the tenant; an empty value is not.
+class TenantContents:
+    """What ``impex init`` has found out about the tenant; empty values are unknown.
 
     ``sandbox`` is a folder to serve, relative to the manifest; ``credentials`` are the names of
     the variables that they are taken from.
@@ -33,9 +33,9 @@ class Known:
     folders: tuple[str, ...] = ()
 
 
-def draft(known: Known) -> str:
-    """Return the manifest, one target for each folder."""
-    targets = _targets(known.folders) if known.folders else _placeholder()
+def draft(contents: TenantContents) -> str:
+    """Return the text of a manifest that exports each folder."""
+    targets = _targets(contents.folders) if contents.folders else _placeholder()
     lines = [
         f"# yaml-language-server: $schema={SCHEMA_FILE}",
         "# What is exported from Coherent Spark, and where to. An editor with a YAML language",
@@ -43,7 +43,7 @@ def draft(known: Known) -> str:
         "version: 1",
         "",
         "connections:",
-        *_connection(known),
+        *_connection(contents),
         "",
         "targets:",
         *targets,
@@ -51,22 +51,22 @@ def draft(known: Known) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _connection(known: Known) -> list[str]:
-    if known.sandbox:
-        served = f"    sandbox: {scalar(known.sandbox)} # an emulated tenant"
+def _connection(contents: TenantContents) -> list[str]:
+    if contents.sandbox:
+        served = f"    sandbox: {scalar(contents.sandbox)} # an emulated tenant"
         return ["  sandbox:", served]
-    if known.credentials:
-        credentials = f"credentials: {' and '.join(known.credentials)} in the environment"
+    if contents.credentials:
+        credentials = f"credentials: {' and '.join(contents.credentials)} in the environment"
     else:
         credentials = "FILL IN the credentials: set CSPARK_BEARER_TOKEN, CSPARK_API_KEY or"
-    rest = [] if known.credentials else ["CSPARK_CLIENT_ID and CSPARK_CLIENT_SECRET"]
+    rest = [] if contents.credentials else ["CSPARK_CLIENT_ID and CSPARK_CLIENT_SECRET"]
     comments = [f"    # {line}" for line in (credentials, *rest)]
-    if not known.base_url:
+    if not contents.base_url:
         place = '{base_url: "https://excel.ENV.coherent.global/TENANT"}'
         return [f"  tenant: {{}} # FILL IN {place}, or set CSPARK_BASE_URL", *comments]
-    host = _OWN_HOST.match(known.base_url)
+    host = _OWN_HOST.match(contents.base_url)
     name = host[1].replace(".", "-") if host else "tenant"
-    return [f"  {name}:", f"    base_url: {scalar(known.base_url)}", *comments]
+    return [f"  {name}:", f"    base_url: {scalar(contents.base_url)}", *comments]
 
 
 def _placeholder() -> list[str]:
@@ -78,7 +78,7 @@ def _placeholder() -> list[str]:
 
 
 def _targets(folders: Sequence[str]) -> list[str]:
-    """Return a matrix of the folders, and one more target of those whose names would collide."""
+    """Return a matrix of the folders, and a second target for names that would collide."""
     names = {folder: expanded_name(_TARGET, [folder]).casefold() for folder in sorted(folders)}
     uses = Counter(names.values())
     alone = [folder for folder, name in names.items() if uses[name] == 1]
@@ -87,7 +87,7 @@ def _targets(folders: Sequence[str]) -> list[str]:
     if alone:
         example = expanded_name(_TARGET, alone[:1])
         lines += [
-            f"  # One target for each folder, such as {example}; take out what you do not want.",
+            f"  # One target for each folder, such as {example}; delete those you do not need.",
             f"  - name: {_TARGET}",
             "    matrix:",
             "      folder:",
@@ -97,7 +97,7 @@ def _targets(folders: Sequence[str]) -> list[str]:
         ]
     if shared:
         lines += [
-            "  # The names of these differ only in what the name of a target cannot hold.",
+            "  # These names differ only in characters that a target's name cannot have.",
             f"  - name: {_TARGET}-others",
             "    folders:",
             *_items(shared, 6),
@@ -121,10 +121,9 @@ def _rest() -> list[str]:
 
 
 def scalar(text: str) -> str:
-    """Return ``text`` as YAML that reads as nothing else: JSON, which YAML contains.
+    """Return ``text`` as a quoted YAML scalar, written as JSON.
 
-    Line breaks that JSON lets stand and YAML folds are escaped, and so is what would be a
-    reference.
+    Escapes references (``${``), and line breaks that JSON allows and YAML would fold.
     """
     quoted = json.dumps(text.replace("${", "$${"), ensure_ascii=False)
     return "".join(char if char.isprintable() else _escaped(char) for char in quoted)

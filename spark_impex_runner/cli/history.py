@@ -12,28 +12,28 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from spark_impex_runner.cli.console import Surroundings
+    from spark_impex_runner.cli.console import CommandContext
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add where the runner's memory lies, how much of it, and the form."""
-    selection.memory_arguments(parser)
+    """Add the state directory, the number of rows and the format."""
+    selection.add_state_arguments(parser)
     parser.add_argument(
         "-n", type=selection.positive, default=20, metavar="N", help="how many (default 20)"
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
-def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """List what the last runs did for each of their targets, newest first."""
+def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
+    """List the last runs' targets and their outcomes, newest first."""
     from spark_impex_runner.state.store import State
 
-    with closing(State(selection.memory_folder(arguments))) as state:
+    with closing(State(selection.existing_state(arguments))) as state:
         rows = [_row(each) for each in state.history(arguments.n)]
     if arguments.json:
-        surroundings.console.data(rows)
+        context.console.data(rows)
     else:
-        surroundings.console.result(table(rows) if rows else "nothing was run yet")
+        context.console.result(table(rows) if rows else "nothing was run yet")
     return 0
 
 

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from spark_impex_runner.cli.console import Surroundings
+    from spark_impex_runner.cli.console import CommandContext
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Connection
 
-# How long a person waits for a list that is only a convenience, in seconds.
-PATIENCE = 8.0
+# Seconds that a person waits for the tenant's folders, which are only a convenience.
+LISTING_TIMEOUT = 8.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the file, and what the environment may not know."""
+    """Add the file to write, and where its contents come from."""
     parser.add_argument(
         "file",
         metavar="FILE",
@@ -50,37 +50,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Write a plugin's distribution, or a manifest and its schema.
-
-    The tenant is asked for its folders, and nobody what it knows.
-    """
+def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
+    """Write a plugin's distribution, or a manifest with the tenant's folders and its schema."""
     if arguments.plugin is not None:
-        return _plugin(arguments, surroundings)
-    from spark_impex_runner.cli.draft import SCHEMA_FILE, Known, draft
+        return _plugin(arguments, context)
+    from spark_impex_runner.cli.draft import SCHEMA_FILE, TenantContents, draft
     from spark_impex_runner.models import Connection
     from spark_impex_runner.spark.http.credentials import chosen_variables
 
     file = arguments.file or Path("release.yaml")
     schema = file.parent / SCHEMA_FILE
-    _require_room(file, schema)
+    _check_not_existing(file, schema)
     if arguments.sandbox:
         served = os.path.relpath(arguments.sandbox, file.parent)
-        folders = _folders(Connection("sandbox", sandbox=arguments.sandbox), surroundings.masker)
-        known = Known(sandbox=Path(served).as_posix(), folders=folders)
+        folders = _folders(Connection("sandbox", sandbox=arguments.sandbox), context.masker)
+        contents = TenantContents(sandbox=Path(served).as_posix(), folders=folders)
     else:
         base_url = _base_url(arguments.base_url)
-        folders = _reachable_folders(base_url, surroundings.masker) if base_url else ()
-        known = Known(base_url, "", chosen_variables(os.environ), folders)
+        folders = _reachable_folders(base_url, context.masker) if base_url else ()
+        contents = TenantContents(base_url, "", chosen_variables(os.environ), folders)
     _write(schema, _schema())
-    _tell(f"{schema}: written, with the options of the installed plugins")
-    _write(file, draft(known))
-    surroundings.console.result(_next_steps(file, known.folders))
+    _log(f"{schema}: written, with the options of the installed plugins")
+    _write(file, draft(contents))
+    context.console.result(_next_steps(file, contents.folders))
     return 0
 
 
-def _plugin(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Write a plugin's distribution, and tell how to go on."""
+def _plugin(arguments: argparse.Namespace, context: CommandContext) -> int:
+    """Write a plugin's distribution, and print the next steps."""
     from spark_impex_runner.cli.scaffold import write_distribution
     from spark_impex_runner.errors import UsageError
     from spark_impex_runner.version import __version__
@@ -89,17 +86,17 @@ def _plugin(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
         raise UsageError("--plugin NAME names the folder to write; leave out FILE")
     folder = write_distribution(arguments.plugin, __version__)
     lines = [
-        f"{folder}: written; what to do next:",
+        f"{folder}: written; next steps:",
         f"  cd {folder}",
         "  pip install -e '.[test]'",
         "  pytest",
     ]
-    surroundings.console.result("\n".join(lines))
+    context.console.result("\n".join(lines))
     return 0
 
 
-def _require_room(file: Path, schema: Path) -> None:
-    """Raise ``UsageError`` where something of somebody else's would be overwritten."""
+def _check_not_existing(file: Path, schema: Path) -> None:
+    """Raise ``UsageError`` if a file that ``impex init`` did not write would be overwritten."""
     from spark_impex_runner.errors import UsageError
     from spark_impex_runner.manifest.schema.compose import published
 
@@ -120,7 +117,7 @@ def _require_room(file: Path, schema: Path) -> None:
 
 
 def _base_url(given: str | None) -> str:
-    """Return the tenant's address, nothing where nobody knows it; asks only on a terminal."""
+    """Return the tenant's address, an empty text if it is unknown; prompt on a terminal only."""
     from spark_impex_runner.spark.tenant import TenantUrl
 
     text = given or os.environ.get("CSPARK_BASE_URL") or ""
@@ -129,29 +126,29 @@ def _base_url(given: str | None) -> str:
         sys.stderr.flush()
         text = sys.stdin.readline().strip()
     if not text:
-        _tell("the tenant is left to fill in; set CSPARK_BASE_URL, or give --base-url")
+        _log("no tenant is known, fill it in; or set CSPARK_BASE_URL, or give --base-url")
         return ""
     return TenantUrl.parse(text).base
 
 
 def _reachable_folders(base_url: str, masker: Masker) -> tuple[str, ...]:
-    """Return the tenant's folders, or none and a line that says why."""
+    """Return the tenant's folders; if they cannot be listed, log why and return none."""
     from spark_impex_runner.errors import ImpexError
     from spark_impex_runner.models import Connection
 
     try:
-        connection = Connection("tenant", base_url=base_url, timeout=PATIENCE)
-        folders = _within(PATIENCE, lambda: _folders(connection, masker))
+        connection = Connection("tenant", base_url=base_url, timeout=LISTING_TIMEOUT)
+        folders = _call_with_timeout(LISTING_TIMEOUT, lambda: _folders(connection, masker))
     except ImpexError as error:
-        _tell(f"the folders are left to fill in: {error}")
+        _log(f"cannot list the folders, fill them in: {error}")
         return ()
     if not folders:
-        _tell("the folders are left to fill in: these credentials see none")
+        _log("these credentials see no folders, fill them in")
     return folders
 
 
 def _folders(connection: Connection, masker: Masker) -> tuple[str, ...]:
-    """Return the names of a tenant's folders that a file can hold; raises ``ImpexError``."""
+    """Return the names of a tenant's folders that YAML can hold. Raises ``ImpexError``."""
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.manifest.yaml.scalars import text_fault
     from spark_impex_runner.planning.connections import Connections
@@ -160,7 +157,7 @@ def _folders(connection: Connection, masker: Masker) -> tuple[str, ...]:
     connections = Connections({connection.name: connection}, Clock(), masker)
     try:
         found = folders(connections.client(connection.name).session, once=True)
-        # What was half a character in the reply would name another folder.
+        # A name with half a surrogate pair in the reply would name another folder once repaired.
         return tuple(
             name
             for name in found
@@ -170,10 +167,10 @@ def _folders(connection: Connection, masker: Masker) -> tuple[str, ...]:
         connections.close()
 
 
-def _within(seconds: float, call: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
-    """Return what ``call`` returns; ``TransportError`` when it takes longer, whatever it waits for.
+def _call_with_timeout(seconds: float, call: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+    """Return what ``call`` returns; raise ``TransportError`` if it takes longer.
 
-    No limit of the client covers all of it: the look-up of the host's name, tokens, repeats.
+    No limit of the client covers all of it: name resolution, tokens and retries.
     """
     from spark_impex_runner.errors import TransportError
 
@@ -189,7 +186,7 @@ def _within(seconds: float, call: Callable[[], tuple[str, ...]]) -> tuple[str, .
     thread.start()
     thread.join(seconds)
     if not answers:
-        raise TransportError(f"the tenant has not answered within {seconds:g} s")
+        raise TransportError(f"the tenant did not reply within {seconds:g} s")
     if isinstance(answers[0], Exception):
         raise answers[0]
     return answers[0]
@@ -218,14 +215,13 @@ def _next_steps(file: Path, folders: tuple[str, ...]) -> str:
     found = f"{len(folders)} folder{'' if len(folders) == 1 else 's'}" if folders else ""
     quoted = shlex.quote(str(file))
     lines = [
-        f"{file}: written, {found or 'look for FILL IN'}; what to do next:",
+        f"{file}: written, {found or 'look for FILL IN'}; next steps:",
         *(f"  {command} {quoted}" for command in ("impex validate", "impex plan", "impex-run")),
     ]
     return "\n".join(lines)
 
 
-def _tell(what: str) -> None:
-    """Say something beside the result."""
+def _log(message: str) -> None:
     import logging
 
-    logging.getLogger(__name__).info("%s", what)
+    logging.getLogger(__name__).info("%s", message)

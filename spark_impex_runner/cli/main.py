@@ -1,4 +1,4 @@
-"""The parser, the logging, and the one place where an error becomes an exit code."""
+"""The command-line parser, and the one place where an error becomes an exit code."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ if TYPE_CHECKING:
     from spark_impex_runner.masking import Masker
 
 COMMANDS = {
-    "init": "write a first manifest, with the tenant's folders where it can be asked",
+    "init": "write a first manifest, with the tenant's folders if it answers",
     "run": "run manifests: create the jobs, wait, download, verify, step, report",
-    "resume": "go on with a job whose id you have, without any memory of it",
-    "cancel": "end the jobs that earlier runs left on the tenant",
-    "status": "show what is not finished",
-    "history": "show what was run",
+    "resume": "resume an export job by id, without local state",
+    "cancel": "cancel the unfinished jobs of earlier runs",
+    "status": "list unfinished targets and their jobs",
+    "history": "list past runs",
     "plan": "show what a run would send; send nothing",
-    "validate": "check manifests and name every mistake",
-    "render": "print a manifest as a run takes it, secrets as references",
+    "validate": "check manifests and report every error",
+    "render": "print the resolved manifest, secrets as references",
     "schema": "print the JSON Schema of the manifest",
-    "completion": "print the script that completes commands, targets and tags in a shell",
-    "plugins": "list plugins and what they offer",
+    "completion": "print the shell completion script",
+    "plugins": "list plugins and what they provide",
     "verify": "check a delivered folder against its receipt",
-    "sandbox": "serve a folder as an emulated tenant on loopback",
+    "sandbox": "serve a folder as an emulated tenant on localhost",
 }
-# So many seconds may threads and functions for the end of the process take, after a signal fewer.
-_SOON, _AT_ONCE = 5.0, 0.25
+# Seconds that plugins' threads and atexit functions get before the process exits without them.
+# A person who pressed Ctrl-C does not wait for them.
+_GRACE_SECONDS, _GRACE_AFTER_SIGNAL = 5.0, 0.25
 _SIGNALLED = 128
 _EPILOG = """exit codes:
   0 every target succeeded        2 invalid manifest or usage, nothing was sent
@@ -51,16 +52,16 @@ _EPILOG = """exit codes:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command ``impex``."""
-    sys.exit(_interruptible(argv, "impex"))
+    sys.exit(_run_interruptible(argv, "impex"))
 
 
 def run(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command ``impex-run``, which is ``impex run``."""
-    sys.exit(_interruptible(argv, "impex-run"))
+    sys.exit(_run_interruptible(argv, "impex-run"))
 
 
-def _interruptible(argv: Sequence[str] | None, program: str) -> int:
-    """Execute the command line; Ctrl-C before the command has begun is no traceback."""
+def _run_interruptible(argv: Sequence[str] | None, program: str) -> int:
+    """Run the command line, and return 130 for Ctrl-C before the command has begun."""
     try:
         return _main(argv, program)
     except KeyboardInterrupt:
@@ -68,41 +69,41 @@ def _interruptible(argv: Sequence[str] | None, program: str) -> int:
 
 
 def _main(argv: Sequence[str] | None, program: str) -> int:
-    words = list(sys.argv[1:] if argv is None else argv)
+    args = list(sys.argv[1:] if argv is None else argv)
     if "_ARGCOMPLETE" in os.environ:  # a shell asks what could come next, by argcomplete's protocol
         from spark_impex_runner.cli import completion
 
         completion.answer(_parser(os.environ.get("COMP_LINE", "").split(), program))
     if argv is None and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a help text is no reason to fail
-    arguments = _parsed(words, program)
-    # Whoever asks for --help or --version has left by now, without waiting for any of these.
+    arguments = _parse(args, program)
+    # Imported only now: --help and --version have exited in the parser, and must be quick.
     from spark_impex_runner.cli.streams import install
     from spark_impex_runner.masking import Masker
 
     masker = Masker()
-    streams = install(masker, alone=argv is None)
+    streams = install(masker, owns_process=argv is None)
     if argv is None:
-        # The process is this command: plugins' threads and their functions for its end may write
-        # when the command is done, so the streams are masked until the very last of them.
+        # Plugins' threads and atexit functions may still write after the command has ended, so
+        # the streams mask until the last of them. atexit calls what was registered first last.
         atexit.register(streams.undo.close)
-        code = _executed(arguments, _again(program, words), masker, streams)
-        _leave_at_once_if_stuck(code, streams)
-        _leave_soon(code)
+        code = _execute(arguments, _resume_command(program, args), masker, streams)
+        _exit_now_if_stuck(code, streams)
+        _exit_after_grace(code)
         return code
     with streams.undo:
-        return _executed(arguments, _again(program, words), masker, streams)
+        return _execute(arguments, _resume_command(program, args), masker, streams)
 
 
-def _executed(arguments: argparse.Namespace, command: str, masker: Masker, streams: Streams) -> int:
-    """Execute the chosen command and return its exit code."""
-    from spark_impex_runner.cli.console import Surroundings, open_console
+def _execute(arguments: argparse.Namespace, command: str, masker: Masker, streams: Streams) -> int:
+    """Execute the chosen command, and return its exit code."""
+    from spark_impex_runner.cli.console import CommandContext, open_console
     from spark_impex_runner.errors import DeliveryError, ImpexError, Interrupted, describe_os_error
 
     console = open_console(arguments, masker, streams)
     try:
         module = import_module(_module(arguments.command))
-        code = int(module.execute(arguments, Surroundings(console, masker, command)))
+        code = int(module.execute(arguments, CommandContext(console, masker, command)))
         streams.out.require_delivery()
     except ImpexError as error:
         console.error(error)
@@ -114,21 +115,21 @@ def _executed(arguments: argparse.Namespace, command: str, masker: Masker, strea
         console.error(describe_os_error(error))
         return DeliveryError.exit_code
     except Exception as error:  # noqa: BLE001 - the last line of defence
-        console.bug(error)
+        console.internal_error(error)
         return ImpexError.exit_code
     else:
         return code
 
 
 class _Parser(argparse.ArgumentParser):
-    """Writes a usage error as everything else on stderr is written; ``json_lines``: as JSON."""
+    """Parses arguments, and reports usage errors like all other errors; see ``json_lines``."""
 
     def __init__(self, *, json_lines: bool = False, **settings: Any) -> None:
         super().__init__(**settings)
         self._json_lines = json_lines
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong with the command line and exit with 2."""
+        """Report a usage error and exit with 2."""
         from spark_impex_runner.cli.console import json_line
         from spark_impex_runner.cli.streams import install
         from spark_impex_runner.masking import Masker
@@ -143,26 +144,26 @@ class _Parser(argparse.ArgumentParser):
         sys.exit(2)
 
 
-def _parsed(words: Sequence[str], program: str) -> argparse.Namespace:
-    """Parse the words, none of which may hold what is not text."""
-    parser = _parser(words, program)
-    for word in words:
-        if word.encode("utf-8", "replace").decode() != word:
-            parser.error(f"the argument {word!a} is not UTF-8 text")
-    return parser.parse_args(words)
+def _parse(args: Sequence[str], program: str) -> argparse.Namespace:
+    """Parse the arguments; one that is not UTF-8 is a usage error."""
+    parser = _parser(args, program)
+    for arg in args:
+        if arg.encode("utf-8", "replace").decode() != arg:
+            parser.error(f"the argument {arg!a} is not UTF-8 text")
+    return parser.parse_args(args)
 
 
-def _asks_for_json(words: Sequence[str]) -> bool:
-    """Tell whether the log is to be JSON, by words that may be wrong elsewhere."""
-    text = " ".join(words).replace("=", " ").split()
+def _asks_for_json(args: Sequence[str]) -> bool:
+    """Return whether the log is to be JSON, also if other arguments are invalid."""
+    text = " ".join(args).replace("=", " ").split()
     return any(
         value == "json" and len(option) > 3 and "--log-format".startswith(option)
         for option, value in pairwise(text)
     )
 
 
-def _leave_at_once_if_stuck(code: int, streams: Streams) -> None:
-    """End the process where a plugin hung after a signal: its threads would be waited for."""
+def _exit_now_if_stuck(code: int, streams: Streams) -> None:
+    """Exit now if a plugin hung after a signal: Python would wait for its threads."""
     from spark_impex_runner.blocking import left_behind
 
     if left_behind():
@@ -173,11 +174,11 @@ def _leave_at_once_if_stuck(code: int, streams: Streams) -> None:
         os._exit(code)
 
 
-def _leave_soon(code: int, leave: Callable[[int], object] = os._exit) -> None:
-    """End the process soon with its exit code, also where a plugin's thread or atexit hangs."""
+def _exit_after_grace(code: int, leave: Callable[[int], object] = os._exit) -> None:
+    """Exit with ``code`` soon, even if a plugin's thread or atexit function hangs."""
     import threading
 
-    seconds = _AT_ONCE if code > _SIGNALLED else _SOON
+    seconds = _GRACE_AFTER_SIGNAL if code > _SIGNALLED else _GRACE_SECONDS
 
     def watch() -> None:
         threading.Event().wait(seconds)
@@ -186,13 +187,13 @@ def _leave_soon(code: int, leave: Callable[[int], object] = os._exit) -> None:
     threading.Thread(target=watch, name="impex-leave", daemon=True).start()
 
 
-def _again(program: str, words: Sequence[str]) -> str:
-    """Return the line that goes on with this command's work."""
-    return shlex.join([program, *(word for word in words if word != "--fresh")])
+def _resume_command(program: str, args: Sequence[str]) -> str:
+    """Return the command line that resumes this command's work."""
+    return shlex.join([program, *(arg for arg in args if arg != "--fresh")])
 
 
 def _parser(argv: Sequence[str], program: str) -> argparse.ArgumentParser:
-    """Build the parser; only the chosen command's module is imported."""
+    """Build the parser, and import only the chosen command's module."""
     version = f"%(prog)s {__version__} (Python {platform.python_version()})"
     new_parser: Any = partial(_Parser, json_lines=_asks_for_json(argv))
     if program == "impex-run":

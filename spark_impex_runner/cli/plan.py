@@ -10,18 +10,18 @@ from spark_impex_runner.cli import selection
 if TYPE_CHECKING:
     import argparse
 
-    from spark_impex_runner.cli.console import Surroundings
+    from spark_impex_runner.cli.console import CommandContext
 
-# Next to the codes of a run, so that no script takes an invalid manifest (2) for a change.
+# Terraform's option of this name exits with 2, which here means an invalid manifest.
 CHANGES = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the manifests, what may be set for them, and the form of the answer."""
+    """Add the manifests, their options and the format of the plan."""
     selection.add_manifest_arguments(parser)
     group = parser.add_argument_group("the plan")
     group.add_argument(
-        "--fresh", action="store_true", help="plan for a run that adopts nothing, as impex-run does"
+        "--fresh", action="store_true", help="plan a run that starts new jobs and resumes none"
     )
     group.add_argument(
         "--detailed-exitcode",
@@ -29,12 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"exit with {CHANGES} if a run would do anything, 0 if all is unchanged",
     )
     group.add_argument(
-        "--format", choices=("text", "json"), default="text", help="form of the plan"
+        "--format", choices=("text", "json"), default="text", help="format of the plan"
     )
 
 
-def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Print what a run of each manifest would send, and what it would adopt."""
+def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
+    """Print what a run of each manifest would send, and which jobs it would resume."""
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.forecast import forecast
     from spark_impex_runner.errors import UsageError
@@ -45,18 +45,18 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     as_json = getattr(arguments, "format", "text") == "json"
     documents, changes, faulty = [], False, False
     for path in arguments.manifests:
-        with prepare(path, options, clock, surroundings.masker) as prepared:
+        with prepare(path, options, clock, context.masker) as prepared:
             items = forecast(prepared, options, clock)
             changes = changes or any(item.action != "unchanged" for item in items)
             faulty = faulty or any(step.problem for item in items for step in item.steps)
             if as_json:
                 data = plan.as_data(prepared.run, items)
-                documents.append(surroundings.masker.mask_within(data, keys=False))
+                documents.append(context.masker.mask_within(data, keys=False))
             else:
-                surroundings.console.result(plan.render(prepared.run, items))
+                context.console.result(plan.render(prepared.run, items))
     if as_json:
         text = json.dumps({"changes": changes, "plans": documents}, indent=2, ensure_ascii=False)
-        surroundings.console.document(text)
+        context.console.document(text)
     if faulty:
         return UsageError.exit_code
     return CHANGES if changes and getattr(arguments, "detailed_exitcode", False) else 0

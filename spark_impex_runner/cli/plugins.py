@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from spark_impex_runner.cli.console import Surroundings
+    from spark_impex_runner.cli.console import CommandContext
     from spark_impex_runner.hooks.discovery import PluginInfo
     from spark_impex_runner.hooks.manager import Plugins
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which plugins, the form of the list, and the trace."""
+    """Add the plugins' names, the format of the list and the trace."""
     parser.add_argument(
-        "names", metavar="NAME", nargs="*", help="show these plugins with all that they offer"
+        "names", metavar="NAME", nargs="*", help="show these plugins with all that they provide"
     )
-    parser.add_argument("--json", action="store_true", help="as JSON, with all that they offer")
+    parser.add_argument("--json", action="store_true", help="as JSON, with all that they provide")
     parser.add_argument(
         "--trace",
         action="append",
@@ -34,47 +34,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     selection.add_arguments(parser)
 
 
-def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """List every plugin with what it hooks into and offers, and those that failed with why."""
+def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
+    """List every plugin with its hooks and offers, or with the reason why it failed to load."""
     if arguments.trace:
-        return _trace(arguments, surroundings)
+        return _trace(arguments, context)
     plugins = selection.chosen_plugins(arguments)
     infos = _chosen(plugins, arguments.names)
     if arguments.json:
-        # Whatever of a schema is no JSON is a mistake of its plugin, and told where it is used.
-        surroundings.console.data([_row(info, plugins) for info in infos])
+        # Values of a schema that are not JSON become text: the plugin's error is reported on use.
+        context.console.data([_row(info, plugins) for info in infos])
         return 0
     if arguments.names:
         text = "\n\n".join("\n".join(_details(info, plugins)) for info in infos)
     else:
         text = console.table([_brief(info, plugins) for info in infos])
-    surroundings.console.result(text)
+    context.console.result(text)
     return 0
 
 
-def _trace(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+def _trace(arguments: argparse.Namespace, context: CommandContext) -> int:
     """Plan manifests, and print each call of a plugin."""
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.forecast import forecast
     from spark_impex_runner.planning.prepare import prepare
 
-    console.trace_to_stdout(surroundings)
+    console.trace_to_stdout(context)
     options, clock = selection.options(arguments), Clock()
     for path in arguments.trace:
-        with prepare(path, options, clock, surroundings.masker) as prepared:
+        with prepare(path, options, clock, context.masker) as prepared:
             forecast(prepared, options, clock)
     return 0
 
 
 def _chosen(plugins: Plugins, names: list[str]) -> list[PluginInfo]:
-    """Return the plugins of these names, all where there are none."""
+    """Return the plugins with these names, or all if no name is given."""
     from spark_impex_runner.errors import UsageError
     from spark_impex_runner.spelling import did_you_mean
 
     known = {info.name for info in plugins.infos} | {info.distribution for info in plugins.infos}
     for name in names:
         if name not in known:
-            raise UsageError(f"there is no plugin {name!r}{did_you_mean(name, sorted(known))}")
+            raise UsageError(f"no plugin is named {name!r}{did_you_mean(name, sorted(known))}")
     wanted = set(names)
     return [info for info in plugins.infos if not wanted or {info.name, info.distribution} & wanted]
 
@@ -99,7 +99,7 @@ def _brief(info: PluginInfo, plugins: Plugins) -> dict[str, str]:
 
 
 def _offers(info: PluginInfo, plugins: Plugins) -> str:
-    """Return what a plugin offers, else what it hooks into."""
+    """Return what a plugin offers, or its hooks if it offers nothing."""
     offers = plugins.offers[info.name]
     named = [f"{word} {name}" for kind, word in KINDS.items() for name in offers.of_kind(kind)]
     hooks = [hook for hook in info.hooks if hook != "impex_register"]
@@ -107,7 +107,7 @@ def _offers(info: PluginInfo, plugins: Plugins) -> str:
 
 
 def _details(info: PluginInfo, plugins: Plugins) -> Iterator[str]:
-    """Yield the lines about one plugin: whence it is, its hooks, its offers with their options."""
+    """Yield the lines about one plugin: its origin, its hooks, its offers with their options."""
     yield " ".join(filter(None, [info.name, info.distribution, info.version, f"({info.origin})"]))
     if info.error:
         yield f"  LEFT OUT: {info.error}"
@@ -120,9 +120,9 @@ def _details(info: PluginInfo, plugins: Plugins) -> Iterator[str]:
 
 
 def _options(schema: Any) -> Iterator[str]:
-    """Yield a line for each option, from a schema that may be anything."""
+    """Yield a line for each option; a plugin's schema may be malformed."""
     options = schema.get("properties") if isinstance(schema, dict) else None
     for name, option in options.items() if isinstance(options, dict) else ():
-        summary_of = option if isinstance(option, dict) else {}
-        default = f" (default: {summary_of['default']})" if "default" in summary_of else ""
-        yield f"with.{name}: {summary_of.get('description', '')}{default}"
+        entry = option if isinstance(option, dict) else {}
+        default = f" (default: {entry['default']})" if "default" in entry else ""
+        yield f"with.{name}: {entry.get('description', '')}{default}"

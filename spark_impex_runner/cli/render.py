@@ -11,30 +11,30 @@ from spark_impex_runner.cli.selection import local_path
 if TYPE_CHECKING:
     import argparse
 
-    from spark_impex_runner.cli.console import Surroundings
+    from spark_impex_runner.cli.console import CommandContext
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the manifest, what may be set for it, and the form of the answer."""
+    """Add the manifest, its options and the format of the output."""
     parser.add_argument("manifest", metavar="MANIFEST", type=local_path, help="a YAML file")
     selection.add_arguments(parser)
     parser.add_argument(
-        "--format", choices=("yaml", "json"), default="yaml", help="form of the answer"
+        "--format", choices=("yaml", "json"), default="yaml", help="format of the output"
     )
-    selection.output_arguments(parser)
+    selection.add_output_arguments(parser)
 
 
-def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Print the manifest as a run takes it; secrets stay references, and need not be there."""
+def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
+    """Print the resolved manifest; secrets stay references, which need not resolve."""
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.manifest.yaml.dump import dump
     from spark_impex_runner.planning.prepare import resolve
 
     options = selection.options(arguments)
-    masker = surroundings.masker
-    # Masked before it is written: YAML and JSON have ways of writing that no masker knows.
+    masker = context.masker
+    # Masked as data: YAML and JSON escape text in ways that the masker does not recognize.
     data = masker.mask_within(resolve(arguments.manifest, options, Clock(), masker), keys=False)
     as_json = arguments.format == "json"
     text = json.dumps(data, indent=2, ensure_ascii=False) if as_json else dump(data)
-    surroundings.console.document(text)
+    context.console.document(text)
     return 0

@@ -9,15 +9,15 @@ from spark_impex_runner.cli import run
 if TYPE_CHECKING:
     import argparse
 
-    from spark_impex_runner.cli.console import Surroundings
+    from spark_impex_runner.cli.console import CommandContext
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the job to what a run can be told."""
+    """Add the job id to the options of a run."""
     parser.add_argument("--job", required=True, metavar="ID", help="id of the export job")
     run.add_shared_arguments(parser)
 
 
-def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Run the one chosen target with a job that exists already."""
-    return run.execute(arguments, surroundings)
+def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
+    """Run the selected target with a job that exists already."""
+    return run.execute(arguments, context)

@@ -16,44 +16,44 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from spark_impex_runner.cli.console import Surroundings
+    from spark_impex_runner.cli.console import CommandContext
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import RunResult
 
-_FILES = 65_536
-# So many seconds after a signal the process is left, whatever holds it; see ``blocking``.
-_LEAVE = 4.9
-# So many seconds a thread may compute while another waits for the interpreter. One that holds the
-# state's lock waits for it at every statement; with 500 threads Python's own 5 ms add up to 0.1 s.
-_SWITCH = 0.001
+_MAX_OPEN_FILES = 65_536
+# Seconds after a signal until the process exits, whatever blocks it; see ``blocking``.
+_EXIT_AFTER = 4.9
+# Seconds that a thread computes while others wait for the interpreter. The holder of the state's
+# lock waits for it at each statement: with 500 threads Python's own 5 ms add up to 0.1 s.
+_SWITCH_INTERVAL = 0.001
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what a run can be told."""
+    """Add the options of a run."""
     add_shared_arguments(parser)
     parser.add_argument("--dry-run", action="store_true", help="the same as impex plan")
     parser.add_argument(
-        "--fresh", action="store_true", help="go on with nothing that an earlier run began"
+        "--fresh", action="store_true", help="start new jobs; do not resume earlier ones"
     )
     parser.add_argument(
         "--executor",
         default="",
         metavar="NAME[:ADDRESS]",
-        help="where the targets of different tenants are worked on, such as processes:4",
+        help="where targets of different tenants run, such as processes:4",
     )
 
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what a run and a resumed job can both be told."""
-    selection.manifest_argument(parser)
+    """Add the options that a run and a resumed job share."""
+    selection.add_manifest_argument(parser)
     selection.add_arguments(parser)
     group = parser.add_argument_group("the run")
     group.add_argument(
         "--until", choices=("download",), default="", help="stop after the download, run no steps"
     )
     group.add_argument(
-        "--fail-fast", action="store_true", help="start nothing new once a target has failed"
+        "--fail-fast", action="store_true", help="start no new targets after one failed"
     )
     group.add_argument(
         "--approve",
@@ -73,12 +73,12 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=FILE",
         help="write a report: json, junit, html or a plugin's (repeatable)",
     )
-    selection.output_arguments(parser)
+    selection.add_output_arguments(parser)
 
 
-def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Run every manifest, one after the other; all are checked before the first is run."""
-    from spark_impex_runner.cli.worker import speak, voice
+def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
+    """Run the manifests one after the other, after checking all of them."""
+    from spark_impex_runner.cli.worker import configure_output, output_options
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.run import run_manifest, run_unit
     from spark_impex_runner.errors import ImpexError
@@ -88,20 +88,20 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     if getattr(arguments, "dry_run", False):
         from spark_impex_runner.cli import plan
 
-        return plan.execute(arguments, surroundings)
+        return plan.execute(arguments, context)
     _allow_many_files()
-    sys.setswitchinterval(_SWITCH)
-    out, masker, clock = surroundings.console, surroundings.masker, Clock()
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    out, masker, clock = context.console, context.masker, Clock()
     options = selection.options(arguments)
-    worker = partial(run_unit, new_masker=partial(speak, voice(arguments)))
+    worker = partial(run_unit, new_masker=partial(configure_output, output_options(arguments)))
     if len(arguments.manifests) > 1:
         _check_all(arguments, clock, masker)
     finished: list[RunResult] = []
     failed: list[int] = []
-    with left_in_time(clock), _stopped_by_signals(clock, json_lines=out.json_lines):
+    with exit_in_time(clock), _stopped_by_signals(clock, json_lines=out.json_lines):
         for path in arguments.manifests:
             try:
-                clock.check()  # after a signal no other manifest is begun
+                clock.check()  # after a signal no other manifest is started
                 result = run_manifest(path, options, clock=clock, masker=masker, worker=worker)
             except ImpexError as error:
                 out.error(error)
@@ -111,12 +111,12 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
             finished.append(result)
             for problem in result.problems:
                 out.error(problem)
-        _tell_ways_on(finished, arguments, surroundings, clock)
-    return _combined(exit_code(finished), failed, any_run=bool(finished))
+        _print_next_steps(finished, arguments, context, clock)
+    return _combine_exit_codes(exit_code(finished), failed, any_run=bool(finished))
 
 
 def _check_all(arguments: argparse.Namespace, clock: Clock, masker: Masker) -> None:
-    """Find mistakes in all manifests before the first is run, reports of the same name included."""
+    """Check all manifests before the first is run, also for reports to the same file."""
     from spark_impex_runner.engine.refusal import refusal_reported
     from spark_impex_runner.errors import UsageError
     from spark_impex_runner.planning.prepare import prepare
@@ -135,56 +135,57 @@ def _check_all(arguments: argparse.Namespace, clock: Clock, masker: Masker) -> N
             writer = writers.setdefault(os.path.realpath(file), path)
             if writer != path:
                 raise UsageError(
-                    f"{path}: report.{name} is {file}, which the report of {writer} would be, "
-                    "too; give each manifest a file of its own"
+                    f"{path}: report.{name} is {file}, as in {writer}; "
+                    "give each manifest its own file"
                 )
 
 
-def _tell_ways_on(
+def _print_next_steps(
     finished: Sequence[RunResult],
     arguments: argparse.Namespace,
-    surroundings: Surroundings,
+    context: CommandContext,
     clock: Clock,
 ) -> None:
-    """Say the commands that go on with what was interrupted, or approve what is held."""
+    """Print the commands that resume, cancel or approve what is left of the runs."""
     from spark_impex_runner.engine.cancel import may_have_running_jobs
 
-    out, command = surroundings.console, surroundings.command
+    out, command = context.console, context.command
     results = [each for run in finished for each in run.results]
     if clock.signum and not all(each.good for each in results):
-        out.error(f"interrupted; to go on: {command}")
+        out.error(f"interrupted; to resume: {command}")
         if any(may_have_running_jobs(each, selection.options(arguments)) for each in finished):
-            out.error(f"to end what still runs: {selection.again('impex cancel', arguments)}")
+            cancel = selection.command_line("impex cancel", arguments)
+            out.error(f"to cancel the jobs that still run: {cancel}")
     for line in (selection.approval(run, arguments) for run in finished):
         if line:
             out.note(f"held; to approve: {line}")
 
 
-def _combined(code: int, failed: Sequence[int], *, any_run: bool) -> int:
-    """Return one exit code where some manifests could not be run at all."""
+def _combine_exit_codes(code: int, failed: Sequence[int], *, any_run: bool) -> int:
+    """Return one exit code for the results and for the manifests that could not be run."""
     if not failed:
         return code
-    # A target that is held is no failure, but a manifest that could not be run is one.
+    # 9 alone would say that nothing failed, but a manifest that could not be run did.
     return 3 if code in (0, 9) and any_run else max(code, 3) if any_run else failed[0]
 
 
 def _allow_many_files() -> None:
-    """Raise the soft limit of open files as far as the system lets everybody.
+    """Raise the soft limit of open files to the hard limit, up to 65,536.
 
-    Each job under way holds its lock and a connection or two, and common limits are 256 and 1024.
+    Each running job holds a lock file and one or two connections; common limits are 256 and 1024.
     """
     with suppress(ImportError, OSError, ValueError):  # Windows has no such limit
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        most = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+        most = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)
         if soft != resource.RLIM_INFINITY and soft < most:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 @contextmanager
 def _stopped_by_signals(clock: Clock, *, json_lines: bool) -> Iterator[None]:
-    """First SIGINT or SIGTERM: stop the clock. Second: leave at once."""
+    """Stop the clock on the first SIGINT or SIGTERM, and exit on the second."""
     import signal
 
     from spark_impex_runner.cli.console import json_line
@@ -194,8 +195,10 @@ def _stopped_by_signals(clock: Clock, *, json_lines: bool) -> Iterator[None]:
             os._exit(128 + signum)
         clock.stop(signum)
         name = signal.Signals(signum).name
-        told = f"{name}: stopping, nothing new is started; press Ctrl-C again to exit immediately"
-        line = json_line("warning", told, event="interrupt") if json_lines else told
+        message = (
+            f"{name}: stopping, nothing new is started; press Ctrl-C again to exit immediately"
+        )
+        line = json_line("warning", message, event="interrupt") if json_lines else message
         with suppress(OSError, ValueError):  # stderr may be closed, or its reader gone
             os.write(sys.stderr.fileno(), f"{line}\n".encode())
 
@@ -208,12 +211,12 @@ def _stopped_by_signals(clock: Clock, *, json_lines: bool) -> Iterator[None]:
 
 
 @contextmanager
-def left_in_time(clock: Clock, seconds: float = _LEAVE) -> Iterator[None]:
-    """Leave the process so long after a stop, whatever holds it, such as a full pipe."""
+def exit_in_time(clock: Clock, seconds: float = _EXIT_AFTER) -> Iterator[None]:
+    """Exit the process ``seconds`` after a stop, whatever blocks it, such as a full pipe."""
     stopped, over = threading.Lock(), threading.Event()
     stopped.acquire()
 
-    def release() -> None:  # called by the signal's handler, which may wait for no lock
+    def release() -> None:  # called in the signal's handler, which must not wait for a lock
         with suppress(RuntimeError):
             stopped.release()
 

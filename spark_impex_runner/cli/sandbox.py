@@ -11,7 +11,7 @@ from spark_impex_runner.cli.selection import local_path
 if TYPE_CHECKING:
     import argparse
 
-    from spark_impex_runner.cli.console import Surroundings
+    from spark_impex_runner.cli.console import CommandContext
     from spark_impex_runner.sandbox.server import Sandbox
 
 _SETTINGS = (
@@ -19,16 +19,16 @@ _SETTINGS = (
     ("--tenant", str, "name of the tenant (default: the folder's)"),
     ("--job-seconds", float, "how long a job is in progress (default 0)"),
     ("--job-limit", int, "export jobs at once (default 1)"),
-    ("--hash-form", str, "form of file_hash, such as sha256, md5-upper, none (default sha256)"),
-    ("--url-seconds", float, "life of a download link (default 300)"),
-    ("--size-limit", int, "bytes that a package may have (default 200 MiB)"),
-    ("--over-limit", str, "how an export over that ends: errors (default), or refuse at once"),
+    ("--hash-form", str, "format of file_hash, such as sha256, md5-upper, none (default sha256)"),
+    ("--url-seconds", float, "lifetime of a download link (default 300)"),
+    ("--size-limit", int, "maximum size of a package in bytes (default 200 MiB)"),
+    ("--over-limit", str, "result of an export over the limit: errors (default), or refuse"),
     ("--ending", str, "how jobs end, such as closed, errors, failed, null_outputs, not_zip"),
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the folder and the settings worth a flag."""
+    """Add the folder and the settings that have an option."""
     parser.add_argument("folder", metavar="DIR", type=local_path, help="folders/services/versions")
     for flag, kind, summary in _SETTINGS:
         parser.add_argument(flag, type=kind, help=summary)
@@ -38,12 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PLACE@WHICH=WHAT",
-        help="scripted bad weather, such as status@2=503 or create@1=swallow (repeatable)",
+        help="inject a fault, such as status@2=503 or create@1=swallow (repeatable)",
     )
 
 
-def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Serve the folder until interrupted, and say how to reach it."""
+def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
+    """Serve the folder until interrupted, and print the variables that connect to it."""
     from spark_impex_runner.errors import UsageError
     from spark_impex_runner.sandbox import server
     from spark_impex_runner.sandbox.faults import parse_fault
@@ -57,7 +57,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot serve {arguments.folder}: {error}") from error
     try:
-        surroundings.console.result(_how_to_reach(sandbox))
+        context.console.result(_how_to_reach(sandbox))
         threading.Event().wait()
     finally:
         sandbox.close()

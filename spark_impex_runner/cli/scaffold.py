@@ -1,4 +1,4 @@
-"""The files of a new plugin's distribution: what pip, pytest and a reader need, and no more."""
+"""The files of a new plugin's distribution, as few as pip, pytest and a reader need."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def impex_run_step(
     path = job.target.output / name
     note = f"{artifact.name} {artifact.size} {artifact.sha256}\\n"
     owned = tools.Ownership.of(job)
-    owned.check(path)  # a file that no earlier run has put there is not replaced
+    owned.check(path)  # raises if the file exists and no earlier run wrote it
     owned.claim(path)
     try:
         path.write_text(note, encoding="utf-8")
@@ -113,13 +113,13 @@ def impex_run_step(
 '''
 
 _CONFTEST = '''\
-"""Pytest takes the fixtures of the runner's kit for authors from here."""
+"""Loads the runner's fixtures for tests of plugins."""
 
 pytest_plugins = ["spark_impex_runner.testing"]
 '''
 
 _TEST = '''\
-"""The step keeps what every step has to, and writes what it says."""
+"""The step passes the conformance tests, and writes its note."""
 
 from __future__ import annotations
 
@@ -155,17 +155,17 @@ def test_a_note_lies_beside_the_package(run_manifest: Runner) -> None:
 
 
 def write_distribution(name: str, runner: str) -> Path:
-    """Write a plugin's distribution into a new folder; return the folder.
+    """Write a plugin's distribution into a new folder, and return the folder.
 
-    Raises ``UsageError`` for a name that cannot be used and a folder that is there already.
-    Nothing is left where a file cannot be written.
+    Raises ``UsageError`` if the name cannot be used or the folder exists. Leaves nothing behind
+    if a file cannot be written.
     """
     module, step = name.replace("-", "_"), name.removeprefix(_PREFIX).replace("-", "_")
     _check_name(name, module, step)
     folder = Path(name)
     if folder.exists() or folder.is_symlink():
         raise UsageError(f"{folder} exists already; name another plugin, or move it away")
-    words = {"name": name, "module": module, "step": step, "runner": runner}
+    values = {"name": name, "module": module, "step": step, "runner": runner}
     files = {
         "pyproject.toml": _PYPROJECT,
         "README.md": _README,
@@ -174,25 +174,25 @@ def write_distribution(name: str, runner: str) -> Path:
         f"tests/test_{step}.py": _TEST,
     }
     try:
-        with tempfile.TemporaryDirectory(prefix=".impex-init-", dir=folder.parent) as made:
+        with tempfile.TemporaryDirectory(prefix=".impex-init-", dir=folder.parent) as temporary:
             for file, text in files.items():
-                path = Path(made, name, file)
+                path = Path(temporary, name, file)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(Template(text).substitute(words), encoding="utf-8")
-            Path(made, name).rename(folder)
+                path.write_text(Template(text).substitute(values), encoding="utf-8")
+            Path(temporary, name).rename(folder)
     except OSError as error:
         raise UsageError(f"cannot write {folder}: {error.strerror or error}") from None
     return folder
 
 
 def _check_name(name: str, module: str, step: str) -> None:
-    """Raise ``UsageError`` unless the name is one for pip, for Python and for a manifest."""
+    """Raise ``UsageError`` unless the name works for pip, for Python and for a manifest."""
     if not _NAME.fullmatch(name) or keyword.iskeyword(module) or not step[:1].isalpha():
         raise UsageError(
-            f"'{name}' is no name for a plugin; use lower-case letters, digits and single hyphens, "
-            "such as impex-note"
+            f"'{name}' is not a valid name for a plugin; use lower-case letters, digits and single "
+            "hyphens, such as impex-note"
         )
     if importlib.util.find_spec(module) is not None:
-        raise UsageError(f"a module named {module} is there already; name the plugin otherwise")
+        raise UsageError(f"a module named {module} exists already; choose another name")
     if offer := make_plugin_manager().registry.steps.get(step):
-        raise UsageError(f"{offer.provider} offers a step {step}; name the plugin otherwise")
+        raise UsageError(f"{offer.provider} offers a step {step}; choose another name")

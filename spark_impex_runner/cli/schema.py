@@ -9,7 +9,7 @@ from spark_impex_runner.cli import selection
 if TYPE_CHECKING:
     import argparse
 
-    from spark_impex_runner.cli.console import Surroundings
+    from spark_impex_runner.cli.console import CommandContext
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,12 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--with-plugins",
         action="store_true",
-        help="with what the installed plugins offer, and its options",
+        help="include the steps, strategies and options of installed plugins",
     )
     selection.add_plugin_option(parser)
 
 
-def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     """Print the schema as JSON."""
     from spark_impex_runner.manifest.schema.compose import compose, overlay, printed, published
 
@@ -37,5 +37,5 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     else:
         document = published()
     document = overlay(document) if arguments.overlay else document
-    surroundings.console.document(printed(document))
+    context.console.document(printed(document))
     return 0

@@ -1,4 +1,4 @@
-"""Options that several commands share: which targets, which values, which plugins, what is said."""
+"""Options that several commands share: manifests, targets, variables, plugins and output."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _DIGITS = 9
 
 
 def add_manifest_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add manifests, the choice within them, and the output options."""
-    manifest_argument(parser)
+    """Add the manifests, the selection of targets and the output options."""
+    add_manifest_argument(parser)
     add_arguments(parser)
-    output_arguments(parser)
+    add_output_arguments(parser)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add them."""
-    group = parser.add_argument_group("what to work on")
+    """Add the selection of targets, overlays, variables, state and plugins."""
+    group = parser.add_argument_group("selection")
     group.add_argument(
         "-f",
         "--overlay",
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=local_path,
         metavar="FILE",
-        help="change the manifest as this file says (repeatable; the last has the last word)",
+        help="apply an overlay (repeatable; later files win)",
     )
     group.add_argument(
         "-t",
@@ -40,10 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="GLOB",
-        help="only these targets and what they need (repeatable)",
+        help="select targets, and those they need (repeatable)",
     )
     group.add_argument(
-        "--tag", action="append", default=[], help="only targets with this tag (repeatable)"
+        "--tag", action="append", default=[], help="select targets by tag (repeatable)"
     )
     group.add_argument(
         "--var",
@@ -57,19 +57,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=local_path,
         metavar="DIR",
-        help="base folder of the targets' relative outputs",
+        help="base directory of relative outputs",
     )
     add_state_option(group)
     add_plugin_option(group)
 
 
 def add_state_option(group: argparse._ActionsContainer) -> None:
-    """Add ``--state``, the folder of the runner's memory."""
+    """Add ``--state``, the state directory."""
     group.add_argument(
         "--state",
         type=local_path,
         metavar="DIR",
-        help="the runner's memory (default: .impex beside the manifest)",
+        help="state directory (default: .impex beside the manifest)",
     )
 
 
@@ -87,7 +87,7 @@ def add_plugin_option(group: argparse._ActionsContainer) -> None:
 
 
 def options(arguments: argparse.Namespace) -> RunOptions:
-    """Return what the arguments say about a run."""
+    """Return the options of a run that the arguments give."""
     from spark_impex_runner.models import RunOptions
 
     blocked, files = _split_plugins(arguments.plugin)
@@ -111,11 +111,11 @@ def options(arguments: argparse.Namespace) -> RunOptions:
     )
 
 
-def again(command: str, arguments: argparse.Namespace) -> str:
-    """Return the line that has ``command`` work on the same targets of the same manifests."""
+def command_line(command: str, arguments: argparse.Namespace) -> str:
+    """Return the line that runs ``command`` on the same targets of the same manifests."""
     import shlex
 
-    words = [*command.split(), *arguments.manifests]
+    line = [*command.split(), *arguments.manifests]
     for option, values in (
         ("-f", arguments.overlay),
         ("-t", arguments.target),
@@ -125,14 +125,14 @@ def again(command: str, arguments: argparse.Namespace) -> str:
         ("-p", arguments.plugin),
     ):
         for value in values:
-            words += [option, value]
-    return shlex.join(map(str, words))
+            line += [option, value]
+    return shlex.join(map(str, line))
 
 
 def approval(run: RunResult, arguments: argparse.Namespace) -> str:
-    """Return the line that approves what a run holds, and repeats nothing; else an empty text.
+    """Return the command that approves a run's held targets, an empty text if none is held.
 
-    A target that only waits for held ones is done by it, too: nothing of it was delivered.
+    It includes targets that were skipped only because they need held ones.
     """
     import shlex
     from dataclasses import replace
@@ -143,7 +143,7 @@ def approval(run: RunResult, arguments: argparse.Namespace) -> str:
     if not held:
         return ""
     names = {each.target.name for each in held}
-    for each in run.results:  # in an order in which what is needed comes first
+    for each in run.results:  # in dependency order: what a target needs comes before it
         needs = each.target.needs
         if each.outcome.value == "skipped" and needs and names.issuperset(needs):
             names.add(each.target.name)
@@ -154,16 +154,16 @@ def approval(run: RunResult, arguments: argparse.Namespace) -> str:
         for word in approve_values(each.approve, each.digests) or [each.approve]
     )
     line = command(run.manifest.path, replace(options(arguments), job=""), targets, waits)
-    said = (
+    output = (
         *(["-q"] if arguments.quiet else []),
         *["-v"] * arguments.verbose,
         *(["--log-format", "json"] if arguments.log_format == "json" else []),
     )
-    return f"{line} {shlex.join(said)}" if said else line
+    return f"{line} {shlex.join(output)}" if output else line
 
 
 def chosen_plugins(arguments: argparse.Namespace) -> Plugins:
-    """Return the installed plugins as ``-p`` chose them, for commands without a manifest."""
+    """Return the plugins that ``-p`` allows, for commands without a manifest."""
     from spark_impex_runner.hooks.discovery import PluginChoice
     from spark_impex_runner.hooks.manager import make_plugin_manager
 
@@ -178,21 +178,21 @@ def _split_plugins(values: Sequence[str]) -> tuple[frozenset[str], tuple[Path, .
 
 
 def _plugin(text: str) -> str:
-    """Return a value of ``-p``, whose file has to be a local one."""
+    """Return a value of ``-p``, whose file must be local."""
     return text if text.startswith("no:") else str(local_path(text))
 
 
 def local_path(text: str) -> Path:
-    """Return the path of a local file or folder; a URL is an error of the command line."""
+    """Return the path of a local file or folder; a URL is a usage error."""
     from spark_impex_runner.paths import url_problem
 
     if problem := url_problem(text):
-        raise argparse.ArgumentTypeError(f"{problem}; the step 'upload' is what reaches URLs")
+        raise argparse.ArgumentTypeError(f"{problem}; use the step 'upload' to write to a URL")
     return Path(text)
 
 
 def positive(text: str) -> int:
-    """Return a number of 1 or more; raise what argparse reports for anything else."""
+    """Return a number of 1 or more; anything else is a usage error."""
     if not text.isascii() or not text.isdigit() or len(text) > _DIGITS or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 to {10**_DIGITS - 1}")
     return int(text)
@@ -205,14 +205,14 @@ def _variable(text: str) -> tuple[str, str]:
     return name, value
 
 
-def manifest_argument(parser: argparse.ArgumentParser) -> None:
+def add_manifest_argument(parser: argparse.ArgumentParser) -> None:
     """Add the positional argument of every command that reads manifests."""
     parser.add_argument(
         "manifests", metavar="MANIFEST", nargs="+", type=local_path, help="a YAML file"
     )
 
 
-def output_arguments(parser: argparse.ArgumentParser) -> None:
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of every command that works on manifests."""
     group = parser.add_argument_group("output")
     group.add_argument(
@@ -220,11 +220,11 @@ def output_arguments(parser: argparse.ArgumentParser) -> None:
         "--verbose",
         action="count",
         default=0,
-        help="say also what is sent; twice: each call of a plugin, too",
+        help="-v: log HTTP requests; -vv: also plugin calls",
     )
-    group.add_argument("-q", "--quiet", action="store_true", help="say only warnings and results")
+    group.add_argument("-q", "--quiet", action="store_true", help="print only warnings and results")
     group.add_argument(
-        "--log-format", choices=("text", "json"), default="text", help="form of the lines on stderr"
+        "--log-format", choices=("text", "json"), default="text", help="format of the log on stderr"
     )
     group.add_argument(
         "--color",
@@ -234,8 +234,8 @@ def output_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def memory_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what says where a memory lies, for commands that only read it."""
+def add_state_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the manifest or the state directory, for commands that only read the state."""
     parser.add_argument(
         "manifest", metavar="MANIFEST", nargs="?", type=local_path, help="the manifest that was run"
     )
@@ -243,17 +243,17 @@ def memory_arguments(parser: argparse.ArgumentParser) -> None:
         "--state",
         type=local_path,
         metavar="DIR",
-        help="the runner's memory (default: .impex beside the manifest, or here)",
+        help="state directory (default: .impex beside the manifest, or here)",
     )
 
 
-def memory_folder(arguments: argparse.Namespace) -> Path:
-    """Return the folder of a memory that must exist; raise ``UsageError`` if it does not."""
+def existing_state(arguments: argparse.Namespace) -> Path:
+    """Return the state directory; raise ``UsageError`` if it does not exist."""
     from spark_impex_runner.errors import UsageError
     from spark_impex_runner.state.store import STATE_FOLDER
 
     beside = arguments.manifest.parent if arguments.manifest else Path()
     folder = arguments.state or beside / STATE_FOLDER
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder of a run's memory; name it with --state DIR")
+        raise UsageError(f"no state in {folder}: nothing has been run here; or give --state DIR")
     return Path(folder)

@@ -12,38 +12,38 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from spark_impex_runner.cli.console import Surroundings
+    from spark_impex_runner.cli.console import CommandContext
     from spark_impex_runner.state.holds import Hold
     from spark_impex_runner.state.models import Attempt
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add where the runner's memory lies, and the form."""
-    selection.memory_arguments(parser)
+    """Add the state directory and the format."""
+    selection.add_state_arguments(parser)
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
-def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """List every attempt that is not finished; asks no tenant."""
+def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
+    """List every unfinished attempt, without contacting a tenant."""
     from spark_impex_runner.state.store import State
 
-    with closing(State(selection.memory_folder(arguments))) as state:
+    with closing(State(selection.existing_state(arguments))) as state:
         attempts = state.open_attempts()
         rows = [_row(each, len(state.parts(each))) for each in attempts]
         waiting = [_waiting(state.holds.of(each)) for each in attempts]
     if arguments.json:
         data = [{**row, **waits} for row, waits in zip(rows, waiting, strict=True)]
-        surroundings.console.data(data)
+        context.console.data(data)
     elif rows:
         lines = (_line(row["target"], waits) for row, waits in zip(rows, waiting, strict=True))
-        surroundings.console.result("\n".join([table(rows), *filter(None, lines)]))
+        context.console.result("\n".join([table(rows), *filter(None, lines)]))
     else:
-        surroundings.console.result("nothing is unfinished")
+        context.console.result("nothing is unfinished")
     return 0
 
 
 def _waiting(hold: Hold | None) -> dict[str, Any]:
-    """Return what waits for an approval: the packages, the work and the line that approves it."""
+    """Return what is pending: the packages, the work and the command that approves it."""
     if hold is None:
         return {}
     return {
@@ -58,7 +58,7 @@ def _waiting(hold: Hold | None) -> dict[str, Any]:
 
 
 def _line(target: str, waiting: Mapping[str, Any]) -> str:
-    """Return for a person what waits, nothing where nothing does."""
+    """Return a line about what is pending, an empty one if nothing is."""
     if not waiting:
         return ""
     packages = (f"{each['name']} (sha256 {each['sha256']})" for each in waiting["packages"])

@@ -1,9 +1,9 @@
-"""The two streams of a command: no secret and no control character gets through them.
+"""The two streams of a command, which mask secrets and remove control characters.
 
-``print``, warnings, tracebacks of threads and hooks, and the handlers that a plugin makes for its
-own loggers all end in ``sys.stdout`` or ``sys.stderr``. Of a command's process, file descriptor 1
-is a copy of 2: only ``Streams.out`` writes to the genuine stdout, so that neither a plugin nor its
-subprocesses can spoil a result. What they write to a file descriptor is not masked.
+``print``, warnings, tracebacks of threads and hooks, and the handlers of plugins' own loggers all
+write to ``sys.stdout`` or ``sys.stderr``. In a command's process, file descriptor 1 is a copy of 2:
+only ``Streams.out`` writes to the genuine stdout, so that neither a plugin nor its subprocesses can
+corrupt a result. What they write to a file descriptor is not masked.
 """
 
 from __future__ import annotations
@@ -31,173 +31,172 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.masking import Masker
 
-# The colours, which we alone write: everybody else's text is cleaned before it has any.
+# Our own colours. Other escape sequences are removed before text is coloured.
 _COLOURS = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
 class MaskingStream(io.TextIOBase):
-    """Masks and cleans what is written to it, line by line, and passes it on to the stream beneath.
+    """Masks and cleans text line by line, and forwards it to the target stream.
 
-    A line is held until it ends: a secret may come in pieces. ``flush`` passes on what there is of
-    it, but for an end that may be the beginning of a secret, which waits for what follows or for
-    ``finish``. A reader that has gone (``| head``) is no error: neither the work nor its exit code
-    depends on it. Anything else that ends the stream, such as a full disk, is its ``failure``.
-    Characters that the stream beneath cannot encode are escaped. With ``form``, each line that is
-    written becomes what it returns, such as a JSON object.
+    A line is buffered until it ends, as a secret may come in pieces. ``flush`` forwards what is
+    buffered, except for an end that may begin a secret, which waits for more text or ``finish``.
+    A closed pipe (``| head``) is not an error. Anything else that ends the stream, such as a full
+    disk, sets ``failure``. Characters that the target cannot encode are escaped. ``line_format``
+    converts each line, for example to a JSON object.
     """
 
-    def __init__(self, beneath: TextIO, masker: Masker) -> None:
-        self._beneath = beneath
+    def __init__(self, target: TextIO, masker: Masker) -> None:
+        self._target = target
         self._masker = masker
-        self._pieces: list[str] = []  # what is held, as it was written
+        self._pieces: list[str] = []  # the buffered text, as it was written
         self._in_line = False
         self.failure = ""
-        self.form: Callable[[str], str] | None = None
+        self.line_format: Callable[[str], str] | None = None
         self._commands = os.environ.get("GITHUB_ACTIONS") == "true"
         self._lock = threading.RLock()  # a signal's handler may write while its thread writes
-        self.buffer = _Bytes(self)
+        self.buffer = _BinaryWriter(self)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._beneath, name)
+        return getattr(self._target, name)
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """The encoding of the stream beneath."""
-        return self._beneath.encoding
+        """The encoding of the target."""
+        return self._target.encoding
 
     @property
     def errors(self) -> str | None:  # type: ignore[override]
-        """What the stream beneath does with characters that it cannot encode."""
-        return self._beneath.errors
+        """How the target handles characters that it cannot encode."""
+        return self._target.errors
 
     def isatty(self) -> bool:
-        """Tell whether a person reads it."""
-        return self._beneath.isatty()
+        """Return whether the target is a terminal."""
+        return self._target.isatty()
 
     def fileno(self) -> int:
-        """Return the file descriptor, to which one can write past the masker."""
-        return self._beneath.fileno()
+        """Return the target's file descriptor; what is written to that is not masked."""
+        return self._target.fileno()
 
     def writable(self) -> bool:
-        """Tell that it can be written to."""
+        """Return True."""
         return True
 
     def write(self, text: str) -> int:
-        """Pass on every line that is complete; hold what is not, or holds a part of a secret."""
+        """Forward every complete line, and buffer the rest and what may be part of a secret."""
         with self._lock:
             self._pieces.append(text)
             if "\n" in text:
-                held = "".join(self._pieces)
-                self._pass_on(held, self._masker.cut(held, held.rfind("\n") + 1))
+                buffered = "".join(self._pieces)
+                self._forward(buffered, self._masker.cut(buffered, buffered.rfind("\n") + 1))
         return len(text)
 
     def flush(self) -> None:
-        """Pass on what is held, but for what may be the beginning of a secret."""
+        """Forward the buffer, except for an end that may begin a secret."""
         with self._lock:
-            if self.form:
-                return  # half a line has no form
-            held = "".join(self._pieces)
-            self._pass_on(held, self._masker.cut(held, self._masker.begun(held)))
+            if self.line_format:
+                return  # only whole lines can be converted
+            buffered = "".join(self._pieces)
+            self._forward(buffered, self._masker.cut(buffered, self._masker.begun(buffered)))
 
     def require_delivery(self) -> None:
-        """Raise ``DeliveryError`` if something that was written has gone nowhere."""
+        """Raise ``DeliveryError`` if something could not be written."""
         self.flush()
         if self.failure:
             raise DeliveryError(f"cannot write the result: {self.failure}")
 
     def finish(self) -> None:
-        """Pass on all that is held: nothing follows."""
+        """Forward the whole buffer: no more text follows."""
         with self._lock:
-            held = "".join(self._pieces)
-            self._pass_on(held, len(held))
+            buffered = "".join(self._pieces)
+            self._forward(buffered, len(buffered))
 
     def close(self) -> None:
-        """Do nothing: the stream beneath belongs to the process, and may be closed already."""
+        """Do nothing: the target belongs to the process, and may be closed already."""
 
     def styled(self, text: str) -> None:
-        """Write lines for a person that may hold our colours."""
+        """Write lines for a person, which may contain our colours."""
         with self._lock:
             parts = _COLOURS.split(self._masker.mask(text))
             parts[::2] = map(self._clean, parts[::2])
             self._begin_line()
-            self._to_beneath("".join(parts) + "\n")
+            self._write_to_target("".join(parts) + "\n")
 
     def document(self, text: str) -> None:
-        """Write lines for a program as they are: they were masked before they became JSON or so.
+        """Write lines for a program, such as JSON, as UTF-8 and without masking.
 
-        To mask them once more could spoil them: a short secret may be a part of the syntax. They
-        are UTF-8 whatever the encoding of the stream is.
+        Their values must be masked already. Masking the document could corrupt it, as a short
+        secret may be a part of its syntax.
         """
         with self._lock:
             self._begin_line()
-            self._guarded(lambda: self._write_bytes(text + "\n"))
+            self._write_safely(lambda: self._write_bytes(text + "\n"))
 
     def _begin_line(self) -> None:
         if self._in_line:
-            self._to_beneath("\n")
+            self._write_to_target("\n")
 
-    def _pass_on(self, held: str, end: int) -> None:
-        """Pass on what is held up to ``end``, and go on holding the rest."""
-        self._pieces = [held[end:]]
-        text = self._clean(self._masker.mask(held[:end]))
-        if not self.form:
-            self._to_beneath(text)
+    def _forward(self, buffered: str, end: int) -> None:
+        """Forward the buffer up to ``end``, and keep the rest."""
+        self._pieces = [buffered[end:]]
+        text = self._clean(self._masker.mask(buffered[:end]))
+        if not self.line_format:
+            self._write_to_target(text)
             return
         for line in text.splitlines():
             if line.strip():
-                self.document(self.form(line))
+                self.document(self.line_format(line))
 
     def _clean(self, text: str) -> str:
         shown = escaped(text)
         return without_commands(shown) if self._commands else shown
 
-    def _to_beneath(self, text: str) -> None:
-        self._guarded(lambda: self._beneath.write(self._encodable(text)))
+    def _write_to_target(self, text: str) -> None:
+        self._write_safely(lambda: self._target.write(self._encodable(text)))
         if text:
             self._in_line = not text.endswith("\n")
 
     def _write_bytes(self, text: str) -> None:
-        binary = getattr(self._beneath, "buffer", None)
+        binary = getattr(self._target, "buffer", None)
         if binary is None:
-            self._beneath.write(self._encodable(text))
+            self._target.write(self._encodable(text))
         else:
-            self._beneath.flush()
+            self._target.flush()
             binary.write(text.encode("utf-8", "backslashreplace"))
 
     def _encodable(self, text: str) -> str:
-        """Return text that the stream beneath can encode, whatever its own way with the rest is."""
-        encoding = self._beneath.encoding or "utf-8"
+        """Return text with escapes for characters that the target cannot encode."""
+        encoding = self._target.encoding or "utf-8"
         try:
             text.encode(encoding)
         except UnicodeEncodeError:
             return text.encode(encoding, "backslashreplace").decode(encoding)
         return text
 
-    def _guarded(self, write: Callable[[], object]) -> None:
-        """Write; where the stream has ended, note why and send the rest nowhere."""
+    def _write_safely(self, write: Callable[[], object]) -> None:
+        """Write; if the target is closed or full, note why and discard all further text."""
         try:
             write()
-            self._beneath.flush()
-        except (OSError, ValueError) as error:  # ValueError: somebody has closed it
+            self._target.flush()
+        except (OSError, ValueError) as error:  # ValueError: the file object is closed
             if not isinstance(error, BrokenPipeError):
                 self.failure = getattr(error, "strerror", None) or str(error)
             nowhere = os.open(os.devnull, os.O_WRONLY)
             try:
-                os.dup2(nowhere, self._beneath.fileno())
+                os.dup2(nowhere, self._target.fileno())
             except (OSError, ValueError):
-                self._beneath = os.fdopen(os.dup(nowhere), "w", encoding="utf-8")
+                self._target = os.fdopen(os.dup(nowhere), "w", encoding="utf-8")
             os.close(nowhere)
 
 
-class _Bytes(io.RawIOBase):
-    """The ``buffer`` of a masking stream: bytes are masked as the text that they encode."""
+class _BinaryWriter(io.RawIOBase):
+    """The ``buffer`` of a masking stream, which decodes bytes so that they can be masked."""
 
     def __init__(self, stream: MaskingStream) -> None:
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
 
     def writable(self) -> bool:
-        """Tell that it can be written to."""
+        """Return True."""
         return True
 
     def write(self, data: Any) -> int:
@@ -207,40 +206,42 @@ class _Bytes(io.RawIOBase):
         return len(given)
 
     def flush(self) -> None:
-        """Pass on what is held."""
+        """Flush the stream."""
         self._stream.flush()
 
     def close(self) -> None:
-        """Do nothing, as its stream does."""
+        """Do nothing, like the stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """What stands in the place of ``sys.stdout`` and ``sys.stderr`` until ``undo`` is closed."""
+    """The replacements of ``sys.stdout`` and ``sys.stderr`` until ``undo`` is closed."""
 
     out: MaskingStream
     err: MaskingStream
     undo: ExitStack
 
 
-def install(masker: Masker, *, alone: bool = False) -> Streams:
-    """Put masking streams in the place of the process's own, and have GitHub hear of secrets.
+def install(masker: Masker, *, owns_process: bool = False) -> Streams:
+    """Replace the process's streams by masking ones, and announce secrets to GitHub Actions.
 
-    ``alone`` says that the process is this command and nothing else: file descriptor 1 then becomes
-    a copy of 2.
+    With ``owns_process``, the process is this command alone: file descriptor 1 becomes a copy
+    of 2.
     """
     undo = ExitStack()
-    if alone:
+    if owns_process:
         _open_missing()
-        _take_stdout()
-    streams = Streams(_replaced("stdout", masker, undo), _replaced("stderr", masker, undo), undo)
+        _reserve_stdout()
+    streams = Streams(
+        _replace_stream("stdout", masker, undo), _replace_stream("stderr", masker, undo), undo
+    )
     if os.environ.get("GITHUB_ACTIONS") == "true" and not _is_file(streams.err):
         masker.announce = partial(_add_mask, streams.err)
     return streams
 
 
 def _open_missing() -> None:
-    """Open the standard descriptors that the caller has closed, before a file takes their place."""
+    """Open standard descriptors that are closed, before another file gets their number."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -248,24 +249,24 @@ def _open_missing() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
-def _take_stdout() -> None:
-    """Give ``sys.stdout`` a descriptor of its own, and 1 to whoever else writes to it."""
-    theirs = sys.stdout
-    if theirs is None or theirs.fileno() != 1:
+def _reserve_stdout() -> None:
+    """Move ``sys.stdout`` to a new descriptor, and make descriptor 1 a copy of stderr."""
+    stdout = sys.stdout
+    if stdout is None or stdout.fileno() != 1:
         return
-    theirs.flush()
-    own = os.fdopen(os.dup(1), "w", encoding=theirs.encoding, errors=theirs.errors)
+    stdout.flush()
+    reserved = os.fdopen(os.dup(1), "w", encoding=stdout.encoding, errors=stdout.errors)
     os.dup2(2, 1)
-    sys.stdout = own
+    sys.stdout = reserved
 
 
-def _replaced(name: str, masker: Masker, undo: ExitStack) -> MaskingStream:
+def _replace_stream(name: str, masker: Masker, undo: ExitStack) -> MaskingStream:
     before = getattr(sys, name)
-    # A process whose caller has closed the stream has none.
-    beneath = before or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - see undo
+    # sys.stdout is None if the parent process has closed the descriptor.
+    target = before or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - see undo
     if before is None:
-        undo.callback(beneath.close)
-    stream = MaskingStream(beneath, masker)
+        undo.callback(target.close)
+    stream = MaskingStream(target, masker)
     setattr(sys, name, stream)
     undo.callback(setattr, sys, name, before)
     undo.callback(stream.finish)
@@ -273,7 +274,7 @@ def _replaced(name: str, masker: Masker, undo: ExitStack) -> MaskingStream:
 
 
 def _is_file(stream: MaskingStream) -> bool:
-    """Tell whether a stream goes to a file: no runner reads commands there, and files are kept."""
+    """Return whether a stream goes to a file, where no runner reads commands."""
     try:
         return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
     except (OSError, ValueError):
@@ -281,10 +282,10 @@ def _is_file(stream: MaskingStream) -> bool:
 
 
 def _add_mask(stream: MaskingStream, secret: str) -> None:
-    """Have the logs of later steps on GitHub without the secret, too.
+    """Tell GitHub's runner to mask a secret in the logs of later steps, too.
 
-    The runner reads its commands from both streams. Ours go to stderr, as stdout is a result,
-    which may be redirected to a file. The runner hides the line itself.
+    It reads commands from both streams and hides their lines. We use stderr, as stdout may be
+    redirected to a file.
     """
     for line in lines_of(secret):
         stream.document(f"::add-mask::{escape_data(line)}")

@@ -1,8 +1,8 @@
-"""What could stand in an argument: the names that a manifest itself holds, and paths.
+"""Completions for the values of arguments: names in the manifest, and paths.
 
-A person waits for this at the prompt, with a manifest that is not finished. So it reads the text of
-the manifest and nothing else: no plugin, no schema, no reference, no secret, no tenant. What cannot
-be read is left out in silence.
+A person waits for them at the prompt, with an unfinished manifest. So this reads the text of the
+manifest and nothing else: no plugin, schema, reference, secret or tenant. What cannot be read is
+omitted without a message, which would garble the prompt.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _HINT_LENGTH = 60
 
 
 def suggest(action: argparse.Action, prefix: str, arguments: argparse.Namespace) -> dict[str, str]:
-    """Return what may begin with ``prefix`` for an argument, each with a hint or none.
+    """Return the completions of an argument, each with a hint that may be empty.
 
-    ``action`` says which argument it is, ``arguments`` what stands before it on the line. An
-    option that takes a path needs nothing here: its metavar says what kind of path it is.
+    ``arguments`` were parsed from the line before it. The metavar of an option that takes a path
+    decides which paths fit.
     """
     if read := _FROM_MANIFEST.get(action.dest):
         found: dict[str, str] = {}
@@ -47,14 +47,14 @@ def suggest(action: argparse.Action, prefix: str, arguments: argparse.Namespace)
 
 
 def _suffixes(action: argparse.Action) -> tuple[str, ...]:
-    """Return how the files may end that an argument takes; with none, only folders fit."""
+    """Return the suffixes of files that fit an argument; without any, only folders fit."""
     if action.metavar == "DIR":
         return ()
     return _YAML if action.metavar == "MANIFEST" or action.dest == "overlay" else ("",)
 
 
 def _documents(arguments: argparse.Namespace) -> Iterator[Document]:
-    """Yield the manifests that the line names, with their overlays, as far as they can be read."""
+    """Yield the readable manifests on the line, with their overlays if these are readable."""
     from spark_impex_runner.manifest.assemble import assemble
     from spark_impex_runner.manifest.yaml.load import load
 
@@ -69,7 +69,7 @@ def _documents(arguments: argparse.Namespace) -> Iterator[Document]:
 
 
 def _targets(document: Document) -> dict[str, str]:
-    """Return the targets' names; a matrix has all of its own, and the glob that means them all."""
+    """Return the targets' names; for a matrix its glob and the name of each combination."""
     from spark_impex_runner.manifest.expand import MAX_TARGETS, expanded_name
 
     names = []
@@ -83,9 +83,9 @@ def _targets(document: Document) -> dict[str, str]:
 
 
 def _matrix(document: Document, index: int, target: dict[str, Any]) -> list[list[str]]:
-    """Return how the values of each key of a target's matrix are spelt.
+    """Return the values of each key of a target's matrix, as they are spelt.
 
-    A value that refers to something is left out, as only a run knows what it stands for.
+    References are omitted: only a run resolves them.
     """
     where: KeyPath = ("targets", index)
     if "matrix" not in target:
@@ -101,7 +101,7 @@ def _matrix(document: Document, index: int, target: dict[str, Any]) -> list[list
 
 
 def _spelling(document: Document, value: Any, path: KeyPath) -> str:
-    """Return a scalar as its target's name takes it in; nothing where only a run could tell."""
+    """Return a scalar as written; an empty text for a reference, which only a run resolves."""
     text = value if isinstance(value, str) else document.text(path)
     return text if text and "${" not in text else ""
 
@@ -115,7 +115,7 @@ def _tags(document: Document) -> dict[str, str]:
 
 
 def _variables(document: Document) -> dict[str, str]:
-    """Return the variables, ready for a value, with the one that the manifest gives as hint."""
+    """Return ``NAME=`` for each variable, with its value in the manifest as the hint."""
     names = _mapping(document.data.get("vars"))
     return {f"{name}=": _hint(document.text(("vars", name))) for name in names}
 
@@ -129,17 +129,17 @@ def _written_targets(document: Document) -> Iterator[tuple[int, dict[str, Any]]]
 
 
 def _mapping(value: Any) -> dict[str, Any]:
-    """Return a mapping, an empty one in place of whatever else an unfinished manifest holds."""
+    """Return ``value`` if it is a mapping, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def _hint(text: str | None) -> str:
-    """Return a text fit to stand in one line beside a name."""
+    """Return a text shortened for one line beside a name."""
     return " ".join((text or "").split())[:_HINT_LENGTH]
 
 
 def _plugins() -> dict[str, str]:
-    """Return what blocks each plugin that can be blocked; none is loaded."""
+    """Return ``no:NAME`` for each plugin that can be blocked, without loading any."""
     from spark_impex_runner.hooks.discovery import PluginChoice, candidates
 
     infos = (candidate.info for candidate in candidates(PluginChoice()))
@@ -147,7 +147,7 @@ def _plugins() -> dict[str, str]:
 
 
 def _reports(prefix: str) -> Iterator[str]:
-    """Yield our own reports, and behind the name of any the paths; no plugin is loaded."""
+    """Yield the built-in reports, or paths after ``NAME=``, without loading a plugin."""
     format_, separator, path = prefix.partition("=")
     if not separator:
         return (f"{name}=" for name in ("json", "junit", "html"))
@@ -155,7 +155,7 @@ def _reports(prefix: str) -> Iterator[str]:
 
 
 def _paths(prefix: str, suffixes: tuple[str, ...]) -> Iterator[str]:
-    """Yield the folders and the files with these suffixes whose paths begin with ``prefix``."""
+    """Yield folders, and files with these suffixes, whose paths begin with ``prefix``."""
     folder, start = os.path.split(prefix)
     head = prefix.removesuffix(start)
     with suppress(OSError, RuntimeError, ValueError):

@@ -10,24 +10,24 @@ if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
-    from spark_impex_runner.cli.console import Console, Surroundings
+    from spark_impex_runner.cli.console import CommandContext, Console
     from spark_impex_runner.errors import ImpexError
     from spark_impex_runner.report.problems import Checked
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the manifests, what may be set for them, and the form of the result."""
+    """Add the manifests, their options and the format of the result."""
     selection.add_manifest_arguments(parser)
     parser.add_argument(
         "--format",
         choices=("text", "json", "github"),
         default="text",
-        help="form of the result: lines, one JSON document, or GitHub's annotations",
+        help="format of the result: lines, one JSON document, or GitHub's annotations",
     )
 
 
-def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Check each manifest, name every mistake of all of them."""
+def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
+    """Check each manifest, and report every error of all of them."""
     from dataclasses import replace
 
     from spark_impex_runner.clock import Clock
@@ -38,10 +38,10 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     from spark_impex_runner.report.masked import masked
 
     options, worst, checked = replace(selection.options(arguments), asks=False), 0, []
-    text, console = arguments.format == "text", surroundings.console
+    text, console = arguments.format == "text", context.console
     for path in arguments.manifests:
         try:
-            loaded = load(path, options, Clock(), surroundings.masker)
+            loaded = load(path, options, Clock(), context.masker)
             check_disk(loaded, options, state_folder(path, options))
         except ImpexError as error:
             worst = max(worst, error.exit_code)
@@ -52,7 +52,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
             one = problems.Checked(str(path), True, len(loaded.targets), loaded.warnings)
             if text:
                 _show_valid(one, console)
-        checked.append(masked(one, surroundings.masker))
+        checked.append(masked(one, context.masker))
     if arguments.format == "json":
         console.document(problems.as_json(checked))
     elif arguments.format == "github":
@@ -61,7 +61,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
 
 
 def _refused(path: Path, error: ImpexError) -> Checked:
-    """Return what is wrong; what is wrong with no place in the manifest stands at its beginning."""
+    """Return the errors of a manifest; one without a position is reported at 1:1."""
     from spark_impex_runner.errors import ManifestError, PluginError, Problem
     from spark_impex_runner.report.problems import Checked
 
@@ -72,7 +72,7 @@ def _refused(path: Path, error: ImpexError) -> Checked:
 
 
 def _show_valid(manifest: Checked, console: Console) -> None:
-    """Say that a manifest is valid, and what of it may still go wrong."""
+    """Print that a manifest is valid, and its warnings."""
     from spark_impex_runner.report.problems import summary
 
     console.problems(manifest.problems)

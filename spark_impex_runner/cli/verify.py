@@ -9,7 +9,7 @@ from spark_impex_runner.cli.selection import local_path
 if TYPE_CHECKING:
     import argparse
 
-    from spark_impex_runner.cli.console import Surroundings
+    from spark_impex_runner.cli.console import CommandContext
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Check each folder against its receipt; 4 when any differs."""
+def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
+    """Check each folder against its receipt; return 4 if one differs."""
     from spark_impex_runner.report import receipt
 
     bad = 0
@@ -32,7 +32,7 @@ def execute(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
         problems = receipt.verify(folder)
         bad += bool(problems)
         for problem in problems:
-            surroundings.console.error(f"{folder}: {problem}")
+            context.console.error(f"{folder}: {problem}")
         if not problems:
-            surroundings.console.result(f"{folder}: as delivered")
+            context.console.result(f"{folder}: as delivered")
     return 4 if bad else 0

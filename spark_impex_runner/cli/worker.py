@@ -1,4 +1,4 @@
-"""What a process says that works for a run elsewhere: as the run itself does, and masked."""
+"""The output of a worker process: the same options as the run's, and masked."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _lock = threading.Lock()
 _maskers: list[Masker] = []
 
 
-def voice(arguments: argparse.Namespace) -> argparse.Namespace:
-    """Return of the arguments what a worker speaks by."""
+def output_options(arguments: argparse.Namespace) -> argparse.Namespace:
+    """Return the arguments that configure a worker's output."""
     return argparse.Namespace(**{name: getattr(arguments, name) for name in _OPTIONS})
 
 
-def speak(how: argparse.Namespace) -> Masker:
-    """Set up the streams and the log of this process, and return what masks them.
+def configure_output(how: argparse.Namespace) -> Masker:
+    """Configure the streams and the log of this process, and return their masker.
 
-    They stay as long as the process, which may work for several runs, even at once: each adds its
-    secrets to the one masker.
+    They stay as long as the process. It may work for several runs at once, and each adds its
+    secrets to the same masker.
     """
     from spark_impex_runner.cli.console import open_console
     from spark_impex_runner.cli.streams import install

@@ -59,30 +59,30 @@ class ResolverConformance(PluginConformance):
     def test_good_entries_are_claimed(self, plugins: Plugins, jobs: LiveJobs) -> None:
         """``check`` answers with an empty text."""
         for entry in self.good_entries:
-            said = plugins.registry.resolvers[self.name].check(entry, jobs.folder)
-            require(said == "", f"check says {said!r} of '{entry}' instead of ''")
+            answer = plugins.registry.resolvers[self.name].check(entry, jobs.folder)
+            require(answer == "", f"check says {answer!r} of '{entry}' instead of ''")
 
     def test_bad_entries_are_refused_in_one_line(
         self, plugins: Plugins, jobs: LiveJobs, run_manifest: Runner
     ) -> None:
         """``check`` says what is wrong, and so does ``impex validate``."""
         for entry in self.bad_entries:
-            said = plugins.registry.resolvers[self.name].check(entry, jobs.folder)
-            line = isinstance(said, str) and said and "\n" not in said
-            require(line, f"check says {said!r} of '{entry}' instead of one line")
+            answer = plugins.registry.resolvers[self.name].check(entry, jobs.folder)
+            line = isinstance(answer, str) and answer and "\n" not in answer
+            require(line, f"check says {answer!r} of '{entry}' instead of one line")
             path = run_manifest.write(manifest({"services": [entry]}))
             options = RunOptions(plugin_files=tuple(self.plugin_files))
             with pytest.raises(ManifestError) as error:
                 load(path, options, run_manifest.clock, Masker())
-            require(str(said) in str(error.value), f"impex validate does not say {said!r}")
+            require(str(answer) in str(error.value), f"impex validate does not say {answer!r}")
 
     def test_it_answers_for_its_own_form_only(self, plugins: Plugins, jobs: LiveJobs) -> None:
         """Service URIs are left to others, by ``check`` and by ``impex_resolve_uri``."""
         job = jobs.jobs["pricing"]
         alone = self.alone(plugins, "resolvers", "impex_resolve_uri")
         for entry in PLAIN:
-            said = plugins.registry.resolvers[self.name].check(entry, jobs.folder)
-            require(said is None, f"check says {said!r} of '{entry}', which is not its own")
+            answer = plugins.registry.resolvers[self.name].check(entry, jobs.folder)
+            require(answer is None, f"check says {answer!r} of '{entry}', which is not its own")
             answer = alone(uri=entry, target=job.target, run=job.run)
             require(answer is None, f"it answers {answer!r} to '{entry}', which is not its own")
 

@@ -59,10 +59,11 @@ class SourceConformance(PluginConformance):
         try:
             plugins.registry.sources[self.name].read(self.missing_key)
         except LookupError as error:
-            said = str(error.args[0]) if error.args else ""
-            require(self.missing_key in said, f"it says {said!r}, without '{self.missing_key}'")
-            require("\n" not in said, f"it says {said!r}, which is more than one line")
-            require(masker.mask(said) == said, "a secret is in what it says of a missing key")
+            message = str(error.args[0]) if error.args else ""
+            without = f"it says {message!r}, without '{self.missing_key}'"
+            require(self.missing_key in message, without)
+            require("\n" not in message, f"it says {message!r}, which is more than one line")
+            require(masker.mask(message) == message, "a secret is in what it says of a missing key")
         except Exception as error:
             raise AssertionError(f"it raises {type(error).__name__}, not LookupError") from error
         else:

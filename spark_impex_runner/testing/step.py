@@ -148,15 +148,15 @@ class StepConformance(OptionsConformance):
                 before, stop = content(job.target.output), _Stop(after=looks)
                 self.interrupted(plugins, replace(job, stopping=stop), options)
                 late = stop.seconds_since()
-                told = f"{shown(options)}, stopped at look {looks}: "
-                require(late < self.patience, f"{told}it goes on for {late:.1f} s")
+                message = f"{shown(options)}, stopped at look {looks}: "
+                require(late < self.patience, f"{message}it goes on for {late:.1f} s")
                 left = content(job.target.output)
                 half = [
                     name
                     for name, data in left.items()
                     if name not in before and (name not in whole or whole[name] != data)
                 ]
-                require(not half, f"{told}it leaves {', '.join(half)} half written")
+                require(not half, f"{message}it leaves {', '.join(half)} half written")
                 if not stop.seen:
                     break
 
@@ -220,11 +220,11 @@ class StepConformance(OptionsConformance):
                 target = {**self.target_with(written), "file_filter": purpose}
                 others = {kind: run_manifest.folder / kind for kind in ("html", "junit")}
                 ran = run_manifest(manifest(target), self.plugin_files, reports=others)
-            told = f"{shown(written)}: "
-            results = ran.result.results
-            require(ran.result.exit_code == 0, f"{told}{'; '.join(each.error for each in results)}")
+            message = f"{shown(written)}: "
+            errors = "; ".join(each.error for each in ran.result.results)
+            require(ran.result.exit_code == 0, f"{message}{errors}")
             for name, text in outputs(ran.log, capfd, run_manifest.folder):
-                require(masker.mask(text) == text, masker.mask(f"{told}a secret is in {name}"))
+                require(masker.mask(text) == text, masker.mask(f"{message}a secret is in {name}"))
 
     def run(
         self, plugins: Plugins, job: Job, options: Mapping[str, Any], *, backwards: bool = False

@@ -78,8 +78,8 @@ class StrategyConformance(OptionsConformance):
             while elapsed < _JOB:
                 poll = Poll(self.name, options, checks, elapsed, 10 * _JOB - elapsed)
                 elapsed, checks = elapsed + ask(poll), checks + 1
-                told = f"{shown(options)}: more than {self.most_requests} requests"
-                require(checks <= self.most_requests, f"{told} in {elapsed:.0f} s")
+                message = f"{shown(options)}: more than {self.most_requests} requests"
+                require(checks <= self.most_requests, f"{message} in {elapsed:.0f} s")
             took = time.monotonic() - began
             require(took < self.patience, f"{shown(options)}: {checks} answers took {took:.1f} s")
 

@@ -34,11 +34,11 @@ class Shell:
     folder: Path
     capsys: pytest.CaptureFixture[str]
 
-    def __call__(self, *words: str) -> Finished:
+    def __call__(self, *args: str) -> Finished:
         """Run ``impex-run …`` or ``impex COMMAND …``."""
-        entry = main.run if words[0] == "impex-run" else main.main
+        entry = main.run if args[0] == "impex-run" else main.main
         with pytest.raises(SystemExit) as exit_:
-            entry(list(words[1:]))
+            entry(list(args[1:]))
         captured = self.capsys.readouterr()
         return Finished(int(exit_.value.code or 0), captured.out, captured.err)
 

@@ -41,7 +41,7 @@ def test_only_chosen_targets_need_their_secrets(choosing: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "missing"),
+    ("args", "missing"),
     [
         (["-t", "b"], ["TOKEN_TWO", "UPLOAD"]),
         (["--tag", "night"], ["VAULT_ADDR"]),
@@ -50,10 +50,10 @@ def test_only_chosen_targets_need_their_secrets(choosing: Any) -> None:
     ],
 )
 def test_chosen_targets_need_all_of_theirs(
-    choosing: Any, words: list[str], missing: list[str]
+    choosing: Any, args: list[str], missing: list[str]
 ) -> None:
     """Each that is missing is named with its place, and no other one is."""
-    done = choosing("impex", "plan", "m.yaml", *words)
+    done = choosing("impex", "plan", "m.yaml", *args)
 
     assert done.code == 2
     named = [name for name in ("TOKEN_TWO", "UPLOAD", "VAULT_ADDR") if name in done.err]

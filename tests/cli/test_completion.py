@@ -137,9 +137,9 @@ class Terminal:
 
     def listed(self, expected: dict[str, set[str]]) -> dict[str, set[str]]:
         """Return which of the words that are expected are shown; waits for all of them."""
-        for typed, words in expected.items():
+        for typed, values in expected.items():
             self.send(f"{typed}\t")
-            self.wait_for(*words)
+            self.wait_for(*values)
             self.send("\x15")
         return expected
 
@@ -173,7 +173,9 @@ class Fish:
 
     def completed(self, lines: Iterable[str]) -> dict[str, str]:
         """Return each line after the tab key, with the blank that fish adds by itself."""
-        return {typed: self._complete(typed, words) for typed, words in self.offers(lines).items()}
+        return {
+            typed: self._complete(typed, values) for typed, values in self.offers(lines).items()
+        }
 
     @staticmethod
     def _complete(typed: str, offers: list[str]) -> str:
@@ -186,7 +188,7 @@ class Fish:
     def listed(self, expected: dict[str, set[str]]) -> dict[str, set[str]]:
         """Return which of the words that are expected are offered."""
         return {
-            typed: expected[typed] & set(words) for typed, words in self.offers(expected).items()
+            typed: expected[typed] & set(values) for typed, values in self.offers(expected).items()
         }
 
     def close(self) -> None:

@@ -92,9 +92,9 @@ def test_a_terminal_gets_the_line_of_the_source_and_a_caret(
     """Without colours where they are not wanted."""
     monkeypatch.setenv("NO_COLOR", "1")
 
-    said = on_terminal(lambda: mistaken("impex", "validate", "m.yaml"))
+    output = on_terminal(lambda: mistaken("impex", "validate", "m.yaml"))
 
-    assert said.splitlines() == [LINE, *EXCERPT, str(PLAIN)]
+    assert output.splitlines() == [LINE, *EXCERPT, str(PLAIN)]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
@@ -103,10 +103,10 @@ def test_a_terminal_gets_colours(mistaken: Any, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
 
-    said = on_terminal(lambda: mistaken("impex", "validate", "m.yaml"))
+    output = on_terminal(lambda: mistaken("impex", "validate", "m.yaml"))
 
-    assert "\x1b[1;31m^\x1b[0m" in said
-    assert said.startswith(f"{LINE}\n")
+    assert "\x1b[1;31m^\x1b[0m" in output
+    assert output.startswith(f"{LINE}\n")
 
 
 def test_an_error_of_another_kind_keeps_its_label(
@@ -127,10 +127,10 @@ def test_a_dumb_terminal_gets_no_colours(mistaken: Any, monkeypatch: pytest.Monk
     """``TERM=dumb`` says that it shows none."""
     monkeypatch.setenv("TERM", "dumb")
 
-    said = on_terminal(lambda: mistaken("impex", "validate", "m.yaml"))
+    output = on_terminal(lambda: mistaken("impex", "validate", "m.yaml"))
 
-    assert "\x1b" not in said
-    assert said.splitlines()[0] == LINE
+    assert "\x1b" not in output
+    assert output.splitlines()[0] == LINE
 
 
 def test_every_line_of_a_json_log_is_json(mistaken: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,16 +155,16 @@ def test_every_line_of_a_json_log_is_json(mistaken: Any, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         (["--log-format", "json", "--no-such"], "impex-run: error: the following arguments"),
         (["m.yaml", "--log-format=json", "--jobs", "x"], "impex-run: error: argument --jobs"),
         (["m.yaml", "--log-f", "json", "--var", "x=\udce9"], "the argument 'x=\\udce9' is not"),
     ],
 )
-def test_a_usage_error_is_json_too(shell: Any, words: list[str], message: str) -> None:
+def test_a_usage_error_is_json_too(shell: Any, args: list[str], message: str) -> None:
     """A collector of logs reads it, whatever else of the command line is wrong."""
-    done = shell("impex-run", *words)
+    done = shell("impex-run", *args)
 
     assert done.code == 2
     line = json.loads(done.err)
@@ -179,13 +179,13 @@ def test_an_interrupt_has_the_form_of_the_log(
 ) -> None:
     """The line is written by the signal's handler, past the streams."""
     clock = Clock()
-    words = "SIGTERM: stopping, nothing new is started; press Ctrl-C again to exit immediately"
+    message = "SIGTERM: stopping, nothing new is started; press Ctrl-C again to exit immediately"
     with _stopped_by_signals(clock, json_lines=json_lines):
         signal.raise_signal(signal.SIGTERM)
 
-    said = capfd.readouterr().err
-    assert (json.loads(said)["message"] if json_lines else said) == (
-        words if json_lines else f"{words}\n"
+    output = capfd.readouterr().err
+    assert (json.loads(output)["message"] if json_lines else output) == (
+        message if json_lines else f"{message}\n"
     )
     assert clock.signum == signal.SIGTERM
 

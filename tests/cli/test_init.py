@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark_impex_runner.cli import init
-from spark_impex_runner.cli.draft import Known, draft
+from spark_impex_runner.cli.draft import TenantContents, draft
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
@@ -92,9 +92,11 @@ def check(shell: Any, file: str = "release.yaml") -> str:
     marks = [
         f"{file}:{number}:" for number, line in enumerate(text.splitlines(), 1) if "FILL IN" in line
     ]
-    said = validated.err.splitlines()
+    output = validated.err.splitlines()
     assert validated.code == (2 if marks else 0)
-    assert [mark for mark, line in zip(marks, said, strict=True) if line.startswith(mark)] == marks
+    assert [
+        mark for mark, line in zip(marks, output, strict=True) if line.startswith(mark)
+    ] == marks
     return text
 
 
@@ -128,7 +130,7 @@ def test_without_credentials_it_names_the_variables(shell: Any) -> None:
     assert f'  sit:\n    base_url: "{SIT}"\n' in text
     assert "FILL IN the credentials: set CSPARK_BEARER_TOKEN" in text
     assert "FILL IN a folder" in text
-    assert "the folders are left to fill in: no credentials" in done.err
+    assert "cannot list the folders, fill them in: no credentials" in done.err
 
 
 @pytest.mark.parametrize("scheme", ["token", "api_key", "oauth", "oauth_file"])
@@ -162,12 +164,12 @@ def test_a_tenant_is_asked_for_its_folders_with_any_credentials(
 
 
 @pytest.mark.parametrize(
-    ("credentials", "said"),
+    ("credentials", "message"),
     [({"CSPARK_BEARER_TOKEN": "wrong-token"}, "401"), ({"CSPARK_API_KEY": "wrong-key"}, "401")],
 )
 def test_a_refusal_is_one_line_and_leaves_the_folders_to_fill_in(
     shell: Any, tenant: Sandbox, monkeypatch: pytest.MonkeyPatch,
-    credentials: dict[str, str], said: str,
+    credentials: dict[str, str], message: str,
 ) -> None:  # fmt: skip
     """The manifest is written nevertheless, without what was refused."""
     monkeypatch.setenv("CSPARK_BASE_URL", tenant.base_url)
@@ -176,10 +178,10 @@ def test_a_refusal_is_one_line_and_leaves_the_folders_to_fill_in(
 
     done = shell("impex", "init")
 
-    notes = [line for line in done.err.splitlines() if "left to fill in" in line]
+    notes = [line for line in done.err.splitlines() if "fill them in" in line]
     assert done.code == 0
     assert len(notes) == 1
-    assert said in notes[0]
+    assert message in notes[0]
     assert "FILL IN a folder" in check(shell)
     assert not [value for value in credentials.values() if value in done.err + check(shell)]
 
@@ -194,7 +196,7 @@ def test_a_tenant_that_cannot_be_reached_is_one_line(
     done = shell("impex", "init")
 
     assert done.code == 0
-    assert "the folders are left to fill in: connections.tenant: cannot connect to" in done.err
+    assert "cannot list the folders, fill them in: connections.tenant: cannot" in done.err
     assert "FILL IN a folder" in check(shell)
     assert shell("impex", "plan", "release.yaml").code == 2
 
@@ -203,7 +205,7 @@ def test_a_tenant_that_does_not_answer_is_not_waited_for(
     shell: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A list that is only a convenience holds nobody up, however often a token is asked for."""
-    monkeypatch.setattr(init, "PATIENCE", 0.2)
+    monkeypatch.setattr(init, "LISTING_TIMEOUT", 0.2)
     monkeypatch.setenv("CSPARK_CLIENT_ID", "runner")
     monkeypatch.setenv("CSPARK_CLIENT_SECRET", "hunter2-secret")
     released = threading.Event()
@@ -217,7 +219,7 @@ def test_a_tenant_that_does_not_answer_is_not_waited_for(
         released.set()
 
     assert done.code == 0
-    assert "the tenant has not answered within 0.2 s" in done.err
+    assert "the tenant did not reply within 0.2 s" in done.err
     assert "FILL IN a folder" in check(shell)
 
 
@@ -231,7 +233,7 @@ def test_a_tenant_without_folders_leaves_them_to_fill_in(
         done = shell("impex", "init", "--base-url", address)
 
     assert done.code == 0
-    assert "the folders are left to fill in" in done.err
+    assert "fill them in" in done.err
     assert "FILL IN a folder" in check(shell)
 
 
@@ -254,7 +256,7 @@ def test_a_sandbox_is_written_as_one_and_runs(shell: Any) -> None:
     assert done.code == 0
     assert '  sandbox:\n    sandbox: "../acme"' in text
     assert done.out == (
-        "sub/first.yaml: written, 2 folders; what to do next:\n"
+        "sub/first.yaml: written, 2 folders; next steps:\n"
         "  impex validate sub/first.yaml\n"
         "  impex plan sub/first.yaml\n"
         "  impex-run sub/first.yaml\n"
@@ -283,7 +285,7 @@ _names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0
 def test_every_name_comes_back_as_it_was(tmp_path_factory: Any, names: list[str]) -> None:
     """Each folder is in one target, to the letter, and no two targets share a name."""
     file = tmp_path_factory.getbasetemp() / "every-name.yaml"
-    known = Known(SIT, credentials=("CSPARK_API_KEY",), folders=tuple(names))
+    known = TenantContents(SIT, credentials=("CSPARK_API_KEY",), folders=tuple(names))
     file.write_text(draft(known), encoding="utf-8")
 
     targets = load(file, RunOptions(), Clock(), Masker()).targets
@@ -294,7 +296,7 @@ def test_every_name_comes_back_as_it_was(tmp_path_factory: Any, names: list[str]
 
 def test_folders_whose_targets_would_collide_share_one() -> None:
     """Also where only a file system that knows no case would make one of their outputs."""
-    text = draft(Known(SIT, folders=("Case", "case", "a b", "a#b", "life")))
+    text = draft(TenantContents(SIT, folders=("Case", "case", "a b", "a#b", "life")))
 
     alone, shared = yaml.safe_load(text)["targets"]
     assert alone["matrix"] == {"folder": ["life"]}
@@ -311,7 +313,7 @@ def test_folders_whose_targets_would_collide_share_one() -> None:
 )
 def test_a_connection_has_the_name_of_its_environment(address: str, name: str) -> None:
     """There will be others beside it, to promote to."""
-    assert list(yaml.safe_load(draft(Known(address)))["connections"]) == [name]
+    assert list(yaml.safe_load(draft(TenantContents(address)))["connections"]) == [name]
 
 
 def test_nothing_of_somebody_else_is_overwritten(shell: Any) -> None:
@@ -344,7 +346,7 @@ def test_the_schema_is_that_of_the_installed_plugins_and_is_kept_fresh(shell: An
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [
         (["--base-url", "http://excel.sit.coherent.global/acme"], "must begin with https://"),
         (["--base-url", "https://excel.sit.coherent.global"], "names no tenant"),
@@ -355,15 +357,15 @@ def test_the_schema_is_that_of_the_installed_plugins_and_is_kept_fresh(shell: An
     ],
 )
 def test_what_cannot_be_used_is_exit_2_and_nothing_is_written(
-    shell: Any, words: list[str], said: str
+    shell: Any, arguments: list[str], message: str
 ) -> None:
     """What was said wrongly is not left to be filled in."""
     (shell.folder / "acme/life/x.yaml").write_text("a file where a folder should be")
 
-    done = shell("impex", "init", *words)
+    done = shell("impex", "init", *arguments)
 
     assert done.code == 2
-    assert said in done.err
+    assert message in done.err
     assert "hunter2" not in done.err
     assert sorted(path.name for path in shell.folder.iterdir()) == ["acme"]
 
@@ -377,8 +379,8 @@ def test_on_a_terminal_it_asks_for_the_address_and_nothing_else(
 ) -> None:
     """One question, which an empty line leaves open."""
     ours, theirs = os.openpty()
-    words = ["-c", "from spark_impex_runner.cli.main import main; main()", "init"]
-    process = start(*words, stdin=theirs, stderr=theirs, cwd=tmp_path)
+    arguments = ["-c", "from spark_impex_runner.cli.main import main; main()", "init"]
+    process = start(*arguments, stdin=theirs, stderr=theirs, cwd=tmp_path)
     os.close(theirs)
     seen = os.read(ours, 10_000).decode()
     os.write(ours, f"{typed}\n".encode())
@@ -394,15 +396,15 @@ def test_on_a_terminal_it_asks_for_the_address_and_nothing_else(
 def test_nobody_is_asked_who_would_not_see_the_question(tmp_path: Path, start: Any) -> None:
     """Its notes go into a file: it says what to set and comes to an end."""
     ours, theirs = os.openpty()
-    words = ["-c", "from spark_impex_runner.cli.main import main; main()", "init"]
-    process = start(*words, stdin=theirs, stdout=theirs, cwd=tmp_path)
+    arguments = ["-c", "from spark_impex_runner.cli.main import main; main()", "init"]
+    process = start(*arguments, stdin=theirs, stdout=theirs, cwd=tmp_path)
     os.write(ours, f"{SIT}\n".encode())
-    _, said = process.communicate()
+    _, output = process.communicate()
     os.close(theirs)
     os.close(ours)
 
     assert process.returncode == 0
-    assert "set CSPARK_BASE_URL" in said
+    assert "set CSPARK_BASE_URL" in output
     assert "FILL IN {base_url" in (tmp_path / "release.yaml").read_text()
 
 

@@ -71,14 +71,14 @@ def test_a_manifest_takes_no_url_for_a_path(
     validated: Callable[[str, str], str], old: str, new: str, line: int
 ) -> None:
     """Each is named with file, line and column, also where a reference leads to a URL."""
-    said = validated(old, new)
+    output = validated(old, new)
 
-    assert f"m.yaml:{line}:" in said
-    assert "is a URL, not a local path" in said or "not a file's name without a folder" in said
+    assert f"m.yaml:{line}:" in output
+    assert "is a URL, not a local path" in output or "not a file's name without a folder" in output
 
 
 @pytest.mark.parametrize(
-    "words",
+    "args",
     [
         ["run", "https://h/m.yaml"],
         ["run", "m.yaml", "--output", "s3://b/x"],
@@ -98,7 +98,7 @@ def test_a_manifest_takes_no_url_for_a_path(
     ],
 )
 def test_a_command_takes_no_url_for_a_path(
-    words: list[str],
+    args: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -107,7 +107,7 @@ def test_a_command_takes_no_url_for_a_path(
     monkeypatch.chdir(tmp_path)
 
     with pytest.raises(SystemExit) as ended:
-        main(words)
+        main(args)
 
     assert ended.value.code == 2
     assert "is a URL, not a local path" in capsys.readouterr().err

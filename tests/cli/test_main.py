@@ -121,7 +121,7 @@ def test_manifests_with_one_report_file_are_refused(shell: Any) -> None:
 
     assert refused.code == 2
     assert "n.yaml: report.json is " in refused.err
-    assert "which the report of m.yaml would be, too" in refused.err
+    assert "as in m.yaml; give each manifest its own file" in refused.err
     assert not (shell.folder / "out").exists()
     assert shell("impex-run", "m.yaml", "m.yaml").code == 0
 
@@ -147,10 +147,10 @@ def test_a_reader_that_goes_away_does_not_change_the_exit_code(shell: Any, start
     code = "from spark_impex_runner.cli.main import run; run()"
     process = start("-c", code, "m.yaml")
     process.stdout.close()
-    _, said = process.communicate()
+    _, output = process.communicate()
 
     assert process.returncode == 0
-    assert "Traceback" not in said
+    assert "Traceback" not in output
 
 
 def test_missing_credentials_name_the_variables_before_anything_is_sent(shell: Any) -> None:
@@ -285,7 +285,7 @@ def test_a_report_that_is_not_written_is_not_green(
 
 
 @pytest.mark.parametrize(
-    "words",
+    "args",
     [
         ["--report", "pdf=x"],
         ["--report", "json"],
@@ -295,11 +295,11 @@ def test_a_report_that_is_not_written_is_not_green(
         ["--nonsense"],
     ],
 )
-def test_a_wrong_option_is_exit_2(shell: Any, words: list[str]) -> None:
+def test_a_wrong_option_is_exit_2(shell: Any, args: list[str]) -> None:
     """The parser says which option, nothing is run."""
     shell.write(PRICING)
 
-    done = shell("impex-run", "m.yaml", *words)
+    done = shell("impex-run", "m.yaml", *args)
 
     assert done.code == 2
     assert not (shell.folder / "exports").exists()
@@ -364,21 +364,21 @@ def test_verify_tells_a_delivery_from_a_changed_one(shell: Any) -> None:
     assert "package.zip" in bad.err
 
 
-@pytest.mark.parametrize("words", [[], ["--with-plugins"]])
-def test_the_schema_is_printed_as_json(shell: Any, words: list[str]) -> None:
+@pytest.mark.parametrize("args", [[], ["--with-plugins"]])
+def test_the_schema_is_printed_as_json(shell: Any, args: list[str]) -> None:
     """With plugins the known steps stand in it."""
-    done = shell("impex", "schema", *words)
+    done = shell("impex", "schema", *args)
 
     schema = json.loads(done.out)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert ("SHA256SUMS" in done.out) == bool(words)
+    assert ("SHA256SUMS" in done.out) == bool(args)
 
 
-def loaded(program: str, *words: str) -> set[str]:
+def loaded(program: str, *args: str) -> set[str]:
     """Return the names of all modules that a command has loaded when it ends."""
     code = (
         f"import sys\nfrom spark_impex_runner.cli.main import {program} as start\n"
-        f"try:\n    start({list(words)})\nexcept SystemExit as end:\n    assert not end.code\n"
+        f"try:\n    start({list(args)})\nexcept SystemExit as end:\n    assert not end.code\n"
         "print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -386,7 +386,7 @@ def loaded(program: str, *words: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("program", "words"),
+    ("program", "args"),
     [
         ("main", ["--help"]),
         ("main", ["--version"]),
@@ -396,9 +396,9 @@ def loaded(program: str, *words: str) -> set[str]:
         ("run", ["--version"]),
     ],
 )
-def test_help_and_version_load_neither_http_nor_plugins(program: str, words: list[str]) -> None:
+def test_help_and_version_load_neither_http_nor_plugins(program: str, args: list[str]) -> None:
     """What people and shells ask for all the time stays light."""
-    modules = loaded(program, *words)
+    modules = loaded(program, *args)
 
     heavy = {"requests", "urllib3", "pluggy", "yaml", "jsonschema", "http.server", "packaging"}
     heavy |= {"logging", "dataclasses", "spark_impex_runner.errors"}
@@ -433,11 +433,11 @@ def test_a_signal_ends_the_run_frees_the_slot_and_writes_the_report(
         process = start("-c", command, tmp_path / "m.yaml", env=environ)
         assert "created" in process.stderr.readline()
         process.send_signal(signum)
-        _, said = process.communicate()
+        _, output = process.communicate()
 
         assert process.returncode == code
-        assert "to go on: impex-run" in said
-        assert "Traceback" not in said
+        assert "to resume: impex-run" in output
+        assert "Traceback" not in output
         assert [r.method for r in sandbox.requests].count("PATCH") == 1
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["exit_code"], report["targets"][0]["outcome"]) == (code, "cancelled")
@@ -491,7 +491,9 @@ def test_the_line_that_ends_what_runs_works_on_the_same_targets() -> None:
     run.add_arguments(parser)
     line = "m.yaml -f prod.yaml -t a* --var x=y z --state st -p no:unzip --tag c --jobs 2 --fresh"
 
-    again = selection.again("impex cancel", parser.parse_args(line.replace("y z", "y_z").split()))
+    again = selection.command_line(
+        "impex cancel", parser.parse_args(line.replace("y z", "y_z").split())
+    )
 
     assert again == (
         "impex cancel m.yaml -f prod.yaml -t 'a*' --tag c --var x=y_z --state st -p no:unzip"

@@ -30,15 +30,15 @@ def hook(shell: Any, receiver: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return write
 
 
-def process(folder: Path, *words: str) -> Any:
+def process(folder: Path, *args: str) -> Any:
     """Run the manifest in a process of its own."""
     code = "from spark_impex_runner.cli.main import run; run()"
-    command = [sys.executable, "-c", code, "m.yaml", *words]
+    command = [sys.executable, "-c", code, "m.yaml", *args]
     return subprocess.run(command, cwd=folder, capture_output=True, check=False)
 
 
 @pytest.mark.parametrize(
-    ("targets", "code", "outcome", "told"),
+    ("targets", "code", "outcome", "message"),
     [
         (GOOD, 0, None, []),
         (GOOD + LOST, 3, "partial", ["lost failed"]),
@@ -46,7 +46,7 @@ def process(folder: Path, *words: str) -> Any:
     ],
 )
 def test_a_run_that_did_not_succeed_is_posted(
-    shell: Any, hook: Any, receiver: Any, targets: str, code: int, outcome: str, told: list[str]
+    shell: Any, hook: Any, receiver: Any, targets: str, code: int, outcome: str, message: list[str]
 ) -> None:
     """By default a good run is silent; the report is there before anybody is told of it."""
     hook(targets)
@@ -58,17 +58,17 @@ def test_a_run_that_did_not_succeed_is_posted(
     assert [body["outcome"] for body in bodies] == ([outcome] if outcome else [])
     for body in bodies:
         report = json.loads((shell.folder / "r.json").read_text())
-        assert [f"{each['target']} {each['outcome']}" for each in body["targets"]] == told
+        assert [f"{each['target']} {each['outcome']}" for each in body["targets"]] == message
         same = ("run_id", "counts", "exit_code", "started", "finished")
         assert [body[key] for key in same] == [report[key] for key in same]
 
 
-@pytest.mark.parametrize("words", ["plan", "validate", "render", "run --dry-run"])
-def test_what_runs_nothing_tells_nobody(shell: Any, hook: Any, receiver: Any, words: str) -> None:
+@pytest.mark.parametrize("args", ["plan", "validate", "render", "run --dry-run"])
+def test_what_runs_nothing_tells_nobody(shell: Any, hook: Any, receiver: Any, args: str) -> None:
     """Not even of a manifest that tells always."""
     hook(GOOD, "on: [always], ")
 
-    done = shell("impex", *words.split(), "m.yaml")
+    done = shell("impex", *args.split(), "m.yaml")
 
     assert (done.code, receiver.received) == (0, [])
 

@@ -72,11 +72,11 @@ WORDS = st.lists(
 )
 
 
-def executed(*words: str) -> tuple[Any, str]:
+def executed(*args: str) -> tuple[Any, str]:
     """Return the exit code of a command, and all that it has written."""
     with contextlib.redirect_stdout(io.StringIO()) as written, contextlib.redirect_stderr(written):
         try:
-            main.main(list(words))
+            main.main(list(args))
         except SystemExit as error:
             return error.code, written.getvalue()
 
@@ -92,7 +92,7 @@ def put(document: Any, place: str, value: Any) -> None:
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(PLACES, ODD, WORDS)
 def test_no_manifest_and_no_word_is_a_bug(
-    shell: Any, place: str, value: Any, words: list[str]
+    shell: Any, place: str, value: Any, args: list[str]
 ) -> None:
     """Each is valid, or refused with its place: the exit code is never 1."""
     target = {
@@ -105,7 +105,7 @@ def test_no_manifest_and_no_word_is_a_bug(
     put(document, place, value)
     (shell.folder / "m.json").write_text(json.dumps(document))
 
-    code, said = executed("validate", "m.json", *words)
+    code, said = executed("validate", "m.json", *args)
 
     assert code in {0, 2, 7}
     assert "internal error" not in said

@@ -75,8 +75,8 @@ def test_a_plan_names_the_job_that_goes_on(shell: Any, left: str) -> None:
 
 def test_a_plan_for_a_fresh_run_adopts_nothing(shell: Any, left: str) -> None:
     """It tells which job is left behind."""
-    for words in (("impex", "plan", "m.yaml"), ("impex-run", "m.yaml", "--dry-run")):
-        plan = shell(*words, "--fresh").out
+    for args in (("impex", "plan", "m.yaml"), ("impex-run", "m.yaml", "--dry-run")):
+        plan = shell(*args, "--fresh").out
 
         assert f"(job {left} of an earlier run is left behind (--fresh))" in plan
         assert plan.endswith("1 to create; nothing was sent\n")
@@ -133,11 +133,11 @@ SENDING = """
 """
 
 
-def planned(shell: Any, answer: str, targets: str, *words: str) -> Any:
+def planned(shell: Any, answer: str, targets: str, *args: str) -> Any:
     """Run ``impex plan`` with a plugin whose step tells ``answer``."""
     shell.write(targets)
     (shell.folder / "planner.py").write_text(PLANNER.replace("ANSWER", answer))
-    return shell("impex", "plan", "m.yaml", "-p", "planner.py", *words)
+    return shell("impex", "plan", "m.yaml", "-p", "planner.py", *args)
 
 
 def test_a_plan_tells_what_steps_would_do_and_does_none_of_it(shell: Any) -> None:

@@ -70,10 +70,10 @@ def test_the_json_has_all_that_a_plugin_offers(shout: Any) -> None:
 
 def test_a_plugin_by_its_name_is_told_with_its_options(shout: Any) -> None:
     """For people; whoever belongs to a distribution of the name, too."""
-    told = shout("impex", "plugins", "shout", "-p", "shout.py").out.splitlines()
+    message = shout("impex", "plugins", "shout", "-p", "shout.py").out.splitlines()
     ours = shout("impex", "plugins", "spark-impex-runner").out
 
-    assert told == [
+    assert message == [
         "shout (shout.py)",
         "  hooks: impex_register, impex_resolve_uri",
         "  step shout: Says it. Done once only, needs credentials.",
@@ -93,7 +93,7 @@ def test_a_name_that_is_nobodys_is_told_with_the_nearest(shout: Any) -> None:
     done = shout("impex", "plugins", "unzp")
 
     assert (done.code, done.out) == (2, "")
-    assert done.err == "error: there is no plugin 'unzp' (did you mean 'unzip'?)\n"
+    assert done.err == "error: no plugin is named 'unzp' (did you mean 'unzip'?)\n"
 
 
 def test_a_broken_file_is_one_line(shout: Any) -> None:
@@ -110,8 +110,8 @@ def test_a_block_that_blocks_nothing_is_refused(shout: Any) -> None:
     """``-p no:`` with a typo would run what is to be kept out, whatever the command."""
     shout.write(TARGETS)
 
-    for words in (("plugins",), ("schema", "--with-plugins"), ("validate", "m.yaml")):
-        done = shout("impex", *words, "-p", "no:unzpi")
+    for args in (("plugins",), ("schema", "--with-plugins"), ("validate", "m.yaml")):
+        done = shout("impex", *args, "-p", "no:unzpi")
 
         assert done.err == "error: -p no:unzpi names no plugin (did you mean 'unzip'?)\n"
         assert done.code == 2
@@ -145,8 +145,8 @@ def test_the_environment_blocks_for_every_command(
 
     assert "checksum" not in shout("impex", "plugins").out
     assert "step-checksum" not in shout("impex", "schema", "--with-plugins").out
-    for words in (("impex", "validate"), ("impex", "plan"), ("impex-run",)):
-        done = shout(*words, "m.yaml")
+    for args in (("impex", "validate"), ("impex", "plan"), ("impex-run",)):
+        done = shout(*args, "m.yaml")
         assert done.code == 2
         assert "'checksum' is not one of" in done.err
 
@@ -168,11 +168,11 @@ def test_a_trace_has_the_calls_of_a_plan_with_secrets_masked(
     assert all(line.endswith(" ms") for line in done.out.splitlines())
     assert "plugin shout: import: done" in lines
     assert "plugin shout: impex_register(registry=shout): None" in lines
-    told = "plugin shout: impex_resolve_uri(uri='motor/pricing'): ['motor/pricing', '***']"
-    assert told in lines
+    message = "plugin shout: impex_resolve_uri(uri='motor/pricing'): ['motor/pricing', '***']"
+    assert message in lines
     assert not any("plugin defaults" in line and "impex_resolve_uri" in line for line in lines)
-    told = 'impex_plan_step(step=checksum): "write each package\'s sum into SHA256SUMS"'
-    assert f"plugin checksum (spark-impex-runner): {told}" in lines
+    message = 'impex_plan_step(step=checksum): "write each package\'s sum into SHA256SUMS"'
+    assert f"plugin checksum (spark-impex-runner): {message}" in lines
     assert "verysecret" not in done.out + done.err
     assert "impex_resolve_uri" not in done.err
     assert {path.name for path in shout.folder.iterdir()} == {
@@ -181,7 +181,7 @@ def test_a_trace_has_the_calls_of_a_plan_with_secrets_masked(
 
 
 @pytest.mark.parametrize(
-    ("words", "variable", "traced"),
+    ("args", "variable", "traced"),
     [
         ((), "", False),
         (("-v",), "", False),
@@ -194,7 +194,7 @@ def test_a_trace_has_the_calls_of_a_plan_with_secrets_masked(
 def test_a_run_is_traced_in_its_log_when_it_is_asked_for(
     shell: Any,
     monkeypatch: pytest.MonkeyPatch,
-    words: tuple[str, ...],
+    args: tuple[str, ...],
     variable: str,
     traced: bool,
 ) -> None:
@@ -202,7 +202,7 @@ def test_a_run_is_traced_in_its_log_when_it_is_asked_for(
     monkeypatch.setenv("IMPEX_TRACE_PLUGINS", variable)
     shell.write(TARGETS)
 
-    done = shell("impex-run", "m.yaml", "--log-format", "json", *words)
+    done = shell("impex-run", "m.yaml", "--log-format", "json", *args)
     lines = [json.loads(line) for line in done.err.splitlines()]
     calls = [line for line in lines if line["event"] == "plugin.called"]
 

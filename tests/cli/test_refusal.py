@@ -100,9 +100,13 @@ def test_a_refused_run_is_reported(
     suite = ET.parse(shell.folder / "r.xml").getroot()[0]  # noqa: S314 - our own report
     assert (suite.attrib["tests"], suite.attrib["errors"]) == ("1", "1")
     assert reason in (shell.folder / "r.html").read_text()
-    [told] = heard
-    assert (told["outcome"], told["exit_code"], told["manifest"]) == ("failed", code, "nightly")
-    assert reason in told["problems"][0]
+    [message] = heard
+    assert (message["outcome"], message["exit_code"], message["manifest"]) == (
+        "failed",
+        code,
+        "nightly",
+    )
+    assert reason in message["problems"][0]
 
 
 def test_what_is_wrong_with_a_notification_is_left_out(shell: Any, heard: list[Any]) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("args", "message"),
     [
         (["nowhere"], "cannot serve nowhere"),
         (["acme", "--ending", "well"], "'well' is not one of"),
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     ],
 )
 def test_what_cannot_be_served_is_one_line_and_exit_2(
-    shell: Any, words: list[str], said: str
+    shell: Any, args: list[str], message: str
 ) -> None:
     """The line says what is wrong and, for a choice, what is allowed."""
-    done = shell("impex", "sandbox", *words)
+    done = shell("impex", "sandbox", *args)
 
     assert done.code == 2
-    assert said in done.err
+    assert message in done.err
     assert len(done.err.splitlines()) == 1
 
 
@@ -38,16 +38,16 @@ def test_a_served_sandbox_is_reached_with_what_it_prints(tmp_path: Path, start: 
     """A real process: its lines are a shell's, its faults happen, Ctrl-C ends it."""
     (tmp_path / "acme/life/annuity/1.0.0").mkdir(parents=True)
     code = "from spark_impex_runner.cli.main import main; main()"
-    words = ["sandbox", str(tmp_path / "acme"), "--fault", "describe@1=503"]
-    process = start("-c", code, *words)
+    args = ["sandbox", str(tmp_path / "acme"), "--fault", "describe@1=503"]
+    process = start("-c", code, *args)
     printed = "".join(process.stdout.readline() for _ in range(5))
     values = dict(re.findall(r"(CSPARK_\w+)=(\S+)", printed))
     url = f"{values['CSPARK_BASE_URL']}/api/v4/export/status"
     headers = {"Authorization": f"Bearer {values['CSPARK_BEARER_TOKEN']}"}
     seen = [requests.get(url, headers=headers, timeout=100).status_code for _ in range(2)]
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate()
+    _, output = process.communicate()
 
     assert seen == [503, 200]
     assert process.returncode == 130
-    assert "Traceback" not in said
+    assert "Traceback" not in output

@@ -13,7 +13,7 @@ import pytest
 
 from spark_impex_runner import blocking
 from spark_impex_runner.cli import main as command
-from spark_impex_runner.cli.run import left_in_time
+from spark_impex_runner.cli.run import exit_in_time
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine import run
 from spark_impex_runner.errors import Interrupted, StateError
@@ -62,7 +62,7 @@ def test_stuck_threads_are_not_waited_for(monkeypatch: pytest.MonkeyPatch, stuck
     undo = ExitStack()
     undo.callback(did.append, "output is written")
 
-    command._leave_at_once_if_stuck(143, SimpleNamespace(undo=undo))  # type: ignore[arg-type]
+    command._exit_now_if_stuck(143, SimpleNamespace(undo=undo))  # type: ignore[arg-type]
 
     assert did == (["logs are", "output is written", 143] if stuck else [])
 
@@ -73,7 +73,7 @@ def test_a_blocked_process_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     exited, clock = threading.Event(), Clock()
     monkeypatch.setattr(os, "_exit", lambda code: (left.append(code), exited.set()))
 
-    with left_in_time(clock, seconds=0.01):
+    with exit_in_time(clock, seconds=0.01):
         clock.stop(15)
         assert exited.wait(10)
 
@@ -87,7 +87,7 @@ def test_an_ended_run_is_not_left(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for stop in (True, False):
         clock = Clock()
-        with left_in_time(clock, seconds=60):
+        with exit_in_time(clock, seconds=60):
             if stop:
                 clock.stop(15)
         for thread in threading.enumerate():
@@ -121,9 +121,9 @@ def test_a_hanging_end_is_left(monkeypatch: pytest.MonkeyPatch, code: int) -> No
     """A thread or an atexit function of a plugin keeps no process alive, nor changes its code."""
     left: list[int] = []
     exited = threading.Event()
-    monkeypatch.setattr(command, "_SOON", 0.01)
+    monkeypatch.setattr(command, "_GRACE_SECONDS", 0.01)
 
-    command._leave_soon(code, lambda code: (left.append(code), exited.set()))
+    command._exit_after_grace(code, lambda code: (left.append(code), exited.set()))
 
     assert exited.wait(10)
     assert left == [code]

@@ -240,7 +240,7 @@ def test_a_folder_without_a_memory_is_told(shell: Any, command: str) -> None:
     done = shell("impex", command)
 
     assert done.code == 2
-    assert ".impex is no folder of a run's memory; name it with --state DIR" in done.err
+    assert "no state in .impex: nothing has been run here; or give --state DIR" in done.err
     assert not (shell.folder / ".impex").exists()
 
 

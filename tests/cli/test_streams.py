@@ -23,44 +23,44 @@ START = "import sys; from spark_impex_runner.cli.main import {0}; {0}()"
 
 
 def stream_of(*secrets: str) -> tuple[MaskingStream, io.StringIO]:
-    """Return a masking stream and what is beneath it."""
-    masker, beneath = Masker(), io.StringIO()
+    """Return a masking stream and what is target it."""
+    masker, target = Masker(), io.StringIO()
     for secret in secrets:
         masker.add(secret)
-    return MaskingStream(beneath, masker), beneath
+    return MaskingStream(target, masker), target
 
 
 def test_a_line_comes_when_it_is_complete() -> None:
     """A secret may be written letter by letter."""
-    stream, beneath = stream_of(SECRET)
+    stream, target = stream_of(SECRET)
 
     for letter in f"<{SECRET}>":
         stream.write(letter)
-    assert beneath.getvalue() == ""
+    assert target.getvalue() == ""
     stream.write("\nnext")
 
-    assert beneath.getvalue() == "<***>\n"
+    assert target.getvalue() == "<***>\n"
 
 
 def test_what_is_flushed_comes_but_for_what_may_be_a_secrets_beginning() -> None:
     """A prompt is seen before the answer; half a secret is not."""
-    stream, beneath = stream_of(SECRET)
+    stream, target = stream_of(SECRET)
 
     print("go on? ", end="", file=stream, flush=True)
-    assert beneath.getvalue() == "go on? "
+    assert target.getvalue() == "go on? "
     for letter in SECRET:
-        assert beneath.getvalue() == "go on? "
+        assert target.getvalue() == "go on? "
         print(letter, end="", file=stream, flush=True)
     print("!", file=stream)
 
-    assert beneath.getvalue() == "go on? ***!\n"
+    assert target.getvalue() == "go on? ***!\n"
 
 
 @given(st.lists(st.sampled_from(["x", "se", "cr", "ets", "and", "more", "\n", " "])), st.data())
 def test_no_secret_comes_out_however_it_is_cut_and_flushed(pieces: list[str], data: Any) -> None:
     """Secrets that overlap, of several lines, in any pieces; the rest is as it was written."""
     secrets = ("secrets", "crets\nand", "etsandmore")
-    stream, beneath = stream_of(*secrets)
+    stream, target = stream_of(*secrets)
 
     for piece in pieces:
         stream.write(piece)
@@ -68,7 +68,7 @@ def test_no_secret_comes_out_however_it_is_cut_and_flushed(pieces: list[str], da
             stream.flush()
     stream.finish()
 
-    shown = beneath.getvalue()
+    shown = target.getvalue()
     assert all(secret not in shown for secret in secrets)
     if "***" not in shown:
         assert shown == "".join(pieces)
@@ -76,38 +76,38 @@ def test_no_secret_comes_out_however_it_is_cut_and_flushed(pieces: list[str], da
 
 def test_a_long_line_that_does_not_end_costs_no_more_than_it_is_long() -> None:
     """A megabyte of dots, and of one text at once: only its end can be a secret's beginning."""
-    stream, beneath = stream_of(SECRET)
+    stream, target = stream_of(SECRET)
 
     for _ in range(100_000):
         stream.write("..........")
     stream.flush()
 
-    assert len(beneath.getvalue()) == 1_000_000
+    assert len(target.getvalue()) == 1_000_000
 
 
 def test_a_secret_of_several_lines_is_not_cut_at_the_end_of_its_first() -> None:
     """``print`` writes the text and the end of the line one after the other."""
-    stream, beneath = stream_of("first line\nab")
+    stream, target = stream_of("first line\nab")
 
     print("first line\nab", file=stream)
 
-    assert beneath.getvalue() == "***\n"
+    assert target.getvalue() == "***\n"
 
 
 def test_bytes_are_masked_like_text() -> None:
     """``sys.stdout.buffer`` is no way around."""
-    stream, beneath = stream_of("sécret-ö")
+    stream, target = stream_of("sécret-ö")
 
     for byte in "sécret-ö\n".encode():
         stream.buffer.write(bytes([byte]))
     stream.buffer.write(b"\xff\n")
 
-    assert beneath.getvalue() == "***\n\\xff\n"
+    assert target.getvalue() == "***\n\\xff\n"
 
 
 def test_a_plugin_cannot_close_the_streams() -> None:
-    """What comes after it is still said; and the end of the stream closes nothing beneath."""
-    stream, beneath = stream_of(SECRET)
+    """What comes after it is still said; and the end of the stream closes nothing target."""
+    stream, target = stream_of(SECRET)
 
     stream.buffer.close()
     stream.close()
@@ -115,27 +115,27 @@ def test_a_plugin_cannot_close_the_streams() -> None:
     stream.buffer.write(b"more\n")
     del stream
 
-    assert beneath.getvalue() == "***\nmore\n"
+    assert target.getvalue() == "***\nmore\n"
 
 
 def test_lines_that_are_masked_already_are_left_as_they_are() -> None:
     """They begin a line of their own, and no short secret spoils their syntax."""
-    stream, beneath = stream_of('"')
+    stream, target = stream_of('"')
 
     stream.write("half a line")
     stream.flush()
     stream.document('{"a": 1}')
 
-    assert beneath.getvalue() == 'half a line\n{"a": 1}\n'
+    assert target.getvalue() == 'half a line\n{"a": 1}\n'
 
 
 def test_the_stream_says_of_itself_what_the_one_beneath_says() -> None:
     """Terminal, file descriptor, encoding: whoever asks must not notice the difference."""
-    with open(os.devnull, "w", encoding="latin-1", errors="replace") as beneath:  # noqa: PTH123
-        stream = MaskingStream(beneath, Masker())
+    with open(os.devnull, "w", encoding="latin-1", errors="replace") as target:  # noqa: PTH123
+        stream = MaskingStream(target, Masker())
 
-        assert stream.isatty() is beneath.isatty()
-        assert stream.fileno() == beneath.fileno()
+        assert stream.isatty() is target.isatty()
+        assert stream.fileno() == target.fileno()
         assert (stream.encoding, stream.errors) == ("latin-1", "replace")
         assert stream.name == os.devnull
         assert stream.writable()
@@ -174,12 +174,12 @@ def test_foreign_characters_are_escaped(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_only_our_own_text_has_colours() -> None:
     """A styled line keeps colours and nothing else that begins with an escape."""
-    stream, beneath = stream_of(SECRET)
+    stream, target = stream_of(SECRET)
 
     stream.styled(f"\x1b[31merror:\x1b[0m {SECRET} \x1b[2J\x1b]0;title\x07")
     stream.write("\x1b[31mred\n")
 
-    assert beneath.getvalue() == (
+    assert target.getvalue() == (
         "\x1b[31merror:\x1b[0m *** \\x1b[2J\\x1b]0;title\\x07\n\\x1b[31mred\n"
     )
 
@@ -188,8 +188,8 @@ def test_only_our_own_text_has_colours() -> None:
 def test_encodings_decide_about_no_result(encoding: str) -> None:
     """Text for people is escaped where it must be; a document is UTF-8 in any case."""
     raw = io.BytesIO()
-    beneath = io.TextIOWrapper(raw, encoding=encoding)
-    stream = MaskingStream(beneath, Masker())
+    target = io.TextIOWrapper(raw, encoding=encoding)
+    stream = MaskingStream(target, Masker())
 
     stream.write("\u65e5\n")
     text = raw.getvalue().decode(encoding)
@@ -202,8 +202,8 @@ def test_encodings_decide_about_no_result(encoding: str) -> None:
 
 def test_each_line_takes_the_form() -> None:
     """Pieces become lines first; empty ones and half ones have no form, but the last one has."""
-    stream, beneath = stream_of(SECRET)
-    stream.form = lambda line: f"<{line}>"
+    stream, target = stream_of(SECRET)
+    stream.line_format = lambda line: f"<{line}>"
 
     print("one", SECRET, end="\n\n", file=stream)
     print("tw", end="", file=stream, flush=True)
@@ -211,7 +211,7 @@ def test_each_line_takes_the_form() -> None:
     stream.write("three")
     stream.finish()
 
-    assert beneath.getvalue() == "<one ***>\n<two>\n<three>\n"
+    assert target.getvalue() == "<one ***>\n<two>\n<three>\n"
 
 
 def test_no_text_is_a_command_for_github(
@@ -243,9 +243,9 @@ def test_only_the_command_writes_its_result(shell: Any, start: Any) -> None:
     """Whatever else writes to stdout, by whatever way, comes out on stderr."""
     shell.write("  - {name: pricing, services: ['motor/pricing[1.4.2]']}\n")
     (shell.folder / "noisy.py").write_text(PRINTS)
-    words = ["validate", "m.yaml", "--format", "json", "-p", "noisy.py"]
+    args = ["validate", "m.yaml", "--format", "json", "-p", "noisy.py"]
 
-    out, err = start("-c", START.format("main"), *words, cwd=shell.folder).communicate()
+    out, err = start("-c", START.format("main"), *args, cwd=shell.folder).communicate()
 
     assert json.loads(out)["valid"] is True
     assert {*err.split()} == {"printed", "written", "original", "spawned"}
@@ -270,11 +270,11 @@ def test_a_reader_that_has_gone_changes_nothing(shell: Any, start: Any, gone: st
     process = start("-c", START.format("run"), "m.yaml", cwd=shell.folder)
     getattr(process, gone).close()
     out, err = process.communicate()
-    said = err if gone == "stdout" else out
+    output = err if gone == "stdout" else out
 
     assert process.returncode == 0
-    assert said
-    assert "Traceback" not in said
+    assert output
+    assert "Traceback" not in output
 
 
 def test_a_full_disk_is_told_and_is_no_success(tmp_path: Path, start: Any) -> None:
@@ -286,7 +286,7 @@ def test_a_full_disk_is_told_and_is_no_success(tmp_path: Path, start: Any) -> No
     code = "from spark_impex_runner.cli.main import main; main()"
     with Path("/dev/full").open("w") as full:
         process = start("-c", code, "validate", "m.yaml", cwd=tmp_path, stdout=full)
-        _, said = process.communicate()
+        _, output = process.communicate()
 
     assert process.returncode == 4
-    assert said == "error: cannot write the result: No space left on device\n"
+    assert output == "error: cannot write the result: No space left on device\n"

@@ -180,7 +180,7 @@ def test_a_signal_to_the_run_ends_every_process_in_order(world: World) -> None:
     _, said = process.communicate()
 
     assert process.returncode == 143, said
-    assert "to go on: impex-run" in said
+    assert "to resume: impex-run" in said
     assert "Traceback" not in said
     for tenant in world.tenants.values():
         assert [each.method for each in tenant.requests].count("PATCH") == 1

@@ -84,7 +84,7 @@ def test_a_fault_is_read_as_it_is_written(fault: Fault) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("status", "is not PLACE@WHICH=WHAT"),
         ("nowhere@1=503", "'nowhere' is not one of token, create"),
@@ -93,9 +93,9 @@ def test_a_fault_is_read_as_it_is_written(fault: Fault) -> None:
         ("status@3-2=503", "counts requests from 1"),
     ],
 )
-def test_a_fault_that_cannot_be_read_says_what_is_allowed(text: str, said: str) -> None:
+def test_a_fault_that_cannot_be_read_says_what_is_allowed(text: str, message: str) -> None:
     """One line that names the part and the choices."""
-    with pytest.raises(ValueError, match=re.escape(said)):
+    with pytest.raises(ValueError, match=re.escape(message)):
         parse_fault(text)
 
 

@@ -104,8 +104,8 @@ def script(blocks: list[tuple[str, str]], wheel: Path) -> str:
         elif language == "diff":
             first, *change = text.splitlines()
             old, new = (line[1:] for line in change)
-            words = (first.removeprefix("--- "), old, new)
-            lines.append(f"{CHANGE} {' '.join(map(shlex.quote, words))}")
+            args = (first.removeprefix("--- "), old, new)
+            lines.append(f"{CHANGE} {' '.join(map(shlex.quote, args))}")
     return "\n".join(lines)
 
 

@@ -42,9 +42,9 @@ def test_a_new_plugin_is_installed_tested_and_clean(
     environment: Any, mypy: list[str], tmp_path: Path
 ) -> None:
     """What it tells to do next works; ruff and mypy find no fault."""
-    told = environment("impex init --plugin impex-ledger", tmp_path)
+    message = environment("impex init --plugin impex-ledger", tmp_path)
     folder = tmp_path / "impex-ledger"
-    _, enter, install, test = told.splitlines()
+    _, enter, install, test = message.splitlines()
 
     assert written(folder) == FILES
     assert enter == "  cd impex-ledger"
@@ -75,30 +75,30 @@ def test_a_new_plugin_is_installed_tested_and_clean(
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
-        ("Ledger", "'Ledger' is no name for a plugin"),
-        ("a b", "'a b' is no name for a plugin"),
-        ("a--b", "is no name"),
-        ("-a", "is no name"),
-        ("../a", "is no name"),
-        ("", "is no name"),
-        ("impex-9", "is no name"),
-        ("impex-", "is no name"),
-        ("class", "is no name"),
-        ("json", "a module named json is there already"),
-        ("spark-impex-runner", "a module named spark_impex_runner is there already"),
+        ("Ledger", "'Ledger' is not a valid name for a plugin"),
+        ("a b", "'a b' is not a valid name for a plugin"),
+        ("a--b", "is not a valid name"),
+        ("-a", "is not a valid name"),
+        ("../a", "is not a valid name"),
+        ("", "is not a valid name"),
+        ("impex-9", "is not a valid name"),
+        ("impex-", "is not a valid name"),
+        ("class", "is not a valid name"),
+        ("json", "a module named json exists already"),
+        ("spark-impex-runner", "a module named spark_impex_runner exists already"),
         ("impex-checksum", "spark-impex-runner offers a step checksum"),
     ],
 )
 def test_a_name_that_cannot_be_used_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, said: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, message: str
 ) -> None:
     """It has to suit pip, Python and the manifest; nothing is written for any other."""
     assert init(f"--plugin={name}") == 2
 
     err = capsys.readouterr().err
-    assert said in err
+    assert message in err
     assert err.count("\n") == 1
     assert written(tmp_path) == []
 

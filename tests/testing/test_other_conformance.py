@@ -287,9 +287,9 @@ def test_one_that_is_right_passes(tmp_path: Path, check: Check, kind: str, name:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found_by_its_check(tmp_path: Path, check: Check, fault: str) -> None:
     """The same plugin with this fault fails, and the message says what is wrong."""
-    kind, name, old, new, told = FAULTS[fault]
+    kind, name, old, new, message = FAULTS[fault]
 
-    with pytest.raises(AssertionError, match=told):
+    with pytest.raises(AssertionError, match=message):
         check(prepared(tmp_path, kind, old, new), name)
 
 

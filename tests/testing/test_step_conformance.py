@@ -240,13 +240,13 @@ def test_a_step_that_is_right_passes(tmp_path: Path, check: Check, name: str) ->
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found_by_its_check(tmp_path: Path, check: Check, fault: str) -> None:
     """The same step with this fault fails, and the message says what is wrong."""
-    name, changes, told = FAULTS[fault]
+    name, changes, message = FAULTS[fault]
     code = spoilt(*changes)
     assert code != spoilt()
 
     # What is not about time has no reason to hurry, however busy the machine is.
-    faulty = conformance(tmp_path, code, 0.3 if told == "it goes on" else 5.0)
-    with pytest.raises(AssertionError, match=told):
+    faulty = conformance(tmp_path, code, 0.3 if message == "it goes on" else 5.0)
+    with pytest.raises(AssertionError, match=message):
         check(faulty, name)
 
 
