@@ -149,7 +149,7 @@ def test_a_plan_tells_what_steps_would_do_and_does_none_of_it(shell: Any) -> Non
     assert rows[rows.index("steps  mute, unzip, send, checksum") + 1 :][:3] == [
         "would  unzip: extract each package into files/, up to 2GiB",
         "would  send: send to one",
-        "would  checksum: write each package's sum into MD5SUMS and SHA1SUMS",
+        "would  checksum: write each package's checksum to MD5SUMS and SHA1SUMS",
     ]
     assert {path.name for path in shell.folder.iterdir()} == {"acme", "m.yaml", "planner.py"}
 

@@ -171,7 +171,7 @@ def test_a_trace_has_the_calls_of_a_plan_with_secrets_masked(
     message = "plugin shout: impex_resolve_uri(uri='motor/pricing'): ['motor/pricing', '***']"
     assert message in lines
     assert not any("plugin defaults" in line and "impex_resolve_uri" in line for line in lines)
-    message = 'impex_plan_step(step=checksum): "write each package\'s sum into SHA256SUMS"'
+    message = 'impex_plan_step(step=checksum): "write each package\'s checksum to SHA256SUMS"'
     assert f"plugin checksum (spark-impex-runner): {message}" in lines
     assert "verysecret" not in done.out + done.err
     assert "impex_resolve_uri" not in done.err
