@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.cli.console import CommandContext, Console
     from spark_impex_runner.errors import ImpexError
-    from spark_impex_runner.report.problems import Checked
+    from spark_impex_runner.report.problems import CheckedManifest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
             if text:
                 console.error(error)
         else:
-            one = problems.Checked(str(path), True, len(loaded.targets), loaded.warnings)
+            one = problems.CheckedManifest(str(path), True, len(loaded.targets), loaded.warnings)
             if text:
                 _show_valid(one, console)
         checked.append(masked(one, context.masker))
@@ -60,18 +60,18 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     return worst
 
 
-def _refused(path: Path, error: ImpexError) -> Checked:
+def _refused(path: Path, error: ImpexError) -> CheckedManifest:
     """Return the errors of a manifest; one without a position is reported at 1:1."""
     from spark_impex_runner.errors import ManifestError, PluginError, Problem
-    from spark_impex_runner.report.problems import Checked
+    from spark_impex_runner.report.problems import CheckedManifest
 
     if isinstance(error, (ManifestError, PluginError)) and error.problems:
-        return Checked(str(path), valid=False, targets=0, problems=error.problems)
+        return CheckedManifest(str(path), valid=False, targets=0, problems=error.problems)
     problem = Problem(str(path), 1, 1, "", str(error))
-    return Checked(str(path), valid=False, targets=0, problems=(problem,))
+    return CheckedManifest(str(path), valid=False, targets=0, problems=(problem,))
 
 
-def _show_valid(manifest: Checked, console: Console) -> None:
+def _show_valid(manifest: CheckedManifest, console: Console) -> None:
     """Print that a manifest is valid, and its warnings."""
     from spark_impex_runner.report.problems import summary
 

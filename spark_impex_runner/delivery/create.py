@@ -18,7 +18,7 @@ from spark_impex_runner.spark.failures import (
     unconfirmed,
 )
 from spark_impex_runner.spark.http import limits
-from spark_impex_runner.spark.http.retry import DOUBT_PAUSE, confirmed, granted, retry_hint
+from spark_impex_runner.spark.http.retry import CONFIRM_PAUSE, accepted_wait, confirmed, retry_hint
 from spark_impex_runner.spark.jobs import BUSY_PAUSE, is_gone
 
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ class JobCreator:
         self._end = clock.monotonic() + self._deadline
         while True:
             clock.check()
-            pause = DOUBT_PAUSE
+            pause = CONFIRM_PAUSE
             try:
-                with clock.until(self._end + limits.LAST_LOOK):
+                with clock.until(self._end + limits.LAST_CHECK):
                     if job_id := self._found_or_created():
                         return job_id
             except SparkError as error:
@@ -102,7 +102,7 @@ class JobCreator:
             self._strange += 1
             if not unconfirmed(error) or self._strange >= _STRANGE:
                 raise
-            self._tell_failure(error, DOUBT_PAUSE)
+            self._tell_failure(error, CONFIRM_PAUSE)
             return ""  # that was no answer
         if job_id:
             message = f"job {job_id} was created by a call whose reply was lost; resuming it"
@@ -143,7 +143,7 @@ class JobCreator:
         asked = error.retry_after if isinstance(error, SparkApiError) else None
         if busy:
             self._waiting = self._waiting or self._tell_waiting(error)
-            return max(BUSY_PAUSE, granted(asked))
+            return max(BUSY_PAUSE, accepted_wait(asked))
         self._failures += 1
         # A create call that was cut off may be a moment late in the listing.
         pause = max(self.spark.session.http.policy.pause(self._failures + 1, asked), 1.0)

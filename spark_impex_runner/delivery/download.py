@@ -25,7 +25,7 @@ from spark_impex_runner.paths import folded
 from spark_impex_runner.planning.placed import require_same_output
 from spark_impex_runner.spark.download import files
 from spark_impex_runner.spark.download import partial as partial_files
-from spark_impex_runner.spark.download.links import LINKS, has_expired, with_fresh_links
+from spark_impex_runner.spark.download.links import MAX_LINKS, has_expired, with_fresh_links
 from spark_impex_runner.spark.failures import unconfirmed
 from spark_impex_runner.text import one_line
 
@@ -215,7 +215,7 @@ class PackageDownload:
         except (SparkApiError, TransportError) as error:
             # A refusal by the tenant itself, when it is asked for a link, stays what it is.
             if error in refused and has_expired(error):
-                message = f"{LINKS} fresh links in a row do not work: {error}"
+                message = f"{MAX_LINKS} fresh links in a row do not work: {error}"
                 raise DeliveryError(message) from error
             raise
         return replace(got, name=artifact.name)
@@ -259,7 +259,7 @@ def _partial(path: Path) -> Path:
     partial_path = path.with_name(f".{path.name}.part")
     for each in (partial_path, partial_path.with_name(f"{partial_path.name}.json")):
         if each.is_symlink():
-            with partial_files.disk(each):
+            with partial_files.disk_errors(each):
                 each.unlink()
     return partial_path
 

@@ -24,7 +24,7 @@ from spark_impex_runner.errors import (
 )
 from spark_impex_runner.planning.connections import ask_job_limit
 from spark_impex_runner.spark import completeness as compare
-from spark_impex_runner.spark.status import warned
+from spark_impex_runner.spark.status import warnings_text
 from spark_impex_runner.state.keys import command_line, size_class
 
 if TYPE_CHECKING:
@@ -158,8 +158,8 @@ class Export:
         progress, now = self.progress, self.progress.context.clock.now()
         state = progress.context.state
         state.note_done(progress.attempt, now, watched=not progress.adopted)
-        if said := warned(status):
-            progress.warnings.append(f"the tenant warns: {said}")
+        if warning := warnings_text(status):
+            progress.warnings.append(f"the tenant warns: {warning}")
         progress.changed("job.done", f"job {progress.job.id} is done ({status.word})")
 
     def _given_up(self, error: RetryTimeoutError) -> RetryTimeoutError:

@@ -10,7 +10,7 @@ from spark_impex_runner.errors import JobError, SparkError
 from spark_impex_runner.models import Poll, Verdict
 from spark_impex_runner.spark.completeness import is_unspecified, missing
 from spark_impex_runner.spark.failures import is_not_api_reply, is_transient
-from spark_impex_runner.spark.http.retry import granted
+from spark_impex_runner.spark.http.retry import accepted_wait
 from spark_impex_runner.spark.jobs import is_gone
 from spark_impex_runner.spark.status import is_known
 from spark_impex_runner.spark.waiting import JobWaiter
@@ -73,7 +73,7 @@ class _TargetWaiter(JobWaiter):
             elapsed=elapsed,
             remaining=max(self.deadline - elapsed, 0.0),
             retry_interval=job.target.retry_interval,
-            retry_after=granted(self.retry_after) or None,
+            retry_after=accepted_wait(self.retry_after) or None,
             durations=self._history.durations,
             similar=self._history.similar,
         )
@@ -84,15 +84,15 @@ class _TargetWaiter(JobWaiter):
             raise hooks.invalid_answer("impex_poll_delay", delay, "seconds, 0 or more")
         return float(delay)
 
-    def oddity(self, verdict: Verdict, status: Status) -> str:
+    def doubt_about(self, verdict: Verdict, status: Status) -> str:
         """Return also what was asked for and is missing, where that fails the target."""
         job = self._progress.job
         if verdict is Verdict.DONE and job.target.missing == "fail" and not is_unspecified(status):
             lost = missing(job.request, status)
             return f"'{status.word}' without {', '.join(lost)}" if lost else ""
-        return super().oddity(verdict, status)
+        return super().doubt_about(verdict, status)
 
-    def require_job(self, error: SparkError) -> None:
+    def handle_unknown_job(self, error: SparkError) -> None:
         """Raise ``JobError`` where the tenant's listing does not have the job either."""
         if is_gone(error, self._progress.job.id, self._list_jobs):
             raise JobError(f"the tenant does not know {self.name} any more: {error}") from error

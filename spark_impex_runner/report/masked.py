@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 if TYPE_CHECKING:
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import RunResult, TargetResult
-    from spark_impex_runner.report.problems import Checked
+    from spark_impex_runner.report.problems import CheckedManifest
 
-    Result = TypeVar("Result", RunResult, TargetResult, Checked)
+    Result = TypeVar("Result", RunResult, TargetResult, CheckedManifest)
 
 _PLAIN = frozenset({type(None), bool, int, float})
 

@@ -18,7 +18,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedManifest:
     """A manifest that was checked; ``targets`` counts those of a valid one."""
 
     path: str
@@ -27,12 +27,12 @@ class Checked:
     problems: tuple[Problem, ...]
 
 
-def summary(manifest: Checked) -> str:
+def summary(manifest: CheckedManifest) -> str:
     """Return the line that says that a manifest is valid."""
     return f"{manifest.path}: valid, {counted(manifest.targets, 'target')}"
 
 
-def as_json(manifests: Sequence[Checked]) -> str:
+def as_json(manifests: Sequence[CheckedManifest]) -> str:
     """Return one document about all manifests, in plain ASCII."""
     document = {
         "version": VERSION,
@@ -42,7 +42,7 @@ def as_json(manifests: Sequence[Checked]) -> str:
     return json.dumps(document, indent=2)
 
 
-def as_github(manifests: Sequence[Checked]) -> str:
+def as_github(manifests: Sequence[CheckedManifest]) -> str:
     """Return a workflow command for each problem, and a line for each valid manifest."""
     lines = []
     for each in manifests:
@@ -51,7 +51,7 @@ def as_github(manifests: Sequence[Checked]) -> str:
     return "\n".join(lines)
 
 
-def _data(manifest: Checked) -> dict[str, Any]:
+def _data(manifest: CheckedManifest) -> dict[str, Any]:
     names = ("file", "line", "column", "path", "message", "severity")
     return {
         "path": manifest.path,

@@ -1,4 +1,4 @@
-"""The receipt that lies beside the packages: what was delivered, and the proof that it still is."""
+"""The receipt that lies beside the packages: what was delivered, and the entry that it still is."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def verify(folder: Path) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Proof:
+class _ReceiptEntry:
     """What the receipt says of one artifact."""
 
     name: str
@@ -72,31 +72,33 @@ class _Proof:
             raise ValueError(self)
 
 
-class _ForeignError(Exception):
+class _UnexpectedEntryError(Exception):
     """Something lies there that no package brings."""
 
 
-def _listed(receipt: Any) -> list[_Proof]:
+def _listed(receipt: Any) -> list[_ReceiptEntry]:
     """Return what a receipt says of its artifacts; raise if it is not one."""
     if receipt["version"] != VERSION:
         raise ValueError(receipt["version"])
-    return [_Proof(each["name"], each["size"], each["sha256"]) for each in receipt["artifacts"]]
+    return [
+        _ReceiptEntry(each["name"], each["size"], each["sha256"]) for each in receipt["artifacts"]
+    ]
 
 
-def _problem(folder: Path, proof: _Proof) -> str:
+def _problem(folder: Path, entry: _ReceiptEntry) -> str:
     """Compare one artifact with what lies there; return what is wrong, or nothing."""
     try:
-        size, sha256 = _measure(folder, proof.name)
+        size, sha256 = _measure(folder, entry.name)
     except FileNotFoundError:
         return "missing"
     except (OSError, RuntimeError) as error:
         return f"cannot be read: {getattr(error, 'strerror', error)}"
-    except _ForeignError as error:
+    except _UnexpectedEntryError as error:
         return str(error)
-    if size != proof.size:
-        return f"has {size} bytes, the receipt says {proof.size}"
-    if proof.sha256 and sha256 != proof.sha256:
-        return f"has sha256 {sha256}, the receipt says {proof.sha256}"
+    if size != entry.size:
+        return f"has {size} bytes, the receipt says {entry.size}"
+    if entry.sha256 and sha256 != entry.sha256:
+        return f"has sha256 {sha256}, the receipt says {entry.sha256}"
     return ""
 
 
@@ -104,7 +106,7 @@ def _measure(folder: Path, name: str) -> tuple[int, str]:
     """Return size and digest of what lies there; a name may not lead out of the folder."""
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise _ForeignError("leads outside of the folder")
+        raise _UnexpectedEntryError("leads outside of the folder")
     return _tree(path) if path.is_dir() else _file(path)
 
 
@@ -121,7 +123,7 @@ def _tree(folder: Path) -> tuple[int, str]:
         for path in (Path(base, name) for name in folders + files):
             name = path.relative_to(folder).as_posix()
             if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                raise _ForeignError(f"holds {plain(name)}, a link or another special file")
+                raise _UnexpectedEntryError(f"holds {plain(name)}, a link or another special file")
             if path.is_file():
                 sizes[name], found[name] = _file(path)
     return sum(sizes.values()), digests.of_tree(found)

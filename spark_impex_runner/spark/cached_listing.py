@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Answer = Future[tuple[ServiceVersion, ...]]
 
 
-class Catalogue:
+class CachedListing:
     """The services of one tenant and their versions, as a client lists them; safe for threads.
 
     Whoever asks while a question is under way waits for its answer. An answer, even an error, is

@@ -10,7 +10,7 @@ from spark_impex_runner.clock import Clock
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Auth
-from spark_impex_runner.spark.cached_listing import Catalogue
+from spark_impex_runner.spark.cached_listing import CachedListing
 from spark_impex_runner.spark.http.auth import ApiKey, Bearer, ClientCredentials
 from spark_impex_runner.spark.http.credentials import from_arguments, from_environment
 from spark_impex_runner.spark.http.retry import RetryPolicy
@@ -19,7 +19,7 @@ from spark_impex_runner.spark.http.session import (
     Origin,
     RateLimiter,
     Session,
-    ask_for_token,
+    request_token,
 )
 from spark_impex_runner.spark.http.transport import Transport
 from spark_impex_runner.spark.impex import ImpEx
@@ -84,7 +84,7 @@ class Spark:
         self.session = Session(url, http, _scheme(auth, url, http), origin or Origin())
         interval = INTERVAL if retry_interval is None else retry_interval
         self.impex = ImpEx(self.session, max_retries, interval)
-        self.catalogue = Catalogue(self.list_services, self.list_versions)
+        self.catalogue = CachedListing(self.list_services, self.list_versions)
 
     @classmethod
     def connect(cls, connection: Connection, clock: Clock, masker: Masker) -> Spark:
@@ -166,7 +166,7 @@ def _scheme(auth: Auth, url: TenantUrl, http: HttpClient) -> Scheme:
     """Make the one scheme that is filled in; its secret is masked before the first use."""
     if auth.client_id and auth.client_secret:
         http.masker.add(auth.client_secret)
-        ask = partial(ask_for_token, http, url, auth.client_id, auth.client_secret)
+        ask = partial(request_token, http, url, auth.client_id, auth.client_secret)
         return ClientCredentials(url.token_endpoint, ask, http.clock, http.masker)
     if auth.api_key:
         return ApiKey(auth.api_key, http.masker)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.models import RemoteFile, Request, Status, Verdict
 from spark_impex_runner.spark.download.request import Downloads
-from spark_impex_runner.spark.http.retry import AT_ONCE, retry
+from spark_impex_runner.spark.http.retry import IMMEDIATE, retry
 from spark_impex_runner.spark.http.session import Body
 from spark_impex_runner.spark.jobs import Jobs
 from spark_impex_runner.spark.request import build_request, encode, to_json
@@ -39,7 +39,7 @@ class Exports(Jobs):
         """Tell whether an export is done: it also needs files."""
         return verdict(status)
 
-    def is_odd(self, status: Status) -> bool:  # noqa: ARG002 - without files it is not done
+    def is_doubtful(self, status: Status) -> bool:  # noqa: ARG002 - without files it is not done
         """Tell that a status with files is no mistake."""
         return False
 
@@ -89,7 +89,7 @@ class Exports(Jobs):
         """
         links = [urls] if isinstance(urls, str) else urls
         files = [RemoteFile(link) for link in links]
-        return Downloads(self.session).bring(files, None if to is None else Path(to))
+        return Downloads(self.session).download_all(files, None if to is None else Path(to))
 
     def cancel(self, job_id: str) -> HttpResponse:
         """Ask the tenant to end a job, which frees its place (documented).
@@ -98,10 +98,10 @@ class Exports(Jobs):
         """
         body, clock = Body(to_json({"export_status": "cancelled"})), self.session.http.clock
         with clock.ending():
-            return retry(lambda: self.session.patch(*_PATH, job_id, body=body), AT_ONCE, clock)
+            return retry(lambda: self.session.patch(*_PATH, job_id, body=body), IMMEDIATE, clock)
 
     def _post(self, request: Request) -> HttpResponse:
-        return self.created(self.session.post(*_PATH, body=Body(encode(request))))
+        return self.require_job_id(self.session.post(*_PATH, body=Body(encode(request))))
 
 
 def _texts(name: str, values: Sequence[str] | None) -> tuple[str, ...]:

@@ -85,7 +85,7 @@ class ImpEx:
             reply = exports.get_status(job, max_retries=max_retries, retry_interval=retry_interval)
         files = parse_status(reply.data).files
         downloads = Downloads(self.session, lambda: exports.status(job).files)
-        return downloads.bring(files, None if to is None else Path(to))
+        return downloads.download_all(files, None if to is None else Path(to))
 
     def import_(  # noqa: PLR0913 - the official SDK's signature
         self,

@@ -48,7 +48,7 @@ class Imports(Jobs):
         """Tell whether an import is done."""
         return verdict_without_files(status)
 
-    def is_odd(self, status: Status) -> bool:
+    def is_doubtful(self, status: Status) -> bool:
         """Tell whether a finished import names nothing that it has imported."""
         return not status.services and not status.service_versions
 
@@ -87,7 +87,7 @@ class Imports(Jobs):
             check = self.session.http.clock.check
             fields = {"importRequestEntity": entity}
             form = MultipartUpload(_opened(file, stack), fields, check, sha256)
-            return self.created(self.session.post(*_PATH, body=Body(form, form.kind)))
+            return self.require_job_id(self.session.post(*_PATH, body=Body(form, form.kind)))
 
     def find(self, correlation_id: str, since: datetime) -> str:
         """Return the job with a correlation id that was sent at ``since``; nothing if none was.

@@ -20,7 +20,7 @@ from spark_impex_runner.fields import count, mapping, name, objects
 from spark_impex_runner.spark.failures import is_transient, is_unknown_job
 from spark_impex_runner.spark.http import limits
 from spark_impex_runner.spark.http.response import retry_after, server_time
-from spark_impex_runner.spark.http.retry import granted
+from spark_impex_runner.spark.http.retry import accepted_wait
 from spark_impex_runner.spark.http.urls import job_id_of, secrets_of
 from spark_impex_runner.spark.status import parse_status
 from spark_impex_runner.spark.waiting import DEADLINE, INTERVAL, JobWaiter
@@ -43,8 +43,8 @@ _SLACK = 600.0
 _LONGEST_LISTED = 43_200.0
 _ADVICE = "; it may still run: raise max_retries or retry_interval, or cancel it"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_SPEAKS_OF_JOBS = re.compile(r"job|export|import", re.IGNORECASE)
-_SPEAKS_OF_A_LIMIT = re.compile(r"limit|progress|running|concurrent|parallel", re.IGNORECASE)
+_MENTIONS_JOBS = re.compile(r"job|export|import", re.IGNORECASE)
+_MENTIONS_LIMIT = re.compile(r"limit|progress|running|concurrent|parallel", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Jobs(ABC):
         """Tell whether a status is that of a finished job, and how it ended."""
 
     @abstractmethod
-    def is_odd(self, status: Status) -> bool:
+    def is_doubtful(self, status: Status) -> bool:
         """Tell whether the status of a job that is done may be a mistake."""
 
     def get_status(
@@ -106,14 +106,14 @@ class Jobs(ABC):
         retries = self.retries if max_retries is None else max_retries
         last: HttpResponse
 
-        def look() -> Status:
+        def check() -> Status:
             nonlocal last
-            last, status = self._look(job)
+            last, status = self._get_status(job)
             return status
 
         waiter = self.waiter(
             job,
-            look,
+            check,
             interval=self.interval if retry_interval is None else retry_interval,
             max_checks=retries,
             deadline=DEADLINE if retries is None else math.inf,
@@ -124,21 +124,21 @@ class Jobs(ABC):
         return last
 
     def waiter(
-        self, job_id: str, look: Callable[[], Status] | None = None, **settings: Any
+        self, job_id: str, check: Callable[[], Status] | None = None, **settings: Any
     ) -> JobWaiter:
         """Return a wait for a job, with the ``settings`` of ``JobWaiter``."""
         name = f"{self.kind} job {job_id} on {self.session.url.base}"
-        look = look or (lambda: self.status(job_id, once=True))
-        return JobWaiter(name, self.session.http, look, self.judge, self.is_odd, **settings)
+        check = check or (lambda: self.status(job_id, once=True))
+        return JobWaiter(name, self.session.http, check, self.judge, self.is_doubtful, **settings)
 
     def status(self, job_id: str, *, once: bool = False) -> Status:
         """Return a job's status. The links that it offers are masked everywhere from here on.
 
         With ``once`` a request that fails is not repeated: the caller has a budget of its own.
         """
-        return self._look(job_id, once=once)[1]
+        return self._get_status(job_id, once=once)[1]
 
-    def _look(self, job_id: str, *, once: bool = False) -> tuple[HttpResponse, Status]:
+    def _get_status(self, job_id: str, *, once: bool = False) -> tuple[HttpResponse, Status]:
         http = self.session.http
         reply = self.session.get("api", "v4", self.kind, job_id, "status", once=once)
         status = parse_status(reply.data, retry_after(reply.headers, http.clock.now()))
@@ -151,7 +151,7 @@ class Jobs(ABC):
         """Return the tenant's listing of its jobs and its job limit."""
         return self.session.get("api", "v4", self.kind, "status")
 
-    def created(self, reply: HttpResponse) -> HttpResponse:
+    def require_job_id(self, reply: HttpResponse) -> HttpResponse:
         """Return the reply to a create call; raise where it does not say which job that made."""
         if not parse_status(reply.data).id:
             raise SparkSdkError(
@@ -185,13 +185,13 @@ class Jobs(ABC):
         clear words, the tenant's own count does. The count cannot decide about a 500, after
         which the running job may be the one that was asked for.
         """
-        said = f"{error.code} {error.details}"
-        of_a_job = _SPEAKS_OF_JOBS.search(said) and "size" not in said.lower()
-        if of_a_job and _SPEAKS_OF_A_LIMIT.search(said):
+        text = f"{error.code} {error.details}"
+        of_a_job = _MENTIONS_JOBS.search(text) and "size" not in text.lower()
+        if of_a_job and _MENTIONS_LIMIT.search(text):
             return True
-        return error.status in {400, 409, 429} and not self.has_room()
+        return error.status in {400, 409, 429} and not self.has_free_slot()
 
-    def has_room(self) -> bool:
+    def has_free_slot(self) -> bool:
         """Tell whether the tenant's count leaves room for a job; so does one that is not told."""
         try:
             data = self.describe().data
@@ -225,21 +225,21 @@ class Jobs(ABC):
                         f"{self.session.url.base} was busy with other jobs for {within:g} s; "
                         "no job was created, try again later"
                     ) from refused
-                clock.wait(min(max(BUSY_PAUSE, granted(refused.retry_after)), left))
-                with clock.until(end + limits.LAST_LOOK):
-                    free = self.has_room()
+                clock.wait(min(max(BUSY_PAUSE, accepted_wait(refused.retry_after)), left))
+                with clock.until(end + limits.LAST_CHECK):
+                    free = self.has_free_slot()
 
     def _limit(self, described: Any) -> int:
         return _count(described, "configuration", f"{self.kind}_api_job_limit") or 1
 
-    def _lists(self) -> tuple[str, str]:
+    def _list_keys(self) -> tuple[str, str]:
         return f"in_progress_{self.kind}s", f"recent_{self.kind}s"
 
     def _listed(self, kinds: tuple[type, ...]) -> tuple[ListedJob, ...]:
         """Read the listing; entries without an id, or listed twice, are left out."""
         reply = self.describe()
         data = mapping(reply.data)
-        lists = [data.get(key, ...) for key in self._lists()]
+        lists = [data.get(key, ...) for key in self._list_keys()]
         if not all(isinstance(each, kinds) for each in lists):
             raise SparkSdkError(
                 f"{self.session.url.base} lists its {self.kind} jobs in a form that is not known"

@@ -40,10 +40,10 @@ class _Listing:
     rows: str = "data"
     meta: str = ""
 
-    def promises_more(self, data: Any, number: int, seen: int) -> bool:
+    def announces_more(self, data: Any, number: int, seen: int) -> bool:
         """Tell whether a reply speaks of more rows than were seen, or of pages after this one."""
-        told = mapping(mapping(data).get(self.meta) if self.meta else data)
-        return count(told.get("count")) > seen or count(told.get("page_total")) > number
+        counts = mapping(mapping(data).get(self.meta) if self.meta else data)
+        return count(counts.get("count")) > seen or count(counts.get("page_total")) > number
 
 
 def folders(session: Session, *, once: bool = False) -> Iterator[str]:
@@ -53,7 +53,7 @@ def folders(session: Session, *, once: bool = False) -> Iterator[str]:
     page that fails is not asked for again. Raises what ``Session.search`` raises, and
     ``SparkSdkError`` for a reply that holds no list.
     """
-    listing = _Listing(("api", "v1", "product", "list"), _first_version_page)
+    listing = _Listing(("api", "v1", "product", "list"), _v1_page)
     for row in _rows(session, listing, once=once):
         if name := _text(row, "name"):
             yield name
@@ -65,7 +65,7 @@ def services(session: Session) -> Iterator[ServiceVersion]:
     Raises as ``folders`` does.
     """
     path = ("api", "v3", "services", "search")
-    listing = _Listing(path, _third_version_page, "response_data", "response_meta")
+    listing = _Listing(path, _v3_page, "response_data", "response_meta")
     for row in _rows(session, listing):
         folder, service = _text(row, "folderName"), _text(row, "fileName")
         if folder and service:
@@ -85,11 +85,11 @@ def versions(session: Session, folder: str, service: str) -> Iterator[ServiceVer
             yield ServiceVersion(folder, service, version=number, version_id=_text(row, "id"))
 
 
-def _first_version_page(number: int) -> dict[str, Any]:
+def _v1_page(number: int) -> dict[str, Any]:
     return {"page": number, "pageSize": PAGE_SIZE, "sort": "-updated", "search": []}
 
 
-def _third_version_page(number: int) -> dict[str, Any]:
+def _v3_page(number: int) -> dict[str, Any]:
     """Ask as the official SDK does, but for pages: whether -1 always means all is not known."""
     wanted = ["id", "foldername", "filename", "version", "modifiedDate"]
     page = {"page": number, "page_size": PAGE_SIZE, "sort": "name1_co", "search": []}
@@ -122,8 +122,8 @@ def _rows(
         fresh = [row for key, row in new.items() if key not in seen]
         seen |= set(new)
         yield from (row for row in fresh if isinstance(row, Mapping))
-        promised = listing.promises_more(reply.data, number, len(seen))
-        if not fresh or (len(page) < PAGE_SIZE and not promised):
+        announced = listing.announces_more(reply.data, number, len(seen))
+        if not fresh or (len(page) < PAGE_SIZE and not announced):
             return
 
 
@@ -147,9 +147,9 @@ def _page(session: Session, call: str, data: Any, key: str) -> list[Any]:
     if page is None and key in data and not data.get("errorCode") and not problem:
         return []
     if not isinstance(page, list):
-        told = {**data, **problem} if isinstance(problem, Mapping) else data
-        words = [str(told[key]) for key in ("errorCode", "message") if told.get(key)]
-        said = session.http.masker.mask(one_line(" ".join(words)))
+        counts = {**data, **problem} if isinstance(problem, Mapping) else data
+        parts = [str(counts[key]) for key in ("errorCode", "message") if counts.get(key)]
+        message = session.http.masker.mask(one_line(" ".join(parts)))
         where = f"{call} on {session.url.base}"
-        raise SparkSdkError(f"{where}: the reply holds no list{': ' if said else ''}{said}")
+        raise SparkSdkError(f"{where}: the reply holds no list{': ' if message else ''}{message}")
     return page

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from spark_impex_runner import archives
 from spark_impex_runner.errors import IntegrityError, UnreadablePackageError
 from spark_impex_runner.spark.download.hashes import digests_of, read_hash
-from spark_impex_runner.spark.download.partial import disk
+from spark_impex_runner.spark.download.partial import disk_errors
 
 if TYPE_CHECKING:
     import zipfile
@@ -42,7 +42,7 @@ def check_hash(artifact: Artifact) -> None:
         return
     found = artifact.digests.get(expected.algorithm)
     if found is None:
-        with disk(artifact.path), artifact.path.open("rb") as file:
+        with disk_errors(artifact.path), artifact.path.open("rb") as file:
             chunks = iter(lambda: file.read(_PIECE), b"")
             found = digests_of(chunks, [expected.algorithm])[expected.algorithm].hex()
     raise IntegrityError(
@@ -60,14 +60,14 @@ def check_zip(path: Path, name: str = "", *, entries: bool = True) -> None:
     file.
     """
     name = name or path.name
-    with disk(path), path.open("rb") as file:
+    with disk_errors(path), path.open("rb") as file:
         try:
             with archives.opened(file) as package:
                 broken = _misplaced(file, package) or (package.testzip() if entries else None)
         except archives.UnreadableZipError as error:
             raise UnreadablePackageError(f"{name}: the ZIP package {error}") from error
         except archives.BROKEN:
-            raise IntegrityError(f"{name}: {_instead_of_zip(file)}") from None
+            raise IntegrityError(f"{name}: {_describe_non_zip(file)}") from None
     if broken is not None:
         shown = archives.shown(broken)
         raise IntegrityError(f"{name}: the entry {shown} is damaged; export again")
@@ -85,7 +85,7 @@ def _misplaced(file: BinaryIO, package: zipfile.ZipFile) -> str | None:
     return None
 
 
-def _instead_of_zip(file: BinaryIO) -> str:
+def _describe_non_zip(file: BinaryIO) -> str:
     """Say what a file is that should have been a package."""
     file.seek(0)
     start = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()

@@ -16,8 +16,8 @@ from spark_impex_runner.text import one_line
 
 # Documented: closed, cancelled. Seen in the official SDK's source: completed. The others are
 # the words of the sibling batch API, and plain spellings of the same; assumed.
-_ENDED_WELL = frozenset({"closed", "completed"})
-_ENDED_BADLY = frozenset({"failed", "error", "cancelled", "canceled", "aborted"}) | {
+_SUCCEEDED = frozenset({"closed", "completed"})
+_FAILED = frozenset({"failed", "error", "cancelled", "canceled", "aborted"}) | {
     "closed_by_timeout",
     "completed_by_timeout",
 }
@@ -65,55 +65,55 @@ def verdict(status: Status) -> Verdict:
 
 def verdict_without_files(status: Status) -> Verdict:
     """Judge a job that delivers nothing to download, such as an import."""
-    word = _plain_word(status)
-    if word in _ENDED_BADLY:
+    word = _normalized(status)
+    if word in _FAILED:
         return Verdict.FAILED
-    if word in _ENDED_WELL:
+    if word in _SUCCEEDED:
         return Verdict.FAILED if status.errors else Verdict.DONE
     return Verdict.FAILED if status.errors and not is_known(status) else Verdict.PENDING
 
 
 def is_known(status: Status) -> bool:
     """Tell whether the status word is one that this client understands."""
-    return _plain_word(status) in _ENDED_WELL | _ENDED_BADLY | _RUNNING
+    return _normalized(status) in _SUCCEEDED | _FAILED | _RUNNING
 
 
 def explain(status: Status) -> str:
     """Return the tenant's own words about a job that went wrong, as one line."""
-    if said := _said(status.errors) or warned(status):
-        return said
-    if _plain_word(status) in _ENDED_WELL and not status.files:
+    if messages := _as_text(status.errors) or warnings_text(status):
+        return messages
+    if _normalized(status) in _SUCCEEDED and not status.files:
         return f"'{one_line(status.word)}' without any file, and no error is given"
     return f"'{one_line(status.word)}', and no error is given"
 
 
-def warned(status: Status) -> str:
+def warnings_text(status: Status) -> str:
     """Return the tenant's warnings as one line, nothing where there are none."""
-    return _said(status.warnings)
+    return _as_text(status.warnings)
 
 
-def _said(messages: Any) -> str:
+def _as_text(messages: Any) -> str:
     try:
-        return one_line("; ".join(islice(_words(messages), limits.MESSAGES)))
+        return one_line("; ".join(islice(_flatten(messages), limits.MESSAGES)))
     except RecursionError:
         return "messages that are nested too deeply"
 
 
-def _plain_word(status: Status) -> str:
+def _normalized(status: Status) -> str:
     return status.word.strip().lower().replace("-", "_").replace(" ", "_")
 
 
-def _words(said: Any) -> Iterator[str]:
+def _flatten(messages: Any) -> Iterator[str]:
     """Flatten errors of any shape: text, ``{type, code, message}``, lists of these, or else."""
-    if isinstance(said, str):
-        yield said
-    elif isinstance(said, list):
-        for one in said:
-            yield from _words(one)
-    elif isinstance(said, Mapping) and (said.get("message") or said.get("code")):
-        yield ": ".join(str(said[key]) for key in ("code", "message") if said.get(key))
-    elif said:
-        yield json.dumps(said, ensure_ascii=False, default=str)
+    if isinstance(messages, str):
+        yield messages
+    elif isinstance(messages, list):
+        for one in messages:
+            yield from _flatten(one)
+    elif isinstance(messages, Mapping) and (messages.get("message") or messages.get("code")):
+        yield ": ".join(str(messages[key]) for key in ("code", "message") if messages.get(key))
+    elif messages:
+        yield json.dumps(messages, ensure_ascii=False, default=str)
 
 
 def _files(found: Any) -> Iterator[RemoteFile]:

@@ -30,7 +30,7 @@ _FORMS = (
     "use folder/service, folder/service[1.2.3], service/UUID, version/UUID"
     " or folders/F/services/S[1.2.3]"
 )
-_WORDS = frozenset({"service", "version", "services", "folders"})
+_KEYWORDS = frozenset({"service", "version", "services", "folders"})
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _VERSIONED = re.compile(r"(?P<path>[^\[\]?]*)(?:\[(?P<bracket>[^\[\]?]*)\]|\?(?P<mark>[^\[\]?]*))?")
 _VERSION = re.compile(r"[^\s./]+(?:\.[^\s./]+)*")
@@ -58,15 +58,15 @@ class Uri:
         """
         match = _VERSIONED.fullmatch(text.strip())
         if match is None:
-            raise _unreadable(text, "is in no known form")
+            raise _invalid(text, "is in no known form")
         names = [name.strip() for name in match["path"].split("/") if name.strip()]
         version = match["bracket"] if match["mark"] is None else match["mark"]
         if not names:
-            raise _unreadable(text, "names no service")
+            raise _invalid(text, "names no service")
         if version is None:
             return _by_id(names) or _by_name(text, names, "")
         if _by_id(names):
-            raise _unreadable(text, "gives both an id and a version")
+            raise _invalid(text, "gives both an id and a version")
         return _by_name(text, names, _readable_version(text, version.strip()))
 
     @classmethod
@@ -103,7 +103,7 @@ class Uri:
             return f"version/{self.version_id}"
         if self.service_id:
             return f"service/{self.service_id}"
-        if self.folder in _WORDS:
+        if self.folder in _KEYWORDS:
             return f"folders/{self.folder}/services/{self.wire.partition('/')[2]}"
         return self.wire
 
@@ -133,11 +133,11 @@ def _by_name(text: str, names: list[str], version: str) -> Uri:
     if long:
         names = [names[1], names[3]]
     if len(names) == 1:
-        raise _unreadable(text, "has one name only; whole folders are given as folders")
+        raise _invalid(text, "has one name only; whole folders are given as folders")
     if len(names) != 2:
-        raise _unreadable(text, "is in no known form")
-    if names[0] in _WORDS and not long:
-        raise _unreadable(text, f"is ambiguous, as '{names[0]}' is a word of the notation")
+        raise _invalid(text, "is in no known form")
+    if names[0] in _KEYWORDS and not long:
+        raise _invalid(text, f"is ambiguous, as '{names[0]}' is a word of the notation")
     for name in names:
         _require_plain(text, name)
     return Uri(folder=names[0], service=names[1], version=version)
@@ -146,21 +146,21 @@ def _by_name(text: str, names: list[str], version: str) -> Uri:
 def _require_plain(text: str, name: str) -> None:
     """Refuse what is a pattern, or no name at all."""
     if "*" in name:
-        raise _unreadable(text, "is a pattern, and no plugin here resolves it")
+        raise _invalid(text, "is a pattern, and no plugin here resolves it")
     if name in {".", ".."} or not name.isprintable():
-        raise _unreadable(text, "holds a part that cannot be a name")
+        raise _invalid(text, "holds a part that cannot be a name")
 
 
 def _readable_version(text: str, version: str) -> str:
     """Refuse a version that would silently mean 'the latest', or nothing."""
     if not version:
-        raise _unreadable(text, "has an empty version; leave the brackets out for the latest")
+        raise _invalid(text, "has an empty version; leave the brackets out for the latest")
     if not _VERSION.fullmatch(version) or not version.isprintable() or "*" in version:
-        raise _unreadable(text, f"has no readable version in '{version}'")
+        raise _invalid(text, f"has no readable version in '{version}'")
     return version
 
 
-def _unreadable(text: str, reason: str) -> UriError:
+def _invalid(text: str, reason: str) -> UriError:
     """Word the one line; ``!r`` keeps control characters out of terminals."""
     shown = text if len(text) <= 200 else f"{text[:200]}..."
     return UriError(f"service URI {shown!r} {reason}; {_FORMS}")

@@ -17,7 +17,7 @@ from spark_impex_runner.errors import (
 from spark_impex_runner.models import Status, Verdict
 from spark_impex_runner.spark.failures import is_transient, mentions_size_limit, unconfirmed
 from spark_impex_runner.spark.http import limits
-from spark_impex_runner.spark.http.retry import granted, retry_hint
+from spark_impex_runner.spark.http.retry import accepted_wait, retry_hint
 from spark_impex_runner.spark.status import explain, is_known
 from spark_impex_runner.text import one_line
 
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 DEADLINE = 1800.0
 INTERVAL = 1.0
 # For so many seconds on end a job may be out of sight before the wait for it is given up.
-_OUTAGE = 600.0
+_MAX_OUTAGE = 600.0
 
 
 @dataclass
@@ -49,9 +49,9 @@ class JobWaiter:
 
     name: str
     http: HttpClient
-    look: Callable[[], Status]
+    check: Callable[[], Status]
     judge: Callable[[Status], Verdict]
-    is_odd: Callable[[Status], bool] = lambda _: False
+    is_doubtful: Callable[[Status], bool] = lambda _: False
     interval: float = INTERVAL
     max_checks: int | None = None
     deadline: float = DEADLINE
@@ -61,12 +61,12 @@ class JobWaiter:
     advice: str = ""
     started: float = field(init=False)
     checks: int = field(default=0, init=False)
-    word: str = field(default="created", init=False)
+    last_status: str = field(default="created", init=False)
     retry_after: float | None = field(default=None, init=False)
-    _word_since: float = field(default=0.0, init=False)
+    _status_since: float = field(default=0.0, init=False)
     _failing_since: float | None = field(default=None, init=False)
     _failures: int = field(default=0, init=False)
-    _doubt: str = field(default="", init=False)
+    _unconfirmed: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
         require_limits(self.max_checks, self.interval)
@@ -74,15 +74,15 @@ class JobWaiter:
 
     def next_delay(self) -> float:
         """Return the seconds to wait before the next check."""
-        return max(self.interval, granted(self.retry_after))
+        return max(self.interval, accepted_wait(self.retry_after))
 
-    def oddity(self, verdict: Verdict, status: Status) -> str:
+    def doubt_about(self, verdict: Verdict, status: Status) -> str:
         """Return what no answer about a finished job should say, or leave out."""
         if verdict is Verdict.FAILED:
             return "" if status.errors else explain(status)
-        return f"'{one_line(status.word)}' without any result" if self.is_odd(status) else ""
+        return f"'{one_line(status.word)}' without any result" if self.is_doubtful(status) else ""
 
-    def require_job(self, error: SparkError) -> None:
+    def handle_unknown_job(self, error: SparkError) -> None:
         """Raise where two answers, of which ``error`` is the last, say that there is no job."""
         raise error
 
@@ -97,7 +97,7 @@ class JobWaiter:
     def until_done(self) -> Status:
         """Check until the job is done; return its last status.
 
-        Raises ``JobError`` with the tenant's words as soon as the job has failed,
+        Raises ``JobError`` with the tenant's explanation as soon as the job has failed,
         ``RetryTimeoutError`` right after the check that reaches a limit, and ``SparkError`` for
         a check that fails for good.
         """
@@ -105,26 +105,26 @@ class JobWaiter:
         while True:
             problem, failure = "", None
             try:
-                with clock.until(self._end() + limits.LAST_LOOK):
-                    status = self.look()
+                with clock.until(self._end() + limits.LAST_CHECK):
+                    status = self.check()
             except SparkError as error:
                 self._require_tolerable(error)
                 problem, failure = f"the status of {self.name} is unavailable", error
             else:
                 verdict = self.judge(status)
                 if verdict is not Verdict.PENDING:
-                    odd = self.oddity(verdict, status)
-                    if not odd or self._is_confirmed("ended"):
+                    doubt = self.doubt_about(verdict, status)
+                    if not doubt or self._is_confirmed("ended"):
                         return self._finished(verdict, status)
-                    problem = f"{self.name} is reported as {odd}"
+                    problem = f"{self.name} is reported as {doubt}"
                 self._record(verdict, status)
             self.checks += 1
             self._failures = self._failures + 1 if problem else 0
             self._check_limits(failure)
             pause = self.pause()
             if problem:
-                told = f": {failure}" if failure else ""
-                self.report_problem(f"{problem}, {self._hint(pause)}{told}")
+                detail = f": {failure}" if failure else ""
+                self.report_problem(f"{problem}, {self._hint(pause)}{detail}")
             clock.wait(pause)
 
     def pause(self) -> float:
@@ -137,32 +137,32 @@ class JobWaiter:
 
     def _end(self) -> float:
         """Return when the wait reaches a limit of time, by the clock."""
-        return self.started + min(self.deadline, self._word_since + self.stall_after)
+        return self.started + min(self.deadline, self._status_since + self.stall_after)
 
     def _require_tolerable(self, error: SparkError) -> None:
         """Raise a failure that is permanent, or has lasted for too long."""
         kind, now = unconfirmed(error), self.elapsed()
         if kind == "unknown":
             if self._is_confirmed(kind):
-                self.require_job(error)
+                self.handle_unknown_job(error)
         elif not self.tolerates(error) and (not kind or self._is_confirmed(kind)):
             raise error
         self._failing_since = now if self._failing_since is None else self._failing_since
-        if now - self._failing_since >= _OUTAGE:
+        if now - self._failing_since >= _MAX_OUTAGE:
             raise error
         self.retry_after = getattr(error, "retry_after", None)
 
     def _is_confirmed(self, doubt: str) -> bool:
         """Tell whether this answer and the one before agree."""
-        before, self._doubt = self._doubt, doubt
+        before, self._unconfirmed = self._unconfirmed, doubt
         return before == doubt
 
     def _finished(self, verdict: Verdict, status: Status) -> Status:
         if verdict is Verdict.DONE:
             return status
-        words = self.http.masker.mask(explain(status))
-        kind = TooLargeError if mentions_size_limit(words) else JobError
-        raise kind(f"{self.name} ended as '{one_line(status.word)}': {words}")
+        explanation = self.http.masker.mask(explain(status))
+        kind = TooLargeError if mentions_size_limit(explanation) else JobError
+        raise kind(f"{self.name} ended as '{one_line(status.word)}': {explanation}")
 
     def _record(self, verdict: Verdict, status: Status) -> None:
         """Record an answer that does not end the wait, and report a new status word."""
@@ -170,9 +170,9 @@ class JobWaiter:
         self.retry_after = status.retry_after
         if verdict is not Verdict.PENDING:
             return
-        self._doubt = ""
-        if status.word != self.word:
-            self.word, self._word_since = status.word, self.elapsed()
+        self._unconfirmed = ""
+        if status.word != self.last_status:
+            self.last_status, self._status_since = status.word, self.elapsed()
             message = f"{self.name} is {status.word}"
             if not is_known(status):
                 word = one_line(status.word)
@@ -186,11 +186,11 @@ class JobWaiter:
             why = f"after {self.checks} status checks (max_retries)"
         elif elapsed >= self.deadline:
             why = f"after {self.deadline:g} s ({self.settings}deadline)"
-        elif elapsed - self._word_since >= self.stall_after:
+        elif elapsed - self._status_since >= self.stall_after:
             why = f"unchanged for {self.stall_after:g} s ({self.settings}stall_after)"
         if why:
             raise RetryTimeoutError(
-                f"{self.name} is still '{one_line(self.word)}' {why}{self.advice}",
+                f"{self.name} is still '{one_line(self.last_status)}' {why}{self.advice}",
                 retries=self.checks,
                 interval=self.interval,
             ) from failure
@@ -198,7 +198,7 @@ class JobWaiter:
     def _hint(self, pause: float) -> str:
         """Say when the next check is made, and until when they may fail."""
         since = math.inf if self._failing_since is None else self._failing_since
-        left = min(self._end(), self.started + since + _OUTAGE) - self.http.clock.monotonic()
+        left = min(self._end(), self.started + since + _MAX_OUTAGE) - self.http.clock.monotonic()
         return retry_hint(self.http.clock, pause, self._failures + 1, left)
 
 

@@ -21,7 +21,7 @@ from spark_impex_runner.clock import Clock
 from spark_impex_runner.errors import ManifestError, Problem, UsageError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.planning import prepare
-from spark_impex_runner.report.problems import Checked
+from spark_impex_runner.report.problems import CheckedManifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -208,7 +208,7 @@ def test_a_warning_is_said_where_errors_are_and_the_manifest_is_valid(
     with streams.undo:
         console = open_console(argparse.Namespace(), masker, streams)
 
-        validate._show_valid(Checked("m.yaml", True, 1, (risky,)), console)
+        validate._show_valid(CheckedManifest("m.yaml", True, 1, (risky,)), console)
 
     captured = capsys.readouterr()
     assert captured.err == "m.yaml:2:1: name: warning: may go wrong\n"

@@ -6,7 +6,7 @@ import json
 
 from spark_impex_runner.errors import Problem
 from spark_impex_runner.report.github import annotation, escape_data
-from spark_impex_runner.report.problems import Checked, as_github, as_json
+from spark_impex_runner.report.problems import CheckedManifest, as_github, as_json
 
 WRONG = Problem("a,b:c.yaml", 4, 45, "targets[0].uses", "100% wrong:\r\nsee, below")
 RISKY = Problem("m.yaml", 2, 1, "name", "may go wrong", "warning")
@@ -30,7 +30,10 @@ def test_an_annotation_is_escaped_as_github_reads_it() -> None:
 
 def test_github_hears_of_every_problem_and_reads_that_the_rest_is_valid() -> None:
     """One line each."""
-    good, bad = Checked("m.yaml", True, 2, (RISKY,)), Checked("b.yaml", False, 0, (WRONG, WRONG))
+    good, bad = (
+        CheckedManifest("m.yaml", True, 2, (RISKY,)),
+        CheckedManifest("b.yaml", False, 0, (WRONG, WRONG)),
+    )
 
     assert as_github([good, bad]).splitlines() == [
         annotation(RISKY),
@@ -42,7 +45,10 @@ def test_github_hears_of_every_problem_and_reads_that_the_rest_is_valid() -> Non
 
 def test_the_json_document_has_the_documented_fields() -> None:
     """All manifests in one document, each with its problems."""
-    good, bad = Checked("m.yaml", True, 2, ()), Checked("b.yaml", False, 0, (RISKY,))
+    good, bad = (
+        CheckedManifest("m.yaml", True, 2, ()),
+        CheckedManifest("b.yaml", False, 0, (RISKY,)),
+    )
 
     assert json.loads(as_json([good, bad])) == {
         "version": 1,

@@ -13,7 +13,7 @@ from spark_impex_runner.clock import Clock
 from spark_impex_runner.errors import Interrupted, SparkSdkError, TransportError
 from spark_impex_runner.spark.http import limits
 from spark_impex_runner.spark.http.auth import ClientCredentials
-from spark_impex_runner.spark.http.session import Body, HttpClient, Session, ask_for_token
+from spark_impex_runner.spark.http.session import Body, HttpClient, Session, request_token
 from spark_impex_runner.spark.http.transport import HttpRequest, Transport
 from spark_impex_runner.spark.tenant import TenantUrl
 
@@ -244,15 +244,15 @@ def test_stop_ends_download(transport: Transport, head: bytes) -> None:
             next(chunks)
 
 
-@pytest.mark.parametrize("quick", [False, True])
-def test_trickling_download_fails(transport: Transport, quick: bool) -> None:
+@pytest.mark.parametrize("fast", [False, True])
+def test_trickling_download_fails(transport: Transport, fast: bool) -> None:
     """A download that brings next to nothing for a while counts as failed."""
     transport.slow_seconds, transport._timeout = 0.1, 60
     with (
         served(endless(b"x", BODY, 0.01)) as url,
         transport.open(HttpRequest(GET, url, {})) as stream,
     ):
-        stream.quick = quick
+        stream.fast = fast
         with pytest.raises(TransportError, match=r"less than 16 KiB arrived in 0\.1 s"):
             list(stream.chunks())
 
@@ -270,7 +270,7 @@ def test_stop_during_token_sends_nothing_more(
     transport = Transport(http.masker, clock=clock)
     http = HttpClient(transport, clock, http.masker, http.limiter, http.policy)
     url = TenantUrl(server.url, "acme")
-    scheme = ClientCredentials("x", lambda: ask_for_token(http, url, "a", "b"), clock, http.masker)
+    scheme = ClientCredentials("x", lambda: request_token(http, url, "a", "b"), clock, http.masker)
 
     with pytest.raises(Interrupted):
         Session(url, http, scheme).post("api", "v4", "export", body=Body(b"{}"))

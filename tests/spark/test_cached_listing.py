@@ -9,7 +9,7 @@ import pytest
 
 from spark_impex_runner.errors import SparkSdkError
 from spark_impex_runner.models import ServiceVersion
-from spark_impex_runner.spark.cached_listing import Catalogue
+from spark_impex_runner.spark.cached_listing import CachedListing
 
 PRICING = ServiceVersion("motor", "pricing")
 
@@ -24,7 +24,7 @@ def test_many_who_ask_at_once_get_one_answer() -> None:
         assert go.wait(30)
         return [PRICING]
 
-    catalogue = Catalogue(services, lambda *_: [])
+    catalogue = CachedListing(services, lambda *_: [])
 
     def ask(_: int) -> tuple[ServiceVersion, ...]:
         if waiting.wait() == 0:
@@ -46,7 +46,7 @@ def test_each_service_is_a_question_of_its_own() -> None:
         asked.append((folder, service))
         return [ServiceVersion(folder, service, version="1")]
 
-    catalogue = Catalogue(list, versions)
+    catalogue = CachedListing(list, versions)
     found = [catalogue.versions("motor", name)[0].uri for name in ("a", "b", "a")]
 
     assert found == ["motor/a[1]", "motor/b[1]", "motor/a[1]"]
@@ -61,7 +61,7 @@ def test_a_refusal_is_the_answer_for_all() -> None:
         asked.append(1)
         raise SparkSdkError("no")
 
-    catalogue = Catalogue(services, lambda *_: [])
+    catalogue = CachedListing(services, lambda *_: [])
 
     for _ in range(2):
         with pytest.raises(SparkSdkError, match="no"):

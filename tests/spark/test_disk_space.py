@@ -115,7 +115,7 @@ def test_endless_download_leaves_room(
 ) -> None:
     """A body without a length ends before the disk is full, in one line, and is removed."""
     server = script(reply(b"x" * 300_000, length=None))
-    monkeypatch.setattr(disk_space, "_LOOK", 1000)
+    monkeypatch.setattr(disk_space, "_CHECK_EVERY", 1000)
     monkeypatch.setattr(limits, "UNANNOUNCED", 1000 if limit == "bytes" else 1 << 40)
     free(limits.RESERVE - 1 if limit == "disk" else 1 << 40)
 

@@ -23,7 +23,7 @@ def test_files_of_one_name_are_numbered(
     server = script(reply(package()))
     files = [RemoteFile(f"{server.url}/{number}/p.zip") for number in range(3)]
 
-    replies = Downloads(session_to(server)).bring(files, tmp_path / "new" / "out")
+    replies = Downloads(session_to(server)).download_all(files, tmp_path / "new" / "out")
 
     assert [one.path.name for one in replies if one.path] == ["p.zip", "p-2.zip", "p-3.zip"]
     assert [one.buffer for one in replies] == [b""] * 3
@@ -37,7 +37,7 @@ def test_one_failed_file_fails_the_call_and_leaves_no_partial_file(
     files = [RemoteFile(f"{server.url}/p.zip") for server in (good, bad)]
 
     with pytest.raises(errors.NotFoundError):
-        Downloads(session_to(good)).bring(files, tmp_path)
+        Downloads(session_to(good)).download_all(files, tmp_path)
 
     assert [path.name for path in tmp_path.iterdir()] == ["p.zip"]
 
@@ -49,7 +49,7 @@ def test_a_wrong_hash_refuses_a_whole_package(
     server = script(reply(package()))
 
     with pytest.raises(errors.IntegrityError, match="announced sha256"):
-        Downloads(session_to(server)).bring([RemoteFile(server.url, "ab" * 32)], tmp_path)
+        Downloads(session_to(server)).download_all([RemoteFile(server.url, "ab" * 32)], tmp_path)
 
     assert not list(tmp_path.iterdir())
     assert len(server.seen) == 3
@@ -64,7 +64,7 @@ def test_spoilt_bytes_are_fetched_again_from_their_beginning(
     server = script(*[reply(body, headers=etag) for body in (*spoilt, package())])
     announced = hashlib.sha256(package()).hexdigest()
 
-    replies = Downloads(session_to(server)).bring([RemoteFile(server.url, announced)], None)
+    replies = Downloads(session_to(server)).download_all([RemoteFile(server.url, announced)], None)
 
     assert replies[0].buffer == package()
     assert [one.headers.get("range") for one in server.seen] == [None] * 3
@@ -79,7 +79,7 @@ def test_a_login_page_is_no_package(
 
     for to in (tmp_path, None):
         with pytest.raises(errors.IntegrityError, match="HTML page"):
-            downloads.bring([RemoteFile(server.url)], to)
+            downloads.download_all([RemoteFile(server.url)], to)
 
     assert not list(tmp_path.iterdir())
     assert len(server.seen) == 6
@@ -97,7 +97,7 @@ def test_a_new_link_goes_on_where_the_old_one_was_cut(
     new = script(reply(whole[at:], 206, headers=part))
     downloads = Downloads(session_to(old), lambda: [RemoteFile(new.url)])
 
-    replies = downloads.bring([RemoteFile(old.url)], None)
+    replies = downloads.download_all([RemoteFile(old.url)], None)
 
     assert replies[0].buffer == whole
     assert new.seen[0].headers["range"] == f"bytes={at}-"
@@ -110,7 +110,7 @@ def test_an_expired_link_is_renewed_once(
     old, new = script(reply(status=403)), script(reply(package()))
     renew = [RemoteFile(f"{new.url}/p.zip")]
 
-    replies = Downloads(session_to(old), lambda: renew).bring([RemoteFile(old.url)], None)
+    replies = Downloads(session_to(old), lambda: renew).download_all([RemoteFile(old.url)], None)
 
     assert replies[0].buffer == package()
     assert replies[0].path is None
@@ -123,7 +123,7 @@ def test_a_link_that_cannot_be_renewed_is_an_error(
     server = script(reply(status=410))
 
     with pytest.raises(errors.UnknownApiError, match="HTTP 410"):
-        Downloads(session_to(server), lambda: ()).bring([RemoteFile(server.url)], None)
+        Downloads(session_to(server), lambda: ()).download_all([RemoteFile(server.url)], None)
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(
@@ -133,4 +133,4 @@ def test_a_folder_that_cannot_be_made_is_one_line(
     (tmp_path / "file").write_text("")
 
     with pytest.raises(errors.DeliveryError, match="name another folder"):
-        Downloads(session_to(script(reply()))).bring([], tmp_path / "file" / "out")
+        Downloads(session_to(script(reply()))).download_all([], tmp_path / "file" / "out")

@@ -16,7 +16,7 @@ from spark_impex_runner.errors import (
     TooLargeError,
     TransportError,
 )
-from spark_impex_runner.spark import failures
+from spark_impex_runner.spark import failures, jobs
 from spark_impex_runner.spark.jobs import ListedJob
 
 if TYPE_CHECKING:
@@ -111,4 +111,4 @@ def test_a_job_is_gone_only_if_the_listing_agrees(
     error: SparkError, listed: Callable[[], tuple[ListedJob, ...]], gone: bool
 ) -> None:
     """A status that denies the job does not count where the listing has it or cannot be had."""
-    assert failures.is_gone(error, "id", listed) is gone
+    assert jobs.is_gone(error, "id", listed) is gone

@@ -140,7 +140,7 @@ def test_no_reply_breaks_the_client(status: int, text: str) -> None:
         exports.job_limit,
         exports.listed,
         exports.listed_strict,
-        exports.has_room,
+        exports.has_free_slot,
         lambda: imports.find("c", since),
         lambda: imports.get_status("1"),
         lambda: list(folders(tenant)),

@@ -155,7 +155,7 @@ def test_a_slow_line_is_used_by_several_connections(
 def test_one_connection_has_to_do_where_several_are_of_no_use(
     line: Any, script: Any, reply: Any, tmp_path: Path, single: float, headers: dict[str, str]
 ) -> None:
-    """A quick line, a short rest, no ranges, no strong validator: one request."""
+    """A fast line, a short rest, no ranges, no strong validator: one request."""
     server = script(honest(reply, headers))
     session, _ = line(server, single, 4 * single)
 
@@ -338,7 +338,7 @@ def test_a_line_that_is_cut_again_and_again_gets_on_beside_quick_downloads(
     asked: list[int] = []
     # What other downloads on the same transport tell it all the time.
     always = property(lambda _: True, lambda *_: None)
-    monkeypatch.setattr(type(http.transport), "quick", always, raising=False)
+    monkeypatch.setattr(type(http.transport), "fast", always, raising=False)
 
     def serve(listening: socket.socket) -> None:
         while not asked or asked[-1] + 40_000 < 100_000:
@@ -373,7 +373,7 @@ def test_a_thread_that_fails_in_an_unknown_way_is_noticed(tmp_path: Path, clock:
     def broken(_: Any) -> Stream:
         raise RuntimeError("unheard of")
 
-    source = segments.Source(broken, ResumeInfo('"one"', 1000, None))
+    source = segments.RangeSource(broken, ResumeInfo('"one"', 1000, None))
     with (
         (tmp_path / "spool").open("w+b") as spool,
         segments.BlockFetcher(source, (0, 100), spool, clock) as fetcher,

@@ -17,7 +17,7 @@ from spark_impex_runner.spark.status import (
     parse_status,
     verdict,
     verdict_without_files,
-    warned,
+    warnings_text,
 )
 
 FILES = (RemoteFile("https://h.example/package.zip"),)
@@ -182,4 +182,4 @@ def test_messages_have_limits() -> None:
 
     assert explain(Status("1", "failed", nested)) == "messages that are nested too deeply"
     assert len(explain(Status("1", "failed", ["no"] * 100_000))) == 500
-    assert warned(Status("1", "closed", None, {"a": [1, "b\n"]})) == '{"a": [1, "b\\n"]}'
+    assert warnings_text(Status("1", "closed", None, {"a": [1, "b\n"]})) == '{"a": [1, "b\\n"]}'

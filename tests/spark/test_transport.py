@@ -130,8 +130,8 @@ def test_a_body_is_the_same_on_a_quick_and_on_a_slow_line(
     content = bytes(range(256)) * 10_000
     server = script(reply(content))
 
-    for quick in (False, True):
-        transport.quick = quick
+    for fast in (False, True):
+        transport.fast = fast
         with transport.open(HttpRequest("GET", server.url, {})) as stream:
             chunks = list(stream.chunks())
         assert b"".join(chunks) == content
@@ -143,8 +143,8 @@ def test_a_body_is_the_same_on_a_quick_and_on_a_slow_line(
 def test_what_was_cut_off_is_read_as_it_comes_the_next_time(
     transport: Transport, script: Any, reply: Any
 ) -> None:
-    """A line that failed is not taken for a quick one, or a reset would cost a whole piece."""
-    transport.quick = True
+    """A line that failed is not taken for a fast one, or a reset would cost a whole piece."""
+    transport.fast = True
     server = script(reply(b"half", length=50))
 
     with (
@@ -153,7 +153,7 @@ def test_what_was_cut_off_is_read_as_it_comes_the_next_time(
     ):
         assert list(stream.chunks())
 
-    assert not transport.quick
+    assert not transport.fast
 
 
 def test_a_read_that_waits_is_ended_from_another_thread(masker: Masker) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import DeliveryError
-from spark_impex_runner.spark.download.partial import discard, disk
+from spark_impex_runner.spark.download.partial import discard, disk_errors
 from spark_impex_runner.spark.http import limits
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _growing: dict[Path, int] = {}
 _lock = threading.Lock()
 # How many bytes come between two looks at the disk.
-_LOOK = 16 << 20
+_CHECK_EVERY = 16 << 20
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def reserved(path: Path, length: int) -> Iterator[None]:
     What the other files that are being written on the same disk still need is not free. Raises
     ``DeliveryError`` where the rest does not suffice.
     """
-    with _lock, disk(path):
+    with _lock, disk_errors(path):
         needed, free = _missing(path, length), _free_beside(path)
         if needed and needed > free:
             raise DeliveryError(
@@ -50,10 +50,10 @@ def without_length(path: Path, chunks: Iterable[bytes]) -> Generator[bytes, None
     Raises ``DeliveryError``, and removes the file, where it is longer than ``limits.UNANNOUNCED``
     or would leave less free than ``limits.RESERVE``.
     """
-    size, looked = 0, -limits.RESERVE
+    size, checked = 0, -limits.RESERVE
     for chunk in chunks:
-        if size - looked >= _LOOK:
-            looked = size
+        if size - checked >= _CHECK_EVERY:
+            checked = size
             free = shutil.disk_usage(path.parent).free
             if size > limits.UNANNOUNCED or free < limits.RESERVE:
                 discard(path)
@@ -68,11 +68,11 @@ def without_length(path: Path, chunks: Iterable[bytes]) -> Generator[bytes, None
 
 
 def _free_beside(path: Path) -> int:
-    """Return the free bytes of a file's disk that no other file has been promised."""
+    """Return the free bytes of a file's disk that no other file has been reserved_bytes."""
     device = _device(path.parent)
-    others = [each for each in _growing if each != path and _device(each.parent) == device]
-    promised = sum(_missing(each, _growing[each]) for each in others)
-    return shutil.disk_usage(path.parent).free - promised
+    other_files = [each for each in _growing if each != path and _device(each.parent) == device]
+    reserved_bytes = sum(_missing(each, _growing[each]) for each in other_files)
+    return shutil.disk_usage(path.parent).free - reserved_bytes
 
 
 def _missing(path: Path, length: int) -> int:

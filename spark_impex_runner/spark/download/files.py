@@ -19,8 +19,8 @@ from spark_impex_runner.models import Artifact, RemoteFile
 from spark_impex_runner.spark.download import disk_space, partial
 from spark_impex_runner.spark.download.hashes import Hashing, read_hash
 from spark_impex_runner.spark.download.links import EXPIRED
-from spark_impex_runner.spark.download.partial import disk
-from spark_impex_runner.spark.download.segments import Segments, Source
+from spark_impex_runner.spark.download.partial import disk_errors
+from spark_impex_runner.spark.download.segments import RangeSource, Segments
 from spark_impex_runner.spark.http import limits
 from spark_impex_runner.spark.http.response import (
     HttpResponse,
@@ -28,7 +28,7 @@ from spark_impex_runner.spark.http.response import (
     compression,
     json_or_none,
 )
-from spark_impex_runner.spark.http.retry import AT_ONCE, retry
+from spark_impex_runner.spark.http.retry import IMMEDIATE, retry
 from spark_impex_runner.spark.http.transport import CHUNK, HttpRequest, Stream, Transport
 from spark_impex_runner.spark.http.urls import redacted, secrets_of, split
 from spark_impex_runner.spark.tenant import is_safe_to_call
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 DEFAULT_NAME = "package.zip"
-_HOPS = 5
+_MAX_REDIRECTS = 5
 _NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\ufffd]')
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
-_BARE = {"Accept": "*/*", "Accept-Encoding": "identity"}
+_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +144,16 @@ def download_verified(
             partial.discard(path)
             raise
 
-    return retry(attempt, AT_ONCE, clock, transient=_is_spoilt, report=report)
+    return retry(attempt, IMMEDIATE, clock, transient=_is_worth_repeating, report=report)
 
 
-def _is_spoilt(error: SparkError) -> bool:
+def _is_worth_repeating(error: SparkError) -> bool:
     return isinstance(error, IntegrityError) and not isinstance(error, UnreadablePackageError)
 
 
 def commit(path: Path, final: Path) -> None:
     """Move a verified file to its name in the same folder, surviving a power cut."""
-    with disk(final):
+    with disk_errors(final):
         path.replace(final)
         partial.forget(path)
         if os.name == "posix":
@@ -201,9 +201,9 @@ class _DownloadState:
             self._write((), begin)
             return HttpResponse(200, path=self.path)
         self.attempts += 1
-        with _follow(transport, url, info.asking(begin) if info else {}) as stream:
+        with _follow(transport, url, info.range_headers(begin) if info else {}) as stream:
             if self.attempts > 1:  # a cut may cost no whole piece again, however quick others are
-                stream.quick = False
+                stream.fast = False
             if stream.status not in {200, 206, 416}:
                 body = stream.body()
                 return HttpResponse(stream.status, stream.headers, json_or_none(body), body)
@@ -219,7 +219,7 @@ class _DownloadState:
             partial.discard(self.path)  # old bytes may not lie below the new info
             info = partial.resume_info_of(stream.headers, self.file_hash)
             begin, length = 0, partial.length_of(stream.headers)
-        elif stream.status == 206 and info and info.fits(stream.headers, begin):
+        elif stream.status == 206 and info and info.matches(stream.headers, begin):
             length = info.length
         else:
             partial.discard(self.path)
@@ -230,12 +230,12 @@ class _DownloadState:
             if length is None:
                 chunks = opened.enter_context(closing(disk_space.without_length(self.path, chunks)))
             if not begin and (coding := compression(stream.headers)):
-                chunks = opened.enter_context(closing(_plain(chunks, coding)))
+                chunks = opened.enter_context(closing(_uncompressed(chunks, coding)))
             if info and not begin:
                 chunks = opened.enter_context(
                     closing(partial.with_resume_info(self.path, info, chunks))
                 )
-            self._write(_ending(chunks, length, begin), begin)
+            self._write(_until(chunks, length, begin), begin)
         if length is not None and self.size != length:
             if self.size > length:
                 partial.discard(self.path)
@@ -246,7 +246,7 @@ class _DownloadState:
     ) -> Generator[bytes, None, None]:
         """Yield what comes, over several connections where the server gives parts of a file."""
         if info and (stream.status == 206 or stream.headers.get("Accept-Ranges") == "bytes"):
-            source = Source(lambda part: _follow(transport, stream.url, part), info)
+            source = RangeSource(lambda part: _follow(transport, stream.url, part), info)
             yield from self.segments.chunks(stream, source, begin)
         else:
             yield from stream.chunks()
@@ -255,9 +255,9 @@ class _DownloadState:
         """Write behind ``begin``, and hash all beside it; interrupts are noticed."""
         self.size = 0
         hashing = Hashing(set(self.algorithms))
-        with disk(self.path), self.path.open("r+b" if begin else "wb") as file:
+        with disk_errors(self.path), self.path.open("r+b" if begin else "wb") as file:
             with hashing:
-                for chunk in _kept(file, begin):
+                for chunk in _existing(file, begin):
                     self.clock.check()
                     hashing.update(chunk)
                     self.size += len(chunk)
@@ -272,14 +272,14 @@ class _DownloadState:
         self.digests = {name: hashing.hexdigest(name) for name in self.algorithms}
 
 
-def _kept(file: BinaryIO, length: int) -> Iterator[bytes]:
+def _existing(file: BinaryIO, length: int) -> Iterator[bytes]:
     """Read what is here already; what follows is written behind it."""
     while length and (chunk := file.read(min(CHUNK, length))):
         length -= len(chunk)
         yield chunk
 
 
-def _ending(chunks: Iterable[bytes], length: int | None, size: int) -> Iterator[bytes]:
+def _until(chunks: Iterable[bytes], length: int | None, size: int) -> Iterator[bytes]:
     """Stop soon behind the announced end: a body without one must not fill the disk."""
     for chunk in chunks:
         yield chunk
@@ -288,7 +288,7 @@ def _ending(chunks: Iterable[bytes], length: int | None, size: int) -> Iterator[
             return
 
 
-def _plain(chunks: Iterable[bytes], coding: str) -> Generator[bytes, None, None]:
+def _uncompressed(chunks: Iterable[bytes], coding: str) -> Generator[bytes, None, None]:
     """Yield the chunks of a package that a reply calls compressed; raise where it really is.
 
     The bytes decide, since stores give files wrong codings. It is no ``IntegrityError``, as another
@@ -305,18 +305,18 @@ def _plain(chunks: Iterable[bytes], coding: str) -> Generator[bytes, None, None]
 
 def _follow(transport: Transport, url: str, part: Mapping[str, str]) -> Stream:
     """Open a link and the redirects behind it, always without credentials."""
-    for _ in range(_HOPS):
+    for _ in range(_MAX_REDIRECTS):
         if not is_safe_to_call(url):
             raise SparkSdkError(
                 f"the download link {redacted(url)} is not https; it is not followed"
             )
         for secret in secrets_of(url):
             transport.masker.add(secret, announce=False)
-        stream = transport.open(HttpRequest("GET", url, {**_BARE, **part}))
+        stream = transport.open(HttpRequest("GET", url, {**_HEADERS, **part}))
         target = stream.headers.get("Location")
         if not (300 <= stream.status < 400 and target):
             return stream
         stream.close()
         url = stream.absolute(target)
-    fault = f"more than {_HOPS} redirects, the last to {redacted(url)}"
+    fault = f"more than {_MAX_REDIRECTS} redirects, the last to {redacted(url)}"
     raise TransportError(fault, permanent=True)

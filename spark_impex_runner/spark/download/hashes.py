@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-_QUEUED = 4
-_ALONE = 1 << 20
+_QUEUE_SIZE = 4
+_THREADED_FROM = 1 << 20
 
 
 def read_hash(text: str | None) -> digests.Hash | None:
@@ -45,7 +45,7 @@ class Hashing:
     def __init__(self, algorithms: Iterable[str]) -> None:
         self._hashes = {name: _new(name) for name in algorithms}
         self._size = 0
-        self._queue: queue.Queue[bytes] = queue.Queue(_QUEUED)
+        self._queue: queue.Queue[bytes] = queue.Queue(_QUEUE_SIZE)
         self._thread: threading.Thread | None = None
 
     def update(self, chunk: bytes) -> None:
@@ -55,7 +55,7 @@ class Hashing:
             return
         self._take(chunk)
         self._size += len(chunk)
-        if self._size >= _ALONE:
+        if self._size >= _THREADED_FROM:
             self._thread = threading.Thread(target=self._work, name="hashing", daemon=True)
             self._thread.start()
 

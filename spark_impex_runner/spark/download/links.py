@@ -1,4 +1,4 @@
-"""Download links that expire, and are renewed."""
+"""Renew download links that have expired."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import SparkApiError, TransportError
-from spark_impex_runner.spark.http.retry import AT_ONCE, retry
+from spark_impex_runner.spark.http.retry import IMMEDIATE, retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import RemoteFile
     from spark_impex_runner.spark.http.retry import T
 
-# So many links in a row may bring nothing.
-LINKS = 4
+# The most links in a row that bring no byte: an expired link is normal, four are an outage.
+MAX_LINKS = 4
 EXPIRED = frozenset({401, 403, 404, 410})
 
 
 def has_expired(error: SparkError) -> bool:
-    """Tell whether a failed download may succeed with a new link.
+    """Return whether a failed download may succeed with a new link.
 
-    Assumed from a sibling document store, whose links live for about five minutes: the job's
-    status then offers a new one. So it may where a link leads to a host that cannot be reached.
+    Inferred: links of a sibling document store live for about five minutes (documented), and the
+    job's status then offers a new one. The same holds for a link to an unreachable host.
     """
     if isinstance(error, TransportError):
         return error.permanent
@@ -40,10 +40,10 @@ def with_fresh_links(
     renew: Callable[[SparkError], RemoteFile | None],
     clock: Clock,
 ) -> T:
-    """Return what ``download`` fetches to ``partial``, by a new link where one has expired.
+    """Return the result of ``download``, called again with a new link after one has expired.
 
-    A long download may need many links. It ends with the last failure after ``LINKS`` links in a
-    row that let ``partial`` not grow, or where ``renew`` has none.
+    A long download may need many links. Raises the last error after ``MAX_LINKS`` links in a row
+    without any growth of ``partial``, or if ``renew`` returns None.
     """
     link = remote
 
@@ -56,7 +56,7 @@ def with_fresh_links(
 
     return retry(
         lambda: download(link),
-        replace(AT_ONCE, attempts=LINKS),
+        replace(IMMEDIATE, attempts=MAX_LINKS),
         clock,
         transient=has_expired,
         progress=lambda: partial.stat().st_size if partial.exists() else 0,

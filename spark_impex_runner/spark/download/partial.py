@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
     from pathlib import Path
 
-_GROWN = 1 << 20
+_WORTH_RESUMING = 1 << 20
 # What may travel in a header again: a folded or foreign one would break the next request.
 # No file has more bytes than 18 digits say.
 _DIGITS = 18
@@ -37,12 +37,12 @@ class ResumeInfo:
     file_hash: str | None
     coding: str = ""
 
-    def asking(self, begin: int, end: int | None = None) -> dict[str, str]:
+    def range_headers(self, begin: int, end: int | None = None) -> dict[str, str]:
         """Return the headers that ask for the bytes from ``begin`` to before ``end``."""
         last = "" if end is None else end - 1
         return {"Range": f"bytes={begin}-{last}", "If-Range": self.validator}
 
-    def fits(self, headers: Mapping[str, str], begin: int, end: int | None = None) -> bool:
+    def matches(self, headers: Mapping[str, str], begin: int, end: int | None = None) -> bool:
         """Tell whether a part of these very bytes goes from ``begin`` to before ``end``.
 
         Without ``end`` it must go to the end of the file. A server that ignores If-Range betrays
@@ -59,9 +59,9 @@ class ResumeInfo:
 def read(path: Path, file_hash: str | None) -> ResumeInfo | None:
     """Return what a partial file can be resumed by, None where it cannot."""
     try:
-        info = ResumeInfo(**fields.parse(_beside(path).read_bytes()))
-        sound = _SENDABLE.fullmatch(info.validator) and info.file_hash == file_hash
-        return info if sound and 0 < path.stat().st_size <= info.length else None
+        info = ResumeInfo(**fields.parse(_info_path(path).read_bytes()))
+        usable = _SENDABLE.fullmatch(info.validator) and info.file_hash == file_hash
+        return info if usable and 0 < path.stat().st_size <= info.length else None
     except (OSError, ValueError, TypeError):
         return None
 
@@ -77,8 +77,8 @@ def resume_info_of(headers: Mapping[str, str], file_hash: str | None) -> ResumeI
 
 def write(path: Path, info: ResumeInfo) -> None:
     """Keep the resume info of a partial file, which holds nothing but bytes of that file."""
-    with disk(_beside(path)):
-        atomic.write_text(_beside(path), json.dumps(asdict(info)))
+    with disk_errors(_info_path(path)):
+        atomic.write_text(_info_path(path), json.dumps(asdict(info)))
 
 
 def with_resume_info(
@@ -92,11 +92,11 @@ def with_resume_info(
     try:
         for chunk in chunks:
             yield chunk
-            if size < _GROWN <= size + len(chunk):
+            if size < _WORTH_RESUMING <= size + len(chunk):
                 write(path, info)
             size += len(chunk)
     finally:
-        if 0 < size < min(_GROWN, info.length):
+        if 0 < size < min(_WORTH_RESUMING, info.length):
             with suppress(DeliveryError):  # without it the file is only begun anew
                 write(path, info)
 
@@ -109,19 +109,19 @@ def length_of(headers: Mapping[str, str]) -> int | None:
 
 def discard(path: Path) -> None:
     """Remove a partial file and its resume info, if any; raises ``DeliveryError``."""
-    with disk(path):
+    with disk_errors(path):
         path.unlink(missing_ok=True)
     forget(path)
 
 
 def forget(path: Path) -> None:
     """Remove the resume info of a file that is complete; raises ``DeliveryError``."""
-    with disk(_beside(path)):
-        _beside(path).unlink(missing_ok=True)
+    with disk_errors(_info_path(path)):
+        _info_path(path).unlink(missing_ok=True)
 
 
 @contextmanager
-def disk(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
     """Turn what the disk refuses into one line, a ``DeliveryError``."""
     try:
         yield
@@ -129,5 +129,5 @@ def disk(path: Path) -> Iterator[None]:
         raise DeliveryError(f"{path}: {error.strerror or error}; check space and rights") from None
 
 
-def _beside(path: Path) -> Path:
+def _info_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")

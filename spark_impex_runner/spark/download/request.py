@@ -39,7 +39,7 @@ class Downloads:
     session: Session
     renew: Callable[[], Sequence[RemoteFile]] | None = None
 
-    def bring(self, files: Sequence[RemoteFile], to: Path | None) -> list[HttpResponse]:
+    def download_all(self, files: Sequence[RemoteFile], to: Path | None) -> list[HttpResponse]:
         """Download and verify all files, in their order; raises the first failure.
 
         A file that is refused is fetched again as ``files.download_verified`` says.

@@ -1,7 +1,7 @@
-"""One large file over several connections, where one connection alone is slower than the line.
+"""Download one large file over several connections if one connection is slower than the network.
 
-The reader gets the bytes in their order whatever happens here, so that a partial file stays the
-beginning of the whole one. What comes ahead of its turn waits in a nameless file beside it.
+The reader gets the bytes in order whatever happens here, so that a partial file stays a prefix of
+the whole one. Blocks that arrive early wait in a nameless file beside it.
 """
 
 from __future__ import annotations
@@ -30,53 +30,54 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# A line is watched for so many seconds before it is judged; what is left must take longer than
-# `_WORTH` seconds. A line that brings more than `_FAST` bytes a second is as fast as most disks.
-_WATCH = 1.0
-_WORTH = 4.0
+# The rate of one connection is measured for `_MEASURED` seconds. More connections are opened if the
+# rest takes longer than `_REMAINING` seconds, and if the rate is below `_FAST` bytes a second: most
+# disks write no faster.
+_MEASURED = 1.0
+_REMAINING = 4.0
 _FAST = 50e6
-# Several connections stay where they bring so many times what one brought.
+# Several connections are kept if they are together this many times as fast as one.
 _GAIN = 1.3
 _THREADS = 4
-# A block is what one connection brings in a second, within these bounds; so many blocks may be
-# on their way or wait for their turn.
+# A block is what one connection receives in a second, within these bounds. The spool file has room
+# for `_SLOTS` blocks, so that one stalled connection cannot make it grow without limit.
 _BLOCKS = (1 << 20, 8 << 20)
 _SLOTS = 16
-# How often a reader that waits looks whether the run is to stop, and how long threads that are
-# just connecting are waited for: they end by themselves.
-_GLANCE = 0.1
-_PATIENCE = 1.0
+# Seconds between two checks of a waiting reader whether the run is to stop, and the longest wait
+# for threads at the end: those that are still connecting cannot be aborted and end by themselves.
+_POLL = 0.1
+_JOIN_TIMEOUT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """Where the parts of one file come from, and the info that they must fit to."""
+class RangeSource:
+    """Opens byte ranges of one file, which must all match the same resume info."""
 
     open: Callable[[Mapping[str, str]], Stream]
     info: ResumeInfo
 
     def part(self, begin: int, end: int | None = None) -> Stream:
         """Open the bytes from ``begin`` to before ``end``; raises ``TransportError``."""
-        stream = self.open(self.info.asking(begin, end))
-        if stream.status == 206 and self.info.fits(stream.headers, begin, end):
+        stream = self.open(self.info.range_headers(begin, end))
+        if stream.status == 206 and self.info.matches(stream.headers, begin, end):
             return stream
         stream.close()
         raise TransportError(f"HTTP {stream.status} to a part that does not fit to the others")
 
 
 class Segments:
-    """How one download uses the line: several connections are tried once, at most."""
+    """Chooses between one connection and several; tries several at most once a download."""
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._folder = folder
         self._clock = clock
-        self._untried = True
+        self._may_parallelize = True
 
-    def chunks(self, stream: Stream, source: Source, begin: int) -> Iterator[bytes]:
+    def chunks(self, stream: Stream, source: RangeSource, begin: int) -> Iterator[bytes]:
         """Yield the file from ``begin``, where ``stream`` is, to its end.
 
-        Begins with this one stream, and goes on with several where it turns out to be slow. Any
-        failure of theirs is a ``TransportError``, after which one stream has to do.
+        Begins with this one stream, and continues with several connections if it is slow. Any
+        failure of these is a ``TransportError``, after which a single stream is used.
         """
         length = source.info.length
         at, since = begin, self._clock.monotonic()
@@ -84,25 +85,27 @@ class Segments:
             yield chunk
             begin += len(chunk)
             seconds = self._clock.monotonic() - since
-            if self._untried and seconds >= _WATCH:
+            if self._may_parallelize and seconds >= _MEASURED:
                 rate = (begin - at) / seconds
                 at, since = begin, since + seconds
-                if rate < _FAST and length - begin > rate * _WORTH:
+                if rate < _FAST and length - begin > rate * _REMAINING:
                     break
         else:
             return
         stream.close()
-        begin = yield from self._by_several(source, begin, rate)
+        begin = yield from self._parallel(source, begin, rate)
         if begin < length:
             with source.part(begin) as rest:
                 yield from rest.chunks()
 
-    def _by_several(self, source: Source, begin: int, single: float) -> Generator[bytes, None, int]:
-        """Yield what several connections bring; return where one has to go on, or the end.
+    def _parallel(
+        self, source: RangeSource, begin: int, single: float
+    ) -> Generator[bytes, None, int]:
+        """Yield what several connections receive; return the offset where one has to continue.
 
-        ``single`` is the rate of one connection, which they must beat.
+        ``single`` is the rate of one connection in bytes a second, which they must exceed.
         """
-        self._untried = False
+        self._may_parallelize = False
         block = int(min(max(single, _BLOCKS[0]), _BLOCKS[1]))
         since, judged = self._clock.monotonic(), False
         try:
@@ -115,7 +118,7 @@ class Segments:
                 yield chunk
                 begin += len(chunk)
                 seconds = self._clock.monotonic() - since
-                if not judged and seconds >= _WATCH:
+                if not judged and seconds >= _MEASURED:
                     judged = True
                     rate = fetcher.received / seconds
                     _log.debug("%d connections bring %d bytes/s", _THREADS, rate)
@@ -124,27 +127,27 @@ class Segments:
 
 
 class BlockFetcher:
-    """Threads that fetch blocks ahead of the reader, each over a connection of its own.
+    """Threads that fetch blocks ahead of the reader, each over its own connection.
 
-    ``blocks`` are where the first one begins, and how long each but the last is. A context manager;
-    at its end, however it comes, the threads are told to end and their reads are cut.
+    ``blocks`` is the offset of the first block and the length of each but the last, in bytes. A
+    context manager, which ends the threads and aborts their reads when it exits.
     """
 
     def __init__(
-        self, source: Source, blocks: tuple[int, int], spool: IO[bytes], clock: Clock
+        self, source: RangeSource, blocks: tuple[int, int], spool: IO[bytes], clock: Clock
     ) -> None:
         self.received = 0
         self._source = source
         self._begin, self._block = blocks
         self._spool = spool
         self._clock = clock
-        self._news = threading.Condition()  # guards all that follows, and the spool
-        self._filled: dict[int, int] = {}  # bytes that have come of each block on its way
-        self._given = 0  # blocks that the reader has had
-        self._taken = 0  # blocks that were begun
+        self._changed = threading.Condition()  # guards all attributes below, and the spool
+        self._filled: dict[int, int] = {}  # bytes received of each started block
+        self._delivered = 0  # blocks that the reader has got whole
+        self._started = 0  # blocks that a thread has begun
         self._last = -((self._begin - source.info.length) // self._block)  # rounded up
         self._error = ""
-        self._over = False
+        self._stopped = False
         self._streams: set[Stream] = set()
         self._threads: list[threading.Thread] = []
 
@@ -155,61 +158,61 @@ class BlockFetcher:
             self._threads[-1].start()
 
     def finish(self) -> None:
-        """Begin no further block; the reader gets those that were begun."""
-        with self._news:
-            self._last = self._taken
-            self._news.notify_all()
+        """Begin no further block; the reader still gets those that were begun."""
+        with self._changed:
+            self._last = self._started
+            self._changed.notify_all()
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the blocks in their order, as far as they have come.
+        """Yield the bytes of all blocks in order.
 
-        Raises ``TransportError`` where the next bytes cannot be had.
+        Raises ``TransportError`` if a block failed and the next bytes will not arrive.
         """
         at = 0
-        while self._wait_for(self._given, at):
-            chunk = self._read(self._given, at)
+        while self._wait_for(self._delivered, at):
+            chunk = self._read(self._delivered, at)
             yield chunk
             at += len(chunk)
-            begin, end = self._span(self._given)
+            begin, end = self._span(self._delivered)
             if at == end - begin:
                 at = 0
-                with self._news:
-                    del self._filled[self._given]
-                    self._given += 1
-                    self._news.notify_all()
+                with self._changed:
+                    del self._filled[self._delivered]
+                    self._delivered += 1
+                    self._changed.notify_all()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._news:
-            self._over = True
-            self._news.notify_all()
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
             for stream in self._streams:
                 stream.abort()
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + _JOIN_TIMEOUT
         for thread in self._threads:
             thread.join(max(end - time.monotonic(), 0))
 
     def _span(self, number: int) -> tuple[int, int]:
-        """Return where a block begins, and where the next one does."""
+        """Return the offsets where a block and its successor begin."""
         begin = self._begin + number * self._block
         return begin, min(begin + self._block, self._source.info.length)
 
     def _wait_for(self, number: int, at: int) -> bool:
-        """Wait until more of a block is here than ``at``; False where there is no such block."""
-        with self._news:
+        """Wait for more than ``at`` bytes of a block; return False if there is no such block."""
+        with self._changed:
             while self._filled.get(number, 0) <= at:
                 if number == self._last:
                     return False
                 if self._error:
                     raise TransportError(self._error)
-                self._news.wait(_GLANCE)
+                self._changed.wait(_POLL)
                 self._clock.check()
         return True
 
     def _read(self, number: int, at: int) -> bytes:
-        with self._news:
+        with self._changed:
             self._spool.seek(number % _SLOTS * self._block + at)
             return self._spool.read(min(CHUNK, self._filled[number] - at))
 
@@ -218,52 +221,52 @@ class BlockFetcher:
             while (number := self._next()) is not None:
                 self._fetch(number)
         except Exception as error:  # noqa: BLE001 - the reader waits for a block or for a reason
-            with self._news:
+            with self._changed:
                 self._error = self._error or str(error) or type(error).__name__
-                self._news.notify_all()
+                self._changed.notify_all()
 
     def _next(self) -> int | None:
-        """Take the next block as soon as there is a place for it; None where work has ended."""
-        with self._news:
-            while not (self._over or self._error) and self._taken < self._last:
-                if self._taken < self._given + _SLOTS:
-                    self._taken += 1
-                    self._filled[self._taken - 1] = 0
-                    return self._taken - 1
-                self._news.wait()
+        """Return the next block as soon as the spool has a free slot, None at the end."""
+        with self._changed:
+            while not (self._stopped or self._error) and self._started < self._last:
+                if self._started < self._delivered + _SLOTS:
+                    self._started += 1
+                    self._filled[self._started - 1] = 0
+                    return self._started - 1
+                self._changed.wait()
         return None
 
     def _fetch(self, number: int) -> None:
         begin, end = self._span(number)
-        with self._source.part(begin, end) as stream, self._cut_at_the_end(stream):
+        with self._source.part(begin, end) as stream, self._aborted_at_exit(stream):
             for chunk in stream.chunks():
                 begin += len(chunk)
-                if begin > end or not self._keep(number, chunk):
+                if begin > end or not self._store(number, chunk):
                     break
         if begin != end:
             raise TransportError("a part has another length than the one asked for")
 
-    def _keep(self, number: int, chunk: bytes) -> bool:
-        """Put the next bytes of a block into its slot; False once the fetcher has ended."""
-        with self._news:
-            if self._over:
+    def _store(self, number: int, chunk: bytes) -> bool:
+        """Write the next bytes of a block into its slot; return False after the end."""
+        with self._changed:
+            if self._stopped:
                 return False
             self._spool.seek(number % _SLOTS * self._block + self._filled[number])
             self._spool.write(chunk)
             self._filled[number] += len(chunk)
             self.received += len(chunk)
-            self._news.notify_all()
+            self._changed.notify_all()
         return True
 
     @contextmanager
-    def _cut_at_the_end(self, stream: Stream) -> Iterator[None]:
+    def _aborted_at_exit(self, stream: Stream) -> Iterator[None]:
         """Abort a stream when the fetcher ends; one that is opened later is aborted at once."""
-        with self._news:
+        with self._changed:
             self._streams.add(stream)
-            if self._over:
+            if self._stopped:
                 stream.abort()
         try:
             yield
         finally:
-            with self._news:
+            with self._changed:
                 self._streams.discard(stream)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.masking import Masker
 
-_MARGIN = 60.0
-_LONGEST = 366 * 86_400
+_EARLY = 60.0
+_MAX_LIFE = 366 * 86_400
 _REFUSALS = (400, 401, 403)
 
 
@@ -43,7 +43,7 @@ class Scheme(Protocol):
     expires: datetime | None
 
 
-class _Given:
+class _FixedCredentials:
     """Credentials that somebody else obtained, which cannot be renewed."""
 
     expires: datetime | None = None
@@ -62,7 +62,7 @@ class _Given:
         return False
 
 
-class ApiKey(_Given):
+class ApiKey(_FixedCredentials):
     """A synthetic key. It never travels together with ``Authorization``."""
 
     def __init__(self, key: str, masker: Masker) -> None:
@@ -70,11 +70,11 @@ class ApiKey(_Given):
         self._headers = {"x-synthetic-key": self._secret}
 
 
-class Bearer(_Given):
+class Bearer(_FixedCredentials):
     """A token; a leading ``Bearer`` is taken off. A JWT says when it ends (Keycloak's are)."""
 
     def __init__(self, token: str, masker: Masker) -> None:
-        super().__init__("token", _bare(token), masker)
+        super().__init__("token", _without_scheme(token), masker)
         self._headers = {"Authorization": f"Bearer {self._secret}"}
         self.expires = expiry(self._secret)
 
@@ -82,7 +82,7 @@ class Bearer(_Given):
 class ClientCredentials:
     """OAuth2 client credentials: a token asked for when needed and renewed before it expires.
 
-    ``ask`` performs the token request at ``endpoint`` and returns the reply, whatever its
+    ``request`` performs the token request at ``endpoint`` and returns the reply, whatever its
     status. Many threads may wait for one token: it is asked for once. A refused secret is
     remembered and never sent again, since repeating it may lock the client. A refusal without an
     error code, such as a proxy's page, is remembered where the next answer is another one.
@@ -91,38 +91,38 @@ class ClientCredentials:
     expires: datetime | None = None
 
     def __init__(
-        self, endpoint: str, ask: Callable[[], HttpResponse], clock: Clock, masker: Masker
+        self, endpoint: str, request: Callable[[], HttpResponse], clock: Clock, masker: Masker
     ) -> None:
         self._action = f"asking {endpoint} for a token"
-        self._ask = ask
+        self._request = request
         self._clock = clock
         self._masker = masker
         self._lock = threading.Lock()
         self._token = ""
         self._good_until = 0.0
         self._refusal: ErrorReply | None = None
-        self._doubted = False
+        self._refused_before = False
 
     def headers(self) -> dict[str, str]:
         """Return the ``Authorization`` header; asks for a token where none is valid.
 
         Raises ``UnauthorizedError`` where the client is refused, ``SparkError`` otherwise.
         """
-        with self._alone():
+        with self._locked():
             if not self._token or self._clock.monotonic() >= self._good_until:
                 self._obtain()
             return {"Authorization": f"Bearer {self._token}"}
 
     def renew(self, refused: Mapping[str, str]) -> bool:
         """Ask for a new token, unless another thread did so since ``refused`` was sent."""
-        with self._alone():
+        with self._locked():
             if refused.get("Authorization") == f"Bearer {self._token}":
                 self._obtain()
             return True
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Let one thread at a time ask for a token; none waits past its deadline."""
+    def _locked(self) -> Iterator[None]:
+        """Let one thread at a time request a token; raise ``TransportError`` at its deadline."""
         if not self._lock.acquire(timeout=min(self._clock.left(), threading.TIMEOUT_MAX)):
             raise TransportError(f"{self._action}: no answer before the deadline")
         try:
@@ -133,26 +133,26 @@ class ClientCredentials:
     def _obtain(self) -> None:
         if self._refusal is None:
             asked = self._clock.monotonic()
-            reply = self._ask()
+            reply = self._request()
             if reply.good:
-                self._keep(reply, asked)
+                self._store(reply, asked)
                 return
             if reply.status not in _REFUSALS:
                 raise api_error(reply, self._action, "", self._masker)
-            said = read_error(reply, "", self._masker)
-            if said.code or self._doubted:
-                self._refusal = said
-            self._doubted = True
+            refusal = read_error(reply, "", self._masker)
+            if refusal.code or self._refused_before:
+                self._refusal = refusal
+            self._refused_before = True
         else:
-            said = self._refusal
-        words = " ".join(part for part in (said.code, said.details) if part)
+            refusal = self._refusal
+        text = " ".join(part for part in (refusal.code, refusal.details) if part)
         raise UnauthorizedError(
-            f"{self._action}: the client credentials are refused (HTTP {said.status} {words}); "
+            f"{self._action}: the client credentials are refused (HTTP {refusal.status} {text}); "
             "check client_id and client_secret",
-            said,
+            refusal,
         )
 
-    def _keep(self, reply: HttpResponse, asked: float) -> None:
+    def _store(self, reply: HttpResponse, asked: float) -> None:
         """Take the token; it counts as expired a minute early, or halfway if it is short-lived."""
         data = reply.data if isinstance(reply.data, Mapping) else {}
         token, life = data.get("access_token"), data.get("expires_in")
@@ -166,13 +166,13 @@ class ClientCredentials:
             most = limits.size(limits.TOKEN)
             raise SparkSdkError(f"{self._action}: the access_token is larger than {most}")
         self._masker.add(token)
-        self._token, self._doubted = token, False
+        self._token, self._refused_before = token, False
         life = fields.number(life) or 0.0
-        seconds = min(life, _LONGEST) if life > 0 else 300.0
-        self._good_until = asked + max(seconds - _MARGIN, seconds / 2)
+        seconds = min(life, _MAX_LIFE) if life > 0 else 300.0
+        self._good_until = asked + max(seconds - _EARLY, seconds / 2)
 
 
-def _bare(token: str) -> str:
+def _without_scheme(token: str) -> str:
     """Return a token without the word ``Bearer`` that may stand before it."""
     return re.sub(r"(?i)^\s*bearer\s+", "", token)
 
@@ -184,7 +184,7 @@ def expiry(token: str) -> datetime | None:
     issues, are JWTs (documented).
     """
     try:
-        payload = _bare(token).split(".")[1]
+        payload = _without_scheme(token).split(".")[1]
         claims = fields.parse(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         return datetime.fromtimestamp(claims["exp"], timezone.utc)
     except (IndexError, ValueError, KeyError, TypeError, OverflowError, OSError):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _PIECE = 1 << 16
 _PLAIN = {b"{", b"[", b"<"}
 # zlib finds out by itself whether it is gzip or its own format.
-_ANY_FORMAT = zlib.MAX_WBITS | 32
+_DETECT_FORMAT = zlib.MAX_WBITS | 32
 
 
 def read_all(raw: Any, headers: Mapping[str, str], limit: int) -> bytes:
@@ -49,12 +49,12 @@ def _decoder(headers: Mapping[str, str]) -> Callable[[bytes, int], bytes]:
     A body that begins as JSON or HTML does is not compressed, whatever its reply calls it.
     """
     coding = compression(headers)
-    unpack: Callable[[bytes, int], bytes] | None = None if coding else _as_it_is
+    unpack: Callable[[bytes, int], bytes] | None = None if coding else _identity
 
     def decode(piece: bytes, most: int) -> bytes:
         nonlocal unpack
         if unpack is None:
-            unpack = _as_it_is if piece.lstrip()[:1] in _PLAIN else _unpacker(coding)
+            unpack = _identity if piece.lstrip()[:1] in _PLAIN else _unpacker(coding)
         try:
             return unpack(piece, most)
         except zlib.error:
@@ -63,11 +63,11 @@ def _decoder(headers: Mapping[str, str]) -> Callable[[bytes, int], bytes]:
     return decode
 
 
-def _as_it_is(piece: bytes, _: int) -> bytes:
+def _identity(piece: bytes, _: int) -> bytes:
     return piece
 
 
 def _unpacker(coding: str) -> Callable[[bytes, int], bytes]:
     if coding not in {"gzip", "x-gzip", "deflate"}:
         raise SparkSdkError("the reply is compressed in a way that was not asked for")
-    return zlib.decompressobj(_ANY_FORMAT).decompress
+    return zlib.decompressobj(_DETECT_FORMAT).decompress

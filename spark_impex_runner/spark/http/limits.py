@@ -25,7 +25,7 @@ TOTAL_TIMES: Final = 3
 # The first connection to a host, with the look-up of its name, may take so many seconds.
 CONNECT: Final = 15.0
 # A request of a wait that begins at its deadline may take so many seconds.
-LAST_LOOK: Final = 3.0
+LAST_CHECK: Final = 3.0
 # A token in the reply to client credentials.
 TOKEN: Final = 64 << 10
 # Entries of one listing, and the bytes of all of its pages.

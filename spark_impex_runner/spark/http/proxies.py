@@ -20,12 +20,12 @@ def proxies_of(url: str) -> dict[str, str]:
     return dict(get_environ_proxies(url, no_proxy=None))
 
 
-def host_of_proxy(url: str, proxies: Mapping[str, str]) -> str:
+def proxy_host(url: str, proxies: Mapping[str, str]) -> str:
     """Return host and port of the proxy that serves a URL; its credentials are left out."""
     proxy = select_proxy(url, proxies) or ""
     return proxy.rpartition("@")[2].rpartition("//")[2].rstrip("/")
 
 
-def is_by_socks(url: str) -> bool:
+def uses_socks(url: str) -> bool:
     """Tell whether a URL is reached by a SOCKS proxy, whose connections are not noticed."""
     return (select_proxy(url, proxies_of(url)) or "").startswith("socks")

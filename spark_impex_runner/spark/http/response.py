@@ -24,10 +24,10 @@ _COMPRESSIONS = frozenset(
 )
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 # A date that is further away than a day of seconds is a mistake of one of the clocks.
-_PLAUSIBLE = 86_400.0
+_MAX_DISTANCE = 86_400.0
 _LONG_WAIT = 30.0
 # No server means more seconds than a year.
-_FOREVER = 366 * 86_400.0
+_MAX_WAIT = 366 * 86_400.0
 _TODO = {
     400: "check the request",
     401: "check the credentials; a bearer token may have expired",
@@ -69,7 +69,7 @@ def json_or_none(body: bytes) -> Any:
 def compression(headers: Mapping[str, str]) -> str:
     """Return the compressions that ``Content-Encoding`` names; nothing where it names none.
 
-    Servers write ``binary``, ``utf-8`` and other words there that say nothing about the bytes.
+    Servers also write ``binary``, ``utf-8`` and the like there, which compress nothing.
     """
     codings = re.split(r"[\s,;]+", headers.get("Content-Encoding", "").lower())
     return ", ".join(each for each in codings if each in _COMPRESSIONS)
@@ -82,19 +82,19 @@ def api_error(
 
     ``todo`` says what to do about it, where the usual advice for the status would mislead.
     """
-    said = read_error(reply, request_id, masker)
-    words = ": ".join(part for part in (said.code, said.details) if part)
-    message = f"{action}: HTTP {said.status} {words}".rstrip()
+    reply_error = read_error(reply, request_id, masker)
+    text = ": ".join(part for part in (reply_error.code, reply_error.details) if part)
+    message = f"{action}: HTTP {reply_error.status} {text}".rstrip()
     trace = f"request id {request_id}" if request_id else ""
-    wait = said.retry_after or 0.0
-    asked = f"the server asks to wait {wait:.0f} s" if wait >= _LONG_WAIT else ""
-    notes = ", ".join(part for part in (trace, asked) if part)
+    wait = reply_error.retry_after or 0.0
+    wait_note = f"the server asks to wait {wait:.0f} s" if wait >= _LONG_WAIT else ""
+    notes = ", ".join(part for part in (trace, wait_note) if part)
     if todo is None:
         todo = "check base_url" if reply.status < 400 else _TODO.get(reply.status, "")
-        if reply.status == 403 and not said.code:
+        if reply.status == 403 and not reply_error.code:
             todo = "a proxy may refuse the request, or the credentials lack a permission"
     tail = f"{f' ({notes})' if notes else ''}{'; ' if todo else ''}{todo}"
-    return SparkApiError.when(f"{message}{tail}", said)
+    return SparkApiError.when(f"{message}{tail}", reply_error)
 
 
 def read_error(reply: HttpResponse, request_id: str, masker: Masker) -> ErrorReply:
@@ -116,7 +116,7 @@ def read_error(reply: HttpResponse, request_id: str, masker: Masker) -> ErrorRep
         status=reply.status,
         code=clean(code or data.get("error")),
         type=clean(kind),
-        details=clean(message) or clean(_told_otherwise(reply)),
+        details=clean(message) or clean(_describe_unusual(reply)),
         request_id=request_id,
         retry_after=retry_after(reply.headers, datetime.now(timezone.utc)),
     )
@@ -131,10 +131,10 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """
     text = (headers.get("Retry-After") or headers.get("x-retry-after") or "").strip()
     if _SECONDS.fullmatch(text):
-        return min(float(text), _FOREVER)
+        return min(float(text), _MAX_WAIT)
     when = _http_date(text)
     for base in (server_time(headers), now):
-        if when and base and abs(wait := (when - base).total_seconds()) <= _PLAUSIBLE:
+        if when and base and abs(wait := (when - base).total_seconds()) <= _MAX_DISTANCE:
             return max(0.0, wait)
     return None
 
@@ -152,7 +152,7 @@ def _http_date(text: str) -> datetime | None:
         return None
 
 
-def _told_otherwise(reply: HttpResponse) -> str:
+def _describe_unusual(reply: HttpResponse) -> str:
     """Say what a body without a message is."""
     if 300 <= reply.status < 400:
         host = split(reply.headers.get("Location", "")).netloc.rpartition("@")[2]

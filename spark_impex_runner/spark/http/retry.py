@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 # The longest wait in seconds that a server may ask for.
-LONGEST = 3600.0
+MAX_RETRY_AFTER = 3600.0
 # A wait of so many seconds is logged: a run that says nothing looks as if it hung.
-_LONG = 30.0
+_LOGGED_FROM = 30.0
 # A host without any contact is given up soon, so it is not waited for longer between two requests.
-_UNREACHED = 2.0
+_UNREACHED_PAUSE = 2.0
 # So many seconds lie between two answers that must agree.
-DOUBT_PAUSE = 2.0
+CONFIRM_PAUSE = 2.0
 # A hint names the day of an end that is so far away, in seconds, and no end that is further.
 _DAY = 86_400.0
-_FOREVER = 366 * _DAY
+_MAX_HINT = 366 * _DAY
 
 
-def granted(asked: float | None, longest: float = LONGEST) -> float:
+def accepted_wait(asked: float | None, longest: float = MAX_RETRY_AFTER) -> float:
     """Return the seconds to wait that a server asked for; 0 for none, and for more than allowed.
 
     A request that is refused with such a wait is repeated as if the server had named no time.
@@ -40,7 +40,7 @@ def granted(asked: float | None, longest: float = LONGEST) -> float:
     return asked if asked is not None and asked <= longest else 0.0
 
 
-def confirmed(ask: Callable[[], T], clock: Clock, pause: float = DOUBT_PAUSE) -> T:
+def confirmed(ask: Callable[[], T], clock: Clock, pause: float = CONFIRM_PAUSE) -> T:
     """Return what ``ask`` returns; that there is nothing counts only if a second answer agrees."""
     found = ask()
     if not found:
@@ -57,7 +57,7 @@ def retry_hint(
     That is in ``left`` seconds; where there are none, after so many ``attempts``.
     """
     end = f" of {attempts:g}" if attempts < math.inf else ""
-    if 0 < left < _FOREVER:
+    if 0 < left < _MAX_HINT:
         day = "%Y-%m-%d " if left >= _DAY else ""
         end = f", until {clock.now() + timedelta(seconds=left):{day}%H:%M}Z"
     return f"retrying in {round(pause, 1):g} s (attempt {attempt}{end})"
@@ -79,7 +79,7 @@ class RetryPolicy:
     first: float = 1.0
     factor: float = 2.0
     cap: float = 16.0
-    budget: float = LONGEST
+    budget: float = MAX_RETRY_AFTER
     stall_timeout: float = 600.0
     draw: Callable[[], float] = random.random
 
@@ -87,11 +87,11 @@ class RetryPolicy:
         """Return how long to wait after so many failures, ``waited`` seconds after the first."""
         ceiling = self.first * self.factor ** min(failures - 1, 64)
         drawn = self.draw() * min(self.cap, ceiling)
-        return max(granted(asked, self.budget - waited), drawn)
+        return max(accepted_wait(asked, self.budget - waited), drawn)
 
 
 # For what may work right away, or never.
-AT_ONCE = RetryPolicy(attempts=3, first=0.0, budget=0.0, stall_timeout=0.0)
+IMMEDIATE = RetryPolicy(attempts=3, first=0.0, budget=0.0, stall_timeout=0.0)
 
 
 def retry(  # noqa: PLR0913 - what differs between the uses of one loop
@@ -124,14 +124,17 @@ def retry(  # noqa: PLR0913 - what differs between the uses of one loop
                 raise
             pause = policy.pause(failures, getattr(error, "retry_after", None), waited)
             if not getattr(error, "reached", True):
-                pause = min(pause, _UNREACHED)
+                pause = min(pause, _UNREACHED_PAUSE)
             left = stall_timeout - waited
             hint = retry_hint(clock, pause, failures + 1, left, policy.attempts)
             if report:
                 report(error, hint)
             else:
                 _log.log(
-                    logging.WARNING if pause >= _LONG else logging.DEBUG, "%s; %s", error, hint
+                    logging.WARNING if pause >= _LOGGED_FROM else logging.DEBUG,
+                    "%s; %s",
+                    error,
+                    hint,
                 )
         if pause:
             clock.wait(pause)

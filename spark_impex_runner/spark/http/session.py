@@ -18,7 +18,7 @@ from spark_impex_runner.errors import (
     UsageError,
 )
 from spark_impex_runner.spark.failures import is_transient
-from spark_impex_runner.spark.http.contact import ADDRESS_TODO
+from spark_impex_runner.spark.http.connecting import ADDRESS_TODO
 from spark_impex_runner.spark.http.response import HttpResponse, api_error, describe_body
 from spark_impex_runner.spark.http.retry import RetryPolicy, retry
 from spark_impex_runner.spark.http.transport import HttpRequest, platform_name, product
@@ -97,7 +97,7 @@ class HttpClient:
         return self.transport.send(request)
 
 
-def ask_for_token(
+def request_token(
     http: HttpClient, url: TenantUrl, client_id: str, client_secret: str
 ) -> HttpResponse:
     """Do the client-credentials exchange (documented: credentials travel in the body).

@@ -9,7 +9,6 @@ nothing sent after that but what ends something, and errors that hold no URL.
 from __future__ import annotations
 
 import logging
-import math
 import platform
 import threading
 import time
@@ -29,10 +28,15 @@ from spark_impex_runner.errors import Interrupted, TransportError, UsageError
 from spark_impex_runner.masking import Masker, MaskingFilter
 from spark_impex_runner.spark.http import limits
 from spark_impex_runner.spark.http.body import read_all, read_start
-from spark_impex_runner.spark.http.contact import Adapter, Contacts, broken, not_connected_in_time
-from spark_impex_runner.spark.http.proxies import host_of_proxy, proxies_of
+from spark_impex_runner.spark.http.connecting import (
+    Adapter,
+    ReachedHosts,
+    broken_connection,
+    connect_timed_out,
+)
+from spark_impex_runner.spark.http.exchange import Exchange, as_current
+from spark_impex_runner.spark.http.proxies import proxies_of, proxy_host
 from spark_impex_runner.spark.http.response import HttpResponse, json_or_none
-from spark_impex_runner.spark.http.underway import Exchange, under_way
 from spark_impex_runner.spark.http.urls import redirected
 from spark_impex_runner.version import __version__
 
@@ -45,15 +49,15 @@ _R = TypeVar("_R")
 _FAILURES = (requests.RequestException, urllib3_errors.HTTPError, ValueError)
 
 # More milliseconds than this, no socket takes.
-_LONGEST = 2_000_000.0
+_MAX_TIMEOUT = 2_000_000.0
 _URLLIB3 = logging.getLogger("urllib3.connectionpool")
-_POOL = 32
-# The pieces of a quick line, which brings so many bytes a second: a line that is slower hands on
+_POOL_SIZE = 32
+# The pieces of a fast line, which brings so many bytes a second: a line that is slower hands on
 # what has come, so that nothing of it is lost and an interrupt gets through.
 CHUNK = 1 << 20
-_QUICK = 20e6
+_FAST = 20e6
 # The most that is read at once as it comes; a larger buffer costs more to make than it holds.
-_AT_ONCE = 1 << 16
+_READ_SIZE = 1 << 16
 
 
 def product() -> str:
@@ -101,14 +105,14 @@ class Transport:
             raise UsageError(f"timeout is {timeout:g} s; it must be more than 0")
         if isinstance(verify, str) and not Path(verify).exists():
             raise UsageError(f"verify_tls names the CA bundle {verify}, which does not exist")
-        self.quick = False  # whether the last body came quickly, and to its end
+        self.fast = False  # whether the last body came quickly, and to its end
         self.clock = clock or Clock()
-        self._timeout = min(timeout, _LONGEST)
+        self._timeout = min(timeout, _MAX_TIMEOUT)
         self._verify = verify
         # The part of a session that has the connections. The rest of one, which reads netrc files,
         # keeps cookies and follows redirects, would only have to be kept from it.
-        self._pool = Adapter(pool_maxsize=_POOL)
-        self._contacts = Contacts(self.clock.monotonic)
+        self._pool = Adapter(pool_maxsize=_POOL_SIZE)
+        self._hosts = ReachedHosts(self.clock.monotonic)
         self._agent = {"User-Agent": f"{product()} ({platform_name()})"}
         # urllib3 logs the path of every request, and a download's path is a capability.
         self.masker = masker
@@ -124,7 +128,7 @@ class Transport:
         """
 
         def work(exchange: Exchange) -> HttpResponse:
-            with self._opened(request, exchange) as stream:
+            with self._open(request, exchange) as stream:
                 body = stream.read()
                 return HttpResponse(stream.status, stream.headers, json_or_none(body), body)
 
@@ -132,7 +136,7 @@ class Transport:
 
     def open(self, request: HttpRequest) -> Stream:
         """Send and return the reply with its body still on the wire."""
-        return self._bounded(lambda exchange: self._opened(request, exchange), url=request.url)
+        return self._bounded(lambda exchange: self._open(request, exchange), url=request.url)
 
     def read(self, stream: Stream) -> bytes:
         """Return the beginning of a reply's body, or all of one of 2xx, within the time limit."""
@@ -146,7 +150,7 @@ class Transport:
     def _bounded(
         self,
         work: Callable[[Exchange], _R],
-        leave: Callable[[], None] = lambda: None,
+        on_abandon: Callable[[], None] = lambda: None,
         url: str = "",
     ) -> _R:
         """Do network work on a thread that is left behind at its time limit, or after a stop.
@@ -160,16 +164,17 @@ class Transport:
         deadline = time.monotonic() + clock.left()
 
         def run() -> _R:
-            with under_way(exchange):
+            with as_current(exchange):
                 return work(exchange)
 
         def abandon() -> None:
             exchange.abandon()
-            leave()
+            on_abandon()
 
         def end() -> float:
-            first = math.inf if exchange.sent else self._contacts.limit_of(url, exchange.moved)
-            return min(exchange.moved + total, deadline, clock.stopped_at + grace, first)
+            answered_by = exchange.last_progress + total
+            connected_by = self._hosts.connect_deadline(url, exchange)
+            return min(answered_by, connected_by, deadline, clock.stopped_at + grace)
 
         if end() > time.monotonic():
             call = Background(run, abandon, _close_late)
@@ -177,10 +182,11 @@ class Transport:
                 return call.result()
         if time.monotonic() >= clock.stopped_at + grace:
             raise Interrupted(clock.signum, unanswered=exchange.sent)
-        if not exchange.sent and time.monotonic() >= self._contacts.limit_of(url, exchange.moved):
-            raise not_connected_in_time(url)
-        when = "the deadline" if deadline < exchange.moved + total else f"{total:g} s were over"
-        raise TransportError(f"no complete answer before {when}", sent=exchange.sent)
+        if time.monotonic() >= self._hosts.connect_deadline(url, exchange):
+            raise connect_timed_out(url)
+        is_late = deadline < exchange.last_progress + total
+        limit = "before the deadline" if is_late else f"within {total:g} s"
+        raise TransportError(f"no complete answer {limit}", sent=exchange.sent)
 
     def close(self) -> None:
         """Close every pooled connection; no exchange may follow."""
@@ -192,20 +198,20 @@ class Transport:
         try:
             return work()
         except _FAILURES as error:
-            self.quick = False
-            raise broken(error, self._timeout) from None
+            self.fast = False
+            raise broken_connection(error, self._timeout) from None
 
-    def _opened(self, request: HttpRequest, exchange: Exchange) -> Stream:
-        self._contacts.begin()
+    def _open(self, request: HttpRequest, exchange: Exchange) -> Stream:
+        self._hosts.begin()
         proxy = ""
         try:
             proxies = proxies_of(request.url)
-            proxy = host_of_proxy(request.url, proxies)
+            proxy = proxy_host(request.url, proxies)
             reply = self._send(request, proxies, exchange)
         except _FAILURES as error:
-            self.quick = False
-            raise self._contacts.failed(error, request.url, proxy, self._timeout) from None
-        self._contacts.reached(request.url)
+            self.fast = False
+            raise self._hosts.failure(error, request.url, proxy, self._timeout) from None
+        self._hosts.reached(request.url)
         return Stream(reply, self)
 
     def _send(
@@ -216,7 +222,7 @@ class Transport:
         prepared.prepare(request.method, request.url, headers, data=request.body)
         if request.body is not None and not isinstance(request.body, bytes):
             # Its length is in the headers by now.
-            prepared.body = exchange.pieces(request.body)  # type: ignore[assignment]
+            prepared.body = exchange.tracked(request.body)  # type: ignore[assignment]
         return self._pool.send(
             prepared,
             stream=True,
@@ -229,17 +235,17 @@ class Transport:
 class Stream:
     """A reply whose body is still on the wire; a context manager that frees the connection.
 
-    ``quick`` tells how ``chunks`` begins: as the line was with the body before.
+    ``fast`` tells how ``chunks`` begins: as the line was with the body before.
     """
 
     def __init__(self, reply: requests.Response, transport: Transport) -> None:
-        self.quick = transport.quick
+        self.fast = transport.fast
         self.status = reply.status_code
         self.headers: Mapping[str, str] = reply.headers
         self.url = reply.url
         self._reply = reply
         self._transport = transport
-        self._brought = 0
+        self._received = 0
         self._slow = False
 
     def body(self) -> bytes:
@@ -258,21 +264,21 @@ class Stream:
     def chunks(self) -> Generator[bytes, None, None]:
         """Yield the body as it was sent; raises ``TransportError`` where it is cut off.
 
-        What comes slowly is yielded in the pieces in which it comes. A line that is ``quick`` is
+        What comes slowly is yielded in the pieces in which it comes. A line that is ``fast`` is
         read in pieces of 1 MiB, which takes less of the processor; a cut loses such a piece.
         Raises ``Interrupted`` as soon as the run is to stop.
         """
-        quick = self.quick
-        with self._cut_short():
+        fast = self.fast
+        with self._aborting():
             while True:
                 began, left = time.monotonic(), CHUNK
-                while left and (piece := self._next(left, quick)):
+                while left and (piece := self._next(left, fast)):
                     yield piece
                     left -= len(piece)
                 if left == CHUNK:
                     return
-                quick = CHUNK - left > _QUICK * (time.monotonic() - began)
-                self._transport.quick = quick
+                fast = CHUNK - left > _FAST * (time.monotonic() - began)
+                self._transport.fast = fast
 
     def absolute(self, location: str) -> str:
         """Return the URL that a redirect points to; raises ``TransportError`` for anything else."""
@@ -291,16 +297,16 @@ class Stream:
         """Give the connection back, or drop it where the body was not read to its end."""
         self._reply.close()
 
-    def _next(self, left: int, quick: bool) -> bytes:
+    def _next(self, left: int, fast: bool) -> bytes:
         """Return what comes next; a body that was cut short by us has no end."""
         try:
-            piece = self._transport.translated_errors(partial(self._read, left, quick))
+            piece = self._transport.translated_errors(partial(self._read, left, fast))
         except TransportError:
             self._check()
             raise
         if not piece:
             self._check()
-        self._brought += len(piece)
+        self._received += len(piece)
         return piece
 
     def _check(self) -> None:
@@ -310,7 +316,7 @@ class Stream:
             raise TransportError(f"less than {least} arrived in {seconds:g} s")
 
     @contextmanager
-    def _cut_short(self) -> Iterator[None]:
+    def _aborting(self) -> Iterator[None]:
         """End a read that waits when the run is to stop, or when next to nothing comes."""
         over = threading.Event()
         forget = self._transport.clock.on_stop(self.abort)
@@ -325,17 +331,17 @@ class Stream:
     def _watch(self, over: threading.Event) -> None:
         before = 0
         while not over.wait(self._transport.slow_seconds):
-            if self._brought - before < limits.SLOW:
+            if self._received - before < limits.SLOW:
                 self._slow = True
                 self.abort()
                 return
-            before = self._brought
+            before = self._received
 
-    def _read(self, left: int, quick: bool) -> bytes:
+    def _read(self, left: int, fast: bool) -> bytes:
         raw = self._reply.raw
-        if quick:
+        if fast:
             return bytes(raw.read(left, decode_content=False))
-        return bytes(raw.read1(min(left, _AT_ONCE), decode_content=False))
+        return bytes(raw.read1(min(left, _READ_SIZE), decode_content=False))
 
     def __enter__(self) -> Self:
         return self

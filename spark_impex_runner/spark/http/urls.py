@@ -11,9 +11,9 @@ from spark_impex_runner.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_TELLING = 16
+_SECRET_LENGTH = 16
 _SECRET_NAME = re.compile(r"sig|token|cred|secret|key", re.IGNORECASE)
-_LONG = 40
+_LONG_SEGMENT = 40
 _LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _STATUS_PATH = re.compile(r"/api/v4/(?:ex|im)port/(?P<id>[^/]+)/status/?$")
 
@@ -42,14 +42,14 @@ def secrets_of(url: str) -> Iterator[str]:
     parts = split(url)
     before = ""
     for segment in parts.path.split("/"):
-        if segment and (before == "tokens" or len(segment) > _LONG):
+        if segment and (before == "tokens" or len(segment) > _LONG_SEGMENT):
             yield segment
             yield unquote(segment)
         before = segment
     if parts.query:
         yield parts.query
         for name, _, value in (pair.partition("=") for pair in parts.query.split("&")):
-            if value and (len(value) >= _TELLING or _SECRET_NAME.search(name)):
+            if value and (len(value) >= _SECRET_LENGTH or _SECRET_NAME.search(name)):
                 yield value
 
 

@@ -26,13 +26,15 @@ from urllib3.poolmanager import ProxyManager
 from spark_impex_runner.errors import TransportError
 from spark_impex_runner.spark.failures import TRANSIENT
 from spark_impex_runner.spark.http import limits
-from spark_impex_runner.spark.http.proxies import is_by_socks
-from spark_impex_runner.spark.http.underway import begin
+from spark_impex_runner.spark.http.exchange import begin
+from spark_impex_runner.spark.http.proxies import uses_socks
 from spark_impex_runner.spark.http.urls import split
 from spark_impex_runner.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from spark_impex_runner.spark.http.exchange import Exchange
 
 FIRST_CONTACT = 10.0
 ADDRESS_TODO = "check the address and the network"
@@ -92,7 +94,7 @@ class Adapter(HTTPAdapter):
         return manager
 
 
-class Contacts:
+class ReachedHosts:
     """The hosts that were reached, and since when the others could not be; safe for threads."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -109,53 +111,56 @@ class Contacts:
         """Note that a connection to the host of ``url`` was established."""
         self._reached.add(urlsplit(url).netloc)
 
-    def limit_of(self, url: str, began: float) -> float:
-        """Return when a connection for a request must be there; never after a first contact."""
+    def connect_deadline(self, url: str, exchange: Exchange) -> float:
+        """Return when a request must have its connection, by ``time.monotonic``.
+
+        Infinite once it has one, and for a host that was reached before.
+        """
         try:
-            first = bool(url) and not self.has_reached(url) and not is_by_socks(url)
+            known = not url or exchange.sent or self.has_reached(url) or uses_socks(url)
         except ValueError:  # the address is reported when it is used
             return math.inf
-        return began + limits.CONNECT if first else math.inf
+        return math.inf if known else exchange.last_progress + limits.CONNECT
 
     def has_reached(self, url: str) -> bool:
         """Tell whether a connection to the host of ``url`` was ever established."""
         return urlsplit(url).netloc in self._reached
 
-    def failed(self, error: Exception, url: str, proxy: str, timeout: float) -> TransportError:
+    def failure(self, error: Exception, url: str, proxy: str, timeout: float) -> TransportError:
         """Return what a failure to send a request, or to get the head of its reply, means.
 
         ``proxy`` is the host and port of the proxy that was used, ``timeout`` is in seconds.
         """
         if isinstance(error, ValueError):
-            return _unusable(error, url, proxy)
+            return _invalid_address(error, url, proxy)
         # The connections of a SOCKS proxy are of another class, which notes nothing.
         if not (_thread.connecting or _has(error, urllib3_errors.ConnectTimeoutError)):
             self.reached(url)
-            return broken(error, timeout)
+            return broken_connection(error, timeout)
         host = urlsplit(url).netloc.rpartition("@")[2]
         since = self._failing.setdefault(host, _thread.began)
-        hopeless = _is_refused(error) or self._monotonic() - since >= FIRST_CONTACT
+        give_up = _is_refused(error) or self._monotonic() - since >= FIRST_CONTACT
         fault, todo = _not_connected(error, host, proxy, timeout)
         reached = self.has_reached(url)
-        permanent = hopeless and not reached
+        permanent = give_up and not reached
         return TransportError(fault, todo, sent=False, permanent=permanent, reached=reached)
 
 
-def not_connected_in_time(url: str) -> TransportError:
+def connect_timed_out(url: str) -> TransportError:
     """Return what it means that a first connection was not there after ``limits.CONNECT``."""
     host = split(url).netloc.rpartition("@")[2]
     fault = f"no connection to {host} within {limits.CONNECT:g} s"
     return TransportError(fault, ADDRESS_TODO, sent=False, permanent=True, reached=False)
 
 
-def broken(error: Exception, timeout: float) -> TransportError:
+def broken_connection(error: Exception, timeout: float) -> TransportError:
     """Return what the failure of an established connection means."""
     if _is_timeout(error):
         return TransportError(f"no answer within {timeout:g} s")
     return TransportError(f"the connection failed ({_innermost(error)})", ADDRESS_TODO)
 
 
-def _unusable(error: ValueError, url: str, proxy: str) -> TransportError:
+def _invalid_address(error: ValueError, url: str, proxy: str) -> TransportError:
     """Return the error for an address, of a host or of a proxy, to which nothing can be sent."""
     try:
         usable = bool((split(url).hostname or "").encode("idna")) and split(url).port != 0
@@ -173,31 +178,31 @@ def _unusable(error: ValueError, url: str, proxy: str) -> TransportError:
 
 def _not_connected(error: Exception, host: str, proxy: str, timeout: float) -> tuple[str, str]:
     """Return why a connection could not be made, and what to check."""
-    if refusal := _refusal(error):
+    if refusal := _tunnel_refusal(error):
         return f"the proxy {proxy} refuses to connect to {host} (HTTP {refusal})", _PROXY_TODO
     tls = isinstance(error, (requests.exceptions.SSLError, urllib3_errors.SSLError))
     todo = _PROXY_TODO if proxy and not tls else ADDRESS_TODO
-    party = f"the proxy {proxy}" if todo == _PROXY_TODO else host
+    peer = f"the proxy {proxy}" if todo == _PROXY_TODO else host
     if _has(error, socket.gaierror):
-        fault = f"cannot resolve {party if proxy else urlsplit(f'//{host}').hostname}"
+        fault = f"cannot resolve {peer if proxy else urlsplit(f'//{host}').hostname}"
     elif tls:
-        fault = f"TLS failed ({_innermost(error)}) with {party}"
+        fault = f"TLS failed ({_innermost(error)}) with {peer}"
         todo = "see verify_tls if the CA is your own"
     elif _is_timeout(error):
-        fault = f"no connection to {party} within {timeout:g} s"
+        fault = f"no connection to {peer} within {timeout:g} s"
     else:
-        fault = f"cannot connect to {party} ({_innermost(error)})"
+        fault = f"cannot connect to {peer} ({_innermost(error)})"
     return fault, todo
 
 
 def _is_refused(error: Exception) -> bool:
     """Tell whether a certificate or a proxy's answer forbids the connection."""
-    status = int(_refusal(error)[:3] or 0)
+    status = int(_tunnel_refusal(error)[:3] or 0)
     by_proxy = 300 <= status < 500 and status not in TRANSIENT
     return by_proxy or _has(error, ssl.SSLCertVerificationError)
 
 
-def _refusal(error: Exception) -> str:
+def _tunnel_refusal(error: Exception) -> str:
     """Return the status line with which a proxy refused a tunnel, without its version."""
     for each in _chain(error):
         if found := _TUNNEL.match(str(each)):

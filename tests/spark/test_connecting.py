@@ -10,7 +10,7 @@ import pytest
 
 from spark_impex_runner.errors import TransportError
 from spark_impex_runner.spark.http import limits
-from spark_impex_runner.spark.http.contact import FIRST_CONTACT
+from spark_impex_runner.spark.http.connecting import FIRST_CONTACT
 from spark_impex_runner.spark.http.retry import RetryPolicy, retry
 from spark_impex_runner.spark.http.transport import HttpRequest, Transport
 

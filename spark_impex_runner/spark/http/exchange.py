@@ -1,7 +1,7 @@
-"""One request under way: whether it may still be sent when its connection is open.
+"""One request in progress: whether it may still be sent when its connection is open.
 
-Looking up a host, connecting and the TLS handshake take time, in which the run may be asked to stop
-or the request may be abandoned.
+Name resolution, connecting and the TLS handshake take time. Meanwhile the run may be asked to stop
+or another thread may abandon the request, and nothing may be sent afterwards.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 
 class Exchange:
-    """One request under way, which another thread may abandon.
+    """One request in progress, which another thread may abandon.
 
-    ``moved`` is when the last piece of its body was taken, ``sent`` whether any of it was sent.
+    ``last_progress`` is the time of its start or of the last piece of its body that was sent, on
+    the clock of ``time.monotonic``. ``sent`` is whether any byte of it was sent.
     """
 
     def __init__(self, clock: Clock) -> None:
-        self.moved = time.monotonic()
+        self.last_progress = time.monotonic()
         self.sent = False
         self._clock = clock
         self._ending = clock.is_ending()
@@ -37,50 +38,50 @@ class Exchange:
         self._connection: HTTPConnection | None = None
 
     def check(self) -> None:
-        """Raise ``Interrupted`` where the request may not be sent any more."""
+        """Raise ``Interrupted`` if the request may no longer be sent."""
         if self._abandoned or (self._clock.stopping() and not self._ending):
             raise Interrupted(self._clock.signum or 2)
 
     def begin(self, connection: HTTPConnection) -> None:
-        """Note the open connection that the request is sent on next."""
+        """Record the connection that the request is sent on next; raise as ``check`` does."""
         self._connection = connection
         self.check()
         self.sent = True
 
-    def pieces(self, body: Iterable[bytes]) -> Iterator[bytes]:
-        """Pass on the pieces of a body as they are sent."""
+    def tracked(self, body: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the pieces of a body, and record the time of each."""
         for piece in body:
-            self.moved = time.monotonic()
+            self.last_progress = time.monotonic()
             if self._abandoned:
                 raise Interrupted(self._clock.signum or 2)
             yield piece
-        self.moved = time.monotonic()
+        self.last_progress = time.monotonic()
 
     def abandon(self) -> None:
         """Close the connection's socket under the thread that waits for it."""
         self._abandoned = True
-        with suppress(OSError, AttributeError):  # it is not connected yet, or just ended
+        with suppress(OSError, AttributeError):  # not connected yet, or ended just now
             self._connection.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
 
 
-class _Current(threading.local):
+class _ThreadState(threading.local):
     exchange: Exchange | None = None
 
 
-_current = _Current()
+_thread = _ThreadState()
 
 
 @contextmanager
-def under_way(exchange: Exchange) -> Iterator[None]:
-    """Have the requests of this thread's block belong to an exchange."""
-    _current.exchange = exchange
+def as_current(exchange: Exchange) -> Iterator[None]:
+    """Let the requests that this thread sends within the block belong to an exchange."""
+    _thread.exchange = exchange
     try:
         yield
     finally:
-        _current.exchange = None
+        _thread.exchange = None
 
 
 def begin(connection: HTTPConnection) -> None:
-    """Raise ``Interrupted`` where this thread's request may not be sent on an open connection."""
-    if _current.exchange:
-        _current.exchange.begin(connection)
+    """Raise ``Interrupted`` if this thread's request may no longer be sent."""
+    if _thread.exchange:
+        _thread.exchange.begin(connection)
