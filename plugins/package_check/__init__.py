@@ -1,4 +1,4 @@
-"""The ``package_check`` step: a package is proven from the inside, by its own checksums."""
+"""The ``package_check`` step: verify a package by the checksums that it contains."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spark_impex_runner import Registry, StepOutput, errors, hookimpl, models, tools
 
-from .archive import Archive, Meter, OverLimit
-from .proof import Proof, shown
+from .archive import Archive, OverLimit, ReadBudget
+from .verifier import PackageVerifier, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,73 +47,78 @@ OPTIONS: Final[dict[str, Any]] = {
 
 @hookimpl
 def impex_register(registry: Registry) -> None:
-    """Offer the step."""
-    registry.step(NAME, "proves a package by the checksums in it", OPTIONS, dry_run=True)
+    """Register the step."""
+    registry.step(NAME, "verifies a package by the checksums in it", OPTIONS, dry_run=True)
 
 
 @hookimpl(trylast=True)
 def impex_plan_step(step: models.Step) -> str | None:
-    """Tell what would be read; answer for ``package_check`` only."""
+    """Describe the check, for the step ``package_check`` only."""
     if step.uses != NAME:
         return None
     limit = step.options.get("max_total", "2GiB")
-    return f"prove each package by the checksums in it, reading up to {limit}"
+    return f"verify each package by the checksums in it, reading up to {limit}"
 
 
 @hookimpl(trylast=True)
 def impex_run_step(
     job: models.Job, step: models.Step, artifact: models.Artifact
 ) -> StepOutput | None:
-    """Prove one package; answer for ``package_check`` only."""
+    """Verify one package, for the step ``package_check`` only."""
     if step.uses != NAME:
         return None
     with tools.package_errors(artifact, OverLimit):
-        proof = _prove(job, step.options, artifact)
-    return StepOutput(message=f"{artifact.name}: {_verdict(artifact, proof)}")
+        verifier = _verify(job, step.options, artifact)
+    return StepOutput(message=f"{artifact.name}: {_verdict(artifact, verifier)}")
 
 
-def _prove(job: models.Job, options: Mapping[str, Any], artifact: models.Artifact) -> Proof:
-    """Read the package, and from the job's other packages what they say they hold."""
-    meter = Meter(
+def _verify(
+    job: models.Job, options: Mapping[str, Any], artifact: models.Artifact
+) -> PackageVerifier:
+    """Verify the package, with the manifests of the job's other packages."""
+    budget = ReadBudget(
         tools.parse_size(options.get("max_total", "2GiB")),
         options.get("max_files", 100000),
         job.stopping,
     )
-    proof = Proof(job)
+    verifier = PackageVerifier(job)
     for other in job.packages:
         if other.name != artifact.name:
-            # A broken one is told where it is proven itself.
-            with suppress(zipfile.BadZipFile), _opened(other, replace(meter)) as package:
-                proof.note_other(package)
-    with _opened(artifact, meter) as package:
-        proof.run(package)
-    return proof
+            # A broken one is reported when the step verifies it.
+            with suppress(zipfile.BadZipFile), _open(other, replace(budget)) as package:
+                verifier.add_sibling(package)
+    with _open(artifact, budget) as package:
+        verifier.run(package)
+    return verifier
 
 
 @contextmanager
-def _opened(artifact: models.Artifact, meter: Meter) -> Iterator[Archive]:
-    """Open a package."""
-    with artifact.path.open("rb") as stream, Archive.open(stream, meter) as package:
+def _open(artifact: models.Artifact, budget: ReadBudget) -> Iterator[Archive]:
+    with artifact.path.open("rb") as stream, Archive.open(stream, budget) as package:
         yield package
 
 
-def _verdict(artifact: models.Artifact, proof: Proof) -> str:
-    """Return what was proven in one line; raise ``StepError`` where anything disagrees."""
-    if proof.differences:
-        raise errors.StepError(f"{artifact.name}: {_first(proof.differences)}")
-    if not proof.modules:
+def _verdict(artifact: models.Artifact, verifier: PackageVerifier) -> str:
+    """Return the result in one line; raise ``StepError`` if there are differences."""
+    if verifier.differences:
+        raise errors.StepError(f"{artifact.name}: {_first(verifier.differences)}")
+    if not verifier.modules:
         raise errors.StepError(
-            f"{artifact.name}: nothing in it can be proven: {_first(proof.unproven)}"
+            f"{artifact.name}: nothing in it can be verified: {_first(verifier.unverified)}"
         )
-    proven = (
-        f"{tools.counted(len(proof.services), 'service')} as the manifest in it says, "
-        f"{tools.counted(len(proof.modules), 'module')} by SHA-256, "
-        f"{tools.counted(proof.files, 'file')} by MD5"
+    verified = (
+        f"{tools.counted(len(verifier.services), 'service')} as its manifest lists, "
+        f"{tools.counted(len(verifier.modules), 'module')} by SHA-256, "
+        f"{tools.counted(verifier.files, 'file')} by MD5"
     )
-    return f"{proven}; not proven: {_first(proof.unproven)}" if proof.unproven else proven
+    return (
+        f"{verified}; not verified: {_first(verifier.unverified)}"
+        if verifier.unverified
+        else verified
+    )
 
 
 def _first(lines: list[str]) -> str:
-    """Return the first of several findings, and how many there are besides."""
-    first, more = shown(lines[0], 1000), len(lines) - 1
+    """Return the first of several findings, and the number of the others."""
+    first, more = printable(lines[0], 1000), len(lines) - 1
     return f"{first} (and {more} more)" if more else first

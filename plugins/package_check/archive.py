@@ -1,4 +1,4 @@
-"""A ZIP file read entry by entry, in constant memory, counting what really comes out."""
+"""Read a ZIP file entry by entry, in constant memory, and bound what is really decompressed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-PIECE = 1 << 18
-# The texts that a package says of itself are small; this many bytes of one are kept in memory.
-TEXT = 16 << 20
+CHUNK = 1 << 18
+# Manifests and checksum lists are small; this bounds the memory for malicious ones.
+MAX_TEXT = 16 << 20
+# The signature of an entry in a ZIP's central directory (APPNOTE 4.3.12).
 _HEADER = b"PK\x01\x02"
 
 
@@ -23,13 +24,13 @@ class OverLimit(Exception):  # noqa: N818 - a verdict on the package, turned int
     """The package is larger than the options allow."""
 
 
-class Damaged(Exception):  # noqa: N818 - a finding about the package, told among the others
-    """One entry is not what the directory of its ZIP file says; the message says how."""
+class Damaged(Exception):  # noqa: N818 - a finding about the package, reported among the others
+    """An entry differs from the ZIP's directory; the message says how."""
 
 
 @dataclass(slots=True)
-class Meter:
-    """Counts what comes out of a package and the modules in it; ends the work over a limit."""
+class ReadBudget:
+    """Counts bytes and files of a package and of the modules in it, up to the limits."""
 
     max_total: int
     max_files: int
@@ -59,12 +60,12 @@ class Meter:
 
 
 class Archive:
-    """One open ZIP file. ``left`` are the files that nobody has read yet."""
+    """An open ZIP file; ``unread`` are the files that were not read yet."""
 
-    def __init__(self, archive: zipfile.ZipFile, meter: Meter) -> None:
+    def __init__(self, archive: zipfile.ZipFile, budget: ReadBudget) -> None:
         self._archive = archive
-        self._meter = meter
-        meter.add_files(len(archive.infolist()))
+        self._budget = budget
+        budget.add_files(len(archive.infolist()))
         self.entries: dict[str, zipfile.ZipInfo] = {}
         for entry in archive.infolist():
             if "\0" in entry.filename:
@@ -73,28 +74,28 @@ class Archive:
             if self.entries.setdefault(entry.filename, entry) is not entry and not entry.is_dir():
                 raise zipfile.BadZipFile(f"it has two entries named {entry.filename}")
         self.entries = {name: each for name, each in self.entries.items() if not each.is_dir()}
-        self.left = dict.fromkeys(self.entries)
+        self.unread = dict.fromkeys(self.entries)
 
     @staticmethod
     @contextmanager
-    def open(stream: IO[bytes], meter: Meter) -> Iterator[Archive]:
-        """Read an open file; raise ``BadZipFile`` for what is no ZIP."""
+    def open(stream: IO[bytes], budget: ReadBudget) -> Iterator[Archive]:
+        """Open a ZIP file; raise ``BadZipFile`` if it is not one."""
         with tools.open_zip(stream) as archive:
-            yield Archive(archive, meter)
+            yield Archive(archive, budget)
 
     def nested(self, copy: IO[bytes]) -> AbstractContextManager[Archive]:
-        """Open a ZIP file that was copied out of this one; it counts towards the same limits."""
-        return Archive.open(copy, self._meter)
+        """Open a ZIP file that was copied from this one, within the same limits."""
+        return Archive.open(copy, self._budget)
 
     def pieces(self, name: str) -> Iterator[bytes]:
-        """Yield the bytes of one file; raise ``Damaged`` where length or CRC are other ones."""
-        self.left.pop(name, None)
+        """Yield the bytes of one file; raise ``Damaged`` if length or CRC differ."""
+        self.unread.pop(name, None)
         entry, size = self.entries[name], 0
         try:
             with self._archive.open(entry) as file:
-                while piece := file.read(PIECE):
+                while piece := file.read(CHUNK):
                     size += len(piece)
-                    self._meter.add_bytes(len(piece))
+                    self._budget.add_bytes(len(piece))
                     yield piece
         except tools.ZIP_ERRORS as error:
             raise Damaged(f"expected the CRC {entry.CRC:08x}, found: {error}") from error
@@ -106,20 +107,20 @@ class Archive:
         found = bytearray()
         for piece in self.pieces(name):
             found += piece
-            if len(found) > TEXT:
-                raise Damaged(f"expected a text of at most {TEXT} bytes, found more")
+            if len(found) > MAX_TEXT:
+                raise Damaged(f"expected a text of at most {MAX_TEXT} bytes, found more")
         return bytes(found)
 
     def copy(self, name: str, target: IO[bytes], seen: Callable[[bytes], None]) -> None:
-        """Write one file, a ZIP, into ``target``; ``seen`` is told each piece.
+        """Write one file, a ZIP, to ``target``, and call ``seen`` with each piece.
 
-        Raises ``OverLimit`` where its directory has too many entries. They are counted by their
-        headers on the way: once the directory is opened they are all in memory. The few headers
-        that lie across two pieces are left out of this count, which the exact one follows.
+        Raises ``OverLimit`` if its directory has too many entries.
         """
+        # Counted by their signatures on the way: opening the directory loads all entries into
+        # memory. A signature across two pieces is missed here and counted when it is opened.
         count = 0
         for piece in self.pieces(name):
             seen(piece)
             target.write(piece)
             count += piece.count(_HEADER)
-            self._meter.check_files(count)
+            self._budget.check_files(count)

@@ -1,4 +1,4 @@
-"""One compiled module: a ZIP file that lists the MD5 of each file in it."""
+"""Verify a compiled module: a ZIP file that lists the MD5 of each file in it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ SUMS = "checksums.md5"
 
 @dataclass(slots=True)
 class Findings:
-    """``proven`` files agree with their checksum; ``uncovered`` ones have none."""
+    """``verified`` counts files that match their checksum; ``uncovered`` ones have none."""
 
-    proven: int = 0
+    verified: int = 0
     differences: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     uncovered: list[str] = field(default_factory=list)
 
 
 def check_module(module: Archive) -> Findings:
-    """Read every file of a module, and hold it against ``checksums.md5``."""
+    """Compare every file of a module with ``checksums.md5``."""
     findings = Findings()
     sums = _sums(module, findings)
-    for name in list(module.left):
+    for name in list(module.unread):
         expected = sums.pop(name, None)
         algorithm = expected.algorithm if expected else "md5"
         try:
@@ -44,7 +44,7 @@ def check_module(module: Archive) -> Findings:
             wanted = f"expected the {algorithm.upper()} {expected.digest.hex()}"
             findings.differences.append(f"{name}: {wanted}, found {found}")
         else:
-            findings.proven += 1
+            findings.verified += 1
     findings.differences += [
         f"{SUMS}: expected the file {name}, found no such entry"
         for name in sums
@@ -54,7 +54,7 @@ def check_module(module: Archive) -> Findings:
 
 
 def _sums(module: Archive, findings: Findings) -> dict[str, tools.Hash]:
-    """Return the hash of each file that is listed, by the names that the module has for them."""
+    """Return the listed hashes by the names of the module's entries."""
     if SUMS not in module.entries:
         findings.remarks.append(f"there is no {SUMS}")
         return {}
@@ -76,7 +76,7 @@ def _sums(module: Archive, findings: Findings) -> dict[str, tools.Hash]:
 
 
 def _spellings(name: str) -> Iterator[str]:
-    """Yield a listed name as it stands, and as it is where a tool on another system wrote it."""
+    """Yield a listed name and its variants from tools on other systems."""
     for each in (name, name.replace("\\", "/")):
         plain = each.removeprefix("./")
         yield from (each, plain, *(unicodedata.normalize(form, plain) for form in ("NFC", "NFD")))

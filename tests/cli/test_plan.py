@@ -163,7 +163,7 @@ def test_a_plan_as_json_tells_what_steps_would_do(shell: Any) -> None:
     assert json.loads(done.out)["plans"][0]["targets"][0]["would"] == [
         {
             "step": "package_check",
-            "told": "prove each package by the checksums in it, reading up to 2GiB",
+            "told": "verify each package by the checksums in it, reading up to 2GiB",
             "problem": "",
         },
         {"step": "send", "told": "", "problem": "to: there is no such place"},

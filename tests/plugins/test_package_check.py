@@ -37,7 +37,7 @@ METADATA = f"{HOME}ModelMetaData.json"
 MANIFEST = "acme/manifest.json"
 WASM = "_pricing.wasm"
 SUMS = "checksums.md5"
-FULL = "motor.zip: 1 service as the manifest in it says, 1 module by SHA-256, 5 files by MD5"
+FULL = "motor.zip: 1 service as its manifest lists, 1 module by SHA-256, 5 files by MD5"
 
 
 @pytest.fixture(scope="session")
@@ -160,7 +160,7 @@ def test_a_package_is_proven_and_nothing_is_written(
 
     told = check(package)
 
-    assert told == f"{FULL}; not proven: 4 files of the package with no checksum but a CRC"
+    assert told == f"{FULL}; not verified: 4 files of the package with no checksum but a CRC"
     assert check(package) == told
     assert [path.name for path in output.iterdir()] == ["motor.zip"]
     assert package.path.read_bytes() == before
@@ -170,7 +170,7 @@ def test_a_package_is_proven_and_nothing_is_written(
 def test_many_versions_are_proven_each(
     check: Check, export: Callable[..., Artifact], migrate: bool, alone: int
 ) -> None:
-    """Two services in three versions; workbooks of a migrate package are told as not proven."""
+    """Two services in three versions; workbooks of a migrate package are told as not verified."""
     uris = ("motor/pricing[1.4.1]", "motor/pricing[1.4.2]", "life/term[1]")
     package = export(*uris, migrate=migrate)
     asked = {
@@ -181,8 +181,8 @@ def test_many_versions_are_proven_each(
     }
 
     assert check(package, request=asked) == (
-        "motor.zip: 2 services as the manifest in it says, 3 modules by SHA-256, 15 files by MD5; "
-        f"not proven: {alone} files of the package with no checksum but a CRC"
+        "motor.zip: 2 services as its manifest lists, 3 modules by SHA-256, 15 files by MD5; "
+        f"not verified: {alone} files of the package with no checksum but a CRC"
     )
 
 
@@ -198,8 +198,8 @@ def test_many_versions_are_proven_each(
 def test_what_was_asked_for_and_is_absent_is_told(
     check: Check, package: Artifact, asked: dict[str, Any], words: str
 ) -> None:
-    """It fails the step; where the target takes it as a warning it is not proven."""
-    line = f"{MANIFEST}: expected {words}, which was asked for, found no such entry"
+    """It fails the step; where the target takes it as a warning it is not verified."""
+    line = f"{MANIFEST}: expected {words}, which was requested, found no such entry"
 
     with pytest.raises(StepError, match=f"^motor.zip: {line}$"):
         check(package, request=asked)
@@ -277,13 +277,13 @@ def test_a_spoilt_module_is_found(
          f"{MANIFEST}: expected a JSON object, found another value"),
         (lambda files: files.update({MANIFEST: b"\xff"}), f"{MANIFEST}: expected JSON"),
         (lambda files: files.pop(MANIFEST),
-         "nothing in it can be proven: it has no single {tenant}/manifest.json"),
+         "nothing in it can be verified: it has no single {tenant}/manifest.json"),
         (lambda files: files.update({"other/manifest.json": b"{}"}),
-         "nothing in it can be proven: it has no single {tenant}/manifest.json"),
+         "nothing in it can be verified: it has no single {tenant}/manifest.json"),
         (lambda files: set_outputs(files, service_versions=None, services=None),
-         f"nothing in it can be proven: {MANIFEST} names no service"),
+         f"nothing in it can be verified: {MANIFEST} names no service"),
         (lambda files: set_outputs(files, service_versions=None),
-         f"{MANIFEST}: expected the service motor/pricing.1.4.2., which was asked for"),
+         f"{MANIFEST}: expected the service motor/pricing.1.4.2., which was requested"),
     ],
 )  # fmt: skip
 def test_a_spoilt_package_is_found(
@@ -301,11 +301,11 @@ def test_a_spoilt_package_is_found(
     [
         (
             lambda files: files.pop(SUMS),
-            f"0 files by MD5; not proven: {MODULE}: there is no {SUMS}",
+            f"0 files by MD5; not verified: {MODULE}: there is no {SUMS}",
         ),
         (
             lambda files: files.update(extra=b""),
-            "5 files by MD5; not proven: 4 files of the package",
+            "5 files by MD5; not verified: 4 files of the package",
         ),
     ],
 )
@@ -328,29 +328,29 @@ def test_a_module_without_a_hash_is_not_taken_for_proven(
 
     told = check(package)
 
-    assert "2 services as the manifest in it says, 1 module by SHA-256, 10 files by MD5" in told
-    assert f"not proven: {MODULE}: {METADATA} gives no CompiledOutputHash (and 2 more)" in told
+    assert "2 services as its manifest lists, 1 module by SHA-256, 10 files by MD5" in told
+    assert f"not verified: {MODULE}: {METADATA} gives no CompiledOutputHash (and 2 more)" in told
 
 
 def test_a_package_without_any_hash_fails(check: Check, package: Artifact) -> None:
     """A step that proves no module must not look like one that did."""
     spoil(package, lambda files: set_engine(files, CompiledOutputHash=None))
 
-    with pytest.raises(StepError, match=r"nothing in it can be proven: .*no CompiledOutputHash"):
+    with pytest.raises(StepError, match=r"nothing in it can be verified: .*no CompiledOutputHash"):
         check(package)
 
 
 def test_the_unknown_layout_of_migrate_packages_is_no_difference(
     check: Check, export: Callable[..., Artifact]
 ) -> None:
-    """What is not at its place is named as not proven; what a hash announces must be there."""
+    """What is not at its place is named as not verified; what a hash announces must be there."""
     package = export("motor/pricing[1.4.2]", "life/term[1]", migrate=True)
     asked = {"file_filter": "migrate"}
 
     spoil(package, lambda files: files.pop(METADATA))
-    assert f"not proven: there is no {METADATA} (and 2 more)" in check(package, request=asked)
+    assert f"not verified: there is no {METADATA} (and 2 more)" in check(package, request=asked)
     spoil(package, lambda files: files.pop(MODULE))
-    assert f"not proven: there is no {METADATA} (and 2 more)" in check(package, request=asked)
+    assert f"not verified: there is no {METADATA} (and 2 more)" in check(package, request=asked)
     other = export("motor/pricing[1.4.2]", "life/term[1]", migrate=True)
     spoil(other, lambda files: files.pop(MODULE))
     with pytest.raises(StepError, match=f"{MODULE}: expected this file"):
@@ -358,7 +358,7 @@ def test_the_unknown_layout_of_migrate_packages_is_no_difference(
 
 
 def test_a_version_that_is_listed_twice_counts_once(check: Check, package: Artifact) -> None:
-    """What a manifest says twice is not proven twice."""
+    """What a manifest says twice is not verified twice."""
     before = check(package)
 
     def double(files: Files) -> None:
@@ -373,7 +373,7 @@ def test_another_jobs_package_is_told(check: Check, export: Callable[..., Artifa
     """The id is likely that of the job, but nobody has documented it: no failure."""
     told = check(export(job_id=ID))
 
-    assert f"not proven: {MANIFEST} names the job {ID}, not {JOB} that made it (and 1 more)" in told
+    assert f"not verified: {MANIFEST} names the job {ID}, not its own ({JOB}) (and 1 more)" in told
 
 
 def test_a_service_without_a_version_is_told(check: Check, package: Artifact) -> None:
@@ -381,7 +381,9 @@ def test_a_service_without_a_version_is_told(check: Check, package: Artifact) ->
     more = {"folder_source": "motor", "service_source": "claims"}
     spoil(package, lambda files: set_outputs(files, services=[more]))
 
-    assert f"not proven: {MANIFEST} names no version of motor/claims (and 1 more)" in check(package)
+    assert f"not verified: {MANIFEST} names no version of motor/claims (and 1 more)" in check(
+        package
+    )
 
 
 @pytest.mark.parametrize("form", ["sha256:{}", "{} *module.zip", "SHA2-256(x.zip)= {}"])
