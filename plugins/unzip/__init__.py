@@ -1,4 +1,4 @@
-"""The ``unzip`` step: a package becomes a folder, or nothing changes."""
+"""The ``unzip`` step: extract a package to a folder, or change nothing."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from spark_impex_runner import Registry, StepOutput, errors, hookimpl, models, tools
 
 from . import names
-from .entries import Limits, Refusal
+from .entries import Limits, UnsafeArchive
 from .extract import extract
-from .swap import replacing, set_aside
+from .swap import atomic_folder, set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +25,8 @@ OPTIONS: Final[dict[str, Any]] = {
             "title": "Folder",
             "description": (
                 "Folder for the files, relative to the target's output. It is replaced as a "
-                "whole. Where a target has several packages, each has a folder of its own in "
-                "it, named like the package without .zip."
+                "whole. With several packages, each gets a folder of its own in it, named like "
+                "the package without .zip."
             ),
             "type": "string",
             "minLength": 1,
@@ -63,7 +63,7 @@ OPTIONS: Final[dict[str, Any]] = {
 
 @hookimpl
 def impex_register(registry: Registry) -> None:
-    """Offer the step."""
+    """Register the step."""
     registry.step(
         NAME,
         "extracts a package into a folder, safely",
@@ -75,7 +75,7 @@ def impex_register(registry: Registry) -> None:
 
 @hookimpl(trylast=True)
 def impex_plan_step(step: models.Step) -> str | None:
-    """Tell which folder would be replaced; answer for ``unzip`` only."""
+    """Name the folder to replace, for the step ``unzip`` only."""
     if step.uses != NAME:
         return None
     to = _to(step.options)
@@ -89,19 +89,19 @@ def impex_plan_step(step: models.Step) -> str | None:
 def impex_run_step(
     job: models.Job, step: models.Step, artifact: models.Artifact
 ) -> list[models.Artifact] | StepOutput | None:
-    """Extract one package; answer for ``unzip`` only."""
+    """Extract one package, for the step ``unzip`` only."""
     if step.uses != NAME:
         return None
-    with tools.package_errors(artifact, Refusal, errors.UsageError):
+    with tools.package_errors(artifact, UnsafeArchive, errors.UsageError):
         made = [_unzip(job, step.options, artifact)]
     left = [str(each) for each in set_aside(made[0].path)]
-    return StepOutput(made, f"{left[0]} cannot be removed; remove it") if left else made
+    return StepOutput(made, f"cannot remove {left[0]}; remove it yourself") if left else made
 
 
 def _unzip(
     job: models.Job, options: Mapping[str, Any], artifact: models.Artifact
 ) -> models.Artifact:
-    """Extract beside the destination and then swap it in."""
+    """Extract beside the destination, then swap the folders."""
     limits = Limits(
         tools.parse_size(options.get("max_total", "2GiB")),
         options.get("max_files", 20000),
@@ -109,40 +109,38 @@ def _unzip(
     )
     name = _folder(job, _to(options), artifact)
     folder = job.target.output / name
-    with replacing(folder, tools.Ownership.of(job)) as fresh:
+    with atomic_folder(folder, tools.Ownership.of(job)) as fresh:
         tree = extract(artifact.path, fresh, limits, job.stopping)
     return models.Artifact(folder, f"{name}/", tree.size, tree.sha256, made_by=NAME)
 
 
 def _to(options: Mapping[str, Any]) -> str:
-    """Return the folder that the options name."""
     return str(options.get("to", "files")).removesuffix("/")
 
 
 def _folder(job: models.Job, to: str, artifact: models.Artifact) -> str:
-    """Return the folder of this package, relative to the output; it may hide nothing else."""
+    """Return the package's folder in the output; raise if it hides another artifact."""
     packages = {each.name for each in job.packages}
     several = len(packages | {artifact.name}) > 1
-    name = _own(to, artifact.name) if several else to
+    name = _package_folder(to, artifact.name) if several else to
     reason = names.problem(name)
     if reason:
-        raise Refusal(f"to: {name!r} {reason}")
+        raise UnsafeArchive(f"to: {name!r} {reason}")
     output = job.target.output
     if not (output / name).parent.resolve().is_relative_to(output.resolve()):
-        raise Refusal(f"to: {name!r} leads outside of the output folder")
+        raise UnsafeArchive(f"to: {name!r} is outside the output folder; use one in it")
     others = {each.name.rstrip("/") for each in job.artifacts} | {artifact.name, models.RECEIPT}
-    siblings = {_own(to, each) for each in packages - {artifact.name}}
+    siblings = {_package_folder(to, each) for each in packages - {artifact.name}}
     for other in others | siblings:
         if _nested(name, other) or _nested(other, name):
-            raise Refusal(f"to: {name!r} is in the way of {other!r}; name another folder")
+            raise UnsafeArchive(f"to: {name!r} would hide {other!r}; use another folder")
     return name
 
 
-def _own(to: str, package: str) -> str:
-    """Return the folder of one package among several."""
+def _package_folder(to: str, package: str) -> str:
     return f"{to}/{PurePosixPath(package).with_suffix('')}"
 
 
 def _nested(inner: str, outer: str) -> bool:
-    """Tell whether one path is the other or lies in it."""
+    """Return True if one path is the other or inside it."""
     return f"{names.key(inner)}/".startswith(f"{names.key(outer)}/")

@@ -1,4 +1,4 @@
-"""What is refused before a byte is extracted: by the archive's own table of contents."""
+"""Reject unsafe archives by their directory, before a byte is extracted."""
 
 from __future__ import annotations
 
@@ -15,66 +15,69 @@ if TYPE_CHECKING:
     import zipfile
     from collections.abc import Iterable, Iterator
 
+# Local file header (APPNOTE 4.3.7): its length, signature, and Windows' flag of a link.
 _LOCAL_HEADER = 30
 _LOCAL_MARK = b"PK\x03\x04"
 _REPARSE_POINT = 0x400
 _PLAIN_KINDS = (0, stat.S_IFREG, stat.S_IFDIR)
 
 
-class Refusal(Exception):  # noqa: N818 - a verdict on the package, turned into a StepError
+class UnsafeArchive(Exception):  # noqa: N818 - a verdict on the package, turned into a StepError
     """The package must not be extracted; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a package may grow to: bytes, files and folders, and times its own size."""
+    """The limits of an extracted package: bytes, files and folders, and compression ratio."""
 
     total: int
     files: int
     ratio: float
 
     def check_bytes(self, total: int, package: int) -> None:
-        """Raise ``Refusal`` if ``total`` bytes are too many for a package of that size."""
+        """Raise ``UnsafeArchive`` if ``total`` exceeds a limit for ``package`` bytes."""
         if total > self.total:
-            raise Refusal(f"more than {self.total} bytes; raise max_total to allow it")
+            raise UnsafeArchive(f"more than {self.total} bytes; raise max_total to allow it")
         if total > self.ratio * package:
-            raise Refusal(
+            raise UnsafeArchive(
                 f"more than {self.ratio:g} times its own size; raise max_ratio to allow it"
             )
 
     def check_files(self, files: int) -> None:
-        """Raise ``Refusal`` if there are too many files and folders."""
+        """Raise ``UnsafeArchive`` if there are too many files and folders."""
         if files > self.files:
-            raise Refusal(f"more than {self.files} files and folders; raise max_files to allow it")
+            raise UnsafeArchive(
+                f"more than {self.files} files and folders; raise max_files to allow it"
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of the package, and where its bytes begin there."""
+    """A file of the package, and the offset of its data."""
 
     entry: zipfile.ZipInfo
     start: int
 
 
 def check(archive: zipfile.ZipFile, stream: IO[bytes], limits: Limits) -> list[File]:
-    """Return the files; raise ``Refusal`` for whatever the headers give away."""
+    """Return the files; raise ``UnsafeArchive`` if any header is unsafe."""
     entries = archive.infolist()
     limits.check_files(len({entry.filename for entry in entries}))
     for entry in entries:
         reason = names.problem(entry.filename) or _kind_problem(entry)
         if reason:
-            raise Refusal(f"entry {shown(entry)} {reason}")
+            raise UnsafeArchive(f"entry {entry_name(entry)} {reason}")
     _check_names(entries, limits)
-    return [each for each in _located(archive, stream) if not each.entry.is_dir()]
+    return [each for each in _locate(archive, stream) if not each.entry.is_dir()]
 
 
-def shown(entry: zipfile.ZipInfo) -> str:
-    """Return the entry's name for a message: quoted, of a bearable length."""
+def entry_name(entry: zipfile.ZipInfo) -> str:
+    """Return the entry's name for a message, quoted and shortened."""
     return tools.quoted(entry.filename)
 
 
 def _kind_problem(entry: zipfile.ZipInfo) -> str:
-    """Return why an entry is refused for what it is."""
+    """Return why the kind of an entry is unsafe, empty if it is a plain file or folder."""
     faults = {
         "is a link or another special file": _kind(entry) not in _PLAIN_KINDS,
         "is a link of Windows": entry.external_attr & _REPARSE_POINT,
@@ -84,49 +87,46 @@ def _kind_problem(entry: zipfile.ZipInfo) -> str:
 
 
 def _kind(entry: zipfile.ZipInfo) -> int:
-    """Return the kind of file that Unix would make of the entry."""
+    """Return the Unix file type of the entry."""
     return stat.S_IFMT(entry.external_attr >> 16)
 
 
 def _check_names(entries: Iterable[zipfile.ZipInfo], limits: Limits) -> None:
-    """Refuse two entries for one file. Folders may be named again: genuine packages do that."""
+    """Reject two entries for one file; genuine packages repeat folders."""
     taken: dict[str, bool] = {}
     for entry in entries:
         *folders, own = _paths(names.key(entry.filename))
         is_folder = entry.is_dir()
         if own in taken and not (is_folder and taken[own]):
-            raise Refusal(f"entry {shown(entry)} would overwrite another entry")
+            raise UnsafeArchive(f"entry {entry_name(entry)} would overwrite another entry")
         if not all(taken.setdefault(folder, True) for folder in folders):
-            raise Refusal(f"entry {shown(entry)} lies below another entry that is a file")
+            raise UnsafeArchive(f"entry {entry_name(entry)} is below an entry that is a file")
         taken[own] = is_folder
         limits.check_files(len(taken))
 
 
 def _paths(name: str) -> list[str]:
-    """Return every folder on the way to ``name``, and ``name``."""
+    """Return the parents of ``name``, outermost first, and ``name``."""
     parts = name.removesuffix("/").split("/")
     return ["/".join(parts[: count + 1]) for count in range(len(parts))]
 
 
-def _located(archive: zipfile.ZipFile, stream: IO[bytes]) -> Iterator[File]:
-    """Yield every entry with its place, from the first to the last.
-
-    Refused are entries that share bytes, which is the trick of the small archives that never
-    end, and those whose own header is missing or names another file.
-    """
+def _locate(archive: zipfile.ZipFile, stream: IO[bytes]) -> Iterator[File]:
+    """Yield every entry with the offset of its data, in the order of the file."""
+    # Entries that share bytes are the trick of zip bombs (Fifield, "A better zip bomb", 2019).
     end = 0
     for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
         if entry.header_offset < end:
-            raise Refusal(f"entry {shown(entry)} overlaps another entry")
+            raise UnsafeArchive(f"entry {entry_name(entry)} overlaps another entry")
         stream.seek(entry.header_offset)
         header = stream.read(_LOCAL_HEADER)
         if len(header) < _LOCAL_HEADER:
-            raise Refusal(f"entry {shown(entry)} lies outside the package")
+            raise UnsafeArchive(f"entry {entry_name(entry)} lies outside the package")
         name, extra = struct.unpack_from("<HH", header, 26)
         start = entry.header_offset + _LOCAL_HEADER + name + extra
         end = start + entry.compress_size
         if end > archive.start_dir:
-            raise Refusal(f"entry {shown(entry)} overlaps the table of contents")
+            raise UnsafeArchive(f"entry {entry_name(entry)} overlaps the table of contents")
         if not header.startswith(_LOCAL_MARK) or stream.read(name) != tools.raw_entry_name(entry):
-            raise Refusal(f"entry {shown(entry)} has no header, or that of another file")
+            raise UnsafeArchive(f"entry {entry_name(entry)} has no header, or that of another file")
         yield File(entry, start)

@@ -1,4 +1,4 @@
-"""From a ZIP package to a folder, in constant memory, counting what really comes out."""
+"""Extract a ZIP package to a folder, in constant memory, within limits of its real size."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from typing import IO, TYPE_CHECKING
 from spark_impex_runner import errors, tools
 
 from . import inflate
-from .entries import File, Limits, Refusal, check, shown
+from .entries import File, Limits, UnsafeArchive, check, entry_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-# Small enough to stay in a core's cache from the inflate to the disk, large enough that the
-# threads seldom wait for each other.
-PIECE = 1 << 18
-# More do not help: then the disk and Python's own lock are what is waited for.
+# Fits a core's cache from the inflate to the disk, and is large enough that the threads seldom
+# contend for the interpreter lock.
+CHUNK = 1 << 18
+# More threads do not help: the disk and the interpreter lock are the bottleneck then.
 THREADS = min(os.cpu_count() or 1, 4)
-# A smaller file costs more in Python, where threads hinder each other, than it does outside.
-SMALL = 1 << 15
+# A smaller file spends more time under the interpreter lock than outside it.
+SMALL_FILE = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """What was extracted: the bytes of all files, and the digest of the folder."""
+    """The extracted folder: total bytes and digest."""
 
     size: int
     sha256: str
 
 
 @dataclass(slots=True)
-class Meter:
-    """Counts the bytes of one package, and stops the work when they are too many."""
+class SizeLimiter:
+    """Counts extracted bytes across threads, and stops them at a limit."""
 
     limits: Limits
     package: int
     stopping: Callable[[], bool]
     total: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
-    # Set when one thread has failed: the others end, too.
+    # Set when one thread has failed, so that the others stop.
     ended: threading.Event = field(default_factory=threading.Event)
 
     def add(self, count: int) -> None:
-        """Count bytes; raise ``Refusal`` over a limit, ``Interrupted`` when the run ends."""
+        """Count bytes; raise ``UnsafeArchive`` over a limit, ``Interrupted`` if the run stops."""
         if self.ended.is_set() or self.stopping():
             raise errors.Interrupted
         with self.lock:
@@ -58,100 +58,95 @@ class Meter:
 
 
 @dataclass(slots=True)
-class Source:
-    """The package, as several threads read it: each says where."""
+class SharedReader:
+    """The package's file, which several threads read at their own offsets."""
 
     stream: IO[bytes]
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def pieces(self, start: int, size: int) -> Iterator[bytes]:
-        """Yield ``size`` bytes from ``start`` on, or fewer if the package ends."""
-        for place in range(start, start + size, PIECE):
+        """Yield ``size`` bytes from ``start``, fewer if the package ends."""
+        for offset in range(start, start + size, CHUNK):
             with self.lock:
-                self.stream.seek(place)
-                piece = self.stream.read(min(PIECE, start + size - place))
+                self.stream.seek(offset)
+                piece = self.stream.read(min(CHUNK, start + size - offset))
             yield piece
 
 
 def extract(package: Path, folder: Path, limits: Limits, stopping: Callable[[], bool]) -> Tree:
     """Extract ``package`` into the empty ``folder``.
 
-    Raises ``Refusal`` for a package that is unsafe or over a limit, what ``tools.open_zip`` raises
-    for one that is broken, and ``Interrupted``. The folder then holds a part and is to be removed.
+    Raises ``UnsafeArchive`` if it is unsafe or over a limit, the errors of ``tools.open_zip`` if
+    it is broken, and ``Interrupted``. The caller removes the partial folder then.
     """
-    meter = Meter(limits, package.stat().st_size, stopping)
+    limiter = SizeLimiter(limits, package.stat().st_size, stopping)
     found: dict[str, str] = {}
     failures: list[BaseException] = []
     with package.open("rb") as stream, tools.open_zip(stream) as archive:
         files = check(archive, stream, limits)
-        _make_folders(archive.namelist(), folder)
-        source = Source(stream)
+        _create_folders(archive.namelist(), folder)
+        reader = SharedReader(stream)
 
         def write(files: Iterable[File]) -> None:
             try:
                 for file in files:
-                    found[file.entry.filename] = _write(source, file, folder, meter)
+                    found[file.entry.filename] = _write(reader, file, folder, limiter)
             except BaseException as error:  # noqa: BLE001 - raised below, in the caller's thread
                 failures.append(error)
-                meter.ended.set()
+                limiter.ended.set()
 
         with ThreadPoolExecutor(THREADS, "unzip") as pool:
             try:
-                wait([pool.submit(write, each) for each in _portions(files)])
+                wait([pool.submit(write, each) for each in _batches(files)])
             finally:
-                meter.ended.set()
-    if failures:  # the others follow from the first
+                limiter.ended.set()
+    if failures:  # the others are consequences of the first
         raise failures[0]
-    return Tree(meter.total, tools.folder_digest(found))
+    return Tree(limiter.total, tools.folder_digest(found))
 
 
-def _portions(files: Iterable[File]) -> list[list[File]]:
-    """Return what one thread takes at a time: all small files, or a large one.
-
-    The largest come first, so that no thread begins a large one when the others are done.
-    """
+def _batches(files: Iterable[File]) -> list[list[File]]:
+    """Return the units of work of one thread: all small files, or one large file."""
+    # The largest first, so that no thread starts a large one when the others are done.
     ordered = sorted(files, key=lambda file: file.entry.file_size, reverse=True)
-    large = [[file] for file in ordered if file.entry.file_size >= SMALL]
+    large = [[file] for file in ordered if file.entry.file_size >= SMALL_FILE]
     small = ordered[len(large) :]
     return [small, *large]
 
 
-def _make_folders(entries: Iterable[str], folder: Path) -> None:
-    """Make the folders that are entries, and those of all files, once each."""
+def _create_folders(entries: Iterable[str], folder: Path) -> None:
     for name in sorted({entry.rpartition("/")[0] for entry in entries}):
         (folder / name).mkdir(parents=True, exist_ok=True)
 
 
-def _write(source: Source, file: File, folder: Path, meter: Meter) -> str:
-    """Write one file and return its SHA-256; its length and its CRC must be those of the entry.
-
-    The modes in the archive are not looked at: the umask decides, as for any new file.
-    """
+def _write(reader: SharedReader, file: File, folder: Path, limiter: SizeLimiter) -> str:
+    """Write one file and return its SHA-256; raise if length or CRC differ from the entry."""
     entry, digest, crc, size = file.entry, hashlib.sha256(), 0, 0
-    meter.add(0)
-    # A Path for each of many small files would take half as long as opening it.
+    limiter.add(0)
+    # The archive's modes are ignored: the umask decides, as for any new file.
+    # Building a Path takes half as long as opening the file, which counts for many small ones.
     with open(f"{folder}/{entry.filename}", "xb") as target:  # noqa: PTH123
-        for piece in _content(source, file):
+        for piece in _content(reader, file):
             size += len(piece)
-            meter.add(len(piece))
+            limiter.add(len(piece))
             crc = inflate.crc32(piece, crc)
             digest.update(piece)
             target.write(piece)
     if size != entry.file_size:
-        raise Refusal(f"entry {shown(entry)} has another length than the package says")
+        raise UnsafeArchive(f"entry {entry_name(entry)} does not have the declared length")
     if crc != entry.CRC:
-        raise zipfile.BadZipFile(f"entry {shown(entry)} has another CRC than the package says")
+        raise zipfile.BadZipFile(f"entry {entry_name(entry)} does not match its CRC")
     return digest.hexdigest()
 
 
-def _content(source: Source, file: File) -> Iterator[bytes]:
-    """Yield the bytes of one file as they come out of the package."""
-    pieces = source.pieces(file.start, file.entry.compress_size)
-    # Some programs call an empty file deflated and write nothing for it.
+def _content(reader: SharedReader, file: File) -> Iterator[bytes]:
+    """Yield the decompressed bytes of one file."""
+    pieces = reader.pieces(file.start, file.entry.compress_size)
+    # Some programs mark an empty file as deflated and write no data for it.
     if file.entry.compress_type == zipfile.ZIP_STORED or not file.entry.compress_size:
         yield from pieces
         return
     try:
-        yield from inflate.inflated(pieces, PIECE)
+        yield from inflate.inflated(pieces, CHUNK)
     except inflate.Damaged as error:
-        raise zipfile.BadZipFile(f"entry {shown(file.entry)}: {error}") from error
+        raise zipfile.BadZipFile(f"entry {entry_name(file.entry)}: {error}") from error

@@ -1,6 +1,6 @@
-"""The inflate and the CRC: of ISA-L where its bindings are installed, else of ``zlib``.
+"""Inflate and compute CRCs with ISA-L if its bindings are installed, else with ``zlib``.
 
-Both come to the same bytes and find the same faults.
+Both return the same bytes and detect the same errors.
 """
 
 from __future__ import annotations
@@ -20,23 +20,21 @@ with contextlib.suppress(ImportError):
 
 
 class Damaged(Exception):  # noqa: N818 - a finding about the data, turned into a StepError
-    """The bytes are no raw deflate stream, or end before it does."""
+    """The bytes are not a complete raw deflate stream."""
 
 
 def crc32(piece: bytes, before: int) -> int:
-    """Return the CRC of what came before and this piece."""
+    """Return the CRC of this piece, continued from ``before``."""
     value: int = engine.crc32(piece, before)
     return value
 
 
 def inflated(pieces: Iterator[bytes], most: int) -> Iterator[bytes]:
-    """Yield what a raw deflate stream holds, in pieces of at most ``most`` bytes.
-
-    Either engine may keep bytes back when a piece is full, with no input left unconsumed. So the
-    stream's end, and nothing else, ends the loop.
-    """
+    """Yield the content of a raw deflate stream, in pieces of at most ``most`` bytes."""
     stream = engine.decompressobj(-zlib.MAX_WBITS)
     rest = b""
+    # Either engine may keep bytes back when a piece is full although no input is left, so only the
+    # stream's own end may end the loop.
     while not stream.eof:
         rest = rest or next(pieces, b"")
         try:

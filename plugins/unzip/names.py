@@ -1,4 +1,4 @@
-"""Which entry names are safe to become files, on every operating system."""
+"""Check whether the names of entries are safe as file names on every operating system."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
 
 
 def problem(name: str) -> str:
-    """Return why a path with ``/`` between its parts is refused; empty when it is safe.
+    """Return why a path with ``/`` between its parts is unsafe, empty if it is safe.
 
-    Safe means: below the folder that it is joined to, and the same file on Linux, macOS and
-    Windows. One ``/`` at the end, which marks a folder, is no problem.
+    Safe means inside the folder that it is joined to, and the same file on Linux, macOS and
+    Windows. A trailing ``/``, which marks a folder, is allowed.
     """
     if not name.isprintable() and any(map(_is_unprintable, name)):
         return "has a control character in its name"
@@ -28,12 +28,11 @@ def problem(name: str) -> str:
 
 
 def key(name: str) -> str:
-    """Return what two names have in common where letter case or Unicode form do not count."""
+    """Return a name's form on file systems that ignore letter case and Unicode form."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _part_problem(part: str) -> str:
-    """Return why one part of a path is refused."""
     if part in {"", ".", ".."}:
         return f"has '{part}' as a part of its path"
     if part.endswith((".", " ")):
@@ -44,5 +43,4 @@ def _part_problem(part: str) -> str:
 
 
 def _is_unprintable(letter: str) -> bool:
-    """Tell whether a character is a control character or the like; a space is none."""
     return unicodedata.category(letter) in _UNPRINTABLE

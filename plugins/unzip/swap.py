@@ -1,4 +1,4 @@
-"""A folder is replaced whole or not at all, and only if earlier runs have put it there."""
+"""Replace a folder atomically, and only if earlier runs created it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def replacing(folder: Path, owned: tools.Ownership) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of ``folder`` when the block succeeds.
+def atomic_folder(folder: Path, owned: tools.Ownership) -> Iterator[Path]:
+    """Yield an empty folder that replaces ``folder`` if the block succeeds.
 
-    When it fails, ``folder`` is as it was. What a killed run left behind is cleared or, where
-    it was killed between the two renames, put back first. An old folder that cannot be removed
-    stays beside the new one, and every later run tries again. Raises ``StepError`` if a file in
-    ``folder`` is not from an earlier run.
+    If it fails, ``folder`` is unchanged. Leftovers of a killed run are removed first, or restored
+    if it was killed between the two renames. An old folder that cannot be removed stays beside
+    the new one, and every later run retries. Raises ``StepError`` if a file in ``folder`` is not
+    from an earlier run.
     """
     fresh = folder.with_name(f".{folder.name}.new")
     _recover(folder, fresh, owned)
@@ -49,16 +49,16 @@ def replacing(folder: Path, owned: tools.Ownership) -> Iterator[Path]:
 
 
 def _recover(folder: Path, fresh: Path, owned: tools.Ownership) -> None:
-    """Clear what an earlier run left beside ``folder``, or put it back.
+    """Remove or restore what an earlier run left beside ``folder``.
 
-    Raises ``StepError`` for a folder that has such a name and is not known to be ours, or that
-    cannot be removed but has to.
+    Raises ``StepError`` for a folder of such a name that is not from an earlier run, or that
+    cannot be removed but has to be.
     """
     aside = set_aside(folder)
-    for path in (*aside, *([fresh] if _exists(fresh) else [])):
+    for path in (*aside, *([fresh] if os.path.lexists(fresh) else [])):
         if owned.record(path) is None:
-            raise errors.StepError(f"{path} is not known to be from an earlier run; move it away")
-    if aside and not _exists(folder):
+            raise errors.StepError(f"{path} is not from an earlier run; move it away")
+    if aside and not os.path.lexists(folder):
         last = aside.pop()
         last.rename(folder)
         owned.forget(last)
@@ -69,18 +69,18 @@ def _recover(folder: Path, fresh: Path, owned: tools.Ownership) -> None:
         _clear(fresh, owned)
     except OSError as error:
         raise errors.StepError(
-            f"{_blocked(fresh, error)}, left by an earlier run; remove it"
+            f"cannot remove {fresh}, left by an earlier run ({error.strerror or error}); remove it"
         ) from error
 
 
 def _clear(path: Path, owned: tools.Ownership) -> None:
-    """Remove a folder of ours and its record."""
+    """Remove a folder and its ownership record."""
     _remove(path)
     owned.forget(path)
 
 
 def set_aside(folder: Path) -> list[Path]:
-    """Return the old folders beside ``folder`` that no run could remove yet, in order."""
+    """Return the old folders beside ``folder`` that no run could remove yet, oldest first."""
     pattern = re.compile(rf"\.{re.escape(folder.name)}\.old([0-9]*)")
     with suppress(FileNotFoundError):
         found = [(pattern.fullmatch(each.name), each) for each in folder.parent.iterdir()]
@@ -90,9 +90,9 @@ def set_aside(folder: Path) -> list[Path]:
 
 
 def _swap(folder: Path, fresh: Path, owned: tools.Ownership) -> Path | None:
-    """Move the old folder aside and the new one in, or put the old one back; return the old."""
+    """Rename the old folder aside and the new one in; return the old one, restored on failure."""
     old = None
-    if _exists(folder):
+    if os.path.lexists(folder):
         aside = set_aside(folder)
         last = int(aside[-1].name.rpartition(".old")[2] or 0) + 1 if aside else ""
         old = folder.with_name(f".{folder.name}.old{last}")
@@ -107,21 +107,8 @@ def _swap(folder: Path, fresh: Path, owned: tools.Ownership) -> Path | None:
     return old
 
 
-def _blocked(path: Path, error: OSError) -> str:
-    """Return that a path cannot be removed, and why."""
-    return f"cannot remove {path} ({error.strerror or error})"
-
-
-def _exists(path: Path) -> bool:
-    """Tell whether there is something by that name, a broken link included."""
-    return path.is_symlink() or path.exists()
-
-
 def _remove(path: Path) -> None:
-    """Remove a folder with all in it, or the link or file in its place.
-
-    Folders in it that are read-only are made writable first. The error names the whole path.
-    """
+    """Remove a folder with its contents, or the link or file in its place."""
     if path.is_symlink() or path.is_file():
         path.unlink()
     elif path.exists():
@@ -131,12 +118,12 @@ def _remove(path: Path) -> None:
                 _make_writable(Path(base, name))
         try:
             shutil.rmtree(path)
-        except OSError as error:
+        except OSError as error:  # rmtree names only the last part of the path.
             raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _make_writable(folder: Path) -> None:
-    """Let this user remove what is in a folder, if it is this user's."""
+    """Add the owner's rights to a folder; read-only folders cannot be emptied."""
     mode = folder.lstat().st_mode
     if stat.S_ISDIR(mode) and mode & stat.S_IRWXU != stat.S_IRWXU:
         with suppress(OSError):

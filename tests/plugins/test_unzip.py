@@ -261,7 +261,7 @@ def test_packages_whose_folders_would_meet_are_refused(
     """No package is extracted into the folder of another."""
     first, second = (make_package([("x", b"")], name) for name in names)
 
-    with pytest.raises(StepError, match="is in the way of"):
+    with pytest.raises(StepError, match="would hide"):
         unzip.impex_run_step(make_job(first, second), Step("unzip"), first)
 
 
@@ -279,7 +279,7 @@ def test_a_link_out_of_the_output_is_refused(
     (tmp_path / "elsewhere").mkdir()
     (output / "link").symlink_to(tmp_path / "elsewhere")
 
-    with pytest.raises(StepError, match="leads outside of the output folder"):
+    with pytest.raises(StepError, match="is outside the output folder"):
         run(package, to="link/files")
 
 
@@ -290,7 +290,7 @@ def test_no_other_artifact_is_replaced(
     """The folder may not take the place of anything that the target holds."""
     job = make_job(package, Artifact(output / "sums", "sums", made_by="checksum"))
 
-    with pytest.raises(StepError, match="is in the way of"):
+    with pytest.raises(StepError, match="would hide"):
         unzip.impex_run_step(job, Step("unzip", {"to": to}), package)
 
     assert package.path.is_file()
@@ -325,7 +325,7 @@ def test_no_entry_ever_escapes(unzip: ModuleType, names: list[str]) -> None:
         try:
             limits = unzip.Limits(1000, 100, 200.0)
             unzip.extract(package, inner, limits, lambda: False)
-        except unzip.Refusal:
+        except unzip.UnsafeArchive:
             pass
 
         outside = [path for path in Path(scratch).rglob("*") if inner not in path.parents]

@@ -39,7 +39,7 @@ def verdict(unzip: ModuleType) -> Callable[[Artifact], str]:
         try:
             with package.path.open("rb") as stream, archives.opened(stream) as archive:
                 unzip.entries.check(archive, stream, limits)
-        except (unzip.Refusal, archives.UnreadableZipError) as refusal:
+        except (unzip.UnsafeArchive, archives.UnreadableZipError) as refusal:
             return str(refusal)
         return ""
 
@@ -87,7 +87,7 @@ def test_read_only_files_of_windows_are_accepted(
         ("a", "a/", "would overwrite another"),
         ("a/", "a", "would overwrite another"),
         ("a/b", "a", "would overwrite another"),
-        ("a", "A/b", "lies below another entry that is a file"),
+        ("a", "A/b", "is below an entry that is a file"),
     ],
 )
 def test_two_entries_for_one_place_are_refused(
@@ -238,4 +238,4 @@ def test_a_long_name_is_cut_in_a_message(unzip: ModuleType, length: int, shown: 
     """Of more than 120 characters, quotes included, it keeps the first hundred."""
     entry = ZipInfo("a" * length)
 
-    assert unzip.entries.shown(entry).count("a") == shown
+    assert unzip.entries.entry_name(entry).count("a") == shown

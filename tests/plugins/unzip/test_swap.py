@@ -62,7 +62,7 @@ def test_the_new_folder_takes_the_place_of_the_old(
     unzip: ModuleType, folder: Path, owned: Ownership
 ) -> None:
     """Nothing of the old folder is left, nor of the work."""
-    with unzip.swap.replacing(folder, owned) as fresh:
+    with unzip.swap.atomic_folder(folder, owned) as fresh:
         (fresh / "after").touch()
 
     assert names(folder) == ["after"]
@@ -73,7 +73,7 @@ def test_the_old_folder_is_there_until_the_end(
     unzip: ModuleType, folder: Path, owned: Ownership
 ) -> None:
     """A reader finds the old folder whole while the new one is filled."""
-    with unzip.swap.replacing(folder, owned) as fresh:
+    with unzip.swap.atomic_folder(folder, owned) as fresh:
         (fresh / "after").touch()
 
         assert names(folder) == ["before"]
@@ -83,7 +83,7 @@ def test_a_failure_leaves_everything_as_it_was(
     unzip: ModuleType, folder: Path, owned: Ownership
 ) -> None:
     """A block that raises changes nothing and leaves nothing behind."""
-    with pytest.raises(KeyboardInterrupt), unzip.swap.replacing(folder, owned) as fresh:
+    with pytest.raises(KeyboardInterrupt), unzip.swap.atomic_folder(folder, owned) as fresh:
         half_done(fresh)
 
     assert names(folder) == ["before"]
@@ -103,7 +103,7 @@ def test_a_failed_rename_puts_the_old_folder_back(
 
     monkeypatch.setattr(type(folder), "rename", refuse)
 
-    with pytest.raises(OSError, match="files"), unzip.swap.replacing(folder, owned) as fresh:
+    with pytest.raises(OSError, match="files"), unzip.swap.atomic_folder(folder, owned) as fresh:
         (fresh / "after").touch()
 
     assert names(folder) == ["before"]
@@ -120,7 +120,7 @@ def test_what_a_killed_run_left_is_cleared(
     for name in (".files.new", ".files.old", ".files.old1"):
         owned.claim(folder.parent / name)
 
-    with unzip.swap.replacing(folder, owned) as fresh:
+    with unzip.swap.atomic_folder(folder, owned) as fresh:
         assert names(fresh) == []
 
     assert names(folder.parent) == ["files"]
@@ -133,7 +133,7 @@ def test_a_folder_moved_aside_by_a_killed_run_is_put_back(
     owned.claim(folder.parent / ".files.old")
     folder.rename(folder.parent / ".files.old")
 
-    with pytest.raises(ZeroDivisionError), unzip.swap.replacing(folder, owned):
+    with pytest.raises(ZeroDivisionError), unzip.swap.atomic_folder(folder, owned):
         raise ZeroDivisionError
 
     assert names(folder) == ["before"]
@@ -149,11 +149,11 @@ def test_a_kill_leaves_a_folder_that_is_ours(
     with monkeypatch.context() as patch:
         patch.setattr(unzip.swap, "_clear", lambda *_: None)  # a killed run clears nothing
         patch.setattr(holders[holder], name, kill)
-        with pytest.raises(SystemExit), unzip.swap.replacing(folder, owned) as fresh:
+        with pytest.raises(SystemExit), unzip.swap.atomic_folder(folder, owned) as fresh:
             (fresh / "after").touch()
 
     later = Ownership(owned.output, owned.placed, Guarded())
-    with unzip.swap.replacing(folder, later) as fresh:
+    with unzip.swap.atomic_folder(folder, later) as fresh:
         (fresh / "later").touch()
     assert names(folder) == ["later"]
     assert names(folder.parent) == ["files"]
@@ -170,7 +170,7 @@ def test_what_took_our_folders_place_is_kept(
 
     with (
         pytest.raises(StepError, match="place is not replaced"),
-        unzip.swap.replacing(place, owned),
+        unzip.swap.atomic_folder(place, owned),
     ):
         pass
 
@@ -186,7 +186,7 @@ def test_a_foreign_folder_of_such_a_name_is_kept(
     (tmp_path / name).mkdir()
     (tmp_path / name / "mine").touch()
 
-    with pytest.raises(StepError, match=name), unzip.swap.replacing(tmp_path / "src", owned):
+    with pytest.raises(StepError, match=name), unzip.swap.atomic_folder(tmp_path / "src", owned):
         pass
 
     assert names(tmp_path / name) == ["mine"]
@@ -197,12 +197,12 @@ def test_a_foreign_folder_beside_ours_is_kept(
     unzip: ModuleType, folder: Path, owned: Ownership, name: str
 ) -> None:
     """That the folder is ours does not make ours what has a temporary name beside it."""
-    with unzip.swap.replacing(folder, owned):
+    with unzip.swap.atomic_folder(folder, owned):
         pass
     (folder.parent / name).mkdir()
     (folder.parent / name / "mine").touch()
 
-    with pytest.raises(StepError, match=name), unzip.swap.replacing(folder, owned):
+    with pytest.raises(StepError, match=name), unzip.swap.atomic_folder(folder, owned):
         pass
 
     assert names(folder.parent / name) == ["mine"]
@@ -216,7 +216,7 @@ def test_read_only_folders_are_removed(unzip: ModuleType, folder: Path, owned: O
     for path in (folder / "deep" / "er", folder / "deep", folder):
         path.chmod(0o500)
 
-    with unzip.swap.replacing(folder, owned):
+    with unzip.swap.atomic_folder(folder, owned):
         pass
 
     assert names(folder.parent) == ["files"]
@@ -228,7 +228,7 @@ def test_runs_go_on_beside_what_cannot_be_removed(
 ) -> None:
     """Each run swaps its folder in, and what no run can remove lies beside it."""
     for name in ("second", "third"):
-        with unzip.swap.replacing(folder, owned) as fresh:
+        with unzip.swap.atomic_folder(folder, owned) as fresh:
             (fresh / name).touch()
 
     assert names(folder) == ["third"]
@@ -245,7 +245,7 @@ def test_what_has_to_be_removed_is_named_whole(
     shutil.copytree(folder, left)
     owned.claim(left)
 
-    with pytest.raises(StepError) as raised, unzip.swap.replacing(folder, owned):
+    with pytest.raises(StepError) as raised, unzip.swap.atomic_folder(folder, owned):
         pass
 
     assert str(left) in str(raised.value)
