@@ -28,7 +28,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     """Print the resolved manifest; secrets stay references, which need not resolve."""
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.manifest.yaml.dump import dump
-    from spark_impex_runner.planning.prepare import resolve
+    from spark_impex_runner.planning.load import resolve
 
     options = selection.options(arguments)
     masker = context.masker

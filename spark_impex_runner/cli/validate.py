@@ -33,7 +33,8 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.errors import ImpexError
     from spark_impex_runner.planning.disk import check_disk
-    from spark_impex_runner.planning.prepare import load, state_folder
+    from spark_impex_runner.planning.load import load
+    from spark_impex_runner.planning.locations import state_folder
     from spark_impex_runner.report import problems
     from spark_impex_runner.report.masked import masked
 

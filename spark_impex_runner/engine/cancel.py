@@ -12,8 +12,9 @@ from spark_impex_runner.delivery.create import JobCreator
 from spark_impex_runner.delivery.progress import TargetProgress
 from spark_impex_runner.errors import ImpexError, SparkError, StateError
 from spark_impex_runner.models import PlannedTarget
+from spark_impex_runner.planning.locations import state_folder
 from spark_impex_runner.planning.plan import plan_target
-from spark_impex_runner.planning.prepare import connect, new_job, state_folder
+from spark_impex_runner.planning.prepare import connect, new_job
 from spark_impex_runner.spark.failures import is_unknown_job
 from spark_impex_runner.spark.http.retry import confirmed
 from spark_impex_runner.state.keys import target_key_for

@@ -17,7 +17,8 @@ from spark_impex_runner.delivery.context import Context
 from spark_impex_runner.delivery.unchanged import unchanged
 from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.models import Forecast, PlannedStep
-from spark_impex_runner.planning.prepare import new_job, state_folder
+from spark_impex_runner.planning.locations import state_folder
+from spark_impex_runner.planning.prepare import new_job
 from spark_impex_runner.state.keys import fingerprint, target_key
 from spark_impex_runner.state.store import State, exists
 

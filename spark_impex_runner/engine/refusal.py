@@ -13,8 +13,8 @@ from spark_impex_runner.errors import ImpexError, Interrupted, ManifestError
 from spark_impex_runner.models import RECEIPT, RunResult
 from spark_impex_runner.paths import Identities
 from spark_impex_runner.planning.disk import unwritable
-from spark_impex_runner.planning.locations import check_conflicts, path_uses
-from spark_impex_runner.planning.prepare import open_announcement, state_folder
+from spark_impex_runner.planning.load import open_announcement
+from spark_impex_runner.planning.locations import check_conflicts, path_uses, state_folder
 from spark_impex_runner.report.masked import masked
 from spark_impex_runner.version import __version__
 

@@ -36,7 +36,9 @@ from spark_impex_runner.errors import (
 )
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions, RunResult, TargetResult
-from spark_impex_runner.planning.prepare import executor_for, prepare, state_folder
+from spark_impex_runner.planning.locations import state_folder
+from spark_impex_runner.planning.prepare import prepare
+from spark_impex_runner.planning.requirements import executor_for
 from spark_impex_runner.report.masked import masked
 from spark_impex_runner.state.store import State
 from spark_impex_runner.version import __version__

@@ -1,1 +1,1 @@
-"""What a run will do, before anything is sent that a tenant keeps."""
+"""Planning: from a manifest and options to checked targets with their requests."""

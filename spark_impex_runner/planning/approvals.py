@@ -1,4 +1,4 @@
-"""The approvals that a run is given, and the command that gives them."""
+"""The approvals of `--approve`, and the command line that approves what is pending."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import RunOptions, Target
 
-# So many hexadecimal digits of a SHA-256 name a package: 48 bits, which no two share by chance.
+# How many hexadecimal digits of a SHA-256 identify a package: 48 bits, which no two packages of a
+# target share by chance.
 DIGITS = 12
 _DIGEST = re.compile(r"[0-9a-f]{12,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Approvals:
-    """The approvals that a run was given: connections by name, and digests by connection."""
+    """The approvals of a run: names of connections, and digests of packages by connection."""
 
     names: frozenset[str] = frozenset()
     digests: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, given: Iterable[str]) -> Approvals:
-        """Read ``CONNECTION`` and ``CONNECTION@SHA256``; raise ``UsageError`` for anything else."""
-        names, found = set(), dict[str, set[str]]()
-        for text in given:
+    def of(cls, values: Iterable[str]) -> Approvals:
+        """Parse ``CONNECTION`` and ``CONNECTION@SHA256``; raise ``UsageError`` for a bad digest."""
+        names, digests = set(), dict[str, set[str]]()
+        for text in values:
             name, separator, digest = text.partition("@")
             if separator and not _DIGEST.fullmatch(digest.lower()):
                 raise UsageError(
@@ -39,25 +40,23 @@ class Approvals:
                     f"{DIGITS} to 64 hexadecimal digits"
                 )
             if separator:
-                found.setdefault(name, set()).add(digest.lower())
+                digests.setdefault(name, set()).add(digest.lower())
             else:
                 names.add(name)
-        return cls(frozenset(names), {name: frozenset(each) for name, each in found.items()})
+        return cls(frozenset(names), {name: frozenset(each) for name, each in digests.items()})
 
     @property
     def connections(self) -> frozenset[str]:
-        """Every connection that an approval names."""
+        """Return every connection that an approval names."""
         return self.names | self.digests.keys()
 
     def for_target(self, target: Target) -> frozenset[str]:
-        """Return the digests that may name packages of a target."""
+        """Return the digests that may approve packages of a target."""
         return frozenset().union(*(self.digests.get(name, ()) for name in target.step_connections))
 
     def uncovered(self, packages: Mapping[str, Mapping[str, Any]]) -> list[str]:
-        """Return the held packages without a digest of their own, by name.
-
-        A digest that fits packages with different bytes names none of them.
-        """
+        """Return the names of the held packages that no given digest identifies."""
+        # A short digest that fits packages with different bytes identifies none of them.
         every = {each["sha256"] for each in packages.values()}
         return [
             name
@@ -69,8 +68,8 @@ class Approvals:
         ]
 
 
-def command(path: Path, options: RunOptions, targets: Iterable[str], waits: Iterable[str]) -> str:
-    """Return the line that gives approvals (``waits``) to targets, and repeats nothing else."""
+def command(path: Path, options: RunOptions, targets: Iterable[str], approvals: Iterable[str]) -> str:
+    """Return the command line that runs targets with these approvals and the options of this run."""
     blocked = (f"no:{name}" for name in sorted(options.blocked_plugins))
     values: tuple[tuple[str, Iterable[object]], ...] = (
         ("-f", options.overlays),
@@ -82,12 +81,12 @@ def command(path: Path, options: RunOptions, targets: Iterable[str], waits: Iter
         ("--executor", (options.executor,) if options.executor else ()),
         ("--jobs", (options.jobs,) if options.jobs else ()),
         ("--report", (f"{name}={file}" for name, file in options.reports.items())),
-        ("--approve", waits),
+        ("--approve", approvals),
     )
-    words = [word for option, every in values for each in every for word in (option, str(each))]
-    return shlex.join(["impex-run", str(path), *words])
+    arguments = (text for option, every in values for each in every for text in (option, str(each)))
+    return shlex.join(["impex-run", str(path), *arguments])
 
 
 def approve_values(name: str, sha256s: Iterable[str]) -> list[str]:
-    """Return the values of ``--approve`` that cover packages and nothing else."""
+    """Return the values of ``--approve`` that approve packages with these digests and no others."""
     return [f"{name}@{sha256[:DIGITS]}" for sha256 in dict.fromkeys(sha256s)]

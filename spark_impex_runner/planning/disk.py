@@ -1,4 +1,4 @@
-"""What the disk says about a run before it begins: what can be written, and what is another's."""
+"""Check before a run that its files can be written and replace nothing foreign."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 
 def check_disk(loaded: Loaded, options: RunOptions, state: Path) -> None:
-    """Raise ``ManifestError`` or ``UsageError`` for what cannot be written, or is another's.
+    """Raise ``ManifestError`` or ``UsageError`` if a file of the chosen targets cannot be written.
 
-    It depends on what lies on the disk now, and speaks of the chosen targets only.
+    Files that no earlier run of the target has written may not be replaced.
     """
-    if options.run_id:
+    if options.run_id:  # the run has checked its work units
         return
-    found = [(use, reason) for use in loaded.uses.written if (reason := unwritable(use.path))]
+    conflicts = [(use, reason) for use in loaded.uses.written if (reason := unwritable(use.path))]
     registry, manifest = loaded.plugins.registry, loaded.manifest
     steps = [
         (target, place, step, name)
@@ -52,14 +52,14 @@ def check_disk(loaded: Loaded, options: RunOptions, state: Path) -> None:
                 placed = PlacedFiles(opened, target_key_for(manifest, target), target)
                 owned = Ownership(target.output, placed, Guarded())
                 path = target.output / name
-                # What was added to a folder of ours is the target's failure alone.
+                # With a record, only the target itself can tell whether a folder was changed since.
                 if owned.record(path) is None and (reason := owned.stranger(path)):
-                    found.append((PathUse(path, "", key_of_name(place, step, name)), reason))
-    raise_conflicts(loaded.document, found)
+                    conflicts.append((PathUse(path, "", key_of_name(place, step, name)), reason))
+    raise_conflicts(loaded.document, conflicts)
 
 
 def invalid_locations(folder: Path, connection: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield each key of a connection that leads nowhere, and why; its paths begin at ``folder``."""
+    """Yield each key of a connection with an unusable address or path, and the reason."""
     values = {key: value for key, value in connection.items() if isinstance(value, str)}
     try:
         if "base_url" in values:
@@ -67,16 +67,16 @@ def invalid_locations(folder: Path, connection: Mapping[str, Any]) -> Iterator[t
         elif {"env", "tenant"} <= values.keys():
             TenantUrl.of(values["env"], values["tenant"])
     except UsageError as error:
-        # The first word of each such message is the key that it speaks of.
+        # Each of these messages begins with the key that is wrong.
         yield str(error).split(" ", 1)[0], str(error)
-    if "sandbox" in values and not _is_there(folder, values["sandbox"], Path.is_dir):
+    if "sandbox" in values and not _exists(folder, values["sandbox"], Path.is_dir):
         yield "sandbox", f"there is no folder {values['sandbox']!r}"
-    if "verify_tls" in values and not _is_there(folder, values["verify_tls"], Path.is_file):
+    if "verify_tls" in values and not _exists(folder, values["verify_tls"], Path.is_file):
         yield "verify_tls", f"there is no file {values['verify_tls']!r}"
 
 
-def _is_there(folder: Path, name: str, kind: Callable[[Path], bool]) -> bool:
-    """Tell whether a path leads to a thing of a kind; a name may be one that no disk takes."""
+def _exists(folder: Path, name: str, kind: Callable[[Path], bool]) -> bool:
+    """Return whether a path is of a kind; False for names that the file system refuses."""
     try:
         return kind(folder / name)
     except (OSError, ValueError):
@@ -84,10 +84,10 @@ def _is_there(folder: Path, name: str, kind: Callable[[Path], bool]) -> bool:
 
 
 def unwritable(path: Path) -> str:
-    """Return why a file cannot be written, empty if it can."""
+    """Return why a file cannot be written, an empty text if it can."""
     try:
-        if path.is_symlink():  # the file would take the place of the link
-            return f"cannot write to {path}: it is a link; give the path that it leads to"
+        if path.is_symlink():  # os.replace would replace the link, not its target
+            return f"cannot write to {path}: it is a symbolic link; give the path that it leads to"
         if os.path.lexists(path) and not stat.S_ISREG(path.stat().st_mode):
             return f"cannot write to {path}: it is not a file"
         nearest = next(each for each in path.parents if os.path.lexists(each))

@@ -1,4 +1,4 @@
-"""Entries of ``services``, each judged by the plugin whose form it has."""
+"""Check the entries of ``services`` by the resolvers of plugins."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def entry_error(registry: Registry, folder: Path, entry: str) -> str:
-    """Return what is wrong with an entry of ``services``, or nothing.
+    """Return what is wrong with an entry of ``services``, an empty text if nothing is.
 
-    An entry is judged by the plugin whose form it has; what has none is a service URI.
+    The first resolver that claims the entry checks it; an entry that none claims is a service URI.
     """
     for resolver in registry.resolvers.values():
-        fault = _asked(resolver, entry, folder)
-        if fault is not None:
-            return fault
+        error = _check_entry(resolver, entry, folder)
+        if error is not None:
+            return error
     try:
         Uri.parse(entry)
     except UriError as error:
@@ -31,7 +31,7 @@ def entry_error(registry: Registry, folder: Path, entry: str) -> str:
 
 
 def files_read(registry: Registry, entries: Iterable[str]) -> list[str]:
-    """Return the files that entries of ``services`` name, relative to the manifest."""
+    """Return the files that entries of ``services`` read, relative to the manifest."""
     found: list[str] = []
     for entry in dict.fromkeys(entries):
         for resolver in registry.resolvers.values():
@@ -39,26 +39,27 @@ def files_read(registry: Registry, entries: Iterable[str]) -> list[str]:
                 file = resolver.reads(entry)
             except (Exception, SystemExit) as error:
                 raise PluginError(
-                    f"plugin {resolver.provider} failed to tell which file '{entry}' names: "
+                    f"plugin {resolver.provider} failed to name the file that '{entry}' reads: "
                     f"{type(error).__name__}: {error}"
                 ) from error
             found += [file] if file else []
     return found
 
 
-def _asked(resolver: Resolver, entry: str, folder: Path) -> str | None:
-    """Return what a resolver says of an entry. Each is asked for everybody's entries."""
-    cure = f"-p no:{resolver.provider} runs without it"
+def _check_entry(resolver: Resolver, entry: str, folder: Path) -> str | None:
+    """Return what is wrong with an entry, None if the resolver does not claim it."""
+    # Every resolver sees every entry, so a broken one stops manifests that do not use it.
+    hint = f"-p no:{resolver.provider} runs without it"
     try:
-        fault = resolver.check(entry, folder)
+        answer = resolver.check(entry, folder)
     except (Exception, SystemExit) as error:
         raise PluginError(
             f"plugin {resolver.provider} failed to check '{entry}' as {resolver.name}: "
-            f"{type(error).__name__}: {error}; {cure}"
+            f"{type(error).__name__}: {error}; {hint}"
         ) from error
-    if fault is None or isinstance(fault, str):
-        return fault
+    if answer is None or isinstance(answer, str):
+        return answer
     raise PluginError(
-        f"the check of '{entry}' as {resolver.name} answered {fault!r} instead of text or None; "
-        f"it came from plugin {resolver.provider}; {cure}"
+        f"the check of '{entry}' as {resolver.name} returned {answer!r} instead of text or None; "
+        f"it came from plugin {resolver.provider}; {hint}"
     )

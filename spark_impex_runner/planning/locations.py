@@ -14,6 +14,7 @@ from spark_impex_runner.models import RECEIPT, KeyValueStore
 from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.paths import Guarded, Identities, folded, url_problem
 from spark_impex_runner.planning.entries import files_read
+from spark_impex_runner.state.store import STATE_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -109,6 +110,11 @@ def _state(folder: Path, manifest: Path) -> Iterator[PathUse]:
         return
     for name in ("state.db", "state.db-wal", "state.db-shm", "leases"):
         yield PathUse(folder / name, f"the state in {folder}")
+
+
+def state_folder(path: Path, options: RunOptions) -> Path:
+    """Return the state directory of a manifest."""
+    return options.state or path.parent / STATE_FOLDER
 
 
 def check_options(path: Path, options: RunOptions) -> None:

@@ -1,4 +1,4 @@
-"""What waits for an approval before a run begins, and whether the run's approvals fit to it."""
+"""What is pending before a run begins, and whether the given approvals match it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from spark_impex_runner.hooks.registry import StepOffer
     from spark_impex_runner.models import Manifest, RunOptions, Step, Target
 
-_OURS = "spark-impex-runner"
+_BUILT_IN = "spark-impex-runner"
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The targets of a manifest that wait, each with the name to approve and its digests."""
+    """The pending targets of a manifest, each with the connection to approve and its digests."""
 
     manifest: Manifest
     approvals: Approvals
@@ -33,7 +33,7 @@ class Pending:
 
     @classmethod
     def of(cls, manifest: Manifest, options: RunOptions, folder: Path) -> Pending:
-        """Look into the state, which a run without approvals need not ask."""
+        """Read what is pending from the state; skipped for a run without approvals."""
         approvals = Approvals.of(options.approved)
         held: dict[str, tuple[str, tuple[str, ...]]] = {}
         if approvals.connections and exists(folder):
@@ -46,14 +46,14 @@ class Pending:
         return cls(manifest, approvals, held, options.fresh)
 
     def delivered(self) -> frozenset[str]:
-        """Return the targets whose packages wait: what they need was delivered before them."""
+        """Return the targets whose packages are pending: their needs were delivered before."""
         if self.fresh:
             return frozenset()
         named = (each.name for each in self.manifest.targets if self.approvals.for_target(each))
         return frozenset({*self.held, *named})
 
     def check(self, chosen: Sequence[Target], offers: Mapping[str, StepOffer]) -> None:
-        """Raise ``UsageError`` for an approval of what no chosen target can wait for."""
+        """Raise ``UsageError`` for an approval that no chosen target can wait for."""
         connections = self.manifest.connections
         waiting = {self.held[each.name][0] for each in chosen if each.name in self.held}
         for name in sorted(self.approvals.connections):
@@ -61,33 +61,32 @@ class Pending:
                 hint = did_you_mean(name, connections)
                 raise UsageError(
                     f"--approve {name} names no connection of {self.manifest.path}{hint}"
-                    f"; {self._waits()}"
+                    f"; {self._describe()}"
                 )
             steps = [step for target in chosen for step in target.steps]
             if name not in waiting and not any(_may_hold(each, name, offers) for each in steps):
                 raise UsageError(
                     f"--approve {name}: no step of the chosen targets can wait for {name}"
-                    f"; {self._waits()}"
+                    f"; {self._describe()}"
                 )
 
-    def _waits(self) -> str:
-        """Return what waits, for a message."""
-        told = [
+    def _describe(self) -> str:
+        waiting = [
             f"{target} for {name} ({', '.join(each[:DIGITS] for each in digests) or 'no digest'})"
             for target, (name, digests) in self.held.items()
         ]
-        return f"waiting: {', '.join(told)}" if told else "nothing waits for an approval here"
+        return f"waiting: {', '.join(waiting)}" if waiting else "nothing waits for an approval here"
 
 
 def _may_hold(step: Step, name: str, offers: Mapping[str, StepOffer]) -> bool:
-    """Tell whether a step may wait for a name; of a step of another distribution it is not known.
+    """Return whether a step may wait for a connection's approval; True if unknown.
 
     A step with an option ``gate`` waits for the connections that its options name.
     """
     offer = offers.get(step.uses)
     options = offer.options.get("properties", {}) if offer else {}
     if "gate" not in options:
-        return offer is not None and offer.provider != _OURS
+        return offer is not None and offer.provider != _BUILT_IN
     named = [key for key, schema in options.items() if schema.get("x-connection") is True]
     gated = step.options.get("gate", "none") != "none"
     return gated and name in [step.options.get(key) for key in named]

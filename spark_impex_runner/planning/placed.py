@@ -1,4 +1,4 @@
-"""The records of what a target's runs have put into its output, from the state and its receipt."""
+"""The records of the files that earlier runs wrote to a target's output."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class PlacedFiles(KeyValueStore):
     """The records of one target's output, by path.
 
-    What earlier versions of this package have delivered has no record of its own: it is known by
-    the artifacts in the state and by the receipt beside it. Without a state nothing is recorded.
+    Versions before these records existed left artifacts in the state and a receipt in the output;
+    both are read as records. Without a state nothing is recorded.
     """
 
     def __init__(self, state: State | None, key: str, target: Target) -> None:
@@ -32,65 +32,65 @@ class PlacedFiles(KeyValueStore):
         self._owner = key
         self._target = target
         self._receipt = _read(target.output)
-        self._older: dict[str, Record] | None = None
-        self.home = os.path.realpath(target.output)
+        self._older: dict[str, Record] | None = None  # read on first use
+        self.resolved_output = os.path.realpath(target.output)
 
     def get(self, key: str) -> str:
         """Return the record of a path, an empty text if there is none."""
         if self._records and (text := self._records.get(key)):
             return text
         if self._older is None:
-            self._older = self._known()
+            self._older = self._read_older()
         return self._older[key].text() if key in self._older else ""
 
     def put(self, key: str, value: str) -> None:
-        """Write a record to disk; it holds names of files and no text of a user's."""
+        """Write a record to the state. Not masked: it holds names and digests of files only."""
         if self._records:
             self._records.put(key, value)
 
     def adopt_receipt(self) -> None:
-        """Record what only the receipt knows, before a new delivery removes it.
+        """Record what the receipt alone lists, before a new delivery removes it.
 
-        Raises ``DeliveryError`` if the receipt is that of another target.
+        Raises ``DeliveryError`` if the receipt is of another target.
         """
-        if problem := self.other_target():
+        if problem := self.conflict():
             raise DeliveryError(problem)
-        for place, record in self._listed():
-            if self._records and not self._records.get(place):
-                self.put(place, record.text())
+        for path, record in self._read_receipt():
+            if self._records and not self._records.get(path):
+                self.put(path, record.text())
 
-    def other_target(self) -> str:
-        """Return why the output belongs to another target, empty if it does not."""
+    def conflict(self) -> str:
+        """Return the message for an output of another target, an empty text if there is none."""
         owner, output = self._receipt.get("target"), self._target.output
         if not isinstance(owner, str) or self._is_own():
             return ""
         manifest = self._receipt.get("manifest")
-        of = f"{owner!r} of the manifest {manifest!r}" if manifest else repr(owner)
+        other = f"{owner!r} of the manifest {manifest!r}" if manifest else repr(owner)
         return (
-            f"{output} holds the delivery of the target {of} ({RECEIPT}); "
+            f"{output} holds the delivery of the target {other} ({RECEIPT}); "
             "use another output, or remove that folder"
         )
 
     def _is_own(self) -> bool:
-        """Tell whether the receipt is the target's; earlier versions name no manifest in it."""
+        """Return whether the receipt is of this target; earlier versions name no manifest."""
         target, manifest = self._receipt.get("target"), self._receipt.get("manifest")
         if manifest is None:
             return bool(target == self._target.name)
         name, _, own = self._owner.rpartition("/")
         return isinstance(manifest, str) and (base_name(manifest), target) == (base_name(name), own)
 
-    def _known(self) -> dict[str, Record]:
-        """Return what the receipt and the artifacts in the state tell, by path."""
-        known = dict(self._listed())
+    def _read_older(self) -> dict[str, Record]:
+        """Return the records from the receipt and the artifacts in the state, by path."""
+        known = dict(self._read_receipt())
         for each in self._records.made() if self._records else ():
-            place = os.path.join(os.path.realpath(each.path.parent), each.path.name)  # noqa: PTH118
+            path = os.path.join(os.path.realpath(each.path.parent), each.path.name)  # noqa: PTH118
             tree = {(each.size, each.sha256)} if each.name.endswith("/") else set()
-            before = known.get(place, Record())
-            known[place] = Record(before.names, before.trees | tree)
+            before = known.get(path, Record())
+            known[path] = Record(before.names, before.trees | tree)
         return known
 
-    def _listed(self) -> Iterator[tuple[str, Record]]:
-        """Yield path and record of each artifact that the target's receipt lists."""
+    def _read_receipt(self) -> Iterator[tuple[str, Record]]:
+        """Yield the path and the record of each artifact in this target's receipt."""
         if not self._is_own():
             return
         artifacts = self._receipt.get("artifacts")
@@ -99,21 +99,22 @@ class PlacedFiles(KeyValueStore):
             if isinstance(name, str) and "\0" not in name:
                 folder = name.endswith("/") and isinstance(size, int) and isinstance(sha256, str)
                 trees = frozenset({(size, sha256)}) if folder else frozenset()
-                yield str(Path(self.home, name)), Record(trees=trees)
+                yield str(Path(self.resolved_output, name)), Record(trees=trees)
 
 
 def require_same_output(job: Job) -> None:
-    """Raise ``DeliveryError`` if the output leads elsewhere than when work on it began."""
-    home, output = getattr(job.placed, "home", None), job.target.output
-    if home is not None and os.path.realpath(output) != home:
+    """Raise ``DeliveryError`` if the output leads elsewhere than when the target began."""
+    # A link put in its place would make the runner write into a folder of somebody else.
+    began, output = getattr(job.placed, "resolved_output", None), job.target.output
+    if began is not None and os.path.realpath(output) != began:
         raise DeliveryError(
-            f"{output} leads to {os.path.realpath(output)} now, not to {home} as when the target "
+            f"{output} leads to {os.path.realpath(output)} now, not to {began} as when the target "
             "began; nothing more is written there"
         )
 
 
-def check_places(job: Job, hooks: Plugins) -> None:
-    """Raise ``DeliveryError`` if a step would replace what no earlier run has put there."""
+def check_step_outputs(job: Job, hooks: Plugins) -> None:
+    """Raise ``DeliveryError`` if a step would replace a file that no earlier run has written."""
     owned = Ownership.of(job)
     for step in job.target.steps:
         offer = hooks.registry.steps.get(step.uses)
@@ -124,7 +125,7 @@ def check_places(job: Job, hooks: Plugins) -> None:
 
 
 def _read(output: Path) -> dict[str, Any]:
-    """Return the receipt in an output; nothing if there is none that can be read."""
+    """Return the receipt in an output, empty if there is none or it cannot be read."""
     try:
         receipt = json.loads((output / RECEIPT).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from spark_impex_runner.errors import Problem
-    from spark_impex_runner.hooks.registry import Notifier, Registry, Report, StepOffer
+    from spark_impex_runner.hooks.registry import Notifier, Place, Registry, Report, StepOffer
     from spark_impex_runner.manifest.yaml.document import Document, KeyPath
     from spark_impex_runner.models import Manifest, RunOptions, Target
 
@@ -149,9 +149,20 @@ def _check_runner(document: Document, wanted: str) -> None:
         raise ManifestError([document.problem(Finding(("requires", "runner"), fault))])
 
 
-def check_names(names: Iterable[str], offers: Mapping[str, Report]) -> None:
+def check_reports(names: Iterable[str], offers: Mapping[str, Report]) -> None:
     """Raise ``UsageError`` unless every report that the command line asks for is offered."""
     for name in names:
         if name not in offers:
             hint = did_you_mean(name, offers) or f"; known: {listed(sorted(offers))}"
             raise UsageError(f"--report: there is no report {name!r}{hint}")
+
+
+def executor_for(registry: Registry, options: RunOptions) -> Place:
+    """Return the executor that the options name; raise ``UsageError`` if no plugin offers it."""
+    name, executors = options.executor.partition(":")[0] or "local", registry.executors
+    if name not in executors:
+        known = ", ".join(sorted(executors))
+        raise UsageError(
+            f"there is no executor '{name}'{did_you_mean(name, executors)}; known: {known}"
+        )
+    return executors[name]

@@ -12,7 +12,7 @@ from spark_impex_runner.hooks.discovery import PluginChoice
 from spark_impex_runner.hooks.manager import make_plugin_manager
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
-from spark_impex_runner.planning.prepare import load
+from spark_impex_runner.planning.load import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

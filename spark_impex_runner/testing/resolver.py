@@ -11,7 +11,7 @@ import pytest
 from spark_impex_runner.errors import ManifestError, UriError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
-from spark_impex_runner.planning.prepare import load
+from spark_impex_runner.planning.load import load
 from spark_impex_runner.spark.uri import Uri
 from spark_impex_runner.testing.live_jobs import live_jobs
 from spark_impex_runner.testing.options import PluginConformance, manifest, require

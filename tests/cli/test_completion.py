@@ -22,7 +22,7 @@ from spark_impex_runner.hooks.discovery import BUILT_IN
 from spark_impex_runner.manifest.expand import MAX_TARGETS
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
-from spark_impex_runner.planning.prepare import load
+from spark_impex_runner.planning.load import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

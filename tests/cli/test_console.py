@@ -20,7 +20,7 @@ from spark_impex_runner.cli.streams import install
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.errors import ManifestError, Problem, UsageError
 from spark_impex_runner.masking import Masker
-from spark_impex_runner.planning import prepare
+from spark_impex_runner.planning import load
 from spark_impex_runner.report.problems import CheckedManifest
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def mistaken(shell: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     def refuse(*_: object) -> None:
         raise ManifestError([WRONG, PLAIN])
 
-    monkeypatch.setattr(prepare, "load", refuse)
+    monkeypatch.setattr(load, "load", refuse)
     return shell
 
 
@@ -141,8 +141,8 @@ def test_every_line_of_a_json_log_is_json(mistaken: Any, monkeypatch: pytest.Mon
         sys.stderr.write("half a line")
         refuse()
 
-    refuse = prepare.load
-    monkeypatch.setattr(prepare, "load", talk)
+    refuse = load.load
+    monkeypatch.setattr(load, "load", talk)
 
     done = mistaken("impex", "validate", "m.yaml", "--log-format", "json")
 

@@ -22,7 +22,7 @@ from spark_impex_runner.cli.draft import TenantContents, draft
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
-from spark_impex_runner.planning.prepare import load
+from spark_impex_runner.planning.load import load
 from spark_impex_runner.sandbox.server import Sandbox
 
 if TYPE_CHECKING:

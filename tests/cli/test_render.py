@@ -8,7 +8,7 @@ import pytest
 
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
-from spark_impex_runner.planning.prepare import load
+from spark_impex_runner.planning.load import load
 
 if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock

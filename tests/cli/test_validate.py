@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from spark_impex_runner.errors import PluginError
-from spark_impex_runner.planning import prepare
+from spark_impex_runner.planning import load
 
 PRICING = "  - {name: pricing, services: ['motor/pricing[1.4.2]']}\n"
 MISTAKES = "  - {name: a, folders: [life], file_filter: onprem}\n  - {nam: b, folders: [x]}\n"
@@ -95,7 +95,7 @@ def test_an_error_of_a_plugin_is_masked_in_every_format(
         given[-1].add('my "secret"')
         raise PluginError('refused: my "secret"')
 
-    monkeypatch.setattr(prepare, "load", refuse)
+    monkeypatch.setattr(load, "load", refuse)
 
     done = shell("impex", "validate", "--format", form, "m.yaml")
 

@@ -21,7 +21,7 @@ from spark_impex_runner.models import (
     Target,
     TargetResult,
 )
-from spark_impex_runner.planning.prepare import load
+from spark_impex_runner.planning.load import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,8 @@ from spark_impex_runner.errors import UsageError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
 from spark_impex_runner.planning.disk import check_disk
-from spark_impex_runner.planning.prepare import load, state_folder
+from spark_impex_runner.planning.load import load
+from spark_impex_runner.planning.locations import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

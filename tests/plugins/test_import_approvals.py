@@ -15,7 +15,7 @@ from spark_impex_runner.errors import UsageError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Outcome, RunOptions
 from spark_impex_runner.planning.approvals import Approvals
-from spark_impex_runner.planning.prepare import load
+from spark_impex_runner.planning.load import load
 from spark_impex_runner.spark.imports import Imports
 
 if TYPE_CHECKING:

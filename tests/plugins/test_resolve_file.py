@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from spark_impex_runner.errors import ManifestError, UriError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
-from spark_impex_runner.planning.prepare import load, prepare
+from spark_impex_runner.planning.load import load
+from spark_impex_runner.planning.prepare import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,8 @@ from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.errors import ForbiddenError, ManifestError, UriError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Outcome, RunOptions, ServiceVersion
-from spark_impex_runner.planning.prepare import load, prepare
+from spark_impex_runner.planning.load import load
+from spark_impex_runner.planning.prepare import prepare
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.spark import listing

@@ -57,7 +57,7 @@ def path_fault(path: Path) -> str:
         os.fsencode(path)
     except UnicodeEncodeError as error:
         return (
-            f"the encoding of file names here, {error.encoding}, lacks a letter of {str(path)!a}; "
+            f"the encoding of file names here, {error.encoding}, cannot encode {str(path)!a}; "
             "set PYTHONUTF8=1 or a UTF-8 locale"
         )
     longest = max(path.parts, key=len, default="")
