@@ -21,7 +21,7 @@ from spark_impex_runner.delivery.unchanged import work_digest
 from spark_impex_runner.errors import DeliveryError, ImpexError, Interrupted, describe_os_error
 from spark_impex_runner.models import RECEIPT, Status, TargetResult
 from spark_impex_runner.ownership import Ownership
-from spark_impex_runner.planning.placed import PlacedFiles, check_places, require_same_output
+from spark_impex_runner.planning.placed import PlacedFiles, check_step_outputs, require_same_output
 from spark_impex_runner.state.keys import target_key
 from spark_impex_runner.state.lease import lease
 
@@ -124,7 +124,7 @@ class TargetRunner:
         placed = PlacedFiles(self._context.state, target_key(job), job.target)
         job = replace(job, placed=placed)
         placed.adopt_receipt()
-        check_places(job, self._context.hooks)
+        check_step_outputs(job, self._context.hooks)
         _check_output(job, self._context)
         return job
 

@@ -68,8 +68,10 @@ class Approvals:
         ]
 
 
-def command(path: Path, options: RunOptions, targets: Iterable[str], approvals: Iterable[str]) -> str:
-    """Return the command line that runs targets with these approvals and the options of this run."""
+def command(
+    path: Path, options: RunOptions, targets: Iterable[str], approvals: Iterable[str]
+) -> str:
+    """Return the command line that repeats a run for some targets, with these approvals."""
     blocked = (f"no:{name}" for name in sorted(options.blocked_plugins))
     values: tuple[tuple[str, Iterable[object]], ...] = (
         ("-f", options.overlays),

@@ -52,7 +52,7 @@ def check_disk(loaded: Loaded, options: RunOptions, state: Path) -> None:
                 placed = PlacedFiles(opened, target_key_for(manifest, target), target)
                 owned = Ownership(target.output, placed, Guarded())
                 path = target.output / name
-                # With a record, only the target itself can tell whether a folder was changed since.
+                # A folder of ours that was changed since fails its target, not the whole run.
                 if owned.record(path) is None and (reason := owned.stranger(path)):
                     conflicts.append((PathUse(path, "", key_of_name(place, step, name)), reason))
     raise_conflicts(loaded.document, conflicts)

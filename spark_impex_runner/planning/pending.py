@@ -79,7 +79,7 @@ class Pending:
 
 
 def _may_hold(step: Step, name: str, offers: Mapping[str, StepOffer]) -> bool:
-    """Return whether a step may wait for a connection's approval; True if unknown.
+    """Return whether a step may wait for a connection's approval; True for plugins that do not say.
 
     A step with an option ``gate`` waits for the connections that its options name.
     """

@@ -1,4 +1,4 @@
-"""What a run will do, before anything is sent: the targets chosen and their requests."""
+"""Select the targets of a run and build their requests."""
 
 from __future__ import annotations
 
@@ -30,9 +30,8 @@ def select(
 ) -> tuple[Target, ...]:
     """Return the targets that match any name glob and any tag, and, unless ``alone``, their needs.
 
-    Those that are ``delivered`` already need nothing any more.
-    Without globs and tags that is every target. Raises ``UsageError`` for a glob or a tag that
-    matches nothing.
+    Without globs and tags that is every target; the needs of ``delivered`` targets are left out.
+    Raises ``UsageError`` for a glob or a tag that matches nothing.
     """
     by_name = {target.name: target for target in manifest.targets}
     known_tags = sorted({tag for target in manifest.targets for tag in target.tags})
@@ -43,12 +42,12 @@ def select(
         if tag not in known_tags:
             raise UsageError(f"--tag {tag} is on no target; known: {', '.join(known_tags) or '-'}")
     chosen: set[str] = set()
-    pending = [t.name for t in manifest.targets if _matches(t, names, tags)]
-    while pending:
-        name = pending.pop()
+    queue = [t.name for t in manifest.targets if _matches(t, names, tags)]
+    while queue:
+        name = queue.pop()
         if name not in chosen:
             chosen.add(name)
-            pending += () if alone or name in delivered else by_name[name].needs
+            queue += () if alone or name in delivered else by_name[name].needs
     if not chosen:
         raise UsageError("no target matches both --target and --tag")
     return tuple(target for target in manifest.targets if target.name in chosen)
@@ -60,21 +59,22 @@ def _matches(target: Target, names: Sequence[str], tags: Sequence[str]) -> bool:
 
 
 def make_plan(run: Run, hooks: Plugins) -> tuple[PlannedTarget, ...]:
-    """Resolve every target's URIs and build its request.
+    """Resolve the URIs of every target and build its request.
 
-    Raises ``UriError`` (with the target's name), ``PluginError``, or ``UsageError`` where an
-    address or credentials are missing.
+    Raises ``UriError`` with the target's name, ``PluginError``, or ``UsageError`` if an address
+    or credentials are missing.
     """
     return tuple(plan_target(target, run, hooks) for target in run.targets)
 
 
 def plan_target(target: Target, run: Run, hooks: Plugins) -> PlannedTarget:
-    """Resolve one target's URIs and build its request; raises as ``make_plan`` does."""
-    found = {entry: _resolve(entry, target, run, hooks) for entry in target.services}
-    uris = [uri for group in found.values() for uri in group]
-    if found and not uris:
-        entries = ", ".join(f"'{entry}'" for entry in found)
-        raise UriError(f"target {target.name}: {entries} stands for no service at all")
+    """Resolve the URIs of one target and build its request; raise as ``make_plan`` does."""
+    uris_of = {entry: _resolve(entry, target, run, hooks) for entry in target.services}
+    uris = [uri for group in uris_of.values() for uri in group]
+    # An empty list would ask for nothing, or, with folders, for less than the manifest says.
+    if uris_of and not uris:
+        entries = ", ".join(f"'{entry}'" for entry in uris_of)
+        raise UriError(f"target {target.name}: {entries} matches no service")
     request = build_request(
         uris,
         folders=target.folders,
@@ -87,15 +87,15 @@ def plan_target(target: Target, run: Run, hooks: Plugins) -> PlannedTarget:
     )
     kept = target.if_exists == "keep" and _is_delivered(target, run.manifest.name)
     url = f"{run.connect(target.connection).url}/api/v4/export"
-    resolved = {entry: tuple(map(str, group)) for entry, group in found.items()}
+    resolved = {entry: tuple(map(str, group)) for entry, group in uris_of.items()}
     changed = {entry: group for entry, group in resolved.items() if group != (entry,)}
     return PlannedTarget(target, request, url, encode(request).decode(), kept, changed)
 
 
 def _is_delivered(target: Target, manifest: str) -> bool:
-    """Tell whether the output holds a delivery of the target, good and with as many steps as now.
+    """Return whether the output holds a complete delivery of the target with all of its steps.
 
-    All of it must be there, with the sizes that the receipt lists, and packages must be ZIP files.
+    Every artifact must exist with the size in the receipt, and packages must be ZIP files.
     """
     try:
         receipt = fields.parse((target.output / RECEIPT).read_bytes())
@@ -103,13 +103,13 @@ def _is_delivered(target: Target, manifest: str) -> bool:
         complete = complete and receipt["outcome"] == Outcome.SUCCEEDED.value
         owner = receipt["target"], base_name(receipt.get("manifest", manifest))
         complete = complete and owner == (target.name, base_name(manifest))
-        return complete and all(_is_there(target.output, each) for each in receipt["artifacts"])
+        return complete and all(_is_intact(target.output, each) for each in receipt["artifacts"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
-def _is_there(output: Path, artifact: Mapping[str, Any]) -> bool:
-    """Tell whether a file or folder that a receipt lists can be used."""
+def _is_intact(output: Path, artifact: Mapping[str, Any]) -> bool:
+    """Return whether a file or folder in a receipt exists and can be read."""
     path = output / artifact["name"]
     if artifact["name"].endswith("/"):
         return path.is_dir() and os.access(path, os.R_OK | os.X_OK)

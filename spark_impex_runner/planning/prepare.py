@@ -19,12 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
-<<<<<<< HEAD
-    from spark_impex_runner.errors import Problem
-    from spark_impex_runner.hooks.registry import ExecutorFactory, Registry
-    from spark_impex_runner.manifest.yaml.document import Document
-=======
->>>>>>> 23b2fa9 (Load manifests in a module of their own)
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import PlannedTarget, RunOptions
 
@@ -81,33 +75,3 @@ def new_job(planned: PlannedTarget, prepared: Prepared, clock: Clock) -> Job:
         stopping=clock.stopping,
         wait=clock.wait,
     )
-<<<<<<< HEAD
-
-
-def executor_for(registry: Registry, options: RunOptions) -> ExecutorFactory:
-    """Return where the targets are to run; raise ``UsageError`` where nobody offers that."""
-    name, places = options.executor.partition(":")[0] or "local", registry.executors
-    if name not in places:
-        known = ", ".join(sorted(places))
-        raise UsageError(
-            f"there is no executor '{name}'{did_you_mean(name, places)}; known: {known}"
-        )
-    return places[name]
-
-
-def state_folder(path: Path, options: RunOptions) -> Path:
-    """Return where the runner's memory of a manifest lies."""
-    return options.state or path.parent / STATE_FOLDER
-
-
-def _check_tokens(
-    document: Document, targets: Sequence[Target], ends: TokenExpiry
-) -> tuple[Problem, ...]:
-    """Return a warning for each token that may end too early; raise for those that have ended."""
-    problems = [document.problem(finding) for finding in check_tokens(targets, ends)]
-    errors = [problem for problem in problems if problem.severity == "error"]
-    if errors:
-        raise ManifestError(errors)
-    return tuple(problems)
-=======
->>>>>>> 23b2fa9 (Load manifests in a module of their own)

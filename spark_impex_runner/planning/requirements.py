@@ -1,4 +1,4 @@
-"""The plugins that a manifest needs: loaded, and named where one of them is not there."""
+"""Load the plugins that a manifest requires, and check that they offer what it uses."""
 
 from __future__ import annotations
 
@@ -22,17 +22,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from spark_impex_runner.errors import Problem
-    from spark_impex_runner.hooks.registry import Notifier, Place, Registry, Report, StepOffer
+    from spark_impex_runner.hooks.registry import (
+        ExecutorFactory,
+        Notifier,
+        Registry,
+        Report,
+        StepOffer,
+    )
     from spark_impex_runner.manifest.yaml.document import Document, KeyPath
     from spark_impex_runner.models import Manifest, RunOptions, Target
 
-# Places of a manifest that name what a plugin offers.
+# Keys of a manifest whose values are names that plugins offer.
 _OFFERED = re.compile(r"\.(uses|strategy)$|^report\.")
 _NO_SOURCE = "there is no source "
 
 
 def load_plugins(document: Document, options: RunOptions) -> Plugins:
-    """Load the plugins that the manifest and the options let in."""
+    """Load the plugins that the manifest and the options admit."""
     requires = read_requires(document)
     _check_runner(document, requires.runner)
     beside = (document.path.parent / "plugins").glob("*.py") if requires.local_plugins else ()
@@ -47,54 +53,56 @@ def load_plugins(document: Document, options: RunOptions) -> Plugins:
 
 
 def built_in_plugins(options: RunOptions) -> Plugins:
-    """Load the built-in plugins alone, as far as nothing blocks them."""
+    """Load the built-in plugins alone, but those that the options block."""
     return make_plugin_manager(PluginChoice((), options.blocked_plugins))
 
 
 @contextmanager
 def explaining_unknown_names(plugins: Plugins) -> Iterator[None]:
-    """Raise ``PluginError`` where a name may be unknown because the plugin with it is broken."""
+    """Raise ``PluginError`` if a name may be unknown because a broken plugin was left out."""
     try:
         yield
     except ManifestError as error:
-        unknown = [problem for problem in error.problems if _names_an_offer(problem)]
+        unknown = [problem for problem in error.problems if _may_be_offered(problem)]
         left_out = plugins.left_out() if unknown else []
         if not left_out:
             raise
-        words = (
+        reasons = (
             f"{each.name} ({each.distribution or each.origin}): {each.error}" for each in left_out
         )
-        told = replace(unknown[0], message=f"{unknown[0].message}; left out: {'; '.join(words)}")
+        message = f"{unknown[0].message}; left out: {'; '.join(reasons)}"
+        problem = replace(unknown[0], message=message)
+        # Without a plugin that failed to load, the mistake is the manifest's.
         if not any(each.error and each.origin != "unreadable" for each in plugins.infos):
-            others = [problem for problem in error.problems if problem is not unknown[0]]
-            raise ManifestError([told, *others]) from error
-        raise PluginError(str(told), (told,)) from error
+            others = [each for each in error.problems if each is not unknown[0]]
+            raise ManifestError([problem, *others]) from error
+        raise PluginError(str(problem), (problem,)) from error
 
 
-def _names_an_offer(problem: Problem) -> bool:
-    """Tell whether a problem is about a name that a plugin may offer."""
+def _may_be_offered(problem: Problem) -> bool:
+    """Return whether a problem is about a name that a plugin may offer."""
     return bool(_OFFERED.search(problem.path)) or _NO_SOURCE in problem.message
 
 
 def check_offers(
     document: Document, manifest: Manifest, targets: Sequence[Target], registry: Registry
 ) -> None:
-    """Raise for steps whose options cannot work, and for libraries that are not installed.
+    """Check the options of the steps, and the libraries of steps and notifications.
 
-    Raises ``ManifestError`` for the first and ``PluginError`` for the second, notifications
-    included.
+    Raises ``ManifestError`` for options that cannot work, ``PluginError`` for missing libraries.
     """
-    faults = [
-        document.problem(Finding((*_place(document, target, at)[:-1], "with"), fault))
+    invalid = [
+        document.problem(Finding((*_step_path(document, target, at)[:-1], "with"), error))
         for target in targets
         for at, step in enumerate(target.steps)
         if (offer := registry.steps.get(step.uses))
-        and (fault := _asked(offer, offer.check, step.options))
+        and (error := _call_check(offer, offer.check, step.options))
     ]
-    if faults:
-        raise ManifestError(list(dict.fromkeys(faults)))
+    if invalid:
+        # Targets of one matrix share their steps, and so their mistakes.
+        raise ManifestError(list(dict.fromkeys(invalid)))
     wanted: list[tuple[KeyPath, StepOffer | Notifier | None, Mapping[str, Any]]] = [
-        (_place(document, target, at), registry.steps.get(step.uses), step.options)
+        (_step_path(document, target, at), registry.steps.get(step.uses), step.options)
         for target in targets
         for at, step in enumerate(target.steps)
     ]
@@ -102,21 +110,23 @@ def check_offers(
         (("notify", at, "uses"), registry.notifiers.get(each.uses), each.options)
         for at, each in enumerate(manifest.notify)
     ]
-    lacking = [
-        document.problem(Finding(place, f"{offer.name}: {fault}"))
+    missing = [
+        document.problem(Finding(place, f"{offer.name}: {error}"))
         for place, offer, options in wanted
-        if offer and (fault := _asked(offer, offer.lacks, options))
+        if offer and (error := _call_check(offer, offer.lacks, options))
     ]
-    if lacking:
-        problems = tuple(dict.fromkeys(lacking))
+    if missing:
+        problems = tuple(dict.fromkeys(missing))
         raise PluginError("\n".join(map(str, problems)), problems)
 
 
-def _asked(
-    offer: StepOffer | Notifier, ask: Callable[[Mapping[str, Any]], str], options: Mapping[str, Any]
+def _call_check(
+    offer: StepOffer | Notifier,
+    check: Callable[[Mapping[str, Any]], str],
+    options: Mapping[str, Any],
 ) -> str:
     try:
-        return str(ask(options))
+        return str(check(options))
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
         raise PluginError(
@@ -124,40 +134,40 @@ def _asked(
         ) from error
 
 
-def _place(document: Document, target: Target, at: int) -> KeyPath:
-    """Return where a step of a target is written."""
-    base = target.name.partition("@")[0]
+def _step_path(document: Document, target: Target, at: int) -> KeyPath:
+    """Return the path of a step in the manifest as written."""
+    base = target.name.partition("@")[0]  # the name without that of a matrix entry
     written = document.data.get("targets")
     for index, each in enumerate(written if isinstance(written, list) else ()):
         if isinstance(each, dict) and each.get("name") == base:
-            home: KeyPath = ("targets", index) if "steps" in each else ("defaults",)
-            return (*home, "steps", at, "uses")
+            parent: KeyPath = ("targets", index) if "steps" in each else ("defaults",)
+            return (*parent, "steps", at, "uses")
     return ("targets",)
 
 
 def _check_runner(document: Document, wanted: str) -> None:
-    """Raise ``ManifestError`` unless this is a runner that the manifest wants."""
+    """Raise ``ManifestError`` unless this version is in the range that the manifest requires."""
     try:
         fits = SpecifierSet(wanted).contains(__version__, prereleases=True)
-        fault = (
+        error = (
             f"the manifest requires runner {wanted}, this is {__version__}; "
             f"pip install 'spark-impex-runner{wanted}'"
         )
     except InvalidSpecifier:
-        fits, fault = False, f"{wanted!r} is not a version specifier such as '>=0.1'"
+        fits, error = False, f"{wanted!r} is not a version specifier such as '>=0.1'"
     if not fits:
-        raise ManifestError([document.problem(Finding(("requires", "runner"), fault))])
+        raise ManifestError([document.problem(Finding(("requires", "runner"), error))])
 
 
 def check_reports(names: Iterable[str], offers: Mapping[str, Report]) -> None:
-    """Raise ``UsageError`` unless every report that the command line asks for is offered."""
+    """Raise ``UsageError`` for a report of the command line that no plugin offers."""
     for name in names:
         if name not in offers:
             hint = did_you_mean(name, offers) or f"; known: {listed(sorted(offers))}"
             raise UsageError(f"--report: there is no report {name!r}{hint}")
 
 
-def executor_for(registry: Registry, options: RunOptions) -> Place:
+def executor_for(registry: Registry, options: RunOptions) -> ExecutorFactory:
     """Return the executor that the options name; raise ``UsageError`` if no plugin offers it."""
     name, executors = options.executor.partition(":")[0] or "local", registry.executors
     if name not in executors:

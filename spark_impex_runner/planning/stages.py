@@ -1,4 +1,4 @@
-"""What is known of a manifest after each stage of planning."""
+"""The values that each stage of planning returns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A manifest that is valid, planned and ready to run; no job was asked for yet."""
+    """A run with its connections and its plan; no job was created yet."""
 
     run: Run
     hooks: Plugins
@@ -29,10 +29,10 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A manifest that is valid; no tenant was looked for and no credentials were needed.
+    """A valid manifest with its selected targets; no credentials were needed, nothing was sent.
 
-    ``warnings`` are what is right now, and may not be for as long as the run lasts. ``uses`` are
-    all paths of a run.
+    ``warnings`` are about what may fail later, such as a token that expires during the run.
+    ``uses`` are all paths of the run.
     """
 
     document: Document
@@ -48,7 +48,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A manifest as data, and what it is read with."""
+    """A manifest as unchecked data, with the plugins and settings to check it."""
 
     document: Document
     plugins: Plugins

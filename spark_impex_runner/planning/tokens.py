@@ -1,4 +1,4 @@
-"""Given tokens that have ended, or will before a job is done: found before anything is sent."""
+"""Find tokens that have expired, or will before their targets' deadlines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.manifest.yaml.document import Finding
-from spark_impex_runner.spark.http.auth import expiry
+from spark_impex_runner.spark.http.auth import expiry as expiry_of
 from spark_impex_runner.spark.http.credentials import from_environment
 
 if TYPE_CHECKING:
@@ -22,30 +22,30 @@ _HINT = "get a new one, or give client credentials, which are renewed"
 
 @dataclass(frozen=True, slots=True)
 class TokenExpiry:
-    """When the token of each connection ends, as of ``now``.
+    """When the token of each connection expires.
 
-    ``now`` is of this machine's clock, which may be wrong by ``doubt``; the tenant's own decides.
+    ``now`` is this machine's time, which may differ from the tenant's by ``clock_error``.
     """
 
     connections: Mapping[str, Connection]
     environ: Mapping[str, str] = field(repr=False)
     now: datetime
-    doubt: timedelta = timedelta(0)
+    clock_error: timedelta = timedelta(0)
 
     def of(self, name: str) -> datetime | None:
-        """Return when a connection's token ends, None where it has none or does not say."""
+        """Return when a connection's token expires, None if unknown or without a token."""
         connection = self.connections[name]
         auth = connection.auth
         if auth is None and connection.sandbox is None:
             try:
                 auth = from_environment(self.environ)
             except UsageError:
-                return None  # Whoever connects is told what is missing.
-        return expiry(auth.token) if auth and auth.token else None
+                return None  # connecting reports what is missing
+        return expiry_of(auth.token) if auth and auth.token else None
 
 
-def check_tokens(targets: Sequence[Target], ends: TokenExpiry) -> Iterator[Finding]:
-    """Yield an error for each token of ``targets`` that has ended, a warning if it may soon."""
+def check_tokens(targets: Sequence[Target], expiry: TokenExpiry) -> Iterator[Finding]:
+    """Yield an error for each expired token of ``targets``, a warning for one that may expire."""
     slowest_of: dict[str, Target] = {}
     for target in targets:
         for name in target.connections:
@@ -53,20 +53,20 @@ def check_tokens(targets: Sequence[Target], ends: TokenExpiry) -> Iterator[Findi
             if target.polling.deadline > known.polling.deadline:
                 slowest_of[name] = target
     for name, slowest in slowest_of.items():
-        end = ends.of(name)
-        given = ends.connections[name].auth is not None
+        end = expiry.of(name)
+        given = expiry.connections[name].auth is not None
         path = ("connections", name, "auth", "token") if given else ("connections", name)
         which = "the token" if given else "the token of CSPARK_BEARER_TOKEN"
         if end is None:
             continue
-        if end <= ends.now:
-            certain = end <= ends.now - ends.doubt
-            clock = "" if certain else ", if the clock of this machine is right"
-            message = f"{which} ended at {end:%Y-%m-%d %H:%M:%S}Z{clock}; {_HINT}"
+        if end <= expiry.now:
+            certain = end <= expiry.now - expiry.clock_error
+            clock = "" if certain else ", by this machine's clock"
+            message = f"{which} expired at {end:%Y-%m-%d %H:%M:%S}Z{clock}; {_HINT}"
             yield Finding(path, message, severity="error" if certain else "warning")
-        elif end < ends.now + timedelta(seconds=slowest.polling.deadline):
+        elif end < expiry.now + timedelta(seconds=slowest.polling.deadline):
             message = (
-                f"{which} ends at {end:%H:%M:%S}Z, before the deadline of the target "
+                f"{which} expires at {end:%H:%M:%S}Z, before the deadline of the target "
                 f"{slowest.name!r}; {_HINT}"
             )
             yield Finding(path, message, severity="warning")

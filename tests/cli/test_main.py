@@ -479,10 +479,12 @@ def test_validate_warns_of_a_token_that_may_end_too_early(
     past = shell("impex", "validate", "past.yaml", "--format", "json")
 
     assert (soon.code, soon.out) == (0, "soon.yaml: valid, 1 target\n")
-    assert soon.err.startswith("soon.yaml:2:54: connections.s.auth.token: warning: the token ends ")
+    assert soon.err.startswith(
+        "soon.yaml:2:54: connections.s.auth.token: warning: the token expires "
+    )
     [problem] = json.loads(past.out)["manifests"][0]["problems"]
     assert past.code == 2
-    assert problem["message"].startswith("the token ended at ")
+    assert problem["message"].startswith("the token expired at ")
 
 
 def test_the_line_that_ends_what_runs_works_on_the_same_targets() -> None:

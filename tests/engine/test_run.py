@@ -290,9 +290,9 @@ def jwt(expires: float) -> str:
 @pytest.mark.parametrize(
     ("left", "told"),
     [
-        (-90_000, "the token ended at 20"),
-        (-1, "if the clock of this machine is right"),
-        (60, "the token ends at "),
+        (-90_000, "the token expired at 20"),
+        (-1, "by this machine's clock"),
+        (60, "the token expires at "),
         (7200, ""),
     ],
 )

@@ -32,8 +32,8 @@ def told(connection: Connection, environ: dict[str, str] | None = None) -> list[
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [
-        (0, "error token: the token ended at 2026-11-24 12:00:00Z; "),
-        (3599, "warning token: the token ends at 12:59:59Z, before the deadline of the target "),
+        (0, "error token: the token expired at 2026-11-24 12:00:00Z; "),
+        (3599, "warning token: the token expires at 12:59:59Z, before the deadline of the target "),
         (3600, ""),
     ],
 )
@@ -57,7 +57,7 @@ def test_a_clock_that_may_be_wrong_ends_no_token(hours: int, severity: str) -> N
     [finding] = check_tokens([Target("a", "sit", Path("a"))], ends)
 
     assert finding.severity == severity
-    assert ("if the clock of this machine is right" in finding.message) == (severity == "warning")
+    assert ("by this machine's clock" in finding.message) == (severity == "warning")
 
 
 def test_the_environments_token_is_told_at_the_connection() -> None:
@@ -68,7 +68,7 @@ def test_the_environments_token_is_told_at_the_connection() -> None:
 
     [finding] = told(connection, environ)
 
-    assert finding.startswith("error sit: the token of CSPARK_BEARER_TOKEN ended at ")
+    assert finding.startswith("error sit: the token of CSPARK_BEARER_TOKEN expired at ")
     assert told(connection, environ | client) == []
 
 

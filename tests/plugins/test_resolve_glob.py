@@ -205,7 +205,7 @@ def test_an_exclusion_takes_nothing_from_what_is_named_outright(serve: Any, plan
 
 def test_exclusions_that_leave_nothing_are_an_error(serve: Any, planned: Any) -> None:
     """A target without services would export nothing."""
-    with pytest.raises(UriError, match=r"^target t0: 'life/\*', '!\*' stands for no service"):
+    with pytest.raises(UriError, match=r"^target t0: 'life/\*', '!\*' matches no service"):
         planned(serve(), ["life/*", "!*"])
 
 
