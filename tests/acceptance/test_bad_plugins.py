@@ -172,7 +172,7 @@ def test_a_broken_schema_is_named_and_harmless(place: Place) -> None:
         ("raise SystemExit('bye')", "failed to check 'motor/pricing' as mine: SystemExit: bye"),
         (
             "return 7",
-            "check of 'motor/pricing' as mine answered 7 instead of text or None; it came",
+            "check of 'motor/pricing' as mine returned 7 instead of text or None; it came",
         ),
     ],
 )

@@ -164,7 +164,7 @@ def test_what_lies_there_is_found_before(check: Any, name: str) -> None:
         ("file/r.json", "file is not a folder"),
         ("folder", "is not a file"),
         ("fifo", "is not a file"),
-        ("link", "is a link"),
+        ("link", "is a symbolic link"),
     ],
 )
 def test_a_report_that_cannot_be_written_is_found_before(check: Any, path: str, said: str) -> None:
