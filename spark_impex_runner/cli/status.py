@@ -68,7 +68,7 @@ def _line(target: str, waiting: Mapping[str, Any]) -> str:
 def _row(attempt: Attempt, parts: int) -> dict[str, str]:
     stage = "job created" if attempt.job_id else "intent, no reply yet"
     if parts:
-        stage = f"divided into {parts} parts"
+        stage = f"split into {parts} parts"
     if attempt.delivered:
         stage = "packages delivered"
     if attempt.held:

@@ -114,7 +114,7 @@ def _check_given_job(job: Job, earlier: Attempt | None, context: Context) -> Non
     path, name = command_line(job.run.manifest), job.target.name
     if earlier is not None and context.state.parts(earlier):
         raise UsageError(
-            f"target {name} is divided into parts; impex-run {path} goes on with all of them, "
+            f"target {name} is split into parts; impex-run {path} goes on with all of them, "
             f"impex cancel {path} -t {name} gives them up"
         )
     owner = context.state.owner(context.job)

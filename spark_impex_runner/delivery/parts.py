@@ -1,4 +1,4 @@
-"""The exports of one target: one, or as many as a request that is too large is divided into."""
+"""The exports of one target: one, or as many as a request that is too large is split into."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class Parts:
         context.state.split(whole.attempt, job.part, parts, context.clock.now())
         self._parts = context.state.parts(whole.attempt)
         what = f"part {job.part}" if job.part else "the request"
-        message = f"{what} was divided into parts {' and '.join(parts)}: {error}"
+        message = f"{what} was split into parts {' and '.join(parts)}: {error}"
         # Of many parts, the log tells how each came to be.
         if not job.part:
             whole.warnings.append(message)

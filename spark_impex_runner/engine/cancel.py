@@ -1,4 +1,4 @@
-"""Ending the jobs that earlier runs left on a tenant."""
+"""Cancel the jobs that earlier runs left on a tenant."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CancelledJob:
-    """What became of one unfinished attempt; ``error`` is empty where the slot is free now."""
+    """The result for one unfinished attempt; without ``error`` its slot on the tenant is free."""
 
     target: str
     job_id: str
@@ -46,9 +46,9 @@ class CancelledJob:
 def cancel_jobs(
     path: Path, options: RunOptions, clock: Clock, masker: Masker
 ) -> tuple[CancelledJob, ...]:
-    """Cancel the job of every chosen target that is not finished, and close its attempt.
+    """Cancel the unfinished job of every chosen target, and close its attempt.
 
-    Raises what ``connect`` raises. A target that another runner works on is an error of its own.
+    Raises what ``connect`` raises. A target that another runner holds is an error in the result.
     """
     with (
         connect(path, options, clock, masker) as prepared,
@@ -61,7 +61,7 @@ def cancel_jobs(
 
 
 def may_have_running_jobs(run: RunResult, options: RunOptions) -> bool:
-    """Tell whether a job of a run's targets may still run, as far as the state says."""
+    """Return whether a job of a run's targets may still run, according to the state."""
     folder = state_folder(run.manifest.path, options)
     if not exists(folder):
         return False
@@ -69,79 +69,84 @@ def may_have_running_jobs(run: RunResult, options: RunOptions) -> bool:
         with closing(State(folder)) as state:
             names = (target_key_for(run.manifest, each.target) for each in run.results)
             found = (state.unfinished(name) for name in names)
-            return any(attempt and any(_left(attempt, "", state)) for attempt in found)
+            return any(attempt and any(_unfinished_jobs(attempt, "", state)) for attempt in found)
     except StateError:
         return True
 
 
 def _cancel(target: Target, prepared: Prepared, context: Context) -> list[CancelledJob]:
-    """Cancel what runs for a target, and close its attempt where all of that has ended."""
+    """Cancel the jobs of a target, and close its attempt if all of them have ended."""
     name = target_key_for(prepared.run.manifest, target)
     attempt = context.state.unfinished(name)
     if attempt is None:
         return []
     spark = prepared.connections.client(target.connection)
     if attempt.tenant != spark.url:
-        told = f"it belongs to {attempt.tenant}, the manifest now names {spark.url}"
-        return [CancelledJob(target.name, attempt.job_id, told)]
+        error = f"it runs on {attempt.tenant}, the manifest now names {spark.url}"
+        return [CancelledJob(target.name, attempt.job_id, error)]
     try:
         with lease(context.state.folder, name, context.clock.now()):
-            left = _left(attempt, target.name, context.state)
-            done = [_end(each, target, prepared, context) for each in left]
-            if not any(each.error for each in done):
+            jobs = _unfinished_jobs(attempt, target.name, context.state)
+            results = [_cancel_one(each, target, prepared, context) for each in jobs]
+            if not any(each.error for each in results):
                 now = context.clock.now()
                 context.state.finish(attempt, "cancelled", "by impex cancel", now)
     except ImpexError as error:
         return [CancelledJob(target.name, attempt.job_id, context.masker.mask(str(error)))]
-    return done or [CancelledJob(target.name, "")]
+    return results or [CancelledJob(target.name, "")]
 
 
 @dataclass(frozen=True, slots=True)
-class _Left:
-    """What may run on a tenant; ``request`` is what it asks for, where the state holds that."""
+class _UnfinishedJob:
+    """A job that may still run; ``request`` is set for a part, whose request the state holds."""
 
     label: str
     attempt: Attempt
     request: Request | None = None
 
 
-def _left(attempt: Attempt, target: str, state: State) -> Iterator[_Left]:
-    """Yield what may run for a target: its job, or, where that was divided, those of its parts."""
+def _unfinished_jobs(attempt: Attempt, target: str, state: State) -> Iterator[_UnfinishedJob]:
+    """Yield the job of a target, or, where it was split, those of its parts."""
     parts = state.parts(attempt)
     if not parts and not attempt.delivered:
-        yield _Left(target, attempt)
+        yield _UnfinishedJob(target, attempt)
     begun = {each.target: each for each in state.open_parts(attempt)}
     for part in parts:
         found = begun.get(part_key(attempt.target, part.name))
         if found and not found.delivered:
-            yield _Left(part_key(target, part.name), found, part.request)
+            yield _UnfinishedJob(part_key(target, part.name), found, part.request)
 
 
-def _end(left: _Left, target: Target, prepared: Prepared, context: Context) -> CancelledJob:
-    """Cancel one job. Where the reply to its create call was lost, it is there all the same."""
-    job_id = left.attempt.job_id
+def _cancel_one(
+    job: _UnfinishedJob, target: Target, prepared: Prepared, context: Context
+) -> CancelledJob:
+    """Cancel one job, after looking for its id if the reply to its create call was lost."""
+    job_id = job.attempt.job_id
     try:
-        job_id = job_id or _find(left, target, prepared, context)
+        job_id = job_id or _find_lost_job(job, target, prepared, context)
         if job_id:
             _cancel_job(prepared.connections.client(target.connection), job_id)
     except ImpexError as error:
-        return CancelledJob(left.label, job_id, context.masker.mask(str(error)))
-    return CancelledJob(left.label, job_id)
+        return CancelledJob(job.label, job_id, context.masker.mask(str(error)))
+    return CancelledJob(job.label, job_id)
 
 
-def _find(left: _Left, target: Target, prepared: Prepared, context: Context) -> str:
-    """Look for a job whose id was lost; only now is it asked what the entries stand for."""
-    request = left.request or plan_target(target, prepared.run, prepared.hooks).request
+def _find_lost_job(
+    unfinished: _UnfinishedJob, target: Target, prepared: Prepared, context: Context
+) -> str:
+    """Return the id of a job whose create call had no reply, empty if there is no such job."""
+    # Planned only here: resolving the entries may ask the tenant.
+    request = unfinished.request or plan_target(target, prepared.run, prepared.hooks).request
     job = new_job(PlannedTarget(target, request, "", ""), prepared, context.clock)
     spark = prepared.connections.client(target.connection)
     progress = TargetProgress(job, context)
-    progress.open(OpenedAttempt(left.attempt, adopted=True))
-    # One answer that lists no such job is not enough: it may run on, and the attempt is closed.
+    progress.open(OpenedAttempt(unfinished.attempt, adopted=True))
+    # Two answers have to agree that there is none: afterwards nothing looks for the job again.
     return confirmed(JobCreator(progress, spark).find, context.clock)
 
 
 def _cancel_job(spark: Spark, job_id: str) -> None:
-    """Ask the tenant; a job that it does not know, in two answers, holds no slot."""
+    """Cancel a job; one that the tenant does not know, in two answers, holds no slot."""
     for _ in range(2):
         try:
             spark.impex.exports.cancel(job_id)

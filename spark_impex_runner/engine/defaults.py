@@ -1,4 +1,4 @@
-"""What the runner does where no plugin decides: essential, asked last, never blocked."""
+"""The default implementations of the hooks: called last, and never blocked."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _EXPONENTIAL = {
 
 @hookimpl(trylast=True)
 def impex_register(registry: Registry) -> None:
-    """Offer this process, the reports, and the two strategies that need no memory of the past."""
+    """Register the local executor, the reports, and the two simplest strategies."""
     registry.executor("local", "This process.", lambda _: None)
     registry.report("json", "the complete result, in a published schema", json.render)
     registry.report("junit", "the result for CI systems", junit.render)
@@ -57,21 +57,22 @@ def impex_register(registry: Registry) -> None:
 
 @hookimpl(trylast=True)
 def impex_resolve_uri(uri: str) -> Sequence[str]:
-    """Take a service URI as it stands."""
+    """Return a service URI as it is."""
     return [uri]
 
 
 @hookimpl(trylast=True)
 def impex_poll_delay(poll: Poll) -> float:
-    """Wait as ``exponential`` says, else as ``fixed``; what the server asks for is the least.
+    """Return the delay of ``exponential``, or of ``fixed`` for any other strategy.
 
-    A strategy whose plugin is blocked or passes ends here, too: the wait goes on.
+    A strategy whose plugin is blocked or returns None falls back to ``fixed``. No delay is shorter
+    than the server's ``Retry-After``.
     """
     if poll.checks == 0:
         return poll.retry_after or 0.0
     wait = poll.retry_interval or _INTERVAL
     if poll.strategy == "exponential":
-        # The exponent is bounded so that a very long wait cannot overflow a float.
+        # Bounded, since a float overflows at 1000.0 ** 103.
         grown = wait * min(float(poll.options.get("factor", 2)), _FACTOR) ** min(
             poll.checks - 1, 64
         )
@@ -81,17 +82,17 @@ def impex_poll_delay(poll: Poll) -> float:
 
 @hookimpl(trylast=True)
 def impex_poll_verdict(status: Status) -> Verdict:
-    """Judge a status by the API's own words."""
+    """Return the verdict that the API's status words mean."""
     return statuses.verdict(status)
 
 
 @hookimpl(trylast=True)
 def impex_download_path(artifact: Artifact) -> str:
-    """Keep the name that the tenant gave."""
+    """Return the name that the tenant gave."""
     return artifact.name
 
 
 @hookimpl(trylast=True)
 def impex_check_download(artifact: Artifact) -> None:
-    """Test the ZIP structure, which tells a web page as such, and compare the tenant's hash."""
+    """Check the ZIP structure, and compare the hash that the tenant reports."""
     package.check(artifact)

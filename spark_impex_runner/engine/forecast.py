@@ -1,4 +1,4 @@
-"""What a run would do: create a job, adopt an earlier one, or nothing."""
+"""Forecast what a run would do for each target: create a job, adopt an earlier one, or nothing."""
 
 from __future__ import annotations
 
@@ -27,32 +27,33 @@ if TYPE_CHECKING:
     from spark_impex_runner.hooks.manager import Plugins
     from spark_impex_runner.models import Job, PlannedTarget, RunOptions, Step
     from spark_impex_runner.planning.stages import Prepared
+    from spark_impex_runner.state.models import Attempt
 
 
 def forecast(prepared: Prepared, options: RunOptions, clock: Clock) -> tuple[Forecast, ...]:
-    """Return what a run of the plan would do now, and begin nothing.
+    """Return what a run of the plan would do now, without starting anything.
 
-    A tenant is asked only where a target with ``skip_unchanged`` was delivered before.
+    A tenant is asked only for targets with ``skip_unchanged`` that were delivered before.
     """
     jobs = [(item, new_job(item, prepared, clock)) for item in prepared.plan]
     folder = state_folder(prepared.run.manifest.path, options)
-    if exists(folder):  # To open a memory that is not there would make it.
+    if exists(folder):  # State() would create it, and a plan must not leave a trace
         with closing(State(folder)) as state:
             context = Context.of(prepared, state, options)
-            found = [_forecast(item, job, context) for item, job in jobs]
+            forecasts = [_forecast(item, job, context) for item, job in jobs]
     else:
-        found = [_fresh(item) for item, _ in jobs]
+        forecasts = [_forecast(item, job) for item, job in jobs]
     return tuple(
         each if each.action == "unchanged" else replace(each, steps=_steps(job, prepared.hooks))
-        for each, (_, job) in zip(found, jobs, strict=True)
+        for each, (_, job) in zip(forecasts, jobs, strict=True)
     )
 
 
 def _steps(job: Job, hooks: Plugins) -> tuple[PlannedStep, ...]:
-    """Return what those of the target's steps would do that can tell."""
+    """Return the forecasts of the target's steps whose plugins support that."""
     offers = hooks.registry.steps
-    told = (step for step in job.target.steps if step.uses in offers and offers[step.uses].dry_run)
-    return tuple(_step(job, step, hooks) for step in told)
+    steps = (step for step in job.target.steps if step.uses in offers and offers[step.uses].dry_run)
+    return tuple(_step(job, step, hooks) for step in steps)
 
 
 def _step(job: Job, step: Step, hooks: Plugins) -> PlannedStep:
@@ -65,38 +66,32 @@ def _step(job: Job, step: Step, hooks: Plugins) -> PlannedStep:
     return PlannedStep(step.uses, answer)
 
 
-def _forecast(planned: PlannedTarget, job: Job, context: Context) -> Forecast:
+def _forecast(planned: PlannedTarget, job: Job, context: Context | None = None) -> Forecast:
     if planned.kept:
-        return _fresh(planned)
-    if found := unchanged(job, context):
+        note = f"delivered in {planned.target.output} (if_exists: keep)"
+        return Forecast(planned, "unchanged", note=note)
+    if context and (found := unchanged(job, context)):
         return Forecast(planned, "unchanged", note=found[1])
-    state = context.state
-    earlier = state.unfinished(target_key(job))
-    if earlier is None:
-        return _fresh(planned)
+    earlier = context.state.unfinished(target_key(job)) if context else None
+    if context is None or earlier is None:
+        return Forecast(planned, "create")
     wanted = (job.tenant, fingerprint(job))
-    why = reason_not_to_resume(
-        earlier, wanted, age(earlier, state, job.started), fresh=context.fresh
-    )
-    why = why or replaced(earlier, job, state)
-    if why:
-        left = describe_job(last_of(earlier, state))
-        return _fresh(planned, f"{left} of an earlier run is left behind ({why})")
-    begun = f"begun at {earlier.intended:%Y-%m-%d %H:%M}Z"
+    idle = age(earlier, context.state, job.started)
+    reason = reason_not_to_resume(earlier, wanted, idle, fresh=context.fresh)
+    if reason := reason or replaced(earlier, job, context.state):
+        unused = describe_job(last_of(earlier, context.state))
+        note = f"{unused} of an earlier run is not resumed ({reason})"
+        return Forecast(planned, "create", note=note)
+    return Forecast(planned, "adopt", earlier.job_id, _describe(earlier, context.state))
+
+
+def _describe(earlier: Attempt, state: State) -> str:
+    """Return how far an unfinished attempt has got."""
+    note = f"started at {earlier.intended:%Y-%m-%d %H:%M}Z"
     if parts := len(state.parts(earlier)):
-        begun += f", divided into {parts} parts"
+        note += f", split into {parts} parts"
     elif not earlier.job_id:
-        sought = f"{begun}, its reply was lost; looked for by {earlier.correlation_id}"
-        return Forecast(planned, "adopt", note=sought)
-    note = f"{begun}, packages are here" if earlier.delivered else begun
-    if earlier.held:
-        note = f"{note}, held for --approve {earlier.held}"
-    return Forecast(planned, "adopt", earlier.job_id, note)
-
-
-def _fresh(planned: PlannedTarget, note: str = "") -> Forecast:
-    if planned.kept:
-        return Forecast(
-            planned, "unchanged", note=f"delivered in {planned.target.output} (if_exists: keep)"
-        )
-    return Forecast(planned, "create", note=note)
+        note += f", its create call got no reply; searched by {earlier.correlation_id}"
+    if earlier.delivered:
+        note += ", packages downloaded"
+    return f"{note}, held for --approve {earlier.held}" if earlier.held else note

@@ -40,21 +40,21 @@ def check_disk(loaded: Loaded, options: RunOptions, state: Path) -> None:
     conflicts = [(use, reason) for use in loaded.uses.written if (reason := unwritable(use.path))]
     registry, manifest = loaded.plugins.registry, loaded.manifest
     steps = [
-        (target, place, step, name)
+        (target, key, step, name)
         for target in loaded.targets
-        for place, step in steps_of(target)
+        for key, step in steps_of(target)
         for name in written_by(step, registry)
         if os.path.lexists(target.output / name)
     ]
     if steps:
         with closing(State(state)) if exists(state) else nullcontext() as opened:
-            for target, place, step, name in steps:
+            for target, key, step, name in steps:
                 placed = PlacedFiles(opened, target_key_for(manifest, target), target)
                 owned = Ownership(target.output, placed, Guarded())
                 path = target.output / name
                 # A folder of ours that was changed since fails its target, not the whole run.
                 if owned.record(path) is None and (reason := owned.stranger(path)):
-                    conflicts.append((PathUse(path, "", key_of_name(place, step, name)), reason))
+                    conflicts.append((PathUse(path, "", key_of_name(key, step, name)), reason))
     raise_conflicts(loaded.document, conflicts)
 
 

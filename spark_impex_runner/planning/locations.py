@@ -1,4 +1,4 @@
-"""Every path that a run reads or writes, checked against all others before anything is sent."""
+"""Collect every path that a run reads or writes, and check them against one another."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ if TYPE_CHECKING:
     from spark_impex_runner.manifest.yaml.document import Document, KeyPath
     from spark_impex_runner.models import Manifest, RunOptions, Step, Target
 
-# What a file system takes, and what of it is left where a temporary name adds to it.
-_LONGEST_FOLDER = 255
-_LONGEST_FILE = 240
-_FILE = re.compile(r"\$\{file:([^{}]+)\}")
+# Bytes in a name that common file systems allow; a file is first written under a temporary name,
+# which is longer.
+_MAX_FOLDER_NAME = 255
+_MAX_FILE_NAME = 240
+_FILE_REFERENCE = re.compile(r"\$\{file:([^{}]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
 class PathUse:
-    """A path that a run reads or writes, and where it was given: at a key, or by an option."""
+    """A path that a run reads or writes, with the key or the option that gives it."""
 
     path: Path
     what: str
@@ -41,14 +42,14 @@ class PathUse:
 
 @dataclass(frozen=True, slots=True)
 class PathUses:
-    """All paths of a run: files that are read, files that are written, folders that are its own."""
+    """All paths of a run: files that it reads or writes, and folders that belong to it alone."""
 
     read: tuple[PathUse, ...]
     written: tuple[PathUse, ...]
     folders: tuple[PathUse, ...]
 
     def guarded(self, targets: Iterable[Target]) -> Guarded:
-        """Return what no package and no step may replace."""
+        """Return the paths that no package and no step may replace."""
         outputs = ((each.output, f"the output of target {each.name!r}") for each in targets)
         every = ((each.path, each.what) for each in (*self.read, *self.written, *self.folders))
         return Guarded((*outputs, *every))
@@ -57,16 +58,17 @@ class PathUses:
 def path_uses(
     document: Document, manifest: Manifest, options: RunOptions, registry: Registry, state: Path
 ) -> PathUses:
-    """Return all paths that the manifest and the command line determine."""
+    """Return all paths that a manifest and its options determine."""
     folder = manifest.path.absolute().parent
     read = [PathUse(path, f"{path}, a file of this manifest") for path in document.files]
     read += [PathUse(path, f"the plugin {path}") for path in options.plugin_files]
     read += [PathUse(path, f"the plugin {path}") for path in (folder / "plugins").glob("*.py")]
     read += [
-        PathUse(path, f"{path}, which a reference reads") for path in _referred(document, folder)
+        PathUse(path, f"{path}, which a reference reads")
+        for path in _referenced_files(document, folder)
     ]
-    read += _named(manifest, registry)
-    folders = list(_state(state, manifest.path))
+    read += _service_and_notification_files(manifest, registry)
+    folders = list(_state_paths(state, manifest.path))
     written = [
         PathUse(folder / path, f"the report {name!r}", ("report", name))
         for name, path in manifest.reports.items()
@@ -82,17 +84,17 @@ def path_uses(
         if isinstance(each.verify_tls, str):
             read.append(PathUse(Path(each.verify_tls), "the CA bundle"))
     for target in manifest.targets:
-        for place, step in steps_of(target):
+        for step_key, step in steps_of(target):
             for key, kind in _path_options(registry.steps.get(step.uses), step.options).items():
                 path = folder / step.options[key]
                 what = f"{path} of a step {step.uses!r}"
-                use = PathUse(path, what, (*place, "with", key))
+                use = PathUse(path, what, (*step_key, "with", key))
                 (written if kind == "write" else read).append(use)
     return PathUses(tuple(read), tuple(written), tuple(folders))
 
 
-def _named(manifest: Manifest, registry: Registry) -> Iterator[PathUse]:
-    """Yield the files that entries of services and options of notifications name."""
+def _service_and_notification_files(manifest: Manifest, registry: Registry) -> Iterator[PathUse]:
+    """Yield the files that entries of `services` and options of notifications name."""
     folder = manifest.path.absolute().parent
     entries = (entry for target in manifest.targets for entry in target.services)
     for name in files_read(registry, entries):
@@ -103,8 +105,8 @@ def _named(manifest: Manifest, registry: Registry) -> Iterator[PathUse]:
             yield PathUse(path, f"{path}, which a notification reads")
 
 
-def _state(folder: Path, manifest: Path) -> Iterator[PathUse]:
-    """Yield the state's folder, or what is in it where it is a folder of other things, too."""
+def _state_paths(folder: Path, manifest: Path) -> Iterator[PathUse]:
+    """Yield the state directory, or the files in it if the manifest is in there, too."""
     if not manifest.resolve().is_relative_to(folder.resolve()):
         yield PathUse(folder, f"the state in {folder}")
         return
@@ -118,12 +120,12 @@ def state_folder(path: Path, options: RunOptions) -> Path:
 
 
 def check_options(path: Path, options: RunOptions) -> None:
-    """Raise ``UsageError`` if a path that was given beside the manifest is a URL."""
-    given = [("the manifest", path), ("output", options.output), ("state", options.state)]
-    given += [("overlay", each) for each in options.overlays]
-    given += [("plugin", each) for each in options.plugin_files]
-    given += [(f"report {name}", each) for name, each in options.reports.items()]
-    for name, each in given:
+    """Raise ``UsageError`` if a path of the command line is a URL."""
+    paths = [("the manifest", path), ("output", options.output), ("state", options.state)]
+    paths += [("overlay", each) for each in options.overlays]
+    paths += [("plugin", each) for each in options.plugin_files]
+    paths += [(f"report {name}", each) for name, each in options.reports.items()]
+    for name, each in paths:
         if each is not None and (problem := url_problem(str(each))):
             raise UsageError(f"{name}: {problem}; give a local path")
 
@@ -131,31 +133,31 @@ def check_options(path: Path, options: RunOptions) -> None:
 def check_conflicts(
     document: Document, targets: Iterable[Target], registry: Registry, uses: PathUses
 ) -> None:
-    """Raise ``ManifestError`` or ``UsageError`` if a run would write to a path of another use."""
+    """Raise ``ManifestError`` or ``UsageError`` if a run would write to a path in use."""
     every = list(targets)
     guarded = replace(uses, written=()).guarded(every)
     conflicts = [
-        *_Written(uses, every, registry).conflicts(),
-        *_outputs(every, uses),
-        *(found for target in every for found in _step_places(target, registry, guarded)),
+        *_WrittenFiles(uses, every, registry).conflicts(),
+        *_output_conflicts(every, uses),
+        *(each for target in every for each in _step_conflicts(target, registry, guarded)),
     ]
     raise_conflicts(document, conflicts)
 
 
-class _Written:
-    """The files that a run writes, each held against all that it reads or writes besides."""
+class _WrittenFiles:
+    """The files that a run writes, checked against all that it reads and writes besides."""
 
     def __init__(self, uses: PathUses, targets: Iterable[Target], registry: Registry) -> None:
         self._uses = uses
         self._identities = Identities()
         self._outputs = {self._identities.of(each.output): each for each in targets}
-        self._above = {above for place in self._outputs for above in _parents(place)}
+        self._above = {above for output in self._outputs for above in _parents(output)}
         self._read = {self._identities.of(each.path): each for each in uses.read}
         self._inodes = {node: each for each in uses.read if (node := _inode(each.path))}
         self._registry = registry
 
     def conflicts(self) -> Iterator[tuple[PathUse, str]]:
-        """Yield each file that may not be written, and why."""
+        """Yield each file that may not be written, and the reason."""
         seen: dict[str, PathUse] = {}
         places = [(self._identities.of(use.path), use) for use in self._uses.written]
         inside = {above: use for place, use in places for above in _parents(place)}
@@ -163,20 +165,21 @@ class _Written:
             other = seen.setdefault(place, use)
             if reason := self._reason(use, place):
                 yield use, reason
-            elif other is not use and not _is_shared(other, use):
+            elif other is not use and not _is_shared_by_steps(other, use):
                 yield use, f"{use.what} would replace {other.what}"
             elif place in inside:
                 yield use, f"{use.what} would be where the folder of {inside[place].what} is"
 
     def _reason(self, use: PathUse, place: str) -> str:
-        if reason := _too_long(use.path, _LONGEST_FILE):
+        if reason := _length_error(use.path, _MAX_FILE_NAME):
             return reason
         if use.path.name == "-":
             return "'-' is not a file; only files can be written"
-        lost = self._read.get(place) or self._inodes.get(_inode(use.path) or (0, 0))
-        lost = lost or next((e for e in self._uses.folders if self._is_in(place, e.path)), None)
-        if lost:
-            return f"{use.what} would replace {lost.what}; choose another path"
+        # Hard links have different paths and one inode.
+        other = self._read.get(place) or self._inodes.get(_inode(use.path) or (0, 0))
+        other = other or next((e for e in self._uses.folders if self._is_in(place, e.path)), None)
+        if other:
+            return f"{use.what} would replace {other.what}; choose another path"
         if place in self._outputs or place in self._above:
             return f"{use.what} would be where a target's output is; choose another path"
         for above in _parents(place):
@@ -193,22 +196,22 @@ class _Written:
             RECEIPT,
             *(n for _, step in steps_of(target) for n in written_by(step, self._registry)),
         }
-        return any(_nested(inner, folded(name)) for name in names)
+        return any(_overlap(inner, folded(name)) for name in names)
 
 
-def _is_shared(one: PathUse, other: PathUse) -> bool:
-    """Tell whether two steps write to one file that belongs to steps."""
+def _is_shared_by_steps(one: PathUse, other: PathUse) -> bool:
+    """Return whether two steps write to one file, such as a list that both extend."""
     return bool(one.key and other.key) and one.key[0] != "report" != other.key[0]
 
 
-def _outputs(targets: Iterable[Target], uses: PathUses) -> Iterator[tuple[PathUse, str]]:
-    """Yield why a target's output may not be where it is."""
+def _output_conflicts(targets: Iterable[Target], uses: PathUses) -> Iterator[tuple[PathUse, str]]:
+    """Yield each output that may not be where it is, and the reason."""
     identities = Identities()
     seen: dict[str, Target] = {}
     for target in targets:
         place = identities.of(target.output)
         use = PathUse(target.output, "", target.written.get("output", ()))
-        if reason := _too_long(target.output, _LONGEST_FOLDER):
+        if reason := _length_error(target.output, _MAX_FOLDER_NAME):
             yield use, reason
         for folder in uses.folders:
             if f"{place}{os.sep}".startswith(f"{identities.of(folder.path)}{os.sep}"):
@@ -217,55 +220,55 @@ def _outputs(targets: Iterable[Target], uses: PathUses) -> Iterator[tuple[PathUs
             yield use, f"the targets {other.name!r} and {target.name!r} would write to one output"
 
 
-def _step_places(
+def _step_conflicts(
     target: Target, registry: Registry, guarded: Guarded
 ) -> Iterator[tuple[PathUse, str]]:
-    """Yield why a step may not write where it is to, whatever is there."""
+    """Yield each file or folder that a step may not write, and the reason."""
     owned = Ownership(target.output, KeyValueStore(), guarded)
     earlier: list[str] = []
-    for place, step in steps_of(target):
-        mine = [folded(name) for name in written_by(step, registry)]
-        for name in written_by(step, registry):
-            use = PathUse(target.output / name, "", key_of_name(place, step, name))
-            if reason := _too_long(Path(name), _LONGEST_FILE) or owned.forbidden(use.path):
+    for key, step in steps_of(target):
+        names = written_by(step, registry)
+        for name in names:
+            use = PathUse(target.output / name, "", key_of_name(key, step, name))
+            if reason := _length_error(Path(name), _MAX_FILE_NAME) or owned.forbidden(use.path):
                 yield use, reason
-            elif any(_nested(folded(name), other) for other in earlier):
+            elif any(_overlap(folded(name), other) for other in earlier):
                 yield use, f"two steps of target {target.name!r} would write to {name}"
-        earlier += mine
+        earlier += map(folded, names)
 
 
-def _too_long(path: Path, most: int) -> str:
-    """Return that a file system does not take a path with such a long part; else nothing."""
+def _length_error(path: Path, most: int) -> str:
+    """Return the message for a path with a part that is too long, else an empty text."""
     longest = max(path.parts, key=lambda part: len(os.fsencode(part)), default="")
     size = len(os.fsencode(longest))
-    return f"'{longest[:20]}…' has {size} bytes, a name may have {most}" if size > most else ""
+    return f"'{longest[:20]}…' has {size} bytes; a name may have {most}" if size > most else ""
 
 
-def _nested(one: str, other: str) -> bool:
-    """Tell whether one of two paths is the other, or lies in it."""
+def _overlap(one: str, other: str) -> bool:
+    """Return whether one of two paths is the other or lies in it."""
     return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
 def steps_of(target: Target) -> Iterator[tuple[KeyPath, Step]]:
-    """Yield each step of a target with the place at which it is written."""
+    """Yield each step of a target with its path in the manifest as written."""
     for index, step in enumerate(target.steps):
         yield (*target.written.get("steps", ()), index), step
 
 
 def written_by(step: Step, registry: Registry) -> list[str]:
-    """Return what a step writes below the output."""
+    """Return the names that a step writes below the output."""
     offer = registry.steps.get(step.uses)
     return list(offer.writes(step.options)) if offer else []
 
 
-def key_of_name(place: KeyPath, step: Step, name: str) -> KeyPath:
-    """Return where the name of a step's file or folder is written."""
+def key_of_name(step_key: KeyPath, step: Step, name: str) -> KeyPath:
+    """Return the path in the manifest of the option that names a step's file or folder."""
     keys = [key for key, value in step.options.items() if str(value).rstrip("/") == name]
-    return (*place, "with", *keys[:1])
+    return (*step_key, "with", *keys[:1])
 
 
 def _path_options(offer: Offer | None, options: Mapping[str, Any]) -> dict[str, str]:
-    """Return those of the options that name a file: whether it is read or written."""
+    """Return the options that name a file, with ``read`` or ``write``."""
     properties: Any = offer.options.get("properties", {}) if offer else {}
     kinds = {key: part.get("x-path") for key, part in properties.items() if isinstance(part, dict)}
     return {
@@ -275,11 +278,11 @@ def _path_options(offer: Offer | None, options: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def _referred(document: Document, folder: Path) -> Iterator[Path]:
-    """Yield the files that ``${file:}`` reads."""
+def _referenced_files(document: Document, folder: Path) -> Iterator[Path]:
+    """Yield the files that ``${file:…}`` reads."""
     texts = {spot.text for spot in document.spots.values() if spot.text and "${file:" in spot.text}
     for text in sorted(texts):
-        yield from (folder / name for name in _FILE.findall(text))
+        yield from (folder / name for name in _FILE_REFERENCE.findall(text))
 
 
 def _parents(place: str) -> list[str]:
@@ -295,7 +298,7 @@ def _inode(path: Path) -> tuple[int, int] | None:
 
 
 def raise_conflicts(document: Document, conflicts: Iterable[tuple[PathUse, str]]) -> None:
-    """Raise the error for conflicts: those of the manifest with their places."""
+    """Raise ``ManifestError`` for conflicts of the manifest, else ``UsageError`` for an option."""
     every = list(conflicts)
     findings = [Finding(use.key, reason) for use, reason in every if use.key or not use.option]
     if findings:

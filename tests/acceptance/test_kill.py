@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # One more than a run has: the last ones end as an ordinary run.
 WRITES = 16
-# Those of a target whose request is divided into two parts, from the division to its end.
+# Those of a target whose request is split into two parts, from the division to its end.
 DIVIDED = range(4, 28)
 # Where a kill right after a write is not a kill before the next one: a request lies in between.
 INTENDED = (5, 10)

@@ -71,7 +71,7 @@ def test_status_and_plan_tell_what_is_waited_for(gated: Any) -> None:
     plan = gated("impex", "plan", "m.yaml", "-p", "gate.py").out
 
     assert [row["stage"] for row in status] == ["held for --approve here"]
-    assert "packages are here, held for --approve here" in plan
+    assert "packages downloaded, held for --approve here" in plan
 
 
 def test_status_lists_digest_and_command(gated: Any) -> None:

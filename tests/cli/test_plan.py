@@ -78,7 +78,7 @@ def test_a_plan_for_a_fresh_run_adopts_nothing(shell: Any, left: str) -> None:
     for args in (("impex", "plan", "m.yaml"), ("impex-run", "m.yaml", "--dry-run")):
         plan = shell(*args, "--fresh").out
 
-        assert f"(job {left} of an earlier run is left behind (--fresh))" in plan
+        assert f"(job {left} of an earlier run is not resumed (--fresh))" in plan
         assert plan.endswith("1 to create; nothing was sent\n")
 
 

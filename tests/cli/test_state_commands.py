@@ -40,11 +40,11 @@ def test_the_parts_of_a_target_are_shown_and_planned(
     plan = shell("impex", "plan", "m.yaml").out
 
     assert [(row["target"], row["stage"], row["job"]) for row in rows] == [
-        ("m/all", "divided into 2 parts", "-"),
+        ("m/all", "split into 2 parts", "-"),
         ("m/all#1", "job created", parts[1]),
     ]
     assert rows[1]["correlation id"] == f"{rows[0]['correlation id']}-part1"
-    assert ", divided into 2 parts" in plan
+    assert ", split into 2 parts" in plan
     assert "1 to adopt" in plan
 
 
@@ -144,7 +144,7 @@ def test_a_job_of_another_tenant_is_not_cancelled_on_this_one(
     done = shell("impex", "cancel", "m.yaml")
 
     assert done.code == 4
-    assert f"job {left}: it belongs to {tenant.base_url}" in done.err
+    assert f"job {left}: it runs on {tenant.base_url}" in done.err
 
 
 def test_cancelling_a_target_leaves_what_it_needs(shell: Any, tenant: Sandbox, left: str) -> None:

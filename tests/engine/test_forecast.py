@@ -76,7 +76,7 @@ def test_a_job_that_was_left_will_be_adopted(
     done = only(run(sandbox, TARGET))
 
     assert (item.action, item.job_id) == ("adopt", job_id)
-    assert item.note.startswith("begun at ")
+    assert item.note.startswith("started at ")
     assert (done.outcome, done.job_id) == (Outcome.SUCCEEDED, job_id)
     assert look().action == "create"
 
@@ -84,9 +84,9 @@ def test_a_job_that_was_left_will_be_adopted(
 @pytest.mark.parametrize(
     ("change", "action", "job", "note"),
     [
-        ("delivered = '[[], []]'", "adopt", True, ", packages are here"),
-        ("job_id = ''", "adopt", False, ", its reply was lost; looked for by "),
-        ("fingerprint = 'x'", "create", False, " is left behind (another request)"),
+        ("delivered = '[[], []]'", "adopt", True, ", packages downloaded"),
+        ("job_id = ''", "adopt", False, ", its create call got no reply; searched by "),
+        ("fingerprint = 'x'", "create", False, " is not resumed (another request)"),
         ("fingerprint = 'x', job_id = ''", "create", False, "a job whose reply was lost of an "),
     ],
 )

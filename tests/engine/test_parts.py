@@ -102,7 +102,7 @@ def test_a_request_that_is_too_large_is_delivered_in_parts(
     assert [each.uri for each in result.service_versions] == URIS
     assert [each.name for each in result.artifacts] == ["package-1.zip", "package-2.zip"]
     assert (len(bodies(sandbox)), sandbox.jobs_created) == (3, 3 - refused)
-    assert "the request was divided into parts 1 and 2: " in result.warnings[0]
+    assert "the request was split into parts 1 and 2: " in result.warnings[0]
     assert "EXCEEDED_FILE_SIZE" in result.warnings[0]
     written = delivered(run)
     assert (written["job_id"], len(written["job_ids"])) == (written["job_ids"][0], 2)
@@ -424,7 +424,7 @@ def test_a_job_that_was_given_by_its_id_is_not_divided(
 
     too_large = only(run(sandbox, TARGET, job=whole, state=run.folder / "elsewhere"))
 
-    assert all("a is divided into parts; impex-run " in each.error for each in refused)
+    assert all("a is split into parts; impex-run " in each.error for each in refused)
     assert "EXCEEDED_FILE_SIZE" in too_large.error
     assert len(bodies(sandbox)) == 3
 
