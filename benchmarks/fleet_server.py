@@ -23,20 +23,20 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
-from spark_impex_runner.sandbox.auth import Gate
-from spark_impex_runner.sandbox.downloads import Downloads
-from spark_impex_runner.sandbox.exports import Exports, Place
-from spark_impex_runner.sandbox.httpd import Origin
-from spark_impex_runner.sandbox.jobs import Jobs, Limits
-from spark_impex_runner.sandbox.routing import Route, Router
+from spark_impex_runner.sandbox.http.auth import Authenticator
+from spark_impex_runner.sandbox.http.messages import json_reply, v4_error
+from spark_impex_runner.sandbox.http.routing import Route, Router
+from spark_impex_runner.sandbox.http.server import HttpServer
 from spark_impex_runner.sandbox.settings import Settings
-from spark_impex_runner.sandbox.tenant import Tenant
-from spark_impex_runner.sandbox.wire import json_reply, v4_refusal
+from spark_impex_runner.sandbox.tenant.downloads import Downloads
+from spark_impex_runner.sandbox.tenant.exports import Exports, Locations
+from spark_impex_runner.sandbox.tenant.jobs import Jobs, Limits
+from spark_impex_runner.sandbox.tenant.tree import Tenant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from spark_impex_runner.sandbox.wire import Reply, Request
+    from spark_impex_runner.sandbox.http.messages import Reply, Request
 
 FOLDER = "life"
 _STACK = 256 * 1024
@@ -105,10 +105,10 @@ class Fleet:
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         self._plan = plan
-        self._api = Origin(0, self._journal)
-        self._docstore = Origin(0, self._journal)
+        self._api = HttpServer(0, self._journal)
+        self._docstore = HttpServer(0, self._journal)
         self._downloads = Downloads(Settings(url_seconds=3600), time.monotonic)
-        self._gate = Gate("fleet", 7200, time.monotonic)
+        self._authenticator = Authenticator("fleet", 7200, time.monotonic)
         self._jobs: dict[str, Jobs] = {}
         self._routers = {
             name: self._tenant(name, folder)
@@ -118,7 +118,7 @@ class Fleet:
         self._lock = threading.Lock()
         self._requests = 0
         self._first = self._created = 0.0
-        self.address = Address(self._api.url, self._gate.token)
+        self.address = Address(self._api.url, self._authenticator.token)
 
     def start(self) -> None:
         """Begin to answer."""
@@ -145,7 +145,7 @@ class Fleet:
         url = f"{self._api.url}/{name}"
         settings = Settings(tenant=name, job_seconds=self._plan.job_seconds)
         jobs = Jobs("export", url, Limits(1, settings.job_seconds, 409, time.monotonic))
-        place = Place(url, self._docstore.url, folder)
+        place = Locations(url, self._docstore.url, folder)
         exports = Exports(Tenant(name, folder / "tree"), jobs, self._downloads, settings, place)
         self._jobs[name] = jobs
         routes = [
@@ -154,7 +154,7 @@ class Fleet:
             Route("GET", f"/{name}/api/v4/export/status", exports.describe),
             Route("PATCH", f"/{name}/api/v4/export/{{}}", exports.cancel),
         ]
-        return Router(routes, self._gate.check)
+        return Router(routes, self._authenticator.check)
 
     def _answer(self, request: Request) -> Reply:
         name = request.path.split("/", 2)[1]
@@ -162,7 +162,7 @@ class Fleet:
             return json_reply(self.figures())
         router = self._routers.get(name)
         if router is None:
-            raise v4_refusal(404, "NOT_FOUND", f"there is no tenant {name}")
+            raise v4_error(404, "NOT_FOUND", f"there is no tenant {name}")
         reply = router(request)
         if request.method == "POST" and reply.status == 200:
             self._created = self._created or time.monotonic()

@@ -1,4 +1,4 @@
-"""How much weather a run survives: kills at random instants, and every kind of fault.
+"""How many faults a run survives: kills at random instants, and every kind of fault.
 
 ``python benchmarks/reliability.py`` prints two tables; ``--write`` puts them into
 docs/explanation/reliability.md, ``--json`` prints the figures instead. Everything runs on this
@@ -44,7 +44,7 @@ targets:
 """
 # About what the package has; counts of bytes among the faults are those of this size.
 SIZE = 2_000_000
-# Each kind of weather: what happens, to which request, how often.
+# Each kind of fault: what happens, to which request, how often.
 FAULTS = (
     "token@1=503",
     "token@1-2=reset",
@@ -111,7 +111,7 @@ CLOCKS = (
 
 
 class QuickClock(Clock):
-    """A clock whose waits only move its hands: an hour of weather takes a moment."""
+    """A clock whose waits only move its hands: an hour of faults takes a moment."""
 
     def __init__(self, ahead: float = 0) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class QuickClock(Clock):
 
 @dataclass
 class Row:
-    """What became of one kind of weather."""
+    """The result of one kind of fault."""
 
     what: str
     times: int = 0
@@ -156,7 +156,7 @@ def scaled(text: str, root: Path) -> Fault:
     return replace(fault, argument=str(int(fault.argument) * size // SIZE))
 
 
-def weather(text: str, root: Path, work: Path, ahead: float = 0) -> Row:
+def run_with_faults(text: str, root: Path, work: Path, ahead: float = 0) -> Row:
     """Run one manifest through some faults, and once more where the first run did not succeed."""
     clock, row = QuickClock(ahead), Row(f"{text}, clock {ahead:+g} s" if ahead else text)
     faults = tuple(scaled(part, root) for part in text.split())
@@ -172,12 +172,12 @@ def weather(text: str, root: Path, work: Path, ahead: float = 0) -> Row:
             row.outcomes[result.outcome.value] += 1
             if result.good:
                 break
-        row.times = sum(sandbox.weather.met.values())
+        row.times = sum(sandbox.faults.hits.values())
         row.jobs = sandbox.jobs_created
         row.refetched = max(sandbox.bytes_downloaded - package_size(work), 0)
         row.wrong = problems(work, row.jobs, 1)
         if not row.times:
-            row.wrong.append("the fault was never met")
+            row.wrong.append("the fault was never injected")
     return row
 
 
@@ -217,13 +217,13 @@ def main() -> int:
         folder = Path(temporary)
         root = tree(folder, arguments.size)
         rows = [
-            weather(text, root, folder / f"fault-{number}")
+            run_with_faults(text, root, folder / f"fault-{number}")
             for number, text in enumerate(FAULTS[: arguments.faults])
         ]
         chance = random.Random(arguments.seed)  # noqa: S311 - instants, not secrets
         if arguments.faults == len(FAULTS):
             rows += [
-                weather(text, root, folder / f"clock-{number}", ahead)
+                run_with_faults(text, root, folder / f"clock-{number}", ahead)
                 for number, (ahead, text) in enumerate(CLOCKS)
             ]
         if arguments.stops:

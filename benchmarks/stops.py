@@ -62,7 +62,7 @@ def _stopped(row: Any, faults: str, jobs: int, folders: tuple[Path, Path]) -> An
     with Sandbox(root, Settings(job_seconds=0.3, faults=parsed)) as sandbox:
         environ = _written(work, sandbox)
         with _started(work, environ) as process:
-            while not sandbox.weather.met and process.poll() is None:
+            while not sandbox.faults.hits and process.poll() is None:
                 time.sleep(0.05)
             time.sleep(0.3)
             began = time.monotonic()
@@ -74,9 +74,9 @@ def _stopped(row: Any, faults: str, jobs: int, folders: tuple[Path, Path]) -> An
             row.wrong.append(f"exit {process.returncode} after the signal")
         if not (work / "report.json").is_file():
             row.wrong.append("there is no report")
-        row.times = sum(sandbox.weather.met.values())
+        row.times = sum(sandbox.faults.hits.values())
         row.outcomes["cancelled"] += 1
-        sandbox.weather._faults = ()  # noqa: SLF001 - the same tenant, in good order
+        sandbox.faults._faults = ()  # noqa: SLF001 - the same tenant, in good order
         _finish(row, work, environ)
         row.jobs = sandbox.jobs_created
     if row.jobs != jobs:

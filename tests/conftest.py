@@ -27,7 +27,7 @@ import pytest
 from filelock import FileLock
 from xdist.scheduler import LoadScopeScheduling
 
-from spark_impex_runner.sandbox.multipart import receive
+from spark_impex_runner.sandbox.http.multipart import receive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The API origin as one table: method and path on the left, who answers on the right."""
+"""The routes of the API server: method and path on the left, the endpoint on the right."""
 
 from __future__ import annotations
 
@@ -6,45 +6,45 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from spark_impex_runner.sandbox.routing import Route
+from spark_impex_runner.sandbox.http.routing import Route
 
 if TYPE_CHECKING:
-    from spark_impex_runner.sandbox.auth import Gate
-    from spark_impex_runner.sandbox.environment import Environment
-    from spark_impex_runner.sandbox.exports import Exports
-    from spark_impex_runner.sandbox.imports import Imports
-    from spark_impex_runner.sandbox.listing import Listings
+    from spark_impex_runner.sandbox.http.auth import Authenticator
+    from spark_impex_runner.sandbox.tenant.environment import Environment
+    from spark_impex_runner.sandbox.tenant.exports import Exports
+    from spark_impex_runner.sandbox.tenant.imports import Imports
+    from spark_impex_runner.sandbox.tenant.listings import Listings
 
 
 @dataclass(frozen=True, slots=True)
-class Desks:
-    """Everybody who answers on the API origin."""
+class Endpoints:
+    """The objects whose methods answer on the API server."""
 
-    gate: Gate
+    authenticator: Authenticator
     exports: Exports
     imports: Imports
     listings: Listings
     environment: Environment
 
 
-def table(tenant: str, desks: Desks) -> list[Route]:
-    """Return the routes of ``tenant``; ``{}`` is a segment that the function is given."""
+def table(tenant: str, endpoints: Endpoints) -> list[Route]:
+    """Return the routes of ``tenant``; ``{}`` is a segment that the endpoint gets."""
     v1 = "/api/v1"
     v3 = f"/{quote(tenant, safe='')}/api/v3"
     v4 = f"/{quote(tenant, safe='')}/api/v4"
-    find, config = desks.listings, desks.environment
-    issue = desks.gate.issue
+    find, config = endpoints.listings, endpoints.environment
+    issue = endpoints.authenticator.issue
     return [
         Route("POST", "/auth/realms/{}/protocol/openid-connect/token", issue, "none"),
         Route("GET", "/health", config.health, "none"),
         Route("GET", f"{v1}/config/GetSparkConfiguration", config.configuration, "bearer"),
-        Route("POST", f"{v4}/export", desks.exports.create),
-        Route("GET", f"{v4}/export/status", desks.exports.describe),
-        Route("GET", f"{v4}/export/{{}}/status", desks.exports.status),
-        Route("PATCH", f"{v4}/export/{{}}", desks.exports.cancel),
-        Route("POST", f"{v4}/import", desks.imports.create),
-        Route("GET", f"{v4}/import/status", desks.imports.describe),
-        Route("GET", f"{v4}/import/{{}}/status", desks.imports.status),
+        Route("POST", f"{v4}/export", endpoints.exports.create),
+        Route("GET", f"{v4}/export/status", endpoints.exports.describe),
+        Route("GET", f"{v4}/export/{{}}/status", endpoints.exports.status),
+        Route("PATCH", f"{v4}/export/{{}}", endpoints.exports.cancel),
+        Route("POST", f"{v4}/import", endpoints.imports.create),
+        Route("GET", f"{v4}/import/status", endpoints.imports.describe),
+        Route("GET", f"{v4}/import/{{}}/status", endpoints.imports.status),
         Route("POST", f"{v1}/product/list", find.folders),
         Route("POST", f"{v1}/product/isproductexists/{{}}", find.folder_exists),
         Route("GET", f"{v1}/product/getproduct/{{}}", find.folder, "bearer"),

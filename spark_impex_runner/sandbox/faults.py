@@ -1,4 +1,4 @@
-"""Bad weather on demand: scripted faults between the network and the emulated tenant.
+"""Fault injection: scripted faults between the network and the emulated tenant.
 
 A fault is written ``PLACE@WHICH=WHAT``, for example ``status@2=503``, ``create@1=swallow`` or
 ``download@1-3=cut:1000``. PLACE is the kind of request, WHICH counts the requests of that kind from
@@ -11,18 +11,19 @@ import json
 import re
 import threading
 import time
+import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.sandbox.wire import Reply, Reset, json_reply, v4_refusal
+from spark_impex_runner.sandbox.http.messages import ConnectionReset, Reply, json_reply, v4_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from spark_impex_runner.sandbox.wire import Handle, Request
+    from spark_impex_runner.sandbox.http.messages import Handle, Request
 
 PLACES: Mapping[str, tuple[str, str]] = {
     "token": ("POST", r"/auth/realms/.*"),
@@ -44,7 +45,7 @@ _PIECE_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One scripted fault; ``str`` gives the form that ``parse_fault`` reads."""
+    """One scripted fault; ``str`` returns the text that ``parse_fault`` reads."""
 
     place: str
     first: int
@@ -52,8 +53,8 @@ class Fault:
     what: str
     argument: str = ""
 
-    def hits(self, place: str, number: int) -> bool:
-        """Tell whether the ``number``-th request of a kind is disturbed."""
+    def matches(self, place: str, number: int) -> bool:
+        """Return whether the fault applies to the ``number``-th request of a kind."""
         within = self.first <= number and (self.last is None or number <= self.last)
         return self.place == place and within
 
@@ -66,7 +67,7 @@ class Fault:
 
 
 def parse_fault(text: str) -> Fault:
-    """Read ``PLACE@WHICH=WHAT``. Raises ValueError that says what is allowed."""
+    """Parse ``PLACE@WHICH=WHAT``. Raises ValueError that lists what is allowed."""
     found = _FORM.fullmatch(text)
     if found is None:
         raise ValueError(f"fault {text!r} is not PLACE@WHICH=WHAT, such as status@2=503")
@@ -84,8 +85,8 @@ def parse_fault(text: str) -> Fault:
     return Fault(place, int(first), ending, what, argument)
 
 
-class Weather:
-    """Disturbs the traffic of both origins as its faults say; ``met`` counts what it did.
+class FaultInjector:
+    """Injects faults into the replies of both servers; ``hits`` counts each fault's requests.
 
     ``pause`` waits between the pieces of a slow body.
     """
@@ -93,38 +94,44 @@ class Weather:
     def __init__(
         self, faults: Iterable[Fault], pause: Callable[[float], None] = time.sleep
     ) -> None:
-        self.met: Counter[str] = Counter()
+        self.hits: Counter[str] = Counter()
         self.pause = pause
-        self.over = threading.Event()
+        self.closed = threading.Event()
         self._faults = tuple(faults)
-        self._seen: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def around(self, handle: Handle) -> Handle:
-        """Return a handle that answers as ``handle`` where the weather is good."""
+    @property
+    def met(self) -> Counter[str]:
+        """The former name of ``hits``."""
+        warnings.warn("met is now hits", DeprecationWarning, stacklevel=2)
+        return self.hits
 
-        def disturbed(request: Request) -> Reply:
-            fault = self._next(request)
+    def wrap(self, handle: Handle) -> Handle:
+        """Return a handle that answers like ``handle``, except for requests with a fault."""
+
+        def answer(request: Request) -> Reply:
+            fault = self._fault_for(request)
             if fault is None:
                 return handle(request)
             kind = KINDS.get(fault.what, _status)
-            return kind(_Scene(request, handle, fault, self))
+            return kind(FaultedRequest(request, handle, fault, self))
 
-        return disturbed
+        return answer
 
     def close(self) -> None:
-        """Let go of every request that hangs."""
-        self.over.set()
+        """End every request that hangs."""
+        self.closed.set()
 
-    def _next(self, request: Request) -> Fault | None:
-        """Count a request and return the first fault that is meant for it."""
+    def _fault_for(self, request: Request) -> Fault | None:
+        """Count a request, and return the first fault that applies to it."""
         place = next((name for name, form in PLACES.items() if _fits(request, form)), "")
         with self._lock:
-            self._seen[place] += 1
-            number = self._seen[place]
-            fault = next((fault for fault in self._faults if fault.hits(place, number)), None)
+            self._counts[place] += 1
+            number = self._counts[place]
+            fault = next((fault for fault in self._faults if fault.matches(place, number)), None)
             if fault:
-                self.met[str(fault)] += 1
+                self.hits[str(fault)] += 1
             return fault
 
 
@@ -134,32 +141,32 @@ def _fits(request: Request, form: tuple[str, str]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scene:
-    """One request that is to be disturbed."""
+class FaultedRequest:
+    """A request to which a fault applies."""
 
     request: Request
     handle: Handle
     fault: Fault
-    weather: Weather
+    injector: FaultInjector
 
-    def undisturbed(self) -> Reply:
-        """Return what would have been answered."""
+    def real_reply(self) -> Reply:
+        """Return the reply without the fault."""
         return self.handle(self.request)
 
-    def whole(self) -> bytes:
-        """Return the body of what would have been answered."""
-        return b"".join(self.undisturbed().chunks)
+    def real_body(self) -> bytes:
+        """Return the body of the reply without the fault."""
+        return b"".join(self.real_reply().chunks)
 
     def without(self, *headers: str, **changed: str) -> Request:
-        """Return the request with some headers gone and others changed."""
+        """Return the request with some headers removed and others changed."""
         kept = {k: v for k, v in self.request.headers.items() if k not in headers}
         new = {name.replace("_", "-"): value for name, value in changed.items()}
         return replace(self.request, headers=kept | new)
 
 
-def _status(scene: _Scene) -> Reply:
+def _status(faulted: FaultedRequest) -> Reply:
     """Answer an HTTP status; the argument adds ``retry=SECONDS``, ``date=SECONDS`` or ``html``."""
-    status, (name, _, value) = int(scene.fault.what), scene.fault.argument.partition("=")
+    status, (name, _, value) = int(faulted.fault.what), faulted.fault.argument.partition("=")
     if name == "html":
         return Reply(status, (_PAGE,), len(_PAGE), {"Content-Type": "text/html"})
     code = {"type": "application_error", "code": "WEATHER", "message": f"scripted {status}"}
@@ -170,133 +177,133 @@ def _status(scene: _Scene) -> Reply:
     return replace(reply, headers={**reply.headers, "Retry-After": value}) if value else reply
 
 
-def _invalid(_: _Scene) -> Reply:
+def _invalid(_: FaultedRequest) -> Reply:
     """Answer a permanent error, which the v4 API reports with HTTP 500 (documented)."""
-    return v4_refusal(500, "INVALID_REQUEST", "scripted permanent error").reply
+    return v4_error(500, "INVALID_REQUEST", "scripted permanent error").reply
 
 
-def _reset(_: _Scene) -> Reply:
-    """Break the connection before anything is done."""
-    raise Reset
+def _reset(_: FaultedRequest) -> Reply:
+    """Reset the connection before anything is done."""
+    raise ConnectionReset
 
 
-def _swallow(scene: _Scene) -> Reply:
-    """Do what is asked, then break the connection without a reply."""
-    scene.undisturbed()
-    raise Reset
+def _swallow(faulted: FaultedRequest) -> Reply:
+    """Execute the request, then reset the connection without a reply."""
+    faulted.real_reply()
+    raise ConnectionReset
 
 
-def _hang(scene: _Scene) -> Reply:
-    """Say nothing until the client or the sandbox gives up."""
-    scene.weather.over.wait()
-    raise Reset
+def _hang(faulted: FaultedRequest) -> Reply:
+    """Send nothing until the client or the sandbox closes the connection."""
+    faulted.injector.closed.wait()
+    raise ConnectionReset
 
 
-def _cut(scene: _Scene) -> Reply:
+def _cut(faulted: FaultedRequest) -> Reply:
     """End the body after so many bytes."""
-    reply = scene.undisturbed()
-    return replace(reply, chunks=_first(reply.chunks, int(scene.fault.argument or 1000)))
+    reply = faulted.real_reply()
+    return replace(reply, chunks=_first(reply.chunks, int(faulted.fault.argument or 1000)))
 
 
-def _short(scene: _Scene) -> Reply:
-    """Announce and send fewer bytes than there are: a package that was truncated earlier."""
-    reply = scene.undisturbed()
-    length = int(scene.fault.argument or reply.length // 2)
+def _short(faulted: FaultedRequest) -> Reply:
+    """Announce and send fewer bytes: a package that was truncated before."""
+    reply = faulted.real_reply()
+    length = int(faulted.fault.argument or reply.length // 2)
     return replace(reply, chunks=_first(reply.chunks, length), length=length)
 
 
-def _corrupt(scene: _Scene) -> Reply:
+def _corrupt(faulted: FaultedRequest) -> Reply:
     """Flip a byte in the middle; the length stays right."""
-    reply = scene.undisturbed()
+    reply = faulted.real_reply()
     return replace(reply, chunks=_flipped(reply.chunks, reply.length // 2))
 
 
-def _html(_: _Scene) -> Reply:
+def _html(_: FaultedRequest) -> Reply:
     """Answer 200 with a web page."""
     return Reply(200, (_PAGE,), len(_PAGE), {"Content-Type": "text/html"})
 
 
-def _empty(_: _Scene) -> Reply:
+def _empty(_: FaultedRequest) -> Reply:
     """Answer 200 with nothing."""
     return Reply(200, (), 0)
 
 
-def _text(_: _Scene) -> Reply:
+def _text(_: FaultedRequest) -> Reply:
     """Answer 200 with something that is not JSON."""
     return Reply(200, (b"all is well",), 11, {"Content-Type": "text/plain"})
 
 
-def _large(scene: _Scene) -> Reply:
+def _large(faulted: FaultedRequest) -> Reply:
     """Answer 200 with JSON of so many bytes, by default 300 million."""
-    left, piece = int(scene.fault.argument or 300_000_000), b" " * (1 << 16)
+    left, piece = int(faulted.fault.argument or 300_000_000), b" " * (1 << 16)
     chunks = (piece for _ in range(left >> 16))
     return Reply(200, chunks, (left >> 16) << 16, {"Content-Type": "application/json"})
 
 
-def _coding(scene: _Scene) -> Reply:
-    """Answer with a ``Content-Encoding`` that is none, by default ``binary``."""
-    reply = scene.undisturbed()
-    coding = {"Content-Encoding": scene.fault.argument or "binary"}
+def _coding(faulted: FaultedRequest) -> Reply:
+    """Answer with a ``Content-Encoding`` that does not exist, by default ``binary``."""
+    reply = faulted.real_reply()
+    coding = {"Content-Encoding": faulted.fault.argument or "binary"}
     return replace(reply, headers={**reply.headers, **coding})
 
 
-def _redirect(scene: _Scene) -> Reply:
-    """Answer 302 to the same place, where the weather is better."""
-    host = scene.request.headers.get("host", "")
-    return Reply(302, (), 0, {"Location": f"http://{host}{scene.request.path}"})
+def _redirect(faulted: FaultedRequest) -> Reply:
+    """Answer 302 to the same address."""
+    host = faulted.request.headers.get("host", "")
+    return Reply(302, (), 0, {"Location": f"http://{host}{faulted.request.path}"})
 
 
-def _expired(scene: _Scene) -> Reply:
-    """Answer as a link that has run out: 401, 403, 404 or 410, by default 403."""
-    status = int(scene.fault.argument or 403)
-    return v4_refusal(status, "LINK_EXPIRED", "the link has run out").reply
+def _expired(faulted: FaultedRequest) -> Reply:
+    """Answer like an expired link: 401, 403, 404 or 410, by default 403."""
+    status = int(faulted.fault.argument or 403)
+    return v4_error(status, "LINK_EXPIRED", "the link has run out").reply
 
 
-def _token_expired(_: _Scene) -> Reply:
-    """Answer as to a token that has ended (documented)."""
+def _token_expired(_: FaultedRequest) -> Reply:
+    """Answer like to an expired token (documented)."""
     return json_reply({"errorCode": "INVALID_TOKEN", "status": "Error"}, 401)
 
 
-def _busy(scene: _Scene) -> Reply:
-    """Refuse a job as if another one ran: 400, 409, 429 or 500, by default 409."""
-    status = int(scene.fault.argument or 409)
+def _busy(faulted: FaultedRequest) -> Reply:
+    """Refuse a job as if another one were running: 400, 409, 429 or 500, by default 409."""
+    status = int(faulted.fault.argument or 409)
     words = "another export job is in progress; the limit is 1"
-    return v4_refusal(status, "EXPORT_JOB_LIMIT_REACHED", words).reply
+    return v4_error(status, "EXPORT_JOB_LIMIT_REACHED", words).reply
 
 
-def _forget(_: _Scene) -> Reply:
-    """Answer as to a job that nobody knows (documented for imports)."""
-    return v4_refusal(500, "INVALID_JOB_ID", "Please Provide valid job id").reply
+def _forget(_: FaultedRequest) -> Reply:
+    """Answer like to an unknown job (documented for imports)."""
+    return v4_error(500, "INVALID_JOB_ID", "Please Provide valid job id").reply
 
 
-def _word(scene: _Scene) -> Reply:
-    """Answer a status with another word, and nothing delivered yet."""
-    return _changed(scene, status=scene.fault.argument or "archiving", outputs=None)
+def _word(faulted: FaultedRequest) -> Reply:
+    """Answer an unknown status, with no outputs yet."""
+    return _changed(faulted, status=faulted.fault.argument or "archiving", outputs=None)
 
 
-def _null_lists(scene: _Scene) -> Reply:
+def _null_lists(faulted: FaultedRequest) -> Reply:
     """Answer a status whose lists are null."""
-    return _changed(scene, outputs={"files": None, "services": None, "service_versions": None})
+    return _changed(faulted, outputs={"files": None, "services": None, "service_versions": None})
 
 
-def _slow(scene: _Scene) -> Reply:
-    """Send so many bytes a second."""
-    reply = scene.undisturbed()
-    size = max(int(int(scene.fault.argument or 1_000_000) * _PIECE_SECONDS), 1)
-    return replace(reply, chunks=_paused(reply.chunks, size, scene.weather))
+def _slow(faulted: FaultedRequest) -> Reply:
+    """Limit the rate in bytes a second."""
+    reply = faulted.real_reply()
+    size = max(int(int(faulted.fault.argument or 1_000_000) * _PIECE_SECONDS), 1)
+    return replace(reply, chunks=_paused(reply.chunks, size, faulted.injector))
 
 
-def _no_ranges(scene: _Scene) -> Reply:
-    """Ignore that only a part was asked for."""
-    return scene.handle(scene.without("range", "if-range"))
+def _no_ranges(faulted: FaultedRequest) -> Reply:
+    """Ignore the range and send the whole file."""
+    return faulted.handle(faulted.without("range", "if-range"))
 
 
-def _new_etag(scene: _Scene) -> Reply:
-    """Answer as if the file had changed since the first part."""
-    return scene.handle(scene.without(if_range='"another"'))
+def _new_etag(faulted: FaultedRequest) -> Reply:
+    """Answer as if the file had changed since the first request."""
+    return faulted.handle(faulted.without(if_range='"another"'))
 
 
-KINDS: Mapping[str, Callable[[_Scene], Reply]] = {
+KINDS: Mapping[str, Callable[[FaultedRequest], Reply]] = {
     "invalid": _invalid,
     "reset": _reset,
     "swallow": _swallow,
@@ -322,8 +329,8 @@ KINDS: Mapping[str, Callable[[_Scene], Reply]] = {
 }
 
 
-def _changed(scene: _Scene, **changes: Any) -> Reply:
-    data = json.loads(scene.whole())
+def _changed(faulted: FaultedRequest, **changes: Any) -> Reply:
+    data = json.loads(faulted.real_body())
     return json_reply({**data, **changes})
 
 
@@ -346,8 +353,8 @@ def _flipped(chunks: Iterable[bytes], at: int) -> Iterator[bytes]:
         begin += len(chunk)
 
 
-def _paused(chunks: Iterable[bytes], size: int, weather: Weather) -> Iterator[bytes]:
+def _paused(chunks: Iterable[bytes], size: int, injector: FaultInjector) -> Iterator[bytes]:
     for chunk in chunks:
         for begin in range(0, len(chunk), size):
-            weather.pause(_PIECE_SECONDS)
+            injector.pause(_PIECE_SECONDS)
             yield chunk[begin : begin + size]

@@ -1,9 +1,10 @@
-"""The emulated tenant: two loopback origins, one for the API and one for downloads."""
+"""The emulated tenant: two loopback servers, one for the API and one for downloads."""
 
 from __future__ import annotations
 
 import tempfile
 import time
+import warnings
 from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -11,35 +12,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from spark_impex_runner.sandbox.auth import Gate
-from spark_impex_runner.sandbox.downloads import Downloads
-from spark_impex_runner.sandbox.endpoints import Desks, table
-from spark_impex_runner.sandbox.environment import Environment
-from spark_impex_runner.sandbox.exports import Exports, Place
-from spark_impex_runner.sandbox.faults import Weather
-from spark_impex_runner.sandbox.httpd import Origin
-from spark_impex_runner.sandbox.imports import Imports, Store
-from spark_impex_runner.sandbox.jobs import Jobs, Limits
-from spark_impex_runner.sandbox.listing import Listings
-from spark_impex_runner.sandbox.routing import Router
+from spark_impex_runner.sandbox.endpoints import Endpoints, table
+from spark_impex_runner.sandbox.faults import FaultInjector
+from spark_impex_runner.sandbox.http.auth import Authenticator
+from spark_impex_runner.sandbox.http.routing import Router
+from spark_impex_runner.sandbox.http.server import HttpServer
 from spark_impex_runner.sandbox.settings import Settings
-from spark_impex_runner.sandbox.source import Source
-from spark_impex_runner.sandbox.tenant import Tenant
+from spark_impex_runner.sandbox.tenant.downloads import Downloads
+from spark_impex_runner.sandbox.tenant.environment import Environment
+from spark_impex_runner.sandbox.tenant.exports import Exports, Locations
+from spark_impex_runner.sandbox.tenant.imports import Imports, UploadSettings
+from spark_impex_runner.sandbox.tenant.jobs import Jobs, Limits
+from spark_impex_runner.sandbox.tenant.listings import Listings
+from spark_impex_runner.sandbox.tenant.tree import Tenant
+from spark_impex_runner.sandbox.tenant.version_files import VersionFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from spark_impex_runner.sandbox.wire import Request
+    from spark_impex_runner.sandbox.http.messages import Request
 
 __all__ = ["Recorded", "Sandbox", "Settings"]
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One request in the journal: ``path`` raw and without its query, header names in lower case.
+    """One request: ``path`` is raw and without the query, header names are in lower case.
 
-    ``body`` is empty for multipart uploads; ``status`` is the answer; ``origin`` is ``api`` or
-    ``download``.
+    ``body`` is empty for multipart uploads; ``status`` is that of the reply; ``origin`` is ``api``
+    or ``download``.
     """
 
     method: str
@@ -51,15 +52,15 @@ class Recorded:
 
 
 class Sandbox:
-    """An emulated tenant that serves the tree below ``root`` (see ``tenant.py`` for its form).
+    """An emulated tenant that serves the tree below ``root``, described in ``tenant/tree.py``.
 
-    A context manager. Credentials are random for each instance. Nothing is written into
-    ``root``: packages and imports live in a temporary directory that ``close`` removes.
-    ``clock`` counts seconds and rules job times, token life and URL life. ``weather`` disturbs the
-    traffic as ``settings.faults`` say, and ``weather.met`` counts what it did.
+    A context manager. Credentials are random for each instance. Nothing is written to ``root``:
+    packages and imports are in a temporary directory that ``close`` removes. ``clock`` returns
+    seconds, by which jobs, tokens and URLs end. ``faults`` injects ``settings.faults``, and
+    ``faults.hits`` counts the requests that each of them affected.
 
-    Raises ValueError where the tree holds no service version or a damaged ``service.json``,
-    OSError where it cannot be read.
+    Raises ValueError if the tree has no service version or a damaged ``service.json``, OSError if
+    it cannot be read.
     """
 
     def __init__(
@@ -77,17 +78,23 @@ class Sandbox:
         self._clock = clock
         self._tree = Tenant(self.tenant, root)
         for version in self._tree.everything():
-            Source(version).check()
-        self._gate = Gate(self.tenant, settings.token_seconds, clock)
+            VersionFiles(version).check()
+        self._authenticator = Authenticator(self.tenant, settings.token_seconds, clock)
         self._opened: ExitStack | None = None
-        self._docstore: Origin | None = None
+        self._docstore: HttpServer | None = None
         self._exporting: Jobs | None = None
-        self.weather = Weather(settings.faults)
+        self.faults = FaultInjector(settings.faults)
 
     @property
     def jobs_created(self) -> int:
-        """How many export jobs there are, whatever the replies that told of them."""
+        """How many export jobs were created, including those whose reply was lost."""
         return len(self._exporting) if self._exporting else 0
+
+    @property
+    def weather(self) -> FaultInjector:
+        """The former name of ``faults``."""
+        warnings.warn("Sandbox.weather is now Sandbox.faults", DeprecationWarning, stacklevel=2)
+        return self.faults
 
     @property
     def bytes_downloaded(self) -> int:
@@ -97,25 +104,25 @@ class Sandbox:
     @property
     def token(self) -> str:
         """A bearer token that never expires."""
-        return self._gate.token
+        return self._authenticator.token
 
     @property
     def api_key(self) -> str:
         """The accepted synthetic key."""
-        return self._gate.api_key
+        return self._authenticator.api_key
 
     @property
     def client_id(self) -> str:
         """The OAuth client."""
-        return self._gate.client_id
+        return self._authenticator.client_id
 
     @property
     def client_secret(self) -> str:
         """The OAuth client's secret."""
-        return self._gate.client_secret
+        return self._authenticator.client_secret
 
     def start(self) -> Sandbox:
-        """Bind both ports and answer; no more than once. OSError where the port is taken."""
+        """Bind both ports and start answering, once. Raises OSError if the port is taken."""
         if self._opened is None:
             with ExitStack() as opening:
                 self._open(opening)
@@ -123,7 +130,7 @@ class Sandbox:
         return self
 
     def close(self) -> None:
-        """Stop answering, break open connections, remove all temporary files."""
+        """Stop answering, close open connections and remove all temporary files."""
         if self._opened is not None:
             self._opened.close()
             self._opened = None
@@ -136,17 +143,17 @@ class Sandbox:
 
     def _open(self, opening: ExitStack) -> None:
         folder = opening.enter_context(tempfile.TemporaryDirectory(prefix="spark-sandbox-"))
-        api = Origin(self._settings.port, self._journal("api"))
+        api = HttpServer(self._settings.port, self._journal("api"))
         opening.callback(api.close)
-        docstore = Origin(0, self._journal("download"))
+        docstore = HttpServer(0, self._journal("download"))
         opening.callback(docstore.close)
         self.base_url = f"{api.url}/{quote(self.tenant, safe='')}"
         self.download_origin = docstore.url
         downloads = Downloads(self._settings, self._clock)
-        opening.callback(self.weather.close)
+        opening.callback(self.faults.close)
         self._docstore = docstore
-        docstore.start(self.weather.around(downloads))
-        api.start(self.weather.around(self._api(downloads, Path(folder))))
+        docstore.start(self.faults.wrap(downloads))
+        api.start(self.faults.wrap(self._api(downloads, Path(folder))))
 
     def _journal(self, origin: str) -> Callable[[Request, int], None]:
         def note(request: Request, status: int) -> None:
@@ -161,14 +168,14 @@ class Sandbox:
     def _api(self, downloads: Downloads, directory: Path) -> Router:
         settings = self._settings
         limits = Limits(settings.job_limit, settings.job_seconds, settings.busy_status, self._clock)
-        place = Place(self.base_url, self.download_origin, directory)
+        locations = Locations(self.base_url, self.download_origin, directory)
         exporting = self._exporting = Jobs("export", self.base_url, limits)
         importing = Jobs("import", self.base_url, limits)
-        desks = Desks(
-            self._gate,
-            Exports(self._tree, exporting, downloads, settings, place),
-            Imports(self._tree, importing, Store(directory, settings.size_limit)),
+        endpoints = Endpoints(
+            self._authenticator,
+            Exports(self._tree, exporting, downloads, settings, locations),
+            Imports(self._tree, importing, UploadSettings(directory, settings.size_limit)),
             Listings(self._tree),
             Environment(settings),
         )
-        return Router(table(self.tenant, desks), self._gate.check)
+        return Router(table(self.tenant, endpoints), self._authenticator.check)

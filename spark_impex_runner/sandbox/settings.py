@@ -1,4 +1,4 @@
-"""The switches of the sandbox: one for each thing about the real service that is not published."""
+"""The settings of the sandbox, for all that is not published about the real service."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ BUSY_STATUSES = frozenset((400, 409, 429, 500))
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the sandbox behaves where the real service is unknown, or may be set by its owner.
+    """How the sandbox behaves where the real service is unknown or can be configured.
 
     ``port``: the port of the API, 0 for any free one; downloads have a second, free port.
-    ``tenant``: its name, by default the folder's own.
+    ``tenant``: its name, by default the folder's.
     ``job_seconds``: how long an export or import stays ``in_progress``.
     ``job_limit``: export jobs at one time, and import jobs at one time (documented default: 1).
     ``hash_form``: how ``file_hash`` is written: ``md5``, ``sha1``, ``sha256`` or ``sha512`` in
     lower-case hex, with ``-upper`` or ``-base64`` appended, or ``none`` for null.
-    ``url_seconds``: life of a download URL; later it answers 403 and the status offers a new one.
+    ``url_seconds``: lifetime of a download URL; then it answers 403, and the status has a new one.
     ``ranges``: whether downloads answer Range and If-Range and carry an ETag.
-    ``token_seconds``: life of an OAuth token (7200 seen on one genuine tenant).
+    ``token_seconds``: lifetime of an OAuth token (7200 seen on one genuine tenant).
     ``ending``: how export jobs end. ``closed`` and ``completed`` are successes; ``errors`` is
-    ``closed`` with an error list; ``failed`` and ``cancelled`` are those words; ``null_outputs``
-    is ``closed`` with nothing in it; ``not_zip`` succeeds, but the download is a web page, while
+    ``closed`` with an error list; ``failed`` and ``cancelled`` are statuses; ``null_outputs``
+    is ``closed`` without outputs; ``not_zip`` succeeds, but the download is a web page, while
     ``file_hash`` stays that of the package.
-    ``busy_status``: HTTP status of the answer to one job too many: 400, 409, 429 or 500.
-    ``faults``: scripted bad weather, see ``faults.py``.
-    ``size_limit``: bytes that an exported or uploaded package may have (documented: 200 MiB).
-    ``over_limit``: how an export is told that its package has more: ``errors`` ends the job so,
-    ``refuse`` answers the create call with 500, as documented for imports, and makes no job.
+    ``busy_status``: HTTP status of the reply to one job too many: 400, 409, 429 or 500.
+    ``faults``: faults to inject, see ``faults.py``.
+    ``size_limit``: maximum size of a package in bytes (documented: 200 MiB).
+    ``over_limit``: the reply to an export over the limit: ``errors`` ends the job with errors,
+    ``refuse`` answers the create call with 500, as documented for imports, and creates no job.
     """
 
     port: int = 0

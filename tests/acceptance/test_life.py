@@ -81,9 +81,9 @@ class Life(RuleBasedStateMachine):
     def bad_weather(self, fault: str) -> None:
         """Disturb the next request of a kind."""
         place, what = fault.split("=")
-        weather = self.sandbox.weather
-        coming = parse_fault(f"{place}@{weather._seen[place] + 1}={what}")
-        weather._faults = (*weather._faults, coming)
+        injector = self.sandbox.faults
+        coming = parse_fault(f"{place}@{injector._counts[place] + 1}={what}")
+        injector._faults = (*injector._faults, coming)
 
     @rule(after=st.floats(0, 30))
     def interrupted_run(self, after: float) -> None:

@@ -140,8 +140,8 @@ def test_two_minutes_without_a_network_are_survived(through: Any, clock: Any, pl
     faults = [f"{place}@1-{number}=reset" for number in (200,)]
 
     def calm(sandbox: Sandbox) -> None:
-        around = sandbox.weather._next
-        sandbox.weather._next = lambda request: around(request) if network["gone"] else None  # type: ignore[method-assign]
+        fault_for = sandbox.faults._fault_for
+        sandbox.faults._fault_for = lambda request: fault_for(request) if network["gone"] else None  # type: ignore[method-assign]
 
     start = Sandbox.start
     try:

@@ -165,7 +165,7 @@ def test_a_job_that_the_tenant_forgot_can_be_cancelled(
     shell: Any, tenant: Sandbox, left: str
 ) -> None:
     """It holds no slot any more; the attempt is closed."""
-    tenant.weather._faults = (parse_fault("cancel@1=forget"),)
+    tenant.faults._faults = (parse_fault("cancel@1=forget"),)
 
     done = shell("impex", "cancel", "m.yaml")
 

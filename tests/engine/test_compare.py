@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.models import Outcome, Request, ServiceVersion, Status
-from spark_impex_runner.sandbox import exports
+from spark_impex_runner.sandbox.tenant import exports
 from spark_impex_runner.spark.completeness import is_unspecified, missing
 
 if TYPE_CHECKING:

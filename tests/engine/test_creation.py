@@ -125,7 +125,7 @@ def test_a_refusal_leaves_nothing_to_resume(
     sandbox = serve(f"create@1-={fault}")
     target = TARGET.replace("fixed", "fixed, deadline: 5s")
     first = only(run(sandbox, target))
-    sandbox.weather._faults = ()
+    sandbox.faults._faults = ()
 
     second = only(run(sandbox, target))
 
@@ -140,7 +140,7 @@ def test_a_lost_reply_without_a_listing_is_resumed(
     sandbox = serve("create@1=swallow", "describe@1-=503", job_limit=2)
     target = TARGET.replace("fixed", "fixed, deadline: 30s")
     first = only(run(sandbox, target))
-    sandbox.weather._faults = ()
+    sandbox.faults._faults = ()
 
     second = only(run(sandbox, target))
 
@@ -202,7 +202,7 @@ def test_a_lost_job_is_found_after_a_clock_is_set(
     clock.now = lambda: datetime.now(timezone.utc)
     first = only(run(sandbox, target))
     clock.now = lambda: datetime.now(timezone.utc) + timedelta(minutes=minutes)
-    sandbox.weather._faults = ()
+    sandbox.faults._faults = ()
 
     second = only(run(sandbox, target))
 
@@ -220,7 +220,7 @@ def test_a_lost_job_is_found_an_hour_later(
     first = only(run(sandbox, target))
     clock.now = lambda: datetime.now(timezone.utc) + AN_HOUR
     monkeypatch.setattr(jobs, "server_time", lambda _: datetime.now(timezone.utc) + AN_HOUR)
-    sandbox.weather._faults = ()
+    sandbox.faults._faults = ()
 
     second = only(run(sandbox, target))
 
@@ -256,7 +256,7 @@ def test_a_listed_job_that_has_left_is_passed_over(
 
     assert (result.outcome, result.error) == (Outcome.SUCCEEDED, "")
     assert result.job_id != other
-    assert sandbox.weather.met["status@1=forget"] == 1
+    assert sandbox.faults.hits["status@1=forget"] == 1
 
 
 def test_a_listed_job_whose_status_fails_is_looked_at_again(

@@ -87,7 +87,7 @@ def test_a_run_that_waits_for_a_busy_tenant_ends_at_once(
     run.clock.at_wait = lambda elapsed: elapsed > 20 and run.clock.stop(signal.SIGINT)
     first = run(sandbox, "- {name: a, folders: [life]}")
     run.clock.restart()
-    sandbox.weather._faults = ()
+    sandbox.faults._faults = ()
 
     second = run(sandbox, "- {name: a, folders: [life]}")
 

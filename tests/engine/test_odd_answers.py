@@ -18,30 +18,32 @@ if TYPE_CHECKING:
 TARGET = "- {name: a, services: [motor/pricing, life/annuity], polling: {strategy: fixed}}"
 
 
-def outputs(scene: Any, **changes: Callable[[Any], Any]) -> Any:
+def outputs(faulted: Any, **changes: Callable[[Any], Any]) -> Any:
     """Answer a status with some of its outputs changed."""
-    found = json.loads(scene.whole())["outputs"]
+    found = json.loads(faulted.real_body())["outputs"]
     changed = {key: change(found[key]) for key, change in changes.items()} if found else {}
-    return faults._changed(scene, outputs=found and {**found, **changed})
+    return faults._changed(faulted, outputs=found and {**found, **changed})
 
 
 @pytest.fixture(autouse=True)
 def _more_faults(monkeypatch: pytest.MonkeyPatch) -> None:
     """Add what a status may say by mistake."""
 
-    def partly(scene: Any) -> Any:
+    def partly(faulted: Any) -> Any:
         return outputs(
-            scene, services=lambda all_: all_[:1], service_versions=lambda all_: all_[:1]
+            faulted, services=lambda all_: all_[:1], service_versions=lambda all_: all_[:1]
         )
 
-    def other_hash(scene: Any) -> Any:
-        return outputs(scene, files=lambda all_: [{**each, "file_hash": "0" * 64} for each in all_])
+    def other_hash(faulted: Any) -> Any:
+        return outputs(
+            faulted, files=lambda all_: [{**each, "file_hash": "0" * 64} for each in all_]
+        )
 
-    def nameless(scene: Any) -> Any:
-        return faults._changed(scene, correlation_id=None)
+    def nameless(faulted: Any) -> Any:
+        return faults._changed(faulted, correlation_id=None)
 
-    def unlisted(scene: Any) -> Any:
-        return faults._changed(scene, in_progress_exports=[], recent_exports=None)
+    def unlisted(faulted: Any) -> Any:
+        return faults._changed(faulted, in_progress_exports=[], recent_exports=None)
 
     monkeypatch.setitem(faults.KINDS, "unlisted", unlisted)  # type: ignore[arg-type]
     for name, kind in {"partly": partly, "other-hash": other_hash, "nameless": nameless}.items():
@@ -74,7 +76,7 @@ def test_one_odd_answer_ends_no_job(
 
     assert (result.outcome, result.error) == (Outcome.SUCCEEDED, "")
     assert sandbox.jobs_created == 1
-    assert sandbox.weather.met[f"status@1={odd}"] == 1
+    assert sandbox.faults.hits[f"status@1={odd}"] == 1
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_two_answers_that_agree_end_the_job(
 
     assert result.outcome is Outcome.FAILED
     assert error in result.error
-    assert sandbox.weather.met.total() >= 3
+    assert sandbox.faults.hits.total() >= 3
 
 
 def test_a_job_given_up_by_one_page_is_resumed(
@@ -146,7 +148,7 @@ def test_one_odd_answer_costs_no_second_job(
 
     assert (result.outcome, result.error) == (Outcome.SUCCEEDED, "")
     assert sandbox.jobs_created == 1
-    assert sandbox.weather.met[odd] == 1
+    assert sandbox.faults.hits[odd] == 1
 
 
 def test_a_resumed_job_is_not_forgotten_by_one_answer(
@@ -171,9 +173,9 @@ def test_a_lost_job_is_looked_for_twice_by_the_next_run(
     """The first look of a run that resumes an intent is not enough to create another job."""
     sandbox = serve("create@1=swallow", "describe@2-=403")
     first = only(run(sandbox, TARGET))
-    sandbox.weather._faults = (faults.parse_fault(odd),)
+    sandbox.faults._faults = (faults.parse_fault(odd),)
     begin = clock.monotonic()
-    clock.at_wait = lambda now: setattr(sandbox.weather, "_faults", ()) if now > begin else None
+    clock.at_wait = lambda now: setattr(sandbox.faults, "_faults", ()) if now > begin else None
 
     second = only(run(sandbox, TARGET))
 
@@ -188,9 +190,9 @@ def test_a_resumed_job_is_asked_for_twice(
     sandbox = serve("status@1-2=403:html", job_seconds=5)
     first = only(run(sandbox, TARGET))
     wrong = ("status@*=forget", "describe@*=unlisted")
-    sandbox.weather._faults = tuple(map(faults.parse_fault, wrong))
+    sandbox.faults._faults = tuple(map(faults.parse_fault, wrong))
     begin = clock.monotonic()
-    clock.at_wait = lambda now: setattr(sandbox.weather, "_faults", ()) if now > begin else None
+    clock.at_wait = lambda now: setattr(sandbox.faults, "_faults", ()) if now > begin else None
 
     second = only(run(sandbox, TARGET))
 
@@ -205,9 +207,9 @@ def test_one_odd_answer_ends_no_cancel(
     """``impex cancel`` ends a job that one answer denies."""
     sandbox = serve("create@1=swallow", "describe@2-=403", job_seconds=900)
     run(sandbox, TARGET)
-    sandbox.weather._faults = (faults.parse_fault(odd),)
+    sandbox.faults._faults = (faults.parse_fault(odd),)
     begin = clock.monotonic()
-    clock.at_wait = lambda now: setattr(sandbox.weather, "_faults", ()) if now > begin else None
+    clock.at_wait = lambda now: setattr(sandbox.faults, "_faults", ()) if now > begin else None
 
     done = cancel_jobs(run.folder / "manifest.yaml", RunOptions(), clock, Masker())
 
@@ -250,4 +252,4 @@ def test_a_wrong_unknown_job_without_a_listing_ends_nothing(
 
     assert (result.outcome, result.error) == ("succeeded", "")
     assert sandbox.jobs_created == 1
-    assert sandbox.weather.met["status@2=forget"] == 1
+    assert sandbox.faults.hits["status@2=forget"] == 1

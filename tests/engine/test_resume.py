@@ -150,7 +150,7 @@ def test_one_wrong_answer_does_not_make_a_job_unknown(
     assert len([r for r in sandbox.requests if r.path.endswith("/status")]) == 3
     second = run(sandbox, target)
 
-    assert sandbox.weather.met.total() == 2
+    assert sandbox.faults.hits.total() == 2
     assert (only(second).outcome, only(second).job_id) == (Outcome.SUCCEEDED, only(first).job_id)
     assert created(sandbox) == 1
 

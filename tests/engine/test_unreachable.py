@@ -130,7 +130,7 @@ def test_a_failed_token_request_leaves_no_job(
         f"{HEAD}    base_url: '{sandbox.base_url}'\n    auth: {auth}\ntargets:\n{target}\n"
     )
     failed = run_manifest(path, clock=run.clock)
-    sandbox.weather._faults = ()
+    sandbox.faults._faults = ()
     path.write_text(path.read_text().replace("[life]", "[health]"))
 
     result = run_manifest(path, clock=run.clock)

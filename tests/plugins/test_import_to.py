@@ -17,8 +17,9 @@ from jsonschema import validate
 
 from spark_impex_runner.errors import ManifestError, StepError
 from spark_impex_runner.models import Artifact, Outcome, ServiceVersion, Step
-from spark_impex_runner.sandbox import faults, placement
+from spark_impex_runner.sandbox import faults
 from spark_impex_runner.sandbox.faults import parse_fault
+from spark_impex_runner.sandbox.tenant import placement
 from spark_impex_runner.spark.imports import Imports
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def test_the_wait_rides_out_bad_weather(world: World) -> None:
 
     result = world.run(UAT % ", interval: 2s")
 
-    assert (result.exit_code, len(uat.weather.met)) == (0, 5)
+    assert (result.exit_code, len(uat.faults.hits)) == (0, 5)
     assert len(world.imports("uat")) == 1
 
 
@@ -212,7 +213,7 @@ def test_a_status_that_is_refused_for_good_is_asked_for_once(world: World) -> No
 
     assert target_of(result).outcome is Outcome.FAILED
     assert "scripted permanent error" in target_of(result).error
-    assert uat.weather.met.total() == 1
+    assert uat.faults.hits.total() == 1
 
 
 def test_a_passed_deadline_is_gone_on_with(world: World) -> None:
@@ -247,7 +248,7 @@ def test_a_tenant_that_is_busy_is_waited_for(world: World) -> None:
 
     result = world.run(UAT % "")
 
-    assert (result.exit_code, sum(uat.weather.met.values())) == (0, 1)
+    assert (result.exit_code, sum(uat.faults.hits.values())) == (0, 1)
     assert len(world.imports("uat")) == 2
 
 
@@ -336,7 +337,7 @@ def test_nothing_is_repeated_while_it_cannot_be_known(world: World, fault: str) 
     step = "{uses: import, retry: {attempts: 3, interval: 1s}, with: {to: uat}}"
 
     first = world.run(step)
-    world.tenants["uat"].weather._faults = ()
+    world.tenants["uat"].faults._faults = ()
     second = world.run(step)
 
     assert re.search(
@@ -377,8 +378,8 @@ def test_an_import_is_not_repeated_after_a_clock_is_set(
 ) -> None:
     """How long ago a lost import was sent is not known by a clock that was ahead."""
 
-    def unlisted(scene: Any) -> Any:
-        return faults._changed(scene, in_progress_imports=[], recent_imports=[])
+    def unlisted(faulted: Any) -> Any:
+        return faults._changed(faulted, in_progress_imports=[], recent_imports=[])
 
     monkeypatch.setitem(faults.KINDS, "unlisted", unlisted)  # type: ignore[arg-type]
     world.serve("uat", "import@1=swallow", "imports@1-6=503")
@@ -386,7 +387,7 @@ def test_an_import_is_not_repeated_after_a_clock_is_set(
     world.clock.now = lambda: now() + timedelta(hours=2)
     world.run(UAT % "")
     world.clock.now = now
-    world.tenants["uat"].weather._faults = (parse_fault("imports@*=unlisted"),)
+    world.tenants["uat"].faults._faults = (parse_fault("imports@*=unlisted"),)
 
     result = world.run(UAT % "")
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from spark_impex_runner.errors import Interrupted, StepError
 from spark_impex_runner.models import Artifact, Job, Manifest, Request, Run, Step, Target
-from spark_impex_runner.sandbox.package import Order, build
-from spark_impex_runner.sandbox.tenant import Tenant, id_of
+from spark_impex_runner.sandbox.tenant.package import Order, build
+from spark_impex_runner.sandbox.tenant.tree import Tenant, id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -22,7 +22,7 @@ from spark_impex_runner.planning.prepare import prepare
 from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
-from spark_impex_runner.sandbox.tenant import Version, id_of
+from spark_impex_runner.sandbox.tenant.tree import Version, id_of
 from spark_impex_runner.spark.client import Spark
 
 if TYPE_CHECKING:

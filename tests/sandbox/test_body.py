@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_impex_runner.sandbox.body import body_of
+from spark_impex_runner.sandbox.http.body import open_body
 
 if TYPE_CHECKING:
-    from spark_impex_runner.sandbox.wire import Readable
+    from spark_impex_runner.sandbox.http.messages import Readable
 
 
 def headers(**fields: str) -> Message:
@@ -34,7 +34,7 @@ def test_a_counted_body_ends_at_its_length(data: bytes, size: int) -> None:
     """The next request on the connection is left alone."""
     source = io.BytesIO(data + b"GET /next")
 
-    body = body_of(headers(Content_Length=str(len(data))), source)
+    body = open_body(headers(Content_Length=str(len(data))), source)
 
     assert everything(body, size) == data
     assert source.read() == b"GET /next"
@@ -46,7 +46,7 @@ def test_a_chunked_body_ends_with_its_empty_chunk(chunks: list[bytes], size: int
     framed = b"".join(b"%x;name=value\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
     source = io.BytesIO(framed + b"0\r\nTrailer: 1\r\n\r\nGET /next")
 
-    body = body_of(headers(Transfer_Encoding="chunked"), source)
+    body = open_body(headers(Transfer_Encoding="chunked"), source)
 
     assert everything(body, size) == b"".join(chunks)
     assert source.read() == b"GET /next"
@@ -54,7 +54,7 @@ def test_a_chunked_body_ends_with_its_empty_chunk(chunks: list[bytes], size: int
 
 def test_no_framing_means_no_body() -> None:
     """Without a length and chunks nothing is read."""
-    assert body_of(headers(), io.BytesIO(b"GET /next")).read(10) == b""
+    assert open_body(headers(), io.BytesIO(b"GET /next")).read(10) == b""
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_no_framing_means_no_body() -> None:
 )
 def test_a_broken_body_is_an_end_of_file(framing: dict[str, str], data: bytes) -> None:
     """A connection that ends within a body is told apart from a complete one."""
-    body = body_of(headers(**framing), io.BytesIO(data))
+    body = open_body(headers(**framing), io.BytesIO(data))
 
     with pytest.raises(EOFError):
         everything(body, 100)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from spark_impex_runner.sandbox.source import Source
-from spark_impex_runner.sandbox.tenant import Tenant
+from spark_impex_runner.sandbox.tenant.tree import Tenant
+from spark_impex_runner.sandbox.tenant.version_files import VersionFiles
 
 ROOT = Path(__file__).parents[2] / "examples" / "tenant"
 
@@ -35,7 +35,7 @@ def test_the_services_of_the_documentation_exist(tenant: Tenant) -> None:
 def test_every_module_is_webassembly(tenant: Tenant) -> None:
     """Each ``model.wasm`` begins with the magic word and has content."""
     for version in tenant.everything():
-        with Source(version).open_code("wasm") as module:
+        with VersionFiles(version).open_code("wasm") as module:
             code = module.read()
         assert code.startswith(b"\0asm\x01\0\0\0")
         assert len(code) > 8
@@ -44,7 +44,7 @@ def test_every_module_is_webassembly(tenant: Tenant) -> None:
 def test_every_service_is_described(tenant: Tenant) -> None:
     """Each version has a description, inputs and outputs."""
     for version in tenant.everything():
-        source = Source(version)
+        source = VersionFiles(version)
         assert source.about["description"]
         assert source.parameters("inputs")
         assert source.parameters("outputs")

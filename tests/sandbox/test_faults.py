@@ -1,4 +1,4 @@
-"""Scripted bad weather: what is written is what goes over the wire."""
+"""Injected faults change the replies as their scripts say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_impex_runner.sandbox.faults import KINDS, PLACES, Fault, Weather, parse_fault
+from spark_impex_runner.sandbox.faults import KINDS, PLACES, Fault, FaultInjector, parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def test_only_the_counted_requests_of_a_place_are_disturbed(sky: Any) -> None:
     seen = [status(sandbox, job_id).status_code for _ in range(4)]
 
     assert seen == [200, 503, 503, 200]
-    assert sandbox.weather.met == {"status@2-3=503": 2}
+    assert sandbox.faults.hits == {"status@2-3=503": 2}
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_body_is_cut_shortened_or_spoilt(sky: Any) -> None:
 
 
 def test_a_link_runs_out_and_redirects(sky: Any) -> None:
-    """An expired link answers with its status; a redirect leads back to good weather."""
+    """An expired link answers with its status; a redirect leads to a real reply."""
     sandbox = sky("download@1=expired:410", "download@2=redirect")
     url = link(sandbox)
 
@@ -238,7 +238,7 @@ def test_a_coding_may_be_none(sky: Any) -> None:
 def test_a_slow_body_is_paced(sky: Any) -> None:
     """20,000 bytes a second are sent as pieces of 1,000 with a pause before each."""
     sandbox, pauses = sky("download@1=slow:20000"), []
-    sandbox.weather.pause = pauses.append
+    sandbox.faults.pause = pauses.append
 
     size = len(fetch(link(sandbox)).content)
 
@@ -256,10 +256,10 @@ def test_every_kind_has_a_sentence_on_the_page() -> None:
 
 def test_good_weather_disturbs_nothing() -> None:
     """Without faults the handle's own answer comes back."""
-    weather = Weather(())
+    injector = FaultInjector(())
 
-    handle = weather.around(lambda request: request)  # type: ignore[arg-type,return-value]
+    handle = injector.wrap(lambda request: request)  # type: ignore[arg-type,return-value]
 
     request = type("Request", (), {"method": "GET", "path": "/x"})()
     assert handle(request) is request
-    assert not weather.met
+    assert not injector.hits

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spark_impex_runner.sandbox.multipart import FIELD_LIMIT, receive
+from spark_impex_runner.sandbox.http.multipart import FIELD_LIMIT, receive
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from spark_impex_runner.sandbox.routing import Route
-from spark_impex_runner.sandbox.wire import Request, json_reply
+from spark_impex_runner.sandbox.http.messages import Request, json_reply
+from spark_impex_runner.sandbox.http.routing import Route
 
 
 def segments(path: str, method: str = "GET") -> list[str] | None:

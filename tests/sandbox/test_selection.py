@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_impex_runner.sandbox.selection import Selection, select, split_uri
-from spark_impex_runner.sandbox.tenant import Tenant
+from spark_impex_runner.sandbox.tenant.selection import Selection, select, split_uri
+from spark_impex_runner.sandbox.tenant.tree import Tenant
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spark_impex_runner.sandbox.tenant import Tenant, age
+from spark_impex_runner.sandbox.tenant.tree import Tenant, age
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,9 @@ from zipfile import ZipFile
 
 import pytest
 
-from spark_impex_runner.sandbox.package import Order, build
-from spark_impex_runner.sandbox.tenant import Tenant
-from spark_impex_runner.sandbox.unpack import unpack
+from spark_impex_runner.sandbox.tenant.package import PackageRequest, build
+from spark_impex_runner.sandbox.tenant.tree import Tenant
+from spark_impex_runner.sandbox.tenant.unpack import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,10 @@ HOME = "acme/life/annuity-rates/0.1.0/"
 def package(root: Path, tmp_path: Path) -> Path:
     """Return a ``migrate`` package of one version."""
     versions = Tenant("acme", root).versions("life", "annuity-rates")
-    build(Order("acme", "http://x.invalid/acme", "job", versions, workbooks=True), tmp_path / "p")
+    build(
+        PackageRequest("acme", "http://x.invalid/acme", "job", versions, workbooks=True),
+        tmp_path / "p",
+    )
     return tmp_path / "p"
 
 

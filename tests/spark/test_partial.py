@@ -92,7 +92,7 @@ def test_the_next_process_goes_on_with_what_is_there(
         fetch(spark.session, remote, tmp_path / "p")
     clock.restart()
     job = spark.impex.exports.listed()[0].id
-    sandbox.weather._faults = ()
+    sandbox.faults._faults = ()
 
     download(spark, spark.impex.exports.status(job).files[0], tmp_path / "p")
 
@@ -264,7 +264,7 @@ def test_discard_removes_part_and_mark(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-WEATHER = st.lists(
+FAULT_SEQUENCES = st.lists(
     st.sampled_from(
         ["cut:1", "cut:1200000", "cut:2500000", "503", "reset", "no-ranges", "new-etag"]
     ),
@@ -273,13 +273,13 @@ WEATHER = st.lists(
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(weather=WEATHER)
+@given(sequence=FAULT_SEQUENCES)
 def test_after_any_sequence_of_cuts_the_file_is_the_tenants(
-    served: Any, tmp_path: Path, weather: list[str]
+    served: Any, tmp_path: Path, sequence: list[str]
 ) -> None:
     """Whatever happens on the way, the hash of the whole agrees in the end."""
     partial.discard(tmp_path / "p")
-    faults = [f"{number}={what}" for number, what in enumerate(weather, 1)]
+    faults = [f"{number}={what}" for number, what in enumerate(sequence, 1)]
     _, spark, remote = served(*faults)
 
     download(spark, remote, tmp_path / "p")

@@ -83,7 +83,7 @@ def test_weather_and_time_are_those_of_a_script(
 
     assert ran.result.exit_code == 0
     assert clock.monotonic() >= 600
-    assert dict(sandbox.weather.met) == {"status@1=503": 1, "download@1=cut:1000": 1}
+    assert dict(sandbox.faults.hits) == {"status@1=503": 1, "download@1=cut:1000": 1}
 
 
 def test_a_fault_that_is_misspelt_is_refused(serve: Server) -> None:

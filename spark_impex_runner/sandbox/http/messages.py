@@ -1,4 +1,4 @@
-"""What passes between the HTTP layer and the endpoints: a request, a reply, a refusal."""
+"""The messages between the HTTP servers and the endpoints: requests, replies and errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Readable(Protocol):
-    """A body that is read piece by piece; an empty piece is its end."""
+    """A body that is read in pieces; an empty piece is its end."""
 
     def read(self, size: int, /) -> bytes:
         """Return up to ``size`` bytes."""
@@ -45,15 +45,15 @@ class Reply:
 
 
 Handle = Callable[[Request], Reply]
-"""What serves an origin. Whoever wants to disturb the traffic wraps one of these."""
+"""Answers the requests of one server; faults are injected by wrapping it."""
 
 
-class Reset(Exception):  # noqa: N818 - what is to happen, not an error
-    """Ends the work on a request by breaking the connection, without any reply."""
+class ConnectionReset(Exception):  # noqa: N818 - an instruction, not an error
+    """Tells the server to reset the connection without a reply."""
 
 
-class Refusal(Exception):  # noqa: N818 - an answer on its way out, not an error
-    """Ends the work on a request with ``reply``."""
+class HttpError(Exception):
+    """Ends a request with ``reply``, an error response."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(reply.status)
@@ -66,9 +66,11 @@ def json_reply(data: Any, status: int = 200) -> Reply:
     return Reply(status, (body,), len(body), {"Content-Type": "application/json"})
 
 
-def v4_refusal(status: int, code: str, message: str) -> Refusal:
-    """Return a refusal in the form of the v4 API (documented)."""
-    return Refusal(json_reply({"type": "invalid_input", "code": code, "message": message}, status))
+def v4_error(status: int, code: str, message: str) -> HttpError:
+    """Return an error in the format of the v4 API (documented)."""
+    return HttpError(
+        json_reply({"type": "invalid_input", "code": code, "message": message}, status)
+    )
 
 
 def v1_reply(data: Any) -> Reply:
@@ -77,11 +79,11 @@ def v1_reply(data: Any) -> Reply:
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object in ``body``; anything else is refused with 400."""
+    """Return the JSON object in ``body``; raise 400 for anything else."""
     try:
         data = json.loads(body)
     except ValueError:
-        raise v4_refusal(400, "INVALID_JSON", "the body is not JSON") from None
+        raise v4_error(400, "INVALID_JSON", "the body is not JSON") from None
     if not isinstance(data, dict):
-        raise v4_refusal(400, "INVALID_JSON", "the body must be a JSON object")
+        raise v4_error(400, "INVALID_JSON", "the body must be a JSON object")
     return data

@@ -1,4 +1,4 @@
-"""The second origin: packages behind URLs that are capabilities and do not live long."""
+"""The download server: packages behind short-lived URLs that need no credentials."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from spark_impex_runner.sandbox.body import CHUNK
-from spark_impex_runner.sandbox.wire import Reply, v4_refusal
+from spark_impex_runner.sandbox.http.body import CHUNK
+from spark_impex_runner.sandbox.http.messages import Reply, v4_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from spark_impex_runner.sandbox.http.messages import Request
     from spark_impex_runner.sandbox.settings import Settings
-    from spark_impex_runner.sandbox.wire import Request
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A file on offer: where it lies, its name for the client, its ETag and content type."""
+    """A file to download: its path, its name for the client, its ETag and content type."""
 
     path: Path
     name: str
@@ -41,7 +41,7 @@ class _Link:
 
 
 class Downloads:
-    """Makes download URLs and answers them. Paths are compared raw, never decoded."""
+    """Issues download URLs, and answers them. Paths are compared raw, never decoded."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
         self._life = settings.url_seconds
@@ -52,7 +52,7 @@ class Downloads:
         self._lock = threading.Lock()
 
     def path_of(self, package: Package) -> str:
-        """Return the path under which ``package`` can be fetched now; a new one after expiry."""
+        """Return the path of the package's URL, a new one if the last has expired."""
         now = self._clock()
         with self._lock:
             link = self._current.get(package)
@@ -62,13 +62,13 @@ class Downloads:
         return link.path
 
     def __call__(self, request: Request) -> Reply:
-        """Answer a request on the download origin."""
+        """Answer a request on the download server."""
         with self._lock:
             link = self._links.get(request.path) if request.method == "GET" else None
         if link is None:
-            return v4_refusal(404, "NOT_FOUND", "there is no such document").reply
+            return v4_error(404, "NOT_FOUND", "there is no such document").reply
         if link.expires <= self._clock():
-            return v4_refusal(403, "TOKEN_EXPIRED", "the download URL has expired").reply
+            return v4_error(403, "TOKEN_EXPIRED", "the download URL has expired").reply
         return self._send(request, link.package)
 
     def _send(self, request: Request, package: Package) -> Reply:
@@ -94,7 +94,7 @@ def _new_path(name: str) -> str:
 
 
 def _span(request: Request, etag: str, size: int) -> range | None:
-    """Return the bytes asked for: None means all, an empty range means none can be given."""
+    """Return the requested bytes: None means all, an empty range cannot be satisfied."""
     found = _RANGE.fullmatch(request.headers.get("range", ""))
     if found is None or not any(found.groups()) or request.headers.get("if-range", etag) != etag:
         return None

@@ -1,4 +1,4 @@
-"""The life of export and import jobs, and the JSON in which the service speaks of them."""
+"""Export and import jobs, and the JSON of their status."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.sandbox.wire import v4_refusal
+from spark_impex_runner.sandbox.http.messages import v4_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,16 +19,16 @@ RECENT_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job ends: the status word, what it puts out (asked at each look), its errors."""
+    """How a job ends: its status, its outputs (computed for each reply) and its errors."""
 
-    word: str
+    status: str
     outputs: Callable[[], Any]
     errors: Any = None
 
 
 @dataclass(slots=True)
 class Job:
-    """One job. ``outcome`` is None until its work is done; times are those of the clock."""
+    """One job. ``outcome`` is None until its work is done; times are the clock's."""
 
     created: float
     source_system: str | None
@@ -50,10 +50,10 @@ class Jobs:
         self._lock = threading.Lock()
 
     def run(self, body: dict[str, Any], work: Callable[[Job], Outcome]) -> Job:
-        """Begin a job with the tags in ``body`` and do its work at once.
+        """Create a job with the tags in ``body``, and do its work at once.
 
-        The job is in progress until the work is done and its seconds are over. It is refused
-        where too many are in progress, and forgotten where the work raises.
+        The job is in progress until its work and its seconds are over. Raises the HTTP error for
+        too many jobs in progress. If the work raises, the job is removed.
         """
         job = Job(self._limits.clock(), body.get("source_system"), body.get("correlation_id"))
         with self._lock:
@@ -69,40 +69,40 @@ class Jobs:
         return job
 
     def __len__(self) -> int:
-        """Return how many jobs there have been."""
+        """Return how many jobs were created."""
         with self._lock:
             return len(self._jobs)
 
     def get(self, job_id: str) -> Job:
-        """Return a job; an unknown id is answered as documented for imports, with 500."""
+        """Return a job; raise 500 for an unknown id, as documented for imports."""
         with self._lock:
             job = self._jobs.get(job_id)
         if job is None:
-            raise v4_refusal(500, "INVALID_JOB_ID", "Please Provide valid job id")
+            raise v4_error(500, "INVALID_JOB_ID", "Please Provide valid job id")
         return job
 
     def cancel(self, job: Job) -> None:
-        """Cancel a job that is in progress; one that has ended stays as it is (assumed)."""
-        look = self._look(job)
-        if look.ended is None:
-            job.cancelled = look.now
+        """Cancel a job that is in progress; one that has ended keeps its status (assumed)."""
+        snapshot = self._snapshot(job)
+        if snapshot.ended is None:
+            job.cancelled = snapshot.now
 
     def created(self, job: Job) -> dict[str, Any]:
-        """Return the answer to the request that made the job (documented)."""
+        """Return the reply to the request that created the job (documented)."""
         return {"object": self.kind, "id": job.id, "status_url": self._status_url(job)}
 
     def status(self, job: Job) -> dict[str, Any]:
         """Return the status of one job; ``process_time`` is in milliseconds (assumed)."""
-        look = self._look(job)
+        snapshot = self._snapshot(job)
         return {
             "object": self.kind,
             "id": job.id,
-            "response_timestamp": self._date(look.now),
-            "status": look.word,
+            "response_timestamp": self._date(snapshot.now),
+            "status": snapshot.status,
             "status_url": self._status_url(job),
-            "process_time": look.milliseconds(job),
-            "outputs": look.outcome.outputs() if look.outcome else None,
-            "errors": look.outcome.errors if look.outcome else None,
+            "process_time": snapshot.milliseconds(job),
+            "outputs": snapshot.outcome.outputs() if snapshot.outcome else None,
+            "errors": snapshot.outcome.errors if snapshot.outcome else None,
             "warnings": [],
             "source_system": job.source_system,
             "correlation_id": job.correlation_id,
@@ -111,9 +111,9 @@ class Jobs:
     def describe(self) -> dict[str, Any]:
         """Return the jobs in progress and those that ended within the last hour (documented)."""
         with self._lock:
-            looks = [(job, self._look(job)) for job in self._jobs.values()]
-        running = [self._entry(job, look) for job, look in looks if look.ended is None]
-        recent = [self._entry(job, look) for job, look in looks if look.recent]
+            looks = [(job, self._snapshot(job)) for job in self._jobs.values()]
+        running = [self._entry(job, snapshot) for job, snapshot in looks if snapshot.ended is None]
+        recent = [self._entry(job, snapshot) for job, snapshot in looks if snapshot.recent]
         return {
             f"in_progress_{self.kind}s": running,
             f"recent_{self.kind}s": recent,
@@ -123,33 +123,35 @@ class Jobs:
             },
         }
 
-    def _entry(self, job: Job, look: _Look) -> dict[str, Any]:
+    def _entry(self, job: Job, snapshot: _Snapshot) -> dict[str, Any]:
         data = {
-            f"{self.kind}_status": look.word,
-            "response_timestamp": self._date(look.now),
+            f"{self.kind}_status": snapshot.status,
+            "response_timestamp": self._date(snapshot.now),
             "created_by": "sandbox@sandbox.invalid",
             "created_timestamp": self._date(job.created),
-            "updated_timestamp": self._date(look.now if look.ended is None else look.ended),
-            "process_time": look.milliseconds(job),
+            "updated_timestamp": self._date(
+                snapshot.now if snapshot.ended is None else snapshot.ended
+            ),
+            "process_time": snapshot.milliseconds(job),
         }
         return {"object": self.kind, "id": job.id, "data": data}
 
-    def _look(self, job: Job) -> _Look:
-        # Everything that is said of a job must come from one reading of the clock: a job that
-        # ended between two readings would be told as closed, but with nothing in it.
+    def _snapshot(self, job: Job) -> _Snapshot:
+        # One reading of the clock for the whole reply: a job that ended between two readings
+        # would be reported as closed, but without outputs.
         now, cancelled, outcome = self._limits.clock(), job.cancelled, job.outcome
         if cancelled is not None:
-            return _Look(now, "cancelled", cancelled)
+            return _Snapshot(now, "cancelled", cancelled)
         due = job.created + self._limits.seconds
         if outcome is None or now < due:
-            return _Look(now, "in_progress")
-        return _Look(now, outcome.word, due, outcome)
+            return _Snapshot(now, "in_progress")
+        return _Snapshot(now, outcome.status, due, outcome)
 
     def _in_progress(self) -> int:
-        return sum(self._look(job).ended is None for job in self._jobs.values())
+        return sum(self._snapshot(job).ended is None for job in self._jobs.values())
 
     def _busy(self) -> Exception:
-        return v4_refusal(
+        return v4_error(
             self._limits.busy_status,
             f"{self.kind.upper()}_JOB_LIMIT_REACHED",
             f"another {self.kind} job is in progress; the limit is {self._limits.jobs}",
@@ -174,11 +176,11 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Snapshot:
     """A job at one moment; ``ended`` is None while it is in progress."""
 
     now: float
-    word: str
+    status: str
     ended: float | None = None
     outcome: Outcome | None = None
 

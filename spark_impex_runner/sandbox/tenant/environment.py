@@ -1,18 +1,18 @@
-"""The endpoints about the service itself: is it up, and how is it set."""
+"""The endpoints for the health and the configuration of the service."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.sandbox.wire import json_reply, v1_reply
+from spark_impex_runner.sandbox.http.messages import json_reply, v1_reply
 
 if TYPE_CHECKING:
+    from spark_impex_runner.sandbox.http.messages import Reply, Request
     from spark_impex_runner.sandbox.settings import Settings
-    from spark_impex_runner.sandbox.wire import Reply, Request
 
 
 class Environment:
-    """Answers for the environment that the tenant lives in."""
+    """Answers the endpoints of the tenant's environment."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -1,4 +1,4 @@
-"""One origin of the sandbox: a threaded HTTP/1.1 server that hands requests to one function."""
+"""A threaded HTTP/1.1 server on loopback that passes requests to one function."""
 
 from __future__ import annotations
 
@@ -11,29 +11,35 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.sandbox.body import CHUNK, body_of
-from spark_impex_runner.sandbox.wire import Refusal, Request, Reset, json_reply, v4_refusal
+from spark_impex_runner.sandbox.http.body import CHUNK, open_body
+from spark_impex_runner.sandbox.http.messages import (
+    ConnectionReset,
+    HttpError,
+    Request,
+    json_reply,
+    v4_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from spark_impex_runner.sandbox.wire import Handle, Readable, Reply
+    from spark_impex_runner.sandbox.http.messages import Handle, Readable, Reply
 
 LOOPBACK = "127.0.0.1"
 BODY_LIMIT = 16 * 1024 * 1024
 
 
-class Origin(ThreadingHTTPServer):
-    """A loopback port, bound at once, answered by one function from ``start`` to ``close``.
+class HttpServer(ThreadingHTTPServer):
+    """Binds a loopback port at once, and answers requests from ``start`` to ``close``.
 
-    ``journal(request, status)`` is told of every answer just before it is sent; the status is 0
-    where the connection is broken instead. ``sent`` counts the bytes of bodies.
+    Calls ``journal(request, status)`` before each reply is sent, with status 0 for a connection
+    that is reset instead. ``sent`` counts the bytes of bodies.
     """
 
     daemon_threads = True
     # On Windows the same option would let a second server take the port of the first.
     allow_reuse_address = os.name == "posix"
-    # Clients of a whole fleet connect at one moment; one that finds no room tries a second later.
+    # Hundreds of clients connect at once; one that the queue drops retries only a second later.
     request_queue_size = 1024
 
     handle: Handle
@@ -53,17 +59,17 @@ class Origin(ThreadingHTTPServer):
         )
 
     def server_bind(self) -> None:
-        """Bind without the name look-up that the base class adds."""
+        """Bind without the DNS lookup of the base class, which may take seconds."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = LOOPBACK, int(self.server_address[1])
 
     def start(self, handle: Handle) -> None:
-        """Begin to answer with ``handle``."""
+        """Start answering with ``handle``."""
         self.handle = handle
         self._thread.start()
 
     def close(self) -> None:
-        """Stop to answer and break the connections that are still open."""
+        """Stop answering, and close the connections that are still open."""
         if self._thread.ident is not None:
             self.shutdown()
             self._thread.join()
@@ -74,12 +80,12 @@ class Origin(ThreadingHTTPServer):
             _shut(connection)
 
     def count(self, sent: int) -> None:
-        """Add to the bytes of bodies that were sent."""
+        """Add to the number of sent bytes."""
         with self._lock:
             self.sent += sent
 
     def process_request_thread(self, request: object, client_address: object) -> None:
-        """Serve one connection, and remember it for ``close``."""
+        """Serve one connection, which ``close`` can end."""
         assert isinstance(request, socket.socket)  # noqa: S101 - what TCPServer always passes
         with self._lock:
             self._connections.add(request)
@@ -90,7 +96,7 @@ class Origin(ThreadingHTTPServer):
                 self._connections.discard(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Keep quiet: the client has gone away, and it knows."""
+        """Log nothing: the client has closed the connection."""
 
 
 def _shut(connection: socket.socket) -> None:
@@ -104,10 +110,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1
     disable_nagle_algorithm = True
-    server: Origin
+    server: HttpServer
 
     def _answer(self) -> None:
-        stream = body_of(self.headers, self.rfile)
+        stream = open_body(self.headers, self.rfile)
         path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, path, query, headers, stream)
@@ -115,16 +121,16 @@ class _Handler(BaseHTTPRequestHandler):
             if not headers.get("content-type", "").startswith("multipart/"):
                 request = replace(request, body=_whole(stream))
             reply = self.server.handle(request)
-        except Refusal as refusal:
-            reply = refusal.reply
-        except Reset:
+        except HttpError as error:
+            reply = error.reply
+        except ConnectionReset:
             self.server.journal(request, 0)
             self._reset()
             return
-        except Exception as error:  # noqa: BLE001 - a fault of the sandbox must reach its user
+        except Exception as error:  # noqa: BLE001 - a bug of the sandbox must reach its user
             reply = _fault(error)
         self.server.journal(request, reply.status)
-        # What was not read would be taken for the next request on this connection.
+        # The rest of a body would be parsed as the next request on this connection.
         while stream.read(CHUNK):
             pass
         self._send(reply)
@@ -146,14 +152,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _reset(self) -> None:
-        """Break the connection so that the client sees a reset, not an orderly end."""
+        """Close the connection with a TCP reset: SO_LINGER of 0 seconds drops unsent data."""
         self.close_connection = True
         linger = struct.pack("ii", 1, 0)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.connection.close()
 
     def log_message(self, *_: object) -> None:
-        """Keep quiet: the journal has it all."""
+        """Log nothing: the journal has every request."""
 
 
 def _fault(error: Exception) -> Reply:
@@ -168,5 +174,5 @@ def _whole(stream: Readable) -> bytes:
         pieces.append(piece)
         size += len(piece)
         if size > BODY_LIMIT:
-            raise v4_refusal(413, "BODY_TOO_LARGE", f"the body exceeds {BODY_LIMIT} bytes")
+            raise v4_error(413, "BODY_TOO_LARGE", f"the body exceeds {BODY_LIMIT} bytes")
     return b"".join(pieces)

@@ -1,4 +1,4 @@
-"""Who may speak to the sandbox: its credentials, its token endpoint, its refusals."""
+"""The credentials that the sandbox accepts, and its token endpoint."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import secrets
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
-from spark_impex_runner.sandbox.wire import Refusal, json_reply
+from spark_impex_runner.sandbox.http.messages import HttpError, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from spark_impex_runner.sandbox.wire import Reply, Request
+    from spark_impex_runner.sandbox.http.messages import Reply, Request
 
 
-class Gate:
-    """The accepted credentials, random per instance, and the OAuth tokens issued so far."""
+class Authenticator:
+    """Checks credentials, which are random for each instance, and issues OAuth tokens."""
 
     def __init__(self, tenant: str, token_seconds: int, clock: Callable[[], float]) -> None:
         self.token = secrets.token_urlsafe(32)
@@ -28,7 +28,7 @@ class Gate:
         self._expiry: dict[str, float] = {}
 
     def issue(self, request: Request, realm: str) -> Reply:
-        """Answer the token endpoint: client credentials in the form body, as Keycloak does."""
+        """Answer the token endpoint as Keycloak does: client credentials in the form body."""
         form = parse_qs(request.body.decode("latin-1"))
         given = [form.get(key, [""])[-1] for key in ("grant_type", "client_id", "client_secret")]
         if realm != self._tenant:
@@ -53,9 +53,9 @@ class Gate:
         }
 
     def check(self, request: Request, access: str) -> None:
-        """Refuse with 401 a request without credentials that open ``access``.
+        """Raise 401 unless the request has credentials for ``access``.
 
-        A request with both schemes is judged by its bearer token alone (assumed).
+        Of a request with both schemes only the bearer token counts (assumed).
         """
         if access == "none":
             return
@@ -65,7 +65,7 @@ class Gate:
         else:
             allowed = access == "any" and self._is_key(request)
         if not allowed:
-            raise Refusal(json_reply({"errorCode": "INVALID_TOKEN", "status": "Error"}, 401))
+            raise HttpError(json_reply({"errorCode": "INVALID_TOKEN", "status": "Error"}, 401))
 
     def _is_bearer(self, header: str) -> bool:
         scheme, _, token = header.partition(" ")

@@ -1,4 +1,4 @@
-"""One origin: what a function replies goes out, also when the reply is a broken one."""
+"""One server: what a function replies goes out, also when the reply is a broken one."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spark_impex_runner.sandbox.httpd import Origin
-from spark_impex_runner.sandbox.wire import Reply, Request, json_reply
+from spark_impex_runner.sandbox.http.messages import Reply, Request, json_reply
+from spark_impex_runner.sandbox.http.server import HttpServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from spark_impex_runner.sandbox.wire import Handle
+    from spark_impex_runner.sandbox.http.messages import Handle
 
     Serve = Callable[[Handle], HTTPConnection]
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Return a function that serves a handle and connects to it."""
-    origin = Origin(0, lambda _request, _status: None)
-    connection = HTTPConnection("127.0.0.1", origin.server_port, timeout=10)
+    server = HttpServer(0, lambda _request, _status: None)
+    connection = HTTPConnection("127.0.0.1", server.server_port, timeout=10)
 
     def started(handle: Handle) -> HTTPConnection:
-        origin.start(handle)
+        server.start(handle)
         return connection
 
     yield started
     connection.close()
-    origin.close()
+    server.close()
 
 
 def test_a_reply_that_ends_early_breaks_the_connection(serve: Serve) -> None:
@@ -86,19 +86,19 @@ def test_a_client_that_leaves_is_no_noise(serve: Serve, capfd: pytest.CaptureFix
 
 def test_an_origin_closes_without_a_start() -> None:
     """A port that was bound and never served is given back."""
-    origin = Origin(0, lambda _request, _status: None)
+    server = HttpServer(0, lambda _request, _status: None)
 
-    origin.close()
+    server.close()
 
-    Origin(origin.server_port, lambda _request, _status: None).close()
+    HttpServer(server.server_port, lambda _request, _status: None).close()
 
 
 def test_many_clients_may_connect_at_one_moment() -> None:
     """A hundred connections are taken up although none of them is served yet."""
-    origin = Origin(0, lambda _request, _status: None)
+    server = HttpServer(0, lambda _request, _status: None)
 
     with ExitStack() as stack:
-        stack.callback(origin.close)
+        stack.callback(server.close)
         for _ in range(100):
-            address = ("127.0.0.1", origin.server_port)
+            address = ("127.0.0.1", server.server_port)
             stack.enter_context(socket.create_connection(address, timeout=10))

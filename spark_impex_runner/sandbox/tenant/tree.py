@@ -14,8 +14,8 @@ empty, and each of these files in it is optional:
 ``*.xlsx``
     The original workbook; by default made from the inputs and outputs.
 
-Entries whose names begin with a dot or underscore are passed over, and so are files between the
-directories. Ids are derived from names, so that two runs on one tree agree.
+Entries whose names begin with a dot or underscore are ignored, and so are files between the
+directories. Ids are derived from names, so that they are the same in each run.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Version:
 
 
 def id_of(*names: str) -> str:
-    """Return the UUID that belongs to a path of names below the tenant."""
+    """Return the UUID of a path of names below the tenant."""
     return str(uuid.uuid5(_NAMESPACE, "/".join(names)))
 
 

@@ -1,4 +1,4 @@
-"""The import endpoints: an uploaded package becomes part of the served tree.
+"""The import endpoints, which add uploaded packages to the served tree.
 
 The tree changes when the upload is accepted, although the job may stay ``in_progress`` longer.
 """
@@ -9,28 +9,28 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.sandbox.jobs import Outcome
-from spark_impex_runner.sandbox.multipart import receive
-from spark_impex_runner.sandbox.placement import Move, Refused, arrange
-from spark_impex_runner.sandbox.selection import split_uri
-from spark_impex_runner.sandbox.unpack import unpack
-from spark_impex_runner.sandbox.wire import json_object, json_reply, v4_refusal
+from spark_impex_runner.sandbox.http.messages import json_object, json_reply, v4_error
+from spark_impex_runner.sandbox.http.multipart import receive
+from spark_impex_runner.sandbox.tenant.jobs import Outcome
+from spark_impex_runner.sandbox.tenant.placement import ImportRejected, Placement, arrange
+from spark_impex_runner.sandbox.tenant.selection import split_uri
+from spark_impex_runner.sandbox.tenant.unpack import unpack
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spark_impex_runner.sandbox.jobs import Job, Jobs
-    from spark_impex_runner.sandbox.tenant import Tenant
-    from spark_impex_runner.sandbox.unpack import Incoming
-    from spark_impex_runner.sandbox.wire import Reply, Request
+    from spark_impex_runner.sandbox.http.messages import Reply, Request
+    from spark_impex_runner.sandbox.tenant.jobs import Job, Jobs
+    from spark_impex_runner.sandbox.tenant.tree import Tenant
+    from spark_impex_runner.sandbox.tenant.unpack import UnpackedVersion
 
 MEGABYTE = 1024 * 1024
 EXISTING = ("abort", "replace", "add_version")
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
-    """Where uploads are unpacked, and how many bytes one may have."""
+class UploadSettings:
+    """The directory for unpacked uploads, and the maximum size of one in bytes."""
 
     directory: Path
     size_limit: int
@@ -39,10 +39,10 @@ class Store:
 class Imports:
     """Answers the import endpoints of one tenant."""
 
-    def __init__(self, tenant: Tenant, jobs: Jobs, store: Store) -> None:
+    def __init__(self, tenant: Tenant, jobs: Jobs, uploads: UploadSettings) -> None:
         self._tenant = tenant
         self._jobs = jobs
-        self._store = store
+        self._uploads = uploads
         self._lock = threading.Lock()
 
     def create(self, request: Request) -> Reply:
@@ -51,12 +51,12 @@ class Imports:
         try:
             self._check_size(package)
             rules = _entries(entity)
-            incoming = _unpacked(package, self._store.directory)
+            unpacked = _unpacked(package, self._uploads.directory)
         finally:
             package.unlink()
-        moves = [self._move(rule, incoming) for rule in rules]
+        placements = [self._placement(rule, unpacked) for rule in rules]
         existing = entity.get("services_existing") or "abort"
-        job = self._jobs.run(entity, lambda job: self._work(job, moves, existing))
+        job = self._jobs.run(entity, lambda job: self._work(job, placements, existing))
         return json_reply(self._jobs.created(job))
 
     def status(self, request: Request, job_id: str) -> Reply:  # noqa: ARG002 - a route's signature
@@ -70,53 +70,53 @@ class Imports:
     def _receive(self, request: Request) -> tuple[dict[str, Any], Path]:
         content_type = request.headers.get("content-type", "")
         try:
-            form = receive(content_type, request.stream, self._store.directory)
+            form = receive(content_type, request.stream, self._uploads.directory)
         except ValueError as error:
-            raise v4_refusal(400, "INVALID_REQUEST", str(error)) from None
+            raise v4_error(400, "INVALID_REQUEST", str(error)) from None
         package = form.files.pop("file", None)
         for path in form.files.values():
             path.unlink()
         if package is None:
-            raise v4_refusal(400, "INVALID_REQUEST", "the part 'file' is missing")
+            raise v4_error(400, "INVALID_REQUEST", "the part 'file' is missing")
         return json_object(form.fields.get("importRequestEntity", b"")), package
 
     def _check_size(self, package: Path) -> None:
-        size, limit = package.stat().st_size, self._store.size_limit
+        size, limit = package.stat().st_size, self._uploads.size_limit
         if size > limit:
             message = (
                 f"The uploaded file size of {size / MEGABYTE:.0f} MB exceeds the upload limit of "
                 f"{limit / MEGABYTE:.0f} MB."
             )
-            raise v4_refusal(500, "EXCEEDED_FILE_SIZE", message)
+            raise v4_error(500, "EXCEEDED_FILE_SIZE", message)
 
-    def _move(self, rule: dict[str, Any], incoming: list[Incoming]) -> Move:
+    def _placement(self, rule: dict[str, Any], unpacked: list[UnpackedVersion]) -> Placement:
         source = rule.get("service_uri_source")
         destination = rule.get("service_uri_destination") or source
         try:
             folder, service, number = split_uri(str(source))
             to_folder, to_service, _ = split_uri(str(destination))
         except LookupError as error:
-            raise v4_refusal(404, "SERVICE_NOT_FOUND", str(error.args[0])) from None
+            raise v4_error(404, "SERVICE_NOT_FOUND", str(error.args[0])) from None
         chosen = [
             version
-            for version in incoming
+            for version in unpacked
             if (version.folder, version.service) == (folder, service)
             and number in ("", version.number)
         ]
         if not chosen:
             message = f"service could not be found in the package: {source}"
-            raise v4_refusal(404, "SERVICE_NOT_FOUND", message)
+            raise v4_error(404, "SERVICE_NOT_FOUND", message)
         if to_folder not in self._tenant.folders():
             message = f"destination folder could not be found: {to_folder}"
-            raise v4_refusal(404, "FOLDER_NOT_FOUND", message)
-        return Move(chosen, to_folder, to_service, rule.get("update_version_type") or "minor")
+            raise v4_error(404, "FOLDER_NOT_FOUND", message)
+        return Placement(chosen, to_folder, to_service, rule.get("update_version_type") or "minor")
 
-    def _work(self, job: Job, moves: list[Move], existing: str) -> Outcome:
+    def _work(self, job: Job, placements: list[Placement], existing: str) -> Outcome:
         with self._lock:
             try:
-                outputs = arrange(self._tenant, moves, existing, job.id)
-            except Refused as refused:
-                error = {"type": "invalid_input", "code": refused.code, "message": str(refused)}
+                outputs = arrange(self._tenant, placements, existing, job.id)
+            except ImportRejected as rejection:
+                error = {"type": "invalid_input", "code": rejection.code, "message": str(rejection)}
                 return Outcome("closed", lambda: None, [error])
         return Outcome("closed", lambda: outputs)
 
@@ -126,20 +126,20 @@ def _entries(entity: dict[str, Any]) -> list[dict[str, Any]]:
     entries = inputs.get("services_modify") if isinstance(inputs, dict) else None
     if not isinstance(entries, list) or not entries:
         message = "inputs.services_modify must list at least one service"
-        raise v4_refusal(400, "INVALID_REQUEST", message)
+        raise v4_error(400, "INVALID_REQUEST", message)
     if entity.get("services_existing") not in (None, *EXISTING):
         message = f"services_existing must be one of {', '.join(EXISTING)}"
-        raise v4_refusal(400, "INVALID_REQUEST", message)
+        raise v4_error(400, "INVALID_REQUEST", message)
     for entry in entries:
         kind = entry.get("update_version_type") if isinstance(entry, dict) else "?"
         if kind not in (None, "major", "minor", "patch"):
             message = "an entry of services_modify is malformed, or its update_version_type is"
-            raise v4_refusal(400, "INVALID_REQUEST", message)
+            raise v4_error(400, "INVALID_REQUEST", message)
     return entries
 
 
-def _unpacked(package: Path, directory: Path) -> list[Incoming]:
+def _unpacked(package: Path, directory: Path) -> list[UnpackedVersion]:
     try:
         return unpack(package, directory)
     except ValueError as error:
-        raise v4_refusal(500, "INVALID_IMPORT_ZIP", str(error)) from None
+        raise v4_error(500, "INVALID_IMPORT_ZIP", str(error)) from None

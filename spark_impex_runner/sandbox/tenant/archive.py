@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
-from spark_impex_runner.sandbox.body import CHUNK
+from spark_impex_runner.sandbox.http.body import CHUNK
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,24 +1,24 @@
-"""The endpoints that tell what the tenant has, old and new, as the official clients use them."""
+"""The endpoints that list folders, services and versions, as the official clients use them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from spark_impex_runner.sandbox.metadata import AUTHOR, RELEASED, RETIRED
-from spark_impex_runner.sandbox.source import Source
-from spark_impex_runner.sandbox.tenant import id_of
-from spark_impex_runner.sandbox.wire import Refusal, json_object, json_reply, v1_reply
+from spark_impex_runner.sandbox.http.messages import HttpError, json_object, json_reply, v1_reply
+from spark_impex_runner.sandbox.tenant.metadata import AUTHOR, RELEASED, RETIRED
+from spark_impex_runner.sandbox.tenant.tree import id_of
+from spark_impex_runner.sandbox.tenant.version_files import VersionFiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spark_impex_runner.sandbox.tenant import Tenant, Version
-    from spark_impex_runner.sandbox.wire import Reply, Request
+    from spark_impex_runner.sandbox.http.messages import Reply, Request
+    from spark_impex_runner.sandbox.tenant.tree import Tenant, Version
 
 
 class Listings:
-    """Answers questions about folders, services and versions."""
+    """Answers the listing endpoints of one tenant."""
 
     def __init__(self, tenant: Tenant) -> None:
         self._tenant = tenant
@@ -71,7 +71,7 @@ class Listings:
         """Answer ``GET product/{folder}/engines/getversions/{service}``, newest first."""
         versions = self._tenant.versions(folder, service)
         if not versions:
-            raise _v1_refusal("SERVICE_NOT_FOUND", f"no service {folder}/{service}")
+            raise _v1_error("SERVICE_NOT_FOUND", f"no service {folder}/{service}")
         return v1_reply([_revision(version) for version in reversed(versions)])
 
     def exists(self, request: Request, folder: str, service: str) -> Reply:  # noqa: ARG002 - a route's signature
@@ -81,7 +81,7 @@ class Listings:
 
     def _newest(self, folder: str) -> list[Version]:
         if folder not in self._tenant.folders():
-            raise _v1_refusal("PRODUCT_NOT_FOUND", f"no folder {folder}")
+            raise _v1_error("PRODUCT_NOT_FOUND", f"no folder {folder}")
         services = self._tenant.services(folder)
         return [self._tenant.versions(folder, service)[-1] for service in services]
 
@@ -108,7 +108,7 @@ def _engine(version: Version) -> dict[str, Any]:
         "serviceName": version.service,
         "revision": version.number,
         "versionId": version.id,
-        "originalFileName": Source(version).workbook_name(),
+        "originalFileName": VersionFiles(version).workbook_name(),
         "isStarred": False,
         "serviceStatus": "Active",
         "isLatestVersion": True,
@@ -124,7 +124,7 @@ def _engine(version: Version) -> dict[str, Any]:
 
 
 def _revision(version: Version) -> dict[str, Any]:
-    source = Source(version)
+    source = VersionFiles(version)
     return {
         "id": version.id,
         "createdAt": RELEASED,
@@ -180,18 +180,18 @@ def _v3_reply(data: Any, meta: dict[str, Any]) -> Reply:
     return json_reply(reply)
 
 
-def _v1_refusal(code: str, message: str) -> Refusal:
+def _v1_error(code: str, message: str) -> HttpError:
     body = {"message": message, "data": None, "errorCode": code, "status": "Error"}
-    return Refusal(json_reply(body, 404))
+    return HttpError(json_reply(body, 404))
 
 
 def _optional_object(request: Request) -> dict[str, Any]:
-    # The official command line sends null where it has nothing to ask for.
+    # The official command line sends null for an empty search.
     return {} if request.body.strip() in (b"", b"null") else json_object(request.body)
 
 
 def _sought(terms: Any, name_key: str, value_key: str, field: str) -> str:
-    """Return what a search asks of ``field``; its name may go on, as in ``name1_co``."""
+    """Return the search term for ``field``, whose name may have a suffix, as in ``name1_co``."""
     for term in terms if isinstance(terms, list) else []:
         if isinstance(term, dict) and str(term.get(name_key, "")).lower().startswith(field):
             return str(term.get(value_key, ""))

@@ -1,4 +1,4 @@
-"""The files of one version as they lie in the served tree, and what stands in for missing ones."""
+"""The files of one version in the served tree, and placeholders for missing ones."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.sandbox.workbook import write_workbook
+from spark_impex_runner.sandbox.tenant.workbook import write_workbook
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from spark_impex_runner.sandbox.tenant import Version
+    from spark_impex_runner.sandbox.tenant.tree import Version
 
-SPARE = {
+PLACEHOLDERS = {
     "js": b"module.exports = {};\n",
     # The magic word and version number: the shortest valid WebAssembly module.
     "wasm": b"\0asm\x01\0\0\0",
@@ -35,8 +35,8 @@ _NO_RULE = (
 )
 
 
-class Source:
-    """Reads one version. ValueError where a file of it is not what it must be."""
+class VersionFiles:
+    """Reads the files of one version. Raises ValueError if one of them is malformed."""
 
     def __init__(self, version: Version) -> None:
         self.version = version
@@ -56,7 +56,7 @@ class Source:
         return about
 
     def check(self) -> None:
-        """Raise ValueError where ``service.json`` is damaged."""
+        """Raise ValueError if ``service.json`` is malformed."""
         for side in ("inputs", "outputs"):
             if not isinstance(self.about.get(side, []), list):
                 path = self.version.path / "service.json"
@@ -67,9 +67,9 @@ class Source:
         return [entry for entry in self.about.get(side, []) if isinstance(entry, dict)]
 
     def open_code(self, suffix: str) -> BinaryIO:
-        """Open ``model.js``, ``model.wasm`` or ``model.data``, or its stand-in."""
+        """Open ``model.js``, ``model.wasm`` or ``model.data``, or its placeholder."""
         path = self.version.path / f"model.{suffix}"
-        return path.open("rb") if path.is_file() else io.BytesIO(SPARE[suffix])
+        return path.open("rb") if path.is_file() else io.BytesIO(PLACEHOLDERS[suffix])
 
     def validations(self) -> bytes:
         """Return ``DefaultValidations.json``; a genuine one lists inputs under ``outputs``."""
@@ -86,7 +86,7 @@ class Source:
         return found.name if found else f"{self.version.service}.xlsx"
 
     def workbook(self) -> bytes:
-        """Return the original workbook, or one made of the inputs and outputs."""
+        """Return the original workbook, or one generated from inputs and outputs."""
         found = self._workbook()
         if found:
             return found.read_bytes()

@@ -1,4 +1,4 @@
-"""Request bodies as they come over the wire: with a length, or in chunks."""
+"""Request bodies, with a Content-Length or in chunked transfer coding."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from email.message import Message
 
-    from spark_impex_runner.sandbox.wire import Readable
+    from spark_impex_runner.sandbox.http.messages import Readable
 
 CHUNK = 256 * 1024
 
 
-class Source(Protocol):
-    """The connection that a body is read from."""
+class ByteStream(Protocol):
+    """The connection from which a body is read."""
 
     def read(self, size: int, /) -> bytes:
         """Return ``size`` bytes, fewer only at the end."""
@@ -22,18 +22,18 @@ class Source(Protocol):
         """Return one line, cut after ``size`` bytes."""
 
 
-def body_of(headers: Message, source: Source) -> Readable:
+def open_body(headers: Message, source: ByteStream) -> Readable:
     """Return the body that ``headers`` announce."""
     if headers.get("Transfer-Encoding", "").lower() == "chunked":
-        return Chunked(source)
+        return ChunkedBody(source)
     length = headers.get("Content-Length", "0")
-    return Counted(source, int(length) if length.isdecimal() else 0)
+    return LengthBody(source, int(length) if length.isdecimal() else 0)
 
 
-class Counted:
-    """A body of a known number of bytes."""
+class LengthBody:
+    """A body with a Content-Length."""
 
-    def __init__(self, source: Source, length: int) -> None:
+    def __init__(self, source: ByteStream, length: int) -> None:
         self._source = source
         self._left = length
 
@@ -48,10 +48,10 @@ class Counted:
         return piece
 
 
-class Chunked:
+class ChunkedBody:
     """A body in the chunked transfer coding; trailers are dropped."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ByteStream) -> None:
         self._source = source
         self._left = 0
         self._ended = False

@@ -1,4 +1,4 @@
-"""What an export request asks for, as versions of the tree."""
+"""Resolves the selection of an export request to versions of the tree."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from spark_impex_runner.sandbox.tenant import Tenant, Version
+    from spark_impex_runner.sandbox.tenant.tree import Tenant, Version
 
 _URI = re.compile(r"(?P<folder>[^/\[\]]+)/(?P<service>[^/\[\]]+)(?:\[(?P<number>[^\[\]]*)\])?")
 
@@ -27,7 +27,7 @@ class Selection:
 def split_uri(uri: str) -> tuple[str, str, str]:
     """Return folder, service and version number (may be empty) of ``folder/service[number]``.
 
-    LookupError where the text is in another form.
+    Raises LookupError for any other text.
     """
     found = _URI.fullmatch(uri)
     if found is None:
@@ -42,10 +42,10 @@ def starting_with(versions: Iterable[Version], number: str) -> list[Version]:
 
 
 def select(tenant: Tenant, selection: Selection) -> list[Version]:
-    """Return the union of what is asked for, each version once, in the order of asking.
+    """Return the selected versions in the order of the request, each once.
 
-    A version given in a URI means the latest that begins with it (documented), whatever the
-    version filter says (assumed). LookupError names the first thing that does not exist.
+    A version in a URI selects the latest that begins with it (documented), with any version
+    filter (assumed). Raises LookupError for the first entry that does not exist.
     """
     found: dict[str, Version] = {}
     for folder in selection.folders:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 from zipfile import ZipFile
 
-from spark_impex_runner.sandbox.archive import Writer
+from spark_impex_runner.sandbox.tenant.archive import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,7 +1,7 @@
-"""Export packages with the structure that was seen in a genuine ``onpremises`` package.
+"""Export packages with the structure of a genuine ``onpremises`` package.
 
-A ``migrate`` package has never been published. Here it is the same package with the original
-workbook beside the other files; its name and place are an invention of the sandbox.
+The structure of ``migrate`` packages is not published. Here they have the original workbook beside
+the other files; its name and path are an invention of the sandbox.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
 
-from spark_impex_runner.sandbox import bundle
-from spark_impex_runner.sandbox.archive import Writer, compact, file_hash
-from spark_impex_runner.sandbox.metadata import model_metadata
-from spark_impex_runner.sandbox.source import Source
+from spark_impex_runner.sandbox.tenant import bundle
+from spark_impex_runner.sandbox.tenant.archive import Writer, compact, file_hash
+from spark_impex_runner.sandbox.tenant.metadata import model_metadata
+from spark_impex_runner.sandbox.tenant.version_files import VersionFiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from spark_impex_runner.sandbox.tenant import Version
+    from spark_impex_runner.sandbox.tenant.tree import Version
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What to pack: ``versions`` of ``tenant`` for job ``job_id``, with workbooks or without."""
+class PackageRequest:
+    """The contents of a package: ``versions`` of ``tenant``, with or without workbooks."""
 
     tenant: str
     base_url: str
@@ -34,7 +34,7 @@ class Order:
 
 
 def listing(versions: Sequence[Version]) -> dict[str, Any]:
-    """Return ``services`` and ``service_versions`` as status and manifest tell them."""
+    """Return ``services`` and ``service_versions`` of a job's status and a package's manifest."""
     services = {version.service_uri: _service(version) for version in versions}
     return {
         "services": list(services.values()),
@@ -62,24 +62,24 @@ def _version(version: Version) -> dict[str, str]:
     }
 
 
-def build(order: Order, target: Path) -> None:
-    """Write the package of ``order`` to ``target``, a new file; memory use is constant."""
-    outputs = {"files": None, **listing(order.versions)}
-    manifest = {"object": "export", "id": order.job_id, "outputs": outputs}
+def build(request: PackageRequest, target: Path) -> None:
+    """Write the package of ``request`` to ``target``, a new file; memory use is constant."""
+    outputs = {"files": None, **listing(request.versions)}
+    manifest = {"object": "export", "id": request.job_id, "outputs": outputs}
     with ZipFile(target, "w") as archive:
         writer = Writer(archive)
-        writer.directory(f"{order.tenant}/")
-        for version in order.versions:
-            _add_version(writer, order, version, target.with_suffix(".module"))
-        writer.text(f"{order.tenant}/manifest.json", compact(manifest))
+        writer.directory(f"{request.tenant}/")
+        for version in request.versions:
+            _add_version(writer, request, version, target.with_suffix(".module"))
+        writer.text(f"{request.tenant}/manifest.json", compact(manifest))
 
 
-def _add_version(writer: Writer, order: Order, version: Version, module: Path) -> None:
-    source = Source(version)
+def _add_version(writer: Writer, request: PackageRequest, version: Version, module: Path) -> None:
+    source = VersionFiles(version)
     bundle.build(source, module)
-    service = f"{order.tenant}/{version.folder}/{version.service}/"
+    service = f"{request.tenant}/{version.folder}/{version.service}/"
     home = f"{service}{version.number}/"
-    origin = {"Tenant": order.tenant, "BaseUrl": order.base_url}
+    origin = {"Tenant": request.tenant, "BaseUrl": request.base_url}
     metadata = model_metadata(source, origin, file_hash(module, "sha256").hex())
     writer.directory(service)
     writer.directory(home)
@@ -90,6 +90,6 @@ def _add_version(writer: Writer, order: Order, version: Version, module: Path) -
     with module.open("rb") as file:
         writer.stream(f"{home}{version.id}.zip", file, "sha256")
     writer.text(f"{home}WASMMetaData.json", compact({"Revision": version.number}))
-    if order.workbooks:
+    if request.workbooks:
         writer.text(f"{home}{source.workbook_name()}", source.workbook())
     module.unlink()

@@ -1,4 +1,4 @@
-"""The compiled module of one version: the ZIP file that lies inside an export package."""
+"""The compiled module of one version, a ZIP file inside the export package."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import hashlib
 from typing import TYPE_CHECKING
 from zipfile import ZipFile
 
-from spark_impex_runner.sandbox.archive import Writer, compact
-from spark_impex_runner.sandbox.source import SPARE
+from spark_impex_runner.sandbox.tenant.archive import Writer, compact
+from spark_impex_runner.sandbox.tenant.version_files import PLACEHOLDERS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spark_impex_runner.sandbox.source import Source
+    from spark_impex_runner.sandbox.tenant.version_files import VersionFiles
 
 COMPILER = "Neuron_v1.22.3"
 
@@ -22,13 +22,13 @@ def code_name(service: str, suffix: str) -> str:
     return f"_{service.replace('-', '_')}.{suffix}"
 
 
-def build(source: Source, target: Path) -> None:
+def build(source: VersionFiles, target: Path) -> None:
     """Write the bundle to ``target``: code, validations, compiler log and their checksums."""
     service = source.version.service
     sums: dict[str, str] = {}
     with ZipFile(target, "w") as archive:
         writer = Writer(archive)
-        for suffix in SPARE:
+        for suffix in PLACEHOLDERS:
             name = code_name(service, suffix)
             with source.open_code(suffix) as code:
                 sums[name] = writer.stream(name, code, "md5")

@@ -9,12 +9,12 @@ from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.sandbox.body import CHUNK
+from spark_impex_runner.sandbox.http.body import CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from spark_impex_runner.sandbox.wire import Readable
+    from spark_impex_runner.sandbox.http.messages import Readable
 
 FIELD_LIMIT = 1024 * 1024
 

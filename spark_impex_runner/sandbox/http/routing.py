@@ -1,4 +1,4 @@
-"""From a method and a raw path to the one small function that answers."""
+"""Routes: the function that answers a method and a raw path."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from spark_impex_runner.sandbox.wire import Refusal, v4_refusal
+from spark_impex_runner.sandbox.http.messages import HttpError, v4_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from spark_impex_runner.sandbox.wire import Reply, Request
+    from spark_impex_runner.sandbox.http.messages import Reply, Request
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``answer(request, *segments)`` answers ``method`` on paths like ``pattern``.
+    """A method and a path pattern that ``answer(request, *segments)`` answers.
 
-    In the pattern ``{}`` stands for one segment, which arrives decoded; letter case does not
-    matter, as on the real service (assumed). ``access`` says which credentials open the route:
-    ``any``, ``bearer`` or ``none``.
+    ``{}`` in the pattern is one segment, which is passed decoded. Paths match in any letter case,
+    as on the real service (assumed). ``access`` is the kind of credentials that the route
+    requires: ``any``, ``bearer`` or ``none``.
     """
 
     method: str
@@ -29,7 +29,7 @@ class Route:
     access: str = "any"
 
     def segments(self, request: Request) -> list[str] | None:
-        """Return the decoded segments, or None where the request is meant for another route."""
+        """Return the decoded segments, or None if the request does not match."""
         parts, names = request.path.split("/"), self.pattern.split("/")
         if request.method != self.method or len(parts) != len(names):
             return None
@@ -44,18 +44,18 @@ def _same(part: str, name: str) -> bool:
 
 
 class Router:
-    """Answers requests by a table of routes; ``guard(request, access)`` may refuse them."""
+    """Answers requests by a table of routes, after ``guard(request, access)`` allowed them."""
 
     def __init__(self, routes: Sequence[Route], guard: Callable[[Request, str], None]) -> None:
         self._routes = routes
         self._guard = guard
 
     def __call__(self, request: Request) -> Reply:
-        """Return the reply of the first route that fits."""
+        """Return the reply of the first route that matches."""
         try:
             return self._dispatch(request)
-        except Refusal as refusal:
-            return refusal.reply
+        except HttpError as error:
+            return error.reply
 
     def _dispatch(self, request: Request) -> Reply:
         for route in self._routes:
@@ -63,4 +63,4 @@ class Router:
             if segments is not None:
                 self._guard(request, route.access)
                 return route.answer(request, *segments)
-        raise v4_refusal(404, "NOT_FOUND", f"the sandbox has no {request.method} {request.path}")
+        raise v4_error(404, "NOT_FOUND", f"the sandbox has no {request.method} {request.path}")

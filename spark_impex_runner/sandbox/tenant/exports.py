@@ -6,21 +6,21 @@ import base64
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.sandbox.archive import file_hash
-from spark_impex_runner.sandbox.downloads import Package
-from spark_impex_runner.sandbox.jobs import Outcome
-from spark_impex_runner.sandbox.package import Order, build, listing
-from spark_impex_runner.sandbox.selection import Selection, select
-from spark_impex_runner.sandbox.wire import json_object, json_reply, v4_refusal
+from spark_impex_runner.sandbox.http.messages import json_object, json_reply, v4_error
+from spark_impex_runner.sandbox.tenant.archive import file_hash
+from spark_impex_runner.sandbox.tenant.downloads import Package
+from spark_impex_runner.sandbox.tenant.jobs import Outcome
+from spark_impex_runner.sandbox.tenant.package import PackageRequest, build, listing
+from spark_impex_runner.sandbox.tenant.selection import Selection, select
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spark_impex_runner.sandbox.downloads import Downloads
-    from spark_impex_runner.sandbox.jobs import Job, Jobs
+    from spark_impex_runner.sandbox.http.messages import Reply, Request
     from spark_impex_runner.sandbox.settings import Settings
-    from spark_impex_runner.sandbox.tenant import Tenant, Version
-    from spark_impex_runner.sandbox.wire import Reply, Request
+    from spark_impex_runner.sandbox.tenant.downloads import Downloads
+    from spark_impex_runner.sandbox.tenant.jobs import Job, Jobs
+    from spark_impex_runner.sandbox.tenant.tree import Tenant, Version
 
 LOGIN_PAGE = (
     b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Sign in</body></html>\n"
@@ -28,8 +28,8 @@ LOGIN_PAGE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where exports stand: the two origins, and the directory for finished packages."""
+class Locations:
+    """The addresses of both servers, and the directory of finished packages."""
 
     base_url: str
     download_origin: str
@@ -40,13 +40,18 @@ class Exports:
     """Answers the export endpoints of one tenant."""
 
     def __init__(
-        self, tenant: Tenant, jobs: Jobs, downloads: Downloads, settings: Settings, place: Place
+        self,
+        tenant: Tenant,
+        jobs: Jobs,
+        downloads: Downloads,
+        settings: Settings,
+        locations: Locations,
     ) -> None:
         self._tenant = tenant
         self._jobs = jobs
         self._downloads = downloads
         self._settings = settings
-        self._place = place
+        self._locations = locations
 
     def create(self, request: Request) -> Reply:
         """Answer ``POST export``: all or nothing, as documented."""
@@ -54,7 +59,7 @@ class Exports:
         try:
             versions = select(self._tenant, _checked(body))
         except LookupError as error:
-            raise v4_refusal(404, "SERVICE_NOT_FOUND", str(error.args[0])) from None
+            raise v4_error(404, "SERVICE_NOT_FOUND", str(error.args[0])) from None
         job = self._jobs.run(body, lambda job: self._work(job, body, versions))
         return json_reply(self._jobs.created(job))
 
@@ -66,7 +71,7 @@ class Exports:
         """Answer ``PATCH export/{id}`` with the status afterwards (assumed)."""
         job = self._jobs.get(job_id)
         if json_object(request.body).get("export_status") != "cancelled":
-            raise v4_refusal(400, "INVALID_STATUS", "export_status can only become 'cancelled'")
+            raise v4_error(400, "INVALID_STATUS", "export_status can only become 'cancelled'")
         self._jobs.cancel(job)
         return json_reply(self._jobs.status(job))
 
@@ -79,22 +84,27 @@ class Exports:
         if ending == "null_outputs":
             return Outcome("closed", lambda: None)
         if ending in ("errors", "failed", "cancelled"):
-            word = "closed" if ending == "errors" else ending
-            return _failure(word, versions, "EXPORT_FAILED", "the sandbox was told to fail")
+            status = "closed" if ending == "errors" else ending
+            return _failure(status, versions, "EXPORT_FAILED", "the sandbox is configured to fail")
         package = self._build(job, body, versions)
         size = package.path.stat().st_size
         if size > self._settings.size_limit:
             limit = self._settings.size_limit
             message = f"the package of {size} bytes exceeds the limit of {limit} bytes"
             if self._settings.over_limit == "refuse":
-                raise v4_refusal(500, "EXCEEDED_FILE_SIZE", message)
+                raise v4_error(500, "EXCEEDED_FILE_SIZE", message)
             return _failure("closed", versions, "EXCEEDED_FILE_SIZE", message)
         return self._success(package, versions)
 
     def _build(self, job: Job, body: dict[str, Any], versions: list[Version]) -> Package:
-        path = self._place.directory / f"{job.id}.zip"
+        path = self._locations.directory / f"{job.id}.zip"
         workbooks = body.get("file_filter", "migrate") != "onpremises"
-        build(Order(self._tenant.name, self._place.base_url, job.id, versions, workbooks), path)
+        build(
+            PackageRequest(
+                self._tenant.name, self._locations.base_url, job.id, versions, workbooks
+            ),
+            path,
+        )
         etag = f'"{file_hash(path, "sha256").hex()}"'
         return Package(path, body.get("file_name") or "package", etag)
 
@@ -105,17 +115,17 @@ class Exports:
             package = replace(package, kind="text/html")
 
         def outputs() -> dict[str, Any]:
-            url = self._place.download_origin + self._downloads.path_of(package)
+            url = self._locations.download_origin + self._downloads.path_of(package)
             return {"files": [{"file": url, "file_hash": digest}], **listing(versions)}
 
-        word = "completed" if self._settings.ending == "completed" else "closed"
-        return Outcome(word, outputs)
+        status = "completed" if self._settings.ending == "completed" else "closed"
+        return Outcome(status, outputs)
 
 
-def _failure(word: str, versions: list[Version], code: str, message: str) -> Outcome:
+def _failure(status: str, versions: list[Version], code: str, message: str) -> Outcome:
     outputs = {"files": None, **listing(versions)}
     errors = [{"type": "invalid_input", "code": code, "message": message}]
-    return Outcome(word, lambda: outputs, errors)
+    return Outcome(status, lambda: outputs, errors)
 
 
 def _written(path: Path, form: str) -> str | None:
@@ -129,18 +139,18 @@ def _written(path: Path, form: str) -> str | None:
 
 
 def _checked(body: dict[str, Any]) -> Selection:
-    """Return the selection in an export request; refused with 400 where it is malformed."""
+    """Return the selection in an export request; raise 400 if it is malformed."""
     inputs = body.get("inputs")
     if not isinstance(inputs, dict):
-        raise v4_refusal(400, "INVALID_REQUEST", "inputs must be an object")
+        raise v4_error(400, "INVALID_REQUEST", "inputs must be an object")
     _choice(body, "file_filter", ("migrate", "onpremises"))
     every = _choice(body, "version_filter", ("latest", "all")) == "all"
     if not isinstance(body.get("file_name") or "", str):
-        raise v4_refusal(400, "INVALID_REQUEST", "file_name must be a string")
+        raise v4_error(400, "INVALID_REQUEST", "file_name must be a string")
     folders, services, ids = (_names(inputs, k) for k in ("folders", "services", "version_ids"))
     if not (folders or services or ids):
         message = "inputs must name at least one of folders, services, version_ids"
-        raise v4_refusal(400, "INVALID_REQUEST", message)
+        raise v4_error(400, "INVALID_REQUEST", message)
     return Selection(folders, services, ids, every)
 
 
@@ -149,12 +159,12 @@ def _choice(body: dict[str, Any], key: str, choices: tuple[str, str]) -> str:
     if value is None:
         return choices[0]
     if value not in choices:
-        raise v4_refusal(400, "INVALID_REQUEST", f"{key} must be one of {', '.join(choices)}")
+        raise v4_error(400, "INVALID_REQUEST", f"{key} must be one of {', '.join(choices)}")
     return str(value)
 
 
 def _names(inputs: dict[str, Any], key: str) -> tuple[str, ...]:
     values = inputs.get(key) or []
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise v4_refusal(400, "INVALID_REQUEST", f"inputs.{key} must be a list of strings")
+        raise v4_error(400, "INVALID_REQUEST", f"inputs.{key} must be a list of strings")
     return tuple(values)

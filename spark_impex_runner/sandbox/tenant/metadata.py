@@ -1,15 +1,15 @@
-"""``ModelMetaData.json``: what a package tells about one version (names seen in a genuine one)."""
+"""``ModelMetaData.json``, the metadata of one version (names seen in a genuine package)."""
 
 from __future__ import annotations
 
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.sandbox.bundle import COMPILER
-from spark_impex_runner.sandbox.tenant import id_of
+from spark_impex_runner.sandbox.tenant.bundle import COMPILER
+from spark_impex_runner.sandbox.tenant.tree import id_of
 
 if TYPE_CHECKING:
-    from spark_impex_runner.sandbox.source import Source
+    from spark_impex_runner.sandbox.tenant.version_files import VersionFiles
 
 RELEASED = "2025-01-15T09:30:00Z"
 RETIRED = "2035-01-15T09:30:00Z"
@@ -17,7 +17,9 @@ AUTHOR = "author@sandbox.invalid"
 _ABSENT = ("UniversalFileHash", "ReleaseNote", "ServiceGuid", "Provenance", "XReportRanges", "Tags")
 
 
-def model_metadata(source: Source, origin: dict[str, str], module_sha256: str) -> dict[str, Any]:
+def model_metadata(
+    source: VersionFiles, origin: dict[str, str], module_sha256: str
+) -> dict[str, Any]:
     """Return the metadata of a version; ``origin`` has ``Tenant`` and ``BaseUrl``."""
     return {
         "EffectiveStartDate": RELEASED,
@@ -35,7 +37,7 @@ def model_metadata(source: Source, origin: dict[str, str], module_sha256: str) -
     }
 
 
-def _workbook(source: Source) -> dict[str, Any]:
+def _workbook(source: VersionFiles) -> dict[str, Any]:
     content = source.workbook()
     return {
         "FileSize": len(content),
@@ -46,7 +48,7 @@ def _workbook(source: Source) -> dict[str, Any]:
     }
 
 
-def _engine(source: Source) -> dict[str, Any]:
+def _engine(source: VersionFiles) -> dict[str, Any]:
     version = source.version
     absent: dict[str, Any] = dict.fromkeys(_ABSENT)
     return {
@@ -80,7 +82,7 @@ def _engine(source: Source) -> dict[str, Any]:
     }
 
 
-def _table(source: Source, side: str, title: str) -> list[dict[str, Any]]:
+def _table(source: VersionFiles, side: str, title: str) -> list[dict[str, Any]]:
     return [
         {
             title: entry.get("name"),

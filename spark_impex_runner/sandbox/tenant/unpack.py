@@ -1,4 +1,4 @@
-"""Reading an uploaded package back into version directories like those of the served tree."""
+"""Unpacks an uploaded package into version directories like those of the served tree."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
 
-from spark_impex_runner.sandbox.body import CHUNK
-from spark_impex_runner.sandbox.bundle import code_name
-from spark_impex_runner.sandbox.source import SPARE
+from spark_impex_runner.sandbox.http.body import CHUNK
+from spark_impex_runner.sandbox.tenant.bundle import code_name
+from spark_impex_runner.sandbox.tenant.version_files import PLACEHOLDERS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
-    """One version from a package, its files unpacked to ``path``."""
+class UnpackedVersion:
+    """One version of a package, unpacked to ``path``."""
 
     folder: str
     service: str
@@ -30,7 +30,7 @@ class Incoming:
     path: Path
 
 
-def unpack(package: Path, directory: Path) -> list[Incoming]:
+def unpack(package: Path, directory: Path) -> list[UnpackedVersion]:
     """Unpack the versions of a ``migrate`` package to new directories in ``directory``.
 
     Raises ValueError where the file is no such package. A package without workbooks is none:
@@ -55,10 +55,12 @@ def _manifest(archive: ZipFile) -> tuple[str, Any]:
     raise ValueError("not an export package: it has no manifest.json")
 
 
-def _version(archive: ZipFile, home: str, entry: dict[str, str], directory: Path) -> Incoming:
+def _version(
+    archive: ZipFile, home: str, entry: dict[str, str], directory: Path
+) -> UnpackedVersion:
     target = directory / str(uuid.uuid4())
     target.mkdir()
-    version = Incoming(
+    version = UnpackedVersion(
         _plain(entry["folder_source"]),
         _plain(entry["service_source"]),
         _plain(entry["version_source"]),
@@ -76,9 +78,9 @@ def _version(archive: ZipFile, home: str, entry: dict[str, str], directory: Path
     return version
 
 
-def _unpack_code(module: Path, version: Incoming) -> None:
+def _unpack_code(module: Path, version: UnpackedVersion) -> None:
     with ZipFile(module) as archive:
-        for suffix in SPARE:
+        for suffix in PLACEHOLDERS:
             name = code_name(version.service, suffix)
             _copy(archive, name, version.path / f"model.{suffix}")
     module.unlink()
@@ -107,7 +109,7 @@ def _parameters(table: list[dict[str, Any]], title: str) -> list[dict[str, Any]]
 
 
 def _plain(name: str) -> str:
-    """Return ``name`` if it is one path segment on every system, else ValueError."""
+    """Return ``name`` if it is one path segment on every system, else raise ValueError."""
     if name in ("", ".", "..") or {PurePosixPath(name).name, PureWindowsPath(name).name} != {name}:
         raise ValueError(f"not a name for a folder, service, version or workbook: {name!r}")
     return name

@@ -1,0 +1,1 @@
+"""HTTP: servers, messages, routes, bodies and credentials."""

@@ -1,0 +1,1 @@
+"""The emulated tenant: its services, jobs, packages and API endpoints."""
