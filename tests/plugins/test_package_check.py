@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from spark_impex_runner.errors import Interrupted, StepError
 from spark_impex_runner.models import Artifact, Job, Manifest, Request, Run, Step, Target
-from spark_impex_runner.sandbox.tenant.package import Order, build
+from spark_impex_runner.sandbox.tenant.package import PackageRequest, build
 from spark_impex_runner.sandbox.tenant.tree import Tenant, id_of
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def export(tenant: Tenant, output: Path) -> Callable[..., Artifact]:
     ) -> Artifact:
         wanted = uris or ("motor/pricing[1.4.2]",)
         versions = [each for each in tenant.everything() if each.uri in wanted]
-        order = Order("acme", "https://sandbox.invalid/acme", job_id, versions, migrate)
+        order = PackageRequest("acme", "https://sandbox.invalid/acme", job_id, versions, migrate)
         build(order, output / name)
         return Artifact(output / name, name, (output / name).stat().st_size)
 
@@ -633,7 +633,9 @@ def place(tmp_path_factory: pytest.TempPathFactory, package_check: ModuleType) -
     (root / "acme/motor/pricing/1.4.2").mkdir(parents=True)
     versions = list(Tenant("acme", root / "acme").everything())
     path = root / "motor.zip"
-    build(Order("acme", "https://sandbox.invalid/acme", JOB, versions, workbooks=True), path)
+    build(
+        PackageRequest("acme", "https://sandbox.invalid/acme", JOB, versions, workbooks=True), path
+    )
     now = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
     target = Target("motor", "sit", root)
     run = Run("r1", "", Manifest(root / "m.yaml", "m", {}, (target,)), (target,), now, lambda _: 0)
