@@ -100,7 +100,11 @@ def _in_use(file: Path, document: Document) -> str:
     if not file.exists():
         return ""
     identities, folder = Identities(), document.path.absolute().parent
-    texts = (spot.text or "" for key, spot in document.spots.items() if key[:1] != ("report",))
+    texts = (
+        position.text or ""
+        for key, position in document.positions.items()
+        if key[:1] != ("report",)
+    )
     names = (text.removeprefix("@").partition("#")[0] for text in texts)
     paths = (folder / name for name in names if name and "\0" not in name)
     if identities.of(file) in map(identities.of, paths):

@@ -1,4 +1,4 @@
-"""What of a manifest is needed to say that its run cannot begin: name, reports, notifications."""
+"""Read name, reports and notifications of an invalid manifest, to announce its failure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.manifest import construct
-from spark_impex_runner.manifest.build import given
+from spark_impex_runner.manifest.build import expansion_input
 from spark_impex_runner.manifest.expand import Expansion, literal_secrets
-from spark_impex_runner.manifest.schema.check import Schema, View
-from spark_impex_runner.manifest.yaml.document import sound
+from spark_impex_runner.manifest.schema.check import ErrorView, Schema
+from spark_impex_runner.manifest.yaml.document import without_invalid
 from spark_impex_runner.models import Manifest
 
 if TYPE_CHECKING:
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 
 def read_announcement(document: Document, settings: Settings) -> Manifest:
-    """Return a manifest without targets; of the rest what is wrong is left out."""
+    """Return a manifest without targets and without invalid reports and notifications."""
     schema = Schema(settings.registry)
-    places = {place.path: place for place in schema.places(document.data)}
-    secrets = {where for where, place in places.items() if place.secret}
-    view = View(lambda where: where, document.text, secrets, schema.homes)
-    findings = [*literal_secrets(places), *schema.check(document.data, view)]
-    data = sound(document.data, findings)
-    expansion = Expansion(document, places, given(document, settings))
+    scalars = {scalar.path: scalar for scalar in schema.scalars(document.data)}
+    secrets = {where for where, scalar in scalars.items() if scalar.secret}
+    view = ErrorView(lambda where: where, document.text, secrets, schema.key_locations)
+    findings = [*literal_secrets(scalars), *schema.check(document.data, view)]
+    data = without_invalid(document.data, findings)
+    expansion = Expansion(document, scalars, expansion_input(document, settings))
     variables = data.get("vars")
     expansion.set_variables(variables if isinstance(variables, dict) else {})
     name = expansion.plain("name", data.get("name")) or document.path.stem
     reports: Any = expansion.plain("report", data.get("report"))
     notify: Any = expansion.plain("notify", data.get("notify"))
-    wrong = {each.path[:2] for each in (*findings, *expansion.findings)}
+    invalid = {each.path[:2] for each in (*findings, *expansion.findings)}
     folder = document.path.absolute().parent
     return Manifest(
         path=document.path,
@@ -45,19 +45,19 @@ def read_announcement(document: Document, settings: Settings) -> Manifest:
         reports={
             kind: folder / file
             for kind, file in (reports if isinstance(reports, dict) else {}).items()
-            if ("report", kind) not in wrong and isinstance(file, str)
+            if ("report", kind) not in invalid and isinstance(file, str)
         },
         notify=tuple(
             _notifications(
                 each
                 for index, each in enumerate(notify if isinstance(notify, list) else ())
-                if ("notify", index) not in wrong and isinstance(each, dict)
+                if ("notify", index) not in invalid and isinstance(each, dict)
             )
         ),
     )
 
 
-def _notifications(written: Iterator[dict[str, Any]]) -> Iterator[Notification]:
-    for each in written:
+def _notifications(entries: Iterator[dict[str, Any]]) -> Iterator[Notification]:
+    for each in entries:
         with suppress(UsageError, TypeError):
             yield construct.notification(each)

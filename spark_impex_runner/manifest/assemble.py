@@ -1,7 +1,7 @@
-"""Several files to one document: included parts are joined, overlays change what is there.
+"""Merge several files into one document: included parts, then overlays.
 
-Parts add up: what two of them say is a mistake. An overlay has the last word: it changes
-connections and targets of a name key by key, and any other value as a whole.
+Included parts must not overlap: a key in two of them is an error. An overlay overrides: it changes
+connections and targets with the same name key by key, and any other value as a whole.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from spark_impex_runner.errors import ManifestError
-from spark_impex_runner.manifest.schema.wording import INSTEAD
-from spark_impex_runner.manifest.yaml.document import Document, Finding, Spot
+from spark_impex_runner.manifest.schema.messages import INSTEAD
+from spark_impex_runner.manifest.yaml.document import Document, Finding, Position
 from spark_impex_runner.manifest.yaml.load import MAX_VALUES, load
 from spark_impex_runner.paths import url_problem
 
@@ -25,104 +25,106 @@ if TYPE_CHECKING:
 
 MAX_FILES = 200
 
-# Keys whose values are mappings of names that files have in common.
-_SHARED = frozenset({"vars", "connections", "defaults", "report", "requires"})
-# Lists of which files have parts in common; an overlay changes targets by their names.
-_LISTS = frozenset({"targets", "notify"})
-# What says where a tenant is counts as one value: a new one ends the old one, whatever its keys.
-_ADDRESS = frozenset({"base_url", "env", "tenant", "sandbox"})
+# Mappings that are merged name by name.
+_MERGED_MAPPINGS = frozenset({"vars", "connections", "defaults", "report", "requires"})
+# Lists that are concatenated; an overlay changes targets with the same name.
+_MERGED_LISTS = frozenset({"targets", "notify"})
+# These keys together are a tenant's address: an overlay that sets one of them replaces all. Else
+# its base_url would meet the manifest's env, and the two exclude one another.
+_ADDRESS_KEYS = frozenset({"base_url", "env", "tenant", "sandbox"})
 
 
 def assemble(path: Path, overlays: Sequence[Path] = ()) -> Document:
-    """Read the manifest at ``path`` with all that it includes, changed by ``overlays`` in order.
+    """Read the manifest at ``path`` with its includes, and apply ``overlays`` in order.
 
-    Raises ``ManifestError`` where a file cannot be read; what is wrong with the data of files
-    that can is left to the document's ``problems`` and to the schema.
+    Raises ``ManifestError`` if a file cannot be read. Errors in the data of readable files are in
+    the document's ``problems``, or left to the schema.
     """
-    reading = _Reading()
-    documents = [reading.layer(Path(each)) for each in (path, *overlays)]
-    if reading.unreadable:
-        raise ManifestError([*reading.unreadable, *reading.problems])
-    files = tuple(reading.files)
+    reader = _Reader()
+    documents = [reader.read_layer(Path(each)) for each in (path, *overlays)]
+    if reader.unreadable:
+        raise ManifestError([*reader.unreadable, *reader.problems])
+    files = tuple(reader.files)
     if not overlays:
-        return replace(documents[0], problems=tuple(reading.problems), files=files)
-    joined = _Joined(path, spots={(): documents[0].spots[()]})
+        return replace(documents[0], problems=tuple(reader.problems), files=files)
+    merged = _MergedDocument(path, positions={(): documents[0].positions[()]})
     for number, document in enumerate(documents):
-        joined.lay(document, change=number > 0)
+        merged.merge(document, overlay=number > 0)
     suffix = _suffix(documents[1:], path.parent)
-    return replace(joined.document(reading.problems), suffix=suffix, files=files)
+    return replace(merged.document(reader.problems), suffix=suffix, files=files)
 
 
 def _suffix(overlays: Sequence[Document], folder: Path) -> str:
-    """Return what the overlays add to the manifest's name: ``+prod``, unless one gives a name.
+    """Return the suffix of the manifest's name, ``+prod``, unless an overlay sets a name.
 
-    Under its own name, what one place has left unfinished does not meet what another has.
+    The state holds unfinished jobs by the manifest's name, so one overlay's run must not resume the
+    jobs of another's.
     """
-    names = [f"+{_label(overlay.path, folder)}" for overlay in overlays]
+    names = [f"+{_label_of(overlay.path, folder)}" for overlay in overlays]
     given = [number for number, overlay in enumerate(overlays, 1) if "name" in overlay.data]
     return "".join(names[max(given, default=0) :])
 
 
-def _label(path: Path, folder: Path) -> str:
-    """Return what tells an overlay from all others: its path below the manifest's folder."""
-    near = Path(os.path.relpath(path, folder)).with_suffix("")
-    return near.as_posix().replace("../", "")
+def _label_of(path: Path, folder: Path) -> str:
+    """Return a unique label of an overlay: its path relative to the manifest's folder."""
+    relative = Path(os.path.relpath(path, folder)).with_suffix("")
+    return relative.as_posix().replace("../", "")
 
 
 @dataclass(slots=True)
-class _Reading:
-    """The files read so far; ``problems`` are what is wrong between them."""
+class _Reader:
+    """Reads files with their includes; ``problems`` are the conflicts between them."""
 
     seen: set[Path] = field(default_factory=set)
     files: dict[Path, None] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     unreadable: list[Problem] = field(default_factory=list)
 
-    def layer(self, path: Path) -> Document:
-        """Return the manifest or an overlay; what one includes another may include as well."""
+    def read_layer(self, path: Path) -> Document:
+        """Read the manifest or an overlay; each of them may include the same files."""
         self.seen.clear()
-        return self.whole(path)
+        return self.read_with_includes(path)
 
-    def whole(self, path: Path, trail: tuple[Path, ...] = ()) -> Document:
-        """Return the file at ``path``, reached by the files of ``trail``, and what it includes."""
+    def read_with_includes(self, path: Path, included_by: tuple[Path, ...] = ()) -> Document:
+        """Read a file with its includes; ``included_by`` are the files that led to it."""
         try:
             document = load(path)
         except ManifestError as error:
             self.unreadable += error.problems
-            return Document(path, {}, {(): Spot((1, 1), (1, 1))})
+            return Document(path, {}, {(): Position((1, 1), (1, 1))})
         self.seen.add(path.resolve())
         self.files[path] = None
         self.problems += document.problems
-        parts = list(self._parts(document, (*trail, path)))
+        parts = list(self._parts(document, (*included_by, path)))
         if not parts:
             return document
-        joined = _Joined(path, spots={(): document.spots[()]})
+        merged = _MergedDocument(path, positions={(): document.positions[()]})
         for part in (*parts, document):
-            joined.lay(part, change=False)
-        self.problems += joined.problems
-        return joined.document(())
+            merged.merge(part, overlay=False)
+        self.problems += merged.problems
+        return merged.document(())
 
-    def _parts(self, document: Document, trail: tuple[Path, ...]) -> Iterator[Document]:
-        """Yield what a document includes; an entry that names no such file is noted."""
+    def _parts(self, document: Document, included_by: tuple[Path, ...]) -> Iterator[Document]:
+        """Yield the documents that a document includes; record entries that cannot be read."""
         entries = document.data.get("include")
         for index, entry in enumerate(entries if _is_followed(entries) else ()):
             path = document.path.parent / entry
-            fault = self._fault(path, entry, trail)
+            fault = self._fault(path, entry, included_by)
             if fault:
                 where = ("include", index)
                 self.unreadable.append(document.problem(Finding(where, fault)))
             else:
-                yield self.whole(path, trail)
+                yield self.read_with_includes(path, included_by)
 
-    def _fault(self, path: Path, entry: str, trail: tuple[Path, ...]) -> str:
-        """Return why ``path``, written as ``entry``, cannot be included, nothing if it can."""
+    def _fault(self, path: Path, entry: str, included_by: tuple[Path, ...]) -> str:
+        """Return why ``path``, written as ``entry``, cannot be included; '' if it can."""
         try:
             fault, real = _not_a_file(path, entry), path.resolve()
         except (OSError, ValueError, RuntimeError) as error:
             return f"cannot read {entry!r}: {getattr(error, 'strerror', None) or 'not a path'}"
-        circle = [known.resolve() for known in trail]
-        if real in circle:
-            names = [str(known) for known in trail[circle.index(real) :]]
+        cycle = [known.resolve() for known in included_by]
+        if real in cycle:
+            names = [str(known) for known in included_by[cycle.index(real) :]]
             return f"the files include one another: {' -> '.join([*names, str(path)])}"
         if real in self.seen:
             return f"{entry!r} is already included; name each file once"
@@ -132,7 +134,7 @@ class _Reading:
 
 
 def _not_a_file(path: Path, entry: str) -> str:
-    """Return why ``path``, written as ``entry``, is no file that can be included."""
+    """Return why ``path``, written as ``entry``, is no local file; '' if it is one."""
     if problem := url_problem(entry):
         return problem + INSTEAD["read"]
     if Path(entry).is_absolute():
@@ -144,116 +146,120 @@ def _not_a_file(path: Path, entry: str) -> str:
 
 
 def _is_followed(include: Any) -> TypeGuard[list[str]]:
-    """Tell whether a list of files has its form; otherwise it is left to the schema."""
+    """Return True for a list of names; the schema reports anything else."""
     return isinstance(include, list) and all(isinstance(name, str) and name for name in include)
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    """A value of one file, and its path there."""
+class _SourceValue:
+    """A value, with its file and its path in it."""
 
     document: Document
     path: KeyPath
     value: Any
 
-    def items(self) -> Iterator[_Piece]:
-        """Yield what a mapping or a list holds."""
+    def items(self) -> Iterator[_SourceValue]:
+        """Yield the values of a mapping or a list."""
         mapping = isinstance(self.value, dict)
         for key, value in self.value.items() if mapping else enumerate(self.value):
-            yield _Piece(self.document, (*self.path, key), value)
+            yield _SourceValue(self.document, (*self.path, key), value)
 
 
 @dataclass(slots=True)
-class _Joined:
-    """The document that several files make, each laid over those before it."""
+class _MergedDocument:
+    """A document merged from several files, in order."""
 
     path: Path
     data: dict[str, Any] = field(default_factory=dict)
-    spots: dict[KeyPath, Spot] = field(default_factory=dict)
+    positions: dict[KeyPath, Position] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     added: set[KeyPath] = field(default_factory=set)
 
     def document(self, problems: Sequence[Problem]) -> Document:
-        """Return the whole."""
+        """Return the merged document."""
         every = (*problems, *self.problems)
-        return Document(self.path, self.data, self.spots, every, frozenset(self.added))
+        return Document(self.path, self.data, self.positions, every, frozenset(self.added))
 
-    def lay(self, part: Document, *, change: bool) -> None:
-        """Lay a file over what is there: to add to it or, with ``change``, to have the last word.
+    def merge(self, part: Document, *, overlay: bool) -> None:
+        """Merge a file: it adds to the earlier ones or, as an ``overlay``, overrides them.
 
-        Where a value has not the shape that its key takes, it is kept for the schema to judge.
+        A value of the wrong type is kept, so that the schema reports it.
         """
         for key, value in part.data.items():
             if key == "include" and _is_followed(value):
                 continue
-            shape = dict if key in _SHARED else list if key in _LISTS else None
+            shape = dict if key in _MERGED_MAPPINGS else list if key in _MERGED_LISTS else None
             fits = shape is not None and isinstance(value, shape)
-            mine = self.data.get(key)
-            if key not in self.data or (shape and isinstance(mine, shape) and not fits):
-                self._put(self.data, _Piece(part, (key,), value), (key,))
-            elif fits and isinstance(mine, list) and not (change and key == "notify"):
-                self._lay_items(mine, _Piece(part, (key,), value), change=change)
-            elif fits and isinstance(mine, dict):
-                self._lay_names(mine, _Piece(part, (key,), value), change=change)
-            elif not key.startswith("x-") and (shape is None or change):
-                self._one(self.data, _Piece(part, (key,), value), (key,), change=change)
+            existing = self.data.get(key)
+            if key not in self.data or (shape and isinstance(existing, shape) and not fits):
+                self._put(self.data, _SourceValue(part, (key,), value), (key,))
+            elif fits and isinstance(existing, list) and not (overlay and key == "notify"):
+                self._merge_items(existing, _SourceValue(part, (key,), value), overlay=overlay)
+            elif fits and isinstance(existing, dict):
+                self._merge_names(existing, _SourceValue(part, (key,), value), overlay=overlay)
+            elif not key.startswith("x-") and (shape is None or overlay):
+                self._set_once(
+                    self.data, _SourceValue(part, (key,), value), (key,), overlay=overlay
+                )
 
-    def _lay_names(self, mine: dict[str, Any], piece: _Piece, *, change: bool) -> None:
-        """Lay a mapping of names over another, name by name."""
+    def _merge_names(self, existing: dict[str, Any], piece: _SourceValue, *, overlay: bool) -> None:
+        """Merge a mapping into another, name by name."""
         for inner in piece.items():
             name = str(inner.path[-1])
-            deep = change and piece.path == ("connections",)
-            if deep and isinstance(mine.get(name), dict) and isinstance(inner.value, dict):
-                self._change(mine[name], inner, inner.path)
+            deep = overlay and piece.path == ("connections",)
+            if deep and isinstance(existing.get(name), dict) and isinstance(inner.value, dict):
+                self._overlay_keys(existing[name], inner, inner.path)
             else:
-                self.added |= {inner.path} if change and name not in mine else set()
-                self._one(mine, inner, inner.path, change=change)
+                self.added |= {inner.path} if overlay and name not in existing else set()
+                self._set_once(existing, inner, inner.path, overlay=overlay)
 
-    def _lay_items(self, mine: list[Any], piece: _Piece, *, change: bool) -> None:
-        """Lay a list over another: what has the name of a target changes it, the rest is added."""
-        names = [item.get("name") if isinstance(item, dict) else None for item in mine]
+    def _merge_items(self, existing: list[Any], piece: _SourceValue, *, overlay: bool) -> None:
+        """Append a list to another; an overlay's target with a known name changes that target."""
+        names = [item.get("name") if isinstance(item, dict) else None for item in existing]
         open_names = {name: at for at, name in enumerate(names) if isinstance(name, str)}
         for inner in piece.items():
             name = inner.value.get("name") if isinstance(inner.value, dict) else None
-            at = open_names.pop(name, None) if change and isinstance(name, str) else None
+            at = open_names.pop(name, None) if overlay and isinstance(name, str) else None
             if at is None:
-                place: KeyPath = (piece.path[0], len(mine))
-                mine.append(None)
-                self._put(mine, inner, place)
-                self.added |= {place} if change else set()
+                place: KeyPath = (piece.path[0], len(existing))
+                existing.append(None)
+                self._put(existing, inner, place)
+                self.added |= {place} if overlay else set()
             else:
-                self._change(mine[at], inner, (piece.path[0], at))
+                self._overlay_keys(existing[at], inner, (piece.path[0], at))
 
-    def _change(self, mine: dict[str, Any], piece: _Piece, path: KeyPath) -> None:
-        """Change a connection or a target key by key; a value is replaced as a whole."""
-        if path[0] == "connections" and _ADDRESS & piece.value.keys():
-            for key in _ADDRESS & mine.keys():
-                self._forget(mine.pop(key), (*path, key))
+    def _overlay_keys(self, existing: dict[str, Any], piece: _SourceValue, path: KeyPath) -> None:
+        """Override a connection or a target key by key."""
+        if path[0] == "connections" and _ADDRESS_KEYS & piece.value.keys():
+            for key in _ADDRESS_KEYS & existing.keys():
+                self._remove_positions(existing.pop(key), (*path, key))
         for inner in piece.items():
             if path[0] == "connections" or inner.path[-1] != "name":
-                self._put(mine, inner, (*path, inner.path[-1]))
+                self._put(existing, inner, (*path, inner.path[-1]))
 
-    def _one(self, mine: dict[str, Any], piece: _Piece, path: KeyPath, *, change: bool) -> None:
-        """Set one value, unless it is there already and nothing may be changed."""
+    def _set_once(
+        self, existing: dict[str, Any], piece: _SourceValue, path: KeyPath, *, overlay: bool
+    ) -> None:
+        """Set one value; a second value without ``overlay`` is a problem."""
         key = path[-1]
-        if change or key not in mine:
-            self._put(mine, piece, path)
-        elif (key, piece.value) != ("version", mine[key]):
-            first = self.spots[path]
+        if overlay or key not in existing:
+            self._put(existing, piece, path)
+        elif (key, piece.value) != ("version", existing[key]):
+            first = self.positions[path]
             message = f"{key!r} is already given in {first.file.label}:{first.key[0]}"
             finding = Finding(piece.path, message, at_key=True)
             self.problems.append(piece.document.problem(finding))
 
-    def _put(self, mine: Any, piece: _Piece, path: KeyPath) -> None:
-        """Set a value in ``mine``, which may hold another, with all that is in it."""
-        if path in self.spots:
-            self._forget(mine[path[-1]], path)
-        mine[path[-1]] = self._copy(piece.document, piece.path, piece.value, path)
+    def _put(self, existing: Any, piece: _SourceValue, path: KeyPath) -> None:
+        """Set or replace a value in ``existing``, with the positions of all that it contains."""
+        if path in self.positions:
+            self._remove_positions(existing[path[-1]], path)
+        existing[path[-1]] = self._copy(piece.document, piece.path, piece.value, path)
 
     def _copy(self, document: Document, source: KeyPath, value: Any, path: KeyPath) -> Any:
-        """Return ``value``, of ``source`` in ``document``, whose place from now on is ``path``."""
-        self.spots[path] = document.spots[source]
-        if len(self.spots) > MAX_VALUES:
+        """Copy ``value`` from ``source`` in ``document`` to ``path``, with its positions."""
+        self.positions[path] = document.positions[source]
+        if len(self.positions) > MAX_VALUES:
             finding = Finding(source, f"the files together hold more than {MAX_VALUES} values")
             raise ManifestError([document.problem(finding)])
         if isinstance(value, dict):
@@ -268,10 +274,10 @@ class _Joined:
             ]
         return value
 
-    def _forget(self, value: Any, path: KeyPath) -> None:
-        """Forget where a value and all that is in it stood."""
-        self.spots.pop(path, None)
+    def _remove_positions(self, value: Any, path: KeyPath) -> None:
+        """Remove the positions of a value and of all that it contains."""
+        self.positions.pop(path, None)
         for key in value if isinstance(value, dict) else ():
-            self._forget(value[key], (*path, key))
+            self._remove_positions(value[key], (*path, key))
         for index, item in enumerate(value if isinstance(value, list) else ()):
-            self._forget(item, (*path, index))
+            self._remove_positions(item, (*path, index))

@@ -1,11 +1,11 @@
-"""Resolved, checked data to models; nothing here can be wrong any more."""
+"""Build models from resolved, validated data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.manifest.references import Written
+from spark_impex_runner.manifest.references import UnresolvedText
 from spark_impex_runner.models import Auth, Connection, Notification, Polling, Step, Target
 from spark_impex_runner.quantity import seconds, size
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from spark_impex_runner.manifest.expand import Expanded
+    from spark_impex_runner.manifest.expand import ExpandedTarget
 
 
 def connection(name: str, data: Mapping[str, Any], folder: Path, place: str = "") -> Connection:
-    """Build a connection; its paths are relative to ``folder``, its address stands at ``place``."""
+    """Build a connection; ``place`` is file and line of its address."""
     fields = _with_seconds(data, "timeout")
     if fields.get("jobs") == "auto":
         fields["jobs"] = None
@@ -31,15 +31,15 @@ def connection(name: str, data: Mapping[str, Any], folder: Path, place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Ties:
-    """What a target has to do with the rest: its connections, and the names it waits for."""
+class TargetLinks:
+    """A target's connection, the targets that it needs, and the connections in its steps."""
 
     connection: str
     needs: tuple[str, ...]
     step_connections: tuple[str, ...] = ()
 
 
-def target(expanded: Expanded, ties: Ties) -> Target:
+def target(expanded: ExpandedTarget, links: TargetLinks) -> Target:
     """Build a target."""
     fields = _with_seconds(expanded.data, "retry_interval")
     if "max_package" in fields:
@@ -48,8 +48,8 @@ def target(expanded: Expanded, ties: Ties) -> Target:
         if isinstance(value, list):
             fields[key] = tuple(value)
     fields |= {"name": expanded.name, "output": expanded.output}
-    fields |= {"connection": ties.connection, "needs": ties.needs}
-    fields |= {"step_connections": ties.step_connections}
+    fields |= {"connection": links.connection, "needs": links.needs}
+    fields |= {"step_connections": links.step_connections}
     fields["written"] = {key: expanded.origin((key,)) for key in ("output", "steps")}
     if "polling" in fields:
         fields["polling"] = _polling(fields["polling"])
@@ -59,7 +59,7 @@ def target(expanded: Expanded, ties: Ties) -> Target:
 
 
 def notification(data: Mapping[str, Any]) -> Notification:
-    """Build what tells somebody how a run ended."""
+    """Build a notification."""
     fields = _with_seconds(data, "timeout")
     if "on" in fields:
         fields["on"] = tuple(fields["on"])
@@ -67,27 +67,26 @@ def notification(data: Mapping[str, Any]) -> Notification:
 
 
 def _auth(oauth: Mapping[str, str] | None = None, **scheme: str) -> Auth:
-    """Build credentials: the keys of ``oauth`` lie flat in the model."""
+    """Build credentials; the model has no level ``oauth``."""
     return Auth(**scheme, **(oauth or {}))
 
 
 def _polling(data: Mapping[str, Any]) -> Polling:
-    """Build the way a job is waited for."""
     fields = _with_seconds(data, "deadline", "stall_after")
     return Polling(options=fields.pop("with", {}), **fields)
 
 
 def _step(data: Mapping[str, Any]) -> Step:
-    """Build a step: the keys of ``retry`` lie flat in the model."""
+    """Build a step; the model has no level ``retry``."""
     fields = dict(data)
     retry = _with_seconds(fields.pop("retry", {}), "interval")
     return Step(options=fields.pop("with", {}), **retry, **fields)
 
 
 def _with_seconds(data: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    """Return a copy of ``data`` in which the durations under ``keys`` are numbers.
+    """Return a copy of ``data`` with the durations under ``keys`` in seconds.
 
-    What was not asked for is left to its default.
+    A value that was not read is left out, so that the model has its default.
     """
-    known = {key: value for key, value in data.items() if not isinstance(value, Written)}
+    known = {key: value for key, value in data.items() if not isinstance(value, UnresolvedText)}
     return {key: seconds(value) if key in keys else value for key, value in known.items()}

@@ -1,4 +1,4 @@
-"""``${source:key}`` and ``${run.id}`` in text: what they stand for, and no expressions."""
+"""Replace references, ``${source:key}`` and ``${run.id}``, in texts; there are no expressions."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import ImpexError, PluginError
-from spark_impex_runner.manifest.schema.wording import COMPARISONS, INSTEAD
-from spark_impex_runner.manifest.yaml.reading import read_most
+from spark_impex_runner.manifest.schema.messages import COMPARISONS, INSTEAD
+from spark_impex_runner.manifest.yaml.files import read_limited
 from spark_impex_runner.manifest.yaml.scalars import text_fault
 from spark_impex_runner.paths import url_problem
 from spark_impex_runner.spelling import did_you_mean
@@ -26,8 +26,8 @@ _LITERAL = "$${"
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """A value with a name; ``text`` is its spelling, which text around a reference takes in."""
+class Value:
+    """The value of a reference; ``text`` is its spelling within other text."""
 
     value: Any = field(repr=False)
     text: str = field(repr=False)
@@ -35,38 +35,41 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What a text became, and what went wrong."""
+    """A text with its references replaced, and the errors of those that have no value.
+
+    ``whole`` is True if the text was one reference, so that the value may be a number.
+    """
 
     value: Any = field(repr=False)
-    mistakes: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
     whole: bool = False
 
 
-class Written(str):
-    """Text that keeps its references, where nobody is to see or to ask for what they stand for."""
+class UnresolvedText(str):
+    """Text that keeps its references: their values must not be read, or not be shown."""
 
     __slots__ = ()
 
 
 def escaped(data: Any) -> Any:
-    """Return resolved data as a manifest has to write it: ``${`` in it is no reference."""
+    """Return resolved data as manifest text, with ``${`` escaped where it is no reference."""
     if isinstance(data, dict):
         return {key: escaped(value) for key, value in data.items()}
     if isinstance(data, list):
         return [escaped(value) for value in data]
-    if isinstance(data, Written):
+    if isinstance(data, UnresolvedText):
         return str(data)
     return data.replace("${", _LITERAL) if isinstance(data, str) else data
 
 
 class UndefinedError(ImpexError):
-    """A reference stands for nothing; the message says why in one line."""
+    """A reference has no value; the message says why in one line."""
 
 
 def refers_outside(value: Any) -> bool:
-    """Tell whether a value is a reference to what is not in the manifest, and nothing besides.
+    """Return True if a value is one reference to something outside the manifest.
 
-    Text beside a reference may be the secret itself.
+    Text beside a reference may be the secret itself, so it makes the answer False.
     """
     match = _TOKEN.fullmatch(value) if isinstance(value, str) else None
     body = (match[1] or "") if match else ""
@@ -74,10 +77,10 @@ def refers_outside(value: Any) -> bool:
 
 
 def resolve(text: str, table: Table) -> Resolved:
-    """Replace every reference in ``text``; one that is all of the text keeps its value's type."""
+    """Replace each reference in ``text``; if the text is one reference, keep its value's type."""
     matches = list(_TOKEN.finditer(text))
-    pieces: list[Named] = []
-    mistakes: list[str] = []
+    pieces: list[Value] = []
+    errors: list[str] = []
     result, kept, end = "", "", 0
     for match in matches:
         result, kept = result + text[end : match.start()], kept + text[end : match.start()]
@@ -86,32 +89,32 @@ def resolve(text: str, table: Table) -> Resolved:
             result, kept = result + "${", kept + _LITERAL
             continue
         try:
-            foreign = match[1] is None and text.startswith("{", end)
-            pieces.append(table.value("{" if foreign else match[1]))
+            unsupported = match[1] is None and text.startswith("{", end)
+            pieces.append(table.value("{" if unsupported else match[1]))
         except UndefinedError as error:
-            mistakes.append(error.message)
+            errors.append(error.message)
         else:
             result, kept = result + pieces[-1].text, kept + escaped(pieces[-1].text)
     result, kept = result + text[end:], kept + text[end:]
     if pieces and matches[0][0] == text:
         return Resolved(pieces[0].value, whole=True)
-    unread = any(isinstance(piece.value, Written) for piece in pieces)
-    return Resolved(Written(kept) if unread else result, tuple(mistakes))
+    unread = any(isinstance(piece.value, UnresolvedText) for piece in pieces)
+    return Resolved(UnresolvedText(kept) if unread else result, tuple(errors))
 
 
 @dataclass(slots=True)
 class Table:
-    """Everything that a reference may name at one place of a manifest.
+    """The references that are valid in one part of a manifest.
 
     ``scope`` holds the dotted names, ``variables`` those of ``${var:NAME}``; None means that
-    variables cannot be named here.
+    variables are not available.
     """
 
     sources: Sources
-    scope: Mapping[str, Named]
-    variables: Mapping[str, Named] | None
+    scope: Mapping[str, Value]
+    variables: Mapping[str, Value] | None
 
-    def value(self, body: str | None) -> Named:
+    def value(self, body: str | None) -> Value:
         """Return what ``${body}`` stands for. Raises ``UndefinedError``."""
         if body is None:
             raise UndefinedError("'${' has no end; write $${ for the text itself")
@@ -135,7 +138,7 @@ class Table:
             f"or $${{{body}}} for the text itself"
         )
 
-    def _variable(self, name: str) -> Named:
+    def _variable(self, name: str) -> Value:
         """Return the value of a variable."""
         if self.variables is None:
             raise UndefinedError("a variable cannot refer to another variable")
@@ -149,10 +152,10 @@ class Table:
 
 @dataclass(slots=True)
 class Sources:
-    """The sources of references: environment, files and what plugins offer, each read once.
+    """The sources of references: environment, files and plugins; each value is read once.
 
-    ``keep`` is told each value of a secret source. ``asks`` False leaves those unread: they stand
-    for their own references.
+    ``keep`` receives each value of a secret source. With ``asks`` False these are not read, and
+    their references stay in the text.
     """
 
     environ: Mapping[str, str] = field(repr=False)
@@ -160,29 +163,28 @@ class Sources:
     plugins: Mapping[str, Source]
     keep: Callable[[str], None] = lambda _: None
     asks: bool = True
-    known: dict[tuple[str, str], Named] = field(default_factory=dict, repr=False)
+    known: dict[tuple[str, str], Value] = field(default_factory=dict, repr=False)
     compared: int = 0
 
     def hint(self, word: str, known: Collection[str]) -> str:
-        """Return what may be meant by ``word``; nothing once very much was compared."""
+        """Return a suggestion for ``word``; none after ``COMPARISONS`` comparisons."""
         self.compared += len(known)
         return did_you_mean(word, known) if self.compared < COMPARISONS else ""
 
     def names(self) -> Iterable[str]:
-        """Return the names that may stand before the colon."""
+        """Return the names of all sources."""
         return sorted({"env", "file", "var", *self.plugins})
 
-    def value(self, source: str, key: str) -> Named:
-        """Return what ``${source:key}`` stands for. Raises ``UndefinedError``."""
+    def value(self, source: str, key: str) -> Value:
+        """Return the value of ``${source:key}``. Raises ``UndefinedError``."""
         if (source, key) not in self.known:
             text = self._read(source, key)
             if fault := text_fault(text):
                 raise UndefinedError(f"what ${{{source}:{key}}} stands for {fault}")
-            self.known[source, key] = Named(text, text)
+            self.known[source, key] = Value(text, text)
         return self.known[source, key]
 
     def _read(self, source: str, key: str) -> str:
-        """Read a value for the first time."""
         if not key:
             raise UndefinedError(f"${{{source}:}} lacks the name of what it refers to")
         if source == "env":
@@ -192,32 +194,30 @@ class Sources:
                 raise UndefinedError(f"${{file:…}}: {problem}{INSTEAD['read']}")
             return self._file(key)
         if source in self.plugins:
-            return self._foreign(self.plugins[source], key)
+            return self._from_plugin(self.plugins[source], key)
         known = ", ".join(self.names())
         raise UndefinedError(
             f"there is no source {source!r}{did_you_mean(source, self.names())}; known: {known}"
         )
 
-    def _foreign(self, source: Source, key: str) -> str:
-        """Return a plugin's value."""
-        fault = _ask(source, source.check, key)
+    def _from_plugin(self, source: Source, key: str) -> str:
+        fault = _call_plugin(source, source.check, key)
         if fault:
             raise UndefinedError(f"${{{source.name}:{key}}}: {fault}")
         if source.secret and not self.asks:
-            return Written(f"${{{source.name}:{key}}}")
-        text = _ask(source, source.read, key)
+            return UnresolvedText(f"${{{source.name}:{key}}}")
+        text = _call_plugin(source, source.read, key)
         if source.secret:
             self.keep(text)
         return text
 
     def _environment(self, key: str) -> str:
-        """Return an environment variable."""
         if key not in self.environ:
             raise UndefinedError(f"the environment variable {key!r} is not set")
         return self.environ[key]
 
     def _file(self, key: str) -> str:
-        """Return a file's text, with the line ends of Unix and without the one at its end."""
+        """Return a file's text with Unix line ends, without the last one."""
         try:
             text = self._content(key).decode("utf-8")
         except UnicodeDecodeError as error:
@@ -225,9 +225,8 @@ class Sources:
         return text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
 
     def _content(self, key: str) -> bytes:
-        """Return a file's bytes."""
         try:
-            content = read_most(self.folder / key, MAX_FILE + 1)
+            content = read_limited(self.folder / key, MAX_FILE + 1)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "not a path"
             raise UndefinedError(f"cannot read the file {key!r}: {reason}") from error
@@ -236,10 +235,10 @@ class Sources:
         return content
 
 
-def _ask(source: Source, question: Callable[[str], str], key: str) -> str:
-    """Ask a plugin; ``LookupError`` means that there is no value, all else a broken plugin."""
+def _call_plugin(source: Source, function: Callable[[str], str], key: str) -> str:
+    """Call a source's function: ``LookupError`` means no value, any other error a broken plugin."""
     try:
-        text = question(key)
+        text = function(key)
     except LookupError as error:
         reason = str(error.args[0]) if error.args else "there is no such value"
         raise UndefinedError(f"${{{source.name}:{key}}}: {reason}") from error

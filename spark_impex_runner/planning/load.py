@@ -14,7 +14,7 @@ from spark_impex_runner.errors import ManifestError, PluginError, UsageError, de
 from spark_impex_runner.manifest.announcement import read_announcement
 from spark_impex_runner.manifest.assemble import assemble
 from spark_impex_runner.manifest.build import Settings, read_manifest, read_resolved
-from spark_impex_runner.manifest.expand import Wanted
+from spark_impex_runner.manifest.expand import SelectedTargets
 from spark_impex_runner.manifest.rules import check_unused
 from spark_impex_runner.planning.disk import invalid_locations
 from spark_impex_runner.planning.entries import entry_error
@@ -76,7 +76,7 @@ def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loade
     executor_for(opened.plugins.registry, options)  # raises for an unknown name
     check_reports(options.reports, opened.plugins.registry.reports)
     with explaining_unknown_names(opened.plugins):
-        settings = replace(opened.settings, wanted=_wanted(opened, options))
+        settings = replace(opened.settings, selected=_selected_targets(opened, options))
         read = read_manifest(opened.document, settings)
         manifest = replace(read, overlays=options.overlays)
     alone = options.alone or bool(options.job)
@@ -109,7 +109,7 @@ def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loade
     )
 
 
-def _wanted(opened: Opened, options: RunOptions) -> Wanted | None:
+def _selected_targets(opened: Opened, options: RunOptions) -> SelectedTargets | None:
     """Return the chosen targets, whose secrets alone are resolved; None if all are chosen."""
     if not options.targets and not options.tags:
         return None
@@ -119,7 +119,7 @@ def _wanted(opened: Opened, options: RunOptions) -> Wanted | None:
         return None  # the second read reports the mistakes, with the secrets that it needs
     chosen = select(manifest, options.targets, options.tags, alone=options.alone)
     connections = frozenset(name for target in chosen for name in target.connections)
-    return Wanted(frozenset(target.name for target in chosen), connections)
+    return SelectedTargets(frozenset(target.name for target in chosen), connections)
 
 
 @_os_errors_as_usage()

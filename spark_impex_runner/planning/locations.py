@@ -280,7 +280,11 @@ def _path_options(offer: Offer | None, options: Mapping[str, Any]) -> dict[str, 
 
 def _referenced_files(document: Document, folder: Path) -> Iterator[Path]:
     """Yield the files that ``${file:…}`` reads."""
-    texts = {spot.text for spot in document.spots.values() if spot.text and "${file:" in spot.text}
+    texts = {
+        position.text
+        for position in document.positions.values()
+        if position.text and "${file:" in position.text
+    }
     for text in sorted(texts):
         yield from (folder / name for name in _FILE_REFERENCE.findall(text))
 

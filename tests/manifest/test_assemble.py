@@ -402,9 +402,9 @@ def test_a_value_that_was_replaced_has_left_no_place_behind(files: Files) -> Non
 
     document = assemble(files.folder / "base.yaml", [files.folder / "prod.yaml"])
 
-    assert ("targets", 0, "steps", 1) not in document.spots
-    assert document.spot(("targets", 0, "steps", 0, "with")).file.label.endswith("prod.yaml")
-    assert all(_holds(document.data, path) for path in document.spots)
+    assert ("targets", 0, "steps", 1) not in document.positions
+    assert document.position(("targets", 0, "steps", 0, "with")).file.label.endswith("prod.yaml")
+    assert all(_holds(document.data, path) for path in document.positions)
 
 
 def _holds(data: Any, path: tuple[str | int, ...]) -> bool:

@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from spark_impex_runner.manifest.yaml.document import Document, Finding, Spot, dotted, sound
+from spark_impex_runner.manifest.yaml.document import (
+    Document,
+    Finding,
+    Position,
+    dotted,
+    without_invalid,
+)
 from spark_impex_runner.manifest.yaml.excerpt import File
 
 HERE, PART = File("release.yaml", "version: 1\n"), File("part.yaml")
@@ -12,10 +18,10 @@ DOCUMENT = Document(
     Path("release.yaml"),
     {},
     {
-        (): Spot((1, 1), (1, 1), None, HERE, ()),
-        ("targets",): Spot((4, 3), (3, 1), None, HERE, ("targets",)),
-        ("targets", 7): Spot((9, 5), (9, 5), None, PART, ("targets", 2)),
-        ("targets", 7, "name"): Spot((9, 11), (9, 5), "a", PART, ("targets", 2, "name")),
+        (): Position((1, 1), (1, 1), None, HERE, ()),
+        ("targets",): Position((4, 3), (3, 1), None, HERE, ("targets",)),
+        ("targets", 7): Position((9, 5), (9, 5), None, PART, ("targets", 2)),
+        ("targets", 7, "name"): Position((9, 11), (9, 5), "a", PART, ("targets", 2, "name")),
     },
 )
 
@@ -36,9 +42,9 @@ def test_a_path_is_shown_as_people_write_it(path: tuple[str | int, ...], expecte
 
 def test_a_place_that_is_not_in_the_text_is_its_ancestors() -> None:
     """A missing key is reported where the mapping begins that lacks it."""
-    assert DOCUMENT.place(("targets", 0, "name"), at_key=True) == (4, 3)
-    assert DOCUMENT.place(("targets",), at_key=True) == (3, 1)
-    assert DOCUMENT.place(("vars", "x")) == (1, 1)
+    assert DOCUMENT.line_and_column(("targets", 0, "name"), at_key=True) == (4, 3)
+    assert DOCUMENT.line_and_column(("targets",), at_key=True) == (3, 1)
+    assert DOCUMENT.line_and_column(("vars", "x")) == (1, 1)
 
 
 def test_a_problem_is_one_line() -> None:
@@ -76,7 +82,7 @@ def test_what_is_wrong_is_left_out_of_later_checks() -> None:
     """A value with a finding becomes None, its neighbours stay, and the data is not changed."""
     data = {"a": [1, {"b": 2, "c": 3}], "d": 4}
 
-    assert sound(data, [Finding(("a", 1, "b"), ""), Finding(("d",), "")]) == {
+    assert without_invalid(data, [Finding(("a", 1, "b"), ""), Finding(("d",), "")]) == {
         "a": [1, {"b": None, "c": 3}],
         "d": None,
     }

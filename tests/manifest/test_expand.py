@@ -202,7 +202,7 @@ def test_a_value_is_found_where_it_is_written(
     """In the target, or in the defaults that it has not replaced."""
     data = {"own": [1], "inherited": [2]}
 
-    frame = expand.Expanded("a", "a", 3, tmp_path, data, frozenset({"own"}))
+    frame = expand.ExpandedTarget("a", "a", 3, tmp_path, data, frozenset({"own"}))
 
     assert frame.origin(rest) == origin
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from spark_impex_runner.errors import ManifestError
 from spark_impex_runner.manifest.yaml import load as loading
-from spark_impex_runner.manifest.yaml.document import Odd
+from spark_impex_runner.manifest.yaml.document import AmbiguousScalar
 from spark_impex_runner.manifest.yaml.load import MAX_BYTES, MAX_DEPTH, load
 
 YAML_LIKE = st.text(
@@ -42,7 +42,7 @@ def outcome(path: Path, parser: Any) -> Any:
         except ManifestError as error:
             return str(error)
     # Where a value that is not there stands, one parser says before a blank, the other behind it.
-    there = {path: spot for path, spot in document.spots.items() if spot.text != ""}
+    there = {path: position for path, position in document.positions.items() if position.text != ""}
     return document.data, there
 
 
@@ -122,9 +122,9 @@ def test_every_value_knows_where_it_stands(tmp_path: Path) -> None:
 
     document = load(path)
 
-    assert document.place(("targets", 0, "name")) == (3, 11)
-    assert document.place(("targets", 0, "name"), at_key=True) == (3, 5)
-    assert document.place(("targets", 0, "folders", 1)) == (4, 21)
+    assert document.line_and_column(("targets", 0, "name")) == (3, 11)
+    assert document.line_and_column(("targets", 0, "name"), at_key=True) == (3, 5)
+    assert document.line_and_column(("targets", 0, "folders", 1)) == (4, 21)
     assert document.text(("targets", 0, "folders", 1)) == "1.10"
 
 
@@ -141,7 +141,7 @@ def test_scalars_are_what_yaml_1_2_and_people_mean(tmp_path: Path) -> None:
     data = load(path).data
 
     assert data["plain"] == ["motor", 12, -3, 1.5, True, False, None, "1e3", "1:30"]
-    assert all(isinstance(value, Odd) for value in data["odd"])
+    assert all(isinstance(value, AmbiguousScalar) for value in data["odd"])
     assert data["odd"][0].reading == "the number 90, counting in sixties"
 
 
@@ -153,7 +153,7 @@ def test_an_alias_is_the_value_that_it_names(tmp_path: Path) -> None:
     document = load(path)
 
     assert document.data["steps"] == [{"uses": "checksum"}]
-    assert document.place(("steps", 0, "uses")) == (1, 25)
+    assert document.line_and_column(("steps", 0, "uses")) == (1, 25)
 
 
 def test_an_alias_bomb_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_impex_runner.manifest.expand import Expanded
+from spark_impex_runner.manifest.expand import ExpandedTarget
 from spark_impex_runner.manifest.needs import Graph
 
 EDGES = st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=14)
@@ -21,7 +21,7 @@ def graph(edges: set[tuple[int, int]], size: int = 7) -> Graph:
         needs = [str(end) for start, end in sorted(edges) if start == number]
         data = {"name": str(number), "needs": needs}
         own = frozenset(data)
-        targets.append(Expanded(str(number), str(number), number, Path(), data, own))
+        targets.append(ExpandedTarget(str(number), str(number), number, Path(), data, own))
     return Graph(targets)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_impex_runner.errors import UsageError
-from spark_impex_runner.manifest.schema.check import Schema, View
+from spark_impex_runner.manifest.schema.check import ErrorView, Schema
 from spark_impex_runner.manifest.schema.compose import published
 from spark_impex_runner.quantity import (
     DURATION_SCHEMA,
@@ -105,7 +105,7 @@ def test_a_value_that_fits_the_schema_can_be_parsed(
     """What passes the check of a plugin's option never fails in the plugin, and the other way."""
     registry.step("special", "", {"type": "object", "properties": {"limit": form}})
     schema = Schema(registry)
-    view = View(lambda path: path, lambda _: None, ())
+    view = ErrorView(lambda path: path, lambda _: None, ())
 
     for value in ("3s", "3s\n", "2GiB", "1.5", 7, -1, "", "1h30m", "1 B", True, 0.5, "9" * 16):
         step = {"uses": "special", "with": {"limit": value}}

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from spark_impex_runner.errors import ErrorReply, ManifestError, PluginError, UnauthorizedError
 from spark_impex_runner.hooks.registry import Source
 from spark_impex_runner.manifest.references import (
-    Named,
     Sources,
     Table,
-    Written,
+    UnresolvedText,
+    Value,
     refers_outside,
     resolve,
 )
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 def table(tmp_path: Path) -> Table:
     """Return a table with one name of each kind."""
     sources = Sources({"HOME": "/home/me"}, tmp_path, {})
-    variables = {"tries": Named(5, "5"), "version": Named(1.1, "1.10")}
-    return Table(sources, {"run.id": Named("r1", "r1")}, variables)
+    variables = {"tries": Value(5, "5"), "version": Value(1.1, "1.10")}
+    return Table(sources, {"run.id": Value("r1", "r1")}, variables)
 
 
 @given(text=st.text().filter(lambda text: "${" not in text))
@@ -65,14 +65,14 @@ def test_references_are_replaced(table: Table, text: str, expected: Any) -> None
     resolved = resolve(text, table)
 
     assert resolved.value == expected
-    assert resolved.mistakes == ()
+    assert resolved.errors == ()
 
 
 def test_every_mistake_in_one_text_is_found(table: Table) -> None:
     """The first undefined reference does not hide the second."""
     resolved = resolve("${env:A} ${var:trise} ${", table)
 
-    assert resolved.mistakes == (
+    assert resolved.errors == (
         "the environment variable 'A' is not set",
         "the variable 'trise' is not defined (did you mean 'tries'?)",
         "'${' has no end; write $${ for the text itself",
@@ -93,8 +93,8 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path, table: Table) -> None:
     """Folders and bytes are no values."""
     (tmp_path / "bytes").write_bytes(b"\xff")
 
-    assert resolve("${file:bytes}", table).mistakes == ("the file 'bytes' is not UTF-8 text",)
-    assert resolve("${file:.}", table).mistakes == ("cannot read the file '.': Is a directory",)
+    assert resolve("${file:bytes}", table).errors == ("the file 'bytes' is not UTF-8 text",)
+    assert resolve("${file:.}", table).errors == ("cannot read the file '.': Is a directory",)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def kept() -> list[str]:
 
 @pytest.fixture
 def vault(tmp_path: Path, kept: list[str]) -> Callable[..., Table]:
-    """Make tables with a secret source, which knows the keys but ``odd``."""
+    """Make tables with a secret source, which knows the keys but ``scalar``."""
 
     def make(*, asks: bool) -> Table:
         def check(key: str) -> str:
@@ -164,7 +164,7 @@ def vault(tmp_path: Path, kept: list[str]) -> Callable[..., Table]:
 
         source = Source("v", "", "p", read, secret=True, check=check)
         sources = Sources({}, tmp_path, {"v": source}, keep=kept.append, asks=asks)
-        return Table(sources, {"run.id": Named("${r1", "${r1")}, {"var": sources.value("v", "x")})
+        return Table(sources, {"run.id": Value("${r1", "${r1")}, {"var": sources.value("v", "x")})
 
     return make
 
@@ -192,7 +192,7 @@ def test_a_secret_source_that_is_not_asked_stands_for_its_reference(
     """Text around it is written so that it would be read as it was."""
     resolved = resolve(text, vault(asks=False))
 
-    assert isinstance(resolved.value, Written)
+    assert isinstance(resolved.value, UnresolvedText)
     assert resolved.value == stays
     assert kept == []
 
@@ -202,7 +202,7 @@ def test_a_wrong_key_of_a_source_is_found_without_asking_it(
     vault: Callable[..., Table], asks: bool
 ) -> None:
     """The source says itself how its keys are written."""
-    assert resolve("${v:odd}", vault(asks=asks)).mistakes == ("${v:odd}: write a#b",)
+    assert resolve("${v:odd}", vault(asks=asks)).errors == ("${v:odd}: write a#b",)
 
 
 def test_an_error_of_ours_comes_through_a_source_as_it_is(tmp_path: Path) -> None:

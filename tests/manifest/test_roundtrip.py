@@ -98,10 +98,10 @@ def test_json_is_read_and_every_value_found(
 
     assert document.data == data
     for path, value in leaves(data):
-        found = json.JSONDecoder().raw_decode(stands(text, document.place(path)))[0]
+        found = json.JSONDecoder().raw_decode(stands(text, document.line_and_column(path)))[0]
         assert (found, type(found)) == (value, type(value))
         if path and isinstance(path[-1], str):
-            key = stands(text, document.place(path, at_key=True))
+            key = stands(text, document.line_and_column(path, at_key=True))
             assert json.JSONDecoder().raw_decode(key)[0] == path[-1]
 
 
@@ -290,7 +290,7 @@ def test_escaped_text_is_what_it_was(parts: list[tuple[str, str]]) -> None:
 
     resolved = resolve(escaped, table)
 
-    assert (resolved.value, resolved.mistakes) == (text, ())
+    assert (resolved.value, resolved.errors) == (text, ())
 
 
 @given(st.timedeltas(timedelta(0), timedelta(days=1000)))

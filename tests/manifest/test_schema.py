@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from spark_impex_runner.errors import ManifestError, PluginError
 from spark_impex_runner.hooks.manager import make_plugin_manager
 from spark_impex_runner.hooks.registry import Registry
-from spark_impex_runner.manifest.construct import Ties, connection, target
-from spark_impex_runner.manifest.expand import Expanded
-from spark_impex_runner.manifest.schema.check import Schema, View, _fault
+from spark_impex_runner.manifest.construct import TargetLinks, connection, target
+from spark_impex_runner.manifest.expand import ExpandedTarget
+from spark_impex_runner.manifest.schema.check import ErrorView, Schema, _schema_fault
 from spark_impex_runner.manifest.schema.compose import compose, published
 from spark_impex_runner.models import Connection, Polling, Step, Target
 from spark_impex_runner.quantity import seconds
@@ -114,10 +114,10 @@ def test_the_published_defaults_are_the_models(
 
 def test_defaults_are_left_to_the_models(tmp_path: Path) -> None:
     """Building from nothing gives the models' own defaults."""
-    expanded = Expanded("motor", "motor", 0, tmp_path, {"name": "motor"})
+    expanded = ExpandedTarget("motor", "motor", 0, tmp_path, {"name": "motor"})
 
     assert connection("sit", {}, tmp_path) == Connection("sit")
-    assert target(expanded, Ties("sit", ())) == Target("motor", "sit", tmp_path)
+    assert target(expanded, TargetLinks("sit", ())) == Target("motor", "sit", tmp_path)
 
 
 def test_plugins_options_join_by_if_and_then(registry: Registry) -> None:
@@ -227,7 +227,7 @@ def test_options_of_built_in_plugins_are_schemas() -> None:
     built_in = make_plugin_manager().registry
     kinds = (built_in.steps, built_in.strategies, built_in.notifiers)
 
-    faults = [_fault(each.options) for kind in kinds for each in kind.values()]
+    faults = [_schema_fault(each.options) for kind in kinds for each in kind.values()]
 
     assert len(faults) >= 11
     assert set(faults) == {""}
@@ -257,7 +257,7 @@ def test_a_secret_is_found_wherever_a_plugin_marks_it(
     registry.step("special", "Special.", {**MAPPING, **schema})
 
     [mistake] = mistakes(read, "{token: hunter2}")
-    assert mistake.startswith("targets[0].steps[0].with.token: a secret must be a reference")
+    assert mistake.startswith("targets[0].steps[0].with.token: a secret must be a single reference")
     assert read(TARGET % "{token: '${vault:sit}'}").targets[0].steps[0].options == {
         "token": "vault-secret"
     }
@@ -271,7 +271,9 @@ def test_a_secret_has_its_place_in_a_list(registry: Registry, read: Reader) -> N
 
     [found] = mistakes(read, "{login: [me, plain, one, two]}")
 
-    assert found.startswith("targets[0].steps[0].with.login[1]: a secret must be a reference")
+    assert found.startswith(
+        "targets[0].steps[0].with.login[1]: a secret must be a single reference"
+    )
 
 
 def test_everything_inside_a_secret_is_one(
@@ -335,7 +337,7 @@ def test_what_was_judged_before_is_judged_alike(steps: list[dict[str, Any]]) -> 
     used = [{"uses": "choosy", "with": options} for options in steps]
     targets = [{"name": name, "folders": ["life"], "steps": used} for name in ("a", "b", "a b")]
     data = {"version": 1, "connections": {"sit": {}}, "targets": targets}
-    view = View(lambda path: path, lambda _: None, set())
+    view = ErrorView(lambda path: path, lambda _: None, set())
 
     alone = jsonschema.Draft202012Validator(compose(registry)).iter_errors(data)
 

@@ -1,8 +1,8 @@
-"""The manifest's schema, joined with the options of what plugins offer.
+"""Compose the manifest's schema from the core and the options of plugins.
 
-The published file is the core. Each step's and strategy's options become a ``$defs`` entry, which
-an if/then on ``uses`` or ``strategy`` applies: a misspelt option is then named, where ``oneOf``
-would only say that nothing fits.
+The published file is the core. The options of each step and strategy become a ``$defs`` entry,
+which an if/then on ``uses`` or ``strategy`` applies: a misspelt option then gets its own message,
+where ``oneOf`` would only report that no alternative matches.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 Schema = dict[str, Any]
 
 REFERENCE = {"$ref": "#/$defs/reference"}
-_SHAPES = ("enum", "const", "pattern", "format", "maxLength")
+_CONSTRAINTS = ("enum", "const", "pattern", "format", "maxLength")
 _NESTED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _INNER = (
     *("items", "contains", "unevaluatedItems"),
     *("additionalProperties", "unevaluatedProperties", "then", "else"),
 )
-_ABOUT = (
+_ANNOTATIONS = (
     *("title", "description", "default", "examples"),
     *("x-secret", "x-form", "x-connection", "x-path"),
 )
-_WHOLE = ("required", "if", "else", "minItems", "minProperties")
+_COMPLETENESS = ("required", "if", "else", "minItems", "minProperties")
 _OVERLAY = {
     "$id": "urn:spark-impex-runner:overlay:1",
     "title": "Part of a manifest of spark-impex-runner",
@@ -43,7 +43,7 @@ _OVERLAY = {
         "changes the keys that it has."
     ),
 }
-_OVERLAID = {
+_OVERLAY_DESCRIPTIONS = {
     "connections": (
         "Connections, by name. A file given with -f changes those that the manifest has, key by "
         "key; a key's value is replaced as a whole. The address - base_url, env with tenant, or "
@@ -57,41 +57,41 @@ _OVERLAID = {
 
 
 def published() -> Schema:
-    """Return the core schema as it is published, without any plugin's options."""
+    """Return the published core schema, without the options of plugins."""
     text = resources.files("spark_impex_runner.schemas").joinpath("manifest.schema.json")
     schema: Schema = json.loads(text.read_text(encoding="utf-8"))
     return schema
 
 
 def compose(registry: Registry) -> Schema:
-    """Return the schema of manifests that may use everything in ``registry``."""
+    """Return the schema of manifests that may use all offers of ``registry``."""
     schema = published()
     definitions = schema["$defs"]
-    _offer(definitions, "step", "uses", registry.steps)
-    _offer(definitions, "polling", "strategy", registry.strategies)
-    _offer(definitions, "notification", "uses", registry.notifiers)
-    _offer_reports(schema["properties"]["report"], registry.reports)
+    _add_offers(definitions, "step", "uses", registry.steps)
+    _add_offers(definitions, "polling", "strategy", registry.strategies)
+    _add_offers(definitions, "notification", "uses", registry.notifiers)
+    _add_reports(schema["properties"]["report"], registry.reports)
     return schema
 
 
 def overlay(schema: Schema) -> Schema:
-    """Return the schema of a part of a manifest, from that of a whole one.
+    """Return the schema of overlays and included files, from that of a manifest.
 
-    A value that replaces another must be as complete as ever, so only the top level is less strict:
-    no key must be there, and no list of what is merged by name needs an entry.
+    Only the top level is less strict: no key is required, and lists that are merged by name may be
+    empty. A value that replaces another must be complete.
     """
-    part = _without(schema, _WHOLE) | _OVERLAY
+    part = _without(schema, _COMPLETENESS) | _OVERLAY
     part["properties"] = dict(part["properties"])
-    for key, description in _OVERLAID.items():
+    for key, description in _OVERLAY_DESCRIPTIONS.items():
         part["properties"][key] = {
-            **_without(part["properties"][key], _WHOLE),
+            **_without(part["properties"][key], _COMPLETENESS),
             "description": description,
         }
     return part
 
 
 def _without(schema: Schema, keys: Collection[str]) -> Schema:
-    """Return ``schema`` without ``keys`` of its own."""
+    """Return ``schema`` without ``keys``."""
     return {key: value for key, value in schema.items() if key not in keys}
 
 
@@ -101,7 +101,7 @@ def printed(schema: Schema) -> str:
 
 
 def without_references(schema: Any) -> Any:
-    """Return ``schema`` for values behind which no reference is left."""
+    """Return ``schema`` for values in which all references are replaced."""
     if isinstance(schema, list):
         return [without_references(item) for item in schema]
     if not isinstance(schema, dict):
@@ -126,32 +126,32 @@ def pointers(schema: Any) -> Iterator[str]:
             yield from pointers(part)
 
 
-def _offer(definitions: Schema, kind: str, key: str, offers: Mapping[str, Offer]) -> None:
-    """Let the definition of ``kind`` know ``offers``, chosen by its ``key``."""
+def _add_offers(definitions: Schema, kind: str, key: str, offers: Mapping[str, Offer]) -> None:
+    """Add ``offers``, selected by ``key``, to the definition of ``kind``."""
     definition = definitions[kind]
     chooser = definition["properties"][key]
     chooser["enum"] = sorted(offers)
-    # No keyword of JSON Schema: editors show it beside each of the values.
+    # Not a keyword of JSON Schema, but VS Code's YAML extension shows it beside each value.
     chooser["enumDescriptions"] = [summary_of(offers[name]) for name in sorted(offers)]
     rules = []
     for name, offer in sorted(offers.items()):
-        place = f"{kind}-{name}"
-        definitions[place] = _options(offer, place)
-        # An absent key means its default, so only the default's rule may hold without the key.
+        definition_name = f"{kind}-{name}"
+        definitions[definition_name] = _options(offer, definition_name)
+        # An absent key means the default, so only the default's rule applies without the key.
         needed = {} if chooser.get("default") == name else {"required": [key]}
         must = {"required": ["with"]} if offer.options.get("required") else {}
         rules.append(
             {
                 "if": {"properties": {key: {"const": name}}, **needed},
-                "then": {"properties": {"with": {"$ref": f"#/$defs/{place}"}}, **must},
+                "then": {"properties": {"with": {"$ref": f"#/$defs/{definition_name}"}}, **must},
             }
         )
     if rules:
         definition["allOf"] = rules
 
 
-def _offer_reports(schema: Schema, reports: Mapping[str, Report]) -> None:
-    """Let the keys below ``report`` be our own, which ``schema`` has, and those of plugins."""
+def _add_reports(schema: Schema, reports: Mapping[str, Report]) -> None:
+    """Add the report formats of plugins to the keys of ``report``."""
     known, schema["additionalProperties"] = schema["properties"], False
     for name in sorted(reports.keys() - known.keys()):
         known[name] = {
@@ -164,26 +164,26 @@ def _offer_reports(schema: Schema, reports: Mapping[str, Report]) -> None:
         }
 
 
-def _options(offer: Offer, place: str) -> Schema:
-    """Return the options of ``offer``, fit to stand at ``#/$defs/place``."""
+def _options(offer: Offer, definition_name: str) -> Schema:
+    """Return the options of ``offer`` as a definition at ``#/$defs/definition_name``."""
     options = copy.deepcopy(dict(offer.options))
     for key in ("$schema", "$id"):
         options.pop(key, None)
-    schema = _with_references(_moved(options, f"#/$defs/{place}"))
+    schema = _with_references(_with_ref_prefix(options, f"#/$defs/{definition_name}"))
     for option in schema.get("properties", {}).values():
-        # Elsewhere, in alternatives above all, a literal is the loader's business alone.
+        # Only here: within alternatives, the loader's check for literal secrets words it better.
         if option == {**option, "type": "string", "x-secret": True}:
             option.update(REFERENCE)
     return {"title": f"Options of {offer.name}", "description": summary_of(offer), **schema}
 
 
-def _moved(schema: Any, root: str) -> Any:
-    """Return ``schema`` with its local ``$ref`` pointing below ``root``."""
+def _with_ref_prefix(schema: Any, root: str) -> Any:
+    """Return ``schema`` with its local ``$ref`` prefixed by ``root``."""
     if isinstance(schema, list):
-        return [_moved(item, root) for item in schema]
+        return [_with_ref_prefix(item, root) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    moved = {key: _moved(value, root) for key, value in schema.items()}
+    moved = {key: _with_ref_prefix(value, root) for key, value in schema.items()}
     target = schema.get("$ref")
     if isinstance(target, str) and target.startswith("#"):
         moved["$ref"] = root + target[1:]
@@ -191,17 +191,17 @@ def _moved(schema: Any, root: str) -> Any:
 
 
 def _with_references(schema: Any) -> Any:
-    """Return ``schema`` with a reference accepted wherever a particular scalar must stand."""
-    if not _asks(schema):
-        return _inside(schema)
-    # Beside the whole of it: a reference inside oneOf would fit several of the alternatives.
-    about = {key: value for key, value in schema.items() if key in _ABOUT}
-    demand = {key: value for key, value in schema.items() if key not in _ABOUT}
-    return {**about, "anyOf": [_inside(demand), REFERENCE]}
+    """Return ``schema`` with references accepted as an alternative to constrained scalars."""
+    if not _wants_scalar(schema):
+        return _with_inner_references(schema)
+    # Around the whole schema: within oneOf, a reference would match several alternatives.
+    annotations = {key: value for key, value in schema.items() if key in _ANNOTATIONS}
+    constraints = {key: value for key, value in schema.items() if key not in _ANNOTATIONS}
+    return {**annotations, "anyOf": [_with_inner_references(constraints), REFERENCE]}
 
 
-def _inside(schema: Any) -> Any:
-    """Return ``schema`` with references accepted in the values inside a value, not for itself."""
+def _with_inner_references(schema: Any) -> Any:
+    """Return ``schema`` with references accepted in contained values, not for the value itself."""
     if not isinstance(schema, dict):
         return schema
     inside = dict(schema)
@@ -213,18 +213,18 @@ def _inside(schema: Any) -> Any:
         elif key in {"allOf", "prefixItems"}:
             inside[key] = [_with_references(item) for item in value]
         elif key in {"anyOf", "oneOf"}:
-            inside[key] = [_inside(item) for item in value]
+            inside[key] = [_with_inner_references(item) for item in value]
     return inside
 
 
-def _asks(schema: Any) -> bool:
-    """Tell whether ``schema`` asks for a scalar that a reference's own text might not be."""
+def _wants_scalar(schema: Any) -> bool:
+    """Return True if ``schema`` wants a scalar that the text of a reference does not match."""
     if not isinstance(schema, dict):
         return False
     types = schema.get("type", [])
     types = {types} if isinstance(types, str) else set(types)
-    if any(key in schema for key in _SHAPES):
+    if any(key in schema for key in _CONSTRAINTS):
         return True
-    if any(_asks(part) for key in ("anyOf", "oneOf") for part in schema.get(key, ())):
+    if any(_wants_scalar(part) for key in ("anyOf", "oneOf") for part in schema.get(key, ())):
         return True
     return "string" not in types and bool(types & {"integer", "number", "boolean"})

@@ -1,4 +1,4 @@
-"""A manifest as data that still knows where each value stands, in which of its files."""
+"""A manifest as data, with the file, line and column of each value."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _SECRET_KEY = re.compile(r"(?i)[\w-]*?(?:token|secret|passw|key|credential)")
 
 
 @dataclass(frozen=True, slots=True)
-class Odd:
-    """A plain scalar that YAML 1.1 reads as something nobody means: a date, ``1:30``, ``0x10``.
+class AmbiguousScalar:
+    """A plain scalar that YAML 1.1 reads in an unexpected way: a date, ``1:30``, ``0x10``.
 
-    It stays what was written, with the surprising reading beside it. No schema accepts it, so
-    the person learns of the trap, and quotes the value.
+    ``text`` is the scalar as written, ``reading`` what YAML makes of it. No schema accepts this
+    type, so the user gets an error that says to quote the value.
     """
 
     text: str
@@ -36,11 +36,11 @@ class Odd:
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
-    """Where a value and its key begin (line, column, from 1), and a scalar's source text.
+class Position:
+    """Where a value and its key begin (line and column, from 1), and a scalar's source text.
 
-    ``file`` and ``path`` say where that is: a value keeps them when files are put together.
-    ``last`` is the last line of a scalar that has several.
+    ``file`` and ``path`` are those of the file that holds the value, also after several files were
+    merged. ``last`` is the last line of a scalar that has several.
     """
 
     value: tuple[int, int]
@@ -53,9 +53,9 @@ class Spot:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A mistake at a place in the data. ``at_key`` points at the key instead of its value.
+    """An error or warning about a value, or with ``at_key`` about its key.
 
-    ``see`` is another place, which the message's last word leads to: "is already taken" there.
+    ``see`` is a related path, whose line ends the message: "is already taken in line 3".
     """
 
     path: KeyPath
@@ -67,77 +67,77 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A manifest, read: its data, and where each value of it stands in which file.
+    """The data of a manifest, with the position of each value.
 
-    ``problems`` are the mistakes that were met on the way and left the rest readable; ``added``
-    is where the targets, connections and the like stand that no file but an overlay has;
-    ``suffix`` ends the manifest's name. ``files`` are all files that were read for it.
+    ``problems`` are the errors found while reading that left the rest readable; ``added`` are the
+    paths of targets, connections and other entries that only an overlay has; ``suffix`` is appended
+    to the manifest's name; ``files`` are all files that were read.
     """
 
     path: Path
     data: dict[str, Any] = field(repr=False)
-    spots: Mapping[KeyPath, Spot] = field(repr=False)
+    positions: Mapping[KeyPath, Position] = field(repr=False)
     problems: tuple[Problem, ...] = ()
     added: frozenset[KeyPath] = frozenset()
     suffix: str = ""
     files: tuple[Path, ...] = ()
 
-    def spot(self, path: KeyPath) -> Spot:
-        """Return where ``path`` stands, or its nearest ancestor that is in a text."""
-        return self.spots[self._known(path)]
+    def position(self, path: KeyPath) -> Position:
+        """Return the position of ``path``, or of its nearest ancestor that has one."""
+        return self.positions[self._nearest(path)]
 
-    def place(self, path: KeyPath, *, at_key: bool = False) -> tuple[int, int]:
-        """Return line and column of ``path``, or of its nearest ancestor in the text."""
-        spot = self.spot(path)
-        return spot.key if at_key and path in self.spots else spot.value
+    def line_and_column(self, path: KeyPath, *, at_key: bool = False) -> tuple[int, int]:
+        """Return line and column of ``path``, or of its nearest ancestor that has a position."""
+        position = self.position(path)
+        return position.key if at_key and path in self.positions else position.value
 
     def text(self, path: KeyPath) -> str | None:
-        """Return a scalar as it was written, None for anything else."""
-        spot = self.spots.get(path)
-        return spot.text if spot else None
+        """Return a scalar's source text; None for anything else."""
+        position = self.positions.get(path)
+        return position.text if position else None
 
-    def written(self, path: KeyPath) -> KeyPath:
-        """Return ``path`` as it is in the file that holds it."""
-        known = self._known(path)
-        return self.spots[known].path + path[len(known) :]
+    def source_path(self, path: KeyPath) -> KeyPath:
+        """Return the path of ``path`` within the file that holds it."""
+        nearest = self._nearest(path)
+        return self.positions[nearest].path + path[len(nearest) :]
 
-    def _known(self, path: KeyPath) -> KeyPath:
-        """Return ``path``, or its nearest ancestor that is in a text."""
-        while path and path not in self.spots:
+    def _nearest(self, path: KeyPath) -> KeyPath:
+        """Return ``path``, or its nearest ancestor that has a position."""
+        while path and path not in self.positions:
             path = path[:-1]
         return path
 
     def problem(self, finding: Finding, private: PrivateColumns = _NOTHING) -> Problem:
         """Return ``finding`` with its file, line and column.
 
-        ``private`` are the columns, by file and line, from which on that line is not shown.
+        ``private`` are columns, by file and line, at which the source excerpt is cut.
         """
-        file = self.spot(finding.path).file
-        line, column = self.place(finding.path, at_key=finding.at_key)
+        file = self.position(finding.path).file
+        line, column = self.line_and_column(finding.path, at_key=finding.at_key)
         message = finding.message
         if finding.see is not None:
             message += f" in {self._from(file, finding.see)}"
-        path = dotted(self.written(finding.path))
+        path = dotted(self.source_path(finding.path))
         problem = Problem(file.label, line, column, path, escaped_line(message), finding.severity)
         return shown(problem, file, private.get((file.label, line), ()))
 
     def _from(self, file: File, path: KeyPath) -> str:
-        """Return where ``path`` stands, for a reader of ``file``."""
-        other, line = self.spot(path).file, self.place(path)[0]
+        """Return the location of ``path``, without the file's name if it is ``file``."""
+        other, line = self.position(path).file, self.line_and_column(path)[0]
         return f"line {line}" if other is file else f"{other.label}:{line}"
 
 
-def sound(data: Any, findings: Iterable[Finding]) -> Any:
-    """Return ``data`` with None in place of every value that has a finding.
+def without_invalid(data: Any, findings: Iterable[Finding]) -> Any:
+    """Return ``data`` with None in place of each value that has a finding.
 
-    The later checks can then go on without stumbling over what is known to be wrong.
+    Later checks then need not guard against values that are known to be wrong.
     """
     wrong = {finding.path for finding in findings}
     return _without(data, wrong, ())
 
 
 def _without(data: Any, wrong: set[KeyPath], path: KeyPath) -> Any:
-    """Return ``data``, which stands at ``path``, with None for what is wrong."""
+    """Return the data at ``path`` with None for each path in ``wrong``."""
     if path in wrong:
         return None
     if isinstance(data, dict):
@@ -148,9 +148,9 @@ def _without(data: Any, wrong: set[KeyPath], path: KeyPath) -> Any:
 
 
 def dotted(path: KeyPath) -> str:
-    """Return a path as people write it: ``targets[0].steps[1].with``.
+    """Return a path as text: ``targets[0].steps[1].with``.
 
-    A key that begins like a secret's and is no plain word, as in ``{token:hunter2}``, ends it.
+    The text ends at a key such as ``token:hunter2``, which a missing blank made of key and secret.
     """
     text = ""
     for key in path:

@@ -1,4 +1,4 @@
-"""Data to text: YAML that this package, and any other reader, takes for the same data."""
+"""Write data as YAML that YAML 1.1 and 1.2 parsers read alike."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import yaml
 
 
 class _Dumper(yaml.SafeDumper):
-    """Repeats what stands twice instead of referring to it: people read this."""
+    """Repeats equal values instead of writing anchors and aliases, for human readers."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the library's signature
-        """Tell that nothing is an alias."""
+        """Return True: write no aliases."""
         return True
 
 

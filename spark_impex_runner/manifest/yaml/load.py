@@ -1,7 +1,7 @@
-"""Text to data: YAML without its surprises, every value with its line and column.
+"""Load a YAML file as plain data, with the position of each value.
 
-What YAML offers beyond plain data is refused: tags, merge keys, several documents, duplicate
-keys and keys that are not text. Anchors and aliases are fine, within limits.
+Tags, merge keys, several documents, duplicate keys and keys that are not text are refused. Anchors
+and aliases are accepted, within limits.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import yaml
 
 from spark_impex_runner.errors import ManifestError, Problem
-from spark_impex_runner.manifest.yaml.document import Document, Spot
+from spark_impex_runner.manifest.yaml.document import Document, Position
 from spark_impex_runner.manifest.yaml.excerpt import File, shown
-from spark_impex_runner.manifest.yaml.reading import read_most
+from spark_impex_runner.manifest.yaml.files import read_limited
 from spark_impex_runner.manifest.yaml.scalars import text_fault, value_of
 from spark_impex_runner.manifest.yaml.syntax import NO_CHARACTER, explain
 from spark_impex_runner.text import escaped_line
@@ -37,16 +37,16 @@ MAX_BYTES = 8 * 2**20
 MAX_DEPTH = 40
 MAX_VALUES = 500_000
 
-# libyaml reads the same language at many times the speed; where it was not compiled in, do without.
+# libyaml parses the same language many times faster, but PyYAML may be installed without it.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MERGE = "tag:yaml.org,2002:merge"
 _BEYOND = re.compile(r"\\U(?!000|0010)")
-# The end of every such message of libyaml, whose own limit is met before ours in a row of "[".
+# How libyaml's message ends where many "[" in a row reach its own limit before ours.
 _LIBYAML_DEPTH = "maximum nesting depth"
 
 
 def load(path: Path) -> Document:
-    """Read the file at ``path`` alone; whatever it includes is not looked at.
+    """Read the file at ``path`` without the files that it includes.
 
     Raises ``ManifestError`` if it is not one YAML mapping.
     """
@@ -56,10 +56,10 @@ def load(path: Path) -> Document:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Keep Python's garbage collector from looking at a growing tree again and again.
+    """Turn the garbage collector off.
 
-    Nothing that is made here is garbage before the end; the looking took three quarters of the
-    time that a large manifest needs.
+    No object becomes garbage while a manifest is read, but the collector traverses the growing tree
+    again and again: three quarters of the time for a large manifest.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -71,7 +71,7 @@ def _no_collection() -> Iterator[None]:
 
 
 def _load(path: Path, unread: File) -> Document:
-    """Read the file at ``path``, which messages call by the label of ``unread``."""
+    """Read the file at ``path``; messages name it by the label of ``unread``."""
     file = File(unread.label, _read(path, unread))
     try:
         _guard(file)
@@ -87,17 +87,17 @@ def _load(path: Path, unread: File) -> Document:
         before = _BEYOND.split(file.text, maxsplit=1)[0]
         _refuse(file, _end_of(before), NO_CHARACTER)
     if not isinstance(root, yaml.MappingNode):
-        place = _mark(root) if root else (1, 1)
+        place = _start_of(root) if root else (1, 1)
         _refuse(file, place, NO_MAPPING)
     walk = _Walk(file)
     data = walk.read(root, (), (1, 1))
-    return Document(path, data, walk.spots, tuple(walk.problems))
+    return Document(path, data, walk.positions, tuple(walk.problems))
 
 
 def _read(path: Path, file: File) -> str:
-    """Return the file's text, or say why it cannot be read."""
+    """Return the file's text. Raises ``ManifestError`` if it cannot be read."""
     try:
-        content = read_most(path, MAX_BYTES + 1)
+        content = read_limited(path, MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         number = getattr(error, "errno", None)
         reason = os.strerror(number) if number else str(error)
@@ -112,7 +112,7 @@ def _read(path: Path, file: File) -> str:
 
 
 def _guard(file: File) -> None:
-    """Refuse what must not reach the composer, which recurses and follows every alias."""
+    """Refuse deep nesting, tags and several documents before PyYAML's recursive composer runs."""
     depth = documents = 0
     event: Any
     for event in yaml.parse(file.text, Loader=_Loader):
@@ -142,24 +142,26 @@ def _compose(text: str) -> yaml.Node | None:
 
 @dataclass(slots=True)
 class _Walk:
-    """Turns nodes into data and notes where each value stood.
+    """Converts nodes to data and records the position of each value.
 
-    What is wrong with a key is noted, too, so that the rest can be checked as well.
+    An invalid key is recorded as a problem, so that the rest is checked in the same run.
     """
 
     file: File
-    spots: dict[KeyPath, Spot] = field(default_factory=dict)
+    positions: dict[KeyPath, Position] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     ancestors: list[yaml.Node] = field(default_factory=list)
 
     def read(self, node: yaml.Node, path: KeyPath, key: tuple[int, int]) -> Any:
-        """Return the data of ``node``, which stands at ``path`` under a key at ``key``."""
-        file, place = self.file, _mark(node)
-        if len(self.spots) >= MAX_VALUES:
+        """Return the data of ``node`` at ``path``, whose key begins at ``key``."""
+        file, place = self.file, _start_of(node)
+        if len(self.positions) >= MAX_VALUES:
             _refuse(file, place, f"aliases unfold to more than {MAX_VALUES} values")
         scalar = isinstance(node, yaml.ScalarNode)
         last = _last_line(node) if scalar else 0
-        self.spots[path] = Spot(place, key, node.value if scalar else None, file, path, last)
+        self.positions[path] = Position(
+            place, key, node.value if scalar else None, file, path, last
+        )
         if isinstance(node, yaml.ScalarNode):
             self._check_text(node)
             return value_of(node.value, node.tag)
@@ -174,61 +176,62 @@ class _Walk:
         return data
 
     def _mapping(self, node: yaml.Node, path: KeyPath) -> dict[str, Any]:
-        """Return a mapping's data; its keys must be text and differ."""
+        """Return a mapping's data, without invalid and duplicate keys."""
         data: dict[str, Any] = {}
         for key_node, value_node in node.value:
             self._check_text(key_node)
-            key, place = _key(key_node), _mark(key_node)
+            key, place = _key(key_node), _start_of(key_node)
             fault, here = _fault_of_key(key_node), (*path, key or "")
             if key in data:
-                first = self.spots[here].key[0]
+                first = self.positions[here].key[0]
                 fault = f"the key {key!r} is already in line {first}; remove one of them"
             elif key is not None:
                 data[key] = self.read(value_node, here, place)
             if fault:
-                self._note(key_node, value_node, fault)
+                self._record_invalid_key(key_node, value_node, fault)
         return data
 
     def _sequence(self, node: yaml.Node, path: KeyPath) -> list[Any]:
-        """Return a sequence's data."""
         return [
-            self.read(item, (*path, index), _mark(item)) for index, item in enumerate(node.value)
+            self.read(item, (*path, index), _start_of(item))
+            for index, item in enumerate(node.value)
         ]
 
-    def _note(self, key: yaml.Node, value: yaml.Node, fault: str) -> None:
-        """Note what is wrong with a key; nobody knows what its value is, so it is not shown."""
-        row, column = _mark(key)
+    def _record_invalid_key(self, key: yaml.Node, value: yaml.Node, fault: str) -> None:
+        """Record an invalid key; its value may be a secret, so the excerpt ends before it."""
+        row, column = _start_of(key)
         problem = Problem(self.file.label, row, column, "", escaped_line(fault))
-        begin = _mark(value)
+        begin = _start_of(value)
         private = [begin[1]] if begin[0] == row else []
         self.problems.append(shown(problem, self.file, private))
 
     def _check_text(self, node: yaml.Node) -> None:
-        """Refuse what no file and no request can hold: half a character, and NUL."""
+        """Refuse NUL and lone surrogates, which no file name and no request can hold."""
         if isinstance(node, yaml.ScalarNode) and (fault := text_fault(node.value)):
-            _refuse(self.file, _mark(node), NO_CHARACTER if "half" in fault else f"this {fault}")
+            _refuse(
+                self.file, _start_of(node), NO_CHARACTER if "half" in fault else f"this {fault}"
+            )
 
 
 def _key(node: yaml.Node) -> str | None:
-    """Return what a key is called, None if it is none at all."""
+    """Return a key's text; None if it is not text."""
     text = isinstance(node, yaml.ScalarNode) and node.tag != _MERGE
     return str(node.value) if text else None
 
 
 def _fault_of_key(node: yaml.Node) -> str:
-    """Return why a node cannot be a key, nothing if it can."""
+    """Return why a node cannot be a key; an empty text if it can."""
     if not isinstance(node, yaml.ScalarNode):
         return "a key must be text, not a list or a mapping"
     if node.tag == _MERGE:
         return "merge keys (<<) are not supported; use 'defaults' or repeat the keys"
-    # The key ``on`` is ours, and a boolean for YAML 1.1 only, which editors have left behind.
+    # Notifications have the key ``on``, which only YAML 1.1 reads as a boolean.
     if node.value != "on" and not isinstance(value_of(node.value, node.tag), str):
         return f"a key must be text, but YAML reads {node.value!r} as something else: quote it"
     return ""
 
 
 def _refuse_syntax(error: yaml.MarkedYAMLError, file: File) -> NoReturn:
-    """Report a YAML syntax error."""
     place, message = explain(error, file)
     if _LIBYAML_DEPTH in str(error.problem):
         _refuse_depth(file, place)
@@ -236,12 +239,11 @@ def _refuse_syntax(error: yaml.MarkedYAMLError, file: File) -> NoReturn:
 
 
 def _refuse_depth(file: File, place: tuple[int, int]) -> NoReturn:
-    """Refuse values in values in values."""
     _refuse(file, place, f"values are nested more than {MAX_DEPTH} deep")
 
 
-def _mark(node: yaml.Node) -> tuple[int, int]:
-    """Return where a node begins, counted from 1."""
+def _start_of(node: yaml.Node) -> tuple[int, int]:
+    """Return line and column of a node, counted from 1."""
     return node.start_mark.line + 1, node.start_mark.column + 1
 
 
@@ -257,10 +259,9 @@ def _end_of(text: str) -> tuple[int, int]:
 
 
 def _problem(file: File, place: tuple[int, int], message: str) -> Problem:
-    """Return a mistake in the text itself."""
     return shown(Problem(file.label, *place, "", escaped_line(message)), file)
 
 
 def _refuse(file: File, place: tuple[int, int], message: str) -> NoReturn:
-    """Raise the one mistake that makes the rest unreadable."""
+    """Raise an error after which the rest of the file cannot be read."""
     raise ManifestError([_problem(file, place, message)])

@@ -1,4 +1,4 @@
-"""What one plain YAML scalar means here: text, a decimal number, a boolean, nothing, or a trap."""
+"""Convert a plain YAML scalar to text, a decimal number, a boolean, None or an ambiguous scalar."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.manifest.yaml.document import Odd
+from spark_impex_runner.manifest.yaml.document import AmbiguousScalar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,9 +16,10 @@ _FRACTION = re.compile(
     r"[-+]?(0|[1-9][0-9]{0,199})?\.[0-9]{0,299}(e[-+][0-9]{1,2})?", re.IGNORECASE
 )
 _CLOCK = re.compile(r"[-+]?[0-9_]+(:[0-9_]+)+(\.[0-9_]*)?")
-# What neither a file's name nor an HTTP request nor the state can hold.
+# Characters that neither file names nor HTTP requests nor SQLite accept.
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
-# What the usual file systems take; room is left for the files below an output.
+# Limits of ext4, NTFS and APFS for a name, and of Linux for a path (PATH_MAX 4096), with room left
+# for the names of files below an output.
 _NAME_BYTES = 255
 _PATH_BYTES = 3800
 _SHOWN = 80
@@ -26,23 +27,23 @@ _TAG = "tag:yaml.org,2002:"
 
 
 def value_of(text: str, tag: str) -> Any:
-    """Return a scalar's value by ``tag``, the type that YAML found in ``text``."""
+    """Return the value of a scalar that YAML resolved to ``tag``."""
     kind = tag.removeprefix(_TAG)
     if kind == "null":
         return None
     if kind == "bool":
         return text.lower() in {"true", "yes", "on"}
     if kind == "int":
-        return int(text) if _DECIMAL.fullmatch(text) else _odd(text)
+        return int(text) if _DECIMAL.fullmatch(text) else _ambiguous(text)
     if kind == "float":
-        return float(text) if _FRACTION.fullmatch(text) else _odd(text)
+        return float(text) if _FRACTION.fullmatch(text) else _ambiguous(text)
     if kind == "timestamp":
-        return Odd(text, "a date")
+        return AmbiguousScalar(text, "a date")
     return text
 
 
 def text_fault(text: str) -> str:
-    """Return what is wrong with a text wherever it is used, an empty text if nothing is."""
+    """Return why a text cannot be used anywhere; an empty text if it can."""
     found = None if text.isprintable() else _UNUSABLE.search(text)
     if not found:
         return ""
@@ -50,7 +51,7 @@ def text_fault(text: str) -> str:
 
 
 def path_fault(path: Path) -> str:
-    """Return why no file system takes a path, an empty text if one may."""
+    """Return why no file system accepts a path; an empty text if one may."""
     if fault := text_fault(str(path)):
         return f"the path {str(path)!a} {fault}"
     try:
@@ -66,13 +67,13 @@ def path_fault(path: Path) -> str:
     return ""
 
 
-def _odd(text: str) -> Odd:
-    """Explain a number that is not written in plain decimal digits."""
+def _ambiguous(text: str) -> AmbiguousScalar:
+    """Return a number that is not written in plain decimal digits, with YAML's reading."""
     if _CLOCK.fullmatch(text):
         total = 0.0
         for part in text.lstrip("-+").replace("_", "").split(":"):
             total = total * 60 + float(part or 0)
-        return Odd(text, f"the number {total:g}, counting in sixties")
+        return AmbiguousScalar(text, f"the number {total:g}, counting in sixties")
     if text.startswith("0") and text.isdigit():
-        return Odd(text, "an octal number")
-    return Odd(text, "a number that is not plain decimal")
+        return AmbiguousScalar(text, "an octal number")
+    return AmbiguousScalar(text, "a number that is not plain decimal")

@@ -1,4 +1,4 @@
-"""What a draft of ``impex init`` leaves open: comments that say FILL IN."""
+"""Find the comments ``FILL IN`` that ``impex init`` writes for values it does not know."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ if TYPE_CHECKING:
     from spark_impex_runner.manifest.yaml.document import Document
     from spark_impex_runner.manifest.yaml.excerpt import File
 
-MARK = "FILL IN"
-_COMMENT = re.compile(rf"(?:^|\s)(#.*?\b{MARK}\b\s*(.*))")
+PLACEHOLDER = "FILL IN"
+_COMMENT = re.compile(rf"(?:^|\s)(#.*?\b{PLACEHOLDER}\b\s*(.*))")
 _VARIABLE = re.compile(r"CSPARK_[A-Z_]+")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def unfilled(document: Document, environ: Mapping[str, str]) -> Iterator[Problem]:
-    """Yield each comment that says FILL IN, unless the environment has a variable that it names."""
-    files = {id(spot.file): spot.file for spot in document.spots.values()}
+    """Yield each FILL IN comment, unless it names an environment variable that is set."""
+    files = {id(position.file): position.file for position in document.positions.values()}
     for file in files.values():
-        for line, text in enumerate(file.lines if MARK in file.text else (), 1):
+        for line, text in enumerate(file.lines if PLACEHOLDER in file.text else (), 1):
             found = _COMMENT.search(text)
             if found and not _is_set(file, line, environ) and not _in_scalar(file, line, found):
-                message = f"still to {MARK.lower()}: {found[2] or 'see this comment'}"
+                message = f"still to {PLACEHOLDER.lower()}: {found[2] or 'see this comment'}"
                 done = "remove the comment when it is done"
                 problem = Problem(file.label, line, found.start(1) + 1, "", f"{message}; {done}")
                 yield shown(problem, file)
 
 
 def _is_set(file: File, line: int, environ: Mapping[str, str]) -> bool:
-    """Tell whether a variable is set that the comment, or the rest of it below, names."""
+    """Return True if the comment, or its next line, names a variable that is set."""
     below = file.line(line + 1).lstrip()
     text = file.line(line) + (below if below.startswith("#") else "")
     return any(environ.get(name) for name in _VARIABLE.findall(text))
 
 
 def _in_scalar(file: File, line: int, found: re.Match[str]) -> bool:
-    """Tell whether a place is within a text, where ``#`` begins no comment."""
+    """Return True if the match lies in a scalar, where ``#`` begins no comment."""
     place = line - 1, found.start(1)
     events: Any = yaml.parse(file.text, Loader=_Loader)
     scalars = (event for event in events if isinstance(event, yaml.ScalarEvent))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from spark_impex_runner.manifest.schema.wording import Hints, listed
+from spark_impex_runner.manifest.schema.messages import Suggestions, listed
 
 
 def test_a_few_names_are_listed_and_very_many_are_not() -> None:
@@ -16,7 +16,7 @@ def test_a_few_names_are_listed_and_very_many_are_not() -> None:
 
 def test_each_word_has_the_hint_that_it_had() -> None:
     """The first words are compared with all names; a word that comes again has its answer."""
-    hints = Hints(["motor", "life"])
+    hints = Suggestions(["motor", "life"])
 
     assert [hints.of("moter"), hints.of("nothing"), hints.of("moter")] == [
         " (did you mean 'motor'?)",
@@ -29,7 +29,7 @@ def test_each_word_has_the_hint_that_it_had() -> None:
 def test_only_the_first_of_many_words_have_hints(count: int, hinted: int) -> None:
     """The work stays bounded where every target of a large manifest calls a wrong name."""
     names = [f"{number:06}" for number in range(count - 1)]
-    hints = Hints([*names, "product"])
+    hints = Suggestions([*names, "product"])
 
     found = [hints.of(f"product{number}") for number in range(hinted + 2)]
 
