@@ -1,4 +1,4 @@
-"""What a tenant has, each question asked once: the plugins of one run share the answers."""
+"""List the services of a tenant once for all plugins of a run."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 
 
 class CachedListing:
-    """The services of one tenant and their versions, as a client lists them; safe for threads.
+    """Caches the services of one tenant and their versions; safe to share by threads.
 
-    Whoever asks while a question is under way waits for its answer. An answer, even an error, is
-    that of the run: nothing is asked again.
+    Calls for the same list wait for one request. Its result, even an error, stays for the run.
     """
 
     def __init__(
@@ -32,11 +31,11 @@ class CachedListing:
         self._lock = threading.Lock()
 
     def services(self) -> tuple[ServiceVersion, ...]:
-        """Return every service that these credentials see, each with its latest version."""
+        """Return every service that the credentials may see, each with its latest version."""
         return self._once(self._list_services)
 
     def versions(self, folder: str, service: str) -> tuple[ServiceVersion, ...]:
-        """Return every version of a service, the newest first."""
+        """Return every version of a service, newest first."""
         return self._once(self._list_versions, folder, service)
 
     def _once(

@@ -1,4 +1,4 @@
-"""``Spark``: one tenant, ready to use, with the names of the official SDK."""
+"""``Spark``: the client of one tenant, with the names of the official SDK."""
 
 from __future__ import annotations
 
@@ -39,20 +39,21 @@ if TYPE_CHECKING:
 class Spark:
     """A client of one tenant; a context manager. Arguments are those of the official SDK.
 
-    ``base_url``, or ``env`` with ``tenant``, says where the tenant is; without them
-    ``CSPARK_BASE_URL`` does. One of ``oauth`` (a mapping or a JSON file's path), ``api_key`` and
-    ``token`` says who is calling; without any, the other ``CSPARK_*`` variables do. ``timeout``
-    is in milliseconds. ``max_retries`` and ``retry_interval`` (seconds) are the defaults of every
-    wait for a job; without the first, a wait lasts half an hour at most.
+    ``base_url``, or ``env`` with ``tenant``, is the tenant's address; the default is
+    ``CSPARK_BASE_URL``. ``oauth`` (a mapping or the path of a JSON file), ``api_key`` or ``token``
+    are the credentials; the default is the other ``CSPARK_*`` variables. ``timeout`` is in
+    milliseconds. ``max_retries`` (status requests) and ``retry_interval`` (seconds) are the
+    defaults of every wait for a job; without the first, a wait lasts at most half an hour.
 
-    The SDK does not have the rest: ``verify_tls`` (False, or the path of a CA bundle),
-    ``requests_per_second``, and the ``clock`` and ``masker`` of the run it belongs to.
+    The SDK does not have the other arguments: ``verify_tls`` (False, or the path of a CA bundle),
+    ``requests_per_second``, and the ``clock`` and ``masker`` of a run.
 
-    ``tenant`` and ``url`` say where it is, ``session`` makes the calls, ``impex`` exports and
-    imports, ``list_services`` and ``list_versions`` tell what is there, and ``catalogue`` tells it
-    without asking the tenant twice; ``clock.now()`` is the time in UTC, and ``clock.wait(seconds)``
-    ends at once when the run is interrupted. Raises ``UsageError`` for
-    arguments that cannot be used; nothing is sent until the first call.
+    ``session`` sends the requests, ``impex`` exports and imports, ``catalogue`` lists services and
+    versions once and caches the result, ``clock.now()`` is the time in UTC, and
+    ``clock.wait(seconds)`` ends at once when the run is interrupted. The constructor sends nothing.
+
+    Raises:
+        UsageError: an argument is invalid, or there are no credentials.
     """
 
     def __init__(  # noqa: PLR0913 - the official SDK's signature
@@ -90,8 +91,8 @@ class Spark:
     def connect(cls, connection: Connection, clock: Clock, masker: Masker) -> Spark:
         """Return the client of a manifest's connection.
 
-        ``base_url`` must be filled in already where the connection is a sandbox. What the
-        connection leaves open comes from the ``CSPARK_*`` environment.
+        A sandbox connection must have its ``base_url`` already. The ``CSPARK_*`` environment
+        fills in what the connection leaves open.
         """
         auth = connection.auth or Auth()
         client = {"client_id": auth.client_id or "", "client_secret": auth.client_secret or ""}
@@ -117,22 +118,22 @@ class Spark:
 
     @property
     def url(self) -> str:
-        """The tenant's base URL, without anything secret."""
+        """The tenant's base URL, which holds no secret."""
         return self.session.url.base
 
     def list_services(self) -> list[ServiceVersion]:
-        """Return every service that these credentials see, each with its latest version.
+        """Return every service that the credentials may see, each with its latest version.
 
-        Asks the tenant, page by page, each time. Not in the official SDK.
+        Requests all pages anew at each call. Not in the official SDK.
         """
         return list(services(self.session))
 
     def list_versions(self, folder: str, service: str) -> list[ServiceVersion]:
-        """Return every version of a service, the newest first. Not in the official SDK."""
+        """Return every version of a service, newest first. Not in the official SDK."""
         return list(versions(self.session, folder, service))
 
     def close(self) -> None:
-        """Close the connections; no call may follow."""
+        """Close the connections; the client cannot be used afterwards."""
         self.session.http.transport.close()
 
     def __enter__(self) -> Self:
@@ -156,14 +157,14 @@ def _locate(base_url: str | None, env: str | None, tenant: str | None) -> Tenant
 
 
 def _setting(connection: Connection) -> str:
-    """Return the name of the setting that says where a tenant is."""
+    """Return the name of the setting that a tenant's address comes from."""
     if connection.base_url:
         return "base_url"
     return "env" if connection.env else "CSPARK_BASE_URL"
 
 
 def _scheme(auth: Auth, url: TenantUrl, http: HttpClient) -> Scheme:
-    """Make the one scheme that is filled in; its secret is masked before the first use."""
+    """Return the scheme of the credentials; mask their secret before its first use."""
     if auth.client_id and auth.client_secret:
         http.masker.add(auth.client_secret)
         ask = partial(request_token, http, url, auth.client_id, auth.client_secret)

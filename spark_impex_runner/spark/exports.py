@@ -1,4 +1,4 @@
-"""Exports over the wire: the calls around a job."""
+"""Call the export endpoints of one tenant."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ _PATH = ("api", "v4", "export")
 class Exports(Jobs):
     """Export jobs of one tenant.
 
-    ``create``, ``status``, ``job_limit``, ``listed`` and ``is_busy`` work with values;
-    ``initiate``, ``get_status``, ``download``, ``cancel`` and ``describe`` are those of the
-    official SDK and return ``HttpResponse``.
+    ``initiate``, ``get_status``, ``download``, ``cancel`` and ``describe`` have the names of the
+    official SDK and return ``HttpResponse``; the other methods take and return models.
     """
 
     kind = "export"
 
     def judge(self, status: Status) -> Verdict:
-        """Tell whether an export is done: it also needs files."""
+        """Return the verdict on an export, which succeeds only with files."""
         return verdict(status)
 
     def is_doubtful(self, status: Status) -> bool:  # noqa: ARG002 - without files it is not done
-        """Tell that a status with files is no mistake."""
+        """Return False: an export that succeeded has files."""
         return False
 
     def create(self, request: Request) -> Status:
-        """Start a job. The reply may be a whole status or little more than the id (documented).
+        """Create a job; return its first status, which may hold little more than the id.
 
-        Sent once: after a ``TransportError`` the job may exist, see ``listed``.
+        Sent once: after a ``TransportError`` the job may exist, see ``listed``. Documented as
+        replying with a whole status; the SDKs' types have ``id`` and ``status_url`` only.
         """
         return parse_status(self._post(request).data)
 
@@ -62,10 +62,16 @@ class Exports(Jobs):
         correlation_id: str | None = None,
         file_name: str | None = None,
     ) -> HttpResponse:
-        """Start a job; ``data['id']`` of the reply is what ``get_status`` takes.
+        """Create a job; ``data['id']`` of the reply is the job id for ``get_status``.
 
-        ``services`` takes every form of a service URI. Raises ``UsageError`` before anything is
-        sent where an argument cannot be used.
+        The tenant exports the union of ``folders`` (names), ``services`` (service URIs in any form
+        that ``Uri`` reads) and ``version_ids`` (UUIDs). ``file_filter`` is ``migrate`` or
+        ``onpremises``, ``version_filter`` is ``latest`` or ``all`` (documented). The effect of
+        ``file_name`` is not published.
+
+        Raises:
+            UsageError: an argument is invalid; nothing was sent.
+            SparkError: the tenant refused the job, or did not answer.
         """
         uris = [Uri.parse(text) for text in _texts("services", services)]
         request = build_request(
@@ -83,18 +89,26 @@ class Exports(Jobs):
     def download(
         self, urls: str | Sequence[str], to: str | Path | None = None
     ) -> list[HttpResponse]:
-        """Download links of a job, into memory or, with ``to``, into that folder.
+        """Download and verify links of a job; return one reply per link, in order.
 
-        All or nothing is reported: the first download that fails raises.
+        A reply has the bytes as ``buffer``, or with a folder ``to`` the ``path`` of its file there.
+        The links need no credentials, and none are sent (seen in an official script).
+
+        Raises:
+            SparkApiError: a link was refused; links expire after minutes (inferred).
+            IntegrityError: a file is damaged, or is no ZIP package.
+            TransportError: a server could not be reached.
+            DeliveryError: the disk refused, or is full.
         """
         links = [urls] if isinstance(urls, str) else urls
         files = [RemoteFile(link) for link in links]
         return Downloads(self.session).download_all(files, None if to is None else Path(to))
 
     def cancel(self, job_id: str) -> HttpResponse:
-        """Ask the tenant to end a job, which frees its place (documented).
+        """Request that the tenant ends a job, which frees its slot (documented).
 
-        Asked a few times without waiting: a run that is interrupted may not wait any more.
+        Retries twice without a pause, since an interrupted run has no time to wait. The reply to
+        cancelling a finished job is not published. Raises ``SparkError``.
         """
         body, clock = Body(to_json({"export_status": "cancelled"})), self.session.http.clock
         with clock.ending():
@@ -105,10 +119,10 @@ class Exports(Jobs):
 
 
 def _texts(name: str, values: Sequence[str] | None) -> tuple[str, ...]:
-    """Refuse a single text where a list is meant: it would be taken letter by letter."""
+    """Return the values; raise ``UsageError`` for a text, which is a sequence of letters."""
     if isinstance(values, str):
         raise UsageError(f"{name} is a text; write a list: {name}=[{values!r}]")
     found = tuple(values or ())
     if not all(isinstance(value, str) and value.strip() for value in found):
-        raise UsageError(f"{name} must hold nothing but texts, none of them empty")
+        raise UsageError(f"{name} must be a list of texts that are not empty")
     return found

@@ -1,4 +1,4 @@
-"""What a failed request means: whether it is transient, and what the tenant may have done."""
+"""Classify failed requests: transient or not, and what the tenant may have done."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from spark_impex_runner.errors import (
 if TYPE_CHECKING:
     from spark_impex_runner.errors import ImpexError
 
+# Request Timeout, Too Early, Too Many Requests.
 TRANSIENT = frozenset({408, 425, 429})
-# After these the tenant has certainly not created a job.
+# With these the tenant refuses before it does anything, so it has created no job.
 _REFUSED = frozenset({425, 429})
-# Documented for imports: EXCEEDED_FILE_SIZE, "... exceeds the upload limit ...". How an export
-# says it is not published: the code, or words of a size and of a limit, are taken for it.
+# Documented for imports: EXCEEDED_FILE_SIZE, "... exceeds the upload limit ...". The reply of an
+# export is not published (inferred: the same code, or a text that mentions a size and a limit).
 _CODE = "EXCEEDED_FILE_SIZE"
 _SIZE = re.compile(r"\bsize\b", re.IGNORECASE)
 _LIMIT = re.compile(r"\b(limit|exceed)", re.IGNORECASE)
 
 
 def is_transient(error: ImpexError) -> bool:
-    """Tell whether the same request may succeed later.
+    """Return whether the same request may succeed later.
 
     Documented: the v4 API reports permanent errors as HTTP 500 of the type ``invalid_input``.
     """
@@ -38,21 +39,21 @@ def is_transient(error: ImpexError) -> bool:
 
 
 def is_too_large(error: ImpexError) -> bool:
-    """Tell whether a package is, or would be, larger than it may be: less has to be asked for."""
+    """Return whether a package exceeds the tenant's size limit: the request must be split."""
     if isinstance(error, SparkApiError):
         return mentions_size_limit(f"{error.code} {error.details}")
     return isinstance(error, TooLargeError)
 
 
 def mentions_size_limit(text: str) -> bool:
-    """Tell whether the tenant's words about a failure mean that a package is too large."""
+    """Return whether the tenant's message means that a package is too large."""
     return _CODE in text or bool(_SIZE.search(text) and _LIMIT.search(text))
 
 
 def is_unknown_job(error: SparkError) -> bool:
-    """Tell whether the tenant does not know a job: 500 INVALID_JOB_ID (documented for imports).
+    """Return whether the tenant does not know a job: 500 INVALID_JOB_ID (documented for imports).
 
-    A 404 counts only with a code of the API: that of a proxy says nothing about the job.
+    A 404 counts only with an error code of the API: a proxy's 404 says nothing about the job.
     """
     if not isinstance(error, SparkApiError):
         return False
@@ -60,16 +61,16 @@ def is_unknown_job(error: SparkError) -> bool:
 
 
 def is_not_api_reply(error: SparkError) -> bool:
-    """Tell whether a reply was none of the API's, as when a proxy sends a page of its own."""
+    """Return whether the reply did not come from the API, such as a proxy's page."""
     if isinstance(error, SparkApiError):
         return error.status == 404 and not error.code
     return type(error) is SparkSdkError
 
 
 def unconfirmed(error: SparkError) -> str:
-    """Return the kind of an error that counts only if the next answer agrees, else nothing.
+    """Return the kind of an error that the next reply must confirm, otherwise an empty text.
 
-    It denies a job, or is not the tenant's own word: it has no code of the API, as a proxy's page.
+    The error says that a job does not exist, or has no error code of the API, as a proxy's page.
     """
     if isinstance(error, SparkApiError):
         if is_unknown_job(error):
@@ -79,7 +80,7 @@ def unconfirmed(error: SparkError) -> str:
 
 
 def may_have_created(error: SparkError) -> bool:
-    """Tell whether a job may exist although the create call failed: no reply, or none to trust."""
+    """Return whether a failed create call may nevertheless have created a job."""
     if not error.sent:
         return False
     if isinstance(error, SparkApiError):

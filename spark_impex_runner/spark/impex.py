@@ -1,4 +1,4 @@
-"""``spark.impex``: whole exports and imports in one call, as the official SDK offers them."""
+"""``spark.impex``: a whole export or import in one call, as in the official SDK."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ImpEx:
-    """Exports and imports of one tenant. ``retries`` and ``interval`` are the waits' defaults."""
+    """Exports and imports of one tenant.
+
+    ``retries`` (status requests) and ``interval`` (seconds) are the defaults of every wait.
+    """
 
     session: Session
     retries: int | None = None
@@ -35,12 +38,12 @@ class ImpEx:
 
     @property
     def exports(self) -> Exports:
-        """The single calls that an export consists of."""
+        """The single calls of an export."""
         return Exports(self.session, self.retries, self.interval)
 
     @property
     def imports(self) -> Imports:
-        """The single calls that an import consists of."""
+        """The single calls of an import."""
         return Imports(self.session, self.retries, self.interval)
 
     def export(  # noqa: PLR0913 - the official SDK's signature
@@ -58,12 +61,19 @@ class ImpEx:
         retry_interval: float | None = None,
         to: str | Path | None = None,
     ) -> list[HttpResponse]:
-        """Create a job, wait for it, download and verify its files.
+        """Create a job, wait for it, download and verify its files; return one reply per file.
 
-        Returns one reply per file: with its bytes as ``buffer``, or, given the folder ``to``,
-        with its ``path`` there. The other arguments are those of ``exports.initiate`` and
-        ``exports.get_status``. A tenant that is busy with another job is waited for. Where the
-        wait fails or is interrupted, the job is cancelled so that the tenant is free again.
+        A reply has the bytes as ``buffer``, or with a folder ``to`` the ``path`` of its file there.
+        The other arguments are those of ``exports.initiate`` and ``exports.get_status``. Waits up
+        to half an hour while the tenant runs another job (documented: one at a time). Cancels the
+        job if the wait fails or is interrupted, since it would block the tenant's only slot.
+
+        Raises:
+            UsageError: an argument is invalid; nothing was sent.
+            JobError: the tenant ended the job without success.
+            RetryTimeoutError: the tenant stayed busy, or the job took too long.
+            SparkError: another request or a download failed; see ``exports.download``.
+            Interrupted: the run was asked to stop.
         """
         exports = self.exports
         require_limits(max_retries, retry_interval)
@@ -98,9 +108,9 @@ class ImpEx:
         max_retries: int | None = None,
         retry_interval: float | None = None,
     ) -> HttpResponse:
-        """Upload a package and wait until it is imported; returns the last status.
+        """Upload a package and wait until it is imported; return the reply with its last status.
 
-        The arguments are those of ``imports.initiate`` and ``imports.get_status``.
+        Arguments and errors are those of ``imports.initiate`` and ``imports.get_status``.
         """
         reply = self.imports.initiate(
             destination,
@@ -113,7 +123,7 @@ class ImpEx:
             parse_status(reply.data).id, max_retries=max_retries, retry_interval=retry_interval
         )
 
-    # The SDK's other names for the same.
+    # The official SDK's short names.
     exp = export
     imp = import_
 

@@ -1,4 +1,4 @@
-"""Imports over the wire: a package is streamed from disk, then the job is waited for."""
+"""Call the import endpoints of one tenant; packages are streamed from disk."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ _CHUNK = 1 << 20
 class Imports(Jobs):
     """Import jobs of one tenant.
 
-    ``initiate``, ``get_status`` and ``describe`` are those of the official SDK; the others are for
-    a caller that has to know what became of an import.
+    ``initiate``, ``get_status`` and ``describe`` have the names of the official SDK. No source
+    shows a way to cancel an import.
     """
 
     kind = "import"
 
     def judge(self, status: Status) -> Verdict:
-        """Tell whether an import is done."""
+        """Return the verdict on an import, which has no files."""
         return verdict_without_files(status)
 
     def is_doubtful(self, status: Status) -> bool:
-        """Tell whether a finished import names nothing that it has imported."""
+        """Return whether a finished import names nothing that it has imported."""
         return not status.services and not status.service_versions
 
     def initiate(  # noqa: PLR0913 - the official SDK's arguments, and the digest
@@ -62,15 +62,18 @@ class Imports(Jobs):
         correlation_id: str | None = None,
         sha256: str = "",
     ) -> HttpResponse:
-        """Upload a package that was exported with ``migrate``; ``data['id']`` is the job.
+        """Upload a package that was exported with ``migrate``; ``data['id']`` is the job id.
 
         ``destination`` is a service URI, a mapping with ``source``, ``target`` (default: the
         source) and ``upgrade`` (``major``, ``minor`` or ``patch``; default ``minor``), or a list
-        of these. ``if_present`` says what happens to services that exist: ``add_version`` (as
-        the official SDK sends by default; the API's own default is ``abort``), ``replace`` or
-        ``abort``. The file is sent from the disk in constant memory, its position and whether it
-        can be rewound do not matter. With ``sha256`` these bytes are imported or none: other bytes
-        end the upload before its last piece, with ``UsageError``.
+        of these. ``if_present`` decides about services that exist: ``add_version`` (the default of
+        the official SDK; the API's own is ``abort``, documented), ``replace`` or ``abort``. The
+        file is sent from its beginning, from disk in constant memory; one that cannot seek is
+        copied to disk first. With ``sha256`` (hex) a file with another digest is never sent whole.
+
+        Raises:
+            UsageError: an argument is invalid, or the file has another digest.
+            SparkError: the tenant refused the package, or did not answer.
         """
         existing = "add_version" if if_present is None else if_present
         if existing not in _IF_PRESENT:
@@ -90,12 +93,14 @@ class Imports(Jobs):
             return self.require_job_id(self.session.post(*_PATH, body=Body(form, form.kind)))
 
     def find(self, correlation_id: str, since: datetime) -> str:
-        """Return the job with a correlation id that was sent at ``since``; nothing if none was.
+        """Return the id of the job with a correlation id sent at ``since``, an empty text if none.
 
-        As with exports the listing has active jobs and those that ended within the last hour, and
-        only the status has the correlation id (inferred). Raises ``SparkError`` where the tenant
-        cannot be asked, where its listing is in no known form, or where a job has no correlation
-        id and may be the one.
+        The listing has active jobs and those that ended within the last hour, and only the status
+        has the correlation id (inferred from exports).
+
+        Raises:
+            SparkError: the tenant cannot be asked, its listing has an unknown form, or a job
+                without correlation id may be the one.
         """
         nameless = ""
         elapsed = (self.session.http.clock.now() - since).total_seconds()
@@ -108,14 +113,15 @@ class Imports(Jobs):
         if nameless:
             raise SparkSdkError(
                 f"import job {nameless} on {self.session.url.base} has no correlation id, "
-                "and may be the one that is looked for"
+                "and may be the requested one; look at it on the tenant"
             )
         return ""
 
     def wait(self, job_id: str, *, deadline: float, interval: float) -> Status:
-        """Wait until a job is done, for so many seconds; return its last status.
+        """Wait until a job is done; return its last status.
 
-        Raises what ``get_status`` raises. The job may be out of sight for ten minutes on end.
+        ``deadline`` and ``interval`` are in seconds. Raises as ``get_status`` does, and
+        ``SparkError`` after ten minutes without any valid reply.
         """
         waiter = self.waiter(job_id, deadline=deadline, interval=interval, tolerates=_tolerates)
         return waiter.until_done()
@@ -126,7 +132,7 @@ def _tolerates(error: SparkError) -> bool:
 
 
 def _opened(file: str | Path | BinaryIO, stack: ExitStack) -> BinaryIO:
-    """Return a seekable file; what cannot be rewound is first copied to the disk."""
+    """Return a seekable file; copy one that cannot seek to disk first."""
     try:
         if isinstance(file, (str, Path)):
             return stack.enter_context(Path(file).open("rb"))
@@ -150,7 +156,7 @@ def _mappings(destination: Destination) -> list[dict[str, str]]:
 
 
 def _mapping(one: One) -> dict[str, str]:
-    """Write one destination as the API takes it (documented field names)."""
+    """Return one destination in the API's form (documented field names)."""
     given = {"source": one} if isinstance(one, str) else one
     source = given.get("source")
     if not source:

@@ -56,7 +56,7 @@ class ListedJob:
     age: float | None = None
 
     def is_older(self, seconds: float) -> bool:
-        """Tell whether the job was certainly created more than so many seconds ago.
+        """Return whether the job was certainly created more than so many seconds ago.
 
         Where a clock cannot be right, as with a negative time, this is not certain.
         """
@@ -81,11 +81,11 @@ class Jobs(ABC):
 
     @abstractmethod
     def judge(self, status: Status) -> Verdict:
-        """Tell whether a status is that of a finished job, and how it ended."""
+        """Return whether a status is that of a finished job, and how it ended."""
 
     @abstractmethod
     def is_doubtful(self, status: Status) -> bool:
-        """Tell whether the status of a job that is done may be a mistake."""
+        """Return whether the status of a job that is done may be a mistake."""
 
     def get_status(
         self,
@@ -170,7 +170,7 @@ class Jobs(ABC):
         Documented: active jobs and those that ended within the last hour, of this user. The
         listing shows no correlation ids; ``status`` does.
 
-        Raises ``SparkSdkError`` where the reply is no listing; a list in it may be null.
+        Raises ``SparkSdkError`` if the reply is no listing; a list in it may be null.
         """
         return self._listed((list, type(None)))
 
@@ -179,7 +179,7 @@ class Jobs(ABC):
         return self._listed((list,))
 
     def is_busy(self, error: SparkApiError) -> bool:
-        """Tell whether a job was refused because the tenant runs another one.
+        """Return whether a job was refused because the tenant runs another one.
 
         How the API says so is not documented. The words decide; where a 400, 409 or 429 has no
         clear words, the tenant's own count does. The count cannot decide about a 500, after
@@ -192,7 +192,7 @@ class Jobs(ABC):
         return error.status in {400, 409, 429} and not self.has_free_slot()
 
     def has_free_slot(self) -> bool:
-        """Tell whether the tenant's count leaves room for a job; so does one that is not told."""
+        """Return whether the tenant's count leaves room for a job; so does one that is not told."""
         try:
             data = self.describe().data
         except SparkError:
@@ -273,7 +273,7 @@ def _created(job: Mapping[str, Any], now: datetime | None) -> tuple[datetime | N
 
 
 def is_gone(error: SparkError, job_id: str, list_jobs: Callable[[], Iterable[ListedJob]]) -> bool:
-    """Tell whether a job no longer exists: its status says so, and the tenant's listing agrees.
+    """Return whether a job no longer exists: its status says so, and the tenant's listing agrees.
 
     One wrong answer would otherwise cost a second job. A job whose listing fails counts as there.
     """

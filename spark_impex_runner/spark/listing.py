@@ -41,7 +41,7 @@ class _Listing:
     meta: str = ""
 
     def announces_more(self, data: Any, number: int, seen: int) -> bool:
-        """Tell whether a reply speaks of more rows than were seen, or of pages after this one."""
+        """Return whether a reply speaks of more rows than were seen, or of pages after this one."""
         counts = mapping(mapping(data).get(self.meta) if self.meta else data)
         return count(counts.get("count")) > seen or count(counts.get("page_total")) > number
 

@@ -22,7 +22,7 @@ _HEADER = struct.Struct("<4s22xHH")
 
 
 def check(artifact: Artifact) -> None:
-    """Raise ``IntegrityError`` where a file is not the package that the tenant promised.
+    """Raise ``IntegrityError`` if a file is not the package that the tenant promised.
 
     The structure comes first, as it tells a web page as such. Each entry's CRC is read only
     where the tenant gave no hash to compare with: a hash says the same of all bytes at once.
@@ -36,7 +36,7 @@ def check(artifact: Artifact) -> None:
 
 
 def check_hash(artifact: Artifact) -> None:
-    """Raise ``IntegrityError`` where the bytes are not those whose hash the tenant announced."""
+    """Raise ``IntegrityError`` if the bytes are not those whose hash the tenant announced."""
     expected = read_hash(artifact.remote.file_hash if artifact.remote else None)
     if expected is None or artifact.hash_agreed is not False:
         return
@@ -52,7 +52,7 @@ def check_hash(artifact: Artifact) -> None:
 
 
 def check_zip(path: Path, name: str = "", *, entries: bool = True) -> None:
-    """Raise ``IntegrityError`` where a file is no whole ZIP, or one that cannot be unpacked.
+    """Raise ``IntegrityError`` if a file is no whole ZIP, or one that cannot be unpacked.
 
     Its directory must be there and each entry where the directory says; with ``entries`` each
     entry's CRC must be right, too. Reads in chunks, so that memory does not grow with the

@@ -74,7 +74,7 @@ def verdict_without_files(status: Status) -> Verdict:
 
 
 def is_known(status: Status) -> bool:
-    """Tell whether the status word is one that this client understands."""
+    """Return whether the status word is one that this client understands."""
     return _normalized(status) in _SUCCEEDED | _FAILED | _RUNNING
 
 
@@ -88,7 +88,7 @@ def explain(status: Status) -> str:
 
 
 def warnings_text(status: Status) -> str:
-    """Return the tenant's warnings as one line, nothing where there are none."""
+    """Return the tenant's warnings as one line, an empty text if there are none."""
     return _as_text(status.warnings)
 
 

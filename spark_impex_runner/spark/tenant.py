@@ -80,7 +80,7 @@ class TenantUrl:
 
 
 def is_safe_to_call(url: str) -> bool:
-    """Tell whether a URL may carry a secret: https, or http on the loopback interface."""
+    """Return whether a URL may carry a secret: https, or http on the loopback interface."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -117,7 +117,7 @@ def _api_host(parts: SplitResult) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address stays on this machine."""
+    """Return whether a host name or address stays on this machine."""
     if host == "localhost":
         return True
     try:
@@ -127,6 +127,6 @@ def is_loopback(host: str) -> bool:
 
 
 def _is_segment(name: str) -> bool:
-    """Tell whether a tenant's name fits into a path and, as ``x-tenant-name``, into a header."""
+    """Return whether a tenant's name fits into a path and, as ``x-tenant-name``, into a header."""
     plain = name.isascii() and name.isprintable() and "/" not in name
     return plain and name not in {"", ".", ".."}

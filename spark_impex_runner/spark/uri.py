@@ -54,7 +54,7 @@ class Uri:
     def parse(cls, text: str) -> Uri:
         """Read any form of the table above; surrounding and doubled slashes do no harm.
 
-        Raises ``UriError`` where the text is empty, ambiguous or in no known form.
+        Raises ``UriError`` if the text is empty, ambiguous or in no known form.
         """
         match = _VERSIONED.fullmatch(text.strip())
         if match is None:
@@ -85,7 +85,7 @@ class Uri:
         return f"{base}[{self.version}]" if self.version else base
 
     def delivers(self, found: ServiceVersion) -> bool:
-        """Tell whether ``found`` is what this URI asks for.
+        """Return whether ``found`` is what this URI asks for.
 
         Ids are compared without regard to case, versions by dotted component: ``1.2`` asks
         for ``1.2.9`` but not for ``1.20.0``.

@@ -153,7 +153,7 @@ class JobWaiter:
         self.retry_after = getattr(error, "retry_after", None)
 
     def _is_confirmed(self, doubt: str) -> bool:
-        """Tell whether this answer and the one before agree."""
+        """Return whether this answer and the one before agree."""
         before, self._unconfirmed = self._unconfirmed, doubt
         return before == doubt
 

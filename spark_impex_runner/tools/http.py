@@ -97,7 +97,7 @@ class HttpClient:
     ) -> HttpStream:
         """Send a request and return the reply with its body still to be read, by ``chunks()``.
 
-        Use it as a context manager. Raises ``TransportError`` where there is no reply.
+        Use it as a context manager. Raises ``TransportError`` if there is no reply.
         """
         return HttpStream(self._transport.open(HttpRequest(method, url, headers or {}, body)))
 
@@ -133,7 +133,7 @@ class HttpStream:
     def chunks(self) -> Iterator[bytes]:
         """Yield the body as it was sent, in pieces of 1 MiB at most.
 
-        Raises ``TransportError`` where it is cut off, or where less than 16 KiB come in 5 minutes.
+        Raises ``TransportError`` if it is cut off, or where less than 16 KiB come in 5 minutes.
         """
         return self._stream.chunks()
 

@@ -1,4 +1,4 @@
-"""Disk space, checked before a file is begun rather than missed in its middle."""
+"""Check disk space before a file is written."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
     from pathlib import Path
 
-# The files that this process is writing, and how long each will be.
+# The files that this process is writing, and the final length of each in bytes.
 _growing: dict[Path, int] = {}
 _lock = threading.Lock()
-# How many bytes come between two looks at the disk.
+# Bytes between two checks of the disk: asking after every chunk would slow a download down.
 _CHECK_EVERY = 16 << 20
 
 
 @contextmanager
 def reserved(path: Path, length: int) -> Iterator[None]:
-    """Reserve space for a file that will have ``length`` bytes, for as long as it is written.
+    """Reserve space for a file of ``length`` bytes while the block runs.
 
-    What the other files that are being written on the same disk still need is not free. Raises
-    ``DeliveryError`` where the rest does not suffice.
+    Space that other downloads to the same disk still need does not count as free. Raises
+    ``DeliveryError`` if the rest does not suffice.
     """
     with _lock, disk_errors(path):
         needed, free = _missing(path, length), _free_beside(path)
@@ -45,9 +45,9 @@ def reserved(path: Path, length: int) -> Iterator[None]:
 
 
 def without_length(path: Path, chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
-    """Pass on the chunks of a file whose length is not known; raise before the disk is full.
+    """Yield the chunks of a file of unknown length; raise before the disk is full.
 
-    Raises ``DeliveryError``, and removes the file, where it is longer than ``limits.UNANNOUNCED``
+    Raises ``DeliveryError``, and removes the file, if it is longer than ``limits.UNANNOUNCED``
     or would leave less free than ``limits.RESERVE``.
     """
     size, checked = 0, -limits.RESERVE
@@ -68,7 +68,7 @@ def without_length(path: Path, chunks: Iterable[bytes]) -> Generator[bytes, None
 
 
 def _free_beside(path: Path) -> int:
-    """Return the free bytes of a file's disk that no other file has been reserved_bytes."""
+    """Return the free bytes of a file's disk that are not reserved for other files."""
     device = _device(path.parent)
     other_files = [each for each in _growing if each != path and _device(each.parent) == device]
     reserved_bytes = sum(_missing(each, _growing[each]) for each in other_files)
@@ -83,7 +83,7 @@ def _missing(path: Path, length: int) -> int:
 
 
 def _device(folder: Path) -> int:
-    """Return the number of a folder's disk, 0 where it is gone."""
+    """Return the device number of a folder, 0 if it is gone."""
     try:
         return folder.stat().st_dev
     except FileNotFoundError:

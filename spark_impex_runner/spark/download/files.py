@@ -1,4 +1,4 @@
-"""Downloads: bytes become a file only after they are verified."""
+"""Download files; one gets its final name only after it is verified."""
 
 from __future__ import annotations
 
@@ -54,27 +54,31 @@ _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity"}
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A finished download: the reply (without its body) and the file."""
+    """A complete download: the reply without its body, and the file."""
 
     reply: HttpResponse
     artifact: Artifact
 
 
 def fetch(session: Session, remote: RemoteFile, path: Path) -> Artifact:
-    """Stream a link to the partial file ``path`` and return it, hashed but not yet judged.
+    """Download a link to the partial file ``path``; return it with its digests, not yet verified.
 
-    Sent without credentials. What ``path`` holds already is gone on with, where the server allows
-    it and the bytes are the same (Range and If-Range), also that of an earlier process. Repeated
-    while bytes arrive, and for ten minutes without any. Raises ``SparkApiError`` (see
-    ``links.has_expired``), ``TransportError``, ``IntegrityError``, ``DeliveryError`` where the
-    disk refuses, and ``Interrupted`` between two chunks; all of them leave what has come for the
-    next call, ``partial.discard`` removes it.
+    Sends no credentials. Resumes what ``path`` holds already, also from an earlier process, if the
+    server supports it and the bytes are the same (Range and If-Range). Retries while bytes arrive,
+    and for ten minutes without any. Every error keeps the received bytes for the next call;
+    ``partial.discard`` removes them.
+
+    Raises:
+        SparkApiError: the server refuses the link; see ``links.has_expired``.
+        TransportError: the server could not be reached, or cut the file off.
+        DeliveryError: the disk refused, or is too small.
+        Interrupted: the run was asked to stop.
     """
     return receive(session, remote, path).artifact
 
 
 def receive(session: Session, remote: RemoteFile, path: Path) -> Download:
-    """Do what ``fetch`` does and return the reply as well."""
+    """Do what ``fetch`` does, and return the reply, too."""
     expected = read_hash(remote.file_hash)
     algorithms = ("sha256", expected.algorithm if expected else "sha256")
     http = session.http
@@ -106,7 +110,7 @@ def receive(session: Session, remote: RemoteFile, path: Path) -> Download:
 
 
 def filename(url: str) -> str:
-    """Return the file name that a link ends with, ``package.zip`` where it is not a plain one.
+    """Return the file name at the end of a link, ``package.zip`` if it is not a plain one.
 
     The last segment of the raw path is decoded, so that an encoded slash cannot add a folder.
     """
@@ -129,12 +133,11 @@ def download_verified(
     clock: Clock,
     report: Callable[[SparkError, str], None],
 ) -> _T:
-    """Return what ``once`` downloads to the partial file ``path`` and verifies.
+    """Return the result of ``once``, which downloads to the partial file ``path`` and verifies.
 
-    Bytes that it refuses with ``IntegrityError`` are removed and fetched again from their
-    beginning, twice: what a proxy spoilt may come whole the next time. ``report`` gets each
-    refusal that is not the last; the last one is raised, and so is one that another download
-    cannot change. Other errors pass, the bytes stay.
+    After an ``IntegrityError`` it removes the file and downloads it again from the beginning, up
+    to twice, since a proxy may have damaged it on the way. ``report`` gets each error but the last,
+    which is raised, and so is one that another download cannot change. Other errors keep the bytes.
     """
 
     def attempt() -> _T:
@@ -152,7 +155,7 @@ def _is_worth_repeating(error: SparkError) -> bool:
 
 
 def commit(path: Path, final: Path) -> None:
-    """Move a verified file to its name in the same folder, surviving a power cut."""
+    """Rename a verified file in the same folder; the new name survives a power cut."""
     with disk_errors(final):
         path.replace(final)
         partial.forget(path)
@@ -166,10 +169,10 @@ def commit(path: Path, final: Path) -> None:
 
 @dataclass(slots=True)
 class _DownloadState:
-    """One download on its way to disk; each attempt goes on where the last one ended, if it can.
+    """State of one download; each attempt resumes where the last one ended, if possible.
 
-    ``furthest`` is the most bytes that were ever here: what is only sent again is no progress, so
-    a server that cuts each whole file at the same place is given up.
+    ``furthest`` is the largest size that the file ever had, in bytes. Repeated bytes are no
+    progress, so that a server which cuts the file at the same place each time is given up.
     """
 
     path: Path
@@ -186,12 +189,12 @@ class _DownloadState:
         self.segments = Segments(self.path.parent, self.clock)
 
     def agrees_with(self, expected: Hash | None) -> bool | None:
-        """Tell whether the hash is the one that was announced, None where none was."""
+        """Return whether the hash is the one that was announced, None if none was."""
         return self.digests[expected.algorithm] == expected.digest.hex() if expected else None
 
     @property
     def progress(self) -> int:
-        """How far it has come, in steps: a trickle is no progress, however long it lasts."""
+        """The progress in steps of ``limits.SLOW`` bytes, so that a trickle is none."""
         return self.furthest // limits.SLOW
 
     def attempt(self, transport: Transport, url: str) -> HttpResponse:
@@ -202,7 +205,7 @@ class _DownloadState:
             return HttpResponse(200, path=self.path)
         self.attempts += 1
         with _follow(transport, url, info.range_headers(begin) if info else {}) as stream:
-            if self.attempts > 1:  # a cut may cost no whole piece again, however quick others are
+            if self.attempts > 1:  # after a cut, the next one must not lose a whole piece again
                 stream.fast = False
             if stream.status not in {200, 206, 416}:
                 body = stream.body()
@@ -213,17 +216,17 @@ class _DownloadState:
     def _accept(
         self, transport: Transport, stream: Stream, info: partial.ResumeInfo | None, begin: int
     ) -> None:
-        """Take a whole file, or the rest of one; anything else is begun anew."""
+        """Write a whole file, or append the rest of one; discard it after any other reply."""
         length: int | None
         if stream.status == 200:
-            partial.discard(self.path)  # old bytes may not lie below the new info
+            partial.discard(self.path)  # new resume info must never describe old bytes
             info = partial.resume_info_of(stream.headers, self.file_hash)
             begin, length = 0, partial.length_of(stream.headers)
         elif stream.status == 206 and info and info.matches(stream.headers, begin):
             length = info.length
         else:
             partial.discard(self.path)
-            raise TransportError("the server's part does not fit to what is here already")
+            raise TransportError("the server sends another part of the file than requested")
         with ExitStack() as opened:
             opened.enter_context(disk_space.reserved(self.path, length or 0))
             chunks = opened.enter_context(closing(self._chunks(transport, stream, info, begin)))
@@ -244,7 +247,7 @@ class _DownloadState:
     def _chunks(
         self, transport: Transport, stream: Stream, info: partial.ResumeInfo | None, begin: int
     ) -> Generator[bytes, None, None]:
-        """Yield what comes, over several connections where the server gives parts of a file."""
+        """Yield the body, over several connections if the server supports ranges."""
         if info and (stream.status == 206 or stream.headers.get("Accept-Ranges") == "bytes"):
             source = RangeSource(lambda part: _follow(transport, stream.url, part), info)
             yield from self.segments.chunks(stream, source, begin)
@@ -252,7 +255,7 @@ class _DownloadState:
             yield from stream.chunks()
 
     def _write(self, chunks: Iterable[bytes], begin: int) -> None:
-        """Write behind ``begin``, and hash all beside it; interrupts are noticed."""
+        """Append the chunks at ``begin``, and compute the digests of the whole file."""
         self.size = 0
         hashing = Hashing(set(self.algorithms))
         with disk_errors(self.path), self.path.open("r+b" if begin else "wb") as file:
@@ -273,14 +276,14 @@ class _DownloadState:
 
 
 def _existing(file: BinaryIO, length: int) -> Iterator[bytes]:
-    """Read what is here already; what follows is written behind it."""
+    """Yield the first ``length`` bytes of the file, and leave its position behind them."""
     while length and (chunk := file.read(min(CHUNK, length))):
         length -= len(chunk)
         yield chunk
 
 
 def _until(chunks: Iterable[bytes], length: int | None, size: int) -> Iterator[bytes]:
-    """Stop soon behind the announced end: a body without one must not fill the disk."""
+    """Yield chunks until soon after the announced end, so that no body can fill the disk."""
     for chunk in chunks:
         yield chunk
         size += len(chunk)
@@ -304,7 +307,7 @@ def _uncompressed(chunks: Iterable[bytes], coding: str) -> Generator[bytes, None
 
 
 def _follow(transport: Transport, url: str, part: Mapping[str, str]) -> Stream:
-    """Open a link and the redirects behind it, always without credentials."""
+    """Open a link and follow its redirects, always without credentials."""
     for _ in range(_MAX_REDIRECTS):
         if not is_safe_to_call(url):
             raise SparkSdkError(

@@ -1,4 +1,4 @@
-"""Digests: those a server may announce, and computing them beside the network."""
+"""Read the hash that a server announces, and compute digests during a download."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _THREADED_FROM = 1 << 20
 
 
 def read_hash(text: str | None) -> digests.Hash | None:
-    """Return the hash that a tenant announced; None if it announced none that can be read.
+    """Return the hash that a tenant announced; None if it is absent or in no known notation.
 
-    Which algorithm Spark uses is not documented: ``digests.read_hash`` knows the notations.
+    Which algorithm Spark uses is not published; ``digests.read_hash`` decides by the length.
     """
     return digests.read_hash(text) if text else None
 
@@ -36,10 +36,10 @@ def digests_of(chunks: Iterable[bytes], algorithms: Iterable[str]) -> dict[str, 
 
 
 class Hashing:
-    """Digests taken in a second thread, at most four chunks behind; a context manager.
+    """Computes digests in a second thread, at most four chunks behind; a context manager.
 
-    hashlib lets go of the interpreter's lock, so the network need not wait for the digest. The
-    first mebibyte is taken at once: a small file is not worth a thread.
+    hashlib releases the interpreter's lock, so the network need not wait for the digest. The first
+    mebibyte is hashed at once: a small file is not worth a thread.
     """
 
     def __init__(self, algorithms: Iterable[str]) -> None:
@@ -49,7 +49,7 @@ class Hashing:
         self._thread: threading.Thread | None = None
 
     def update(self, chunk: bytes) -> None:
-        """Take the next chunk, which must not be empty."""
+        """Hash the next chunk, which must not be empty."""
         if self._thread:
             self._queue.put(chunk)
             return
@@ -60,7 +60,7 @@ class Hashing:
             self._thread.start()
 
     def hexdigest(self, algorithm: str) -> str:
-        """Return a digest, once the context has ended."""
+        """Return a digest; call it after the context has ended."""
         return str(self._hashes[algorithm].hexdigest())
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""The part of a file that is here already, and what proves that the rest belongs to it."""
+"""Keep partial files, with the validator that proves that the rest belongs to them."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
     from pathlib import Path
 
+# The resume info is written at this size, in bytes, or when a smaller file stays unfinished: most
+# packages are smaller, and complete before a second file beside them is worth its write.
 _WORTH_RESUMING = 1 << 20
-# What may travel in a header again: a folded or foreign one would break the next request.
-# No file has more bytes than 18 digits say.
+# The most digits of a length: a larger number is a mistake, and slow to convert.
 _DIGITS = 18
+# A validator with other characters, such as a folded header's, would break the next request.
 _SENDABLE = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
 @dataclass(frozen=True, slots=True)
 class ResumeInfo:
-    """What identifies the bytes of a partial file, kept beside it. It holds no link.
+    """Identifies the bytes of a partial file; stored beside it, without the link.
 
-    ``validator`` is what If-Range sends: a strong ETag, else Last-Modified. ``length`` is that of
-    the whole file in bytes, ``file_hash`` the tenant's hash of it, if it gave one. ``coding`` is
-    the compression that its reply named.
+    ``validator`` is the value of If-Range: a strong ETag, otherwise Last-Modified. ``length`` is
+    that of the whole file in bytes, ``file_hash`` the tenant's hash of it, ``coding`` its reply's
+    compression.
     """
 
     validator: str
@@ -38,15 +40,15 @@ class ResumeInfo:
     coding: str = ""
 
     def range_headers(self, begin: int, end: int | None = None) -> dict[str, str]:
-        """Return the headers that ask for the bytes from ``begin`` to before ``end``."""
+        """Return the headers that request the bytes from ``begin`` to before ``end``."""
         last = "" if end is None else end - 1
         return {"Range": f"bytes={begin}-{last}", "If-Range": self.validator}
 
     def matches(self, headers: Mapping[str, str], begin: int, end: int | None = None) -> bool:
-        """Tell whether a part of these very bytes goes from ``begin`` to before ``end``.
+        """Return whether a 206 reply holds these very bytes from ``begin`` to before ``end``.
 
-        Without ``end`` it must go to the end of the file. A server that ignores If-Range betrays
-        itself by the validator, which a part has to repeat.
+        Without ``end`` it must reach the end of the file. The reply must repeat the validator,
+        which reveals a server that ignores If-Range.
         """
         name = "ETag" if self.validator.startswith('"') else "Last-Modified"
         last = (self.length if end is None else end) - 1
@@ -57,7 +59,7 @@ class ResumeInfo:
 
 
 def read(path: Path, file_hash: str | None) -> ResumeInfo | None:
-    """Return what a partial file can be resumed by, None where it cannot."""
+    """Return the resume info of a partial file, None if it cannot be resumed."""
     try:
         info = ResumeInfo(**fields.parse(_info_path(path).read_bytes()))
         usable = _SENDABLE.fullmatch(info.validator) and info.file_hash == file_hash
@@ -67,7 +69,7 @@ def read(path: Path, file_hash: str | None) -> ResumeInfo | None:
 
 
 def resume_info_of(headers: Mapping[str, str], file_hash: str | None) -> ResumeInfo | None:
-    """Return what identifies the whole file that a reply brings, None where nothing does."""
+    """Return what identifies the whole file that a reply brings, None if nothing does."""
     etag, length = headers.get("ETag", ""), length_of(headers)
     validator = etag if etag.startswith('"') else headers.get("Last-Modified", "")
     if length is None or not _SENDABLE.fullmatch(validator):
@@ -76,7 +78,7 @@ def resume_info_of(headers: Mapping[str, str], file_hash: str | None) -> ResumeI
 
 
 def write(path: Path, info: ResumeInfo) -> None:
-    """Keep the resume info of a partial file, which holds nothing but bytes of that file."""
+    """Store the resume info of a partial file, which must hold only bytes of that file."""
     with disk_errors(_info_path(path)):
         atomic.write_text(_info_path(path), json.dumps(asdict(info)))
 
@@ -84,9 +86,9 @@ def write(path: Path, info: ResumeInfo) -> None:
 def with_resume_info(
     path: Path, info: ResumeInfo, chunks: Iterable[bytes]
 ) -> Generator[bytes, None, None]:
-    """Pass on the chunks of a fresh file; keep its info when it has grown or is left unfinished.
+    """Yield the chunks of a new file; store its info once it is worth resuming or stays unfinished.
 
-    A small file that is soon whole needs none: there is little to resume.
+    A small file that is soon complete needs none.
     """
     size = 0
     try:
@@ -97,32 +99,34 @@ def with_resume_info(
             size += len(chunk)
     finally:
         if 0 < size < min(_WORTH_RESUMING, info.length):
-            with suppress(DeliveryError):  # without it the file is only begun anew
+            with suppress(
+                DeliveryError
+            ):  # without it the next attempt only starts from the beginning
                 write(path, info)
 
 
 def length_of(headers: Mapping[str, str]) -> int | None:
-    """Return the length of a body in bytes, None where the server does not say."""
+    """Return the length of a body in bytes, None if the server does not say."""
     text = headers.get("Content-Length", "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else None
 
 
 def discard(path: Path) -> None:
-    """Remove a partial file and its resume info, if any; raises ``DeliveryError``."""
+    """Remove a partial file and its resume info, if any; raise ``DeliveryError`` if that fails."""
     with disk_errors(path):
         path.unlink(missing_ok=True)
     forget(path)
 
 
 def forget(path: Path) -> None:
-    """Remove the resume info of a file that is complete; raises ``DeliveryError``."""
+    """Remove the resume info of a complete file; raise ``DeliveryError`` if that fails."""
     with disk_errors(_info_path(path)):
         _info_path(path).unlink(missing_ok=True)
 
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses into one line, a ``DeliveryError``."""
+    """Turn ``OSError`` into ``DeliveryError``, one line with the path."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Bringing all files of a job home, verified: into memory or into a folder."""
+"""Download and verify all files of a job, into memory or into a folder."""
 
 from __future__ import annotations
 
@@ -31,21 +31,20 @@ _AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True)
 class Downloads:
-    """Downloads of one job, four at a time.
+    """Downloads the files of one job, four at a time.
 
-    ``renew`` returns the job's files with new links, for when a link has expired on the way.
+    ``renew`` returns the job's files with new links, after a link has expired.
     """
 
     session: Session
     renew: Callable[[], Sequence[RemoteFile]] | None = None
 
     def download_all(self, files: Sequence[RemoteFile], to: Path | None) -> list[HttpResponse]:
-        """Download and verify all files, in their order; raises the first failure.
+        """Download and verify all files; return their replies in order, or raise the first error.
 
-        A file that is refused is fetched again as ``files.download_verified`` says.
-
-        With ``to`` each reply has the ``path`` of a file in that folder, which is made if it is
-        missing; without, its bytes as ``buffer``.
+        With ``to`` each reply has the ``path`` of a file in that folder, which is created if it is
+        missing; without, its bytes as ``buffer``. ``files.download_verified`` says what happens to
+        damaged files.
         """
         if to is not None:
             return self._into(files, to)
@@ -92,7 +91,7 @@ def _bytes_of(reply: HttpResponse) -> bytes:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """Give names that repeat a number: package.zip, package-2.zip."""
+    """Make names unique by numbers: package.zip, package-2.zip."""
     taken: list[str] = []
     for name in names:
         path, number = Path(name), 1

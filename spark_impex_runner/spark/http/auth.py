@@ -1,4 +1,4 @@
-"""The three ways to prove who is calling: bearer token, API key, client credentials."""
+"""Authenticate by bearer token, API key or OAuth2 client credentials."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.masking import Masker
 
+# A token is renewed so many seconds early: an upload that begins before its end may end after it.
 _EARLY = 60.0
 _MAX_LIFE = 366 * 86_400
 _REFUSALS = (400, 401, 403)
@@ -37,14 +38,14 @@ class Scheme(Protocol):
         """Return the headers that carry the credentials, valid now."""
 
     def renew(self, refused: Mapping[str, str]) -> bool:
-        """Replace what the tenant answered 401 to; False where there is nothing newer."""
+        """Renew credentials that got a 401; return False if there are no newer ones."""
 
-    # When these credentials end for good, None where they can be renewed or do not say.
+    # When these credentials expire for good, None if they can be renewed or do not say.
     expires: datetime | None
 
 
 class _FixedCredentials:
-    """Credentials that somebody else obtained, which cannot be renewed."""
+    """Credentials from outside, which cannot be renewed."""
 
     expires: datetime | None = None
 
@@ -58,12 +59,16 @@ class _FixedCredentials:
         return self._headers
 
     def renew(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002 - the protocol's shape
-        """Tell that there is nothing newer."""
+        """Return False: there are no newer ones."""
         return False
 
 
 class ApiKey(_FixedCredentials):
-    """A synthetic key. It never travels together with ``Authorization``."""
+    """A synthetic key, sent as ``x-synthetic-key`` (documented).
+
+    It never travels together with ``Authorization``, which the tenant would read as a JWT and
+    refuse (inferred from a report of a third party).
+    """
 
     def __init__(self, key: str, masker: Masker) -> None:
         super().__init__("api_key", key, masker)
@@ -71,7 +76,7 @@ class ApiKey(_FixedCredentials):
 
 
 class Bearer(_FixedCredentials):
-    """A token; a leading ``Bearer`` is taken off. A JWT says when it ends (Keycloak's are)."""
+    """A bearer token; a leading ``Bearer`` is removed, ``expires`` is read from a JWT."""
 
     def __init__(self, token: str, masker: Masker) -> None:
         super().__init__("token", _without_scheme(token), masker)
@@ -80,12 +85,12 @@ class Bearer(_FixedCredentials):
 
 
 class ClientCredentials:
-    """OAuth2 client credentials: a token asked for when needed and renewed before it expires.
+    """OAuth2 client credentials: a token requested when needed and renewed before it expires.
 
     ``request`` performs the token request at ``endpoint`` and returns the reply, whatever its
-    status. Many threads may wait for one token: it is asked for once. A refused secret is
+    status. Many threads may wait for one token: it is requested once. A refused secret is
     remembered and never sent again, since repeating it may lock the client. A refusal without an
-    error code, such as a proxy's page, is remembered where the next answer is another one.
+    error code, which may be a proxy's page, is remembered only if the next reply is one, too.
     """
 
     expires: datetime | None = None
@@ -104,9 +109,9 @@ class ClientCredentials:
         self._refused_before = False
 
     def headers(self) -> dict[str, str]:
-        """Return the ``Authorization`` header; asks for a token where none is valid.
+        """Return the ``Authorization`` header; request a token if none is valid.
 
-        Raises ``UnauthorizedError`` where the client is refused, ``SparkError`` otherwise.
+        Raises ``UnauthorizedError`` if the client is refused, another ``SparkError`` otherwise.
         """
         with self._locked():
             if not self._token or self._clock.monotonic() >= self._good_until:
@@ -114,7 +119,7 @@ class ClientCredentials:
             return {"Authorization": f"Bearer {self._token}"}
 
     def renew(self, refused: Mapping[str, str]) -> bool:
-        """Ask for a new token, unless another thread did so since ``refused`` was sent."""
+        """Request a new token, unless another thread did so since ``refused`` was sent."""
         with self._locked():
             if refused.get("Authorization") == f"Bearer {self._token}":
                 self._obtain()
@@ -153,7 +158,7 @@ class ClientCredentials:
         )
 
     def _store(self, reply: HttpResponse, asked: float) -> None:
-        """Take the token; it counts as expired a minute early, or halfway if it is short-lived."""
+        """Store the token until a minute before its end, or half its life if that is longer."""
         data = reply.data if isinstance(reply.data, Mapping) else {}
         token, life = data.get("access_token"), data.get("expires_in")
         if not isinstance(token, str) or not token:
@@ -173,15 +178,15 @@ class ClientCredentials:
 
 
 def _without_scheme(token: str) -> str:
-    """Return a token without the word ``Bearer`` that may stand before it."""
+    """Return a token without a leading ``Bearer``."""
     return re.sub(r"(?i)^\s*bearer\s+", "", token)
 
 
 def expiry(token: str) -> datetime | None:
-    """Read the claim ``exp`` of a JWT, unverified, None where there is none.
+    """Return the claim ``exp`` of a JWT, unverified, None if there is none.
 
-    It only serves to tell in advance what the tenant would say. Keycloak's tokens, which Spark
-    issues, are JWTs (documented).
+    It only predicts the tenant's reply. Tokens of Spark's Keycloak are JWTs (seen in a published
+    sample).
     """
     try:
         payload = _without_scheme(token).split(".")[1]
@@ -192,7 +197,7 @@ def expiry(token: str) -> datetime | None:
 
 
 def _printable(name: str, secret: str) -> str:
-    """Return the secret without blanks around it, or refuse it without showing it."""
+    """Return the secret without surrounding blanks; raise ``UsageError`` that does not show it."""
     secret = secret.strip()
     if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
         raise UsageError(f"{name} is empty or holds characters that no header may carry")

@@ -1,4 +1,4 @@
-"""A reply's body, read up to a limit: as it is sent, and as it is after decompression."""
+"""Read a reply's body up to a limit of bytes, sent and decompressed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 16
 _PLAIN = {b"{", b"[", b"<"}
-# zlib finds out by itself whether it is gzip or its own format.
+# Makes zlib detect gzip or its own format: servers call either of them `deflate`.
 _DETECT_FORMAT = zlib.MAX_WBITS | 32
 
 
 def read_all(raw: Any, headers: Mapping[str, str], limit: int) -> bytes:
-    """Return the whole body of urllib3's response; raise ``SparkSdkError`` where it is too large.
+    """Return the whole body of urllib3's response; raise ``SparkSdkError`` if it is too large.
 
-    ``limit`` holds for the bytes that are sent and for those that they decompress to.
+    ``limit`` applies to the bytes sent and to the bytes decompressed.
     """
     body, complete = read_start(raw, headers, limit)
     if not complete:
@@ -32,7 +32,7 @@ def read_all(raw: Any, headers: Mapping[str, str], limit: int) -> bytes:
 
 
 def read_start(raw: Any, headers: Mapping[str, str], limit: int) -> tuple[bytes, bool]:
-    """Return the first ``limit`` bytes of a body, and whether there are no more."""
+    """Return the first ``limit`` bytes of a body, and whether that is all of it."""
     decode = _decoder(headers)
     body, read = bytearray(), 0
     while piece := raw.read(min(_PIECE, limit + 1 - read), decode_content=False):
@@ -44,9 +44,9 @@ def read_start(raw: Any, headers: Mapping[str, str], limit: int) -> tuple[bytes,
 
 
 def _decoder(headers: Mapping[str, str]) -> Callable[[bytes, int], bytes]:
-    """Return what decompresses a piece, to so many bytes at most.
+    """Return a function that decompresses a piece to at most so many bytes.
 
-    A body that begins as JSON or HTML does is not compressed, whatever its reply calls it.
+    A body that begins like JSON or HTML is not compressed, whatever its header says.
     """
     coding = compression(headers)
     unpack: Callable[[bytes, int], bytes] | None = None if coding else _identity

@@ -1,8 +1,8 @@
-"""Connecting: whether a request was sent at all, and which failures are permanent.
+"""Connect: find out whether a request was sent at all, and which failures are permanent.
 
-A connection that cannot be made before the first contact with a host is a fault of the address,
-of the network or of a proxy. It is retried for ten seconds, and not at all where no retry can help.
-After a contact it is an outage, which its callers wait out.
+If a host was never reached, its address, the network or a proxy is at fault: retries end after ten
+seconds, or at once if no retry can help. A host that was reached before has an outage, which its
+callers wait out.
 """
 
 from __future__ import annotations
@@ -79,23 +79,23 @@ _POOLS: dict[str, type[HTTPConnectionPool]] = {"http": _HttpPool, "https": _Http
 
 
 class Adapter(HTTPAdapter):
-    """The connections of requests, which note for each thread whether one was established."""
+    """Connections of ``requests`` that record for each thread whether one was established."""
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        """Make the pools of direct connections."""
+        """Create the pools of direct connections."""
         super().init_poolmanager(*arguments, **options)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         """Return the pools of connections through a proxy."""
         manager = super().proxy_manager_for(proxy, **options)
-        if isinstance(manager, ProxyManager):  # that of SOCKS has connections of its own
+        if isinstance(manager, ProxyManager):  # the manager for SOCKS has its own connections
             manager.pool_classes_by_scheme = _POOLS
         return manager
 
 
 class ReachedHosts:
-    """The hosts that were reached, and since when the others could not be; safe for threads."""
+    """Remembers which hosts were reached, and since when others were not; safe for threads."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -103,12 +103,12 @@ class ReachedHosts:
         self._failing: dict[str, float] = {}
 
     def begin(self) -> None:
-        """Note that this thread begins a request."""
+        """Record that this thread begins a request."""
         _thread.connecting = False
         _thread.began = self._monotonic()
 
     def reached(self, url: str) -> None:
-        """Note that a connection to the host of ``url`` was established."""
+        """Record that a connection to the host of ``url`` was established."""
         self._reached.add(urlsplit(url).netloc)
 
     def connect_deadline(self, url: str, exchange: Exchange) -> float:
@@ -123,17 +123,17 @@ class ReachedHosts:
         return math.inf if known else exchange.last_progress + limits.CONNECT
 
     def has_reached(self, url: str) -> bool:
-        """Tell whether a connection to the host of ``url`` was ever established."""
+        """Return whether a connection to the host of ``url`` was ever established."""
         return urlsplit(url).netloc in self._reached
 
     def failure(self, error: Exception, url: str, proxy: str, timeout: float) -> TransportError:
-        """Return what a failure to send a request, or to get the head of its reply, means.
+        """Return the error for a failure to send a request or to read the head of its reply.
 
         ``proxy`` is the host and port of the proxy that was used, ``timeout`` is in seconds.
         """
         if isinstance(error, ValueError):
             return _invalid_address(error, url, proxy)
-        # The connections of a SOCKS proxy are of another class, which notes nothing.
+        # Connections through a SOCKS proxy are of another class, which records nothing.
         if not (_thread.connecting or _has(error, urllib3_errors.ConnectTimeoutError)):
             self.reached(url)
             return broken_connection(error, timeout)
@@ -147,14 +147,14 @@ class ReachedHosts:
 
 
 def connect_timed_out(url: str) -> TransportError:
-    """Return what it means that a first connection was not there after ``limits.CONNECT``."""
+    """Return the error for a first connection that took longer than ``limits.CONNECT``."""
     host = split(url).netloc.rpartition("@")[2]
     fault = f"no connection to {host} within {limits.CONNECT:g} s"
     return TransportError(fault, ADDRESS_TODO, sent=False, permanent=True, reached=False)
 
 
 def broken_connection(error: Exception, timeout: float) -> TransportError:
-    """Return what the failure of an established connection means."""
+    """Return the error for an established connection that failed."""
     if _is_timeout(error):
         return TransportError(f"no answer within {timeout:g} s")
     return TransportError(f"the connection failed ({_innermost(error)})", ADDRESS_TODO)
@@ -171,7 +171,7 @@ def _invalid_address(error: ValueError, url: str, proxy: str) -> TransportError:
         why = "SOCKS needs the package PySocks" if socks else "its address is not valid"
         fault, todo = f"the proxy of the environment cannot be used ({why})", _PROXY_TODO
     else:
-        # No part of it is shown: what is no URL may be a secret as a whole.
+        # No part of it is shown: a text that is no URL may be a secret, pasted by mistake.
         fault, todo = "the address is not a valid URL", ADDRESS_TODO
     return TransportError(fault, todo, sent=False, permanent=True, reached=False)
 
@@ -196,7 +196,7 @@ def _not_connected(error: Exception, host: str, proxy: str, timeout: float) -> t
 
 
 def _is_refused(error: Exception) -> bool:
-    """Tell whether a certificate or a proxy's answer forbids the connection."""
+    """Return whether a certificate or a proxy's reply forbids the connection."""
     status = int(_tunnel_refusal(error)[:3] or 0)
     by_proxy = 300 <= status < 500 and status not in TRANSIENT
     return by_proxy or _has(error, ssl.SSLCertVerificationError)
@@ -224,7 +224,7 @@ def _is_timeout(error: Exception) -> bool:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what led to it; the library keeps that in several ways."""
+    """Yield an error and its causes, which the libraries keep in several attributes."""
     inner: object = error
     for _ in range(8):
         if not isinstance(inner, BaseException):
@@ -235,7 +235,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _innermost(error: BaseException) -> str:
-    """Return the words of the operating system or of TLS, which name no URL, else a class name."""
+    """Return the message of the operating system or of TLS, which has no URL, or a class name."""
     found = type(error).__name__
     for inner in _chain(error):
         if isinstance(inner, OSError) and inner.strerror:

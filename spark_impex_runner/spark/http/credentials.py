@@ -1,4 +1,4 @@
-"""Where credentials come from: arguments, else the ``CSPARK_*`` environment."""
+"""Choose credentials: from arguments, otherwise from the ``CSPARK_*`` environment."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _MISSING = (
 def from_arguments(
     oauth: Mapping[str, str] | str | None, api_key: str | None, token: str | None
 ) -> Auth | None:
-    """Return the credentials that were passed, None where none were.
+    """Return the credentials that were passed, None if none were.
 
     ``oauth`` is a mapping, or the path of a JSON file, with ``client_id`` and ``client_secret``
     (or ``clientId`` and ``clientSecret``, as the TypeScript SDK spells them). Where several are
-    given, OAuth wins over the API key and that over the token, as the SDK documents.
+    given, OAuth wins over the API key and that over the token (documented for the official SDK).
     """
     if oauth:
         return _client(oauth) if isinstance(oauth, Mapping) else read_oauth_file(Path(oauth))
@@ -34,8 +34,8 @@ def from_arguments(
 def from_environment(environment: Mapping[str, str]) -> Auth:
     """Return the credentials of the ``CSPARK_*`` variables, by the same precedence.
 
-    Raises ``UsageError`` that names the variables where there are none. Credentials passed as
-    arguments never mix with these: a stray variable must not win over what a caller said.
+    Raises ``UsageError`` that names the variables if there are none. Credentials passed as
+    arguments never mix with these: a stray variable must not win over an argument.
     """
     client_id = environment.get("CSPARK_CLIENT_ID")
     client_secret = environment.get("CSPARK_CLIENT_SECRET")
@@ -63,7 +63,7 @@ def chosen_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def read_oauth_file(path: Path) -> Auth:
-    """Read a JSON file of client credentials; raises ``UsageError`` without its content."""
+    """Read a JSON file of client credentials; raise ``UsageError`` that does not show them."""
     try:
         found = fields.parse(path.read_bytes())
     except OSError as error:

@@ -1,4 +1,4 @@
-"""How large the replies of a server may be; docs/explanation/hardening.md lists these limits."""
+"""Limits on a server's replies, in bytes, seconds and items; see docs/explanation/hardening.md."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from typing import Final
 
 _MIB = 1 << 20
 
-# The body of an API reply, as it is sent and as it is after decompression.
+# The body of an API reply, both as sent and decompressed.
 REPLY: Final = 8 * _MIB
 # The values in it, counted by the commas and brackets: each takes up to some hundred bytes.
 VALUES: Final = 200_000
-# An error's body; what follows is not read, as a part of it is enough.
+# The part of an error's body that is read: enough to explain it.
 ERROR_BODY: Final = 256 << 10
-# A download of which the server does not say how long it is.
+# A download without Content-Length.
 UNANNOUNCED: Final = 4096 * _MIB
-# What a download of unknown length leaves free on the disk.
+# The free disk space that a download of unknown length must leave.
 RESERVE: Final = 256 * _MIB
-# A download that brings less than `SLOW` bytes in `SLOW_SECONDS` seconds counts as failed.
+# A download that receives less than `SLOW` bytes in `SLOW_SECONDS` seconds counts as failed.
 SLOW: Final = 16 << 10
 SLOW_SECONDS: Final = 300.0
-# One exchange may take so many times the connection's `timeout`, from its beginning, or from the
-# last piece of a body that is sent.
+# One exchange may take so many times the connection's `timeout`, from its beginning or from the
+# last piece of its body that was sent: large uploads take as long as they need.
 TOTAL_TIMES: Final = 3
-# The first connection to a host, with the look-up of its name, may take so many seconds.
+# The first connection to a host, with name resolution, may take so many seconds.
 CONNECT: Final = 15.0
-# A request of a wait that begins at its deadline may take so many seconds.
+# The last request of a wait, sent right before its deadline, may take so many seconds.
 LAST_CHECK: Final = 3.0
 # A token in the reply to client credentials.
 TOKEN: Final = 64 << 10
@@ -34,7 +34,7 @@ LISTING: Final = 64 * _MIB
 # The files that one job offers, and the characters of the link to one.
 FILES: Final = 1_000
 LINK: Final = 16 << 10
-# Errors or warnings of a job that are looked at to say what went wrong.
+# Errors or warnings of a job that are read to explain its failure.
 MESSAGES: Final = 1_000
 
 

@@ -1,4 +1,4 @@
-"""A multipart form with a package in it, sent from the disk in constant memory."""
+"""Upload a package as a multipart form, from disk in constant memory."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ _CHUNK = 1 << 20
 
 
 class MultipartUpload:
-    """A multipart form of known length that can be sent, and sent anew, from a seekable file.
+    """A multipart form of known length with a seekable file, which can be sent repeatedly.
 
-    The fields stand before the file, as the official SDK sends them. ``check`` is called before
-    each piece of the file, and may end the sending by what it raises. With ``sha256`` the last
-    piece of a file with other bytes is never sent: what arrives is cut off, hence no form. ``len``
-    of it is that of the body, ``kind`` the value of ``Content-Type``.
+    The fields come before the file (seen in the source of the official SDK). ``check`` is called
+    before each piece of the file, and may raise to end the upload. With ``sha256`` the last piece
+    of a file with another digest is never sent: the server gets an incomplete form, and
+    the iteration raises ``UsageError``. ``len`` of the form is that of the body in bytes, ``kind``
+    the value of ``Content-Type``.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class MultipartUpload:
             f'{start}"{name}"\r\n\r\n'.encode() + value + b"\r\n"
             for name, value in (fields or {}).items()
         ]
+        # A fixed name: the caller's file name may hold quotes, line breaks or a secret.
         package = '"file"; filename="package.zip"\r\nContent-Type: application/zip\r\n\r\n'
         self._head = b"".join([*head, f"{start}{package}".encode()])
         self._tail = f"\r\n--{boundary}--\r\n".encode()

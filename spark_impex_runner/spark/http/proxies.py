@@ -1,4 +1,4 @@
-"""The proxies that the environment names."""
+"""Find the proxies that the environment names."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 def proxies_of(url: str) -> dict[str, str]:
-    """Return the environment's proxies for a URL; this machine is never reached through one."""
+    """Return the environment's proxies for a URL; none for a loopback host."""
     if is_loopback(urlsplit(url).hostname or ""):
         return {}
     return dict(get_environ_proxies(url, no_proxy=None))
 
 
 def proxy_host(url: str, proxies: Mapping[str, str]) -> str:
-    """Return host and port of the proxy that serves a URL; its credentials are left out."""
+    """Return host and port of the proxy for a URL, without its credentials."""
     proxy = select_proxy(url, proxies) or ""
     return proxy.rpartition("@")[2].rpartition("//")[2].rstrip("/")
 
 
 def uses_socks(url: str) -> bool:
-    """Tell whether a URL is reached by a SOCKS proxy, whose connections are not noticed."""
+    """Return whether a URL is reached by a SOCKS proxy, whose connections are not noticed."""
     return (select_proxy(url, proxies_of(url)) or "").startswith("socks")

@@ -23,10 +23,10 @@ _COMPRESSIONS = frozenset(
     {"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd", "dcb", "dcz"}
 )
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
-# A date that is further away than a day of seconds is a mistake of one of the clocks.
+# A date in `Retry-After` more than a day away means that a clock is wrong.
 _MAX_DISTANCE = 86_400.0
 _LONG_WAIT = 30.0
-# No server means more seconds than a year.
+# A year; a server that asks for more has made a mistake, and `timedelta` overflows on some.
 _MAX_WAIT = 366 * 86_400.0
 _TODO = {
     400: "check the request",
@@ -39,11 +39,11 @@ _TODO = {
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """A reply as the official SDK hands it out.
+    """A reply with the attributes of the official SDK.
 
-    ``data`` is the JSON of an API reply, ``buffer`` the bytes of a body. A download that was
-    streamed to disk has ``path`` and an empty buffer. ``headers`` ignores case. Everything but
-    status and path stays out of ``repr``: job data hold download links.
+    ``status`` is the HTTP status, ``data`` the JSON of an API reply, ``buffer`` the bytes of a
+    body. A download that was streamed to disk has ``path`` and an empty buffer. ``headers`` ignores
+    case. ``repr`` shows only status and path, since job data contain download links.
     """
 
     status: int
@@ -59,7 +59,7 @@ class HttpResponse:
 
 
 def json_or_none(body: bytes) -> Any:
-    """Return the JSON of a body, None for anything else, whatever its Content-Type says."""
+    """Return the JSON of a body, None for anything else; its Content-Type is often wrong."""
     try:
         return fields.parse(body)
     except ValueError:
@@ -67,7 +67,7 @@ def json_or_none(body: bytes) -> Any:
 
 
 def compression(headers: Mapping[str, str]) -> str:
-    """Return the compressions that ``Content-Encoding`` names; nothing where it names none.
+    """Return the compressions that ``Content-Encoding`` names, an empty text if none.
 
     Servers also write ``binary``, ``utf-8`` and the like there, which compress nothing.
     """
@@ -78,9 +78,9 @@ def compression(headers: Mapping[str, str]) -> str:
 def api_error(
     reply: HttpResponse, action: str, request_id: str, masker: Masker, todo: str | None = None
 ) -> SparkApiError:
-    """Return the error for a reply outside 2xx; ``action`` says what was tried, and where.
+    """Return the error for a reply outside 2xx; ``action`` is what was tried, and where.
 
-    ``todo`` says what to do about it, where the usual advice for the status would mislead.
+    ``todo`` is advice that replaces the usual one for the status.
     """
     reply_error = read_error(reply, request_id, masker)
     text = ": ".join(part for part in (reply_error.code, reply_error.details) if part)
@@ -98,7 +98,7 @@ def api_error(
 
 
 def read_error(reply: HttpResponse, request_id: str, masker: Masker) -> ErrorReply:
-    """Read the three families of error bodies, and cope with HTML and with nothing.
+    """Read an error body of any of the three API families, or HTML, or nothing.
 
     Documented: v4 ``{type, code, message}``, v3 ``{error: {message}}``, gateway ``{errorCode}``.
     """
@@ -125,9 +125,9 @@ def read_error(reply: HttpResponse, request_id: str, masker: Masker) -> ErrorRep
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Return the seconds that ``Retry-After`` asks for, in either of its forms, else None.
 
-    A date counts from the ``Date`` of the same reply, since both are of the server's clock; from
-    ``now`` where that is absent or cannot be right. ``x-retry-after``, which the TypeScript SDK
-    reads, counts where the standard one is absent.
+    A date counts from the ``Date`` of the same reply, since both are of the server's clock, or from
+    ``now`` if that is absent or implausible. Without the standard header ``x-retry-after`` counts
+    (seen in the source of the official TypeScript SDK).
     """
     text = (headers.get("Retry-After") or headers.get("x-retry-after") or "").strip()
     if _SECONDS.fullmatch(text):
@@ -140,7 +140,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
 
 def server_time(headers: Mapping[str, str]) -> datetime | None:
-    """Return the time of the server's own clock at which a reply was made, None if unsaid."""
+    """Return the reply's time by the server's clock, None if it has no ``Date``."""
     return _http_date(headers.get("Date", ""))
 
 
@@ -153,7 +153,7 @@ def _http_date(text: str) -> datetime | None:
 
 
 def _describe_unusual(reply: HttpResponse) -> str:
-    """Say what a body without a message is."""
+    """Describe a body without an error message."""
     if 300 <= reply.status < 400:
         host = split(reply.headers.get("Location", "")).netloc.rpartition("@")[2]
         return f"a redirect to {host or 'another path'}"
@@ -163,7 +163,7 @@ def _describe_unusual(reply: HttpResponse) -> str:
 
 
 def describe_body(reply: HttpResponse) -> str:
-    """Name the kind of a body that should have been JSON."""
+    """Return what kind of body came in place of JSON."""
     kind = reply.headers.get("Content-Type", "").partition(";")[0].strip()
     if reply.buffer.lstrip()[:1] == b"<":
         return "an HTML page"

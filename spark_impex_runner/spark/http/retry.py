@@ -1,4 +1,4 @@
-"""The one loop that repeats what failed: how long it waits, and when it gives up."""
+"""Retry what failed: the one loop, its delays, and when it gives up."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
-# The longest wait in seconds that a server may ask for.
+# The longest `Retry-After` in seconds that is obeyed: a longer one would hold up a whole run.
 MAX_RETRY_AFTER = 3600.0
-# A wait of so many seconds is logged: a run that says nothing looks as if it hung.
+# A wait of so many seconds is logged as a warning: a silent run looks as if it hung.
 _LOGGED_FROM = 30.0
-# A host without any contact is given up soon, so it is not waited for longer between two requests.
+# An unreachable host is given up after ten seconds, so longer pauses would waste its attempts.
 _UNREACHED_PAUSE = 2.0
-# So many seconds lie between two answers that must agree.
+# Seconds between two replies that must agree: a cache or a proxy may repeat a wrong one at once.
 CONFIRM_PAUSE = 2.0
-# A hint names the day of an end that is so far away, in seconds, and no end that is further.
+# Seconds until an end above which a hint includes the date, or leaves the end out.
 _DAY = 86_400.0
 _MAX_HINT = 366 * _DAY
 
 
 def accepted_wait(asked: float | None, longest: float = MAX_RETRY_AFTER) -> float:
-    """Return the seconds to wait that a server asked for; 0 for none, and for more than allowed.
+    """Return the seconds that a server asked to wait; 0 for None and for more than ``longest``.
 
-    A request that is refused with such a wait is repeated as if the server had named no time.
+    With 0 the request is retried as if the server had named no time.
     """
     return asked if asked is not None and asked <= longest else 0.0
 
 
 def confirmed(ask: Callable[[], T], clock: Clock, pause: float = CONFIRM_PAUSE) -> T:
-    """Return what ``ask`` returns; that there is nothing counts only if a second answer agrees."""
+    """Return what ``ask`` returns; ask a second time before an empty result counts."""
     found = ask()
     if not found:
         clock.wait(pause)
@@ -52,9 +52,9 @@ def confirmed(ask: Callable[[], T], clock: Clock, pause: float = CONFIRM_PAUSE) 
 def retry_hint(
     clock: Clock, pause: float, attempt: int, left: float, attempts: float = math.inf
 ) -> str:
-    """Return the words that announce a retry, and what ends it.
+    """Return the text that announces a retry: its pause, its number, and when retries end.
 
-    That is in ``left`` seconds; where there are none, after so many ``attempts``.
+    They end in ``left`` seconds, or, if that is not positive, after ``attempts`` attempts.
     """
     end = f" of {attempts:g}" if attempts < math.inf else ""
     if 0 < left < _MAX_HINT:
@@ -65,14 +65,13 @@ def retry_hint(
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often a failed request is repeated, with full jitter below a growing cap.
+    """How often and when a failed request is retried: full jitter below a growing cap.
 
-    Before repeat ``n`` (from 0) the wait is ``draw() * min(cap, first * factor**n)`` seconds, or
-    what the server asked for if that is longer. A wait that would end more than ``budget`` seconds
-    after the first failure is not granted: the server then counts as one that asked for none.
-    ``attempts`` requests may fail. Where something makes progress, they count from its last step,
-    and ``stall_timeout`` seconds must have passed since then: long enough for a network that is
-    gone for some minutes or a server that is restarted, too short to hold up a run for an hour.
+    Before retry ``n`` (from 0) the wait is ``draw() * min(cap, first * factor**n)`` seconds, or
+    the server's ``Retry-After`` if that is longer. A ``Retry-After`` that would end more than
+    ``budget`` seconds after the first failure is ignored. ``attempts`` requests may fail. Work that
+    makes progress counts them from its last step, and also needs ``stall_timeout`` seconds without
+    progress to fail: enough for a network outage of minutes or a restart of a server.
     """
 
     attempts: float = 6
@@ -84,13 +83,13 @@ class RetryPolicy:
     draw: Callable[[], float] = random.random
 
     def pause(self, failures: int, asked: float | None, waited: float = 0.0) -> float:
-        """Return how long to wait after so many failures, ``waited`` seconds after the first."""
+        """Return the seconds to wait after so many failures, ``waited`` seconds after the first."""
         ceiling = self.first * self.factor ** min(failures - 1, 64)
         drawn = self.draw() * min(self.cap, ceiling)
         return max(accepted_wait(asked, self.budget - waited), drawn)
 
 
-# For what may work right away, or never.
+# For requests that may succeed at once or never: a run that stops has no time to wait.
 IMMEDIATE = RetryPolicy(attempts=3, first=0.0, budget=0.0, stall_timeout=0.0)
 
 
@@ -103,11 +102,11 @@ def retry(  # noqa: PLR0913 - what differs between the uses of one loop
     progress: Callable[[], int] | None = None,
     report: Callable[[SparkError, str], None] | None = None,
 ) -> T:
-    """Call ``once`` until it succeeds; raise its error that is not transient, or is the last.
+    """Call ``once`` until it succeeds; raise its last error, or one that is not transient.
 
     ``progress`` returns how far the work has come. ``report`` is called before each wait with
     the error and a hint such as ``retrying in 16 s (attempt 3 of 6)``; it may raise instead.
-    Raises ``Interrupted`` as soon as the run is to stop.
+    Raises ``Interrupted`` as soon as the run is asked to stop.
     """
     position, stall_timeout = progress or (lambda: 0), policy.stall_timeout if progress else 0.0
     at, since, failures = position(), clock.monotonic(), 0
@@ -118,7 +117,8 @@ def retry(  # noqa: PLR0913 - what differs between the uses of one loop
             if (now_at := position()) > at:
                 at, since, failures = now_at, clock.monotonic(), 0
             failures, waited = failures + 1, clock.monotonic() - since
-            # A long attempt alone does not end a download, and neither do many quick ones.
+            # Both must hold: a single attempt may last longer than the timeout, and a host that
+            # refuses at once uses up its attempts within seconds.
             exhausted = failures >= policy.attempts and waited >= stall_timeout
             if exhausted or not transient(error):
                 raise

@@ -1,4 +1,4 @@
-"""API calls of one tenant: credentials, request ids, rate limit, retries of reads, errors."""
+"""Call the API of one tenant: credentials, request ids, rate limit, retries of reads, errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What a call sends: bytes, or an iterable that knows its length and can begin anew."""
+    """The body of a call: bytes, or an iterable with a length that can be iterated again."""
 
     content: bytes | Iterable[bytes]
     kind: str = "application/json"
@@ -46,7 +46,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """One logical API request: its path, as ``TenantUrl.at`` takes it, and its body."""
+    """One logical API request: its path as segments for ``TenantUrl.at``, and its body."""
 
     method: str
     path: tuple[str, ...]
@@ -57,7 +57,7 @@ class ApiCall:
 
 
 class RateLimiter:
-    """Spaces requests evenly, over all threads; ``per_second`` None means no limit."""
+    """Spaces the requests of all threads evenly; ``per_second`` None means no limit."""
 
     def __init__(self, clock: Clock, per_second: float | None = None) -> None:
         if per_second is not None and per_second <= 0:
@@ -68,22 +68,19 @@ class RateLimiter:
         self._lock = threading.Lock()
 
     def wait(self) -> None:
-        """Wait for this request's turn; raises ``Interrupted`` when the run is asked to stop."""
+        """Wait for this request's turn; raise ``Interrupted`` when the run is asked to stop."""
         with self._lock:
             now = self._clock.monotonic()
             turn = max(now, self._next)
             self._next = turn + self._gap
-        # A run that stops still cancels its jobs: such last calls do not wait.
+        # An interrupted run still cancels its jobs, in a few seconds: those calls must not wait.
         if turn > now and not self._clock.stopping():
             self._clock.wait(turn - now)
 
 
 @dataclass(frozen=True, slots=True)
 class HttpClient:
-    """How every request of a tenant leaves the process, whatever it carries.
-
-    All waits go through ``clock``, all retries follow ``policy``.
-    """
+    """Transport, clock, masker, rate limit and retry policy of one tenant's requests."""
 
     transport: Transport
     clock: Clock
@@ -92,7 +89,7 @@ class HttpClient:
     policy: RetryPolicy
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send one request when its turn has come."""
+        """Send one request as soon as the rate limit allows."""
         self.limiter.wait()
         return self.transport.send(request)
 
@@ -100,9 +97,9 @@ class HttpClient:
 def request_token(
     http: HttpClient, url: TenantUrl, client_id: str, client_secret: str
 ) -> HttpResponse:
-    """Do the client-credentials exchange (documented: credentials travel in the body).
+    """Request a token by client credentials (documented: they travel in the body).
 
-    Only 5xx and connection errors are repeated: a refused secret must not be sent again.
+    Retries only 5xx and connection errors: repeating a refused secret may lock the client.
     """
     action = f"asking {url.token_endpoint} for a token"
     form = {
@@ -129,14 +126,14 @@ def request_token(
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a tenant's address was set: the connection, ``FILE:LINE``, and the setting's name."""
+    """The connection, ``FILE:LINE`` and setting name that a tenant's address comes from."""
 
     connection: str = ""
     place: str = ""
     setting: str = "base_url"
 
     def located(self, error: TransportError, call: str) -> TransportError:
-        """Return an error of a call with its place; an unreached host has that of its address."""
+        """Return the error with its call, or with the address's origin if no host was reached."""
         if error.reached:
             return error.at(call)
         name = f"connections.{self.connection}" if self.connection else call
@@ -158,23 +155,27 @@ class Session:
     origin: Origin = Origin()
 
     def get(self, *path: str, once: bool = False) -> HttpResponse:
-        """Read something; repeated while the failure may pass, unless ``once``.
+        """Send a GET request; retry transient failures unless ``once``.
 
-        Like all calls here it returns a 2xx reply with JSON (or with an empty body) and raises
-        ``SparkApiError``, ``SparkSdkError`` or ``TransportError`` otherwise.
+        Like all calls here it returns a 2xx reply with JSON or an empty body.
+
+        Raises:
+            SparkApiError: the tenant answered with another status.
+            SparkSdkError: the body is no JSON, or too large.
+            TransportError: there was no complete reply.
         """
         return self._call(ApiCall("GET", path), repeated=not once)
 
     def search(self, *path: str, body: Body, once: bool = False) -> HttpResponse:
-        """Read something by a POST, as the listings are asked; repeated as ``get`` is."""
+        """Send a POST request that only reads, as the listings take it; retry as ``get`` does."""
         return self._call(ApiCall("POST", path, body), repeated=not once)
 
     def post(self, *path: str, body: Body) -> HttpResponse:
-        """Start something; sent once, and a second time only after a refused token."""
+        """Send a POST request that creates something: once, and again only after a 401."""
         return self._call(ApiCall("POST", path, body))
 
     def patch(self, *path: str, body: Body) -> HttpResponse:
-        """Change something; sent as ``post`` sends."""
+        """Send a PATCH request as ``post`` does."""
         return self._call(ApiCall("PATCH", path, body))
 
     def _call(self, call: ApiCall, *, repeated: bool = False) -> HttpResponse:
@@ -188,14 +189,14 @@ class Session:
             reply = self._send(call, request_id)
         except TransportError as error:
             raise self.origin.located(error, self._describe(call)) from None
-        except SparkSdkError as error:  # of a reply that is larger than it may be
+        except SparkSdkError as error:  # the reply is larger than limits.REPLY
             located = SparkSdkError(f"{self._describe(call)}: {error}")
             located.sent = error.sent
             raise located from None
         return self._accept(call, reply, request_id)
 
     def _send(self, call: ApiCall, request_id: str) -> HttpResponse:
-        """Send once; a 401 is answered with newer credentials, once, where there are any."""
+        """Send once, and after a 401 once more with renewed credentials, if there are any."""
         credentials = _before_sending(self.scheme.headers)
         reply = self._exchange(call, request_id, credentials)
         if reply.status == 401 and _before_sending(lambda: self.scheme.renew(credentials)):
@@ -235,12 +236,12 @@ class Session:
 
 
 def _is_transient(error: SparkError) -> bool:
-    """Tell whether a call is repeated; a token was asked for several times already."""
+    """Return whether to retry a call; ``request_token`` has retried its own request already."""
     return is_transient(error) and (error.sent or isinstance(error, TransportError))
 
 
 def _before_sending(work: Callable[[], T]) -> T:
-    """Do what a request needs first; where that fails, the request was not sent."""
+    """Run what must precede a request; mark its errors as raised before anything was sent."""
     try:
         return work()
     except SparkError as error:

@@ -1,9 +1,9 @@
-"""One HTTP exchange with a pooled connection: the only module that calls ``requests``.
+"""Exchange one HTTP request over a pooled connection: the only module that calls ``requests``.
 
-What it guarantees for every exchange: no credentials but those of the caller's headers (never a
-netrc entry, never a cookie), no redirect followed, TLS checked as the connection says and not as
-an environment variable says, limits of time and size, an end soon after the run was asked to stop,
-nothing sent after that but what ends something, and errors that hold no URL.
+Guarantees for every exchange: no credentials but those in the caller's headers (no netrc entry, no
+cookie), no redirect followed, TLS verified as the connection says whatever the environment says,
+limits of time and size, an end soon after the run is asked to stop, afterwards no request but those
+that end something, and errors without URLs.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ if TYPE_CHECKING:
 _R = TypeVar("_R")
 _FAILURES = (requests.RequestException, urllib3_errors.HTTPError, ValueError)
 
-# More milliseconds than this, no socket takes.
+# The system call for socket timeouts takes milliseconds in 32 bits.
 _MAX_TIMEOUT = 2_000_000.0
 _URLLIB3 = logging.getLogger("urllib3.connectionpool")
 _POOL_SIZE = 32
-# The pieces of a fast line, which brings so many bytes a second: a line that is slower hands on
-# what has come, so that nothing of it is lost and an interrupt gets through.
+# A connection of at least `_FAST` bytes a second is read in pieces of `CHUNK` bytes, a slower one
+# as bytes arrive, so that a cut loses none of them and an interrupt is noticed at once.
 CHUNK = 1 << 20
 _FAST = 20e6
-# The most that is read at once as it comes; a larger buffer costs more to make than it holds.
+# Allocating a larger buffer costs more time than the bytes that usually wait in the socket.
 _READ_SIZE = 1 << 16
 
 
 def product() -> str:
-    """Return ``spark-impex-runner/VERSION``, as requests introduce themselves."""
+    """Return ``spark-impex-runner/VERSION``, the product of the User-Agent header."""
     return f"spark-impex-runner/{__version__}"
 
 
@@ -72,7 +72,7 @@ def platform_name() -> str:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One HTTP request as it travels. ``body`` is bytes, or an iterable that knows its length."""
+    """One HTTP request; ``body`` is bytes, or an iterable with a length."""
 
     method: str
     url: str
@@ -83,10 +83,10 @@ class HttpRequest:
 class Transport:
     """Pooled connections with one time limit and one TLS setting; safe to share by threads.
 
-    ``timeout`` (seconds) bounds connecting, and the silence between bytes; a whole exchange takes
+    ``timeout`` (seconds) limits connecting and the time between two bytes; a whole exchange takes
     at most ``limits.TOTAL_TIMES`` as long, and ends at the ``until`` block of ``clock``.
-    ``verify`` is True, False or the path of a CA bundle. After a stop of ``clock`` requests under
-    way have ``grace`` seconds, and those of its ``ending`` block ``last`` seconds.
+    ``verify`` is True, False or the path of a CA bundle. After a stop of ``clock`` requests in
+    progress have ``grace`` seconds, and those of its ``ending`` block ``last`` seconds.
     """
 
     grace = GRACE
@@ -105,26 +105,30 @@ class Transport:
             raise UsageError(f"timeout is {timeout:g} s; it must be more than 0")
         if isinstance(verify, str) and not Path(verify).exists():
             raise UsageError(f"verify_tls names the CA bundle {verify}, which does not exist")
-        self.fast = False  # whether the last body came quickly, and to its end
+        self.fast = False  # the last body arrived fast and complete
         self.clock = clock or Clock()
         self._timeout = min(timeout, _MAX_TIMEOUT)
         self._verify = verify
-        # The part of a session that has the connections. The rest of one, which reads netrc files,
-        # keeps cookies and follows redirects, would only have to be kept from it.
+        # The adapter alone, without a `requests.Session`: that would read netrc files, keep cookies
+        # and follow redirects.
         self._pool = Adapter(pool_maxsize=_POOL_SIZE)
         self._hosts = ReachedHosts(self.clock.monotonic)
         self._agent = {"User-Agent": f"{product()} ({platform_name()})"}
-        # urllib3 logs the path of every request, and a download's path is a capability.
+        # urllib3 logs the path of every request, and that of a download link is a secret.
         self.masker = masker
         masking = MaskingFilter(masker)
         _URLLIB3.addFilter(masking)
         self._unmask = weakref.finalize(self, _URLLIB3.removeFilter, masking)
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send and read the whole reply, whatever its status; raises ``TransportError``.
+        """Send a request and return the whole reply, whatever its status.
 
-        Raises ``SparkSdkError`` for a reply of 2xx that is larger than ``limits.REPLY``; of the
-        body of any other reply only a beginning is read. After a stop it raises ``Interrupted``.
+        The body of a reply outside 2xx is cut at ``limits.ERROR_BODY`` bytes.
+
+        Raises:
+            TransportError: there was no complete reply.
+            SparkSdkError: a reply of 2xx is larger than ``limits.REPLY`` bytes.
+            Interrupted: the run was asked to stop.
         """
 
         def work(exchange: Exchange) -> HttpResponse:
@@ -135,11 +139,11 @@ class Transport:
         return self._bounded(work, url=request.url)
 
     def open(self, request: HttpRequest) -> Stream:
-        """Send and return the reply with its body still on the wire."""
+        """Send a request and return the reply with its body still to be read."""
         return self._bounded(lambda exchange: self._open(request, exchange), url=request.url)
 
     def read(self, stream: Stream) -> bytes:
-        """Return the beginning of a reply's body, or all of one of 2xx, within the time limit."""
+        """Return the body of a stream as ``send`` does, within the time limit."""
 
         def work(exchange: Exchange) -> bytes:
             exchange.sent = True
@@ -153,9 +157,10 @@ class Transport:
         on_abandon: Callable[[], None] = lambda: None,
         url: str = "",
     ) -> _R:
-        """Do network work on a thread that is left behind at its time limit, or after a stop.
+        """Run ``work`` on a thread, and abandon that at a time limit or after a stop.
 
-        The first connection to the host of ``url`` has a limit of its own.
+        Neither name resolution nor TLS can be interrupted from Python, hence the thread. The first
+        connection to the host of ``url`` has a limit of its own.
         """
         clock, exchange = self.clock, Exchange(self.clock)
         exchange.check()
@@ -194,7 +199,7 @@ class Transport:
         self._unmask()
 
     def translated_errors(self, work: Callable[[], _R]) -> _R:
-        """Read from a connection; the library's errors hold whole URLs, so they end here."""
+        """Run ``work``; replace the library's errors, which hold whole URLs with their secrets."""
         try:
             return work()
         except _FAILURES as error:
@@ -221,7 +226,7 @@ class Transport:
         headers = {**self._agent, **request.headers}
         prepared.prepare(request.method, request.url, headers, data=request.body)
         if request.body is not None and not isinstance(request.body, bytes):
-            # Its length is in the headers by now.
+            # `prepare` has put its length into the headers already.
             prepared.body = exchange.tracked(request.body)  # type: ignore[assignment]
         return self._pool.send(
             prepared,
@@ -233,9 +238,9 @@ class Transport:
 
 
 class Stream:
-    """A reply whose body is still on the wire; a context manager that frees the connection.
+    """A reply whose body is still to be read; a context manager that frees the connection.
 
-    ``fast`` tells how ``chunks`` begins: as the line was with the body before.
+    ``fast`` is the initial reading mode of ``chunks``, taken over from the previous body.
     """
 
     def __init__(self, reply: requests.Response, transport: Transport) -> None:
@@ -253,7 +258,7 @@ class Stream:
         return self._transport.read(self)
 
     def read(self) -> bytes:
-        """Read the body, however long that takes."""
+        """Return the body, without a limit of time."""
         raw, headers = self._reply.raw, self.headers
         if 200 <= self.status < 300:
             return self._transport.translated_errors(lambda: read_all(raw, headers, limits.REPLY))
@@ -262,11 +267,15 @@ class Stream:
         )
 
     def chunks(self) -> Generator[bytes, None, None]:
-        """Yield the body as it was sent; raises ``TransportError`` where it is cut off.
+        """Yield the body as it was sent, not decompressed.
 
-        What comes slowly is yielded in the pieces in which it comes. A line that is ``fast`` is
-        read in pieces of 1 MiB, which takes less of the processor; a cut loses such a piece.
-        Raises ``Interrupted`` as soon as the run is to stop.
+        A slow connection yields bytes as they arrive; a ``fast`` one yields pieces of 1 MiB, which
+        costs less processor time, and a cut loses such a piece.
+
+        Raises:
+            TransportError: the body is cut off, or less than ``limits.SLOW`` bytes arrive within
+                ``slow_seconds``.
+            Interrupted: the run was asked to stop.
         """
         fast = self.fast
         with self._aborting():
@@ -281,7 +290,7 @@ class Stream:
                 self._transport.fast = fast
 
     def absolute(self, location: str) -> str:
-        """Return the URL that a redirect points to; raises ``TransportError`` for anything else."""
+        """Return the URL that a redirect points to; raise ``TransportError`` if it is none."""
         try:
             return redirected(self.url, location)
         except ValueError:
@@ -289,8 +298,8 @@ class Stream:
             raise TransportError(fault, permanent=True) from None
 
     def abort(self) -> None:
-        """End a read that waits in another thread; that thread then closes the stream."""
-        with suppress(ValueError, RuntimeError, OSError):  # it has just ended by itself
+        """End a blocked read of another thread; that thread then closes the stream."""
+        with suppress(ValueError, RuntimeError, OSError):  # it ended by itself just now
             self._reply.raw.shutdown()
 
     def close(self) -> None:
@@ -298,7 +307,7 @@ class Stream:
         self._reply.close()
 
     def _next(self, left: int, fast: bool) -> bytes:
-        """Return what comes next; a body that was cut short by us has no end."""
+        """Return the next piece; raise if ``abort`` ended the body, which looks like its end."""
         try:
             piece = self._transport.translated_errors(partial(self._read, left, fast))
         except TransportError:
@@ -317,7 +326,7 @@ class Stream:
 
     @contextmanager
     def _aborting(self) -> Iterator[None]:
-        """End a read that waits when the run is to stop, or when next to nothing comes."""
+        """Abort a blocked read when the run is asked to stop, or when the body stalls."""
         over = threading.Event()
         forget = self._transport.clock.on_stop(self.abort)
         watch = threading.Thread(target=self._watch, args=(over,), daemon=True)
@@ -351,6 +360,6 @@ class Stream:
 
 
 def _close_late(result: object) -> None:
-    """Close a stream that nobody waits for any more."""
+    """Close a stream that arrived after its caller gave up."""
     if isinstance(result, Stream):
         result.close()

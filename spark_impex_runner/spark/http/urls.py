@@ -1,4 +1,4 @@
-"""URLs that a tenant sends: taken apart, followed, and shown without what is secret in them."""
+"""Handle URLs that a tenant sends: split, follow, and redact them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _STATUS_PATH = re.compile(r"/api/v4/(?:ex|im)port/(?P<id>[^/]+)/status/?$")
 
 
 def job_id_of(job_id: str | None, url: str | None) -> str:
-    """Return the job id, from either argument; raises ``UsageError`` where neither has one.
+    """Return the job id, from either argument; raises ``UsageError`` if neither has one.
 
-    Nothing else of a status URL is used: credentials go to the tenant's own address only.
+    The rest of a status URL is ignored: credentials are sent to the tenant's own address only.
     """
     if job_id:
         return job_id
@@ -32,12 +32,12 @@ def job_id_of(job_id: str | None, url: str | None) -> str:
 
 
 def secrets_of(url: str) -> Iterator[str]:
-    """Yield the parts of a download link that must not be shown.
+    """Yield the secret parts of a download link.
 
-    Seen in a genuine log: the path segment after ``tokens`` is a capability. Any other long
-    segment, any query, and what stands in it under a telling name or is long, are taken for one,
-    too, as the tenant may use another file store. Short values such as ``r`` are no secrets: to
-    mask them would make every text unreadable.
+    Seen in a published log: the path segment after ``tokens`` grants access. Other long segments,
+    the query, and values in it that are long or have a name such as ``sig``, count as secrets,
+    too, since the tenant may use another file store. Short values such as ``r`` do not: masking
+    them would make every text unreadable.
     """
     parts = split(url)
     before = ""
@@ -54,7 +54,7 @@ def secrets_of(url: str) -> Iterator[str]:
 
 
 def redacted(url: str) -> str:
-    """Return what a message may say of a link: its host and its file name."""
+    """Return a link for a message: its host and its file name only."""
     parts = split(url)
     host = parts.netloc.rpartition("@")[2]
     last = parts.path.rpartition("/")[2]
@@ -66,13 +66,13 @@ def redirected(url: str, location: str) -> str:
 
     ``http.client`` reads each byte of a header as one character. Servers write names in UTF-8 or
     Latin-1, quoted or not; quoting the bytes as they came asks for the path that the server means.
-    Raises ``ValueError`` where it is no URL.
+    Raises ``ValueError`` if it is no URL.
     """
     raw = location.encode("latin-1", "replace").strip()
     if any(byte < 0x20 or byte == 0x7F for byte in raw):
         raise ValueError("a Location with control characters")
     head, found, tail = raw.partition(b"//")
-    if found and head.lower() in {b"", b"http:", b"https:"}:  # the name of a host is not quoted
+    if found and head.lower() in {b"", b"http:", b"https:"}:  # a host name must not be quoted
         host = re.split(rb"[/?#]", tail, maxsplit=1)[0]
         tail = tail[len(host) :]
         text = f"{head.decode()}//{host.decode()}{_quoted(tail)}"
@@ -82,12 +82,12 @@ def redirected(url: str, location: str) -> str:
 
 
 def _quoted(raw: bytes) -> str:
-    """Quote what may not stand in a URL; what is quoted already stays."""
+    """Quote characters that a URL may not contain; keep what is quoted already."""
     return _LONE_PERCENT.sub("%25", quote(raw, safe="!#$%&'()*+,/:;=?@[]~"))
 
 
 def split(url: str) -> SplitResult:
-    """Take a link apart; what is no URL has no parts."""
+    """Split a link; return empty parts if it is no URL."""
     try:
         return urlsplit(url)
     except ValueError:
