@@ -1,4 +1,4 @@
-"""The ``adaptive`` polling strategy: looks at a job when it is likely to end.
+"""The ``adaptive`` polling strategy: request a job's status when it is likely to end.
 
 A request with a past: one early look sees a job that fails at once, one at half of the usual time
 sees a job that became much shorter, the next comes just before the likely end, then short waits,
@@ -35,35 +35,35 @@ if TYPE_CHECKING:
 
 
 NAME = "adaptive"
-# Without a past: the first look, in seconds, then the share of the job's age, and the longest wait.
+# Without history: the first request, in seconds, the share of the job's age, the longest wait.
 FIRST = 1.0
 SHARE = 0.23
 LONGEST = 120.0
-# With a past: how many durations count; as shares of the likely one, how long before its end the
-# first look comes when all of them are there, and each wait from then on; the shortest wait.
+# With history: how many durations count; as shares of the likely one, how long before its end the
+# first request comes when all of them are known, and each wait from then on; the shortest wait.
 RECENT = 5
 LEAD = 0.03
 STEP = 0.04
 SHORTEST = 0.05
-# Jitter shortens a wait by up to this share of it; where the moment of a look was chosen, by no
-# more than that share of the job's age.
+# Jitter shortens a wait by up to this share of it; with history, by no more than DRIFT times the
+# job's age, so that the request still comes at the chosen moment.
 JITTER = 0.1
 DRIFT = 0.01
 
 
 @hookimpl
 def impex_register(registry: Registry) -> None:
-    """Offer the strategy."""
+    """Register the strategy."""
     registry.strategy(
         NAME,
-        "Looks just before the likely end, learned from earlier runs of the same request; "
-        "without them, waits grow with the job's age. retry_interval is the shortest wait.",
+        "Requests the status just before the likely end, as earlier runs of the same request "
+        "suggest; without them, waits grow with the job's age. retry_interval is the shortest.",
     )
 
 
 @hookimpl(trylast=True)
 def impex_poll_delay(poll: models.Poll) -> float | None:
-    """Answer for ``adaptive`` only."""
+    """Return the wait, for the strategy ``adaptive`` only."""
     if poll.strategy != NAME:
         return None
     return delay(poll, random.random)
@@ -76,35 +76,35 @@ def delay(poll: models.Poll, draw: Callable[[], float]) -> float:
     many runs that began together do not ask together. ``retry_interval`` and what the server
     asked for are floors; the deadline is the ceiling.
     """
-    past = poll.durations or poll.similar
-    if past:
-        wait = _learned(poll.elapsed, past)
+    history = poll.durations or poll.similar
+    if history:
+        wait = _wait_from_history(poll.elapsed, history)
         if not poll.durations:
-            # Others took so long; this one may not. Their past may add looks, but delay none.
-            wait = min(wait, _grown(poll.elapsed))
+            # This job may be faster than similar ones: their history may only add requests.
+            wait = min(wait, _wait_from_age(poll.elapsed))
         jitter = min(JITTER * wait, DRIFT * (poll.elapsed + wait))
     else:
-        wait = _grown(poll.elapsed)
+        wait = _wait_from_age(poll.elapsed)
         jitter = JITTER * wait
     wait -= jitter * draw()
     wait = max(wait, poll.retry_interval or 0.0, poll.retry_after or 0.0)
     return max(0.0, min(wait, poll.remaining))
 
 
-def _grown(elapsed: float) -> float:
-    """Return the wait for a job of which nothing is known but its age."""
+def _wait_from_age(elapsed: float) -> float:
+    """Return the wait for a job without history."""
     return min(max(FIRST - elapsed, SHARE * elapsed), LONGEST)
 
 
-def _learned(elapsed: float, durations: Sequence[float]) -> float:
-    """Return the wait for a job whose like have been seen before."""
+def _wait_from_history(elapsed: float, durations: Sequence[float]) -> float:
+    """Return the wait for a job with durations of earlier runs."""
     recent = sorted(durations[:RECENT])
     likely = recent[(len(recent) - 1) // 4]
     begin = likely * (1 - LEAD * RECENT / len(recent))
     for moment in (min(FIRST, likely / 10), likely / 2, begin):
-        # A look that jitter made a little earlier was the one meant for this moment.
+        # Jitter makes a request a little earlier: then this moment's request was already sent.
         if elapsed < moment * (1 - 2 * DRIFT):
             return max(SHORTEST, moment - elapsed)
-    # An overdue job is looked at whenever it is overdue for twice as long.
+    # The waits of an overdue job double: the next request comes when it is twice as late.
     wait = max(SHORTEST, STEP * likely, elapsed - likely)
-    return min(wait, _grown(elapsed))
+    return min(wait, _wait_from_age(elapsed))

@@ -1,4 +1,4 @@
-"""Services from files: ``@services.txt``, one URI a line, or a column: ``@services.csv#uri``."""
+"""Read services from files: ``@services.txt``, a URI per line, or ``@services.csv#column``."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-# So many lines are told of.
-_SHOWN = 3
+# How many invalid lines an error names.
+_MAX_SHOWN = 3
 _COMMENT = re.compile(r"(?:^|\s)#.*", re.DOTALL)
 
 
 @hookimpl
 def impex_register(registry: Registry) -> None:
-    """Claim the entries that begin with an ``@``."""
+    """Register the resolver of entries that begin with ``@``."""
     summary = "Services from a text file, or from a column of a CSV file."
     registry.resolver("file", summary, check, reads)
 
 
 @hookimpl(trylast=True)
 def impex_resolve_uri(uri: str, target: models.Target, run: models.Run) -> Sequence[str] | None:
-    """Return the URIs of a file, in its order; answer for entries that begin with an ``@``."""
+    """Return the URIs of a file, in its order, for entries that begin with ``@`` only."""
     if not uri.startswith("@"):
         return None
     try:
@@ -37,7 +37,7 @@ def impex_resolve_uri(uri: str, target: models.Target, run: models.Run) -> Seque
 
 
 def check(entry: str, folder: Path) -> str | None:
-    """Return what is wrong with an entry or with its file; None for any other entry."""
+    """Return the error of an entry or its file, empty if it is valid, None for other entries."""
     if not entry.startswith("@"):
         return None
     try:
@@ -48,12 +48,12 @@ def check(entry: str, folder: Path) -> str | None:
 
 
 def reads(entry: str) -> str:
-    """Return the file that an entry names; nothing for any other entry."""
+    """Return the file that an entry names, empty for other entries."""
     return entry[1:].partition("#")[0] if entry.startswith("@") else ""
 
 
 def _uris(entry: str, folder: Path) -> list[str]:
-    """Return the URIs of a file; ``UriError`` names each line that holds none."""
+    """Return the URIs of a file; raise ``UriError`` with the lines that have none."""
     name, separator, column = entry.removeprefix("@").partition("#")
     if not name or bool(separator) != bool(column):
         raise errors.UriError(f"'{entry}' names no file; use @services.txt or @services.csv#column")
@@ -66,18 +66,18 @@ def _uris(entry: str, folder: Path) -> list[str]:
     except UnicodeDecodeError as error:
         raise errors.UriError(f"{name!r} is not UTF-8 text") from error
     except csv.Error as error:
-        raise errors.UriError(f"{name!r} is no CSV file: {error}") from error
+        raise errors.UriError(f"{name!r} is not valid CSV: {error}") from error
     if not rows:
         raise errors.UriError(f"{name!r} names no service")
-    if faults := list(_faults(name, rows)):
-        rest = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-        raise errors.UriError("; ".join(faults[:_SHOWN]) + rest)
+    if problems := list(_problems(name, rows)):
+        rest = f"; and {len(problems) - _MAX_SHOWN} more" if len(problems) > _MAX_SHOWN else ""
+        raise errors.UriError("; ".join(problems[:_MAX_SHOWN]) + rest)
     return [text for _, text in rows]
 
 
 def _rows(folder: Path, name: str, column: str) -> Iterator[tuple[int, str]]:
-    """Yield the number of each line that counts, and what stands there."""
-    # What has no end, such as a device, is no list of services.
+    """Yield number and text of each line that is not empty."""
+    # A device or a pipe might never end.
     if not (folder / name).is_file():
         raise errors.UriError(tools.url_problem(name) or f"there is no file {name!r}")
     with (folder / name).open(encoding="utf-8-sig", newline="") as file:
@@ -85,14 +85,13 @@ def _rows(folder: Path, name: str, column: str) -> Iterator[tuple[int, str]]:
 
 
 def _lines(file: Iterator[str]) -> Iterator[tuple[int, str]]:
-    """Yield number and text of each line, without comments, that is not blank."""
     for number, line in enumerate(file, 1):
         if text := _COMMENT.sub("", line).strip():
             yield number, text
 
 
 def _column(file: Iterator[str], name: str, column: str) -> Iterator[tuple[int, str]]:
-    """Yield line and text of each filled cell of a column; the first row has the names."""
+    """Yield line number and text of each filled cell of a column; the first row is the header."""
     reader = csv.DictReader(file, skipinitialspace=True, strict=True)
     columns = [each.strip() for each in reader.fieldnames or ()]
     if column not in columns:
@@ -104,8 +103,7 @@ def _column(file: Iterator[str], name: str, column: str) -> Iterator[tuple[int, 
             yield reader.line_num, text
 
 
-def _faults(name: str, rows: Sequence[tuple[int, str]]) -> Iterator[str]:
-    """Yield what is wrong with the lines that hold no service URI."""
+def _problems(name: str, rows: Sequence[tuple[int, str]]) -> Iterator[str]:
     for number, text in rows:
         try:
             tools.Uri.parse(text)

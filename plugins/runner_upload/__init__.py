@@ -1,4 +1,4 @@
-"""The ``runner_upload`` step: a package goes to a Hybrid Runner that takes uploads."""
+"""The ``runner_upload`` step: upload a package to a Hybrid Runner."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from spark_impex_runner import Registry, StepOutput, hookimpl, models, tools
 
 NAME = "runner_upload"
 DEFAULTS: Final[dict[str, Any]] = {
-    # Documented: the runner's own default is 30mb, which means MiB to the servers of its kind.
+    # The runner's documented default is 30mb, which Node's body parsers read as MiB.
     "body_limit": "30MiB",
     "timeout": "2m",
     "verify_tls": True,
@@ -35,8 +35,8 @@ OPTIONS: Final[dict[str, Any]] = {
             **tools.SIZE_SCHEMA,
             "title": "Body limit",
             "description": (
-                "Refuse to send more bytes than this in one request; the same as the runner's "
-                "own BODY_LIMIT."
+                "Refuse to send more bytes than this in one request; set it to the runner's own "
+                "BODY_LIMIT."
             ),
             "default": DEFAULTS["body_limit"],
             "examples": ["200MiB"],
@@ -44,7 +44,7 @@ OPTIONS: Final[dict[str, Any]] = {
         "timeout": {
             **tools.DURATION_SCHEMA,
             "title": "Timeout",
-            "description": "Longest silence of the runner, while it answers as well.",
+            "description": "Longest time without a byte from the runner.",
             "default": DEFAULTS["timeout"],
             "examples": ["5m"],
         },
@@ -74,7 +74,7 @@ OPTIONS: Final[dict[str, Any]] = {
 
 @hookimpl
 def impex_register(registry: Registry) -> None:
-    """Offer the step."""
+    """Register the step."""
     registry.step(
         NAME,
         "sends an onpremises package to a Hybrid Runner",
@@ -87,10 +87,10 @@ def impex_register(registry: Registry) -> None:
 
 @hookimpl(trylast=True)
 def impex_plan_step(job: models.Job, step: models.Step) -> str | None:
-    """Tell where packages would go; raise ``StepError`` where the options cannot work."""
+    """Describe the upload, for ``runner_upload`` only; raise ``StepError`` for bad options."""
     if step.uses != NAME:
         return None
-    # A manifest that has no such step is run, and any is validated, without the HTTP library.
+    # Imported late: runs without this step, and every validation, do without the HTTP library.
     from .upload import Upload  # noqa: PLC0415
 
     upload = Upload.of(job, {**DEFAULTS, **step.options})
@@ -101,7 +101,7 @@ def impex_plan_step(job: models.Job, step: models.Step) -> str | None:
 def impex_run_step(
     job: models.Job, step: models.Step, artifact: models.Artifact
 ) -> StepOutput | None:
-    """Send one package; answer for ``runner_upload`` only."""
+    """Upload one package, for the step ``runner_upload`` only."""
     if step.uses != NAME:
         return None
     from .upload import Upload  # noqa: PLC0415

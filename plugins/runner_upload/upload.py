@@ -1,4 +1,4 @@
-"""One package, or several, on the way to a runner."""
+"""Upload packages to a Hybrid Runner."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from spark_impex_runner import errors, models, tools
 from spark_impex_runner.tools.http import HttpClient, MultipartUpload
 
-from . import answer
+from .reply import refusal_message, reply_text, transport_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """Where packages go, and how."""
+    """The validated options of an upload."""
 
     url: str
     limit: int
@@ -27,12 +27,12 @@ class Upload:
 
     @classmethod
     def of(cls, job: models.Job, options: Mapping[str, Any]) -> Upload:
-        """Read the options; raise ``StepError`` where they must not, or cannot, be used."""
+        """Parse the options; raise ``StepError`` if they are invalid or unsafe."""
         url, headers, verify = urlsplit(options["url"]), options["headers"], options["verify_tls"]
         if "@" in url.netloc:
-            raise errors.StepError("url holds a user or a password; write headers instead")
+            raise errors.StepError("url contains a user or a password; use headers instead")
         if headers and url.scheme == "http" and not tools.is_loopback(url.hostname or ""):
-            raise errors.StepError(f"headers hold secrets and url is not https: {options['url']}")
+            raise errors.StepError(f"headers hold secrets, but url is not https: {options['url']}")
         if isinstance(verify, str):
             verify = str(job.run.manifest.path.absolute().parent / verify)
         upload = cls(
@@ -46,7 +46,7 @@ class Upload:
         return upload
 
     def client(self) -> HttpClient:
-        """Return a client that masks the headers' values; raise ``StepError`` for a bad option."""
+        """Return a client that masks the headers; raise ``StepError`` for bad TLS options."""
         try:
             return HttpClient(
                 secrets=self.headers.values(), timeout=self.timeout, verify=self.verify
@@ -55,7 +55,7 @@ class Upload:
             raise errors.StepError(str(error)) from error
 
     def send(self, package: models.Artifact, check: Callable[[], None]) -> str:
-        """Send a package from the disk; return what was done and what the runner says to it."""
+        """Upload a package and return the result with the runner's reply, in one line."""
         try:
             with package.path.open("rb") as file, self.client() as client:
                 return self._send(MultipartUpload(file, check=check), client)
@@ -67,18 +67,18 @@ class Upload:
     def _send(self, form: MultipartUpload, client: HttpClient) -> str:
         if len(form) > self.limit:
             raise errors.StepError(
-                f"it makes a request of {len(form)} bytes, over the body_limit of {self.limit}; "
-                "start the runner with a larger BODY_LIMIT and write the same as body_limit, or "
-                "export fewer services"
+                f"the request has {len(form)} bytes, over the body_limit of {self.limit}; start "
+                "the runner with a larger BODY_LIMIT and set body_limit to the same, or export "
+                "fewer services"
             )
         headers = {**self.headers, "Accept": "application/json", "Content-Type": form.kind}
         try:
             reply = client.send("POST", self.url, headers, form)
         except errors.TransportError as error:
-            raise errors.StepError(f"POST {self.url}: {answer.broken(error)}") from error
-        except errors.SparkSdkError as error:  # a reply that is larger than it may be
+            raise errors.StepError(f"POST {self.url}: {transport_message(error)}") from error
+        except errors.SparkSdkError as error:  # the reply exceeds the client's limit
             raise errors.StepError(f"POST {self.url}: {error}") from error
-        said = client.mask(answer.words(reply))
+        text = client.mask(reply_text(reply))
         if not reply.good:
-            raise errors.StepError(f"POST {self.url}: {answer.refused(reply, said)}")
-        return f"sent to {self.url}, which answered HTTP {reply.status}{': ' if said else ''}{said}"
+            raise errors.StepError(f"POST {self.url}: {refusal_message(reply, text)}")
+        return f"sent to {self.url}, which answered HTTP {reply.status}{': ' if text else ''}{text}"

@@ -1,42 +1,37 @@
-"""``skip_unchanged: true``: nothing is exported while a tenant's versions are those of last time.
+"""``skip_unchanged: true``: skip the export of versions that were delivered last time.
 
-A job is compared with the last delivery by the ids of versions. What the tenant's listing does not
-say for certain, such as which of two versions is the latest, is a doubt, and is exported.
+Versions are compared by id. If the tenant's listing is ambiguous, such as about which of two
+versions is the latest, the target is exported.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 from spark_impex_runner import errors, hookimpl, models, tools
 
-from .offered import DoubtError, Offered
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+from .versions import CurrentVersions, UnknownError
 
 _log = logging.getLogger(__name__)
-# So many versions are told of.
-_SHOWN = 3
+# How many versions a message names.
+_MAX_SHOWN = 3
 
 
 @hookimpl(trylast=True)
 def impex_unchanged(job: models.Job) -> str | None:
-    """Say when and where the tenant's versions were delivered; None where they were not."""
+    """Return when and where the current versions were delivered, None to export them."""
     if job.last is None:
         return None
     spark, name = job.run.connect(job.target.connection), job.target.name
     try:
-        now = Offered(job.request, job.last, spark).versions()
+        now = CurrentVersions(job.request, job.last, spark).versions()
         before = _delivered(job.last)
-    except (DoubtError, errors.SparkError) as error:
-        _log.warning("%s: exported, as it is not known whether it is unchanged: %s", name, error)
+    except (UnknownError, errors.SparkError) as error:
+        _log.warning("%s: exporting, cannot tell whether it is unchanged: %s", name, error)
         return None
     if now.keys() != before.keys():
         _log.info(
-            "%s: exported, as it is not what was delivered last: %s", name, _told(now, before)
+            "%s: exporting, changed since the last delivery: %s", name, _difference(now, before)
         )
         return None
     return (
@@ -46,21 +41,19 @@ def impex_unchanged(job: models.Job) -> str | None:
 
 
 def _delivered(last: models.Delivery) -> dict[str, str]:
-    """Return the versions of the last delivery: what each is called, by its id."""
+    """Return the URIs of the last delivery's versions by their ids."""
     if not last.service_versions:
-        raise DoubtError("the tenant did not say which versions it delivered last")
+        raise UnknownError("the tenant did not list the versions of the last delivery")
     for each in last.service_versions:
         if not each.version_id:
-            raise DoubtError(f"the tenant gave no id for {each.uri} when it was delivered last")
+            raise UnknownError(f"the tenant gave no id for {each.uri} in the last delivery")
     return {each.version_id.lower(): each.uri for each in last.service_versions}
 
 
-def _told(now: dict[str, str], before: dict[str, str]) -> str:
-    """Return what came and what went."""
-    came = _some(uri for id_, uri in now.items() if id_ not in before)
-    went = _some(uri for id_, uri in before.items() if id_ not in now)
-    return "; ".join(part for part in (came and f"new: {came}", went and f"gone: {went}") if part)
-
-
-def _some(uris: Iterable[str]) -> str:
-    return tools.first_of(sorted(uris), _SHOWN)
+def _difference(now: dict[str, str], before: dict[str, str]) -> str:
+    new = sorted(uri for id_, uri in now.items() if id_ not in before)
+    gone = sorted(uri for id_, uri in before.items() if id_ not in now)
+    changes = (("new", new), ("gone", gone))
+    return "; ".join(
+        f"{name}: {tools.first_of(uris, _MAX_SHOWN)}" for name, uris in changes if uris
+    )

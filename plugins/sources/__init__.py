@@ -1,4 +1,4 @@
-"""Sources of secrets: ``${keyring:…}`` of this machine, ``${vault:…}`` of HashiCorp Vault."""
+"""Read secrets: ``${keyring:…}`` from this machine, ``${vault:…}`` from HashiCorp Vault."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from . import keyring, vault
 
 @hookimpl
 def impex_register(registry: Registry) -> None:
-    """Offer both; what was read lives as long as the registry does, which is one run's."""
+    """Register both; Vault's entries are cached as long as the registry lives, which is one run."""
     registry.source(
         "keyring",
         "a password in this machine's keyring, as SERVICE/USERNAME",

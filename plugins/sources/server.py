@@ -1,6 +1,6 @@
-"""A few requests of Vault's HTTP API, which OpenBao shares, and what the replies mean.
+"""Send requests to Vault's HTTP API, which OpenBao shares, and interpret the replies.
 
-The variables are those of Vault's own command.
+The environment variables are those of Vault's own CLI.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ TIMEOUT = "30s"
 
 
 class UnreachableError(LookupError):
-    """There is no answer at all, and there would be none to the next question."""
+    """The server does not reply, so further requests are pointless."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One Vault, and who asks it; every method raises ``LookupError`` with a one-line reason."""
+    """A Vault and the credentials for it; every method raises ``LookupError`` with a reason."""
 
     address: str
     client: HttpClient = field(repr=False)
@@ -32,30 +32,30 @@ class Server:
 
     @property
     def name(self) -> str:
-        """The Vault with its address and namespace, for people."""
+        """The Vault with its address and namespace, for messages."""
         namespace = self.headers.get("X-Vault-Namespace")
         return f"the Vault at {self.address}{f' (namespace {namespace})' if namespace else ''}"
 
     def get(self, path: str, about: str) -> Mapping[str, Any] | None:
-        """Return the data behind a path, None where nothing is; ``about`` is the entry meant."""
+        """Return the data at a path, None if there is none; ``about`` is the entry for messages."""
         reply = self._send("GET", self._url(path))
         if reply.status == 403:
             raise LookupError(
-                f"{self.name} refuses it ({self._words(reply)}); the token may have ended, its "
-                f"policy must allow to read {about!r}, or there is no store of that name"
+                f"{self.name} refuses it ({self._error_text(reply)}); the token may have expired, "
+                f"its policy may not allow reading {about!r}, or there is no store of that name"
             )
-        # Deleted versions come with this status, too, and with data about them.
+        # A deleted version has this status, too, with metadata in the body.
         return None if reply.status == 404 else self._data(reply, "data")
 
     def approle(self, role: str, secret: str) -> str:
-        """Return the token of an application role."""
+        """Log in with an AppRole and return the token."""
         body = json.dumps({"role_id": role, "secret_id": secret}).encode()
         url = self._url("auth/approle/login")
         reply = self._send("POST", url, body)
         if reply.status in (400, 403):
             raise LookupError(
-                f"{self.name} refuses the AppRole ({self._words(reply)}); check VAULT_ROLE_ID and "
-                "VAULT_SECRET_ID"
+                f"{self.name} refuses the AppRole ({self._error_text(reply)}); check VAULT_ROLE_ID "
+                "and VAULT_SECRET_ID"
             )
         return str(self._data(reply, "auth").get("client_token", ""))
 
@@ -66,35 +66,35 @@ class Server:
         try:
             return self.client.send(method, url, self.headers, body)
         except errors.SparkSdkError as error:
-            told = str(error).replace("verify_tls", "VAULT_CACERT")
-            raise UnreachableError(f"{self.name}: {told}") from None
+            message = str(error).replace("verify_tls", "VAULT_CACERT")
+            raise UnreachableError(f"{self.name}: {message}") from None
 
     def _data(self, reply: HttpResponse, key: str) -> Mapping[str, Any]:
-        """Return what a good reply holds."""
-        words = self._words(reply)
+        """Return the data of a successful reply; raise ``LookupError`` for any other."""
+        text = self._error_text(reply)
         if reply.status == 503:
-            raise LookupError(f"{self.name} cannot answer ({words}); unseal it, or wait for it")
+            raise LookupError(f"{self.name} cannot answer ({text}); unseal it, or wait for it")
         if not reply.good:
             code = f"HTTP {reply.status}"
-            told = f"{code}; check VAULT_ADDR" if words == code else f"{code} {words}"
+            message = f"{code}; check VAULT_ADDR" if text == code else f"{code} {text}"
             if reply.status < 400:
-                told = f"{code}; VAULT_ADDR must name the active server"
-            raise LookupError(f"{self.name}: {told}")
+                message = f"{code}; VAULT_ADDR must name the active server"
+            raise LookupError(f"{self.name}: {message}")
         data = reply.data.get(key) if isinstance(reply.data, Mapping) else None
         if isinstance(data, Mapping):
             return data
-        raise LookupError(f"{self.name} answers as no Vault does; check VAULT_ADDR")
+        raise LookupError(f"{self.name} does not reply as a Vault does; check VAULT_ADDR")
 
-    def _words(self, reply: HttpResponse) -> str:
-        """Return what the server says of an error."""
+    def _error_text(self, reply: HttpResponse) -> str:
+        """Return the error message of a reply."""
         errors = reply.data.get("errors") if isinstance(reply.data, Mapping) else None
-        words = "; ".join(map(str, errors)) if isinstance(errors, list) else ""
-        return tools.one_line(self.client.mask(words)) or f"HTTP {reply.status}"
+        text = "; ".join(map(str, errors)) if isinstance(errors, list) else ""
+        return tools.one_line(self.client.mask(text)) or f"HTTP {reply.status}"
 
 
 def log_in(environ: Mapping[str, str]) -> Server:
-    """Return the Vault that the environment names, with a token that it accepts or has given."""
-    # A connection is not kept: nobody would close it, and an entry takes but two requests.
+    """Return the Vault of the environment, with its token or one from an AppRole login."""
+    # Not kept alive: nothing closes the connection at the end, and an entry takes two requests.
     headers = {"X-Vault-Request": "true", "Connection": "close"}
     if namespace := environ.get("VAULT_NAMESPACE"):
         headers["X-Vault-Namespace"] = namespace
@@ -102,10 +102,10 @@ def log_in(environ: Mapping[str, str]) -> Server:
     token = environ.get("VAULT_TOKEN", "")
     if not token and (role := environ.get("VAULT_ROLE_ID")):
         token = server.approle(role, environ.get("VAULT_SECRET_ID", ""))
-    token = token or _kept_token()
+    token = token or _token_from_file()
     if not token:
         raise LookupError(
-            "there is no token for Vault; set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID, "
+            "no token for Vault; set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID, "
             "or log in by 'vault login'"
         )
     server.client.add_secret(token)
@@ -113,21 +113,22 @@ def log_in(environ: Mapping[str, str]) -> Server:
 
 
 def _address(environ: Mapping[str, str]) -> str:
-    """Return the address that requests begin with."""
     address = environ.get("VAULT_ADDR", "").strip().rstrip("/")
     if not address:
-        raise LookupError("VAULT_ADDR is not set; it names the Vault: https://vault.acme.com:8200")
+        raise LookupError(
+            "VAULT_ADDR is not set; set it to a URL such as https://vault.acme.com:8200"
+        )
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
-        raise LookupError("VAULT_ADDR is no address such as https://vault.acme.com:8200")
+        raise LookupError("VAULT_ADDR is not a URL such as https://vault.acme.com:8200")
     return address
 
 
 def _client(environ: Mapping[str, str]) -> HttpClient:
-    """Return a client with the limits and certificates that the environment names."""
+    """Return a client with the timeout and certificates of the environment."""
     bundle = environ.get("VAULT_CACERT")
     if bundle and not Path(bundle).is_file():
-        raise LookupError(f"VAULT_CACERT names {bundle!r}, which is no file")
+        raise LookupError(f"VAULT_CACERT: {bundle!r} is not a file")
     try:
         timeout = tools.parse_duration(environ.get("VAULT_CLIENT_TIMEOUT") or TIMEOUT)
         return HttpClient(timeout=timeout, verify=bundle or True)
@@ -135,8 +136,8 @@ def _client(environ: Mapping[str, str]) -> HttpClient:
         raise LookupError(f"VAULT_CLIENT_TIMEOUT: {error}") from None
 
 
-def _kept_token() -> str:
-    """Return the token that ``vault login`` keeps, where there is one."""
+def _token_from_file() -> str:
+    """Return the token that ``vault login`` stored, empty if there is none."""
     try:
         return (Path.home() / ".vault-token").read_text(encoding="utf-8").strip()
     except (OSError, UnicodeError, RuntimeError):

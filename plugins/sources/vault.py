@@ -1,4 +1,4 @@
-"""``${vault:PATH#FIELD}``: a field of an entry in a store of HashiCorp Vault or OpenBao."""
+"""``${vault:PATH#FIELD}``: read a field of an entry in HashiCorp Vault or OpenBao."""
 
 from __future__ import annotations
 
@@ -11,54 +11,54 @@ if TYPE_CHECKING:
 
     from .server import Server
 
-_ODD = {"", ".", ".."}
+_INVALID_PARTS = {"", ".", ".."}
 
 
 def check(key: str) -> str:
-    """Return what is wrong with a key."""
+    """Return the error of a key, empty if it is valid."""
     path, _, name = key.partition("#")
-    good = name and "/" in path and not _ODD & set(path.split("/"))
-    return "" if good else "write PATH#FIELD, such as secret/acme/spark#client_secret"
+    valid = name and "/" in path and not _INVALID_PARTS & set(path.split("/"))
+    return "" if valid else "write PATH#FIELD, such as secret/acme/spark#client_secret"
 
 
 @dataclass(slots=True)
 class Vault:
-    """The Vault that the environment names: logged in to, and each of its entries read, once."""
+    """The Vault of the environment; logs in once and reads each entry once."""
 
     environ: Mapping[str, str] = field(repr=False)
     entries: dict[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     server: Server | None = None
-    fault: str = ""
+    failure: str = ""
 
     def read(self, key: str) -> str:
-        """Return a field; raise ``LookupError`` with the reason where there is none."""
+        """Return a field; raise ``LookupError`` with the reason if there is none."""
         path, _, name = key.partition("#")
         if path not in self.entries:
-            self.entries[path] = self._asked(path)
+            self.entries[path] = self._fetch(path)
         entry = self.entries[path]
         if name not in entry:
             known = ", ".join(sorted(entry)) or "none"
             raise LookupError(f"the entry has no field {name!r}; its fields: {known}")
         return entry[name] if isinstance(entry[name], str) else json.dumps(entry[name])
 
-    def _asked(self, path: str) -> Mapping[str, Any]:
-        """Return the fields of an entry; a Vault that does not answer is not asked again."""
-        # A manifest that names no Vault is run, and any is validated, without the HTTP library.
+    def _fetch(self, path: str) -> Mapping[str, Any]:
+        """Return the fields of an entry; repeat no request to an unreachable Vault."""
+        # Imported late: runs without Vault, and every validation, do without the HTTP library.
         from .server import UnreachableError, log_in  # noqa: PLC0415
 
-        if self.fault:
-            raise LookupError(self.fault)
+        if self.failure:
+            raise LookupError(self.failure)
         try:
             self.server = self.server or log_in(self.environ)
             return self._entry(self.server, path)
         except UnreachableError as error:
-            self.fault = str(error)
+            self.failure = str(error)
             raise
 
     def _entry(self, server: Server, path: str) -> Mapping[str, Any]:
-        """Return the fields of an entry, from a store of version 2 or 1."""
-        # What Vault's own command asks before it reads; the first releases did not know it, and
-        # had but one version.
+        """Return the fields of an entry from a KV store of version 2 or 1."""
+        # The request by which Vault's own CLI finds the store's version; the first releases do not
+        # have it, nor version 2.
         found = server.get(f"sys/internal/ui/mounts/{path}", path) or {}
         mount, options = str(found.get("path") or ""), found.get("options")
         if isinstance(options, dict) and options.get("version") == "2":

@@ -85,7 +85,7 @@ def test_a_file_gives_its_services_in_its_order(
         ("@x.txt#", "motor/a", "'@x.txt#' names no file"),
         ("@x.csv", "uri", "'@x.csv' names no column; use @x.csv#column"),
         ("@x.csv#url", "uri, n", "x.csv:1: there is no column 'url'; known: 'uri', 'n'"),
-        ("@x.csv#uri", 'uri\nmotor/a\n"motor', "'x.csv' is no CSV file: "),
+        ("@x.csv#uri", 'uri\nmotor/a\n"motor', "'x.csv' is not valid CSV: "),
         ("@x.csv#uri", "uri\n\n", "'x.csv' names no service"),
         ("@x.csv#uri", 'n,uri\n"a\nb",motor\n', "x.csv:3: service URI 'motor' has one name only"),
         ("@x.txt", "# nothing\n", "'x.txt' names no service"),

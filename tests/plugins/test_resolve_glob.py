@@ -186,7 +186,7 @@ def test_the_next_run_asks_again(serve: Any, planned: Any, tmp_path: Path) -> No
         ("zzz/*", r"'zzz/\*' matches no service of .*; there are 7 others"),
         ("motor/pricing[7]", r"matches no version on .*; motor/pricing has 2.0.0, 1.20.0, 1.4.2$"),
         ("motor/c*[1.*]", r"matches no version on .*; motor/claims has 2.1.0$"),
-        ("!motor/*", r"'!motor/\*' has no pattern to take away from; give one, such as motor/\*"),
+        ("!motor/*", r"'!motor/\*' has no pattern to exclude from; add one, such as motor/\*"),
     ],
 )
 def test_a_pattern_that_matches_nothing_is_an_error_with_the_nearest_names(
@@ -199,7 +199,7 @@ def test_a_pattern_that_matches_nothing_is_an_error_with_the_nearest_names(
 
 def test_an_exclusion_takes_nothing_from_what_is_named_outright(serve: Any, planned: Any) -> None:
     """A service with a part of a version is named, too: there is no pattern to take from."""
-    with pytest.raises(UriError, match="has no pattern to take away from"):
+    with pytest.raises(UriError, match="has no pattern to exclude from"):
         planned(serve(), ["motor/pricing[1]", "!motor/p*"])
 
 
@@ -217,7 +217,7 @@ def test_an_exclusion_that_takes_nothing_away_is_warned_of(
         assert planned(serve(), ["life/*", "!life/anuity", "!life/p*"]) == [["life/annuity"]]
 
     assert [each.message for each in caplog.records] == [
-        "'!life/anuity' takes no service away; nearest: life/annuity, life/pricing"
+        "'!life/anuity' excludes no service; nearest: life/annuity, life/pricing"
     ]
 
 
@@ -259,15 +259,15 @@ def test_patterns_are_delivered_and_compared_one_by_one(serve: Any, write: Any, 
         ("motor/pricing[1.4]", ""),
         ("motor/pricing[1.4", "service URI 'motor/pricing[1.4' is in no known form"),
         ("motor/*[1.4", "pattern 'motor/*[1.4' has a bracket too many or too few"),
-        ("motor/*[]", "pattern 'motor/*[]' has no readable version in ''"),
-        ("motor/x[*.1]", "pattern 'motor/x[*.1]' has no readable version in '*.1'"),
+        ("motor/*[]", "pattern 'motor/*[]' has no valid version in ''"),
+        ("motor/x[*.1]", "pattern 'motor/x[*.1]' has no valid version in '*.1'"),
         ("motor/x[1.?]", "service URI 'motor/x[1.?]' is in no known form"),
         ("!", "pattern '!' is in no known form"),
         ("!x", "pattern '!x' is in no known form"),
         ("!motor/x[1.4.2]", "pattern '!motor/x[1.4.2]' gives a version, and an exclusion has none"),
         ("motor*", "pattern 'motor*' is in no known form"),
         ("a/b/*", "pattern 'a/b/*' is in no known form"),
-        ("version/*", "pattern 'version/*' is ambiguous, as 'version' is a word of the notation"),
+        ("version/*", "pattern 'version/*' is ambiguous: 'version' is a keyword of service URIs"),
     ],
 )
 def test_the_form_of_an_entry_is_checked_without_asking_anybody(
@@ -336,8 +336,8 @@ def test_an_entry_is_a_pattern_a_uri_or_an_error(entry: str) -> None:
     fault = glob.check(entry, None)
     if fault:
         with pytest.raises(UriError):
-            pattern.read(entry)
+            pattern.parse_entry(entry)
         assert len(fault.splitlines()) == 1
-    elif fault is None and (found := pattern.read(entry)):
+    elif fault is None and (found := pattern.parse_entry(entry)):
         uri = Uri.parse(entry)
         assert (uri.folder, uri.service) == (found.folder, found.service)

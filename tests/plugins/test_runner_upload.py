@@ -120,7 +120,7 @@ def test_a_runner_without_uploads_is_told_apart(upload: Upload, hybrid_runner: A
 
     assert told == (
         f"motor.zip: POST {hybrid_runner.url}/api/v3/upload: HTTP 404 an HTML page; the runner "
-        "takes no uploads here: start it with UPLOAD_ENABLE=true, and check url and its "
+        "does not accept uploads here: start it with UPLOAD_ENABLE=true, and check url and its "
         "CUSTOM_API_ROUTE"
     )
 
@@ -129,7 +129,7 @@ def test_a_runner_without_uploads_is_told_apart(upload: Upload, hybrid_runner: A
     ("reply", "advice"),
     [
         ((403, "application/json", b"{}"), "UPLOAD_ENABLE"),
-        ((401, "application/json", b'{"message":"who?"}'), "HTTP 401 who?; a gateway asks"),
+        ((401, "application/json", b'{"message":"who?"}'), "HTTP 401 who?; a gateway requires"),
         ((301, "text/plain", b""), "HTTP 301; check url"),
         ((500, "text/plain", b"disk full"), "HTTP 500 disk full"),
     ],
@@ -166,7 +166,7 @@ def test_a_runner_with_a_smaller_limit_is_understood(upload: Upload, hybrid_runn
     hybrid_runner.body_limit = 100
 
     assert (
-        "HTTP 413 request entity too large; the package is over the runner's limit: start it "
+        "HTTP 413 request entity too large; the package exceeds the runner's limit: start it "
         in (refusal(upload))
     )
 
@@ -182,7 +182,7 @@ def test_a_server_that_hangs_up_may_have_a_smaller_limit(
     told = refusal(upload, artifact=large, url=hang_up)
 
     assert "the connection failed" in told
-    assert told.endswith("a runner does so when the package is over its BODY_LIMIT")
+    assert told.endswith("a runner does so if the package exceeds its BODY_LIMIT")
 
 
 def test_nobody_at_the_address_is_one_line(upload: Upload) -> None:
@@ -218,14 +218,14 @@ def test_headers_do_not_travel_in_the_clear(upload: Upload) -> None:
     """To this machine they may; anywhere else TLS is asked for."""
     told = refusal(upload, url="http://runner.invalid:3000", headers={"X-Api-Key": "sesame"})
 
-    assert told == ("headers hold secrets and url is not https: http://runner.invalid:3000")
+    assert told == ("headers hold secrets, but url is not https: http://runner.invalid:3000")
 
 
 def test_a_password_in_the_url_is_not_repeated(upload: Upload) -> None:
     """It would stand in every line; headers are masked."""
     told = refusal(upload, url="http://me:sesame@runner.invalid:3000")
 
-    assert told == "url holds a user or a password; write headers instead"
+    assert told == "url contains a user or a password; use headers instead"
 
 
 def test_a_bundle_is_looked_for_beside_the_manifest(upload: Upload, output: Path) -> None:

@@ -253,7 +253,7 @@ def test_what_changed_is_told(world: World, caplog: pytest.LogCaptureFixture) ->
         world.again()
 
     assert (
-        "t0: exported, as it is not what was delivered last: "
+        "t0: exporting, changed since the last delivery: "
         "new: motor/pricing[1.20.1]; gone: motor/pricing[1.20.0]"
     ) in caplog.messages
 
@@ -272,7 +272,7 @@ def test_a_listing_that_cannot_be_read_is_a_doubt(
     disturb(fault)
 
     assert world.again().outcome is SUCCEEDED
-    said = "t0: exported, as it is not known whether it is unchanged: "
+    said = "t0: exporting, cannot tell whether it is unchanged: "
     assert warnings(caplog)
     assert all(each.startswith(said) and "HTTP 403" in each for each in warnings(caplog))
 
@@ -343,7 +343,7 @@ def test_a_tenant_that_did_not_say_what_it_delivered_leaves_a_doubt(
     rewrite(attempt, "UPDATE attempts SET delivered = '[[], []]'")
 
     assert world.again().outcome is SUCCEEDED
-    assert "did not say which versions" in warnings(caplog).pop()
+    assert "did not list the versions" in warnings(caplog).pop()
 
 
 def rewrite(path: Path, sql: str) -> None:

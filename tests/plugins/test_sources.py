@@ -217,7 +217,7 @@ def test_the_token_that_a_login_kept_is_used(read: Any, monkeypatch: Any, tmp_pa
     monkeypatch.setenv("HOME", str(tmp_path))
 
     assert refusal(read) == (
-        "there is no token for Vault; set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID, or "
+        "no token for Vault; set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID, or "
         "log in by 'vault login'"
     )
     (tmp_path / ".vault-token").write_text(f"{ROOT}\n")
@@ -248,8 +248,8 @@ def test_a_token_without_permission_is_named(vault: Bao, read: Any, monkeypatch:
     told = refusal(read)
 
     assert told == (
-        f"the Vault at {vault.address} refuses it (permission denied); the token may have ended, "
-        "its policy must allow to read 'secret/acme/spark', or there is no store of that name"
+        f"the Vault at {vault.address} refuses it (permission denied); the token may have expired, "
+        "its policy may not allow reading 'secret/acme/spark', or there is no store of that name"
     )
 
 
@@ -272,15 +272,15 @@ def test_a_sealed_vault_is_named(vault: Bao, read: Any) -> None:
         (
             "VAULT_ADDR",
             "",
-            "VAULT_ADDR is not set; it names the Vault: https://vault.acme.com:8200",
+            "VAULT_ADDR is not set; set it to a URL such as https://vault.acme.com:8200",
         ),
         (
             "VAULT_ADDR",
             "vault:8200",
-            "VAULT_ADDR is no address such as https://vault.acme.com:8200",
+            "VAULT_ADDR is not a URL such as https://vault.acme.com:8200",
         ),
-        ("VAULT_ADDR", "http://u:pw@x", "VAULT_ADDR is no address such as https://vault"),
-        ("VAULT_CACERT", "/nowhere.pem", "VAULT_CACERT names '/nowhere.pem', which is no file"),
+        ("VAULT_ADDR", "http://u:pw@x", "VAULT_ADDR is not a URL such as https://vault"),
+        ("VAULT_CACERT", "/nowhere.pem", "VAULT_CACERT: '/nowhere.pem' is not a file"),
         ("VAULT_CLIENT_TIMEOUT", "soon", "VAULT_CLIENT_TIMEOUT: 'soon' is not a duration"),
         ("VAULT_CLIENT_TIMEOUT", "0", "VAULT_CLIENT_TIMEOUT: timeout is 0 s"),
     ],
@@ -496,7 +496,8 @@ def test_a_password_of_a_real_keyring_is_read_and_masked(
     assert SECRET not in told[0].stdout + told[0].stderr
     assert (
         "none.yaml:5:31: connections.sit.auth.oauth.client_id: ${keyring:impex/uat/nobody}: the "
-        "keyring (SecretService Keyring) has no such entry; keyring set impex/uat nobody"
+        "keyring (SecretService Keyring) has no such entry; add it with: "
+        "keyring set impex/uat nobody"
     ) in told[1].stderr
 
 
@@ -515,10 +516,10 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        ("NoKeyringError", "this machine has no keyring that can be used; see keyring --list-back"),
+        ("NoKeyringError", "this machine has no usable keyring; see keyring --list-back"),
         (
             "KeyringLocked",
-            "the keyring is locked; unlock it, or log in to the desktop it belongs to",
+            "the keyring is locked; unlock it, or log in to its desktop session",
         ),
         ("InitError", "the keyring cannot be read: no bus"),
     ],

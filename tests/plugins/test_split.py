@@ -176,7 +176,7 @@ def test_a_listing_that_fails_is_told_beside_the_refusal(ask: Ask) -> None:
 
     assert not isinstance(told.value, JobError)
     assert str(told.value) == (
-        f"{REFUSED}; to divide the request its services were to be listed: connection refused"
+        f"{REFUSED}; cannot list the services to split the request: connection refused"
     )
     with pytest.raises(TooLargeError, match="version/8a5f0f0e"):
         ask(down, version_ids=("8a5f0f0e-1111-4222-8333-0123456789ab",))
