@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
 PACKAGE = Path(spark_impex_runner.__file__).parent
 NAME = "spark_impex_runner"
 
-# A part of the package and the parts that it may import, imports for types included. What stands
-# in no folder is the ground, which all may import but the sandbox: it emulates the other side.
-GROUND = "(the ground)"
+# Each folder and the folders that it may import, imports for types included. The modules beside the
+# folders may be imported by all but the sandbox, which emulates the other side of the wire.
+SHARED = "(shared)"
 ALLOWED: dict[str, set[str]] = {
-    GROUND: set(),
+    SHARED: set(),
     "hooks": set(),
     "schemas": set(),
     "manifest": {"hooks"},
@@ -34,12 +35,12 @@ ALLOWED: dict[str, set[str]] = {
     "engine": {"delivery", "hooks", "manifest", "planning", "report", "spark", "state"},
     "cli": {"engine", "hooks", "manifest", "planning", "report", "sandbox", "spark", "state"},
     "tools": {"report", "spark"},
-    # What they import of the root and of the tools, a test of its own tells.
+    # tests/plugins/test_public_api.py checks which names they import.
     "plugins": {"(the root)", "tools"},
     "testing": {"engine", "hooks", "planning", "sandbox", "spark"},
     "(the root)": {"engine", "hooks", "spark", "tools"},
 }
-# Modules that only lead to where their contents are now.
+# Modules that were moved, and import from their new place.
 OLD_NAMES = {"hookspecs", "registry"}
 # A distribution and the only modules that may import it.
 THIRD_PARTY = {
@@ -110,51 +111,66 @@ def imported(module: str) -> frozenset[str]:
     return frozenset(found - {module})
 
 
-def part(module: str) -> str:
-    """Return the part of the package that a module belongs to."""
+def folder(module: str) -> str:
+    """Return the folder of a module, or the name of what is in none."""
     if module in {"__init__", *OLD_NAMES}:
         return "(the root)"
     top = module.partition(".")[0]
-    return top if (PACKAGE / top).is_dir() and top != "models" else GROUND
+    return top if (PACKAGE / top).is_dir() and top != "models" else SHARED
 
 
-def beyond(module: str) -> set[str]:
-    """Return what a module imports of parts that the table does not allow it."""
-    own = part(module)
-    allowed = ALLOWED[own] | {own} | ({GROUND} if own != "sandbox" else set())
-    return {each for each in imported(module) if part(each) not in allowed}
+def forbidden_imports(module: str) -> set[str]:
+    """Return the modules that a module imports although the table does not allow that."""
+    own = folder(module)
+    allowed = ALLOWED[own] | {own} | ({SHARED} if own != "sandbox" else set())
+    return {each for each in imported(module) if folder(each) not in allowed}
 
 
-def test_every_module_imports_only_the_parts_below_it() -> None:
-    """A module imports its own part, the ground, and those that the table allows."""
-    assert {module: found for module in modules() if (found := beyond(module))} == {}
+def test_modules_import_in_one_direction() -> None:
+    """A module imports its own folder, the shared modules, and the folders of the table."""
+    assert {module: found for module in modules() if (found := forbidden_imports(module))} == {}
 
 
-def test_no_module_imports_itself_by_others() -> None:
-    """There is no circle, imports for types included."""
+def test_imports_have_no_cycle() -> None:
+    """Not even one of imports for types."""
     order = graphlib.TopologicalSorter({module: imported(module) for module in modules()})
 
     order.prepare()  # raises CycleError
 
 
-def strangers(module: str) -> Iterator[str]:
-    """Yield the libraries that a module imports although the table does not have it there."""
+def test_the_page_shows_the_import_table() -> None:
+    """The table of the architecture page is the one above."""
+    page = Path(__file__).parent.parent / "docs/explanation/architecture.md"
+    rows = re.findall(r"^\| (`.+`) \| (.*)\|$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    shown = {
+        name: set(re.findall("`(.+?)`", allowed))
+        for names, allowed in rows
+        for name in re.findall("`(.+?)`", names)
+        if name in ALLOWED
+    }
+
+    checked_elsewhere = {SHARED, "schemas", "plugins", "(the root)"}
+    assert shown == {name: each for name, each in ALLOWED.items() if name not in checked_elsewhere}
+
+
+def misplaced_libraries(module: str) -> Iterator[str]:
+    """Yield the libraries that a module imports although the table does not allow that."""
     for name in imports(module):
         top = name.split(".")[0]
-        # The library of types is imported for types only, where mypy brings it.
+        # typing_extensions is imported for types only, and installed with mypy.
         if top in {NAME, "typing_extensions"} or top in sys.stdlib_module_names:
             continue
-        homes = THIRD_PARTY.get(top, ())
-        if not any(module == home or module.startswith(f"{home}.") for home in homes):
+        allowed = THIRD_PARTY.get(top, ())
+        if not any(module == each or module.startswith(f"{each}.") for each in allowed):
             yield name
 
 
-def test_third_party_libraries_stay_in_their_rooms() -> None:
-    """Each dependency is imported where the table says, and nothing else is a dependency."""
-    assert [(module, name) for module in modules() for name in strangers(module)] == []
+def test_libraries_stay_in_their_modules() -> None:
+    """Each dependency is imported where the table says, and there is no other."""
+    assert [(module, name) for module in modules() for name in misplaced_libraries(module)] == []
 
 
-def test_only_reports_and_commands_print() -> None:
+def test_only_commands_print() -> None:
     """The core returns values; it never prints and never exits."""
     for module in modules():
         calls = [node.func for node in ast.walk(tree(module)) if isinstance(node, ast.Call)]
@@ -181,13 +197,13 @@ def lines_of_code(module: str) -> int:
     )
 
 
-def test_no_module_is_a_god() -> None:
+def test_modules_are_small() -> None:
     """A module has at most 250 lines of code, without blanks, comments and docstrings."""
     assert [module for module in modules() if lines_of_code(module) > 250] == []
 
 
-def test_no_function_is_longer_than_forty_lines() -> None:
-    """A function fits on a screen: at most 40 lines below its docstring."""
+def test_functions_fit_a_screen() -> None:
+    """A function has at most 40 lines below its docstring."""
     functions = [
         (module, node)
         for module in modules()
@@ -201,7 +217,7 @@ def test_no_function_is_longer_than_forty_lines() -> None:
         assert (node.end_lineno or first) - first < 40, f"{module}.{node.name}"
 
 
-def test_no_module_has_a_name_that_says_nothing() -> None:
+def test_module_names_say_something() -> None:
     """There is no utils, helpers, common or base."""
     last = {name.split(".")[-1] for name in modules()}
 
