@@ -1,11 +1,10 @@
-"""For authors of plugins: a tenant, a clock and a runner as fixtures of pytest, and conformance.
+"""For authors of plugins: pytest fixtures with an emulated tenant, and conformance tests.
 
-Put ``pytest_plugins = ["spark_impex_runner.testing"]`` into your ``conftest.py``, and pytest knows
-the fixtures ``clock``, ``tree``, ``serve`` and ``run_manifest``. A test class that inherits from
-``StepConformance``, ``StrategyConformance``, ``ResolverConformance`` or ``SourceConformance`` has
-its tests from there.
+``pytest_plugins = ["spark_impex_runner.testing"]`` in your ``conftest.py`` provides the fixtures
+``clock``, ``tree``, ``serve`` and ``run_manifest``. A test class inherits its tests from
+``StepConformance``, ``StrategyConformance``, ``ResolverConformance`` or ``SourceConformance``.
 
-Nothing of the runner imports this package, and pytest loads it only where it is named.
+Nothing of the runner imports this package, so that it does not need pytest.
 """
 
 from __future__ import annotations

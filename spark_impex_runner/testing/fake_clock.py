@@ -1,4 +1,4 @@
-"""A clock for tests: nobody has to wait for it."""
+"""A clock for tests, whose waits take no time."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class FakeClock(Clock):
-    """A clock whose waits only move its hands; ``waits`` lists them.
+    """A clock whose waits only advance it; ``waits`` lists them.
 
-    ``at_wait`` is called after each wait with the seconds waited so far: there a test acts at a
-    moment of its choice.
+    Calls ``at_wait`` after each wait with the seconds waited so far, so that a test can act at a
+    time of its choice.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class FakeClock(Clock):
         self.at_wait: Callable[[float], None] = lambda _elapsed: None
 
     def now(self) -> datetime:
-        """Return a time that starts at noon of a fixed day."""
+        """Return the time, which starts at noon of a fixed day."""
         return datetime(2026, 1, 2, 12, tzinfo=timezone.utc) + timedelta(seconds=self._now)
 
     def monotonic(self) -> float:
@@ -37,7 +37,7 @@ class FakeClock(Clock):
         return self._now
 
     def wait(self, seconds: float) -> None:
-        """Move the hands, and let ``at_wait`` act."""
+        """Advance the clock, and call ``at_wait``."""
         seconds = min(seconds, self.left())
         with self._lock:
             self._now += seconds
@@ -47,7 +47,7 @@ class FakeClock(Clock):
             raise Interrupted(self.signum)
 
     def restart(self) -> None:
-        """Go on as the clock of the next process: nobody has asked that one to stop."""
+        """Continue as the clock of the next process, which was not asked to stop."""
         self._stopping = False
         self.signum = 0
         self.stopped_at = math.inf

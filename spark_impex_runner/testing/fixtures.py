@@ -1,4 +1,4 @@
-"""The fixtures: a clock, a tenant's folder, a served tenant with faults, and a runner."""
+"""Fixtures: a clock, a tenant's folder, a sandbox with fault injection, and a runner."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ VERSIONS = (
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """Return a clock that nobody has to wait for."""
+    """Return a clock whose waits take no time."""
     return FakeClock()
 
 
@@ -60,8 +60,8 @@ class Server:
     def __call__(self, *faults: str, **settings: Any) -> Sandbox:
         """Serve the folder; ``faults`` are scripts such as ``status@2=503``.
 
-        ``settings`` are those of the sandbox. A connection ``{}`` of a manifest leads here from
-        now on, as ``CSPARK_BASE_URL`` and ``CSPARK_BEARER_TOKEN`` do.
+        ``settings`` are the sandbox's. Sets ``CSPARK_BASE_URL`` and ``CSPARK_BEARER_TOKEN``, by
+        which a connection ``{}`` of a manifest leads here.
         """
         if faults:
             settings["faults"] = tuple(map(parse_fault, faults))
@@ -74,7 +74,7 @@ class Server:
 
 @pytest.fixture
 def serve(tree: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """Return the function that serves the tenant's folder; the test's end stops it."""
+    """Return the function that serves the tenant's folder until the test ends."""
     server = Server(tree, clock, monkeypatch)
     yield server
     for sandbox in server.served:
@@ -83,11 +83,11 @@ def serve(tree: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished run, and all that it left.
+    """A finished run and its outputs.
 
-    ``log`` is what the terminal shows, one line for each record, secrets masked. ``report`` is the
-    JSON report, ``receipts`` are those beside each target's packages, by the target's name.
-    ``folder`` is the manifest's.
+    ``log`` has one line for each record, as on the terminal, with secrets masked. ``report`` is
+    the JSON report, ``receipts`` has those of the targets by their names. ``folder`` is the
+    manifest's.
     """
 
     result: RunResult
@@ -99,7 +99,7 @@ class Finished:
 
 @dataclass
 class Runner:
-    """Runs manifests in a folder that holds the tenant's, ``acme``."""
+    """Runs manifests in the folder that contains the tenant's, ``acme``."""
 
     folder: Path
     clock: Clock
@@ -107,15 +107,15 @@ class Runner:
     def __call__(
         self, manifest: str | Mapping[str, Any], plugins: Sequence[Path] = (), **options: Any
     ) -> Finished:
-        """Run a manifest, as text or as data; ``options`` are those of ``RunOptions``.
+        """Run a manifest, text or data; ``options`` are those of ``RunOptions``.
 
-        Installed plugins take part; ``plugins`` names the files of others.
+        Loads installed plugins, and those in the files ``plugins``.
         """
         masker, report = Masker(), self.folder / "report.json"
         path = self.write(manifest)
         options["reports"] = {**options.get("reports", {}), "json": report}
         chosen = RunOptions(plugin_files=tuple(plugins), **options)
-        with _recorded(masker) as lines:
+        with _recorded_log(masker) as lines:
             result = engine.run_manifest(path, chosen, clock=self.clock, masker=masker)
         receipts = {each.target.name: each.target.output / RECEIPT for each in result.results}
         return Finished(
@@ -127,7 +127,7 @@ class Runner:
         )
 
     def write(self, manifest: str | Mapping[str, Any]) -> Path:
-        """Write a manifest without running it; return its file."""
+        """Write a manifest without running it, and return its path."""
         path = self.folder / "manifest.yaml"
         path.write_text(
             manifest if isinstance(manifest, str) else json.dumps(manifest), encoding="utf-8"
@@ -142,7 +142,7 @@ def run_manifest(tree: Path, clock: Clock) -> Runner:
 
 
 class _Lines(logging.Handler):
-    """Keeps what is logged as the lines that a terminal would show."""
+    """Keeps log records as the lines that a terminal would show."""
 
     def __init__(self, masker: Masker) -> None:
         super().__init__()
@@ -155,8 +155,8 @@ class _Lines(logging.Handler):
 
 
 @contextmanager
-def _recorded(masker: Masker) -> Iterator[list[str]]:
-    """Yield the lines of all that is logged meanwhile."""
+def _recorded_log(masker: Masker) -> Iterator[list[str]]:
+    """Record the log, and yield the list of its lines."""
     handler, root, ours = _Lines(masker), logging.getLogger(), "spark_impex_runner"
     levels = [(logger, logger.level) for logger in (root, logging.getLogger(ours))]
     root.addHandler(handler)
@@ -171,6 +171,6 @@ def _recorded(masker: Masker) -> Iterator[list[str]]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return an object of a JSON file."""
+    """Return the JSON object in a file."""
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content

@@ -1,4 +1,4 @@
-"""What holds for everything that has options: a schema that explains them, and refuses others."""
+"""The conformance tests of a plugin's options and their schema."""
 
 from __future__ import annotations
 
@@ -22,16 +22,15 @@ if TYPE_CHECKING:
     from spark_impex_runner.hooks.registry import Offer
     from spark_impex_runner.testing.fixtures import Runner
 
-# An option that no plugin has.
+# A name that no schema has.
 UNKNOWN = "no-such-option"
 
 
 class PluginConformance:
-    """What is offered by a name, and by which plugin.
+    """The tests of all that a plugin offers by a name.
 
-    Each check is a method: override one that cannot hold for your plugin, and say why. ``name`` is
-    the name in a manifest. Installed plugins are found by it; ``plugin_files`` names the files of
-    one that is not installed.
+    Each check is a method: override one that does not apply to your plugin, and say why. ``name``
+    is the name in a manifest. ``plugin_files`` are the files of a plugin that is not installed.
     """
 
     name: ClassVar[str] = ""
@@ -39,7 +38,7 @@ class PluginConformance:
 
     @pytest.fixture
     def plugins(self) -> Plugins:
-        """Return the plugins, as a run loads them."""
+        """Return the plugins that a run would load."""
         plugins = make_plugin_manager(PluginChoice(files=tuple(self.plugin_files)))
         broken = [f"{info.name}: {info.error}" for info in plugins.infos if info.error]
         offered = [getattr(plugins.registry, kind) for kind in KINDS]
@@ -50,7 +49,7 @@ class PluginConformance:
         return plugins
 
     def alone(self, plugins: Plugins, kind: str, hook: str) -> Any:
-        """Return the caller of a hook of the plugin that offers it, and of no other."""
+        """Return a function that calls a hook of the tested plugin only."""
         owner = next(n for n, each in plugins.offers.items() if self.name in getattr(each, kind))
         others = plugins.manager.get_plugins() - {plugins.manager.get_plugin(owner)}
         return plugins.manager.subset_hook_caller(hook, others)
@@ -60,10 +59,10 @@ KINDS = ("steps", "strategies", "sources", "resolvers")
 
 
 class OptionsConformance(PluginConformance):
-    """Checks of an option schema.
+    """The tests of an option schema.
 
-    ``good_options`` are used in every check, so give all that matter; ``bad_options`` are refused.
-    Where an option names a connection, ``sit`` is one.
+    Every test uses ``good_options``, so give all that matter; ``bad_options`` must be refused. A
+    connection ``sit`` exists for options that name one.
     """
 
     good_options: ClassVar[Sequence[Mapping[str, Any]]] = ({},)
@@ -78,7 +77,7 @@ class OptionsConformance(PluginConformance):
         raise NotImplementedError
 
     def test_the_schema_is_valid_and_explains_every_option(self, plugins: Plugins) -> None:
-        """Draft 2020-12; nothing unknown is let in; each option has a title and a description."""
+        """It follows draft 2020-12, refuses unknown options, and describes each option."""
         schema = self.offer_of(plugins).options
         try:
             jsonschema.Draft202012Validator.check_schema(schema)
@@ -97,13 +96,13 @@ class OptionsConformance(PluginConformance):
                     require(fault is None, f"{place}.properties.{option}: the default does not fit")
 
     def test_good_options_are_accepted(self, run_manifest: Runner, plugins: Plugins) -> None:
-        """A manifest with them is valid; options that are secret are given by reference."""
+        """A manifest with them is valid; secret options are given by reference."""
         for options in self.good_options:
             problems = self.problems(run_manifest, plugins, options)
             require(not problems, f"{shown(options)} is refused: {'; '.join(problems)}")
 
     def test_bad_options_are_refused_by_name(self, run_manifest: Runner, plugins: Plugins) -> None:
-        """Each of them, and an unknown one, ends in a message that says which option is wrong."""
+        """The message for each of them, and for an unknown one, names the option."""
         if self.offer_of(plugins).options.get("properties"):
             require(self.bad_options, "bad_options is empty; say what your schema refuses")
         for options in (*self.bad_options, {UNKNOWN: 1}):
@@ -115,7 +114,7 @@ class OptionsConformance(PluginConformance):
             require(named, f"{shown(options)} is refused without its name: {'; '.join(problems)}")
 
     def problems(self, run: Runner, plugins: Plugins, options: Mapping[str, Any]) -> list[str]:
-        """Return what ``impex validate`` says about a manifest with these options."""
+        """Return the errors of ``impex validate`` for a manifest with these options."""
         with pytest.MonkeyPatch.context() as patch:
             written = referring(self.offer_of(plugins).options, options, patch)
             path = run.write(manifest(self.target_with(written)))
@@ -127,19 +126,19 @@ class OptionsConformance(PluginConformance):
 
 
 def require(holds: object, otherwise: str) -> None:
-    """Fail with a sentence unless something holds; the traceback ends at whoever asked."""
+    """Fail with ``otherwise`` unless ``holds``; the traceback ends at the caller."""
     __tracebackhide__ = True
     if not holds:
         raise AssertionError(otherwise)
 
 
 def shown(options: Mapping[str, Any]) -> str:
-    """Return options as a manifest would show them."""
+    """Return options as text for a message."""
     return f"with: {dict(options)!r}"
 
 
 def manifest(*targets: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a manifest of targets on the sandbox; what a target does not say is added."""
+    """Return a manifest of targets on the sandbox, with defaults for missing keys."""
     basis = {"services": ["motor/pricing"], "connection": "sit"}
     return {
         "version": 1,
@@ -151,7 +150,7 @@ def manifest(*targets: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def objects(schema: Mapping[str, Any], place: str = "options") -> Iterator[tuple[str, Any]]:
-    """Yield each part of a schema that has properties, with its place."""
+    """Yield the path and the value of each part of a schema that has properties."""
     if "properties" in schema:
         yield place, schema
         for option, about in schema["properties"].items():
@@ -161,7 +160,7 @@ def objects(schema: Mapping[str, Any], place: str = "options") -> Iterator[tuple
 
 
 def secrets(schema: Mapping[str, Any], value: Any) -> Iterator[str]:
-    """Yield the values of options that are secret."""
+    """Yield the values of secret options."""
     if schema.get("x-secret") and isinstance(value, str):
         yield value
     for option, about in schema.get("properties", {}).items():
@@ -172,7 +171,7 @@ def secrets(schema: Mapping[str, Any], value: Any) -> Iterator[str]:
 
 
 def referring(schema: Mapping[str, Any], value: Any, patch: pytest.MonkeyPatch) -> Any:
-    """Return options as a manifest may hold them: secrets by reference to variables, set here."""
+    """Return options with secrets replaced by references to variables, which this sets."""
     if schema.get("x-secret") and isinstance(value, str):
         name = f"CONFORMANCE_{abs(hash(value))}"
         patch.setenv(name, value)

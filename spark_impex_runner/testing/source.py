@@ -9,7 +9,7 @@ import pytest
 
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.testing.options import PluginConformance, manifest, require
-from spark_impex_runner.testing.place import elsewhere, outputs
+from spark_impex_runner.testing.workspace import isolated_folders, outputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,41 +18,40 @@ if TYPE_CHECKING:
     from spark_impex_runner.hooks.manager import Plugins
     from spark_impex_runner.testing.fixtures import Runner
 
-_CROWD = 8
+_THREADS = 8
 
 
 class SourceConformance(PluginConformance):
     """The tests of a source of references.
 
-    ``values`` are what it reads, by their keys, and such as a token may be: printable, without
-    blanks. Override ``provide`` where they have to be put somewhere first. ``missing_key`` is the
-    key of nothing.
+    ``values`` are what it reads, by their keys; they must be possible tokens: printable, without
+    blanks. Override ``provide`` to store them first. ``missing_key`` is a key without a value.
     """
 
     values: ClassVar[Mapping[str, str]] = {}
     missing_key: ClassVar[str] = "no-such-key"
 
     def provide(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Put the values where the source reads them; ``folder`` is the test's own."""
+        """Store the values where the source reads them; ``folder`` is the test's own."""
 
     @pytest.fixture(autouse=True)
     def _provided(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Have the values for every test."""
+        """Provide the values for every test."""
         self.provide(tmp_path, monkeypatch)
 
     def test_values_are_given(self) -> None:
-        """Without them the other tests would say nothing."""
+        """Without them the other tests would check nothing."""
         require(self.values, "values is empty; say what the source is to read")
 
     def test_each_key_yields_its_value(self, plugins: Plugins) -> None:
-        """As text, and the same whenever it is read."""
+        """Each value is text, and the same at every read."""
         for key, value in [*self.values.items()] * 2:
             found = plugins.registry.sources[self.name].read(key)
             require(isinstance(found, str), f"'{key}' yields {type(found).__name__}, not text")
             require(found == value, f"'{key}' yields another value than it should")
 
     def test_a_missing_key_is_told_in_one_line(self, plugins: Plugins) -> None:
-        """``LookupError`` names the key, and no secret."""
+        """``LookupError`` names the key and no secret."""
         masker = Masker()
         for value in self.values.values():
             masker.add(value)
@@ -70,24 +69,24 @@ class SourceConformance(PluginConformance):
             raise AssertionError(f"'{self.missing_key}' yields a value")
 
     def test_it_is_thread_safe(self, plugins: Plugins) -> None:
-        """Many reads at a time yield what each yields alone."""
-        read, keys = plugins.registry.sources[self.name].read, list(self.values) * _CROWD
-        with ThreadPoolExecutor(_CROWD) as pool:
+        """Many reads at once yield the same values as single ones."""
+        read, keys = plugins.registry.sources[self.name].read, list(self.values) * _THREADS
+        with ThreadPoolExecutor(_THREADS) as pool:
             found = list(pool.map(read, keys))
         wrong = [key for key, each in zip(keys, found, strict=True) if each != self.values[key]]
         require(not wrong, f"among threads, another value is read for {', '.join(wrong)}")
 
     def test_it_writes_nothing(self, plugins: Plugins, tmp_path: Path) -> None:
-        """A secret that is read stays where it was."""
-        with elsewhere(tmp_path / "elsewhere", home=False) as place:
+        """Reading a secret does not write it to a file."""
+        with isolated_folders(tmp_path / "elsewhere", home=False) as folders:
             for key in self.values:
                 plugins.registry.sources[self.name].read(key)
-            require(not place.left(), f"it leaves {place.left()}")
+            require(not folders.written(), f"it leaves {folders.written()}")
 
     def test_no_secret_is_in_any_output(
         self, run_manifest: Runner, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """As a token it is sent to the tenant, which refuses it, and stands nowhere else."""
+        """Each value is sent to the tenant as a token, and appears in no output."""
         known = {path for path, _ in outputs("", capfd, run_manifest.folder)}
         for key, value in self.values.items():
             masker = Masker()

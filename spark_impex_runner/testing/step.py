@@ -1,4 +1,4 @@
-"""The tests that a step inherits."""
+"""The conformance tests of a step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.hooks.specs import StepOutput
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Artifact, Step
-from spark_impex_runner.testing.live_jobs import TARGETS, live_jobs
 from spark_impex_runner.testing.options import (
     OptionsConformance,
     manifest,
@@ -25,7 +24,14 @@ from spark_impex_runner.testing.options import (
     secrets,
     shown,
 )
-from spark_impex_runner.testing.place import content, difference, elsewhere, outputs, silence
+from spark_impex_runner.testing.real_jobs import TARGETS, real_jobs
+from spark_impex_runner.testing.workspace import (
+    blocked_network,
+    content,
+    difference,
+    isolated_folders,
+    outputs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,12 +41,12 @@ if TYPE_CHECKING:
     from spark_impex_runner.hooks.registry import StepOffer
     from spark_impex_runner.models import Job
     from spark_impex_runner.testing.fixtures import Runner
-    from spark_impex_runner.testing.live_jobs import LiveJobs
-    from spark_impex_runner.testing.place import Content
+    from spark_impex_runner.testing.real_jobs import RealJobs
+    from spark_impex_runner.testing.workspace import Content
 
-# So many jobs at a time, and interruptions of one step, are tried.
-_CROWD = 8
-_STOPS = 12
+# How many jobs run at once, and how often one step is interrupted at most.
+_THREADS = 8
+_MAX_STOPS = 12
 # Where ``job.memory`` writes.
 _MEMORY = ".impex/"
 
@@ -48,8 +54,8 @@ _MEMORY = ".impex/"
 class StepConformance(OptionsConformance):
     """The tests of a step: ``class TestNote(StepConformance): name = "note"``.
 
-    Each works on real packages, those of two targets on the sandbox. ``patience`` is how many
-    seconds a step may go on once the run is to stop.
+    They work on real packages of two targets on the sandbox. ``patience`` is how many seconds a
+    step may take to end after the run was stopped.
     """
 
     patience: ClassVar[float] = 5.0
@@ -63,23 +69,23 @@ class StepConformance(OptionsConformance):
         return {"steps": [{"uses": self.name, "with": dict(options)}]}
 
     @pytest.fixture
-    def jobs(self, run_manifest: Runner, plugins: Plugins) -> Iterator[LiveJobs]:
-        """Return jobs whose packages have been delivered, and whose run still goes on."""
+    def jobs(self, run_manifest: Runner, plugins: Plugins) -> Iterator[RealJobs]:
+        """Return jobs with delivered packages, whose run is paused."""
         purpose = self.offer_of(plugins).file_filter
-        with live_jobs(run_manifest, {"file_filter": purpose} if purpose else {}) as jobs:
+        with real_jobs(run_manifest, {"file_filter": purpose} if purpose else {}) as jobs:
             yield jobs
 
-    def test_it_answers_for_its_own_name_only(self, plugins: Plugins, jobs: LiveJobs) -> None:
-        """Any other step gets None, and nothing is written."""
+    def test_it_answers_for_its_own_name_only(self, plugins: Plugins, jobs: RealJobs) -> None:
+        """For another step it returns None and writes nothing."""
         job = jobs.copy("pricing")
         before = content(job.target.output)
         alone = self.alone(plugins, "steps", "impex_run_step")
-        answer = alone(job=job, step=Step("somebody-elses-step"), artifact=job.packages[0])
+        answer = alone(job=job, step=Step("another-step"), artifact=job.packages[0])
         require(answer is None, f"it answers {answer!r} for a step that is not its own")
         require(content(job.target.output) == before, "it writes for a step that is not its own")
 
-    def test_its_artifacts_are_what_it_made(self, plugins: Plugins, jobs: LiveJobs) -> None:
-        """Each lies below the target's output, under its name, with its size and SHA-256."""
+    def test_its_artifacts_are_what_it_made(self, plugins: Plugins, jobs: RealJobs) -> None:
+        """Each is below the target's output, with its name, size and SHA-256."""
         for options in self.good_options:
             job = jobs.copy("pricing")
             for each in self.run(plugins, job, options):
@@ -94,8 +100,8 @@ class StepConformance(OptionsConformance):
                     digest = of_file(path, ["sha256"], lambda: None)["sha256"]
                     require(each.sha256 == digest, f"{each.name}: the SHA-256 is another")
 
-    def test_a_second_run_changes_nothing(self, plugins: Plugins, jobs: LiveJobs) -> None:
-        """What is there when it begins again is no trouble, and stays as it is."""
+    def test_a_second_run_changes_nothing(self, plugins: Plugins, jobs: RealJobs) -> None:
+        """It accepts its own files, and leaves them as they are."""
         if not self.offer_of(plugins).idempotent:
             pytest.skip("the step says that it is not idempotent")
         for options in self.good_options:
@@ -108,8 +114,8 @@ class StepConformance(OptionsConformance):
             alike = {each.name: each for each in first} == {each.name: each for each in second}
             require(alike, f"{shown(options)}: a second run makes other artifacts")
 
-    def test_no_state_is_kept_between_packages(self, plugins: Plugins, jobs: LiveJobs) -> None:
-        """Two packages come out alike in either order, and so do two targets."""
+    def test_no_state_is_kept_between_packages(self, plugins: Plugins, jobs: RealJobs) -> None:
+        """Results do not depend on the order of packages or of targets."""
         for options in self.good_options:
             forth, back = jobs.copy("pricing", packages=2), jobs.copy("pricing", packages=2)
             self.run(plugins, forth, options)
@@ -122,28 +128,28 @@ class StepConformance(OptionsConformance):
                 changed = difference(dict(results)[name], result)
                 require(not changed, f"{shown(options)}: {changed} depends on earlier calls")
 
-    def test_it_is_thread_safe(self, plugins: Plugins, jobs: LiveJobs) -> None:
-        """Many targets at a time come out as each of them alone."""
+    def test_it_is_thread_safe(self, plugins: Plugins, jobs: RealJobs) -> None:
+        """Many targets at once have the same results as each of them alone."""
         for options in self.good_options:
             alone = {name: self.result(plugins, jobs.copy(name), options) for name in TARGETS}
-            crowd = [jobs.copy(name) for name in [*TARGETS] * (_CROWD // 2)]
-            together = threading.Barrier(len(crowd))
+            jobs_at_once = [jobs.copy(name) for name in [*TARGETS] * (_THREADS // 2)]
+            together = threading.Barrier(len(jobs_at_once))
 
             def work(job: Job, options: Any = options, together: Any = together) -> Content:
                 together.wait()
                 return self.result(plugins, job, options)
 
-            with ThreadPoolExecutor(len(crowd)) as pool, _restless():
-                results = list(pool.map(work, crowd))
-            for job, result in zip(crowd, results, strict=True):
+            with ThreadPoolExecutor(len(jobs_at_once)) as pool, _frequent_thread_switches():
+                results = list(pool.map(work, jobs_at_once))
+            for job, result in zip(jobs_at_once, results, strict=True):
                 changed = difference(alone[job.target.name], result)
                 require(not changed, f"{shown(options)}: {changed} differs among threads")
 
-    def test_it_ends_when_the_run_is_stopped(self, plugins: Plugins, jobs: LiveJobs) -> None:
-        """Whenever ``job.stopping()`` turns true it ends soon, and leaves nothing half written."""
+    def test_it_ends_when_the_run_is_stopped(self, plugins: Plugins, jobs: RealJobs) -> None:
+        """It ends soon after ``job.stopping()`` is true, and leaves no partial file."""
         for options in self.good_options:
             whole = self.result(plugins, jobs.copy("pricing"), options)
-            for looks in range(_STOPS):
+            for looks in range(_MAX_STOPS):
                 job = jobs.copy("pricing")
                 before, stop = content(job.target.output), _Stop(after=looks)
                 self.interrupted(plugins, replace(job, stopping=stop), options)
@@ -161,15 +167,15 @@ class StepConformance(OptionsConformance):
                     break
 
     def test_it_writes_only_below_the_output(
-        self, plugins: Plugins, jobs: LiveJobs, tmp_path: Path
+        self, plugins: Plugins, jobs: RealJobs, tmp_path: Path
     ) -> None:
-        """Nothing is left in the working, home or temporary folder, nor beside the output."""
+        """It writes nothing to the working, home or temporary folder, nor beside the output."""
         for number, options in enumerate(self.good_options):
             job = jobs.copy("pricing")
             before = content(tmp_path)
-            with elsewhere(tmp_path / f"elsewhere-{number}") as place:
+            with isolated_folders(tmp_path / f"elsewhere-{number}") as folders:
                 self.run(plugins, job, options)
-                require(not place.left(), f"{shown(options)}: it leaves {place.left()}")
+                require(not folders.written(), f"{shown(options)}: it leaves {folders.written()}")
             inside = job.target.output.relative_to(tmp_path).as_posix()
             outside = {
                 name: data
@@ -186,17 +192,22 @@ class StepConformance(OptionsConformance):
             spoilt = [name for name, data in delivered.items() if after.get(name) != data]
             require(not spoilt, f"{shown(options)}: it changes the package {', '.join(spoilt)}")
 
-    def test_a_dry_run_writes_and_sends_nothing(self, plugins: Plugins, jobs: LiveJobs) -> None:
-        """``impex_plan_step`` returns one line for a step that offers it."""
+    def test_a_dry_run_writes_and_sends_nothing(self, plugins: Plugins, jobs: RealJobs) -> None:
+        """``impex_plan_step`` returns one line, if the step has ``dry_run``."""
         caller = getattr(plugins.manager.hook, "impex_plan_step", None)
         if not self.offer_of(plugins).dry_run or caller is None:
             pytest.skip("the step offers no dry run")
         for options in self.good_options:
             job = replace(jobs.copy("pricing"), artifacts=())
             before = content(job.target.output)
-            with silence() as tried, elsewhere(job.target.output.parent / "elsewhere") as place:
+            with (
+                blocked_network() as tried,
+                isolated_folders(job.target.output.parent / "elsewhere") as folders,
+            ):
                 line = caller(job=job, step=Step(self.name, options))
-                require(not place.left(), f"{shown(options)}: a dry run leaves {place.left()}")
+                require(
+                    not folders.written(), f"{shown(options)}: a dry run leaves {folders.written()}"
+                )
             require(not tried, f"{shown(options)}: a dry run connects to {', '.join(tried)}")
             changed = difference(before, content(job.target.output))
             require(not changed, f"{shown(options)}: a dry run writes {changed}")
@@ -206,7 +217,7 @@ class StepConformance(OptionsConformance):
     def test_no_secret_is_in_any_output(
         self, plugins: Plugins, run_manifest: Runner, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """A whole run shows none in log, reports, receipt, state, files, nor on the terminal."""
+        """A whole run has none in log, reports, receipt, state, files and terminal output."""
         schema = self.offer_of(plugins).options
         found = {each for options in self.good_options for each in secrets(schema, options)}
         masker = Masker()
@@ -229,9 +240,9 @@ class StepConformance(OptionsConformance):
     def run(
         self, plugins: Plugins, job: Job, options: Mapping[str, Any], *, backwards: bool = False
     ) -> list[Artifact]:
-        """Run the step for each package, as the runner does; return what it made."""
+        """Run the step for each package, as the runner does, and return its artifacts."""
         step = Step(self.name, dict(options))
-        made: list[Artifact] = []
+        artifacts_made: list[Artifact] = []
         for each in reversed(job.packages) if backwards else job.packages:
             answer = plugins.call("impex_run_step", job=job, step=step, artifact=each)
             artifacts = answer.artifacts if isinstance(answer, StepOutput) else answer
@@ -239,16 +250,16 @@ class StepConformance(OptionsConformance):
             require(good, f"{shown(options)}: it answers {answer!r}, not a list of Artifact")
             good = all(isinstance(each, Artifact) for each in artifacts)
             require(good, f"{shown(options)}: it answers {answer!r}, not a list of Artifact")
-            made += artifacts
-        return made
+            artifacts_made += artifacts
+        return artifacts_made
 
     def result(self, plugins: Plugins, job: Job, options: Mapping[str, Any]) -> Content:
-        """Run the step, and return all that lies in the output."""
+        """Run the step, and return the contents of the output."""
         self.run(plugins, job, options)
         return content(job.target.output)
 
     def interrupted(self, plugins: Plugins, job: Job, options: Mapping[str, Any]) -> None:
-        """Run the step; an error of the runner's own is how it may end."""
+        """Run the step, and ignore errors that the runner knows: an interrupted step raises one."""
         try:
             self.run(plugins, job, options)
         except ImpexError:
@@ -256,7 +267,7 @@ class StepConformance(OptionsConformance):
 
 
 class _Stop:
-    """``job.stopping`` that turns true after so many looks."""
+    """A ``job.stopping`` that returns True after ``after`` calls."""
 
     def __init__(self, after: int) -> None:
         self._left = after
@@ -264,7 +275,7 @@ class _Stop:
         self.seen = False
 
     def __call__(self) -> bool:
-        """Answer one look."""
+        """Return whether the run is to stop."""
         if self._left > 0:
             self._left -= 1
             return False
@@ -273,12 +284,12 @@ class _Stop:
         return True
 
     def seconds_since(self) -> float:
-        """Return how long ago it turned true, or was made where nobody looked."""
+        """Return the seconds since it first returned True, or since it was made."""
         return time.monotonic() - self._since
 
 
-class _restless:  # noqa: N801 - it is used like a function
-    """Let threads take turns as often as they can."""
+class _frequent_thread_switches:  # noqa: N801 - it is used like a function
+    """Let Python switch threads every 10 µs, so that races show."""
 
     def __enter__(self) -> None:
         self._usual = sys.getswitchinterval()

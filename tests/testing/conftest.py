@@ -17,7 +17,7 @@ import uv
 
 from spark_impex_runner.hooks.discovery import PluginChoice
 from spark_impex_runner.hooks.manager import make_plugin_manager
-from spark_impex_runner.testing.live_jobs import live_jobs
+from spark_impex_runner.testing.real_jobs import real_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,7 +170,7 @@ def check(request: pytest.FixtureRequest) -> Callable[[Any, str], None]:
         if "jobs" not in wanted:
             test(**given)
             return
-        with live_jobs(request.getfixturevalue("run_manifest"), {}) as jobs:
+        with real_jobs(request.getfixturevalue("run_manifest"), {}) as jobs:
             test(jobs=jobs, **given)
 
     return run

@@ -1,4 +1,4 @@
-"""Real jobs of a real run, held where their steps would begin: what conformance works on."""
+"""Real jobs of a real run, paused before their steps, for the conformance tests."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import Artifact, Job
     from spark_impex_runner.testing.fixtures import Finished, Runner
 
-# What each target exports: two packages that have nothing in common.
+# Targets and their services; the two packages have nothing in common.
 TARGETS = {"pricing": ["motor/pricing"], "annuity": ["life/annuity"]}
-# The step that holds them, and its plugin; what each job is handed to, by its manifest's folder.
-HELD = "hold-for-conformance"
-HOLDERS: dict[str, Callable[[Job], None]] = {}
-_PLUGIN = Path(__file__).with_name("held_job.py")
-_KEYS = {"steps": [{"uses": HELD}], "polling": {"strategy": "fixed"}}
-_PATIENCE = 60.0
+# The step that captures jobs, and the function that gets them, by the manifest's folder: steps run
+# on threads of the run, and several tests may have one at a time.
+CAPTURE_STEP = "capture-for-conformance"
+CAPTURES: dict[str, Callable[[Job], None]] = {}
+_PLUGIN = Path(__file__).with_name("job_capture.py")
+_KEYS = {"steps": [{"uses": CAPTURE_STEP}], "polling": {"strategy": "fixed"}}
+_TIMEOUT = 60.0
 
 
 @dataclass
-class LiveJobs:
-    """The jobs by their targets' names; ``copy`` gives one in a folder of its own."""
+class RealJobs:
+    """The jobs by their targets' names; ``copy`` returns one in a folder of its own."""
 
     jobs: dict[str, Job]
     folder: Path
     _copies: int = field(default=0)
 
     def copy(self, name: str, *, packages: int = 1) -> Job:
-        """Return a job as it was delivered, in a new folder; nothing is in that but its packages.
+        """Return a job as it was delivered, in a new folder with nothing but its packages.
 
-        Further packages hold the same as the first, but are other files by name, size and digest.
+        Further packages have the first one's contents, but another name, size and digest.
         """
         job = self.jobs[name]
         self._copies += 1
@@ -55,13 +56,13 @@ class LiveJobs:
                 path = output / named
                 shutil.copy(each.path, path)
                 copied = replace(each, path=path, name=named)
-                artifacts.append(_another(copied, number) if number else copied)
+                artifacts.append(_as_other_file(copied, number) if number else copied)
         target = replace(job.target, output=output)
         return replace(job, target=target, artifacts=tuple(artifacts))
 
 
-def _another(package: Artifact, number: int) -> Artifact:
-    """Make a package another file, which says its number in the comment of its archive."""
+def _as_other_file(package: Artifact, number: int) -> Artifact:
+    """Change a package's digest, by a comment in its archive."""
     with zipfile.ZipFile(package.path, "a") as archive:
         archive.comment = b"package %d" % number
     data = package.path.read_bytes()
@@ -71,10 +72,10 @@ def _another(package: Artifact, number: int) -> Artifact:
 
 
 @contextmanager
-def live_jobs(run: Runner, keys: Mapping[str, Any]) -> Iterator[LiveJobs]:
-    """Run a manifest of the targets above on the sandbox; yield its jobs while it is held.
+def real_jobs(run: Runner, keys: Mapping[str, Any]) -> Iterator[RealJobs]:
+    """Run a manifest of the targets above on the sandbox, and yield its jobs while it is paused.
 
-    ``keys`` are further keys of each target. The run goes on, and ends, behind the ``with``.
+    ``keys`` are further keys of each target. The run continues after the ``with`` block.
     """
     targets = [
         {"name": name, "services": services, **_KEYS, **keys} for name, services in TARGETS.items()
@@ -82,11 +83,11 @@ def live_jobs(run: Runner, keys: Mapping[str, Any]) -> Iterator[LiveJobs]:
     manifest = {"version": 1, "connections": {"sit": {"sandbox": "acme"}}, "targets": targets}
     arrived: queue.Queue[Job | Finished | Exception] = queue.Queue()
     released = threading.Event()
-    HOLDERS[str(run.folder)] = _holder(arrived, released)
+    CAPTURES[str(run.folder)] = _capture(arrived, released)
 
     def work() -> None:
         try:
-            # Not the test's clock: its hands stand still for as long as a job is held.
+            # Not the test's clock: that does not advance while a job is captured.
             arrived.put(replace(run, clock=Clock())(manifest, plugins=[_PLUGIN]))
         except Exception as error:  # noqa: BLE001 - raised below, by the thread that waits
             arrived.put(error)
@@ -94,16 +95,16 @@ def live_jobs(run: Runner, keys: Mapping[str, Any]) -> Iterator[LiveJobs]:
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
-        yield LiveJobs(_jobs(arrived), run.folder)
+        yield RealJobs(_jobs(arrived), run.folder)
     finally:
         released.set()
-        thread.join(_PATIENCE)
-        del HOLDERS[str(run.folder)]
-        sys.modules.pop("impex_plugin_held_job", None)
+        thread.join(_TIMEOUT)
+        del CAPTURES[str(run.folder)]
+        sys.modules.pop("impex_plugin_job_capture", None)
 
 
-def _holder(arrived: queue.Queue[Any], released: threading.Event) -> Callable[[Job], None]:
-    """Return what the probe calls with a job: it tells of the job, and holds it."""
+def _capture(arrived: queue.Queue[Any], released: threading.Event) -> Callable[[Job], None]:
+    """Return a function that reports a job, and blocks until the test is done."""
 
     def hold(job: Job) -> None:
         arrived.put(job)
@@ -113,10 +114,10 @@ def _holder(arrived: queue.Queue[Any], released: threading.Event) -> Callable[[J
 
 
 def _jobs(arrived: queue.Queue[Any]) -> dict[str, Job]:
-    """Return the jobs once all of them are there; raise what ended the run before."""
+    """Wait for all jobs, and return them; raise the error of a run that ended before."""
     jobs: dict[str, Job] = {}
     while len(jobs) < len(TARGETS):
-        found = arrived.get(timeout=_PATIENCE)
+        found = arrived.get(timeout=_TIMEOUT)
         if isinstance(found, Exception):
             raise found
         if not hasattr(found, "target"):

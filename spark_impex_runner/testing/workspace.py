@@ -1,4 +1,4 @@
-"""A folder to work in, and what is written outside of where a plugin may write."""
+"""Folders for a test, what a plugin writes to them, and a blocked network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Content = dict[str, "bytes | None"]
 
 
 def content(folder: Path) -> Content:
-    """Return all that lies below a folder, by its path there."""
+    """Return all files and folders below a folder by their relative paths."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
@@ -27,7 +27,7 @@ def content(folder: Path) -> Content:
 
 
 def difference(before: Content, after: Content) -> str:
-    """Return which files differ, in one line; nothing where none does."""
+    """Return the paths that differ, on one line."""
     names = sorted(
         name
         for name in before.keys() | after.keys()
@@ -37,19 +37,19 @@ def difference(before: Content, after: Content) -> str:
 
 
 @dataclass(frozen=True)
-class Elsewhere:
-    """The folders that a plugin finds as its working, home and temporary folder."""
+class IsolatedFolders:
+    """Replacements of a plugin's working, home and temporary folder."""
 
     folder: Path
 
-    def left(self) -> list[str]:
-        """Return what was left there."""
+    def written(self) -> list[str]:
+        """Return the paths that were written."""
         return sorted(name for name, data in content(self.folder).items() if "/" in name or data)
 
 
 @contextmanager
-def elsewhere(folder: Path, *, home: bool = True) -> Iterator[Elsewhere]:
-    """Move working, temporary and, unless ``home`` is False, home folder below ``folder``."""
+def isolated_folders(folder: Path, *, home: bool = True) -> Iterator[IsolatedFolders]:
+    """Replace the working, the temporary and, with ``home``, the home folder."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("working", "home", "temporary"):
             (folder / name).mkdir(parents=True)
@@ -58,12 +58,12 @@ def elsewhere(folder: Path, *, home: bool = True) -> Iterator[Elsewhere]:
             patch.setenv("HOME", str(folder / "home"))
         patch.setenv("TMPDIR", str(folder / "temporary"))
         patch.setattr(tempfile, "tempdir", str(folder / "temporary"))
-        yield Elsewhere(folder)
+        yield IsolatedFolders(folder)
 
 
 @contextmanager
-def silence() -> Iterator[list[str]]:
-    """Refuse every connection meanwhile; yield the addresses that were tried."""
+def blocked_network() -> Iterator[list[str]]:
+    """Refuse every connection, and yield the list of addresses that were tried."""
     tried: list[str] = []
 
     def refuse(_: socket.socket, address: Any) -> None:
@@ -77,7 +77,7 @@ def silence() -> Iterator[list[str]]:
 
 
 def outputs(log: str, capfd: pytest.CaptureFixture[str], folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield all that a run left, as text, with its name."""
+    """Yield the name and the text of each output of a run."""
     printed = capfd.readouterr()
     yield from (("the log", log), ("stdout", printed.out), ("stderr", printed.err))
     for name, data in content(folder).items():

@@ -1,11 +1,11 @@
-"""A plugin in one file: its step hands each job to the test that waits for it."""
+"""A plugin with a step that passes each job to the test that waits for it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.hooks.specs import hookimpl
-from spark_impex_runner.testing.live_jobs import HELD, HOLDERS
+from spark_impex_runner.testing.real_jobs import CAPTURE_STEP, CAPTURES
 
 if TYPE_CHECKING:
     from spark_impex_runner.hooks.registry import Registry
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 @hookimpl
 def impex_register(registry: Registry) -> None:
     """Offer the step."""
-    registry.step(HELD, "holds a job for a test")
+    registry.step(CAPTURE_STEP, "captures a job for a test")
 
 
 @hookimpl
 def impex_run_step(job: Job, step: Step) -> list[Artifact] | None:
-    """Hand the job over; the holder returns when the test is done with it."""
-    if step.uses != HELD:
+    """Pass the job to the test, which returns when it is done with it."""
+    if step.uses != CAPTURE_STEP:
         return None
-    HOLDERS[str(job.run.manifest.path.parent)](job)
+    CAPTURES[str(job.run.manifest.path.parent)](job)
     return []
