@@ -1,4 +1,4 @@
-"""The results as plain JSON values: the same words in the report and in the receipt."""
+"""Convert results to plain JSON values, the same for the report and the receipt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def delivery(result: TargetResult) -> dict[str, Any]:
-    """Return what report and receipt both say about a target. What is unknown is None."""
+    """Return the data of a target that report and receipt share; None for unknown values."""
     correlation_id = result.request and result.request.correlation_id
     return {
         "target": result.target.name,
@@ -39,24 +39,24 @@ def delivery(result: TargetResult) -> dict[str, Any]:
 
 
 def artifacts(result: TargetResult) -> list[Artifact]:
-    """Return the artifacts, one for each name: a step that made one again replaces it."""
+    """Return the artifacts, the last one of each name, since a step may replace one."""
     return list({each.name: each for each in result.artifacts}.values())
 
 
 def job_ids(result: TargetResult) -> tuple[str, ...]:
-    """Return the jobs that made the packages: the one, or those of a request that was divided."""
+    """Return the ids of the jobs: one, or several if the request was split."""
     return result.job_ids or ((result.job_id,) if result.job_id else ())
 
 
 def time_span(started: datetime, finished: datetime) -> dict[str, Any]:
-    """Return a time span: both ends as ISO 8601 in UTC, and its length in seconds."""
+    """Return ``started`` and ``finished`` as ISO 8601 in UTC, and ``seconds`` between them."""
     return {"started": timestamp(started), "finished": timestamp(finished)} | {
         "seconds": seconds(started, finished)
     }
 
 
 def seconds(started: datetime, finished: datetime) -> float:
-    """Return the length of a time span; a clock that was set back does not make it negative."""
+    """Return the length of a time span, 0 if the clock was set back meanwhile."""
     return max(0.0, round((finished - started).total_seconds(), 3))
 
 

@@ -1,4 +1,4 @@
-"""The line of a manifest that a problem stands in, with a caret below the place."""
+"""Show the line of a problem in a manifest, with a caret below its column."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _BLUE, _RED, _YELLOW, _PLAIN = "\x1b[1;34m", "\x1b[1;31m", "\x1b[1;33m", "\x1b[0
 
 
 def excerpt(problem: Problem, columns: int, *, colour: bool = False) -> list[str]:
-    """Return the source line behind its number and the caret's line, ``columns`` wide at most.
+    """Return the numbered source line and the caret's line, at most ``columns`` wide.
 
-    There are none for a problem without a source.
+    Returns an empty list for a problem without a source.
     """
     source, number = problem.source, str(problem.line)
     if not source:
         return []
     at = min(max(problem.caret, 1), len(source) + 1) - 1
-    # The caret may stand behind the end of a line that fills the room.
+    # Leave a column for a caret behind the end of the line.
     first, last = _fitting(source, at, max(columns - len(f" {number} | ^"), 20))
     before = (_CUT if first else "") + "".join(map(_shown, source[first:at]))
     after = "".join(map(_shown, source[at:last])) + (_CUT if last < len(source) else "")
@@ -33,26 +33,26 @@ def excerpt(problem: Problem, columns: int, *, colour: bool = False) -> list[str
 
 
 def width(text: str) -> int:
-    """Return how many columns of a terminal a text takes."""
+    """Return how many terminal columns a text takes."""
     return sum(map(_columns, text))
 
 
 def _columns(each: str) -> int:
-    # A combining mark is drawn over the character before it.
+    # A combining mark is drawn over the previous character.
     if unicodedata.category(each) in {"Mn", "Me"}:
         return 0
     return 2 if unicodedata.east_asian_width(each) in {"W", "F"} else 1
 
 
 def _shown(each: str) -> str:
-    """Return a character as it is shown; none that moves the cursor or turns text round is."""
+    """Return a character for a terminal, replaced if it could move the cursor."""
     if each == "\t":
         return "    "
     return each if each.isprintable() else "\N{REPLACEMENT CHARACTER}"
 
 
 def _fitting(source: str, at: int, room: int) -> tuple[int, int]:
-    """Return which part of the line around ``at`` fits, with room for the marks of a cut."""
+    """Return the part of the line around ``at`` that fits, with room for ``...`` at both ends."""
     first, last = _around(source, at, room)
     if first == 0 and last == len(source):
         return first, last
@@ -60,7 +60,7 @@ def _fitting(source: str, at: int, room: int) -> tuple[int, int]:
 
 
 def _around(source: str, at: int, room: int) -> tuple[int, int]:
-    """Take in what stands on both sides of ``at``, in turn, while there is room."""
+    """Return a part around ``at`` that grows on both sides in turn while it fits."""
     first = last = at
     grown = True
     while grown:

@@ -1,4 +1,4 @@
-"""Problems as GitHub shows them: beside the line of the file, by its workflow commands."""
+"""Write problems as workflow commands, which GitHub shows beside the line of the file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from spark_impex_runner.errors import Problem
 
-# What the runner takes for a command: the first where a line begins, the other anywhere.
+# GitHub's runner reads `::` at the start of a line, and `##[` anywhere, as a command.
 _COMMAND = re.compile(r"^([^\S\n]*):(?=:)|##(?=\[)", re.MULTILINE)
 
 
@@ -25,15 +25,15 @@ def annotation(problem: Problem) -> str:
 
 
 def escape_data(text: str) -> str:
-    """Return the data of a command, which ends with the line."""
+    """Return a text escaped as the data of a command, which ends with the line."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _escape_property(text: str) -> str:
-    """Return a property of a command, which ends with a comma or a colon, too."""
+    """Return a text escaped as a property, which ends at a comma or colon, too."""
     return escape_data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def without_commands(text: str) -> str:
-    """Return text in which nothing is a command for the runner that shows it."""
+    """Return a text in which GitHub's runner finds no command."""
     return _COMMAND.sub(lambda found: f"{found[1]}%3A" if found[1] is not None else "#%23", text)

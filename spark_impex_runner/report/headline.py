@@ -1,4 +1,4 @@
-"""The run in one word and in one sentence."""
+"""Summarize a run in one word and in one sentence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def outcome(result: RunResult) -> str:
 
 
 def headline(result: RunResult) -> str:
-    """Return the sentence that says it all: ``4 of 5 targets succeeded; motor failed``."""
+    """Return the outcome in a sentence: ``4 of 5 targets succeeded; motor failed``."""
     if result.refusal:
         return f"the run did not begin: {plain(result.refusal)}"
     parts = [_good(result.results), *(_bad(result.results, each) for each in _BAD)]
@@ -42,20 +42,20 @@ def headline(result: RunResult) -> str:
 
 
 def outcome_text(outcome: Outcome) -> str:
-    """Return the outcome as a person writes it: ``timed out``."""
+    """Return the outcome as text: ``timed out``."""
     return outcome.value.replace("_", " ")
 
 
 def _good(results: tuple[TargetResult, ...]) -> str:
-    """Say how many succeeded; the unchanged ones are told apart, since nothing was fetched."""
+    """Return how many targets succeeded, and how many of them downloaded nothing."""
     good = sum(each.good for each in results)
     unchanged = sum(each.outcome is Outcome.UNCHANGED for each in results)
     noun = "target" if len(results) == 1 else "targets"
-    aside = f" ({unchanged} unchanged)" if unchanged else ""
-    return f"{good} of {len(results)} {noun} succeeded{aside}"
+    unchanged_note = f" ({unchanged} unchanged)" if unchanged else ""
+    return f"{good} of {len(results)} {noun} succeeded{unchanged_note}"
 
 
 def _bad(results: tuple[TargetResult, ...], outcome: Outcome) -> str:
-    """Name the targets that ended so, as many as a line can bear."""
+    """Return the first names of the targets with an outcome, or an empty text."""
     names = [plain(each.target.name) for each in results if each.outcome is outcome]
     return f"{first_of(names, _NAMES_SHOWN)} {outcome_text(outcome)}" if names else ""

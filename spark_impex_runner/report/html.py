@@ -1,4 +1,4 @@
-"""The HTML report: one page for people, complete in itself, without scripts."""
+"""Write the HTML report: one page for people, self-contained and without scripts."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import Artifact, RunResult, TargetResult
 
+# The second line of defence behind escaping: a script that slips in does not run.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _STYLE = """
 :root { color-scheme: light dark; --good: #1a7f37; --bad: #cf222e; --other: #9a6700 }
@@ -38,7 +39,7 @@ td:nth-child(2) { white-space: nowrap }
 
 
 def render(result: RunResult) -> str:
-    """Return the report as one page. It loads nothing; whatever came from elsewhere is escaped."""
+    """Return the report as one page, which loads nothing and escapes all foreign text."""
     title = _text(f"{result.manifest.name}: {headline(result)}")
     facts = {
         "Run": result.run_id,
@@ -66,7 +67,7 @@ def render(result: RunResult) -> str:
 
 
 def _section(each: TargetResult) -> str:
-    """Return one target."""
+    """Return the section of one target."""
     facts = {
         "Error": each.error,
         "Tenant": each.tenant,
@@ -95,13 +96,13 @@ def _file(each: Artifact) -> tuple[str, ...]:
 
 
 def _facts(facts: dict[str, str]) -> str:
-    """Return a list of names and values; what is empty is left out."""
+    """Return a list of names and values without the empty ones."""
     rows = (f"<dt>{name}<dd>{_text(value)}" for name, value in facts.items() if value)
     return "<dl>\n" + "\n".join(rows) + "\n</dl>"
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """Return a table, or nothing for no rows."""
+    """Return a table, an empty text without rows."""
     body = ["<tr>" + "".join(f"<td>{_text(cell)}" for cell in row) for row in rows]
     if not body:
         return ""
@@ -110,5 +111,5 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def _text(value: str) -> str:
-    """Return foreign text so that it is nothing but text."""
+    """Return foreign text on one line, escaped."""
     return escape(plain(value))

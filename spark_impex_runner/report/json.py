@@ -1,4 +1,4 @@
-"""The JSON report: everything about a run, as schemas/report.schema.json describes it."""
+"""Write the JSON report: everything about a run (schemas/report.schema.json)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ VERSION = 1
 
 
 def render(result: RunResult) -> str:
-    """Return the report as JSON in plain ASCII, so that no encoding can spoil it.
+    """Return the report as JSON in plain ASCII, which every encoding can represent.
 
-    Made of one target after the other: ten thousand at once would take 70 MB.
+    Targets are converted one by one: ten thousand at once would take 70 MB.
     """
     pieces = [json.dumps(_run(result), indent=2).removesuffix("\n}"), ',\n  "targets": [']
     for number, each in enumerate(result.results):
@@ -45,7 +45,7 @@ def _run(result: RunResult) -> dict[str, Any]:
 
 
 def _counts(result: RunResult) -> dict[str, int]:
-    """Return how many targets there are, and how many ended in each way."""
+    """Return the number of targets, and of those with each outcome."""
     counted = Counter(each.outcome for each in result.results)
     return {"total": len(result.results)} | {each.value: counted[each] for each in Outcome}
 

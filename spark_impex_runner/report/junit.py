@@ -1,4 +1,4 @@
-"""The JUnit report: a suite for the run and a case for each target, as CI servers show them."""
+"""Write the JUnit report: a suite for the run and a case for each target."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _VERDICTS = {
 def render(result: RunResult) -> str:
     """Return the report as JUnit XML.
 
-    A target that failed or ran out of time is a failure, a cancelled one an error.
+    A failed or timed-out target is a failure, a cancelled one an error.
     """
     root = ET.Element("testsuites")
     suite = ET.SubElement(root, "testsuite", _totals(result))
@@ -52,14 +52,14 @@ def _totals(result: RunResult) -> dict[str, str]:
 
 
 def _refusal(suite: ET.Element, result: RunResult) -> None:
-    """Add a case for a run that could not begin, so that no CI server takes it for a good one."""
+    """Add a case for a run that could not begin: CI servers treat an empty suite as passed."""
     name = plain(result.manifest.name)
     case = ET.SubElement(suite, "testcase", {"name": "run", "classname": name, "time": "0.000"})
     ET.SubElement(case, "error", {"message": plain(result.refusal), "type": "refused"})
 
 
 def _case(suite: ET.Element, each: TargetResult, manifest: str) -> None:
-    """Add one target."""
+    """Add the case of one target."""
     time = f"{seconds(each.started, each.finished):.3f}"
     names = {"name": plain(each.target.name), "classname": plain(manifest)}
     case = ET.SubElement(suite, "testcase", {**names, "time": time})
@@ -71,7 +71,7 @@ def _case(suite: ET.Element, each: TargetResult, manifest: str) -> None:
 
 
 def _facts(each: TargetResult) -> list[str]:
-    """Return what a person wants to know when the case is opened."""
+    """Return the lines of a case's output."""
     files = [f"{item.name} {item.size} bytes {item.sha256}".strip() for item in artifacts(each)]
     steps = [f"step {step.uses} {step.outcome} {step.message}".strip() for step in each.steps]
     lines = [

@@ -1,7 +1,7 @@
-"""A result without its secrets.
+"""Mask the secrets in a result.
 
-Text is masked before it is rendered: JSON, XML and HTML each write some characters of a secret
-in another way, and a short secret could be a part of their own syntax.
+Texts are masked before rendering, since JSON, XML and HTML each escape some characters of a secret
+in their own way, and a short secret could be a part of their syntax.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def masked(result: Result, masker: Masker) -> Result:
 
 
 class _Walk:
-    """Masks texts, also within tuples, lists, mappings and dataclasses; lets everything else be.
+    """Masks texts, also within tuples, lists, mappings and dataclasses.
 
-    The targets of a run stand in its manifest and in its results, and have most values in common:
-    each is looked at once, and copied only where it holds a secret.
+    The targets of a run are in its manifest and in its results and share most values: each object
+    is visited once, and copied only if it contains a secret.
     """
 
     def __init__(self, masker: Masker) -> None:
@@ -39,7 +39,7 @@ class _Walk:
         self._seen: dict[int, Any] = {}
 
     def value(self, value: Any) -> Any:
-        """Return a value without secrets."""
+        """Return a value with its secrets masked."""
         kind = value.__class__
         if kind in _PLAIN:
             return value
@@ -71,5 +71,5 @@ class _Walk:
 
 @cache
 def _names(kind: Any) -> tuple[str, ...]:
-    """Return the fields of a dataclass; nothing of any other class."""
+    """Return the field names of a dataclass, none of any other class."""
     return tuple(each.name for each in fields(kind)) if is_dataclass(kind) else ()

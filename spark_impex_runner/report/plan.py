@@ -1,4 +1,4 @@
-"""The plan: who will be asked for what, what goes on from before, and where it goes."""
+"""Write the plan: which jobs are created or adopted, and where packages are delivered."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import Forecast, Run
 
 _ACTIONS = {"create": "to create", "adopt": "to adopt", "unchanged": "unchanged"}
-# So many services of an entry are named.
+# So many services of an entry are listed: a pattern may match hundreds.
 _SHOWN = 5
 
 
 def render(run: Run, plan: Sequence[Forecast]) -> str:
-    """Return a paragraph for each target; the body is shown byte for byte as it will be sent."""
+    """Return a paragraph for each target, with the request body exactly as it will be sent."""
     name, path = escaped_line(run.manifest.name), run.manifest.path
     head = f"plan of {name} ({path}): {counted(len(plan), 'target')}"
     count = Counter(item.action for item in plan)
     parts = [f"{count[action]} {words}" for action, words in _ACTIONS.items() if count[action]]
-    # To resolve an entry, or to know what is unchanged, may have taken questions to the tenant.
+    # Resolving entries and finding unchanged targets may have sent requests to the tenant.
     asked = any(item.planned.resolved or item.planned.target.skip_unchanged for item in plan)
     end = "no job was created" if asked else "nothing was sent"
     return "\n\n".join([head, *map(_target, plan), f"{', '.join(parts)}; {end}"])
 
 
 def as_data(run: Run, plan: Sequence[Forecast]) -> dict[str, Any]:
-    """Return the plan as JSON has it."""
+    """Return the plan as plain JSON values."""
     return {
         "manifest": str(run.manifest.path),
         "name": run.manifest.name,
@@ -65,7 +65,7 @@ def _target(item: Forecast) -> str:
 
 
 def _match(entry: str, uris: Sequence[str]) -> str:
-    """Return what an entry of ``services`` became; all names stand in the body, in any case."""
+    """Return what an entry of ``services`` resolved to; the body has all names."""
     if not uris:
         return f"{entry}: adds nothing"
     rest = f", … ({len(uris) - _SHOWN} more)" if len(uris) > _SHOWN else ""

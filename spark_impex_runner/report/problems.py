@@ -1,4 +1,4 @@
-"""What is wrong in manifests, as documents for machines."""
+"""Write the problems of manifests as JSON and as workflow commands of GitHub."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class CheckedManifest:
-    """A manifest that was checked; ``targets`` counts those of a valid one."""
+    """A validated manifest; ``targets`` is the number of targets, 0 if it is invalid."""
 
     path: str
     valid: bool
@@ -28,12 +28,12 @@ class CheckedManifest:
 
 
 def summary(manifest: CheckedManifest) -> str:
-    """Return the line that says that a manifest is valid."""
+    """Return the line about a valid manifest."""
     return f"{manifest.path}: valid, {counted(manifest.targets, 'target')}"
 
 
 def as_json(manifests: Sequence[CheckedManifest]) -> str:
-    """Return one document about all manifests, in plain ASCII."""
+    """Return one JSON document about all manifests, in plain ASCII."""
     document = {
         "version": VERSION,
         "valid": all(each.valid for each in manifests),

@@ -1,4 +1,4 @@
-"""The receipt that lies beside the packages: what was delivered, and the entry that it still is."""
+"""Write the receipt of delivered packages, and verify a folder against it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def render(
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Return the receipt in a delivered folder; raise ``OSError`` or ``ValueError`` without one."""
+    """Return the receipt of a delivered folder; raise ``OSError`` or ``ValueError`` without one."""
     data = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
     if not isinstance(data, dict) or data.get("version") != VERSION:
         raise ValueError(folder)
@@ -42,8 +42,8 @@ def read(folder: Path) -> dict[str, Any]:
 def verify(folder: Path) -> list[str]:
     """Check a delivered folder against its receipt; return one line for each problem.
 
-    Each file must have its size and SHA-256, each extracted folder exactly its files. Files
-    beside them that the receipt does not name are nobody's business.
+    Each file must have its size and SHA-256, each extracted folder exactly its files. Other files
+    beside them are ignored.
     """
     path = folder / RECEIPT
     try:
@@ -60,7 +60,7 @@ def verify(folder: Path) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _ReceiptEntry:
-    """What the receipt says of one artifact."""
+    """One artifact of a receipt; ``size`` is in bytes."""
 
     name: str
     size: int
@@ -73,11 +73,11 @@ class _ReceiptEntry:
 
 
 class _UnexpectedEntryError(Exception):
-    """Something lies there that no package brings."""
+    """A folder contains a link or a special file, which no package has."""
 
 
 def _listed(receipt: Any) -> list[_ReceiptEntry]:
-    """Return what a receipt says of its artifacts; raise if it is not one."""
+    """Return the artifacts of a receipt; raise if it is not one."""
     if receipt["version"] != VERSION:
         raise ValueError(receipt["version"])
     return [
@@ -86,7 +86,7 @@ def _listed(receipt: Any) -> list[_ReceiptEntry]:
 
 
 def _problem(folder: Path, entry: _ReceiptEntry) -> str:
-    """Compare one artifact with what lies there; return what is wrong, or nothing."""
+    """Return how a file or folder differs from the receipt, an empty text if it does not."""
     try:
         size, sha256 = _measure(folder, entry.name)
     except FileNotFoundError:
@@ -103,7 +103,7 @@ def _problem(folder: Path, entry: _ReceiptEntry) -> str:
 
 
 def _measure(folder: Path, name: str) -> tuple[int, str]:
-    """Return size and digest of what lies there; a name may not lead out of the folder."""
+    """Return size and digest of a file or folder; refuse names that lead out of ``folder``."""
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise _UnexpectedEntryError("leads outside of the folder")
@@ -111,13 +111,13 @@ def _measure(folder: Path, name: str) -> tuple[int, str]:
 
 
 def _file(path: Path) -> tuple[int, str]:
-    """Return size and SHA-256 of a file."""
+    """Return the size in bytes and the SHA-256 of a file."""
     digest = digests.of_file(path, ["sha256"], lambda: None)["sha256"]
     return path.stat().st_size, digest
 
 
 def _tree(folder: Path) -> tuple[int, str]:
-    """Return the bytes of all files in a folder, and the folder's digest."""
+    """Return the size of all files in a folder, and the folder's digest."""
     sizes, found = {}, {}
     for base, folders, files in os.walk(folder, onerror=_raise):
         for path in (Path(base, name) for name in folders + files):
@@ -130,5 +130,5 @@ def _tree(folder: Path) -> tuple[int, str]:
 
 
 def _raise(error: OSError) -> None:
-    """Make ``os.walk`` tell of a folder that it cannot read."""
+    """Raise the error of ``os.walk``, which skips unreadable folders by default."""
     raise error

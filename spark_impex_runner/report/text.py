@@ -1,4 +1,4 @@
-"""The summary at the end of a run, for the person who reads the log."""
+"""Write the summary at the end of a run."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _COLOURS = {
 def render(result: RunResult, *, colour: bool = False) -> str:
     """Return the summary: a line per target, what went wrong below it, the headline at the end.
 
-    An error stays on one line, however long, so that a search in a log finds all of it. What
-    came from elsewhere cannot move the cursor or break a line.
+    An error stays on one line, however long, so that a search in a log finds all of it. Foreign
+    text cannot move the cursor or break a line.
     """
     cells = [_cells(each) for each in result.results]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -64,14 +64,14 @@ def _cells(each: TargetResult) -> tuple[str, ...]:
 
 
 def _jobs(ids: Sequence[str]) -> str:
-    """Name the job; the jobs of a request that was divided stand in the reports."""
+    """Return the job id, or the number of jobs; the reports list those."""
     if len(ids) > 1:
         return f"{len(ids)} jobs"
     return f"job {plain(ids[0])}" if ids else "-"
 
 
 def _row(cells: tuple[str, ...], widths: list[int], colour: str) -> str:
-    """Align words to the left and figures to the right."""
+    """Return a row with texts aligned left and figures aligned right."""
     pairs = list(zip(cells, widths, strict=True))
     names = [cell.ljust(width) for cell, width in pairs[:3]]
     figures = [cell.rjust(width) for cell, width in pairs[3:]]
@@ -81,7 +81,7 @@ def _row(cells: tuple[str, ...], widths: list[int], colour: str) -> str:
 
 
 def _notes(each: TargetResult) -> Iterator[str]:
-    """Say below a target what a person has to know of it."""
+    """Yield the error and the warnings of a target."""
     if each.error:
         yield _INDENT + plain(each.error)
     warned = [
@@ -92,7 +92,7 @@ def _notes(each: TargetResult) -> Iterator[str]:
 
 
 def _places(result: RunResult) -> Iterator[str]:
-    """Say where the packages and the reports are."""
+    """Yield the paths of outputs and reports."""
     outputs = {each.target.output for each in result.results if each.good or each.artifacts}
     folders = outputs if len(outputs) == 1 else {each.parent for each in outputs}
     for path in sorted(folders):
@@ -102,7 +102,7 @@ def _places(result: RunResult) -> Iterator[str]:
 
 
 def _near(path: Path) -> str:
-    """Return a path below the working folder relative to it, as a shell would take it."""
+    """Return a path relative to the working folder if it is below it."""
     with suppress(OSError, ValueError):  # the working folder may be gone, or be elsewhere
         path = path.relative_to(Path.cwd())
     return plain(str(path))

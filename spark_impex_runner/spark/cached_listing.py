@@ -47,6 +47,6 @@ class CachedListing:
         if is_new:
             try:
                 answer.set_result(tuple(ask(*question)))
-            except BaseException as error:  # noqa: BLE001 - it is raised for all who asked
+            except BaseException as error:  # noqa: BLE001 - every waiting thread raises it
                 answer.set_exception(error)
         return answer.result()

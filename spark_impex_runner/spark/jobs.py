@@ -1,4 +1,4 @@
-"""The jobs of one kind on one tenant: their listing, their statuses, and a free slot for one."""
+"""List the jobs of one tenant, read their statuses, and wait for a free slot."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
-# A tenant that is busy with other jobs is asked again after so many seconds.
+# Seconds between two checks of a busy tenant; its jobs take from seconds to minutes (observed).
 BUSY_PAUSE = 5.0
-# How exact ages are, in seconds, and the highest that is no mistake: ended jobs stay listed for an
-# hour (documented).
+# The error of an age in seconds, and the highest plausible age: ended jobs stay listed for an hour
+# (documented), so that a much older one means a wrong clock.
 _SLACK = 600.0
 _LONGEST_LISTED = 43_200.0
 _ADVICE = "; it may still run: raise max_retries or retry_interval, or cancel it"
@@ -49,7 +49,7 @@ _MENTIONS_LIMIT = re.compile(r"limit|progress|running|concurrent|parallel", re.I
 
 @dataclass(frozen=True, slots=True)
 class ListedJob:
-    """One job of the tenant's listing; ``age`` is in seconds by the tenant's own clock."""
+    """One job of the tenant's listing; ``age`` is in seconds by the tenant's clock."""
 
     id: str
     created: datetime | None = None
@@ -58,7 +58,7 @@ class ListedJob:
     def is_older(self, seconds: float) -> bool:
         """Return whether the job was certainly created more than so many seconds ago.
 
-        Where a clock cannot be right, as with a negative time, this is not certain.
+        False if a clock must be wrong, as with negative ``seconds``.
         """
         return (
             self.age is not None and seconds >= 0 and seconds + _SLACK < self.age <= _LONGEST_LISTED
@@ -69,9 +69,8 @@ class ListedJob:
 class Jobs(ABC):
     """Jobs of the ``kind`` export or import of one tenant.
 
-    The listing is documented for exports; that of imports has the same form, by symmetry
-    (inferred). ``retries`` and ``interval`` (seconds) are what ``get_status`` uses where its
-    caller gives none.
+    The listing is documented for exports; that of imports has the same form (inferred).
+    ``retries`` and ``interval`` (seconds) are the defaults of ``get_status``.
     """
 
     kind: ClassVar[str]
@@ -81,11 +80,11 @@ class Jobs(ABC):
 
     @abstractmethod
     def judge(self, status: Status) -> Verdict:
-        """Return whether a status is that of a finished job, and how it ended."""
+        """Return whether a job is finished, and how it ended."""
 
     @abstractmethod
     def is_doubtful(self, status: Status) -> bool:
-        """Return whether the status of a job that is done may be a mistake."""
+        """Return whether the status of a successful job must be confirmed by a second one."""
 
     def get_status(
         self,
@@ -97,10 +96,16 @@ class Jobs(ABC):
     ) -> HttpResponse:
         """Wait until the job is done; the ``data`` of the reply is its status.
 
-        An export's ``data['outputs']['files']`` holds the links. ``max_retries`` is the number of
-        status checks, ``retry_interval`` the seconds between them; without the first, half an
-        hour is the limit, and ten minutes without any answer. Of ``url`` only the job id is used.
-        Raises ``JobError`` as soon as the job has failed, ``RetryTimeoutError`` at the limit.
+        An export's ``data['outputs']['files']`` is a list of ``{"file": link, "file_hash": hash}``
+        (seen in the official TypeScript SDK). ``max_retries`` is the number of status requests,
+        ``retry_interval`` the seconds between them. Without ``max_retries`` the limits are half an
+        hour, since the server ends its jobs after 20 minutes (observed), and ten minutes without a
+        valid reply. Only the job id of ``url`` is used.
+
+        Raises:
+            JobError: the tenant ended the job without success.
+            RetryTimeoutError: a limit was reached; the job may still run.
+            SparkError: a request failed permanently, or for ten minutes.
         """
         job = job_id_of(job_id, url)
         retries = self.retries if max_retries is None else max_retries
@@ -126,15 +131,16 @@ class Jobs(ABC):
     def waiter(
         self, job_id: str, check: Callable[[], Status] | None = None, **settings: Any
     ) -> JobWaiter:
-        """Return a wait for a job, with the ``settings`` of ``JobWaiter``."""
+        """Return a ``JobWaiter`` for a job, with its ``settings``."""
         name = f"{self.kind} job {job_id} on {self.session.url.base}"
         check = check or (lambda: self.status(job_id, once=True))
         return JobWaiter(name, self.session.http, check, self.judge, self.is_doubtful, **settings)
 
     def status(self, job_id: str, *, once: bool = False) -> Status:
-        """Return a job's status. The links that it offers are masked everywhere from here on.
+        """Return a job's status, and mask its download links in all output from now on.
 
-        With ``once`` a request that fails is not repeated: the caller has a budget of its own.
+        With ``once`` a failed request is not retried, for callers with limits of their own. Raises
+        ``SparkError``; see ``failures.is_unknown_job`` for a job that does not exist.
         """
         return self._get_status(job_id, once=once)[1]
 
@@ -148,7 +154,11 @@ class Jobs(ABC):
         return reply, status
 
     def describe(self) -> HttpResponse:
-        """Return the tenant's listing of its jobs and its job limit."""
+        """Return the tenant's listing: active and recent jobs, its job limit and job count.
+
+        ``data`` has ``in_progress_exports``, ``recent_exports`` and ``tenant`` (documented for
+        exports; imports inferred). Raises ``SparkError``.
+        """
         return self.session.get("api", "v4", self.kind, "status")
 
     def require_job_id(self, reply: HttpResponse) -> HttpResponse:
@@ -161,29 +171,29 @@ class Jobs(ABC):
         return reply
 
     def job_limit(self) -> int:
-        """Return how many jobs the tenant runs at a time; 1, the default, if unsaid."""
+        """Return how many jobs the tenant runs at a time; 1, the documented default, if unknown."""
         return self._limit(self.describe().data)
 
     def listed(self) -> tuple[ListedJob, ...]:
-        """Return the jobs that the tenant still lists, running ones first, then newest first.
+        """Return the jobs that the tenant lists, active ones first, then newest first.
 
-        Documented: active jobs and those that ended within the last hour, of this user. The
-        listing shows no correlation ids; ``status`` does.
+        Documented: active jobs and those that ended within the last hour, of this user only. The
+        listing has no correlation ids; ``status`` has.
 
         Raises ``SparkSdkError`` if the reply is no listing; a list in it may be null.
         """
         return self._listed((list, type(None)))
 
     def listed_strict(self) -> tuple[ListedJob, ...]:
-        """Return what ``listed`` does; raise also where a list is null."""
+        """Return what ``listed`` does; raise also if a list is null."""
         return self._listed((list,))
 
     def is_busy(self, error: SparkApiError) -> bool:
         """Return whether a job was refused because the tenant runs another one.
 
-        How the API says so is not documented. The words decide; where a 400, 409 or 429 has no
-        clear words, the tenant's own count does. The count cannot decide about a 500, after
-        which the running job may be the one that was asked for.
+        The API's reply is not published. The error's code and message decide; after a 400, 409 or
+        429 without a clear message the tenant's job count does. The count cannot decide about a
+        500, after which the running job may be the requested one.
         """
         text = f"{error.code} {error.details}"
         of_a_job = _MENTIONS_JOBS.search(text) and "size" not in text.lower()
@@ -192,7 +202,7 @@ class Jobs(ABC):
         return error.status in {400, 409, 429} and not self.has_free_slot()
 
     def has_free_slot(self) -> bool:
-        """Return whether the tenant's count leaves room for a job; so does one that is not told."""
+        """Return whether the tenant's job count is below its limit, or unknown."""
         try:
             data = self.describe().data
         except SparkError:
@@ -201,11 +211,11 @@ class Jobs(ABC):
         return running < self._limit(data)
 
     def run_when_free(self, start: Callable[[], T], within: float) -> T:
-        """Call ``start`` until the tenant has room for a job; return what it returns.
+        """Call ``start`` until the tenant accepts the job; return its result.
 
-        After a refusal it is called again when the tenant's count leaves room, as it may send a
-        whole package. Raises ``RetryTimeoutError`` when the tenant is busy for more than ``within``
-        seconds, and at once what ``start`` raises for any other reason.
+        After a refusal it is called again only when the job count allows, since ``start`` may
+        upload a whole package. Raises ``RetryTimeoutError`` if the tenant stays busy for more than
+        ``within`` seconds, and at once any other error of ``start``.
         """
         clock = self.session.http.clock
         end = clock.monotonic() + within
@@ -215,7 +225,9 @@ class Jobs(ABC):
             except SparkApiError as error:
                 if not self.is_busy(error):
                     raise
-                _log.info("%s runs another job, waiting for it", self.session.url.base)
+                _log.info(
+                    "%s is busy with another job, waiting for a free slot", self.session.url.base
+                )
                 refused = error
             free = False
             while not free:
@@ -236,13 +248,13 @@ class Jobs(ABC):
         return f"in_progress_{self.kind}s", f"recent_{self.kind}s"
 
     def _listed(self, kinds: tuple[type, ...]) -> tuple[ListedJob, ...]:
-        """Read the listing; entries without an id, or listed twice, are left out."""
+        """Read the listing; skip entries without an id and repeated ones."""
         reply = self.describe()
         data = mapping(reply.data)
         lists = [data.get(key, ...) for key in self._list_keys()]
         if not all(isinstance(each, kinds) for each in lists):
             raise SparkSdkError(
-                f"{self.session.url.base} lists its {self.kind} jobs in a form that is not known"
+                f"{self.session.url.base} lists its {self.kind} jobs in an unknown form"
             )
         now, found = server_time(reply.headers), dict[str, ListedJob]()
         for jobs in lists:
@@ -254,14 +266,14 @@ class Jobs(ABC):
 
 
 def _count(described: Any, part: str, key: str) -> int:
-    """Return a number below ``tenant`` in the listing, 0 where it is absent or no number."""
+    """Return a number below ``tenant`` in the listing, 0 if it is absent or no number."""
     for each in ("tenant", part, key):
         described = mapping(described).get(each)
     return count(described)
 
 
 def _created(job: Mapping[str, Any], now: datetime | None) -> tuple[datetime | None, float | None]:
-    """Return when a listed job was created, and its age at ``now``; None for what is not known."""
+    """Return when a listed job was created, and its age at ``now``; None for an unknown value."""
     text = mapping(job.get("data")).get("created_timestamp")
     try:
         # Python 3.10 does not read the Z that the documented form ends with.
@@ -273,9 +285,9 @@ def _created(job: Mapping[str, Any], now: datetime | None) -> tuple[datetime | N
 
 
 def is_gone(error: SparkError, job_id: str, list_jobs: Callable[[], Iterable[ListedJob]]) -> bool:
-    """Return whether a job no longer exists: its status says so, and the tenant's listing agrees.
+    """Return whether a job no longer exists by its status request and by the tenant's listing.
 
-    One wrong answer would otherwise cost a second job. A job whose listing fails counts as there.
+    One wrong reply would otherwise cause a second job. If the listing fails, the job exists.
     """
     try:
         return is_unknown_job(error) and all(each.id != job_id for each in list_jobs())

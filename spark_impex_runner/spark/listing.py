@@ -1,10 +1,10 @@
-"""What a tenant has, page by page: folders, services, versions.
+"""List folders, services and versions of a tenant, page by page.
 
-Two generations of endpoints answer in two envelopes. Documented for folders: a body with ``page``
-(from 1) and ``pageSize``, a reply with ``count`` and ``data``; seen for services: ``page_size``
-inside of ``request_data``, a reply with ``response_data`` and a ``count`` in ``response_meta``.
-Not documented: whether ``count`` is that of all rows or of the page, and what ``next`` holds, which
-was seen null and false. So the rows themselves decide where a listing ends.
+Two generations of endpoints have two envelopes. Documented for folders: a body with ``page`` (from
+1) and ``pageSize``, a reply with ``count`` and ``data``. Seen in the official SDK for services:
+``page_size`` within ``request_data``, a reply with ``response_data`` and a ``count`` in
+``response_meta``. Not published: whether ``count`` is that of all rows or of the page, and what
+``next`` holds, which was seen null and false. So the rows themselves decide where a listing ends.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PAGE_SIZE = 100
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """One endpoint: how a page is asked for, and the keys of the rows and of what counts them."""
+    """One endpoint: the body of a page's request, and the keys of rows and metadata."""
 
     path: tuple[str, ...]
     ask: Callable[[int], dict[str, Any]]
@@ -41,17 +41,17 @@ class _Listing:
     meta: str = ""
 
     def announces_more(self, data: Any, number: int, seen: int) -> bool:
-        """Return whether a reply speaks of more rows than were seen, or of pages after this one."""
+        """Return whether a reply announces more rows than were seen, or further pages."""
         counts = mapping(mapping(data).get(self.meta) if self.meta else data)
         return count(counts.get("count")) > seen or count(counts.get("page_total")) > number
 
 
 def folders(session: Session, *, once: bool = False) -> Iterator[str]:
-    """Yield the name of each folder that these credentials see, the last changed first.
+    """Yield the name of each folder that the credentials may see, last changed first.
 
-    The endpoint asks for the permission ``Spark.FolderList.json`` (documented). With ``once`` a
-    page that fails is not asked for again. Raises what ``Session.search`` raises, and
-    ``SparkSdkError`` for a reply that holds no list.
+    An API key needs the permission ``Spark.FolderList.json`` (documented). With ``once`` a failed
+    page is not retried. Raises as ``Session.search`` does, and ``SparkSdkError`` for a reply
+    without a list.
     """
     listing = _Listing(("api", "v1", "product", "list"), _v1_page)
     for row in _rows(session, listing, once=once):
@@ -60,7 +60,7 @@ def folders(session: Session, *, once: bool = False) -> Iterator[str]:
 
 
 def services(session: Session) -> Iterator[ServiceVersion]:
-    """Yield each service that these credentials see, with its latest version.
+    """Yield each service that the credentials may see, with its latest version.
 
     Raises as ``folders`` does.
     """
@@ -73,10 +73,10 @@ def services(session: Session) -> Iterator[ServiceVersion]:
 
 
 def versions(session: Session, folder: str, service: str) -> Iterator[ServiceVersion]:
-    """Yield each version of a service, the newest first (seen); they come in one reply.
+    """Yield each version of a service, newest first and in one reply (both observed).
 
-    The endpoint asks for the permission ``Spark.GetVersions.json`` (documented). Raises as
-    ``folders`` does.
+    An API key needs the permission ``Spark.GetVersions.json`` (documented). Raises as ``folders``
+    does.
     """
     path = ("api", "v1", "product", folder, "engines", "getversions", service)
     data = session.get(*path).data
@@ -90,14 +90,14 @@ def _v1_page(number: int) -> dict[str, Any]:
 
 
 def _v3_page(number: int) -> dict[str, Any]:
-    """Ask as the official SDK does, but for pages: whether -1 always means all is not known."""
+    """Return the SDK's body with a page: whether page -1 always means all is not published."""
     wanted = ["id", "foldername", "filename", "version", "modifiedDate"]
     page = {"page": number, "page_size": PAGE_SIZE, "sort": "name1_co", "search": []}
     return {"request_data": {**page, "fields": wanted}}
 
 
 def _text(row: Mapping[str, Any], key: str) -> str:
-    """Return a text of a row, an empty one for what says nothing."""
+    """Return a text of a row, an empty one if it is absent or blank."""
     value = text(row.get(key))
     return value if value.strip() else ""
 
@@ -105,10 +105,10 @@ def _text(row: Mapping[str, Any], key: str) -> str:
 def _rows(
     session: Session, listing: _Listing, *, once: bool = False
 ) -> Iterator[Mapping[str, Any]]:
-    """Yield every row once, until a page is not full and the reply promises no more.
+    """Yield every row once, until a page is not full and the reply announces no more.
 
-    A page that holds nothing new ends it too: there are servers that pay no heed to ``page``.
-    Rows may move between pages while we read, so one that was yielded is not yielded again.
+    A page without new rows ends it, too, since a server may ignore ``page``. Rows may move between
+    pages meanwhile, so those that were yielded are skipped.
     """
     seen: set[bytes] = set()
     size = 0
@@ -128,12 +128,12 @@ def _rows(
 
 
 def _digest(row: Any) -> bytes:
-    """Return what stands for a row: rows may be large, and there may be many."""
+    """Return a key of constant size for a row, of which there may be 50,000."""
     return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).digest()
 
 
 def _check_size(session: Session, listing: _Listing, entries: int, size: int) -> None:
-    """Raise ``SparkSdkError`` for a listing that has no end."""
+    """Raise ``SparkSdkError`` for a listing beyond the limits, which may be endless."""
     if entries > limits.LISTED or size > limits.LISTING:
         most = f"{limits.LISTED:,} entries or {limits.size(limits.LISTING)}"
         where = f"POST {'/'.join(listing.path)} on {session.url.base}"
@@ -141,7 +141,7 @@ def _check_size(session: Session, listing: _Listing, entries: int, size: int) ->
 
 
 def _page(session: Session, call: str, data: Any, key: str) -> list[Any]:
-    """Return the rows of a reply; null, where it tells of no error, means that there are none."""
+    """Return the rows of a reply; null without an error means that there are none."""
     data = mapping(data)
     page, problem = data.get(key), data.get("error")
     if page is None and key in data and not data.get("errorCode") and not problem:

@@ -1,4 +1,4 @@
-"""What a downloaded package must prove before it gets its name."""
+"""Verify a downloaded package before it gets its final name."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _HEADER = struct.Struct("<4s22xHH")
 def check(artifact: Artifact) -> None:
     """Raise ``IntegrityError`` if a file is not the package that the tenant promised.
 
-    The structure comes first, as it tells a web page as such. Each entry's CRC is read only
-    where the tenant gave no hash to compare with: a hash says the same of all bytes at once.
+    The structure is checked first, since its error names a web page as such. Each entry's CRC is
+    checked only without a hash from the tenant, which would cover all bytes at once.
     """
     try:
         check_zip(artifact.path, artifact.name, entries=artifact.hash_agreed is None)
     except UnreadablePackageError:
-        check_hash(artifact)  # bytes that are not the tenant's prove nothing about its package
+        check_hash(artifact)  # damaged bytes prove nothing about the package
         raise
     check_hash(artifact)
 
@@ -54,10 +54,9 @@ def check_hash(artifact: Artifact) -> None:
 def check_zip(path: Path, name: str = "", *, entries: bool = True) -> None:
     """Raise ``IntegrityError`` if a file is no whole ZIP, or one that cannot be unpacked.
 
-    Its directory must be there and each entry where the directory says; with ``entries`` each
-    entry's CRC must be right, too. Reads in chunks, so that memory does not grow with the
-    package. ``name`` is what the message calls the file, whose own name may be that of a partial
-    file.
+    Its directory must be complete and each entry at its place there; with ``entries`` each
+    entry's CRC must be right, too. Memory does not grow with the package. ``name`` replaces the
+    file's own name, which may be that of a partial file, in the message.
     """
     name = name or path.name
     with disk_errors(path), path.open("rb") as file:
@@ -74,7 +73,7 @@ def check_zip(path: Path, name: str = "", *, entries: bool = True) -> None:
 
 
 def _misplaced(file: BinaryIO, package: zipfile.ZipFile) -> str | None:
-    """Return the first entry that is not where the directory says, or runs into the directory."""
+    """Return the first entry that is not at its offset, or overlaps the directory."""
     for entry in package.infolist():
         file.seek(entry.header_offset)
         signature, name, extra = _HEADER.unpack(file.read(_HEADER.size))
@@ -86,7 +85,7 @@ def _misplaced(file: BinaryIO, package: zipfile.ZipFile) -> str | None:
 
 
 def _describe_non_zip(file: BinaryIO) -> str:
-    """Say what a file is that should have been a package."""
+    """Describe a file that is no package."""
     file.seek(0)
     start = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not start:

@@ -1,4 +1,4 @@
-"""The body of an export request, byte for byte."""
+"""Build the body of an export request."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _VERSION_FILTERS = ("latest", "all")
 
 
 def build_request(uris: Iterable[Uri], **fields: Any) -> Request:
-    """Put each URI where the API takes it, after what ``fields`` of a ``Request`` hold already.
+    """Return a ``Request`` with ``fields`` and the URIs, each in the list where the API takes it.
 
-    A service id travels bare among the services, a version id among ``version_ids``
-    (documented). Each is asked for once, in the order given.
+    A service id is sent bare among the services, a version id among ``version_ids`` (documented).
+    Repeated items are left out; the order is kept.
     """
     rest = Request(**fields)
     services, version_ids = list(rest.services), list(rest.version_ids)
@@ -37,10 +37,10 @@ def build_request(uris: Iterable[Uri], **fields: Any) -> Request:
 
 
 def encode(request: Request) -> bytes:
-    """Return the JSON body: the fields and their order are those of the official SDK.
+    """Return the JSON body, with the fields and their order as the official Python SDK sends them.
 
-    Empty lists are left out, ``correlation_id`` is null where unset, ``file_name`` is there only
-    when given. Raises ``UsageError`` for a request that the API would refuse.
+    Empty lists are left out, ``correlation_id`` is null if unset, and ``file_name``, which that SDK
+    does not know, is sent only if set. Raises ``UsageError`` for a request that the API refuses.
     """
     _require("file_filter", request.file_filter, _FILE_FILTERS)
     _require("version_filter", request.version_filter, _VERSION_FILTERS)
@@ -65,7 +65,7 @@ def encode(request: Request) -> bytes:
 
 
 def to_json(value: Any) -> bytes:
-    """Return compact UTF-8 JSON, not escaped, as the official SDK sends it."""
+    """Return compact UTF-8 JSON, not escaped, as the official SDK does."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 

@@ -1,4 +1,4 @@
-"""Job status payloads: from JSON to values, what they mean, and what the tenant says in them."""
+"""Read job status payloads, judge them, and explain failures in the tenant's words."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from spark_impex_runner.spark.http import limits
 from spark_impex_runner.spark.uri import Uri
 from spark_impex_runner.text import one_line
 
-# Documented: closed, cancelled. Seen in the official SDK's source: completed. The others are
-# the words of the sibling batch API, and plain spellings of the same; assumed.
+# Documented: closed, cancelled. Seen in the source of the official SDK: completed. Inferred: the
+# statuses of the sibling batch API, which documents them, and other spellings of the same.
 _SUCCEEDED = frozenset({"closed", "completed"})
 _FAILED = frozenset({"failed", "error", "cancelled", "canceled", "aborted"}) | {
     "closed_by_timeout",
@@ -29,7 +29,7 @@ _RUNNING = frozenset({"created", "queued", "pending", "in_progress"}) | {
 
 
 def parse_status(data: Any, retry_after: float | None = None) -> Status:
-    """Read a status payload; every list in it may be null and every field absent or odd.
+    """Read a status payload; any list may be null, any field absent or of a wrong type.
 
     ``retry_after`` is what the reply's header asked for, in seconds. Raises ``SparkSdkError``
     where ``data`` is no JSON object.
@@ -53,9 +53,10 @@ def parse_status(data: Any, retry_after: float | None = None) -> Status:
 
 
 def verdict(status: Status) -> Verdict:
-    """Judge an export: DONE needs a good last word, no errors, and files.
+    """Return the verdict on an export: DONE needs a final status, no errors, and files.
 
-    A word that nobody has documented means PENDING, unless errors come with it.
+    A failed job is ``closed`` with ``errors``, too (inferred from the official SDKs). An unknown
+    status is PENDING unless it comes with errors.
     """
     judged = verdict_without_files(status)
     if judged is Verdict.DONE and not status.files:
@@ -64,7 +65,7 @@ def verdict(status: Status) -> Verdict:
 
 
 def verdict_without_files(status: Status) -> Verdict:
-    """Judge a job that delivers nothing to download, such as an import."""
+    """Return the verdict on a job without files, such as an import."""
     word = _normalized(status)
     if word in _FAILED:
         return Verdict.FAILED
@@ -74,12 +75,12 @@ def verdict_without_files(status: Status) -> Verdict:
 
 
 def is_known(status: Status) -> bool:
-    """Return whether the status word is one that this client understands."""
+    """Return whether the status is one that this client understands."""
     return _normalized(status) in _SUCCEEDED | _FAILED | _RUNNING
 
 
 def explain(status: Status) -> str:
-    """Return the tenant's own words about a job that went wrong, as one line."""
+    """Return the tenant's messages about a failed job, as one line."""
     if messages := _as_text(status.errors) or warnings_text(status):
         return messages
     if _normalized(status) in _SUCCEEDED and not status.files:
@@ -104,7 +105,7 @@ def _normalized(status: Status) -> str:
 
 
 def _flatten(messages: Any) -> Iterator[str]:
-    """Flatten errors of any shape: text, ``{type, code, message}``, lists of these, or else."""
+    """Yield messages from errors of any shape, since their type is not published."""
     if isinstance(messages, str):
         yield messages
     elif isinstance(messages, list):
@@ -128,7 +129,7 @@ def _files(found: Any) -> Iterator[RemoteFile]:
 
 
 def _services(found: Any) -> Iterator[ServiceVersion]:
-    """Read services and versions; field names as in a genuine package's manifest."""
+    """Read services and versions; field names were seen in a published package's manifest."""
     for one in objects(found):
         named = _named_by_uri(text(one.get("service_uri_source")))
         yield ServiceVersion(

@@ -1,4 +1,4 @@
-"""Where a tenant is: its base URL, its paths and its token endpoint."""
+"""Locate a tenant: its base URL, its paths and its token endpoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LABELS = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
 
 @dataclass(frozen=True, slots=True)
 class TenantUrl:
-    """A tenant's address: ``origin`` (scheme, host, port) and ``tenant`` (decoded, as written)."""
+    """A tenant's address: ``origin`` is scheme, host and port, ``tenant`` the decoded name."""
 
     origin: str
     tenant: str
@@ -24,9 +24,9 @@ class TenantUrl:
     def parse(cls, base_url: str, tenant: str | None = None) -> TenantUrl:
         """Read ``https://excel.{env}.coherent.global/{tenant}``, or any other origin with a tenant.
 
-        The first path segment is the tenant and wins over ``tenant``; the rest of the URL is
-        dropped, as the official SDK does. The address of the browser's pages (``spark.{env}``)
-        is turned into the API's. Raises ``UsageError``.
+        The first path segment is the tenant and wins over the argument; the rest of the URL is
+        dropped, as the official SDK does. The host of the web interface (``spark.{env}``) becomes
+        that of the API (seen in the SDK). Raises ``UsageError`` for any other text.
         """
         parts = _split(base_url)
         named = [unquote(segment) for segment in parts.path.split("/") if segment]
@@ -40,7 +40,7 @@ class TenantUrl:
 
     @classmethod
     def of(cls, env: str, tenant: str) -> TenantUrl:
-        """Return the address for an environment such as ``uat.us``; raises ``UsageError``."""
+        """Return the address for an environment such as ``uat.us``; raise ``UsageError``."""
         env, tenant = env.strip().lower(), tenant.strip().lower()
         if not _LABELS.fullmatch(env):
             raise UsageError(f"env {env!r} is no environment; write it like 'sit' or 'uat.us'")
@@ -54,12 +54,12 @@ class TenantUrl:
         return f"{self.origin}/{quote(self.tenant, safe='')}"
 
     def at(self, *segments: str) -> str:
-        """Return the URL of a path of the API; each segment is quoted on its own.
+        """Return the URL of an API path; each segment is quoted by itself.
 
-        Documented: the paths of v3 and v4 begin below the tenant, those of v1 name no tenant.
+        Documented: v3 and v4 paths contain the tenant, v1 paths do not.
         """
         for segment in segments:
-            # A client would take these for steps within the path, quoted or not.
+            # HTTP clients resolve these as relative steps, quoted or not.
             if segment in {"", ".", ".."}:
                 raise SparkSdkError(f"{segment!r} cannot be a part of a URL of the tenant")
         root = self.origin if segments[:2] == ("api", "v1") else self.base
@@ -67,10 +67,10 @@ class TenantUrl:
 
     @property
     def token_endpoint(self) -> str:
-        """Where client credentials are exchanged for a token.
+        """The URL that returns a token for client credentials.
 
-        Documented for Coherent's own hosts (``keycloak.{env}``); any other origin, such as the
-        sandbox or a proxy, answers it itself.
+        On Coherent's hosts it is at ``keycloak.{env}`` (documented), otherwise at the origin,
+        as in the official SDK.
         """
         origin = self.origin
         if origin.endswith(_DOMAIN):
@@ -92,7 +92,7 @@ def is_safe_to_call(url: str) -> bool:
 
 
 def _split(base_url: str) -> SplitResult:
-    """Take the URL apart; nothing of it is repeated in an error, it may hold a password."""
+    """Split a base URL; errors show no part of it, since it may hold a password."""
     try:
         parts = urlsplit(base_url.strip())
         _ = parts.port
@@ -106,7 +106,7 @@ def _split(base_url: str) -> SplitResult:
 
 
 def _api_host(parts: SplitResult) -> str:
-    """Return host and port in lower case, the browser's host name turned into the API's."""
+    """Return host and port in lower case, with the API's host for the web interface's."""
     host = parts.hostname or ""
     if host.startswith("spark.") and host.endswith(_DOMAIN):
         host = "excel." + host.removeprefix("spark.")
@@ -117,7 +117,7 @@ def _api_host(parts: SplitResult) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host name or address stays on this machine."""
+    """Return whether a host name or address is that of this machine."""
     if host == "localhost":
         return True
     try:

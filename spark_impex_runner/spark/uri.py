@@ -1,4 +1,4 @@
-"""Service URIs: every form a person may write, read into one value.
+"""Read service URIs in every form that a person may write.
 
 ======================================  =====================================================
 ``folder/service``                      the latest version
@@ -9,10 +9,10 @@
 ``version/{uuid}``                      a version by its id
 ======================================  =====================================================
 
-``service``, ``version``, ``services`` and ``folders`` are words of this notation. A folder that
-bears one of these names is written in the long form only: ``folders/version/services/pricing``.
-The short ``version/pricing`` is refused, as it may as well be a mistyped id. The words are
-lower case, as in the SDK: ``Version/pricing`` is a folder called ``Version``.
+``service``, ``version``, ``services`` and ``folders`` are keywords. A folder with such a name needs
+the long form: ``folders/version/services/pricing``. The short ``version/pricing`` is refused, since
+it may be a mistyped id. Keywords are lower case, as in the SDK: ``Version/pricing`` is in a folder
+``Version``.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _VERSION = re.compile(r"[^\s./]+(?:\.[^\s./]+)*")
 
 @dataclass(frozen=True, slots=True)
 class Uri:
-    """One service or version. An empty string stands for a part that is absent.
+    """One service or version; absent parts are empty strings.
 
-    Either ``version_id``, or ``service_id``, or ``folder`` and ``service`` are filled in;
-    ``version`` goes with the last two names only.
+    Either ``version_id``, or ``service_id``, or ``folder`` and ``service`` are set; ``version``
+    only together with the last two.
     """
 
     folder: str = ""
@@ -52,7 +52,7 @@ class Uri:
 
     @classmethod
     def parse(cls, text: str) -> Uri:
-        """Read any form of the table above; surrounding and doubled slashes do no harm.
+        """Read any form of the table above; ignore surrounding and doubled slashes.
 
         Raises ``UriError`` if the text is empty, ambiguous or in no known form.
         """
@@ -71,7 +71,7 @@ class Uri:
 
     @classmethod
     def of_wire(cls, text: str) -> Uri:
-        """Read what ``wire`` gave: there a folder may bear any name, and a bare id is a service."""
+        """Read what ``wire`` returned: any folder name, and a bare id is a service."""
         path, _, version = text.partition("[")
         folder, slash, service = path.partition("/")
         if not slash:
@@ -80,15 +80,15 @@ class Uri:
 
     @property
     def wire(self) -> str:
-        """The form that the export API takes in ``inputs`` (documented: an id stands bare)."""
+        """The form in the ``inputs`` of the export API (documented: ids without a prefix)."""
         base = self.version_id or self.service_id or f"{self.folder}/{self.service}"
         return f"{base}[{self.version}]" if self.version else base
 
     def delivers(self, found: ServiceVersion) -> bool:
-        """Return whether ``found`` is what this URI asks for.
+        """Return whether ``found`` is what this URI names.
 
-        Ids are compared without regard to case, versions by dotted component: ``1.2`` asks
-        for ``1.2.9`` but not for ``1.20.0``.
+        Ids are compared without regard to case, versions by dotted component: ``1.2`` names
+        ``1.2.9`` but not ``1.20.0`` (documented as "starts with"; components are inferred).
         """
         if self.version_id:
             return self.version_id.lower() == found.version_id.lower()
@@ -109,9 +109,9 @@ class Uri:
 
 
 def version_order(version: str) -> list[tuple[bool, int, str]]:
-    """Return what puts versions in order: numbers by their value, and after other words."""
+    """Return a sort key for versions: numbers by value, and after other texts."""
     parts = [(part, part.lstrip("0")) for part in version.split(".")]
-    # Numbers of any length: the longer one is greater.
+    # By length and digits rather than `int`, which refuses very long numbers.
     return [
         (True, len(digits), digits) if part.isdecimal() else (False, 0, part)
         for part, digits in parts
@@ -119,7 +119,7 @@ def version_order(version: str) -> list[tuple[bool, int, str]]:
 
 
 def _by_id(names: list[str]) -> Uri | None:
-    """Read the forms that hold a UUID; ids are kept in lower case."""
+    """Read the forms with a UUID, which becomes lower case."""
     if not _UUID.fullmatch(names[-1]):
         return None
     if names[:-1] in ([], ["service"]):
@@ -128,7 +128,7 @@ def _by_id(names: list[str]) -> Uri | None:
 
 
 def _by_name(text: str, names: list[str], version: str) -> Uri:
-    """Read the forms that hold a folder's and a service's name."""
+    """Read the forms with the names of a folder and a service."""
     long = len(names) == 4 and (names[0], names[2]) == ("folders", "services")
     if long:
         names = [names[1], names[3]]
@@ -137,14 +137,14 @@ def _by_name(text: str, names: list[str], version: str) -> Uri:
     if len(names) != 2:
         raise _invalid(text, "is in no known form")
     if names[0] in _KEYWORDS and not long:
-        raise _invalid(text, f"is ambiguous, as '{names[0]}' is a word of the notation")
+        raise _invalid(text, f"is ambiguous, as '{names[0]}' is a keyword")
     for name in names:
         _require_plain(text, name)
     return Uri(folder=names[0], service=names[1], version=version)
 
 
 def _require_plain(text: str, name: str) -> None:
-    """Refuse what is a pattern, or no name at all."""
+    """Raise ``UriError`` for a pattern, or for what cannot be a name."""
     if "*" in name:
         raise _invalid(text, "is a pattern, and no plugin here resolves it")
     if name in {".", ".."} or not name.isprintable():
@@ -152,7 +152,7 @@ def _require_plain(text: str, name: str) -> None:
 
 
 def _readable_version(text: str, version: str) -> str:
-    """Refuse a version that would silently mean 'the latest', or nothing."""
+    """Return the version; raise ``UriError`` if it is empty or invalid."""
     if not version:
         raise _invalid(text, "has an empty version; leave the brackets out for the latest")
     if not _VERSION.fullmatch(version) or not version.isprintable() or "*" in version:
@@ -161,6 +161,6 @@ def _readable_version(text: str, version: str) -> str:
 
 
 def _invalid(text: str, reason: str) -> UriError:
-    """Word the one line; ``!r`` keeps control characters out of terminals."""
+    """Return the error in one line; ``!r`` escapes control characters."""
     shown = text if len(text) <= 200 else f"{text[:200]}..."
     return UriError(f"service URI {shown!r} {reason}; {_FORMS}")

@@ -1,4 +1,4 @@
-"""The one wait for a job: what is checked, what is tolerated, and what ends it."""
+"""Wait for a job: the one loop, what it tolerates, and what ends it."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# The server ends its own jobs after 20 minutes (seen in a saved configuration).
+# The server ends its jobs after 20 minutes (observed in a published configuration).
 DEADLINE = 1800.0
 INTERVAL = 1.0
-# For so many seconds on end a job may be out of sight before the wait for it is given up.
+# The longest time in seconds without a valid reply: a network outage or a restart takes minutes.
 _MAX_OUTAGE = 600.0
 
 
 @dataclass
 class JobWaiter:
-    """One wait for a job: its limits, and what is known so far.
+    """One wait for a job: its limits and its state.
 
-    The first check is made at once, the others ``interval`` seconds apart, or as the server's
-    ``Retry-After`` asks; ``next_delay`` may say otherwise. The wait ends after ``max_checks``
-    checks, ``deadline`` seconds, or ``stall_after`` seconds without a new status word. A check may
-    fail in a way that ``tolerates`` knows, for ten minutes on end. An answer that ends the wait,
-    but may be a mistake, counts only if the next one agrees. In messages ``name`` is the job's,
-    ``settings`` stands before the names of the limits, and ``advice`` says what to do at a limit.
+    The first ``check`` is made at once, the others ``interval`` seconds apart or as the server's
+    ``Retry-After`` asks; ``next_delay`` may be overridden. The wait ends after ``max_checks``
+    checks, ``deadline`` seconds, or ``stall_after`` seconds without a new status. Errors that
+    ``tolerates`` accepts may last for ten minutes. A reply that ends the wait, but may be wrong,
+    counts only if the next one confirms it. In messages ``name`` is the job's, ``settings``
+    precedes the names of the limits, and ``advice`` is what to do at a limit.
     """
 
     name: str
@@ -77,29 +77,30 @@ class JobWaiter:
         return max(self.interval, accepted_wait(self.retry_after))
 
     def doubt_about(self, verdict: Verdict, status: Status) -> str:
-        """Return what no answer about a finished job should say, or leave out."""
+        """Return why the reply about a finished job may be wrong, or an empty text."""
         if verdict is Verdict.FAILED:
             return "" if status.errors else explain(status)
         return f"'{one_line(status.word)}' without any result" if self.is_doubtful(status) else ""
 
     def handle_unknown_job(self, error: SparkError) -> None:
-        """Raise where two answers, of which ``error`` is the last, say that there is no job."""
+        """Raise after two replies, of which ``error`` is the last, that deny the job."""
         raise error
 
     def report_status(self, status: Status, message: str) -> None:
-        """Report a new status word; an unknown one is waited for to change."""
+        """Report a new status; the wait continues after an unknown one, too."""
         _log.log(logging.DEBUG if is_known(status) else logging.WARNING, "%s", message)
 
     def report_problem(self, message: str) -> None:
-        """Report a check that has to be repeated."""
+        """Report a check that will be repeated."""
         _log.warning("%s", message)
 
     def until_done(self) -> Status:
         """Check until the job is done; return its last status.
 
-        Raises ``JobError`` with the tenant's explanation as soon as the job has failed,
-        ``RetryTimeoutError`` right after the check that reaches a limit, and ``SparkError`` for
-        a check that fails for good.
+        Raises:
+            JobError: the tenant ended the job without success.
+            RetryTimeoutError: a limit was reached, right after a last check.
+            SparkError: a check failed permanently, or for ten minutes.
         """
         clock = self.http.clock
         while True:
@@ -128,7 +129,7 @@ class JobWaiter:
             clock.wait(pause)
 
     def pause(self) -> float:
-        """Return the seconds to wait before the next check, cut at the deadline."""
+        """Return the seconds until the next check, which is at the deadline at the latest."""
         return min(self.next_delay(), max(self.deadline - self.elapsed(), 0.0))
 
     def elapsed(self) -> float:
@@ -136,11 +137,11 @@ class JobWaiter:
         return self.http.clock.monotonic() - self.started
 
     def _end(self) -> float:
-        """Return when the wait reaches a limit of time, by the clock."""
+        """Return the time of the next limit, by the monotonic clock."""
         return self.started + min(self.deadline, self._status_since + self.stall_after)
 
     def _require_tolerable(self, error: SparkError) -> None:
-        """Raise a failure that is permanent, or has lasted for too long."""
+        """Raise an error that is permanent, or has lasted too long."""
         kind, now = unconfirmed(error), self.elapsed()
         if kind == "unknown":
             if self._is_confirmed(kind):
@@ -153,7 +154,7 @@ class JobWaiter:
         self.retry_after = getattr(error, "retry_after", None)
 
     def _is_confirmed(self, doubt: str) -> bool:
-        """Return whether this answer and the one before agree."""
+        """Return whether the previous reply raised the same doubt."""
         before, self._unconfirmed = self._unconfirmed, doubt
         return before == doubt
 
@@ -165,7 +166,7 @@ class JobWaiter:
         raise kind(f"{self.name} ended as '{one_line(status.word)}': {explanation}")
 
     def _record(self, verdict: Verdict, status: Status) -> None:
-        """Record an answer that does not end the wait, and report a new status word."""
+        """Record a reply that does not end the wait, and report a new status."""
         self._failing_since = None
         self.retry_after = status.retry_after
         if verdict is not Verdict.PENDING:
@@ -176,7 +177,7 @@ class JobWaiter:
             message = f"{self.name} is {status.word}"
             if not is_known(status):
                 word = one_line(status.word)
-                message = f"{self.name} has the unknown status '{word}', waiting on"
+                message = f"{self.name} has the unknown status '{word}', still waiting"
             self.report_status(status, message)
 
     def _check_limits(self, failure: SparkError | None) -> None:
@@ -196,14 +197,14 @@ class JobWaiter:
             ) from failure
 
     def _hint(self, pause: float) -> str:
-        """Say when the next check is made, and until when they may fail."""
+        """Return when the next check is made, and until when checks may fail."""
         since = math.inf if self._failing_since is None else self._failing_since
         left = min(self._end(), self.started + since + _MAX_OUTAGE) - self.http.clock.monotonic()
         return retry_hint(self.http.clock, pause, self._failures + 1, left)
 
 
 def require_limits(retries: int | None, interval: float | None) -> None:
-    """Raise ``UsageError`` for limits that no wait can keep; None stands for the default."""
+    """Raise ``UsageError`` for invalid limits; None stands for the default."""
     if retries is not None and retries < 1:
         raise UsageError(f"max_retries is {retries}; it must be 1 or more")
     if interval is not None and interval < 0:

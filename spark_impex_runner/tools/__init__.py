@@ -1,12 +1,11 @@
-"""What plugins may use besides the package root, ``errors`` and ``models``.
+"""The public functions for plugins besides the package root, ``errors`` and ``models``.
 
-Plugins of others and the built-in ones share these names: nothing else of the package is public.
-HTTP is in ``spark_impex_runner.tools.http``, which alone loads the HTTP library: import it inside
-the function that sends something.
+Built-in plugins use no other names of the package. HTTP is in ``spark_impex_runner.tools.http``,
+which alone loads the HTTP library: import it inside the function that sends something.
 
 ``DURATION_SCHEMA`` and ``SIZE_SCHEMA`` are the JSON Schemas of options that ``parse_duration`` and
-``parse_size`` read; add a title and a description. ``ZIP_ERRORS`` are the exceptions with which
-``zipfile`` says that a file is no ZIP, damaged or cut off.
+``parse_size`` read; add a title and a description. ``ZIP_ERRORS`` are the exceptions that
+``zipfile`` raises for a file that is no ZIP, damaged or cut off.
 """
 
 from __future__ import annotations
@@ -38,9 +37,7 @@ from spark_impex_runner.report.headline import headline
 from spark_impex_runner.report.headline import outcome as run_outcome
 from spark_impex_runner.spark.completeness import is_unspecified
 from spark_impex_runner.spark.completeness import missing as missing_items
-from spark_impex_runner.spark.failures import (
-    is_unknown_job,
-)
+from spark_impex_runner.spark.failures import is_unknown_job
 from spark_impex_runner.spark.failures import may_have_created as may_have_created_job
 from spark_impex_runner.spark.status import parse_status
 from spark_impex_runner.spark.tenant import is_loopback

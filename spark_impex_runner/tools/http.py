@@ -1,6 +1,6 @@
 """HTTP for plugins, with the guarantees of the client that talks to tenants.
 
-A plugin that tells a server something needs few lines::
+A plugin that notifies a server needs few lines::
 
     from spark_impex_runner.tools.http import HttpClient
 
@@ -30,20 +30,21 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpClient", "HttpResponse", "HttpStream", "MultipartUpload"]
 
-# All waits between the attempts of one request take at most so many seconds.
+# All pauses between the attempts of one request take at most so many seconds: a plugin that needs
+# longer retries by itself.
 _LONGEST_WAIT = 60.0
 
 
 class HttpClient:
     """Send requests to servers that are no tenants; safe to share by threads.
 
-    A request carries the headers that it is given and no other credentials: no ``.netrc`` file and
-    no cookie is read. Redirects are not followed. The proxy variables of the environment count.
-    No error holds a URL, and ``secrets`` are masked in what the HTTP library logs.
+    A request has no credentials but those in its headers: ``.netrc`` files and cookies are ignored.
+    Redirects are not followed. The proxy variables of the environment apply. Errors contain no URL,
+    and ``secrets`` are masked in the log of the HTTP library.
 
-    ``timeout`` (seconds) limits connecting and each silence; a request takes at most three times as
-    long, counted from the last piece of its body that was sent. ``verify`` is True, False or the
-    path of a CA bundle.
+    ``timeout`` (seconds) limits connecting and the time between two bytes; a request takes at most
+    three times as long, counted from the last piece of its body that was sent. ``verify`` is True,
+    False or the path of a CA bundle. Raises ``UsageError`` for an invalid argument.
     """
 
     def __init__(
@@ -66,9 +67,9 @@ class HttpClient:
     ) -> HttpResponse:
         """Send a request and return the reply with its whole body, whatever its status.
 
-        A ``body`` that is no bytes has a length (``len``) and is iterated over, anew for each
-        attempt. Up to ``attempts`` requests are sent while the failure is transient (no
-        connection, 408, 425, 429, 5xx), with waits of a minute at most in all.
+        A ``body`` that is no bytes needs a length (``len``) and is iterated again for each attempt.
+        Up to ``attempts`` requests are sent while the failure is transient (no connection, 408,
+        425, 429, 5xx), with pauses of at most 60 seconds in all.
 
         Raises:
             TransportError: there is no reply.
@@ -95,9 +96,9 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         body: bytes | Iterable[bytes] | None = None,
     ) -> HttpStream:
-        """Send a request and return the reply with its body still to be read, by ``chunks()``.
+        """Send a request and return the reply as a context manager, its body still to be read.
 
-        Use it as a context manager. Raises ``TransportError`` if there is no reply.
+        Raises ``TransportError`` if there is no reply.
         """
         return HttpStream(self._transport.open(HttpRequest(method, url, headers or {}, body)))
 
@@ -131,14 +132,14 @@ class HttpStream:
         self._stream = stream
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the body as it was sent, in pieces of 1 MiB at most.
+        """Yield the body as it was sent, in pieces of at most 1 MiB.
 
-        Raises ``TransportError`` if it is cut off, or where less than 16 KiB come in 5 minutes.
+        Raises ``TransportError`` if it is cut off, or if less than 16 KiB arrive in 5 minutes.
         """
         return self._stream.chunks()
 
     def close(self) -> None:
-        """Give the connection back, or drop it where the body was not read to its end."""
+        """Return the connection to the pool, or close it if the body was not read to its end."""
         self._stream.close()
 
     def __enter__(self) -> Self:

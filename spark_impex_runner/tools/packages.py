@@ -1,4 +1,4 @@
-"""Errors of packages in the words of a step."""
+"""Turn errors of ZIP packages into errors of a step."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _DAMAGED = (zlib.error, lzma.LZMAError, struct.error)
 
 @contextmanager
 def package_errors(package: Artifact, *others: type[Exception]) -> Iterator[None]:
-    """Turn what reading a ZIP package raises into ``StepError``: one line that names the package.
+    """Turn errors of reading a ZIP package into ``StepError``, one line with the package's name.
 
-    ``OSError`` and the exceptions of the kinds ``others`` are turned as well, in their own words.
+    That includes ``OSError`` and the exception classes ``others``, with their own messages.
     """
     named: tuple[type[Exception], ...] = (OSError, *others)
     try:

@@ -1,4 +1,4 @@
-"""The end of long work when the run is interrupted."""
+"""End long work when the run is interrupted."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def test_what_was_asked_for_twice_is_in_one_part(ask: Ask) -> None:
 
 
 def test_entries_with_a_version_are_asked_for_as_they_stand(ask: Ask) -> None:
-    """Also those of a folder that bears a word of the notation."""
+    """Also those of a folder that bears a keyword of the notation."""
     parts = ask(services=("version/pricing[1]", "motor/pricing[1.4.1]")) or ()
 
     assert parts == [

@@ -341,7 +341,7 @@ def test_a_listing_of_another_form_finds_nothing_and_says_so(
     session_to: Any, script: Any, reply: Any, listing: Any
 ) -> None:
     """That no job is in it would prove nothing."""
-    with pytest.raises(errors.SparkSdkError, match="in a form that is not known"):
+    with pytest.raises(errors.SparkSdkError, match="in an unknown form"):
         Imports(session_to(script(reply(listing)))).find("x", NOW)
 
 

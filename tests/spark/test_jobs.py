@@ -36,7 +36,7 @@ def test_no_listing_proves_nothing(session_to: Any, script: Any, reply: Any, lis
     """A reply in another form does not say that there are no jobs."""
     exports = Exports(session_to(script(reply(listing))))
 
-    with pytest.raises(SparkSdkError, match="in a form that is not known"):
+    with pytest.raises(SparkSdkError, match="in an unknown form"):
         exports.listed()
 
 

@@ -48,7 +48,7 @@ def test_every_known_form_is_read(text: str, expected: Uri) -> None:
 
 @given(st.one_of(BY_NAME, BY_ID))
 def test_what_was_put_among_the_services_of_a_request_is_read_back(uri: Uri) -> None:
-    """Also a folder that bears a word of the notation, which no short form may."""
+    """Also a folder that bears a keyword of the notation, which no short form may."""
     assert Uri.of_wire(uri.wire) == uri
     assert Uri.of_wire("version/pricing[1.0.0]") == Uri("version", "pricing", "1.0.0")
 
