@@ -1,8 +1,8 @@
-"""Work that Python cannot interrupt, such as a read from a silent server or a plugin's step.
+"""Run work that Python cannot interrupt, such as a read from a silent server or a plugin's step.
 
-It runs on a daemon thread while its caller waits. The caller leaves at the work's time limit, or
-soon after the run was asked to stop, and the thread is abandoned: what it returns is dropped, and
-the process does not wait for it.
+The work runs on a daemon thread while its caller waits. At the work's time limit, or soon after the
+run is stopped, the caller abandons the thread: its result is dropped, and the process does not wait
+for it.
 
 After the first signal a run ends in these stages; all times are seconds since that signal.
 """
@@ -30,41 +30,41 @@ R = TypeVar("R")
 
 _log = logging.getLogger(__name__)
 
-# Until then the answers to requests under way are taken.
+# Until then replies to pending requests are accepted.
 GRACE = 1.5
-# Until then steps, and a manifest's sources and resolvers, may come to an end.
+# Until then steps, sources and resolvers may finish.
 CALLS = 2.0
 # Until then jobs are cancelled: the requests of ``Clock.ending`` blocks.
 LAST = 3.25
-# Then targets that have not ended are given up.
+# Then targets that have not ended are abandoned.
 GIVE_UP = 3.5
-# Until then the run's end is reported and notified, for at least ``AT_LEAST`` seconds.
+# Until then reports and notifications are sent; they get at least ``AT_LEAST`` seconds.
 END = 4.25
 AT_LEAST = 0.25
 
-_IDLE = 10.0
+_IDLE_SECONDS = 10.0
 
 
-class _LeftBehind:
-    """Whether calls of this process were abandoned that may have threads of their own."""
+class _Abandoned:
+    """Whether this process has abandoned calls that may have started threads of their own."""
 
     any = False
 
 
-def leave_behind() -> None:
-    """Note that a plugin's call was abandoned: its threads may not let the process end."""
-    _LeftBehind.any = True
+def mark_abandoned() -> None:
+    """Record that a plugin's call was abandoned: threads of it may keep the process alive."""
+    _Abandoned.any = True
 
 
-def left_behind() -> bool:
-    """Tell whether ``leave_behind`` was called in this process."""
-    return _LeftBehind.any
+def has_abandoned() -> bool:
+    """Return True if ``mark_abandoned`` was called in this process."""
+    return _Abandoned.any
 
 
 class Workers:
-    """Daemon threads, ``most`` at most, that start when needed and end when they are idle.
+    """At most ``most`` daemon threads, which start when needed and end when idle.
 
-    The threads of an executor would keep a process alive for as long as one of them is stuck.
+    No ``ThreadPoolExecutor``: its threads keep the process alive while one of them hangs.
     """
 
     def __init__(self, name: str, most: float = math.inf) -> None:
@@ -73,14 +73,14 @@ class Workers:
         self.forget()
 
     def forget(self) -> None:
-        """Begin without threads, as in a forked process, which has none of its parent's."""
+        """Reset to no threads, as in a forked process, which has none of its parent's."""
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
-        self._free = 0  # idle threads that no call in the queue counts on; below 0: calls wait
+        self._free = 0  # idle threads minus queued calls
 
     def submit(self, call: Callable[[], None]) -> None:
-        """Have a function called that raises nothing."""
+        """Call a function, which must not raise, on one of the threads."""
         with self._lock:
             self._free -= 1
             if starts := self._free < 0 and self._threads < self._most:
@@ -91,7 +91,7 @@ class Workers:
             threading.Thread(target=self._work, name=self._name, daemon=True).start()
 
     def close(self) -> None:
-        """End the threads that are idle, and the others after their calls."""
+        """End the idle threads, and the others after their calls."""
         with self._lock:
             threads = self._threads
         for _ in range(threads):
@@ -100,15 +100,15 @@ class Workers:
     def _work(self) -> None:
         while call := self._next():
             call()
-            del call
+            del call  # an idle thread must not keep the result of its last call alive
             with self._lock:
                 self._free += 1
 
     def _next(self) -> Callable[[], None] | None:
-        """Return the next call; None where none has come for a while, and none will."""
+        """Return the next call; None if the thread has been idle for a while and should end."""
         while True:
             try:
-                return self._calls.get(timeout=_IDLE)
+                return self._calls.get(timeout=_IDLE_SECONDS)
             except Empty:
                 with self._lock:
                     if self._free > 0:
@@ -123,10 +123,10 @@ if hasattr(os, "register_at_fork"):
 
 
 class Background(Generic[R]):
-    """A call that runs on a thread of its own, until it ends or is abandoned.
+    """A call on a thread of its own, until it ends or is abandoned.
 
-    ``leave`` is called when it is abandoned and should make it end. ``late`` is called with a
-    result that comes afterwards.
+    ``leave`` is called when it is abandoned, to make it end; ``late`` gets a result that comes
+    afterwards.
     """
 
     def __init__(
@@ -143,33 +143,33 @@ class Background(Generic[R]):
         self._error: BaseException | None = None
         self._ended = False
         self._lock = threading.Lock()
-        self._news = threading.Lock()
-        self._news.acquire()
-        # What a plugin has put around its caller, such as a span, is around the call, too.
+        self._wake_up = threading.Lock()
+        self._wake_up.acquire()
+        # Context variables of the caller, such as the span of a plugin, apply to the call, too.
         _helpers.submit(partial(copy_context().run, self._run))
 
     def wait(self, end: Callable[[], float], clock: Clock) -> bool:
-        """Wait until the call has ended; False where it has not, and was abandoned for that.
+        """Wait until the call ends; abandon it at ``end()`` and return False.
 
-        ``end`` returns the time of ``time.monotonic`` to wait for, which may change; it is asked
-        again when it has come and when ``clock`` is stopped.
+        ``end`` returns a time of ``time.monotonic``. It is called again when that has come and when
+        ``clock`` is stopped, and may then return another time.
         """
-        forget = clock.on_stop(self._wake)
+        remove_listener = clock.on_stop(self._wake)
         try:
             while not self._ended:
                 left = end() - time.monotonic()
                 if left <= 0:
                     return not self._abandon()
-                self._news.acquire(timeout=min(left, threading.TIMEOUT_MAX))
+                self._wake_up.acquire(timeout=min(left, threading.TIMEOUT_MAX))
         except BaseException:  # Ctrl-C in a program without a handler of its own
             self._abandon()
             raise
         finally:
-            forget()
+            remove_listener()
         return True
 
     def result(self) -> R:
-        """Return what an ended call returned, or raise what it raised."""
+        """Return the result of an ended call, or raise its error."""
         if self._error:
             raise self._error
         return self._results[0]
@@ -186,7 +186,7 @@ class Background(Generic[R]):
         self._wake()
 
     def _abandon(self) -> bool:
-        """Leave the call behind, unless it has just ended."""
+        """Abandon the call and return True, unless it has just ended."""
         with self._lock:
             if self._ended:
                 return False
@@ -195,10 +195,10 @@ class Background(Generic[R]):
         return True
 
     def _wake(self) -> None:
-        """Let the waiting thread look again; a signal handler may call this."""
+        """Wake the waiting thread; a signal handler may call this."""
         try:
-            self._news.release()
-        except RuntimeError:  # it is about to look
+            self._wake_up.release()
+        except RuntimeError:  # it was woken already
             return
 
 
@@ -211,21 +211,22 @@ def interruptible(
 ) -> R:
     """Return the result of blocking work; abandon it ``grace`` seconds after a stop.
 
-    It has ``AT_LEAST`` seconds in any case. Raises ``Interrupted`` there, and what ``work`` raises.
+    The work gets at least ``AT_LEAST`` seconds. Raises ``Interrupted`` if it is abandoned, and what
+    ``work`` raises.
     """
     least = time.monotonic() + AT_LEAST
     call = Background(work, late=late)
     if call.wait(lambda: max(clock.stopped_at + grace, least), clock):
         return call.result()
-    leave_behind()
+    mark_abandoned()
     _log.warning("%s did not end within %g s of the signal and was abandoned", name, grace)
     raise Interrupted(clock.signum, unanswered=True)
 
 
 def parallel(calls: Sequence[Callable[[], R]], most: int, clock: Clock) -> list[R]:
-    """Make calls on at most ``most`` threads, this one included; return their results in order.
+    """Call functions on at most ``most`` threads, this one included; return the results in order.
 
-    All have ended before the first error in their order is raised.
+    Raises the first error in the order of ``calls``, after all of them have ended.
     """
     left, lock = iter(enumerate(calls)), threading.Lock()
     results: dict[int, R] = {}

@@ -1,4 +1,4 @@
-"""Time, and the one way to wait: a wait ends at once when the run is asked to stop."""
+"""Time, and the one way to wait: a wait ends at once when the run is stopped."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 class _Block(threading.local):
-    """What holds inside of the ``until`` and ``ending`` blocks of one thread."""
+    """The state of the ``until`` and ``ending`` blocks of one thread."""
 
     end = math.inf
     ending = False
 
 
 class Clock:
-    """The real clock. Tests replace it with one whose ``wait`` only moves its hands."""
+    """The real clock; tests replace it with one whose ``wait`` only advances its time."""
 
     def __init__(self) -> None:
-        # Free once the run is to stop. No ``Event``: the thread that waits may be the one that the
+        # Released by ``stop``. No ``Event``: the thread that waits may be the one that the
         # signal handler interrupts, and ``Event.set`` takes a lock which it may hold just then.
         self._stopped = threading.Lock()
         self._stopped.acquire()
@@ -35,7 +35,7 @@ class Clock:
         self._listeners: list[Callable[[], None]] = []
         self._block = _Block()
         self.signum = 0
-        # When ``stop`` was called first, in the seconds of ``time.monotonic``.
+        # The time of ``time.monotonic`` at which ``stop`` was first called.
         self.stopped_at = math.inf
 
     def now(self) -> datetime:
@@ -47,14 +47,14 @@ class Clock:
         return time.monotonic()
 
     def wait(self, seconds: float) -> None:
-        """Wait; raise ``Interrupted`` as soon as ``stop`` is called, or if it was."""
+        """Wait; raise ``Interrupted`` as soon as ``stop`` is called, or if it was called before."""
         seconds = min(seconds, self.left())
         if self._stopped.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX)):
             self._release()
         self.check()
 
     def stop(self, signum: int) -> None:
-        """Ask everything that waits or checks to end; safe to call from a signal handler."""
+        """End every wait and check with ``Interrupted``; safe to call from a signal handler."""
         self.stopped_at = min(self.stopped_at, time.monotonic())
         self.signum = signum
         self._stopping = True
@@ -63,15 +63,15 @@ class Clock:
             listener()
 
     def on_stop(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Have ``listener`` called by ``stop``; return what takes that back.
+        """Call ``listener`` in ``stop``; return a function that removes it.
 
-        ``stop`` may be called by a signal handler, so the listener must take no lock.
+        A signal handler may call ``stop``, so the listener must take no lock.
         """
         self._listeners.append(listener)
         return partial(self._listeners.remove, listener)
 
     def stopping(self) -> bool:
-        """Tell whether ``stop`` was called."""
+        """Return True if ``stop`` was called."""
         return self._stopping
 
     def check(self) -> None:
@@ -81,7 +81,7 @@ class Clock:
 
     @contextmanager
     def until(self, end: float) -> Iterator[None]:
-        """End what this thread waits for in the block at ``end``, a time of ``monotonic``."""
+        """End the waits of this thread in the block at ``end``, a time of ``monotonic``."""
         before = self._block.end
         self._block.end = min(before, end)
         try:
@@ -90,12 +90,12 @@ class Clock:
             self._block.end = before
 
     def left(self) -> float:
-        """Return the seconds that the ``until`` blocks of this thread leave, 0 or more."""
+        """Return the seconds left by the ``until`` blocks of this thread, 0 or more."""
         return max(self._block.end - self.monotonic(), 0.0)
 
     @contextmanager
     def ending(self) -> Iterator[None]:
-        """Let this thread send requests in the block that end something, also after ``stop``."""
+        """Let this thread send requests in the block, even after ``stop``, to clean up."""
         before, self._block.ending = self._block.ending, True
         try:
             yield
@@ -103,10 +103,10 @@ class Clock:
             self._block.ending = before
 
     def is_ending(self) -> bool:
-        """Tell whether this thread is in an ``ending`` block."""
+        """Return True if this thread is in an ``ending`` block."""
         return self._block.ending
 
     def _release(self) -> None:
-        """Let the next one go on who waits; each lets the next one go."""
-        with suppress(RuntimeError):  # it is free already
+        """Wake the next waiting thread, which wakes the next one in turn."""
+        with suppress(RuntimeError):  # it is released already
             self._stopped.release()

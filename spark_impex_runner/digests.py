@@ -138,6 +138,11 @@ def of_file(path: Path, algorithms: Sequence[str], check: Callable[[], None]) ->
     return {name: each.hexdigest() for name, each in hashes.items()}
 
 
+def sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of ``path``."""
+    return of_file(path, ["sha256"], lambda: None)["sha256"]
+
+
 def of_bytes(
     pieces: Iterable[bytes], algorithm: str = "sha256", check: Callable[[], None] = lambda: None
 ) -> str:

@@ -1,4 +1,4 @@
-"""Limits on how much runs at a time: fair, and every wait for one ends when the run stops."""
+"""Fair limits on what runs at a time; every wait for one ends when the run is stopped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Limit:
-    """Admits ``width`` holders at a time, first come, first served. Safe for threads."""
+    """Admit ``width`` holders at a time, first come, first served; safe for threads."""
 
     def __init__(self, width: int) -> None:
         self.width = width
@@ -25,52 +25,53 @@ class Limit:
         self._lock = threading.Lock()
 
     def acquire(self, clock: Clock) -> None:
-        """Wait for a place; raise ``Interrupted`` when the run stops before there is one."""
-        turn = threading.Lock()
-        turn.acquire()
-        acquired = []
+        """Wait until admitted; raise ``Interrupted`` if the run is stopped before."""
+        # A lock and no Condition: ``wake`` may run in a signal handler, which must take no lock.
+        admitted = threading.Lock()
+        admitted.acquire()
+        entered = []
 
         def wake() -> None:
-            with suppress(RuntimeError):  # the run stops at the same moment
-                turn.release()
+            with suppress(RuntimeError):  # released already: admission and stop came together
+                admitted.release()
 
         def enter() -> None:
-            acquired.append(True)
+            entered.append(True)
             wake()
 
-        forget = clock.on_stop(wake)
+        remove_listener = clock.on_stop(wake)
         try:
             self.acquire_later(enter)
-            if not acquired and not clock.stopping():
-                turn.acquire()
+            if not entered and not clock.stopping():
+                admitted.acquire()
         except BaseException:
             self._give_back(enter)
             raise
         finally:
-            forget()
+            remove_listener()
         if clock.stopping():
             self._give_back(enter)
             clock.check()
 
     def acquire_later(self, enter: Callable[[], None]) -> None:
-        """Call ``enter`` once there is a place: perhaps at once, perhaps on another thread."""
+        """Call ``enter`` once admitted, perhaps at once, perhaps on another thread."""
         with self._lock:
             self._queue.append(enter)
         self.grow(0)
 
     def cancel(self, enter: Callable[[], None]) -> bool:
-        """Remove ``enter`` from the queue; False when it has its place already."""
+        """Remove ``enter`` from the queue; return False if it was admitted already."""
         with self._lock, suppress(ValueError):
             self._queue.remove(enter)
             return True
         return False
 
     def release(self) -> None:
-        """Give a place to the next in the queue."""
+        """Admit the next in the queue."""
         self.grow(1)
 
     def grow(self, more: int) -> None:
-        """Admit so many more at a time."""
+        """Raise the limit by ``more``."""
         with self._lock:
             self._free += more
         while True:
@@ -79,7 +80,7 @@ class Limit:
                     return
                 self._free -= 1
                 enter = self._queue.popleft()
-            enter()
+            enter()  # without the lock: it may acquire or release limits itself
 
     def _give_back(self, enter: Callable[[], None]) -> None:
         if not self.cancel(enter):
@@ -94,13 +95,13 @@ class HeldLimits:
         self._held: list[Limit] = []
 
     def add(self, limit: Limit) -> None:
-        """Take over a place that was acquired already."""
+        """Add a limit that was acquired already."""
         self._held.append(limit)
 
     def acquire(self, limit: Limit, *, without: Limit | None = None) -> None:
-        """Wait for a limit unless it is held; ``without`` is released for as long as that takes.
+        """Wait for a limit unless it is held; release ``without`` during the wait.
 
-        Raises ``Interrupted`` when the run stops.
+        Raises ``Interrupted`` if the run is stopped.
         """
         if limit in self._held:
             return
@@ -113,7 +114,7 @@ class HeldLimits:
             self.acquire(suspended)
 
     def transfer(self, limit: Limit, *, out_of: Limit) -> None:
-        """Acquire one limit and only then release another, so that no work piles up between."""
+        """Acquire one limit and only then release another, so that no work accumulates between."""
         self.acquire(limit)
         self.release(out_of)
 
@@ -132,10 +133,10 @@ class HeldLimits:
 
 
 class RunLimits:
-    """What a whole run does at a time, whatever the number of its tenants.
+    """The limits of a whole run, for all of its tenants.
 
-    ``active``: targets that have a thread, so that no limit on a container's threads is hit.
-    ``downloads`` hold some mebibytes each. ``steps`` and downloads may have helpers of their own.
+    ``active``: targets that have a thread; containers limit the number of threads.
+    ``downloads``: each needs some mebibytes. ``steps``: each may start threads of its own.
     """
 
     def __init__(self) -> None:
@@ -145,12 +146,12 @@ class RunLimits:
 
 
 class TenantLimits:
-    """The limits of one tenant, in the order in which a target comes to them.
+    """The limits of one tenant, in the order in which a target acquires them.
 
-    ``jobs``: as many exports at once as the tenant allows. ``create``: one create call at a time,
-    with its look-ups, so that two targets that share a correlation id cannot take each other's
-    job. ``incoming``: packages on their way; the next finished job keeps its place in ``jobs``
-    until there is room. ``downloads``: files at once.
+    ``jobs``: exports at once, as many as the tenant allows. ``create``: one create call at a time,
+    with its look-ups, so that targets with the same correlation id cannot take each other's job.
+    ``incoming``: jobs whose packages are being downloaded; the next finished job keeps its slot
+    until one is free. ``downloads``: files at once.
     """
 
     def __init__(self, run: RunLimits, jobs: int | None, downloads: int) -> None:
@@ -162,7 +163,7 @@ class TenantLimits:
         self._known = jobs is not None
 
     def discover(self, ask: Callable[[], int]) -> None:
-        """Ask the tenant once how many jobs it allows; the caller holds one of ``jobs``."""
+        """Request the tenant's job limit once; the caller holds one of ``jobs``."""
         if not self._known:
             self._known = True
             self.jobs.grow(ask() - 1)

@@ -1,4 +1,4 @@
-"""Secrets are masked by value, wherever text leaves the process."""
+"""Mask secrets by value wherever text leaves the process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import logging
 import re
 import threading
+import warnings
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
@@ -16,39 +17,38 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MASK = "***"
-# Secrets are looked up by so many characters of their middles, as many begin or end alike: a run of
-# many jobs knows many download links, and every line that it says is searched for all of them.
-_PIECE = 8
-# What is derived from a secret and may be shorter than it, its lines and what base64 leaves of it,
-# is masked from so many characters on. A secret of three characters has base64 forms of one to
-# three, which stand in every text: to mask them would hide half of the text and no secret. Eight
-# base64 characters are 48 bits, which no text holds by chance, and they fill a piece, so that these
-# forms cost no look-ups of their own.
-_LEAST = 8
-# A text of these alone is written alike in URLs, JSON, Python and XML.
-_PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
+# The length of the piece by which a secret is looked up. A run of many jobs knows thousands of
+# download links, and searches each line of its log for all of them. The piece is from the middle of
+# a secret, since many secrets begin or end alike.
+_KEY_LENGTH = 8
+# The least length of a form that is shorter than its secret: a line of it, or its base64. A secret
+# of three characters has base64 forms of one to three, which every text contains: to mask them
+# would hide half of the text and no secret. Eight base64 characters are 48 bits, which no text
+# holds by chance. They have the length of a piece, so that these forms cost no further look-ups.
+_MIN_LENGTH = 8
+# A text of only these characters is written alike in URLs, JSON, Python and XML.
+_UNESCAPED = re.compile(r"[A-Za-z0-9_.~-]+")
 _ESCAPED = re.compile("%[0-9A-F]{2}")
 _URLSAFE = str.maketrans("+/", "-_")
-# What stands behind the host of a URL: HTTP libraries tell it alone, and it opens as much.
-_BEHIND_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]*(/\S{7,})")
-# By how many bytes a secret may be off the groups of three that base64 encodes, and how many
-# characters the bytes before it have a share in.
+# The path and query of a URL: HTTP libraries log it without the host, and it is as secret.
+_URL_PATH = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]*(/\S{7,})")
+# Base64 encodes groups of three bytes. For each offset of a secret in its group: the offset, and
+# how many characters also contain bits of the bytes before it.
 _SHIFTS = ((0, 0), (1, 2), (2, 3))
 
 
 class Masker:
-    """The secrets known so far, and the text without them.
+    """The known secrets, and text with them masked.
 
-    Values are only ever added, before the first use of the secret. A value is masked as it is and
-    as URLs, base64, JSON, Python's ``repr`` and XML write it, and each of its lines as well.
-
-    ``announce`` is called once with each new secret, for whoever else masks.
+    Add a secret before its first use. A value is masked as it is and as URLs, base64, JSON,
+    Python's ``repr`` and XML write it, and so is each of its lines. ``announce`` is called once
+    with each new secret, for another program that masks, such as a CI server.
     """
 
     def __init__(self) -> None:
         self.announce: Callable[[str], None] = lambda _: None
         self._known: set[str] = set()
-        # By its piece, each form with the place of the piece in it.
+        # By piece: each form of a secret with the offset of the piece in it.
         self._forms: dict[str, tuple[tuple[str, int], ...]] = {}
         self._sizes: frozenset[int] = frozenset()
         self._sorted: list[str] = []
@@ -56,10 +56,9 @@ class Masker:
         self._adding = threading.Lock()
 
     def add(self, secret: str | None, *, announce: bool = True) -> None:
-        """Remember a secret. Empty values are no secrets.
+        """Add a secret; ignore an empty value.
 
-        What opens one file for some minutes, as a download link does, need not be announced: there
-        are thousands, and nobody else can use them.
+        Set ``announce`` False for the many secrets that expire within minutes, such as links.
         """
         if not secret:
             return
@@ -67,8 +66,8 @@ class Masker:
             if secret in self._known:
                 return
             for form in _forms(secret):
-                begin = max(len(form) - _PIECE, 0) // 2
-                piece = form[begin : begin + _PIECE]
+                begin = max(len(form) - _KEY_LENGTH, 0) // 2
+                piece = form[begin : begin + _KEY_LENGTH]
                 known = self._forms.get(piece, ())
                 if (form, begin) not in known:
                     self._forms[piece] = (*known, (form, begin))
@@ -80,10 +79,7 @@ class Masker:
             self.announce(secret)
 
     def mask(self, text: str) -> str:
-        """Return ``text`` with every known secret replaced by ``***``.
-
-        Secrets that overlap are replaced as one, so that no piece of them is left.
-        """
+        """Return ``text`` with every known secret replaced by ``***``, overlapping ones as one."""
         found = self._found(text)
         if not found:
             return text
@@ -95,9 +91,9 @@ class Masker:
         return "".join([*pieces, text[end:]])
 
     def mask_within(self, value: Any, *, keys: bool = True) -> Any:
-        """Return a value of JSON's kinds with its texts masked; anything else as masked text.
+        """Return a JSON value with its texts masked; any other value as masked text.
 
-        ``keys`` False leaves those of mappings alone, where they are ours.
+        ``keys=False`` leaves the keys of mappings unmasked.
         """
         if value is None or isinstance(value, (bool, int, float)):
             return value
@@ -111,14 +107,14 @@ class Masker:
         return self.mask(str(value))
 
     def cut(self, text: str, at: int) -> int:
-        """Return the last place up to ``at`` where ``text`` can be cut and no secret with it."""
+        """Return the last position up to ``at`` where a cut of ``text`` cuts no secret."""
         for begin, after in sorted(self._found(text), reverse=True):
             if begin < at < after:
                 at = begin
         return at
 
-    def begun(self, text: str) -> int:
-        """Return where a secret begins of which ``text`` holds no more than the beginning."""
+    def partial_secret(self, text: str) -> int:
+        """Return the position of a secret that ``text`` ends in the middle of, else its length."""
         with self._adding:
             if not self._sorted:
                 self._sorted = sorted(form for known in self._forms.values() for form, _ in known)
@@ -130,8 +126,13 @@ class Masker:
                 return at
         return len(text)
 
+    def begun(self, text: str) -> int:
+        """Return the same as ``partial_secret``, by its old name, for one release."""
+        warnings.warn("begun is now called partial_secret", DeprecationWarning, stacklevel=2)
+        return self.partial_secret(text)
+
     def _found(self, text: str) -> list[tuple[int, int]]:
-        """Return where the secrets in ``text`` begin and end."""
+        """Return the start and end of each secret in ``text``."""
         forms = self._forms
         places = [
             (at, text[at : at + size])
@@ -148,24 +149,24 @@ class Masker:
 
 
 def lines_of(secret: str) -> list[str]:
-    """Return what a secret is looked for by where text is read line by line.
+    """Return the lines of a secret by which it is found in text that is read line by line.
 
-    Short lines of a longer secret, such as a lone bracket, stand in every text.
+    Short lines of a longer secret, such as a single bracket, are left out: every text has them.
     """
     lines = [line.strip() for line in secret.splitlines() if line.strip()]
-    return lines if len(lines) == 1 else [line for line in lines if len(line) >= _LEAST]
+    return lines if len(lines) == 1 else [line for line in lines if len(line) >= _MIN_LENGTH]
 
 
 def _forms(secret: str) -> set[str]:
-    """Return every way in which a secret, or a part of it that is told alone, is written."""
+    """Return every form in which a secret, or a part of it that others log alone, is written."""
     forms = set()
-    behind = _BEHIND_HOST.fullmatch(secret)
-    for text in {secret, *lines_of(secret), *(behind.groups() if behind else ())}:
-        written = {text} if _PLAIN.fullmatch(text) else {text, *_in_urls(text)}
+    path = _URL_PATH.fullmatch(secret)
+    for text in {secret, *lines_of(secret), *(path.groups() if path else ())}:
+        written = {text} if _UNESCAPED.fullmatch(text) else {text, *_in_urls(text)}
         forms |= written
-        # Clients encode their secret for a URL before they put it into a Basic header (RFC 6749).
+        # OAuth clients URL-encode their secret before they base64 it in a Basic header (RFC 6749).
         forms.update(form for each in written for form in _in_base64(each))
-        if not _PLAIN.fullmatch(text):
+        if not _UNESCAPED.fullmatch(text):
             forms |= {*_in_json(text), *_in_python(text), *_in_xml(text)}
     return forms
 
@@ -178,15 +179,12 @@ def _in_urls(text: str) -> Iterator[str]:
 
 
 def _in_base64(text: str) -> Iterator[str]:
-    """Yield the characters that are the same whatever stands before and behind the secret.
-
-    The ones at its edges also hold bits of its neighbours, and too few of its own to matter.
-    """
+    """Yield the base64 characters that do not depend on the text around the secret."""
     data = _encoded(text)
     for shift, shared in _SHIFTS:
         whole = (shift + len(data)) * 8 // 6
         form = b64encode(bytes(shift) + data).decode()[shared:whole]
-        if len(form) >= _LEAST:
+        if len(form) >= _MIN_LENGTH:
             yield form
             yield form.translate(_URLSAFE)
 
@@ -197,8 +195,8 @@ def _in_json(text: str) -> Iterator[str]:
 
 
 def _in_python(text: str) -> Iterator[str]:
-    """Yield what ``repr`` makes of a text that holds the secret, whichever quotes it takes."""
-    # A double quote in front makes repr take single ones, and escape those that are inside.
+    """Yield the secret as ``repr`` writes it, with either kind of quotes."""
+    # A double quote in front makes repr use single quotes, and escape those inside.
     for form in (
         repr('"' + text)[2:-1],
         ascii('"' + text)[2:-1],
@@ -215,12 +213,13 @@ def _in_xml(text: str) -> Iterator[str]:
 
 
 def _encoded(text: str) -> bytes:
-    """Return a text's bytes; an environment variable may hold some that are no UTF-8."""
+    """Return a text's bytes."""
+    # An environment variable may contain bytes that are not UTF-8; Python decodes them so.
     return text.encode("utf-8", "surrogateescape")
 
 
 class MaskingFilter(logging.Filter):
-    """Puts a handler's records through a masker: arguments, traceback and extra fields included."""
+    """Mask the records of a handler: arguments, traceback and extra fields included."""
 
     _OWN = frozenset(vars(logging.makeLogRecord({})))
 
@@ -229,7 +228,7 @@ class MaskingFilter(logging.Filter):
         self._masker = masker
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Mask the finished message; never drop a record."""
+        """Mask the formatted record; return True, so that it is never dropped."""
         record.msg, record.args = self._masker.mask(record.getMessage()), None
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)

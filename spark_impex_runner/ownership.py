@@ -1,8 +1,8 @@
-"""Which files of an output earlier runs of its target have put there: only those may be replaced.
+"""Ownership of output files: a step may replace only what earlier runs of its target put there.
 
-What is put into an output is recorded in ``job.placed`` before it gets its name, so a run that was
-killed leaves nothing that the next one takes for another's. A folder's record holds the names of
-its files: a file that somebody has added to it is not removed with it.
+A step records in ``job.placed`` what it puts into an output before that gets its name, so that the
+next run recognizes the files of a killed one. The record of a folder has the names of its files: a
+file that a user added to the folder is never removed with it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import base64
 import json
 import os
 import re
+import warnings
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,24 +20,23 @@ from typing import TYPE_CHECKING
 from spark_impex_runner import digests
 from spark_impex_runner.errors import StepError
 from spark_impex_runner.models import RECEIPT
-from spark_impex_runner.paths import Guarded, folded
+from spark_impex_runner.paths import ProtectedPaths, folded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from spark_impex_runner.models import Job, KeyValueStore
 
-# A folder that takes the place of another, or that has given up its place.
+# A folder that is about to replace another (.new), or that was replaced (.old).
 _LEFTOVER = re.compile(r"\..+\.(?:new|old[0-9]*)", re.DOTALL)
-_DO = "move it away, or write to another place"
+_HINT = "move it, or choose another path"
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What was put at one path: a file, or a folder with files of these names.
+    """What was put at one path: a file, or a folder with files of these ``names``.
 
-    Of a folder that an earlier version of this package has put there, only its size and SHA-256
-    are known: ``trees`` are the pairs that it may have.
+    ``trees`` are pairs of size and SHA-256, all that earlier versions recorded about a folder.
     """
 
     names: frozenset[str] = frozenset()
@@ -44,18 +44,19 @@ class Record:
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is known to be a folder with files."""
+        """True if it is a folder with files."""
         return bool(self.names or self.trees)
 
     def text(self) -> str:
-        """Return the record as a text."""
+        """Return the record as text."""
+        # Compressed: a folder may have thousands of files, and records are rows of the state.
         packed = zlib.compress("\n".join(sorted(self.names)).encode("utf-8", "surrogateescape"))
         names = base64.b85encode(packed).decode() if self.names else ""
         return json.dumps({"names": names, "trees": sorted(self.trees)})
 
     @classmethod
     def of(cls, text: str) -> Record | None:
-        """Return the record in a text, None if there is none."""
+        """Return the record in a text, None if it has none."""
         if not text:
             return None
         try:
@@ -70,75 +71,77 @@ class Record:
 
 @dataclass(slots=True)
 class Ownership:
-    """The records of one target's output, and what no step may replace, whoever put it there."""
+    """The records of one target's output, and the paths that no step may replace."""
 
     output: Path
     placed: KeyValueStore
-    guarded: Guarded
+    guarded: ProtectedPaths
     _read: dict[Path, Record | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, job: Job) -> Ownership:
-        """Return that of a job's target."""
-        return cls(job.target.output, job.placed, job.run.guarded or Guarded())
+        """Return the ownership of a job's target."""
+        return cls(job.target.output, job.placed, job.run.guarded or ProtectedPaths())
 
     def check(self, path: Path) -> None:
-        """Raise ``StepError`` if ``path`` may not be written, or replaced with all that is in it.
-
-        ``path`` lies below the output. Nothing is there, or what earlier runs of the same target
-        have put there.
-        """
+        """Raise ``StepError`` if ``path``, below the output, may not be written or replaced."""
         if reason := self.problem(path):
             raise StepError(reason)
 
     def problem(self, path: Path) -> str:
         """Return why ``path`` may not be written or replaced, empty if it may."""
-        return self.forbidden(path) or self.stranger(path)
+        return self.forbidden(path) or self.foreign_file(path)
 
     def forbidden(self, path: Path) -> str:
-        """Return why nothing may ever be written to ``path``, empty if something may."""
+        """Return why no step may write to ``path``, empty if one may."""
+        # Folded: on some file systems .GIT is .git.
         parts = [folded(part) for part in path.relative_to(self.output).parts]
         home, parent = os.path.realpath(self.output), os.path.realpath(path.parent)
         if ".." in parts or not f"{parent}{os.sep}".startswith(f"{home}{os.sep}"):
             return f"{path} leads out of {self.output}"
         if RECEIPT in parts or ".git" in parts or any(each.startswith(".impex") for each in parts):
-            return f"{path} is a name that no step may write to; choose another one"
+            return f"{path} is a reserved name; choose another one"
         if conflict := self.guarded.conflict(path, self.output):
-            return f"{path} would replace {conflict}; choose another place"
+            return f"{path} would replace {conflict}; choose another path"
         return ""
 
-    def stranger(self, path: Path) -> str:
-        """Return which file at ``path`` or below it is not from an earlier run, empty if none."""
+    def foreign_file(self, path: Path) -> str:
+        """Return why a file at ``path`` or below is not of an earlier run, empty if all are."""
         try:
             foreign = next(self._foreign(path), None)
         except OSError as error:
-            place = error.filename or path
-            return f"cannot read {place}: {error.strerror or error}; remove it, or make it readable"
+            reason = f"cannot read {error.filename or path}: {error.strerror or error}"
+            return f"{reason}; remove it, or make it readable"
         if foreign is None:
             return ""
         what = "it" if foreign == path else foreign
-        return f"{path} is not replaced: no earlier run of this target has put {what} there; {_DO}"
+        return f"{path} is not replaced: no earlier run of this target put {what} there; {_HINT}"
+
+    def stranger(self, path: Path) -> str:
+        """Return the same as ``foreign_file``, by its old name, for one release."""
+        warnings.warn("stranger is now called foreign_file", DeprecationWarning, stacklevel=2)
+        return self.foreign_file(path)
 
     def claim(self, path: Path, names: Iterable[str] = ()) -> None:
         """Record that ``path`` is about to become a file, or a folder with files of these names.
 
-        What is recorded already stays so until ``settle``.
+        Earlier names stay recorded until ``settle``.
         """
         known = self.record(path) or Record()
         self._write(path, Record(known.names | frozenset(names), known.trees))
 
     def settle(self, path: Path, names: Iterable[str] = ()) -> None:
-        """Record that ``path`` is a file, or a folder with files of these names, and no others."""
+        """Record that ``path`` is a file, or a folder with exactly these files."""
         self._write(path, Record(frozenset(names)))
 
     def forget(self, path: Path) -> None:
-        """Record that nothing of ours is at ``path`` any more."""
+        """Delete the record of ``path``."""
         if self.record(path) is not None:
             self.placed.put(self._key(path), "")
             self._read[path] = None
 
     def record(self, path: Path) -> Record | None:
-        """Return what was put at ``path``, None if nothing was."""
+        """Return the record of ``path``, None if there is none."""
         if path not in self._read:
             self._read[path] = Record.of(self.placed.get(self._key(path)))
         return self._read[path]
@@ -149,11 +152,11 @@ class Ownership:
             self._read[path] = record
 
     def _key(self, path: Path) -> str:
-        """Return the key of a path: an output has one, by whatever links it is reached."""
+        """Return the key of a path, the same by whichever links the output is reached."""
         return str(Path(os.path.realpath(self.output)) / path.relative_to(self.output))
 
     def _foreign(self, path: Path) -> Iterator[Path]:
-        """Yield what no earlier run has put at ``path`` or below it."""
+        """Yield the files at ``path`` and below it that no earlier run put there."""
         if path.is_symlink() or not path.is_dir():
             if os.path.lexists(path) and not self._is_placed(path):
                 yield path
@@ -171,11 +174,11 @@ class Ownership:
                     yield here / name
 
     def _is_leftover(self, folder: Path) -> bool:
-        """Tell whether a killed run left a folder that was to take, or had given up, a place."""
+        """Return True for a folder that a killed run was about to move into place or to delete."""
         return bool(_LEFTOVER.fullmatch(folder.name)) and self.record(folder) is not None
 
     def _is_placed(self, file: Path) -> bool:
-        """Tell whether an earlier run has put a file there, by itself or within a folder."""
+        """Return True if an earlier run put the file there, alone or in a folder."""
         name = file.name
         for folder in file.parents:
             if folder == self.output or not folder.is_relative_to(self.output):
@@ -197,14 +200,12 @@ def files_of(folder: Path) -> list[str]:
 
 
 def _tree(folder: Path) -> tuple[int, str]:
-    """Return size and digest of a folder as a receipt has them."""
+    """Return the size and digest of a folder as receipts have them."""
     names = files_of(folder)
-    sums = {
-        name: digests.of_file(folder / name, ["sha256"], lambda: None)["sha256"] for name in names
-    }
+    sums = {name: digests.sha256(folder / name) for name in names}
     return sum((folder / name).stat().st_size for name in names), digests.of_tree(sums)
 
 
 def _raise(error: OSError) -> None:
-    """Make ``os.walk`` raise for a folder that it cannot read."""
+    """Raise ``error``: without it ``os.walk`` skips folders that it cannot read."""
     raise error

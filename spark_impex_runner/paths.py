@@ -1,4 +1,4 @@
-"""Local paths: what is none, and which of them mean the same file or lie in one another."""
+"""Local paths: recognize URLs, compare paths by file identity, protect files of a run."""
 
 from __future__ import annotations
 
@@ -22,43 +22,44 @@ _SCHEME = re.compile(
 
 
 def url_problem(text: str) -> str:
-    """Return why ``text`` is no local path but a URL, empty if it is a local path.
+    """Return an error message if ``text`` is a URL, empty if it is a local path.
 
-    ``s3:/x`` counts as a URL: that is what ``pathlib`` makes of ``s3://x``.
+    ``s3:/x`` counts as a URL: ``pathlib`` turns ``s3://x`` into it.
     """
     stripped = text.strip()
     if not (_URL.match(stripped) or _SCHEME.match(stripped)):
         return ""
+    # Userinfo and query of a URL may be secrets.
     shown = stripped if "@" not in stripped and "?" not in stripped else stripped.split(":")[0]
     return f"'{shown}' is a URL, not a local path"
 
 
 def folded(name: str) -> str:
-    """Return what names have in common that differ by letter case or Unicode form only."""
+    """Return the form that names share if they differ only in case or Unicode normalization."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 class Identities:
-    """Tells whether paths mean the same file; the answers about folders are kept."""
+    """The identities of files, to compare paths by; answers about folders are cached."""
 
     def __init__(self) -> None:
         self._real: dict[str, str] = {}
         self._folds: dict[str, bool] = {}
 
     def of(self, path: str | Path) -> str:
-        """Return the same text for two paths that lead to the same place.
+        """Return the same text for all paths that lead to the same file.
 
-        Links are followed, and names are folded where the file system does so.
+        Links are followed, and names are folded if the file system ignores case.
         """
         parent, name = os.path.split(os.path.abspath(path))  # noqa: PTH100 - resolves no links
         if parent not in self._real:
             self._real[parent] = os.path.realpath(parent)
-        place = os.path.join(self._real[parent], name)  # noqa: PTH118
-        real = os.path.realpath(place) if os.path.islink(place) else place  # noqa: PTH114
+        key = os.path.join(self._real[parent], name)  # noqa: PTH118
+        real = os.path.realpath(key) if os.path.islink(key) else key  # noqa: PTH114
         return folded(real) if self._ignores_case(os.path.dirname(real)) else real  # noqa: PTH120
 
     def _ignores_case(self, folder: str) -> bool:
-        """Tell whether the file system of ``folder``, or of its nearest parent, ignores case."""
+        """Return True if the file system of ``folder``, or of its nearest parent, ignores case."""
         if folder not in self._folds:
             parent, name = os.path.split(folder)
             other = os.path.join(parent, name.swapcase())  # noqa: PTH118
@@ -72,25 +73,25 @@ class Identities:
         return self._folds[folder]
 
 
-class Guarded:
-    """Paths that a run reads or writes, each with words for what it is; none may be replaced."""
+class ProtectedPaths:
+    """Paths that a run reads or writes, each with its purpose; no step may replace them."""
 
     def __init__(self, paths: Iterable[tuple[Path, str]] = ()) -> None:
         self._identities = Identities()
-        self._words = {self._identities.of(path): words for path, words in paths}
-        self._sorted = sorted(f"{place}{os.sep}" for place in self._words)
+        self._purposes = {self._identities.of(path): purpose for path, purpose in paths}
+        self._sorted = sorted(f"{key}{os.sep}" for key in self._purposes)
 
     def conflict(self, path: Path, output: Path) -> str:
-        """Return what would be lost if ``path``, below ``output``, were replaced; else nothing.
+        """Return the purpose of what would be replaced with ``path``, empty if nothing would be.
 
-        What lies above the output, or is the output, does not count.
+        ``path`` is below ``output``; folders that contain the output do not count.
         """
-        place, home = (f"{self._identities.of(each)}{os.sep}" for each in (path, output))
-        inside = bisect_left(self._sorted, place)
-        if inside < len(self._sorted) and self._sorted[inside].startswith(place):
-            return self._words[self._sorted[inside][: -len(os.sep)]]
-        above = place.rstrip(os.sep)
-        while len(above := os.path.dirname(above)) > len(home) - 1:  # noqa: PTH120
-            if above in self._words:
-                return self._words[above]
+        key, base = (f"{self._identities.of(each)}{os.sep}" for each in (path, output))
+        inside = bisect_left(self._sorted, key)
+        if inside < len(self._sorted) and self._sorted[inside].startswith(key):
+            return self._purposes[self._sorted[inside][: -len(os.sep)]]
+        above = key.rstrip(os.sep)
+        while len(above := os.path.dirname(above)) > len(base) - 1:  # noqa: PTH120
+            if above in self._purposes:
+                return self._purposes[above]
         return ""

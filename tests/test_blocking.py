@@ -52,7 +52,7 @@ def test_workers_have_a_limit(release: threading.Event) -> None:
 
 def test_idle_worker_is_used_again_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """One thread serves calls that come one after the other, and ends when none comes."""
-    monkeypatch.setattr(blocking, "_IDLE", 0.02)
+    monkeypatch.setattr(blocking, "_IDLE_SECONDS", 0.02)
     workers, seen = Workers("test-idle"), []
 
     for _ in range(3):
@@ -118,7 +118,7 @@ def test_stop_leaves_work_behind(release: threading.Event, early: bool, caplog: 
 
     assert (caught.value.exit_code, caught.value.unanswered) == (143, True)
     assert "step x did not end within 0.01 s of the signal and was abandoned" in caplog.text
-    assert blocking.left_behind()
+    assert blocking.has_abandoned()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

@@ -150,11 +150,11 @@ def test_the_beginning_of_a_secret_is_seen_at_the_end_of_a_text() -> None:
     """In any form; a whole secret has no more to come unless it begins a longer one."""
     masker = knowing("secret+one", "secret+one+more")
 
-    assert masker.begun("the secr") == 4
-    assert masker.begun("the secret%2") == 4
-    assert masker.begun("the secret+one") == 4
-    assert masker.begun("the secret+one+more") == len("the secret+one+more")
-    assert Masker().begun("any") == 3
+    assert masker.partial_secret("the secr") == 4
+    assert masker.partial_secret("the secret%2") == 4
+    assert masker.partial_secret("the secret+one") == 4
+    assert masker.partial_secret("the secret+one+more") == len("the secret+one+more")
+    assert Masker().partial_secret("any") == 3
 
 
 def test_a_secret_is_announced_once_and_a_links_token_never() -> None:

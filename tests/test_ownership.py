@@ -8,7 +8,7 @@ from spark_impex_runner import digests
 from spark_impex_runner.errors import StepError
 from spark_impex_runner.models import KeyValueStore
 from spark_impex_runner.ownership import Ownership, Record
-from spark_impex_runner.paths import Guarded
+from spark_impex_runner.paths import ProtectedPaths
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,9 @@ def owned(tmp_path: Path) -> Ownership:
     for name in ("ours/a", "ours/b/c"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
-    found = Ownership(tmp_path, KeyValueStore(), Guarded([(tmp_path / "m.yaml", "the manifest")]))
+    found = Ownership(
+        tmp_path, KeyValueStore(), ProtectedPaths([(tmp_path / "m.yaml", "the manifest")])
+    )
     found.settle(tmp_path / "ours", ["a", "b/c"])
     return found
 
@@ -50,11 +52,11 @@ def test_a_file_in_our_folder_is_foreign(owned: Ownership, added: str, link: boo
     [
         ("m.yaml", "the manifest"),
         ("m.yaml/x", "the manifest"),
-        (".git/hooks", "no step may write to"),
-        ("a/.GIT", "no step may write to"),
-        (".impex", "no step may write to"),
-        ("Impex-Receipt.json", "no step may write to"),
-        ("deep/impex-receipt.json", "no step may write to"),
+        (".git/hooks", "is a reserved name"),
+        ("a/.GIT", "is a reserved name"),
+        (".impex", "is a reserved name"),
+        ("Impex-Receipt.json", "is a reserved name"),
+        ("deep/impex-receipt.json", "is a reserved name"),
         ("../out", "leads out of"),
     ],
 )
@@ -65,7 +67,7 @@ def test_some_names_are_never_written(owned: Ownership, name: str, said: str) ->
 
 def test_a_folder_above_what_is_guarded_is_not_replaced(owned: Ownership) -> None:
     """A folder that holds what the run reads is no place for a step."""
-    guarded = Guarded([(owned.output / "a/b/m.yaml", "the manifest")])
+    guarded = ProtectedPaths([(owned.output / "a/b/m.yaml", "the manifest")])
 
     assert Ownership(owned.output, KeyValueStore(), guarded).forbidden(owned.output / "a")
     assert not Ownership(owned.output / "a/b", KeyValueStore(), guarded).forbidden(
@@ -77,11 +79,11 @@ def test_a_claim_adds_to_what_is_known(owned: Ownership) -> None:
     """Between a claim and its end both the old and the new files are ours."""
     owned.claim(owned.output / "ours", ["d"])
 
-    again = Ownership(owned.output, owned.placed, Guarded())
+    again = Ownership(owned.output, owned.placed, ProtectedPaths())
 
     assert again.record(owned.output / "ours") == Record(frozenset({"a", "b/c", "d"}))
     again.settle(owned.output / "ours", ["d"])
-    assert again.stranger(owned.output / "ours")
+    assert again.foreign_file(owned.output / "ours")
 
 
 def test_a_folder_is_known_by_its_digest(owned: Ownership) -> None:
@@ -94,11 +96,11 @@ def test_a_folder_is_known_by_its_digest(owned: Ownership) -> None:
     record = Record(trees=frozenset({(14, digests.of_tree(sums))}))
     placed = KeyValueStore()
     placed.put(str(folder), record.text())
-    known = Ownership(owned.output, placed, Guarded())
+    known = Ownership(owned.output, placed, ProtectedPaths())
 
-    assert not known.stranger(folder)
+    assert not known.foreign_file(folder)
     (folder / "b" / "c").write_text("changed!")
-    assert known.stranger(folder)
+    assert known.foreign_file(folder)
 
 
 def test_an_unreadable_record_is_none() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from spark_impex_runner.paths import Guarded, Identities, folded, url_problem
+from spark_impex_runner.paths import Identities, ProtectedPaths, folded, url_problem
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,9 @@ def test_letter_case_counts_where_the_disk_says_so(
 
 def test_what_lies_above_the_output_does_not_count(tmp_path: Path) -> None:
     """An output may lie in another one; its files are not those of the other."""
-    guarded = Guarded([(tmp_path, "all"), (tmp_path / "out", "out"), (tmp_path / "out/b", "b")])
+    guarded = ProtectedPaths(
+        [(tmp_path, "all"), (tmp_path / "out", "out"), (tmp_path / "out/b", "b")]
+    )
 
     assert guarded.conflict(tmp_path / "out/a", tmp_path / "out") == ""
     assert guarded.conflict(tmp_path / "out/b/c", tmp_path / "out") == "b"

@@ -164,9 +164,9 @@ def _asks_for_json(args: Sequence[str]) -> bool:
 
 def _exit_now_if_stuck(code: int, streams: Streams) -> None:
     """Exit now if a plugin hung after a signal: Python would wait for its threads."""
-    from spark_impex_runner.blocking import left_behind
+    from spark_impex_runner.blocking import has_abandoned
 
-    if left_behind():
+    if has_abandoned():
         import logging
 
         logging.shutdown()

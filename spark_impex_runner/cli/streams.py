@@ -96,7 +96,9 @@ class MaskingStream(io.TextIOBase):
             if self.line_format:
                 return  # only whole lines can be converted
             buffered = "".join(self._pieces)
-            self._forward(buffered, self._masker.cut(buffered, self._masker.begun(buffered)))
+            self._forward(
+                buffered, self._masker.cut(buffered, self._masker.partial_secret(buffered))
+            )
 
     def require_delivery(self) -> None:
         """Raise ``DeliveryError`` if something could not be written."""

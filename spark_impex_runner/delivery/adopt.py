@@ -1,4 +1,4 @@
-"""Packages that an approval names by digest: held here, or delivered by another machine."""
+"""Find the packages that an approval names by digest, held here or delivered by another machine."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.delivery.attempt import (
-    differing,
-    lies_elsewhere,
+    are_intact,
+    describe_changes,
+    is_elsewhere,
     step_digest,
-    still_holds,
     tenants_of,
 )
 from spark_impex_runner.errors import DeliveryError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
-    """What the receipt of a delivered folder says."""
+    """A delivered folder, as its receipt describes it."""
 
     target: str
     tenant: str
@@ -36,7 +36,7 @@ class _Folder:
     job_id: str
     correlation_id: str
     artifacts: tuple[Artifact, ...]
-    said: tuple[tuple[ServiceVersion, ...], ...]
+    reported: tuple[tuple[ServiceVersion, ...], ...]
     finished: tuple[tuple[tuple[int, str], StepResult], ...]
 
     @property
@@ -48,9 +48,9 @@ class _Folder:
 def adopt(job: Job, url: str, context: Context) -> Job:
     """Open an attempt on the packages that an approval names by digest; return the job for it.
 
-    They are those that an earlier run holds, in whatever folder, or those that a run on another
-    machine delivered into the target's output. Nothing is exported for such an approval: raises
-    ``DeliveryError`` where the packages are not there.
+    An earlier run holds them, in any folder, or a run on another machine delivered them into the
+    target's output. Raises ``DeliveryError`` if neither is so: an approval by digest must not
+    export packages that nobody has approved.
     """
     wanted = context.approvals.for_target(job.target)
     attempt = context.state.unfinished(target_key(job))
@@ -59,8 +59,8 @@ def adopt(job: Job, url: str, context: Context) -> Job:
     artifacts = context.state.artifacts(attempt) if attempt else ()
     packages = [each for each in artifacts if each.is_package]
     if _named(packages, wanted):
-        return _where_they_lie(job, packages)
-    if attempt and not lies_elsewhere(job, packages):
+        return _with_their_folder(job, packages)
+    if attempt and not is_elsewhere(job, packages):
         return job
     found = _delivered(job, wanted, context)
     if attempt:
@@ -74,21 +74,21 @@ def _named(packages: Sequence[Artifact], wanted: Collection[str]) -> bool:
     return any(each.sha256.startswith(tuple(wanted)) for each in packages)
 
 
-def _where_they_lie(job: Job, packages: Sequence[Artifact]) -> Job:
-    """Return the job with the folder of its packages, which may be that of another day."""
+def _with_their_folder(job: Job, packages: Sequence[Artifact]) -> Job:
+    """Return the job with the folder of its packages, which may be that of an earlier day."""
     first = packages[0]
     output = first.path.parents[len(PurePosixPath(first.name).parts) - 1]
     return replace(job, target=replace(job.target, output=output))
 
 
 def _delivered(job: Job, wanted: Collection[str], context: Context) -> _Folder:
-    """Return what the receipt in the output says, if the packages are those that are wanted."""
+    """Return the delivery in the output, if its packages are those that are wanted."""
     output, nothing = job.target.output, "nothing was exported or imported"
     try:
         found = _read(job, context)
     except (OSError, ValueError, TypeError, LookupError, RecursionError):
         raise DeliveryError(
-            f"{output} holds no delivery of {job.target.name} (no readable {RECEIPT}), and "
+            f"{output} contains no delivery of {job.target.name} (no readable {RECEIPT}), and "
             f"--approve with a digest takes only what was delivered there: {nothing}"
         ) from None
     if (found.target, found.tenant) != (job.target.name, job.tenant):
@@ -97,21 +97,21 @@ def _delivered(job: Job, wanted: Collection[str], context: Context) -> _Folder:
     if not _named(found.packages, wanted):
         holds = ", ".join(f"{each.name} (sha256 {each.sha256})" for each in found.packages)
         raise DeliveryError(
-            f"no package in {output} is one that --approve names by its SHA-256: {nothing}; "
-            f"it holds {holds or 'no package'}"
+            f"--approve names no package in {output} by its SHA-256: {nothing}; "
+            f"the folder contains {holds or 'no package'}"
         )
-    if not still_holds(job, found.artifacts):
-        differs = differing(job, found.artifacts)
-        raise DeliveryError(f"{output} is not as delivered ({differs}): {nothing}")
+    if not are_intact(job, found.artifacts):
+        changes = describe_changes(job, found.artifacts)
+        raise DeliveryError(f"{output} has changed since the delivery ({changes}): {nothing}")
     return found
 
 
 def _read(job: Job, context: Context) -> _Folder:
-    """Read the receipt; what is no receipt raises whatever there is to raise."""
+    """Read the receipt; a malformed one raises one of the errors that ``_delivered`` handles."""
     data = receipt.read(job.target.output)
     artifacts = tuple(_artifact(job, each) for each in data["artifacts"])
     packages = [each for each in artifacts if each.is_package]
-    said = (data["services"], data["service_versions"])
+    reported = (data["services"], data["service_versions"])
     return _Folder(
         target=str(data["target"]),
         tenant=str(data["tenant"]),
@@ -119,13 +119,13 @@ def _read(job: Job, context: Context) -> _Folder:
         job_id=str(data["job_id"] or ""),
         correlation_id=str(data["correlation_id"] or ""),
         artifacts=artifacts,
-        said=tuple(tuple(map(_service, each)) for each in said),
+        reported=tuple(tuple(map(_service, each)) for each in reported),
         finished=tuple(_finished(job, data["steps"], packages, context)),
     )
 
 
 def _artifact(job: Job, data: Mapping[str, Any]) -> Artifact:
-    """Return an artifact from a receipt; raise ``ValueError`` for one that lies elsewhere."""
+    """Return an artifact of a receipt; raise ``ValueError`` if its name leads out of the folder."""
     name, sha256, by = str(data["name"]), str(data["sha256"] or ""), str(data["made_by"])
     parts = PurePosixPath(name).parts
     if not parts or ".." in parts or PurePosixPath(name).is_absolute():
@@ -143,7 +143,8 @@ def _service(data: Mapping[str, Any]) -> ServiceVersion:
 def _finished(
     job: Job, steps: Sequence[Any], packages: Sequence[Artifact], context: Context
 ) -> Iterator[tuple[tuple[int, str], StepResult]]:
-    """Yield the first steps of the target that the receipt says have succeeded."""
+    """Yield the leading steps of the target that succeeded according to the receipt."""
+    # Up to the first that differs: a later step may need what that one would make.
     for position, (step, data) in enumerate(zip(job.target.steps, steps, strict=False)):
         if (data["uses"], data["outcome"]) != (step.uses, "succeeded"):
             return
@@ -154,13 +155,13 @@ def _finished(
 
 
 def _open(job: Job, url: str, found: _Folder, context: Context) -> None:
-    """Open an attempt that has come as far as the receipt says."""
+    """Store an attempt with what the receipt says was done."""
     state, now = context.state, context.clock.now()
     intent = Intent(
         job.run.id, target_key(job), url, fingerprint(job), found.correlation_id, size_class(job)
     )
     attempt = state.note_job(state.intend(intent, now), found.job_id, now)
-    state.note_delivered(attempt, found.artifacts, found.said)
+    state.note_delivered(attempt, found.artifacts, found.reported)
     for place, result in found.finished:
         state.note_step(attempt, place, result, [])
     where = f"the packages in {job.target.output} were delivered by run {found.run_id}"

@@ -1,4 +1,4 @@
-"""Which earlier attempt of a target goes on, and what of its work still holds."""
+"""Open the attempt of a target: resume an earlier one or start a new one."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from spark_impex_runner.state.models import Attempt
     from spark_impex_runner.state.store import State
 
-# What was begun earlier than that is out of date: a nightly run asks anew.
+# A nightly run must not deliver the export of the night before.
 _ADOPT_WITHIN = timedelta(hours=12)
 _SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedAttempt:
-    """The attempt that a job works on; ``adopted`` when an earlier run left it."""
+    """The attempt to work on; ``adopted`` if its job may have been created before this run."""
 
     attempt: Attempt
     adopted: bool = False
@@ -38,57 +38,55 @@ class OpenedAttempt:
 
 
 def open_attempt(job: Job, url: str, context: Context) -> OpenedAttempt:
-    """Go on with the attempt that an earlier run left, or put a new intent on disk.
+    """Resume the open attempt of a target, or store a new intent.
 
-    An attempt for another request, one that is older than twelve hours and not held, or any with
-    ``--fresh``, is left behind: its job, if it still runs, is not touched, and a warning tells of
-    it.
+    An attempt that is not resumed (see ``reason_not_to_resume``) is closed with a warning. Its job
+    is not cancelled.
     """
     state, now = context.state, context.clock.now()
-    mark, earlier, warning = fingerprint(job), state.unfinished(target_key(job)), ""
+    earlier, warning = state.unfinished(target_key(job)), ""
     _check_given_job(job, earlier, context)
     if earlier is not None:
-        why = reason_not_to_resume(
-            earlier, (url, mark), age(earlier, state, now), fresh=context.fresh
-        )
-        why = why or replaced(earlier, job, state)
-        if not why:
-            told = f"goes on with what an earlier run began at {earlier.intended:%Y-%m-%d %H:%M}Z"
+        wanted, idle = (url, fingerprint(job)), age(earlier, state, now)
+        reason = reason_not_to_resume(earlier, wanted, idle, fresh=context.fresh)
+        reason = reason or reason_replaced(earlier, job, state)
+        if not reason:
+            message = f"resumes what an earlier run began at {earlier.intended:%Y-%m-%d %H:%M}Z"
             state.note_run(earlier, job.run.id, now)
-            return OpenedAttempt(earlier, adopted=True, warning=told)
-        last = last_of(earlier, state)
-        state.finish(earlier, "abandoned", why, now)
-        warning = f"{describe_job(last)} of an earlier run was left behind ({why})"
-        warning += "; it has ended" if last.delivered else " and may still run"
+            return OpenedAttempt(earlier, adopted=True, warning=message)
+        last = latest_part(earlier, state)
+        state.finish(earlier, "abandoned", reason, now)
+        warning = f"{describe_job(last)} of an earlier run is not resumed ({reason})"
+        warning += "; it has ended" if last.delivered else "; it may still run"
         if earlier.held:
             warning += f"; its packages no longer wait for --approve {earlier.held}"
-    attempt = state.intend(_intent(job, url, mark), now)
+    attempt = state.intend(_intent(job, url), now)
     if context.job:
         attempt = state.note_job(attempt, context.job, now)
     return OpenedAttempt(attempt, adopted=bool(context.job), warning=warning)
 
 
 def age(earlier: Attempt, state: State, now: datetime) -> timedelta:
-    """Return for how long an attempt has asked for nothing; many parts may take many hours."""
+    """Return the time since an attempt, or the newest of its parts, was begun."""
     return now - max(each.intended for each in (earlier, *state.open_parts(earlier)))
 
 
-def last_of(earlier: Attempt, state: State) -> Attempt:
-    """Return whose job may still run for an attempt: of several parts the last one."""
+def latest_part(earlier: Attempt, state: State) -> Attempt:
+    """Return the attempt whose job may still run: of several parts the newest."""
     return (earlier, *state.open_parts(earlier))[-1]
 
 
 def describe_job(attempt: Attempt) -> str:
-    """Name an attempt's job."""
+    """Return the job of an attempt, as messages name it."""
     return f"job {attempt.job_id}" if attempt.job_id else "a job whose reply was lost"
 
 
 def reason_not_to_resume(
     earlier: Attempt, wanted: tuple[str, str], idle: timedelta, *, fresh: bool
 ) -> str:
-    """Return why an earlier attempt is not gone on with; nothing where it is.
+    """Return why an earlier attempt is not resumed, empty if it is.
 
-    ``wanted`` are the tenant's address and the request's fingerprint.
+    ``wanted`` is the tenant's URL and the request's fingerprint.
     """
     if fresh:
         return "--fresh"
@@ -99,97 +97,96 @@ def reason_not_to_resume(
     return ""
 
 
-def replaced(earlier: Attempt, job: Job, state: State) -> str:
-    """Return why a held attempt ends where its target is exported to another folder."""
+def reason_replaced(earlier: Attempt, job: Job, state: State) -> str:
+    """Return why a held attempt ends if its target is exported to another folder, else empty."""
     packages = [each for each in state.artifacts(earlier) if each.is_package]
-    if not earlier.held or not lies_elsewhere(job, packages):
+    if not earlier.held or not is_elsewhere(job, packages):
         return ""
     return f"held in {packages[0].path.parent}, replaced by an export to {job.target.output}"
 
 
 def _check_given_job(job: Job, earlier: Attempt | None, context: Context) -> None:
-    """Refuse a job id that belongs elsewhere, or would push another job aside."""
+    """Raise ``UsageError`` for a job of another target, or if another attempt is open."""
     if not context.job:
         return
     path, name = command_line(job.run.manifest), job.target.name
     if earlier is not None and context.state.parts(earlier):
         raise UsageError(
-            f"target {name} is split into parts; impex-run {path} goes on with all of them, "
-            f"impex cancel {path} -t {name} gives them up"
+            f"target {name} is split into parts; impex-run {path} resumes all of them, "
+            f"impex cancel {path} -t {name} cancels them"
         )
     owner = context.state.owner(context.job)
     if owner is not None and owner.target != target_key(job):
         raise UsageError(f"job {context.job} belongs to target {owner.target}")
     if earlier is not None and earlier.job_id != context.job:
         raise UsageError(
-            f"target {name} is not finished with job {earlier.job_id or 'of an unknown id'}; "
-            f"end that first: impex cancel {path} -t {name}"
+            f"target {name} still has {describe_job(earlier)}; cancel it first: "
+            f"impex cancel {path} -t {name}"
         )
 
 
 def open_part(job: Job, whole: Attempt, context: Context) -> OpenedAttempt:
-    """Go on with the attempt of a part of a request, or put a new intent on disk."""
+    """Resume the open attempt of a part of a request, or store a new intent."""
     if earlier := context.state.unfinished(target_key(job)):
         context.state.note_run(earlier, job.run.id, context.clock.now())
         return OpenedAttempt(earlier, adopted=True)
-    intent = replace(_intent(job, whole.tenant, fingerprint(job)), part_of=whole.id)
+    intent = replace(_intent(job, whole.tenant), part_of=whole.id)
     return OpenedAttempt(context.state.intend(intent, context.clock.now()))
 
 
-def begin_anew(job: Job, earlier: Attempt, context: Context) -> OpenedAttempt:
-    """Close an attempt whose job the tenant no longer knows and put a new intent on disk."""
+def start_new_attempt(job: Job, earlier: Attempt, context: Context) -> OpenedAttempt:
+    """Close an attempt whose job no longer exists, and store a new intent."""
     now = context.clock.now()
     context.state.finish(earlier, "forgotten", "", now)
-    intent = _intent(job, earlier.tenant, earlier.fingerprint)
+    intent = _intent(job, earlier.tenant)
     attempt = context.state.intend(replace(intent, part_of=earlier.part_of), now)
-    warning = f"the tenant no longer knows job {earlier.job_id}; the export was made anew"
+    warning = f"job {earlier.job_id} no longer exists on the tenant; exporting again"
     return OpenedAttempt(attempt, warning=warning)
 
 
-def _intent(job: Job, url: str, mark: str) -> Intent:
-    return Intent(
-        job.run.id, target_key(job), url, mark, job.request.correlation_id or "", size_class(job)
-    )
+def _intent(job: Job, url: str) -> Intent:
+    label = job.request.correlation_id or ""
+    return Intent(job.run.id, target_key(job), url, fingerprint(job), label, size_class(job))
 
 
-def still_holds(job: Job, artifacts: Sequence[Artifact]) -> bool:
-    """Tell whether files are there, in the target's output, with the bytes that were recorded.
+def are_intact(job: Job, artifacts: Sequence[Artifact]) -> bool:
+    """Return True if all files are in the target's output with their recorded bytes.
 
-    A folder that a step made only has to be there: it was moved in as a whole.
+    Of a step's folder only the presence counts: it was moved into place as a whole.
     """
-    return all(_holds(job, artifact) for artifact in artifacts)
+    return all(_is_intact(job, artifact) for artifact in artifacts)
 
 
-def lies_elsewhere(job: Job, artifacts: Sequence[Artifact]) -> bool:
-    """Tell whether files were delivered into another folder than the target's output."""
+def is_elsewhere(job: Job, artifacts: Sequence[Artifact]) -> bool:
+    """Return True if a file was delivered to another folder than the target's output."""
     output = job.target.output
     return any(each.path != output / each.name.rstrip("/") for each in artifacts)
 
 
-def differing(job: Job, artifacts: Sequence[Artifact]) -> str:
-    """Name the files that are not as they were recorded, with the SHA-256 before and now."""
+def describe_changes(job: Job, artifacts: Sequence[Artifact]) -> str:
+    """Return the names of changed files, with their recorded and their present SHA-256."""
     found = []
     for each in artifacts:
-        if not _holds(job, each):
-            there = each.path.is_file()
-            now = digests.of_file(each.path, ["sha256"], lambda: None)["sha256"] if there else ""
-            found.append(f"{each.name}: sha256 {each.sha256} -> {now or 'no file'}")
+        if not _is_intact(job, each):
+            present = digests.sha256(each.path) if each.path.is_file() else "no file"
+            found.append(f"{each.name}: sha256 {each.sha256} -> {present}")
     return ", ".join(found[:_SHOWN]) or "nothing was recorded"
 
 
-def _holds(job: Job, artifact: Artifact) -> bool:
+def _is_intact(job: Job, artifact: Artifact) -> bool:
     path = artifact.path
-    if lies_elsewhere(job, [artifact]):
+    if is_elsewhere(job, [artifact]):
         return False
     if path.is_dir():
         return artifact.name.endswith("/")
+    # The size first: it is read without the file, of which there may be many gigabytes.
     if not path.is_file() or path.stat().st_size != artifact.size:
         return False
-    return digests.of_file(path, ["sha256"], lambda: None)["sha256"] == artifact.sha256
+    return digests.sha256(path) == artifact.sha256
 
 
 def tenants_of(step: Step, job: Job) -> list[str]:
-    """Return the addresses behind the connections that a step's options name."""
+    """Return the URLs of the connections that a step's options name."""
     connections = job.run.manifest.connections
     named = (each for each in step.options.values() if isinstance(each, str))
     return [job.run.connect(name).url for name in named if name in connections]
@@ -198,7 +195,7 @@ def tenants_of(step: Step, job: Job) -> list[str]:
 def step_digest(
     step: Step, packages: Sequence[Artifact], masker: Masker, tenants: Sequence[str] = ()
 ) -> str:
-    """Return what changes when a step would do something else. Secrets do not enter it."""
+    """Return the digest of what a step does with the packages, secrets masked."""
     does: list[Any] = [step.uses, dict(step.options)]
     does += [[(each.name, each.sha256) for each in packages], *tenants]
     text = masker.mask(json.dumps(does, sort_keys=True, default=str))

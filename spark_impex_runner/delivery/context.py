@@ -1,4 +1,4 @@
-"""What every stage of the engine is handed: the hooks, the clock, and the voice."""
+"""What every stage of a delivery gets: hooks, clock, state, and the reporting of events."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("spark_impex_runner.events")
 
-# Last words of events that --quiet does not hide.
-_BAD = {
+# Last parts of event names that are logged as warnings, so that --quiet shows them.
+_WARNINGS = {
     "failed",
     "create_failed",
     "look_failed",
@@ -36,11 +36,10 @@ _BAD = {
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The engine's surroundings.
+    """What all targets of a run share.
 
-    ``until`` is ``"download"`` when the steps are left out. ``fresh`` goes on with no earlier
-    attempt; ``job``, where given, is the id of the job to go on with. ``approvals`` are those that
-    ``options`` give.
+    ``until`` is ``"download"`` if no steps run. ``fresh`` resumes no earlier attempt; ``job`` is
+    the id of the job to resume, or empty. ``approvals`` are those of ``options``.
     """
 
     hooks: Plugins
@@ -55,7 +54,7 @@ class Context:
 
     @classmethod
     def of(cls, prepared: Prepared, state: State, options: RunOptions) -> Context:
-        """Return the surroundings of work on what was prepared."""
+        """Return the context of a prepared run."""
         return cls(
             hooks=prepared.hooks,
             clock=prepared.connections.clock,
@@ -69,12 +68,12 @@ class Context:
         )
 
     def changed(self, job: Job, event: str, message: str, **detail: Any) -> None:
-        """Say that something is now certain: one log record, then every observer."""
+        """Report an event: log it, then call every observer."""
         change = self.logged(job, event, message, **detail)
         self.hooks.notify("impex_job_changed", job=job, change=change)
 
     def logged(self, job: Job, event: str, message: str, **detail: Any) -> Change:
-        """Log something that is now certain; no observer, which may hang, is called."""
+        """Log an event without calling observers, which may hang."""
         message = self.masker.mask(message)
         detail = {
             name: self.masker.mask(value) if isinstance(value, str) else value
@@ -88,6 +87,6 @@ class Context:
             "correlation_id": job.request.correlation_id,
             "detail": detail,
         }
-        word = event.rpartition(".")[2]
-        _log.log(logging.WARNING if word in _BAD else logging.INFO, "%s", message, extra=fields)
+        level = logging.WARNING if event.rpartition(".")[2] in _WARNINGS else logging.INFO
+        _log.log(level, "%s", message, extra=fields)
         return Change(event, self.clock.now(), message, detail)

@@ -1,4 +1,4 @@
-"""One job for one intent, however often a reply or a process is lost."""
+"""Create exactly one job for an intent, even if replies or processes are lost."""
 
 from __future__ import annotations
 
@@ -25,44 +25,44 @@ if TYPE_CHECKING:
     from spark_impex_runner.delivery.progress import TargetProgress
     from spark_impex_runner.spark.client import Spark
 
-# So many replies that are none of the API's are borne: a login page stays for good.
-_STRANGE = 4
-# So many answers must agree before a job counts as absent.
-_ANSWERS = 2
+# Replies that are not the API's are tolerated so often: a login page does not go away.
+_MAX_INVALID = 4
+# A listing may lag behind: a job counts as absent only after so many answers.
+_CONFIRMATIONS = 2
 
 
 @dataclass(slots=True)
 class JobCreator:
-    """Finds the job of an attempt or creates it, until ``polling.deadline``."""
+    """Find the job of an attempt, or create it, until ``polling.deadline``."""
 
     progress: TargetProgress
     spark: Spark
     _end: float = math.inf
     _failures: int = 0
-    _strange: int = 0
-    _absent: int = 0
-    _unseen: bool = False
+    _invalid: int = 0
+    _absences: int = 0
+    _look_up_now: bool = False
     _waiting: bool = False
 
     def is_gone(self) -> bool:
-        """Tell whether the tenant does not know the attempt's job any more."""
+        """Return True if the attempt's job no longer exists on the tenant."""
         job_id, exports = self.progress.attempt.job_id, self.spark.impex.exports
 
-        def is_there() -> bool:
+        def exists() -> bool:
             try:
                 exports.status(job_id)
             except SparkError as error:
                 return not is_gone(error, job_id, exports.listed)
             return True
 
-        return not confirmed(is_there, self.progress.context.clock)
+        return not confirmed(exists, self.progress.context.clock)
 
     def job_id(self) -> str:
         """Return the id of the one job of this attempt.
 
-        An adopted intent may have a job already, whose reply was lost: it is looked for before
-        anything is created, and so after each create call that failed without a clear answer.
-        Nothing is created while the tenant cannot be asked, or before two answers agree.
+        If there may be a job whose reply was lost, look it up before anything is created: for a
+        resumed intent, and after each create call that failed without a clear answer. Create
+        nothing until two answers agree that there is no job.
         """
         clock = self.progress.context.clock
         self._end = clock.monotonic() + self._deadline
@@ -71,12 +71,12 @@ class JobCreator:
             pause = CONFIRM_PAUSE
             try:
                 with clock.until(self._end + limits.LAST_CHECK):
-                    if job_id := self._found_or_created():
+                    if job_id := self._find_or_create():
                         return job_id
             except SparkError as error:
                 pause = self._pause_after(error)
                 with clock.until(self._end):
-                    if job_id := self._found_at_once():
+                    if job_id := self._look_up_at_once():
                         return job_id
             clock.wait(min(pause, max(self._end - clock.monotonic(), 0.0)))
 
@@ -84,89 +84,89 @@ class JobCreator:
     def _deadline(self) -> float:
         return self.progress.job.target.polling.deadline
 
-    def _found_or_created(self) -> str:
-        """Return the job's id; nothing where one more answer has to say that there is no job."""
-        if self.progress.unclear:
-            if job_id := self._found():
+    def _find_or_create(self) -> str:
+        """Return the job's id; empty if one more answer must confirm that there is none."""
+        if self.progress.may_have_job:
+            if job_id := self._look_up():
                 return job_id
-            if self._absent < _ANSWERS:
+            if self._absences < _CONFIRMATIONS:
                 return ""
-            self.progress.unclear = False
-        return self._created()
+            self.progress.may_have_job = False
+        return self._create()
 
-    def _found(self) -> str:
-        self._unseen = False
+    def _look_up(self) -> str:
+        self._look_up_now = False
         try:
             job_id = self.find()
         except SparkError as error:
-            self._strange += 1
-            if not unconfirmed(error) or self._strange >= _STRANGE:
+            self._invalid += 1
+            if not unconfirmed(error) or self._invalid >= _MAX_INVALID:
                 raise
-            self._tell_failure(error, CONFIRM_PAUSE)
-            return ""  # that was no answer
+            self._report_failure(error, CONFIRM_PAUSE)
+            return ""  # counts as no answer
         if job_id:
             message = f"job {job_id} was created by a call whose reply was lost; resuming it"
             self.progress.changed("job.found", message, job_id=job_id)
             return job_id
-        self._absent += 1
+        self._absences += 1
         return ""
 
-    def _found_at_once(self) -> str:
-        """Look once right after an unclear create call; a failure here is no answer."""
-        if self._unseen:
+    def _look_up_at_once(self) -> str:
+        """Look the job up right after an unclear create call; ignore a failure of that."""
+        if self._look_up_now:
             with suppress(SparkError):
-                return self._found()
+                return self._look_up()
         return ""
 
-    def _created(self) -> str:
-        self.progress.unclear, self._absent = True, 0
+    def _create(self) -> str:
+        self.progress.may_have_job, self._absences = True, 0
         self.progress.attempts += 1
         try:
             return self.spark.impex.exports.create(self.progress.job.request).id
         except Interrupted as error:
-            self.progress.unclear = error.unanswered
+            self.progress.may_have_job = error.unanswered
             raise
         except SparkError as error:
-            self.progress.unclear = may_have_created(error) and not self._is_busy(error)
-            self._unseen = self.progress.unclear
+            self.progress.may_have_job = may_have_created(error) and not self._is_busy(error)
+            self._look_up_now = self.progress.may_have_job
             raise
 
     def _pause_after(self, error: SparkError) -> float:
-        """Return how long to wait after a failure; raise one that is permanent or the last."""
+        """Return the seconds to wait after a failure; raise it if it is permanent or the last."""
         busy = self._is_busy(error)
-        strange = is_not_api_reply(error)
-        self._strange += strange
+        invalid = is_not_api_reply(error)
+        self._invalid += invalid
         transient = is_transient(error) and not is_too_large(error)
-        bearable = transient or (strange and self._strange < _STRANGE)
-        if not (busy or bearable) or self.progress.context.clock.monotonic() >= self._end:
-            raise self._busy_for_too_long(error) if busy else error from error
+        tolerated = transient or (invalid and self._invalid < _MAX_INVALID)
+        if not (busy or tolerated) or self.progress.context.clock.monotonic() >= self._end:
+            raise self._busy_too_long(error) if busy else error from error
         asked = error.retry_after if isinstance(error, SparkApiError) else None
         if busy:
-            self._waiting = self._waiting or self._tell_waiting(error)
+            self._waiting = self._waiting or self._report_waiting(error)
             return max(BUSY_PAUSE, accepted_wait(asked))
         self._failures += 1
-        # A create call that was cut off may be a moment late in the listing.
+        # A job whose create call was cut off may appear in the listing a moment late.
         pause = max(self.spark.session.http.policy.pause(self._failures + 1, asked), 1.0)
-        self._tell_failure(error, pause)
+        self._report_failure(error, pause)
         return pause
 
     def _is_busy(self, error: SparkError) -> bool:
-        """Tell whether there may be room later; for what is too large there is none."""
+        """Return True if the tenant may accept the request later."""
         if not isinstance(error, SparkApiError) or is_too_large(error):
             return False
         return self.spark.impex.exports.is_busy(error)
 
-    def _busy_for_too_long(self, error: SparkError) -> RetryTimeoutError:
+    def _busy_too_long(self, error: SparkError) -> RetryTimeoutError:
         return RetryTimeoutError(
-            f"the tenant was busy with other jobs for {self._deadline:g} s (polling.deadline); "
-            f"no job was created, try again later: {error}"
+            f"the tenant was busy with other jobs for {self._deadline:g} s (polling.deadline), "
+            f"so no job was created; try again later: {error}"
         )
 
     def find(self) -> str:
-        """Look for a job with our correlation id that no other attempt owns; newest first.
+        """Return the newest job with the attempt's correlation id that no other attempt owns.
 
-        The run's own ids are never used twice, so that no time is compared for them. A job with an
-        id that the manifest gives may be that of an earlier run.
+        Correlation ids of the runner are unique, so their age does not matter. A job with an id
+        from the manifest may be that of an earlier run.
         """
         given, elapsed = self.progress.job.target.correlation_id, self._elapsed()
         for listed in self.spark.impex.exports.listed():
@@ -177,7 +177,7 @@ class JobCreator:
         return ""
 
     def _elapsed(self) -> float:
-        """Return for how many seconds the intent exists."""
+        """Return the seconds since the intent was stored."""
         here = self.progress.context.clock.monotonic() - self.progress.opened_at
         if not self.progress.adopted:
             return here
@@ -187,29 +187,29 @@ class JobCreator:
         )
 
     def _is_ours(self, job_id: str) -> bool:
-        """Tell whether a job is that of the intent; two answers that say nothing of it deny it."""
-        for _ in range(_ANSWERS):
+        """Return True if a job is that of the intent."""
+        # A status without a correlation id says nothing; after the second one the answer is no.
+        for _ in range(_CONFIRMATIONS):
             try:
                 status = self.spark.impex.exports.status(job_id)
             except SparkError as error:
                 if is_unknown_job(error):
-                    continue  # it left the listing just now
+                    continue  # it left the listing a moment ago
                 raise
             if status.correlation_id not in {None, self.progress.attempt.correlation_id}:
                 return False
-            # Several targets may share one correlation id: a job that is done shows what it was
-            # for.
+            # Targets may share a correlation id; only a finished job shows what it delivered.
             done = not is_unspecified(status)
             if status.correlation_id and not (done and missing(self.progress.job.request, status)):
                 return True
         return False
 
-    def _tell_waiting(self, error: SparkError) -> bool:
-        """Say once that the tenant is busy."""
+    def _report_waiting(self, error: SparkError) -> bool:
+        """Report once that the tenant is busy."""
         self.progress.changed("job.waiting", f"waiting for another job to end: {error}")
         return True
 
-    def _tell_failure(self, error: SparkError, pause: float) -> None:
+    def _report_failure(self, error: SparkError, pause: float) -> None:
         clock = self.progress.context.clock
         left = max(self._end - clock.monotonic(), 0.0)
         hint = retry_hint(clock, min(pause, left), self.progress.attempts + 1, left)

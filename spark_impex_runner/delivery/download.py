@@ -1,4 +1,4 @@
-"""From the links of a finished job to named, proven files in the output folder."""
+"""Download the files of a finished job, verify them and give them their final names."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import Job, Status
     from spark_impex_runner.spark.client import Spark
 
-_PAUSE = 5.0
-# Names of files and folders that are not complete yet: those of downloads, steps and documents.
+_LINK_PAUSE = 5.0
+# Names of incomplete files and folders: of downloads, of steps and of ``atomic``.
 _TEMPORARY = re.compile(r"\..+\.(part|part\.json|new|old[0-9]*|[0-9a-f]{8})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class PackageDownload:
-    """The download of one finished job: all of its files or none get their names."""
+    """The download of one finished job: all of its files get their final names, or none."""
 
     job: Job
     spark: Spark
@@ -54,15 +54,14 @@ class PackageDownload:
 
     @property
     def owned(self) -> Ownership:
-        """What earlier runs have put into the output."""
+        """The records of what earlier runs put into the output."""
         return Ownership.of(self.job)
 
     def run(self, status: Status, progress: TargetProgress) -> tuple[Artifact, ...]:
-        """Download, check and name every file; return the packages.
+        """Download, verify and name every file; return the packages.
 
-        As many files come at once as the limits on downloads allow.
         Raises ``IntegrityError``, ``SparkError`` or ``DeliveryError``; a partial file stays only
-        where the next run can go on with it.
+        if the next run can resume it.
         """
         wanted = self._destinations(status.files)
         paths = [_partial(item.path) for item in wanted]
@@ -73,9 +72,10 @@ class PackageDownload:
         ]
         complete = parallel(calls, self.limits.downloads.width, self.context.clock)
         self._check_sizes(complete)
-        self._drop_receipt()
+        self._remove_receipt()
         require_same_output(self.job)
         for item, path in zip(wanted, paths, strict=True):
+            # Claimed first: a run killed between the two must find the file to be its own.
             self.owned.claim(item.path)
             files.commit(path, item.path)
         final = zip(complete, wanted, strict=True)
@@ -85,10 +85,8 @@ class PackageDownload:
         return packages
 
     def _check_sizes(self, complete: Sequence[Artifact]) -> None:
-        """Raise ``TooLargeError`` for a package over ``max_package``; then none of them is kept.
-
-        How large one is, no tenant is known to say before it is fetched.
-        """
+        """Raise ``TooLargeError`` for a package over ``max_package``, and discard all of them."""
+        # Checked here, since the status payload does not give the size of a package.
         most = self.job.target.max_package
         over = [each for each in complete if most is not None and each.size > most]
         if over:
@@ -97,8 +95,8 @@ class PackageDownload:
             message = f"{over[0].name} has {over[0].size:,} bytes, more than max_package: {most:,}"
             raise TooLargeError(f"job {self.job.id}: {message}")
 
-    def _drop_receipt(self) -> None:
-        """Remove the receipt of an earlier delivery, which does not speak for this one."""
+    def _remove_receipt(self) -> None:
+        """Remove the receipt of an earlier delivery: it does not describe this one."""
         path = self.job.target.output / RECEIPT
         try:
             path.unlink(missing_ok=True)
@@ -106,7 +104,7 @@ class PackageDownload:
             raise DeliveryError(f"cannot replace {path}: {error.strerror or error}") from error
 
     def _destinations(self, offered: Sequence[RemoteFile]) -> list[Artifact]:
-        """Ask where each file goes; two files may not become one, nor one of another part."""
+        """Return where each file goes; raise ``DeliveryError`` if one would replace another."""
         wanted = [self._destination(remote) for remote in offered]
         names = [folded(item.name) for item in (*self.job.artifacts, *wanted)]
         for item in wanted:
@@ -115,12 +113,12 @@ class PackageDownload:
                     f"job {self.job.id} offers {same} files that become {item.name}; "
                     "a plugin with impex_download_path can tell them apart"
                 )
-            if stranger := self.owned.stranger(item.path):
-                raise DeliveryError(f"job {self.job.id}: {stranger}")
+            if problem := self.owned.foreign_file(item.path):
+                raise DeliveryError(f"job {self.job.id}: {problem}")
         return wanted
 
     def _destination(self, remote: RemoteFile) -> Artifact:
-        """Ask the plugins, and hold their answer inside the output folder."""
+        """Return the path that the plugins answer, which must lie in the output folder."""
         output, name = self.job.target.output, self._name(remote)
         asked = Artifact(output / name, name, remote=remote)
         hooks = self.context.hooks
@@ -130,32 +128,32 @@ class PackageDownload:
             raise hooks.invalid_answer(
                 "impex_download_path", answer, "a path inside the target's output"
             )
-        if self._reserved(str(path)):
-            free = "a path in the target's output that the run does not need for another file"
+        if self._is_reserved(str(path)):
+            free = "a path in the target's output that no other file of the run has"
             raise hooks.invalid_answer("impex_download_path", answer, free)
         return replace(asked, path=output / path, name=str(path))
 
     def _name(self, remote: RemoteFile) -> str:
-        """Return a file's own name, or another one where the run writes a file of that name."""
+        """Return a file's own name, or ``package-N.zip`` if the run writes a file of that name."""
         own = PurePosixPath(files.filename(remote.url))
         part = f"-{self.job.part}" if self.job.part else ""
-        others = (f"package-{number}" for number in count(2))
-        names = chain([(own.stem, own.suffix), ("package", ".zip")], ((n, ".zip") for n in others))
-        spelt = (f"{stem}{part}{suffix}" for stem, suffix in names)
-        return next(name for name in spelt if not self._reserved(name))
+        numbered = ((f"package-{number}", ".zip") for number in count(2))
+        names = chain([(own.stem, own.suffix), ("package", ".zip")], numbered)
+        candidates = (f"{stem}{part}{suffix}" for stem, suffix in names)
+        return next(name for name in candidates if not self._is_reserved(name))
 
-    def _reserved(self, name: str) -> bool:
-        """Tell whether a path in the output is needed for another file of the run, or for none."""
+    def _is_reserved(self, name: str) -> bool:
+        """Return True if another file has this path, or if it leads out of the output."""
         path = self.job.target.output / name
-        ours = any(map(_TEMPORARY.fullmatch, PurePosixPath(name).parts))
+        temporary = any(map(_TEMPORARY.fullmatch, PurePosixPath(name).parts))
         outside = not path.parent.resolve().is_relative_to(self.job.target.output.resolve())
-        if ours or outside or self.owned.forbidden(path):
+        if temporary or outside or self.owned.forbidden(path):
             return True
         place = f"{folded(name)}/"
-        return any(place.startswith(each) or each.startswith(place) for each in self._step_places())
+        return any(place.startswith(each) or each.startswith(place) for each in self._step_paths())
 
-    def _step_places(self) -> list[str]:
-        """Return what the target's steps write, each with a slash at its end."""
+    def _step_paths(self) -> list[str]:
+        """Return the paths that the target's steps write, each with a final slash."""
         offers = self.context.hooks.registry.steps
         written = (
             name
@@ -166,7 +164,7 @@ class PackageDownload:
         return [f"{folded(name)}/" for name in written]
 
     def _download_verified(self, index: int, artifact: Artifact) -> Artifact:
-        """Download to the partial file and verify it; see ``files.download_verified``."""
+        """Download to the partial file and verify it, within the limits on downloads."""
         with HeldLimits(self.context.clock) as held:
             held.acquire(self.limits.downloads)
             held.acquire(self.limits.run.downloads)
@@ -186,76 +184,74 @@ class PackageDownload:
             nonlocal wanted
             message = f"{artifact.name} does not verify, {hint}: {error}"
             self.context.changed(self.job, "package.refused", message, name=artifact.name)
-            # The announced hash may be what is wrong, and one answer is not enough for that.
+            # Not the bytes but the announced hash may be wrong: ask for it again.
             with suppress(SparkError):
-                wanted = replace(artifact, remote=self._offered(index) or artifact.remote)
+                wanted = replace(artifact, remote=self._new_link(index) or artifact.remote)
 
         return files.download_verified(artifact.path, once, self.context.clock, refused)
 
     def _download(self, index: int, artifact: Artifact) -> Artifact:
-        """Fetch the bytes, by new links where one does not work; see ``links.with_fresh_links``.
-
-        A fresh link that is refused, too, is no matter of our credentials: it carries its own.
-        """
+        """Download the bytes, with new links if one does not work."""
         refused: list[SparkError] = []
 
-        def by(link: RemoteFile) -> Artifact:
+        def fetch(link: RemoteFile) -> Artifact:
             try:
                 return files.fetch(self.spark.session, link, artifact.path)
             except (SparkApiError, TransportError) as error:
                 refused.append(error)
                 raise
 
-        def renewed(error: SparkError) -> RemoteFile:
-            return self._renewed(index, artifact, error)
+        def renew(error: SparkError) -> RemoteFile:
+            return self._renew_link(index, artifact, error)
 
         remote = artifact.remote or RemoteFile("")
         try:
-            got = with_fresh_links(remote, artifact.path, by, renewed, self.context.clock)
+            complete = with_fresh_links(remote, artifact.path, fetch, renew, self.context.clock)
         except (SparkApiError, TransportError) as error:
-            # A refusal by the tenant itself, when it is asked for a link, stays what it is.
+            # A link carries its own credentials, so a 401 or 403 for it must not end the run as a
+            # problem of ours. One for the status request that renews a link must.
             if error in refused and has_expired(error):
-                message = f"{MAX_LINKS} fresh links in a row do not work: {error}"
+                message = f"{MAX_LINKS} new links in a row do not work: {error}"
                 raise DeliveryError(message) from error
             raise
-        return replace(got, name=artifact.name)
+        return replace(complete, name=artifact.name)
 
-    def _renewed(self, index: int, artifact: Artifact, error: SparkError) -> RemoteFile:
-        message = f"the link of {artifact.name} does not work, asking for a new one: {error}"
+    def _renew_link(self, index: int, artifact: Artifact, error: SparkError) -> RemoteFile:
+        message = f"the link of {artifact.name} does not work, requesting a new one: {error}"
         self.context.changed(self.job, "package.link_expired", message, name=artifact.name)
         clock = self.context.clock
         if isinstance(error, TransportError):  # its host may be back in a moment
-            clock.wait(_PAUSE)
+            clock.wait(_LINK_PAUSE)
         for last in (False, True):
             try:
-                if fresh := self._offered(index):
+                if fresh := self._new_link(index):
                     return fresh
-            except SparkError as odd:
-                if last or not unconfirmed(odd):
+            except SparkError as failure:
+                if last or not unconfirmed(failure):
                     raise
             if not last:
-                clock.wait(_PAUSE)
+                clock.wait(_LINK_PAUSE)
         raise DeliveryError(f"job {self.job.id} no longer offers {artifact.name}")
 
-    def _offered(self, index: int) -> RemoteFile | None:
-        """Ask for a file's link; None where the answer has not the files that the job had."""
+    def _new_link(self, index: int) -> RemoteFile | None:
+        """Request a file's link; None if the answer lists other files than the job had."""
         before = self.job.status.files if self.job.status else ()
         files_now = self.spark.impex.exports.status(self.job.id).files
         return files_now[index] if len(files_now) == len(before) else None
 
     def _report(self, package: Artifact) -> None:
-        proof = "the tenant's hash agrees" if package.hash_agreed else "the tenant gave no hash"
+        check = "the tenant's hash agrees" if package.hash_agreed else "the tenant gave no hash"
         given = package.remote.file_hash if package.remote else None
         if given and package.hash_agreed is None:
-            proof = f"the tenant's hash {one_line(given)!r} is in no known notation; not compared"
-        message = f"{package.name}: {package.size:,} bytes, {proof}"
+            check = f"the tenant's hash {one_line(given)!r} is in an unknown notation; not compared"
+        message = f"{package.name}: {package.size:,} bytes, {check}"
         self.context.changed(
             self.job, "package.delivered", message, name=package.name, size=package.size
         )
 
 
 def _partial(path: Path) -> Path:
-    """Return the partial file of a package; a link by that name is removed, never followed."""
+    """Return the partial file of a package; remove a symbolic link of that name."""
     partial_path = path.with_name(f".{path.name}.part")
     for each in (partial_path, partial_path.with_name(f"{partial_path.name}.json")):
         if each.is_symlink():
@@ -268,4 +264,4 @@ def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DeliveryError(f"cannot make {path}: {error.strerror or error}") from error
+        raise DeliveryError(f"cannot create {path}: {error.strerror or error}") from error

@@ -1,7 +1,7 @@
-"""What an import waits for: what is held for an approval, and what has changed since it was held.
+"""Approvals: store what a step holds, and find out whether an approval covers exactly that.
 
-An approval covers bytes and what is done with them. A step never decides about it: it is called
-without an approval first, says what it holds, and is called again only where that was approved.
+An approval covers bytes and what is done with them. A step never decides about it: the runner calls
+it without an approval first, and again only if what it then holds is approved.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from spark_impex_runner.errors import HeldError
 from spark_impex_runner.models import Held
 from spark_impex_runner.planning.approvals import DIGITS, approve_values, command
 from spark_impex_runner.state.holds import Hold
+from spark_impex_runner.text import first_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.state.models import Attempt
 
 _SHOWN, _WIDTH = 6, 80
-_ROUNDS = 200_000
+_PBKDF2_ROUNDS = 200_000
 _ABSENT = object()
 
 
@@ -37,19 +38,19 @@ def approved(
 ) -> tuple[Job, Hold]:
     """Return the job with the approval of what a step holds, by package, and its stored hold.
 
-    Raises ``HeldError`` where nothing that the run was given covers exactly this: what waits is
-    then stored, and the message names what has changed since an earlier run held it.
+    If no approval of the run covers exactly this, store it as the hold and raise ``HeldError``,
+    which names what has changed since an earlier run held it.
     """
     held = {name: _held(job, name, error) for name, error in errors.items()}
     earlier = context.state.holds.of(attempt)
     salt = earlier.work.get("salt", "") if earlier else ""
     work = _work(job, step, held, _Sealer(salt or secrets.token_hex(16), context.masker))
-    changes = list(_differences(_left(earlier.work, job, held), work)) if earlier else []
+    changes = list(_differences(_remaining(earlier.work, job, held), work)) if earlier else []
     approval = "" if changes else _approval(work["packages"], earlier, job.run.id, context)
-    words = [*map(str, errors.values()), *_why(attempt, earlier, changes, context)]
+    lines = [*map(str, errors.values()), *_reasons(attempt, earlier, changes, context)]
     hold = earlier if earlier and not changes else _store(job, work, attempt, context)
     if not approval:
-        raise HeldError(_line(words, "; "), hold.name, digests=hold.digests)
+        raise HeldError(first_of(lines, _SHOWN, "; "), hold.name, digests=hold.digests)
     covered = ", ".join(f"{each.to}@{each.sha256}" for each in held.values())
     context.state.holds.approve(hold, job.run.id, covered, context.clock.now())
     message = f"approved by --approve {approval}: {', '.join(held)} to {hold.name}"
@@ -59,58 +60,60 @@ def approved(
 
 
 def check_gate(step: Step, attempt: Attempt, context: Context) -> None:
-    """Raise ``HeldError`` for a step that lost its gate while its work waits for an approval."""
+    """Raise ``HeldError`` if a step lost its gate while its work waits for an approval."""
     name, digests, before = _gated(step, attempt, context)
     now = step.options.get("gate", "none")
     if name in step.options.values() and before != "none" and now == "none":
         raise HeldError(
-            f"options.gate: {before} -> {now} while it waits for --approve {name}; approve it "
-            "as it was held, or give it up with impex cancel",
+            f"options.gate: {before} -> {now} while it waits for --approve {name}; restore the "
+            "gate and approve it, or cancel it with impex cancel",
             name,
             digests=digests,
         )
 
 
 def _gated(step: Step, attempt: Attempt, context: Context) -> tuple[str, tuple[str, ...], str]:
-    """Return what an attempt waits for at a step, its digests and its gate then."""
+    """Return the name that an attempt waits for at a step, its digests and its gate then."""
     holds, offer = context.state.holds, context.hooks.registry.steps.get(step.uses)
     hold = holds.of(attempt)
     if hold is not None and hold.work["step"] == step.uses:
         return hold.name, hold.digests, hold.work["options"].get("gate", "none")
-    # What an earlier version held had a gate, at whichever step can have one.
+    # An earlier version stored only the name: any step that can have a gate may have held it.
     if holds.is_unrecorded(attempt) and offer and "gate" in offer.options.get("properties", {}):
         return attempt.held, (), "manual"
     return "", (), "none"
 
 
 def _held(job: Job, name: str, error: HeldError) -> Held:
-    """Return what a step holds for a package, whose bytes are read where it has no digest."""
+    """Return what a step holds for a package; hash the package if the step did not."""
     path = next(each.path for each in job.packages if each.name == name)
-    sha256 = error.sha256 or digests.of_file(path, ["sha256"], lambda: None)["sha256"]
+    sha256 = error.sha256 or digests.sha256(path)
     return Held(error.approve, sha256, error.does)
 
 
 @dataclass(frozen=True, slots=True)
 class _Sealer:
-    """Makes what is stored comparable without storing the secrets in it."""
+    """Makes stored work comparable without storing the secrets in it."""
 
     salt: str
     masker: Masker
 
     def sealed(self, key: str, value: Mapping[str, Any], run_id: str) -> dict[str, Any]:
-        """Return a value as JSON below its key, and a slow salted hash where it has secrets."""
+        """Return a value as masked JSON by its key, with a salted hash if it has secrets."""
+        # The run's id differs in every run and is no change of the work.
         text = json.dumps(dict(value), sort_keys=True, default=str).replace(run_id, "${run.id}")
         data = json.loads(text)
         masked = self.masker.mask_within(data, keys=False)
         if masked == data:
             return {key: data}
         salt = bytes.fromhex(self.salt)
-        digest = hashlib.pbkdf2_hmac("sha256", text.encode(), salt, _ROUNDS).hex()
+        # A slow hash: short secrets must not be guessed from the state file.
+        digest = hashlib.pbkdf2_hmac("sha256", text.encode(), salt, _PBKDF2_ROUNDS).hex()
         return {key: masked, f"secrets in {key}": digest}
 
 
 def _work(job: Job, step: Step, held: Mapping[str, Held], sealer: _Sealer) -> dict[str, Any]:
-    """Return everything that a step would do, as JSON; the run's own id is no part of it."""
+    """Return everything that a step would do, as JSON without the run's own id."""
     packages = {
         name: {"to": each.to, "tenant": _tenant(job, each.to), "sha256": each.sha256}
         | (sealer.sealed("does", each.does, job.run.id) if each.does else {})
@@ -120,15 +123,15 @@ def _work(job: Job, step: Step, held: Mapping[str, Held], sealer: _Sealer) -> di
     return {"step": step.uses, "salt": sealer.salt, "packages": packages, **options}
 
 
-def _left(work: Mapping[str, Any], job: Job, held: Mapping[str, Held]) -> dict[str, Any]:
-    """Return what is left of the work that was held, without the packages that are done."""
+def _remaining(work: Mapping[str, Any], job: Job, held: Mapping[str, Held]) -> dict[str, Any]:
+    """Return the held work without the packages that are done since."""
     done = {each.name for each in job.packages} - held.keys()
     packages = {name: each for name, each in work["packages"].items() if name not in done}
     return {**work, "packages": packages}
 
 
 def _tenant(job: Job, name: str) -> str:
-    """Return the address of the tenant behind a connection; nothing for any other name."""
+    """Return the URL of a connection's tenant, empty for any other name."""
     return str(job.run.connect(name).url) if name in job.run.manifest.connections else ""
 
 
@@ -143,9 +146,9 @@ def _store(job: Job, work: dict[str, Any], attempt: Attempt, context: Context) -
 def _approval(
     packages: Mapping[str, Mapping[str, Any]], earlier: Hold | None, run_id: str, context: Context
 ) -> str:
-    """Return the approvals that cover all held packages; nothing where one is not covered.
+    """Return the approvals that cover all held packages, empty if one is not covered.
 
-    A connection's name covers only what an earlier run holds, a digest its bytes in any run.
+    A connection's name covers only what an earlier run holds; a digest covers its bytes in any run.
     """
     names = {each["to"] for each in packages.values()}
     given = context.approvals
@@ -156,13 +159,13 @@ def _approval(
     return ""
 
 
-def _why(
+def _reasons(
     attempt: Attempt, earlier: Hold | None, changes: list[str], context: Context
 ) -> Iterator[str]:
-    """Yield why what is held is not approved, where that is not plain."""
+    """Yield why held work is not approved, unless simply no approval was given."""
     if changes:
         run = earlier.run_id if earlier else ""
-        yield f"changed since run {run} held it: {_line(changes, ', ')}"
+        yield f"changed since run {run} held it: {first_of(changes, _SHOWN)}"
     elif earlier is None and context.state.holds.is_unrecorded(attempt):
         yield "an earlier version of the runner held it without a record of what would be done"
     elif earlier is None and context.approvals.names:
@@ -172,9 +175,9 @@ def _why(
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    """Yield what differs between two pieces of work, each as one line with its place."""
+    """Yield the differences between two pieces of work, one line each with its path."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        # Bytes and destination first: of very many differences only the first are shown.
+        # Bytes and destination first: a message shows only the first differences.
         for key in sorted({*old, *new}, key=lambda key: (key != "packages", key)):
             below = f"{path}.{key}" if path else str(key)
             yield from _differences(old.get(key, _ABSENT), new.get(key, _ABSENT), below)
@@ -191,8 +194,3 @@ def _value(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
     text = " ".join(text.split())
     return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}..."
-
-
-def _line(words: list[str], separator: str) -> str:
-    more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
-    return separator.join(words[:_SHOWN]) + more

@@ -1,4 +1,4 @@
-"""The exports of one target: one, or as many as a request that is too large is split into."""
+"""The exports of one target: one, or one for each part of a request that is too large."""
 
 from __future__ import annotations
 
@@ -17,30 +17,29 @@ from spark_impex_runner.delivery.export import (
 from spark_impex_runner.delivery.progress import DeliveredPackages, TargetProgress, outcome_of
 from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.models import Request, Status
-from spark_impex_runner.spark import completeness as compare
+from spark_impex_runner.spark import completeness
 from spark_impex_runner.spark.failures import is_too_large
 
 if TYPE_CHECKING:
-    from spark_impex_runner.delivery.export import Tenant
+    from spark_impex_runner.delivery.export import TenantAccess
     from spark_impex_runner.models import Job
     from spark_impex_runner.state.models import Part
 
 
 class Parts:
-    """Delivers the packages of one target; ``progress`` is as far as it came.
+    """Deliver the packages of one target.
 
-    The request is sent whole, and divided only where its package is too large: what is too large
-    is known to the tenant alone. Parts are delivered one after the other, and each is an attempt
-    of its own. How a request was divided is on disk before the first of them is begun, so that
-    every run of the same command resumes the same parts.
+    The request is sent whole and split only if its package is too large: only the tenant knows
+    that. Each part is an attempt of its own, one after the other. The parts are stored before the
+    first one begins, so that every run of the same command resumes the same parts.
     """
 
-    def __init__(self, progress: TargetProgress, tenant: Tenant) -> None:
+    def __init__(self, progress: TargetProgress, tenant: TenantAccess) -> None:
         self._whole = progress
         self._tenant = tenant
         self._context = progress.context
         self._parts: tuple[Part, ...] = ()
-        # A part that failed is asked for again by the next run; what the others brought stays.
+        # The next run exports only the part that failed: the others stay delivered.
         self._part_failed = False
 
     def run(self) -> None:
@@ -52,10 +51,10 @@ class Parts:
             self._whole.merge_parts()
 
     def is_over(self, error: ImpexError | None) -> bool:
-        """Tell whether nothing is left to resume after a failure."""
+        """Return True if nothing is left to resume after a failure."""
         if self._part_failed:
             return False
-        # A request that was divided needs no job of its own.
+        # A request that was split needs no job of its own.
         undone = not self._parts and has_no_job(error, self._whole)
         return self._whole.cancelled or undone or isinstance(error, FINAL)
 
@@ -69,13 +68,13 @@ class Parts:
             try:
                 export.run()
             except ImpexError as error:
-                self._divide(self._whole, error)
+                self._split(self._whole, error)
             else:
                 return
         self._deliver_parts()
 
     def _remaining(self) -> list[Part]:
-        """Return the parts that were not begun yet by this run."""
+        """Return the parts that this run has not begun."""
         return [part for part in self._parts if part.name not in self._whole.parts]
 
     def _deliver_parts(self) -> None:
@@ -87,15 +86,15 @@ class Parts:
             try:
                 Export(progress, self._tenant).run()
             except ImpexError as error:
-                self._divide_or_fail(progress, error)
-        every = [_said(each.delivered) for each in self._whole.parts.values()]
+                self._split_or_fail(progress, error)
+        every = [_as_status(each.delivered) for each in self._whole.parts.values()]
         self._whole.merge_parts()
-        if not any(map(compare.is_unspecified, every)):
-            check_missing(_said(self._whole.delivered), self._whole)
+        if not any(map(completeness.is_unspecified, every)):
+            check_missing(_as_status(self._whole.delivered), self._whole)
         record_delivery(self._whole)
 
     def _open(self, part: Part) -> TargetProgress:
-        """Open the attempt of a part."""
+        """Open the attempt of a part and return its progress."""
         whole = self._whole
         before = DeliveredPackages.merged([each.delivered for each in whole.parts.values()])
         job = replace(
@@ -111,10 +110,10 @@ class Parts:
         whole.parts[part.name] = progress
         return progress
 
-    def _divide_or_fail(self, part: TargetProgress, error: ImpexError) -> None:
-        """Put the halves of a part in its place; where it cannot be divided, its attempt ends."""
+    def _split_or_fail(self, part: TargetProgress, error: ImpexError) -> None:
+        """Split a part; if it cannot be split, close its attempt and raise."""
         try:
-            self._divide(part, error)
+            self._split(part, error)
         except ImpexError as failure:
             self._part_failed = True
             if part.cancelled or is_final(failure, part):
@@ -123,10 +122,10 @@ class Parts:
             raise
         del self._whole.parts[part.job.part]
 
-    def _divide(self, progress: TargetProgress, error: ImpexError) -> None:
-        """Ask how to divide what is too large, and put it on disk; raise what cannot be divided."""
+    def _split(self, progress: TargetProgress, error: ImpexError) -> None:
+        """Split a request that is too large as the plugins say; else raise ``error``."""
         job, context, whole = progress.job, self._context, self._whole
-        # A job that was given by its id is resumed as it is.
+        # A job that --job names is resumed as it is.
         if not is_too_large(error) or context.job:
             raise error
         answer = context.hooks.call("impex_split_job", job=job, error=error)
@@ -137,15 +136,15 @@ class Parts:
         self._parts = context.state.parts(whole.attempt)
         what = f"part {job.part}" if job.part else "the request"
         message = f"{what} was split into parts {' and '.join(parts)}: {error}"
-        # Of many parts, the log tells how each came to be.
+        # The warning names the first split only; the log has them all.
         if not job.part:
             whole.warnings.append(message)
         context.changed(job, "job.divided", message, parts=list(parts))
 
     def _named(self, job: Job, answer: object) -> dict[str, Request]:
-        """Return the parts by name, with the labels of the whole; no part may be the whole."""
+        """Return the parts by name, with the labels of the whole request."""
         parts = answer if isinstance(answer, (list, tuple)) else ()
-        usable = all(isinstance(each, Request) and _less(each, job.request) for each in parts)
+        usable = all(isinstance(each, Request) and _is_less(each, job.request) for each in parts)
         if len(parts) < 2 or not usable:
             wanted = "two or more requests, each for less than the job's"
             raise self._context.hooks.invalid_answer("impex_split_job", answer, wanted)
@@ -165,12 +164,12 @@ class Parts:
         }
 
 
-def _less(part: Request, whole: Request) -> bool:
-    """Tell whether a part asks for something, and not for the whole again."""
+def _is_less(part: Request, whole: Request) -> bool:
+    """Return True if a part asks for something, but not for the whole again."""
     asked = (part.folders, part.services, part.version_ids)
     return any(asked) and asked != (whole.folders, whole.services, whole.version_ids)
 
 
-def _said(delivered: DeliveredPackages) -> Status:
-    """Return what a tenant said of its delivery in the form of a status."""
+def _as_status(delivered: DeliveredPackages) -> Status:
+    """Return what a tenant reported about a delivery as a status."""
     return Status("", "", services=delivered.services, service_versions=delivered.versions)

@@ -1,4 +1,4 @@
-"""Waiting for one job: delays and verdicts come from hooks, deadlines from the manifest."""
+"""Wait for one job: hooks give delays and verdicts, the manifest gives the limits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class JobHistory:
-    """What is known of earlier jobs, as ``Poll`` tells it to a strategy."""
+    """The durations of earlier jobs, as ``Poll`` passes them to a strategy."""
 
     durations: tuple[float, ...] = ()
     similar: tuple[float, ...] = ()
@@ -32,9 +32,10 @@ class JobHistory:
 def wait_until_done(progress: TargetProgress, spark: Spark, history: JobHistory) -> Status:
     """Poll a job until the tenant has finished it, and return its final status.
 
-    Raises ``JobError`` when the tenant ended it without success, ``RetryTimeoutError`` at the
-    deadline, after ``max_retries`` checks, or when its status has not changed for
-    ``stall_after``, and ``SparkError`` when the tenant cannot be asked for ten minutes on end.
+    Raises:
+        JobError: the tenant ended the job without success, or no longer knows it.
+        RetryTimeoutError: ``deadline``, ``max_retries`` or ``stall_after`` was reached.
+        SparkError: the tenant could not be reached for ten minutes.
     """
     waiter = _TargetWaiter(progress, spark, history)
     progress.context.clock.wait(waiter.pause())
@@ -42,7 +43,7 @@ def wait_until_done(progress: TargetProgress, spark: Spark, history: JobHistory)
 
 
 class _TargetWaiter(JobWaiter):
-    """A wait whose pace and verdicts are the plugins', and whose news are the target's."""
+    """A wait with the delays and verdicts of plugins, reported as events of the target."""
 
     def __init__(self, progress: TargetProgress, spark: Spark, history: JobHistory) -> None:
         job, exports = progress.job, spark.impex.exports
@@ -63,7 +64,7 @@ class _TargetWaiter(JobWaiter):
         self._history = history
 
     def next_delay(self) -> float:
-        """Ask the strategy how long to wait."""
+        """Return the seconds that the polling strategy answers."""
         job, elapsed = self._progress.job, self.elapsed()
         self._progress.attempts = self.checks
         poll = Poll(
@@ -85,17 +86,17 @@ class _TargetWaiter(JobWaiter):
         return float(delay)
 
     def doubt_about(self, verdict: Verdict, status: Status) -> str:
-        """Return also what was asked for and is missing, where that fails the target."""
+        """Return also the requested items that are missing, if that fails the target."""
         job = self._progress.job
         if verdict is Verdict.DONE and job.target.missing == "fail" and not is_unspecified(status):
-            lost = missing(job.request, status)
-            return f"'{status.word}' without {', '.join(lost)}" if lost else ""
+            items = missing(job.request, status)
+            return f"'{status.word}' without {', '.join(items)}" if items else ""
         return super().doubt_about(verdict, status)
 
     def handle_unknown_job(self, error: SparkError) -> None:
-        """Raise ``JobError`` where the tenant's listing does not have the job either."""
+        """Raise ``JobError`` if the tenant's listing does not have the job either."""
         if is_gone(error, self._progress.job.id, self._list_jobs):
-            raise JobError(f"the tenant does not know {self.name} any more: {error}") from error
+            raise JobError(f"{self.name} no longer exists on the tenant: {error}") from error
 
     def report_status(self, status: Status, message: str) -> None:
         """Report it as an event of the target."""

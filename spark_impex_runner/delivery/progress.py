@@ -1,4 +1,4 @@
-"""What is known of one target so far: the one record that its stages write."""
+"""The progress of one target: the one record that its stages write."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DeliveredPackages:
-    """The packages of one export, or of several, and what the tenant says they contain."""
+    """The packages of one or several exports, and what the tenant says they contain."""
 
     artifacts: tuple[Artifact, ...] = ()
     services: tuple[ServiceVersion, ...] = ()
@@ -41,7 +41,7 @@ class DeliveredPackages:
 
     @classmethod
     def merged(cls, delivered: Sequence[DeliveredPackages]) -> DeliveredPackages:
-        """Return what several exports delivered, each service and version once."""
+        """Return the packages of several exports, with each service and version once."""
         return cls(
             tuple(chain.from_iterable(each.artifacts for each in delivered)),
             tuple(dict.fromkeys(chain.from_iterable(each.services for each in delivered))),
@@ -51,10 +51,10 @@ class DeliveredPackages:
 
 @dataclass
 class TargetProgress:
-    """One target, or one part of a divided request, as far as it has come.
+    """One target, or one part of a split request, as far as it has come.
 
-    Only the thread that delivers the target writes it; any thread may read it. ``unclear``: the
-    tenant may have a job whose id is not known. ``attempts`` counts the create calls, status
+    Only the thread that delivers the target writes it; any thread may read it. ``may_have_job``:
+    the tenant may have a job whose id is unknown. ``attempts`` counts the create calls, status
     checks or runs of a step in this ``phase``, which began at ``since`` (of ``Clock.monotonic``).
     ``files`` are the partial files of the download. ``abandoned``: the run has ended without it.
     ``ended`` is the result once it is known.
@@ -64,7 +64,7 @@ class TargetProgress:
     context: Context
     opened: Attempt | None = None
     adopted: bool = False
-    unclear: bool = False
+    may_have_job: bool = False
     cancelled: bool = False
     opened_at: float = 0.0
     delivered: DeliveredPackages = field(default_factory=DeliveredPackages)
@@ -82,39 +82,39 @@ class TargetProgress:
 
     @property
     def attempt(self) -> Attempt:
-        """The attempt that it works on."""
+        """The open attempt."""
         if self.opened is None:
             raise RuntimeError("no attempt was opened")
         return self.opened
 
     def open(self, opened: OpenedAttempt) -> None:
-        """Work on this attempt from now on."""
-        self.adopted = self.unclear = opened.adopted
+        """Set the attempt to work on."""
+        self.adopted = self.may_have_job = opened.adopted
         self.opened_at = self.context.clock.monotonic()
         if opened.warning:
             self.warnings.append(opened.warning)
         self.record_attempt(opened.attempt)
 
     def record_attempt(self, attempt: Attempt) -> Job:
-        """Take over an attempt's correlation id and job id; return the job with them."""
+        """Store an attempt's correlation id and job id in the job, and return the job."""
         self.opened = attempt
         request = replace(self.job.request, correlation_id=attempt.correlation_id)
         self.job = replace(self.job, id=attempt.job_id, request=request)
         return self.job
 
     def record_status(self, status: Status) -> Job:
-        """Take over the final status of the job; return the job with it."""
+        """Store the final status in the job, and return the job."""
         self.job = replace(self.job, status=status)
         self.delivered = DeliveredPackages((), status.services, status.service_versions)
         return self.job
 
     def record_packages(self, delivered: DeliveredPackages) -> None:
-        """Take over packages that are in the output folder."""
+        """Store the packages that are in the output folder."""
         self.delivered = delivered
         self.job = replace(self.job, artifacts=delivered.artifacts)
 
     def merge_parts(self) -> None:
-        """Take over what the parts of a divided request have delivered so far."""
+        """Store what the parts of a split request have delivered so far."""
         parts = list(self.parts.values())
         if not parts:
             return
@@ -130,16 +130,16 @@ class TargetProgress:
         self.since = self.context.clock.monotonic()
 
     def changed(self, event: str, message: str, **detail: Any) -> None:
-        """Log and report that something is now certain of the job."""
+        """Log an event of the job and call the observers."""
         self.context.changed(self.job, event, message, **detail)
 
     def check_abandoned(self) -> None:
-        """Raise ``Interrupted`` where the run has ended without this target."""
+        """Raise ``Interrupted`` if the run has ended without this target."""
         if self.abandoned:
             raise Interrupted(self.context.clock.signum)
 
     def result(self, error: ImpexError | None = None) -> TargetResult:
-        """Return the target as a result, as far as it has come."""
+        """Return the result of the target, as far as it has come."""
         mask, job = self.context.masker.mask, self.job
         return TargetResult(
             target=job.target,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.delivery.attempt import step_digest, still_holds, tenants_of
+from spark_impex_runner.delivery.attempt import are_intact, step_digest, tenants_of
 from spark_impex_runner.delivery.gate import approved, check_gate
 from spark_impex_runner.delivery.progress import Phase
 from spark_impex_runner.delivery.step_store import StepStore
@@ -17,7 +17,7 @@ from spark_impex_runner.errors import (
     RetryTimeoutError,
     StepError,
 )
-from spark_impex_runner.hooks.specs import StepOutput as Made
+from spark_impex_runner.hooks.specs import StepOutput
 from spark_impex_runner.models import Artifact, StepResult
 from spark_impex_runner.planning.placed import require_same_output
 from spark_impex_runner.state.keys import target_key
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Steps:
-    """The steps of one job as they go: the job grows by what each step makes.
+    """The steps of one job; what each step makes is added to the job.
 
-    What an earlier run of the same attempt finished, and what still lies there, is not repeated.
+    A step that an earlier run of the attempt finished runs again only if its files have changed.
     """
 
     progress: TargetProgress
@@ -48,7 +48,7 @@ class Steps:
 
     @property
     def context(self) -> Context:
-        """The engine's surroundings."""
+        """The context of the run."""
         return self.progress.context
 
     @property
@@ -57,68 +57,65 @@ class Steps:
         return self.progress.attempt
 
     def run(self) -> None:
-        """Run all steps, up to the first that fails and may not, or that holds the target.
-
-        Raises ``StepError`` or ``HeldError`` there.
-        """
+        """Run all steps; raise ``StepError`` or ``HeldError`` at the first that ends the target."""
         finished = self.context.state.steps(self.attempt)
         for position, step in enumerate(self.job.target.steps):
             tenants = tenants_of(step, self.job)
             does = step_digest(step, self.job.packages, self.context.masker, tenants)
             place = (position, does)
             earlier = self._earlier(step, place, finished)
-            if earlier is None or earlier.outcome == BEGUN or not self._reused(earlier):
+            if earlier is None or earlier.outcome == BEGUN or not self._reuse(earlier):
                 self._run_one(step, place, earlier)
 
     def _earlier(
         self, step: Step, place: tuple[int, str], finished: Mapping[tuple[int, str], StepResult]
     ) -> StepResult | None:
-        """Return what an earlier run of the attempt knows of a step."""
-        if self._once(step):  # wherever it stood in the manifest then
+        """Return the result of a step in an earlier run of the attempt, None if it must run."""
+        if self._runs_once(step):  # whatever its position in the manifest was then
             return next((each for (_, does), each in finished.items() if does == place[1]), None)
         offer = self.context.hooks.registry.steps.get(step.uses)
         return None if offer and offer.always else finished.get(place)
 
-    def _once(self, step: Step) -> bool:
-        """Tell whether a step does harm when it is done twice for one package."""
+    def _runs_once(self, step: Step) -> bool:
+        """Return True if a step must not run twice for one package."""
         offer = self.context.hooks.registry.steps.get(step.uses)
         return offer is not None and not offer.idempotent
 
-    def _reused(self, result: StepResult) -> bool:
-        """Take over an earlier result whose artifacts still hold."""
+    def _reuse(self, result: StepResult) -> bool:
+        """Return True, with the earlier result recorded, if its artifacts are intact."""
         known = {each.name: each for each in self.context.state.artifacts(self.attempt)}
         made = [known[name] for name in result.artifacts if name in known]
-        if len(made) < len(result.artifacts) or not still_holds(self.job, made):
+        if len(made) < len(result.artifacts) or not are_intact(self.job, made):
             return False
         self._add(made)
         self.progress.steps.append(result)
-        message = f"step {result.uses} was done by an earlier run"
+        message = f"an earlier run completed step {result.uses}"
         self.progress.changed("step.reused", message, uses=result.uses)
         return True
 
     def _run_one(self, step: Step, place: tuple[int, str], earlier: StepResult | None) -> None:
         self.progress.enter(Phase.STEPS, step.uses)
-        began, noted = self.context.clock.monotonic(), False
+        began, begun = self.context.clock.monotonic(), False
         try:
-            noted = self._begin(step, place, earlier)
+            begun = self._begin(step, place, earlier)
             made = self._attempt(step)
         except Interrupted:
             raise
         except HeldError as error:
-            if noted:  # a step that is held has done nothing
+            if begun:  # a step that is held has done nothing yet
                 self.context.state.forget_step(self.attempt, place[1])
             message = self.context.masker.mask(str(error))
             self._record(StepResult(step.uses, "held", self._since(began), message))
             raise
         except ImpexError as error:
-            # A step's own error tells that it did nothing; of a bug, nobody knows what it has done.
-            if noted and not isinstance(error, PluginError):
+            # A StepError says that the step did nothing; after a bug that is unknown.
+            if begun and not isinstance(error, PluginError):
                 self.context.state.forget_step(self.attempt, place[1])
             outcome = "warned" if step.on_failure == "warn" else "failed"
             message = self.context.masker.mask(str(error))
             self._record(StepResult(step.uses, outcome, self._since(began), message))
             if outcome == "failed":
-                raise _of_step(step, error) from error
+                raise _as_target_error(step, error) from error
         else:
             names = tuple(artifact.name for artifact in made.artifacts)
             message = self.context.masker.mask(made.message)
@@ -127,27 +124,30 @@ class Steps:
             self._record(result)
 
     def _begin(self, step: Step, place: tuple[int, str], earlier: StepResult | None) -> bool:
-        """Note that a step begins which may be done once only; refuse to do it again."""
-        if not self._once(step):
+        """Store that a step begins, and return True, if it must run only once.
+
+        Raises ``StepError`` if such a step has begun before.
+        """
+        if not self._runs_once(step):
             return False
         if earlier:
-            done = "was done by an earlier run, and what it made is gone"
-            perhaps = "was begun by an earlier run, which ended before it did; it may be done"
+            done = "an earlier run completed it, and its files are gone"
+            perhaps = "an earlier run began it and did not finish it, so that it may be complete"
             raise StepError(
-                f"it {perhaps if earlier.outcome == BEGUN else done}, and it is not done twice: "
-                "see what there is of it; then leave it out of this run if it is done, or use "
-                "--fresh, which exports anew and does it for the new package"
+                f"{perhaps if earlier.outcome == BEGUN else done}; it is not run twice: check what "
+                "it did, then remove it from this run if it is complete, or use --fresh, which "
+                "exports again and runs it for the new package"
             )
-        self.context.clock.check()  # before it is noted: a run that is stopped has begun nothing
+        self.context.clock.check()  # a run that is stopped must not store that it has begun
         self.context.state.begin_step(self.attempt, place[1], step.uses)
         return True
 
-    def _attempt(self, step: Step) -> Made:
-        """Run a step for every package, as often as its ``retry`` allows."""
+    def _attempt(self, step: Step) -> StepOutput:
+        """Run a step for every package, with the retries that its ``retry`` allows."""
         for attempt in range(1, step.attempts + 1):
             self.progress.attempts = attempt
             try:
-                return self._every_package(step)
+                return self._run_for_packages(step)
             except StepError as error:
                 if attempt == step.attempts:
                     raise
@@ -156,19 +156,19 @@ class Steps:
             self.context.clock.wait(step.interval)
         raise StepError("retry.attempts is 0")
 
-    def _every_package(self, step: Step) -> Made:
-        answers = self._answers(step)
+    def _run_for_packages(self, step: Step) -> StepOutput:
+        answers = self._call_for_packages(step)
         made = {artifact.name: artifact for each in answers for artifact in each.artifacts}
         self._add(list(made.values()))
         message = "; ".join(each.message for each in answers if each.message)
-        return Made(tuple(made.values()), message)
+        return StepOutput(tuple(made.values()), message)
 
-    def _answers(self, step: Step) -> list[Made]:
-        """Call a step for every package, first without an approval of what it holds."""
+    def _call_for_packages(self, step: Step) -> list[StepOutput]:
+        """Call a step for every package, and again with an approval for packages that it holds."""
         check_gate(step, self.attempt, self.context)
-        # Nothing is approved before it is known what it is.
+        # Without an approval first: the approval covers what the step then says it would do.
         job = replace(self.job, run=replace(self.job.run, approved=frozenset()), approval={})
-        answers: dict[str, Made] = {}
+        answers: dict[str, StepOutput] = {}
         held: dict[str, HeldError] = {}
         for package in job.packages:
             try:
@@ -181,10 +181,10 @@ class Steps:
 
     def _approved(
         self, job: Job, step: Step, held: Mapping[str, HeldError]
-    ) -> Iterator[tuple[str, Made]]:
-        """Call a step once more for the packages that it holds, where that was approved.
+    ) -> Iterator[tuple[str, StepOutput]]:
+        """Call a step again for the packages that it holds, if that was approved.
 
-        Raises ``HeldError`` where it was not, and where the step then holds something else.
+        Raises ``HeldError`` if it was not, or if the step then holds something else.
         """
         job, hold = approved(job, step, held, self.attempt, self.context)
         self.progress.approvals += [f"{hold.name}@{digest}" for digest in hold.digests]
@@ -197,7 +197,7 @@ class Steps:
         kept = {artifact.name: artifact for artifact in (*self.job.artifacts, *made)}
         self.progress.job = replace(self.job, artifacts=tuple(kept.values()))
 
-    def _call(self, job: Job, step: Step, package: Artifact) -> Made:
+    def _call(self, job: Job, step: Step, package: Artifact) -> StepOutput:
         """Run a step for one package."""
         self.context.clock.check()
         require_same_output(self.job)
@@ -207,7 +207,7 @@ class Steps:
         self.progress.check_abandoned()
         if answer is None:
             raise PluginError(f"no loaded plugin runs the step '{step.uses}'")
-        made = answer if isinstance(answer, Made) else Made(answer)
+        made = answer if isinstance(answer, StepOutput) else StepOutput(answer)
         if not isinstance(made.artifacts, (list, tuple)) or not all(
             isinstance(item, Artifact) for item in made.artifacts
         ):
@@ -217,7 +217,7 @@ class Steps:
             replace(item, made_by="download" if item.name in packages else step.uses)
             for item in made.artifacts
         ]
-        return Made(artifacts, made.message)
+        return StepOutput(artifacts, made.message)
 
     def _record(self, result: StepResult) -> None:
         self.progress.steps.append(result)
@@ -229,8 +229,8 @@ class Steps:
         return round(self.context.clock.monotonic() - began, 3)
 
 
-def _of_step(step: Step, error: ImpexError) -> ImpexError:
-    """Return the error of a step as its target's: what ran out of time may go on."""
+def _as_target_error(step: Step, error: ImpexError) -> ImpexError:
+    """Return the error of a step as its target's; a timeout stays one, since it can be resumed."""
     message = f"step {step.uses}: {error}"
     if isinstance(error, RetryTimeoutError):
         return RetryTimeoutError(message, retries=error.retries, interval=error.interval)

@@ -1,4 +1,4 @@
-"""One target from its intent to its last step: what ``impex_run_job`` does by default."""
+"""Deliver one target from its intent to its last step, as ``impex_run_job`` does by default."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.blocking import GIVE_UP, interruptible
 from spark_impex_runner.delivery.adopt import adopt
 from spark_impex_runner.delivery.attempt import open_attempt
-from spark_impex_runner.delivery.export import Tenant
+from spark_impex_runner.delivery.export import TenantAccess
 from spark_impex_runner.delivery.parts import Parts
 from spark_impex_runner.delivery.progress import Phase
 from spark_impex_runner.delivery.steps import Steps
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 class TargetRunner:
-    """Delivers the targets of one run. ``leave_receipt`` writes a result's receipt."""
+    """Deliver the targets of one run; ``leave_receipt`` writes the receipt of a result."""
 
     def __init__(
         self,
@@ -53,9 +53,9 @@ class TargetRunner:
         self._leave_receipt = leave_receipt
 
     def limits(self, job: Job) -> tuple[Limit, ...]:
-        """Return what has to have room before a target starts.
+        """Return the limits that a target must acquire before it starts.
 
-        One of the tenant's jobs is needed unless the packages seem to be here already.
+        It needs a job slot of the tenant unless its packages seem to be delivered already.
         """
         context, limits = self._context, self._connections.limits(job.target.connection)
         attempt = context.state.unfinished(target_key(job))
@@ -65,7 +65,7 @@ class TargetRunner:
         return (limits.jobs, limits.run.active)
 
     def run(self, progress: TargetProgress, held: HeldLimits) -> TargetResult:
-        """Deliver one target. Failures are results; limits are released on the way."""
+        """Deliver one target and return its result, also after a failure."""
         try:
             result = self._deliver(progress, held)
         except ImpexError as error:
@@ -87,14 +87,14 @@ class TargetRunner:
         return result
 
     def abandon(self, progress: TargetProgress) -> TargetResult:
-        """Return the result of a target that does not end; the next run resumes it."""
+        """Return the result of a target that does not end in time; the next run resumes it."""
         error = Interrupted(self._context.clock.signum)
         progress.abandoned = True
         progress.merge_parts()
         if progress.opened:
-            # As far as the disk lets it: it may be what the target hangs on.
+            # Storing the result may hang, too: perhaps the target waits for the disk.
             with suppress(ImpexError, OSError):
-                close = partial(self._close, progress, error, over=False)
+                close = partial(self._close, progress, error, closed=False)
                 return interruptible("the state", close, self._context.clock, GIVE_UP)
         return progress.result(error)
 
@@ -102,7 +102,7 @@ class TargetRunner:
         """Lock the target, deliver its packages, run its steps, and store how it ended."""
         context, connection = self._context, progress.job.target.connection
         with lease(context.state.folder, target_key(progress.job), context.clock.now()):
-            tenant = Tenant(
+            tenant = TenantAccess(
                 self._connections.client(connection), self._connections.limits(connection), held
             )
             progress.job = self._checked(progress.job, tenant.spark.url)
@@ -116,10 +116,10 @@ class TargetRunner:
             except ImpexError as error:
                 failure = error
             progress.check_abandoned()
-            return self._close(progress, failure, over=parts.is_over(failure))
+            return self._close(progress, failure, closed=parts.is_over(failure))
 
     def _checked(self, job: Job, url: str) -> Job:
-        """Return the job with the records of its output, which may and can be written."""
+        """Return the job with the records of its output; raise if the output cannot be used."""
         job = adopt(job, url, self._context)
         placed = PlacedFiles(self._context.state, target_key(job), job.target)
         job = replace(job, placed=placed)
@@ -130,24 +130,24 @@ class TargetRunner:
 
     def _run_steps(self, progress: TargetProgress) -> None:
         job, delivered = progress.job, progress.delivered
-        if job.status is None:  # of packages that an earlier run delivered, or of parts
+        if job.status is None:  # packages of an earlier run, or of parts
             services, versions = delivered.services, delivered.versions
-            said = Status(job.id, "", services=services, service_versions=versions)
-            progress.job = replace(job, status=said)
+            status = Status(job.id, "", services=services, service_versions=versions)
+            progress.job = replace(job, status=status)
         Steps(progress).run()
 
     def _close(
-        self, progress: TargetProgress, error: ImpexError | None, *, over: bool
+        self, progress: TargetProgress, error: ImpexError | None, *, closed: bool
     ) -> TargetResult:
-        """Return the result, with its receipt beside the packages, and store how it ended.
+        """Write the receipt, store how the target ended, and return its result.
 
-        Where nothing is left to resume, the attempt is closed: the next run is a new one. The
-        receipt comes first: a run that is killed in between resumes to write it.
+        If nothing is left to resume, close the attempt: the next run starts a new one.
         """
         context, attempt = self._context, progress.attempt
+        # The receipt first: a run killed in between is resumed and writes it again.
         result = self._with_receipt(progress, error)
         now = context.clock.now()
-        if not (over or (not result.error and context.until != "download")):
+        if not (closed or (not result.error and context.until != "download")):
             run = progress.job.run.id
             context.state.note_outcome(attempt, run, result.outcome, result.error, now)
         elif result.good and all(step.outcome == "succeeded" for step in result.steps):
@@ -167,37 +167,36 @@ class TargetRunner:
 
 
 def _check_output(job: Job, context: Context) -> None:
-    """Find out before anything is sent whether the output may and can be written.
-
-    What lies there from an attempt that is still open is our own.
-    """
+    """Raise ``DeliveryError``, before anything is sent, if the output cannot be written."""
     output = job.target.output
-    if job.target.if_exists == "fail" and output.is_dir() and _foreign(job, context):
+    if job.target.if_exists == "fail" and output.is_dir() and _foreign_files(job, context):
         raise DeliveryError(f"{output} exists and is not empty (if_exists: fail)")
     nearest = next(path for path in (output, *output.parents) if os.path.lexists(path))
     if (output / RECEIPT).is_dir():
-        raise DeliveryError(f"{output / RECEIPT} is a folder; move it away, or use another output")
+        raise DeliveryError(
+            f"{output / RECEIPT} is a folder; move it away, or choose another output"
+        )
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise DeliveryError(f"cannot write to {output}: {nearest} is not a writable folder")
 
 
-def _foreign(job: Job, context: Context) -> list[Path]:
-    """Return what lies in the output and is not from the target's open attempt."""
+def _foreign_files(job: Job, context: Context) -> list[Path]:
+    """Return what is in the output and not from the target's open attempt."""
     attempt, output = context.state.unfinished(target_key(job)), job.target.output
     if attempt is None:
         return list(output.iterdir())
     owned = Ownership.of(job)
-    # What had no name of its own yet when its process was killed.
+    # Temporary files of a killed process, which are not recorded.
     unnamed = re.compile(r"\..+\.(part(\.json(\..+)?)?|[0-9a-f]{8}|new|old[0-9]*)")
     return [
         path
         for path in output.iterdir()
-        if path.name != RECEIPT and not unnamed.fullmatch(path.name) and owned.stranger(path)
+        if path.name != RECEIPT and not unnamed.fullmatch(path.name) and owned.foreign_file(path)
     ]
 
 
 def not_started_result(job: Job, outcome: Outcome, reason: str, now: datetime) -> TargetResult:
-    """Return the result of a target for which nothing was sent."""
+    """Return the result of a target for which no request was sent."""
     return TargetResult(
         target=job.target,
         outcome=outcome,

@@ -1,4 +1,4 @@
-"""Whether a job would only repeat the last delivery of its target: asked before it begins."""
+"""Find out whether a job would only repeat the last delivery of its target."""
 
 from __future__ import annotations
 
@@ -24,39 +24,36 @@ _log = logging.getLogger(__name__)
 
 
 def unchanged(job: Job, context: Context) -> tuple[Delivery, str] | None:
-    """Return the delivery that a job would repeat, and why it need not; None where it must.
+    """Return the delivery that a job would repeat, and why; None if the job must run.
 
-    Sends what the plugins send to find out. Raises ``PluginError`` where one of them fails.
+    The plugins may send requests to find out. Raises ``PluginError`` if one of them fails.
     """
     last = _last(job, context) if job.target.skip_unchanged else None
     if last is None:
         return None
     hooks = context.hooks
-    why = hooks.call("impex_unchanged", job=replace(job, last=last))
-    if why is not None and not (isinstance(why, str) and why):
-        raise hooks.invalid_answer("impex_unchanged", why, "a text that is not empty")
-    return (last, context.masker.mask(why)) if why else None
+    reason = hooks.call("impex_unchanged", job=replace(job, last=last))
+    if reason is not None and not (isinstance(reason, str) and reason):
+        raise hooks.invalid_answer("impex_unchanged", reason, "a text that is not empty")
+    return (last, context.masker.mask(reason)) if reason else None
 
 
 def work_digest(job: Job, masker: Masker) -> str:
-    """Return what is the same in two runs if and only if they do the same with the packages.
-
-    The run's own id and date do not count: a folder for each day is no other work. Secrets do not
-    enter it.
-    """
+    """Return the digest of all that a run does with the packages, secrets masked."""
     target = job.target
     steps = [(step.uses, dict(step.options)) for step in target.steps]
     does = [str(target.output), target.file_name, steps]
     text = masker.mask(json.dumps(does, sort_keys=True, default=str))
+    # The run's id and date do not count: a folder for each day is the same work.
     for name, value in (("run.id", job.run.id), ("run.date", job.run.date)):
         text = text.replace(value, f"${{{name}}}")
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _last(job: Job, context: Context) -> Delivery | None:
-    """Return the last delivery of a target, if it was good, was of the same, and is still there.
+    """Return the last delivery of a target, if it was complete, the same, and is still there.
 
-    What an earlier run left unfinished is gone on with, and ``--fresh`` looks at nothing.
+    None also for a target that an earlier run has to resume, and with ``--fresh``.
     """
     attempt = context.state.last_delivered(target_key(job))
     if attempt is None or attempt.finished is None or context.fresh or context.job:
@@ -69,25 +66,24 @@ def _last(job: Job, context: Context) -> Delivery | None:
     artifacts = context.state.artifacts(attempt)
     if not artifacts:
         return None
-    if lost := [] if _has_delivering_step(job, context) else list(_missing_files(artifacts)):
-        # Not said of a job: nothing happened to it, and a plan asks, too.
-        _log.info("%s: exported anew, as %s is not there any more", job.target.name, lost[0])
+    if missing := [] if _has_delivering_step(job, context) else list(_missing_files(artifacts)):
+        # No event: the job has not begun, and impex plan asks as well.
+        _log.info(
+            "%s: exporting again, since %s is missing or changed", job.target.name, missing[0]
+        )
         return None
     return _delivery(attempt, artifacts)
 
 
 def _has_delivering_step(job: Job, context: Context) -> bool:
-    """Tell whether a step brings the packages elsewhere, so that they need not stay here."""
+    """Return True if a step delivers the packages elsewhere, so that they need not stay here."""
     offers = context.hooks.registry.steps
     used = (offers.get(step.uses) for step in job.target.steps)
     return any(offer is not None and offer.delivers for offer in used)
 
 
 def _missing_files(artifacts: Sequence[Artifact]) -> Iterator[str]:
-    """Yield what is not there as it was put there: its size has to be the same.
-
-    A folder that a step made only has to be there.
-    """
+    """Yield the paths of files that are gone or have another size, and of folders that are gone."""
     for each in artifacts:
         folder = each.name.endswith("/") and each.path.is_dir()
         if not folder and not (each.path.is_file() and each.path.stat().st_size == each.size):

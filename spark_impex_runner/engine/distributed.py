@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import atomic
-from spark_impex_runner.blocking import END, leave_behind
+from spark_impex_runner.blocking import END, mark_abandoned
 from spark_impex_runner.models import Polling
 from spark_impex_runner.report.masked import masked
 
@@ -229,7 +229,7 @@ class UnitExecutor:
 def _result_of(future: Future[Any], clock: Clock) -> UnitResult:
     """Return the result of a unit, or the error of its worker or executor."""
     if not future.done():
-        leave_behind()
+        mark_abandoned()
         error = "its worker did not end after the signal"
         return UnitResult(error=error, exit_code=128 + clock.signum)
     try:

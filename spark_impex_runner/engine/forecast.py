@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.delivery.attempt import (
     age,
     describe_job,
-    last_of,
+    latest_part,
     reason_not_to_resume,
-    replaced,
+    reason_replaced,
 )
 from spark_impex_runner.delivery.context import Context
 from spark_impex_runner.delivery.unchanged import unchanged
@@ -78,8 +78,8 @@ def _forecast(planned: PlannedTarget, job: Job, context: Context | None = None) 
     wanted = (job.tenant, fingerprint(job))
     idle = age(earlier, context.state, job.started)
     reason = reason_not_to_resume(earlier, wanted, idle, fresh=context.fresh)
-    if reason := reason or replaced(earlier, job, context.state):
-        unused = describe_job(last_of(earlier, context.state))
+    if reason := reason or reason_replaced(earlier, job, context.state):
+        unused = describe_job(latest_part(earlier, context.state))
         note = f"{unused} of an earlier run is not resumed ({reason})"
         return Forecast(planned, "create", note=note)
     return Forecast(planned, "adopt", earlier.job_id, _describe(earlier, context.state))

@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from spark_impex_runner.blocking import GIVE_UP, Workers, leave_behind
+from spark_impex_runner.blocking import GIVE_UP, Workers, mark_abandoned
 from spark_impex_runner.limits import HeldLimits, Limit
 
 if TYPE_CHECKING:
@@ -210,6 +210,6 @@ class TaskRunner(Generic[R]):
     def _abandon(self) -> None:
         """End all tasks that still run, without their threads, which Python cannot end."""
         for name in tuple(self._running):
-            leave_behind()
+            mark_abandoned()
             self._running.remove(name)
             self._ended(name, self._functions.abandon(name))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.ownership import Ownership
-from spark_impex_runner.paths import Guarded
+from spark_impex_runner.paths import ProtectedPaths
 from spark_impex_runner.planning.locations import (
     PathUse,
     key_of_name,
@@ -50,10 +50,10 @@ def check_disk(loaded: Loaded, options: RunOptions, state: Path) -> None:
         with closing(State(state)) if exists(state) else nullcontext() as opened:
             for target, key, step, name in steps:
                 placed = PlacedFiles(opened, target_key_for(manifest, target), target)
-                owned = Ownership(target.output, placed, Guarded())
+                owned = Ownership(target.output, placed, ProtectedPaths())
                 path = target.output / name
                 # A folder of ours that was changed since fails its target, not the whole run.
-                if owned.record(path) is None and (reason := owned.stranger(path)):
+                if owned.record(path) is None and (reason := owned.foreign_file(path)):
                     conflicts.append((PathUse(path, "", key_of_name(key, step, name)), reason))
     raise_conflicts(loaded.document, conflicts)
 

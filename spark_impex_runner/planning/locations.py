@@ -12,7 +12,7 @@ from spark_impex_runner.errors import ManifestError, UsageError
 from spark_impex_runner.manifest.yaml.document import Finding
 from spark_impex_runner.models import RECEIPT, KeyValueStore
 from spark_impex_runner.ownership import Ownership
-from spark_impex_runner.paths import Guarded, Identities, folded, url_problem
+from spark_impex_runner.paths import Identities, ProtectedPaths, folded, url_problem
 from spark_impex_runner.planning.entries import files_read
 from spark_impex_runner.state.store import STATE_FOLDER
 
@@ -48,11 +48,11 @@ class PathUses:
     written: tuple[PathUse, ...]
     folders: tuple[PathUse, ...]
 
-    def guarded(self, targets: Iterable[Target]) -> Guarded:
+    def guarded(self, targets: Iterable[Target]) -> ProtectedPaths:
         """Return the paths that no package and no step may replace."""
         outputs = ((each.output, f"the output of target {each.name!r}") for each in targets)
         every = ((each.path, each.what) for each in (*self.read, *self.written, *self.folders))
-        return Guarded((*outputs, *every))
+        return ProtectedPaths((*outputs, *every))
 
 
 def path_uses(
@@ -221,7 +221,7 @@ def _output_conflicts(targets: Iterable[Target], uses: PathUses) -> Iterator[tup
 
 
 def _step_conflicts(
-    target: Target, registry: Registry, guarded: Guarded
+    target: Target, registry: Registry, guarded: ProtectedPaths
 ) -> Iterator[tuple[PathUse, str]]:
     """Yield each file or folder that a step may not write, and the reason."""
     owned = Ownership(target.output, KeyValueStore(), guarded)

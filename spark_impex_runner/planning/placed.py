@@ -120,7 +120,7 @@ def check_step_outputs(job: Job, hooks: Plugins) -> None:
         offer = hooks.registry.steps.get(step.uses)
         for name in offer.writes(step.options) if offer else ():
             path = job.target.output / name
-            if path.is_relative_to(job.target.output) and (problem := owned.stranger(path)):
+            if path.is_relative_to(job.target.output) and (problem := owned.foreign_file(path)):
                 raise DeliveryError(f"step {step.uses}: {problem}")
 
 

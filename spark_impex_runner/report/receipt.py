@@ -112,7 +112,7 @@ def _measure(folder: Path, name: str) -> tuple[int, str]:
 
 def _file(path: Path) -> tuple[int, str]:
     """Return the size in bytes and the SHA-256 of a file."""
-    digest = digests.of_file(path, ["sha256"], lambda: None)["sha256"]
+    digest = digests.sha256(path)
     return path.stat().st_size, digest
 
 

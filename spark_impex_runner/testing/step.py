@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from spark_impex_runner.digests import of_file
+from spark_impex_runner.digests import sha256
 from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.hooks.specs import StepOutput
 from spark_impex_runner.masking import Masker
@@ -97,7 +97,7 @@ class StepConformance(OptionsConformance):
                     size = path.stat().st_size
                     require(each.size == size, f"{each.name}: size is {each.size}, not {size}")
                 if path.is_file() and each.sha256:
-                    digest = of_file(path, ["sha256"], lambda: None)["sha256"]
+                    digest = sha256(path)
                     require(each.sha256 == digest, f"{each.name}: the SHA-256 is another")
 
     def test_a_second_run_changes_nothing(self, plugins: Plugins, jobs: RealJobs) -> None:

@@ -209,7 +209,7 @@ def test_links_that_never_work_are_not_asked_for_without_end(through: Any) -> No
     """Exit 4, not 6: a link carries its own permission."""
     result, sandbox = through("download@*=expired:403")
 
-    assert "4 fresh links in a row do not work" in result.results[0].error
+    assert "4 new links in a row do not work" in result.results[0].error
     assert result.exit_code == 4
     assert [r.origin for r in sandbox.requests].count("download") == 4
 

@@ -56,7 +56,7 @@ def test_no_manifest_begins_after_signal(
 def test_stuck_threads_are_not_waited_for(monkeypatch: pytest.MonkeyPatch, stuck: bool) -> None:
     """Where a plugin hung the process leaves with its exit code, after all output is written."""
     did: list[Any] = []
-    monkeypatch.setattr(blocking, "left_behind", lambda: stuck)
+    monkeypatch.setattr(blocking, "has_abandoned", lambda: stuck)
     monkeypatch.setattr(os, "_exit", did.append)
     monkeypatch.setattr(logging, "shutdown", lambda: did.append("logs are"))
     undo = ExitStack()

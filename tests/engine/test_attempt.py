@@ -108,8 +108,8 @@ def test_a_file_holds_with_its_recorded_bytes(
     """In the target's output folder, under its own name."""
     job: Any = SimpleNamespace(target=SimpleNamespace(output=package.path.parent))
 
-    assert attempt.still_holds(job, [replace(package, **changed)]) is holds
-    assert attempt.still_holds(job, [package, replace(package, **changed)]) is holds
+    assert attempt.are_intact(job, [replace(package, **changed)]) is holds
+    assert attempt.are_intact(job, [package, replace(package, **changed)]) is holds
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_folder_of_a_step_has_to_be_there(package: Artifact, name: str, holds:
     output = package.path.parent
     job: Any = SimpleNamespace(target=SimpleNamespace(output=output))
 
-    assert attempt.still_holds(job, [Artifact(output / name, name)]) is holds
+    assert attempt.are_intact(job, [Artifact(output / name, name)]) is holds
 
 
 def test_one_file_elsewhere_is_a_delivery_elsewhere(package: Artifact, tmp_path: Path) -> None:
@@ -128,9 +128,9 @@ def test_one_file_elsewhere_is_a_delivery_elsewhere(package: Artifact, tmp_path:
     job: Any = SimpleNamespace(target=SimpleNamespace(output=tmp_path))
     folder, other = Artifact(tmp_path / "f", "f/"), replace(package, name="q.zip")
 
-    assert not attempt.lies_elsewhere(job, [])
-    assert not attempt.lies_elsewhere(job, [package, folder])
-    assert attempt.lies_elsewhere(job, [package, other])
+    assert not attempt.is_elsewhere(job, [])
+    assert not attempt.is_elsewhere(job, [package, folder])
+    assert attempt.is_elsewhere(job, [package, other])
 
 
 def test_what_differs_is_named_with_both_digests(package: Artifact, tmp_path: Path) -> None:
@@ -139,11 +139,11 @@ def test_what_differs_is_named_with_both_digests(package: Artifact, tmp_path: Pa
     changed = replace(package, sha256="ab")
     gone = Artifact(tmp_path / "gone", "gone", 1, "cd")
 
-    assert attempt.differing(job, [package]) == "nothing was recorded"
-    assert attempt.differing(job, [package, changed, gone]) == (
+    assert attempt.describe_changes(job, [package]) == "nothing was recorded"
+    assert attempt.describe_changes(job, [package, changed, gone]) == (
         f"p.zip: sha256 ab -> {package.sha256}, gone: sha256 cd -> no file"
     )
-    assert attempt.differing(job, [gone] * 9).count("gone") == 5
+    assert attempt.describe_changes(job, [gone] * 9).count("gone") == 5
 
 
 def test_what_a_step_does_changes_its_digest() -> None:
@@ -179,7 +179,7 @@ def test_a_forgotten_part_stays_a_part(tmp_path: Path) -> None:
         run=run, target=SimpleNamespace(name="a"), part="part-1", request=REQUEST
     )
 
-    opened = attempt.begin_anew(job, earlier, context)
+    opened = attempt.start_new_attempt(job, earlier, context)
 
     assert (opened.attempt.part_of, opened.attempt.job_id) == (whole.id, "")
     assert [each.id for each in state.open_parts(whole)] == [opened.attempt.id]

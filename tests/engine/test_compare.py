@@ -79,13 +79,13 @@ def test_a_package_without_a_requested_service_is_noticed(
 
     assert result.outcome is outcome
     lines = [result.error] if policy == "fail" else result.warnings
-    assert [*lines] == ["asked for but not delivered: service motor/claims"]
+    assert [*lines] == ["requested but not delivered: service motor/claims"]
 
 
 @pytest.mark.parametrize(
     ("kept", "warnings"),
     [
-        ((), ["the tenant did not say which services it delivered"]),
+        ((), ["the tenant did not report which services it delivered"]),
         (("service_versions",), []),
         (("services",), []),
     ],

@@ -98,7 +98,7 @@ def test_a_tenant_that_stays_busy_times_out(
     result = only(run(serve("create@1-=busy"), target))
 
     assert result.outcome is Outcome.TIMED_OUT
-    assert "busy with other jobs for 12 s (polling.deadline); no job was created" in result.error
+    assert "busy with other jobs for 12 s (polling.deadline), so no job was created" in result.error
     assert clock.waits == [5, 5, 2]
 
 

@@ -138,7 +138,7 @@ def test_changed_bytes_stay_held(go: Any, serve: Callable[..., Any], only: Any) 
     mended = go(sandbox, approved=frozenset({"sit"}))
 
     assert (only(changed).outcome, changed.exit_code) == (Outcome.HELD, 9)
-    assert "are not those that wait for --approve sit; put them back" in only(changed).error
+    assert "are not those that wait for --approve sit; restore them" in only(changed).error
     assert (mended.exit_code, created(sandbox)) == (0, 1)
 
 

@@ -84,8 +84,8 @@ def test_one_odd_answer_ends_no_job(
     [
         ("word:closed", "'closed' without any file"),
         ("word:failed", "'failed', and no error is given"),
-        ("forget", "the tenant does not know job"),
-        ("partly", "asked for but not delivered"),
+        ("forget", "no longer exists on the tenant"),
+        ("partly", "requested but not delivered"),
         ("403:html", "HTTP 403 the reply is an HTML page"),
     ],
 )

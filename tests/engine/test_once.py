@@ -35,9 +35,9 @@ def impex_run_step(job, step, artifact):
 """
 TARGET = "- {name: a, folders: [life], on_interrupt: leave, steps: [{uses: post}]}"
 REFUSED = (
-    "step post: it was begun by an earlier run, which ended before it did; it may be done, and it "
-    "is not done twice: see what there is of it; then leave it out of this run if it is done, or "
-    "use --fresh, which exports anew and does it for the new package"
+    "step post: an earlier run began it and did not finish it, so that it may be complete; it is "
+    "not run twice: check what it did, then remove it from this run if it is complete, or use "
+    "--fresh, which exports again and runs it for the new package"
 )
 
 
@@ -168,5 +168,5 @@ def test_what_was_made_and_is_gone_is_not_made_again(run: Any, post: Callable[..
 
     second = post(made, failing)
 
-    assert second.error.startswith("step post: it was done by an earlier run, and what it made is")
+    assert second.error.startswith("step post: an earlier run completed it, and its files are gone")
     assert times(run) == 1

@@ -349,7 +349,7 @@ def test_what_the_parts_bring_together_is_held_against_the_whole_request(
     result = only(run(sandbox, target % missing, plugin_files=(plugin,)))
 
     assert result.outcome is outcome
-    told = "asked for but not delivered: service motor/pricing"
+    told = "requested but not delivered: service motor/pricing"
     assert told in (result.error or result.warnings[-1])
     with closing(sqlite3.connect(run.folder / ".impex/state.db")) as link:
         left = link.execute("SELECT count(*) FROM attempts WHERE finished IS NULL").fetchone()
@@ -451,7 +451,7 @@ def test_fresh_leaves_all_parts_behind(run: Any, serve: Callable[..., Any], only
 
     assert second.outcome is Outcome.SUCCEEDED
     assert not set(first.job_ids) & set(second.job_ids)
-    assert f"job {first.job_ids[1]} of an earlier run was left behind" in second.warnings[0]
+    assert f"job {first.job_ids[1]} of an earlier run is not resumed" in second.warnings[0]
 
 
 def test_many_parts_may_take_many_hours(run: Any, serve: Callable[..., Any], only: Any) -> None:

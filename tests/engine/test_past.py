@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 import signal
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import pytest
 
@@ -77,6 +80,22 @@ def test_a_job_that_is_gone_on_with_is_not_predicted(run: Any, serve: Callable[.
     left = begin + 100 - run.clock.monotonic()
 
     assert left <= sum(waits(run, sandbox, LIFE)) <= max(left * 1.23, 1)
+
+
+def test_job_given_by_id_has_no_duration(
+    run: Any, serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    """``impex resume`` did not see the job start: what its own run took is no duration."""
+    sandbox = serve(job_seconds=100)
+    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGTERM)
+    [first] = run(sandbox, LIFE).results
+    run.clock.restart()
+
+    run(sandbox, LIFE, job=first.job_id, state=tmp_path / "other")
+
+    with closing(sqlite3.connect(tmp_path / "other/state.db")) as database:
+        rows = database.execute("SELECT job_id, outcome, seconds FROM attempts").fetchall()
+    assert rows == [(first.job_id, "succeeded", None)]
 
 
 def test_fixed_waits_as_ever(run: Any, serve: Callable[..., Any]) -> None:

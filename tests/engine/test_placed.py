@@ -217,7 +217,7 @@ def test_an_unreadable_hash_is_named(
         result = only(deliver())
 
     assert result.outcome is Outcome.SUCCEEDED
-    assert "the tenant's hash 'crc32:00' is in no known notation; not compared" in caplog.text
+    assert "the tenant's hash 'crc32:00' is in an unknown notation; not compared" in caplog.text
 
 
 SWAP = """

@@ -103,8 +103,8 @@ def test_another_request_does_not_adopt_the_job(
 
     assert only(second).job_id != only(first).job_id
     assert (
-        f"job {only(first).job_id} of an earlier run was left behind (another request) "
-        "and may still run" in only(second).warnings[0]
+        f"job {only(first).job_id} of an earlier run is not resumed (another request); "
+        "it may still run" in only(second).warnings[0]
     )
 
 
@@ -118,7 +118,7 @@ def test_a_job_whose_packages_are_here_is_not_said_to_run(
     second = only(run(sandbox, TARGET.replace("life", "motor")))
 
     assert second.warnings[0] == (
-        f"job {first.job_id} of an earlier run was left behind (another request); it has ended"
+        f"job {first.job_id} of an earlier run is not resumed (another request); it has ended"
     )
 
 
@@ -134,7 +134,7 @@ def test_a_job_that_the_tenant_forgot_is_made_anew_and_told(
 
     assert only(second).outcome is Outcome.SUCCEEDED
     assert only(second).job_id != only(first).job_id
-    assert "no longer knows job 00000000" in only(second).warnings[1]
+    assert "0000 no longer exists on the tenant" in only(second).warnings[1]
 
 
 def test_one_wrong_answer_does_not_make_a_job_unknown(
@@ -180,7 +180,7 @@ def test_a_job_that_the_tenant_lost_while_it_was_waited_for_fails(
     result = run(sandbox, TARGET)
 
     assert only(result).outcome is Outcome.FAILED
-    assert "the tenant does not know job" in only(result).error
+    assert "no longer exists on the tenant" in only(result).error
 
 
 def test_a_job_whose_reply_was_lost_is_found_by_its_correlation_id(
@@ -338,8 +338,8 @@ def test_a_full_disk_after_the_create_call_loses_no_job(
     monkeypatch.setenv("TOKEN", sandbox.token)
     second = run(sandbox, TARGET)
 
-    assert "cannot be remembered" in only(first).error
-    assert "make room and run the same command again" in only(first).error
+    assert "its id cannot be stored" in only(first).error
+    assert "free disk space and run the same command again" in only(first).error
     assert only(second).job_id in only(first).error
     assert (only(second).outcome, created(sandbox)) == (Outcome.SUCCEEDED, 1)
 
@@ -403,7 +403,7 @@ def test_labels_that_change_with_each_run_do_not_hide_the_job(
     second = run(sandbox, target)
 
     assert (only(second).outcome, only(second).job_id) == (Outcome.SUCCEEDED, only(first).job_id)
-    assert "goes on with what an earlier run began" in only(second).warnings[0]
+    assert "resumes what an earlier run began" in only(second).warnings[0]
 
 
 def test_what_was_begun_half_a_day_ago_is_out_of_date(
@@ -428,7 +428,7 @@ def test_a_job_id_with_a_typo_creates_nothing(
 
     result = run(sandbox, TARGET, job="00000000-0000-4000-8000-000000000000")
 
-    assert "the tenant does not know job 00000000" in only(result).error
+    assert "does not exist on the tenant" in only(result).error
     assert sandbox.jobs_created == 0
 
 
@@ -441,7 +441,7 @@ def test_a_given_job_does_not_push_another_aside(
 
     result = run(sandbox, TARGET, job="00000000-0000-4000-8000-000000000000")
 
-    assert f"not finished with job {only(first).job_id}; end that first: impex cancel" in (
+    assert f"still has job {only(first).job_id}; cancel it first: impex cancel" in (
         only(result).error
     )
 

@@ -156,7 +156,7 @@ def test_task_that_hangs_after_a_stop_is_abandoned(monkeypatch: pytest.MonkeyPat
     results = recorder.all({"a": [], "b": []})
 
     assert results == {"a": "abandoned", "b": "good"}
-    assert blocking.left_behind()
+    assert blocking.has_abandoned()
     release.set()
 
 

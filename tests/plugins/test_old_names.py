@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 import spark_impex_runner
-from spark_impex_runner import StepOutput, models
+from spark_impex_runner import StepOutput, models, tools
 from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.hooks import specs as hookspecs
 from spark_impex_runner.models import RunOptions, RunResult
+from spark_impex_runner.paths import ProtectedPaths
 
 PUBLISHED = Path(__file__).parent / "published"
 MANIFEST = """
@@ -100,3 +101,25 @@ def test_old_name_of_a_planned_steps_summary_warns() -> None:
         told = step.told
 
     assert told == step.summary
+
+
+def test_old_name_of_a_foreign_file_warns(tmp_path: Path) -> None:
+    """``Ownership.stranger`` returns the same text as ``foreign_file``."""
+    owned = tools.Ownership(tmp_path, models.KeyValueStore(), ProtectedPaths())
+    (tmp_path / "file").touch()
+
+    with pytest.warns(DeprecationWarning, match="stranger is now called foreign_file"):
+        reason = owned.stranger(tmp_path / "file")
+
+    assert reason == owned.foreign_file(tmp_path / "file") != ""
+
+
+def test_old_name_of_a_partial_secret_warns() -> None:
+    """``Masker.begun`` returns the same position as ``partial_secret``."""
+    masker = tools.Masker()
+    masker.add("a-secret")
+
+    with pytest.warns(DeprecationWarning, match="begun is now called partial_secret"):
+        position = masker.begun("and a-se")
+
+    assert position == masker.partial_secret("and a-se") == 4

@@ -411,7 +411,7 @@ def test_what_is_not_there_any_more_is_delivered_again(
 
     with caplog.at_level(logging.INFO):
         assert world.again(target).outcome is SUCCEEDED
-    assert any(f"as {place}" in each for each in caplog.messages)
+    assert any(f"since {place}" in each for each in caplog.messages)
     assert place.exists()
 
 

@@ -8,7 +8,7 @@ import pytest
 from spark_impex_runner.errors import StepError
 from spark_impex_runner.models import KeyValueStore
 from spark_impex_runner.ownership import Ownership
-from spark_impex_runner.paths import Guarded
+from spark_impex_runner.paths import ProtectedPaths
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ def kill(*_: Any) -> None:
 @pytest.fixture
 def owned(tmp_path: Path) -> Ownership:
     """Return the records of an output."""
-    return Ownership(tmp_path, KeyValueStore(), Guarded())
+    return Ownership(tmp_path, KeyValueStore(), ProtectedPaths())
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_a_kill_leaves_a_folder_that_is_ours(
         with pytest.raises(SystemExit), unzip.swap.atomic_folder(folder, owned) as fresh:
             (fresh / "after").touch()
 
-    later = Ownership(owned.output, owned.placed, Guarded())
+    later = Ownership(owned.output, owned.placed, ProtectedPaths())
     with unzip.swap.atomic_folder(folder, later) as fresh:
         (fresh / "later").touch()
     assert names(folder) == ["later"]
