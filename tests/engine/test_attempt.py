@@ -36,10 +36,10 @@ REQUEST = Request(("life",), ("motor/pricing",), ("id-1",), "migrate", "latest")
         (("https://t", "other"), 0, "prod", False, "another request"),
     ],
 )
-def test_an_attempt_is_resumed_unless_there_is_a_reason(
+def test_reasons_not_to_resume(
     wanted: tuple[str, str], idle: int, held: str, fresh: bool, why: str
 ) -> None:
-    """The tenant, the request, its age and the command decide; an approval may take longer."""
+    """Tenant, request, age and command decide; an approval may take longer."""
     earlier = replace(EARLIER, held=held)
 
     assert (
@@ -51,8 +51,8 @@ def test_an_attempt_is_resumed_unless_there_is_a_reason(
     ("overlays", "words"),
     [((), "'my m.yaml'"), (("a.yaml", "b c.yaml"), "'my m.yaml' -f a.yaml -f 'b c.yaml'")],
 )
-def test_a_manifest_is_named_as_on_a_command_line(overlays: tuple[str, ...], words: str) -> None:
-    """With its overlays, and quoted for a shell."""
+def test_manifest_as_command_line(overlays: tuple[str, ...], words: str) -> None:
+    """A manifest is named with its overlays, and quoted for a shell."""
     manifest: Any = SimpleNamespace(path=Path("my m.yaml"), overlays=overlays)
 
     assert keys.command_line(manifest) == words
@@ -69,16 +69,16 @@ def test_a_manifest_is_named_as_on_a_command_line(overlays: tuple[str, ...], wor
         ({"version_filter": "all"}, False),
     ],
 )
-def test_labels_do_not_change_the_fingerprint(changed: dict[str, Any], same: bool) -> None:
-    """What decides which services are delivered does."""
+def test_fingerprint_ignores_labels(changed: dict[str, Any], same: bool) -> None:
+    """Only what decides which services are delivered changes the fingerprint."""
     job: Any = SimpleNamespace(request=REQUEST)
     other: Any = SimpleNamespace(request=replace(REQUEST, **changed))
 
     assert (keys.fingerprint(job) == keys.fingerprint(other)) is same
 
 
-def test_the_size_counts_what_is_asked_for() -> None:
-    """Together with the filters: their jobs may take as long."""
+def test_size_class_counts_entries() -> None:
+    """The size class counts what a request asks for, together with its filters."""
     job: Any = SimpleNamespace(request=replace(REQUEST, folders=("a", "b")))
 
     assert keys.size_class(job) == "4 migrate latest"
@@ -102,10 +102,8 @@ def package(tmp_path: Path) -> Artifact:
         ({"name": "q.zip"}, False),
     ],
 )
-def test_a_file_holds_with_its_recorded_bytes(
-    package: Artifact, changed: dict[str, Any], holds: bool
-) -> None:
-    """In the target's output folder, under its own name."""
+def test_recorded_bytes_still_hold(package: Artifact, changed: dict[str, Any], holds: bool) -> None:
+    """A file holds in the target's output, under its name, with the recorded bytes."""
     job: Any = SimpleNamespace(target=SimpleNamespace(output=package.path.parent))
 
     assert attempt.are_intact(job, [replace(package, **changed)]) is holds
@@ -115,16 +113,16 @@ def test_a_file_holds_with_its_recorded_bytes(
 @pytest.mark.parametrize(
     ("name", "holds"), [("folder/", True), ("folder", False), ("gone/", False), ("gone", False)]
 )
-def test_a_folder_of_a_step_has_to_be_there(package: Artifact, name: str, holds: bool) -> None:
-    """Its name ends with a slash."""
+def test_folder_of_step_must_exist(package: Artifact, name: str, holds: bool) -> None:
+    """A folder, whose name ends with a slash, holds while it exists."""
     output = package.path.parent
     job: Any = SimpleNamespace(target=SimpleNamespace(output=output))
 
     assert attempt.are_intact(job, [Artifact(output / name, name)]) is holds
 
 
-def test_one_file_elsewhere_is_a_delivery_elsewhere(package: Artifact, tmp_path: Path) -> None:
-    """Folders of steps included; with no file nothing lies elsewhere."""
+def test_one_file_elsewhere(package: Artifact, tmp_path: Path) -> None:
+    """A delivery lies elsewhere if one of its files or folders does."""
     job: Any = SimpleNamespace(target=SimpleNamespace(output=tmp_path))
     folder, other = Artifact(tmp_path / "f", "f/"), replace(package, name="q.zip")
 
@@ -133,8 +131,8 @@ def test_one_file_elsewhere_is_a_delivery_elsewhere(package: Artifact, tmp_path:
     assert attempt.is_elsewhere(job, [package, other])
 
 
-def test_what_differs_is_named_with_both_digests(package: Artifact, tmp_path: Path) -> None:
-    """Five files at most; what holds is not named."""
+def test_differences_name_both_digests(package: Artifact, tmp_path: Path) -> None:
+    """At most five changed files are named, each with the old and the new digest."""
     job: Any = SimpleNamespace(target=SimpleNamespace(output=tmp_path))
     changed = replace(package, sha256="ab")
     gone = Artifact(tmp_path / "gone", "gone", 1, "cd")
@@ -146,8 +144,8 @@ def test_what_differs_is_named_with_both_digests(package: Artifact, tmp_path: Pa
     assert attempt.describe_changes(job, [gone] * 9).count("gone") == 5
 
 
-def test_what_a_step_does_changes_its_digest() -> None:
-    """Its name, its options and the bytes of its packages do; a secret does not."""
+def test_step_digest() -> None:
+    """The digest of a step depends on its name, options and packages, not on secrets."""
     masker = Masker()
     masker.add("hunter2")
     masker.add("hunter3")
@@ -164,8 +162,8 @@ def test_what_a_step_does_changes_its_digest() -> None:
     assert digest(first) != digest(first, [replace(packages[0], name="q.zip")])
 
 
-def test_a_forgotten_part_stays_a_part(tmp_path: Path) -> None:
-    """The new intent of a part belongs to the same whole, which ends together with it."""
+def test_forgotten_part_stays_a_part(tmp_path: Path) -> None:
+    """The new intent of a part belongs to the same whole, and ends together with it."""
     state = State(tmp_path / ".impex")
     state.begin_run("run", "m.yaml", NOON)
     whole = state.intend(Intent("run", "m/a", "https://t", "print", "id", "1"), NOON)

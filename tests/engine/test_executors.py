@@ -165,8 +165,8 @@ def world(tmp_path: Path, clock: Any) -> Iterator[World]:
         yield made
 
 
-def test_the_parts_of_a_run_are_one_run(world: World) -> None:
-    """One id, one date, one report in the manifest's order; the run's hooks are called once."""
+def test_units_are_one_run(world: World) -> None:
+    """All units share one id, one date and one report; the run's hooks are called once."""
     result = world.run(A, B, C)
 
     assert [each.target.name for each in result.results] == ["a", "b", "c"]
@@ -191,8 +191,8 @@ def test_the_parts_of_a_run_are_one_run(world: World) -> None:
     assert not list((world.folder / ".impex").glob("*.stop"))
 
 
-def test_a_result_is_the_same_wherever_it_was_made(world: World) -> None:
-    """Steps, artifacts, services: all that a report shows."""
+def test_results_equal_local_ones(world: World) -> None:
+    """Steps, artifacts and services of a unit's result are those of a run without an executor."""
     targets = (target("a", "one", "checksum", "keyed"), target("b", "two", "bad"))
 
     here = world.run(*targets, executor="local")
@@ -216,8 +216,8 @@ def test_a_result_is_the_same_wherever_it_was_made(world: World) -> None:
     assert (here.exit_code, there.exit_code) == (3, 3)
 
 
-def test_nothing_that_travels_holds_a_secret(world: World) -> None:
-    """No credentials, no secret option of a step, no link to a package."""
+def test_units_hold_no_secret(world: World) -> None:
+    """Neither units nor results hold credentials, secret options or links to packages."""
     (world.folder / "key").write_text(SECRET)
     keyed = [{"uses": "keyed", "with": {"key": "${file:key}"}}]
 
@@ -247,10 +247,10 @@ def test_nothing_that_travels_holds_a_secret(world: World) -> None:
         ((target("d", "two", needs=["a"]), A, target("e", "two")), [("d", "a", "e")]),
     ],
 )
-def test_what_belongs_together_stays_together(
+def test_partition_by_tenant(
     world: World, targets: tuple[dict[str, Any], ...], expected: list[tuple[str, ...]]
 ) -> None:
-    """Targets of one tenant, whatever its connection is called, and those that need one another."""
+    """Targets of one tenant, under any connection, and those that need one another are one unit."""
     with prepare(world.write(*targets), RunOptions(), world.clock, Masker()) as prepared:
         connect = prepared.connections.client
         found = partition_by_tenant(prepared.plan, lambda name: str(connect(name).url))
@@ -259,7 +259,7 @@ def test_what_belongs_together_stays_together(
 
 
 def test_needs_hold_across_tenants(world: World) -> None:
-    """What needs a target that failed is skipped."""
+    """A target whose need failed on another tenant is skipped."""
     result = world.run(
         target("a", "one", "bad"), target("b", "two", needs=["a"]), executor="threads"
     )
@@ -267,8 +267,8 @@ def test_needs_hold_across_tenants(world: World) -> None:
     assert [each.outcome for each in result.results] == [Outcome.FAILED, Outcome.SKIPPED]
 
 
-def test_only_the_chosen_targets_travel(world: World) -> None:
-    """With what they need."""
+def test_only_chosen_targets_are_sent(world: World) -> None:
+    """A unit holds the chosen targets and their needs."""
     result = world.run(A, B, target("d", "two", needs=["a"]), targets=("d",))
 
     assert [each.target.name for each in result.results] == ["a", "d"]
@@ -286,8 +286,8 @@ def test_only_the_chosen_targets_travel(world: World) -> None:
         ),
     ],
 )
-def test_a_unit_that_is_lost_fails_its_own_targets(world: World, kind: str, said: str) -> None:
-    """The others are not touched."""
+def test_lost_unit_fails_its_targets(world: World, kind: str, said: str) -> None:
+    """A lost unit does not change the results of other units."""
     result = world.run(A, B, executor=f"odd:{kind}")
 
     assert [each.outcome for each in result.results] == [Outcome.SUCCEEDED, Outcome.FAILED]
@@ -312,10 +312,10 @@ def test_a_unit_that_is_lost_fails_its_own_targets(world: World, kind: str, said
         ),
     ],
 )
-def test_an_executor_that_cannot_be_had_is_told_before_anything_is_sent(
+def test_unusable_executor_is_found_first(
     world: World, executor: str, kind: type[ImpexError], said: str
 ) -> None:
-    """A name that nobody offers, an address that leads nowhere."""
+    """An unknown executor or an unusable address is an error before anything is sent."""
     # To plan a pattern takes a question to the tenant.
     named = "known" in said
     pattern = {"name": "p", "connection": "one", "services": ["life/*"]}
@@ -326,8 +326,8 @@ def test_an_executor_that_cannot_be_had_is_told_before_anything_is_sent(
     assert not any(tenant.requests for tenant in world.tenants.values())
 
 
-def test_missing_credentials_are_found_before_anything_travels(world: World) -> None:
-    """As without an executor."""
+def test_missing_credentials_are_found_first(world: World) -> None:
+    """Missing credentials are an error before any unit is sent."""
     path = world.write(A, B)
     document = yaml.safe_load(path.read_text())
     del document["connections"]["two"]["auth"]
@@ -339,8 +339,8 @@ def test_missing_credentials_are_found_before_anything_travels(world: World) -> 
     assert not list(world.folder.glob("asked-*"))
 
 
-def test_one_failure_holds_all_units_up(world: World) -> None:
-    """With ``--fail-fast`` nothing new is started elsewhere either."""
+def test_fail_fast_across_units(world: World) -> None:
+    """With ``--fail-fast`` other units start nothing new after a failure."""
     late = {**B, "steps": [{"uses": "checksum"}]}
 
     result = world.run(target("a", "one", "bad"), late, executor="threads:1", fail_fast=True)
@@ -350,8 +350,8 @@ def test_one_failure_holds_all_units_up(world: World) -> None:
     assert world.tenants["two"].jobs_created == 0
 
 
-def test_an_interrupt_ends_all_units(world: World) -> None:
-    """Jobs are cancelled, and what had not begun is told so."""
+def test_signal_stops_all_units(world: World) -> None:
+    """After a signal jobs are cancelled, and targets that had not started say so."""
     world.clock.at_wait = lambda elapsed: elapsed > 2 and world.clock.stop(signal.SIGTERM)
 
     result = world.run(A, B, C)
@@ -361,10 +361,8 @@ def test_an_interrupt_ends_all_units(world: World) -> None:
     assert not list((world.folder / ".impex").glob("*.stop"))
 
 
-def test_a_program_that_is_interrupted_waits_for_its_units(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ctrl-C where nobody handles signals: the units end in order, then it is raised."""
+def test_ctrl_c_waits_for_units(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a signal handler, KeyboardInterrupt is raised after the units have ended."""
     real, broken = distributed.wait, []
 
     def wait(*arguments: Any, **options: Any) -> Any:
@@ -385,7 +383,7 @@ def test_a_program_that_is_interrupted_waits_for_its_units(
 
 
 def test_stop_file_stops_another_worker(world: World, tmp_path: Path) -> None:
-    """It has a clock of its own; one that begins late begins nothing."""
+    """A worker with a clock of its own sends nothing after the stop."""
     path, run_id = world.write(A), "20260102T120000Z-00000000"
     stop_file = StopFile.of(tmp_path / "state", run_id)
     (tmp_path / "state").mkdir()
@@ -399,8 +397,8 @@ def test_stop_file_stops_another_worker(world: World, tmp_path: Path) -> None:
     assert world.tenants["one"].jobs_created == 0
 
 
-def test_stop_file_is_watched_during_work(tmp_path: Path) -> None:
-    """A fail_fast first, then a stop, which a later fail_fast does not take back."""
+def test_stop_file_is_watched(tmp_path: Path) -> None:
+    """A stop after a fail-fast stops the clock, and a later fail-fast does not change it."""
     stop_file, clock = StopFile(tmp_path / "x.stop"), Clock()
     with stop_file.watched(clock) as failed:
         stop_file.fail_fast()
@@ -417,8 +415,8 @@ def test_stop_file_is_watched_during_work(tmp_path: Path) -> None:
     assert not stop_file.path.exists()
 
 
-def test_a_unit_that_cannot_begin_tells_why(world: World) -> None:
-    """Elsewhere the manifest, a plugin or a secret may not be there; the line has no secret."""
+def test_unit_reports_why_it_failed(world: World) -> None:
+    """A unit without a manifest, plugin or secret returns an error without secrets."""
     path = world.write(A)
     (world.folder / "token-one").unlink()
 

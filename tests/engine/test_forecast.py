@@ -51,10 +51,10 @@ def rewrite(run: Any, change: str) -> None:
         link.execute(f"UPDATE attempts SET {change} WHERE finished IS NULL")  # noqa: S608
 
 
-def test_a_first_run_will_create_and_leaves_no_trace_of_the_look(
+def test_forecast_of_a_first_run(
     run: Any, serve: Callable[..., Any], look: Callable[..., Forecast]
 ) -> None:
-    """Without a memory everything is created; a plan does not make one."""
+    """Without state every job is created, and the forecast creates no state."""
     sandbox = serve()
     run.write(sandbox, TARGET)
 
@@ -65,10 +65,10 @@ def test_a_first_run_will_create_and_leaves_no_trace_of_the_look(
     assert not sandbox.requests
 
 
-def test_a_job_that_was_left_will_be_adopted(
+def test_forecast_adopts_earlier_job(
     run: Any, serve: Callable[..., Any], look: Callable[..., Forecast], only: Any
 ) -> None:
-    """The same id that the next run then goes on with."""
+    """The forecast names the job that the next run resumes."""
     sandbox = serve(job_seconds=20)
     job_id = leave(run, sandbox)
 
@@ -90,7 +90,7 @@ def test_a_job_that_was_left_will_be_adopted(
         ("fingerprint = 'x', job_id = ''", "create", False, "a job whose reply was lost of an "),
     ],
 )
-def test_what_was_left_tells_how_it_goes_on(
+def test_forecast_notes(
     run: Any,
     serve: Callable[..., Any],
     look: Callable[..., Forecast],
@@ -99,7 +99,7 @@ def test_what_was_left_tells_how_it_goes_on(
     job: bool,
     note: str,
 ) -> None:
-    """Delivered, lost or for another request."""
+    """The note says whether the job is delivered, lost or for another request."""
     leave(run, serve(job_seconds=20))
     rewrite(run, change)
 
@@ -109,10 +109,10 @@ def test_what_was_left_tells_how_it_goes_on(
     assert note in item.note
 
 
-def test_what_is_old_or_not_wanted_is_left_behind(
+def test_forecast_does_not_resume(
     run: Any, serve: Callable[..., Any], look: Callable[..., Forecast]
 ) -> None:
-    """``--fresh``, and twelve hours, end an adoption."""
+    """With ``--fresh``, or after twelve hours, the job is not resumed."""
     leave(run, serve(job_seconds=20))
 
     fresh = look(fresh=True)
@@ -124,10 +124,10 @@ def test_what_is_old_or_not_wanted_is_left_behind(
     assert old.note.endswith("(older than twelve hours)")
 
 
-def test_another_place_leaves_the_jobs_of_this_one_alone(
+def test_forecast_with_other_overlay(
     run: Any, serve: Callable[..., Any], look: Callable[..., Forecast]
 ) -> None:
-    """An overlay makes a manifest of its own: nothing is adopted, and nothing is left behind."""
+    """An overlay makes another manifest: no job of this one is adopted or mentioned."""
     sandbox = serve(job_seconds=20)
     job_id = leave(run, sandbox)
     overlay = run.folder / "prod.yaml"
@@ -142,10 +142,10 @@ def test_another_place_leaves_the_jobs_of_this_one_alone(
     assert (run.folder / "exports/prod/impex-receipt.json").is_file()
 
 
-def test_a_delivery_that_is_kept_is_unchanged(
+def test_forecast_of_kept_delivery(
     run: Any, serve: Callable[..., Any], look: Callable[..., Forecast]
 ) -> None:
-    """``if_exists: keep`` with a delivery in place means that nothing will be done."""
+    """With ``if_exists: keep`` an existing delivery is unchanged."""
     sandbox = serve()
     run(sandbox, "- {name: a, folders: [life], if_exists: keep}")
     delivered = look()

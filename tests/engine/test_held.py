@@ -77,8 +77,8 @@ def created(sandbox: Any) -> int:
     return [r.method for r in sandbox.requests].count("POST")
 
 
-def test_a_step_holds_its_target(go: Any, serve: Callable[..., Any], only: Any) -> None:
-    """It is no failure: later steps wait, retry and on_failure do not apply, the way is told."""
+def test_step_holds_its_target(go: Any, serve: Callable[..., Any], only: Any) -> None:
+    """Held is no failure: later steps wait, retry and on_failure do not apply."""
     result = go(serve())
 
     target = only(result)
@@ -92,10 +92,10 @@ def test_a_step_holds_its_target(go: Any, serve: Callable[..., Any], only: Any) 
     assert receipt["outcome"] == "held"
 
 
-def test_an_approval_goes_on_with_the_very_bytes(
+def test_approval_resumes_same_bytes(
     go: Any, serve: Callable[..., Any], only: Any, clock: Any
 ) -> None:
-    """Days later nothing is exported anew, no finished step is repeated, and the rest is done."""
+    """Days later an approved target is not exported again, and finished steps are not repeated."""
     sandbox = serve()
     first = go(sandbox)
     clock.wait(DAYS)
@@ -113,10 +113,8 @@ def test_an_approval_goes_on_with_the_very_bytes(
     assert (again.exit_code, created(sandbox)) == (9, 2)
 
 
-def test_an_attempt_that_is_not_held_is_left_after_twelve_hours(
-    go: Any, serve: Callable[..., Any], clock: Any
-) -> None:
-    """Only an approval may take its time."""
+def test_only_held_attempts_last(go: Any, serve: Callable[..., Any], clock: Any) -> None:
+    """An attempt that is not held is not resumed after twelve hours."""
     sandbox = serve()
     go(sandbox, until="download")
     clock.wait(DAYS)
@@ -127,7 +125,7 @@ def test_an_attempt_that_is_not_held_is_left_after_twelve_hours(
 
 
 def test_changed_bytes_stay_held(go: Any, serve: Callable[..., Any], only: Any) -> None:
-    """They were not approved; nothing is exported in their place unless that is asked for."""
+    """Bytes that were not approved stay held, and nothing is exported in their place."""
     sandbox = serve()
     package = only(go(sandbox)).artifacts[0].path
     content = package.read_bytes()
@@ -142,8 +140,8 @@ def test_changed_bytes_stay_held(go: Any, serve: Callable[..., Any], only: Any) 
     assert (mended.exit_code, created(sandbox)) == (0, 1)
 
 
-def test_another_output_is_another_release(go: Any, serve: Callable[..., Any], only: Any) -> None:
-    """It is exported and held in place of the one that waited, and one line says so."""
+def test_other_output_replaces_held_one(go: Any, serve: Callable[..., Any], only: Any) -> None:
+    """An export to another output replaces the held one, and a line says so."""
     sandbox = serve()
     first = only(go(sandbox)).target.output
     moved = GATED.replace("- name: a", "- name: a\n  output: next")
@@ -169,8 +167,8 @@ def done(run: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_a_first_run_approves_nothing(go: Any, run: Any, serve: Any, fresh: bool) -> None:
-    """A plugin is handed no approval by the run that first produced the package."""
+def test_first_run_approves_nothing(go: Any, run: Any, serve: Any, fresh: bool) -> None:
+    """The run that first produces a package passes no approval to a plugin."""
     result = go(serve(), ONE % "", approved=SIT, fresh=fresh)
 
     assert (result.exit_code, done(run)) == (9, [])
@@ -178,7 +176,7 @@ def test_a_first_run_approves_nothing(go: Any, run: Any, serve: Any, fresh: bool
 
 
 def test_changed_options_are_held_again(go: Any, run: Any, serve: Any, only: Any) -> None:
-    """What was held is compared by the runner, for steps of every plugin."""
+    """The runner compares the options of the held step, for steps of every plugin."""
     sandbox = serve()
     held = go(sandbox, ONE % "")
 
@@ -195,7 +193,7 @@ def test_changed_options_are_held_again(go: Any, run: Any, serve: Any, only: Any
 
 
 def test_changed_secrets_are_held_again(go: Any, run: Any, serve: Any, only: Any) -> None:
-    """An option that refers to a secret is compared by its value, which the state does not hold."""
+    """A secret option is compared by its value, which the state does not hold."""
     sandbox = serve()
     secret = ONE % ", with: {note: 'to ${vaulted:place}'}"
     run.folder.joinpath("vaulted.txt").write_text("https://here.example/secret-path")
@@ -211,8 +209,8 @@ def test_changed_secrets_are_held_again(go: Any, run: Any, serve: Any, only: Any
     assert b"secret-path" not in (run.folder / ".impex/state.db").read_bytes()
 
 
-def test_a_step_done_once_only_is_approved(go: Any, run: Any, serve: Any, only: Any) -> None:
-    """While it is held nothing of it has begun, so the approving run may do it."""
+def test_once_only_step_is_approved(go: Any, run: Any, serve: Any, only: Any) -> None:
+    """A held step has done nothing, so the approving run may run it."""
     sandbox = serve()
     steps = ONE.replace("gate", "once") % ""
     held = go(sandbox, steps)
@@ -224,8 +222,8 @@ def test_a_step_done_once_only_is_approved(go: Any, run: Any, serve: Any, only: 
     assert done(run) == [f"once {only(held).digests[0][:12]}"]
 
 
-def test_an_approval_names_its_run_id_only(go: Any, serve: Any) -> None:
-    """The id of the run, which no two runs share, is no difference of the work."""
+def test_run_id_is_no_difference(go: Any, serve: Any) -> None:
+    """The run's id, which differs between runs, does not invalidate an approval."""
     sandbox = serve()
     noted = ONE % ", with: {note: 'run ${run.id}'}"
 
@@ -235,7 +233,7 @@ def test_an_approval_names_its_run_id_only(go: Any, serve: Any) -> None:
 
 
 def test_workers_approve_what_was_held(go: Any, serve: Any, only: Any) -> None:
-    """An executor's units share the run: what one of them holds is held by that run."""
+    """What a unit of an executor holds is held by the run, and the next run approves it."""
     sandbox = serve()
     first = go(sandbox, ONE % "", executor="threads", approved=SIT)
 
@@ -245,8 +243,8 @@ def test_workers_approve_what_was_held(go: Any, serve: Any, only: Any) -> None:
     assert only(second).approved == (f"sit@{only(first).digests[0]}",)
 
 
-def test_a_hold_of_an_older_state_is_held_again(go: Any, run: Any, serve: Any, only: Any) -> None:
-    """It has no record of what was held: that is stored now, and approved by the next run."""
+def test_older_state_is_held_again(go: Any, run: Any, serve: Any, only: Any) -> None:
+    """A hold without a record is stored now, and approved by the next run."""
     sandbox = serve()
     go(sandbox, ONE % "")
     with closing(sqlite3.connect(run.folder / ".impex/state.db")) as link, link:
@@ -259,8 +257,8 @@ def test_a_hold_of_an_older_state_is_held_again(go: Any, run: Any, serve: Any, o
     assert "an earlier version of the runner held it" in only(first).error
 
 
-def test_fresh_exports_anew(go: Any, serve: Callable[..., Any]) -> None:
-    """What was held is given up, and the new packages wait in its place."""
+def test_fresh_exports_again(go: Any, serve: Callable[..., Any]) -> None:
+    """``--fresh`` gives up what was held, and the new packages are held instead."""
     sandbox = serve()
     go(sandbox)
 
@@ -268,8 +266,8 @@ def test_fresh_exports_anew(go: Any, serve: Callable[..., Any]) -> None:
     assert created(sandbox) == 2
 
 
-def test_what_needs_a_held_target_is_skipped(go: Any, serve: Callable[..., Any]) -> None:
-    """The reason is the approval, and the run still tells of no failure."""
+def test_needs_of_held_target(go: Any, serve: Callable[..., Any]) -> None:
+    """A target that needs a held one is skipped with that reason, and the run has not failed."""
     result = go(serve(), GATED + "- {name: b, needs: [a], folders: [life]}\n")
 
     assert [r.outcome.value for r in result.results] == ["held", "skipped"]
@@ -277,8 +275,8 @@ def test_what_needs_a_held_target_is_skipped(go: Any, serve: Callable[..., Any])
     assert result.exit_code == 9
 
 
-def test_a_wait_is_no_failure_for_fail_fast(go: Any, serve: Callable[..., Any]) -> None:
-    """What comes after a target that is held is started all the same."""
+def test_fail_fast_ignores_held(go: Any, serve: Callable[..., Any]) -> None:
+    """With ``--fail-fast`` targets after a held one still start."""
     others = "- {name: b, folders: [motor]}\n- {name: c, needs: [b], folders: [life]}\n"
 
     result = go(serve(job_seconds=20), GATED + others, fail_fast=True)
@@ -300,10 +298,8 @@ def test_a_wait_is_no_failure_for_fail_fast(go: Any, serve: Callable[..., Any]) 
         ((9,), ("no report",), 4),
     ],
 )
-def test_a_failure_is_a_worse_answer_than_a_wait(
-    codes: tuple[int, ...], problems: tuple[str, ...], code: int
-) -> None:
-    """9 only where nothing at all went wrong."""
+def test_exit_code_of_held(codes: tuple[int, ...], problems: tuple[str, ...], code: int) -> None:
+    """The exit code is 9 only if nothing failed."""
     now = datetime(2026, 1, 2, tzinfo=timezone.utc)
     target = Target("a", "sit", Path("a"))
     outcomes = {0: Outcome.SUCCEEDED, 9: Outcome.HELD}
@@ -318,8 +314,8 @@ def test_a_failure_is_a_worse_answer_than_a_wait(
     assert run.exit_code == code
 
 
-def test_a_name_that_is_no_connection_cannot_be_approved(run: Any, serve: Any, clock: Any) -> None:
-    """A typo is found before anything is sent, and the right name is told."""
+def test_unknown_connection_is_refused(run: Any, serve: Any, clock: Any) -> None:
+    """An unknown name of ``--approve`` is refused before anything is sent, with the right one."""
     sandbox = serve()
     path = run.write(sandbox, "- {name: a, folders: [life]}")
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(("on_interrupt", "cancels"), [("cancel", 1), ("leave", 0)])
-def test_an_interrupted_wait_frees_the_slot_as_the_target_says(
+def test_interrupt_during_wait(
     run: Any, serve: Callable[..., Any], tmp_path: Path, on_interrupt: str, cancels: int
 ) -> None:
-    """The wait ends at once; other targets are not started; the report holds it all."""
+    """The wait ends at once, ``on_interrupt`` applies, and other targets are not started."""
     sandbox, file = serve(job_seconds=1000), tmp_path / "report.json"
     run.clock.at_wait = lambda elapsed: elapsed > 10 and run.clock.stop(signal.SIGTERM)
     targets = (
@@ -38,10 +38,8 @@ def test_an_interrupted_wait_frees_the_slot_as_the_target_says(
     assert json.loads(file.read_text())["signal"] == signal.SIGTERM
 
 
-def test_an_interrupt_before_the_first_job_creates_none(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """A stop that came early sends nothing at all."""
+def test_interrupt_before_first_job(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A stop before the first job sends nothing."""
     sandbox = serve()
     run.clock.stop(signal.SIGINT)
 
@@ -51,10 +49,8 @@ def test_an_interrupt_before_the_first_job_creates_none(
     assert not [r for r in sandbox.requests if r.method == "POST"]
 
 
-def test_an_interrupted_download_keeps_its_part_for_the_next_run(
-    run: Any, serve: Callable[..., Any], tree: Path
-) -> None:
-    """Between two pieces the run ends; the next one asks for the rest of the same job."""
+def test_interrupt_during_download(run: Any, serve: Callable[..., Any], tree: Path) -> None:
+    """The next run resumes the partial file of the same job."""
     (tree / "life/annuity/1.0.0/model.data").write_bytes(random.Random(1).randbytes(3 << 20))  # noqa: S311
     sandbox, looks, look = serve(), iter(range(100)), run.clock.check
 
@@ -79,10 +75,8 @@ def test_an_interrupted_download_keeps_its_part_for_the_next_run(
     assert sandbox.jobs_created == 1
 
 
-def test_a_run_that_waits_for_a_busy_tenant_ends_at_once(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """No job was created, none is left, and the next run creates its own."""
+def test_interrupt_while_tenant_is_busy(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """No job was created, and the next run creates its own."""
     sandbox = serve(faults=(parse_fault("create@1-100=busy:409"),))
     run.clock.at_wait = lambda elapsed: elapsed > 20 and run.clock.stop(signal.SIGINT)
     first = run(sandbox, "- {name: a, folders: [life]}")

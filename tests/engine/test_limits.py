@@ -22,8 +22,8 @@ _ACTIONS = st.lists(st.sampled_from(["ask", "release", "grow", "cancel"]), max_s
 
 
 @given(st.integers(0, 3), _ACTIONS)
-def test_places_are_given_in_the_order_of_asking(width: int, actions: list[str]) -> None:
-    """Never more hold a limit than it is wide, and nobody waits while there is room."""
+def test_limits_are_fair(width: int, actions: list[str]) -> None:
+    """A limit never has more holders than its width, and admits them in order."""
     limit, entered, queued = Limit(width), list[int](), dict[int, "Callable[[], None]"]()
     inside, order = 0, list[int]()
     for number, action in enumerate(actions):
@@ -80,8 +80,8 @@ def ended(call: Background[None]) -> Background[None]:
     return call
 
 
-def test_waiting_thread_gets_the_place_that_is_released() -> None:
-    """The first in the queue goes on; the second still waits."""
+def test_release_wakes_first_waiter() -> None:
+    """The first in the queue gets the place; the second still waits."""
     limit, clock = Watched(1), Clock()
     limit.acquire(clock)
     assert limit.asked.acquire(timeout=20)
@@ -95,8 +95,8 @@ def test_waiting_thread_gets_the_place_that_is_released() -> None:
     ended(second).result()
 
 
-def test_stop_ends_the_wait_and_keeps_no_place() -> None:
-    """As a signal handler calls it; the next one gets the place all the same."""
+def test_stop_ends_the_wait() -> None:
+    """A wait that a signal handler ends keeps no place."""
     limit, clock = Watched(0), Clock()
     call = waiting(limit, clock)
 
@@ -112,8 +112,8 @@ def test_stop_ends_the_wait_and_keeps_no_place() -> None:
     limit.acquire(Clock())
 
 
-def test_held_limits_are_released_whatever_happens() -> None:
-    """One that was transferred is no longer held; one that is held is not acquired twice."""
+def test_held_limits_are_released() -> None:
+    """Held limits are released after an error; a transferred one is released already."""
     first, second, clock = Limit(1), Limit(1), Clock()
 
     def fail() -> None:
@@ -133,8 +133,8 @@ def test_held_limits_are_released_whatever_happens() -> None:
         held.acquire(second)
 
 
-def test_a_limit_is_suspended_while_another_is_awaited() -> None:
-    """Whoever holds the other one may need the first to end."""
+def test_limit_is_suspended_while_waiting() -> None:
+    """A limit that others may need is released while its holder waits for another."""
     jobs, active, clock = Watched(0), Limit(1), Clock()
     taken, let_go = threading.Event(), threading.Event()
 

@@ -75,8 +75,8 @@ def check(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str
     ],
 )
 @pytest.mark.parametrize("option", [False, True])
-def test_a_report_replaces_nothing(check: Any, tree: Path, path: str, option: bool) -> None:
-    """Neither what the run reads nor what it writes besides, whoever gives the report's path."""
+def test_report_replaces_nothing(check: Any, tree: Path, path: str, option: bool) -> None:
+    """A report may not replace a file that the run reads or writes."""
     path = path.replace("acme", tree.name)
     given = {"reports": {"json": Path(path)}} if option else {"report": f"json: '{path}'"}
 
@@ -86,23 +86,23 @@ def test_a_report_replaces_nothing(check: Any, tree: Path, path: str, option: bo
     assert not Path("out").exists()
 
 
-def test_two_reports_have_two_files(check: Any) -> None:
-    """The second names the first."""
+def test_reports_need_two_files(check: Any) -> None:
+    """Two reports to one file are refused; the second names the first."""
     [problem] = check(report="json: r.out, html: ./r.out")
 
     assert "the report 'html' would replace the report 'json'" in problem
 
 
 @pytest.mark.parametrize("reports", ["json: y/z, html: y", "html: y, json: y/z"])
-def test_a_report_is_no_folder_of_another(check: Any, reports: str) -> None:
-    """One of them could not be written after all has been delivered."""
+def test_report_below_another_report(check: Any, reports: str) -> None:
+    """A report may not be where the folder of another one is."""
     [problem] = check(report=reports)
 
     assert "the report 'html' would be where the folder of the report 'json' is" in problem
 
 
-def test_other_files_that_are_read_are_guarded(check: Any) -> None:
-    """The CA bundle, the file of a reference and a lock file are no place for a report."""
+def test_files_read_are_guarded(check: Any) -> None:
+    """A report may not replace the CA bundle, a file of a reference or a lock file."""
     lock = "{uses: import, with: {to: sit, lock: l.json}}"
 
     assert "the CA bundle" in check(report="json: ca.pem", verify=True)[0]
@@ -111,8 +111,8 @@ def test_other_files_that_are_read_are_guarded(check: Any) -> None:
 
 
 @pytest.mark.parametrize("path", ["services.txt", "sub/../services.txt", "ca.pem"])
-def test_lists_and_files_of_notifications_are_guarded(check: Any, path: str) -> None:
-    """A list of services, and what a notification reads, are no place for a report."""
+def test_lists_are_guarded(check: Any, path: str) -> None:
+    """A report may not replace a list of services or a file of a notification."""
     Path("services.txt").write_text("life/term\n")
     hook = 'notify: [{{uses: webhook, with: {{url: "${{env:HOOK}}", verify_tls: ca.pem}}}}]\n'
     head = HEAD.replace("folders: [life], output: {output}", "services: ['@services.txt']")
@@ -138,8 +138,8 @@ def test_lists_and_files_of_notifications_are_guarded(check: Any, path: str) -> 
         (".", "{uses: unzip, with: {to: away/x}}", "leads out of"),
     ],
 )
-def test_a_step_replaces_nothing(check: Any, output: str, steps: str, said: str) -> None:
-    """Each is named with its line; nothing was sent."""
+def test_step_replaces_nothing(check: Any, output: str, steps: str, said: str) -> None:
+    """A conflict of a step is reported with its line before anything is sent."""
     [problem] = check(output=output, steps=steps)
 
     assert problem.startswith("m.yaml:7:" if "one output" in said else "m.yaml:6:")
@@ -147,8 +147,8 @@ def test_a_step_replaces_nothing(check: Any, output: str, steps: str, said: str)
 
 
 @pytest.mark.parametrize("name", ["src/precious.py", "SHA256SUMS"])
-def test_what_lies_there_is_found_before(check: Any, name: str) -> None:
-    """A folder or file in a step's place that no run has put there is named with its line."""
+def test_foreign_file_is_found_first(check: Any, name: str) -> None:
+    """A file or folder that no run has written is reported before anything is sent."""
     Path(name).parent.mkdir(exist_ok=True)
     Path(name).write_text("mine")
 
@@ -167,8 +167,8 @@ def test_what_lies_there_is_found_before(check: Any, name: str) -> None:
         ("link", "is a symbolic link"),
     ],
 )
-def test_a_report_that_cannot_be_written_is_found_before(check: Any, path: str, said: str) -> None:
-    """It is refused while nothing was sent, in the manifest and on the command line."""
+def test_unwritable_report_is_found_first(check: Any, path: str, said: str) -> None:
+    """A report that cannot be written is refused before anything is sent."""
     Path("file").touch()
     Path("folder").mkdir()
     os.mkfifo("fifo")
@@ -178,8 +178,8 @@ def test_a_report_that_cannot_be_written_is_found_before(check: Any, path: str, 
     assert said in check(reports={"json": Path(path)})[0]
 
 
-def test_a_name_that_no_disk_takes_is_found_before(check: Any) -> None:
-    """Of an output, a step's file and a report; the length is counted in bytes."""
+def test_long_names_are_found_first(check: Any) -> None:
+    """Names of outputs, steps' files and reports are limited in bytes."""
     long = "n" * 230 + "é" * 13
 
     assert "a name may have 255" in check(output=f"out/{long}")[0]
@@ -187,8 +187,8 @@ def test_a_name_that_no_disk_takes_is_found_before(check: Any) -> None:
     assert "a name may have 240" in check(report=f"json: {long}")[0]
 
 
-def test_ordinary_paths_are_fine(check: Any) -> None:
-    """Reports beside the packages, an output that holds others, and the manifest's own folder."""
+def test_ordinary_paths_are_accepted(check: Any) -> None:
+    """Reports may be beside packages, and outputs may contain one another."""
     steps = "{uses: unzip}, {uses: checksum, with: {algorithms: [md5, sha1]}}"
 
     assert check("json: out/report.json, html: exports/b/r.html", steps) == []

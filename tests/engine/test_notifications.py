@@ -107,17 +107,17 @@ def sent(run: Any) -> list[str]:
         (f"{LATE}\n{BAD}", {"failed", "timed_out"}),
     ],
 )
-def test_the_end_of_a_run_has_these_words(
+def test_events_of_a_run(
     notified: Callable[..., RunResult], targets: str, events: set[str]
 ) -> None:
-    """What is said of the whole run, and that one of its targets ran out of time."""
+    """The events are the run's outcome, and outcomes of single targets such as timed_out."""
     result = notified(targets, "[]", job_seconds=1 if "c," not in targets else 60)
 
     assert events_of(result) == {"always", *events}
 
 
-def test_a_run_without_its_report_has_not_succeeded(run: Any, serve: Callable[..., Any]) -> None:
-    """All targets are there, and still somebody has to look."""
+def test_missing_report_is_partial(run: Any, serve: Callable[..., Any]) -> None:
+    """A run whose report could not be written is partial."""
     result = run(serve(), GOOD)
 
     assert events_of(replace(result, problems=("cannot write r.json: disk full",))) == {
@@ -126,10 +126,8 @@ def test_a_run_without_its_report_has_not_succeeded(run: Any, serve: Callable[..
     }
 
 
-def test_an_interrupted_run_is_cancelled_and_nothing_else(
-    run: Any, serve: Callable[..., Any]
-) -> None:
-    """Whoever stops a run by hand does not hear that it failed."""
+def test_interrupted_run_is_cancelled(run: Any, serve: Callable[..., Any]) -> None:
+    """A run that a signal stopped is cancelled, not failed."""
     run.clock.at_wait = lambda elapsed: elapsed > 10 and run.clock.stop(signal.SIGTERM)
 
     result = run(serve(job_seconds=1000), GOOD)
@@ -143,10 +141,8 @@ def test_an_interrupted_run_is_cancelled_and_nothing_else(
     }
 
 
-def test_by_default_somebody_is_told_of_what_went_wrong(
-    notified: Callable[..., RunResult], run: Any
-) -> None:
-    """A good end is silent, a failure is told once."""
+def test_failures_notify_by_default(notified: Callable[..., RunResult], run: Any) -> None:
+    """Without ``on`` a failure is sent once, and a success is not."""
     notified(GOOD, "[{uses: plain}]")
     assert sent(run) == []
 
@@ -157,10 +153,10 @@ def test_by_default_somebody_is_told_of_what_went_wrong(
     assert sent(run) == ["4 [] {}", "5 [] {}"]
 
 
-def test_everybody_is_told_what_they_asked_for_after_the_reports(
+def test_notifications_follow_reports(
     notified: Callable[..., RunResult], run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each with options of its own, whose secrets are those that the references stand for."""
+    """Each matching notification is sent after the reports, with its own resolved options."""
     monkeypatch.setenv("KEY", "hunter2-key")
     plain = "{uses: plain, on: [failed]}, {uses: plain, on: [always]}"
     file = '{uses: file, on: [succeeded, cancelled], with: {key: "${env:KEY}"}}'
@@ -171,10 +167,8 @@ def test_everybody_is_told_what_they_asked_for_after_the_reports(
     assert "hunter2" not in str(result.manifest.notify)
 
 
-def test_an_interrupted_run_tells_those_who_ask_for_it(
-    notified: Callable[..., RunResult], run: Any
-) -> None:
-    """After SIGTERM the message still goes out."""
+def test_interrupt_is_notified(notified: Callable[..., RunResult], run: Any) -> None:
+    """After SIGTERM the notifications for ``cancelled`` are still sent."""
     run.clock.at_wait = lambda elapsed: elapsed > 10 and run.clock.stop(signal.SIGTERM)
 
     notified(GOOD, "[{uses: plain}, {uses: plain, on: [cancelled]}]", job_seconds=1000)
@@ -191,7 +185,7 @@ def test_an_interrupted_run_tells_those_who_ask_for_it(
         ("hang", "notify[0] (file): timed out after 0.05 s"),
     ],
 )
-def test_what_goes_wrong_is_a_warning_and_no_more(
+def test_failed_notification_is_a_warning(
     notified: Callable[..., RunResult],
     run: Any,
     monkeypatch: pytest.MonkeyPatch,
@@ -199,7 +193,7 @@ def test_what_goes_wrong_is_a_warning_and_no_more(
     act: str,
     warning: str,
 ) -> None:
-    """One line, without secrets; the run ends as it would have, and the next is told."""
+    """A failed notification is one line without secrets; the others are sent."""
     monkeypatch.setenv("KEY", "hunter2-key")
     options = f'with: {{act: {act}, key: "${{env:KEY}}"}}, timeout: 50ms'
     notify = f"[{{uses: file, on: [always], {options}}}, {{uses: plain, on: [always]}}]"
@@ -220,10 +214,10 @@ def test_what_goes_wrong_is_a_warning_and_no_more(
     ]
 
 
-def test_those_who_hang_are_waited_for_at_once(
+def test_hanging_notifications_share_a_timeout(
     notified: Callable[..., RunResult], run: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Twenty of them take no longer than one: the time counts from when all were called."""
+    """Twenty notifications that hang take no longer than one."""
     run.clock = Clock()
     hang = "{uses: file, on: [always], with: {act: hang}, timeout: 200ms}"
 

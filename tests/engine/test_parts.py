@@ -90,10 +90,10 @@ def stop_at(run: Any, event: str, part: str) -> Path:
 
 
 @pytest.mark.parametrize(("over_limit", "refused"), [("errors", 0), ("refuse", 1)])
-def test_a_request_that_is_too_large_is_delivered_in_parts(
+def test_large_request_is_split(
     run: Any, serve: Callable[..., Any], only: Any, over_limit: str, refused: int
 ) -> None:
-    """Whether the tenant refuses it or its job fails: two jobs, one target, one receipt."""
+    """A request refused or failed for its size becomes two jobs, one target, one receipt."""
     sandbox = serve(size_limit=TWO, over_limit=over_limit)
 
     result = only(run(sandbox, TARGET))
@@ -123,8 +123,8 @@ def test_a_request_that_is_too_large_is_delivered_in_parts(
         ("EXPORT_FAILED: oversized", False),
     ],
 )
-def test_a_tenants_words_tell_that_a_package_is_too_large(said: str, *, large: bool) -> None:
-    """The documented code, or a size together with a limit: how exports say it is not published."""
+def test_size_errors_are_recognized(said: str, *, large: bool) -> None:
+    """The documented code, or a size together with a limit, means that a package is too large."""
     refused = SparkApiError.when("x", ErrorReply(500, details=said))
 
     assert (mentions_size_limit(said), is_too_large(refused)) == (large, large)
@@ -132,10 +132,10 @@ def test_a_tenants_words_tell_that_a_package_is_too_large(said: str, *, large: b
     assert is_transient(refused) is not large
 
 
-def test_a_refusal_for_size_is_not_taken_for_a_busy_tenant(
+def test_size_refusal_is_not_busy(
     run: Any, serve: Callable[..., Any], only: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the tenant's count of jobs says: to wait would not help."""
+    """A refusal for size is not awaited, whatever number of jobs the tenant has."""
     monkeypatch.setattr(Exports, "is_busy", lambda *_: True)
 
     result = only(run(serve(size_limit=TWO, over_limit="refuse"), TARGET))
@@ -143,10 +143,8 @@ def test_a_refusal_for_size_is_not_taken_for_a_busy_tenant(
     assert (result.outcome, len(result.job_ids)) == (Outcome.SUCCEEDED, 2)
 
 
-def test_each_part_asks_for_versions_by_id_under_a_correlation_id_of_its_own(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """So that a lost reply is found, and ``all`` cannot add what another part delivers."""
+def test_parts_have_own_correlation_ids(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A part asks for version ids only, with a correlation id by which its job is found."""
     sandbox = serve(size_limit=TWO)
 
     result = only(run(sandbox, TARGET))
@@ -163,10 +161,8 @@ def test_each_part_asks_for_versions_by_id_under_a_correlation_id_of_its_own(
     assert [part["source_system"] for part in parts] == [whole["source_system"]] * 2
 
 
-def test_a_part_that_is_too_large_is_divided_again(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """Down to single versions, each in a package of its own name; one warning is enough."""
+def test_large_part_is_split_again(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """Parts are split down to single versions, with one warning and unique names."""
     sandbox = serve(size_limit=20_000)
 
     result = only(run(sandbox, TARGET))
@@ -180,10 +176,8 @@ def test_a_part_that_is_too_large_is_divided_again(
     assert len(delivered(run)["job_ids"]) == 4
 
 
-def test_a_version_that_is_too_large_by_itself_is_named(
-    run: Any, serve: Callable[..., Any], only: Any, tree: Path
-) -> None:
-    """With the tenant's words and what to do; what came before it stays, and can be proven."""
+def test_large_version_is_named(run: Any, serve: Callable[..., Any], only: Any, tree: Path) -> None:
+    """The error names the version and what to do; the packages before it stay."""
     (tree / "motor/pricing/1.4.1/model.data").write_bytes(hashlib.shake_256(b"").digest(40_000))
     sandbox = serve(size_limit=TWO)
 
@@ -200,10 +194,8 @@ def test_a_version_that_is_too_large_by_itself_is_named(
     assert len(bodies(sandbox)) == 5
 
 
-def test_without_the_plugin_the_tenants_words_stand(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """``-p no:split`` leaves one job and its failure."""
+def test_without_split_plugin(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """With ``-p no:split`` there is one job, and the tenant's error."""
     sandbox = serve(size_limit=TWO)
 
     result = only(run(sandbox, TARGET, blocked_plugins=frozenset({"split"})))
@@ -212,10 +204,8 @@ def test_without_the_plugin_the_tenants_words_stand(
     assert "ended as 'closed': EXCEEDED_FILE_SIZE" in result.error
 
 
-def test_the_steps_run_once_over_all_packages(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """As for any target with several packages; no package is taken for another job's."""
+def test_steps_run_once_for_all_parts(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """Steps run over the packages of all parts, as for any target."""
     steps = ", steps: [{uses: package_check}, {uses: checksum}]}"
 
     result = only(run(serve(size_limit=TWO), TARGET[:-1] + steps))
@@ -228,10 +218,10 @@ def test_the_steps_run_once_over_all_packages(
 
 @pytest.mark.parametrize("on_interrupt", ["leave", "cancel"])
 @pytest.mark.parametrize("if_exists", ["replace", "fail"])
-def test_a_run_that_is_stopped_in_a_part_is_finished_by_the_next(
+def test_stop_in_a_part_is_resumed(
     run: Any, serve: Callable[..., Any], only: Any, on_interrupt: str, if_exists: str
 ) -> None:
-    """The parts stay what they are; only the part that was cancelled has a second job."""
+    """The next run keeps the parts, and creates a second job for the cancelled one only."""
     sandbox = serve(size_limit=TWO, job_seconds=20)
     target = TARGET.replace("leave", f"{on_interrupt}, if_exists: {if_exists}")
     first = only(run(sandbox, target, plugin_files=(stop_at(run, "job.created", "2"),)))
@@ -252,10 +242,10 @@ def test_a_run_that_is_stopped_in_a_part_is_finished_by_the_next(
 
 
 @pytest.mark.parametrize("over_limit", ["errors", "refuse"])
-def test_a_part_that_failed_is_asked_for_again_by_the_next_run(
+def test_failed_part_is_requested_again(
     run: Any, serve: Callable[..., Any], only: Any, over_limit: str
 ) -> None:
-    """What the other parts brought is not fetched a second time."""
+    """The packages of the other parts are not downloaded again."""
     faults = (parse_fault("create@3=invalid"),)
     sandbox = serve(size_limit=TWO, over_limit=over_limit, faults=faults)
     first = only(run(sandbox, TARGET))
@@ -269,10 +259,8 @@ def test_a_part_that_failed_is_asked_for_again_by_the_next_run(
     assert only(run(sandbox, TARGET)).job_ids != second.job_ids
 
 
-def test_a_part_whose_reply_was_lost_is_found(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """By the part's own correlation id: no job is made twice."""
+def test_lost_part_is_found(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """The job of a part is found by its own correlation id."""
     sandbox = serve(size_limit=TWO, faults=(parse_fault("create@2=swallow"),))
 
     result = only(run(sandbox, TARGET))
@@ -280,10 +268,8 @@ def test_a_part_whose_reply_was_lost_is_found(
     assert (result.outcome, sandbox.jobs_created) == (Outcome.SUCCEEDED, 3)
 
 
-def test_a_part_that_was_changed_meanwhile_is_fetched_again_alone(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """The hashes tell which; no job is made, and the receipt names both jobs as before."""
+def test_changed_part_is_downloaded_again(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """Only the part whose hash changed is downloaded again, without a new job."""
     sandbox = serve(size_limit=TWO)
     steps = ", steps: [{uses: unzip, with: {max_files: %s}}]}"
     first = only(run(sandbox, TARGET[:-1] + steps % 1))
@@ -298,10 +284,8 @@ def test_a_part_that_was_changed_meanwhile_is_fetched_again_alone(
     assert sum(r.origin == "download" for r in sandbox.requests) == 3
 
 
-def test_packages_of_all_parts_are_taken_over_as_those_of_one(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """A step that failed is repeated on what the one before it made of the packages."""
+def test_parts_are_adopted_together(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A failed step is repeated on the packages of all parts."""
     sandbox = serve(size_limit=TWO)
     plugin = run.folder / "sign.py"
     plugin.write_text(SIGN)
@@ -316,8 +300,8 @@ def test_packages_of_all_parts_are_taken_over_as_those_of_one(
     assert sum(r.origin == "download" for r in sandbox.requests) == 2
 
 
-def test_two_parts_may_not_become_one_file(run: Any, serve: Callable[..., Any], only: Any) -> None:
-    """A plugin that names all packages alike is told so before the second one is fetched."""
+def test_parts_need_different_names(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A plugin that gives two packages one name is reported before the second download."""
     plugin = run.folder / "name.py"
     plugin.write_text(
         "from spark_impex_runner import hookimpl\n"
@@ -337,10 +321,10 @@ LOSES = "[Request(services=('life/annuity',)), Request(services=('motor/claims',
 @pytest.mark.parametrize(
     ("missing", "outcome"), [("fail", Outcome.FAILED), ("warn", Outcome.SUCCEEDED)]
 )
-def test_what_the_parts_bring_together_is_held_against_the_whole_request(
+def test_parts_are_compared_with_request(
     run: Any, serve: Callable[..., Any], only: Any, missing: str, outcome: Outcome
 ) -> None:
-    """A plugin that loses a service while it divides is found out; the next run is a new one."""
+    """A service that a split has lost fails the target, and the next run starts anew."""
     plugin = run.folder / "lose.py"
     plugin.write_text(SPLIT.format(answer=LOSES))
     target = "- {name: a, services: [life/annuity, motor/claims, motor/pricing], missing: %s}"
@@ -359,10 +343,10 @@ def test_what_the_parts_bring_together_is_held_against_the_whole_request(
 @pytest.mark.parametrize(
     "answer", ["7", "[]", "[job.request, Request(services=('a/b',))]", "[Request(), Request()]"]
 )
-def test_a_division_that_is_none_is_named_with_the_plugin(
+def test_invalid_split_is_named(
     run: Any, serve: Callable[..., Any], only: Any, answer: str
 ) -> None:
-    """impex_split_job has to return two or more requests for less; nothing is repeated for ever."""
+    """impex_split_job must return two or more smaller requests; the plugin is named."""
     plugin = run.folder / "odd.py"
     plugin.write_text(SPLIT.format(answer=answer))
     sandbox = serve(size_limit=TWO)
@@ -377,10 +361,8 @@ def test_a_division_that_is_none_is_named_with_the_plugin(
     assert len(bodies(sandbox)) == 1
 
 
-def test_a_package_over_max_package_is_divided_though_the_tenant_made_it(
-    run: Any, serve: Callable[..., Any]
-) -> None:
-    """For another tenant's limit: what came first is gone, each part keeps to the limit."""
+def test_max_package_splits(run: Any, serve: Callable[..., Any]) -> None:
+    """A package over ``max_package`` is deleted, and its request is split."""
     sandbox = serve(job_seconds=20)
     run.connection_keys = "downloads: 1"
     other = "\n- {name: b, folders: [life]}"
@@ -399,10 +381,8 @@ def test_a_package_over_max_package_is_divided_though_the_tenant_made_it(
     assert len(delivered(run)["job_ids"]) == 2
 
 
-def test_a_version_over_max_package_is_named(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """And nothing of its package is left."""
+def test_version_over_max_package(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """The error names the version, and nothing of its package is left."""
     target = "- {name: a, services: ['motor/pricing[1.4.1]'], max_package: 10kB}"
 
     result = only(run(serve(), target))
@@ -412,10 +392,8 @@ def test_a_version_over_max_package_is_named(
     assert list((run.folder / "exports/a").iterdir()) == []
 
 
-def test_a_job_that_was_given_by_its_id_is_not_divided(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """``impex resume`` goes on with that job and makes none, nor with one part of a target."""
+def test_given_job_is_not_split(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """``impex resume`` neither creates a job nor resumes one part of a target."""
     sandbox = serve(size_limit=TWO, job_seconds=20)
     stopped = only(run(sandbox, TARGET, plugin_files=(stop_at(run, "job.created", "2"),)))
     run.clock.restart()
@@ -429,8 +407,8 @@ def test_a_job_that_was_given_by_its_id_is_not_divided(
     assert len(bodies(sandbox)) == 3
 
 
-def test_other_targets_go_on_between_the_parts(run: Any, serve: Callable[..., Any]) -> None:
-    """One slot, one arrival at a time: nobody waits for ever."""
+def test_targets_run_between_parts(run: Any, serve: Callable[..., Any]) -> None:
+    """With one job and one download at a time, other targets run between the parts."""
     sandbox = serve(size_limit=TWO, job_seconds=20)
     run.connection_keys = "downloads: 1"
     others = "".join(f"\n- {{name: {name}, folders: [life]}}" for name in "bcd")
@@ -441,8 +419,8 @@ def test_other_targets_go_on_between_the_parts(run: Any, serve: Callable[..., An
     assert sandbox.jobs_created == 6
 
 
-def test_fresh_leaves_all_parts_behind(run: Any, serve: Callable[..., Any], only: Any) -> None:
-    """With the whole target, whose request is divided anew."""
+def test_fresh_ignores_earlier_parts(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """With ``--fresh`` the whole request is sent again, and split again."""
     sandbox = serve(size_limit=TWO, job_seconds=20, job_limit=2)
     first = only(run(sandbox, TARGET, plugin_files=(stop_at(run, "job.created", "2"),)))
     run.clock.restart()
@@ -454,8 +432,8 @@ def test_fresh_leaves_all_parts_behind(run: Any, serve: Callable[..., Any], only
     assert f"job {first.job_ids[1]} of an earlier run is not resumed" in second.warnings[0]
 
 
-def test_many_parts_may_take_many_hours(run: Any, serve: Callable[..., Any], only: Any) -> None:
-    """What was begun is out of date half a day after its last part was asked for, not before."""
+def test_age_counts_from_last_part(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """An attempt is too old twelve hours after its last part was requested."""
     sandbox = serve(size_limit=TWO, over_limit="refuse", job_seconds=8 * 3600)
     target = TARGET[:-1] + ", polling: {deadline: 9h, stall_after: 9h}}"
     first = only(run(sandbox, target, plugin_files=(stop_at(run, "job.created", "2"),)))

@@ -103,9 +103,7 @@ def doorkeeper(
     return keeper
 
 
-def test_the_slot_goes_to_the_next_job_while_a_package_is_on_its_way(
-    serve: Callable[..., Any], doorkeeper: Any
-) -> None:
+def test_next_job_starts_during_download(serve: Callable[..., Any], doorkeeper: Any) -> None:
     """The second job is created before the first one's download has ended."""
     doorkeeper.check = lambda name, _: name != "a" or doorkeeper.wait_for("b", "job.created")
 
@@ -116,10 +114,8 @@ def test_the_slot_goes_to_the_next_job_while_a_package_is_on_its_way(
     assert happened.index(("b", "job.created")) < happened.index(("a", "package.delivered"))
 
 
-def test_a_slow_step_holds_up_neither_jobs_nor_downloads(
-    serve: Callable[..., Any], doorkeeper: Any, run: Any
-) -> None:
-    """With one download at a time, all other targets are delivered while a step still runs."""
+def test_slow_step_blocks_nothing(serve: Callable[..., Any], doorkeeper: Any, run: Any) -> None:
+    """All other targets are delivered while a step still runs."""
     doorkeeper.step = lambda _: doorkeeper.wait_for("c", "target.succeeded")
     run.connection_keys = "downloads: 1"
     slow = f"- {{name: a, folders: [life], {QUICK}, steps: [{{uses: slow}}]}}\n"
@@ -131,10 +127,8 @@ def test_a_slow_step_holds_up_neither_jobs_nor_downloads(
     assert happened.index(("c", "target.succeeded")) < happened.index(("a", "step.succeeded"))
 
 
-def test_finished_jobs_do_not_pile_up_before_the_downloads(
-    serve: Callable[..., Any], doorkeeper: Any, run: Any
-) -> None:
-    """With one download at a time, the third job waits until the first package is home."""
+def test_finished_jobs_are_limited(serve: Callable[..., Any], doorkeeper: Any, run: Any) -> None:
+    """With one download at a time, the third job waits for the first package."""
     early: list[bool] = []
 
     def hold(*_: str) -> None:
@@ -150,7 +144,7 @@ def test_finished_jobs_do_not_pile_up_before_the_downloads(
 
 
 @pytest.mark.parametrize(("downloads", "patience"), [(1, 0.2), (2, 10)])
-def test_the_files_of_one_job_come_together_within_downloads(
+def test_files_of_a_job_share_downloads(
     serve: Callable[..., Any],
     doorkeeper: Any,
     run: Any,
@@ -158,7 +152,7 @@ def test_the_files_of_one_job_come_together_within_downloads(
     downloads: int,
     patience: float,
 ) -> None:
-    """As many files as ``downloads`` allows are on their way at once, also those of one job."""
+    """As many files of one job as ``downloads`` allows are downloaded at a time."""
     status, names = Exports.status, iter(["one.zip", "two.zip"])
     monkeypatch.setattr(Exports, "status", lambda *a, **k: _doubled(status(*a, **k)))
     meeting, met = threading.Barrier(2), []
@@ -185,8 +179,8 @@ def _doubled(status: Any) -> Any:
     return replace(status, files=status.files * 2)
 
 
-def test_as_many_jobs_run_as_the_tenant_allows(serve: Callable[..., Any], doorkeeper: Any) -> None:
-    """The tenant's own limit is asked for; two of three jobs exist before any has ended."""
+def test_job_limit_of_the_tenant(serve: Callable[..., Any], doorkeeper: Any) -> None:
+    """The tenant is asked for its limit: two of three jobs run at a time."""
     sandbox = serve(job_limit=2, job_seconds=0.2)
 
     assert doorkeeper.go(sandbox, A + B + C).exit_code == 0
@@ -196,10 +190,8 @@ def test_as_many_jobs_run_as_the_tenant_allows(serve: Callable[..., Any], doorke
     assert events.index("job.done") == 2
 
 
-def test_tenants_that_do_not_answer_hold_up_nobody_else(
-    serve: Callable[..., Any], run: Any
-) -> None:
-    """Forty connections are accepted and never answered; the healthy tenant is done long before."""
+def test_silent_tenants_block_nothing(serve: Callable[..., Any], run: Any) -> None:
+    """Forty silent tenants do not delay the target of a healthy one."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
         base = f"http://127.0.0.1:{silent.getsockname()[1]}"
         rest = "timeout: 2s, auth: {token: '${env:TOKEN}'}"

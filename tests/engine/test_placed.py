@@ -55,10 +55,10 @@ def forget_receipt(run: Any) -> None:
 
 @pytest.mark.parametrize("lost", [[], [forget_records], [forget_state], [forget_receipt]])
 @pytest.mark.parametrize("added", [False, True])
-def test_our_own_delivery_is_replaced(
+def test_own_delivery_is_replaced(
     run: Any, deliver: Any, only: Any, lost: list[Callable[[Any], None]], added: bool
 ) -> None:
-    """It is known by the state or by the receipt, and so is what was added to it."""
+    """A delivery known by the state or by the receipt is replaced."""
     assert only(deliver()).outcome is Outcome.SUCCEEDED
     for forget in lost:
         forget(run)
@@ -72,8 +72,8 @@ def test_our_own_delivery_is_replaced(
     assert not added or ("out/files" in result.error and not result.job_id)
 
 
-def test_a_package_of_the_user_is_kept(run: Any, deliver: Any, only: Any) -> None:
-    """A file that has a package's name by chance is not replaced, and the message names it."""
+def test_users_file_is_kept(run: Any, deliver: Any, only: Any) -> None:
+    """A user's file with a package's name is not replaced, and the error names it."""
     (run.folder / "out").mkdir()
     (run.folder / "out" / "package.zip").write_text("mine")
 
@@ -84,8 +84,8 @@ def test_a_package_of_the_user_is_kept(run: Any, deliver: Any, only: Any) -> Non
     assert (run.folder / "out" / "package.zip").read_text() == "mine"
 
 
-def test_another_targets_output_is_refused(run: Any, deliver: Any, only: Any) -> None:
-    """A folder with another target's receipt is left as it is, and no job is created."""
+def test_output_of_other_target(run: Any, deliver: Any, only: Any) -> None:
+    """A folder with another target's receipt is not touched, and no job is created."""
     alone = "- {name: a, folders: [life], output: out}"
     deliver(alone)
     before = (run.folder / "out" / "impex-receipt.json").read_bytes()
@@ -97,8 +97,8 @@ def test_another_targets_output_is_refused(run: Any, deliver: Any, only: Any) ->
     assert (run.folder / "out" / "impex-receipt.json").read_bytes() == before
 
 
-def test_another_manifests_output_is_refused(run: Any, deliver: Any, only: Any) -> None:
-    """A target of the same name in another manifest is another one."""
+def test_output_of_other_manifest(run: Any, deliver: Any, only: Any) -> None:
+    """A target of the same name in another manifest is another target."""
     alone = "- {name: a, folders: [life], output: out}"
     deliver(alone)
     receipt = run.folder / "out" / "impex-receipt.json"
@@ -112,10 +112,8 @@ def test_another_manifests_output_is_refused(run: Any, deliver: Any, only: Any) 
 
 
 @pytest.mark.parametrize("receipt", [False, True])
-def test_what_cannot_be_replaced_is_found_first(
-    run: Any, deliver: Any, only: Any, receipt: bool
-) -> None:
-    """A link that leads nowhere, and a folder in the place of the receipt, are no output."""
+def test_unusable_output_is_found_first(run: Any, deliver: Any, only: Any, receipt: bool) -> None:
+    """A broken link and a folder in the place of the receipt are no output."""
     output = run.folder / "out"
     if receipt:
         (output / "impex-receipt.json").mkdir(parents=True)
@@ -128,8 +126,8 @@ def test_what_cannot_be_replaced_is_found_first(
     assert not result.job_id
 
 
-def test_another_targets_delivery_is_not_kept(deliver: Any, only: Any) -> None:
-    """What another target has delivered is no reason to call this one unchanged."""
+def test_if_exists_keep_needs_own_delivery(deliver: Any, only: Any) -> None:
+    """Another target's delivery does not make this target unchanged."""
     deliver("- {name: a, folders: [life], output: out}")
 
     result = only(deliver("- {name: b, folders: [life], output: out, if_exists: keep}"))
@@ -141,9 +139,7 @@ def test_another_targets_delivery_is_not_kept(deliver: Any, only: Any) -> None:
     ("step", "name"),
     [("{uses: unzip, with: {to: Pricing.zip}}", "package.zip"), ("{uses: unzip}", "pricing.zip")],
 )
-def test_a_package_makes_room_for_a_steps_files(
-    deliver: Any, only: Any, step: str, name: str
-) -> None:
+def test_package_avoids_names_of_steps(deliver: Any, only: Any, step: str, name: str) -> None:
     """A package whose name a step needs is stored under another one."""
     text = f"- {{name: a, folders: [life], output: out, file_name: pricing, steps: [{step}]}}"
 
@@ -153,8 +149,8 @@ def test_a_package_makes_room_for_a_steps_files(
     assert result.outcome is Outcome.SUCCEEDED
 
 
-def test_a_package_makes_room_for_a_report(run: Any, deliver: Any, only: Any) -> None:
-    """The report is written last, and would replace the package."""
+def test_package_avoids_report_names(run: Any, deliver: Any, only: Any) -> None:
+    """A package with a report's name is stored under another one."""
     run.below = "report: {json: out/package.zip}"
 
     result = only(deliver())
@@ -163,8 +159,8 @@ def test_a_package_makes_room_for_a_report(run: Any, deliver: Any, only: Any) ->
     assert json.loads((run.folder / "out" / "package.zip").read_text())["exit_code"] == 0
 
 
-def test_a_partial_file_that_is_a_link_is_not_followed(run: Any, deliver: Any, only: Any) -> None:
-    """What a link of that name points to is not overwritten."""
+def test_linked_partial_file_is_not_followed(run: Any, deliver: Any, only: Any) -> None:
+    """A partial file that is a link is replaced, not what it points to."""
     precious = run.folder / "precious"
     precious.write_text("mine")
     (run.folder / "out").mkdir()
@@ -185,10 +181,10 @@ def test_a_partial_file_that_is_a_link_is_not_followed(run: Any, deliver: Any, o
         lambda out: shutil.rmtree(out / "files"),
     ],
 )
-def test_a_delivery_that_cannot_be_read_is_not_kept(
+def test_unreadable_delivery_is_not_kept(
     deliver: Any, only: Any, run: Any, spoil: Callable[[Any], None]
 ) -> None:
-    """``if_exists: keep`` keeps what can be used, and delivers anew what cannot."""
+    """``if_exists: keep`` delivers again what cannot be read."""
     keeping = TARGET.replace("output: out", "output: out\n  if_exists: keep")
     deliver(keeping)
     assert only(deliver(keeping)).outcome is Outcome.UNCHANGED
@@ -198,8 +194,8 @@ def test_a_delivery_that_cannot_be_read_is_not_kept(
 
 
 @pytest.mark.parametrize("length", [240, 250])
-def test_a_long_name_works_or_is_found_before(deliver: Any, only: Any, length: int) -> None:
-    """What the file system takes is delivered."""
+def test_long_package_names(deliver: Any, only: Any, length: int) -> None:
+    """A name that the file system takes is delivered; a longer one is reported first."""
     name = "n" * length
 
     result = only(deliver(f"- {{name: {name}, folders: [life]}}"))
@@ -207,10 +203,10 @@ def test_a_long_name_works_or_is_found_before(deliver: Any, only: Any, length: i
     assert result.outcome is Outcome.SUCCEEDED, result.error
 
 
-def test_an_unreadable_hash_is_named(
+def test_unknown_hash_format_is_named(
     deliver: Any, only: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A tenant's hash in an unknown notation is not called no hash at all."""
+    """A tenant's hash in an unknown format is reported, not ignored."""
     monkeypatch.setattr(status, "RemoteFile", lambda url, _: RemoteFile(url, "crc32:00"))
 
     with caplog.at_level("INFO"):
@@ -236,10 +232,8 @@ def impex_job_changed(job, change):
 
 
 @pytest.mark.parametrize("event", ["job.created", "package.delivered", "step.succeeded"])
-def test_an_output_that_becomes_a_link_is_not_followed(
-    run: Any, deliver: Any, only: Any, event: str
-) -> None:
-    """Nothing is written to where the output leads now; the message says where that is."""
+def test_output_replaced_by_link(run: Any, deliver: Any, only: Any, event: str) -> None:
+    """Nothing is written where the output leads now; the error says where that is."""
     plugin = run.folder / "swap.py"
     plugin.write_text(SWAP.replace("{event}", event))
 

@@ -22,20 +22,16 @@ def target(**keys: str) -> str:
     return f"- name: a\n  folders: [life]{rest}"
 
 
-def test_fixed_looks_at_once_and_then_every_retry_interval(
-    run: Any, serve: Callable[..., Any], clock: Any
-) -> None:
-    """A job of 7 seconds is seen at 0, 3, 6 and 9 seconds."""
+def test_fixed_delays(run: Any, serve: Callable[..., Any], clock: Any) -> None:
+    """A job of 7 seconds is checked at 0, 3, 6 and 9 seconds."""
     result = run(serve(job_seconds=7), target(retry_interval="3", polling="{strategy: fixed}"))
 
     assert result.exit_code == 0
     assert clock.waits == [0, 3, 3, 3]
 
 
-def test_exponential_grows_up_to_its_maximum(
-    run: Any, serve: Callable[..., Any], clock: Any
-) -> None:
-    """Waits are 1, 2, 4, then never more than ``max``."""
+def test_exponential_delays(run: Any, serve: Callable[..., Any], clock: Any) -> None:
+    """Waits are 1, 2, 4 seconds, then never more than ``max``."""
     polling = "{strategy: exponential, with: {factor: 2, max: 5}}"
 
     result = run(serve(job_seconds=14), target(retry_interval="1", polling=polling))
@@ -44,10 +40,8 @@ def test_exponential_grows_up_to_its_maximum(
     assert clock.waits == [0, 1, 2, 4, 5, 5]
 
 
-def test_max_retries_bounds_the_status_checks(
-    run: Any, serve: Callable[..., Any], only: Any, clock: Any
-) -> None:
-    """Five checks and no more; no wait after the last; exit 5 and the job is left running."""
+def test_max_retries(run: Any, serve: Callable[..., Any], only: Any, clock: Any) -> None:
+    """After five checks the target ends with exit code 5, and the job is left running."""
     sandbox = serve(job_seconds=1000)
 
     result = run(sandbox, target(max_retries="5", retry_interval="3", polling="{strategy: fixed}"))
@@ -61,10 +55,10 @@ def test_max_retries_bounds_the_status_checks(
     assert not [r for r in sandbox.requests if r.method == "PATCH"]
 
 
-def test_max_retries_counts_the_checks_that_fail(
+def test_max_retries_counts_failed_checks(
     run: Any, serve: Callable[..., Any], only: Any, clock: Any
 ) -> None:
-    """Two failed checks and two answered ones are four requests."""
+    """Two failed checks and two answered ones are four."""
     sandbox = serve("status@1-2=503", job_seconds=1000)
 
     result = run(sandbox, target(max_retries="4", retry_interval="3", polling="{strategy: fixed}"))
@@ -78,10 +72,10 @@ def checks(sandbox: Any) -> int:
     return sum(bool(re.search(r"/export/[^/]+/status$", r.path)) for r in sandbox.requests)
 
 
-def test_ten_minutes_without_an_answer_end_the_wait(
+def test_wait_ends_after_ten_minutes(
     run: Any, serve: Callable[..., Any], only: Any, clock: Any
 ) -> None:
-    """The check at ten minutes is the last; the error is its own."""
+    """The check at ten minutes is the last, and the target ends with its error."""
     sandbox = serve("status@1-=503", job_seconds=1000)
 
     result = run(sandbox, target(retry_interval="60", polling="{strategy: fixed, deadline: 2h}"))
@@ -91,10 +85,8 @@ def test_ten_minutes_without_an_answer_end_the_wait(
     assert (checks(sandbox), clock.monotonic()) == (11, 600)
 
 
-def test_an_answer_ends_the_count_of_failures(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """Eight minutes of failures, an answer and eight more are no ten minutes on end."""
+def test_answer_resets_the_ten_minutes(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """Eight minutes of failures, an answer and eight more do not end the wait."""
     sandbox = serve("status@1-9=503", "status@11-19=503", job_seconds=1000)
     polling = "{strategy: fixed, deadline: 2h, stall_after: 2h}"
 
@@ -104,10 +96,10 @@ def test_an_answer_ends_the_count_of_failures(
 
 
 @pytest.mark.parametrize(("asked", "wait"), [("503:retry=50", 50), ("503:retry=1", 3), ("503", 3)])
-def test_a_failed_check_waits_as_the_server_asks(
+def test_retry_after_of_a_failed_check(
     run: Any, serve: Callable[..., Any], clock: Any, asked: str, wait: int
 ) -> None:
-    """Longer than the interval, never shorter, and only once."""
+    """Retry-After lengthens the next delay once, and never shortens it."""
     sandbox = serve(f"status@1={asked}", job_seconds=wait + 2)
 
     result = run(sandbox, target(polling="{strategy: fixed}"))
@@ -116,10 +108,10 @@ def test_a_failed_check_waits_as_the_server_asks(
 
 
 @pytest.mark.parametrize("fault", ["503", "reset", "html", "text", "404:html", "forget"])
-def test_one_failed_check_ends_nothing(
+def test_failed_check_is_transient(
     run: Any, serve: Callable[..., Any], only: Any, fault: str
 ) -> None:
-    """No answer, a proxy's page and one denial of a job that the listing names are transient."""
+    """No reply, a proxy's page and one denial of a listed job are transient."""
     sandbox = serve(f"status@2={fault}", job_seconds=5)
 
     result = only(run(sandbox, target(polling="{strategy: fixed}")))
@@ -128,10 +120,8 @@ def test_one_failed_check_ends_nothing(
     assert (checks(sandbox), sandbox.jobs_created) == (3, 1)
 
 
-def test_a_permanent_error_ends_the_wait_at_once(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """There is nothing to wait for."""
+def test_permanent_error_ends_the_wait(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A permanent error is not retried."""
     sandbox = serve("status@1-=invalid", job_seconds=10)
 
     result = only(run(sandbox, target()))
@@ -140,8 +130,8 @@ def test_a_permanent_error_ends_the_wait_at_once(
     assert checks(sandbox) == 1
 
 
-def test_each_new_status_is_reported_once(run: Any, serve: Callable[..., Any], events: Any) -> None:
-    """A word that is not known has an event of its own."""
+def test_status_changes_are_reported(run: Any, serve: Callable[..., Any], events: Any) -> None:
+    """Each new status is reported once; an unknown one has an event of its own."""
     sandbox = serve("status@1-2=word:archiving", job_seconds=10)
 
     run(sandbox, target(polling="{strategy: fixed}"), plugin_files=(events.plugin,))
@@ -152,8 +142,8 @@ def test_each_new_status_is_reported_once(run: Any, serve: Callable[..., Any], e
     ]
 
 
-def test_a_new_word_is_no_stall(run: Any, serve: Callable[..., Any], only: Any) -> None:
-    """``stall_after`` begins anew with each word."""
+def test_new_status_is_no_stall(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """``stall_after`` starts again with each new status."""
     faults = ("status@1-3=word:one", "status@4-6=word:two", "status@7-9=word:three")
     polling = "{strategy: fixed, stall_after: 10s}"
 
@@ -162,10 +152,8 @@ def test_a_new_word_is_no_stall(run: Any, serve: Callable[..., Any], only: Any) 
     assert result.outcome is Outcome.SUCCEEDED
 
 
-def test_the_deadline_is_wall_clock_and_can_cancel(
-    run: Any, serve: Callable[..., Any], only: Any, clock: Any
-) -> None:
-    """At the deadline a last look is taken; ``on_deadline: cancel`` frees the tenant's slot."""
+def test_deadline_can_cancel(run: Any, serve: Callable[..., Any], only: Any, clock: Any) -> None:
+    """At the deadline the status is requested once more; ``on_deadline: cancel`` frees the slot."""
     sandbox = serve(job_seconds=1000)
     polling = "{strategy: fixed, deadline: 10s, on_deadline: cancel}"
 
@@ -179,10 +167,10 @@ def test_the_deadline_is_wall_clock_and_can_cancel(
     ]
 
 
-def test_a_word_that_does_not_change_is_a_stall(
+def test_unchanged_status_is_a_stall(
     run: Any, serve: Callable[..., Any], only: Any, clock: Any
 ) -> None:
-    """``stall_after`` ends a wait whose job makes no step."""
+    """``stall_after`` ends the wait for a job without progress."""
     polling = "{strategy: fixed, stall_after: 30s}"
 
     result = run(serve(job_seconds=1000), target(polling=polling))
@@ -193,10 +181,10 @@ def test_a_word_that_does_not_change_is_a_stall(
 
 
 @pytest.mark.parametrize("answer", ["'soon'", "-1", "float('nan')", "float('inf')", "True"])
-def test_a_nonsense_delay_is_named_with_its_plugin(
+def test_invalid_delay_is_named(
     run: Any, serve: Callable[..., Any], only: Any, tmp_path: Any, answer: str
 ) -> None:
-    """A strategy plugin that answers rubbish fails its target, not the run, and is named."""
+    """An invalid delay fails its target, not the run, and names the plugin."""
     plugin = tmp_path / "hasty.py"
     plugin.write_text(
         "from spark_impex_runner import hookimpl\n"
@@ -210,10 +198,10 @@ def test_a_nonsense_delay_is_named_with_its_plugin(
     assert "hasty" in only(result).error
 
 
-def test_a_nonsense_verdict_is_named_with_its_plugin(
+def test_invalid_verdict_is_named(
     run: Any, serve: Callable[..., Any], only: Any, tmp_path: Any
 ) -> None:
-    """It ends the wait at once."""
+    """An invalid verdict ends the wait at once, and names the plugin."""
     plugin = tmp_path / "judge.py"
     plugin.write_text(
         "from spark_impex_runner import hookimpl\n"
@@ -243,8 +231,8 @@ def test_a_nonsense_verdict_is_named_with_its_plugin(
         retry_after=st.none() | st.floats(0, 600),
     )
 )
-def test_a_delay_is_finite_and_never_less_than_the_server_asks(poll: Poll) -> None:
-    """However long the wait has lasted, the strategies answer seconds within their bounds."""
+def test_delays_stay_in_bounds(poll: Poll) -> None:
+    """However long the wait has lasted, a delay is finite and at least Retry-After."""
     delay = impex_poll_delay(poll)
 
     assert (poll.retry_after or 0) <= delay <= max(600, poll.retry_after or 0)

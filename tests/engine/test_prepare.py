@@ -39,17 +39,17 @@ def problems(folder: Path, clock: Any, head: str) -> list[str]:
         ),
     ],
 )
-def test_a_connection_that_leads_nowhere_is_told_where_it_is_written(
+def test_invalid_connection_has_a_line(
     tmp_path: Path, clock: Any, connection: str, expected: str
 ) -> None:
-    """A manifest that is valid does not fail at the first connection."""
+    """An unusable address or path of a connection is reported with its line."""
     [problem] = problems(tmp_path, clock, f"connections: {{sit: {{{connection}}}}}")
 
     assert problem.startswith(f"m.yaml:{expected}")
 
 
-def test_a_runner_that_is_too_old_is_told_where_it_is_asked_for(tmp_path: Path, clock: Any) -> None:
-    """With what installs the right one; so is a specifier that is none."""
+def test_required_runner_has_a_line(tmp_path: Path, clock: Any) -> None:
+    """A version that does not fit, or an invalid specifier, is reported with its line."""
     sit = "connections: {sit: {env: sit, tenant: acme}}\n"
 
     [old] = problems(tmp_path, clock, f"{sit}requires: {{runner: '>=99'}}")
@@ -62,8 +62,8 @@ def test_a_runner_that_is_too_old_is_told_where_it_is_asked_for(tmp_path: Path, 
     )
 
 
-def test_every_missing_plugin_is_told_where_it_is_required(tmp_path: Path, clock: Any) -> None:
-    """All of them, each with the command that installs it."""
+def test_missing_plugins_have_lines(tmp_path: Path, clock: Any) -> None:
+    """All missing plugins are reported, each with the command that installs it."""
     sit = "connections: {sit: {env: sit, tenant: acme}}\n"
 
     told = problems(tmp_path, clock, f"{sit}requires: {{plugins: [impex-no>=1, impex-none]}}")
@@ -91,10 +91,8 @@ def test_every_missing_plugin_is_told_where_it_is_required(tmp_path: Path, clock
         ),
     ],
 )
-def test_a_variable_that_the_manifest_does_not_have_is_warned_of(
-    tmp_path: Path, clock: Any, name: str, told: str
-) -> None:
-    """A typo on the command line changes nothing, and says so; one that is only used is fine."""
+def test_unused_variable_is_a_warning(tmp_path: Path, clock: Any, name: str, told: str) -> None:
+    """A variable that the manifest does not have is a warning; one that is only used is not."""
     path = tmp_path / "m.yaml"
     path.write_text(
         "version: 1\nvars: {pricing: '1'}\nconnections: {sit: {env: sit, tenant: acme}}\n"
@@ -123,10 +121,8 @@ def test_a_variable_that_the_manifest_does_not_have_is_warned_of(
         ),
     ],
 )
-def test_an_overlay_that_changes_nothing_is_told(
-    tmp_path: Path, clock: Any, overlay: str, told: str
-) -> None:
-    """A wrong name in it is no new thing that goes unnoticed."""
+def test_overlay_without_effect(tmp_path: Path, clock: Any, overlay: str, told: str) -> None:
+    """A wrong name in an overlay is reported."""
     path, change = tmp_path / "m.yaml", tmp_path / "prod.yaml"
     path.write_text(
         "version: 1\nvars: {place: sit}\nconnections: {sit: {env: sit, tenant: acme}}\n"
@@ -175,10 +171,10 @@ def impex_resolve_uri(uri):
     ],
     ids=["alone", "claimed", "wrong", "plain-wrong", "plain", "not-mine", "broken"],
 )
-def test_an_entry_of_services_is_judged_by_the_plugin_whose_form_it_has(
+def test_resolver_checks_its_entries(
     tmp_path: Path, clock: Any, plugin: str, entry: str, told: str
 ) -> None:
-    """All others are service URIs, and stay checked whatever plugins resolve URIs."""
+    """Entries that no resolver claims are checked as service URIs."""
     (tmp_path / "x").mkdir()
     (tmp_path / "own.py").write_text(plugin)
     path = tmp_path / "m.yaml"

@@ -59,10 +59,8 @@ def reported(run: Any, serve: Callable[..., Any], plugin: Path) -> Callable[...,
     return start
 
 
-def test_a_plugins_report_is_written_where_the_manifest_says(
-    reported: Callable[..., Any], run: Any
-) -> None:
-    """Its name works like those of our own, which are written beside it."""
+def test_report_of_a_plugin(reported: Callable[..., Any], run: Any) -> None:
+    """A plugin's report is written beside the built-in ones."""
     result = reported("{lines: out/lines.txt, json: out/r.json}")
 
     assert result.exit_code == 0
@@ -70,10 +68,8 @@ def test_a_plugins_report_is_written_where_the_manifest_says(
     assert json.loads((run.folder / "out/r.json").read_text())["outcome"] == "succeeded"
 
 
-def test_a_plugins_report_is_written_where_the_command_says(
-    reported: Callable[..., Any], tmp_path: Path
-) -> None:
-    """``--report lines=FILE``."""
+def test_report_option_of_a_plugin(reported: Callable[..., Any], tmp_path: Path) -> None:
+    """``--report lines=FILE`` writes a plugin's report."""
     reported("{}", reports={"lines": tmp_path / "lines.txt"})
 
     assert (tmp_path / "lines.txt").read_text() == "a succeeded\n"
@@ -87,10 +83,10 @@ def test_a_plugins_report_is_written_where_the_command_says(
         ("number", "the report 'number' returned int instead of text"),
     ],
 )
-def test_a_report_that_cannot_be_made_is_a_problem_with_a_name(
+def test_failed_report_is_a_problem(
     reported: Callable[..., Any], run: Any, name: str, problem: str
 ) -> None:
-    """The others are written, the target keeps its outcome, and the run does not end well."""
+    """A failed report names its plugin; other reports are written, and outcomes stay."""
     result = reported(f"{{{name}: out/x, lines: out/lines.txt, json: out/r.json}}")
 
     assert result.problems == (f"plugin ledger: {problem}",)
@@ -98,10 +94,10 @@ def test_a_report_that_cannot_be_made_is_a_problem_with_a_name(
     assert {path.name for path in (run.folder / "out").iterdir()} == {"lines.txt", "r.json"}
 
 
-def test_an_unknown_report_is_found_before_anything_is_sent(
+def test_unknown_report_is_found_first(
     reported: Callable[..., Any], run: Any, serve: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """In the manifest and on the command line, with what may be meant."""
+    """An unknown report is an error of the manifest or the command line, with a suggestion."""
     with pytest.raises(ManifestError, match=r"report\.linse: unknown key .*did you mean 'lines'"):
         reported("{linse: x}")
     with pytest.raises(UsageError, match=r"--report: there is no report 'jsn' .*mean 'json'"):
@@ -113,10 +109,10 @@ def test_an_unknown_report_is_found_before_anything_is_sent(
     assert not sandbox.requests
 
 
-def test_a_report_of_a_broken_plugin_leads_to_the_plugin(
+def test_report_of_a_broken_plugin(
     reported: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who misses a name learns which plugin was left out, and why."""
+    """The error for an unknown report names the plugin that was left out, and why."""
     info = tmp_path / "impex_ledger-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: impex-ledger\nVersion: 1.0\n")
@@ -128,10 +124,8 @@ def test_a_report_of_a_broken_plugin_leads_to_the_plugin(
         reported("{sums: x}")
 
 
-def test_a_plugins_report_never_sees_a_secret(
-    run: Any, serve: Callable[..., Any], tmp_path: Path
-) -> None:
-    """Not even one that the manifest's connections hold."""
+def test_reports_see_no_secret(run: Any, serve: Callable[..., Any], tmp_path: Path) -> None:
+    """A plugin's report receives a masked result."""
     plugin, sandbox = tmp_path / "all.py", serve()
     plugin.write_text(
         "from dataclasses import asdict\n"

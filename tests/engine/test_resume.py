@@ -52,10 +52,8 @@ def downloads(sandbox: Any) -> int:
     return [r.origin for r in sandbox.requests].count("download")
 
 
-def test_an_interrupted_wait_goes_on_with_the_same_job(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """The job id was on disk: the second run polls it and creates nothing."""
+def test_interrupted_wait_is_resumed(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """The second run polls the job of the first, and creates none."""
     sandbox = serve(job_seconds=20)
     first = interrupted(run, sandbox, TARGET)
 
@@ -66,10 +64,8 @@ def test_an_interrupted_wait_goes_on_with_the_same_job(
     assert created(sandbox) == 1
 
 
-def test_a_finished_run_is_followed_by_a_new_one(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """Nothing is left to go on with: the second run asks for a second job."""
+def test_finished_run_is_not_resumed(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """After a finished run the next one creates a job."""
     sandbox = serve()
     first = run(sandbox, TARGET)
 
@@ -79,10 +75,8 @@ def test_a_finished_run_is_followed_by_a_new_one(
     assert created(sandbox) == 2
 
 
-def test_fresh_leaves_the_earlier_job_behind(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """``--fresh`` adopts nothing, though it could."""
+def test_fresh_does_not_resume(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """``--fresh`` creates a job although an earlier one could be resumed."""
     sandbox = serve(job_seconds=20, job_limit=2)
     first = interrupted(run, sandbox, TARGET)
 
@@ -92,10 +86,8 @@ def test_fresh_leaves_the_earlier_job_behind(
     assert only(second).job_id != only(first).job_id
 
 
-def test_another_request_does_not_adopt_the_job(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """A changed manifest asks for something else: the old job is named as left behind."""
+def test_other_request_does_not_resume(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A changed request creates a job, and the warning names the earlier one."""
     sandbox = serve(job_seconds=20, job_limit=2)
     first = interrupted(run, sandbox, TARGET)
 
@@ -108,10 +100,8 @@ def test_another_request_does_not_adopt_the_job(
     )
 
 
-def test_a_job_whose_packages_are_here_is_not_said_to_run(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """Nobody has to look for it on the tenant, or to cancel it."""
+def test_delivered_job_needs_no_warning(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A job whose packages are downloaded needs no cancelling, so no warning names it."""
     sandbox = serve()
     first = only(run(sandbox, TARGET, until="download"))
 
@@ -122,10 +112,8 @@ def test_a_job_whose_packages_are_here_is_not_said_to_run(
     )
 
 
-def test_a_job_that_the_tenant_forgot_is_made_anew_and_told(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """After the tenant lost its memory the target is delivered by a new job, with a warning."""
+def test_forgotten_job_is_created_again(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A job that the tenant no longer knows is replaced by a new one, with a warning."""
     sandbox = serve(job_seconds=20, job_limit=2)
     first = interrupted(run, sandbox, TARGET)
     rewrite_job(run.folder / ".impex/state.db", "00000000-0000-4000-8000-000000000000")
@@ -137,10 +125,8 @@ def test_a_job_that_the_tenant_forgot_is_made_anew_and_told(
     assert "0000 no longer exists on the tenant" in only(second).warnings[1]
 
 
-def test_one_wrong_answer_does_not_make_a_job_unknown(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """A status that denies a job which the listing names is not believed, nor by a later run."""
+def test_one_wrong_status_is_ignored(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A status that denies a job in the listing is ignored, now and by a later run."""
     target = TARGET.replace("life]", "life], polling: {strategy: fixed}")
     # Looks at 0 and 3 seconds are the first run's; the third is how the second run begins.
     faults = tuple(parse_fault(f"status@{number}=forget") for number in (1, 3))
@@ -155,10 +141,8 @@ def test_one_wrong_answer_does_not_make_a_job_unknown(
     assert created(sandbox) == 1
 
 
-def test_what_a_killed_download_left_is_not_taken_for_foreign(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """With ``if_exists: fail`` partial files, their marks and half-written marks are our own."""
+def test_files_of_a_killed_download(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """With ``if_exists: fail`` partial files and their resume information are our own."""
     target = TARGET.replace("life]", "life], if_exists: fail")
     sandbox = serve(job_seconds=20)
     interrupted(run, sandbox, target)
@@ -170,7 +154,7 @@ def test_what_a_killed_download_left_is_not_taken_for_foreign(
     assert only(run(sandbox, target)).outcome is Outcome.SUCCEEDED
 
 
-def test_a_job_that_the_tenant_lost_while_it_was_waited_for_fails(
+def test_job_lost_during_wait_fails(
     run: Any, serve: Callable[..., Any], only: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where two answers and the listing do not know the job, the wait ends."""
@@ -183,10 +167,8 @@ def test_a_job_that_the_tenant_lost_while_it_was_waited_for_fails(
     assert "no longer exists on the tenant" in only(result).error
 
 
-def test_a_job_whose_reply_was_lost_is_found_by_its_correlation_id(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """An intent without a job id is looked up in the tenant's listing before anything is sent."""
+def test_lost_reply_is_searched(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """An intent without a job id is searched in the tenant's listing before anything is sent."""
     sandbox = serve(job_seconds=20)
     first = interrupted(run, sandbox, TARGET)
     rewrite_job(run.folder / ".impex/state.db", "")
@@ -197,10 +179,8 @@ def test_a_job_whose_reply_was_lost_is_found_by_its_correlation_id(
     assert created(sandbox) == 1
 
 
-def test_the_job_of_another_run_is_not_taken_for_ours(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """A correlation id that the user repeats does not make an earlier job the new run's own."""
+def test_job_of_another_run(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A repeated correlation id does not make an earlier job the new run's own."""
     sandbox = serve()
     target = TARGET.replace("}", ", correlation_id: CHG-1}")
     first = run(sandbox, target)
@@ -210,10 +190,8 @@ def test_the_job_of_another_run_is_not_taken_for_ours(
     assert only(first).job_id != only(second).job_id
 
 
-def test_delivered_packages_and_finished_steps_are_not_repeated(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """A run that failed in its second step goes on there, with the packages that it has."""
+def test_failed_step_is_resumed(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A run that failed in its second step resumes there, with the packages that it has."""
     sandbox = serve()
     bad = STEPS.replace("{uses: unzip}", "{uses: unzip, with: {max_files: 1}}")
     first = run(sandbox, bad)
@@ -228,10 +206,10 @@ def test_delivered_packages_and_finished_steps_are_not_repeated(
     assert receipt["service_versions"][0]["uri"] == "life/annuity[1.0.0]"
 
 
-def test_a_package_that_was_changed_meanwhile_is_fetched_again(
+def test_changed_package_is_downloaded_again(
     run: Any, serve: Callable[..., Any], only: Any
 ) -> None:
-    """The recorded hash no longer holds: the same job's package is downloaded once more."""
+    """A package with another hash is downloaded again from the same job."""
     sandbox = serve()
     first = run(sandbox, STEPS.replace("{uses: unzip}", "{uses: unzip, with: {max_files: 1}}"))
     package = run.folder / "exports/a/package.zip"
@@ -243,10 +221,8 @@ def test_a_package_that_was_changed_meanwhile_is_fetched_again(
     assert (created(sandbox), downloads(sandbox)) == (1, 2)
 
 
-def test_until_download_leaves_the_steps_to_the_next_run(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """The steps are run on the packages that are there, without another job."""
+def test_steps_after_until_download(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """The steps run on the downloaded packages, without another job."""
     sandbox = serve()
     run(sandbox, STEPS, until="download")
 
@@ -256,10 +232,8 @@ def test_until_download_leaves_the_steps_to_the_next_run(
     assert (created(sandbox), downloads(sandbox)) == (1, 1)
 
 
-def test_a_job_can_be_resumed_by_its_id_alone(
-    run: Any, serve: Callable[..., Any], only: Any, tmp_path: Any
-) -> None:
-    """Another machine, no memory: the id is all that is needed."""
+def test_resume_by_id(run: Any, serve: Callable[..., Any], only: Any, tmp_path: Any) -> None:
+    """``impex resume`` needs no state."""
     sandbox = serve()
     first = run(sandbox, TARGET)
 
@@ -269,10 +243,10 @@ def test_a_job_can_be_resumed_by_its_id_alone(
     assert created(sandbox) == 1
 
 
-def test_how_long_a_resumed_job_took_is_not_known(
+def test_duration_of_resumed_job(
     run: Any, serve: Callable[..., Any], only: Any, tmp_path: Any
 ) -> None:
-    """Its beginning was not seen: later waits are not planned by what was left of it."""
+    """The duration of a resumed job is unknown, and does not plan later waits."""
     sandbox, plugin = serve(job_seconds=20), tmp_path / "seen.py"
     plugin.write_text(
         "import pathlib\nfrom spark_impex_runner import hookimpl\n@hookimpl\n"
@@ -292,10 +266,8 @@ def test_how_long_a_resumed_job_took_is_not_known(
     assert seen(**resumed) != "()"
 
 
-def test_a_job_that_failed_on_the_tenant_is_not_resumed(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """The tenant's last word is final: the next run asks anew."""
+def test_failed_job_is_not_resumed(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """After a job failed on the tenant, the next run creates another."""
     sandbox = serve(ending="failed")
     first = run(sandbox, TARGET)
 
@@ -305,10 +277,8 @@ def test_a_job_that_failed_on_the_tenant_is_not_resumed(
     assert created(sandbox) == 2
 
 
-def test_a_target_that_another_runner_holds_is_left_alone(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """Nothing is sent; the error says who holds it."""
+def test_locked_target_fails(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """For a target that another runner holds nothing is sent; the error names the holder."""
     sandbox = serve()
 
     with lease(run.folder / ".impex", "manifest/a", run.clock.now()):
@@ -318,10 +288,10 @@ def test_a_target_that_another_runner_holds_is_left_alone(
     assert (created(sandbox), result.exit_code) == (0, 4)
 
 
-def test_a_full_disk_after_the_create_call_loses_no_job(
+def test_full_disk_loses_no_job(
     run: Any, serve: Callable[..., Any], only: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The id cannot be stored, the error says so with the id; the next run finds the job."""
+    """The error has the id that cannot be stored, and the next run finds the job."""
     sandbox = serve(job_seconds=5)
     note_job = State.note_job
 
@@ -344,10 +314,8 @@ def test_a_full_disk_after_the_create_call_loses_no_job(
     assert (only(second).outcome, created(sandbox)) == (Outcome.SUCCEEDED, 1)
 
 
-def test_an_interrupt_during_the_steps_keeps_what_is_done(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """A run that is stopped between two steps goes on with the second."""
+def test_interrupt_during_steps(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A run that was stopped between two steps resumes with the second."""
     sandbox = serve()
     plugin = run.folder / "stop.py"
     plugin.write_text(
@@ -368,10 +336,8 @@ def test_an_interrupt_during_the_steps_keeps_what_is_done(
 
 
 @pytest.mark.parametrize(("always", "calls"), [("False", 1), ("True", 2)])
-def test_a_finished_step_is_repeated_only_if_it_says_that_it_must_be(
-    run: Any, serve: Callable[..., Any], always: str, calls: int
-) -> None:
-    """A step that tells somebody, say, is registered with ``always`` and runs in each run."""
+def test_steps_with_always(run: Any, serve: Callable[..., Any], always: str, calls: int) -> None:
+    """A finished step is repeated only if it is registered with ``always``."""
     plugin = run.folder / "tell.py"
     plugin.write_text(
         "from pathlib import Path\nfrom spark_impex_runner import hookimpl\n"
@@ -392,10 +358,8 @@ def test_a_finished_step_is_repeated_only_if_it_says_that_it_must_be(
     assert plugin.with_suffix(".log").read_text().count("told") == calls
 
 
-def test_labels_that_change_with_each_run_do_not_hide_the_job(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """A correlation id with the run's id in it is another text in each run, the request is not."""
+def test_changing_labels_are_resumed(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A correlation id with the run's id in it does not prevent resuming."""
     sandbox = serve(job_seconds=20)
     target = TARGET.replace("}", ", correlation_id: 'CHG-${run.id}'}")
     first = interrupted(run, sandbox, target)
@@ -406,9 +370,7 @@ def test_labels_that_change_with_each_run_do_not_hide_the_job(
     assert "resumes what an earlier run began" in only(second).warnings[0]
 
 
-def test_what_was_begun_half_a_day_ago_is_out_of_date(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
+def test_old_attempts_are_not_resumed(run: Any, serve: Callable[..., Any], only: Any) -> None:
     """A nightly run does not deliver yesterday's package because a step failed yesterday."""
     sandbox = serve()
     first = run(sandbox, STEPS.replace("{uses: unzip}", "{uses: unzip, with: {max_files: 1}}"))
@@ -420,10 +382,8 @@ def test_what_was_begun_half_a_day_ago_is_out_of_date(
     assert "(older than twelve hours)" in only(second).warnings[0]
 
 
-def test_a_job_id_with_a_typo_creates_nothing(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """``impex resume`` is told that the tenant does not know the job."""
+def test_unknown_job_id(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """``impex resume`` reports that the tenant does not know the job."""
     sandbox = serve()
 
     result = run(sandbox, TARGET, job="00000000-0000-4000-8000-000000000000")
@@ -432,10 +392,8 @@ def test_a_job_id_with_a_typo_creates_nothing(
     assert sandbox.jobs_created == 0
 
 
-def test_a_given_job_does_not_push_another_aside(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """An unfinished job has to be ended first; the line says how."""
+def test_given_job_with_unfinished_one(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """An unfinished job must be cancelled first; the error says how."""
     sandbox = serve(job_seconds=20)
     first = interrupted(run, sandbox, TARGET)
 
@@ -446,10 +404,8 @@ def test_a_given_job_does_not_push_another_aside(
     )
 
 
-def test_an_interrupt_after_a_lost_reply_frees_the_slot(
-    run: Any, serve: Callable[..., Any]
-) -> None:
-    """The job that nobody told of is looked for and cancelled."""
+def test_interrupt_after_lost_reply(run: Any, serve: Callable[..., Any]) -> None:
+    """A job whose create reply was lost is searched and cancelled."""
     sandbox = serve(job_seconds=1000, faults=(parse_fault("create@1=swallow"),))
     run.clock.at_wait = lambda _: run.clock.stop(signal.SIGTERM)
 
@@ -459,9 +415,7 @@ def test_an_interrupt_after_a_lost_reply_frees_the_slot(
     assert [r.status for r in sandbox.requests if r.method == "PATCH"] == [200]
 
 
-def test_targets_with_one_correlation_id_keep_their_own_jobs(
-    run: Any, serve: Callable[..., Any]
-) -> None:
+def test_shared_correlation_id(run: Any, serve: Callable[..., Any]) -> None:
     """Both replies are lost; each target finds its own job again."""
     faults = (parse_fault("create@1=swallow"), parse_fault("create@2=swallow"))
     sandbox = serve(job_limit=2, job_seconds=5, faults=faults)
@@ -477,10 +431,10 @@ def test_targets_with_one_correlation_id_keep_their_own_jobs(
     assert sandbox.jobs_created == 2
 
 
-def test_a_state_that_refuses_one_target_fails_that_one_only(
+def test_state_error_of_one_target(
     run: Any, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The others are delivered, and the report tells of all of them."""
+    """The other targets are delivered, and the report has all of them."""
     real = State.unfinished
 
     def locked(state: State, target: str) -> Any:

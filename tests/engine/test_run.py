@@ -33,10 +33,8 @@ def posted(sandbox: Any) -> list[Any]:
     ]
 
 
-def test_a_target_is_delivered_verified_and_receipted(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """One target: its package under its final name, its hash agreed, its receipt beside it."""
+def test_target_is_delivered(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A package has its final name, its verified hash and a receipt beside it."""
     result = run(serve(), PRICING)
 
     target = only(result)
@@ -49,9 +47,7 @@ def test_a_target_is_delivered_verified_and_receipted(
     assert receipt["job_id"] == target.job_id
 
 
-def test_the_wire_carries_the_documented_body_byte_for_byte(
-    run: Any, serve: Callable[..., Any]
-) -> None:
+def test_request_body_byte_for_byte(run: Any, serve: Callable[..., Any]) -> None:
     """Every field of a full request is sent under the API's name, in the SDK's order."""
     sandbox = serve()
 
@@ -76,8 +72,8 @@ def test_the_wire_carries_the_documented_body_byte_for_byte(
     )
 
 
-def test_a_target_that_fails_does_not_stop_the_others(run: Any, serve: Callable[..., Any]) -> None:
-    """The unknown service fails with the server's words; the next target is delivered; exit 3."""
+def test_failed_target_stops_no_other(run: Any, serve: Callable[..., Any]) -> None:
+    """An unknown service fails its target with the server's message; the exit code is 3."""
     result = run(
         serve(), "- {name: lost, services: [motor/nothing]}\n- {name: life, folders: [life]}"
     )
@@ -89,7 +85,7 @@ def test_a_target_that_fails_does_not_stop_the_others(run: Any, serve: Callable[
     assert result.exit_code == 3
 
 
-def test_a_target_waits_for_what_it_needs(run: Any, serve: Callable[..., Any]) -> None:
+def test_target_waits_for_its_needs(run: Any, serve: Callable[..., Any]) -> None:
     """``needs`` orders targets whatever their order in the file."""
     sandbox = serve()
 
@@ -101,8 +97,8 @@ def test_a_target_waits_for_what_it_needs(run: Any, serve: Callable[..., Any]) -
     assert [b"motor/claims" in request.body for request in posted(sandbox)] == [True, False]
 
 
-def test_a_target_whose_need_failed_is_skipped(run: Any, serve: Callable[..., Any]) -> None:
-    """Nothing is sent for it, nor for what needs it in turn."""
+def test_failed_need_skips_target(run: Any, serve: Callable[..., Any]) -> None:
+    """Nothing is sent for the target, nor for those that need it."""
     sandbox = serve()
     targets = (
         "- {name: a, services: [motor/nothing]}\n"
@@ -117,9 +113,7 @@ def test_a_target_whose_need_failed_is_skipped(run: Any, serve: Callable[..., An
     assert result.exit_code == 4
 
 
-def test_targets_and_tags_select_and_bring_what_is_needed(
-    run: Any, serve: Callable[..., Any]
-) -> None:
+def test_selection_includes_needs(run: Any, serve: Callable[..., Any]) -> None:
     """``--target`` runs the named target and its needs, nothing else."""
     targets = (
         "- {name: a, folders: [life]}\n"
@@ -135,7 +129,7 @@ def test_targets_and_tags_select_and_bring_what_is_needed(
 
 
 @pytest.mark.parametrize("options", [{"targets": ("z*",)}, {"tags": ("z",)}])
-def test_a_selection_that_matches_nothing_is_an_error(
+def test_empty_selection_is_an_error(
     run: Any, serve: Callable[..., Any], options: dict[str, Any]
 ) -> None:
     """A typo in --target or --tag never ends as a green run of nothing."""
@@ -144,7 +138,7 @@ def test_a_selection_that_matches_nothing_is_an_error(
 
 
 def test_fail_fast_starts_nothing_new(run: Any, serve: Callable[..., Any]) -> None:
-    """After the first failure what has not started is skipped, with the reason."""
+    """After the first failure queued targets are skipped, with the reason."""
     sandbox = serve()
     targets = "- {name: a, services: [motor/nothing]}\n- {name: b, folders: [life], needs: [a]}\n"
 
@@ -155,10 +149,8 @@ def test_fail_fast_starts_nothing_new(run: Any, serve: Callable[..., Any]) -> No
     assert len(posted(sandbox)) == 1
 
 
-def test_fail_fast_starts_nothing_new_with_fresh_either(
-    run: Any, serve: Callable[..., Any]
-) -> None:
-    """A delivery that --fresh leaves behind gives its target no way past the others."""
+def test_fail_fast_with_fresh(run: Any, serve: Callable[..., Any]) -> None:
+    """With --fresh a target that was delivered before is skipped, too."""
     sandbox = serve(faults=(parse_fault("create@3=400"),))
     steps = "steps: [{uses: unzip, with: {max_total: 1}}]"
     targets = f"- {{name: a, folders: [life], {steps}}}\n- {{name: b, folders: [life], {steps}}}\n"
@@ -170,8 +162,8 @@ def test_fail_fast_starts_nothing_new_with_fresh_either(
     assert len(posted(sandbox)) == 3
 
 
-def test_a_wrong_token_is_exit_6(run: Any, serve: Callable[..., Any], monkeypatch: Any) -> None:
-    """Refused credentials are told as such, without the token."""
+def test_wrong_token_is_exit_6(run: Any, serve: Callable[..., Any], monkeypatch: Any) -> None:
+    """Refused credentials are reported as such, without the token."""
     sandbox = serve()
     path = run.write(sandbox, PRICING)
     monkeypatch.setenv("TOKEN", "wrong-secret-token")
@@ -193,10 +185,10 @@ def test_a_wrong_token_is_exit_6(run: Any, serve: Callable[..., Any], monkeypatc
         ("not_zip", "HTML page"),
     ],
 )
-def test_a_job_that_ends_badly_is_told_in_the_servers_words(
+def test_failed_job_quotes_the_server(
     run: Any, serve: Callable[..., Any], only: Any, ending: str, words: str
 ) -> None:
-    """Exit 4, one line, and nothing in the output folder."""
+    """The exit code is 4, the error one line, and the output folder is empty."""
     result = run(serve(ending=ending), PRICING)
 
     target = only(result)
@@ -206,10 +198,8 @@ def test_a_job_that_ends_badly_is_told_in_the_servers_words(
     assert not [p for p in target.target.output.glob("**/*") if p.is_file()]
 
 
-def test_an_output_that_may_not_be_replaced_fails_before_anything_is_sent(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """``if_exists: fail`` and a folder with something in it: no job is created."""
+def test_if_exists_fail(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """With ``if_exists: fail`` and files in the output no job is created."""
     sandbox = serve()
     run(sandbox, "- {name: a, folders: [life], if_exists: fail}")
 
@@ -219,10 +209,10 @@ def test_an_output_that_may_not_be_replaced_fails_before_anything_is_sent(
     assert len(posted(sandbox)) == 1
 
 
-def test_an_output_that_cannot_be_written_is_found_before_anything_is_sent(
+def test_unwritable_output_is_found_first(
     run: Any, serve: Callable[..., Any], only: Any, tmp_path: Any
 ) -> None:
-    """A file where the folder should be: no job is created for nothing."""
+    """With a file in the place of the output no job is created."""
     sandbox, file = serve(), tmp_path / "file"
     file.touch()
 
@@ -232,10 +222,8 @@ def test_an_output_that_cannot_be_written_is_found_before_anything_is_sent(
     assert not posted(sandbox)
 
 
-def test_an_earlier_delivery_is_kept_where_the_manifest_says_so(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """``if_exists: keep`` sends nothing and is ``unchanged``, a green outcome."""
+def test_if_exists_keep(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """``if_exists: keep`` sends nothing, and the target is ``unchanged``."""
     sandbox = serve()
     run(sandbox, "- {name: a, folders: [life]}")
 
@@ -255,10 +243,8 @@ def test_until_download_runs_no_steps(run: Any, serve: Callable[..., Any], only:
     assert not (only(result).target.output / "files").exists()
 
 
-def test_reports_are_written_even_when_the_run_fails(
-    run: Any, serve: Callable[..., Any], tmp_path: Any
-) -> None:
-    """The JSON report says what happened and holds the exit code."""
+def test_reports_of_a_failed_run(run: Any, serve: Callable[..., Any], tmp_path: Any) -> None:
+    """The JSON report of a failed run has its errors and exit code."""
     file = tmp_path / "out" / "report.json"
 
     run(serve(), "- {name: lost, services: [motor/nothing]}", reports={"json": file})
@@ -266,10 +252,8 @@ def test_reports_are_written_even_when_the_run_fails(
     assert json.loads(file.read_text())["exit_code"] == 4
 
 
-def test_a_bad_uri_is_an_error_with_its_line_and_nothing_is_sent(
-    run: Any, serve: Callable[..., Any]
-) -> None:
-    """All unreadable URIs are named where they stand in the manifest."""
+def test_invalid_uris_have_lines(run: Any, serve: Callable[..., Any]) -> None:
+    """All invalid URIs are reported with their lines, and nothing is sent."""
     sandbox = serve()
 
     with pytest.raises(ManifestError) as caught:
@@ -296,7 +280,7 @@ def jwt(expires: float) -> str:
         (7200, ""),
     ],
 )
-def test_a_token_that_ends_too_early_is_told_before_anything_is_sent(
+def test_expired_token_is_found_first(
     run: Any,
     serve: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
@@ -304,7 +288,7 @@ def test_a_token_that_ends_too_early_is_told_before_anything_is_sent(
     left: float,
     told: str,
 ) -> None:
-    """One that has certainly ended is a mistake where it stands; one that may end a warning."""
+    """An expired token is an error with its line, one that may expire a warning."""
     sandbox = serve()
     path = run.write(sandbox, PRICING)
     token = jwt(run.clock.now().timestamp() + left)
@@ -322,10 +306,8 @@ def test_a_token_that_ends_too_early_is_told_before_anything_is_sent(
     assert token not in said
 
 
-def test_a_delivery_whose_step_failed_is_not_kept(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """``if_exists: keep`` keeps what succeeded, not what has a receipt."""
+def test_if_exists_keep_needs_success(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """``if_exists: keep`` does not keep a delivery whose step failed."""
     sandbox = serve()
     target = "- {name: a, folders: [life], if_exists: keep, steps: [{uses: unzip%s}]}"
     first = run(sandbox, target % ", with: {max_files: 1}")
@@ -337,10 +319,8 @@ def test_a_delivery_whose_step_failed_is_not_kept(
     assert outcomes == [Outcome.FAILED, Outcome.SUCCEEDED, Outcome.UNCHANGED]
 
 
-def test_a_step_that_returns_its_package_does_not_end_the_others(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """The package stays one, and the next step still works on it."""
+def test_step_may_return_its_package(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """The package stays one, and the next step still gets it."""
     plugin = run.folder / "same.py"
     plugin.write_text(
         "from spark_impex_runner import hookimpl\n"
@@ -359,10 +339,10 @@ def test_a_step_that_returns_its_package_does_not_end_the_others(
     assert (only(result).target.output / "SHA256SUMS").is_file()
 
 
-def test_a_step_tells_of_its_success_everywhere(
+def test_message_of_a_step(
     run: Any, serve: Callable[..., Any], only: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The line is in the result, the receipt and the log; a secret in it is not."""
+    """The message is in the result, the receipt and the log, without secrets."""
     plugin = run.folder / "telling.py"
     plugin.write_text(
         "import os\nfrom spark_impex_runner import StepOutput, hookimpl\n"
@@ -388,10 +368,8 @@ def test_a_step_tells_of_its_success_everywhere(
     assert sandbox.token not in repr(result) + caplog.text
 
 
-def test_a_plugin_that_exits_fails_its_target_only(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """``sys.exit`` in a hook does not end the run without a report."""
+def test_plugin_that_exits(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """``sys.exit`` in a hook fails its target, not the run."""
     plugin = run.folder / "leaving.py"
     plugin.write_text(
         "import sys\nfrom spark_impex_runner import hookimpl\n"
@@ -403,10 +381,10 @@ def test_a_plugin_that_exits_fails_its_target_only(
     assert "plugin leaving failed in impex_poll_delay: SystemExit" in only(result).error
 
 
-def test_a_secret_in_a_steps_error_reaches_nobody(
+def test_secret_in_error_is_masked(
     run: Any, serve: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Observers, the returned result and an embedding program's log get it masked."""
+    """Observers, the result and an embedding program's log get masked errors."""
     plugin = run.folder / "leak.py"
     plugin.write_text(
         "import os\nfrom pathlib import Path\nfrom spark_impex_runner import errors, hookimpl\n"
@@ -430,10 +408,8 @@ def test_a_secret_in_a_steps_error_reaches_nobody(
     assert sandbox.token not in heard + repr(result) + caplog.text
 
 
-def test_a_connection_that_a_step_names_is_checked_before_anything_is_sent(
-    run: Any, serve: Callable[..., Any], tmp_path: Path
-) -> None:
-    """Missing credentials of the place that a step goes to are no surprise after the export."""
+def test_connection_of_step_is_checked(run: Any, serve: Callable[..., Any], tmp_path: Path) -> None:
+    """Missing credentials of a step's connection are found before the export."""
     (tmp_path / "goes.py").write_text(
         "from spark_impex_runner import hookimpl\n"
         "OPTIONS = {'properties': {'to': {'type': 'string', 'x-connection': True}}}\n"

@@ -67,10 +67,8 @@ def graphs(draw: st.DrawFn) -> dict[str, list[str]]:
 
 @given(graphs(), st.sets(st.integers(0, 11)))
 @settings(max_examples=50)
-def test_every_task_has_a_result_after_those_it_needs(
-    needs: dict[str, list[str]], bad: set[int]
-) -> None:
-    """Whatever the graph: a task is done after its needs, and only if all of them were good."""
+def test_tasks_follow_their_needs(needs: dict[str, list[str]], bad: set[int]) -> None:
+    """In any graph a task runs after its needs, and only if all of them succeeded."""
     recorder = Recorder(bad=frozenset(f"t{number}" for number in bad))
 
     results = recorder.all(needs)
@@ -85,8 +83,8 @@ def test_every_task_has_a_result_after_those_it_needs(
             assert all(recorder.done.index(need) < at for need in needed)
 
 
-def test_skipped_task_names_the_need_that_failed() -> None:
-    """What needs a skipped task is skipped, too."""
+def test_skipped_task_names_its_need() -> None:
+    """A task that needs a skipped one is skipped, too."""
     results = Recorder(bad=frozenset("a")).all({"a": [], "b": ["a"], "c": ["b"]})
 
     assert results == {
@@ -113,8 +111,8 @@ def test_tasks_in_a_queue_have_no_thread() -> None:
     assert most <= before + 70
 
 
-def test_stop_ends_tasks_in_queues_and_in_pauses() -> None:
-    """What waits for a limit ends without it; what waits on the clock is interrupted."""
+def test_stop_ends_waiting_tasks() -> None:
+    """A task that waits for a limit ends without it; one that waits on the clock is interrupted."""
     recorder, limit = Recorder(), Limit(1)
     recorder.limits, started = (limit,), threading.Event()
 
@@ -137,8 +135,8 @@ def test_stop_ends_tasks_in_queues_and_in_pauses() -> None:
     limit.acquire(Clock())
 
 
-def test_task_that_hangs_after_a_stop_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others keep their results."""
+def test_hanging_task_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other tasks keep their results."""
     monkeypatch.setattr("spark_impex_runner.engine.tasks.GIVE_UP", 0.0)
     monkeypatch.setattr("spark_impex_runner.engine.tasks._QUIET", 0.05)
     recorder, release, hangs = Recorder(), threading.Event(), threading.Event()
@@ -161,8 +159,8 @@ def test_task_that_hangs_after_a_stop_is_abandoned(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("a bug")])
-def test_error_of_a_task_ends_the_others_before_it_is_raised(error: BaseException) -> None:
-    """A bug in one, or Ctrl-C: what waits is interrupted and ends, then it is raised."""
+def test_error_stops_other_tasks(error: BaseException) -> None:
+    """A bug in one task stops the others, and is raised when they have ended."""
     recorder, waits = Recorder(), threading.Event()
 
     def fail(name: str) -> None:
@@ -190,8 +188,8 @@ def test_cycle_is_an_error_and_no_hang() -> None:
         Recorder().all({"a": ["b"], "b": ["a"]})
 
 
-def test_ctrl_c_ends_the_tasks_before_it_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It reaches the caller, who only waits: nothing can be cut in its middle."""
+def test_ctrl_c_stops_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """KeyboardInterrupt is raised in the caller after the tasks have ended."""
     recorder, join, started = Recorder(), threading.Thread.join, threading.Event()
     interrupts = iter([KeyboardInterrupt()])
 
@@ -218,8 +216,8 @@ def test_ctrl_c_ends_the_tasks_before_it_is_raised(monkeypatch: pytest.MonkeyPat
     assert recorder.done == ["interrupted", "a"]
 
 
-def test_context_of_the_caller_reaches_tasks_and_no_task_changes_anothers() -> None:
-    """A span around the run is the parent of what its targets do."""
+def test_tasks_have_own_contexts() -> None:
+    """A task starts with the caller's context variables, and does not change another's."""
     recorder, seen = Recorder(), []
 
     def see(name: str) -> None:

@@ -37,8 +37,8 @@ def told(connection: Connection, environ: dict[str, str] | None = None) -> list[
         (3600, ""),
     ],
 )
-def test_a_token_is_compared_with_the_longest_deadline(seconds: int, expected: str) -> None:
-    """Each connection has one finding at most, for the target that waits longest."""
+def test_token_and_longest_deadline(seconds: int, expected: str) -> None:
+    """A connection has at most one finding, for the target with the longest deadline."""
     auth = Auth(token=f"Bearer {jwt(NOW + timedelta(seconds=seconds))}")
 
     findings = told(Connection("sit", base_url="https://x/acme", auth=auth))
@@ -49,8 +49,8 @@ def test_a_token_is_compared_with_the_longest_deadline(seconds: int, expected: s
 
 
 @pytest.mark.parametrize(("hours", "severity"), [(0, "warning"), (23, "warning"), (25, "error")])
-def test_a_clock_that_may_be_wrong_ends_no_token(hours: int, severity: str) -> None:
-    """A run leaves it to the tenant whether a token has ended that ended within a day."""
+def test_wrong_clock_is_tolerated(hours: int, severity: str) -> None:
+    """A token that expired within a day is a warning, since the tenant's clock decides."""
     connection = Connection("sit", auth=Auth(token=jwt(NOW - timedelta(hours=hours))))
     ends = TokenExpiry({"sit": connection}, {}, NOW, timedelta(days=1))
 
@@ -60,8 +60,8 @@ def test_a_clock_that_may_be_wrong_ends_no_token(hours: int, severity: str) -> N
     assert ("by this machine's clock" in finding.message) == (severity == "warning")
 
 
-def test_the_environments_token_is_told_at_the_connection() -> None:
-    """It is named by its variable; a client's credentials there win over it, and do not end."""
+def test_token_of_the_environment() -> None:
+    """The finding names CSPARK_BEARER_TOKEN; client credentials there win, and do not expire."""
     environ = {"CSPARK_BEARER_TOKEN": jwt(NOW)}
     client = {"CSPARK_CLIENT_ID": "a", "CSPARK_CLIENT_SECRET": "b"}
     connection = Connection("sit", base_url="https://x/acme")
@@ -81,20 +81,20 @@ def test_the_environments_token_is_told_at_the_connection() -> None:
         Connection("sit", sandbox=Path("tenant")),
     ],
 )
-def test_what_does_not_say_when_it_ends_is_not_told(connection: Connection) -> None:
-    """No credentials, keys, opaque tokens and the sandbox are none of this check's business."""
+def test_tokens_without_expiry(connection: Connection) -> None:
+    """No credentials, keys, opaque tokens and the sandbox have no finding."""
     assert told(connection) == []
 
 
-def test_the_sandbox_does_not_take_the_environments_token() -> None:
-    """It has its own, so that an old one in the environment does not stop a rehearsal."""
+def test_sandbox_ignores_environment() -> None:
+    """The sandbox has its own token, so an expired one in the environment does not matter."""
     connection = Connection("sit", sandbox=Path("tenant"))
 
     assert told(connection, {"CSPARK_BEARER_TOKEN": jwt(NOW)}) == []
 
 
-def test_the_token_of_a_connection_that_a_step_names_is_compared_too() -> None:
-    """It is needed after the export, so it must not end before."""
+def test_token_of_a_steps_connection() -> None:
+    """The token of a step's connection must last until the export has ended."""
     auth = Auth(token=jwt(NOW))
     connections = {name: Connection(name, base_url="https://x/acme") for name in ("sit", "uat")}
     connections["uat"] = Connection("uat", base_url="https://x/acme", auth=auth)

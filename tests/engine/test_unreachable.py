@@ -51,7 +51,7 @@ def start(folder: Path, clock: Any, address: str, targets: str, **options: Any) 
         ("http://127.0.0.1:9/acme", "cannot connect to 127.0.0.1:9 (Connection refused)"),
     ],
 )
-def test_an_unreachable_tenant_ends_the_run(
+def test_unreachable_tenant_fails_fast(
     run: Any, clock: Any, monkeypatch: Any, address: str, fault: str
 ) -> None:
     """Two targets fail within half a minute, with the connection, its line and what to check."""
@@ -67,10 +67,10 @@ def test_an_unreachable_tenant_ends_the_run(
     assert clock.monotonic() < 30
 
 
-def test_an_unreachable_tenant_leaves_no_job(
+def test_unreachable_tenant_leaves_no_attempt(
     run: Any, serve: Any, clock: Any, monkeypatch: Any, only: Any
 ) -> None:
-    """Once the address is corrected, no run speaks of a job of the failed one."""
+    """Once the address is corrected, no run mentions a job of the failed one."""
     monkeypatch.setenv("TOKEN", "given-token")
     start(run.folder, clock, "https://tenant.invalid/acme", TARGET)
 
@@ -79,10 +79,10 @@ def test_an_unreachable_tenant_leaves_no_job(
     assert (result.exit_code, only(result).warnings) == (0, ())
 
 
-def test_a_proxys_refusal_ends_the_run(
+def test_proxy_refusal_fails_fast(
     run: Any, clock: Any, monkeypatch: Any, only: Any, refusing_proxy: str
 ) -> None:
-    """The proxy's status is in the message, and no second request is made."""
+    """The proxy's status is in the error, and no second request is sent."""
     monkeypatch.setenv("TOKEN", "given-token")
     monkeypatch.setenv("HTTPS_PROXY", refusing_proxy)
 
@@ -92,9 +92,7 @@ def test_a_proxys_refusal_ends_the_run(
     assert clock.waits == []
 
 
-def test_a_lost_job_survives_an_unreachable_tenant(
-    run: Any, serve: Any, monkeypatch: Any, only: Any
-) -> None:
+def test_lost_job_is_found_later(run: Any, serve: Any, monkeypatch: Any, only: Any) -> None:
     """An intent whose create call may have arrived stays open, and its job is found later."""
     sandbox = serve("create@1=swallow", "describe@2-3=403", job_seconds=1)
     connect, gone = socket.socket.connect, {"network": True}
@@ -116,10 +114,10 @@ def test_a_lost_job_survives_an_unreachable_tenant(
 
 
 @pytest.mark.parametrize("token", ["token@*=reset", "token@*=503", "token@*=html"])
-def test_a_failed_token_request_leaves_no_job(
+def test_failed_token_request(
     run: Any, serve: Any, monkeypatch: Any, only: Any, token: str
 ) -> None:
-    """Without a token nothing can have been created, whatever became of the token request."""
+    """Without a token no job can have been created."""
     sandbox = serve(token)
     monkeypatch.setenv("ID", sandbox.client_id)
     monkeypatch.setenv("SECRET", sandbox.client_secret)

@@ -79,10 +79,10 @@ TARGETS = "".join(
 )
 
 
-def test_what_a_wrapper_sets_holds_in_the_target(
+def test_wrapper_surrounds_the_target(
     run: Any, serve: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A context variable, a thread-local and a span are those of the target, and end with it."""
+    """A context variable, a thread-local and a span hold in the target, and end with it."""
     seen: Any = ModuleType("seen")
     seen.all, seen.closed = [], []
     monkeypatch.setitem(sys.modules, "seen", seen)
@@ -101,10 +101,10 @@ def test_what_a_wrapper_sets_holds_in_the_target(
 
 @pytest.mark.filterwarnings("ignore::pluggy.PluggyTeardownRaisedWarning")
 @pytest.mark.parametrize("kind", ["wrapper", "hookwrapper"])
-def test_wrapper_that_fails_keeps_what_was_delivered(
+def test_failed_wrapper_keeps_delivery(
     run: Any, serve: Callable[..., Any], only: Any, tmp_path: Path, kind: str
 ) -> None:
-    """Job id, packages and receipt are there, and the error beside them."""
+    """The result has job id, packages and receipt besides the wrapper's error."""
     plugin = tmp_path / "failing.py"
     plugin.write_text(FAILING.format(kind=kind))
 
@@ -120,10 +120,10 @@ def test_wrapper_that_fails_keeps_what_was_delivered(
     )
 
 
-def test_wrapper_that_fails_adds_to_the_targets_own_error(
+def test_failed_wrapper_adds_its_error(
     run: Any, serve: Callable[..., Any], only: Any, tmp_path: Path
 ) -> None:
-    """That comes first, and decides the exit code."""
+    """The target's own error comes first, and decides the exit code."""
     plugin = tmp_path / "failing.py"
     plugin.write_text(FAILING.format(kind="wrapper"))
 

@@ -76,8 +76,8 @@ def killed(run: Any, post: Callable[..., Any]) -> None:
 
 
 @pytest.mark.usefixtures("killed")
-def test_after_a_kill_it_is_not_done_again(run: Any, post: Callable[..., Any]) -> None:
-    """Each further run says the same line, whatever stands before the step by then."""
+def test_killed_step_is_not_repeated(run: Any, post: Callable[..., Any]) -> None:
+    """Every later run fails with the same line, whatever steps stand before this one."""
     second = post("return []")
     third = post("return []", TARGET.replace("[{", "[{uses: checksum}, {"))
 
@@ -88,15 +88,15 @@ def test_after_a_kill_it_is_not_done_again(run: Any, post: Callable[..., Any]) -
 
 
 @pytest.mark.usefixtures("killed")
-def test_after_a_kill_fresh_does_it_for_a_new_package(run: Any, post: Callable[..., Any]) -> None:
-    """The user has looked, and it was not done."""
+def test_fresh_after_a_kill(run: Any, post: Callable[..., Any]) -> None:
+    """With ``--fresh`` the step runs for the new package."""
     assert post("return []", fresh=True).outcome is Outcome.SUCCEEDED
     assert times(run) == 2
 
 
 @pytest.mark.usefixtures("killed")
-def test_after_a_kill_a_run_without_the_step_ends_it(run: Any, post: Callable[..., Any]) -> None:
-    """The user has looked, and it was done; the next run with it is about a new package."""
+def test_run_without_the_killed_step(run: Any, post: Callable[..., Any]) -> None:
+    """A run without the step closes the attempt; the next one has a new package."""
     alone = post("return []", TARGET.replace("{uses: post}", "{uses: checksum}"))
     after = post("return []")
 
@@ -106,20 +106,16 @@ def test_after_a_kill_a_run_without_the_step_ends_it(run: Any, post: Callable[..
 
 
 @pytest.mark.parametrize("end", ["1 / 0", "return 'nonsense'", "raise errors.Interrupted(15)"])
-def test_of_a_bug_and_of_an_interrupt_nobody_knows_what_was_done(
-    run: Any, post: Callable[..., Any], end: str
-) -> None:
-    """It stays begun."""
+def test_bug_or_interrupt_is_unknown(run: Any, post: Callable[..., Any], end: str) -> None:
+    """After a bug or an interrupt the step counts as started."""
     post(end)
 
     assert post("return []").error == REFUSED
     assert times(run) == 1
 
 
-def test_a_run_that_is_stopped_before_the_step_has_not_begun_it(
-    run: Any, post: Callable[..., Any]
-) -> None:
-    """The next run does it."""
+def test_stop_before_the_step(run: Any, post: Callable[..., Any]) -> None:
+    """A step that had not started runs in the next run."""
     stop = (
         "return []\n\n@hookimpl\ndef impex_job_changed(job, change):\n"
         "    if change.event == 'step.succeeded' and change.detail['uses'] == 'checksum':\n"
@@ -132,10 +128,8 @@ def test_a_run_that_is_stopped_before_the_step_has_not_begun_it(
     assert times(run) == 1
 
 
-def test_a_step_that_fails_on_purpose_is_tried_by_the_next_run(
-    run: Any, post: Callable[..., Any]
-) -> None:
-    """Its own error says that it did nothing."""
+def test_step_error_is_retried(run: Any, post: Callable[..., Any]) -> None:
+    """A step that raises StepError did nothing, and runs again in the next run."""
     first = post("raise errors.StepError('no such place')")
 
     assert first.error == "step post: no such place"
@@ -143,10 +137,8 @@ def test_a_step_that_fails_on_purpose_is_tried_by_the_next_run(
     assert times(run) == 2
 
 
-def test_what_is_done_is_not_done_again_for_what_comes_after_it(
-    run: Any, post: Callable[..., Any]
-) -> None:
-    """Not at another place among the steps, either."""
+def test_finished_step_is_not_repeated(run: Any, post: Callable[..., Any]) -> None:
+    """A finished step is not repeated for a later one, even at another place in the list."""
     failing = ", {uses: unzip, with: {max_files: 1}}"
     first = post("return []", TARGET.replace("post}", "post}" + failing))
     second = post("return []", TARGET.replace("[{", "[{uses: checksum}, {"))
@@ -156,8 +148,8 @@ def test_what_is_done_is_not_done_again_for_what_comes_after_it(
     assert times(run) == 1
 
 
-def test_what_was_made_and_is_gone_is_not_made_again(run: Any, post: Callable[..., Any]) -> None:
-    """To do it once more for its file would do it twice."""
+def test_deleted_result_is_not_remade(run: Any, post: Callable[..., Any]) -> None:
+    """A finished step is not repeated to replace a deleted file."""
     made = (
         "path = job.target.output / 'posted'; path.write_text(''); "
         "return [models.Artifact(path, 'posted')]"

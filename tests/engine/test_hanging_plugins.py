@@ -142,8 +142,10 @@ def test_hanging_report_is_a_problem(stuck: Callable[..., Any], only: Any, tmp_p
 
 
 @pytest.mark.parametrize("where", ["finished", "notifier"])
-def test_hanging_end_is_left(stuck: Callable[..., Any], run: Any, caplog: Any, where: str) -> None:
-    """Neither an observer of the end nor a notification holds up a run that is to stop."""
+def test_hanging_observer_or_notification(
+    stuck: Callable[..., Any], run: Any, caplog: Any, where: str
+) -> None:
+    """Neither an observer of the end nor a notification delays a run that is to stop."""
     run.below = "notify: [{uses: hang, on: [always]}]"
 
     result = stuck(where, TARGET, END)

@@ -51,15 +51,15 @@ def told(run: Any, sandbox: Any, tmp_path: Path) -> Callable[[str], list[tuple[s
     return go
 
 
-def test_a_step_remembers_across_runs(told: Callable[..., Any]) -> None:
-    """Each run is a new attempt, and still finds what the one before put there."""
+def test_values_survive_runs(told: Callable[..., Any]) -> None:
+    """A step finds the values that it stored in an earlier run."""
     target = "- {name: a, folders: [life], steps: [{uses: count}]}"
 
     assert [told(target), told(target)] == [[("I",)], [("II",)]]
 
 
-def test_each_step_of_each_target_has_its_own_memory(told: Callable[..., Any]) -> None:
-    """Two steps of one name share theirs, as two calls for two packages do."""
+def test_stores_are_separate(told: Callable[..., Any]) -> None:
+    """Each step of each target has its own store; two steps of one name share it."""
     steps = "steps: [{uses: count}, {uses: other}, {uses: count}]"
 
     found = told(f"- {{name: a, folders: [life], {steps}}}\n- {{name: b, folders: [life]}}\n")
@@ -68,8 +68,8 @@ def test_each_step_of_each_target_has_its_own_memory(told: Callable[..., Any]) -
     assert told(f"- {{name: b, folders: [life], {steps}}}") == [("I", "I", "II")]
 
 
-def test_no_secret_is_remembered(told: Callable[..., Any], run: Any, sandbox: Any) -> None:
-    """Neither a value nor a key holds one, and what was masked is found all the same."""
+def test_stored_secrets_are_masked(told: Callable[..., Any], run: Any, sandbox: Any) -> None:
+    """Neither a key nor a value holds a secret, and masked keys are still found."""
     spill = "steps: [{uses: spill, with: {what: 'so: ${env:TOKEN}'}}]"
 
     [[found]] = told(f"- {{name: a, folders: [life], {spill}}}")
@@ -80,8 +80,8 @@ def test_no_secret_is_remembered(told: Callable[..., Any], run: Any, sandbox: An
     assert sandbox.token.encode() not in memory
 
 
-def test_without_a_run_a_memory_lasts_as_long_as_its_job() -> None:
-    """A job made by hand, as tests make it, has one that works."""
+def test_store_without_a_run() -> None:
+    """A job that a test makes has a store in memory."""
     memory = KeyValueStore()
     memory.put("a", "1")
     memory.put("a", "2")

@@ -26,10 +26,10 @@ def create_calls(sandbox: Any) -> int:
     return len(calls)
 
 
-def test_create_calls_are_repeated_with_longer_waits(
+def test_create_backoff_doubles(
     run: Any, serve: Callable[..., Any], clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each failure doubles the ceiling of the next wait, up to sixteen seconds."""
+    """Each failed create call doubles the upper bound of the next wait, up to 16 seconds."""
     monkeypatch.setattr(client, "RetryPolicy", partial(RetryPolicy, draw=lambda: 1.0))
 
     result = run(serve("create@1-6=503"), TARGET)
@@ -42,7 +42,7 @@ def test_create_calls_are_repeated_with_longer_waits(
     ("fault", "drawn", "wait"),
     [("503", 0.0, 1), ("503", 0.75, 1.5), ("429:retry=30", 1.0, 30), ("503:retry=1", 1.0, 2)],
 )
-def test_a_create_call_waits_for_the_longest(
+def test_create_waits_for_the_longest(
     run: Any,
     serve: Callable[..., Any],
     clock: Any,
@@ -51,7 +51,7 @@ def test_a_create_call_waits_for_the_longest(
     drawn: float,
     wait: float,
 ) -> None:
-    """What the server asks for, what is drawn at random, and at least a second."""
+    """The wait is the longest of Retry-After, the random delay and one second."""
     monkeypatch.setattr(client, "RetryPolicy", partial(RetryPolicy, draw=lambda: drawn))
 
     result = run(serve(f"create@1={fault}"), TARGET)
@@ -60,7 +60,7 @@ def test_a_create_call_waits_for_the_longest(
 
 
 @pytest.mark.parametrize(("deadline", "waits"), [("6s", [2, 4]), ("5s", [2, 3])])
-def test_create_calls_end_at_the_deadline(
+def test_create_ends_at_deadline(
     run: Any,
     serve: Callable[..., Any],
     only: Any,
@@ -69,7 +69,7 @@ def test_create_calls_end_at_the_deadline(
     deadline: str,
     waits: list[int],
 ) -> None:
-    """The last wait is cut there, and the last call follows it."""
+    """The last wait is cut at the deadline, and the last create call follows it."""
     monkeypatch.setattr(client, "RetryPolicy", partial(RetryPolicy, draw=lambda: 1.0))
     sandbox = serve("create@1-=503")
 
@@ -79,20 +79,18 @@ def test_create_calls_end_at_the_deadline(
     assert (create_calls(sandbox), clock.waits) == (3, waits)
 
 
-def test_a_busy_tenant_is_asked_every_five_seconds(
+def test_busy_tenant_is_polled(
     run: Any, serve: Callable[..., Any], clock: Any, events: Any
 ) -> None:
-    """The wait is reported once, however long it lasts."""
+    """A busy tenant is asked every five seconds, and the wait is reported once."""
     result = run(serve("create@1-3=busy"), TARGET, plugin_files=(events.plugin,))
 
     assert (result.exit_code, clock.waits[:3]) == (0, [5, 5, 5])
     assert events.names()[:2] == ["job.waiting", "job.created"]
 
 
-def test_a_tenant_that_stays_busy_times_out(
-    run: Any, serve: Callable[..., Any], only: Any, clock: Any
-) -> None:
-    """At the deadline, with a line that says that no job was created."""
+def test_busy_tenant_times_out(run: Any, serve: Callable[..., Any], only: Any, clock: Any) -> None:
+    """A tenant busy until the deadline fails the target; the error says that it has no job."""
     target = TARGET.replace("fixed", "fixed, deadline: 12s")
 
     result = only(run(serve("create@1-=busy"), target))
@@ -105,10 +103,10 @@ def test_a_tenant_that_stays_busy_times_out(
 @pytest.mark.parametrize(
     ("fault", "calls"), [("400:html", 1), ("404:html", 4), ("404", 1), ("invalid", 1)]
 )
-def test_only_a_page_that_is_no_answer_is_asked_again(
+def test_only_proxy_pages_are_retried(
     run: Any, serve: Callable[..., Any], only: Any, fault: str, calls: int
 ) -> None:
-    """A 404 without a code may be a proxy's, four times; a refusal ends the target at once."""
+    """A 404 without an API code is retried four times; a refusal ends the target at once."""
     sandbox = serve(f"create@1-={fault}")
 
     result = only(run(sandbox, TARGET))
@@ -118,10 +116,10 @@ def test_only_a_page_that_is_no_answer_is_asked_again(
 
 
 @pytest.mark.parametrize("fault", ["invalid", "400:html", "425"])
-def test_a_refusal_leaves_nothing_to_resume(
+def test_refusal_leaves_no_attempt(
     run: Any, serve: Callable[..., Any], only: Any, fault: str
 ) -> None:
-    """The tenant has certainly created no job, and the next run does not mention one."""
+    """After a refusal there is no job, and the next run does not mention one."""
     sandbox = serve(f"create@1-={fault}")
     target = TARGET.replace("fixed", "fixed, deadline: 5s")
     first = only(run(sandbox, target))
@@ -133,10 +131,8 @@ def test_a_refusal_leaves_nothing_to_resume(
     assert (second.outcome, second.warnings) == (Outcome.SUCCEEDED, ())
 
 
-def test_a_lost_reply_without_a_listing_is_resumed(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """The attempt stays open until the listing can be asked: one job in two runs."""
+def test_lost_reply_without_listing(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """An attempt stays open until the listing can be read: two runs create one job."""
     sandbox = serve("create@1=swallow", "describe@1-=503", job_limit=2)
     target = TARGET.replace("fixed", "fixed, deadline: 30s")
     first = only(run(sandbox, target))
@@ -149,10 +145,8 @@ def test_a_lost_reply_without_a_listing_is_resumed(
     assert sandbox.jobs_created == 1
 
 
-def test_a_listing_behind_a_page_ends_the_search(
-    run: Any, serve: Callable[..., Any], only: Any, clock: Any
-) -> None:
-    """A page of a proxy in place of the listing is no answer; four of them are not waited out."""
+def test_proxy_page_ends_search(run: Any, serve: Callable[..., Any], only: Any, clock: Any) -> None:
+    """A proxy's page in place of the listing ends the search, after four requests at most."""
     sandbox = serve("create@1=swallow", "describe@2-=404:html", job_limit=2)
 
     result = only(run(sandbox, TARGET))
@@ -161,9 +155,7 @@ def test_a_listing_behind_a_page_ends_the_search(
     assert clock.monotonic() < 120
 
 
-def test_a_repeated_correlation_id_gives_a_job_each(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
+def test_repeated_correlation_id(run: Any, serve: Callable[..., Any], only: Any) -> None:
     """A lost create call of the second run does not deliver the first run's package."""
     sandbox = serve("create@2=reset")
     target = TARGET.replace("life]", "life], correlation_id: CHG-1")
@@ -178,10 +170,10 @@ def test_a_repeated_correlation_id_gives_a_job_each(
 
 @pytest.mark.parametrize("given", ["", ", correlation_id: CHG-1"])
 @pytest.mark.parametrize("minutes", [-600_000, -11, 0, 11, 600_000])
-def test_a_lost_job_is_found_whatever_the_clocks_say(
+def test_lost_job_with_wrong_clock(
     run: Any, serve: Callable[..., Any], only: Any, clock: Any, given: str, minutes: int
 ) -> None:
-    """The clock of this machine is ahead or behind; there is one job, by its correlation id."""
+    """A lost job is found by its correlation id, whether this machine's clock is fast or slow."""
     sandbox = serve("create@1=swallow")
     now = clock.now
     clock.now = lambda: datetime.now(timezone.utc) + timedelta(minutes=minutes)
@@ -193,10 +185,10 @@ def test_a_lost_job_is_found_whatever_the_clocks_say(
 
 
 @pytest.mark.parametrize("minutes", [-90, -11, 11, 90])
-def test_a_lost_job_is_found_after_a_clock_is_set(
+def test_lost_job_after_clock_change(
     run: Any, serve: Callable[..., Any], only: Any, clock: Any, minutes: int
 ) -> None:
-    """Between two runs the clock of this machine is corrected; there is one job all the same."""
+    """A lost job is found although this machine's clock was set between two runs."""
     sandbox = serve("create@1=swallow", "describe@2-=403")
     target = TARGET.replace("life]", "life], correlation_id: CHG-1")
     clock.now = lambda: datetime.now(timezone.utc)
@@ -210,10 +202,10 @@ def test_a_lost_job_is_found_after_a_clock_is_set(
     assert sandbox.jobs_created == 1
 
 
-def test_a_lost_job_is_found_an_hour_later(
+def test_lost_job_after_an_hour(
     run: Any, serve: Callable[..., Any], only: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job is not too old for an intent that is as old."""
+    """A job is found for an intent that is as old as it is."""
     sandbox = serve("create@1=swallow", "describe@2-=403")
     target = TARGET.replace("life]", "life], correlation_id: CHG-1")
     clock.now = lambda: datetime.now(timezone.utc)
@@ -228,10 +220,10 @@ def test_a_lost_job_is_found_an_hour_later(
     assert sandbox.jobs_created == 1
 
 
-def test_an_older_job_with_the_same_id_is_not_taken(
+def test_older_job_is_not_adopted(
     run: Any, serve: Callable[..., Any], only: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the state that owns it, its age by the tenant's own clock tells it apart."""
+    """Without state, a job's age by the tenant's own clock shows that it is another run's."""
     sandbox = serve("create@2=reset")
     target = TARGET.replace("life]", "life], correlation_id: CHG-1")
     clock.now = lambda: datetime.now(timezone.utc) + timedelta(days=9)
@@ -244,10 +236,8 @@ def test_an_older_job_with_the_same_id_is_not_taken(
     assert (first.job_id != second.job_id, sandbox.jobs_created) == (True, 2)
 
 
-def test_a_listed_job_that_has_left_is_passed_over(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """Its status is unknown by the time it is asked for; the target creates its own job."""
+def test_vanished_job_is_ignored(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A listed job whose status is unknown is ignored, and the target creates its own."""
     sandbox = serve("create@2=reset", "status@1=forget", job_limit=2)
     with Spark(base_url=sandbox.base_url, token=sandbox.token, clock=run.clock) as spark:
         other = spark.impex.exports.initiate(folders=["life"]).data["id"]
@@ -259,10 +249,8 @@ def test_a_listed_job_that_has_left_is_passed_over(
     assert sandbox.faults.hits["status@1=forget"] == 1
 
 
-def test_a_listed_job_whose_status_fails_is_looked_at_again(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """Nothing is created while it is not known whether the job is there."""
+def test_failed_status_is_retried(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """Nothing is created while the status of a listed job is unavailable."""
     sandbox = serve("create@1=swallow", "status@1-6=503", job_limit=2)
 
     result = only(run(sandbox, TARGET))
@@ -271,10 +259,8 @@ def test_a_listed_job_whose_status_fails_is_looked_at_again(
     assert (sandbox.jobs_created, create_calls(sandbox)) == (1, 1)
 
 
-def test_another_job_is_not_taken_for_a_lost_one(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """A listed job with another correlation id stays whose it is."""
+def test_foreign_job_is_not_adopted(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A listed job with another correlation id is not adopted."""
     sandbox = serve("create@2=reset", job_limit=2)
     with Spark(base_url=sandbox.base_url, token=sandbox.token, clock=run.clock) as spark:
         spark.impex.exports.initiate(folders=["life"], correlation_id="CHG-2")
@@ -285,10 +271,8 @@ def test_another_job_is_not_taken_for_a_lost_one(
     assert sandbox.jobs_created == 2
 
 
-def test_a_job_that_is_lost_and_found_has_its_events(
-    run: Any, serve: Callable[..., Any], only: Any, events: Any
-) -> None:
-    """A plugin hears of the failed create call, the found job, the failed look, the reuse."""
+def test_events_of_a_lost_job(run: Any, serve: Callable[..., Any], only: Any, events: Any) -> None:
+    """A plugin receives the failed create call, the found job, the failed status and the reuse."""
     sandbox = serve("create@1=swallow", "status@2=503")
     target = TARGET.replace("life]", "life], steps: [{uses: unzip, with: {max_files: %s}}]")
 

@@ -66,10 +66,10 @@ def _more_faults(monkeypatch: pytest.MonkeyPatch) -> None:
         "empty",
     ],
 )
-def test_one_odd_answer_ends_no_job(
+def test_one_wrong_answer_ends_no_job(
     run: Any, serve: Callable[..., Any], only: Any, odd: str
 ) -> None:
-    """The next answer is as it should be, and the one job's package is delivered."""
+    """One wrong answer is ignored, and the package of the one job is delivered."""
     sandbox = serve(f"status@1={odd}", f"status@4={odd}", job_seconds=8)
 
     result = only(run(sandbox, TARGET))
@@ -89,10 +89,10 @@ def test_one_odd_answer_ends_no_job(
         ("403:html", "HTTP 403 the reply is an HTML page"),
     ],
 )
-def test_two_answers_that_agree_end_the_job(
+def test_two_equal_answers_end_a_job(
     run: Any, serve: Callable[..., Any], only: Any, odd: str, error: str
 ) -> None:
-    """A failure in between is no answer."""
+    """Two answers end a job even with a failed request between them."""
     sandbox = serve(f"status@1={odd}", "status@2=503", f"status@3={odd}", "describe@2-=unlisted")
 
     result = only(run(sandbox, TARGET))
@@ -102,10 +102,8 @@ def test_two_answers_that_agree_end_the_job(
     assert sandbox.faults.hits.total() >= 3
 
 
-def test_a_job_given_up_by_one_page_is_resumed(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """What no answer of the tenant has ended is what the next run goes on with."""
+def test_job_lost_to_a_proxy_is_resumed(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """The next run resumes a job that no answer of the tenant has ended."""
     sandbox = serve("status@1-2=403:html", job_seconds=5)
 
     first, second = only(run(sandbox, TARGET)), only(run(sandbox, TARGET))
@@ -114,10 +112,8 @@ def test_a_job_given_up_by_one_page_is_resumed(
     assert (first.job_id, sandbox.jobs_created) == (second.job_id, 1)
 
 
-def test_the_tenants_own_error_ends_the_job_at_once(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """No second look is taken where the tenant says why."""
+def test_tenants_error_ends_the_job(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A status with an error of the tenant is not confirmed by a second request."""
     sandbox = serve(ending="errors")
 
     result = only(run(sandbox, TARGET))
@@ -138,10 +134,10 @@ def test_the_tenants_own_error_ends_the_job_at_once(
         "status@1=403:html",
     ],
 )
-def test_one_odd_answer_costs_no_second_job(
+def test_wrong_answer_during_search(
     run: Any, serve: Callable[..., Any], only: Any, odd: str
 ) -> None:
-    """A job whose create reply was lost is found, whatever one answer says about it."""
+    """A job whose create reply was lost is found in spite of one wrong answer."""
     sandbox = serve("create@1=swallow", odd, job_seconds=0)
 
     result = only(run(sandbox, TARGET))
@@ -151,10 +147,10 @@ def test_one_odd_answer_costs_no_second_job(
     assert sandbox.faults.hits[odd] == 1
 
 
-def test_a_resumed_job_is_not_forgotten_by_one_answer(
+def test_wrong_answer_about_resumed_job(
     run: Any, serve: Callable[..., Any], only: Any, clock: Any
 ) -> None:
-    """Neither its status nor a listing alone makes a second job of it."""
+    """Neither a wrong status nor a wrong listing alone creates a second job."""
     sandbox = serve("status@2=forget", job_seconds=20)
     clock.at_wait = lambda elapsed: clock.stop(2) if elapsed > 3 else None
     first = only(run(sandbox, TARGET.replace("}}", "}, on_interrupt: leave}")))
@@ -167,10 +163,10 @@ def test_a_resumed_job_is_not_forgotten_by_one_answer(
 
 
 @pytest.mark.parametrize("odd", ["describe@*=unlisted", "status@*=nameless"])
-def test_a_lost_job_is_looked_for_twice_by_the_next_run(
+def test_lost_job_is_searched_twice(
     run: Any, serve: Callable[..., Any], only: Any, clock: Any, odd: str
 ) -> None:
-    """The first look of a run that resumes an intent is not enough to create another job."""
+    """A run that resumes an intent searches twice before it creates a job."""
     sandbox = serve("create@1=swallow", "describe@2-=403")
     first = only(run(sandbox, TARGET))
     sandbox.faults._faults = (faults.parse_fault(odd),)
@@ -183,10 +179,10 @@ def test_a_lost_job_is_looked_for_twice_by_the_next_run(
     assert sandbox.jobs_created == 1
 
 
-def test_a_resumed_job_is_asked_for_twice(
+def test_status_and_listing_are_confirmed(
     run: Any, serve: Callable[..., Any], only: Any, clock: Any
 ) -> None:
-    """A status and a listing that deny it at the same time make no second job."""
+    """A wrong status and a wrong listing at the same time create no second job."""
     sandbox = serve("status@1-2=403:html", job_seconds=5)
     first = only(run(sandbox, TARGET))
     wrong = ("status@*=forget", "describe@*=unlisted")
@@ -201,10 +197,10 @@ def test_a_resumed_job_is_asked_for_twice(
 
 
 @pytest.mark.parametrize("odd", ["describe@*=unlisted", "cancel@1=forget"])
-def test_one_odd_answer_ends_no_cancel(
+def test_cancel_confirms_an_unknown_job(
     run: Any, serve: Callable[..., Any], clock: Any, odd: str
 ) -> None:
-    """``impex cancel`` ends a job that one answer denies."""
+    """``impex cancel`` cancels a job that one answer denies."""
     sandbox = serve("create@1=swallow", "describe@2-=403", job_seconds=900)
     run(sandbox, TARGET)
     sandbox.faults._faults = (faults.parse_fault(odd),)
@@ -218,10 +214,8 @@ def test_one_odd_answer_ends_no_cancel(
     assert cancels[-1:] == [200]
 
 
-def test_a_wrong_hash_in_one_answer_costs_no_job(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
-    """Before the bytes are fetched again, the job is asked once more what they should be."""
+def test_wrong_hash_is_confirmed(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """The status is requested again before a package with another hash is downloaded again."""
     sandbox = serve("status@1=other-hash")
 
     result = only(run(sandbox, TARGET))
@@ -231,10 +225,10 @@ def test_a_wrong_hash_in_one_answer_costs_no_job(
 
 
 @pytest.mark.parametrize("odd", ["null-lists", "word:closed", "404:html", "forget"])
-def test_an_odd_answer_for_a_new_link_is_asked_again(
+def test_renewed_link_is_confirmed(
     run: Any, serve: Callable[..., Any], only: Any, odd: str
 ) -> None:
-    """A link is renewed although the first answer offers no file at all."""
+    """A link is renewed although the first answer lists no file."""
     sandbox = serve("download@1=expired:403", f"status@2={odd}")
 
     result = only(run(sandbox, TARGET))
@@ -242,9 +236,7 @@ def test_an_odd_answer_for_a_new_link_is_asked_again(
     assert (result.outcome, result.error) == (Outcome.SUCCEEDED, "")
 
 
-def test_a_wrong_unknown_job_without_a_listing_ends_nothing(
-    run: Any, serve: Callable[..., Any], only: Any
-) -> None:
+def test_unknown_job_without_listing(run: Any, serve: Callable[..., Any], only: Any) -> None:
     """The wait continues, and delivers the package of the one job."""
     sandbox = serve("status@2=forget", "describe@1-=503", job_seconds=20)
 

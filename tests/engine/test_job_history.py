@@ -25,8 +25,8 @@ def waits(run: Any, sandbox: Any, target: str) -> list[float]:
     return [*run.clock.waits]
 
 
-def test_the_second_run_waits_for_the_likely_end(run: Any, serve: Callable[..., Any]) -> None:
-    """The first run of a request learns, the next ones look little before its end."""
+def test_second_run_waits_longer(run: Any, serve: Callable[..., Any]) -> None:
+    """After one run of a request, the next ones request the status less often before its end."""
     sandbox = serve(job_seconds=100)
 
     first = waits(run, sandbox, LIFE)
@@ -37,10 +37,10 @@ def test_the_second_run_waits_for_the_likely_end(run: Any, serve: Callable[..., 
     assert all(len(each) <= 5 for each in later[4:])
 
 
-def test_another_request_of_the_same_size_learns_from_it(
+def test_similar_request_learns(
     run: Any, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A request without a past of its own is also looked at when its like would end."""
+    """A request without a history uses that of requests of the same size."""
     # Without jitter, by which one that knows nothing may be in time by chance.
     monkeypatch.setattr(random, "random", lambda: 0.0)
     sandbox = serve(job_seconds=100)
@@ -53,8 +53,8 @@ def test_another_request_of_the_same_size_learns_from_it(
     assert sum(other) >= 105
 
 
-def test_a_job_that_was_left_alone_teaches_nothing(run: Any, serve: Callable[..., Any]) -> None:
-    """A run that goes on with a job does not know its age: it neither learns nor predicts."""
+def test_resumed_job_is_not_recorded(run: Any, serve: Callable[..., Any]) -> None:
+    """The duration of a resumed job is unknown, so it is not recorded."""
     sandbox = serve(job_seconds=100)
     run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGTERM)
     run(sandbox, LIFE)
@@ -69,8 +69,8 @@ def test_a_job_that_was_left_alone_teaches_nothing(run: Any, serve: Callable[...
     assert 100 <= sum(after) <= 123
 
 
-def test_a_job_that_is_gone_on_with_is_not_predicted(run: Any, serve: Callable[..., Any]) -> None:
-    """It is near its end when the second run comes: no long silence, whatever the past says."""
+def test_resumed_job_is_not_predicted(run: Any, serve: Callable[..., Any]) -> None:
+    """A resumed job is checked often, whatever the history says."""
     sandbox = serve(job_seconds=100)
     waits(run, sandbox, LIFE)
     begin = run.clock.monotonic()
@@ -98,16 +98,16 @@ def test_job_given_by_id_has_no_duration(
     assert rows == [(first.job_id, "succeeded", None)]
 
 
-def test_fixed_waits_as_ever(run: Any, serve: Callable[..., Any]) -> None:
-    """A strategy without memory does in the second run what it did in the first."""
+def test_fixed_ignores_history(run: Any, serve: Callable[..., Any]) -> None:
+    """``fixed`` waits in the second run as in the first."""
     sandbox = serve(job_seconds=7)
     fixed = LIFE.replace("}", ", polling: {strategy: fixed}}")
 
     assert waits(run, sandbox, fixed) == waits(run, sandbox, fixed) == [0, 3, 3, 3]
 
 
-def test_exponential_waits_as_ever(run: Any, serve: Callable[..., Any]) -> None:
-    """So does the other one."""
+def test_exponential_ignores_history(run: Any, serve: Callable[..., Any]) -> None:
+    """``exponential`` waits in the second run as in the first."""
     sandbox = serve(job_seconds=20)
     exponential = LIFE.replace("}", ", polling: {strategy: exponential}}")
 

@@ -27,10 +27,10 @@ def said(services: tuple[ServiceVersion, ...], versions: tuple[ServiceVersion, .
     ("services", "versions", "expected"),
     [((), (), True), ((LIFE,), (), False), ((), (LIFE,), False), ((LIFE,), (LIFE,), False)],
 )
-def test_silent_means_both_lists_are_empty(
+def test_unspecified_contents(
     services: tuple[ServiceVersion, ...], versions: tuple[ServiceVersion, ...], expected: bool
 ) -> None:
-    """A tenant that names services or versions has said what it delivered."""
+    """A status is unspecified only if it lists neither services nor versions."""
     assert is_unspecified(said(services, versions)) is expected
 
 
@@ -52,8 +52,8 @@ def test_silent_means_both_lists_are_empty(
         ),
     ],
 )
-def test_each_kind_of_loss_is_named(request_: Request, lost: list[str]) -> None:
-    """Folders, services and version ids are looked for in both lists of the status."""
+def test_missing_items_are_named(request_: Request, lost: list[str]) -> None:
+    """Folders, services and version ids are searched in both lists of the status."""
     assert missing(request_, said((LIFE,), (PRICING,))) == lost
     assert missing(request_, said((PRICING,), (LIFE,))) == lost
 
@@ -61,7 +61,7 @@ def test_each_kind_of_loss_is_named(request_: Request, lost: list[str]) -> None:
 @pytest.mark.parametrize(
     ("policy", "outcome"), [("fail", Outcome.FAILED), ("warn", Outcome.SUCCEEDED)]
 )
-def test_a_package_without_a_requested_service_is_noticed(
+def test_missing_service_in_package(
     run: Any,
     serve: Callable[..., Any],
     only: Any,
@@ -69,7 +69,7 @@ def test_a_package_without_a_requested_service_is_noticed(
     policy: str,
     outcome: Outcome,
 ) -> None:
-    """The target fails under ``missing: fail`` and gets a warning under ``missing: warn``."""
+    """A missing service fails the target, or warns under ``missing: warn``."""
     whole = exports.listing
     monkeypatch.setattr(
         exports, "listing", lambda versions: whole([v for v in versions if v.service == "pricing"])
@@ -90,7 +90,7 @@ def test_a_package_without_a_requested_service_is_noticed(
         (("services",), []),
     ],
 )
-def test_null_lists_of_services_are_only_a_warning(
+def test_null_lists_are_a_warning(
     run: Any,
     serve: Callable[..., Any],
     only: Any,
@@ -98,7 +98,7 @@ def test_null_lists_of_services_are_only_a_warning(
     kept: tuple[str, ...],
     warnings: list[str],
 ) -> None:
-    """A tenant that names nothing is believed to have delivered; one list of two is enough."""
+    """A tenant that lists nothing is trusted, with a warning; one list of two is enough."""
     whole = exports.listing
 
     def listing(versions: Any) -> dict[str, Any]:
