@@ -7,7 +7,7 @@ from urllib.parse import quote, quote_plus
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_impex_runner.masking import Masker
+from spark_impex_runner.masking import Masker, lines_of
 
 _SECRETS = st.lists(st.text("abc/ +é", min_size=1, max_size=6), max_size=6)
 
@@ -76,3 +76,9 @@ def test_an_empty_value_is_no_secret() -> None:
     masker.add(None)
 
     assert masker.mask("text") == "text"
+
+
+def test_lines_of_a_secret_are_looked_for_without_blanks() -> None:
+    """A reader of lines strips them; blank ones say nothing."""
+    assert lines_of("  hunter2-one  \n \n\thunter2-two") == ["hunter2-one", "hunter2-two"]
+    assert lines_of("abc\n   ") == ["abc"]

@@ -40,6 +40,25 @@ def test_only_chosen_targets_need_their_secrets(choosing: Any) -> None:
     assert (done.code, done.err) == (0, "")
 
 
+def test_no_source_is_asked_for_others(choosing: Any) -> None:
+    """A secret's source may be slow, or want a password typed: only chosen targets ask it."""
+    (choosing.folder / "asked.py").write_text(
+        "import pathlib\nfrom spark_impex_runner import hookimpl\n"
+        "def read(key):\n"
+        "    with pathlib.Path('asked').open('a') as file:\n        file.write(key + ' ')\n"
+        "    return 'hunter2'\n"
+        "@hookimpl\ndef impex_register(registry):\n"
+        "    registry.source('safe', 'keeps secrets', read, secret=True)\n"
+    )
+    text = TARGETS.replace("env:TOKEN_ONE", "safe:one").replace("vault:", "safe:")
+    (choosing.folder / "m.yaml").write_text(text)
+
+    done = choosing("impex", "plan", "m.yaml", "-t", "a", "-p", "asked.py")
+
+    assert (done.code, done.err) == (0, "")
+    assert (choosing.folder / "asked").read_text() == "one "
+
+
 @pytest.mark.parametrize(
     ("args", "missing"),
     [

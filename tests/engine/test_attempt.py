@@ -128,6 +128,7 @@ def test_one_file_elsewhere(package: Artifact, tmp_path: Path) -> None:
 
     assert not attempt.is_elsewhere(job, [])
     assert not attempt.is_elsewhere(job, [package, folder])
+    assert not attempt.is_elsewhere(job, [Artifact(tmp_path / "MAX", "MAX/")])
     assert attempt.is_elsewhere(job, [package, other])
 
 

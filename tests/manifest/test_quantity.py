@@ -83,7 +83,9 @@ def test_what_is_no_duration_says_how_to_write_one(value: float | str) -> None:
         seconds(value)
 
 
-@pytest.mark.parametrize("value", ["", "GB", "-1", "1 GB", "2gib", "2Gi", "1e3", False])
+@pytest.mark.parametrize(
+    "value", ["", "GB", "-1", "1 GB", "2gib", "2Gi", "1e3", False, 10**15, "1000000000000000"]
+)
 def test_what_is_no_size_says_how_to_write_one(value: float | str) -> None:
     """Anything but one plain number and one unit is refused with the forms."""
     with pytest.raises(UsageError, match="10MB, 2GiB"):
@@ -107,7 +109,22 @@ def test_a_value_that_fits_the_schema_can_be_parsed(
     schema = Schema(registry)
     view = ErrorView(lambda path: path, lambda _: None, ())
 
-    for value in ("3s", "3s\n", "2GiB", "1.5", 7, -1, "", "1h30m", "1 B", True, 0.5, "9" * 16):
+    for value in (
+        "3s",
+        "3s\n",
+        "2GiB",
+        "1.5",
+        7,
+        -1,
+        "",
+        "1h30m",
+        "1 B",
+        True,
+        0.5,
+        "9" * 16,
+        10**15 - 1,
+        10**15,
+    ):
         step = {"uses": "special", "with": {"limit": value}}
         target = {"name": "a", "steps": [step]}
         data = {"version": 1, "connections": {"sit": {}}, "targets": [target]}

@@ -31,6 +31,7 @@ BY_VERSION = st.uuids().map(lambda one: Uri(version_id=str(one)))
         ("motor/pricing[1.4.2]", Uri("motor", "pricing", "1.4.2")),
         ("motor/pricing[1.4]", Uri("motor", "pricing", "1.4")),
         ("motor/pricing?1.4.2", Uri("motor", "pricing", "1.4.2")),
+        ("motor/pricing[ 1.4.2 ]", Uri("motor", "pricing", "1.4.2")),
         ("folders/motor/services/pricing", Uri("motor", "pricing")),
         ("folders/motor/services/pricing[1.4.2]", Uri("motor", "pricing", "1.4.2")),
         ("folders/version/services/pricing", Uri("version", "pricing")),
@@ -135,5 +136,6 @@ def test_ids_match_whatever_their_case() -> None:
     found = ServiceVersion("f", "s", service_id=ID.upper(), version_id="other")
 
     assert Uri.parse(f"service/{ID}").delivers(found)
+    assert Uri(service_id=ID.upper()).delivers(ServiceVersion("f", "s", service_id=ID))
     assert not Uri.parse(f"version/{ID}").delivers(found)
     assert Uri("f", "s").delivers(found)

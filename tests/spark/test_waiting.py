@@ -91,6 +91,17 @@ def test_an_odd_answer_is_asked_for_again(
     assert record.getMessage().endswith(f", retrying in 5 s (attempt 2{end})")
 
 
+def test_attempts_count_from_the_last_answer(
+    session_to: Any, script: Any, reply: Any, caplog: Any
+) -> None:
+    """After a good answer, a failure is a first one again."""
+    server = script(reply(status=502), reply(RUNNING), reply(status=502), reply(DONE))
+
+    Exports(session_to(server)).waiter("1", interval=5).until_done()
+
+    assert [record.getMessage().count("(attempt 2,") for record in caplog.records] == [1, 1]
+
+
 def test_a_wait_that_stalls_is_ended(http: Any, clock: Any) -> None:
     """Each new status word gives the whole time back."""
     words = iter(["queued", "in_progress", *["processing"] * 9])

@@ -94,6 +94,34 @@ def test_an_empty_copy_is_refused(tmp_path: Path) -> None:
         State(tmp_path)
 
 
+def test_all_that_is_known_of_an_attempt_is_read_back(state: State) -> None:
+    """Of a part, with its packages, its end and what it ended with."""
+    whole = state.intend(intent(), NOW)
+    part = replace(intent("m/a#1"), part_of=whole.id)
+    attempt = state.note_job(state.intend(part, NOW), "job-1", NOW)
+    service = ServiceVersion("f", "s", "id", "1.0", "vid")
+    state.note_delivered(attempt, [], [[service], [service]])
+    hold = Hold(0, attempt.id, "run-1", NOW, "prod", {"packages": {}}, "impex-run m.yaml")
+    state.holds.put(attempt, hold)
+    held = state.unfinished("m/a#1")
+    later = NOW + timedelta(minutes=1)
+    state.complete(attempt, "w1", later)
+
+    lost = state.note_job(state.intend(intent("m/b"), NOW), "job-2", NOW)
+    state.finish(lost, "failed", "no room", later)
+
+    found, failed = state.last_delivered("m/a#1"), state.owner("job-2")
+
+    assert held
+    assert (held.held, held.finished, held.delivered) == ("prod", None, True)
+    assert failed
+    assert (failed.outcome, failed.error, failed.finished) == ("failed", "no room", later)
+    assert found
+    assert (found.part_of, found.work_digest, found.finished) == (whole.id, "w1", later)
+    assert (found.services, found.service_versions) == ((service,), (service,))
+    assert (found.run_id, found.tenant, found.fingerprint) == ("run-1", "https://t/acme", "f1")
+
+
 def test_an_attempt_grows_and_ends(state: State) -> None:
     """Job id, delivery and steps are remembered; a finished attempt is no longer open."""
     attempt = state.note_job(state.intend(intent(), NOW), "job-1", NOW)
