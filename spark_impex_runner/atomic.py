@@ -9,8 +9,6 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -90,6 +88,9 @@ def exclusive(path: Path) -> Iterator[None]:
     The lock is the kernel's, on an empty file ``.NAME.lock`` beside ``path``: that of a killed
     process is free at once, and the file may stay. Raises ``OSError`` where it cannot be locked.
     """
+    # Imported on use, here and in ``state.lease``: a plan locks nothing.
+    from filelock import FileLock, Timeout  # noqa: PLC0415
+
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     with _threads:

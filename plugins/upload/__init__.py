@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import Registry, StepOutput, errors, hookimpl, models
 
-from .delivery import Delivery
 from .destination import check, destination
 from .files import select
 from .options import OPTIONS
@@ -67,6 +66,9 @@ def impex_run_step(
         return StepOutput()
     folder = job.run.manifest.path.parent
     options = step.options
+    # Imported on use: loading the plugin for a manifest without uploads must be quick.
+    from .delivery import Delivery  # noqa: PLC0415
+
     place = destination(options, folder)
     try:
         with closing(connect(place, options, folder)) as store:

@@ -7,7 +7,7 @@ is recorded with its error and left out: only a manifest that needs it fails.
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -61,7 +61,7 @@ class PluginManager(pluggy.PluginManager):
         proxy = PluginProxy(plugin, plugin_ref)
         for each in found:
             monitored = self.monitor.monitored_wrapper if each.wraps else self.monitor.monitored
-            function = monitored(plugin_ref, each.hook, each.function, each.arguments)
+            function = monitored(plugin_ref, each.hook, each.function, tuple(each.parameters))
             setattr(proxy, each.attribute, hookspecs.hookimpl(**each.options)(function))
         return super().register(proxy, plugin_ref.name)
 
@@ -170,7 +170,8 @@ def _load_and_register(plugins: Plugins, candidate: Candidate) -> PluginInfo:
     plugin_ref = PluginRef(info.name, info.distribution, essential=info.origin == "essential")
     load = partial(_import_plugin, plugins, candidate)
     try:
-        with preserved():
+        # Built-in plugins leave the process alone, and there are many of them.
+        with nullcontext() if info.origin == "built-in" else preserved():
             plugin, found = plugins.manager.monitor.run(plugin_ref, IMPORT, load)
             _register(plugins, plugin, found, plugin_ref)
     except (ImpexError, pluggy.PluginValidationError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import PluginError
@@ -23,7 +24,7 @@ HOOKS = {
 _PLAIN = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Implementation:
     """A plugin's function for a hook; ``options`` are those of ``@hookimpl``."""
 
@@ -37,10 +38,10 @@ class Implementation:
         """Return True for a wrapper of the hook's other implementations."""
         return bool(self.options.get("wrapper") or self.options.get("hookwrapper"))
 
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """The names of its arguments."""
-        return tuple(inspect.signature(self.function).parameters)
+    @cached_property
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
+        """The parameters of the function."""
+        return inspect.signature(self.function).parameters
 
 
 def implementations(manager: pluggy.PluginManager, plugin: object) -> list[Implementation]:
@@ -81,9 +82,9 @@ def _check_kind(each: Implementation) -> None:
 
 
 def _check_arguments(each: Implementation) -> None:
-    known = HOOKS.get(each.hook, each.arguments)
+    known = HOOKS.get(each.hook, tuple(each.parameters))
     has = f"{each.hook} has {', '.join(known)}"
-    for name, parameter in inspect.signature(each.function).parameters.items():
+    for name, parameter in each.parameters.items():
         if name not in known:
             hint = did_you_mean(name, known)
             raise PluginError(f"{each.attribute} takes an argument {name!r}{hint}; {has}")

@@ -13,6 +13,7 @@ from spark_impex_runner.models import Auth
 from spark_impex_runner.spark.cached_listing import CachedListing
 from spark_impex_runner.spark.http.auth import ApiKey, Bearer, ClientCredentials
 from spark_impex_runner.spark.http.credentials import from_arguments, from_environment
+from spark_impex_runner.spark.http.message import check_settings
 from spark_impex_runner.spark.http.retry import RetryPolicy
 from spark_impex_runner.spark.http.session import (
     HttpClient,
@@ -21,7 +22,6 @@ from spark_impex_runner.spark.http.session import (
     Session,
     request_token,
 )
-from spark_impex_runner.spark.http.transport import Transport
 from spark_impex_runner.spark.impex import ImpEx
 from spark_impex_runner.spark.listing import services, versions
 from spark_impex_runner.spark.tenant import TenantUrl
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import Connection, ServiceVersion
     from spark_impex_runner.spark.http.auth import Scheme
+    from spark_impex_runner.spark.http.transport import Transport
 
 
 class Spark:
@@ -79,9 +80,17 @@ class Spark:
         masker = masker or Masker()
         auth = from_arguments(oauth, api_key, token) or from_environment(os.environ)
         url = _locate(base_url, env, tenant)
-        transport = Transport(masker, timeout=timeout / 1000, verify=verify_tls, clock=clock)
+        seconds = timeout / 1000
+        check_settings(seconds, verify_tls)
+
+        def open_transport() -> Transport:
+            # Imported on use: see ``HttpClient.transport``.
+            from spark_impex_runner.spark.http.transport import Transport  # noqa: PLC0415
+
+            return Transport(masker, timeout=seconds, verify=verify_tls, clock=clock)
+
         limiter = RateLimiter(clock, requests_per_second)
-        http = HttpClient(transport, clock, masker, limiter, RetryPolicy())
+        http = HttpClient(open_transport, clock, masker, limiter, RetryPolicy())
         self.session = Session(url, http, _scheme(auth, url, http), origin or Origin())
         interval = INTERVAL if retry_interval is None else retry_interval
         self.impex = ImpEx(self.session, max_retries, interval)
@@ -134,7 +143,7 @@ class Spark:
 
     def close(self) -> None:
         """Close the connections; the client cannot be used afterwards."""
-        self.session.http.transport.close()
+        self.session.http.close()
 
     def __enter__(self) -> Self:
         return self

@@ -10,8 +10,6 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from filelock import FileLock, Timeout
-
 from spark_impex_runner import fields
 from spark_impex_runner.errors import StateError
 
@@ -32,6 +30,8 @@ def lease(folder: Path, target: str, now: datetime) -> Iterator[None]:
     The lock is the kernel's: that of a killed runner is free at once. Raises ``StateError``, which
     names the holder, if another runner works on the target.
     """
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - see ``atomic.exclusive``
+
     base = folder / "leases" / _file_name(target)
     holder = base.with_name(f"{base.name}.holder")
     try:

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.errors import SparkApiError
 from spark_impex_runner.masking import Masker
+from spark_impex_runner.spark.http.message import HttpRequest
 from spark_impex_runner.spark.http.multipart import MultipartUpload
 from spark_impex_runner.spark.http.response import HttpResponse, api_error
 from spark_impex_runner.spark.http.retry import RetryPolicy, retry
-from spark_impex_runner.spark.http.transport import HttpRequest, Stream, Transport
+from spark_impex_runner.spark.http.transport import Stream, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

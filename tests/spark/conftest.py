@@ -144,7 +144,9 @@ def http(stack: ExitStack, clock: Clock, masker: Masker) -> HttpClient:
     """Return a client whose random draw is always 1, so that waits are known."""
     transport = Transport(masker, timeout=5)
     stack.callback(transport.close)
-    return HttpClient(transport, clock, masker, RateLimiter(clock), RetryPolicy(draw=lambda: 1.0))
+    return HttpClient(
+        lambda: transport, clock, masker, RateLimiter(clock), RetryPolicy(draw=lambda: 1.0)
+    )
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ from spark_impex_runner.clock import Clock
 from spark_impex_runner.errors import Interrupted, SparkSdkError, TransportError
 from spark_impex_runner.spark.http import limits
 from spark_impex_runner.spark.http.auth import ClientCredentials
+from spark_impex_runner.spark.http.message import HttpRequest
 from spark_impex_runner.spark.http.session import Body, HttpClient, Session, request_token
-from spark_impex_runner.spark.http.transport import HttpRequest, Transport
+from spark_impex_runner.spark.http.transport import Transport
 from spark_impex_runner.spark.tenant import TenantUrl
 
 if TYPE_CHECKING:
@@ -268,7 +269,7 @@ def test_stop_during_token_sends_nothing_more(
 
     server = script(token, reply({"id": "job"}))
     transport = Transport(http.masker, clock=clock)
-    http = HttpClient(transport, clock, http.masker, http.limiter, http.policy)
+    http = HttpClient(lambda: transport, clock, http.masker, http.limiter, http.policy)
     url = TenantUrl(server.url, "acme")
     scheme = ClientCredentials("x", lambda: request_token(http, url, "a", "b"), clock, http.masker)
 

@@ -11,8 +11,9 @@ import pytest
 from spark_impex_runner.errors import TransportError
 from spark_impex_runner.spark.http import limits
 from spark_impex_runner.spark.http.connecting import FIRST_CONTACT
+from spark_impex_runner.spark.http.message import HttpRequest
 from spark_impex_runner.spark.http.retry import RetryPolicy, retry
-from spark_impex_runner.spark.http.transport import HttpRequest, Transport
+from spark_impex_runner.spark.http.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -25,7 +25,7 @@ from spark_impex_runner.spark.uri import version_order
 from spark_impex_runner.testing.fake_clock import FakeClock
 
 if TYPE_CHECKING:
-    from spark_impex_runner.spark.http.transport import HttpRequest
+    from spark_impex_runner.spark.http.message import HttpRequest
 
 KEYS = [
     "id",
@@ -111,7 +111,7 @@ class Odd:
 def session(status: int, body: bytes) -> Session:
     """Return a session of a tenant that gives one and the same reply."""
     clock, masker, transport = FakeClock(), Masker(), Odd(status, body)
-    http = HttpClient(transport, clock, masker, RateLimiter(clock), RetryPolicy(attempts=2))  # type: ignore[arg-type]
+    http = HttpClient(lambda: transport, clock, masker, RateLimiter(clock), RetryPolicy(attempts=2))  # type: ignore[arg-type]
     return Session(TenantUrl("http://localhost", "acme"), http, Bearer("the-token", masker))
 
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from spark_impex_runner.spark.http.transport import HttpRequest, Stream
+    from spark_impex_runner.spark.http.message import HttpRequest
+    from spark_impex_runner.spark.http.transport import Stream
 
 SERVED = random.Random(3).randbytes(3_000_000)  # noqa: S311 - bytes to serve
 BLOCK = 100_000
@@ -90,7 +91,7 @@ def line(
         transport = PacedTransport(masker, clock, single, several)
         stack.callback(transport.close)
         http = HttpClient(
-            transport, clock, masker, RateLimiter(clock), RetryPolicy(draw=lambda: 1.0)
+            lambda: transport, clock, masker, RateLimiter(clock), RetryPolicy(draw=lambda: 1.0)
         )
         return Session(TenantUrl(server.url, "acme"), http, Bearer("t", masker)), transport
 

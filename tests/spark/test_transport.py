@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.errors import TransportError, UsageError
-from spark_impex_runner.spark.http.transport import CHUNK, HttpRequest, Transport
+from spark_impex_runner.spark.http.message import CHUNK, HttpRequest
+from spark_impex_runner.spark.http.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,6 +22,7 @@ from spark_impex_runner.spark.download.links import EXPIRED
 from spark_impex_runner.spark.download.partial import disk_errors
 from spark_impex_runner.spark.download.segments import RangeSource, Segments
 from spark_impex_runner.spark.http import limits
+from spark_impex_runner.spark.http.message import CHUNK, HttpRequest
 from spark_impex_runner.spark.http.response import (
     HttpResponse,
     api_error,
@@ -29,7 +30,6 @@ from spark_impex_runner.spark.http.response import (
     json_or_none,
 )
 from spark_impex_runner.spark.http.retry import IMMEDIATE, retry
-from spark_impex_runner.spark.http.transport import CHUNK, HttpRequest, Stream, Transport
 from spark_impex_runner.spark.http.urls import redacted, secrets_of, split
 from spark_impex_runner.spark.tenant import is_safe_to_call
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.digests import Hash
     from spark_impex_runner.errors import SparkError
     from spark_impex_runner.spark.http.session import Session
+    from spark_impex_runner.spark.http.transport import Stream, Transport
 
 _T = TypeVar("_T")
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import TransportError
-from spark_impex_runner.spark.http.transport import CHUNK
+from spark_impex_runner.spark.http.message import CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping

@@ -27,6 +27,7 @@ from spark_impex_runner.errors import TransportError
 from spark_impex_runner.spark.failures import TRANSIENT
 from spark_impex_runner.spark.http import limits
 from spark_impex_runner.spark.http.exchange import begin
+from spark_impex_runner.spark.http.message import ADDRESS_TODO
 from spark_impex_runner.spark.http.proxies import uses_socks
 from spark_impex_runner.spark.http.urls import split
 from spark_impex_runner.text import one_line
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from spark_impex_runner.spark.http.exchange import Exchange
 
 FIRST_CONTACT = 10.0
-ADDRESS_TODO = "check the address and the network"
 _TUNNEL = re.compile(r"Tunnel connection failed: (?P<reply>(?P<status>\d{3}).*)", re.DOTALL)
 _PROXY_TODO = "check HTTPS_PROXY and NO_PROXY"
 

@@ -18,10 +18,14 @@ from spark_impex_runner.errors import (
     UsageError,
 )
 from spark_impex_runner.spark.failures import is_transient
-from spark_impex_runner.spark.http.connecting import ADDRESS_TODO
+from spark_impex_runner.spark.http.message import (
+    ADDRESS_TODO,
+    HttpRequest,
+    platform_name,
+    product,
+)
 from spark_impex_runner.spark.http.response import HttpResponse, api_error, describe_body
 from spark_impex_runner.spark.http.retry import RetryPolicy, retry
-from spark_impex_runner.spark.http.transport import HttpRequest, platform_name, product
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -78,15 +82,40 @@ class RateLimiter:
             self._clock.wait(turn - now)
 
 
-@dataclass(frozen=True, slots=True)
 class HttpClient:
     """Transport, clock, masker, rate limit and retry policy of one tenant's requests."""
 
-    transport: Transport
-    clock: Clock
-    masker: Masker
-    limiter: RateLimiter
-    policy: RetryPolicy
+    def __init__(
+        self,
+        open_transport: Callable[[], Transport],
+        clock: Clock,
+        masker: Masker,
+        limiter: RateLimiter,
+        policy: RetryPolicy,
+    ) -> None:
+        self.clock = clock
+        self.masker = masker
+        self.limiter = limiter
+        self.policy = policy
+        self._open_transport = open_transport
+        self._transport: Transport | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def transport(self) -> Transport:
+        """The connections, opened for the first request.
+
+        A plan sends none, and importing the HTTP library takes a sixth of a plan's time.
+        """
+        with self._lock:  # else two targets' first requests would open two pools
+            if self._transport is None:
+                self._transport = self._open_transport()
+            return self._transport
+
+    def close(self) -> None:
+        """Close the connections, if any were opened."""
+        if self._transport is not None:
+            self._transport.close()
 
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send one request as soon as the rate limit allows."""

@@ -9,14 +9,11 @@ that end something, and errors without URLs.
 from __future__ import annotations
 
 import logging
-import platform
 import threading
 import time
 import weakref
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import requests
@@ -24,7 +21,7 @@ from urllib3 import exceptions as urllib3_errors
 
 from spark_impex_runner.blocking import GRACE, LAST, Background
 from spark_impex_runner.clock import Clock
-from spark_impex_runner.errors import Interrupted, TransportError, UsageError
+from spark_impex_runner.errors import Interrupted, TransportError
 from spark_impex_runner.masking import Masker, MaskingFilter
 from spark_impex_runner.spark.http import limits
 from spark_impex_runner.spark.http.body import read_all, read_start
@@ -35,13 +32,19 @@ from spark_impex_runner.spark.http.connecting import (
     connect_timed_out,
 )
 from spark_impex_runner.spark.http.exchange import Exchange, as_current
+from spark_impex_runner.spark.http.message import (
+    CHUNK,
+    HttpRequest,
+    check_settings,
+    platform_name,
+    product,
+)
 from spark_impex_runner.spark.http.proxies import proxies_of, proxy_host
 from spark_impex_runner.spark.http.response import HttpResponse, json_or_none
 from spark_impex_runner.spark.http.urls import redirected
-from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from typing_extensions import Self
 
@@ -54,30 +57,9 @@ _URLLIB3 = logging.getLogger("urllib3.connectionpool")
 _POOL_SIZE = 32
 # A connection of at least `_FAST` bytes a second is read in pieces of `CHUNK` bytes, a slower one
 # as bytes arrive, so that a cut loses none of them and an interrupt is noticed at once.
-CHUNK = 1 << 20
 _FAST = 20e6
 # Allocating a larger buffer costs more time than the bytes that usually wait in the socket.
 _READ_SIZE = 1 << 16
-
-
-def product() -> str:
-    """Return ``spark-impex-runner/VERSION``, the product of the User-Agent header."""
-    return f"spark-impex-runner/{__version__}"
-
-
-def platform_name() -> str:
-    """Return ``Python/VERSION``."""
-    return f"Python/{platform.python_version()}"
-
-
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
-    """One HTTP request; ``body`` is bytes, or an iterable with a length."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes | Iterable[bytes] | None = None
 
 
 class Transport:
@@ -101,10 +83,7 @@ class Transport:
         verify: bool | str = True,
         clock: Clock | None = None,
     ) -> None:
-        if timeout <= 0:
-            raise UsageError(f"timeout is {timeout:g} s; it must be more than 0")
-        if isinstance(verify, str) and not Path(verify).exists():
-            raise UsageError(f"verify_tls names the CA bundle {verify}, which does not exist")
+        check_settings(timeout, verify)
         self.fast = False  # the last body arrived fast and complete
         self.clock = clock or Clock()
         self._timeout = min(timeout, _MAX_TIMEOUT)
