@@ -1,4 +1,4 @@
-"""The ``upload`` step: a target's files go to a folder, a cloud's store or a server."""
+"""The ``upload`` step: upload a target's files to a folder, an object store or a server."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ NAME = "upload"
 
 @hookimpl
 def impex_register(registry: Registry) -> None:
-    """Offer the step."""
-    summary = "sends the packages and what was made of them to a folder, cloud store or server"
+    """Register the step."""
+    summary = "uploads packages and step results to a folder, object store or server"
     registry.step(
         NAME,
         summary,
@@ -38,30 +38,28 @@ def impex_register(registry: Registry) -> None:
 
 @hookimpl(trylast=True)
 def impex_plan_step(job: models.Job, step: models.Step) -> str | None:
-    """Tell what would be sent where, and what would stay; answer for ``upload`` only."""
+    """Describe upload and retention, for the step ``upload`` only."""
     if step.uses != NAME:
         return None
     place = destination(step.options, job.run.manifest.path.parent)
     load(place.scheme)
-    files = ", ".join(step.options.get("files", ["all packages and what was made of them"]))
+    files = ", ".join(step.options.get("files", ["all packages and step results"]))
     keep = step.options.get("keep", {})
-    stays = [f"the last {keep['last']}"] if "last" in keep else []
-    stays += [f"those of the last {keep['days']} days"] if "days" in keep else []
-    told = f"send {files} to {_shown(place, step.options)}"
-    return f"{told}, then keep {' and '.join(stays)}" if stays else told
+    kept = [f"the last {keep['last']}"] if "last" in keep else []
+    kept += [f"those of the last {keep['days']} days"] if "days" in keep else []
+    text = f"send {files} to {_address(place, step.options)}"
+    return f"{text}, then keep {' and '.join(kept)}" if kept else text
 
 
 @hookimpl(trylast=True)
 def impex_run_step(
     job: models.Job, step: models.Step, artifact: models.Artifact
 ) -> StepOutput | None:
-    """Send all files of the target once, when its last package comes; answer for ``upload`` only.
-
-    Only then all are sent at the same time, and the retention sees a whole delivery.
-    """
+    """Upload all files of the target, for the step ``upload`` and the last package only."""
     if step.uses != NAME:
         return None
     packages = [each.name for each in job.packages]
+    # With the last package all files are there: they go in parallel, as one complete delivery.
     if artifact.name != packages[-1]:
         return StepOutput()
     folder = job.run.manifest.path.parent
@@ -74,14 +72,12 @@ def impex_run_step(
         with closing(connect(place, options, folder)) as store:
             delivery = Delivery(job, options, store)
             sources = select(job, options.get("files", ["*"]), delivery.check)
-            told = delivery.run(sources)
+            summary = delivery.run(sources)
     except OSError as error:
         raise errors.StepError(f"{place.shown}: {error}") from error
-    return StepOutput(message=f"{_shown(place, options)}: {told}")
+    return StepOutput(message=f"{_address(place, options)}: {summary}")
 
 
-def _shown(place: Destination, options: Mapping[str, Any]) -> str:
-    """Return the address of the delivery."""
-    return "/".join(
-        [place.shown.rstrip("/"), *([options["prefix"]] if "prefix" in options else [])]
-    )
+def _address(place: Destination, options: Mapping[str, Any]) -> str:
+    root = place.shown.rstrip("/")
+    return f"{root}/{options['prefix']}" if "prefix" in options else root

@@ -1,4 +1,4 @@
-"""One delivery: what is to be sent, in what order, and what is left behind as proof."""
+"""Deliver the files of a target: decide, send, record, and apply the retention."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from spark_impex_runner import errors, models, tools
 
 from .claim import Claim, ClaimedError
-from .leftovers import is_left_behind, try_to_remove_leftovers
-from .listing import Listing, Sent
+from .leftovers import is_abandoned, try_to_remove_leftovers
+from .listing import Listing, SentFile
 from .retention import match, prune
 from .store import is_transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from .store import Source, Store
+    from .store import Store, UploadFile
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
-# Seconds before something is tried again.
+# Seconds before each retry of a transient error.
 WAITS: Final = (1.0, 4.0, 15.0)
-# How often such a wait looks whether another file has failed.
-_GLANCE: Final = 0.25
+# A wait checks this often, in seconds, whether another file has failed.
+_WAIT_STEP: Final = 0.25
 
 
 @dataclass
 class Delivery:
-    """The files of one target on their way to one folder of a store.
+    """The upload of one target's files to one folder of a store.
 
-    ``stop`` is set where one file failed, so that the others end soon.
+    ``stop`` is set if one file failed, so that the others end soon.
     """
 
     job: models.Job
@@ -44,38 +44,35 @@ class Delivery:
 
     @property
     def folder(self) -> str:
-        """Where in the store it lies, with the slash after it."""
+        """The folder in the store, with a trailing slash, or empty."""
         prefix = self.options.get("prefix")
         return f"{prefix}/" if prefix else ""
 
     @cached_property
     def own(self) -> Listing:
-        """The listing of this delivery as it is before the delivery begins."""
+        """The listing of this delivery before it starts."""
         return Listing.of(self.job, self.options.get("project", ""))
 
     def check(self) -> None:
-        """Raise where the run is being interrupted, or another file failed."""
+        """Raise ``Interrupted`` if the run stops or another file failed."""
         if self.job.stopping() or self.stop.is_set():
             raise errors.Interrupted
 
-    def run(self, sources: Sequence[Source]) -> str:
-        """Send what is not there yet, remove what need not stay, and return a summary."""
+    def run(self, sources: Sequence[UploadFile]) -> str:
+        """Send missing files, apply the retention, and return a summary."""
         try:
             return self._run(sources)
         except ClaimedError:
-            # Now the folder has a listing, of this owner or of another one.
+            # Overtaken: now the folder has a listing, of this owner or another one.
             return self._run(sources)
 
-    def _run(self, sources: Sequence[Source]) -> str:
+    def _run(self, sources: Sequence[UploadFile]) -> str:
         claim = Claim(self.own, self.store, self.folder, self.options["to"])
-        before = self._again(claim.open)
-        verdicts = self._each(lambda each: self._decide(each, before), sources)
-        by = {
-            verdict: [
-                each for each, found in zip(sources, verdicts, strict=True) if found == verdict
-            ]
-            for verdict in ("new", "replaced", "there", "kept")
-        }
+        before = self._retry(claim.open)
+        decisions = self._parallel(lambda each: self._decide(each, before), sources)
+        by: dict[str, list[UploadFile]] = {"new": [], "replaced": [], "there": [], "kept": []}
+        for source, decision in zip(sources, decisions, strict=True):
+            by[decision].append(source)
         sent = [*by["new"], *by["replaced"]]
         if sent or not before.complete or self._has_leftovers(before):
             self._deliver(by, claim)
@@ -83,95 +80,95 @@ class Delivery:
             try_to_remove_leftovers(self.store, self.folder, before, self.own)
         summary = [f"{_counted(sent)} sent"]
         summary += [f"{_counted(by['there'])} there already"] if by["there"] else []
-        summary += [f"{_counted(by['kept'])} kept as found there"] if by["kept"] else []
+        summary += [f"{_counted(by['kept'])} kept as found"] if by["kept"] else []
         if "keep" in self.options and claim.listing.complete and not by["kept"]:
             present = replace(claim.listing, writer=self.job.run.id)
-            removed = self._again(lambda: prune(self.store, self.options, present, self.check))
+            removed = self._retry(lambda: prune(self.store, self.options, present, self.check))
             summary += [f"{tools.counted(removed, 'old delivery')} removed"]
         return ", ".join(summary)
 
     def _has_leftovers(self, before: Listing) -> bool:
-        """Tell whether the listing names files that a run has left behind."""
-        return any(is_left_behind(each, self.own) for each in before.pending)
+        """Return True if the listing has files that a killed run left behind."""
+        return any(is_abandoned(each, self.own) for each in before.pending)
 
-    def _decide(self, source: Source, before: Listing) -> str:
-        """Tell whether a file is new, is to be replaced, is there already, or must be kept."""
+    def _decide(self, source: UploadFile, before: Listing) -> str:
+        """Return whether a file is ``new``, ``replaced``, already ``there`` or ``kept``."""
         path = self.folder + source.name
         found = self.store.find(path)
         if found is None:
             return "new"
-        wanted, versions = Sent(source.size, source.sha256), before.versions(source.name)
+        wanted, versions = SentFile(source.size, source.sha256), before.versions(source.name)
         there = match(self.store, path, found, [*versions, wanted], self.check)
         if there and there.sha256 == source.sha256:
             return "there"
         if_exists = self.options.get("if_exists", "replace")
         if if_exists == "fail":
-            raise errors.StepError(f"{path} is there with other content (if_exists: fail)")
+            raise errors.StepError(f"{path} exists with other content (if_exists: fail)")
         if if_exists == "keep":
             return "kept"
         if there:
             return "replaced"
         raise errors.StepError(
             f"{self.options['to'].rstrip('/')}/{path} is not what an earlier run of this target "
-            "left there, so it is not replaced; move it away, choose another to or prefix, or set "
+            "delivered, so it is not replaced; move it away, choose another to or prefix, or set "
             "if_exists: keep"
         )
 
-    def _deliver(self, by: Mapping[str, Sequence[Source]], claim: Claim) -> None:
-        """Send files, between a listing of the intent and one of what is certain.
+    def _deliver(self, by: Mapping[str, Sequence[UploadFile]], claim: Claim) -> None:
+        """Send files: record the intent first, and the result last.
 
-        A complete delivery that the folder holds stays whole until the new one is there, beside it
-        where it consists of several files: whenever the run is killed, one of the two is whole.
+        A complete delivery in the folder stays intact until the new one is staged beside it:
+        whenever the run is killed, one of the two is complete.
         """
         sent = [*by["new"], *by["replaced"]]
-        self._again(lambda: claim.begin(sent))
+        self._retry(lambda: claim.begin(sent))
         try:
-            self._note(by["there"], claim)
+            self._record_present(by["there"], claim)
             self._send(by["new"], claim, self.store.send)
             if by["replaced"]:
                 self._replace(by["replaced"], claim)
-            self._again(claim.hold)
+            self._retry(claim.verify)
         except BaseException:
-            claim.give_up()
+            claim.abandon()
             raise
         known, present = claim.listing, self.own
         try_to_remove_leftovers(self.store, self.folder, known, present)
-        others = [each for each in known.pending if not is_left_behind(each, present)]
-        self._again(lambda: claim.finish(others, complete=not by["kept"]))
+        others = [each for each in known.pending if not is_abandoned(each, present)]
+        self._retry(lambda: claim.finish(others, complete=not by["kept"]))
 
-    def _note(self, there: Sequence[Source], claim: Claim) -> None:
-        """Note the files of the owner that are there already."""
+    def _record_present(self, there: Sequence[UploadFile], claim: Claim) -> None:
+        """Record the owner's files that are already there."""
         known = claim.listing
         for each in there:
             if any(each.sha256 == version.sha256 for version in known.versions(each.name)):
-                claim.arrived({each.name: self._again(partial(self._sent, each))})
+                claim.add_files({each.name: self._retry(partial(self._sent_file, each))})
 
     def _send(
-        self, sources: Sequence[Source], claim: Claim, send: Callable[[str, Source], None]
+        self, sources: Sequence[UploadFile], claim: Claim, send: Callable[[str, UploadFile], None]
     ) -> None:
-        """Put files into their places, several at a time."""
+        """Send files in parallel, and record those that arrived even if one fails."""
 
-        def put(source: Source) -> None:
+        def put(source: UploadFile) -> None:
             send(self.folder + source.name, source)
-            arrived[source.name] = self._sent(source)
+            add_files[source.name] = self._sent_file(source)
 
-        arrived: dict[str, Sent] = {}
+        add_files: dict[str, SentFile] = {}
         try:
-            self._each(put, sources)
+            self._parallel(put, sources)
         finally:
-            claim.arrived(arrived)
+            claim.add_files(add_files)
 
-    def _replace(self, sources: Sequence[Source], claim: Claim) -> None:
-        """Replace files of an earlier delivery: one at once, several when all are there."""
+    def _replace(self, sources: Sequence[UploadFile], claim: Claim) -> None:
+        """Replace files of an earlier delivery: one directly, several after staging all."""
         staged = len(sources) > 1
         if staged:
-            self._each(lambda each: self.store.stage(self.folder + each.name, each), sources)
-        self._again(claim.hold)
-        self._again(claim.replacing)
+            self._parallel(lambda each: self.store.stage(self.folder + each.name, each), sources)
+        self._retry(claim.verify)
+        self._retry(claim.mark_incomplete)
         self._send(sources, claim, self._commit if staged else self.store.send)
 
-    def _commit(self, path: str, source: Source) -> None:
-        """Put a staged file into its place; where it has gone, send it."""
+    def _commit(self, path: str, source: UploadFile) -> None:
+        """Commit a staged file; send it again if the staged one is gone."""
         try:
             self.store.commit(path, source)
         except (errors.StepError, OSError) as error:
@@ -179,38 +176,42 @@ class Delivery:
                 raise
             self.store.send(path, source)
 
-    def _again(self, work: Callable[[], _Result]) -> _Result:
-        """Do something, and again where the fault was one of the moment."""
-        for pause in WAITS:
+    def _retry(self, work: Callable[[], _Result]) -> _Result:
+        """Call ``work``, and retry it after transient errors."""
+        for number, pause in enumerate(WAITS, 2):
             self.check()
             try:
                 return work()
             except (errors.StepError, OSError) as error:
                 if not is_transient(error):
                     raise
-                _log.info("%s; trying again in %g s", error, pause)
+                _log.info(
+                    "%s; retrying in %g s (attempt %d of %d)", error, pause, number, len(WAITS) + 1
+                )
             self._wait(pause)
         self.check()
         return work()
 
     def _wait(self, seconds: float) -> None:
-        """Wait before something is tried again, unless the run or another file ends it."""
+        """Wait before a retry, until the run stops or another file fails."""
         while seconds > 0 and not self.stop.is_set():
-            self.job.wait(min(seconds, _GLANCE))
-            seconds -= _GLANCE
+            self.job.wait(min(seconds, _WAIT_STEP))
+            seconds -= _WAIT_STEP
 
-    def _sent(self, source: Source) -> Sent:
-        """Return what is now certain of a file."""
+    def _sent_file(self, source: UploadFile) -> SentFile:
+        """Return the record of a file that was sent; raise if its size differs."""
         found = self.store.find(self.folder + source.name)
         if found is None or found.size != source.size:
-            size = "nothing" if found is None else f"{found.size} bytes"
-            raise errors.StepError(f"{source.name}: {size} lie there after {source.size} were sent")
-        return Sent(found.size, source.sha256, found.mark)
+            size = "no file" if found is None else f"{found.size} bytes"
+            raise errors.StepError(f"{source.name}: found {size} after sending {source.size} bytes")
+        return SentFile(found.size, source.sha256, found.mark)
 
-    def _each(self, work: Callable[[Source], _Result], sources: Sequence[Source]) -> list[_Result]:
-        """Do something for several files at a time; the first fault ends all of it."""
+    def _parallel(
+        self, work: Callable[[UploadFile], _Result], sources: Sequence[UploadFile]
+    ) -> list[_Result]:
+        """Call ``work`` for several files in parallel; the first failure stops all."""
         with ThreadPoolExecutor(self.options.get("parallel", 4)) as pool:
-            futures = [pool.submit(self._again, partial(work, each)) for each in sources]
+            futures = [pool.submit(self._retry, partial(work, each)) for each in sources]
             done, waiting = wait(futures, return_when=FIRST_EXCEPTION)
             if waiting:
                 self.stop.set()
@@ -222,7 +223,7 @@ class Delivery:
             return [each.result() for each in futures]
 
 
-def _counted(sources: Sequence[Source]) -> str:
-    """Return how many files these are, and how large."""
+def _counted(sources: Sequence[UploadFile]) -> str:
+    """Return number and total size of files."""
     size = sum(each.size for each in sources)
     return f"{tools.counted(len(sources), 'file')} ({size} bytes)"

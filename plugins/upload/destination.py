@@ -1,4 +1,4 @@
-"""Where files go, and which options mean something there."""
+"""Parse the destination and check which options apply to it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from spark_impex_runner import errors, tools
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_ANYWHERE = {"to", "prefix", "files", "if_exists", "parallel", "project"}
+_COMMON = {"to", "prefix", "files", "if_exists", "parallel", "project"}
 _WEB = {"user", "password", "token", "content_type"}
 _CLOUD = {"keep", "endpoint", "content_type"}
 _S3 = {"region", "access_key_id", "secret_access_key", "session_token", "encryption", "kms_key"}
-# The options that mean something to the stores of each scheme.
-_FITTING: Final[Mapping[str, set[str]]] = {
+# The options of each scheme, besides the common ones.
+_OPTIONS_OF: Final[Mapping[str, set[str]]] = {
     "file": {"keep"},
     "s3": {*_CLOUD, *_S3, "tags"},
     "az": {*_CLOUD, "account", "account_key", "sas_token", "tags"},
@@ -31,7 +31,7 @@ _FITTING: Final[Mapping[str, set[str]]] = {
     "https": _WEB,
 }
 _HOSTS = {"s3": "bucket", "gs": "bucket", "az": "container"}
-# What makes no sense alone, and what it needs.
+# Options that require another one.
 _NEEDS = {
     "keep": "prefix",
     "kms_key": "encryption",
@@ -44,7 +44,7 @@ _NEEDS = {
 _AUTHORITY = re.compile(
     r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(:([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}))?$"
 )
-_IN_THE_CLEAR = ("http", "webdav")
+_UNENCRYPTED = ("http", "webdav")
 _ALIASES = {"abfs": "az", "abfss": "az", "gcs": "gs", "s3a": "s3"}
 
 
@@ -59,29 +59,29 @@ class Destination:
 
 
 def destination(options: Mapping[str, Any], folder: Path) -> Destination:
-    """Return where files go; raise ``StepError`` where the options cannot work.
+    """Return the destination; raise ``StepError`` if the options are invalid.
 
     ``folder`` is the manifest's, to which a local path is relative.
     """
     found = _parse(options["to"], folder)
-    if odd := sorted(options.keys() - _ANYWHERE - _FITTING[found.scheme]):
-        fitting = ", ".join(sorted(_FITTING[found.scheme]))
+    if unknown := sorted(options.keys() - _COMMON - _OPTIONS_OF[found.scheme]):
+        fitting = ", ".join(sorted(_OPTIONS_OF[found.scheme]))
         raise errors.StepError(
-            f"{odd[0]}: not an option for {found.scheme}:// destinations, which have {fitting}"
+            f"{unknown[0]}: not an option for {found.scheme}:// destinations, which have {fitting}"
         )
     for name, needed in _NEEDS.items():
         if name in options and needed not in options:
-            raise errors.StepError(f"{name} needs {needed} beside it")
+            raise errors.StepError(f"{name} requires {needed}; set both")
     if not re.fullmatch(r"(?!\.{1,2}$)[^/\\\0]+", options.get("prefix", "none")):
-        raise errors.StepError(f"prefix: '{options['prefix']}' is not a folder's name")
+        raise errors.StepError(f"prefix: '{options['prefix']}' is not a folder name")
     here = tools.is_loopback(urlsplit(f"//{found.host}").hostname or "")
-    if {"user", "token"} & options.keys() and found.scheme in _IN_THE_CLEAR and not here:
-        raise errors.StepError(f"to: credentials would be read on the way; use {found.scheme}s://")
+    if {"user", "token"} & options.keys() and found.scheme in _UNENCRYPTED and not here:
+        raise errors.StepError(f"to: credentials would be sent unencrypted; use {found.scheme}s://")
     return found
 
 
 def check(options: Mapping[str, Any]) -> str:
-    """Return why options cannot work, or nothing; what is still a reference is not judged."""
+    """Return the error of the options, empty if valid; unresolved references are not checked."""
     if any("${" in str(options.get(name, "")) for name in ("to", "prefix")):
         return ""
     try:
@@ -92,24 +92,23 @@ def check(options: Mapping[str, Any]) -> str:
 
 
 def scheme_of(to: str) -> str:
-    """Return the scheme of a URL as this step calls it, empty for a path."""
+    """Return the canonical scheme of a URL, empty for a path."""
     start, colon, _ = to.partition("://")
     return _ALIASES.get(start.lower(), start.lower()) if colon else ""
 
 
 def _parse(to: str, folder: Path) -> Destination:
-    """Take a URL or a path apart."""
     scheme, (_, colon, rest) = scheme_of(to), to.partition("://")
     if not colon:
         path = str(folder / Path(to).expanduser())
         return Destination("file", "", path, path)
-    if scheme not in _FITTING:
-        known = ", ".join(f"{each}://" for each in _FITTING)
+    if scheme not in _OPTIONS_OF:
+        known = ", ".join(f"{each}://" for each in _OPTIONS_OF)
         raise errors.StepError(f"to: {scheme}:// is not known; give a folder or one of {known}")
     host, _, path = rest.partition("/")
     shown = f"{scheme}://{host}/{path.strip('/')}"
     if fault := _fault(scheme, host, path):
-        # Of what may be a secret, nothing is shown.
+        # The URL may contain a secret, so user and path are not shown.
         raise errors.StepError(f"to: {scheme}://{host.rpartition('@')[2]}/…: {fault}")
     if scheme == "file":
         local = url2pathname(f"/{path}")
@@ -119,17 +118,17 @@ def _parse(to: str, folder: Path) -> Destination:
 
 
 def _fault(scheme: str, host: str, path: str) -> str:
-    """Return what is wrong with a URL, or nothing."""
+    """Return the error of a URL, empty if it is valid."""
     faults = {
-        "a URL holds no user and no secret; they have options of their own": "@" in host,
-        "'.' and '..' are followed by no store": re.search(r"(^|/)\.\.?(/|$)", path),
+        "a URL must not contain credentials; use the options for them": "@" in host,
+        "'.' and '..' are not supported in a path": re.search(r"(^|/)\.\.?(/|$)", path),
         "mount that host's folder and give its path": (
             scheme == "file" and host not in {"", "localhost"}
         ),
         f"the name of the {_HOSTS.get(scheme, 'host')} is missing": scheme != "file" and not host,
-        "a query or a fragment cannot be used": (
+        "a query or a fragment is not supported": (
             scheme not in {"file", *_HOSTS} and re.search(r"[?#]", host + path)
         ),
-        "this is no host and port": scheme not in {"file", *_HOSTS} and not _AUTHORITY.match(host),
+        "not a valid host and port": scheme not in {"file", *_HOSTS} and not _AUTHORITY.match(host),
     }
     return next((fault for fault, found in faults.items() if found), "")

@@ -1,6 +1,6 @@
-"""Whether a host's SSH key is known, by the rules of OpenSSH (sshd(8), SSH_KNOWN_HOSTS FORMAT).
+"""Check SSH host keys by the rules of OpenSSH (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
 
-Host certificates cannot be verified here: a ``@cert-authority`` line matches no key.
+Host certificates are not supported: a ``@cert-authority`` line matches no key.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _PORT = 22
 _CERTIFICATE, _REVOKED = "@cert-authority", "@revoked"
-# The key types of OpenSSH, and of how many strings a key consists. Others are passed over.
+# OpenSSH's key types and the number of strings in each (RFC 4253, 6.6); others are ignored.
 _TYPES: Final = {
     "ssh-ed25519": 2,
     "ssh-rsa": 3,
@@ -37,7 +37,7 @@ _TYPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line about a host: its marker, the key, and where the line stands."""
+    """A line that matches a host; ``where`` is its file and number."""
 
     where: str
     marker: str = ""
@@ -51,23 +51,23 @@ class Line:
 
 
 class KnownHosts:
-    """The lines of several files; one that is missing or cannot be read counts as empty."""
+    """The host keys of several files; a missing or unreadable one counts as empty."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._files = files
 
     def kinds(self, host: str, port: int) -> list[str]:
-        """Return the types of the keys that are known for a host, which it is asked for first."""
+        """Return the types of a host's known keys, for the key exchange to prefer."""
         lines = self._lines(_name(host, port))
         return [each.kind for each in lines if each.is_readable and not each.marker]
 
     def check(self, host: str, port: int, kind: str, key: bytes, fingerprint: str) -> None:
-        """Raise ``StepError`` where OpenSSH would refuse the key of a host."""
+        """Raise ``StepError`` if OpenSSH would refuse the host's key."""
         name = _name(host, port)
         lines = list(self._lines(name))
         unreadable = [each.where for each in lines if not each.is_readable]
         for where in unreadable:
-            _log.warning("%s: the line cannot be read and is ignored", where)
+            _log.warning("%s: cannot read the line, ignoring it", where)
         if revoked := [each.where for each in lines if (each.marker, each.key) == (_REVOKED, key)]:
             raise errors.StepError(f"{name}: {revoked[0]} revokes its {kind} key {fingerprint}")
         own = [each for each in lines if each.is_readable and not each.marker]
@@ -83,7 +83,7 @@ class KnownHosts:
         raise errors.StepError(self._unknown(name, kind, fingerprint, lines, unreadable))
 
     def _knows_without_port(self, host: str, key: bytes) -> bool:
-        """Tell whether the key is known for the host, whatever the port."""
+        """Return True if the key is known for the host without a port."""
         lines = [each for each in self._lines(host) if each.key == key]
         markers = {each.marker for each in lines}
         return "" in markers and _REVOKED not in markers
@@ -96,26 +96,26 @@ class KnownHosts:
         lines: Sequence[Line],
         unreadable: Sequence[str],
     ) -> str:
-        """Return what to do about a host that no line knows."""
+        """Return the error for a host without a known key."""
         files = ", ".join(map(str, self._files))
         message = (
             f"{name} is not in {files}; ask the host's owner whether its {kind} key has the "
             f"fingerprint {fingerprint}, then add the key"
         )
         if authority := [each.where for each in lines if each.marker == _CERTIFICATE]:
-            message += f"; {authority[0]} trusts certificates, which cannot be verified here"
+            message += f"; {authority[0]} trusts certificates, which are not supported"
         if unreadable:
             message += f"; {unreadable[0]} cannot be read"
         return message
 
     def _lines(self, name: str) -> Iterator[Line]:
-        """Yield the lines of all files that are about a host."""
+        """Yield the lines of all files that match a host."""
         for file in self._files:
             try:
                 content = file.read_bytes()
             except OSError as error:
                 if not isinstance(error, FileNotFoundError):
-                    _log.warning("%s: %s; it is ignored", file, error.strerror)
+                    _log.warning("%s: %s; ignoring the file", file, error.strerror)
                 continue
             for number, line in enumerate(content.split(b"\n"), 1):
                 found = _read(line.decode("latin-1"), name, f"{file}:{number}")
@@ -128,14 +128,15 @@ def _name(host: str, port: int) -> str:
 
 
 def _read(line: str, name: str, where: str) -> Line | None:
-    """Return a line that is about a host, None for any other."""
+    """Return the parsed line if it matches a host, else None."""
     text = line.lstrip(" \t")
     if not text.strip("\r") or text.startswith("#"):
         return None
     marker, text = _marker(text)
     hosts, _, key = text.replace("\t", " ").partition(" ")
     if marker is None:
-        return Line(where) if _is_about(text.replace("\t", " ").split(" "), name) else None
+        found = any(_matches(part, name) for part in text.replace("\t", " ").split(" ")[:3])
+        return Line(where) if found else None
     if not _matches(hosts, name):
         return None
     kind, blob = _key(key)
@@ -143,7 +144,7 @@ def _read(line: str, name: str, where: str) -> Line | None:
 
 
 def _marker(text: str) -> tuple[str | None, str]:
-    """Return the marker of a line and the rest; the marker is None where it is not a known one."""
+    """Return the marker of a line and the rest; the marker is None if it is unknown."""
     if not text.startswith("@"):
         return "", text
     end = " " if " " in text else "\t"
@@ -154,13 +155,8 @@ def _marker(text: str) -> tuple[str | None, str]:
     return marker, rest
 
 
-def _is_about(words: Sequence[str], name: str) -> bool:
-    """Tell whether any word of a line that cannot be read names a host."""
-    return any(_matches(word, name) for word in words[:3])
-
-
 def _matches(patterns: str, name: str) -> bool:
-    """Tell whether a line's first word, hashed or a list of patterns, means a host."""
+    """Return True if a line's host field, hashed or a list of patterns, matches."""
     if patterns.startswith("|"):
         return _is_hash_of(patterns, name)
     matched = False
@@ -179,7 +175,7 @@ def _regex(pattern: str) -> str:
 
 
 def _is_hash_of(text: str, name: str) -> bool:
-    """Tell whether ``|1|salt|hash`` stands for a host."""
+    """Return True if ``|1|salt|hash`` is the hash of a host."""
     try:
         _, version, salt, digest = text.split("|")
         expected = base64.b64decode(digest, validate=True)
@@ -190,21 +186,21 @@ def _is_hash_of(text: str, name: str) -> bool:
 
 
 def _key(text: str) -> tuple[str, bytes]:
-    """Return the type and the bytes of a key; both are empty where it cannot be read."""
-    words = re.findall(r"[^ \t\r]+", text)
+    """Return type and bytes of a key, both empty if it is invalid."""
+    parts = re.findall(r"[^ \t\r]+", text)
     try:
-        blob = base64.b64decode(words[1], validate=True)
+        blob = base64.b64decode(parts[1], validate=True)
     except (IndexError, binascii.Error):
         return "", b""
     strings = list(_strings(blob))
     kind = strings[0].decode("latin-1") if strings else ""
-    if words[0] != kind or _TYPES.get(kind) != len(strings):
+    if parts[0] != kind or _TYPES.get(kind) != len(strings):
         return "", b""
     return kind, blob
 
 
 def _strings(blob: bytes) -> Iterator[bytes]:
-    """Yield the strings of an SSH key; one that is cut off or too long yields another number."""
+    """Yield the strings of an SSH key; a truncated one yields an additional string."""
     while blob:
         size = int.from_bytes(blob[:4], "big")
         yield blob[4 : 4 + size]

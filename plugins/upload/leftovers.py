@@ -1,4 +1,4 @@
-"""What runs that were killed left beside the files of a delivery, and how it goes."""
+"""Remove what killed runs left beside the files of a delivery."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from spark_impex_runner import errors
 
 from . import listing
-from .listing import NAME, Begun, Listing, UnreadableError
-from .store import Part, part_of, read_text
+from .listing import NAME, Listing, PendingFile, UnreadableError
+from .store import Part, part_of, part_path, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,51 +19,49 @@ if TYPE_CHECKING:
     from .store import Store
 
 _log = logging.getLogger(__name__)
-# Another machine may still be at work on what it began so recently.
+# Younger files may belong to a run that is still active on another machine.
 GRACE: Final = timedelta(days=1)
 
 
-def is_left_behind(begun: Begun, present: Listing) -> bool:
-    """Tell whether the run that began to send a file is not at work on it any more.
+def is_abandoned(begun: PendingFile, present: Listing) -> bool:
+    """Return True if the run that was sending a file is no longer active.
 
-    ``present`` is the listing of the run that asks.
+    ``present`` is the listing of the current run.
     """
     return begun.run_id == present.writer or begun.at < present.at - GRACE
 
 
 def remove_leftovers(store: Store, folder: str, known: Listing, present: Listing) -> None:
-    """Remove temporary files in a folder that the owner's runs left there.
+    """Remove temporary files that the owner's runs left in a folder.
 
-    Only those that a listing names, and parts of listings of the owner. ``known`` is the folder's
-    listing.
+    Only those of files in ``known``, the folder's listing, and those of the owner's listings.
     """
     for path in _leftovers(store, folder, known, present):
-        _log.info("%s: removed, a run that was killed left it", path)
+        _log.info("%s: removed leftover of a killed run", path)
         store.remove(path)
     if left := [each for each in known.pending if each.at < present.at - GRACE]:
         try:
             store.abort_uploads({path for each in left for path in _paths(folder, each)})
-        except errors.StepError as error:  # The rights to write do not include this one.
+        except errors.StepError as error:  # The permission to write does not include this one.
             _log.warning("%s; set a lifecycle rule for incomplete multipart uploads", error)
 
 
 def try_to_remove_leftovers(store: Store, folder: str, known: Listing, present: Listing) -> None:
-    """Remove temporary files beside a delivery, which a fault there does not harm."""
+    """Remove leftovers, but only warn on failure: they do not harm the delivery."""
     try:
         remove_leftovers(store, folder, known, present)
     except (errors.StepError, OSError) as error:
-        _log.warning("%s: leftovers of runs that were killed stay for now: %s", folder, error)
+        _log.warning("%s: leftovers of killed runs stay until the next run: %s", folder, error)
 
 
-def _paths(folder: str, begun: Begun) -> Iterator[str]:
-    """Yield where an upload of a file goes: to its place, or beside it."""
-    inner, slash, name = begun.name.rpartition("/")
-    yield f"{folder}{begun.name}"
-    yield f"{folder}{inner}{slash}{Part(name, begun.sha256[:12])}"
+def _paths(folder: str, begun: PendingFile) -> Iterator[str]:
+    """Yield the paths that an upload of a file writes to."""
+    path = f"{folder}{begun.name}"
+    yield from (path, part_path(path, begun.sha256))
 
 
 def _leftovers(store: Store, folder: str, known: Listing, present: Listing) -> Iterator[str]:
-    at_work = {_key(each) for each in known.pending if not is_left_behind(each, present)}
+    at_work = {_key(each) for each in known.pending if not is_abandoned(each, present)}
     left = {_key(each) for each in known.pending if each.run_id != present.writer} - at_work
     sent = {(name, each.sha256[:12]) for name, each in known.files.items()}
     ours = {_key(each) for each in known.pending} | sent
@@ -81,23 +79,23 @@ def _leftovers(store: Store, folder: str, known: Listing, present: Listing) -> I
     yield from listing_parts(store, folder, present)
 
 
-def _key(begun: Begun) -> tuple[str, str]:
-    """Return what the name of a file's temporary file tells of it."""
+def _key(begun: PendingFile) -> tuple[str, str]:
+    """Return the part of a file's identity that its temporary name has."""
     return begun.name, begun.sha256[:12]
 
 
 def listing_parts(store: Store, folder: str, present: Listing) -> Iterator[str]:
-    """Yield the temporary files of the owner's own listings in a folder."""
+    """Yield the abandoned temporary files of the owner's listings in a folder."""
     for file in store.temporary(folder.rstrip("/"), ()):
         part = part_of(file)
-        if part and part.name == NAME and _is_left(store, folder, part, present):
+        if part and part.name == NAME and _is_abandoned_part(store, folder, part, present):
             yield f"{folder}{file}"
 
 
-def _is_left(store: Store, folder: str, part: Part, present: Listing) -> bool:
-    """Tell whether a listing's temporary file is the owner's, of a run that is not at work.
+def _is_abandoned_part(store: Store, folder: str, part: Part, present: Listing) -> bool:
+    """Return True if a listing's temporary file is the owner's, of a run that is not active.
 
-    One that was set aside is of no use as soon as the listing is there.
+    One that was set aside is obsolete as soon as the listing exists.
     """
     path = f"{folder}{part}"
     text = read_text(store, path)
@@ -106,7 +104,7 @@ def _is_left(store: Store, folder: str, part: Part, present: Listing) -> bool:
     try:
         found = listing.parse(text, path, present.owner)
     except UnreadableError:
-        return _begins(text, present.owner)
+        return _is_truncated_listing(text, present.owner)
     if found.owner != present.owner:
         return False
     if part.kind == "old":
@@ -116,7 +114,7 @@ def _is_left(store: Store, folder: str, part: Part, present: Listing) -> bool:
     return found.writer == present.writer or at < present.at - GRACE
 
 
-def _begins(text: str, owner: Owner) -> bool:
-    """Tell whether a text that is cut off began as a listing of the owner."""
+def _is_truncated_listing(text: str, owner: Owner) -> bool:
+    """Return True if a truncated text started as a listing of the owner."""
     head = listing.head(owner)
     return text.startswith(head) or head.startswith(text)

@@ -1,4 +1,4 @@
-"""``impex-upload.json`` beside every delivery: whose it is, and which files are the owner's."""
+"""Read and write ``impex-upload.json``: the owner and the files of a delivery."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from typing import TYPE_CHECKING, Any, Final
 from spark_impex_runner import errors, models, tools
 
 from .owner import Owner
-from .store import Source, part_of, read_text
+from .store import UploadFile, part_of, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from .store import Found, Store
+    from .store import RemoteFile, Store
 
 NAME = "impex-upload.json"
 _VERSION: Final = 2
 
 
 class UnreadableError(errors.StepError):
-    """A file has the name of a listing and is none that this version can read."""
+    """A file has the name of a listing, but this version cannot read it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """A file that is known to be in place; ``mark`` changes when the file does."""
+class SentFile:
+    """A file that is in place; ``mark`` is its validator, as in ``RemoteFile``."""
 
     size: int
     sha256: str
     mark: str = ""
 
-    def is_at(self, found: Found) -> bool:
-        """Tell whether a file is this one, and certainly so."""
+    def is_at(self, found: RemoteFile) -> bool:
+        """Return True if a file is certainly this one."""
         return bool(self.mark) and (found.size, found.mark) == (self.size, self.mark)
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """A file that a run began to send, whether or not it got there before the run ended."""
+class PendingFile:
+    """A file that a run started to send; it may not have arrived."""
 
     name: str
     size: int
@@ -50,18 +50,18 @@ class Begun:
     at: datetime
 
     @classmethod
-    def of(cls, source: Source, own: Listing) -> Begun:
-        """Return the record of a file that the run of a listing is about to send."""
+    def of(cls, source: UploadFile, own: Listing) -> PendingFile:
+        """Return the record of a file that this run is about to send."""
         return cls(source.name, source.size, source.sha256, own.run_id, own.at)
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One folder's delivery: whose it is, when its run began, and its files by name.
+    """One folder's delivery: its owner, the start of its run, and its files by name.
 
-    ``complete`` is True while ``files`` are all in place and make a whole delivery. ``pending``
-    are the files that runs began to send and that are not known to be in place. ``writer`` is the
-    run that wrote the listing last: only one run at a time may replace files of the folder.
+    ``complete`` is True while all ``files`` are in place and form a whole delivery. ``pending``
+    are files that runs started to send and that may not be in place. ``writer`` is the run that
+    wrote the listing last: only it may replace files of the folder.
     """
 
     owner: Owner
@@ -70,55 +70,55 @@ class Listing:
     job_id: str = ""
     complete: bool = False
     writer: str = ""
-    files: Mapping[str, Sent] = field(default_factory=dict)
-    pending: tuple[Begun, ...] = ()
+    files: Mapping[str, SentFile] = field(default_factory=dict)
+    pending: tuple[PendingFile, ...] = ()
 
     @classmethod
     def of(cls, job: models.Job, project: str = "") -> Listing:
-        """Return the listing of a delivery that has not begun."""
+        """Return the listing of a delivery that has not started."""
         run = job.run
         return cls(Owner.of(job, project), run.id, run.started, job.id, writer=run.id)
 
-    def versions(self, name: str) -> tuple[Sent, ...]:
-        """Return the contents that runs of the owner may have left under a name."""
+    def versions(self, name: str) -> tuple[SentFile, ...]:
+        """Return the contents that the owner's runs may have written under a name."""
         known = (self.files[name],) if name in self.files else ()
-        return (*known, *(Sent(each.size, each.sha256) for each in self._begun(name)))
-
-    def _begun(self, name: str) -> Iterable[Begun]:
-        return (each for each in self.pending if each.name == name)
+        return (
+            *known,
+            *(SentFile(each.size, each.sha256) for each in self.pending if each.name == name),
+        )
 
     def names(self) -> list[str]:
-        """Return the names of all files that runs of the owner sent, or began to send."""
+        """Return the names of all files that the owner's runs sent, or started to send."""
         return list(dict.fromkeys([*self.files, *(each.name for each in self.pending)]))
 
-    def with_pending(self, begun: Iterable[Begun]) -> Listing:
-        """Return the listing with more files that runs began to send."""
+    def with_pending(self, begun: Iterable[PendingFile]) -> Listing:
+        """Return the listing with more pending files."""
         return replace(self, pending=tuple(dict.fromkeys([*self.pending, *begun])))
 
     def text(self) -> str:
-        """Return the listing as it is stored, the owner first."""
+        """Return the listing as JSON, the owner first: a truncated file still shows it."""
         data = asdict(self)
         head = {"version": _VERSION, **data.pop("owner")}
         return json.dumps({**head, **data}, indent=2, default=datetime.isoformat) + "\n"
 
     def write(self, store: Store, folder: str) -> None:
-        """Leave it beside the delivery, in place of an earlier one of the same owner."""
-        store.send(f"{folder}{NAME}", Source.of_text(NAME, self.text()))
+        """Write the listing, replacing an earlier one of the same owner."""
+        store.send(f"{folder}{NAME}", UploadFile.of_text(NAME, self.text()))
 
     def create(self, store: Store, folder: str) -> bool:
-        """Leave it in a folder that has none; return False where one is there."""
-        return store.create(f"{folder}{NAME}", Source.of_text(NAME, self.text()))
+        """Create the listing; return False if the folder has one."""
+        return store.create(f"{folder}{NAME}", UploadFile.of_text(NAME, self.text()))
 
 
 def head(owner: Owner) -> str:
-    """Return how the listing of an owner begins."""
+    """Return the start of an owner's listing."""
     return json.dumps({"version": _VERSION, **asdict(owner)}, indent=2).removesuffix("\n}")
 
 
 def read(store: Store, folder: str, reader: Owner) -> Listing | None:
-    """Return the listing of a folder, or None where no delivery lies.
+    """Return the listing of a folder, None if it has none.
 
-    Raises ``UnreadableError`` for a file of that name which is no listing.
+    Raises ``UnreadableError`` if a file of that name is not a listing.
     """
     for path in _candidates(store, folder):
         text = read_text(store, path)
@@ -128,7 +128,7 @@ def read(store: Store, folder: str, reader: Owner) -> Listing | None:
 
 
 def _candidates(store: Store, folder: str) -> Iterable[str]:
-    """Yield where a listing may be: a run that was killed may just have set the last one aside."""
+    """Yield the paths of a listing: a killed run may have set the last one aside."""
     yield f"{folder}{NAME}"
     for name in store.temporary(folder.rstrip("/"), ()):
         part = part_of(name)
@@ -137,49 +137,48 @@ def _candidates(store: Store, folder: str) -> Iterable[str]:
 
 
 def parse(text: str, path: str, reader: Owner) -> Listing:
-    """Return a listing from its JSON; ``path`` names it in the error.
+    """Parse a listing; ``path`` is for the error.
 
-    One of version 1 names no project: it counts as one of the reader's.
+    Version 1 has no project: such a listing belongs to the reader's.
     """
     try:
-        return _parsed(tools.parse_json(text), reader)
+        return _from_json(tools.parse_json(text), reader)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise UnreadableError(
-            f"{path}: this is no listing that this version of the runner can read, so nothing is "
-            "replaced beside it; move the file away, or choose another to or prefix"
+            f"{path}: this version of the runner cannot read the listing, so nothing is replaced "
+            "beside it; move the file away, or choose another to or prefix"
         ) from error
 
 
-def _parsed(data: Any, reader: Owner) -> Listing:
-    """Return a listing from its JSON; raise where it is none."""
+def _from_json(data: Any, reader: Owner) -> Listing:
     version = data.pop("version")
     if version not in (1, _VERSION):
         raise ValueError(version)
     if version == 1:
         data["project"] = reader.project
     owner = Owner(*(_text(data.pop(each.name)) for each in fields_of(Owner)))
-    at, run_id = _moment(data.pop("at")), _text(data.pop("run_id"))
-    files = {name: _sent(**each) for name, each in data.pop("files").items()}
+    at, run_id = _timestamp(data.pop("at")), _text(data.pop("run_id"))
+    files = {name: _read_sent(**each) for name, each in data.pop("files").items()}
     pending = [_begun(**each) for each in data.pop("pending", [])]
     if version == 1:
-        # Its files without a mark were on their way when it was written.
+        # In version 1, files without a mark were pending when it was written.
         pending = [
-            Begun(name, each.size, each.sha256, run_id, at)
+            PendingFile(name, each.size, each.sha256, run_id, at)
             for name, each in files.items()
             if not each.mark
         ]
         files = {name: each for name, each in files.items() if each.mark}
-    if any(_leads_out(name) for name in (*files, *(each.name for each in pending))):
+    if any(_is_unsafe_name(name) for name in (*files, *(each.name for each in pending))):
         raise ValueError(files)
     return Listing(owner, run_id, at, files=files, pending=tuple(pending), **data)
 
 
-def _sent(size: int, sha256: str, mark: str = "") -> Sent:
-    return Sent(int(size), _text(sha256), _text(mark))
+def _read_sent(size: int, sha256: str, mark: str = "") -> SentFile:
+    return SentFile(int(size), _text(sha256), _text(mark))
 
 
-def _begun(name: str, size: int, sha256: str, run_id: str, at: str) -> Begun:
-    return Begun(name, int(size), _text(sha256), _text(run_id), _moment(at))
+def _begun(name: str, size: int, sha256: str, run_id: str, at: str) -> PendingFile:
+    return PendingFile(name, int(size), _text(sha256), _text(run_id), _timestamp(at))
 
 
 def _text(value: Any) -> str:
@@ -188,13 +187,13 @@ def _text(value: Any) -> str:
     return value
 
 
-def _moment(text: str) -> datetime:
+def _timestamp(text: str) -> datetime:
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise ValueError(at)
     return at
 
 
-def _leads_out(name: str) -> bool:
-    """Tell whether a name might mean a file outside of the delivery's folder."""
+def _is_unsafe_name(name: str) -> bool:
+    """Return True if a name may be outside the delivery's folder: anyone may edit the listing."""
     return "\\" in name or any(part in {"", ".", ".."} for part in name.split("/"))

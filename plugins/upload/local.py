@@ -1,4 +1,4 @@
-"""A folder of this machine, or one that is mounted here."""
+"""Store files in a local or mounted folder."""
 
 from __future__ import annotations
 
@@ -7,54 +7,54 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .store import CHUNK, Found, Store, TransientError, part_of, part_path
+from .store import CHUNK, RemoteFile, Store, TransientError, part_of, part_path
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from .destination import Destination
-    from .store import Source
+    from .store import UploadFile
 
 
 class LocalStore(Store):
-    """Files are written beside their place, read back, and then renamed."""
+    """Writes a file beside its path, reads it back, and renames it."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def find(self, path: str) -> Found | None:
-        """Return what lies there, or None."""
+    def find(self, path: str) -> RemoteFile | None:
+        """Return size and mark of a file, None if there is none."""
         try:
             status = (self._root / path).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return Found(status.st_size, str(status.st_mtime_ns))
+        return RemoteFile(status.st_size, str(status.st_mtime_ns))
 
-    def send(self, path: str, source: Source) -> None:
+    def send(self, path: str, source: UploadFile) -> None:
         """Copy, flush to the disk, read back, rename."""
         self.stage(path, source)
         try:
             self.commit(path, source)
         except FileNotFoundError as error:
-            raise _lost(self._root / path) from error
+            raise _removed(self._root / path) from error
 
-    def create(self, path: str, source: Source) -> bool:
-        """Copy, and give the copy a name that nothing has: only one caller can do that."""
-        place, part = self._root / path, self._root / part_path(path, source)
+    def create(self, path: str, source: UploadFile) -> bool:
+        """Copy, and link the copy to a free name, which only one of several callers can do."""
+        place, part = self._root / path, self._root / part_path(path, source.sha256)
         if place.exists():
             return False
         self.stage(path, source)
         try:
-            _name(part, place)
+            _link(part, place)
         except FileExistsError:
             return False
         finally:
             part.unlink(missing_ok=True)
         return True
 
-    def stage(self, path: str, source: Source) -> None:
+    def stage(self, path: str, source: UploadFile) -> None:
         """Copy, flush to the disk, read back."""
-        part = self._root / part_path(path, source)
+        part = self._root / part_path(path, source.sha256)
         part.parent.mkdir(parents=True, exist_ok=True)
         try:
             with part.open("wb") as stream:
@@ -62,27 +62,27 @@ class LocalStore(Store):
                     stream.write(piece)
                 stream.flush()
                 os.fsync(stream.fileno())
-            source.prove(_pieces(part))
+            source.verify(_pieces(part))
         except FileNotFoundError as error:
-            raise _lost(part) from error
+            raise _removed(part) from error
         except BaseException:
             part.unlink(missing_ok=True)
             raise
 
-    def commit(self, path: str, source: Source) -> None:
-        """Rename what was staged."""
-        (self._root / part_path(path, source)).replace(self._root / path)
+    def commit(self, path: str, source: UploadFile) -> None:
+        """Rename the staged file."""
+        (self._root / part_path(path, source.sha256)).replace(self._root / path)
 
     def read(self, path: str) -> Iterator[bytes]:
-        """Yield the bytes of a file that is there."""
+        """Yield the bytes of a file."""
         yield from _pieces(self._root / path)
 
     def folders(self) -> list[str]:
-        """Return the names of the folders directly in it."""
+        """Return the names of the folders in the root."""
         return sorted(each.name for each in self._root.iterdir() if each.is_dir())
 
     def temporary(self, folder: str, likely: Collection[str]) -> list[str]:
-        """Return the names of the temporary files directly in a folder."""
+        """Return the names of the temporary files in a folder."""
         del likely
         try:
             return [each.name for each in (self._root / folder).iterdir() if part_of(each.name)]
@@ -90,18 +90,18 @@ class LocalStore(Store):
             return []
 
     def remove(self, path: str) -> None:
-        """Remove a file, and the folders that this leaves empty."""
+        """Remove a file, and the folders that become empty."""
         place = self._root / path
         place.unlink(missing_ok=True)
-        with suppress(OSError):  # One that holds something else stays.
+        with suppress(OSError):  # A folder with other files stays.
             for folder in place.parents:
                 if folder == self._root:
                     break
                 folder.rmdir()
 
 
-def _name(part: Path, place: Path) -> None:
-    """Give a file a name that nothing has; raise ``FileExistsError`` where something has it."""
+def _link(part: Path, place: Path) -> None:
+    """Link a file to a new name; raise ``FileExistsError`` if it exists."""
     try:
         place.hardlink_to(part)
     except FileExistsError:
@@ -111,8 +111,8 @@ def _name(part: Path, place: Path) -> None:
             stream.write(part.read_bytes())
 
 
-def _lost(part: Path) -> TransientError:
-    """Return that another process has removed a file, or its folder, in the meantime."""
+def _removed(part: Path) -> TransientError:
+    """Return the error for a file that another process has removed, perhaps with its folder."""
     return TransientError(f"{part}: removed by another process")
 
 
@@ -123,6 +123,6 @@ def _pieces(path: Path) -> Iterator[bytes]:
 
 
 def connect(destination: Destination, options: Mapping[str, Any], folder: Path) -> LocalStore:
-    """Return the folder of a destination; it need not be there yet."""
+    """Return the store of a folder, which may not exist yet."""
     del options, folder
     return LocalStore(Path(destination.path))

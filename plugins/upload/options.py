@@ -1,4 +1,4 @@
-"""The options of ``upload``, as a schema."""
+"""The JSON Schema of the options of ``upload``."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from typing import Any, Final
 
 
 def _text(title: str, description: str, *examples: str) -> dict[str, Any]:
-    """Return the schema of a text."""
-    told = {"title": title, "description": description, "examples": list(examples)}
-    return {**told, "type": "string", "minLength": 1}
+    about = {"title": title, "description": description, "examples": list(examples)}
+    return {**about, "type": "string", "minLength": 1}
 
 
 def _secret(title: str, description: str, example: str) -> dict[str, Any]:
-    """Return the schema of a secret, which only a reference may stand for."""
-    told = {"title": title, "description": description, "examples": [example]}
-    return {**told, "type": "string", "x-secret": True}
+    """Return the schema of a secret, which must be a reference."""
+    about = {"title": title, "description": description, "examples": [example]}
+    return {**about, "type": "string", "x-secret": True}
 
 
 _PROPERTIES: Final[dict[str, Any]] = {
@@ -22,7 +21,7 @@ _PROPERTIES: Final[dict[str, Any]] = {
         "Destination",
         "Where the files go: a folder (relative to the manifest) or file:// URL, s3://bucket/…, "
         "az://container/…, gs://bucket/…, sftp://host/…, webdav(s)://host/… or http(s)://host/… "
-        "(plain PUT). Credentials have options of their own, never a place in the URL.",
+        "(plain PUT). Credentials go into their own options, never into the URL.",
         "s3://acme-backup/motor",
         "sftp://backup.example/srv/spark",
         "/mnt/backup",
@@ -31,8 +30,8 @@ _PROPERTIES: Final[dict[str, Any]] = {
     "prefix": {
         "title": "Prefix",
         "description": (
-            "Name of the one folder, directly in the destination, that holds this delivery and "
-            "nothing else. The retention counts these folders."
+            "Name of the folder in the destination for this delivery alone. The retention counts "
+            "these folders."
         ),
         "type": "string",
         "examples": ["${run.date}"],
@@ -40,9 +39,8 @@ _PROPERTIES: Final[dict[str, Any]] = {
     "files": {
         "title": "Files",
         "description": (
-            "Which of the target's files are sent, by patterns for their paths in its output; "
-            "* stands for any text, slashes included. By default all packages and all that "
-            "earlier steps made."
+            "Patterns of the files to upload, by their paths in the target's output; * matches any "
+            "text, slashes included. By default all packages and all results of earlier steps."
         ),
         "type": "array",
         "items": {"type": "string", "minLength": 1},
@@ -53,16 +51,16 @@ _PROPERTIES: Final[dict[str, Any]] = {
     "if_exists": {
         "title": "If a file exists",
         "description": (
-            "What happens to a file of the same name and other content that an earlier run of "
-            "this target delivered: it is replaced, kept, or the step fails before anything is "
-            "sent. Any other file is never replaced. The same content is never sent again."
+            "What to do with a file of the same name and other content that an earlier run of this "
+            "target delivered: replace it, keep it, or fail before anything is sent. Other files "
+            "are never replaced, and the same content is never sent again."
         ),
         "enum": ["replace", "keep", "fail"],
         "default": "replace",
     },
     "parallel": {
         "title": "Files at once",
-        "description": "So many files are sent at the same time.",
+        "description": "Number of files to upload in parallel.",
         "type": "integer",
         "minimum": 1,
         "maximum": 8,
@@ -71,9 +69,9 @@ _PROPERTIES: Final[dict[str, Any]] = {
     "keep": {
         "title": "Retention",
         "description": (
-            "Which deliveries stay, once this one is complete: those that either of the two "
-            "names. Others of the same tenant, project, manifest and target are removed, as "
-            "far as this step put them there. Needs prefix."
+            "Deliveries to keep once this one is complete: those that either key names. Others "
+            "of the same tenant, project, manifest and target are removed, as far as this step "
+            "uploaded them. Requires prefix."
         ),
         "type": "object",
         "additionalProperties": False,
@@ -81,14 +79,14 @@ _PROPERTIES: Final[dict[str, Any]] = {
         "properties": {
             "last": {
                 "title": "How many",
-                "description": "So many of the newest complete deliveries, this one included.",
+                "description": "Number of newest complete deliveries to keep, including this one.",
                 "type": "integer",
                 "minimum": 1,
                 "examples": [14],
             },
             "days": {
                 "title": "How old",
-                "description": "Deliveries of this many days.",
+                "description": "Age in days up to which deliveries are kept.",
                 "type": "number",
                 "exclusiveMinimum": 0,
                 "examples": [30],
@@ -106,14 +104,13 @@ _PROPERTIES: Final[dict[str, Any]] = {
     ),
     "content_type": _text(
         "Content type",
-        "Content type of every file, where the store knows such; by default what its name "
-        "speaks of.",
+        "Content type of every file, if the store has such; by default derived from its name.",
         "application/zip",
     ),
     "encryption": {
         "title": "Encryption",
         "description": (
-            "Encryption that an S3 store is asked for: with keys of its own, or of the key "
+            "Server-side encryption of an S3 store: with its own keys, or those of the key "
             "management service."
         ),
         "enum": ["AES256", "aws:kms"],
@@ -133,7 +130,7 @@ _PROPERTIES: Final[dict[str, Any]] = {
     },
     "endpoint": _text(
         "Endpoint",
-        "Address of a store that speaks the protocol of S3, Azure Blob or Google Cloud Storage.",
+        "URL of a store that is compatible with S3, Azure Blob or Google Cloud Storage.",
         "https://minio.example:9000",
     ),
     "region": _text(
@@ -141,8 +138,8 @@ _PROPERTIES: Final[dict[str, Any]] = {
     ),
     "access_key_id": _text(
         "Access key",
-        "Access key of an S3 store, with secret_access_key. By default credentials are looked "
-        "for where AWS's own tools look: environment, profile, role.",
+        "Access key of an S3 store, with secret_access_key. By default the credentials "
+        "that AWS's own tools find: environment, profile, role.",
         "${env:AWS_KEY}",
     ),
     "secret_access_key": _secret(
@@ -154,12 +151,12 @@ _PROPERTIES: Final[dict[str, Any]] = {
     "account": _text("Account", "Account of Azure storage.", "acmebackup"),
     "account_key": _secret(
         "Account key",
-        "Key of the Azure account. By default credentials are looked for in AZURE_* variables "
-        "and the machine's identity.",
+        "Key of the Azure account. By default the AZURE_* variables or the machine's managed "
+        "identity.",
         "${env:AZURE_KEY}",
     ),
     "sas_token": _secret(
-        "SAS token", "Shared access signature for Azure, in place of a key.", "${env:AZURE_SAS}"
+        "SAS token", "Shared access signature for Azure, instead of a key.", "${env:AZURE_SAS}"
     ),
     "service_account": _secret(
         "Service account",
@@ -167,7 +164,7 @@ _PROPERTIES: Final[dict[str, Any]] = {
         "default credentials.",
         "${file:/run/secrets/gcs.json}",
     ),
-    "user": _text("User", "User's name for SFTP, WebDAV or HTTP.", "backup"),
+    "user": _text("User", "User name for SFTP, WebDAV or HTTP.", "backup"),
     "password": _secret("Password", "The user's password.", "${env:BACKUP_PASSWORD}"),
     "token": _secret("Token", "Bearer token for WebDAV or HTTP.", "${env:BACKUP_TOKEN}"),
     "private_key": _secret(
@@ -175,7 +172,7 @@ _PROPERTIES: Final[dict[str, Any]] = {
         "The text of a private SSH key. By default the SSH agent and the keys in ~/.ssh.",
         "${file:/run/secrets/id_ed25519}",
     ),
-    "passphrase": _secret("Passphrase", "What opens the private key.", "${env:BACKUP_PASSPHRASE}"),
+    "passphrase": _secret("Passphrase", "Passphrase of private_key.", "${env:BACKUP_PASSPHRASE}"),
     "known_hosts": {
         "x-path": "read",
         **_text(

@@ -1,4 +1,4 @@
-"""Who may replace and remove the files of a delivery."""
+"""Identify the owner of a delivery, who may replace and remove its files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .project import named, project_of
+from .project import project_from_option, project_of
 
 if TYPE_CHECKING:
     from spark_impex_runner import models
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Owner:
     """One target of one manifest in one project, for one tenant.
 
-    The manifest counts by its name, as in the state: its path is another one on every CI runner.
-    The project tells two manifests of one name apart.
+    The manifest is identified by its name, as in the state: its path differs on every CI runner.
+    The project distinguishes two manifests of the same name.
     """
 
     tenant: str
@@ -29,7 +29,7 @@ class Owner:
     def of(cls, job: models.Job, project: str = "") -> Owner:
         """Return the owner of what a job delivers; ``project`` is the option of the step."""
         manifest = job.run.manifest
-        name = named(project) if project else project_of(manifest.path)
+        name = project_from_option(project) if project else project_of(manifest.path)
         return cls(_tenant(job), manifest.name, job.target.name, name)
 
     def __str__(self) -> str:
@@ -41,10 +41,8 @@ class Owner:
 
 
 def _tenant(job: models.Job) -> str:
-    """Return what names the tenant: its base URL, or the folder that a sandbox serves.
-
-    A sandbox listens on another port in every run, so its URL identifies nothing.
-    """
+    """Return the base URL of the tenant, or the folder that a sandbox serves."""
+    # A sandbox has another port in every run, so its URL does not identify it.
     manifest = job.run.manifest
     connection = manifest.connections.get(job.target.connection)
     if connection is None or connection.sandbox is None:

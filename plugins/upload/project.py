@@ -1,4 +1,4 @@
-"""The project that a manifest belongs to: its git repository, or its folder."""
+"""Identify the project of a manifest: its git repository, or its folder."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
-# A manifest that comes through a pipe has no folder of its own.
 from spark_impex_runner import errors
 
+# A manifest from a pipe has no folder of its own.
 _PIPES = ("/dev", "/dev/fd", "/proc")
 _ORIGIN = re.compile(r'\[\s*(?i:remote)\s+"origin"\s*')
 _URL = re.compile(r'(?i:url)\s*=\s*(?:"([^"]*)"|([^#;]*))')
@@ -21,9 +21,9 @@ _AUTHORITY = re.compile(
 
 
 def project_of(manifest: Path) -> str:
-    """Return what names a manifest's project.
+    """Return the name of a manifest's project.
 
-    That is the remote ``origin`` of its git repository and, after ``//``, the folder in the
+    It is the remote ``origin`` of its git repository and, after ``//``, the folder in the
     repository; without such a remote, the resolved path of the folder.
     """
     folder = manifest.parent.resolve()
@@ -31,17 +31,17 @@ def project_of(manifest: Path) -> str:
         folder = Path.cwd()
     remote, inner = _remote(folder)
     name = "//".join([remote, *([inner] if inner != "." else [])]) if remote else folder.as_posix()
-    # A name of a folder may hold bytes that are no text.
+    # A folder's name may have bytes that are not UTF-8.
     return name.encode(errors="backslashreplace").decode()
 
 
-def named(option: str) -> str:
-    """Return the project that an option names; of a URL, what holds no credentials."""
+def project_from_option(option: str) -> str:
+    """Return the project of the option; a URL is reduced to host and path, without credentials."""
     if "://" not in option:
         return option
     name = normalized(option, Path("/"))
     if not name:
-        raise errors.StepError("project: it is no URL of a host and a path; give a name")
+        raise errors.StepError("project: not a URL with host and path; use one, or a name")
     return name
 
 
@@ -55,7 +55,7 @@ def _remote(folder: Path) -> tuple[str, str]:
 
 
 def _config(git: Path) -> str:
-    """Return the text of a repository's configuration, an empty one where there is none.
+    """Return the text of a repository's configuration, empty if there is none.
 
     ``.git`` is a folder or, in a worktree or submodule, a file with the path of one; the folder of
     a worktree names the one that holds the configuration.
@@ -75,7 +75,7 @@ def _text(path: Path) -> str:
 
 
 def _origin(config: str) -> str:
-    """Return the first URL of the remote ``origin``, an empty text where there is none."""
+    """Return the first URL of the remote ``origin``, empty if there is none."""
     inside = False
     for each in config.splitlines():
         line = each.strip()
@@ -88,18 +88,18 @@ def _origin(config: str) -> str:
 
 
 def normalized(url: str, root: Path) -> str:
-    """Return ``host/path`` of a remote's URL, whichever protocol and credentials it has.
+    """Return ``host/path`` of a remote's URL, without protocol and credentials.
 
-    A path on this machine, relative to ``root``, becomes absolute. What is neither, or a program
-    to start, becomes an empty text.
+    A local path, relative to ``root``, becomes absolute. Anything else, such as a remote helper,
+    becomes empty.
     """
     scheme, separator, rest = url.partition("://")
     if separator and scheme.lower() != "file":
-        return _place(*_split(rest))
+        return _host_and_path(*_split(rest))
     local = Path(f"/{_split(rest)[1]}" if separator else url)
     found = None if local.is_absolute() else _SCP.fullmatch(url)
     if found:
-        return _place(found[1] or found[2], found[3])
+        return _host_and_path(found[1] or found[2], found[3])
     if not url or "::" in url:
         return ""
     path = Path(os.path.normpath(root / local)).as_posix()
@@ -112,7 +112,7 @@ def _split(rest: str) -> tuple[str, str]:
     return authority, unquote(path)
 
 
-def _place(authority: str, path: str) -> str:
+def _host_and_path(authority: str, path: str) -> str:
     found = _AUTHORITY.fullmatch(authority)
     if not found or not found[1]:
         return ""

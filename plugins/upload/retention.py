@@ -1,4 +1,4 @@
-"""Which deliveries stay, and how the others go: only what this step put there, and still is."""
+"""Remove outdated deliveries: only files that this step uploaded and that did not change since."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .listing import NAME, UnreadableError, read
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from .listing import Listing, Sent
-    from .store import Found, Store
+    from .listing import Listing, SentFile
+    from .store import RemoteFile, Store
 
 _log = logging.getLogger(__name__)
 
@@ -24,23 +24,23 @@ _log = logging.getLogger(__name__)
 def prune(
     store: Store, options: Mapping[str, Any], present: Listing, check: Callable[[], None]
 ) -> int:
-    """Remove the deliveries that need not stay; return how many.
+    """Remove outdated deliveries and return their number.
 
-    That of ``present``, in the folder ``prefix``, stays: it is complete and proven, so that there
-    is always a good one.
+    The current one, in the folder ``prefix``, stays: it is complete and verified, so there is
+    always a good one.
     """
     own = {}
     for name in set(store.folders()) - {options["prefix"]}:
         check()
-        found = _owned(store, name, present)
+        found = _own_listing(store, name, present)
         if found is not None:
             own[name] = found
     old = outdated(own, options["keep"], present)
     return sum(_remove(store, name, own[name], present, check) for name in old)
 
 
-def _owned(store: Store, name: str, present: Listing) -> Listing | None:
-    """Return the listing of a folder, None where the folder is another owner's or has none."""
+def _own_listing(store: Store, name: str, present: Listing) -> Listing | None:
+    """Return the listing of a folder, None if the folder has none or another owner."""
     try:
         found = read(store, f"{name}/", present.owner)
     except UnreadableError as error:
@@ -53,10 +53,8 @@ def _owned(store: Store, name: str, present: Listing) -> Listing | None:
 
 
 def outdated(own: Mapping[str, Listing], keep: Mapping[str, Any], present: Listing) -> list[str]:
-    """Return the folders of the deliveries that need not stay, oldest first.
-
-    What began after the present run, by a clock that is ahead perhaps, is no business of it.
-    """
+    """Return the folders of outdated deliveries, oldest first."""
+    # A delivery that is newer than this run, perhaps by a fast clock, is left to later runs.
     earlier = sorted((each.at, name) for name, each in own.items() if each.at < present.at)
     complete = [name for _, name in earlier if own[name].complete]
     newest = complete[len(complete) - min(keep.get("last", 1) - 1, len(complete)) :]
@@ -69,7 +67,7 @@ def outdated(own: Mapping[str, Listing], keep: Mapping[str, Any], present: Listi
 
 
 def _is_idle(known: Listing, present: Listing) -> bool:
-    """Tell whether no run can be at work on a delivery but one that removes it: this one."""
+    """Return True if no run but this one can be active in a delivery."""
     idle = known.complete or known.at < present.at - GRACE
     return idle or known.writer == present.writer
 
@@ -77,14 +75,12 @@ def _is_idle(known: Listing, present: Listing) -> bool:
 def _remove(
     store: Store, name: str, known: Listing, present: Listing, check: Callable[[], None]
 ) -> bool:
-    """Remove the files of a delivery, its listing last; return False where a run has claimed it.
-
-    It is recorded as incomplete first: a delivery that is removed in part is no good one.
-    """
+    """Remove the files of a delivery, its listing last; return False if a run has claimed it."""
     folder = f"{name}/"
     check()
     if read(store, folder, present.owner) != known:
         return False
+    # First recorded as incomplete: a removal that is killed must not look like a good delivery.
     marked = replace(known, complete=False, writer=present.writer)
     marked.write(store, folder)
     for file in known.names():
@@ -96,7 +92,7 @@ def _remove(
         if match(store, path, found, known.versions(file), check):
             store.remove(path)
         else:
-            _log.warning("%s stays: it is not what was delivered there", path)
+            _log.warning("%s stays: it was changed after the delivery", path)
     remove_leftovers(store, folder, marked, present)
     if read(store, folder, present.owner) != marked:
         return False
@@ -105,15 +101,17 @@ def _remove(
 
 
 def match(
-    store: Store, path: str, found: Found, versions: Sequence[Sent], check: Callable[[], None]
-) -> Sent | None:
-    """Return which of several contents a file has, None where it has another one.
-
-    Where the store's mark does not tell, the bytes decide.
-    """
+    store: Store,
+    path: str,
+    found: RemoteFile,
+    versions: Sequence[SentFile],
+    check: Callable[[], None],
+) -> SentFile | None:
+    """Return which of several contents a file has, None if it has another one."""
     for each in versions:
         if each.is_at(found):
             return each
+    # Without a known mark the bytes decide.
     likely = [each for each in versions if each.size == found.size]
     digest = tools.digest_of(store.read(path), check=check) if likely else ""
     return next((each for each in likely if each.sha256 == digest), None)

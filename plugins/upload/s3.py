@@ -1,6 +1,6 @@
-"""S3 and what speaks like it.
+"""Open S3 and compatible stores.
 
-Every request that writes carries a SHA-256, without which a bucket with Object Lock refuses it.
+Every write carries a SHA-256: buckets with Object Lock refuse uploads without a checksum.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from obstore.store import S3Store
 
 from spark_impex_runner import errors
 
-from .objects import chosen, opened
+from .objects import open_store, pick
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -37,14 +37,14 @@ _NAMES = {
     "encryption": "server_side_encryption",
     "kms_key": "sse_kms_key_id",
 }
-# AWS's own tools renew what they found well before it ends; they are asked this often.
+# How often botocore is asked; it renews temporary credentials well before they expire.
 _ASK_AGAIN = timedelta(minutes=10)
 _KEYS = ("access_key_id", "secret_access_key", "session_token")
 _LEFT_BEHIND = timedelta(days=1)
 
 
 def connect(destination: Destination, options: Mapping[str, Any], folder: Path) -> ObjectsStore:
-    """Open a bucket, with credentials of the options or of AWS's own settings."""
+    """Open a bucket, with credentials of the options or of AWS's own configuration."""
     del folder
     try:
         session = botocore.session.Session()
@@ -53,11 +53,9 @@ def connect(destination: Destination, options: Mapping[str, Any], folder: Path) 
         abort = partial(_abort_uploads, session, destination.host, options, region)
         provider = None if given else _provider(session.get_credentials())
     except BotoCoreError as error:
-        raise errors.StepError(
-            f"the AWS settings of this machine cannot be used: {error}"
-        ) from error
-    config = {"region": region, "checksum_algorithm": "sha256", **chosen(options, _NAMES)}
-    return opened(
+        raise errors.StepError(f"cannot use the AWS settings of this machine: {error}") from error
+    config = {"region": region, "checksum_algorithm": "sha256", **pick(options, _NAMES)}
+    return open_store(
         S3Store, destination, options, abort=abort, config=config, credential_provider=provider
     )
 
@@ -69,12 +67,10 @@ def _abort_uploads(
     region: str,
     keys: Collection[str],
 ) -> None:
-    """End the uploads in parts to these keys that began more than a day ago.
-
-    obstore cannot list uploads, so Amazon's own client does. The ages are by the store's clock.
-    """
+    """Abort the multipart uploads to these keys that are older than a day."""
+    # By botocore, as obstore cannot list uploads, and by the store's clock.
     given = {f"aws_{name}": options[name] for name in _KEYS if name in options}
-    path_style = Config(s3={"addressing_style": "path"})  # As obstore has it.
+    path_style = Config(s3={"addressing_style": "path"})  # As obstore does.
     client: Any = session.create_client(
         "s3", region, endpoint_url=options.get("endpoint"), config=path_style, **given
     )
@@ -86,15 +82,15 @@ def _abort_uploads(
                 if each["Key"] == key and each["Initiated"] < now - _LEFT_BEHIND:
                     client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=each["UploadId"])
     except (BotoCoreError, ClientError) as error:
-        raise errors.StepError(f"uploads in parts that were left behind: {error}") from error
+        raise errors.StepError(f"cannot abort old multipart uploads: {error}") from error
 
 
 def _provider(found: Credentials | None) -> Callable[[], S3Credential]:
-    """Return a function that gives what AWS's own tools found, renewed as they see fit."""
+    """Return a function that returns botocore's credentials, which it renews when needed."""
     if found is None:
         raise errors.StepError(
-            "no AWS credentials were found; give access_key_id and secret_access_key, or set up "
-            "what AWS's own tools read"
+            "no AWS credentials found; set access_key_id and secret_access_key, or configure AWS's "
+            "own tools"
         )
 
     def provide() -> S3Credential:

@@ -1,4 +1,4 @@
-"""A folder behind an SSH server, by SFTP."""
+"""Store files on an SSH server by SFTP."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ import paramiko
 from spark_impex_runner import errors, tools
 
 from .known_hosts import KnownHosts
-from .store import CHUNK, Found, Store, TransientError, part_of, part_path
+from .store import CHUNK, RemoteFile, Store, TransientError, part_of, part_path
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from .destination import Destination
-    from .store import Source
+    from .store import UploadFile
 
 _TIMEOUT = 60
 _WINDOW = 4 * CHUNK
-# Where OpenSSH looks.
+# The files that OpenSSH reads by default.
 _KNOWN_HOSTS = (
     "~/.ssh/known_hosts",
     "~/.ssh/known_hosts2",
     "/etc/ssh/ssh_known_hosts",
     "/etc/ssh/ssh_known_hosts2",
 )
-# Signatures by which a key of the type ssh-rsa is asked for.
+# Signature algorithms that negotiate a key of the type ssh-rsa (RFC 8332).
 _RSA = {"rsa-sha2-512": "ssh-rsa", "rsa-sha2-256": "ssh-rsa"}
 _KEYS = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
 
 
 class SftpStore(Store):
-    """Files are written beside their place, read back, and then renamed.
+    """Writes a file beside its path, reads it back, and renames it.
 
-    What a cut connection left of a file is held against the file's own start, and continued. Each
-    thread has a channel of its own, and after a fault a new connection.
+    A partial file of a lost connection is compared with the source and resumed. Each thread has
+    its own channel; after a connection error all threads use a new connection.
     """
 
     def __init__(self, root: str, login: Mapping[str, Any], known_hosts: KnownHosts) -> None:
@@ -54,18 +54,16 @@ class SftpStore(Store):
         self._client: paramiko.SSHClient | None = None
         self._channels = threading.local()
 
-    def find(self, path: str) -> Found | None:
-        """Return what lies there, or None."""
+    def find(self, path: str) -> RemoteFile | None:
+        """Return size and mark of a file, None if there is none."""
         with self._channel(path) as sftp:
-            return _find(sftp, self._at(path))
+            return _find(sftp, self._remote(path))
 
-    def create(self, path: str, source: Source) -> bool:
-        """Write a part and rename it to a name that nothing has.
-
-        The protocol's own rename refuses to replace a file (version 3, 6.5); on a server that
-        replaces it, two callers at the same instant find that out when they read the file.
-        """
-        place, part = self._at(path), self._at(part_path(path, source))
+    def create(self, path: str, source: UploadFile) -> bool:
+        """Write a part and rename it to a free name."""
+        # SFTP's rename must not replace a file (version 3, 6.5). On a server that does, two callers
+        # at the same instant notice it when they read the file.
+        place, part = self._remote(path), self._remote(part_path(path, source.sha256))
         with self._channel(path) as sftp:
             if _find(sftp, place):
                 return False
@@ -74,90 +72,90 @@ class SftpStore(Store):
             try:
                 sftp.rename(part, place)
             except OSError as error:
-                if self._lost(error) or not _find(sftp, place):
+                if self._is_disconnected(error) or not _find(sftp, place):
                     raise
                 sftp.remove(part)
                 return False
         return True
 
-    def stage(self, path: str, source: Source) -> None:
-        """Write or continue the part, and read it back."""
-        part = self._at(part_path(path, source))
+    def stage(self, path: str, source: UploadFile) -> None:
+        """Write or resume the part, and read it back."""
+        part = self._remote(part_path(path, source.sha256))
         with self._channel(path) as sftp:
-            _make_folders(sftp, posixpath.dirname(part))
-            stream, start = _opened(sftp, part, _agreed(sftp, part, source))
+            _create_folders(sftp, posixpath.dirname(part))
+            stream, start = _open_part(sftp, part, _resume_offset(sftp, part, source))
             try:
                 with stream:
                     stream.set_pipelined(True)
                     stream.seek(start)
                     for piece in source.pieces(start):
                         stream.write(piece)
-                source.prove(_pieces(sftp, part))
-            except errors.StepError:  # The part is not what it should be.
+                source.verify(_pieces(sftp, part))
+            except errors.StepError:  # The part is corrupt.
                 sftp.remove(part)
                 raise
 
-    def commit(self, path: str, source: Source) -> None:
-        """Rename the part, in place of the file that has its name."""
+    def commit(self, path: str, source: UploadFile) -> None:
+        """Rename the part, replacing the file."""
         with self._channel(path) as sftp:
-            part, place = self._at(part_path(path, source)), self._at(path)
+            part, place = self._remote(part_path(path, source.sha256)), self._remote(path)
             try:
                 sftp.posix_rename(part, place)
             except OSError as error:
-                if self._lost(error) or error.errno == errno.ENOENT:
+                if self._is_disconnected(error) or error.errno == errno.ENOENT:
                     raise
-                # Most likely a server without this extension of OpenSSH's.
-                _replace(sftp, part, place, self._at(part_path(path, source, "old")))
+                # Most likely a server without OpenSSH's extension posix-rename.
+                _replace(sftp, part, place, self._remote(part_path(path, source.sha256, "old")))
 
     def read(self, path: str) -> Iterator[bytes]:
-        """Yield the bytes of a file that is there."""
+        """Yield the bytes of a file."""
         with self._channel(path) as sftp:
-            yield from _pieces(sftp, self._at(path))
+            yield from _pieces(sftp, self._remote(path))
 
     def folders(self) -> list[str]:
-        """Return the names of the folders directly in it."""
+        """Return the names of the folders in the root."""
         with self._channel(self._root) as sftp:
             listed = sftp.listdir_attr(self._root or ".")
         return sorted(each.filename for each in listed if stat.S_ISDIR(each.st_mode or 0))
 
     def temporary(self, folder: str, likely: Collection[str]) -> list[str]:
-        """Return the names of the temporary files directly in a folder."""
+        """Return the names of the temporary files in a folder."""
         del likely
         with self._channel(folder) as sftp:
             try:
-                listed = sftp.listdir(self._at(folder).rstrip("/") or ".")
+                listed = sftp.listdir(self._remote(folder).rstrip("/") or ".")
             except (OSError, paramiko.SFTPError) as error:
-                if isinstance(error, OSError) and self._lost(error):
+                if isinstance(error, OSError) and self._is_disconnected(error):
                     raise
-                return []  # There is no such folder, or the server lists none.
+                return []  # No such folder, or a server that does not list folders.
         return [name for name in listed if part_of(name)]
 
     def remove(self, path: str) -> None:
-        """Remove a file, and the folders that this leaves empty."""
+        """Remove a file, and the folders that become empty."""
         with self._channel(path) as sftp:
             with suppress(FileNotFoundError):
-                sftp.remove(self._at(path))
+                sftp.remove(self._remote(path))
             folder = posixpath.dirname(path)
-            with suppress(OSError):  # One that holds something else stays.
+            with suppress(OSError):  # A folder with other files stays.
                 while folder:
-                    sftp.rmdir(self._at(folder))
+                    sftp.rmdir(self._remote(folder))
                     folder = posixpath.dirname(folder)
 
     def close(self) -> None:
-        """End the connection, and with it all channels."""
+        """Close the connection and all channels."""
         if self._client is not None:
             self._client.close()
 
-    def _at(self, path: str) -> str:
+    def _remote(self, path: str) -> str:
         return posixpath.join(self._root, path)
 
     @contextmanager
     def _channel(self, path: str) -> Iterator[paramiko.SFTPClient]:
-        """Give a channel, and tell of faults in one line; a lost connection is not used again."""
+        """Yield this thread's channel; translate errors, and drop a lost connection."""
         client = None
         try:
             with self._lock:
-                client = self._connected()
+                client = self._connect()
             if getattr(self._channels, "client", None) is not client:
                 self._channels.sftp = client.open_sftp()
                 self._channels.sftp.get_channel().settimeout(_TIMEOUT)
@@ -166,34 +164,38 @@ class SftpStore(Store):
         except (paramiko.AuthenticationException, paramiko.SFTPError) as error:
             raise errors.StepError(f"{self._login['hostname']}: {error}") from error
         except (EOFError, OSError, paramiko.SSHException) as error:
-            if getattr(error, "filename", None):  # It is a file of this machine.
+            if getattr(error, "filename", None):  # The error is about a local file.
                 raise
-            place = f"{self._login['hostname']}:{self._at(path)}"
-            words = getattr(error, "strerror", None) or str(error) or "the connection was lost"
-            if isinstance(error, OSError) and client is not None and not self._lost(error):
-                raise errors.StepError(f"{place}: {words}") from error
-            self._drop(client)
-            raise TransientError(f"{place}: {words}") from error
+            place = f"{self._login['hostname']}:{self._remote(path)}"
+            text = getattr(error, "strerror", None) or str(error) or "the connection was lost"
+            if (
+                isinstance(error, OSError)
+                and client is not None
+                and not self._is_disconnected(error)
+            ):
+                raise errors.StepError(f"{place}: {text}") from error
+            self._disconnect(client)
+            raise TransientError(f"{place}: {text}") from error
 
-    def _lost(self, error: OSError) -> bool:
-        """Tell a fault of the connection from the server's word about a file."""
+    def _is_disconnected(self, error: OSError) -> bool:
+        """Return True for a connection error, False for the server's reply about a file."""
         sftp = getattr(self._channels, "sftp", None)
         closed = sftp is not None and sftp.get_channel().closed
         return closed or isinstance(error, (TimeoutError, ConnectionError))
 
-    def _drop(self, client: paramiko.SSHClient | None) -> None:
-        """Have the next caller connect anew."""
+    def _disconnect(self, client: paramiko.SSHClient | None) -> None:
+        """Close the connection, so that the next caller opens a new one."""
         with self._lock:
             if client is not None and client is self._client:
                 client.close()
                 self._client = None
 
-    def _connected(self) -> paramiko.SSHClient:
-        """Return the connection, made anew where it was lost."""
+    def _connect(self) -> paramiko.SSHClient:
+        """Return the connection, reconnecting if it was lost."""
         if self._client is not None:
             return self._client
         client = paramiko.SSHClient()
-        client.set_missing_host_key_policy(_Check(self._known_hosts, self._login))
+        client.set_missing_host_key_policy(_HostKeyPolicy(self._known_hosts, self._login))
         names = ("timeout", "banner_timeout", "auth_timeout", "channel_timeout")
         limits: dict[str, Any] = dict.fromkeys(names, _TIMEOUT)
         try:
@@ -205,7 +207,7 @@ class SftpStore(Store):
         return client
 
     def _transport(self, *arguments: Any, **settings: Any) -> paramiko.Transport:
-        """Return a transport that asks first for a host key of a type that is known."""
+        """Return a transport that prefers the host key types in the known hosts."""
         transport = paramiko.Transport(*arguments, **settings)
         known = self._known_hosts.kinds(self._login["hostname"], self._login["port"])
         options = transport.get_security_options()
@@ -215,8 +217,8 @@ class SftpStore(Store):
         return transport
 
 
-class _Check(paramiko.MissingHostKeyPolicy):
-    """Decides about every host's key, as the client itself knows none."""
+class _HostKeyPolicy(paramiko.MissingHostKeyPolicy):
+    """Checks every host key, as the client itself has no known hosts."""
 
     def __init__(self, known_hosts: KnownHosts, login: Mapping[str, Any]) -> None:
         self._known_hosts = known_hosts
@@ -225,18 +227,15 @@ class _Check(paramiko.MissingHostKeyPolicy):
     def missing_host_key(
         self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey
     ) -> None:
-        """Raise ``StepError`` for a key that is not known."""
+        """Raise ``StepError`` if the key is not known."""
         del client, hostname
         host, port = self._login["hostname"], self._login["port"]
         self._known_hosts.check(host, port, key.get_name(), key.asbytes(), key.fingerprint)
 
 
 def _replace(sftp: paramiko.SFTPClient, part: str, place: str, old: str) -> None:
-    """Rename a part with the protocol's own rename, which replaces nothing.
-
-    The file that has the name is set aside meanwhile: it is there at every instant, under one of
-    the two names.
-    """
+    """Replace a file with the protocol's own rename, which replaces nothing."""
+    # The old file is renamed first: at every instant it exists under one of the two names.
     if not _find(sftp, place):
         sftp.rename(part, place)
         return
@@ -252,33 +251,33 @@ def _replace(sftp: paramiko.SFTPClient, part: str, place: str, old: str) -> None
         sftp.remove(old)
 
 
-def _find(sftp: paramiko.SFTPClient, place: str) -> Found | None:
+def _find(sftp: paramiko.SFTPClient, place: str) -> RemoteFile | None:
     try:
         status = sftp.stat(place)
     except FileNotFoundError:
         return None
-    return Found(status.st_size or 0, str(status.st_mtime))
+    return RemoteFile(status.st_size or 0, str(status.st_mtime))
 
 
-def _opened(sftp: paramiko.SFTPClient, part: str, start: int) -> tuple[paramiko.SFTPFile, int]:
-    """Open a part to continue it at ``start``; from the beginning where a server refuses that."""
+def _open_part(sftp: paramiko.SFTPClient, part: str, start: int) -> tuple[paramiko.SFTPFile, int]:
+    """Open a part at ``start``, or at the beginning if the server refuses to resume."""
     if start:
         with suppress(OSError):
             return sftp.open(part, "r+b"), start
     return sftp.open(part, "wb"), 0
 
 
-def _agreed(sftp: paramiko.SFTPClient, part: str, source: Source) -> int:
-    """Return how many bytes of a file are there, read back and found to be its own."""
+def _resume_offset(sftp: paramiko.SFTPClient, part: str, source: UploadFile) -> int:
+    """Return the length of the uploaded part, 0 if its bytes are not the start of the file."""
     there = _find(sftp, part)
     if there is None or not 0 < there.size <= source.size:
         return 0
-    own = tools.digest_of(source.start(there.size), check=source.check)
+    own = tools.digest_of(source.head(there.size), check=source.check)
     return there.size if tools.digest_of(_pieces(sftp, part), check=source.check) == own else 0
 
 
 def _pieces(sftp: paramiko.SFTPClient, place: str) -> Iterator[bytes]:
-    """Yield the bytes of a file, asking for all requests of a window at a time."""
+    """Yield the bytes of a file, requesting a window at a time."""
     with sftp.open(place, "rb") as stream:
         size = stream.stat().st_size or 0
         for start in range(0, size, _WINDOW):
@@ -286,32 +285,32 @@ def _pieces(sftp: paramiko.SFTPClient, place: str) -> Iterator[bytes]:
             yield from stream.readv([(at, min(CHUNK, end - at)) for at in range(start, end, CHUNK)])
 
 
-def _make_folders(sftp: paramiko.SFTPClient, folder: str) -> None:
-    """Make a folder, and those around it, where they are missing."""
+def _create_folders(sftp: paramiko.SFTPClient, folder: str) -> None:
+    """Create a folder and its parents."""
     if not folder or _find(sftp, folder):
         return
-    _make_folders(sftp, posixpath.dirname(folder))
+    _create_folders(sftp, posixpath.dirname(folder))
     try:
         sftp.mkdir(folder)
     except OSError:
-        if not _find(sftp, folder):  # Another file may have made it meanwhile.
+        if not _find(sftp, folder):  # Another thread may have created it meanwhile.
             raise
 
 
 def _private_key(text: str, passphrase: str | None) -> paramiko.PKey:
-    """Read a private key of any kind."""
+    """Return a private key of any type."""
     for kind in _KEYS:
         try:
             return kind.from_private_key(io.StringIO(text), passphrase)
         except paramiko.PasswordRequiredException as error:
-            raise errors.StepError("private_key: it needs a passphrase") from error
+            raise errors.StepError("private_key: requires passphrase") from error
         except (paramiko.SSHException, ValueError):
             continue
-    raise errors.StepError("private_key: it is no private SSH key, or passphrase does not open it")
+    raise errors.StepError("private_key: not a private SSH key, or passphrase is wrong")
 
 
 def connect(destination: Destination, options: Mapping[str, Any], folder: Path) -> SftpStore:
-    """Open a folder of a server; what follows ~/ is relative to the user's own."""
+    """Open a folder of a server; ~/ is the user's home."""
     at = urlsplit(f"//{destination.host}")
     login: dict[str, Any] = {"hostname": at.hostname, "port": at.port or 22}
     login["username"] = options.get("user")

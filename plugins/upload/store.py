@@ -1,4 +1,4 @@
-"""What every store can do, and the file that is sent to it."""
+"""Define the interface of a store, and the file to upload."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 
-# What a mounted folder answers for a moment: a lock, a server that is away, a stale handle.
+# Transient errors of mounted folders: locks, unreachable servers, stale handles.
 _TRANSIENT = {
     errno.EAGAIN,
     errno.EBUSY,
@@ -27,27 +27,26 @@ _TRANSIENT = {
     errno.ESTALE,
     errno.ETIMEDOUT,
 }
-# A file is read in pieces of so many bytes.
 CHUNK: Final = 1 << 20
-# No listing of a delivery or of a folder has so many bytes.
-MOST_TEXT: Final = 8 << 20
+# No listing of a delivery or of a folder is larger; bounds the memory for a malicious one.
+MAX_TEXT: Final = 8 << 20
 _PART = re.compile(r"\.(?P<name>.+)\.(?P<digest>[0-9a-f]{12})\.(?P<kind>part|old)", re.DOTALL)
 
 
 class TransientError(errors.StepError):
-    """A transient fault: the same may succeed a little later."""
+    """A transient error: a retry may succeed."""
 
 
 def is_transient(error: errors.StepError | OSError) -> bool:
-    """Return whether the same may succeed a little later."""
+    """Return True if a retry may succeed."""
     return isinstance(error, TransientError) or getattr(error, "errno", None) in _TRANSIENT
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A temporary file beside a file: ``part`` is on its way, ``old`` was set aside for it.
+    """A temporary file: ``part`` is being uploaded, ``old`` was renamed to make room for it.
 
-    ``digest`` begins the SHA-256 of the file that is on its way.
+    ``digest`` is the start of the SHA-256 of the uploaded file.
     """
 
     name: str
@@ -55,35 +54,35 @@ class Part:
     kind: str = "part"
 
     def __str__(self) -> str:
-        """Return the temporary file's own name."""
+        """Return the name of the temporary file."""
         return f".{self.name}.{self.digest}.{self.kind}"
 
 
 def part_of(file: str) -> Part | None:
-    """Return what the name of a temporary file means, None for the name of any other file."""
+    """Parse the name of a temporary file; return None for any other name."""
     match = _PART.fullmatch(file)
     return Part(**match.groupdict()) if match else None
 
 
-def part_path(path: str, source: Source, kind: str = "part") -> str:
+def part_path(path: str, sha256: str, kind: str = "part") -> str:
     """Return the path of the temporary file beside ``path``."""
     folder, slash, name = path.rpartition("/")
-    return f"{folder}{slash}{Part(name, source.sha256[:12], kind)}"
+    return f"{folder}{slash}{Part(name, sha256[:12], kind)}"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a store says of a file: its size, and a mark that changes when the file does."""
+class RemoteFile:
+    """A file in a store; ``mark`` is its validator, such as an ETag, and changes with the file."""
 
     size: int
     mark: str
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A file to be sent, under its name below the destination.
+class UploadFile:
+    """A file to upload, with its name below the destination.
 
-    ``check`` is called between pieces of 1 MiB and may raise to end the sending.
+    ``check`` is called between pieces of 1 MiB and may raise to stop the upload.
     """
 
     name: str
@@ -93,27 +92,25 @@ class Source:
     check: Callable[[], None] = field(repr=False)
 
     @classmethod
-    def of_file(cls, path: Path, name: str, sha256: str, check: Callable[[], None]) -> Source:
+    def of_file(cls, path: Path, name: str, sha256: str, check: Callable[[], None]) -> UploadFile:
         """Return a file of the target."""
         return cls(name, path.stat().st_size, sha256, lambda: path.open("rb"), check)
 
     @classmethod
-    def of_text(cls, name: str, text: str) -> Source:
-        """Return a small file that exists nowhere else."""
+    def of_text(cls, name: str, text: str) -> UploadFile:
+        """Return a file with this text as its content."""
         data = text.encode()
         digest = hashlib.sha256(data).hexdigest()
         return cls(name, len(data), digest, lambda: io.BytesIO(data), lambda: None)
 
     @property
     def kind(self) -> str:
-        """The content type that the name speaks of."""
+        """The content type, derived from the name."""
         return mimetypes.guess_type(self.name)[0] or "application/octet-stream"
 
     def pieces(self, start: int = 0) -> Iterator[bytes]:
-        """Yield the bytes from ``start``; raise at the end where the file is no longer the same.
-
-        Never yields more than ``size`` bytes in all, which may have been announced to a server.
-        """
+        """Yield the bytes from ``start``; raise at the end if the file has changed."""
+        # Never more than ``size`` bytes, which a server may have been told to expect.
         digest, left = hashlib.sha256(), self.size
         with self.open() as stream:
             while piece := stream.read(CHUNK):
@@ -128,87 +125,82 @@ class Source:
                 f"{self.name}: the file has changed since its checksum was taken"
             )
 
-    def start(self, size: int) -> Iterator[bytes]:
-        """Yield the first bytes, so many."""
+    def head(self, size: int) -> Iterator[bytes]:
+        """Yield the first ``size`` bytes."""
         with self.open() as stream:
             while piece := stream.read(min(CHUNK, size)):
                 size -= len(piece)
                 yield piece
 
-    def equals(self, pieces: Iterable[bytes]) -> bool:
-        """Tell whether these are the same bytes."""
-        return tools.digest_of(pieces, check=self.check) == self.sha256
-
-    def prove(self, pieces: Iterable[bytes]) -> None:
-        """Raise where what was sent reads otherwise."""
-        if not self.equals(pieces):
-            raise TransientError(f"{self.name}: what was sent reads otherwise when it is read back")
+    def verify(self, pieces: Iterable[bytes]) -> None:
+        """Raise ``TransientError`` if the bytes read back are not those of the file."""
+        if tools.digest_of(pieces, check=self.check) != self.sha256:
+            raise TransientError(f"{self.name}: the uploaded file differs when it is read back")
 
 
 class Store(Protocol):
-    """A folder somewhere, by paths below it with forward slashes.
+    """A folder at a destination; paths are relative to it, with forward slashes.
 
-    Every method may be called on several threads at once. Faults are ``StepError`` of one line,
-    ``TransientError`` where another try may succeed, and ``OSError``.
+    All methods are thread-safe. They raise ``StepError`` with one line, ``TransientError`` if a
+    retry may succeed, and ``OSError``.
     """
 
-    def find(self, path: str) -> Found | None:
-        """Return what lies there, or None."""
+    def find(self, path: str) -> RemoteFile | None:
+        """Return size and mark of a file, None if there is none."""
 
-    def send(self, path: str, source: Source) -> None:
-        """Put a file there, whole and proven, or raise and leave what was there before.
+    def send(self, path: str, source: UploadFile) -> None:
+        """Upload and verify a file, or raise and leave the previous file.
 
-        Only a store that has no other way may leave the unproven file.
+        Only a store without staging may leave an unverified file.
         """
         self.stage(path, source)
         self.commit(path, source)
 
-    def create(self, path: str, source: Source) -> bool:
-        """Put a small file there; return False, and change nothing, where one is there.
+    def create(self, path: str, source: UploadFile) -> bool:
+        """Upload a small file; return False, and change nothing, if there is one.
 
-        Of several callers at once one succeeds, as far as the store can decide that.
+        Of concurrent callers one succeeds, as far as the store can decide that.
         """
 
-    def stage(self, path: str, source: Source) -> None:
-        """Put a file beside its place, whole and proven, for ``commit``."""
+    def stage(self, path: str, source: UploadFile) -> None:
+        """Upload and verify a file beside its path, for ``commit``."""
 
-    def commit(self, path: str, source: Source) -> None:
-        """Put a file that was staged into its place."""
+    def commit(self, path: str, source: UploadFile) -> None:
+        """Move a staged file to its path."""
 
     def read(self, path: str) -> Iterator[bytes]:
-        """Yield the bytes of a file that is there."""
+        """Yield the bytes of a file."""
 
     def folders(self) -> list[str]:
-        """Return the names of the folders directly in it."""
+        """Return the names of the folders in the root."""
 
     def temporary(self, folder: str, likely: Collection[str]) -> list[str]:
-        """Return the names of the temporary files directly in a folder.
+        """Return the names of the temporary files in a folder.
 
-        A store in which listing a folder is expensive looks for the ``likely`` names only; one that
-        lists no folders returns none.
+        A store in which listing is expensive or impossible checks the ``likely`` names only.
         """
         start = f"{folder}/" if folder else ""
         return [name for name in likely if self.find(start + name)]
 
     def abort_uploads(self, paths: Collection[str]) -> None:
-        """End uploads in parts to these paths that began more than a day ago, if there are such."""
+        """Abort multipart uploads to these paths that are older than a day."""
         del paths
 
     def remove(self, path: str) -> None:
-        """Remove a file; another process may have done so."""
+        """Remove a file, which may already be gone."""
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         return
 
 
 def read_text(store: Store, path: str) -> str | None:
-    """Return a small file of a store, or None where there is none; of a large one the start."""
+    """Return a file as text, cut to ``MAX_TEXT`` bytes, None if there is none."""
     if store.find(path) is None:
         return None
     data = bytearray()
     for piece in store.read(path):
         data += piece
-        if len(data) >= MOST_TEXT:
+        if len(data) >= MAX_TEXT:
             break
     return data.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""The store for each scheme, and what must be installed for it."""
+"""Load the store of a scheme, and report missing dependencies."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from .destination import Destination
     from .store import Store
 
-# For each scheme the module, loaded only here, and the extra that installs what it imports. The
-# others are those of web servers.
+# For each scheme its module, loaded only here, and the extra with its dependencies. All others are
+# served by ``web``.
 _MODULES = {
     "file": ("local", ""),
     "s3": ("s3", "s3"),
@@ -28,7 +28,7 @@ _MODULES = {
 
 
 def lacks(options: Mapping[str, Any]) -> str:
-    """Return what is not installed that a destination needs, and what installs it."""
+    """Return the missing dependency of a destination and how to install it, else empty."""
     scheme = scheme_of(str(options.get("to", "")))
     try:
         if scheme in _MODULES:
@@ -39,7 +39,7 @@ def lacks(options: Mapping[str, Any]) -> str:
 
 
 def load(scheme: str) -> Any:
-    """Return the module for a scheme; raise ``StepError`` with what installs what it needs."""
+    """Return the module of a scheme; raise ``StepError`` if its dependency is missing."""
     name, extra = _MODULES.get(scheme, ("web", ""))
     try:
         return importlib.import_module(f".{name}", __package__)

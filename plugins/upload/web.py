@@ -1,4 +1,4 @@
-"""A server that takes files by PUT, with WebDAV or without."""
+"""Store files on an HTTP server by PUT, with or without WebDAV."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from urllib.parse import quote
 from spark_impex_runner import errors
 from spark_impex_runner.tools.http import HttpClient
 
-from .store import Found, Store, TransientError, part_of, part_path
-from .web_client import Body, WebClient
+from .store import RemoteFile, Store, TransientError, part_of, part_path
+from .web_client import UploadBody, WebClient
 from .web_folders import WebFolders
 
 if TYPE_CHECKING:
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .destination import Destination
-    from .store import Source
+    from .store import UploadFile
 
-# Seconds of silence: a server may check a whole file before it answers.
+# Read timeout in seconds: a server may verify a whole file before it replies.
 _TIMEOUT = 300.0
 _SCHEMES = {"webdav": "http", "webdavs": "https", "http": "http", "https": "https"}
 
 
 class WebStore(Store):
-    """Files are put under their own name and read back.
+    """Puts a file under its own name and reads it back.
 
-    Those of a WebDAV server are put beside their place, read back, and then moved.
+    With WebDAV, puts it beside its path, reads it back, and moves it.
     """
 
     def __init__(self, client: WebClient, options: Mapping[str, Any], *, dav: bool) -> None:
@@ -39,89 +39,87 @@ class WebStore(Store):
         self._kind = options.get("content_type")
         self._dav = dav
 
-    def find(self, path: str) -> Found | None:
-        """Return what lies there, or None."""
-        with self._client.ask("HEAD", self._client.url(path), also={404, 410}) as reply:
+    def find(self, path: str) -> RemoteFile | None:
+        """Return size and mark of a file, None if there is none."""
+        with self._client.request("HEAD", self._client.url(path), accept={404, 410}) as reply:
             if reply.status in {404, 410}:
                 return None
             size = reply.headers.get("Content-Length", "")
             if not size.isdigit():
-                raise errors.StepError(f"{path}: the server does not tell how long the file is")
+                raise errors.StepError(f"{path}: the server sends no Content-Length")
             mark = reply.headers.get("ETag") or reply.headers.get("Last-Modified", "")
-        return Found(int(size), mark)
+        return RemoteFile(int(size), mark)
 
-    def send(self, path: str, source: Source) -> None:
-        """Put a file, and read it back."""
+    def send(self, path: str, source: UploadFile) -> None:
+        """Put a file and read it back."""
         if not self._dav:
             self._put(path, source)
-            source.prove(self.read(path))
+            source.verify(self.read(path))
             return
-        with self._cleaned(path, source):
+        with self._removing_part_on_error(path, source):
             self.stage(path, source)
             self.commit(path, source)
 
-    def create(self, path: str, source: Source) -> bool:
-        """Put a file under a name that nothing has; the server decides between several callers.
-
-        A server that ignores the condition is asked for the file first: two callers at the same
-        instant may then both succeed, and find that out when they read the file.
-        """
+    def create(self, path: str, source: UploadFile) -> bool:
+        """Put a file if there is none; the server decides between several callers."""
+        # For servers that ignore the condition: there, two callers at the same instant may both
+        # succeed, and notice it when they read the file.
         if self.find(path) is not None:
             return False
         if not self._dav:
             return self._put(path, source, {"If-None-Match": "*"})
-        with self._cleaned(path, source):
+        with self._removing_part_on_error(path, source):
             self.stage(path, source)
             created = self._move(path, source, "F")
         if not created:
-            self.remove(part_path(path, source))
+            self.remove(part_path(path, source.sha256))
         return created
 
     @contextmanager
-    def _cleaned(self, path: str, source: Source) -> Iterator[None]:
-        """Remove a staged file that does not get into its place, and know no folder any more."""
+    def _removing_part_on_error(self, path: str, source: UploadFile) -> Iterator[None]:
+        """Remove the staged file on failure, and forget the folders: one may have been removed."""
         try:
             yield
         except BaseException:
             self._folders.forget()
             with suppress(errors.StepError):
-                self.remove(part_path(path, source))
+                self.remove(part_path(path, source.sha256))
             raise
 
-    def stage(self, path: str, source: Source) -> None:
-        """Put a file beside its place and read it back; plain PUT has no such place."""
+    def stage(self, path: str, source: UploadFile) -> None:
+        """Put a file beside its path and read it back; do nothing without WebDAV."""
         if not self._dav:
             return
         self._folders.ensure(path.rpartition("/")[0])
-        part = part_path(path, source)
+        part = part_path(path, source.sha256)
         self._put(part, source)
-        source.prove(self.read(part))
+        source.verify(self.read(part))
 
-    def commit(self, path: str, source: Source) -> None:
-        """Move what was staged into its place."""
+    def commit(self, path: str, source: UploadFile) -> None:
+        """Move the staged file to its path."""
         if self._dav:
             self._move(path, source, "T")
         else:
             self.send(path, source)
 
     def read(self, path: str) -> Iterator[bytes]:
-        """Yield the bytes of a file that is there."""
-        with self._client.ask("GET", self._client.url(path)) as reply:
+        """Yield the bytes of a file."""
+        with self._client.request("GET", self._client.url(path)) as reply:
             yield from reply.chunks()
 
     def folders(self) -> list[str]:
-        """Return the names of the folders directly in it."""
+        """Return the names of the folders in the root."""
         try:
             return self._folders.names("", folders=True)
         except TransientError:
             raise
         except errors.StepError as error:
-            raise errors.StepError(f"{error}; keep needs a server that lists folders") from error
+            raise errors.StepError(f"{error}; keep requires a server that lists folders") from error
 
     def temporary(self, folder: str, likely: Collection[str]) -> list[str]:
-        """Return the names of the temporary files directly in a folder.
+        """Return the names of the temporary files in a folder.
 
-        Where the server lists no folders, as nginx does not, only the likely names are looked for.
+        If the server does not list folders, as nginx, only the likely names are checked.
         """
         if not self._dav:
             return []
@@ -133,42 +131,44 @@ class WebStore(Store):
             return super().temporary(folder, likely)
 
     def remove(self, path: str) -> None:
-        """Remove a file; folders stay, as a server removes them with all that is in them."""
-        with self._client.ask("DELETE", self._client.url(path), also={404, 410}):
+        """Remove a file; folders stay, as DELETE would remove them with their contents."""
+        with self._client.request("DELETE", self._client.url(path), accept={404, 410}):
             pass
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def _put(self, path: str, source: Source, condition: Mapping[str, str] | None = None) -> bool:
-        """Send a file; return False where the condition does not hold."""
-        body = Body(source)
+    def _put(
+        self, path: str, source: UploadFile, condition: Mapping[str, str] | None = None
+    ) -> bool:
+        """Send a file; return False if the condition fails."""
+        body = UploadBody(source)
         headers = {"Content-Type": self._kind or source.kind, **(condition or {})}
-        also = {412} if condition else set()
-        with self._client.ask(
-            "PUT", self._client.url(path), headers, body=body, also=also
+        accept = {412} if condition else set()
+        with self._client.request(
+            "PUT", self._client.url(path), headers, body=body, accept=accept
         ) as reply:
             done = reply.status != 412
         if body.error:
             raise body.error
         return done
 
-    def _move(self, path: str, source: Source, overwrite: str) -> bool:
-        """Move what was staged; return False where the place is taken."""
-        part = self._client.url(part_path(path, source))
+    def _move(self, path: str, source: UploadFile, overwrite: str) -> bool:
+        """Move the staged file; return False if the path is taken."""
+        part = self._client.url(part_path(path, source.sha256))
         headers = {"Destination": self._client.url(path), "Overwrite": overwrite}
-        also = {412} if overwrite == "F" else set()
-        with self._client.ask("MOVE", part, headers, also=also) as reply:
+        accept = {412} if overwrite == "F" else set()
+        with self._client.request("MOVE", part, headers, accept=accept) as reply:
             return reply.status != 412
 
 
 def connect(destination: Destination, options: Mapping[str, Any], folder: Path) -> WebStore:
-    """Open a folder of a server; nothing is sent yet."""
+    """Open a folder of a server, without a request."""
     del folder
     address = f"{_SCHEMES[destination.scheme]}://{destination.host}"
     root = f"{address}/{quote(destination.path)}".rstrip("/")
-    # The variables of other programs that put files.
+    # The variables that curl and requests use, too.
     bundles = filter(None, map(os.environ.get, ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")))
     secrets = [options[name] for name in ("password", "token") if name in options]
     http = HttpClient(secrets=secrets, timeout=_TIMEOUT, verify=next(bundles, True))
@@ -177,7 +177,7 @@ def connect(destination: Destination, options: Mapping[str, Any], folder: Path) 
 
 
 def _authorization(options: Mapping[str, Any]) -> dict[str, str]:
-    """Return the headers that authorize a request."""
+    """Return the Authorization header, if there are credentials."""
     if "user" in options:
         pair = f"{options['user']}:{options['password']}".encode()
         return {"Authorization": f"Basic {b64encode(pair).decode()}"}

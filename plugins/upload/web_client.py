@@ -1,4 +1,4 @@
-"""Requests to one folder of a web server, and what its refusals mean."""
+"""Send requests to a folder of a web server, and translate its error replies."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.tools.http import HttpClient, HttpStream
 
-    from .store import Source
+    from .store import UploadFile
 
-# In the body of a 207, the status of what failed.
+# The failed status in the body of a 207 (Multi-Status).
 _FAILED = re.compile(rb"HTTP/[0-9.]+ ([45][0-9]{2})([^<\r\n]*)")
-# Transient refusals: also a lock of another client (423), and a folder that another client makes
-# or removes at this moment (409). A full disk (507) does not empty itself.
+# Transient statuses, including a lock of another client (423), and a folder that another client is
+# creating or removing (409). A full disk (507) is permanent.
 _TRANSIENT = {408, 409, 423, 425, 429, 500, 502, 503, 504}
 
 
 class WebClient:
-    """Sends requests for paths below ``root``, each with the headers that authorize it."""
+    """Sends authorized requests for paths below ``root``."""
 
     def __init__(self, root: str, http: HttpClient, headers: Mapping[str, str]) -> None:
         self.root = root
@@ -36,41 +36,40 @@ class WebClient:
         self._headers = {"Accept-Encoding": "identity", **headers}
 
     def url(self, path: str) -> str:
-        """Return the address of a path; one that ends with a slash is a folder's."""
+        """Return the URL of a path; a folder's ends with a slash."""
         return f"{self.root}/{quote(path)}"
 
     @contextmanager
-    def ask(
+    def request(
         self,
         method: str,
         url: str,
         headers: Mapping[str, str] | None = None,
         *,
-        body: Body | None = None,
-        also: Collection[int] = (),
+        body: UploadBody | None = None,
+        accept: Collection[int] = (),
     ) -> Iterator[HttpStream]:
-        """Send a request and give the reply: a success, or one of the statuses in ``also``."""
-        # An empty body has no length to announce otherwise.
+        """Send a request and yield a successful reply, or one with a status in ``accept``."""
+        # None for an empty body: only then the client sends Content-Length: 0.
         sent = (method, url, {**self._headers, **(headers or {})}, body or None)
         try:
             with self._http.stream(*sent) as reply:
-                if not _is_success(method, reply.status) and reply.status not in also:
-                    raise refusal(method, reply)
+                if not _is_success(method, reply.status) and reply.status not in accept:
+                    raise error_of(method, reply)
                 yield reply
         except errors.TransportError as error:
             kind = errors.StepError if error.permanent else TransientError
             raise kind(f"{unquote(url)}: {error}") from error
 
 
-class Body:
-    """A file on its way, whose length is known before it is read.
+class UploadBody:
+    """The body of a PUT, with a known length.
 
-    ``error`` is what was found wrong with the file when all its bytes had been sent. It is kept
-    until the server has answered: after a request that is cut off, the server may store the bytes
-    at any later moment, and nothing could remove them.
+    ``error`` is raised only after the server has replied: after an aborted request the server may
+    store the bytes at any later moment, and nothing could remove them.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: UploadFile) -> None:
         self._source = source
         self.error: errors.StepError | None = None
 
@@ -90,13 +89,13 @@ class Body:
 
 
 def _is_success(method: str, status: int) -> bool:
-    """Return whether a server did what it was asked for, all of it."""
-    # To other methods than PROPFIND, 207 is a list of what failed.
+    """Return True if a request succeeded completely."""
+    # For other methods than PROPFIND, a 207 lists failures.
     return 200 <= status < 300 and (status != 207 or method == "PROPFIND")
 
 
-def start_of(reply: HttpStream, limit: int) -> bytes:
-    """Return the first bytes of a reply, at most ``limit`` of them."""
+def first_bytes(reply: HttpStream, limit: int) -> bytes:
+    """Return at most ``limit`` bytes from the start of a reply."""
     data = bytearray()
     for piece in reply.chunks():
         data += piece
@@ -105,25 +104,25 @@ def start_of(reply: HttpStream, limit: int) -> bytes:
     return bytes(data[:limit])
 
 
-def refusal(method: str, reply: HttpStream) -> errors.StepError:
-    """Return what a status other than a success means."""
+def error_of(method: str, reply: HttpStream) -> errors.StepError:
+    """Return the error for an unsuccessful reply."""
     status, place = reply.status, unquote(reply.url)
     reason = responses.get(status, "")
-    if status == 207 and (inner := _FAILED.search(start_of(reply, 1 << 16))):
+    if status == 207 and (inner := _FAILED.search(first_bytes(reply, 1 << 16))):
         status, reason = int(inner[1]), inner[2].decode("latin-1").strip()
     if 300 <= status < 400 and "Location" in reply.headers:
         there = _redirected(reply)
         return errors.StepError(
-            f"{place}: the server redirects {method} to {there}; put the right URL into to"
+            f"{place}: the server redirects {method} to {there}; use that URL as to"
         )
-    message = f"{place}: the server answers {status} {reason} to {method}"
+    message = f"{place}: the server replies {status} {reason} to {method}"
     return TransientError(message) if status in _TRANSIENT else errors.StepError(message)
 
 
 def _redirected(reply: HttpStream) -> str:
-    """Return where a redirect leads, without user and query."""
+    """Return the target of a redirect, without user and query."""
     try:
         parts = urlsplit(urljoin(reply.url, reply.headers["Location"]))
     except ValueError:
-        return "an address that cannot be read"
+        return "an invalid URL"
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -1,4 +1,4 @@
-"""The folders of a WebDAV server: each is made once, with what is missing around it."""
+"""Create and list the folders of a WebDAV server."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from xml.etree import ElementTree as ET
 
 from spark_impex_runner import errors
 
-from .store import MOST_TEXT, TransientError
-from .web_client import refusal, start_of
+from .store import MAX_TEXT, TransientError
+from .web_client import error_of, first_bytes
 
 if TYPE_CHECKING:
     from spark_impex_runner.tools.http import HttpStream
@@ -21,7 +21,7 @@ _COLLECTION = "{DAV:}propstat/{DAV:}prop/{DAV:}resourcetype/{DAV:}collection"
 
 
 class WebFolders:
-    """Makes and lists folders, by their paths below the destination."""
+    """Creates and lists folders, by their paths below the destination."""
 
     def __init__(self, client: WebClient) -> None:
         self._client = client
@@ -32,46 +32,41 @@ class WebFolders:
         self._lock = threading.Lock()
 
     def ensure(self, folder: str) -> None:
-        """Make a folder and those around it, where they are missing; one thread at a time does."""
+        """Create a folder and its missing parents, one thread at a time."""
         with self._lock:
             self._ensure(f"{self._root}/{folder}".strip("/"))
 
     def forget(self) -> None:
-        """Take no folder for granted: another client may have removed one."""
+        """Forget the created folders: another client may have removed one."""
         with self._lock:
             self._made.clear()
 
     def _ensure(self, path: str) -> None:
-        """Make the folder at a path of the server.
-
-        The one that is asked for is tried first: those around it may not be ours to make.
-        """
+        """Create the folder at a path of the server, and its parents if needed."""
+        # The folder itself first: the user may have no permission to create its parents.
         if not path or path in self._made:
             return
         if not self._make(path):
             self._ensure(path.rpartition("/")[0])
             if not self._make(path):
                 place = unquote(self._url(path))
-                raise TransientError(f"{place}: the server answers 409 Conflict to MKCOL")
+                raise TransientError(f"{place}: the server replies 409 Conflict to MKCOL")
         self._made.add(path)
 
     def _make(self, path: str) -> bool:
-        """Ask for a folder; return False where the one around it is missing.
-
-        Raises the refusal of MKCOL, unless the folder is there.
-        """
-        also = {301, 302, 307, 308, 403, 405, 409}
-        with self._client.ask("MKCOL", self._url(path), also=also) as reply:
+        """Send MKCOL; return False if the parent is missing, raise if the folder is, too."""
+        accept = {301, 302, 307, 308, 403, 405, 409}
+        with self._client.request("MKCOL", self._url(path), accept=accept) as reply:
             if reply.status == 409 and "/" in path:
                 return False
             if reply.status < 300 or self._is_there(path, reply):
                 return True
-            raise refusal("MKCOL", reply)
+            raise error_of("MKCOL", reply)
 
     def _is_there(self, path: str, reply: HttpStream) -> bool:
-        """Tell whether a folder is there that MKCOL was refused for.
+        """Return True if a folder exists although MKCOL failed.
 
-        405 says so (RFC 4918, 9.3.1), but also that a server knows no MKCOL: then it is missing.
+        405 means that it exists (RFC 4918, 9.3.1), or that the server does not support MKCOL.
         """
         answers = (
             self._status("PROPFIND", path),
@@ -82,8 +77,8 @@ class WebFolders:
         return answers[1] not in {404, 410}
 
     def _status(self, method: str, path: str) -> int:
-        with self._client.ask(
-            method, self._url(path), {"Depth": "0"}, also=range(300, 600)
+        with self._client.request(
+            method, self._url(path), {"Depth": "0"}, accept=range(300, 600)
         ) as reply:
             return reply.status
 
@@ -91,25 +86,25 @@ class WebFolders:
         return f"{self._origin}/{quote(path)}/"
 
     def names(self, folder: str, *, folders: bool) -> list[str]:
-        """Return the names of the folders, or else of the files, directly in a folder."""
+        """Return the names of the folders, or of the files, in a folder."""
         url = self._client.url(f"{folder}/" if folder else "")
-        with self._client.ask("PROPFIND", url, {"Depth": "1"}, also={404, 410}) as reply:
+        with self._client.request("PROPFIND", url, {"Depth": "1"}, accept={404, 410}) as reply:
             if reply.status != 207:
                 return []
-            text = start_of(reply, MOST_TEXT)
-        if len(text) == MOST_TEXT:
-            raise errors.StepError(f"{unquote(url)}: the list of the folder is too long")
+            text = first_bytes(reply, MAX_TEXT)
+        if len(text) == MAX_TEXT:
+            raise errors.StepError(f"{unquote(url)}: the listing of the folder is too large")
         try:
             return _names(text, unquote(urlsplit(url).path).strip("/"), folders=folders)
         except (ET.ParseError, ValueError) as error:
             raise errors.StepError(
-                f"{unquote(url)}: the server's list of it is no WebDAV XML"
+                f"{unquote(url)}: the server's listing is not WebDAV XML"
             ) from error
 
 
 def _names(text: bytes, own: str, *, folders: bool) -> list[str]:
-    """Return the names of the folders, or else of the files, that a server lists in a folder."""
-    tree = ET.fromstring(text)  # noqa: S314 - expat limits what entities unfold to
+    """Parse the names of the folders, or of the files, from a server's listing."""
+    tree = ET.fromstring(text)  # noqa: S314 - expat limits the expansion of entities
     found = (
         unquote(urlsplit(each.findtext("{DAV:}href", "").strip()).path).strip("/")
         for each in tree.iter("{DAV:}response")

@@ -143,7 +143,7 @@ def test_decision_is_that_of_openssh(
     [
         ("{name} ssh-ed25519 !!!", "; F:1 cannot be read"),
         ("\n@unknown {name} {own}", "; F:2 cannot be read"),
-        ("@cert-authority * {ca}", "; F:1 trusts certificates, which cannot be verified here"),
+        ("@cert-authority * {ca}", "; F:1 trusts certificates, which are not supported"),
         ("{name} {own}\n@revoked * {own}", ": F:2 revokes its ssh-ed25519 key SHA256:x"),
         ("#\n{name} {other}", ": its ssh-ed25519 key SHA256:x does not match F:2; if the host has"),
     ],

@@ -97,7 +97,7 @@ def test_faster_run_owns_the_folder(
     assert place.names() == {"motor.zip", LISTING}
 
 
-@pytest.mark.parametrize("instant", ["_replace", "_sent"])
+@pytest.mark.parametrize("instant", ["_replace", "_sent_file"])
 def test_run_stops_where_another_took_over(
     local: Any, motor: Any, upload: ModuleType, monkeypatch: pytest.MonkeyPatch, instant: str
 ) -> None:
@@ -126,7 +126,9 @@ def test_file_of_unknown_origin_is_not_replaced(place: Any, motor: Any) -> None:
     """The run fails before anything is sent."""
     place.write("b.zip", b"theirs")
 
-    with pytest.raises(StepError, match=r"b\.zip is not what an earlier run of this target left"):
+    with pytest.raises(
+        StepError, match=r"b\.zip is not what an earlier run of this target delivered"
+    ):
         motor.deliver(place.options, {"a.zip": b"a", "b.zip": b"ours!!"})
 
     assert contents(place) == {"b.zip": b"theirs"}
@@ -196,7 +198,7 @@ def test_unreadable_listing_is_not_replaced(local: Any, motor: Any, text: str) -
     motor.deliver({**options, "prefix": "old"}, {"motor.zip": b"1"})
     local.write(f"odd/{LISTING}", text.encode())
 
-    with pytest.raises(StepError, match="this is no listing that this version of the runner"):
+    with pytest.raises(StepError, match="this version of the runner cannot read the listing"):
         motor.on(1).deliver({**options, "prefix": "odd"}, {"motor.zip": b"2"})
     motor.on(2).deliver({**options, "prefix": "new"}, {"motor.zip": b"3"})
 
@@ -207,10 +209,10 @@ def test_oversized_listing_is_not_read(
     local: Any, motor: Any, upload: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A large file of that name does not fill the memory."""
-    monkeypatch.setattr(upload.store, "MOST_TEXT", 1 << 20)
+    monkeypatch.setattr(upload.store, "MAX_TEXT", 1 << 20)
     local.write(LISTING, b"[" * (3 << 20))
 
-    with pytest.raises(StepError, match="this is no listing"):
+    with pytest.raises(StepError, match="cannot read the listing"):
         motor.deliver(local.options, {"motor.zip": b"1"})
 
     store = upload.connect(upload.destination(local.options, local.folder), {}, local.folder)

@@ -170,7 +170,7 @@ def test_url_as_project_loses_its_credentials(local: Any, motor: Any, tmp_path: 
     for n in range(2):
         options = {**local.options, "project": f"https://ci:{SECRET}{n}@gitlab.com/acme/x.git"}
         moved(motor, tmp_path / f"build{n}").deliver(options, {"motor.zip": b"%d" % n})
-    with pytest.raises(StepError, match=r"^project: it is no URL of a host and a path; give a"):
+    with pytest.raises(StepError, match=r"^project: not a URL with host and path; use"):
         motor.deliver({**local.options, "project": f"https://ci:{SECRET}"}, {"motor.zip": b"2"})
 
     assert owner(local) == "gitlab.com/acme/x"

@@ -87,7 +87,7 @@ def test_a_file_that_somebody_changed_stays(
 
     assert local.read("2026-01-01/motor.zip") == b"x"
     assert f"2026-01-01/{LISTING}" not in local.names()
-    assert "2026-01-01/motor.zip stays: it is not what was delivered there" in caplog.text
+    assert "2026-01-01/motor.zip stays: it was changed after the delivery" in caplog.text
 
 
 @pytest.mark.parametrize("other", [{"name": "life"}, {}])

@@ -287,7 +287,7 @@ def disk(upload: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     store = importlib.import_module(f"{upload.__name__}.sftp").SftpStore
     disk = Disk(tmp_path)
     client = SimpleNamespace(open_sftp=lambda: disk, close=lambda: None)
-    monkeypatch.setattr(store, "_connected", lambda _: client)
+    monkeypatch.setattr(store, "_connect", lambda _: client)
     return disk
 
 
@@ -315,7 +315,7 @@ def test_refused_connection_is_retried(
     store = importlib.import_module(f"{upload.__name__}.sftp").SftpStore
     client = SimpleNamespace(open_sftp=lambda: Disk(tmp_path), close=lambda: None)
     refused = [paramiko.ssh_exception.NoValidConnectionsError({("h", 22): OSError("refused")})] * 2
-    monkeypatch.setattr(store, "_connected", lambda _: answer_or(refused, client))
+    monkeypatch.setattr(store, "_connect", lambda _: answer_or(refused, client))
 
     motor.deliver({"to": "sftp://h/in", "user": "u", "password": "x"}, {"m.zip": b"1"})
 

@@ -100,8 +100,8 @@ def test_a_file_with_other_content_is_treated_as_told(
     assert told.endswith(
         {
             "replace": "2 files (7 bytes) sent",
-            "keep": "1 file (1 bytes) sent, 1 file (6 bytes) kept as found there",
-            "fail": "b.zip is there with other content (if_exists: fail)",
+            "keep": "1 file (1 bytes) sent, 1 file (6 bytes) kept as found",
+            "fail": "b.zip exists with other content (if_exists: fail)",
         }[if_exists]
     )
 
@@ -214,7 +214,7 @@ def test_an_object_store_s_error_is_told_in_words(said: str, expected: str) -> N
     """Its code and message without the XML around them, and what to check where it has none."""
     objects = importlib.import_module("spark_impex_runner.plugins.upload.objects")
 
-    with pytest.raises(StepError) as caught, objects.told("k"):
+    with pytest.raises(StepError) as caught, objects.translated_errors("k"):
         raise FileNotFoundError(said)
 
     assert str(caught.value) == expected

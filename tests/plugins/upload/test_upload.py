@@ -53,22 +53,25 @@ def test_another_step_is_not_its_business(upload: ModuleType, motor: Any) -> Non
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"to": f"s3://user:{PASSWORD}@bucket/x"}, "to: s3://bucket/…: a URL holds no user and no"),
-        ({"to": f"https://{PASSWORD}@h/x"}, "to: https://h/…: a URL holds no user and no secret"),
-        ({"to": f"https://h/x?sig={PASSWORD}"}, "to: https://h/…: a query or a fragment cannot"),
+        ({"to": f"s3://user:{PASSWORD}@bucket/x"}, "to: s3://bucket/…: a URL must not contain"),
+        ({"to": f"https://{PASSWORD}@h/x"}, "to: https://h/…: a URL must not contain credentials"),
+        ({"to": f"https://h/x?sig={PASSWORD}"}, "to: https://h/…: a query or a fragment is not"),
         ({"to": "s3:///x"}, "to: s3:///…: the name of the bucket is missing"),
         ({"to": "ftp://h/x"}, "to: ftp:// is not known; give a folder or one of file://, s3://"),
-        ({"to": "sftp://h/a/../b"}, "to: sftp://h/…: '.' and '..' are followed by no store"),
-        ({"to": "sftp://h:99999/b"}, "to: sftp://h:99999/…: this is no host and port"),
+        ({"to": "sftp://h/a/../b"}, "to: sftp://h/…: '.' and '..' are not supported in a path"),
+        ({"to": "sftp://h:99999/b"}, "to: sftp://h:99999/…: not a valid host and port"),
         ({"to": "file://nas/x"}, "to: file://nas/…: mount that host's folder and give its path"),
         ({"to": "/x", "tags": {}}, "tags: not an option for file:// destinations, which have keep"),
         ({"to": "gs://b", "tags": {}}, "tags: not an option for gs:// destinations"),
         ({"to": "https://h/x", "keep": {"last": 1}}, "keep: not an option for https:// dest"),
-        ({"to": "/x", "keep": {"last": 1}}, "keep needs prefix beside it"),
-        ({"to": "s3://b", "access_key_id": "A"}, "access_key_id needs secret_access_key beside it"),
-        ({"to": "/x", "prefix": "2026/01"}, "prefix: '2026/01' is not a folder's name"),
-        ({"to": "/x", "prefix": ".."}, "prefix: '..' is not a folder's name"),
-        ({"to": "http://h.example/x", "token": PASSWORD}, "credentials would be read on the way"),
+        ({"to": "/x", "keep": {"last": 1}}, "keep requires prefix; set both"),
+        (
+            {"to": "s3://b", "access_key_id": "A"},
+            "access_key_id requires secret_access_key; set both",
+        ),
+        ({"to": "/x", "prefix": "2026/01"}, "prefix: '2026/01' is not a folder name"),
+        ({"to": "/x", "prefix": ".."}, "prefix: '..' is not a folder name"),
+        ({"to": "http://h.example/x", "token": PASSWORD}, "credentials would be sent unencrypted"),
     ],
 )
 def test_options_that_cannot_work_are_refused_in_a_plan_and_in_a_run(
@@ -89,7 +92,7 @@ def test_a_private_key_must_be_one(motor: Any) -> None:
     """What it is instead is not shown."""
     told = refused(motor, {"to": "sftp://127.0.0.1/x", "private_key": PASSWORD})
 
-    assert told == "private_key: it is no private SSH key, or passphrase does not open it"
+    assert told == "private_key: not a private SSH key, or passphrase is wrong"
 
 
 def test_a_plan_tells_where_and_what_stays(upload: ModuleType, motor: Any) -> None:
@@ -100,7 +103,7 @@ def test_a_plan_tells_where_and_what_stays(upload: ModuleType, motor: Any) -> No
     told = upload.impex_plan_step(motor.job(), step)
 
     assert told == (
-        f"send all packages and what was made of them to {to}/2026-01-01, "
+        f"send all packages and step results to {to}/2026-01-01, "
         "then keep the last 14 and those of the last 30 days"
     )
     assert not to.exists()
@@ -126,7 +129,7 @@ def test_only_files_that_fit_a_pattern_are_sent(local: Any, motor: Any) -> None:
     artifacts = [motor.artifact("motor.zip", b"1"), motor.artifact("SUMS", b"2", "checksum")]
 
     motor.run({**local.options, "files": ["*.zip"]}, artifacts)
-    with pytest.raises(StepError, match=r"^files: no file of the target fits \*\.rar$"):
+    with pytest.raises(StepError, match=r"^files: no file of the target matches \*\.rar$"):
         motor.run({**local.options, "files": ["*.rar"]}, artifacts)
 
     assert local.names() == {"motor.zip", "impex-upload.json"}

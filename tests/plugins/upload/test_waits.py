@@ -33,7 +33,7 @@ def test_pause_ends_with_run(upload: ModuleType, motor: Any, ends: str) -> None:
     clock.at_wait = at_wait
 
     with pytest.raises(Interrupted):
-        delivery._again(fail)
+        delivery._retry(fail)
 
     assert tries == [0, 1, 5]
     assert 6 < clock.monotonic() < 7

@@ -194,21 +194,21 @@ def test_refusal_that_passes_is_retried(
 @pytest.mark.parametrize(
     ("faults", "message"),
     [
-        ({"MKCOL": [403] * 9}, "dav/backup/: the server answers 403 Forbidden to MKCOL"),
+        ({"MKCOL": [403] * 9}, "dav/backup/: the server replies 403 Forbidden to MKCOL"),
         (
             {"MKCOL": [507] * 9},
-            "/dav/backup/: the server answers 507 Insufficient Storage to MKCOL",
+            "/dav/backup/: the server replies 507 Insufficient Storage to MKCOL",
         ),
-        ({"MKCOL": [405] * 9}, "dav/backup/: the server answers 405 Method Not Allowed to MKCOL"),
+        ({"MKCOL": [405] * 9}, "dav/backup/: the server replies 405 Method Not Allowed to MKCOL"),
         (
             {"MKCOL": [415] * 9},
-            "/dav/backup/: the server answers 415 Unsupported Media Type to MKCOL",
+            "/dav/backup/: the server replies 415 Unsupported Media Type to MKCOL",
         ),
-        ({"MKCOL": [302] * 9}, "redirects MKCOL to https://elsewhere.example/dav/; put the right"),
-        ({"PUT": [507] * 9}, "the server answers 507 Insufficient Storage to PUT"),
-        ({"PUT": [301] * 9}, "redirects PUT to https://elsewhere.example/dav/; put the right URL"),
-        ({"MOVE": [403] * 9}, "the server answers 403 Forbidden to MOVE"),
-        ({"MKCOL": [423] * 99}, "the server answers 423 Locked to MKCOL"),
+        ({"MKCOL": [302] * 9}, "redirects MKCOL to https://elsewhere.example/dav/; use that"),
+        ({"PUT": [507] * 9}, "the server replies 507 Insufficient Storage to PUT"),
+        ({"PUT": [301] * 9}, "redirects PUT to https://elsewhere.example/dav/; use that URL"),
+        ({"MOVE": [403] * 9}, "the server replies 403 Forbidden to MOVE"),
+        ({"MKCOL": [423] * 99}, "the server replies 423 Locked to MKCOL"),
     ],
 )
 def test_refused_request_is_reported_itself(
@@ -316,7 +316,10 @@ def test_changed_file_leaves_nothing_on_a_slow_server(
 
 @pytest.mark.parametrize(
     ("limit", "message"),
-    [(9, "the list of the folder is too long"), (1 << 20, "the server's list of it is no WebDAV")],
+    [
+        (9, "the listing of the folder is too large"),
+        (1 << 20, "the server's listing is not WebDAV"),
+    ],
 )
 def test_odd_list_of_a_folder_is_refused(
     server: Server,
@@ -328,7 +331,7 @@ def test_odd_list_of_a_folder_is_refused(
 ) -> None:
     """It is read up to a limit, and need not be XML; the delivery itself is complete."""
     folders = importlib.import_module(f"{upload.__name__}.web_folders")
-    monkeypatch.setattr(folders, "MOST_TEXT", limit)
+    monkeypatch.setattr(folders, "MAX_TEXT", limit)
     server.listing = b"<html><br></html>"
 
     with pytest.raises(StepError, match=message):
