@@ -101,7 +101,7 @@ def _brief(info: PluginInfo, plugins: Plugins) -> dict[str, str]:
 def _offers(info: PluginInfo, plugins: Plugins) -> str:
     """Return what a plugin offers, or its hooks if it offers nothing."""
     offers = plugins.offers[info.name]
-    named = [f"{word} {name}" for kind, word in KINDS.items() for name in offers.of_kind(kind)]
+    named = [f"{label} {name}" for kind, label in KINDS.items() for name in offers.of_kind(kind)]
     hooks = [hook for hook in info.hooks if hook != "impex_register"]
     return ", ".join(named) or ", ".join(hooks) or "-"
 
@@ -113,9 +113,9 @@ def _details(info: PluginInfo, plugins: Plugins) -> Iterator[str]:
         yield f"  LEFT OUT: {info.error}"
         return
     yield f"  hooks: {', '.join(info.hooks) or '-'}"
-    for kind, word in KINDS.items():
+    for kind, label in KINDS.items():
         for offer in plugins.offers[info.name].of_kind(kind).values():
-            yield f"  {word} {offer.name}: {summary_of(offer)}"
+            yield f"  {label} {offer.name}: {summary_of(offer)}"
             yield from (f"    {line}" for line in _options(getattr(offer, "options", None)))
 
 

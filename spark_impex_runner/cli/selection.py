@@ -149,9 +149,9 @@ def approval(run: RunResult, arguments: argparse.Namespace) -> str:
             names.add(each.target.name)
     targets = [each.target.name for each in run.results if each.target.name in names]
     waits = dict.fromkeys(
-        word
+        value
         for each in held
-        for word in approve_values(each.approve, each.digests) or [each.approve]
+        for value in approve_values(each.approve, each.digests) or [each.approve]
     )
     line = command(run.manifest.path, replace(options(arguments), job=""), targets, waits)
     output = (

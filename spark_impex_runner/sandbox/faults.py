@@ -267,8 +267,8 @@ def _token_expired(_: FaultedRequest) -> Reply:
 def _busy(faulted: FaultedRequest) -> Reply:
     """Refuse a job as if another one were running: 400, 409, 429 or 500, by default 409."""
     status = int(faulted.fault.argument or 409)
-    words = "another export job is in progress; the limit is 1"
-    return v4_error(status, "EXPORT_JOB_LIMIT_REACHED", words).reply
+    message = "another export job is in progress; the limit is 1"
+    return v4_error(status, "EXPORT_JOB_LIMIT_REACHED", message).reply
 
 
 def _forget(_: FaultedRequest) -> Reply:

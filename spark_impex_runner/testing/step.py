@@ -229,8 +229,8 @@ class StepConformance(OptionsConformance):
                 written = referring(schema, options, patch)
                 purpose = self.offer_of(plugins).file_filter or "migrate"
                 target = {**self.target_with(written), "file_filter": purpose}
-                others = {kind: run_manifest.folder / kind for kind in ("html", "junit")}
-                ran = run_manifest(manifest(target), self.plugin_files, reports=others)
+                reports = {kind: run_manifest.folder / kind for kind in ("html", "junit")}
+                ran = run_manifest(manifest(target), self.plugin_files, reports=reports)
             message = f"{shown(written)}: "
             errors = "; ".join(each.error for each in ran.result.results)
             require(ran.result.exit_code == 0, f"{message}{errors}")

@@ -78,18 +78,18 @@ def _add_version(writer: Writer, request: PackageRequest, version: Version, modu
     source = VersionFiles(version)
     bundle.build(source, module)
     service = f"{request.tenant}/{version.folder}/{version.service}/"
-    home = f"{service}{version.number}/"
+    folder = f"{service}{version.number}/"
     origin = {"Tenant": request.tenant, "BaseUrl": request.base_url}
     metadata = model_metadata(source, origin, file_hash(module, "sha256").hex())
     writer.directory(service)
-    writer.directory(home)
-    writer.text(f"{home}DefaultValidations.json", source.validations())
-    writer.directory(home)
-    writer.text(f"{home}ModelMetaData.json", compact(metadata))
-    writer.directory(home)
+    writer.directory(folder)
+    writer.text(f"{folder}DefaultValidations.json", source.validations())
+    writer.directory(folder)
+    writer.text(f"{folder}ModelMetaData.json", compact(metadata))
+    writer.directory(folder)
     with module.open("rb") as file:
-        writer.stream(f"{home}{version.id}.zip", file, "sha256")
-    writer.text(f"{home}WASMMetaData.json", compact({"Revision": version.number}))
+        writer.stream(f"{folder}{version.id}.zip", file, "sha256")
+    writer.text(f"{folder}WASMMetaData.json", compact({"Revision": version.number}))
     if request.workbooks:
-        writer.text(f"{home}{source.workbook_name()}", source.workbook())
+        writer.text(f"{folder}{source.workbook_name()}", source.workbook())
     module.unlink()

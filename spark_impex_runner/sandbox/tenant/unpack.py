@@ -38,9 +38,9 @@ def unpack(package: Path, directory: Path) -> list[UnpackedVersion]:
     """
     try:
         with ZipFile(package) as archive:
-            home, manifest = _manifest(archive)
+            tenant_folder, manifest = _manifest(archive)
             entries = manifest["outputs"]["service_versions"]
-            return [_version(archive, home, entry, directory) for entry in entries]
+            return [_version(archive, tenant_folder, entry, directory) for entry in entries]
     except BadZipFile as error:
         raise ValueError(f"not a ZIP file: {error}") from None
     except (KeyError, TypeError, AttributeError, RuntimeError, zlib.error) as error:
@@ -49,14 +49,14 @@ def unpack(package: Path, directory: Path) -> list[UnpackedVersion]:
 
 def _manifest(archive: ZipFile) -> tuple[str, Any]:
     for name in archive.namelist():
-        home, _, file = name.partition("/")
+        tenant_folder, _, file = name.partition("/")
         if file == "manifest.json":
-            return home, json.loads(archive.read(name))
+            return tenant_folder, json.loads(archive.read(name))
     raise ValueError("not an export package: it has no manifest.json")
 
 
 def _version(
-    archive: ZipFile, home: str, entry: dict[str, str], directory: Path
+    archive: ZipFile, tenant_folder: str, entry: dict[str, str], directory: Path
 ) -> UnpackedVersion:
     target = directory / str(uuid.uuid4())
     target.mkdir()
@@ -67,7 +67,7 @@ def _version(
         str(uuid.UUID(entry["version_id_source"])),
         target,
     )
-    source = f"{home}/{version.folder}/{version.service}/{version.number}/"
+    source = f"{tenant_folder}/{version.folder}/{version.service}/{version.number}/"
     metadata = json.loads(archive.read(f"{source}ModelMetaData.json"))
     workbook = _plain(metadata["EngineInformation"]["OriginalFileName"])
     _copy(archive, f"{source}{workbook}", target / workbook)
