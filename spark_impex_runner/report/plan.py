@@ -23,10 +23,10 @@ def render(run: Run, plan: Sequence[Forecast]) -> str:
     name, path = escaped_line(run.manifest.name), run.manifest.path
     head = f"plan of {name} ({path}): {counted(len(plan), 'target')}"
     count = Counter(item.action for item in plan)
-    parts = [f"{count[action]} {words}" for action, words in _ACTIONS.items() if count[action]]
+    parts = [f"{count[action]} {label}" for action, label in _ACTIONS.items() if count[action]]
     # Resolving entries and finding unchanged targets may have sent requests to the tenant.
-    asked = any(item.planned.resolved or item.planned.target.skip_unchanged for item in plan)
-    end = "no job was created" if asked else "nothing was sent"
+    has_asked = any(item.planned.resolved or item.planned.target.skip_unchanged for item in plan)
+    end = "no job was created" if has_asked else "nothing was sent"
     return "\n\n".join([head, *map(_target, plan), f"{', '.join(parts)}; {end}"])
 
 

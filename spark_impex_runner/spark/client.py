@@ -162,7 +162,7 @@ def _locate(base_url: str | None, env: str | None, tenant: str | None) -> Tenant
         return TenantUrl.of(env, tenant or "")
     if inherited := os.environ.get("CSPARK_BASE_URL"):
         return TenantUrl.parse(inherited, tenant)
-    raise UsageError("which tenant? give base_url, or env and tenant, or set CSPARK_BASE_URL")
+    raise UsageError("no tenant given; pass base_url, or env and tenant, or set CSPARK_BASE_URL")
 
 
 def _setting(connection: Connection) -> str:

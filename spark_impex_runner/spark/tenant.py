@@ -43,9 +43,9 @@ class TenantUrl:
         """Return the address for an environment such as ``uat.us``; raise ``UsageError``."""
         env, tenant = env.strip().lower(), tenant.strip().lower()
         if not _LABELS.fullmatch(env):
-            raise UsageError(f"env {env!r} is no environment; write it like 'sit' or 'uat.us'")
+            raise UsageError(f"env {env!r} is invalid; write it like 'sit' or 'uat.us'")
         if not _is_segment(tenant):
-            raise UsageError(f"tenant {tenant!r} is no tenant's name; it is one word of the URL")
+            raise UsageError(f"tenant {tenant!r} is invalid; it is one segment of the URL's path")
         return cls(f"https://excel.{env}{_DOMAIN}", tenant)
 
     @property
@@ -61,7 +61,7 @@ class TenantUrl:
         for segment in segments:
             # HTTP clients resolve these as relative steps, quoted or not.
             if segment in {"", ".", ".."}:
-                raise SparkSdkError(f"{segment!r} cannot be a part of a URL of the tenant")
+                raise SparkSdkError(f"{segment!r} is invalid as a segment of an API path")
         root = self.origin if segments[:2] == ("api", "v1") else self.base
         return "/".join((root, *(quote(segment, safe="") for segment in segments)))
 

@@ -30,8 +30,8 @@ def problems(folder: Path, clock: Any, head: str) -> list[str]:
         ("base_url: excel.sit/acme", "2:31: connections.sit.base_url: base_url must begin with "),
         ("base_url: 'https://x'", "2:31: connections.sit.base_url: base_url names no tenant; "),
         ("base_url: 'http://x/acme'", "2:31: connections.sit.base_url: base_url must begin with "),
-        ("env: 'a b', tenant: acme", "2:26: connections.sit.env: env 'a b' is no environment"),
-        ("env: sit, tenant: 'a/b'", "2:39: connections.sit.tenant: tenant 'a/b' is no tenant"),
+        ("env: 'a b', tenant: acme", "2:26: connections.sit.env: env 'a b' is invalid"),
+        ("env: sit, tenant: 'a/b'", "2:39: connections.sit.tenant: tenant 'a/b' is invalid"),
         ("sandbox: nowhere", "2:30: connections.sit.sandbox: there is no folder 'nowhere'"),
         (
             "base_url: 'https://x/a', verify_tls: ca.pem",

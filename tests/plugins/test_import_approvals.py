@@ -272,7 +272,7 @@ def test_bytes_swapped_before_the_upload_do_not_arrive(
     restored = world.run(GATE % "", approved=PROD)
 
     assert (swapped.exit_code, restored.exit_code) == (4, 0)
-    assert "the file to send has changed: its sha256 is " in only(swapped).error
+    assert "the file has changed: its sha256 is " in only(swapped).error
     assert world.holds("prod") == ["motor/pricing[1.4.2]"]
 
 

@@ -30,13 +30,13 @@ def problem(source: str, caret: int, severity: str = "error") -> Problem:
     ],
     ids=["within", "behind", "tab", "wide", "combining", "control", "none"],
 )
-def test_the_caret_stands_below_its_place(source: str, caret: int, shown: list[str]) -> None:
+def test_caret_is_below_position(source: str, caret: int, shown: list[str]) -> None:
     """Whatever takes no column, several, or would move the cursor, stands before it."""
     assert excerpt(problem(source, caret), 80) == shown
 
 
 @pytest.mark.parametrize("caret", [1, 2, 99, 150, 199, 200, 201])
-def test_a_long_line_is_cut_around_the_caret(caret: int) -> None:
+def test_long_line_is_cut(caret: int) -> None:
     """What is cut off is marked, and the caret is where it was."""
     source = "".join(chr(ord("a") + at % 26) for at in range(200))
 

@@ -37,7 +37,7 @@ CODES = {BAD: 4, HELD: 9}
         ),
     ],
 )
-def test_the_run_in_a_word_and_in_a_sentence(
+def test_outcome_and_headline(
     target: TargetResult,
     run: Callable[..., RunResult],
     outcomes: list[Outcome],

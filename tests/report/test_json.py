@@ -106,9 +106,7 @@ def test_a_report_is_plain_ascii(target: TargetResult, run: Callable[..., RunRes
     assert json.loads(text)["targets"][0]["error"] == "\ud800 é"
 
 
-def test_a_clock_set_back_gives_no_negative_time(
-    target: TargetResult, run: Callable[..., RunResult]
-) -> None:
+def test_time_span_is_never_negative(target: TargetResult, run: Callable[..., RunResult]) -> None:
     """A duration is never below zero."""
     result = replace(target, started=target.finished, finished=target.started)
 
@@ -127,7 +125,7 @@ def test_every_property_is_explained(schema: Schema, name: str) -> None:
             assert {"title", "description"} <= value.keys(), key
 
 
-def test_both_schemas_use_the_same_words(schema: Schema) -> None:
+def test_both_schemas_agree(schema: Schema) -> None:
     """What report and receipt have in common is described once and the same."""
     report, receipt = schema("report"), schema("receipt")
     target = report["$defs"].pop("target")["properties"]

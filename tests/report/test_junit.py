@@ -69,9 +69,7 @@ def test_a_case_tells_the_facts(target: TargetResult, run: Callable[..., RunResu
     assert f"motor.zip 506657 bytes {'0a' * 32}" in out
 
 
-def test_a_case_names_every_job_of_a_target(
-    target: TargetResult, run: Callable[..., RunResult]
-) -> None:
+def test_case_names_every_job(target: TargetResult, run: Callable[..., RunResult]) -> None:
     """A request that was divided has several."""
     several = replace(target, job_ids=("j1", "j2"))
 

@@ -48,9 +48,7 @@ def test_nothing_else_changes(every_outcome: RunResult) -> None:
     ]
 
 
-def test_only_what_holds_a_secret_is_copied(
-    target: TargetResult, run: Callable[..., RunResult]
-) -> None:
+def test_only_secret_values_are_copied(target: TargetResult, run: Callable[..., RunResult]) -> None:
     """Ten thousand targets are not copied for one; digests do not count for equality, yet here."""
     masker = Masker()
     masker.add(SECRET)

@@ -18,7 +18,7 @@ def test_a_warning_says_that_it_is_one() -> None:
     assert str(Problem("m.yaml", 1, 1, "", "x", "warning")) == "m.yaml:1:1: warning: x"
 
 
-def test_an_annotation_is_escaped_as_github_reads_it() -> None:
+def test_annotation_is_escaped() -> None:
     """Data must not end the line, and a property neither itself nor the command."""
     assert annotation(WRONG) == (
         "::error file=a%2Cb%3Ac.yaml,line=4,col=45,title=targets[0].uses"
@@ -28,7 +28,7 @@ def test_an_annotation_is_escaped_as_github_reads_it() -> None:
     assert escape_data("%0A: a, b") == "%250A: a, b"
 
 
-def test_github_hears_of_every_problem_and_reads_that_the_rest_is_valid() -> None:
+def test_github_gets_every_problem() -> None:
     """One line each."""
     good, bad = (
         CheckedManifest("m.yaml", True, 2, (RISKY,)),

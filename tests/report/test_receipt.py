@@ -103,7 +103,7 @@ def test_a_link_in_a_folder_is_found(delivered: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "link"])
-def test_a_name_that_leads_out_of_the_folder_is_refused(delivered: Path, name: str) -> None:
+def test_outside_name_is_refused(delivered: Path, name: str) -> None:
     """A receipt cannot make anybody read other files."""
     (delivered / "link").symlink_to("/etc/hostname")
     text = (delivered / RECEIPT).read_text().replace("motor.zip", name)
@@ -112,7 +112,7 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(delivered: Path, name: s
     assert receipt.verify(delivered) == [f"{name}: leads outside of the folder"]
 
 
-def test_a_folder_without_a_receipt_is_told(tmp_path: Path) -> None:
+def test_missing_receipt_is_reported(tmp_path: Path) -> None:
     """A message names the file that is missing."""
     [problem] = receipt.verify(tmp_path)
 
@@ -141,7 +141,7 @@ def test_no_receipt_breaks_the_check(tmp_path: Path, value: Any) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"[" * 100_000, b'{"version": 2}'])
-def test_a_file_that_is_no_receipt_is_told(tmp_path: Path, content: bytes) -> None:
+def test_invalid_receipt_is_reported(tmp_path: Path, content: bytes) -> None:
     """A damaged receipt, or one of a later version, proves nothing."""
     (tmp_path / RECEIPT).write_bytes(content)
 

@@ -81,7 +81,7 @@ def test_one_target_has_its_own_folder_named(
     assert "output: /srv/release/exports/motor\n" in text.render(run(target))
 
 
-def test_a_folder_below_the_working_folder_is_named_shortly(
+def test_path_is_relative_to_cwd(
     target: TargetResult,
     run: Callable[..., RunResult],
     tmp_path: Path,
@@ -94,15 +94,13 @@ def test_a_folder_below_the_working_folder_is_named_shortly(
     assert "output: out/motor\n" in text.render(run(result))
 
 
-def test_a_failed_target_that_delivered_has_its_folder_named(
-    target: TargetResult, run: Callable[..., RunResult]
-) -> None:
+def test_failed_delivery_names_folder(target: TargetResult, run: Callable[..., RunResult]) -> None:
     """Packages are there even though a step failed."""
     assert "output: " in text.render(run(replace(target, outcome=Outcome.FAILED)))
 
 
 @given(words=st.text(), name=st.text())
-def test_no_foreign_text_breaks_a_line_or_moves_the_cursor(words: str, name: str) -> None:
+def test_foreign_text_stays_harmless(words: str, name: str) -> None:
     """Whatever a tenant says, the summary has its lines and nothing but printable text."""
     summary = text.render(hostile(words, name))
 

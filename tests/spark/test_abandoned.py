@@ -161,7 +161,7 @@ def test_stop_leaves_silent_server(transport: Transport) -> None:
     assert (caught.value.exit_code, caught.value.unanswered) == (143, True)
 
 
-def test_stop_takes_answer_under_way(transport: Transport) -> None:
+def test_stop_accepts_pending_reply(transport: Transport) -> None:
     """A server that answers soon is heard: its reply may hold the id of a new job."""
     transport.grace = 60
 

@@ -64,7 +64,7 @@ def test_an_api_key_travels_alone() -> None:
 
 
 @pytest.mark.parametrize("secret", ["", "  ", "a\nb", "a b", "gehe\u00edm"])
-def test_a_secret_that_no_header_carries_is_refused_unseen(secret: str) -> None:
+def test_invalid_secret_is_refused_unseen(secret: str) -> None:
     """The error names the argument and never its value."""
     for make in (Bearer, ApiKey):
         with pytest.raises(UsageError) as caught:
@@ -73,7 +73,7 @@ def test_a_secret_that_no_header_carries_is_refused_unseen(secret: str) -> None:
         assert not secret.strip() or secret not in str(caught.value)
 
 
-def test_a_token_is_asked_for_when_needed_and_kept(credentials: Any, masker: Masker) -> None:
+def test_token_is_requested_once(credentials: Any, masker: Masker) -> None:
     """Nothing is sent before the first call; the token is masked from then on."""
     issuer = Issuer()
     scheme = credentials(issuer)
@@ -99,7 +99,7 @@ def test_a_token_is_renewed_before_it_expires(
     assert scheme.headers()["Authorization"] == "Bearer T2"
 
 
-def test_a_refused_token_is_renewed_once_for_all(credentials: Any) -> None:
+def test_refused_token_is_renewed_once(credentials: Any) -> None:
     """Whoever comes second with the old token finds the new one."""
     issuer = Issuer()
     scheme = credentials(issuer)
@@ -169,7 +169,7 @@ def test_one_page_refuses_no_secret(credentials: Any) -> None:
     assert replies == []
 
 
-def test_trouble_at_the_token_endpoint_is_not_remembered(credentials: Any) -> None:
+def test_token_endpoint_error_is_retried(credentials: Any) -> None:
     """A 503 says nothing about the secret, so the next call asks again."""
     issuer = Issuer(status=503)
     scheme = credentials(issuer)
@@ -180,7 +180,7 @@ def test_trouble_at_the_token_endpoint_is_not_remembered(credentials: Any) -> No
     assert scheme.headers() == {"Authorization": "Bearer T2"}
 
 
-def test_a_reply_without_a_token_is_an_error(clock: Any) -> None:
+def test_reply_without_token_fails(clock: Any) -> None:
     """HTML or an empty object from the token endpoint never becomes 'Bearer None'."""
     scheme = ClientCredentials(ENDPOINT, lambda: HttpResponse(200), clock, Masker())
 

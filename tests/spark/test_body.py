@@ -56,8 +56,8 @@ HOSTILE = {
         "limit of 9 KiB",
     ),
     "not gzip": (repeat(b"a" * 1000), GZIP, "damaged"),
-    "unknown": (repeat(b"a" * 1000), {"Content-Encoding": "br"}, "not asked for"),
-    "twice": (repeat(b"a" * 1000), {"Content-Encoding": "gzip, gzip"}, "not asked for"),
+    "unknown": (repeat(b"a" * 1000), {"Content-Encoding": "br"}, "unrequested compression, br"),
+    "twice": (repeat(b"a" * 1000), {"Content-Encoding": "gzip, gzip"}, "unrequested compression"),
 }
 
 

@@ -14,7 +14,7 @@ from spark_impex_runner.spark.cached_listing import CachedListing
 PRICING = ServiceVersion("motor", "pricing")
 
 
-def test_many_who_ask_at_once_get_one_answer() -> None:
+def test_concurrent_calls_share_one_request() -> None:
     """Those who come while a question is under way wait for it."""
     asked: list[str] = []
     waiting, go = threading.Barrier(8, timeout=30), threading.Event()
@@ -38,7 +38,7 @@ def test_many_who_ask_at_once_get_one_answer() -> None:
     assert asked == ["services"]
 
 
-def test_each_service_is_a_question_of_its_own() -> None:
+def test_each_service_is_requested_once() -> None:
     """Its versions are those of that service."""
     asked: list[tuple[str, str]] = []
 

@@ -26,7 +26,7 @@ def test_the_environment_is_enough(sandbox: Any, monkeypatch: Any) -> None:
         assert spark.impex.exports.job_limit() == 1
 
 
-def test_what_a_caller_says_wins_over_the_environment(monkeypatch: Any) -> None:
+def test_arguments_win_over_environment(monkeypatch: Any) -> None:
     """A stray variable changes neither the tenant nor the credentials."""
     monkeypatch.setenv("CSPARK_BASE_URL", "https://excel.prod.coherent.global/other")
     monkeypatch.setenv("CSPARK_API_KEY", "stray")

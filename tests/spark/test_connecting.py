@@ -85,7 +85,7 @@ def test_an_unreachable_host_becomes_permanent(
     assert (second.fault, second.sent, second.permanent) == (fault, False, True)
 
 
-def test_a_slow_look_up_is_not_repeated(transport: Transport, clock: Any, monkeypatch: Any) -> None:
+def test_slow_resolution_is_not_retried(transport: Transport, clock: Any, monkeypatch: Any) -> None:
     """A name server that takes its time before it gives up uses up the time of a first contact."""
 
     def slow(*_: Any, **__: Any) -> Any:
@@ -190,7 +190,7 @@ def test_a_malformed_proxy_fails_at_once(
 @pytest.mark.parametrize(
     "answer", [b"garbage\r\n\r\n", b"", b"HTTP/1.1 407 a\x1b[2Jb" + b"c" * 300 + b"\r\n\r\n"]
 )
-def test_an_odd_proxy_names_itself(
+def test_unusual_proxy_is_named(
     transport: Transport, answering: Any, monkeypatch: Any, answer: bytes
 ) -> None:
     """Whatever a proxy answers, nothing was sent, and the line is short and printable."""

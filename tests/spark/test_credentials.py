@@ -22,7 +22,7 @@ CLIENT = Auth(client_id="id", client_secret="s3cret")
 
 
 @pytest.mark.parametrize("keys", [("client_id", "client_secret"), ("clientId", "clientSecret")])
-def test_an_oauth_file_may_be_of_either_sdk(tmp_path: Path, keys: tuple[str, str]) -> None:
+def test_oauth_file_of_either_sdk(tmp_path: Path, keys: tuple[str, str]) -> None:
     """The Python and the TypeScript spelling both work."""
     path = tmp_path / "oauth.json"
     path.write_text(json.dumps(dict(zip(keys, ("id", "s3cret"), strict=True))))
@@ -31,7 +31,7 @@ def test_an_oauth_file_may_be_of_either_sdk(tmp_path: Path, keys: tuple[str, str
     assert from_environment({"CSPARK_OAUTH_PATH": str(path)}) == CLIENT
 
 
-def test_oauth_wins_over_the_key_and_the_key_over_the_token() -> None:
+def test_oauth_then_key_then_token() -> None:
     """The precedence is the one that the SDK documents, for arguments and for variables."""
     client = {"client_id": "id", "client_secret": "s3cret"}
     variables = {

@@ -30,7 +30,7 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return lambda size: monkeypatch.setattr(shutil, "disk_usage", lambda _: _Usage(9, 9, size))
 
 
-def test_a_file_that_does_not_fit_is_refused_before_its_first_byte(
+def test_too_large_file_is_refused_early(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, free: Any
 ) -> None:
     """The line says how much is needed, how much is there and where; with room it goes through."""
@@ -40,7 +40,7 @@ def test_a_file_that_does_not_fit_is_refused_before_its_first_byte(
     with pytest.raises(errors.DeliveryError) as caught:
         fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
 
-    assert f"needs 5,000 bytes, 4,999 are free at {tmp_path}; make room" in str(caught.value)
+    assert f"needs 5,000 bytes, 4,999 are free at {tmp_path}; free space" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
     assert len(server.seen) == 1
     free(5000)
@@ -48,7 +48,7 @@ def test_a_file_that_does_not_fit_is_refused_before_its_first_byte(
     assert (tmp_path / "p").stat().st_size == 5000
 
 
-def test_what_is_here_already_needs_no_room(
+def test_existing_bytes_need_no_space(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, free: Any
 ) -> None:
     """A download that goes on asks for the rest only."""
@@ -65,7 +65,7 @@ def test_what_is_here_already_needs_no_room(
     assert (tmp_path / "p").read_bytes() == whole
 
 
-def test_what_other_files_still_need_is_not_free(tmp_path: Path, free: Any) -> None:
+def test_reserved_space_is_not_free(tmp_path: Path, free: Any) -> None:
     """Of a file that is being written, its missing part counts, for as long as it is written."""
     first, second = tmp_path / "first", tmp_path / "second"
     free(1000)
@@ -84,7 +84,7 @@ def test_what_other_files_still_need_is_not_free(tmp_path: Path, free: Any) -> N
         pass
 
 
-def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
+def test_missing_folder_is_reported(tmp_path: Path) -> None:
     """What the operating system says becomes an error of the delivery."""
     with (
         pytest.raises(errors.DeliveryError, match="No such file"),
@@ -93,7 +93,7 @@ def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
         pass
 
 
-def test_the_same_file_twice_and_a_folder_that_is_gone_are_borne(tmp_path: Path) -> None:
+def test_repeated_file_and_missing_folder(tmp_path: Path) -> None:
     """What another download does with its own place is no reason to refuse this one."""
     gone = tmp_path / "gone"
     gone.mkdir()
@@ -104,7 +104,7 @@ def test_the_same_file_twice_and_a_folder_that_is_gone_are_borne(tmp_path: Path)
 
 
 @pytest.mark.parametrize("limit", ["disk", "bytes"])
-def test_endless_download_leaves_room(
+def test_endless_download_leaves_space(
     session_to: Any,
     script: Any,
     reply: Any,
@@ -119,7 +119,7 @@ def test_endless_download_leaves_room(
     monkeypatch.setattr(limits, "UNANNOUNCED", 1000 if limit == "bytes" else 1 << 40)
     free(limits.RESERVE - 1 if limit == "disk" else 1 << 40)
 
-    with pytest.raises(errors.DeliveryError, match="does not say how long the file is"):
+    with pytest.raises(errors.DeliveryError, match="sends no Content-Length"):
         fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")
 
     assert list(tmp_path.iterdir()) == []

@@ -29,7 +29,7 @@ def test_files_of_one_name_are_numbered(
     assert [one.buffer for one in replies] == [b""] * 3
 
 
-def test_one_failed_file_fails_the_call_and_leaves_no_partial_file(
+def test_failed_file_leaves_no_partial(
     session_to: Any, script: Any, reply: Any, package: Any, tmp_path: Path
 ) -> None:
     """A partial export never looks whole."""
@@ -55,7 +55,7 @@ def test_a_wrong_hash_refuses_a_whole_package(
     assert len(server.seen) == 3
 
 
-def test_spoilt_bytes_are_fetched_again_from_their_beginning(
+def test_damaged_file_is_downloaded_again(
     session_to: Any, script: Any, reply: Any, package: Any
 ) -> None:
     """What was refused is not gone on with, though the server would allow it."""
@@ -85,9 +85,7 @@ def test_a_login_page_is_no_package(
     assert len(server.seen) == 6
 
 
-def test_a_new_link_goes_on_where_the_old_one_was_cut(
-    session_to: Any, script: Any, reply: Any, package: Any
-) -> None:
+def test_new_link_resumes_the_file(session_to: Any, script: Any, reply: Any, package: Any) -> None:
     """Only the bytes count, not the link that they came by."""
     whole = package(random.Random(1).randbytes(600_000))  # noqa: S311 - bytes to serve
     at, etag = 1 << 18, {"ETag": '"one"'}
@@ -116,9 +114,7 @@ def test_an_expired_link_is_renewed_once(
     assert replies[0].path is None
 
 
-def test_a_link_that_cannot_be_renewed_is_an_error(
-    session_to: Any, script: Any, reply: Any
-) -> None:
+def test_link_without_renewal_fails(session_to: Any, script: Any, reply: Any) -> None:
     """Where the job offers no file any more, the refusal stands."""
     server = script(reply(status=410))
 
@@ -126,7 +122,7 @@ def test_a_link_that_cannot_be_renewed_is_an_error(
         Downloads(session_to(server), lambda: ()).download_all([RemoteFile(server.url)], None)
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(
+def test_uncreatable_folder_is_one_line(
     session_to: Any, script: Any, reply: Any, tmp_path: Path
 ) -> None:
     """A file in the way of the output folder is an error of the delivery."""

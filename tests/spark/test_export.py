@@ -17,7 +17,7 @@ ID = "2c1b0a34-0000-4000-8000-00000000000a"
 V4 = "/acme/api/v4/export"
 
 
-def test_the_smallest_request_is_the_sdks_byte_for_byte() -> None:
+def test_smallest_request_equals_sdk() -> None:
     """Field order, compact separators and the explicit null are those of the official SDK."""
     body = encode(Request(services=("f/s",), source_system="Spark Python SDK"))
 
@@ -53,13 +53,13 @@ def test_a_full_request_holds_every_field() -> None:
         (Request(folders=("f",), version_filter="newest"), "latest, all"),
     ],
 )
-def test_a_request_that_the_api_refuses_is_not_sent(request_: Request, words: str) -> None:
+def test_invalid_request_is_not_sent(request_: Request, words: str) -> None:
     """What is allowed stands in the error."""
     with pytest.raises(errors.UsageError, match=words):
         encode(request_)
 
 
-def test_every_uri_goes_where_the_api_takes_it() -> None:
+def test_each_uri_form_is_placed() -> None:
     """Ids travel bare, a version's among the version ids; what repeats is asked for once."""
     texts = ["f/s", f"service/{ID}", f"version/{ID}", "folders/f/services/s", "f/s?1.2", "f/s"]
 
@@ -70,7 +70,7 @@ def test_every_uri_goes_where_the_api_takes_it() -> None:
     assert request.folders == ("life",)
 
 
-def test_the_three_single_calls_work_as_in_the_sdk(sandbox: Any, connect: Any) -> None:
+def test_single_calls_work_as_sdk(sandbox: Any, connect: Any) -> None:
     """initiate, get_status and download, with the SDK's own ways to read their replies."""
     served = sandbox(job_seconds=5)
     exports = connect(served).impex.exports
@@ -87,9 +87,7 @@ def test_the_three_single_calls_work_as_in_the_sdk(sandbox: Any, connect: Any) -
     )
 
 
-def test_links_are_masked_as_soon_as_they_are_known(
-    sandbox: Any, connect: Any, masker: Any
-) -> None:
+def test_links_are_masked_at_once(sandbox: Any, connect: Any, masker: Any) -> None:
     """After one look at a finished job its download token is a known secret."""
     exports = connect(sandbox()).impex.exports
     status = exports.status(exports.create(Request(folders=("my-folder",))).id)
@@ -100,7 +98,7 @@ def test_links_are_masked_as_soon_as_they_are_known(
     assert "tokens" not in repr(status)
 
 
-def test_the_wait_is_steady_and_ends_with_the_job(sandbox: Any, connect: Any, clock: Any) -> None:
+def test_wait_is_steady(sandbox: Any, connect: Any, clock: Any) -> None:
     """A job of 7 s, looked at every 3 s, is noticed at the fourth look."""
     exports = connect(sandbox(job_seconds=7)).impex.exports
     job = exports.create(Request(folders=("my-folder",)))
@@ -110,7 +108,7 @@ def test_the_wait_is_steady_and_ends_with_the_job(sandbox: Any, connect: Any, cl
     assert clock.waits == [3, 3, 3]
 
 
-def test_the_last_look_is_the_end(sandbox: Any, connect: Any, clock: Any) -> None:
+def test_last_check_ends_wait(sandbox: Any, connect: Any, clock: Any) -> None:
     """Three checks mean two waits; the error tells what was tried."""
     exports = connect(sandbox(job_seconds=60)).impex.exports
     job = exports.create(Request(folders=("my-folder",)))
@@ -122,9 +120,7 @@ def test_the_last_look_is_the_end(sandbox: Any, connect: Any, clock: Any) -> Non
     assert (caught.value.retries, caught.value.interval) == (3, 2.5)
 
 
-def test_without_a_number_of_checks_half_an_hour_is_the_limit(
-    sandbox: Any, connect: Any, clock: Any
-) -> None:
+def test_default_wait_is_half_an_hour(sandbox: Any, connect: Any, clock: Any) -> None:
     """The last wait is cut to the deadline, and one last look follows it."""
     served = sandbox(job_seconds=7200)
     exports = connect(served).impex.exports
@@ -150,9 +146,7 @@ def test_the_server_may_slow_the_wait_down(
 
 
 @pytest.mark.parametrize("ending", ["errors", "failed", "cancelled", "null_outputs"])
-def test_a_failed_job_ends_the_wait_at_once(
-    sandbox: Any, connect: Any, clock: Any, ending: str
-) -> None:
+def test_failed_job_ends_wait(sandbox: Any, connect: Any, clock: Any, ending: str) -> None:
     """No more looks, and the tenant's own words in the error."""
     exports = connect(sandbox(ending=ending)).impex.exports
     job = exports.create(Request(folders=("my-folder",)))
@@ -164,7 +158,7 @@ def test_a_failed_job_ends_the_wait_at_once(
     assert clock.waits == ([1.0] if ending == "null_outputs" else [])
 
 
-def test_a_tenant_that_echoes_a_secret_is_masked(session_to: Any, script: Any, reply: Any) -> None:
+def test_echoed_secret_is_masked(session_to: Any, script: Any, reply: Any) -> None:
     """The error of a failed job holds the tenant's words without the token."""
     server = script(reply({"id": "1", "status": "failed", "errors": ["no: the-token"]}))
 
@@ -184,7 +178,7 @@ def test_an_unknown_status_is_reported_once(
     assert caplog.text.count("archiving") == 1
 
 
-def test_the_job_limit_and_a_job_by_its_correlation_id(sandbox: Any, connect: Any) -> None:
+def test_job_limit_and_correlation_id(sandbox: Any, connect: Any) -> None:
     """Both are read from the tenant's listing."""
     exports = connect(sandbox(job_limit=3)).impex.exports
     wanted = exports.create(Request(folders=("my-folder",), correlation_id="CHG-1"))
@@ -205,7 +199,7 @@ def test_a_listing_without_a_limit_means_one(
 
 
 @pytest.mark.parametrize("status", [400, 409, 429, 500])
-def test_a_busy_tenant_is_told_from_other_refusals(sandbox: Any, connect: Any, status: int) -> None:
+def test_busy_differs_from_other_refusals(sandbox: Any, connect: Any, status: int) -> None:
     """Whatever HTTP status the refusal of a second job has, it is understood."""
     exports = connect(sandbox(job_seconds=60, busy_status=status)).impex.exports
     exports.create(Request(folders=("my-folder",)))
@@ -219,9 +213,7 @@ def test_a_busy_tenant_is_told_from_other_refusals(sandbox: Any, connect: Any, s
     assert not exports.is_busy(missing.value)
 
 
-def test_a_refusal_without_words_is_decided_by_the_tenants_count(
-    session_to: Any, script: Any, reply: Any
-) -> None:
+def test_count_decides_unclear_refusal(session_to: Any, script: Any, reply: Any) -> None:
     """The count decides about a 409, and never about a 500, whose job may be our own."""
     listing = {"tenant": {"status": {"export_api_jobs_in_progress": 1}}}
     exports = Exports(session_to(script(reply(listing))))
@@ -233,16 +225,14 @@ def test_a_refusal_without_words_is_decided_by_the_tenants_count(
     assert not free.is_busy(errors.SparkApiError.when("x", size))
 
 
-def test_a_listing_that_may_not_be_read_decides_nothing(
-    session_to: Any, script: Any, reply: Any
-) -> None:
+def test_unreadable_listing_decides_nothing(session_to: Any, script: Any, reply: Any) -> None:
     """Without the permission to look, the refusal itself is what the caller hears of."""
     exports = Exports(session_to(script(reply(status=403))))
 
     assert not exports.is_busy(errors.SparkApiError.when("x", errors.ErrorReply(409)))
 
 
-def test_a_reply_without_an_id_is_an_error(session_to: Any, script: Any, reply: Any) -> None:
+def test_reply_without_id_fails(session_to: Any, script: Any, reply: Any) -> None:
     """A job that may run somewhere is never taken for one that does not."""
     with pytest.raises(errors.SparkSdkError, match="no job id"):
         Exports(session_to(script(reply({"object": "export"})))).create(Request(folders=("f",)))
@@ -303,7 +293,7 @@ def test_arguments_that_cannot_work_are_refused_unsent(
 
 
 @pytest.mark.parametrize("limits", [{"max_retries": 0}, {"retry_interval": -1}])
-def test_limits_that_no_wait_can_keep_are_refused(sandbox: Any, connect: Any, limits: Any) -> None:
+def test_invalid_wait_limits_are_refused(sandbox: Any, connect: Any, limits: Any) -> None:
     """0 checks does not silently become a default, and nothing is sent."""
     served = sandbox()
 

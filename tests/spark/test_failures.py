@@ -107,7 +107,7 @@ def unlisted() -> tuple[ListedJob, ...]:
     ],
     ids=["unlisted", "others", "listed", "no-listing", "proxy", "passing", "reset"],
 )
-def test_a_job_is_gone_only_if_the_listing_agrees(
+def test_listing_must_confirm_gone_job(
     error: SparkError, listed: Callable[[], tuple[ListedJob, ...]], gone: bool
 ) -> None:
     """A status that denies the job does not count where the listing has it or cannot be had."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CONTENT = b"x" * 3_000_000
 
 
-def test_a_file_is_streamed_hashed_and_sent_for_without_credentials(
+def test_download_sends_no_credentials(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, masker: Any
 ) -> None:
     """The bytes, their size and digests are right; no header says who is asking."""
@@ -49,7 +49,7 @@ def test_a_file_is_streamed_hashed_and_sent_for_without_credentials(
 
 
 @pytest.mark.parametrize("file_hash", [None, "", "no known form"])
-def test_an_unknown_hash_is_neither_right_nor_wrong(
+def test_unknown_hash_is_not_compared(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, file_hash: str | None
 ) -> None:
     """Where the tenant gives nothing to compare with, the check passes."""
@@ -74,7 +74,7 @@ def test_wrong_bytes_are_refused_with_both_hashes(
         check_hash(artifact)
 
 
-def test_a_cut_off_download_begins_anew(
+def test_cut_download_without_ranges_restarts(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, clock: Any
 ) -> None:
     """A broken connection and a 503 cost waits; the file is whole in the end."""
@@ -88,7 +88,7 @@ def test_a_cut_off_download_begins_anew(
     assert clock.waits == [1.0, 2.0]
 
 
-def test_a_short_body_is_noticed_without_the_http_librarys_help(tmp_path: Path, clock: Any) -> None:
+def test_short_body_is_detected(tmp_path: Path, clock: Any) -> None:
     """urllib3 before 2.0 does not compare the length, so the client does."""
 
     class Short:
@@ -116,7 +116,7 @@ def test_a_download_that_stays_cut_off_fails(
     assert "SeCrEt" not in str(caught.value)
 
 
-def test_a_file_that_is_cut_at_one_place_for_ever_fails(
+def test_repeated_cut_fails_download(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, clock: Any
 ) -> None:
     """Bytes that only come again are no progress: without ranges, too, patience ends."""
@@ -128,7 +128,7 @@ def test_a_file_that_is_cut_at_one_place_for_ever_fails(
 
 
 @pytest.mark.parametrize("status", [400, 405, 503])
-def test_only_a_fitting_status_speaks_of_an_expired_link(
+def test_expiry_advice_needs_matching_status(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, status: int
 ) -> None:
     """A message states no cause, and no cure, that the reply does not support."""
@@ -140,9 +140,7 @@ def test_only_a_fitting_status_speaks_of_an_expired_link(
     assert str(caught.value).endswith(f"HTTP {status}")
 
 
-def test_a_refused_link_says_what_to_do(
-    session_to: Any, script: Any, reply: Any, tmp_path: Path
-) -> None:
+def test_refused_link_has_advice(session_to: Any, script: Any, reply: Any, tmp_path: Path) -> None:
     """403 of the file store is not taken for wrong credentials, and nothing is written."""
     server = script(reply(b"denied SeCrEt", status=403))
 
@@ -167,7 +165,7 @@ def test_redirects_are_followed_bare(
     assert not {"authorization", "cookie", "referer"} & store.seen[0].headers.keys()
 
 
-def test_what_a_redirect_leads_to_is_masked_like_the_link(
+def test_redirect_target_is_masked(
     session_to: Any, script: Any, reply: Any, tmp_path: Path
 ) -> None:
     """Its signature is as much of a secret."""
@@ -181,7 +179,7 @@ def test_what_a_redirect_leads_to_is_masked_like_the_link(
     assert session.http.masker.mask("capability-of-the-store") == "***"
 
 
-def test_a_redirect_to_a_name_in_utf8_is_followed(
+def test_utf8_redirect_is_followed(
     session_to: Any, script: Any, reply: Any, tmp_path: Path
 ) -> None:
     """The bytes of the header are requested, and not the characters that they seem to be."""
@@ -206,7 +204,7 @@ def test_a_link_with_other_letters_is_requested(
 
 
 @pytest.mark.parametrize("link", ["", "http://[bad/p.zip", "http://127.0.0.1:port/p.zip"])
-def test_a_link_that_is_no_url_fails_at_once(
+def test_invalid_link_fails_at_once(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, clock: Any, link: str
 ) -> None:
     """What cannot be requested is not requested again and again."""
@@ -217,7 +215,7 @@ def test_a_link_that_is_no_url_fails_at_once(
 
 
 @pytest.mark.parametrize("target", ["http://[bad", "//", "https://"])
-def test_a_redirect_to_nowhere_is_an_error(
+def test_invalid_redirect_fails(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, target: str
 ) -> None:
     """A Location that is no URL does not break the client."""
@@ -236,7 +234,7 @@ def test_endless_redirects_end(session_to: Any, script: Any, reply: Any, tmp_pat
 
 
 @pytest.mark.parametrize("link", ["http://store.example/p.zip", "file:///etc/passwd", "p.zip", ""])
-def test_a_link_that_is_not_encrypted_is_not_followed(
+def test_http_link_is_not_followed(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, link: str
 ) -> None:
     """Neither as the link itself nor as the target of a redirect."""
@@ -273,7 +271,7 @@ def test_a_meaningless_coding_is_ignored(
     assert len(server.seen) == 1
 
 
-def test_a_file_with_a_wrong_coding_is_resumed(
+def test_wrong_coding_is_resumed(
     session_to: Any, script: Any, reply: Any, package: Any, tmp_path: Path
 ) -> None:
     """A download that is cut off goes on where it was, whatever the coding is called."""
@@ -316,9 +314,7 @@ def test_an_interrupt_ends_a_download_between_chunks(
     assert (tmp_path / "p").stat().st_size == 0
 
 
-def test_a_full_disk_or_missing_folder_is_one_line(
-    session_to: Any, script: Any, reply: Any, tmp_path: Path
-) -> None:
+def test_disk_error_is_one_line(session_to: Any, script: Any, reply: Any, tmp_path: Path) -> None:
     """What the operating system says becomes an error of the delivery."""
     server = script(reply(b"abc"))
 
@@ -390,7 +386,7 @@ def test_a_proven_file_replaces_an_older_one(tmp_path: Path) -> None:
     assert not partial.exists()
 
 
-def test_a_name_that_cannot_be_given_is_one_line(tmp_path: Path) -> None:
+def test_failed_rename_is_one_line(tmp_path: Path) -> None:
     """A folder in the way is an error of the delivery."""
     (tmp_path / "p.zip").mkdir()
     (tmp_path / "p.part").write_bytes(b"new")
@@ -399,7 +395,7 @@ def test_a_name_that_cannot_be_given_is_one_line(tmp_path: Path) -> None:
         commit(tmp_path / "p.part", tmp_path / "p.zip")
 
 
-def test_trickle_over_many_attempts_is_given_up(
+def test_trickle_fails_after_attempts(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, clock: Any
 ) -> None:
     """A few bytes an attempt are no progress that would prolong a download for ever."""

@@ -51,7 +51,7 @@ def test_every_form_of_a_digest_is_read(name: str, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ["sha3_256", "blake2s", "blake2b", "sha3_384"])
-def test_a_name_decides_between_algorithms_of_one_size(name: str) -> None:
+def test_prefix_decides_between_algorithms(name: str) -> None:
     """Without it the length would speak for another one."""
     digest = hashlib.new(name, b"x").digest()
 
@@ -86,7 +86,7 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 
 
 @given(st.lists(st.binary(min_size=1), max_size=12))
-def test_the_second_thread_sees_every_chunk_in_order(chunks: list[bytes]) -> None:
+def test_hashing_thread_keeps_order(chunks: list[bytes]) -> None:
     """The digests are those of the whole, for as many algorithms as asked."""
     with Hashing(["sha256", "md5"]) as hashing:
         for chunk in chunks:

@@ -21,7 +21,7 @@ def told(served: Any) -> list[str]:
     return [f"{seen.method} {seen.path.rpartition('/')[2]}" for seen in api]
 
 
-def test_the_call_of_the_sdks_users_works_word_for_word(sandbox: Any, connect: Any) -> None:
+def test_sdk_call_works_unchanged(sandbox: Any, connect: Any) -> None:
     """Two services, their filter and limits: one reply with the package's bytes."""
     spark = connect(sandbox(job_seconds=6))
 
@@ -91,9 +91,7 @@ def test_a_failed_job_is_not_cancelled(sandbox: Any, connect: Any) -> None:
     assert told(served) == ["POST export", "GET status"]
 
 
-def test_a_cancel_that_fails_does_not_hide_the_cause(
-    session_to: Any, script: Any, reply: Any, caplog: Any
-) -> None:
+def test_failed_cancel_keeps_cause(session_to: Any, script: Any, reply: Any, caplog: Any) -> None:
     """The error of the wait is raised, the other is logged."""
     server = script(reply({"id": "1"}), reply({"id": "1", "status": "created"}), reply(status=500))
 
@@ -113,7 +111,7 @@ def test_a_busy_tenant_is_waited_for(sandbox: Any, connect: Any, clock: Any) -> 
     assert clock.waits == [5.0, 5.0, 5.0, 12]
 
 
-def test_a_tenant_that_stays_busy_is_given_up(sandbox: Any, connect: Any) -> None:
+def test_busy_tenant_times_out(sandbox: Any, connect: Any) -> None:
     """After half an hour the error says so, and exits as a passed deadline."""
     spark = connect(sandbox(job_seconds=36_000))
     spark.impex.exports.initiate(folders=["my-other-folder"])
@@ -122,7 +120,7 @@ def test_a_tenant_that_stays_busy_is_given_up(sandbox: Any, connect: Any) -> Non
         spark.impex.export(folders=["my-folder"])
 
 
-def test_an_unknown_service_is_an_error_at_once(sandbox: Any, connect: Any, clock: Any) -> None:
+def test_unknown_service_fails_at_once(sandbox: Any, connect: Any, clock: Any) -> None:
     """The tenant's refusal is raised, without waiting and without a job."""
     with pytest.raises(errors.NotFoundError, match="SERVICE_NOT_FOUND"):
         connect(sandbox()).impex.export(services=["my-folder/no-such-service"])

@@ -61,9 +61,7 @@ def parts(seen: Any) -> list[tuple[str, bytes]]:
     return found
 
 
-def test_a_package_travels_from_one_sandbox_folder_to_another(
-    sandbox: Any, connect: Any, tmp_path: Path
-) -> None:
+def test_package_moves_between_sandboxes(sandbox: Any, connect: Any, tmp_path: Path) -> None:
     """What was exported with ``migrate`` is imported under another name and can be exported."""
     spark = connect(sandbox(job_seconds=2))
     (exported,) = spark.impex.export(services=["my-folder/my-service[0.4.2]"], to=tmp_path)
@@ -76,7 +74,7 @@ def test_a_package_travels_from_one_sandbox_folder_to_another(
 
 
 @pytest.mark.parametrize("kind", ["path", "text path", "file", "read file", "pipe"])
-def test_the_form_is_the_sdks_and_whole_from_any_source(
+def test_form_equals_that_of_sdk(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, kind: str
 ) -> None:
     """The entity stands before the file, and every source is sent from its beginning."""
@@ -121,7 +119,7 @@ def test_a_token_is_obtained_before_the_upload(sandbox: Any, connect: Any) -> No
     assert told == [("token", 200), ("import", 200)]
 
 
-def test_a_form_can_be_sent_anew(tmp_path: Path) -> None:
+def test_form_can_be_sent_twice(tmp_path: Path) -> None:
     """After a renewed token the second body is as whole as the first."""
     path = tmp_path / "p"
     path.write_bytes(bytes(3 << 20))
@@ -197,7 +195,7 @@ def test_arguments_that_cannot_work_are_refused_unsent(
     assert not server.seen
 
 
-def test_the_servers_refusal_is_told(session_to: Any, script: Any, reply: Any) -> None:
+def test_server_refusal_is_raised(session_to: Any, script: Any, reply: Any) -> None:
     """A failing upload raises the API's error with its words, not one of the transport."""
     body = {"type": "invalid_input", "code": "EXCEEDED_FILE_SIZE", "message": "250 MB is too big"}
     server = script(reply(body, status=500))
@@ -215,7 +213,7 @@ def test_an_import_that_fails_ends_the_wait(sandbox: Any, connect: Any) -> None:
         spark.impex.imp("my-folder/my-service", package, if_present="abort")
 
 
-def test_a_reply_without_an_id_is_an_error(session_to: Any, script: Any, reply: Any) -> None:
+def test_reply_without_id_fails(session_to: Any, script: Any, reply: Any) -> None:
     """The import may run, and the message says to look."""
     with pytest.raises(errors.SparkSdkError, match="no job id"):
         Imports(session_to(script(reply({})))).initiate("f/s", io.BytesIO(b"PK"))
@@ -248,7 +246,7 @@ def test_a_wait_tolerates_transient_failures(session_to: Any, script: Any, reply
     [(503, "", True), (404, "", True), (400, "", True), (400, "BAD", False), (500, "", True),
      (404, "NOT_FOUND", True), (500, "INVALID_JOB_ID", True)],
 )  # fmt: skip
-def test_one_failed_check_ends_a_wait_only_where_it_is_certain(
+def test_only_certain_failure_ends_wait(
     session_to: Any, script: Any, reply: Any, status: int, code: str, tolerated: bool
 ) -> None:
     """A transient fault, a page in the way, and an answer that denies the job do not."""
@@ -288,7 +286,9 @@ def test_a_wait_ends_with_the_tenants_refusal(
         b"<p>Sign in",
     ],
 )
-def test_one_odd_answer_ends_no_import(session_to: Any, script: Any, reply: Any, odd: Any) -> None:
+def test_one_doubtful_reply_continues_import(
+    session_to: Any, script: Any, reply: Any, odd: Any
+) -> None:
     """A job that goes on, whatever one answer says, is waited for."""
     outputs = {"services": [{"service_uri_source": "f/s"}]}
     done = {**STATUS, "status": "closed", "errors": None, "outputs": outputs}
@@ -299,7 +299,7 @@ def test_one_odd_answer_ends_no_import(session_to: Any, script: Any, reply: Any,
     assert (len(status.services), len(server.seen)) == (1, 4)
 
 
-def test_a_job_is_out_of_sight_for_ten_minutes_at_most(
+def test_outage_ends_after_ten_minutes(
     session_to: Any, script: Any, reply: Any, clock: Any
 ) -> None:
     """Then the failure itself is raised, well before the deadline."""
@@ -311,9 +311,7 @@ def test_a_job_is_out_of_sight_for_ten_minutes_at_most(
     assert clock.monotonic() == 600
 
 
-def test_a_wait_by_time_ends_at_its_deadline(
-    session_to: Any, script: Any, reply: Any, clock: Any
-) -> None:
+def test_wait_ends_at_deadline(session_to: Any, script: Any, reply: Any, clock: Any) -> None:
     """The last look is at the deadline itself."""
     server = script(*[reply(STATUS)] * 20)
 
@@ -323,7 +321,7 @@ def test_a_wait_by_time_ends_at_its_deadline(
     assert clock.monotonic() == 42
 
 
-def test_a_job_is_found_by_its_correlation_id(session_to: Any, script: Any, reply: Any) -> None:
+def test_job_is_found_by_correlation_id(session_to: Any, script: Any, reply: Any) -> None:
     """Running jobs and recent ones are looked at until one has it."""
     listing = {"in_progress_imports": [{"id": "a"}], "recent_imports": [{"id": "b"}, {"id": "c"}]}
     looks = [reply({"id": each, "correlation_id": f"id of {each}"}) for each in "abc"]
@@ -337,7 +335,7 @@ def test_a_job_is_found_by_its_correlation_id(session_to: Any, script: Any, repl
 @pytest.mark.parametrize(
     "listing", [[], {}, {"recent_exports": []}, {"recent_imports": None}, {"recent_imports": []}]
 )
-def test_a_listing_of_another_form_finds_nothing_and_says_so(
+def test_listing_of_unknown_form_fails(
     session_to: Any, script: Any, reply: Any, listing: Any
 ) -> None:
     """That no job is in it would prove nothing."""
@@ -346,7 +344,7 @@ def test_a_listing_of_another_form_finds_nothing_and_says_so(
 
 
 @pytest.mark.parametrize(("minutes", "sent"), [(5, 0), (60, 55), (-60, 0), (60, -90), (6000, 0)])
-def test_a_job_without_a_correlation_id_may_be_the_one(
+def test_job_without_correlation_id_is_ambiguous(
     session_to: Any, script: Any, reply: Any, minutes: int, sent: int
 ) -> None:
     """That no job has the id proves nothing where a tenant drops ids, or a clock is wrong."""
@@ -357,7 +355,7 @@ def test_a_job_without_a_correlation_id_may_be_the_one(
         Imports(session_to(server)).find("x", NOW - timedelta(minutes=sent))
 
 
-def test_a_job_that_began_before_is_not_the_one(session_to: Any, script: Any, reply: Any) -> None:
+def test_older_job_is_ignored(session_to: Any, script: Any, reply: Any) -> None:
     """Ages are compared, that of the job by the tenant's own clock."""
     listing = {"in_progress_imports": [], "recent_imports": [created(minutes=60)]}
 
@@ -384,9 +382,7 @@ def test_an_upload_ends_when_the_run_does(
         Imports(session).initiate("a/b", io.BytesIO(bytes(5 << 20)))
 
 
-def test_a_package_is_not_sent_again_before_there_is_room(
-    session_to: Any, script: Any, reply: Any
-) -> None:
+def test_package_waits_for_free_slot(session_to: Any, script: Any, reply: Any) -> None:
     """After a refusal the tenant's count is asked, which costs nothing."""
     busy = {"code": "IMPORT_JOB_LIMIT_REACHED", "message": "another import job is running"}
     full, free = ({"tenant": {"status": {"import_api_jobs_in_progress": n}}} for n in (1, 0))

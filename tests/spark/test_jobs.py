@@ -47,7 +47,7 @@ def test_null_lists_hold_no_job(session_to: Any, script: Any, reply: Any) -> Non
     assert Exports(session_to(script(reply(listing)))).listed() == ()
 
 
-def test_odd_times_of_a_job_are_unknown(session_to: Any, script: Any, reply: Any) -> None:
+def test_invalid_times_are_unknown(session_to: Any, script: Any, reply: Any) -> None:
     """A job is listed whatever its time stamp is; an age needs a time that can be read."""
     stamps = ["soon", None, 5, "0001-01-01T00:00:00+14:00", "2026-01-02T11:55:00Z"]
     jobs = [

@@ -70,7 +70,7 @@ def test_any_text_can_be_shown(text: str) -> None:
         (None, "https://any.example/acme/api/v4/import/j-1/status/?x=1"),
     ],
 )
-def test_a_job_is_named_by_its_id_or_status_url(job_id: str | None, url: str | None) -> None:
+def test_job_id_from_id_or_url(job_id: str | None, url: str | None) -> None:
     """Of a URL only the id is used."""
     assert job_id_of(job_id, url) == "j-1"
 
@@ -83,13 +83,13 @@ def test_no_job_is_an_error(url: str | None) -> None:
 
 
 @pytest.mark.parametrize(("status", "expired"), [(401, True), (403, True), (404, True)])
-def test_an_expired_link_is_told_by_its_status(status: int, expired: bool) -> None:
+def test_expired_link_has_known_status(status: int, expired: bool) -> None:
     """These refusals may pass with a new link."""
     assert has_expired(SparkApiError.when("x", ErrorReply(status))) is expired
     assert not has_expired(SparkApiError.when("x", ErrorReply(500)))
 
 
-def test_short_parameters_of_a_signed_link_are_no_secrets() -> None:
+def test_short_link_parameters_stay_visible() -> None:
     """To mask ``r`` or ``300`` everywhere would spoil every hash in a receipt."""
     found = set(secrets_of("https://s/p.zip?sv=2022&sp=r&se=300&sig=abc&code=0123456789abcdef"))
 
@@ -97,7 +97,7 @@ def test_short_parameters_of_a_signed_link_are_no_secrets() -> None:
 
 
 @pytest.mark.parametrize(("growing", "asked"), [(True, 20), (False, 4)])
-def test_links_are_renewed_while_they_bring_something(
+def test_links_are_renewed_with_progress(
     tmp_path: Path, clock: Any, growing: bool, asked: int
 ) -> None:
     """Twenty short-lived links may bring a file; four that bring nothing end the download."""
@@ -196,7 +196,7 @@ def test_a_location_may_name_a_host(location: bytes, url: str) -> None:
 
 
 @pytest.mark.parametrize("location", ["https://[bad/", "/x\r\nHost: y", "https://\xe9.example/"])
-def test_a_location_that_is_no_url_is_refused(location: str) -> None:
+def test_invalid_location_is_refused(location: str) -> None:
     """What cannot be requested is an error that the caller translates."""
     with pytest.raises(ValueError):  # noqa: PT011 - of several modules of the standard library
         redirected("https://files.example/p.zip", location)

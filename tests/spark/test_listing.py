@@ -37,9 +37,7 @@ def envelope(names: Iterable[str], count: Any = None) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("number", [0, 2, 3, 4, 7])
-def test_every_folder_of_an_emulated_tenant_is_listed(
-    tree: Path, sandbox: Any, connect: Any, number: int
-) -> None:
+def test_lists_every_folder(tree: Path, sandbox: Any, connect: Any, number: int) -> None:
     """Over as many pages as it takes."""
     for index in range(number):
         (tree / f"f{index}" / "service" / "1.0.0").mkdir(parents=True)
@@ -63,7 +61,7 @@ def test_every_folder_of_an_emulated_tenant_is_listed(
     ],
     ids=["short", "empty", "same", "all-at-once", "none", "one", "moved"],
 )
-def test_the_rows_decide_where_a_listing_ends(
+def test_rows_end_a_listing(
     script: Any, reply: Any, session_to: Callable[[Any], Session],
     pages: list[str], expected: str, requests: int,
 ) -> None:  # fmt: skip
@@ -74,7 +72,7 @@ def test_the_rows_decide_where_a_listing_ends(
     assert [json.loads(seen.body)["page"] for seen in server.seen] == [*range(1, requests + 1)]
 
 
-def test_a_server_with_smaller_pages_is_asked_for_the_rest(
+def test_lists_all_smaller_pages(
     script: Any, reply: Any, session_to: Callable[[Any], Session]
 ) -> None:
     """Its count promises more than its page holds."""
@@ -102,7 +100,7 @@ def test_the_request_is_the_documented_one(
     "body",
     [[], {}, {"data": "x"}, {"data": None, "errorCode": "NO_PERMISSION", "message": "the-token"}],
 )
-def test_a_reply_without_a_list_is_an_error_without_secrets(
+def test_reply_without_list_fails(
     script: Any, reply: Any, session_to: Callable[[Any], Session], body: Any
 ) -> None:
     """A server that answers 200 to everything does not pass for an empty tenant."""
@@ -122,7 +120,7 @@ def test_rows_that_name_nothing_are_left_out(
     assert list(folders(session_to(script(reply({"data": None}))))) == []
 
 
-def test_a_page_that_fails_is_asked_for_again_unless_told_otherwise(
+def test_failed_page_is_retried(
     script: Any, reply: Any, session_to: Callable[[Any], Session]
 ) -> None:
     """The listing changes nothing, so it may be repeated; who is in a hurry says once."""
@@ -133,7 +131,7 @@ def test_a_page_that_fails_is_asked_for_again_unless_told_otherwise(
         list(folders(session_to(script(failing, reply(envelope("a")))), once=True))
 
 
-def test_a_refusal_is_told_as_one(
+def test_listing_refusal_is_raised(
     script: Any, reply: Any, session_to: Callable[[Any], Session]
 ) -> None:
     """Wrong credentials are not an empty tenant."""
@@ -149,9 +147,7 @@ def hits(names: str, count: Any = None, pages: Any = None) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("number", [1, 3, 4])
-def test_every_service_of_an_emulated_tenant_is_listed(
-    tree: Path, sandbox: Any, connect: Any, number: int
-) -> None:
+def test_lists_every_service(tree: Path, sandbox: Any, connect: Any, number: int) -> None:
     """With its latest version, over as many pages as it takes."""
     for index in range(number):
         (tree / "f" / f"s{index}" / "1.0.0").mkdir(parents=True)
@@ -165,7 +161,7 @@ def test_every_service_of_an_emulated_tenant_is_listed(
     }
 
 
-def test_the_versions_of_a_service_are_those_that_it_has(sandbox: Any, connect: Any) -> None:
+def test_lists_versions_of_service(sandbox: Any, connect: Any) -> None:
     """Newest first, each with the id under which it can be exported."""
     spark = connect(sandbox())
 
@@ -188,7 +184,7 @@ def test_the_versions_of_a_service_are_those_that_it_has(sandbox: Any, connect: 
     ],
     ids=["short", "count", "pages", "same", "null"],
 )
-def test_a_listing_of_services_ends_where_its_rows_end(
+def test_service_listing_ends_with_rows(
     script: Any, reply: Any, session_to: Any, pages: list[Any], expected: str
 ) -> None:
     """As that of folders does, in an envelope of its own."""
@@ -197,9 +193,7 @@ def test_a_listing_of_services_ends_where_its_rows_end(
     assert "".join(each.service for each in services(session_to(server))) == expected
 
 
-def test_services_are_asked_for_as_the_official_client_does(
-    script: Any, reply: Any, session_to: Any
-) -> None:
+def test_service_request_equals_sdk(script: Any, reply: Any, session_to: Any) -> None:
     """In the whole tenant, but for the pages."""
     server = script(reply(hits("a")))
 
@@ -214,9 +208,7 @@ def test_services_are_asked_for_as_the_official_client_does(
 @pytest.mark.parametrize(
     "body", [{}, {"response_data": None, "error": {"message": "not for the-token"}}, {"data": []}]
 )
-def test_a_reply_without_services_is_an_error_without_secrets(
-    script: Any, reply: Any, session_to: Any, body: Any
-) -> None:
+def test_reply_without_services_fails(script: Any, reply: Any, session_to: Any, body: Any) -> None:
     """It does not pass for an empty tenant, and says what the server said."""
     with pytest.raises(SparkSdkError, match="holds no list") as error:
         list(services(session_to(script(reply(body)))))
@@ -225,9 +217,7 @@ def test_a_reply_without_services_is_an_error_without_secrets(
     assert ("not for" in str(error.value)) == bool(body.get("error"))
 
 
-def test_rows_that_name_no_service_or_version_are_left_out(
-    script: Any, reply: Any, session_to: Any
-) -> None:
+def test_nameless_rows_are_skipped(script: Any, reply: Any, session_to: Any) -> None:
     """A row may lack what it is about."""
     rows = [{"folderName": "f"}, "x", {"fileName": "s"}, {"folderName": "f", "fileName": "s"}]
     numbers = [{"revision": None}, {}, 7, {"revision": "1.0.0", "id": None}]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_whole_package_passes_and_a_damaged_one_is_told(package: Any, tmp_path: Path) -> None:
+def test_damaged_package_is_refused(package: Any, tmp_path: Path) -> None:
     """Each entry's CRC is read; repeated folder entries are normal in genuine packages."""
     good, cut, flipped = (tmp_path / name for name in ("good", "cut", "flipped"))
     good.write_bytes(package())
@@ -38,7 +38,7 @@ def test_a_whole_package_passes_and_a_damaged_one_is_told(package: Any, tmp_path
             check_zip(path)
 
 
-def test_an_entry_with_a_wrong_crc_is_named(tmp_path: Path) -> None:
+def test_wrong_crc_names_entry(tmp_path: Path) -> None:
     """The error says which entry is damaged."""
     path = tmp_path / "p.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
@@ -70,7 +70,7 @@ def test_no_damage_breaks_the_check(tmp_path_factory: Any, package: Any, data: A
         (b'{"error": 1}', "not a ZIP package"),
     ],
 )
-def test_what_is_no_package_is_named(tmp_path: Path, content: bytes, words: str) -> None:
+def test_non_package_is_described(tmp_path: Path, content: bytes, words: str) -> None:
     """A login page that was served as a download is called so."""
     path = tmp_path / "p"
     path.write_bytes(content)
@@ -79,7 +79,7 @@ def test_what_is_no_package_is_named(tmp_path: Path, content: bytes, words: str)
         check_zip(path)
 
 
-def test_an_artifact_without_a_link_is_not_compared(tmp_path: Path) -> None:
+def test_artifact_without_link_is_skipped(tmp_path: Path) -> None:
     """Only what a tenant announced can be wrong."""
     artifact = Artifact(tmp_path / "p", "p")
 
@@ -97,7 +97,7 @@ def stored(tmp_path: Path) -> Path:
     return path
 
 
-def test_entries_are_read_only_where_there_is_no_hash(stored: Path) -> None:
+def test_hash_replaces_crc_checks(stored: Path) -> None:
     """A hash that agrees says all that the CRCs say; without one each entry is tested."""
     stored.write_bytes(stored.read_bytes().replace(b"SPARK", b"SHARK"))
 
@@ -107,7 +107,7 @@ def test_entries_are_read_only_where_there_is_no_hash(stored: Path) -> None:
 
 
 @pytest.mark.parametrize("found", [b"PK\x03\x04", b"acme/manifest.json"])
-def test_an_entry_that_is_not_where_the_directory_says_is_told(stored: Path, found: bytes) -> None:
+def test_misplaced_entry_is_named(stored: Path, found: bytes) -> None:
     """The structure is tested whatever the hash says: signature and name of each entry."""
     stored.write_bytes(stored.read_bytes().replace(found, found[::-1], 1))
 
@@ -115,7 +115,7 @@ def test_an_entry_that_is_not_where_the_directory_says_is_told(stored: Path, fou
         check(Artifact(stored, "p.zip", hash_agreed=True))
 
 
-def test_an_entry_that_runs_into_the_directory_is_told(stored: Path) -> None:
+def test_overlapping_entry_is_named(stored: Path) -> None:
     """The directory says that the last entry is longer than there is room."""
     data = bytearray(stored.read_bytes())
     at = data.rindex(b"PK\x01\x02")
@@ -126,7 +126,7 @@ def test_an_entry_that_runs_into_the_directory_is_told(stored: Path) -> None:
         check(Artifact(stored, "p.zip", hash_agreed=True))
 
 
-def test_a_package_with_both_faults_is_called_by_the_plainer_one(tmp_path: Path) -> None:
+def test_structure_error_precedes_hash_error(tmp_path: Path) -> None:
     """A login page is called so, though its hash is wrong as well."""
     path = tmp_path / "p"
     path.write_bytes(b"<html>Sign in</html>")

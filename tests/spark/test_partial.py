@@ -72,7 +72,7 @@ def download(spark: Spark, remote: RemoteFile, path: Path) -> Artifact:
     return artifact
 
 
-def test_a_cut_download_asks_for_the_rest_only(served: Any, tmp_path: Path) -> None:
+def test_cut_download_requests_the_rest(served: Any, tmp_path: Path) -> None:
     """The second request begins where the first was cut, guarded by If-Range."""
     sandbox, spark, remote = served("1=cut:1500000")
 
@@ -82,9 +82,7 @@ def test_a_cut_download_asks_for_the_rest_only(served: Any, tmp_path: Path) -> N
     assert sandbox.bytes_downloaded == artifact.size
 
 
-def test_the_next_process_goes_on_with_what_is_there(
-    served: Any, tmp_path: Path, clock: Any
-) -> None:
+def test_next_process_resumes(served: Any, tmp_path: Path, clock: Any) -> None:
     """An interrupted download leaves part and mark; a new call asks for the rest by a new link."""
     sandbox, spark, remote = served("1=cut:1500000", "2-=reset")
     clock.at_wait = lambda _: clock.stop(2)
@@ -99,7 +97,7 @@ def test_the_next_process_goes_on_with_what_is_there(
     assert ranges(sandbox)[-1] == f"bytes={CUT}-"
 
 
-def test_the_mark_holds_no_link_and_goes_with_the_name(served: Any, tmp_path: Path) -> None:
+def test_resume_info_holds_no_link(served: Any, tmp_path: Path) -> None:
     """Beside the part lie validator, length and hash; nothing stays beside the final file."""
     _, spark, remote = served("1=cut:1500000", "2-=503")
     with pytest.raises(errors.ImpexError):
@@ -115,7 +113,7 @@ def test_the_mark_holds_no_link_and_goes_with_the_name(served: Any, tmp_path: Pa
 
 
 @pytest.mark.parametrize("fault", ["2=no-ranges", "2=new-etag"])
-def test_a_server_that_gives_no_part_is_begun_anew(served: Any, tmp_path: Path, fault: str) -> None:
+def test_ignored_range_restarts_download(served: Any, tmp_path: Path, fault: str) -> None:
     """A whole file in answer to a range replaces what was there."""
     sandbox, spark, remote = served("1=cut:1500000", fault)
 
@@ -124,7 +122,7 @@ def test_a_server_that_gives_no_part_is_begun_anew(served: Any, tmp_path: Path, 
     assert sandbox.bytes_downloaded == artifact.size + 1_500_000
 
 
-def test_a_server_without_ranges_is_begun_anew(served: Any, tmp_path: Path) -> None:
+def test_server_without_ranges_restarts(served: Any, tmp_path: Path) -> None:
     """No validator, no part."""
     sandbox, spark, remote = served("1=cut:1500000", ranges=False)
 
@@ -144,9 +142,7 @@ def test_a_server_without_ranges_is_begun_anew(served: Any, tmp_path: Path) -> N
         "[" * 100_000,
     ],
 )
-def test_a_part_whose_mark_does_not_fit_is_begun_anew(
-    served: Any, tmp_path: Path, mark: str
-) -> None:
+def test_wrong_resume_info_restarts_download(served: Any, tmp_path: Path, mark: str) -> None:
     """Bytes of something else are never the beginning of this file."""
     sandbox, spark, remote = served()
     (tmp_path / "p").write_bytes(b"something else")
@@ -169,7 +165,7 @@ def test_a_part_whose_mark_does_not_fit_is_begun_anew(
         ('"e"', 9, None, False),
     ],
 )
-def test_only_a_sound_mark_is_read(
+def test_only_valid_resume_info_is_read(
     tmp_path: Path, validator: str, length: int, file_hash: str | None, sound: bool
 ) -> None:
     """Its validator can be sent in a header, length and hash fit, and there are bytes to resume."""
@@ -192,7 +188,7 @@ def test_only_a_sound_mark_is_read(
         ([bytes(MIB)], 9 * MIB, True),
     ],
 )
-def test_a_file_is_marked_if_the_rest_can_be_resumed(
+def test_resumable_file_gets_resume_info(
     tmp_path: Path, chunks: list[bytes], length: int, is_marked: bool
 ) -> None:
     """There are bytes, and more to come."""
@@ -217,7 +213,7 @@ def test_a_length_is_plain_digits(text: str, length: int | None) -> None:
     assert partial.length_of({}) is None
 
 
-def test_a_part_that_is_the_whole_is_not_asked_for(served: Any, tmp_path: Path) -> None:
+def test_complete_part_sends_no_request(served: Any, tmp_path: Path) -> None:
     """A run that was killed between the last byte and the name downloads nothing more."""
     sandbox, spark, remote = served()
     first = download(spark, remote, tmp_path / "p")
@@ -227,7 +223,7 @@ def test_a_part_that_is_the_whole_is_not_asked_for(served: Any, tmp_path: Path) 
     assert (second.sha256, ranges(sandbox)) == (first.sha256, [""])
 
 
-def test_a_file_that_shrank_meanwhile_is_begun_anew(served: Any, tmp_path: Path) -> None:
+def test_shrunk_file_restarts_download(served: Any, tmp_path: Path) -> None:
     """416: what is here is longer than what is there."""
     sandbox, spark, remote = served()
     size = download(spark, remote, tmp_path / "p").size
@@ -240,7 +236,7 @@ def test_a_file_that_shrank_meanwhile_is_begun_anew(served: Any, tmp_path: Path)
     assert ranges(sandbox) == ["", f"bytes={size + 5}-", ""]
 
 
-def test_a_small_file_that_is_soon_whole_is_never_marked(
+def test_small_file_gets_no_resume_info(
     session_to: Any, script: Any, reply: Any, tmp_path: Path
 ) -> None:
     """A mark that nobody needs is not written; a larger file has one from its first mebibyte on."""
@@ -253,7 +249,7 @@ def test_a_small_file_that_is_soon_whole_is_never_marked(
         assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
-def test_discard_removes_part_and_mark(tmp_path: Path) -> None:
+def test_discard_removes_part_and_info(tmp_path: Path) -> None:
     """Also where there is neither."""
     (tmp_path / "p").touch()
     (tmp_path / "p.json").touch()
@@ -274,9 +270,7 @@ FAULT_SEQUENCES = st.lists(
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sequence=FAULT_SEQUENCES)
-def test_after_any_sequence_of_cuts_the_file_is_the_tenants(
-    served: Any, tmp_path: Path, sequence: list[str]
-) -> None:
+def test_any_cuts_give_whole_file(served: Any, tmp_path: Path, sequence: list[str]) -> None:
     """Whatever happens on the way, the hash of the whole agrees in the end."""
     partial.discard(tmp_path / "p")
     faults = [f"{number}={what}" for number, what in enumerate(sequence, 1)]
@@ -304,7 +298,7 @@ ETAG = {"ETag": '"one"'}
         (416, {"Content-Range": SPAN}),
     ],
 )
-def test_a_part_that_does_not_fit_is_thrown_away(
+def test_mismatched_part_is_discarded(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, status: int, headers: dict[str, str]
 ) -> None:
     """Another place, another length or another version: the whole is asked for again."""
@@ -326,7 +320,7 @@ def test_a_part_that_does_not_fit_is_thrown_away(
         {"Last-Modified": " "},
     ],
 )
-def test_no_part_is_asked_for_without_a_strong_and_plain_validator(
+def test_weak_validator_is_not_resumed(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, sent: dict[str, str]
 ) -> None:
     """What cannot prove the bytes, or not travel back, is no reason to go on."""
@@ -353,7 +347,7 @@ def test_the_date_of_a_file_will_do(
     assert server.seen[1].headers["if-range"] == date["Last-Modified"]
 
 
-def test_a_part_that_goes_on_behind_the_end_is_thrown_away(
+def test_overlong_part_is_discarded(
     session_to: Any, script: Any, reply: Any, tmp_path: Path
 ) -> None:
     """A body without an end is left soon behind the announced one."""
@@ -381,7 +375,7 @@ def test_a_part_with_another_coding_is_refused(
     assert "range" not in server.seen[2].headers
 
 
-def test_old_bytes_are_gone_before_new_ones_are_marked(
+def test_resume_info_never_describes_old_bytes(
     session_to: Any, script: Any, reply: Any, tmp_path: Path
 ) -> None:
     """A run that ends between the two cannot take the old bytes for the beginning of the new."""
@@ -395,7 +389,7 @@ def test_old_bytes_are_gone_before_new_ones_are_marked(
     assert not (tmp_path / "p").exists()
 
 
-def test_the_bytes_are_safe_from_a_power_cut_before_they_are_named(
+def test_bytes_are_synced_before_rename(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file is synchronised once, when it is whole."""
@@ -413,7 +407,7 @@ def test_the_bytes_are_safe_from_a_power_cut_before_they_are_named(
     assert synced == [((tmp_path / "p").stat().st_ino, len(SERVED))]
 
 
-def test_a_disk_that_does_not_let_go_is_told(tmp_path: Path) -> None:
+def test_failed_removal_is_reported(tmp_path: Path) -> None:
     """A folder in the place of the partial file is an error of the delivery."""
     (tmp_path / "p").mkdir()
 
@@ -456,7 +450,7 @@ CUTS = st.sampled_from(range(0, len(SERVED) + 1, 20_000))
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(KINDS), CUTS), min_size=1))
-def test_whatever_a_server_answers_the_file_is_right_or_begun_right(
+def test_any_reply_keeps_file_correct(
     session_to: Any, tmp_path: Path, script: Any, reply: Any, answers: list[tuple[str, int]]
 ) -> None:
     """The file is what was served, or the error is one of ours and the part is its beginning."""
@@ -472,7 +466,7 @@ def test_whatever_a_server_answers_the_file_is_right_or_begun_right(
         assert path.read_bytes() == SERVED
 
 
-def test_a_full_disk_is_told_and_keeps_the_part(served: Any, tmp_path: Path) -> None:
+def test_full_disk_keeps_the_part(served: Any, tmp_path: Path) -> None:
     """The error names the file; with room again, the same call asks for the rest only."""
     sandbox, spark, remote = served()
     code = (

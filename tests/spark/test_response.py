@@ -57,7 +57,7 @@ def test_no_error_body_breaks_the_client(data: Any) -> None:
     assert str(error).isprintable()
 
 
-def test_a_web_page_is_named_and_not_quoted() -> None:
+def test_web_page_is_not_quoted() -> None:
     """A proxy's HTML becomes three words."""
     reply = HttpResponse(502, {}, None, b" <html><body>Bad Gateway</body></html>")
 
@@ -73,7 +73,7 @@ def test_a_web_page_is_named_and_not_quoted() -> None:
         (None, "; a proxy may refuse the request, or the credentials lack a permission"),
     ],
 )
-def test_a_page_is_no_word_of_the_tenant(data: Any, todo: str) -> None:
+def test_page_is_not_api_error(data: Any, todo: str) -> None:
     """A 403 without a code of the API may be that of a proxy, and the message says no more."""
     error = api_error(failed(data, 403), "GET x", "", Masker())
 
@@ -97,7 +97,7 @@ def test_a_long_wait_is_in_the_message() -> None:
         ("http://[bad", "another path"),
     ],
 )
-def test_a_redirect_is_told_by_its_host(location: str, host: str) -> None:
+def test_redirect_error_names_host(location: str, host: str) -> None:
     """Nothing of a Location but the host is shown, whatever it is."""
     reply = HttpResponse(302, {"Location": location})
 
@@ -106,7 +106,7 @@ def test_a_redirect_is_told_by_its_host(location: str, host: str) -> None:
     assert str(error) == f"GET x: HTTP 302 a redirect to {host}; check base_url"
 
 
-def test_secrets_in_an_error_are_masked_and_length_is_bounded() -> None:
+def test_error_is_masked_and_bounded() -> None:
     """A server that echoes the key, at length, cannot leak it or flood the screen."""
     masker = Masker()
     masker.add("s3cret")
@@ -117,7 +117,7 @@ def test_secrets_in_an_error_are_masked_and_length_is_bounded() -> None:
     assert len(error.details) == 500
 
 
-def test_a_reply_shows_nothing_but_status_and_path() -> None:
+def test_repr_shows_status_and_path() -> None:
     """Job data hold links, and headers may hold cookies: neither is in repr."""
     reply = HttpResponse(200, {"Set-Cookie": "s3cret"}, {"file": "s3cret"}, b"s3cret")
 

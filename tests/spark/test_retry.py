@@ -43,7 +43,7 @@ def replay(*results: SparkError | str) -> Any:
     return once
 
 
-def test_waits_grow_up_to_the_cap_times_the_draw(clock: Any) -> None:
+def test_pauses_grow_up_to_cap(clock: Any) -> None:
     """Six attempts wait 1, 2, 4, 8, 16 s, each times the random draw; the last error is raised."""
     errors = [refused() for _ in range(6)]
 
@@ -71,7 +71,7 @@ def test_a_permanent_failure_is_raised_at_once(clock: Any) -> None:
     assert clock.waits == []
 
 
-def test_the_server_may_ask_for_a_longer_wait(clock: Any) -> None:
+def test_retry_after_lengthens_pause(clock: Any) -> None:
     """Retry-After wins over a shorter draw and loses to a longer one."""
     once = replay(refused(429, "30"), refused(429, "0"), "reply")
 
@@ -81,7 +81,7 @@ def test_the_server_may_ask_for_a_longer_wait(clock: Any) -> None:
 
 
 @pytest.mark.parametrize("asked", ["3601", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_a_wait_beyond_the_limit_counts_as_none(clock: Any, asked: str) -> None:
+def test_excessive_retry_after_is_ignored(clock: Any, asked: str) -> None:
     """Such a server is retried as one that names no time; the limit is an hour in total."""
     with pytest.raises(SparkApiError):
         retry(replay(*[refused(503, asked)] * 6), RetryPolicy(draw=lambda: 1.0), clock)
@@ -89,7 +89,7 @@ def test_a_wait_beyond_the_limit_counts_as_none(clock: Any, asked: str) -> None:
     assert clock.waits == [1.0, 2.0, 4.0, 8.0, 16.0]
 
 
-def test_the_waits_asked_for_add_up_to_an_hour(clock: Any) -> None:
+def test_retry_after_sums_to_an_hour(clock: Any) -> None:
     """What would end later than that after the first failure is not granted."""
     once = replay(*[refused(503, "1700")] * 6)
 
@@ -99,7 +99,7 @@ def test_the_waits_asked_for_add_up_to_an_hour(clock: Any) -> None:
     assert clock.waits == [1700, 1700, 4.0, 8.0, 16.0]
 
 
-def test_a_download_is_borne_for_ten_minutes_without_a_step_forward(clock: Any) -> None:
+def test_download_stalls_for_ten_minutes(clock: Any) -> None:
     """A network that is gone is tried again up to the budget, and then the last error is raised."""
 
     def gone() -> None:
@@ -112,7 +112,7 @@ def test_a_download_is_borne_for_ten_minutes_without_a_step_forward(clock: Any) 
     assert clock.waits[1:7] == [1.0, 2.0, 4.0, 8.0, 16.0, 16.0]
 
 
-def test_a_download_survives_a_network_that_is_gone_for_minutes(clock: Any) -> None:
+def test_download_survives_network_outage(clock: Any) -> None:
     """Whatever the draw, two minutes are within the budget."""
 
     def back_after_two_minutes() -> str:
@@ -125,7 +125,7 @@ def test_a_download_survives_a_network_that_is_gone_for_minutes(clock: Any) -> N
     assert retry(back_after_two_minutes, policy, clock, progress=lambda: 0) == "reply"
 
 
-def test_a_download_that_moves_is_repeated_for_ever(clock: Any) -> None:
+def test_progressing_download_retries_forever(clock: Any) -> None:
     """Each step forward gives the whole budget back, and begins with the shortest wait."""
     position = 0
 
@@ -143,7 +143,7 @@ def test_a_download_that_moves_is_repeated_for_ever(clock: Any) -> None:
     assert set(clock.waits) == {700, 1.0}
 
 
-def test_a_long_attempt_alone_does_not_end_a_download(clock: Any) -> None:
+def test_long_attempt_does_not_fail(clock: Any) -> None:
     """A server without ranges may need more than the budget for one attempt."""
     requests = 0
 
@@ -181,7 +181,7 @@ def test_no_download_server_gets_less_patience(clock: Any, asked: str) -> None:
     assert 600 <= clock.monotonic() <= 3600 + 600
 
 
-def test_a_retry_is_announced_with_its_attempt_and_end(clock: Any) -> None:
+def test_retry_names_attempt_and_end(clock: Any) -> None:
     """Those that are counted say of how many; those that end by time say when, in UTC."""
     said: list[str] = []
 
@@ -215,7 +215,7 @@ def test_a_long_wait_is_a_warning(clock: Any, caplog: Any, asked: str, level: in
     ("answers", "found", "waits"),
     [(["id", "other"], "id", []), (["", "id"], "id", [2.0]), (["", "", "id"], "", [2.0])],
 )
-def test_nothing_counts_only_if_a_second_answer_agrees(
+def test_empty_reply_must_be_confirmed(
     clock: Any, answers: list[str], found: str, waits: list[float]
 ) -> None:
     """One answer that lists no job would cost a second job."""

@@ -124,7 +124,7 @@ def rests(server: Any) -> list[str]:
     return [one for one in asked if one.endswith("-")]
 
 
-def test_a_slow_line_is_used_by_several_connections(
+def test_slow_download_uses_several_connections(
     line: Any, script: Any, reply: Any, tmp_path: Path
 ) -> None:
     """Each byte behind the first second comes in one block; file and folder are as ever."""
@@ -153,7 +153,7 @@ def test_a_slow_line_is_used_by_several_connections(
         (SLOW, {"ETag": 'W/"one"', "Accept-Ranges": "bytes"}),
     ],
 )
-def test_one_connection_has_to_do_where_several_are_of_no_use(
+def test_one_connection_suffices(
     line: Any, script: Any, reply: Any, tmp_path: Path, single: float, headers: dict[str, str]
 ) -> None:
     """A fast line, a short rest, no ranges, no strong validator: one request."""
@@ -166,9 +166,7 @@ def test_one_connection_has_to_do_where_several_are_of_no_use(
     assert len(server.seen) == 1
 
 
-def test_several_that_bring_no_more_than_one_are_given_up(
-    line: Any, script: Any, reply: Any, tmp_path: Path
-) -> None:
+def test_useless_connections_are_closed(line: Any, script: Any, reply: Any, tmp_path: Path) -> None:
     """What they have begun is used, and one connection brings the rest, without an error."""
     server = script(honest(reply))
     session, _ = line(server, SLOW, 1.2 * SLOW)
@@ -211,7 +209,7 @@ KINDS = ["whole", "other version", "other place", "compressed", "busy", "cut", "
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_after_any_strange_part_one_connection_goes_on(
+def test_one_connection_continues_after_bad_part(
     line: Any, script: Any, reply: Any, tmp_path: Path, kind: str
 ) -> None:
     """The repeat begins where the right bytes end, and does not try several again."""
@@ -229,7 +227,7 @@ def test_after_any_strange_part_one_connection_goes_on(
     assert session.http.clock.waits == [1.0]  # type: ignore[attr-defined]
 
 
-def test_an_interrupt_ends_all_connections_and_keeps_the_beginning(
+def test_interrupt_keeps_the_prefix(
     line: Any, script: Any, reply: Any, tmp_path: Path, clock: Any
 ) -> None:
     """No thread goes on, nothing but part and mark is left, and the next call goes on there."""
@@ -254,7 +252,7 @@ def test_an_interrupt_ends_all_connections_and_keeps_the_beginning(
     assert rests(server)[0] == f"bytes={len(kept)}-"
 
 
-def test_an_interrupt_does_not_wait_for_connections_that_are_silent(
+def test_interrupt_ignores_silent_connections(
     line: Any, script: Any, reply: Any, tmp_path: Path
 ) -> None:
     """Reads that wait are cut: a server that sends nothing more cannot hold a run."""
@@ -270,7 +268,7 @@ def test_an_interrupt_does_not_wait_for_connections_that_are_silent(
     assert SERVED.startswith((tmp_path / "p").read_bytes())
 
 
-def test_a_line_that_is_as_fast_as_a_disk_is_left_to_one_connection(
+def test_fast_download_uses_one_connection(
     line: Any, script: Any, reply: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Several would cost there what they save, however long the rest takes."""
@@ -283,7 +281,7 @@ def test_a_line_that_is_as_fast_as_a_disk_is_left_to_one_connection(
     assert len(server.seen) == 1
 
 
-def test_where_there_is_no_place_to_wait_in_one_connection_goes_on(
+def test_one_connection_without_spool_file(
     line: Any, script: Any, reply: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A folder in which no further file can be made costs speed only."""
@@ -332,7 +330,7 @@ def test_a_reset_keeps_all_that_came(session_to: Any, tmp_path: Path) -> None:
     assert b"Range: bytes=30000-\r\n" in asked[1]
 
 
-def test_a_line_that_is_cut_again_and_again_gets_on_beside_quick_downloads(
+def test_repeatedly_cut_download_completes(
     http: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That another body just came quickly costs one piece at most, not one with every cut."""
@@ -368,7 +366,7 @@ def test_a_line_that_is_cut_again_and_again_gets_on_beside_quick_downloads(
     assert asked == [0, 0, 40_000, 80_000]
 
 
-def test_a_thread_that_fails_in_an_unknown_way_is_noticed(tmp_path: Path, clock: Any) -> None:
+def test_failed_thread_is_reported(tmp_path: Path, clock: Any) -> None:
     """Whatever ends a thread ends the wait for its block, too: the download never hangs."""
 
     def broken(_: Any) -> Stream:

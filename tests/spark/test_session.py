@@ -13,7 +13,7 @@ from spark_impex_runner.spark.client import Spark
 from spark_impex_runner.spark.http.session import Body, RateLimiter
 
 
-def test_every_call_says_who_and_for_which_tenant(session_to: Any, script: Any, reply: Any) -> None:
+def test_call_has_identifying_headers(session_to: Any, script: Any, reply: Any) -> None:
     """Credentials, tenant, agent and a request id travel with each call."""
     server = script(reply({"ok": True}))
 
@@ -28,9 +28,7 @@ def test_every_call_says_who_and_for_which_tenant(session_to: Any, script: Any, 
     assert uuid.UUID(seen.headers["x-request-id"]).version == 4
 
 
-def test_a_read_is_repeated_under_one_request_id(
-    session_to: Any, script: Any, reply: Any, clock: Any
-) -> None:
+def test_retry_keeps_request_id(session_to: Any, script: Any, reply: Any, clock: Any) -> None:
     """A passing failure costs a wait, and the id stays; the next call has another."""
     server = script(reply(status=503), reply(status=502), reply(), reply())
     session = session_to(server)
@@ -58,9 +56,7 @@ def test_a_write_is_sent_once(
     assert clock.waits == []
 
 
-def test_a_permanent_error_behind_a_500_is_not_repeated(
-    session_to: Any, script: Any, reply: Any
-) -> None:
+def test_permanent_500_is_not_retried(session_to: Any, script: Any, reply: Any) -> None:
     """``type: invalid_input`` ends it, and the error carries every field."""
     body = {"type": "invalid_input", "code": "INVALID_JOB_ID", "message": "Please\nmind the-token"}
     server = script(reply(body, status=500))
@@ -76,9 +72,7 @@ def test_a_permanent_error_behind_a_500_is_not_repeated(
     assert f"GET api/v4/export/1/status on {server.url}/acme: HTTP 500" in str(error)
 
 
-def test_expired_credentials_are_renewed_once_and_the_body_sent_again(
-    sandbox: Any, connect: Any, clock: Any
-) -> None:
+def test_expired_credentials_are_renewed_once(sandbox: Any, connect: Any, clock: Any) -> None:
     """A token that the tenant calls invalid too early costs one token request and one repeat."""
     served = sandbox(token_seconds=100)
     client = {"client_id": served.client_id, "client_secret": served.client_secret}
@@ -134,7 +128,7 @@ def test_a_success_without_json_is_an_error(
         session_to(script(reply(page))).get("x")
 
 
-def test_a_redirect_of_an_api_call_is_an_error(session_to: Any, script: Any, reply: Any) -> None:
+def test_redirect_of_api_call_fails(session_to: Any, script: Any, reply: Any) -> None:
     """Credentials do not follow; the message names the other host only."""
     location = {"Location": "https://login.example/sso?state=secret"}
     server = script(reply(b"", status=302, headers=location))
@@ -173,9 +167,7 @@ def test_a_dead_token_endpoint_is_named(sandbox: Any, connect: Any, clock: Any) 
     assert clock.waits
 
 
-def test_a_token_endpoint_that_is_down_gets_six_requests(
-    script: Any, reply: Any, clock: Any
-) -> None:
+def test_token_endpoint_gets_six_requests(script: Any, reply: Any, clock: Any) -> None:
     """The call that needs the token does not repeat what the token's own repeats gave up."""
     server = script(reply(status=503))
     oauth = {"client_id": "i", "client_secret": "s3cret"}

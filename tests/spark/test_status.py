@@ -54,7 +54,7 @@ def test_a_whole_payload_is_read() -> None:
     assert (status.correlation_id, status.retry_after, status.data["id"]) == ("c", 3.0, "1")
 
 
-def test_what_a_payload_lacks_is_none_or_empty() -> None:
+def test_missing_fields_are_empty() -> None:
     """No id, no word, no correlation id, and no time that is no number."""
     status = parse_status({"correlation_id": "", "process_time": "5"})
 
@@ -71,7 +71,7 @@ def test_no_object_breaks_the_reader(data: Any) -> None:
     assert explain(status).isprintable()
 
 
-def test_a_file_without_a_link_is_no_file() -> None:
+def test_file_without_link_is_skipped() -> None:
     """An entry that cannot be downloaded does not count as one."""
     outputs = {"files": [{"file_hash": "AB"}, {"file": None}, None, {"file": "https://h/x"}]}
 
@@ -79,7 +79,7 @@ def test_a_file_without_a_link_is_no_file() -> None:
 
 
 @pytest.mark.parametrize("data", [None, [], "closed", 1])
-def test_what_is_no_object_is_refused(data: Any) -> None:
+def test_payload_must_be_object(data: Any) -> None:
     """A reply that cannot be a status is an error, not a pending job."""
     with pytest.raises(SparkSdkError, match="not a JSON object"):
         parse_status(data)
@@ -104,7 +104,7 @@ def test_what_is_no_object_is_refused(data: Any) -> None:
         ("archiving", ["disk full"], Verdict.FAILED),
     ],
 )
-def test_a_word_and_its_errors_make_the_verdict(word: str, errors: Any, expected: Verdict) -> None:
+def test_status_and_errors_give_verdict(word: str, errors: Any, expected: Verdict) -> None:
     """Success is a good last word without errors; an unknown word fails only with errors."""
     assert verdict(Status("1", word, errors, files=FILES)) is expected
 
@@ -129,14 +129,14 @@ WORDS = {
 @pytest.mark.parametrize(
     ("word", "expected"), [(word, each) for each, words in WORDS.items() for word in words.split()]
 )
-def test_each_known_word_has_its_verdict(word: str, expected: Verdict) -> None:
+def test_each_known_status_has_verdict(word: str, expected: Verdict) -> None:
     """In any case, with any separator, and known."""
     for spelt in (word, f" {word.upper()} ", word.replace("_", "-"), word.replace("_", " ")):
         assert verdict(Status("1", spelt, files=FILES)) is expected
         assert is_known(Status("1", spelt))
 
 
-def test_unknown_words_can_be_told_apart() -> None:
+def test_unknown_statuses_are_not_known() -> None:
     """Only words that the client understands are known."""
     assert is_known(Status("1", "in-progress"))
     assert not is_known(Status("1", "archiving"))
@@ -158,7 +158,7 @@ def test_errors_of_any_shape_become_one_line(errors: Any, words: str) -> None:
     assert explain(Status("1", "closed", errors)) == words
 
 
-def test_a_failure_without_words_is_told_by_its_status() -> None:
+def test_failure_without_message_names_status() -> None:
     """Warnings speak where errors do not, then the status word."""
     assert explain(Status("1", "failed", None, ["slow"])) == "slow"
     assert explain(Status("1", "failed")) == "'failed', and no error is given"

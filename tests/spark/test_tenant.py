@@ -31,7 +31,7 @@ def test_the_tenant_of_the_url_wins() -> None:
     assert TenantUrl.parse("https://h.example/", "other").tenant == "other"
 
 
-def test_an_environment_and_a_tenant_are_trimmed_and_lowered() -> None:
+def test_env_and_tenant_are_normalized() -> None:
     """``env`` and ``tenant`` make the address that the SDK makes of them."""
     url = TenantUrl.of(" UAT.us ", " Acme ")
 
@@ -54,7 +54,7 @@ def test_an_environment_and_a_tenant_are_trimmed_and_lowered() -> None:
         "",
     ],
 )
-def test_a_base_url_that_cannot_be_used_is_refused(base_url: str) -> None:
+def test_invalid_base_url_is_refused(base_url: str) -> None:
     """The error does not repeat the URL, which may hold a password."""
     with pytest.raises(UsageError, match="base_url") as caught:
         TenantUrl.parse(base_url)
@@ -63,20 +63,20 @@ def test_a_base_url_that_cannot_be_used_is_refused(base_url: str) -> None:
 
 
 @pytest.mark.parametrize(("env", "tenant"), [("", "t"), ("a/b", "t"), ("sit", ""), ("sit", "a/b")])
-def test_an_environment_or_tenant_that_is_none_is_refused(env: str, tenant: str) -> None:
+def test_invalid_env_or_tenant_is_refused(env: str, tenant: str) -> None:
     """Neither can smuggle in another host or path."""
     with pytest.raises(UsageError):
         TenantUrl.of(env, tenant)
 
 
-def test_each_path_segment_is_quoted_on_its_own() -> None:
+def test_path_segments_are_quoted() -> None:
     """A slash, a question mark or a hash inside a name stays inside its segment."""
     url = TenantUrl("https://h.example", "acme").at("api", "v4", "a/b?c#d e")
 
     assert url == "https://h.example/acme/api/v4/a%2Fb%3Fc%23d%20e"
 
 
-def test_the_first_version_of_the_api_names_no_tenant_in_its_paths() -> None:
+def test_v1_paths_have_no_tenant() -> None:
     """What is older than v3 begins at the host; a tenant of that name is no such path."""
     at = TenantUrl("https://h.example", "acme").at
 
@@ -84,7 +84,7 @@ def test_the_first_version_of_the_api_names_no_tenant_in_its_paths() -> None:
     assert at("api", "v3", "api", "v1") == "https://h.example/acme/api/v3/api/v1"
 
 
-def test_the_token_endpoint_is_on_the_host_that_issues_tokens() -> None:
+def test_token_endpoint_is_on_keycloak() -> None:
     """Coherent's tokens come from keycloak, any other origin issues its own."""
     path = "/auth/realms/acme/protocol/openid-connect/token"
 

@@ -69,7 +69,7 @@ def test_a_dead_proxy_is_named_as_such(transport: Transport, monkeypatch: Any) -
         transport.send(HttpRequest("GET", "http://tenant.example/secret", {}))
 
 
-def test_a_refused_connection_is_told_without_its_url(transport: Transport) -> None:
+def test_refused_connection_hides_url(transport: Transport) -> None:
     """The operating system's words stand in the message, the path does not."""
     with pytest.raises(TransportError, match="Connection refused") as caught:
         transport.send(HttpRequest("GET", "http://127.0.0.1:9/secret?token=abc", {}))
@@ -97,7 +97,7 @@ def test_silence_ends_after_the_timeout(masker: Masker) -> None:
     transport.close()
 
 
-def test_a_body_that_stalls_ends_after_the_timeout(masker: Masker) -> None:
+def test_stalled_body_times_out(masker: Masker) -> None:
     """Silence in the middle of a body is told like silence before it."""
     transport = Transport(masker, timeout=0.05)
 
@@ -116,7 +116,7 @@ def test_a_body_that_stalls_ends_after_the_timeout(masker: Masker) -> None:
     transport.close()
 
 
-def test_a_body_that_is_cut_off_is_an_error(transport: Transport, script: Any, reply: Any) -> None:
+def test_cut_body_fails(transport: Transport, script: Any, reply: Any) -> None:
     """Fewer bytes than announced never look like a whole reply."""
     server = script(reply(b'{"id": 1', length=50))
 
@@ -124,9 +124,7 @@ def test_a_body_that_is_cut_off_is_an_error(transport: Transport, script: Any, r
         transport.send(HttpRequest("GET", server.url, {}))
 
 
-def test_a_body_is_the_same_on_a_quick_and_on_a_slow_line(
-    transport: Transport, script: Any, reply: Any
-) -> None:
+def test_body_is_same_fast_or_slow(transport: Transport, script: Any, reply: Any) -> None:
     """However it is read, a body comes whole; the connection is used again."""
     content = bytes(range(256)) * 10_000
     server = script(reply(content))
@@ -141,9 +139,7 @@ def test_a_body_is_the_same_on_a_quick_and_on_a_slow_line(
     assert len(server.connections) == 1
 
 
-def test_what_was_cut_off_is_read_as_it_comes_the_next_time(
-    transport: Transport, script: Any, reply: Any
-) -> None:
+def test_cut_connection_is_not_fast(transport: Transport, script: Any, reply: Any) -> None:
     """A line that failed is not taken for a fast one, or a reset would cost a whole piece."""
     transport.fast = True
     server = script(reply(b"half", length=50))
@@ -157,7 +153,7 @@ def test_what_was_cut_off_is_read_as_it_comes_the_next_time(
     assert not transport.fast
 
 
-def test_a_read_that_waits_is_ended_from_another_thread(masker: Masker) -> None:
+def test_abort_ends_blocked_read(masker: Masker) -> None:
     """``abort`` does not wait for the time limit."""
     transport = Transport(masker, timeout=30)
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
@@ -181,7 +177,7 @@ def test_a_read_that_waits_is_ended_from_another_thread(masker: Masker) -> None:
     transport.close()
 
 
-def test_a_chunked_body_is_read_to_its_end(masker: Masker) -> None:
+def test_chunked_body_is_read(masker: Masker) -> None:
     """A body without a length comes whole, and a cut is noticed."""
     transport = Transport(masker, timeout=5)
     # Without "close" the next request could be sent on the connection that is just ending.

@@ -48,7 +48,7 @@ def test_every_known_form_is_read(text: str, expected: Uri) -> None:
 
 
 @given(st.one_of(BY_NAME, BY_ID))
-def test_what_was_put_among_the_services_of_a_request_is_read_back(uri: Uri) -> None:
+def test_wire_form_round_trips(uri: Uri) -> None:
     """Also a folder that bears a keyword of the notation, which no short form may."""
     assert Uri.of_wire(uri.wire) == uri
     assert Uri.of_wire("version/pricing[1.0.0]") == Uri("version", "pricing", "1.0.0")
@@ -81,7 +81,7 @@ def test_what_was_put_among_the_services_of_a_request_is_read_back(uri: Uri) -> 
         ("motor/pri\x1bcing", "cannot be a name"),
     ],
 )
-def test_what_is_unclear_is_refused_in_one_line(text: str, reason: str) -> None:
+def test_unclear_uri_is_refused(text: str, reason: str) -> None:
     """The error names the URI, the reason and the forms that exist."""
     with pytest.raises(UriError) as caught:
         Uri.parse(text)
@@ -111,7 +111,7 @@ def test_no_text_leads_to_another_error(text: str) -> None:
 
 @pytest.mark.parametrize("version", ["", "[1.2]"])
 @pytest.mark.parametrize("folder", ["service", "version", "services", "folders"])
-def test_a_folder_named_like_a_word_is_written_in_the_long_form(folder: str, version: str) -> None:
+def test_keyword_folder_uses_long_form(folder: str, version: str) -> None:
     """The short form of it would be refused; what travels is the short form all the same."""
     text = f"folders/{folder}/services/pricing{version}"
 
@@ -131,7 +131,7 @@ def test_a_shorter_version_matches_by_component() -> None:
     assert not uri.delivers(ServiceVersion("motor", "pricing"))
 
 
-def test_ids_match_whatever_their_case() -> None:
+def test_ids_match_in_any_case() -> None:
     """A service id and a version id are compared without regard to case."""
     found = ServiceVersion("f", "s", service_id=ID.upper(), version_id="other")
 

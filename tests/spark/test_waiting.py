@@ -44,9 +44,7 @@ def test_an_outage_of_ten_minutes_is_raised(
     assert 600 <= clock.monotonic() < 700
 
 
-def test_a_number_of_checks_is_a_limit_of_failures_too(
-    session_to: Any, script: Any, reply: Any
-) -> None:
+def test_max_checks_limits_failures(session_to: Any, script: Any, reply: Any) -> None:
     """Who counts checks gets the failure that outlasts the repeats of one request."""
     server = script(reply(RUNNING), reply({"code": "DOWN"}, status=503))
 
@@ -56,7 +54,7 @@ def test_a_number_of_checks_is_a_limit_of_failures_too(
     assert len(server.seen) == 1 + 6
 
 
-def test_a_failed_check_says_when_it_is_repeated(
+def test_failed_check_announces_retry(
     session_to: Any, script: Any, reply: Any, caplog: Any
 ) -> None:
     """What failed and where, the attempt, and until when the tenant may be out of sight."""
@@ -78,7 +76,7 @@ def test_a_failed_check_says_when_it_is_repeated(
     ("deadline", "end"),
     [(60, ", until 12:01Z"), (2 * 86_400, ", until 2026-01-04 12:00Z"), (1e12, "")],
 )
-def test_an_odd_answer_is_asked_for_again(
+def test_doubtful_reply_is_checked_again(
     session_to: Any, script: Any, reply: Any, caplog: Any, deadline: float, end: str
 ) -> None:
     """The hint names the deadline, with its day, or none that nobody will see."""
@@ -117,9 +115,7 @@ def test_a_wait_that_stalls_is_ended(http: Any, clock: Any) -> None:
     assert clock.monotonic() == 20 + 30
 
 
-def test_a_transient_failure_between_two_denials_confirms_nothing(
-    session_to: Any, script: Any, reply: Any
-) -> None:
+def test_transient_failure_confirms_nothing(session_to: Any, script: Any, reply: Any) -> None:
     """Only an answer can agree with the one before."""
     denied = reply({"code": "INVALID_JOB_ID", "type": "invalid_input"}, status=500)
     server = script(denied, reply(status=503), reply(RUNNING), denied, reply(DONE))

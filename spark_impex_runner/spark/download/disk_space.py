@@ -34,7 +34,7 @@ def reserved(path: Path, length: int) -> Iterator[None]:
         if needed and needed > free:
             raise DeliveryError(
                 f"{path}: needs {needed:,} bytes, {max(free, 0):,} are free at {path.parent}; "
-                "make room there or choose another folder, then run again"
+                "free space there or choose another folder, then run again"
             )
         _growing[path] = length
     try:
@@ -59,8 +59,8 @@ def without_length(path: Path, chunks: Iterable[bytes]) -> Generator[bytes, None
                 discard(path)
                 most = limits.size(limits.UNANNOUNCED)
                 raise DeliveryError(
-                    f"{path}: the server does not say how long the file is; after {size:,} bytes "
-                    f"{free:,} are free (limits: {most} without a Content-Length, "
+                    f"{path}: the server sends no Content-Length; after {size:,} bytes "
+                    f"{free:,} are free (limits: {most} of unknown length, "
                     f"{limits.size(limits.RESERVE)} stay free)"
                 )
         yield chunk

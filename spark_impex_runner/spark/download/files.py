@@ -243,7 +243,7 @@ class _DownloadState:
         if length is not None and self.size != length:
             if self.size > length:
                 partial.discard(self.path)
-            raise TransportError(f"{self.size} of {length} bytes arrived")
+            raise TransportError(f"the connection closed after {self.size:,} of {length:,} bytes")
 
     def _chunks(
         self, transport: Transport, stream: Stream, info: partial.ResumeInfo | None, begin: int
@@ -302,7 +302,7 @@ def _uncompressed(chunks: Iterable[bytes], coding: str) -> Generator[bytes, None
         if not number and chunk[:2] != b"PK"[: len(chunk)]:
             raise SparkSdkError(
                 f"the package is sent compressed (Content-Encoding: {coding}), though the request "
-                "forbids it; have the compression switched off in the file store or in a proxy"
+                "forbids it; switch the compression off in the file store or in a proxy"
             )
         yield chunk
 
@@ -312,7 +312,7 @@ def _follow(transport: Transport, url: str, part: Mapping[str, str]) -> Stream:
     for _ in range(_MAX_REDIRECTS):
         if not is_safe_to_call(url):
             raise SparkSdkError(
-                f"the download link {redacted(url)} is not https; it is not followed"
+                f"the download link {redacted(url)} is not https; the runner does not follow it"
             )
         for secret in secrets_of(url):
             transport.masker.add(secret, announce=False)

@@ -62,7 +62,7 @@ class RangeSource:
         if stream.status == 206 and self.info.matches(stream.headers, begin, end):
             return stream
         stream.close()
-        raise TransportError(f"HTTP {stream.status} to a part that does not fit to the others")
+        raise TransportError(f"HTTP {stream.status} with a range that does not match the file")
 
 
 class Segments:
@@ -121,7 +121,7 @@ class Segments:
                 if not judged and seconds >= _MEASURED:
                     judged = True
                     rate = fetcher.received / seconds
-                    _log.debug("%d connections bring %d bytes/s", _THREADS, rate)
+                    _log.debug("%d connections receive %d bytes/s", _THREADS, rate)
                     fetcher.grow() if rate >= _GAIN * single else fetcher.finish()
         return begin
 
@@ -244,7 +244,7 @@ class BlockFetcher:
                 if begin > end or not self._store(number, chunk):
                     break
         if begin != end:
-            raise TransportError("a part has another length than the one asked for")
+            raise TransportError("a range has another length than requested")
 
     def _store(self, number: int, chunk: bytes) -> bool:
         """Write the next bytes of a block into its slot; return False after the end."""

@@ -200,5 +200,5 @@ def _printable(name: str, secret: str) -> str:
     """Return the secret without surrounding blanks; raise ``UsageError`` that does not show it."""
     secret = secret.strip()
     if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
-        raise UsageError(f"{name} is empty or holds characters that no header may carry")
+        raise UsageError(f"{name} is empty or contains characters that are invalid in a header")
     return secret

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _PIECE = 1 << 16
+# The first byte of JSON or HTML, which no compressed body has.
 _PLAIN = {b"{", b"[", b"<"}
 # Makes zlib detect gzip or its own format: servers call either of them `deflate`.
 _DETECT_FORMAT = zlib.MAX_WBITS | 32
@@ -69,5 +70,5 @@ def _identity(piece: bytes, _: int) -> bytes:
 
 def _unpacker(coding: str) -> Callable[[bytes, int], bytes]:
     if coding not in {"gzip", "x-gzip", "deflate"}:
-        raise SparkSdkError("the reply is compressed in a way that was not asked for")
+        raise SparkSdkError(f"the reply has an unrequested compression, {coding}")
     return zlib.decompressobj(_DETECT_FORMAT).decompress

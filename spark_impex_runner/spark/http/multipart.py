@@ -63,8 +63,8 @@ class MultipartUpload:
             last = chunk
         if self._sha256 and digest.hexdigest() != self._sha256:
             raise UsageError(
-                f"the file to send has changed: its sha256 is {digest.hexdigest()}, not "
-                f"{self._sha256}; nothing was sent as a whole"
+                f"the file has changed: its sha256 is {digest.hexdigest()}, not {self._sha256}; "
+                "the upload was cut off before its end"
             )
         yield last
         yield self._tail

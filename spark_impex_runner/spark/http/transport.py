@@ -273,7 +273,7 @@ class Stream:
         try:
             return redirected(self.url, location)
         except ValueError:
-            fault = "the reply redirects to something that is no URL"
+            fault = "the reply redirects to an invalid URL"
             raise TransportError(fault, permanent=True) from None
 
     def abort(self) -> None:

@@ -27,7 +27,7 @@ def job_id_of(job_id: str | None, url: str | None) -> str:
         return job_id
     match = _STATUS_PATH.search(split(url or "").path)
     if match is None:
-        raise UsageError("which job? give job_id, or url as the status_url of a job")
+        raise UsageError("no job given; pass job_id, or url with the job's status_url")
     return unquote(match["id"])
 
 
