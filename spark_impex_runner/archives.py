@@ -1,6 +1,6 @@
-"""ZIP files of any tool: the names of their entries, and why one cannot be read.
+"""Read ZIP files of any tool: decode the names of entries, and explain unreadable files.
 
-One decision for all who read a package: the check of a download and every step.
+The check of a download and every step use it, so that all of them read a package alike.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _ENCRYPTED = 0x1 | 0x40 | 0x2000
 _PATCH = 0x20
 _AES = 99
 _DOS = 0
-# Systems whose tools write the bytes of their file system: Unix and macOS.
+# Tools on these systems write names as bytes of the file system: Unix and macOS.
 _UNIX = (3, 19)
 _UNICODE_PATH = 0x7075
 _METHODS: Final = {
@@ -45,7 +45,7 @@ _END = struct.Struct("<4s4H2LH")
 _LOCATOR = struct.Struct("<4sLQL")
 _TAIL = (1 << 16) + _END.size
 _PIECE = 1 << 20
-# What zipfile raises on bytes that are no ZIP, whole or sane: a bad offset is an OSError.
+# What zipfile raises on invalid bytes; seeking to a negative offset is an OSError.
 BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
@@ -59,16 +59,16 @@ BROKEN = (
 
 
 class UnreadableZipError(zipfile.BadZipFile):
-    """The ZIP file is complete, but nothing here can read it: the message says why."""
+    """The ZIP file is complete but cannot be read; the message says why."""
 
 
 def opened(stream: IO[bytes]) -> zipfile.ZipFile:
-    """Return the ZIP file in ``stream``; its entries have the names that unzip and 7z show.
+    """Return the ZIP file in ``stream``, its entries named as unzip and 7z name them.
 
-    Raises ``UnreadableZipError`` for what is whole and cannot be read, and ``zipfile.BadZipFile``
-    for what is damaged, cut off or no ZIP file.
+    Raises ``UnreadableZipError`` if it is complete but cannot be read, and ``zipfile.BadZipFile``
+    if it is damaged, truncated or no ZIP file.
     """
-    if reason := _split(stream):
+    if reason := _split_reason(stream):
         raise UnreadableZipError(reason)
     archive = _directory(stream)
     if not archive.infolist():
@@ -76,15 +76,15 @@ def opened(stream: IO[bytes]) -> zipfile.ZipFile:
     for entry in archive.infolist():
         entry.filename = name_of(entry)
         if reason := problem(entry):
-            name = shown(entry.filename)
-            if not _agrees(stream, entry):
+            name = quoted(entry.filename)
+            if not _headers_agree(stream, entry):  # damaged, rather than of an unknown kind
                 raise zipfile.BadZipFile(f"the headers of the entry {name} contradict each other")
             raise UnreadableZipError(f"cannot be unpacked: entry {name} {reason}")
     return archive
 
 
 def _directory(stream: IO[bytes]) -> zipfile.ZipFile:
-    """Return the ZIP file in ``stream``, as ``opened`` does; only its directory is read."""
+    """Return the ZIP file in ``stream``, after reading only its directory."""
     try:
         return zipfile.ZipFile(stream)
     except NotImplementedError as error:
@@ -92,20 +92,20 @@ def _directory(stream: IO[bytes]) -> zipfile.ZipFile:
     except UnicodeDecodeError as error:
         raise UnreadableZipError("has a name that is not in UTF-8 although it says so") from error
     except BROKEN as error:
-        if _is_followed(stream):
+        if _has_trailing_data(stream):
             raise UnreadableZipError("has other data behind its end") from error
         raise zipfile.BadZipFile(str(error)) from error
 
 
-def _agrees(stream: IO[bytes], entry: zipfile.ZipInfo) -> bool:
-    """Tell whether the entry's own header says what the directory says of its content."""
+def _headers_agree(stream: IO[bytes], entry: zipfile.ZipInfo) -> bool:
+    """Return True if the entry's own header agrees with the directory about its content."""
     try:
         stream.seek(entry.header_offset)
-        mark, flags, method = struct.unpack("<4s2xHH", stream.read(10))
+        signature, flags, method = struct.unpack("<4s2xHH", stream.read(10))
     except (OSError, ValueError, struct.error):
         return False
     same = (flags ^ entry.flag_bits) & (_ENCRYPTED | _PATCH) == 0
-    return bool(mark == b"PK\x03\x04" and same and method == entry.compress_type)
+    return bool(signature == b"PK\x03\x04" and same and method == entry.compress_type)
 
 
 def problem(entry: zipfile.ZipInfo) -> str:
@@ -123,7 +123,7 @@ def problem(entry: zipfile.ZipInfo) -> str:
 
 
 def raw_name(entry: zipfile.ZipInfo) -> bytes:
-    """Return the name as the package spells it."""
+    """Return the bytes of the name in the package."""
     return entry.orig_filename.encode("utf-8" if entry.flag_bits & _UTF8 else "cp437")
 
 
@@ -135,12 +135,12 @@ def name_of(entry: zipfile.ZipInfo) -> str:
     or Windows wrote it, backslashes without a slash are slashes.
     """
     name = _decoded(entry)
-    # Some Windows tools separate folders by what no name has there.
+    # Some Windows tools separate folders with backslashes, which no name on Windows contains.
     return name.replace("\\", "/") if entry.create_system == _DOS and "/" not in name else name
 
 
 def _decoded(entry: zipfile.ZipInfo) -> str:
-    """Return an entry's name with the separators that the package has."""
+    """Return an entry's name with the separators of the package."""
     if entry.flag_bits & _UTF8:
         return entry.orig_filename
     raw = raw_name(entry)
@@ -156,14 +156,14 @@ def _decoded(entry: zipfile.ZipInfo) -> str:
     return entry.orig_filename
 
 
-def shown(name: str) -> str:
-    """Return a name for a message: quoted, of a bearable length."""
-    quoted = repr(name)
-    return quoted if len(quoted) <= 120 else f"{quoted[:100]}...'"
+def quoted(name: str) -> str:
+    """Return a name for a message, quoted and shortened."""
+    text = repr(name)
+    return text if len(text) <= 120 else f"{text[:100]}...'"
 
 
 def _unicode_path(extra: bytes, raw: bytes) -> bytes:
-    """Return the name in the Unicode Path field; nothing where that is of another name."""
+    """Return the name in the Unicode Path field, empty if the field belongs to another name."""
     while len(extra) >= 4:
         kind, size = struct.unpack_from("<HH", extra)
         data, extra = extra[4 : 4 + size], extra[4 + size :]
@@ -174,8 +174,8 @@ def _unicode_path(extra: bytes, raw: bytes) -> bytes:
     return b""
 
 
-def _split(stream: IO[bytes]) -> str:
-    """Return that a file is one of several parts, empty if it is not."""
+def _split_reason(stream: IO[bytes]) -> str:
+    """Return an error message if the file is a part of a split archive, else empty."""
     stream.seek(0)
     first = stream.read(8) == b"PK\x07\x08PK\x03\x04"
     length = stream.seek(0, 2)
@@ -193,20 +193,21 @@ def _split(stream: IO[bytes]) -> str:
     return ""
 
 
-def _is_followed(stream: IO[bytes]) -> bool:
-    """Tell whether a whole ZIP file is followed by more than any program looks behind."""
+def _has_trailing_data(stream: IO[bytes]) -> bool:
+    """Return True if more data follows a complete ZIP file than any program searches."""
     length = stream.seek(0, 2)
     stream.seek(0)
-    before, place = b"", 0
+    before, offset = b"", 0
     while piece := stream.read(_PIECE):
         window = before + piece
         at = window.find(b"PK\x05\x06")
+        # Not every match is the end record: its size and offset must lead to itself.
         while 0 <= at <= len(window) - _END.size:
             _, disk, _, _, _, size, start, _ = _END.unpack_from(window, at)
-            end = place - len(before) + at
+            end = offset - len(before) + at
             if not disk and end == start + size and length - end > _TAIL:
                 return True
             at = window.find(b"PK\x05\x06", at + 1)
-        place += len(piece)
+        offset += len(piece)
         before = window[-_END.size :]
     return False

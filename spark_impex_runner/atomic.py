@@ -1,4 +1,4 @@
-"""Text files that appear whole or not at all, and that one process at a time changes."""
+"""Write text files atomically, and let one process at a time change a file."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ fcntl: Any = None
 with suppress(ImportError):  # Windows has none
     import fcntl
 
-# A change takes milliseconds; a process that holds the lock for so many seconds is stuck.
+# A change takes milliseconds; a process that holds the lock this long hangs.
 _LOCK_SECONDS = 60.0
-# A thread waits for another thread here, without looking again and again.
+# Threads wait for each other here: FileLock would poll.
 _threads = threading.Lock()
 
-# Of a name that is as long as a name can be, a temporary file's must take less.
+# A temporary file's name must not exceed 255 bytes if the name of its file has as many.
 _SHORT = 50
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` (UTF-8) to ``path`` by way of a temporary file in the same folder.
+    """Write ``text`` (UTF-8) to ``path`` through a temporary file in the same folder.
 
-    Missing folders are made. A reader sees the old content or the new, never a part.
-    Raises ``OSError`` and leaves ``path`` as it was when the disk refuses.
+    Creates missing folders. A reader sees the old content or the new, never a part. Raises
+    ``OSError`` and leaves ``path`` unchanged if the disk refuses.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, handle = _temporary(path)
     try:
         with os.fdopen(handle, "wb") as stream:
-            # Half a character, which a file's name may hold, is escaped as JSON escapes it.
+            # A lone surrogate, which a file's name may contain, is escaped as in JSON.
             stream.write(text.encode("utf-8", "backslashreplace"))
             stream.flush()
             os.fsync(stream.fileno())
-            if fcntl:  # while it is locked, so that nobody takes it for a leftover
+            if fcntl:  # before close unlocks it: another writer must not remove it as a leftover
                 temporary.replace(path)
-        if not fcntl:  # Windows renames no open file
+        if not fcntl:  # Windows cannot rename an open file
             temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -54,20 +54,20 @@ def _temporary(path: Path) -> tuple[Path, int]:
     """Return a new file beside ``path``, and a handle that keeps it locked until it is closed."""
     while True:
         temporary = path.with_name(f".{path.name[:_SHORT]}.{secrets.token_hex(4)}")
-        # The kernel applies the umask: to ask for the umask would be to change it for all threads.
+        # The kernel applies the umask: os.umask would change it for all threads to read it.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         handle = os.open(temporary, flags, 0o666)
         if not fcntl:
             return temporary, handle
-        with suppress(OSError):  # without locks nothing is ever taken for a leftover
+        with suppress(OSError):  # on a file system without locks no leftover is ever removed
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:
             return temporary, handle
-        os.close(handle)  # it was taken for a leftover before it was locked
+        os.close(handle)  # another writer removed it as a leftover before it was locked
 
 
 def _clear_leftovers(path: Path) -> None:
-    """Remove the temporary files of killed writers of ``path``: those that are not locked."""
+    """Remove temporary files of killed writers of ``path``: those that are not locked."""
     if not fcntl:
         return
     leftover = re.compile(rf"\.{re.escape(path.name[:_SHORT])}\.[0-9a-f]{{8}}")
@@ -83,10 +83,10 @@ def _clear_leftovers(path: Path) -> None:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Keep every other process, and every other thread, from changing ``path`` in the block.
+    """Lock ``path`` against other processes and threads for the block.
 
     The lock is the kernel's, on an empty file ``.NAME.lock`` beside ``path``: that of a killed
-    process is free at once, and the file may stay. Raises ``OSError`` where it cannot be locked.
+    process is free at once. Raises ``OSError`` if it cannot be locked.
     """
     # Imported on use, here and in ``state.lease``: a plan locks nothing.
     from filelock import FileLock, Timeout  # noqa: PLC0415
@@ -97,7 +97,7 @@ def exclusive(path: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=_LOCK_SECONDS)
         except Timeout:
-            message = f"another process has kept it locked for {_LOCK_SECONDS:g} s"
+            message = f"another process has locked it for {_LOCK_SECONDS:g} s"
             raise OSError(message) from None
         except NotImplementedError as error:
             message = "this file system has no locks; put the file on a local disk"

@@ -25,7 +25,7 @@ _LINE = re.compile(r"(\\?)([0-9a-f]+) [ *](.+)")
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
 _ESCAPED = {escape: character for character, escape in _ESCAPES.items()}
 _BY_SIZE = {16: "md5", 20: "sha1", 28: "sha224", 32: "sha256", 48: "sha384", 64: "sha512"}
-# What programs call the algorithms, without hyphens.
+# The names that programs use for the algorithms, without hyphens.
 _ALGORITHMS = {
     **{name: name for name in ("md5", "sha1", "blake2b", "blake2s")},
     "blake2b512": "blake2b",
@@ -41,7 +41,7 @@ _TAGGED = re.compile(rf"(\\?){_NAME} ?\((.+)\) ?= ?(\S+)", re.IGNORECASE)
 _HEX = re.compile(r"(?:0x)?([0-9a-f]{2}(?:[ :-]?[0-9a-f]{2})*)", re.IGNORECASE | re.ASCII)
 _SUM = re.compile(r"(\\?)(\S+)(?: [ *]|[ \t]+\*?)(.+)")
 _STANDARD = str.maketrans("-_", "+/")
-_MARKS = {
+_BYTE_ORDER_MARKS = {
     b"\xef\xbb\xbf": "utf-8",
     b"\xff\xfe\0\0": "utf-32",
     b"\0\0\xfe\xff": "utf-32",
@@ -67,17 +67,17 @@ class Sums:
 
 
 def read_hash(text: str) -> Hash | None:
-    """Return the hash that a text holds in any notation of common tools, None if it holds none.
+    """Return the hash in a text, in any notation of common tools; None if there is none.
 
     Hex of either case, also with ``:``, ``-`` or blanks between bytes, or base64 of either
     alphabet, with or without padding; before it perhaps the algorithm's name (``md5:``,
-    ``sha256=``, ``{SHA}``, ``sha-256=:…:``, ``sha256-…``), or behind it a file's name as
-    ``sha256sum`` writes it. Without a name the length tells the algorithm.
+    ``sha256=``, ``{SHA}``, ``sha-256=:…:``, ``sha256-…``), or after it a file's name as
+    ``sha256sum`` writes it. Without an algorithm's name the length decides.
     """
     text = text.replace("\ufeff", "").strip().strip("\"'").strip()
-    if tagged := _TAGGED.fullmatch(text):
-        return _labelled(tagged[2], tagged[4])
-    if (label := _LABEL.fullmatch(text)) and (found := _labelled(label[1], label[2])):
+    if tagged := _TAGGED.fullmatch(text):  # SHA256 (name) = digest, of BSD and openssl
+        return _of_algorithm(tagged[2], tagged[4])
+    if (label := _LABEL.fullmatch(text)) and (found := _of_algorithm(label[1], label[2])):
         return found
     if digest := _digest(text):
         return Hash(_BY_SIZE[len(digest)], digest)
@@ -96,30 +96,30 @@ def read_sums(data: bytes) -> Sums:
         if not row.strip() or row.lstrip().startswith(("#", ";")):
             continue
         tagged, plain = _TAGGED.fullmatch(row.strip()), _SUM.fullmatch(row.lstrip(" \t"))
-        mark, name, found = "", "", None
+        escape_mark, name, found = "", "", None
         if tagged:
-            mark, name, found = tagged[1], tagged[3], _labelled(tagged[2], tagged[4])
+            escape_mark, name, found = tagged[1], tagged[3], _of_algorithm(tagged[2], tagged[4])
         elif plain:
-            mark, name, found = plain[1], plain[3], read_hash(plain[2])
+            escape_mark, name, found = plain[1], plain[3], read_hash(plain[2])
         if found:
-            sums.rows.append((_unescape(mark, name), found))
+            sums.rows.append((_unescape(escape_mark, name), found))
         else:
             sums.unread.append(number)
     return sums
 
 
 def line(digest: str, name: str) -> str:
-    r"""Return one line of a sums file, newline included.
+    r"""Return one line of a sums file with its newline.
 
-    A name with a backslash or a line break is escaped, which a leading ``\`` announces.
+    A name with a backslash or a line break is escaped, and the line then begins with ``\``.
     """
     escaped = re.sub(r"[\\\n\r]", lambda found: _ESCAPES[found[0]], name)
-    mark = "\\" if escaped != name else ""
-    return f"{mark}{digest}  {escaped}\n"
+    escape_mark = "\\" if escaped != name else ""
+    return f"{escape_mark}{digest}  {escaped}\n"
 
 
 def read_lines(text: str) -> dict[str, str]:
-    """Return the digest of each name in a sums file; lines in another form are left out."""
+    """Return the digest of each name in a sums file; skip lines in another form."""
     found = (_LINE.fullmatch(row) for row in text.split("\n"))
     return {_unescape(row[1], row[3]): row[2] for row in found if row}
 
@@ -164,15 +164,15 @@ def of_tree(files: Mapping[str, str]) -> str:
     return hashlib.sha256(os.fsencode(text)).hexdigest()
 
 
-def _unescape(mark: str, name: str) -> str:
+def _unescape(escape_mark: str, name: str) -> str:
     """Undo the escaping of ``line``."""
-    if not mark:
+    if not escape_mark:
         return name
     return re.sub(r"\\[\\nr]", lambda found: _ESCAPED[found[0]], name)
 
 
-def _labelled(label: str, text: str) -> Hash | None:
-    """Return the hash in ``text`` if it can be one of the algorithm that ``label`` names."""
+def _of_algorithm(label: str, text: str) -> Hash | None:
+    """Return the hash in ``text`` if its length fits the algorithm that ``label`` names."""
     name = _ALGORITHMS.get(label.lower().replace("-", ""), "")
     digest = _digest(text.strip().strip("\"':"))
     if not name or not digest:
@@ -182,11 +182,12 @@ def _labelled(label: str, text: str) -> Hash | None:
 
 
 def _digest(text: str) -> bytes | None:
-    """Return the bytes of a digest in hex or base64, None if there are none of a known length."""
+    """Return the bytes of a digest in hex or base64, None if their length is unknown."""
     if found := _HEX.fullmatch(text):
         digest = bytes.fromhex(re.sub("[ :-]", "", found[1]))
         if len(digest) in _BY_SIZE:
             return digest
+    # Hex comes first: 32 hexadecimal digits are valid base64, too, of another length.
     joined = re.sub(r"\r?\n", "", text).translate(_STANDARD)
     if "=" not in joined:
         joined += "=" * (-len(joined) % 4)
@@ -198,8 +199,9 @@ def _digest(text: str) -> bytes | None:
 
 
 def _text(data: bytes) -> str:
-    """Return the text in a file of an unknown program."""
-    marked = (encoding for mark, encoding in _MARKS.items() if data.startswith(mark))
+    """Return the text of a file in an unknown encoding."""
+    # Without a mark a zero byte reveals UTF-16: its ASCII characters have one each.
+    marked = (name for mark, name in _BYTE_ORDER_MARKS.items() if data.startswith(mark))
     guessed = {b"\0": "utf-16-le"}.get(data[1:2], {b"\0": "utf-16-be"}.get(data[:1], "utf-8"))
     encoding = next(marked, guessed)
     try:

@@ -1,4 +1,4 @@
-"""Everything that this package raises, in one tree; each class knows its exit code.
+"""The error tree of this package; each class has its exit code.
 
 ::
 
@@ -9,13 +9,13 @@
     │   └── StateError                 2   the state file, or a target that another runner holds
     ├── PluginError                    7   a plugin is missing, or broke its contract
     ├── SparkError                     4   work on a tenant
-    │   ├── SparkSdkError              4   found on our side of the wire
+    │   ├── SparkSdkError              4   found by the client, not answered by the tenant
     │   │   ├── TransportError         4   no HTTP reply at all
     │   │   ├── RetryTimeoutError      5   a deadline or the last status check has passed
     │   │   ├── JobError               4   the tenant closed the job without success
-    │   │   │   └── TooLargeError      4   its package has more bytes than it may
-    │   │   └── IntegrityError         4   bytes that are not what the tenant promised
-    │   │       └── UnreadablePackageError 4   a whole package that cannot be unpacked
+    │   │   │   └── TooLargeError      4   its package is larger than allowed
+    │   │   └── IntegrityError         4   bytes differ from what the tenant announced
+    │   │       └── UnreadablePackageError 4   a complete package that cannot be unpacked
     │   └── SparkApiError              4   an HTTP reply outside 2xx
     │       ├── BadRequestError 400 · NotFoundError 404 · ConflictError 409
     │       ├── UnauthorizedError 401 (exit 6) · ForbiddenError 403 (exit 6)
@@ -24,10 +24,10 @@
     │       ├── ServiceUnavailableError 503 · GatewayTimeoutError 504
     │       └── UnknownApiError        any other status
     ├── DeliveryError                  4   the output folder cannot be used
-    │   └── MissingError               4   something was asked for and not delivered
+    │   └── MissingError               4   something was requested and not delivered
     ├── StepError                      4   a step of a target
-    ├── HeldError                      9   a target waits until somebody approves
-    ├── NotifyError                    4   somebody was not told how a run ended; only a warning
+    ├── HeldError                      9   a target waits for an approval
+    ├── NotifyError                    4   a notification failed; only a warning
     └── Interrupted              130/143   SIGINT or SIGTERM
 
 The names below ``SparkError`` are those of the official SDK, so that an ``except`` clause
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 
 class ImpexError(Exception):
-    """Root of the tree. ``str(error)`` is one line, without secrets, fit for a person."""
+    """Root of the tree. ``str(error)`` is one line without secrets."""
 
     exit_code = 1
 
@@ -67,10 +67,10 @@ class UsageError(ImpexError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One mistake in a manifest: where it stands (line and column count from 1) and what it is.
+    """One error in a manifest, with its position (line and column count from 1).
 
-    ``severity`` is ``error``, or ``warning`` for what may go well. ``source`` is the line of the
-    file, without its secrets, and ``caret`` the column in it; an empty ``source`` is not shown.
+    ``severity`` is ``error`` or ``warning``. ``source`` is the line of the file, secrets masked,
+    and ``caret`` the column in it; an empty ``source`` is not shown.
     """
 
     file: str
@@ -83,14 +83,14 @@ class Problem:
     caret: int = field(default=0, compare=False, repr=False)
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}:{self.column}: "
+        position = f"{self.file}:{self.line}:{self.column}: "
         path = f"{self.path}: " if self.path else ""
-        word = "" if self.severity == "error" else f"{self.severity}: "
-        return f"{place}{path}{word}{self.message}"
+        severity = "" if self.severity == "error" else f"{self.severity}: "
+        return f"{position}{path}{severity}{self.message}"
 
 
 class ManifestError(UsageError):
-    """The manifest is wrong; ``problems`` holds every mistake, in file order."""
+    """The manifest is invalid; ``problems`` has every error, in the order of the file."""
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = tuple(sorted(problems))
@@ -98,7 +98,7 @@ class ManifestError(UsageError):
 
 
 class UriError(UsageError):
-    """A service URI that is empty, ambiguous or in no known form."""
+    """A service URI is empty, ambiguous or in no known form."""
 
 
 class StateError(UsageError):
@@ -106,9 +106,9 @@ class StateError(UsageError):
 
 
 class PluginError(ImpexError):
-    """A plugin is missing, failed to load or returned something it must not return.
+    """A plugin is missing, failed to load or returned an invalid answer.
 
-    ``problems`` are the places of a manifest that ask for it, where there are such.
+    ``problems`` are the positions in manifests that name it, if there are any.
     """
 
     exit_code = 7
@@ -121,7 +121,7 @@ class PluginError(ImpexError):
 class SparkError(ImpexError):
     """Work on a tenant did not succeed.
 
-    ``sent`` is False where nothing of the request can have reached the tenant's API.
+    ``sent`` is False if nothing of the request can have reached the tenant's API.
     """
 
     exit_code = 4
@@ -129,15 +129,15 @@ class SparkError(ImpexError):
 
 
 class SparkSdkError(SparkError):
-    """Found on our side of the wire, before or after the exchange with the tenant."""
+    """The client found an error, before or after the exchange with the tenant."""
 
 
 class TransportError(SparkSdkError):
     """No HTTP reply: the connection failed, broke or timed out.
 
-    ``fault`` and ``todo`` are what happened and what to check; the message has both.
-    ``permanent`` is True where the same request would fail again, ``reached`` False where no
-    connection to the host was ever made.
+    ``fault`` says what happened and ``todo`` what to check; the message has both. ``permanent`` is
+    True if the same request would fail again, ``reached`` False if no connection to the host was
+    made.
     """
 
     def __init__(
@@ -156,9 +156,9 @@ class TransportError(SparkSdkError):
         self.permanent = permanent
         self.reached = reached
 
-    def at(self, place: str) -> TransportError:
-        """Return this error with the place where it happened before its message."""
-        return self.changed(f"{place}: {self.fault}", self.todo)
+    def at(self, position: str) -> TransportError:
+        """Return this error with its position before its message."""
+        return self.changed(f"{position}: {self.fault}", self.todo)
 
     def changed(self, fault: str, todo: str) -> TransportError:
         """Return this error with another message."""
@@ -179,11 +179,11 @@ class RetryTimeoutError(SparkSdkError):
 
 
 class JobError(SparkSdkError):
-    """The tenant ended the job without success; the message carries the tenant's own words."""
+    """The tenant ended the job without success; the message has the tenant's reason."""
 
 
 class TooLargeError(JobError):
-    """A job's package has, or would have, more bytes than the tenant or the manifest allows."""
+    """A job's package is, or would be, larger than the tenant or the manifest allows."""
 
 
 class IntegrityError(SparkSdkError):
@@ -191,16 +191,16 @@ class IntegrityError(SparkSdkError):
 
 
 class UnreadablePackageError(IntegrityError):
-    """A package is whole but cannot be unpacked: another download would not change that."""
+    """A package is complete but cannot be unpacked: another download would not change that."""
 
 
 class SparkApiError(SparkError):
     """An HTTP reply outside 2xx.
 
-    Attributes: ``status`` (HTTP status), ``code`` (the API's own word, such as
+    Attributes: ``status`` (HTTP status), ``code`` (the API's error code, such as
     ``SERVICE_NOT_FOUND``), ``details`` (the server's message), ``request_id``
     (what was sent as ``x-request-id``), ``type`` (``invalid_input`` marks a permanent error),
-    ``retry_after`` (seconds that the server asked to wait, None where it did not).
+    ``retry_after`` (seconds that the server asked to wait, or None).
     """
 
     def __init__(self, message: str, reply: ErrorReply) -> None:
@@ -220,7 +220,7 @@ class SparkApiError(SparkError):
 
 @dataclass(frozen=True, slots=True)
 class ErrorReply:
-    """What the tenant said in an error reply, secrets masked."""
+    """The fields of an error reply, secrets masked."""
 
     status: int
     code: str = ""
@@ -298,13 +298,13 @@ _BY_STATUS: dict[int, type[SparkApiError]] = {
 
 
 class DeliveryError(ImpexError):
-    """The output folder cannot be used, or the disk refuses."""
+    """The output folder cannot be used, or the disk refuses to write."""
 
     exit_code = 4
 
 
 class MissingError(DeliveryError):
-    """Something that was asked for is not among what the tenant says it delivered."""
+    """A requested item is missing from what the tenant reports as delivered."""
 
 
 class StepError(ImpexError):
@@ -314,10 +314,10 @@ class StepError(ImpexError):
 
 
 class HeldError(ImpexError):
-    """Nothing failed, but a target waits for ``--approve``; ``approve`` is the name to give it.
+    """A target waits for an approval; ``approve`` is the name to pass to ``--approve``.
 
-    A step that raises it for a package may say what it would do: ``sha256`` are the bytes,
-    ``does`` are plain JSON values. ``digests`` are the SHA-256 of all packages that wait.
+    A step that raises it for a package may say what it would do: ``sha256`` of the package,
+    ``does`` as JSON values. ``digests`` are the SHA-256 of all packages that wait.
     """
 
     exit_code = 9
@@ -339,21 +339,21 @@ class HeldError(ImpexError):
 
 
 class NotifyError(ImpexError):
-    """Somebody could not be told how a run ended. A run makes a warning of it, no more."""
+    """A notification about a run could not be sent; the run only warns about it."""
 
     exit_code = 4
 
 
 def describe_os_error(error: OSError) -> str:
-    """Return in one line what the operating system refuses, and for which path."""
+    """Return the operating system's error and its path as one line."""
     reason = error.strerror or f"{type(error).__name__} {error}".strip()
     return f"{error.filename}: {reason}" if error.filename else reason
 
 
-class Interrupted(ImpexError):  # noqa: N818 - a signal is not an error of anybody's
+class Interrupted(ImpexError):  # noqa: N818 - a signal is not an error
     """SIGINT or SIGTERM arrived; ``exit_code`` is 128 plus the signal's number.
 
-    ``unanswered`` is True where a request had been sent and its reply was not waited for.
+    ``unanswered`` is True if a request was sent and its reply was not awaited.
     """
 
     exit_code = 130

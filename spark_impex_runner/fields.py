@@ -1,7 +1,7 @@
-"""JSON from elsewhere, made safe to use; what is not of the type that it should have is absent.
+"""Read JSON of other programs safely: a value of an unexpected type counts as absent.
 
-``parse`` bounds what no reader expects: the size of numbers, NaN and infinity, halves of
-characters, which no file can hold, and depth, of which Python's recursion bears little.
+``parse`` limits depth and the size of numbers, and replaces NaN, infinity and lone surrogates,
+which no UTF-8 file can contain.
 """
 
 from __future__ import annotations
@@ -12,34 +12,35 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+# Far below Python's recursion limit of 1000 frames, some of which the caller has used.
 DEPTH = 100
-# Integers of so many digits fit into 64 bits, which databases and other languages have.
+# Integers of 18 digits fit into 64 bits, as databases and other languages require.
 _DIGITS = 18
 _NAME_LENGTH = 256
-_HALVES = re.compile("[\ud800-\udfff]")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def parse(text: str | bytes) -> Any:
-    """Return the value of a JSON text; raise ``ValueError`` where it is none, or nests too deep.
+    """Return the value of a JSON text; raise ``ValueError`` if it is invalid or nests too deep.
 
-    A number that is no finite one becomes None, an integer of more than 18 digits a float.
+    NaN and infinity become None, an integer of more than 18 digits a float.
     """
     if isinstance(text, bytes):
         text = text.decode(json.detect_encoding(text))
     try:
-        value = json.loads(text, parse_int=_integer, parse_float=_real, parse_constant=_nothing)
-        return _sound(value, DEPTH)
+        value = json.loads(text, parse_int=_integer, parse_float=_real, parse_constant=_no_number)
+        return _sanitized(value, DEPTH)
     except RecursionError:
         raise ValueError("the JSON nests too deep") from None
 
 
 def text(value: Any) -> str:
-    """Return a text, an empty one for anything else."""
+    """Return a string, empty for any other value."""
     return value if isinstance(value, str) else ""
 
 
 def name(value: Any) -> str:
-    """Return an id: a text that a person and a URL can bear, or a number; else an empty text."""
+    """Return an id, from a string of at most 256 characters or an integer; else an empty string."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     found = text(value).strip()
@@ -47,7 +48,7 @@ def name(value: Any) -> str:
 
 
 def number(value: Any) -> float | None:
-    """Return a finite number, None for anything else."""
+    """Return a finite number, None for any other value."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
@@ -58,7 +59,7 @@ def number(value: Any) -> float | None:
 
 
 def count(value: Any) -> int:
-    """Return a whole number of 0 or more, also where it is written as a text; 0 for all else."""
+    """Return an integer of 0 or more, also from a string of digits; 0 for any other value."""
     if isinstance(value, str):
         return int(value) if value.isdecimal() and len(value) <= _DIGITS else 0
     found = number(value)
@@ -66,12 +67,12 @@ def count(value: Any) -> int:
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """Return an object, an empty one for anything else."""
+    """Return an object, empty for any other value."""
     return value if isinstance(value, Mapping) else {}
 
 
 def objects(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the objects of a list; anything else holds none."""
+    """Yield the objects of a list, none for any other value."""
     return (one for one in (value if isinstance(value, list) else ()) if isinstance(one, Mapping))
 
 
@@ -83,18 +84,18 @@ def _real(digits: str) -> float | None:
     return number(float(digits))
 
 
-def _nothing(_: str) -> None:
-    """Return what NaN and infinity are here."""
+def _no_number(_: str) -> None:
+    """Return None for NaN and infinity."""
 
 
-def _sound(value: Any, depth: int) -> Any:
-    """Return a value without halves of characters; raise ``ValueError`` below ``depth``."""
+def _sanitized(value: Any, depth: int) -> Any:
+    """Return a value without lone surrogates; raise ``ValueError`` if it is nested deeper."""
     if isinstance(value, str):
-        return _HALVES.sub("\N{REPLACEMENT CHARACTER}", value)
+        return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", value)
     if not isinstance(value, (dict, list)):
         return value
     if not depth:
         raise ValueError("the JSON nests too deep")
     if isinstance(value, list):
-        return [_sound(each, depth - 1) for each in value]
-    return {_sound(key, 0): _sound(each, depth - 1) for key, each in value.items()}
+        return [_sanitized(each, depth - 1) for each in value]
+    return {_sanitized(key, 0): _sanitized(each, depth - 1) for key, each in value.items()}

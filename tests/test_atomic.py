@@ -83,7 +83,7 @@ def test_waiting_ends_with_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     with (
         FileLock(tmp_path / ".x.lock"),
-        pytest.raises(OSError, match="kept it locked"),
+        pytest.raises(OSError, match="has locked it"),
         atomic.exclusive(path),
     ):
         pass

@@ -69,7 +69,7 @@ def impex_poll_delay(job, poll):
 
 @hookimpl
 def impex_poll_verdict(job, status):
-    note("impex_poll_verdict", status.word)
+    note("impex_poll_verdict", status.status)
 
 @hookimpl
 def impex_download_path(job, artifact):

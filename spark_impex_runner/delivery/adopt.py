@@ -76,6 +76,7 @@ def _named(packages: Sequence[Artifact], wanted: Collection[str]) -> bool:
 
 def _with_their_folder(job: Job, packages: Sequence[Artifact]) -> Job:
     """Return the job with the folder of its packages, which may be that of an earlier day."""
+    # The output may contain the date of the run.
     first = packages[0]
     output = first.path.parents[len(PurePosixPath(first.name).parts) - 1]
     return replace(job, target=replace(job.target, output=output))
@@ -128,6 +129,7 @@ def _artifact(job: Job, data: Mapping[str, Any]) -> Artifact:
     """Return an artifact of a receipt; raise ``ValueError`` if its name leads out of the folder."""
     name, sha256, by = str(data["name"]), str(data["sha256"] or ""), str(data["made_by"])
     parts = PurePosixPath(name).parts
+    # Anybody who can write to the output can edit its receipt.
     if not parts or ".." in parts or PurePosixPath(name).is_absolute():
         raise ValueError(name)
     remote = RemoteFile("", data["tenant_hash"]) if by == "download" else None
@@ -162,7 +164,7 @@ def _open(job: Job, url: str, found: _Folder, context: Context) -> None:
     )
     attempt = state.note_job(state.intend(intent, now), found.job_id, now)
     state.note_delivered(attempt, found.artifacts, found.reported)
-    for place, result in found.finished:
-        state.note_step(attempt, place, result, [])
+    for key, result in found.finished:
+        state.note_step(attempt, key, result, [])
     where = f"the packages in {job.target.output} were delivered by run {found.run_id}"
     context.changed(job, "package.adopted", where)

@@ -55,6 +55,7 @@ def open_attempt(job: Job, url: str, context: Context) -> OpenedAttempt:
             state.note_run(earlier, job.run.id, now)
             return OpenedAttempt(earlier, adopted=True, warning=message)
         last = latest_part(earlier, state)
+        # Before the new intent: a unique index allows a target one open attempt.
         state.finish(earlier, "abandoned", reason, now)
         warning = f"{describe_job(last)} of an earlier run is not resumed ({reason})"
         warning += "; it has ended" if last.delivered else "; it may still run"
@@ -92,6 +93,7 @@ def reason_not_to_resume(
         return "--fresh"
     if (earlier.tenant, earlier.fingerprint) != wanted:
         return "another request"
+    # A held attempt has no age limit: its approval may take days.
     if idle > _ADOPT_WITHIN and not earlier.held:
         return "older than twelve hours"
     return ""

@@ -69,6 +69,7 @@ class Context:
 
     def changed(self, job: Job, event: str, message: str, **detail: Any) -> None:
         """Report an event: log it, then call every observer."""
+        # The log first: an observer may hang.
         change = self.logged(job, event, message, **detail)
         self.hooks.notify("impex_job_changed", job=job, change=change)
 

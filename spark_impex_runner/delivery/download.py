@@ -79,7 +79,7 @@ class PackageDownload:
             self.owned.claim(item.path)
             files.commit(path, item.path)
         final = zip(complete, wanted, strict=True)
-        packages = tuple(replace(item, path=place.path) for item, place in final)
+        packages = tuple(replace(item, path=named.path) for item, named in final)
         for package in packages:
             self._report(package)
         return packages
@@ -149,8 +149,9 @@ class PackageDownload:
         outside = not path.parent.resolve().is_relative_to(self.job.target.output.resolve())
         if temporary or outside or self.owned.forbidden(path):
             return True
-        place = f"{folded(name)}/"
-        return any(place.startswith(each) or each.startswith(place) for each in self._step_paths())
+        # The final slashes make a prefix of whole parts: a folder and what is in it conflict.
+        key = f"{folded(name)}/"
+        return any(key.startswith(each) or each.startswith(key) for each in self._step_paths())
 
     def _step_paths(self) -> list[str]:
         """Return the paths that the target's steps write, each with a final slash."""

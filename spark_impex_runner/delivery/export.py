@@ -115,6 +115,7 @@ class Export:
             progress.open(start_new_attempt(job, progress.attempt, progress.context))
         self.tenant.held.acquire(self.tenant.limits.create)
         try:
+            # The id is stored before ``create`` is released: the next look-up must not claim it.
             job = self._recorded(JobCreator(progress, spark).job_id())
         finally:
             self.tenant.held.release(self.tenant.limits.create)
@@ -160,7 +161,7 @@ class Export:
         state.note_done(progress.attempt, now, watched=not progress.adopted)
         if reported := warnings_text(status):
             progress.warnings.append(f"the tenant warns: {reported}")
-        progress.changed("job.done", f"job {progress.job.id} is done ({status.word})")
+        progress.changed("job.done", f"job {progress.job.id} is done ({status.status})")
 
     def _timed_out(self, error: RetryTimeoutError) -> RetryTimeoutError:
         """Return the error of a job that timed out, with what became of the job."""
@@ -192,6 +193,7 @@ class Export:
         """Cancel the job; look it up once if the reply with its id was lost."""
         progress = self.progress
         if not progress.job.id and progress.may_have_job:
+            # ending: after a stop no other request is sent.
             with suppress(ImpexError), progress.context.clock.ending():
                 if found := JobCreator(progress, self.tenant.spark).find():
                     self._recorded(found)

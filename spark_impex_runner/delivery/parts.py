@@ -120,6 +120,7 @@ class Parts:
                 message, now = self._context.masker.mask(str(failure)), self._context.clock.now()
                 self._context.state.finish(part.attempt, outcome_of(failure), message, now)
             raise
+        # Its new parts are delivered in its place.
         del self._whole.parts[part.job.part]
 
     def _split(self, progress: TargetProgress, error: ImpexError) -> None:

@@ -50,12 +50,14 @@ class _TargetWaiter(JobWaiter):
         super().__init__(
             f"job {job.id}",
             spark.session.http,
+            # once: the waiter counts every request, so that nothing below it may retry.
             lambda: exports.status(job.id, once=True),
             self._verdict,
             interval=job.target.retry_interval or 0.0,
             max_checks=job.target.max_retries,
             deadline=job.target.polling.deadline,
             stall_after=job.target.polling.stall_after,
+            # A proxy's or login page in place of the reply may be gone a moment later.
             tolerates=lambda error: is_transient(error) or is_not_api_reply(error),
             settings="polling.",
         )
@@ -80,6 +82,7 @@ class _TargetWaiter(JobWaiter):
         )
         hooks = self._progress.context.hooks
         delay = hooks.call("impex_poll_delay", job=job, poll=poll)
+        # isinstance alone would accept True, which is an int.
         number = isinstance(delay, (int, float)) and not isinstance(delay, bool)
         if not number or not math.isfinite(delay) or delay < 0:
             raise hooks.invalid_answer("impex_poll_delay", delay, "seconds, 0 or more")
@@ -90,7 +93,7 @@ class _TargetWaiter(JobWaiter):
         job = self._progress.job
         if verdict is Verdict.DONE and job.target.missing == "fail" and not is_unspecified(status):
             items = missing(job.request, status)
-            return f"'{status.word}' without {', '.join(items)}" if items else ""
+            return f"'{status.status}' without {', '.join(items)}" if items else ""
         return super().doubt_about(verdict, status)
 
     def handle_unknown_job(self, error: SparkError) -> None:
@@ -102,7 +105,7 @@ class _TargetWaiter(JobWaiter):
         """Report it as an event of the target."""
         event = "job.status" if is_known(status) else "job.unknown_status"
         job = replace(self._progress.job, status=status)
-        self._progress.context.changed(job, event, message, status=status.word)
+        self._progress.context.changed(job, event, message, status=status.status)
 
     def report_problem(self, message: str) -> None:
         """Report it as an event of the target."""

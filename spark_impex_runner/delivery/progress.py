@@ -89,6 +89,7 @@ class TargetProgress:
 
     def open(self, opened: OpenedAttempt) -> None:
         """Set the attempt to work on."""
+        # A resumed attempt without a job id may have a job whose create reply was lost.
         self.adopted = self.may_have_job = opened.adopted
         self.opened_at = self.context.clock.monotonic()
         if opened.warning:
@@ -118,6 +119,7 @@ class TargetProgress:
         parts = list(self.parts.values())
         if not parts:
             return
+        # Packages that an earlier run delivered are recorded for the whole target already.
         if not self.delivered.artifacts:
             self.delivered = DeliveredPackages.merged([each.delivered for each in parts])
         ids = tuple(each.job.id for each in parts if each.job.id)
@@ -140,6 +142,7 @@ class TargetProgress:
 
     def result(self, error: ImpexError | None = None) -> TargetResult:
         """Return the result of the target, as far as it has come."""
+        # Errors and warnings may quote a server or a plugin.
         mask, job = self.context.masker.mask, self.job
         return TargetResult(
             target=job.target,

@@ -61,20 +61,20 @@ class Steps:
         finished = self.context.state.steps(self.attempt)
         for position, step in enumerate(self.job.target.steps):
             tenants = tenants_of(step, self.job)
-            does = step_digest(step, self.job.packages, self.context.masker, tenants)
-            place = (position, does)
-            earlier = self._earlier(step, place, finished)
+            digest = step_digest(step, self.job.packages, self.context.masker, tenants)
+            key = (position, digest)
+            earlier = self._earlier(step, key, finished)
             if earlier is None or earlier.outcome == BEGUN or not self._reuse(earlier):
-                self._run_one(step, place, earlier)
+                self._run_one(step, key, earlier)
 
     def _earlier(
-        self, step: Step, place: tuple[int, str], finished: Mapping[tuple[int, str], StepResult]
+        self, step: Step, key: tuple[int, str], finished: Mapping[tuple[int, str], StepResult]
     ) -> StepResult | None:
         """Return the result of a step in an earlier run of the attempt, None if it must run."""
         if self._runs_once(step):  # whatever its position in the manifest was then
-            return next((each for (_, does), each in finished.items() if does == place[1]), None)
+            return next((each for (_, work), each in finished.items() if work == key[1]), None)
         offer = self.context.hooks.registry.steps.get(step.uses)
-        return None if offer and offer.always else finished.get(place)
+        return None if offer and offer.always else finished.get(key)
 
     def _runs_once(self, step: Step) -> bool:
         """Return True if a step must not run twice for one package."""
@@ -93,24 +93,24 @@ class Steps:
         self.progress.changed("step.reused", message, uses=result.uses)
         return True
 
-    def _run_one(self, step: Step, place: tuple[int, str], earlier: StepResult | None) -> None:
+    def _run_one(self, step: Step, key: tuple[int, str], earlier: StepResult | None) -> None:
         self.progress.enter(Phase.STEPS, step.uses)
         began, begun = self.context.clock.monotonic(), False
         try:
-            begun = self._begin(step, place, earlier)
+            begun = self._begin(step, key, earlier)
             made = self._attempt(step)
         except Interrupted:
-            raise
+            raise  # what an interrupted step has done is unknown: its record stays
         except HeldError as error:
             if begun:  # a step that is held has done nothing yet
-                self.context.state.forget_step(self.attempt, place[1])
+                self.context.state.forget_step(self.attempt, key[1])
             message = self.context.masker.mask(str(error))
             self._record(StepResult(step.uses, "held", self._since(began), message))
             raise
         except ImpexError as error:
             # A StepError says that the step did nothing; after a bug that is unknown.
             if begun and not isinstance(error, PluginError):
-                self.context.state.forget_step(self.attempt, place[1])
+                self.context.state.forget_step(self.attempt, key[1])
             outcome = "warned" if step.on_failure == "warn" else "failed"
             message = self.context.masker.mask(str(error))
             self._record(StepResult(step.uses, outcome, self._since(began), message))
@@ -120,10 +120,10 @@ class Steps:
             names = tuple(artifact.name for artifact in made.artifacts)
             message = self.context.masker.mask(made.message)
             result = StepResult(step.uses, "succeeded", self._since(began), message, names)
-            self.context.state.note_step(self.attempt, place, result, made.artifacts)
+            self.context.state.note_step(self.attempt, key, result, made.artifacts)
             self._record(result)
 
-    def _begin(self, step: Step, place: tuple[int, str], earlier: StepResult | None) -> bool:
+    def _begin(self, step: Step, key: tuple[int, str], earlier: StepResult | None) -> bool:
         """Store that a step begins, and return True, if it must run only once.
 
         Raises ``StepError`` if such a step has begun before.
@@ -139,7 +139,7 @@ class Steps:
                 "exports again and runs it for the new package"
             )
         self.context.clock.check()  # a run that is stopped must not store that it has begun
-        self.context.state.begin_step(self.attempt, place[1], step.uses)
+        self.context.state.begin_step(self.attempt, key[1], step.uses)
         return True
 
     def _attempt(self, step: Step) -> StepOutput:

@@ -1,4 +1,4 @@
-"""What the manifest says, and what the command line says about a run of it."""
+"""The manifest, and the options of a run of it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Auth:
 class Connection:
     """One tenant and how to talk to it.
 
-    One of ``base_url``, ``env`` with ``tenant``, and ``sandbox`` says where it is; without any of
-    them the ``CSPARK_*`` environment does.
+    Its address is ``base_url``, ``env`` with ``tenant``, or ``sandbox``; without any of them it
+    comes from the ``CSPARK_*`` environment.
 
     Attributes:
         name: The connection's key in the manifest.
@@ -40,13 +40,13 @@ class Connection:
         env: The environment of the host, ``sit`` or ``uat.us``.
         tenant: The tenant's name, with ``env``.
         sandbox: The absolute path of the folder that an emulated tenant serves.
-        auth: The credentials; None stands for those of the ``CSPARK_*`` environment.
+        auth: The credentials; None for those of the ``CSPARK_*`` environment.
         jobs: How many export jobs may run at once; None asks the tenant for its limit.
         downloads: How many files are downloaded at once.
         requests_per_second: The highest rate of requests; None sets no limit.
         timeout: Seconds to connect, and between two bytes.
         verify_tls: Whether the certificate is verified, or the absolute path of a CA bundle.
-        place: Where the address stands in the manifest, as ``FILE:LINE``.
+        place: The position of the address in the manifest, as ``FILE:LINE``.
     """
 
     name: str
@@ -65,14 +65,14 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Polling:
-    """How a job is waited for.
+    """How the runner waits for a job.
 
     Attributes:
         strategy: The name of the polling strategy.
         options: The strategy's own options, checked by its schema.
-        deadline: Seconds that the whole wait may take.
+        deadline: Seconds after which the wait ends.
         stall_after: Seconds without any change of the job after which the wait ends.
-        on_deadline: What becomes of the job then: ``leave`` or ``cancel``.
+        on_deadline: What happens to the job then: ``leave`` or ``cancel``.
     """
 
     strategy: str = "adaptive"
@@ -89,7 +89,7 @@ class Step:
     Attributes:
         uses: The name of the step.
         options: The step's own options, checked by its schema, with references resolved.
-        attempts: How often the step is tried, 1 or more.
+        attempts: How often the step is run at most, 1 or more.
         interval: Seconds before the second attempt.
         on_failure: What a failure means: ``fail`` or ``warn``.
     """
@@ -103,34 +103,35 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One thing to export, where it goes and what is done with it.
+    """One export: what, from where, to where, and the steps that follow.
 
     Attributes:
         name: The name in the manifest; one of a matrix ends with ``@VALUE``.
         connection: The name of the connection to export from.
         output: The absolute path of the folder for the packages.
-        tags: The labels that ``--tag`` chooses by.
+        tags: The labels by which ``--tag`` selects.
         services: The service URIs to export, as the manifest has them.
         folders: The names of folders to export as a whole.
         version_ids: The UUIDs of versions to export.
         file_filter: What a package is for: ``migrate`` or ``onpremises``.
         version_filter: ``latest`` or ``all``.
         source_system: The name of the system that asks, which the tenant records.
-        correlation_id: The id by which the job is found again; None lets the runner choose one.
-        file_name: The stem of the package's name; None leaves it to the tenant.
-        max_retries: The most status requests; None leaves it to the deadline.
+        correlation_id: The id by which a job is found if the reply with its id was lost; None lets
+            the runner choose one.
+        file_name: The stem of the package's name; None lets the tenant choose.
+        max_retries: The most status requests; None for no limit but the deadline.
         retry_interval: Seconds between status requests, as the strategy understands them.
-        polling: How the job is waited for.
+        polling: How the runner waits for the job.
         if_exists: What happens to an earlier delivery: ``replace``, ``keep`` or ``fail``.
-        skip_unchanged: Whether nothing is exported while the tenant's versions are unchanged.
-        max_package: The most bytes of one package, above which the request is divided; None for no
+        skip_unchanged: Whether an export is skipped while the tenant's versions are unchanged.
+        max_package: The most bytes of one package, above which the request is split; None for no
             limit.
         missing: What an incomplete delivery means: ``fail`` or ``warn``.
-        on_interrupt: What becomes of the job after a signal: ``cancel`` or ``leave``.
+        on_interrupt: What happens to the job after a signal: ``cancel`` or ``leave``.
         needs: The names of targets that must succeed before.
         steps: The steps, in their order.
         step_connections: The names of the connections that options of the steps name.
-        written: The paths in the manifest at which ``output`` and ``steps`` stand.
+        written: The paths of ``output`` and ``steps`` in the manifest.
     """
 
     name: str
@@ -162,13 +163,13 @@ class Target:
 
     @property
     def connections(self) -> tuple[str, ...]:
-        """Every connection that work on the target needs, its own first."""
+        """All connections that the target needs, its own first."""
         return (self.connection, *self.step_connections)
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """A notifier that is called when the run has ended.
+    """A notifier to call when the run has ended.
 
     Attributes:
         uses: The name of the notifier.
@@ -184,7 +185,7 @@ class Notification:
 
 
 def base_name(name: str) -> str:
-    """Return a manifest's name without what its overlays add: ``release`` of ``release+prod``."""
+    """Return a manifest's name without its overlays' suffixes: ``release`` of ``release+prod``."""
     return name.partition("+")[0]
 
 
@@ -214,28 +215,28 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the command line may say about a run; every field has its option's name.
+    """The options of a run; every field has the name of its command-line option.
 
     Attributes:
-        targets: Globs for the names of the targets to run; none stands for all.
-        tags: The tags of the targets to run; none stands for all.
-        overlays: Files that change the manifest, one after the other.
+        targets: Globs for the names of the targets to run; empty for all.
+        tags: The tags of the targets to run; empty for all.
+        overlays: Overlays to apply to the manifest, in this order.
         variables: Values for ``${var:NAME}``, by name.
         until: An empty text, or ``download`` to run no steps.
         fail_fast: Whether the first failure keeps other targets from starting.
-        jobs: The export jobs at once for each connection; None takes the connection's.
-        output: The folder for all targets' outputs; None takes the manifest's.
-        state: The state directory; None stands for ``.impex`` beside the manifest.
+        jobs: The export jobs at once for each connection; None for the connection's limit.
+        output: The folder for all targets' outputs; None for the manifest's.
+        state: The state directory; None for ``.impex`` beside the manifest.
         fresh: Whether new jobs are started instead of resuming earlier ones.
         job: The id of a job to resume, for a single target.
-        alone: Whether targets that the chosen ones need are left out.
+        alone: Whether to leave out targets that the selected ones need.
         approved: Approvals, each ``CONNECTION`` or ``CONNECTION@SHA256`` (12 hexadecimal digits or
             more).
-        asks: Whether sources of secrets are asked for their values; False only validates.
-        reports: The files of further reports by the report's name.
+        asks: Whether sources are asked for their values; False only validates.
+        reports: The files of additional reports by the report's name.
         blocked_plugins: The names of plugins that are not loaded.
         plugin_files: Python files that are loaded as plugins.
-        executor: What runs the targets, ``NAME`` or ``NAME:ADDRESS``; empty stands for this
+        executor: What runs the targets, ``NAME`` or ``NAME:ADDRESS``; empty for this
             process.
         run_id: The id of the run that this is a part of; empty lets the runner choose one.
     """

@@ -1,4 +1,4 @@
-"""How it ended."""
+"""The results of runs, targets and steps, and the exit code."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class Outcome(str, Enum):
-    """How a target ended.
+    """The outcome of a target.
 
-    ``unchanged``: an earlier delivery is still what the tenant has. ``held``: it waits for an
+    ``unchanged``: an earlier delivery still equals what the tenant has. ``held``: it waits for an
     approval. ``skipped``: a target that it needs did not succeed.
     """
 
@@ -33,14 +33,14 @@ class Outcome(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """How one step ended.
+    """The result of one step.
 
     Attributes:
         uses: The name of the step.
         outcome: ``succeeded``, ``warned`` (a failure with ``on_failure: warn``), ``failed`` or
             ``held``.
         seconds: How long it took, in seconds.
-        message: One line: what went wrong, or what the step reports about its success.
+        message: One line: the error, or what the step reports about its success.
         artifacts: The names of what it made, relative to the target's output.
     """
 
@@ -53,22 +53,22 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True)
 class TargetResult:
-    """How one target ended, with all that an auditor asks for.
+    """The result of one target, with all that an audit needs.
 
     Attributes:
         target: The target.
-        outcome: How it ended.
+        outcome: The outcome.
         started: When work on it began, in UTC.
         finished: When work on it ended, in UTC.
-        tenant: The tenant's base URL; empty where it was never known.
-        job_id: The id of the job, the first one where the request was divided.
-        request: What was asked for, with patterns resolved.
-        services: The services that the tenant says it delivered.
-        service_versions: The versions that the tenant says it delivered.
+        tenant: The tenant's base URL; empty if it was never known.
+        job_id: The id of the job, the first one if the request was split.
+        request: The request, with patterns resolved.
+        services: The services that the tenant reported as delivered.
+        service_versions: The versions that the tenant reported as delivered.
         artifacts: The packages, and what steps made.
-        steps: How each step ended, in their order.
-        warnings: What went wrong without failing the target, one line each.
-        error: One line: what went wrong, or why nothing was to be done; empty after a delivery.
+        steps: The results of the steps, in their order.
+        warnings: Problems that did not fail the target, one line each.
+        error: One line: the error, or why nothing was done; empty after a delivery.
         exit_code: The exit code of that error; 0 without one.
         job_ids: The ids of all jobs that made its packages.
         approve: The name to approve (``--approve``) for a target that is held.
@@ -97,7 +97,7 @@ class TargetResult:
 
     @property
     def good(self) -> bool:
-        """Whether the target holds what was asked for."""
+        """True if everything that was requested is delivered."""
         return self.outcome in (Outcome.SUCCEEDED, Outcome.UNCHANGED)
 
 
@@ -110,11 +110,11 @@ class RunResult:
         manifest: The manifest that was run.
         started: When the run began, in UTC.
         finished: When the run ended, in UTC.
-        results: How each selected target ended; empty where the run could not begin.
+        results: The results of the selected targets; empty if the run could not begin.
         runner_version: The version of the runner.
         signal: The number of the signal that interrupted the run; 0 without one.
-        problems: What went wrong outside of all targets, such as a report that was not written.
-        refusal: The error because of which the run did not begin, one line; else empty.
+        problems: Problems outside of all targets, such as a report that was not written.
+        refusal: The error that kept the run from beginning, one line; else empty.
         refused_with: The exit code of that error.
     """
 
@@ -136,11 +136,11 @@ class RunResult:
 
 
 def exit_code(runs: Sequence[RunResult]) -> int:
-    """Return the process exit code of one or more runs; the most specific answer wins.
+    """Return the process exit code of one or more runs; the most specific code wins.
 
-    Signal, then a bug, then a passed deadline, then some/none succeeded; a refusal is told as 6
-    where nothing succeeded and nothing else was wrong, a target that is held as 9 where nothing
-    was wrong at all.
+    The order: a signal, a bug (1), a timeout (5), some (3) or no targets (4) succeeded. It is 6 if
+    credentials were the only cause and nothing succeeded, 9 if targets are held and all is well
+    otherwise.
     """
     results = [result for run in runs for result in run.results]
     bad = [result for result in results if not result.good]

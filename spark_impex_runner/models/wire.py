@@ -1,7 +1,8 @@
-"""What goes over the wire."""
+"""What the runner sends to a tenant, and what the tenant answers."""
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ class Request:
         file_filter: ``migrate`` or ``onpremises``.
         version_filter: ``latest`` or ``all``.
         source_system: The name of the system that asks.
-        correlation_id: The id by which the job is found again.
+        correlation_id: The id by which a job is found if the reply with its id was lost.
         file_name: The stem of the package's name.
     """
 
@@ -40,8 +41,8 @@ class RemoteFile:
     """One file that a finished job offers.
 
     Attributes:
-        url: Where it is downloaded from. It opens the file for anybody: a secret.
-        file_hash: The tenant's hash of it, in the tenant's notation; None without one.
+        url: The link to download it from. It needs no credentials, so it is a secret.
+        file_hash: The tenant's hash of the file, in the tenant's notation; None if it gave none.
     """
 
     url: str = field(repr=False)
@@ -52,7 +53,7 @@ class RemoteFile:
 class ServiceVersion:
     """One service, or one version of it, as the tenant names it.
 
-    A part that the tenant does not give is an empty text.
+    A field that the tenant does not give is empty.
 
     Attributes:
         folder: The name of the folder.
@@ -81,20 +82,21 @@ class Status:
 
     Attributes:
         id: The id of the job.
-        word: The API's ``status``, in its own spelling: ``in_progress``, ``closed`` …
-        errors: The API's ``errors`` as they came: JSON of any shape, None for none.
-        warnings: The API's ``warnings`` as they came: JSON of any shape, None for none.
+        status: The API's ``status``, in its own spelling: ``in_progress``, ``closed`` …
+        errors: The API's ``errors``, unchanged: JSON of any shape, or None.
+        warnings: The API's ``warnings``, unchanged: JSON of any shape, or None.
         files: The files to download, once the job has finished.
         services: The services that the job delivers.
         service_versions: The versions that the job delivers.
         correlation_id: The correlation id of the request.
         process_time: How long the job took, in milliseconds as the API gives it.
-        retry_after: Seconds to wait before the next status request, where the server asks for that.
+        retry_after: Seconds that the server asks to wait before the next status request; None if it
+            does not.
         data: The raw JSON.
     """
 
     id: str
-    word: str
+    status: str
     errors: Any = None
     warnings: Any = None
     files: tuple[RemoteFile, ...] = ()
@@ -105,9 +107,15 @@ class Status:
     retry_after: float | None = None
     data: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
+    @property
+    def word(self) -> str:
+        """The old name of ``status``, for one release."""
+        warnings.warn("word is now called status", DeprecationWarning, stacklevel=2)
+        return self.status
+
 
 class Verdict(Enum):
-    """What a status payload means for the wait: it goes on, or the job succeeded or failed."""
+    """What a status payload means: the job is pending, or it is done or failed."""
 
     PENDING = "pending"
     DONE = "done"

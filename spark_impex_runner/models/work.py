@@ -1,4 +1,4 @@
-"""What the engine works on."""
+"""Runs, plans, jobs, artifacts and events: what the runner works on and passes to plugins."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Run:
         id: The id of the run.
         date: The day on which it began in UTC, ``2026-01-31``.
         manifest: The manifest.
-        targets: The targets that were chosen, in their order.
+        targets: The selected targets, in their order.
         started: When it began, in UTC.
         connect: Returns the open ``spark_impex_runner.Spark`` client of a connection by its name.
             The client belongs to the run: do not close it.
-        approved: The connections for which the step that is called was approved, for the packages
-            and the work that an earlier run held; empty for any other step and for other hooks.
+        approved: The connections that were approved for the called step, for the packages and the
+            work that an earlier run held; empty for other steps and other hooks.
         guarded: The files that no delivery may replace; ``tools.Ownership`` reads it.
     """
 
@@ -45,15 +45,15 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class PlannedTarget:
-    """One target with what will be sent for it.
+    """One target and the request that will be sent for it.
 
     Attributes:
         target: The target.
-        request: What will be asked for.
+        request: The request.
         url: The URL that ``body`` is sent to by POST.
         body: The JSON text, as it will be sent.
         kept: Whether ``if_exists: keep`` finds an earlier delivery: nothing will be sent.
-        resolved: What each entry of ``services`` became that is not sent as it stands.
+        resolved: The services that each entry of ``services`` was replaced with, by the entry.
     """
 
     target: Target
@@ -66,12 +66,12 @@ class PlannedTarget:
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """What a step would do.
+    """The dry run of a step.
 
     Attributes:
         uses: The name of the step.
         summary: One line about what it would do.
-        problem: One line about why it cannot; else empty.
+        problem: One line about why it cannot do that; else empty.
     """
 
     uses: str
@@ -87,15 +87,15 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a run would do for one target, as far as the state shows.
+    """What a run would do for one target, according to the state.
 
     Attributes:
         planned: What would be sent.
         action: ``create`` (a new job), ``adopt`` (resume an earlier one) or ``unchanged``
             (nothing).
-        job_id: The id of the job to resume; empty where the reply with it was lost.
-        note: One line that a person should read besides.
-        steps: What the steps with ``dry_run`` would do.
+        job_id: The id of the job to resume; empty if the reply with it was lost.
+        note: One more line for the user.
+        steps: The dry runs of the steps that offer ``dry_run``.
     """
 
     planned: PlannedTarget
@@ -107,17 +107,17 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A file or folder that a target holds.
+    """A file or folder of a target.
 
     Attributes:
-        path: Where it lies now: a partial file until it is verified.
+        path: Its current path: a partial file until it is verified.
         name: Its path relative to the target's output, with ``/``; that of a folder ends with
             ``/``.
         size: Bytes; of a folder, those of all its files.
         sha256: The SHA-256 in lower-case hexadecimal, of a folder that of ``tools.folder_digest``;
-            empty where it is not known.
+            empty if it is unknown.
         remote: What it was downloaded from.
-        hash_agreed: Whether the tenant's hash agreed; None where it gave none in a known notation.
+        hash_agreed: Whether the tenant's hash agreed; None if it gave none in a known notation.
         made_by: ``download``, or the name of the step that made it.
         digests: Further digests known since the download, in hexadecimal, by the algorithm's name.
     """
@@ -133,7 +133,7 @@ class Artifact:
 
     @property
     def is_package(self) -> bool:
-        """Whether it was downloaded; a step that changes a package does not change that."""
+        """True if it was downloaded, also after a step has changed it."""
         return self.made_by == "download"
 
 
@@ -158,12 +158,12 @@ class KeyValueStore:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a step holds for one package until it is approved.
+    """The work of a step on one package that waits for an approval.
 
     Attributes:
         to: The name of the connection that the package goes to.
         sha256: The SHA-256 of the package, in hexadecimal.
-        does: All that is done with the package, as JSON values.
+        does: All that the step would do with the package, as JSON values.
     """
 
     to: str
@@ -173,15 +173,15 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What an earlier run delivered for a target, completely.
+    """A complete delivery of an earlier run for a target.
 
     Attributes:
-        finished: When it had been delivered, in UTC.
+        finished: When it was complete, in UTC.
         run_id: The id of that run.
         job_id: The id of the job.
-        output: The folder that it was put into.
-        services: The services that the tenant said the job held.
-        service_versions: The versions that the tenant said the job held.
+        output: The folder of its files.
+        services: The services that the tenant reported.
+        service_versions: The versions that the tenant reported.
         artifacts: The packages and what steps made, as they were then.
     """
 
@@ -198,26 +198,26 @@ class Delivery:
 class Job:
     """One export job of one target, as far as it has come.
 
-    A request that is too large is divided; each part then has a job.
+    A request that is too large is split; each part then has a job.
 
     Attributes:
         run: The run.
         target: The target.
-        request: What is asked for, with patterns resolved.
+        request: The request, with patterns resolved.
         tenant: The tenant's base URL.
         started: When work on the target began, in UTC.
-        stopping: Returns True once the run is being interrupted: long work then has to end.
+        stopping: Returns True once the run is interrupted: long work must then end.
         id: The id of the job; empty before it is created.
-        part: The name of the part of a divided request that the job is for; else empty.
+        part: The name of the part of a split request that the job is for; else empty.
         parts: The ids of the jobs of all parts, for the target as a whole.
         status: The last status payload; None before the first.
         artifacts: The packages, and what earlier steps made.
-        last: What was delivered last; only ``impex_unchanged`` is given it.
-        memory: What the step that is called has stored, in earlier attempts and runs as well.
+        last: The last delivery; only ``impex_unchanged`` gets it.
+        memory: The values that the called step has stored, also in earlier attempts and runs.
         wait: Waits so many seconds; raises ``Interrupted`` as soon as the run is interrupted.
-        approval: What the step was approved to do, by the names of the packages.
-        placed: The records of what the target's runs have put into its output; ``tools.Ownership``
-            reads and writes them.
+        approval: The approved work of the step, by the names of the packages.
+        placed: The records of what the target's runs put into its output; ``tools.Ownership`` reads
+            and writes them.
     """
 
     run: Run
@@ -239,13 +239,13 @@ class Job:
 
     @property
     def packages(self) -> tuple[Artifact, ...]:
-        """The artifacts that the tenant made, in the order in which they came."""
+        """The artifacts that were downloaded, in their order."""
         return tuple(each for each in self.artifacts if each.is_package)
 
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """The wait so far: what a polling strategy decides on.
+    """The wait so far, as the input of a polling strategy.
 
     Attributes:
         strategy: The name of the strategy.
@@ -254,10 +254,10 @@ class Poll:
         elapsed: Seconds since the wait began.
         remaining: Seconds before the deadline.
         retry_interval: The target's ``retry_interval``, in seconds.
-        retry_after: Seconds that the server asked to wait last.
-        durations: Seconds that earlier jobs of the same request took, the newest first; empty where
+        retry_after: Seconds that the server asked to wait in its last reply.
+        durations: Seconds that earlier jobs of the same request took, the newest first; empty if
             the job began before this wait.
-        similar: The same for other requests that asked for as much.
+        similar: The same for other requests of the same size class.
     """
 
     strategy: str
@@ -273,13 +273,13 @@ class Poll:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that happened to a job, after it is certain.
+    """An event of a job.
 
     Attributes:
         event: The stable name of the event, ``job.created``.
         at: When it happened, in UTC.
         message: One line about it.
-        detail: Plain JSON values by name.
+        detail: More facts as JSON values by name.
     """
 
     event: str

@@ -68,7 +68,7 @@ def check_zip(path: Path, name: str = "", *, entries: bool = True) -> None:
         except archives.BROKEN:
             raise IntegrityError(f"{name}: {_describe_non_zip(file)}") from None
     if broken is not None:
-        shown = archives.shown(broken)
+        shown = archives.quoted(broken)
         raise IntegrityError(f"{name}: the entry {shown} is damaged; export again")
 
 

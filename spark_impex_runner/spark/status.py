@@ -39,7 +39,7 @@ def parse_status(data: Any, retry_after: float | None = None) -> Status:
     outputs = mapping(data.get("outputs"))
     return Status(
         id=name(data.get("id")),
-        word=text(data.get("status")),
+        status=text(data.get("status")),
         errors=data.get("errors"),
         warnings=data.get("warnings"),
         files=tuple(_files(outputs.get("files"))),
@@ -84,8 +84,8 @@ def explain(status: Status) -> str:
     if messages := _as_text(status.errors) or warnings_text(status):
         return messages
     if _normalized(status) in _SUCCEEDED and not status.files:
-        return f"'{one_line(status.word)}' without any file, and no error is given"
-    return f"'{one_line(status.word)}', and no error is given"
+        return f"'{one_line(status.status)}' without any file, and no error is given"
+    return f"'{one_line(status.status)}', and no error is given"
 
 
 def warnings_text(status: Status) -> str:
@@ -101,7 +101,7 @@ def _as_text(messages: Any) -> str:
 
 
 def _normalized(status: Status) -> str:
-    return status.word.strip().lower().replace("-", "_").replace(" ", "_")
+    return status.status.strip().lower().replace("-", "_").replace(" ", "_")
 
 
 def _flatten(messages: Any) -> Iterator[str]:

@@ -80,7 +80,7 @@ class JobWaiter:
         """Return why the reply about a finished job may be wrong, or an empty text."""
         if verdict is Verdict.FAILED:
             return "" if status.errors else explain(status)
-        return f"'{one_line(status.word)}' without any result" if self.is_doubtful(status) else ""
+        return f"'{one_line(status.status)}' without any result" if self.is_doubtful(status) else ""
 
     def handle_unknown_job(self, error: SparkError) -> None:
         """Raise after two replies, of which ``error`` is the last, that deny the job."""
@@ -163,7 +163,7 @@ class JobWaiter:
             return status
         explanation = self.http.masker.mask(explain(status))
         kind = TooLargeError if mentions_size_limit(explanation) else JobError
-        raise kind(f"{self.name} ended as '{one_line(status.word)}': {explanation}")
+        raise kind(f"{self.name} ended as '{one_line(status.status)}': {explanation}")
 
     def _record(self, verdict: Verdict, status: Status) -> None:
         """Record a reply that does not end the wait, and report a new status."""
@@ -172,11 +172,11 @@ class JobWaiter:
         if verdict is not Verdict.PENDING:
             return
         self._unconfirmed = ""
-        if status.word != self.last_status:
-            self.last_status, self._status_since = status.word, self.elapsed()
-            message = f"{self.name} is {status.word}"
+        if status.status != self.last_status:
+            self.last_status, self._status_since = status.status, self.elapsed()
+            message = f"{self.name} is {status.status}"
             if not is_known(status):
-                word = one_line(status.word)
+                word = one_line(status.status)
                 message = f"{self.name} has the unknown status '{word}', still waiting"
             self.report_status(status, message)
 

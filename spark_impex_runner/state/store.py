@@ -134,27 +134,27 @@ class State:
             *(insert_artifact(attempt, each) for each in artifacts),
         )
 
-    def begin_step(self, attempt: Attempt, does: str, uses: str) -> None:
-        """Store that a step begins that must run only once; ``does`` is its digest."""
+    def begin_step(self, attempt: Attempt, digest: str, uses: str) -> None:
+        """Store that a step begins that must run only once; ``digest`` is that of its work."""
         # A negative position: finished steps take theirs from the manifest, from 0 on.
         lowest = "(SELECT min(coalesce(min(position), 0), 0) - 1 FROM steps WHERE attempt = ?)"
         sql = f"INSERT INTO steps VALUES (?, {lowest}, ?, ?, ?, 0, '', '[]')"  # noqa: S608
-        self._db.write((sql, (attempt.id, attempt.id, does, uses, BEGUN)))
+        self._db.write((sql, (attempt.id, attempt.id, digest, uses, BEGUN)))
 
-    def forget_step(self, attempt: Attempt, does: str) -> None:
+    def forget_step(self, attempt: Attempt, digest: str) -> None:
         """Delete the record that a step began: it is known to have done nothing."""
-        self._db.write((_DELETE_BEGUN, (attempt.id, does)))
+        self._db.write((_DELETE_BEGUN, (attempt.id, digest)))
 
     def note_step(
-        self, attempt: Attempt, place: tuple[int, str], result: StepResult, made: Sequence[Artifact]
+        self, attempt: Attempt, key: tuple[int, str], result: StepResult, made: Sequence[Artifact]
     ) -> None:
-        """Store a finished step. ``place`` is its position and the digest of what it does."""
+        """Store a finished step. ``key`` is its position and the digest of what it does."""
         sql = "INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         names = json.dumps(result.artifacts)
         facts = (result.uses, result.outcome, result.seconds, result.message, names)
         self._db.write(
-            (sql, (attempt.id, *place, *facts)),
-            (_DELETE_BEGUN, (attempt.id, place[1])),
+            (sql, (attempt.id, *key, *facts)),
+            (_DELETE_BEGUN, (attempt.id, key[1])),
             *(insert_artifact(attempt, each) for each in made),
         )
 

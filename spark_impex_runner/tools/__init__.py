@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from spark_impex_runner.archives import BROKEN as ZIP_ERRORS
 from spark_impex_runner.archives import opened as open_zip
+from spark_impex_runner.archives import quoted
 from spark_impex_runner.archives import raw_name as raw_entry_name
-from spark_impex_runner.archives import shown as quoted
 from spark_impex_runner.atomic import exclusive as file_lock
 from spark_impex_runner.atomic import write_text as write_atomically
 from spark_impex_runner.digests import Hash

@@ -128,8 +128,8 @@ def test_lists_are_guarded(check: Any, path: str) -> None:
     [
         (".", "{uses: checksum, with: {file: m.yaml}}", "a file of this manifest"),
         (".", "{uses: unzip, with: {to: exports}}", "the output of target 'b'"),
-        (".", "{uses: unzip, with: {to: .impex}}", "no step may write to"),
-        ("out", "{uses: unzip, with: {to: impex-receipt.json}}", "no step may write to"),
+        (".", "{uses: unzip, with: {to: .impex}}", "is a reserved name"),
+        ("out", "{uses: unzip, with: {to: impex-receipt.json}}", "is a reserved name"),
         ("out", "{uses: unzip}, {uses: unzip, with: {to: files/a}}", "two steps of target 'a'"),
         ("out", "{uses: checksum}, {uses: unzip, with: {to: sha256sums}}", "two steps"),
         (".impex", "", "the output would lie in the state"),

@@ -93,14 +93,19 @@ def test_old_names_of_models_warn(old: str, new: str) -> None:
         _ = models.Nothing
 
 
-def test_old_name_of_a_planned_steps_summary_warns() -> None:
-    """``told`` returns the same text as ``summary``."""
-    step = models.PlannedStep("unzip", "would unpack 3 files")
+@pytest.mark.parametrize(
+    ("value", "old", "new"),
+    [
+        (models.PlannedStep("unzip", "would unpack 3 files"), "told", "summary"),
+        (models.Status("job-1", "closed"), "word", "status"),
+    ],
+)
+def test_old_names_of_fields_warn(value: Any, old: str, new: str) -> None:
+    """Each returns the same as the new name."""
+    with pytest.warns(DeprecationWarning, match=f"{old} is now called {new}"):
+        found = getattr(value, old)
 
-    with pytest.warns(DeprecationWarning, match="told is now called summary"):
-        told = step.told
-
-    assert told == step.summary
+    assert found == getattr(value, new)
 
 
 def test_old_name_of_a_foreign_file_warns(tmp_path: Path) -> None:

@@ -248,7 +248,7 @@ def test_a_cancelled_job_says_so(sandbox: Any, connect: Any) -> None:
 
     seen = served.requests[-1]
     assert (seen.method, json.loads(seen.body)) == ("PATCH", {"export_status": "cancelled"})
-    assert exports.status(job.id).word == "cancelled"
+    assert exports.status(job.id).status == "cancelled"
 
 
 @pytest.mark.parametrize(("failures", "cancelled"), [(2, True), (3, False)])

@@ -238,7 +238,7 @@ def test_a_wait_tolerates_transient_failures(session_to: Any, script: Any, reply
 
     status = Imports(session_to(server)).wait("1", deadline=60, interval=5)
 
-    assert (status.word, len(server.seen)) == ("closed", 4)
+    assert (status.status, len(server.seen)) == ("closed", 4)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_only_certain_failure_ends_wait(
     wait = partial(Imports(session_to(server)).wait, "1", deadline=60, interval=5)
 
     if tolerated:
-        assert wait().word == "closed"
+        assert wait().status == "closed"
     else:
         with pytest.raises(errors.BadRequestError):
             wait()

@@ -47,7 +47,7 @@ def test_a_whole_payload_is_read() -> None:
 
     status = parse_status({**data, "correlation_id": "c", "errors": None}, 3.0)
 
-    assert (status.id, status.word, status.process_time) == ("1", "closed", 5.0)
+    assert (status.id, status.status, status.process_time) == ("1", "closed", 5.0)
     assert status.files == (RemoteFile("https://h/x", "AB"),)
     assert status.services == (ServiceVersion("f", "s"),)
     assert status.service_versions == (ServiceVersion("f", "s", "sid", "0.1.0", "vid"),)
