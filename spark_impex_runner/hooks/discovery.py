@@ -10,18 +10,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion
-
 from spark_impex_runner.errors import PluginError, UsageError
-from spark_impex_runner.hooks.distributions import installed
+from spark_impex_runner.hooks.distributions import installed, normalized_name
 from spark_impex_runner.spelling import did_you_mean
 from spark_impex_runner.version import DISTRIBUTION, __version__
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from importlib.metadata import EntryPoint
+
+    from packaging.requirements import Requirement
 
 BUILT_IN = (
     "checksum",
@@ -171,7 +169,7 @@ def required_names(choice: PluginChoice) -> frozenset[str] | None:
     """Return the normalised names of the required distributions; None if any is allowed."""
     if choice.required is None:
         return None
-    return frozenset(canonicalize_name(_requirement(text).name) for text in choice.required)
+    return frozenset(normalized_name(_requirement(text).name) for text in choice.required)
 
 
 def check_choice(choice: PluginChoice) -> None:
@@ -189,7 +187,7 @@ def unmet(choice: PluginChoice) -> Iterator[tuple[int, str]]:
     infos = [info for _, info in _installed()]
     for index, text in enumerate(choice.required):
         wanted = _requirement(text)
-        name = canonicalize_name(wanted.name)
+        name = normalized_name(wanted.name)
         found = [info for info in infos if info.distribution == name]
         blocks = [by for by in map(choice.blocked_by, found) if by]
         how_to_install = f"pip install '{text}'"
@@ -224,8 +222,8 @@ def unknown_names(choice: PluginChoice) -> Iterator[str]:
 
 def _matching_name(names: Collection[str], info: PluginInfo) -> str:
     """Return the name that is the plugin's or its distribution's, compared normalised."""
-    own = {canonicalize_name(info.name), canonicalize_name(info.distribution)} - {""}
-    return next((name for name in sorted(names) if canonicalize_name(name) in own), "")
+    own = {normalized_name(info.name), normalized_name(info.distribution)} - {""}
+    return next((name for name in sorted(names) if normalized_name(name) in own), "")
 
 
 def _installed() -> list[tuple[EntryPoint | None, PluginInfo]]:
@@ -246,6 +244,8 @@ def _installed() -> list[tuple[EntryPoint | None, PluginInfo]]:
 
 
 def _fits(info: PluginInfo, wanted: Requirement) -> bool:
+    from packaging.version import InvalidVersion  # noqa: PLC0415 - see ``_requirement``
+
     try:
         return wanted.specifier.contains(info.version, prereleases=True)
     except InvalidVersion:
@@ -253,6 +253,9 @@ def _fits(info: PluginInfo, wanted: Requirement) -> bool:
 
 
 def _requirement(text: str) -> Requirement:
+    # Imported on use: most manifests require no plugin.
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415
+
     try:
         return Requirement(text)
     except InvalidRequirement as error:

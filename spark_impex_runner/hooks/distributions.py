@@ -9,8 +9,6 @@ from importlib.metadata import Distribution, distribution, distributions
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.utils import canonicalize_name
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.metadata import EntryPoint
@@ -18,6 +16,14 @@ if TYPE_CHECKING:
 ENTRY_POINT_GROUP = "impex_runner"
 _FILE = "entry_points.txt"
 _OUR_GROUP = re.compile(rf"^\s*\[\s*{ENTRY_POINT_GROUP}\s*\]", re.MULTILINE)
+
+
+def normalized_name(name: str) -> str:
+    """Return a distribution's name as PEP 503 compares it: ``Impex_Upload`` is ``impex-upload``.
+
+    ``packaging.utils`` has this function, too, but imports the tags of wheels with it.
+    """
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ def _plugins(each: Distribution) -> list[Installed]:
     if not text or not _OUR_GROUP.search(text):
         return []
     try:
-        name = canonicalize_name(each.metadata["Name"])
+        name = normalized_name(each.metadata["Name"])
         # Of two installations on the path, Python imports the first.
         first = distribution(name)
         points = [point for point in first.entry_points if point.group == ENTRY_POINT_GROUP]
@@ -79,7 +85,7 @@ def _plugins(each: Distribution) -> list[Installed]:
 
 def _unreadable(folder: Path, error: str, *, certain: bool = True) -> Installed:
     """Return an entry for a distribution whose metadata cannot be read."""
-    name = str(canonicalize_name(folder.stem.partition("-")[0] or "unknown"))
+    name = normalized_name(folder.stem.partition("-")[0] or "unknown")
     return Installed(name, name, "", error=error, certain=certain)
 
 

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
 from spark_impex_runner.errors import ManifestError, PluginError, UsageError
 from spark_impex_runner.hooks.discovery import PluginChoice, unmet
 from spark_impex_runner.hooks.manager import Plugins, make_plugin_manager
@@ -40,7 +38,8 @@ _NO_SOURCE = "there is no source "
 def load_plugins(document: Document, options: RunOptions) -> Plugins:
     """Load the plugins that the manifest and the options admit."""
     requires = read_requires(document)
-    _check_runner(document, requires.runner)
+    if requires.runner:
+        _check_runner(document, requires.runner)
     beside = (document.path.parent / "plugins").glob("*.py") if requires.local_plugins else ()
     choice = PluginChoice(
         requires.plugins, options.blocked_plugins, options.plugin_files, tuple(sorted(beside))
@@ -147,6 +146,9 @@ def _step_path(document: Document, target: Target, at: int) -> KeyPath:
 
 def _check_runner(document: Document, wanted: str) -> None:
     """Raise ``ManifestError`` unless this version is in the range that the manifest requires."""
+    # Imported on use: most manifests require no version.
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet  # noqa: PLC0415
+
     try:
         fits = SpecifierSet(wanted).contains(__version__, prereleases=True)
         error = (

@@ -381,8 +381,30 @@ def loaded(program: str, *args: str) -> set[str]:
         f"try:\n    start({list(args)})\nexcept SystemExit as end:\n    assert not end.code\n"
         "print(*sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "TOKEN": "a-token-of-a-test"},
+    )
     return set(done.stdout.splitlines()[-1].split())
+
+
+def test_dry_run_imports_no_http(tmp_path: Path) -> None:
+    """A plan of a manifest without patterns sends nothing, so it starts without the library."""
+    manifest = tmp_path / "plan.yaml"
+    address = "base_url: 'https://excel.sit.coherent.global/acme', auth: {token: '${env:TOKEN}'}"
+    manifest.write_text(
+        f"version: 1\nconnections: {{sit: {{{address}}}}}\n"
+        "targets: [{name: one, services: [motor/pricing]}]\n"
+    )
+
+    modules = loaded("run", str(manifest), "--dry-run")
+
+    assert "spark_impex_runner.spark.client" in modules
+    heavy = {"requests", "urllib3", "filelock", "packaging", "spark_impex_runner.delivery.download"}
+    assert not modules & heavy
 
 
 @pytest.mark.parametrize(
