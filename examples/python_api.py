@@ -1,7 +1,7 @@
-"""The official SDK's own calls, against an emulated tenant: run me with ``python python_api.py``.
+"""Call the official SDK's methods on an emulated tenant: ``python python_api.py``.
 
-Change two lines, and this talks to a real tenant: leave the sandbox out, and give ``Spark`` your
-``base_url`` with a ``token``, an ``api_key`` or ``oauth``.
+For a real tenant, leave the sandbox out, and give ``Spark`` your ``base_url`` with a ``token``, an
+``api_key`` or ``oauth``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TENANT = Path(__file__).parent / "tenant"
 
 
 def main() -> None:
-    """Export in one call, then in the SDK's single steps, then straight to disk."""
+    """Export in one call, then step by step, then directly to disk."""
     with (
         Sandbox(TENANT) as sandbox,
         Spark(base_url=sandbox.base_url, token=sandbox.token) as spark,

@@ -115,10 +115,12 @@ def _record(job: models.Job, artifact: models.Artifact, file: str, digest: str) 
     owned = tools.Ownership.of(job)
     owned.check(path)
     owned.claim(path)
+    # Lines of packages that this run does not deliver are dropped: sha256sum -c would fail on them.
     rows = {name: each for name, each in _read(path).items() if name in packages}
     rows[artifact.name] = digest
     text = "".join(tools.checksum_line(rows[name], name) for name in sorted(rows))
     tools.write_atomically(path, text)
+    # Hashed from memory: the file is known to have this text, and another run may replace it.
     content = text.encode()
     return models.Artifact(
         path, file, len(content), hashlib.sha256(content).hexdigest(), made_by=NAME

@@ -88,7 +88,9 @@ def _import(job: models.Job, options: Mapping[str, Any], package: models.Artifac
     spark, to = job.run.connect(options["to"]), options["to"]
     package_import = Import(job, spark, _request(options, package, sha256, mappings))
     before = package_import.reconcile()
-    held = models.Held(to, sha256, _approved_action(options, mappings))
+    # An approval covers what the import does, too: a changed manifest needs a new one.
+    does = {"mapping": mappings, "if_present": options.get("if_present", "abort")}
+    held = models.Held(to, sha256, does)
     gated = options.get("gate") == "manual" and not before.job_id
     if gated and job.approval.get(package.name) != held:
         raise errors.HeldError(
@@ -96,7 +98,7 @@ def _import(job: models.Job, options: Mapping[str, Any], package: models.Artifac
             f"to {to}: {describe(contents)}",
             to,
             sha256=sha256,
-            does=held.does,
+            does=does,
         )
     record = package_import.run()
     if lock and not options.get("only_locked", False):
@@ -123,11 +125,6 @@ def _lock(job: models.Job, options: Mapping[str, Any]) -> Lock | None:
     name = options.get("lock")
     # Resolved: a link is not replaced but its file, which other runs lock under this path.
     return Lock((job.run.manifest.path.absolute().parent / name).resolve()) if name else None
-
-
-def _approved_action(options: Mapping[str, Any], mappings: list[dict[str, str]]) -> dict[str, Any]:
-    """Return the effect of an import, which an approval covers besides the digest."""
-    return {"mapping": mappings, "if_present": options.get("if_present", "abort")}
 
 
 def _request(

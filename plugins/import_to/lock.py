@@ -55,6 +55,7 @@ class Lock:
             raise errors.StepError(f"{self.path}: {error.strerror or error}") from error
 
     def _add(self, entry: dict[str, Any], imported: dict[str, Any]) -> None:
+        # Read again under the lock: another run may have added a package since.
         packages = self.read()
         known = [each for each in packages if each["sha256"] == entry["sha256"]]
         package = known[0] if known else {**entry, "imports": []}

@@ -33,11 +33,11 @@ def contents_of(job: models.Job, package: models.Artifact) -> Contents:
         text = _manifest(archive)
     try:
         versions = tools.parse_status(tools.parse_json(text)).service_versions if text else ()
-    except errors.SparkSdkError:
+    except errors.SparkSdkError:  # JSON, but not a manifest in the documented form.
         versions = ()
     except ValueError as error:
-        fault = tools.one_line(str(error))
-        raise errors.StepError(f"{package.name}: the package is broken: {fault}") from error
+        reason = tools.one_line(str(error))
+        raise errors.StepError(f"{package.name}: the package is broken: {reason}") from error
     return versions or (job.status.service_versions if job.status else ())
 
 
@@ -105,6 +105,7 @@ def _mapping(uri: tools.Uri, package: Contents) -> Mapping:
     versions of the service in the package (inferred).
     """
     versions = _matching(uri, package)
+    # Of several matching versions the latest counts, as for an export of this URI.
     if uri.version and versions:
         versions = [max(versions, key=lambda each: tools.version_order(each.version))]
     source = versions[0].uri if len(versions) == 1 else uri.wire

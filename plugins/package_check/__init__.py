@@ -102,6 +102,7 @@ def _verdict(artifact: models.Artifact, verifier: PackageVerifier) -> str:
     """Return the result in one line; raise ``StepError`` if there are differences."""
     if verifier.differences:
         raise errors.StepError(f"{artifact.name}: {_first(verifier.differences)}")
+    # A step that verified no module must not look like one that did.
     if not verifier.modules:
         raise errors.StepError(
             f"{artifact.name}: nothing in it can be verified: {_first(verifier.unverified)}"

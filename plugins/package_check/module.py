@@ -32,6 +32,7 @@ def check_module(module: Archive) -> Findings:
     sums = _sums(module, findings)
     for name in list(module.unread):
         expected = sums.pop(name, None)
+        # Read even without a checksum: length and CRC are verified on the way.
         algorithm = expected.algorithm if expected else "md5"
         try:
             found = tools.digest_of(module.pieces(name), algorithm)
@@ -70,6 +71,7 @@ def _sums(module: Archive, findings: Findings) -> dict[str, tools.Hash]:
     listed: dict[str, tools.Hash] = {}
     for name, expected in sums.rows:
         known = next((each for each in _spellings(name) if each in module.entries), name)
+        # A name may be listed twice, but only with the same hash.
         if listed.setdefault(known, expected) != expected:
             findings.differences.append(f"{SUMS}: expected one hash of {known}, found two")
     return listed

@@ -58,12 +58,14 @@ class PackageVerifier:
         except Damaged as error:
             self.differences.append(f"{place}: {error}")
             return
+        # A split job has several ids; the tenant writes them in either letter case.
         made = self.job.parts or ((self.job.id,) if self.job.id else ())
         if made and manifest.id and manifest.id.lower() not in map(str.lower, made):
             self.unverified.append(
                 f"{place} names the job {printable(manifest.id)}, not its own ({' or '.join(made)})"
             )
         self._compare_with_request(manifest, place)
+        # A manifest may list a version twice, which must not count as two.
         versions = {(each.uri, each.version_id): each for each in manifest.service_versions}
         for version in versions.values():
             self._verify_version(package, place.removesuffix(MANIFEST), version)
@@ -75,6 +77,7 @@ class PackageVerifier:
             self.unverified.append(f"{place} names no service")
             return
         versions = tuple(version for each in listed for version in each.service_versions)
+        # The target may tolerate missing services (missing: warn).
         found = self.differences if self.job.target.missing == "fail" else self.unverified
         found += [
             f"{place}: expected the {each}, which was requested, found no such entry"
@@ -91,8 +94,8 @@ class PackageVerifier:
 
     def _verify_version(self, package: Archive, root: str, version: models.ServiceVersion) -> None:
         """Verify one version: its metadata and its module belong to it."""
-        home = f"{root}{version.folder}/{version.service}/{version.version}/"
-        module, metadata = f"{home}{version.version_id}.zip", f"{home}ModelMetaData.json"
+        folder = f"{root}{version.folder}/{version.service}/{version.version}/"
+        module, metadata = f"{folder}{version.version_id}.zip", f"{folder}ModelMetaData.json"
         engine = self._engine_information(package, metadata, version)
         announced = engine.get("CompiledOutputHash")
         self.services.add(f"{version.folder}/{version.service}")
@@ -101,6 +104,7 @@ class PackageVerifier:
             return
         if not announced:
             self.unverified.append(f"{module}: {metadata} gives no CompiledOutputHash")
+        # In the output folder: the system's temporary folder may be memory or too small.
         with tempfile.TemporaryFile(dir=self.job.target.output) as copy:
             self._verify_module(package, module, announced, copy)
 
@@ -123,6 +127,7 @@ class PackageVerifier:
             self.differences.append(f"{name}: expected {wanted}, found {found}")
         if same:
             self.modules.add(name)
+        # The inner checksums locate a damage, and are all there is without a hash of the module.
         try:
             with package.nested(copy) as inner:
                 findings = check_module(inner)

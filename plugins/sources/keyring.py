@@ -50,6 +50,7 @@ def _get_password(library: Any, service: str, user: str) -> str | None:
         except Exception as error:  # noqa: BLE001 - raised in the waiting thread
             failures.append(error)
 
+    # A daemon thread: one that waits for a prompt must not keep the process alive.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(TIMEOUT)

@@ -108,6 +108,7 @@ def log_in(environ: Mapping[str, str]) -> Server:
             "no token for Vault; set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID, "
             "or log in by 'vault login'"
         )
+    # Replies may echo the token, so the client masks it in messages.
     server.client.add_secret(token)
     return replace(server, headers={**headers, "X-Vault-Token": token})
 

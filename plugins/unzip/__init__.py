@@ -121,11 +121,13 @@ def _to(options: Mapping[str, Any]) -> str:
 def _folder(job: models.Job, to: str, artifact: models.Artifact) -> str:
     """Return the package's folder in the output; raise if it hides another artifact."""
     packages = {each.name for each in job.packages}
+    # Several packages share the folder: each replaces only its own part of it.
     several = len(packages | {artifact.name}) > 1
     name = _package_folder(to, artifact.name) if several else to
     reason = names.problem(name)
     if reason:
         raise UnsafeArchive(f"to: {name!r} {reason}")
+    # Resolved: a link in the output may lead anywhere.
     output = job.target.output
     if not (output / name).parent.resolve().is_relative_to(output.resolve()):
         raise UnsafeArchive(f"to: {name!r} is outside the output folder; use one in it")

@@ -78,12 +78,12 @@ def entry_name(entry: zipfile.ZipInfo) -> str:
 
 def _kind_problem(entry: zipfile.ZipInfo) -> str:
     """Return why the kind of an entry is unsafe, empty if it is a plain file or folder."""
-    faults = {
+    problems = {
         "is a link or another special file": _kind(entry) not in _PLAIN_KINDS,
         "is a link of Windows": entry.external_attr & _REPARSE_POINT,
         "is a folder with content of its own": entry.is_dir() and entry.file_size,
     }
-    return next((reason for reason, found in faults.items() if found), "")
+    return next((reason for reason, found in problems.items() if found), "")
 
 
 def _kind(entry: zipfile.ZipInfo) -> int:
@@ -121,7 +121,7 @@ def _locate(archive: zipfile.ZipFile, stream: IO[bytes]) -> Iterator[File]:
         stream.seek(entry.header_offset)
         header = stream.read(_LOCAL_HEADER)
         if len(header) < _LOCAL_HEADER:
-            raise UnsafeArchive(f"entry {entry_name(entry)} lies outside the package")
+            raise UnsafeArchive(f"entry {entry_name(entry)} is outside the package")
         name, extra = struct.unpack_from("<HH", header, 26)
         start = entry.header_offset + _LOCAL_HEADER + name + extra
         end = start + entry.compress_size

@@ -34,6 +34,7 @@ def atomic_folder(folder: Path, owned: tools.Ownership) -> Iterator[Path]:
     try:
         yield fresh
         names = tools.files_below(fresh)
+        # Checked again: the user may have changed the folder during the extraction.
         owned.check(folder)
         owned.claim(folder, names)
         old = _swap(folder, fresh, owned)
@@ -58,6 +59,7 @@ def _recover(folder: Path, fresh: Path, owned: tools.Ownership) -> None:
     for path in (*aside, *([fresh] if os.path.lexists(fresh) else [])):
         if owned.record(path) is None:
             raise errors.StepError(f"{path} is not from an earlier run; move it away")
+    # Killed between the two renames: the old folder is still the valid one.
     if aside and not os.path.lexists(folder):
         last = aside.pop()
         last.rename(folder)
@@ -96,6 +98,7 @@ def _swap(folder: Path, fresh: Path, owned: tools.Ownership) -> Path | None:
         aside = set_aside(folder)
         last = int(aside[-1].name.rpartition(".old")[2] or 0) + 1 if aside else ""
         old = folder.with_name(f".{folder.name}.old{last}")
+        # Claimed before the rename, so that a killed run leaves a folder known as ours.
         owned.claim(old)
         folder.rename(old)
     try:

@@ -48,11 +48,12 @@ class Claim:
 
     def begin(self, sources: Sequence[UploadFile]) -> None:
         """Record the files about to be sent as the owner's; raise ``ClaimedError`` if overtaken."""
-        begun = [PendingFile.of(each, self._own) for each in sources]
-        self.listing = replace(self.listing, writer=self._own.writer).with_pending(begun)
+        pending = [PendingFile.of(each, self._own) for each in sources]
+        self.listing = replace(self.listing, writer=self._own.writer).with_pending(pending)
         if self._created:
             self._write(self.listing)
             return
+        # Not every store creates exclusively, so the listing is read back: the last writer wins.
         created = self.listing.create(self._store, self._folder)
         found = self._read()
         if not created or found is None or not self._is_ours(found):
@@ -70,6 +71,7 @@ class Claim:
                 f"{self._place}: run {found.writer} of the same target delivers into the same "
                 "folder; run again when it has ended"
             )
+        # Another run of the owner may have left files meanwhile.
         self.listing = self.listing.with_pending(found.pending)
 
     def mark_incomplete(self) -> None:
@@ -113,6 +115,7 @@ class Claim:
     def _check_owner(self, found: Listing) -> None:
         if found.owner != self._own.owner:
             own = self._own.owner
+            # The same manifest from another checkout: most likely the project has moved.
             moved = replace(own, project=found.owner.project) == found.owner
             hint = f", or set project: {json.dumps(found.owner.project)} if that one has moved here"
             raise errors.StepError(

@@ -74,22 +74,20 @@ class Delivery:
         for source, decision in zip(sources, decisions, strict=True):
             by[decision].append(source)
         sent = [*by["new"], *by["replaced"]]
-        if sent or not before.complete or self._has_leftovers(before):
+        leftovers = any(is_abandoned(each, self.own) for each in before.pending)
+        if sent or leftovers or not before.complete:
             self._deliver(by, claim)
         else:
             try_to_remove_leftovers(self.store, self.folder, before, self.own)
         summary = [f"{_counted(sent)} sent"]
         summary += [f"{_counted(by['there'])} there already"] if by["there"] else []
         summary += [f"{_counted(by['kept'])} kept as found"] if by["kept"] else []
+        # Old deliveries go only after the new one is complete.
         if "keep" in self.options and claim.listing.complete and not by["kept"]:
             present = replace(claim.listing, writer=self.job.run.id)
             removed = self._retry(lambda: prune(self.store, self.options, present, self.check))
             summary += [f"{tools.counted(removed, 'old delivery')} removed"]
         return ", ".join(summary)
-
-    def _has_leftovers(self, before: Listing) -> bool:
-        """Return True if the listing has files that a killed run left behind."""
-        return any(is_abandoned(each, self.own) for each in before.pending)
 
     def _decide(self, source: UploadFile, before: Listing) -> str:
         """Return whether a file is ``new``, ``replaced``, already ``there`` or ``kept``."""
@@ -97,6 +95,7 @@ class Delivery:
         found = self.store.find(path)
         if found is None:
             return "new"
+        # Contents that the owner's runs left are safe to replace; any other file is the user's.
         wanted, versions = SentFile(source.size, source.sha256), before.versions(source.name)
         there = match(self.store, path, found, [*versions, wanted], self.check)
         if there and there.sha256 == source.sha256:
@@ -128,7 +127,7 @@ class Delivery:
             if by["replaced"]:
                 self._replace(by["replaced"], claim)
             self._retry(claim.verify)
-        except BaseException:
+        except BaseException:  # Also on Ctrl-C: the next run must find what is in place.
             claim.abandon()
             raise
         known, present = claim.listing, self.own
@@ -161,6 +160,7 @@ class Delivery:
     def _replace(self, sources: Sequence[UploadFile], claim: Claim) -> None:
         """Replace files of an earlier delivery: one directly, several after staging all."""
         staged = len(sources) > 1
+        # Staged beside the old files first, so that the time without a whole delivery is short.
         if staged:
             self._parallel(lambda each: self.store.stage(self.folder + each.name, each), sources)
         self._retry(claim.verify)
@@ -213,6 +213,7 @@ class Delivery:
         with ThreadPoolExecutor(self.options.get("parallel", 4)) as pool:
             futures = [pool.submit(self._retry, partial(work, each)) for each in sources]
             done, waiting = wait(futures, return_when=FIRST_EXCEPTION)
+            # Running threads cannot be cancelled; they see the event between two pieces.
             if waiting:
                 self.stop.set()
                 for each in waiting:

@@ -107,9 +107,9 @@ def _parse(to: str, folder: Path) -> Destination:
         raise errors.StepError(f"to: {scheme}:// is not known; give a folder or one of {known}")
     host, _, path = rest.partition("/")
     shown = f"{scheme}://{host}/{path.strip('/')}"
-    if fault := _fault(scheme, host, path):
+    if problem := _url_error(scheme, host, path):
         # The URL may contain a secret, so user and path are not shown.
-        raise errors.StepError(f"to: {scheme}://{host.rpartition('@')[2]}/…: {fault}")
+        raise errors.StepError(f"to: {scheme}://{host.rpartition('@')[2]}/…: {problem}")
     if scheme == "file":
         local = url2pathname(f"/{path}")
         return Destination(scheme, "", local, local)
@@ -117,9 +117,9 @@ def _parse(to: str, folder: Path) -> Destination:
     return Destination(scheme, host, path.strip("/"), shown)
 
 
-def _fault(scheme: str, host: str, path: str) -> str:
+def _url_error(scheme: str, host: str, path: str) -> str:
     """Return the error of a URL, empty if it is valid."""
-    faults = {
+    problems = {
         "a URL must not contain credentials; use the options for them": "@" in host,
         "'.' and '..' are not supported in a path": re.search(r"(^|/)\.\.?(/|$)", path),
         "mount that host's folder and give its path": (
@@ -131,4 +131,4 @@ def _fault(scheme: str, host: str, path: str) -> str:
         ),
         "not a valid host and port": scheme not in {"file", *_HOSTS} and not _AUTHORITY.match(host),
     }
-    return next((fault for fault, found in faults.items() if found), "")
+    return next((problem for problem, found in problems.items() if found), "")

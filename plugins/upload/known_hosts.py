@@ -73,11 +73,13 @@ class KnownHosts:
         own = [each for each in lines if each.is_readable and not each.marker]
         if any(each.key == key for each in own):
             return
+        # A known host with another key may be an attack: never fall back to other lines.
         if own:
             raise errors.StepError(
                 f"{name}: its {kind} key {fingerprint} does not match {own[0].where}; if the host "
                 "has a new key, ask its owner for the fingerprint and replace the line"
             )
+        # OpenSSH accepts a key that is known for the host on the default port.
         if port != _PORT and self._knows_without_port(host, key):
             return
         raise errors.StepError(self._unknown(name, kind, fingerprint, lines, unreadable))
@@ -117,6 +119,7 @@ class KnownHosts:
                 if not isinstance(error, FileNotFoundError):
                     _log.warning("%s: %s; ignoring the file", file, error.strerror)
                 continue
+            # Not splitlines(): OpenSSH ends a line at a newline only, and keeps other bytes.
             for number, line in enumerate(content.split(b"\n"), 1):
                 found = _read(line.decode("latin-1"), name, f"{file}:{number}")
                 if found is not None:
@@ -163,7 +166,7 @@ def _matches(patterns: str, name: str) -> bool:
     for pattern in patterns.lower().split(","):
         positive = pattern.removeprefix("!")
         if re.fullmatch(_regex(positive), name):
-            if positive != pattern:
+            if positive != pattern:  # A negated match excludes the host, whatever else matches.
                 return False
             matched = True
     return matched

@@ -23,12 +23,12 @@ _log = logging.getLogger(__name__)
 GRACE: Final = timedelta(days=1)
 
 
-def is_abandoned(begun: PendingFile, present: Listing) -> bool:
+def is_abandoned(pending: PendingFile, present: Listing) -> bool:
     """Return True if the run that was sending a file is no longer active.
 
     ``present`` is the listing of the current run.
     """
-    return begun.run_id == present.writer or begun.at < present.at - GRACE
+    return pending.run_id == present.writer or pending.at < present.at - GRACE
 
 
 def remove_leftovers(store: Store, folder: str, known: Listing, present: Listing) -> None:
@@ -54,13 +54,14 @@ def try_to_remove_leftovers(store: Store, folder: str, known: Listing, present: 
         _log.warning("%s: leftovers of killed runs stay until the next run: %s", folder, error)
 
 
-def _paths(folder: str, begun: PendingFile) -> Iterator[str]:
+def _paths(folder: str, pending: PendingFile) -> Iterator[str]:
     """Yield the paths that an upload of a file writes to."""
-    path = f"{folder}{begun.name}"
-    yield from (path, part_path(path, begun.sha256))
+    path = f"{folder}{pending.name}"
+    yield from (path, part_path(path, pending.sha256))
 
 
 def _leftovers(store: Store, folder: str, known: Listing, present: Listing) -> Iterator[str]:
+    # The name of a temporary file has no run: one of an active run must stay.
     at_work = {_key(each) for each in known.pending if not is_abandoned(each, present)}
     left = {_key(each) for each in known.pending if each.run_id != present.writer} - at_work
     sent = {(name, each.sha256[:12]) for name, each in known.files.items()}
@@ -79,9 +80,9 @@ def _leftovers(store: Store, folder: str, known: Listing, present: Listing) -> I
     yield from listing_parts(store, folder, present)
 
 
-def _key(begun: PendingFile) -> tuple[str, str]:
+def _key(pending: PendingFile) -> tuple[str, str]:
     """Return the part of a file's identity that its temporary name has."""
-    return begun.name, begun.sha256[:12]
+    return pending.name, pending.sha256[:12]
 
 
 def listing_parts(store: Store, folder: str, present: Listing) -> Iterator[str]:

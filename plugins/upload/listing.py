@@ -91,12 +91,13 @@ class Listing:
         """Return the names of all files that the owner's runs sent, or started to send."""
         return list(dict.fromkeys([*self.files, *(each.name for each in self.pending)]))
 
-    def with_pending(self, begun: Iterable[PendingFile]) -> Listing:
+    def with_pending(self, pending: Iterable[PendingFile]) -> Listing:
         """Return the listing with more pending files."""
-        return replace(self, pending=tuple(dict.fromkeys([*self.pending, *begun])))
+        return replace(self, pending=tuple(dict.fromkeys([*self.pending, *pending])))
 
     def text(self) -> str:
         """Return the listing as JSON, the owner first: a truncated file still shows it."""
+        # The names of the fields are the keys of the file format.
         data = asdict(self)
         head = {"version": _VERSION, **data.pop("owner")}
         return json.dumps({**head, **data}, indent=2, default=datetime.isoformat) + "\n"
@@ -159,7 +160,7 @@ def _from_json(data: Any, reader: Owner) -> Listing:
     owner = Owner(*(_text(data.pop(each.name)) for each in fields_of(Owner)))
     at, run_id = _timestamp(data.pop("at")), _text(data.pop("run_id"))
     files = {name: _read_sent(**each) for name, each in data.pop("files").items()}
-    pending = [_begun(**each) for each in data.pop("pending", [])]
+    pending = [_read_pending(**each) for each in data.pop("pending", [])]
     if version == 1:
         # In version 1, files without a mark were pending when it was written.
         pending = [
@@ -168,6 +169,7 @@ def _from_json(data: Any, reader: Owner) -> Listing:
             if not each.mark
         ]
         files = {name: each for name, each in files.items() if each.mark}
+    # The listing decides what is removed, and others may write it: no name may lead outside.
     if any(_is_unsafe_name(name) for name in (*files, *(each.name for each in pending))):
         raise ValueError(files)
     return Listing(owner, run_id, at, files=files, pending=tuple(pending), **data)
@@ -177,7 +179,7 @@ def _read_sent(size: int, sha256: str, mark: str = "") -> SentFile:
     return SentFile(int(size), _text(sha256), _text(mark))
 
 
-def _begun(name: str, size: int, sha256: str, run_id: str, at: str) -> PendingFile:
+def _read_pending(name: str, size: int, sha256: str, run_id: str, at: str) -> PendingFile:
     return PendingFile(name, int(size), _text(sha256), _text(run_id), _timestamp(at))
 
 

@@ -61,6 +61,7 @@ class LocalStore(Store):
                 for piece in source.pieces():
                     stream.write(piece)
                 stream.flush()
+                # Before the rename: after a power cut the name must not have an empty file.
                 os.fsync(stream.fileno())
             source.verify(_pieces(part))
         except FileNotFoundError as error:

@@ -119,6 +119,7 @@ class UploadFile:
                 piece, left = piece[:left], max(0, left - len(piece))
                 if piece := piece[start:]:
                     yield piece
+                # Skipped bytes are read all the same: the digest is that of the whole file.
                 start = max(0, start - CHUNK)
         if digest.hexdigest() != self.sha256:
             raise errors.StepError(
@@ -198,9 +199,14 @@ def read_text(store: Store, path: str) -> str | None:
     """Return a file as text, cut to ``MAX_TEXT`` bytes, None if there is none."""
     if store.find(path) is None:
         return None
+    return first_bytes(store.read(path), MAX_TEXT).decode("utf-8", "replace")
+
+
+def first_bytes(pieces: Iterable[bytes], limit: int) -> bytes:
+    """Return at most ``limit`` bytes from the start of a stream."""
     data = bytearray()
-    for piece in store.read(path):
+    for piece in pieces:
         data += piece
-        if len(data) >= MAX_TEXT:
+        if len(data) >= limit:
             break
-    return data.decode("utf-8", "replace")
+    return bytes(data[:limit])

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from spark_impex_runner import errors
 
-from .store import TransientError
+from .store import TransientError, first_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -94,21 +94,11 @@ def _is_success(method: str, status: int) -> bool:
     return 200 <= status < 300 and (status != 207 or method == "PROPFIND")
 
 
-def first_bytes(reply: HttpStream, limit: int) -> bytes:
-    """Return at most ``limit`` bytes from the start of a reply."""
-    data = bytearray()
-    for piece in reply.chunks():
-        data += piece
-        if len(data) >= limit:
-            break
-    return bytes(data[:limit])
-
-
 def error_of(method: str, reply: HttpStream) -> errors.StepError:
     """Return the error for an unsuccessful reply."""
     status, place = reply.status, unquote(reply.url)
     reason = responses.get(status, "")
-    if status == 207 and (inner := _FAILED.search(first_bytes(reply, 1 << 16))):
+    if status == 207 and (inner := _FAILED.search(first_bytes(reply.chunks(), 1 << 16))):
         status, reason = int(inner[1]), inner[2].decode("latin-1").strip()
     if 300 <= status < 400 and "Location" in reply.headers:
         there = _redirected(reply)

@@ -9,8 +9,8 @@ from xml.etree import ElementTree as ET
 
 from spark_impex_runner import errors
 
-from .store import MAX_TEXT, TransientError
-from .web_client import error_of, first_bytes
+from .store import MAX_TEXT, TransientError, first_bytes
+from .web_client import error_of
 
 if TYPE_CHECKING:
     from spark_impex_runner.tools.http import HttpStream
@@ -48,7 +48,7 @@ class WebFolders:
             return
         if not self._make(path):
             self._ensure(path.rpartition("/")[0])
-            if not self._make(path):
+            if not self._make(path):  # Another client has removed a parent meanwhile.
                 place = unquote(self._url(path))
                 raise TransientError(f"{place}: the server replies 409 Conflict to MKCOL")
         self._made.add(path)
@@ -91,7 +91,7 @@ class WebFolders:
         with self._client.request("PROPFIND", url, {"Depth": "1"}, accept={404, 410}) as reply:
             if reply.status != 207:
                 return []
-            text = first_bytes(reply, MAX_TEXT)
+            text = first_bytes(reply.chunks(), MAX_TEXT)
         if len(text) == MAX_TEXT:
             raise errors.StepError(f"{unquote(url)}: the listing of the folder is too large")
         try:

@@ -52,7 +52,7 @@ def test_a_draft_is_not_delivered(tree: Path, run_manifest: Runner) -> None:
 
     [release] = ran.result.results
     assert release.error == (
-        "package.zip holds drafts: motor/draft[0.9.0]; allow them with drafts: true"
+        "package.zip contains drafts: motor/draft[0.9.0]; allow them with drafts: true"
     )
     assert not (release.target.output / "package.zip").exists()
 

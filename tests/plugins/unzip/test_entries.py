@@ -202,7 +202,7 @@ def test_an_entry_outside_the_package_is_refused(
     """An offset beyond the end of the file is no place for an entry."""
     patch_header(package, "central", OFFSET, 1 << 30)
 
-    assert verdict(package).endswith("lies outside the package")
+    assert verdict(package).endswith("is outside the package")
 
 
 def test_a_name_cut_by_a_zero_byte_is_refused(

@@ -1,4 +1,4 @@
-"""Release notes: what was delivered, for people; and no drafts in a release."""
+"""Write release notes of deliveries, and reject drafts."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ OPTIONS: dict[str, Any] = {
 
 @hookimpl
 def impex_register(registry: Registry) -> None:
-    """Offer the step."""
-    registry.step(NAME, "writes a release note beside each package, and keeps drafts out", OPTIONS)
+    """Register the step."""
+    registry.step(NAME, "writes a release note beside each package, and rejects drafts", OPTIONS)
 
 
 @hookimpl
 def impex_check_download(job: models.Job, artifact: models.Artifact) -> None:
-    """Refuse a package with a draft, where the target has the step and does not allow them."""
+    """Reject a package with drafts if the target has the step and does not allow them."""
     steps = [step for step in job.target.steps if step.uses == NAME]
     if not steps or any(step.options.get("drafts", False) for step in steps):
         return
     drafts = [each.uri for each in _versions(job) if each.version.startswith("0.")]
     if drafts:
-        msg = f"{artifact.name} holds drafts: {', '.join(drafts)}; allow them with drafts: true"
+        msg = f"{artifact.name} contains drafts: {', '.join(drafts)}; allow them with drafts: true"
         raise errors.IntegrityError(msg)
 
 
@@ -55,14 +55,14 @@ def impex_check_download(job: models.Job, artifact: models.Artifact) -> None:
 def impex_run_step(
     job: models.Job, step: models.Step, artifact: models.Artifact
 ) -> list[models.Artifact] | None:
-    """Write the note of one package; answer for our own step only."""
+    """Write the note of one package, for our own step only."""
     if step.uses != NAME:
         return None
     name = f"{artifact.name}.md"
     path = job.target.output / name
     title = step.options.get("title", job.target.name)
     owned = tools.Ownership.of(job)
-    owned.check(path)  # a file that no earlier run has put there is not replaced
+    owned.check(path)  # raises for a file that no earlier run has written
     owned.claim(path)
     try:
         path.write_text("\n".join(_note(title, job, artifact)) + "\n", encoding="utf-8")
@@ -74,7 +74,7 @@ def impex_run_step(
 
 @hookimpl
 def impex_run_finished(report: models.RunResult) -> None:
-    """Show what was delivered on the page of the run, where GitHub Actions runs it."""
+    """Show the delivered versions on the summary page of GitHub Actions."""
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if not summary:
         return
@@ -87,7 +87,7 @@ def impex_run_finished(report: models.RunResult) -> None:
 
 
 def _versions(job: models.Job) -> tuple[models.ServiceVersion, ...]:
-    """Return what the tenant says the job delivers."""
+    """Return the versions that the tenant lists for the job."""
     return job.status.service_versions if job.status else ()
 
 
