@@ -1,4 +1,4 @@
-"""A way to run a manifest against a served tenant, on a clock that nobody waits for."""
+"""Run a manifest against a sandbox on a fake clock."""
 
 from __future__ import annotations
 

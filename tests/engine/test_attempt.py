@@ -48,14 +48,14 @@ def test_reasons_not_to_resume(
 
 
 @pytest.mark.parametrize(
-    ("overlays", "words"),
+    ("overlays", "line"),
     [((), "'my m.yaml'"), (("a.yaml", "b c.yaml"), "'my m.yaml' -f a.yaml -f 'b c.yaml'")],
 )
-def test_manifest_as_command_line(overlays: tuple[str, ...], words: str) -> None:
+def test_manifest_as_command_line(overlays: tuple[str, ...], line: str) -> None:
     """A manifest is named with its overlays, and quoted for a shell."""
     manifest: Any = SimpleNamespace(path=Path("my m.yaml"), overlays=overlays)
 
-    assert keys.command_line(manifest) == words
+    assert keys.command_line(manifest) == line
 
 
 @pytest.mark.parametrize(

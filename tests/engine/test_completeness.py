@@ -18,7 +18,7 @@ PRICING = ServiceVersion("motor", "pricing", version="1.4.2", version_id="AB")
 LIFE = ServiceVersion("life", "annuity")
 
 
-def said(services: tuple[ServiceVersion, ...], versions: tuple[ServiceVersion, ...]) -> Status:
+def status_of(services: tuple[ServiceVersion, ...], versions: tuple[ServiceVersion, ...]) -> Status:
     """Return the status of a finished job that names these."""
     return Status("id", "closed", services=services, service_versions=versions)
 
@@ -31,11 +31,11 @@ def test_unspecified_contents(
     services: tuple[ServiceVersion, ...], versions: tuple[ServiceVersion, ...], expected: bool
 ) -> None:
     """A status is unspecified only if it lists neither services nor versions."""
-    assert is_unspecified(said(services, versions)) is expected
+    assert is_unspecified(status_of(services, versions)) is expected
 
 
 @pytest.mark.parametrize(
-    ("request_", "lost"),
+    ("request_", "expected"),
     [
         (Request(folders=("motor", "life")), []),
         (Request(folders=("motor", "home")), ["folder home"]),
@@ -52,10 +52,10 @@ def test_unspecified_contents(
         ),
     ],
 )
-def test_missing_items_are_named(request_: Request, lost: list[str]) -> None:
+def test_missing_items_are_named(request_: Request, expected: list[str]) -> None:
     """Folders, services and version ids are searched in both lists of the status."""
-    assert missing(request_, said((LIFE,), (PRICING,))) == lost
-    assert missing(request_, said((PRICING,), (LIFE,))) == lost
+    assert missing(request_, status_of((LIFE,), (PRICING,))) == expected
+    assert missing(request_, status_of((PRICING,), (LIFE,))) == expected
 
 
 @pytest.mark.parametrize(

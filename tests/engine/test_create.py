@@ -277,12 +277,12 @@ def test_events_of_a_lost_job(run: Any, serve: Callable[..., Any], only: Any, ev
     target = TARGET.replace("life]", "life], steps: [{uses: unzip, with: {max_files: %s}}]")
 
     first = only(run(sandbox, target % 1, plugin_files=(events.plugin,)))
-    heard = events.all()
+    received = events.all()
     second = only(run(sandbox, target % 99, plugin_files=(events.plugin,)))
 
     assert (first.outcome, second.outcome) == (Outcome.FAILED, Outcome.SUCCEEDED)
-    assert [name for name, _ in heard[:4]] == [
+    assert [name for name, _ in received[:4]] == [
         "job.create_failed", "job.found", "job.created", "job.look_failed",
     ]  # fmt: skip
-    assert heard[1] == ("job.found", {"job_id": first.job_id})
-    assert events.names()[len(heard)] == "package.reused"
+    assert received[1] == ("job.found", {"job_id": first.job_id})
+    assert events.names()[len(received)] == "package.reused"

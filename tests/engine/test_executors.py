@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import RunResult
 
 SECRET = "a-secret-of-a-step"
-# Whatever travels is pickled, and kept for the test.
+# Everything that goes to a worker or comes back is pickled, and kept for the test.
 PLUGIN = """
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -51,7 +51,7 @@ class Threads(ThreadPoolExecutor):
             return pickle.loads(answer)
         return super().submit(work)
 
-class Odd(ThreadPoolExecutor):
+class Faulty(ThreadPoolExecutor):
     def __init__(self, what):
         super().__init__(1)
         self.what = what
@@ -62,17 +62,17 @@ class Odd(ThreadPoolExecutor):
             raise RuntimeError("no room")
         return super().submit((lambda: 1 / 0) if self.what == "die" else (lambda: 7))
 
-def odd(address):
+def faulty(address):
     if address == "unusable":
-        raise errors.UsageError("--executor odd: no such cluster")
+        raise errors.UsageError("--executor faulty: no such cluster")
     if address == "broken":
         raise OSError("no route to host")
-    return Odd(address)
+    return Faulty(address)
 
 @hookimpl
 def impex_register(registry):
     registry.executor("threads", "Threads.", lambda address: Threads(int(address or 4)))
-    registry.executor("odd", "Fails.", odd)
+    registry.executor("faulty", "Fails.", faulty)
     options = {"type": "object", "properties": {"key": {"type": "string", "x-secret": True}}}
     registry.step("keyed", "Needs a key.", options)
     registry.step("bad", "Fails.")
@@ -83,9 +83,9 @@ def impex_run_step(job, step):
         raise errors.StepError("no")
     return [] if step.uses == "keyed" else None
 
-def note(*words):
+def note(*texts):
     with (HERE / "log").open("a") as log:
-        print(*words, file=log)
+        print(*texts, file=log)
 
 @hookimpl
 def impex_run_started(run):
@@ -198,20 +198,20 @@ def test_results_equal_local_ones(world: World) -> None:
     here = world.run(*targets, executor="local")
     there = world.run(*targets)
 
-    for mine, theirs in zip(here.results, there.results, strict=True):
-        assert (mine.outcome, mine.error, mine.exit_code) == (
-            theirs.outcome,
-            theirs.error,
-            theirs.exit_code,
+    for local, remote in zip(here.results, there.results, strict=True):
+        assert (local.outcome, local.error, local.exit_code) == (
+            remote.outcome,
+            remote.error,
+            remote.exit_code,
         )
-        assert mine.target == theirs.target
-        assert mine.service_versions == theirs.service_versions
-        assert [(s.uses, s.outcome) for s in mine.steps] == [
-            (s.uses, s.outcome) for s in theirs.steps
+        assert local.target == remote.target
+        assert local.service_versions == remote.service_versions
+        assert [(s.uses, s.outcome) for s in local.steps] == [
+            (s.uses, s.outcome) for s in remote.steps
         ]
         # A package holds the time of its export, and so may differ by a byte.
-        assert [(a.name, a.made_by, a.hash_agreed) for a in mine.artifacts] == [
-            (a.name, a.made_by, a.hash_agreed) for a in theirs.artifacts
+        assert [(a.name, a.made_by, a.hash_agreed) for a in local.artifacts] == [
+            (a.name, a.made_by, a.hash_agreed) for a in remote.artifacts
         ]
     assert (here.exit_code, there.exit_code) == (3, 3)
 
@@ -276,7 +276,7 @@ def test_only_chosen_targets_are_sent(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [
         ("refuse", r"its worker died \(RuntimeError: no room\); run the same command again"),
         ("die", r"its worker died \(ZeroDivisionError: division by zero\); "),
@@ -286,41 +286,45 @@ def test_only_chosen_targets_are_sent(world: World) -> None:
         ),
     ],
 )
-def test_lost_unit_fails_its_targets(world: World, kind: str, said: str) -> None:
+def test_lost_unit_fails_its_targets(world: World, kind: str, message: str) -> None:
     """A lost unit does not change the results of other units."""
-    result = world.run(A, B, executor=f"odd:{kind}")
+    result = world.run(A, B, executor=f"faulty:{kind}")
 
     assert [each.outcome for each in result.results] == [Outcome.SUCCEEDED, Outcome.FAILED]
     assert result.exit_code == 3
-    assert re.match(said, result.results[1].error)
+    assert re.match(message, result.results[1].error)
 
 
 @pytest.mark.parametrize(
-    ("executor", "kind", "said"),
+    ("executor", "kind", "message"),
     [
         (
             "thread",
             UsageError,
             r"there is no executor 'thread' \(did you mean 'threads'\?\); known: ",
         ),
-        ("nothing:7", UsageError, "there is no executor 'nothing'; known: local, odd, processes, "),
-        ("odd:unusable", UsageError, "no such cluster"),
         (
-            "odd:broken",
+            "nothing:7",
+            UsageError,
+            "there is no executor 'nothing'; known: faulty, local, processes, ",
+        ),
+        ("faulty:unusable", UsageError, "no such cluster"),
+        (
+            "faulty:broken",
             PluginError,
-            "plugin plugin cannot start the executor odd at 'broken': OSError: no ro",
+            "plugin plugin cannot start the executor faulty at 'broken': OSError: no ro",
         ),
     ],
 )
 def test_unusable_executor_is_found_first(
-    world: World, executor: str, kind: type[ImpexError], said: str
+    world: World, executor: str, kind: type[ImpexError], message: str
 ) -> None:
     """An unknown executor or an unusable address is an error before anything is sent."""
     # To plan a pattern takes a question to the tenant.
-    named = "known" in said
+    named = "known" in message
     pattern = {"name": "p", "connection": "one", "services": ["life/*"]}
 
-    with pytest.raises(kind, match=said):
+    with pytest.raises(kind, match=message):
         world.run(A, B, *([pattern] if named else []), executor=executor)
 
     assert not any(tenant.requests for tenant in world.tenants.values())

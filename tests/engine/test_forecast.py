@@ -25,19 +25,19 @@ TARGET = "- {name: a, folders: [life], on_interrupt: leave}"
 
 
 @pytest.fixture
-def look(run: Any) -> Callable[..., Forecast]:
+def forecast_now(run: Any) -> Callable[..., Forecast]:
     """Give a function that returns the forecast of the only target of the manifest last run."""
 
-    def look(**options: Any) -> Forecast:
+    def forecast_now(**options: Any) -> Forecast:
         path, chosen = run.folder / "manifest.yaml", RunOptions(**options)
         with prepare(path, chosen, run.clock, Masker()) as prepared:
             [item] = forecast(prepared, chosen, run.clock)
         return item
 
-    return look
+    return forecast_now
 
 
-def leave(run: Any, sandbox: Any) -> str:
+def interrupt(run: Any, sandbox: Any) -> str:
     """Leave a job behind, as a killed run would, and return its id."""
     run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGTERM)
     job_id: str = run(sandbox, TARGET).results[0].job_id
@@ -52,13 +52,13 @@ def rewrite(run: Any, change: str) -> None:
 
 
 def test_forecast_of_a_first_run(
-    run: Any, serve: Callable[..., Any], look: Callable[..., Forecast]
+    run: Any, serve: Callable[..., Any], forecast_now: Callable[..., Forecast]
 ) -> None:
     """Without state every job is created, and the forecast creates no state."""
     sandbox = serve()
     run.write(sandbox, TARGET)
 
-    item = look()
+    item = forecast_now()
 
     assert (item.action, item.job_id, item.note) == ("create", "", "")
     assert sorted(path.name for path in run.folder.iterdir()) == ["manifest.yaml"]
@@ -66,19 +66,19 @@ def test_forecast_of_a_first_run(
 
 
 def test_forecast_adopts_earlier_job(
-    run: Any, serve: Callable[..., Any], look: Callable[..., Forecast], only: Any
+    run: Any, serve: Callable[..., Any], forecast_now: Callable[..., Forecast], only: Any
 ) -> None:
     """The forecast names the job that the next run resumes."""
     sandbox = serve(job_seconds=20)
-    job_id = leave(run, sandbox)
+    job_id = interrupt(run, sandbox)
 
-    item = look()
+    item = forecast_now()
     done = only(run(sandbox, TARGET))
 
     assert (item.action, item.job_id) == ("adopt", job_id)
     assert item.note.startswith("started at ")
     assert (done.outcome, done.job_id) == (Outcome.SUCCEEDED, job_id)
-    assert look().action == "create"
+    assert forecast_now().action == "create"
 
 
 @pytest.mark.parametrize(
@@ -93,31 +93,31 @@ def test_forecast_adopts_earlier_job(
 def test_forecast_notes(
     run: Any,
     serve: Callable[..., Any],
-    look: Callable[..., Forecast],
+    forecast_now: Callable[..., Forecast],
     change: str,
     action: str,
     job: bool,
     note: str,
 ) -> None:
     """The note says whether the job is delivered, lost or for another request."""
-    leave(run, serve(job_seconds=20))
+    interrupt(run, serve(job_seconds=20))
     rewrite(run, change)
 
-    item = look()
+    item = forecast_now()
 
     assert (item.action, bool(item.job_id)) == (action, job)
     assert note in item.note
 
 
 def test_forecast_does_not_resume(
-    run: Any, serve: Callable[..., Any], look: Callable[..., Forecast]
+    run: Any, serve: Callable[..., Any], forecast_now: Callable[..., Forecast]
 ) -> None:
     """With ``--fresh``, or after twelve hours, the job is not resumed."""
-    leave(run, serve(job_seconds=20))
+    interrupt(run, serve(job_seconds=20))
 
-    fresh = look(fresh=True)
+    fresh = forecast_now(fresh=True)
     run.clock.wait(timedelta(hours=13).total_seconds())
-    old = look()
+    old = forecast_now()
 
     assert (fresh.action, old.action) == ("create", "create")
     assert fresh.note.endswith("(--fresh)")
@@ -125,17 +125,17 @@ def test_forecast_does_not_resume(
 
 
 def test_forecast_with_other_overlay(
-    run: Any, serve: Callable[..., Any], look: Callable[..., Forecast]
+    run: Any, serve: Callable[..., Any], forecast_now: Callable[..., Forecast]
 ) -> None:
     """An overlay makes another manifest: no job of this one is adopted or mentioned."""
     sandbox = serve(job_seconds=20)
-    job_id = leave(run, sandbox)
+    job_id = interrupt(run, sandbox)
     overlay = run.folder / "prod.yaml"
     overlay.write_text("targets: [{name: a, output: exports/prod}]\n")
 
-    there = look(overlays=(overlay,))
+    there = forecast_now(overlays=(overlay,))
     run(sandbox, TARGET, overlays=(overlay,))
-    here = look()
+    here = forecast_now()
 
     assert (there.action, there.note) == ("create", "")
     assert (here.action, here.job_id) == ("adopt", job_id)
@@ -143,14 +143,14 @@ def test_forecast_with_other_overlay(
 
 
 def test_forecast_of_kept_delivery(
-    run: Any, serve: Callable[..., Any], look: Callable[..., Forecast]
+    run: Any, serve: Callable[..., Any], forecast_now: Callable[..., Forecast]
 ) -> None:
     """With ``if_exists: keep`` an existing delivery is unchanged."""
     sandbox = serve()
     run(sandbox, "- {name: a, folders: [life], if_exists: keep}")
-    delivered = look()
+    delivered = forecast_now()
     with closing(sqlite3.connect(run.folder / ".impex" / FILE)) as link, link:
         link.execute("UPDATE attempts SET finished = NULL")
 
     assert delivered.action == "unchanged"
-    assert look().action == "unchanged"
+    assert forecast_now().action == "unchanged"

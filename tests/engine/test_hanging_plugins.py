@@ -155,7 +155,7 @@ def test_hanging_observer_or_notification(
 
 
 def test_hanging_source_ends_the_preparation(stuck: Callable[..., Any]) -> None:
-    """Nothing was begun, so there is nothing but the interrupt."""
+    """Nothing was started, so the result is the interrupt."""
     with pytest.raises(Interrupted):
         stuck("source", "- {name: a, folders: ['${hang:x}']}", CALLS)
 

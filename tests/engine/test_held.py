@@ -1,4 +1,4 @@
-"""A target that waits for an approval: nothing failed, nothing is lost, nothing is done anew."""
+"""A held target has not failed, keeps its packages, and is resumed after the approval."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ DAYS = 3 * 24 * 3600
 
 
 @pytest.fixture
-def go(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunResult]:
+def deliver(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunResult]:
     """Return a function that runs targets with the plugin."""
     monkeypatch.chdir(run.folder)
     plugin = tmp_path / "gate.py"
@@ -77,9 +77,9 @@ def created(sandbox: Any) -> int:
     return [r.method for r in sandbox.requests].count("POST")
 
 
-def test_step_holds_its_target(go: Any, serve: Callable[..., Any], only: Any) -> None:
+def test_step_holds_its_target(deliver: Any, serve: Callable[..., Any], only: Any) -> None:
     """Held is no failure: later steps wait, retry and on_failure do not apply."""
-    result = go(serve())
+    result = deliver(serve())
 
     target = only(result)
     assert (target.outcome, result.exit_code, target.approve) == (Outcome.HELD, 9, "sit")
@@ -93,15 +93,15 @@ def test_step_holds_its_target(go: Any, serve: Callable[..., Any], only: Any) ->
 
 
 def test_approval_resumes_same_bytes(
-    go: Any, serve: Callable[..., Any], only: Any, clock: Any
+    deliver: Any, serve: Callable[..., Any], only: Any, clock: Any
 ) -> None:
     """Days later an approved target is not exported again, and finished steps are not repeated."""
     sandbox = serve()
-    first = go(sandbox)
+    first = deliver(sandbox)
     clock.wait(DAYS)
-    waiting = go(sandbox)
+    waiting = deliver(sandbox)
 
-    done = go(sandbox, approved=frozenset({"sit"}))
+    done = deliver(sandbox, approved=frozenset({"sit"}))
 
     assert (waiting.exit_code, done.exit_code, created(sandbox)) == (9, 0, 1)
     assert only(done).artifacts[0].sha256 == only(first).artifacts[0].sha256
@@ -109,45 +109,45 @@ def test_approval_resumes_same_bytes(
         ("gate", "approved"),
         ("unzip", ""),
     ]
-    again = go(sandbox)
+    again = deliver(sandbox)
     assert (again.exit_code, created(sandbox)) == (9, 2)
 
 
-def test_only_held_attempts_last(go: Any, serve: Callable[..., Any], clock: Any) -> None:
+def test_only_held_attempts_last(deliver: Any, serve: Callable[..., Any], clock: Any) -> None:
     """An attempt that is not held is not resumed after twelve hours."""
     sandbox = serve()
-    go(sandbox, until="download")
+    deliver(sandbox, until="download")
     clock.wait(DAYS)
 
-    go(sandbox, until="download")
+    deliver(sandbox, until="download")
 
     assert created(sandbox) == 2
 
 
-def test_changed_bytes_stay_held(go: Any, serve: Callable[..., Any], only: Any) -> None:
+def test_changed_bytes_stay_held(deliver: Any, serve: Callable[..., Any], only: Any) -> None:
     """Bytes that were not approved stay held, and nothing is exported in their place."""
     sandbox = serve()
-    package = only(go(sandbox)).artifacts[0].path
+    package = only(deliver(sandbox)).artifacts[0].path
     content = package.read_bytes()
     package.write_bytes(content[:-1] + b"!")
 
-    changed = go(sandbox, approved=frozenset({"sit"}))
+    changed = deliver(sandbox, approved=frozenset({"sit"}))
     package.write_bytes(content)
-    mended = go(sandbox, approved=frozenset({"sit"}))
+    mended = deliver(sandbox, approved=frozenset({"sit"}))
 
     assert (only(changed).outcome, changed.exit_code) == (Outcome.HELD, 9)
     assert "are not those that wait for --approve sit; restore them" in only(changed).error
     assert (mended.exit_code, created(sandbox)) == (0, 1)
 
 
-def test_other_output_replaces_held_one(go: Any, serve: Callable[..., Any], only: Any) -> None:
+def test_other_output_replaces_held_one(deliver: Any, serve: Callable[..., Any], only: Any) -> None:
     """An export to another output replaces the held one, and a line says so."""
     sandbox = serve()
-    first = only(go(sandbox)).target.output
+    first = only(deliver(sandbox)).target.output
     moved = GATED.replace("- name: a", "- name: a\n  output: next")
 
-    second = go(sandbox, moved)
-    third = go(sandbox, moved, approved=frozenset({"sit"}))
+    second = deliver(sandbox, moved)
+    third = deliver(sandbox, moved, approved=frozenset({"sit"}))
 
     assert [each.exit_code for each in (second, third)] == [9, 0]
     [warning] = only(second).warnings
@@ -167,23 +167,23 @@ def done(run: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_first_run_approves_nothing(go: Any, run: Any, serve: Any, fresh: bool) -> None:
+def test_first_run_approves_nothing(deliver: Any, run: Any, serve: Any, fresh: bool) -> None:
     """The run that first produces a package passes no approval to a plugin."""
-    result = go(serve(), ONE % "", approved=SIT, fresh=fresh)
+    result = deliver(serve(), ONE % "", approved=SIT, fresh=fresh)
 
     assert (result.exit_code, done(run)) == (9, [])
     assert "no earlier run held it" in result.results[0].error
 
 
-def test_changed_options_are_held_again(go: Any, run: Any, serve: Any, only: Any) -> None:
+def test_changed_options_are_held_again(deliver: Any, run: Any, serve: Any, only: Any) -> None:
     """The runner compares the options of the held step, for steps of every plugin."""
     sandbox = serve()
-    held = go(sandbox, ONE % "")
+    held = deliver(sandbox, ONE % "")
 
-    changed = go(sandbox, ONE % ", with: {note: x}", approved=SIT)
+    changed = deliver(sandbox, ONE % ", with: {note: x}", approved=SIT)
     digest = only(held).digests[0][:12]
-    by_digest = go(sandbox, ONE % ", with: {note: y}", approved=frozenset({f"sit@{digest}"}))
-    same = go(sandbox, ONE % ", with: {note: y}", approved=SIT)
+    by_digest = deliver(sandbox, ONE % ", with: {note: y}", approved=frozenset({f"sit@{digest}"}))
+    same = deliver(sandbox, ONE % ", with: {note: y}", approved=SIT)
 
     assert [each.exit_code for each in (changed, by_digest, same)] == [9, 9, 0]
     assert f"changed since run {held.run_id} held it: options.note: absent -> x" in (
@@ -192,16 +192,16 @@ def test_changed_options_are_held_again(go: Any, run: Any, serve: Any, only: Any
     assert done(run) == [f"gate {digest}"]
 
 
-def test_changed_secrets_are_held_again(go: Any, run: Any, serve: Any, only: Any) -> None:
+def test_changed_secrets_are_held_again(deliver: Any, run: Any, serve: Any, only: Any) -> None:
     """A secret option is compared by its value, which the state does not hold."""
     sandbox = serve()
     secret = ONE % ", with: {note: 'to ${vaulted:place}'}"
     run.folder.joinpath("vaulted.txt").write_text("https://here.example/secret-path")
-    go(sandbox, secret)
-    same = go(sandbox, secret)
+    deliver(sandbox, secret)
+    same = deliver(sandbox, secret)
     run.folder.joinpath("vaulted.txt").write_text("https://there.example/secret-path")
 
-    changed = go(sandbox, secret, approved=SIT)
+    changed = deliver(sandbox, secret, approved=SIT)
 
     assert "changed since" not in only(same).error
     assert (changed.exit_code, done(run)) == (9, [])
@@ -209,77 +209,77 @@ def test_changed_secrets_are_held_again(go: Any, run: Any, serve: Any, only: Any
     assert b"secret-path" not in (run.folder / ".impex/state.db").read_bytes()
 
 
-def test_once_only_step_is_approved(go: Any, run: Any, serve: Any, only: Any) -> None:
+def test_once_only_step_is_approved(deliver: Any, run: Any, serve: Any, only: Any) -> None:
     """A held step has done nothing, so the approving run may run it."""
     sandbox = serve()
     steps = ONE.replace("gate", "once") % ""
-    held = go(sandbox, steps)
+    held = deliver(sandbox, steps)
 
-    go(sandbox, steps)
-    approved = go(sandbox, steps, approved=SIT)
+    deliver(sandbox, steps)
+    approved = deliver(sandbox, steps, approved=SIT)
 
     assert (held.exit_code, approved.exit_code) == (9, 0)
     assert done(run) == [f"once {only(held).digests[0][:12]}"]
 
 
-def test_run_id_is_no_difference(go: Any, serve: Any) -> None:
+def test_run_id_is_no_difference(deliver: Any, serve: Any) -> None:
     """The run's id, which differs between runs, does not invalidate an approval."""
     sandbox = serve()
     noted = ONE % ", with: {note: 'run ${run.id}'}"
 
-    held, approved = go(sandbox, noted), go(sandbox, noted, approved=SIT)
+    held, approved = deliver(sandbox, noted), deliver(sandbox, noted, approved=SIT)
 
     assert (held.exit_code, approved.exit_code) == (9, 0)
 
 
-def test_workers_approve_what_was_held(go: Any, serve: Any, only: Any) -> None:
+def test_workers_approve_what_was_held(deliver: Any, serve: Any, only: Any) -> None:
     """What a unit of an executor holds is held by the run, and the next run approves it."""
     sandbox = serve()
-    first = go(sandbox, ONE % "", executor="threads", approved=SIT)
+    first = deliver(sandbox, ONE % "", executor="threads", approved=SIT)
 
-    second = go(sandbox, ONE % "", executor="threads", approved=SIT)
+    second = deliver(sandbox, ONE % "", executor="threads", approved=SIT)
 
     assert (first.exit_code, second.exit_code) == (9, 0)
     assert only(second).approved == (f"sit@{only(first).digests[0]}",)
 
 
-def test_older_state_is_held_again(go: Any, run: Any, serve: Any, only: Any) -> None:
+def test_older_state_is_held_again(deliver: Any, run: Any, serve: Any, only: Any) -> None:
     """A hold without a record is stored now, and approved by the next run."""
     sandbox = serve()
-    go(sandbox, ONE % "")
+    deliver(sandbox, ONE % "")
     with closing(sqlite3.connect(run.folder / ".impex/state.db")) as link, link:
         link.execute("DELETE FROM holds")
 
-    first = go(sandbox, ONE % "", approved=SIT)
-    second = go(sandbox, ONE % "", approved=SIT)
+    first = deliver(sandbox, ONE % "", approved=SIT)
+    second = deliver(sandbox, ONE % "", approved=SIT)
 
     assert (first.exit_code, second.exit_code, created(sandbox)) == (9, 0, 1)
     assert "an earlier version of the runner held it" in only(first).error
 
 
-def test_fresh_exports_again(go: Any, serve: Callable[..., Any]) -> None:
+def test_fresh_exports_again(deliver: Any, serve: Callable[..., Any]) -> None:
     """``--fresh`` gives up what was held, and the new packages are held instead."""
     sandbox = serve()
-    go(sandbox)
+    deliver(sandbox)
 
-    assert go(sandbox, fresh=True).exit_code == 9
+    assert deliver(sandbox, fresh=True).exit_code == 9
     assert created(sandbox) == 2
 
 
-def test_needs_of_held_target(go: Any, serve: Callable[..., Any]) -> None:
+def test_needs_of_held_target(deliver: Any, serve: Callable[..., Any]) -> None:
     """A target that needs a held one is skipped with that reason, and the run has not failed."""
-    result = go(serve(), GATED + "- {name: b, needs: [a], folders: [life]}\n")
+    result = deliver(serve(), GATED + "- {name: b, needs: [a], folders: [life]}\n")
 
     assert [r.outcome.value for r in result.results] == ["held", "skipped"]
     assert result.results[1].error == "it needs a, which waits for an approval"
     assert result.exit_code == 9
 
 
-def test_fail_fast_ignores_held(go: Any, serve: Callable[..., Any]) -> None:
+def test_fail_fast_ignores_held(deliver: Any, serve: Callable[..., Any]) -> None:
     """With ``--fail-fast`` targets after a held one still start."""
-    others = "- {name: b, folders: [motor]}\n- {name: c, needs: [b], folders: [life]}\n"
+    more = "- {name: b, folders: [motor]}\n- {name: c, needs: [b], folders: [life]}\n"
 
-    result = go(serve(job_seconds=20), GATED + others, fail_fast=True)
+    result = deliver(serve(job_seconds=20), GATED + more, fail_fast=True)
 
     assert [r.outcome.value for r in result.results] == ["held", "succeeded", "succeeded"]
     assert result.exit_code == 9

@@ -52,12 +52,12 @@ def test_interrupt_before_first_job(run: Any, serve: Callable[..., Any], only: A
 def test_interrupt_during_download(run: Any, serve: Callable[..., Any], tree: Path) -> None:
     """The next run resumes the partial file of the same job."""
     (tree / "life/annuity/1.0.0/model.data").write_bytes(random.Random(1).randbytes(3 << 20))  # noqa: S311
-    sandbox, looks, look = serve(), iter(range(100)), run.clock.check
+    sandbox, checks, check = serve(), iter(range(100)), run.clock.check
 
     def stop_in_the_third_piece() -> None:
-        if next(looks) == 4:
+        if next(checks) == 4:
             run.clock.stop(signal.SIGTERM)
-        look()
+        check()
 
     run.clock.check = stop_in_the_third_piece
     first = run(sandbox, "- {name: a, folders: [life]}")

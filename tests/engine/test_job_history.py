@@ -1,4 +1,4 @@
-"""What earlier runs took tells when the next one is looked at."""
+"""The durations of earlier runs decide when the status of the next job is requested."""
 
 from __future__ import annotations
 

@@ -54,14 +54,14 @@ def _enter(entered: list[int], number: int) -> Callable[[], None]:
 
 
 class Watched(Limit):
-    """A limit that tells when somebody has entered its queue."""
+    """A limit with an event for each holder that has entered its queue."""
 
     def __init__(self, width: int) -> None:
         super().__init__(width)
         self.asked = threading.Semaphore(0)
 
     def acquire_later(self, enter: Callable[[], None]) -> None:
-        """Enter the queue, and tell."""
+        """Enter the queue, and set the event."""
         super().acquire_later(enter)
         self.asked.release()
 

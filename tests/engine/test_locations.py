@@ -124,7 +124,7 @@ def test_lists_are_guarded(check: Any, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("output", "steps", "said"),
+    ("output", "steps", "message"),
     [
         (".", "{uses: checksum, with: {file: m.yaml}}", "a file of this manifest"),
         (".", "{uses: unzip, with: {to: exports}}", "the output of target 'b'"),
@@ -138,12 +138,12 @@ def test_lists_are_guarded(check: Any, path: str) -> None:
         (".", "{uses: unzip, with: {to: away/x}}", "leads out of"),
     ],
 )
-def test_step_replaces_nothing(check: Any, output: str, steps: str, said: str) -> None:
+def test_step_replaces_nothing(check: Any, output: str, steps: str, message: str) -> None:
     """A conflict of a step is reported with its line before anything is sent."""
     [problem] = check(output=output, steps=steps)
 
-    assert problem.startswith("m.yaml:7:" if "one output" in said else "m.yaml:6:")
-    assert said in problem
+    assert problem.startswith("m.yaml:7:" if "one output" in message else "m.yaml:6:")
+    assert message in problem
 
 
 @pytest.mark.parametrize("name", ["src/precious.py", "SHA256SUMS"])
@@ -159,7 +159,7 @@ def test_foreign_file_is_found_first(check: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "message"),
     [
         ("file/r.json", "file is not a folder"),
         ("folder", "is not a file"),
@@ -167,15 +167,15 @@ def test_foreign_file_is_found_first(check: Any, name: str) -> None:
         ("link", "is a symbolic link"),
     ],
 )
-def test_unwritable_report_is_found_first(check: Any, path: str, said: str) -> None:
+def test_unwritable_report_is_found_first(check: Any, path: str, message: str) -> None:
     """A report that cannot be written is refused before anything is sent."""
     Path("file").touch()
     Path("folder").mkdir()
     os.mkfifo("fifo")
     Path("link").symlink_to("elsewhere")
 
-    assert said in check(report=f"json: {path}")[0]
-    assert said in check(reports={"json": Path(path)})[0]
+    assert message in check(report=f"json: {path}")[0]
+    assert message in check(reports={"json": Path(path)})[0]
 
 
 def test_long_names_are_found_first(check: Any) -> None:

@@ -1,4 +1,4 @@
-"""Who is told how a run ended: for which ends, after the reports, and never at the run's cost."""
+"""Notifications: for which events, after the reports, and without changing the outcome."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GOOD = "- {name: a, folders: [life]}"
 BAD = "- {name: b, services: [motor/nothing]}"
 HELD = "- {name: d, folders: [life], steps: [{uses: gate}]}"
 LATE = "- {name: c, folders: [life], polling: {deadline: 5s}}"
-# Writes what it is told beside the manifest, or does what its option ``act`` says.
+# Writes its report and options beside the manifest, or fails as its option ``act`` says.
 PLUGIN = """
 import threading
 from spark_impex_runner.errors import HeldError, NotifyError
@@ -61,7 +61,7 @@ def send(options, report):
 
 @hookimpl
 def impex_register(registry):
-    registry.step("gate", "Waits for somebody.")
+    registry.step("gate", "Holds its target.")
     registry.notifier("file", "writes it down", OPTIONS, send)
     registry.notifier("plain", "has no options", None, send)
 
@@ -224,7 +224,7 @@ def test_hanging_notifications_share_a_timeout(
     notified(GOOD, f"[{', '.join([hang] * 20)}]")
 
     timeouts = [each.created for each in caplog.records if "timed out" in each.getMessage()]
-    left = [each for each in threading.enumerate() if each.name == "impex-helper"]
-    assert len(timeouts) == 20 <= len(left)
-    assert all(thread.daemon for thread in left), "one would hold up the end of the process"
+    helpers = [each for each in threading.enumerate() if each.name == "impex-helper"]
+    assert len(timeouts) == 20 <= len(helpers)
+    assert all(thread.daemon for thread in helpers), "one would hold up the end of the process"
     assert timeouts[-1] - timeouts[0] < 1, "one after the other, they would take four seconds"

@@ -1,4 +1,4 @@
-"""A step that does harm when it is done twice is done once, whatever happens in between."""
+"""A step that may run once only is never run twice, whatever happens in between."""
 
 from __future__ import annotations
 

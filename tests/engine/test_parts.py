@@ -112,7 +112,7 @@ def test_large_request_is_split(
 
 
 @pytest.mark.parametrize(
-    ("said", "large"),
+    ("message", "large"),
     [
         ("EXCEEDED_FILE_SIZE", True),
         ("EXCEEDED_FILE_SIZE: 250 MB", True),
@@ -123,11 +123,11 @@ def test_large_request_is_split(
         ("EXPORT_FAILED: oversized", False),
     ],
 )
-def test_size_errors_are_recognized(said: str, *, large: bool) -> None:
+def test_size_errors_are_recognized(message: str, *, large: bool) -> None:
     """The documented code, or a size together with a limit, means that a package is too large."""
-    refused = SparkApiError.when("x", ErrorReply(500, details=said))
+    refused = SparkApiError.when("x", ErrorReply(500, details=message))
 
-    assert (mentions_size_limit(said), is_too_large(refused)) == (large, large)
+    assert (mentions_size_limit(message), is_too_large(refused)) == (large, large)
     # What is too large stays so: it is not asked for again as it is, nor taken for a busy tenant.
     assert is_transient(refused) is not large
 
@@ -333,11 +333,11 @@ def test_parts_are_compared_with_request(
     result = only(run(sandbox, target % missing, plugin_files=(plugin,)))
 
     assert result.outcome is outcome
-    told = "requested but not delivered: service motor/pricing"
-    assert told in (result.error or result.warnings[-1])
+    message = "requested but not delivered: service motor/pricing"
+    assert message in (result.error or result.warnings[-1])
     with closing(sqlite3.connect(run.folder / ".impex/state.db")) as link:
-        left = link.execute("SELECT count(*) FROM attempts WHERE finished IS NULL").fetchone()
-    assert left == (0,)
+        unfinished = link.execute("SELECT count(*) FROM attempts WHERE finished IS NULL").fetchone()
+    assert unfinished == (0,)
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ def test_invalid_split_is_named(
     run: Any, serve: Callable[..., Any], only: Any, answer: str
 ) -> None:
     """impex_split_job must return two or more smaller requests; the plugin is named."""
-    plugin = run.folder / "odd.py"
+    plugin = run.folder / "wrong.py"
     plugin.write_text(SPLIT.format(answer=answer))
     sandbox = serve(size_limit=TWO)
 
@@ -355,7 +355,7 @@ def test_invalid_split_is_named(
 
     assert "impex_split_job answered " in result.error
     assert (
-        "two or more requests, each for less than the job's; it came from plugin odd"
+        "two or more requests, each for less than the job's; it came from plugin wrong"
         in result.error
     )
     assert len(bodies(sandbox)) == 1
@@ -411,9 +411,9 @@ def test_targets_run_between_parts(run: Any, serve: Callable[..., Any]) -> None:
     """With one job and one download at a time, other targets run between the parts."""
     sandbox = serve(size_limit=TWO, job_seconds=20)
     run.connection_keys = "downloads: 1"
-    others = "".join(f"\n- {{name: {name}, folders: [life]}}" for name in "bcd")
+    more = "".join(f"\n- {{name: {name}, folders: [life]}}" for name in "bcd")
 
-    result = run(sandbox, TARGET + others)
+    result = run(sandbox, TARGET + more)
 
     assert result.exit_code == 0
     assert sandbox.jobs_created == 6

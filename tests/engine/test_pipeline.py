@@ -59,7 +59,7 @@ class Doorkeeper(SimpleNamespace):
         self._news = threading.Condition()
 
     def pass_by(self, *_: str) -> None:
-        """Hold nobody up."""
+        """Let every request pass."""
 
     def changed(self, target: str, event: str) -> None:
         """Note an event."""
@@ -132,7 +132,7 @@ def test_finished_jobs_are_limited(serve: Callable[..., Any], doorkeeper: Any, r
     early: list[bool] = []
 
     def hold(*_: str) -> None:
-        if not early:  # Which target is the first is nobody's business.
+        if not early:  # Any of the targets may be the first.
             early.append(doorkeeper.wait_for_many("job.done", 2))
             early.append(doorkeeper.wait_for_many("job.created", 3, 0.2))
 

@@ -53,14 +53,14 @@ def forget_receipt(run: Any) -> None:
     (run.folder / "out" / "impex-receipt.json").unlink()
 
 
-@pytest.mark.parametrize("lost", [[], [forget_records], [forget_state], [forget_receipt]])
+@pytest.mark.parametrize("forgotten", [[], [forget_records], [forget_state], [forget_receipt]])
 @pytest.mark.parametrize("added", [False, True])
 def test_own_delivery_is_replaced(
-    run: Any, deliver: Any, only: Any, lost: list[Callable[[Any], None]], added: bool
+    run: Any, deliver: Any, only: Any, forgotten: list[Callable[[Any], None]], added: bool
 ) -> None:
     """A delivery known by the state or by the receipt is replaced."""
     assert only(deliver()).outcome is Outcome.SUCCEEDED
-    for forget in lost:
+    for forget in forgotten:
         forget(run)
     if added:
         (run.folder / "out" / "files" / "mine").touch()

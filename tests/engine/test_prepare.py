@@ -66,9 +66,9 @@ def test_missing_plugins_have_lines(tmp_path: Path, clock: Any) -> None:
     """All missing plugins are reported, each with the command that installs it."""
     sit = "connections: {sit: {env: sit, tenant: acme}}\n"
 
-    told = problems(tmp_path, clock, f"{sit}requires: {{plugins: [impex-no>=1, impex-none]}}")
+    found = problems(tmp_path, clock, f"{sit}requires: {{plugins: [impex-no>=1, impex-none]}}")
 
-    assert told == [
+    assert found == [
         (
             "m.yaml:3:22: requires.plugins[0]: plugin impex-no is not installed; "
             "pip install 'impex-no>=1'"
@@ -81,7 +81,7 @@ def test_missing_plugins_have_lines(tmp_path: Path, clock: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "expected"),
     [
         ("pricing", ""),
         ("elsewhere", ""),
@@ -91,7 +91,7 @@ def test_missing_plugins_have_lines(tmp_path: Path, clock: Any) -> None:
         ),
     ],
 )
-def test_unused_variable_is_a_warning(tmp_path: Path, clock: Any, name: str, told: str) -> None:
+def test_unused_variable_is_a_warning(tmp_path: Path, clock: Any, name: str, expected: str) -> None:
     """A variable that the manifest does not have is a warning; one that is only used is not."""
     path = tmp_path / "m.yaml"
     path.write_text(
@@ -102,13 +102,13 @@ def test_unused_variable_is_a_warning(tmp_path: Path, clock: Any, name: str, tol
 
     loaded = load(path, RunOptions(variables=variables), clock, Masker())
 
-    assert [str(each).startswith(f"{tmp_path}/{told}") for each in loaded.warnings] == (
-        [True] if told else []
+    assert [str(each).startswith(f"{tmp_path}/{expected}") for each in loaded.warnings] == (
+        [True] if expected else []
     )
 
 
 @pytest.mark.parametrize(
-    ("overlay", "told"),
+    ("overlay", "expected"),
     [
         (
             "vars: {plcae: uat}",
@@ -121,7 +121,7 @@ def test_unused_variable_is_a_warning(tmp_path: Path, clock: Any, name: str, tol
         ),
     ],
 )
-def test_overlay_without_effect(tmp_path: Path, clock: Any, overlay: str, told: str) -> None:
+def test_overlay_without_effect(tmp_path: Path, clock: Any, overlay: str, expected: str) -> None:
     """A wrong name in an overlay is reported."""
     path, change = tmp_path / "m.yaml", tmp_path / "prod.yaml"
     path.write_text(
@@ -132,12 +132,14 @@ def test_overlay_without_effect(tmp_path: Path, clock: Any, overlay: str, told: 
 
     try:
         loaded = load(path, RunOptions(overlays=(change,)), clock, Masker())
-        said = [str(warning) for warning in loaded.warnings]
+        messages = [str(warning) for warning in loaded.warnings]
     except ManifestError as error:
-        said = [str(problem) for problem in error.problems]
+        messages = [str(problem) for problem in error.problems]
 
-    assert len(said) == bool(told)
-    assert all(f"prod.yaml:1:{8 if 'vars' in told else 15}: {told}" in line for line in said)
+    assert len(messages) == bool(expected)
+    assert all(
+        f"prod.yaml:1:{8 if 'vars' in expected else 15}: {expected}" in line for line in messages
+    )
 
 
 RESOLVER = """
@@ -159,7 +161,7 @@ def impex_resolve_uri(uri):
 
 
 @pytest.mark.parametrize(
-    ("plugin", "entry", "told"),
+    ("plugin", "entry", "expected"),
     [
         ("", "#x", "service URI '#x' has one name only"),
         (RESOLVER, "#x", ""),
@@ -172,7 +174,7 @@ def impex_resolve_uri(uri):
     ids=["alone", "claimed", "wrong", "plain-wrong", "plain", "not-mine", "broken"],
 )
 def test_resolver_checks_its_entries(
-    tmp_path: Path, clock: Any, plugin: str, entry: str, told: str
+    tmp_path: Path, clock: Any, plugin: str, entry: str, expected: str
 ) -> None:
     """Entries that no resolver claims are checked as service URIs."""
     (tmp_path / "x").mkdir()
@@ -185,9 +187,9 @@ def test_resolver_checks_its_entries(
 
     try:
         load(path, RunOptions(plugin_files=(tmp_path / "own.py",)), clock, Masker())
-        said = ""
+        messages = ""
     except (ManifestError, PluginError) as error:
-        said = str(error)
+        messages = str(error)
 
-    assert told in said
-    assert bool(said) == bool(told)
+    assert expected in messages
+    assert bool(messages) == bool(expected)

@@ -78,10 +78,10 @@ def test_failed_target_stops_no_other(run: Any, serve: Callable[..., Any]) -> No
         serve(), "- {name: lost, services: [motor/nothing]}\n- {name: life, folders: [life]}"
     )
 
-    lost, life = result.results
-    assert (lost.outcome, life.outcome) == (Outcome.FAILED, Outcome.SUCCEEDED)
-    assert "SERVICE_NOT_FOUND" in lost.error
-    assert "motor/nothing" in lost.error
+    failed, life = result.results
+    assert (failed.outcome, life.outcome) == (Outcome.FAILED, Outcome.SUCCEEDED)
+    assert "SERVICE_NOT_FOUND" in failed.error
+    assert "motor/nothing" in failed.error
     assert result.exit_code == 3
 
 
@@ -176,7 +176,7 @@ def test_wrong_token_is_exit_6(run: Any, serve: Callable[..., Any], monkeypatch:
 
 
 @pytest.mark.parametrize(
-    ("ending", "words"),
+    ("ending", "message"),
     [
         ("errors", "ended as 'closed'"),
         ("failed", "ended as 'failed'"),
@@ -186,14 +186,14 @@ def test_wrong_token_is_exit_6(run: Any, serve: Callable[..., Any], monkeypatch:
     ],
 )
 def test_failed_job_quotes_the_server(
-    run: Any, serve: Callable[..., Any], only: Any, ending: str, words: str
+    run: Any, serve: Callable[..., Any], only: Any, ending: str, message: str
 ) -> None:
     """The exit code is 4, the error one line, and the output folder is empty."""
     result = run(serve(ending=ending), PRICING)
 
     target = only(result)
     assert (target.outcome, result.exit_code) == (Outcome.FAILED, 4)
-    assert words in target.error
+    assert message in target.error
     assert "\n" not in target.error
     assert not [p for p in target.target.output.glob("**/*") if p.is_file()]
 
@@ -272,7 +272,7 @@ def jwt(expires: float) -> str:
 
 
 @pytest.mark.parametrize(
-    ("left", "told"),
+    ("seconds", "expected"),
     [
         (-90_000, "the token expired at 20"),
         (-1, "by this machine's clock"),
@@ -285,25 +285,25 @@ def test_expired_token_is_found_first(
     serve: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    left: float,
-    told: str,
+    seconds: float,
+    expected: str,
 ) -> None:
     """An expired token is an error with its line, one that may expire a warning."""
     sandbox = serve()
     path = run.write(sandbox, PRICING)
-    token = jwt(run.clock.now().timestamp() + left)
+    token = jwt(run.clock.now().timestamp() + seconds)
     monkeypatch.setenv("TOKEN", token)
 
     try:
         run_manifest(path, clock=run.clock)
-        said = caplog.text
+        output = caplog.text
     except ManifestError as error:
-        said = str(error)
+        output = str(error)
         assert not sandbox.requests
 
-    assert ("manifest.yaml:3:" in said) == bool(told)
-    assert told in said
-    assert token not in said
+    assert ("manifest.yaml:3:" in output) == bool(expected)
+    assert expected in output
+    assert token not in output
 
 
 def test_if_exists_keep_needs_success(run: Any, serve: Callable[..., Any], only: Any) -> None:
@@ -351,7 +351,7 @@ def test_message_of_a_step(
         "    if step.uses == 'telling':\n"
         "        return StepOutput([artifact], 'well done with ' + os.environ['TOKEN'])\n"
     )
-    sandbox, told = serve(), "well done with ***"
+    sandbox, message = serve(), "well done with ***"
 
     with caplog.at_level("INFO"):
         result = run(
@@ -362,9 +362,9 @@ def test_message_of_a_step(
 
     [step] = only(result).steps
     receipt = json.loads((only(result).target.output / "impex-receipt.json").read_text())
-    assert (step.outcome, step.message, step.artifacts) == ("succeeded", told, ("package.zip",))
-    assert receipt["steps"][0]["message"] == told
-    assert f"step telling succeeded: {told}" in caplog.text
+    assert (step.outcome, step.message, step.artifacts) == ("succeeded", message, ("package.zip",))
+    assert receipt["steps"][0]["message"] == message
+    assert f"step telling succeeded: {message}" in caplog.text
     assert sandbox.token not in repr(result) + caplog.text
 
 
@@ -403,9 +403,9 @@ def test_secret_in_error_is_masked(
             sandbox, "- {name: a, folders: [life], steps: [{uses: leak}]}", plugin_files=(plugin,)
         )
 
-    heard = plugin.with_suffix(".log").read_text()
-    assert "denied for ***" in heard
-    assert sandbox.token not in heard + repr(result) + caplog.text
+    received = plugin.with_suffix(".log").read_text()
+    assert "denied for ***" in received
+    assert sandbox.token not in received + repr(result) + caplog.text
 
 
 def test_connection_of_step_is_checked(run: Any, serve: Callable[..., Any], tmp_path: Path) -> None:

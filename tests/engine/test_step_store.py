@@ -39,51 +39,51 @@ def sandbox(serve: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture
-def told(run: Any, sandbox: Any, tmp_path: Path) -> Callable[[str], list[tuple[str, ...]]]:
-    """Return a function that runs targets and gives what each one's steps told."""
+def messages(run: Any, sandbox: Any, tmp_path: Path) -> Callable[[str], list[tuple[str, ...]]]:
+    """Return a function that runs targets and returns the messages of each one's steps."""
     plugin = tmp_path / "remembers.py"
     plugin.write_text(PLUGIN)
 
-    def go(text: str) -> list[tuple[str, ...]]:
+    def start(text: str) -> list[tuple[str, ...]]:
         results = run(sandbox, text, plugin_files=(plugin,)).results
         return [tuple(step.message for step in result.steps) for result in results]
 
-    return go
+    return start
 
 
-def test_values_survive_runs(told: Callable[..., Any]) -> None:
+def test_values_survive_runs(messages: Callable[..., Any]) -> None:
     """A step finds the values that it stored in an earlier run."""
     target = "- {name: a, folders: [life], steps: [{uses: count}]}"
 
-    assert [told(target), told(target)] == [[("I",)], [("II",)]]
+    assert [messages(target), messages(target)] == [[("I",)], [("II",)]]
 
 
-def test_stores_are_separate(told: Callable[..., Any]) -> None:
+def test_stores_are_separate(messages: Callable[..., Any]) -> None:
     """Each step of each target has its own store; two steps of one name share it."""
     steps = "steps: [{uses: count}, {uses: other}, {uses: count}]"
 
-    found = told(f"- {{name: a, folders: [life], {steps}}}\n- {{name: b, folders: [life]}}\n")
+    found = messages(f"- {{name: a, folders: [life], {steps}}}\n- {{name: b, folders: [life]}}\n")
 
     assert found == [("I", "I", "II"), ()]
-    assert told(f"- {{name: b, folders: [life], {steps}}}") == [("I", "I", "II")]
+    assert messages(f"- {{name: b, folders: [life], {steps}}}") == [("I", "I", "II")]
 
 
-def test_stored_secrets_are_masked(told: Callable[..., Any], run: Any, sandbox: Any) -> None:
+def test_stored_secrets_are_masked(messages: Callable[..., Any], run: Any, sandbox: Any) -> None:
     """Neither a key nor a value holds a secret, and masked keys are still found."""
     spill = "steps: [{uses: spill, with: {what: 'so: ${env:TOKEN}'}}]"
 
-    [[found]] = told(f"- {{name: a, folders: [life], {spill}}}")
+    [[found]] = messages(f"- {{name: a, folders: [life], {spill}}}")
 
-    memory = b"".join(path.read_bytes() for path in (run.folder / ".impex").glob("state.db*"))
+    store = b"".join(path.read_bytes() for path in (run.folder / ".impex").glob("state.db*"))
     assert found.startswith("so: ")
-    assert b"so: " in memory
-    assert sandbox.token.encode() not in memory
+    assert b"so: " in store
+    assert sandbox.token.encode() not in store
 
 
 def test_store_without_a_run() -> None:
     """A job that a test makes has a store in memory."""
-    memory = KeyValueStore()
-    memory.put("a", "1")
-    memory.put("a", "2")
+    store = KeyValueStore()
+    store.put("a", "1")
+    store.put("a", "2")
 
-    assert (memory.get("a"), memory.get("b")) == ("2", "")
+    assert (store.get("a"), store.get("b")) == ("2", "")

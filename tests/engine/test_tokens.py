@@ -19,7 +19,7 @@ def jwt(end: datetime) -> str:
     return f"e30.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.c2ln"
 
 
-def told(connection: Connection, environ: dict[str, str] | None = None) -> list[str]:
+def messages(connection: Connection, environ: dict[str, str] | None = None) -> list[str]:
     """Return what is found of two targets on one connection, the slower with an hour's deadline."""
     targets = [
         Target("quick", connection.name, Path("a"), polling=Polling(deadline=60)),
@@ -41,7 +41,7 @@ def test_token_and_longest_deadline(seconds: int, expected: str) -> None:
     """A connection has at most one finding, for the target with the longest deadline."""
     auth = Auth(token=f"Bearer {jwt(NOW + timedelta(seconds=seconds))}")
 
-    findings = told(Connection("sit", base_url="https://x/acme", auth=auth))
+    findings = messages(Connection("sit", base_url="https://x/acme", auth=auth))
 
     assert len(findings) == bool(expected)
     assert all(finding.startswith(expected) for finding in findings)
@@ -66,10 +66,10 @@ def test_token_of_the_environment() -> None:
     client = {"CSPARK_CLIENT_ID": "a", "CSPARK_CLIENT_SECRET": "b"}
     connection = Connection("sit", base_url="https://x/acme")
 
-    [finding] = told(connection, environ)
+    [finding] = messages(connection, environ)
 
     assert finding.startswith("error sit: the token of CSPARK_BEARER_TOKEN expired at ")
-    assert told(connection, environ | client) == []
+    assert messages(connection, environ | client) == []
 
 
 @pytest.mark.parametrize(
@@ -83,14 +83,14 @@ def test_token_of_the_environment() -> None:
 )
 def test_tokens_without_expiry(connection: Connection) -> None:
     """No credentials, keys, opaque tokens and the sandbox have no finding."""
-    assert told(connection) == []
+    assert messages(connection) == []
 
 
 def test_sandbox_ignores_environment() -> None:
     """The sandbox has its own token, so an expired one in the environment does not matter."""
     connection = Connection("sit", sandbox=Path("tenant"))
 
-    assert told(connection, {"CSPARK_BEARER_TOKEN": jwt(NOW)}) == []
+    assert messages(connection, {"CSPARK_BEARER_TOKEN": jwt(NOW)}) == []
 
 
 def test_token_of_a_steps_connection() -> None:

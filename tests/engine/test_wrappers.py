@@ -1,4 +1,4 @@
-"""Wrappers of ``impex_run_job``: what they set holds in the target; what they fail with is told."""
+"""Wrappers of ``impex_run_job`` surround the target, and their errors are part of its result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One odd answer of a tenant ends nothing: two that agree do, or the tenant's own error."""
+"""One wrong answer of a tenant ends no job: two equal ones do, or the tenant's own error."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _more_faults(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "odd",
+    "wrong",
     [
         "word:closed",
         "word:failed",
@@ -67,20 +67,20 @@ def _more_faults(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_one_wrong_answer_ends_no_job(
-    run: Any, serve: Callable[..., Any], only: Any, odd: str
+    run: Any, serve: Callable[..., Any], only: Any, wrong: str
 ) -> None:
     """One wrong answer is ignored, and the package of the one job is delivered."""
-    sandbox = serve(f"status@1={odd}", f"status@4={odd}", job_seconds=8)
+    sandbox = serve(f"status@1={wrong}", f"status@4={wrong}", job_seconds=8)
 
     result = only(run(sandbox, TARGET))
 
     assert (result.outcome, result.error) == (Outcome.SUCCEEDED, "")
     assert sandbox.jobs_created == 1
-    assert sandbox.faults.hits[f"status@1={odd}"] == 1
+    assert sandbox.faults.hits[f"status@1={wrong}"] == 1
 
 
 @pytest.mark.parametrize(
-    ("odd", "error"),
+    ("wrong", "error"),
     [
         ("word:closed", "'closed' without any file"),
         ("word:failed", "'failed', and no error is given"),
@@ -90,10 +90,12 @@ def test_one_wrong_answer_ends_no_job(
     ],
 )
 def test_two_equal_answers_end_a_job(
-    run: Any, serve: Callable[..., Any], only: Any, odd: str, error: str
+    run: Any, serve: Callable[..., Any], only: Any, wrong: str, error: str
 ) -> None:
     """Two answers end a job even with a failed request between them."""
-    sandbox = serve(f"status@1={odd}", "status@2=503", f"status@3={odd}", "describe@2-=unlisted")
+    sandbox = serve(
+        f"status@1={wrong}", "status@2=503", f"status@3={wrong}", "describe@2-=unlisted"
+    )
 
     result = only(run(sandbox, TARGET))
 
@@ -118,13 +120,13 @@ def test_tenants_error_ends_the_job(run: Any, serve: Callable[..., Any], only: A
 
     result = only(run(sandbox, TARGET))
 
-    looks = [r for r in sandbox.requests if "/export/" in r.path and r.path.endswith("/status")]
+    checks = [r for r in sandbox.requests if "/export/" in r.path and r.path.endswith("/status")]
     assert result.outcome is Outcome.FAILED
-    assert len([look for look in looks if not look.path.endswith("export/status")]) == 1
+    assert len([check for check in checks if not check.path.endswith("export/status")]) == 1
 
 
 @pytest.mark.parametrize(
-    "odd",
+    "wrong",
     [
         "describe@2=empty",
         "describe@2=html",
@@ -135,16 +137,16 @@ def test_tenants_error_ends_the_job(run: Any, serve: Callable[..., Any], only: A
     ],
 )
 def test_wrong_answer_during_search(
-    run: Any, serve: Callable[..., Any], only: Any, odd: str
+    run: Any, serve: Callable[..., Any], only: Any, wrong: str
 ) -> None:
     """A job whose create reply was lost is found in spite of one wrong answer."""
-    sandbox = serve("create@1=swallow", odd, job_seconds=0)
+    sandbox = serve("create@1=swallow", wrong, job_seconds=0)
 
     result = only(run(sandbox, TARGET))
 
     assert (result.outcome, result.error) == (Outcome.SUCCEEDED, "")
     assert sandbox.jobs_created == 1
-    assert sandbox.faults.hits[odd] == 1
+    assert sandbox.faults.hits[wrong] == 1
 
 
 def test_wrong_answer_about_resumed_job(
@@ -162,14 +164,14 @@ def test_wrong_answer_about_resumed_job(
     assert sandbox.jobs_created == 1
 
 
-@pytest.mark.parametrize("odd", ["describe@*=unlisted", "status@*=nameless"])
+@pytest.mark.parametrize("wrong", ["describe@*=unlisted", "status@*=nameless"])
 def test_lost_job_is_searched_twice(
-    run: Any, serve: Callable[..., Any], only: Any, clock: Any, odd: str
+    run: Any, serve: Callable[..., Any], only: Any, clock: Any, wrong: str
 ) -> None:
     """A run that resumes an intent searches twice before it creates a job."""
     sandbox = serve("create@1=swallow", "describe@2-=403")
     first = only(run(sandbox, TARGET))
-    sandbox.faults._faults = (faults.parse_fault(odd),)
+    sandbox.faults._faults = (faults.parse_fault(wrong),)
     begin = clock.monotonic()
     clock.at_wait = lambda now: setattr(sandbox.faults, "_faults", ()) if now > begin else None
 
@@ -196,14 +198,14 @@ def test_status_and_listing_are_confirmed(
     assert sandbox.jobs_created == 1
 
 
-@pytest.mark.parametrize("odd", ["describe@*=unlisted", "cancel@1=forget"])
+@pytest.mark.parametrize("wrong", ["describe@*=unlisted", "cancel@1=forget"])
 def test_cancel_confirms_an_unknown_job(
-    run: Any, serve: Callable[..., Any], clock: Any, odd: str
+    run: Any, serve: Callable[..., Any], clock: Any, wrong: str
 ) -> None:
     """``impex cancel`` cancels a job that one answer denies."""
     sandbox = serve("create@1=swallow", "describe@2-=403", job_seconds=900)
     run(sandbox, TARGET)
-    sandbox.faults._faults = (faults.parse_fault(odd),)
+    sandbox.faults._faults = (faults.parse_fault(wrong),)
     begin = clock.monotonic()
     clock.at_wait = lambda now: setattr(sandbox.faults, "_faults", ()) if now > begin else None
 
@@ -224,12 +226,12 @@ def test_wrong_hash_is_confirmed(run: Any, serve: Callable[..., Any], only: Any)
     assert [r.origin for r in sandbox.requests].count("download") == 2
 
 
-@pytest.mark.parametrize("odd", ["null-lists", "word:closed", "404:html", "forget"])
+@pytest.mark.parametrize("wrong", ["null-lists", "word:closed", "404:html", "forget"])
 def test_renewed_link_is_confirmed(
-    run: Any, serve: Callable[..., Any], only: Any, odd: str
+    run: Any, serve: Callable[..., Any], only: Any, wrong: str
 ) -> None:
     """A link is renewed although the first answer lists no file."""
-    sandbox = serve("download@1=expired:403", f"status@2={odd}")
+    sandbox = serve("download@1=expired:403", f"status@2={wrong}")
 
     result = only(run(sandbox, TARGET))
 
