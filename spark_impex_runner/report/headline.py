@@ -12,7 +12,9 @@ from spark_impex_runner.text import first_of, plain
 if TYPE_CHECKING:
     from spark_impex_runner.models import RunResult, TargetResult
 
+# More names would wrap the line of a terminal or of a chat message.
 _NAMES_SHOWN = 3
+# The order of the sentence: what needs action comes first.
 _BAD = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.HELD, Outcome.CANCELLED, Outcome.SKIPPED)
 
 

@@ -13,6 +13,7 @@ from spark_impex_runner.text import plain
 if TYPE_CHECKING:
     from spark_impex_runner.models import RunResult, TargetResult
 
+# JUnit has no verdict for a pending approval: it must not fail the build, so it is skipped.
 _VERDICTS = {
     Outcome.FAILED: "failure",
     Outcome.TIMED_OUT: "failure",
@@ -34,6 +35,7 @@ def render(result: RunResult) -> str:
     if result.refusal:
         _refusal(suite, result)
     ET.indent(root)
+    # ElementTree writes no declaration when it returns text.
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, "unicode") + "\n"
 
 

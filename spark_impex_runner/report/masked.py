@@ -47,6 +47,7 @@ class _Walk:
             masked = self._mask(value)
             return value if masked == value else masked
         if names := _names(kind):
+            # The result keeps every object alive, so that ids stay unique.
             if id(value) not in self._seen:
                 self._seen[id(value)] = self._model(value, names)
             return self._seen[id(value)]

@@ -81,6 +81,7 @@ def _target_data(item: Forecast) -> dict[str, Any]:
         "note": item.note,
         "connection": target.connection,
         "url": item.planned.url,
+        # The body is text in a plan, since text output shows it byte for byte.
         "request": json.loads(item.planned.body),
         "resolved": {entry: list(uris) for entry, uris in item.planned.resolved.items()},
         "deadline": target.polling.deadline,

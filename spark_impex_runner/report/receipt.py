@@ -105,6 +105,7 @@ def _problem(folder: Path, entry: _ReceiptEntry) -> str:
 def _measure(folder: Path, name: str) -> tuple[int, str]:
     """Return size and digest of a file or folder; refuse names that lead out of ``folder``."""
     path = folder / name
+    # A receipt is foreign data: a name such as `../x`, or a link, must not lead out of the folder.
     if not path.resolve().is_relative_to(folder.resolve()):
         raise _UnexpectedEntryError("leads outside of the folder")
     return _tree(path) if path.is_dir() else _file(path)

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import RunResult, TargetResult
 
+# The longest outcomes, such as `succeeded` and `timed out`, have nine letters.
 _OUTCOME_WIDTH = 9
 _INDENT = " " * (_OUTCOME_WIDTH + 2)
+# ANSI colours: green, red, yellow.
 _COLOURS = {
     Outcome.SUCCEEDED: "32",
     Outcome.UNCHANGED: "32",

@@ -111,6 +111,7 @@ class Exports(Jobs):
         cancelling a finished job is not published. Raises ``SparkError``.
         """
         body, clock = Body(to_json({"export_status": "cancelled"})), self.session.http.clock
+        # The cancel request must also leave after a stop, when others may not.
         with clock.ending():
             return retry(lambda: self.session.patch(*_PATH, job_id, body=body), IMMEDIATE, clock)
 

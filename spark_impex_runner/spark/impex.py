@@ -131,8 +131,10 @@ class ImpEx:
     def _cancelled_on_failure(self, job: str) -> Iterator[None]:
         try:
             yield
+        # The tenant has ended the job already.
         except JobError:
             raise
+        # Also KeyboardInterrupt: an abandoned job blocks the tenant for up to 20 minutes.
         except BaseException:
             try:
                 self.exports.cancel(job)

@@ -136,6 +136,7 @@ def _opened(file: str | Path | BinaryIO, stack: ExitStack) -> BinaryIO:
     try:
         if isinstance(file, (str, Path)):
             return stack.enter_context(Path(file).open("rb"))
+        # Reading nothing reveals a text file without consuming a byte of a pipe.
         if not isinstance(file.read(0), bytes):
             raise UsageError("the package to import is open as text; open it in mode 'rb'")
         if file.seekable():

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import Artifact
 
 _PIECE = 1 << 20
+# The local header: signature, fields that the directory repeats, lengths of name and extra field.
 _HEADER = struct.Struct("<4s22xHH")
 
 

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from spark_impex_runner.errors import SparkSdkError, UsageError
 
 _DOMAIN = ".coherent.global"
+# One or two labels are documented; more do no harm.
 _LABELS = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
 
 
@@ -110,6 +111,7 @@ def _api_host(parts: SplitResult) -> str:
     host = parts.hostname or ""
     if host.startswith("spark.") and host.endswith(_DOMAIN):
         host = "excel." + host.removeprefix("spark.")
+    # urlsplit removes the brackets of an IPv6 address.
     if ":" in host:
         host = f"[{host}]"
     is_usual = parts.port in (None, {"https": 443, "http": 80}[parts.scheme])

@@ -171,6 +171,7 @@ class JobWaiter:
         self.retry_after = status.retry_after
         if verdict is not Verdict.PENDING:
             return
+        # A running job in between means that the doubtful reply was wrong.
         self._unconfirmed = ""
         if status.status != self.last_status:
             self.last_status, self._status_since = status.status, self.elapsed()

@@ -84,8 +84,10 @@ class HttpClient:
             nonlocal reply
             reply = self._transport.send(request)
             if not reply.good:
+                # Only errors are retried, so a status outside 2xx becomes one.
                 raise api_error(reply, method, "", self._masker)
 
+        # The caller judges the status of the last reply by itself.
         with suppress(SparkApiError):
             retry(once, policy, self._clock)
         return reply

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import Artifact
 
+# zipfile raises NotImplementedError for an unknown compression, UnicodeError for a name that is not
+# in the announced encoding, and EOFError for a file that is cut off.
 _BROKEN = (zipfile.BadZipFile, NotImplementedError, UnicodeError, EOFError)
 _DAMAGED = (zlib.error, lzma.LZMAError, struct.error)
 

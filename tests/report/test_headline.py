@@ -18,7 +18,7 @@ CODES = {BAD: 4, HELD: 9}
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "signal", "said"),
+    ("outcomes", "signal", "expected"),
     [
         ([GOOD], 0, ("succeeded", "1 of 1 target succeeded")),
         ([GOOD, KEPT], 0, ("succeeded", "2 of 2 targets succeeded (1 unchanged)")),
@@ -42,7 +42,7 @@ def test_outcome_and_headline(
     run: Callable[..., RunResult],
     outcomes: list[Outcome],
     signal: int,
-    said: tuple[str, str],
+    expected: tuple[str, str],
 ) -> None:
     """The headline counts what succeeded and names what did not."""
     targets = [
@@ -57,4 +57,4 @@ def test_outcome_and_headline(
 
     result = run(*targets, signal=signal)
 
-    assert (outcome(result), headline(result)) == said
+    assert (outcome(result), headline(result)) == expected

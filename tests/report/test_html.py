@@ -76,20 +76,22 @@ def test_a_run_of_nothing_has_a_page(run: Callable[..., RunResult]) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(words=st.text() | st.sampled_from(["</style><script>", "<b onclick='x'>", "&lt;", "\ud800"]))
+@given(
+    foreign=st.text() | st.sampled_from(["</style><script>", "<b onclick='x'>", "&lt;", "\ud800"])
+)
 def test_foreign_text_stays_text(
-    target: TargetResult, run: Callable[..., RunResult], words: str
+    target: TargetResult, run: Callable[..., RunResult], foreign: str
 ) -> None:
     """No text from elsewhere adds a tag."""
     step = StepResult("x", "warned", 0.0, "x")
     plain = replace(target, outcome=Outcome.FAILED, error="x", warnings=("x",), steps=(step,))
     hostile = replace(
         plain,
-        error=f"x{words}",
-        warnings=(f"x{words}",),
-        job_id=f"x{words}",
-        steps=(replace(step, uses=words, message=words),),
-        artifacts=tuple(replace(each, name=words, sha256=words) for each in plain.artifacts),
+        error=f"x{foreign}",
+        warnings=(f"x{foreign}",),
+        job_id=f"x{foreign}",
+        steps=(replace(step, uses=foreign, message=foreign),),
+        artifacts=tuple(replace(each, name=foreign, sha256=foreign) for each in plain.artifacts),
     )
 
     page = Page(html.render(run(hostile)).encode().decode())

@@ -99,19 +99,19 @@ def test_failed_delivery_names_folder(target: TargetResult, run: Callable[..., R
     assert "output: " in text.render(run(replace(target, outcome=Outcome.FAILED)))
 
 
-@given(words=st.text(), name=st.text())
-def test_foreign_text_stays_harmless(words: str, name: str) -> None:
+@given(foreign=st.text(), name=st.text())
+def test_foreign_text_stays_harmless(foreign: str, name: str) -> None:
     """Whatever a tenant says, the summary has its lines and nothing but printable text."""
-    summary = text.render(hostile(words, name))
+    summary = text.render(hostile(foreign, name))
 
     lines = summary.split("\n")
-    assert len(lines) == len(text.render(hostile("x", "x")).split("\n")) - (not words)
+    assert len(lines) == len(text.render(hostile("x", "x")).split("\n")) - (not foreign)
     assert all(line.isprintable() for line in lines)
 
 
-def hostile(words: str, name: str) -> RunResult:
+def hostile(foreign: str, name: str) -> RunResult:
     """Return a run whose every text comes from elsewhere."""
     target = Target(name, name, Path("/x"))
-    result = TargetResult(target, Outcome.FAILED, START, START, name, name, error=words)
+    result = TargetResult(target, Outcome.FAILED, START, START, name, name, error=foreign)
     manifest = Manifest(Path("/m"), name, {}, (target,))
     return RunResult(name, manifest, START, START, (replace(result, warnings=(name,)),), "0")

@@ -37,7 +37,7 @@ def test_arguments_win_over_environment(monkeypatch: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         ({"token": "t"}, "CSPARK_BASE_URL"),
         ({"token": "t", "env": "sit"}, "tenant"),
@@ -47,9 +47,9 @@ def test_arguments_win_over_environment(monkeypatch: Any) -> None:
         ({"base_url": BASE, "token": "t", "timeout": 0}, "timeout"),
     ],
 )
-def test_a_client_that_cannot_work_is_refused(arguments: Any, words: str) -> None:
+def test_a_client_that_cannot_work_is_refused(arguments: Any, message: str) -> None:
     """The error says what is missing."""
-    with pytest.raises(errors.UsageError, match=words):
+    with pytest.raises(errors.UsageError, match=message):
         Spark(**arguments)
 
 

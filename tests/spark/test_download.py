@@ -60,8 +60,8 @@ def test_damaged_file_is_downloaded_again(
 ) -> None:
     """What was refused is not gone on with, though the server would allow it."""
     etag = {"ETag": '"one"'}
-    spoilt = [package()[:-9] + b"SPOILT!!!", b"<html>Sign in</html>"]
-    server = script(*[reply(body, headers=etag) for body in (*spoilt, package())])
+    damaged = [package()[:-9] + b"SPOILT!!!", b"<html>Sign in</html>"]
+    server = script(*[reply(body, headers=etag) for body in (*damaged, package())])
     announced = hashlib.sha256(package()).hexdigest()
 
     replies = Downloads(session_to(server)).download_all([RemoteFile(server.url, announced)], None)

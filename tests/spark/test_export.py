@@ -46,16 +46,16 @@ def test_a_full_request_holds_every_field() -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_", "words"),
+    ("request_", "message"),
     [
         (Request(), "nothing to export"),
         (Request(folders=("f",), file_filter="onprem"), "migrate, onpremises"),
         (Request(folders=("f",), version_filter="newest"), "latest, all"),
     ],
 )
-def test_invalid_request_is_not_sent(request_: Request, words: str) -> None:
+def test_invalid_request_is_not_sent(request_: Request, message: str) -> None:
     """What is allowed stands in the error."""
-    with pytest.raises(errors.UsageError, match=words):
+    with pytest.raises(errors.UsageError, match=message):
         encode(request_)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def told(served: Any) -> list[str]:
+def calls(served: Any) -> list[str]:
     """Return method and last path segment of every API request."""
     api = [seen for seen in served.requests if seen.origin == "api"]
     return [f"{seen.method} {seen.path.rpartition('/')[2]}" for seen in api]
@@ -67,7 +67,7 @@ def test_a_timed_out_job_is_cancelled(sandbox: Any, connect: Any) -> None:
     with pytest.raises(errors.RetryTimeoutError):
         connect(served).impex.export(folders=["my-folder"], max_retries=2)
 
-    assert [line.partition(" ")[0] for line in told(served)] == ["POST", "GET", "GET", "PATCH"]
+    assert [line.partition(" ")[0] for line in calls(served)] == ["POST", "GET", "GET", "PATCH"]
 
 
 def test_an_interrupted_wait_cancels_the_job(sandbox: Any, connect: Any, clock: Any) -> None:
@@ -88,7 +88,7 @@ def test_a_failed_job_is_not_cancelled(sandbox: Any, connect: Any) -> None:
     with pytest.raises(errors.JobError, match="ended as 'closed': EXPORT_FAILED"):
         connect(served).impex.export(folders=["my-folder"])
 
-    assert told(served) == ["POST export", "GET status"]
+    assert calls(served) == ["POST export", "GET status"]
 
 
 def test_failed_cancel_keeps_cause(session_to: Any, script: Any, reply: Any, caplog: Any) -> None:

@@ -115,8 +115,8 @@ def test_a_token_is_obtained_before_the_upload(sandbox: Any, connect: Any) -> No
         "my-folder/my-service", io.BytesIO(package)
     )
 
-    told = [(seen.path.rpartition("/")[2], seen.status) for seen in served.requests]
-    assert told == [("token", 200), ("import", 200)]
+    calls = [(seen.path.rpartition("/")[2], seen.status) for seen in served.requests]
+    assert calls == [("token", 200), ("import", 200)]
 
 
 def test_form_can_be_sent_twice(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_every_form_of_destination_is_understood(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         ({"destination": []}, "destination is empty"),
         ({"destination": ""}, "needs 'source'"),
@@ -183,13 +183,13 @@ def test_every_form_of_destination_is_understood(
     ],
 )
 def test_arguments_that_cannot_work_are_refused_unsent(
-    session_to: Any, script: Any, reply: Any, arguments: Any, words: str
+    session_to: Any, script: Any, reply: Any, arguments: Any, message: str
 ) -> None:
     """The error says what is allowed, and nothing reaches the tenant."""
     server = script(reply())
     usable = {"destination": "a/b", "file": io.BytesIO(b"PK")}
 
-    with pytest.raises(errors.UsageError, match=words):
+    with pytest.raises(errors.UsageError, match=message):
         Imports(session_to(server)).initiate(**{**usable, **arguments})
 
     assert not server.seen
@@ -263,11 +263,11 @@ def test_only_certain_failure_ends_wait(
 
 
 @pytest.mark.parametrize(
-    ("refused", "looks"),
+    ("refused", "checks"),
     [({"errorCode": "INVALID_TOKEN"}, 1), ({"code": "INVALID_JOB_ID"}, 2), (b"<p>Sign in", 2)],
 )
 def test_a_wait_ends_with_the_tenants_refusal(
-    session_to: Any, script: Any, reply: Any, refused: Any, looks: int
+    session_to: Any, script: Any, reply: Any, refused: Any, checks: int
 ) -> None:
     """The tenant's own word is enough; what denies the job, or is a page, has to be repeated."""
     server = script(reply(refused, status=403))
@@ -275,11 +275,11 @@ def test_a_wait_ends_with_the_tenants_refusal(
     with pytest.raises(errors.ForbiddenError):
         Imports(session_to(server)).wait("1", deadline=60, interval=5)
 
-    assert len(server.seen) == looks
+    assert len(server.seen) == checks
 
 
 @pytest.mark.parametrize(
-    "odd",
+    "doubtful",
     [
         {**STATUS, "status": "failed", "errors": None},
         {**STATUS, "status": "closed", "errors": None, "outputs": None},
@@ -287,12 +287,12 @@ def test_a_wait_ends_with_the_tenants_refusal(
     ],
 )
 def test_one_doubtful_reply_continues_import(
-    session_to: Any, script: Any, reply: Any, odd: Any
+    session_to: Any, script: Any, reply: Any, doubtful: Any
 ) -> None:
     """A job that goes on, whatever one answer says, is waited for."""
     outputs = {"services": [{"service_uri_source": "f/s"}]}
     done = {**STATUS, "status": "closed", "errors": None, "outputs": outputs}
-    server = script(reply(odd), reply(STATUS), reply(odd), reply(done))
+    server = script(reply(doubtful), reply(STATUS), reply(doubtful), reply(done))
 
     status = Imports(session_to(server)).wait("1", deadline=60, interval=5)
 
@@ -324,12 +324,12 @@ def test_wait_ends_at_deadline(session_to: Any, script: Any, reply: Any, clock: 
 def test_job_is_found_by_correlation_id(session_to: Any, script: Any, reply: Any) -> None:
     """Running jobs and recent ones are looked at until one has it."""
     listing = {"in_progress_imports": [{"id": "a"}], "recent_imports": [{"id": "b"}, {"id": "c"}]}
-    looks = [reply({"id": each, "correlation_id": f"id of {each}"}) for each in "abc"]
+    checks = [reply({"id": each, "correlation_id": f"id of {each}"}) for each in "abc"]
 
-    found = Imports(session_to(script(reply(listing), *looks))).find("id of b", NOW)
-    lost = Imports(session_to(script(reply(listing), *looks))).find("another", NOW)
+    found = Imports(session_to(script(reply(listing), *checks))).find("id of b", NOW)
+    missing = Imports(session_to(script(reply(listing), *checks))).find("another", NOW)
 
-    assert (found, lost) == ("b", "")
+    assert (found, missing) == ("b", "")
 
 
 @pytest.mark.parametrize(

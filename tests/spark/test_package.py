@@ -63,19 +63,19 @@ def test_no_damage_breaks_the_check(tmp_path_factory: Any, package: Any, data: A
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (b"", "is empty"),
         (b"\xef\xbb\xbf\n<!DOCTYPE html><html>", "an HTML page"),
         (b'{"error": 1}', "not a ZIP package"),
     ],
 )
-def test_non_package_is_described(tmp_path: Path, content: bytes, words: str) -> None:
+def test_non_package_is_described(tmp_path: Path, content: bytes, message: str) -> None:
     """A login page that was served as a download is called so."""
     path = tmp_path / "p"
     path.write_bytes(content)
 
-    with pytest.raises(errors.IntegrityError, match=words):
+    with pytest.raises(errors.IntegrityError, match=message):
         check_zip(path)
 
 

@@ -483,11 +483,11 @@ def test_full_disk_keeps_the_part(served: Any, tmp_path: Path) -> None:
     )
     given = [sandbox.base_url, sandbox.token, remote.url, remote.file_hash or ""]
     given.append(str(tmp_path / "p"))
-    told = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code, *given], capture_output=True, text=True, check=False
     )
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
-    assert f"DeliveryError: {tmp_path / 'p'}: File too large; check space" in told.stderr
+    assert f"DeliveryError: {tmp_path / 'p'}: File too large; check space" in process.stderr
     assert (tmp_path / "p").stat().st_size == 2 * MIB
 
     download(spark, remote, tmp_path / "p")

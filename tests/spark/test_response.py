@@ -42,9 +42,9 @@ def failed(data: Any, status: int = 400) -> HttpResponse:
 )
 def test_each_family_of_error_bodies_is_read(data: Any, code: str, kind: str, details: str) -> None:
     """v4, v3, gateway and token errors give code, type and the server's message."""
-    said = read_error(failed(data), "id", Masker())
+    reply_error = read_error(failed(data), "id", Masker())
 
-    assert (said.code, said.type, said.details) == (code, kind, details)
+    assert (reply_error.code, reply_error.type, reply_error.details) == (code, kind, details)
 
 
 @given(JSON)

@@ -183,16 +183,16 @@ def test_no_download_server_gets_less_patience(clock: Any, asked: str) -> None:
 
 def test_retry_names_attempt_and_end(clock: Any) -> None:
     """Those that are counted say of how many; those that end by time say when, in UTC."""
-    said: list[str] = []
+    hints: list[str] = []
 
     def note(_: SparkError, hint: str) -> None:
-        said.append(hint)
+        hints.append(hint)
 
     policy = RetryPolicy(draw=lambda: 1.0)
     retry(replay(refused(), refused(), 1), policy, clock, report=note)
     retry(replay(refused(asked="90"), 1), policy, clock, progress=lambda: 0, report=note)
 
-    assert said == [
+    assert hints == [
         "retrying in 1 s (attempt 2 of 6)",
         "retrying in 2 s (attempt 3 of 6)",
         "retrying in 90 s (attempt 2, until 12:10Z)",

@@ -81,7 +81,7 @@ class PacedTransport(Transport):
 
 
 @pytest.fixture
-def line(
+def network(
     monkeypatch: pytest.MonkeyPatch, stack: Any, clock: Any, masker: Any
 ) -> Callable[..., tuple[Session, PacedTransport]]:
     """Return a function that gives a session over a line of these rates."""
@@ -125,11 +125,11 @@ def rests(server: Any) -> list[str]:
 
 
 def test_slow_download_uses_several_connections(
-    line: Any, script: Any, reply: Any, tmp_path: Path
+    network: Any, script: Any, reply: Any, tmp_path: Path
 ) -> None:
     """Each byte behind the first second comes in one block; file and folder are as ever."""
     server = script(honest(reply))
-    session, _ = line(server, SLOW, 4 * SLOW)
+    session, _ = network(server, SLOW, 4 * SLOW)
 
     artifact = fetch(session, RemoteFile(server.url), tmp_path / "p")
 
@@ -154,11 +154,11 @@ def test_slow_download_uses_several_connections(
     ],
 )
 def test_one_connection_suffices(
-    line: Any, script: Any, reply: Any, tmp_path: Path, single: float, headers: dict[str, str]
+    network: Any, script: Any, reply: Any, tmp_path: Path, single: float, headers: dict[str, str]
 ) -> None:
     """A fast line, a short rest, no ranges, no strong validator: one request."""
     server = script(honest(reply, headers))
-    session, _ = line(server, single, 4 * single)
+    session, _ = network(server, single, 4 * single)
 
     fetch(session, RemoteFile(server.url), tmp_path / "p")
 
@@ -166,10 +166,12 @@ def test_one_connection_suffices(
     assert len(server.seen) == 1
 
 
-def test_useless_connections_are_closed(line: Any, script: Any, reply: Any, tmp_path: Path) -> None:
+def test_useless_connections_are_closed(
+    network: Any, script: Any, reply: Any, tmp_path: Path
+) -> None:
     """What they have begun is used, and one connection brings the rest, without an error."""
     server = script(honest(reply))
-    session, _ = line(server, SLOW, 1.2 * SLOW)
+    session, _ = network(server, SLOW, 1.2 * SLOW)
 
     fetch(session, RemoteFile(server.url), tmp_path / "p")
 
@@ -210,11 +212,11 @@ KINDS = ["whole", "other version", "other place", "compressed", "busy", "cut", "
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_connection_continues_after_bad_part(
-    line: Any, script: Any, reply: Any, tmp_path: Path, kind: str
+    network: Any, script: Any, reply: Any, tmp_path: Path, kind: str
 ) -> None:
     """The repeat begins where the right bytes end, and does not try several again."""
     server = script(wrong(reply, kind))
-    session, _ = line(server, SLOW, 4 * SLOW)
+    session, _ = network(server, SLOW, 4 * SLOW)
 
     fetch(session, RemoteFile(server.url), tmp_path / "p")
 
@@ -228,11 +230,11 @@ def test_one_connection_continues_after_bad_part(
 
 
 def test_interrupt_keeps_the_prefix(
-    line: Any, script: Any, reply: Any, tmp_path: Path, clock: Any
+    network: Any, script: Any, reply: Any, tmp_path: Path, clock: Any
 ) -> None:
     """No thread goes on, nothing but part and mark is left, and the next call goes on there."""
     server = script(honest(reply))
-    session, transport = line(server, SLOW, 4 * SLOW)
+    session, transport = network(server, SLOW, 4 * SLOW)
     transport.hears = lambda come: clock.stop(2) if come > 10 * BLOCK else None
 
     with pytest.raises(errors.Interrupted):
@@ -253,11 +255,11 @@ def test_interrupt_keeps_the_prefix(
 
 
 def test_interrupt_ignores_silent_connections(
-    line: Any, script: Any, reply: Any, tmp_path: Path
+    network: Any, script: Any, reply: Any, tmp_path: Path
 ) -> None:
     """Reads that wait are cut: a server that sends nothing more cannot hold a run."""
     server = script(honest(reply))
-    session, transport = line(server, SLOW, 4 * SLOW)
+    session, transport = network(server, SLOW, 4 * SLOW)
     transport.stalls = True
 
     with pytest.raises(errors.Interrupted):
@@ -269,12 +271,12 @@ def test_interrupt_ignores_silent_connections(
 
 
 def test_fast_download_uses_one_connection(
-    line: Any, script: Any, reply: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: Any, script: Any, reply: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Several would cost there what they save, however long the rest takes."""
     monkeypatch.setattr(segments, "_FAST", SLOW / 2)
     server = script(honest(reply))
-    session, _ = line(server, SLOW, 4 * SLOW)
+    session, _ = network(server, SLOW, 4 * SLOW)
 
     fetch(session, RemoteFile(server.url), tmp_path / "p")
 
@@ -282,7 +284,7 @@ def test_fast_download_uses_one_connection(
 
 
 def test_one_connection_without_spool_file(
-    line: Any, script: Any, reply: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: Any, script: Any, reply: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A folder in which no further file can be made costs speed only."""
 
@@ -291,7 +293,7 @@ def test_one_connection_without_spool_file(
 
     monkeypatch.setattr(segments.tempfile, "TemporaryFile", refuse)
     server = script(honest(reply))
-    session, _ = line(server, SLOW, 4 * SLOW)
+    session, _ = network(server, SLOW, 4 * SLOW)
 
     fetch(session, RemoteFile(server.url), tmp_path / "p")
 

@@ -83,8 +83,8 @@ def test_expired_credentials_are_renewed_once(sandbox: Any, connect: Any, clock:
 
     spark.impex.exports.initiate(folders=["my-folder"])
 
-    told = [(seen.path.rpartition("/")[2], seen.status) for seen in served.requests]
-    assert told == [
+    calls = [(seen.path.rpartition("/")[2], seen.status) for seen in served.requests]
+    assert calls == [
         ("token", 200),
         ("status", 200),
         ("export", 401),
@@ -117,14 +117,16 @@ def test_a_wrong_secret_costs_one_token_request(sandbox: Any, connect: Any) -> N
 
 
 @pytest.mark.parametrize(
-    ("page", "words"),
+    ("page", "description"),
     [(b"<html>Sign in</html>", "an HTML page"), (b"\xff\xfe\x00", "no JSON"), (b"OK", "no JSON")],
 )
 def test_a_success_without_json_is_an_error(
-    session_to: Any, script: Any, reply: Any, page: bytes, words: str
+    session_to: Any, script: Any, reply: Any, page: bytes, description: str
 ) -> None:
     """A login page that answers 200 is named as what it is."""
-    with pytest.raises(errors.SparkSdkError, match=rf"{words} instead of JSON.*check base_url"):
+    with pytest.raises(
+        errors.SparkSdkError, match=rf"{description} instead of JSON.*check base_url"
+    ):
         session_to(script(reply(page))).get("x")
 
 

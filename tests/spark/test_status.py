@@ -127,7 +127,8 @@ WORDS = {
 
 
 @pytest.mark.parametrize(
-    ("word", "expected"), [(word, each) for each, words in WORDS.items() for word in words.split()]
+    ("word", "expected"),
+    [(word, each) for each, message in WORDS.items() for word in message.split()],
 )
 def test_each_known_status_has_verdict(word: str, expected: Verdict) -> None:
     """In any case, with any separator, and known."""
@@ -143,7 +144,7 @@ def test_unknown_statuses_are_not_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("errors", "words"),
+    ("errors", "message"),
     [
         ("just text", "just text"),
         ([{"type": "t", "code": "C", "message": "m"}], "C: m"),
@@ -153,9 +154,9 @@ def test_unknown_statuses_are_not_known() -> None:
         (["line\nbreak"], "line break"),
     ],
 )
-def test_errors_of_any_shape_become_one_line(errors: Any, words: str) -> None:
+def test_errors_of_any_shape_become_one_line(errors: Any, message: str) -> None:
     """The tenant's own words are kept."""
-    assert explain(Status("1", "closed", errors)) == words
+    assert explain(Status("1", "closed", errors)) == message
 
 
 def test_failure_without_message_names_status() -> None:

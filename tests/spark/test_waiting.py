@@ -102,12 +102,12 @@ def test_attempts_count_from_the_last_answer(
 
 def test_a_wait_that_stalls_is_ended(http: Any, clock: Any) -> None:
     """Each new status word gives the whole time back."""
-    words = iter(["queued", "in_progress", *["processing"] * 9])
+    statuses = iter(["queued", "in_progress", *["processing"] * 9])
 
-    def look() -> Any:
-        return parse_status({"id": "1", "status": next(words)})
+    def check() -> Any:
+        return parse_status({"id": "1", "status": next(statuses)})
 
-    waiter = JobWaiter("job 1", http, look, verdict, interval=10, stall_after=25)
+    waiter = JobWaiter("job 1", http, check, verdict, interval=10, stall_after=25)
 
     with pytest.raises(errors.RetryTimeoutError, match="still 'processing' unchanged for 25 s"):
         waiter.until_done()

@@ -48,8 +48,11 @@ _T = TypeVar("_T")
 
 DEFAULT_NAME = "package.zip"
 _MAX_REDIRECTS = 5
+# Characters that Windows refuses, and the replacement of bytes that are no UTF-8.
 _NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\ufffd]')
+# Windows reserves these names for devices, with any extension.
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+# A compressed body would make offsets and lengths differ from those of the file.
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity"}
 
 
@@ -160,6 +163,8 @@ def commit(path: Path, final: Path) -> None:
     with disk_errors(final):
         path.replace(final)
         partial.forget(path)
+        # A rename survives a power cut only after its folder is synced; Windows cannot open a
+        # folder.
         if os.name == "posix":
             folder = os.open(final.parent, os.O_RDONLY)
             try:

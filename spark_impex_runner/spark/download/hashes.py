@@ -81,4 +81,5 @@ class Hashing:
 
 
 def _new(algorithm: str) -> Any:
+    # Allows MD5 as a checksum where FIPS mode forbids it for security.
     return hashlib.new(algorithm, usedforsecurity=False)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.spark.http.session import Session
 
 _log = logging.getLogger(__name__)
+# A store serves a few connections well; more would only share the same bandwidth.
 _AT_ONCE = 4
 
 
@@ -62,6 +63,7 @@ class Downloads:
             return list(pool.map(self._one, range(len(files)), files, finals))
 
     def _one(self, index: int, remote: RemoteFile, final: Path) -> HttpResponse:
+        # A unique name, since two calls may download to one folder at the same time.
         partial = final.with_name(f".{final.name}.{uuid.uuid4().hex}.part")
 
         def once() -> HttpResponse:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.spark.http.exchange import Exchange
 
+# Seconds of retries for a host that was never reached: a typo must not cost minutes.
 FIRST_CONTACT = 10.0
 _TUNNEL = re.compile(r"Tunnel connection failed: (?P<reply>(?P<status>\d{3}).*)", re.DOTALL)
 _PROXY_TODO = "check HTTPS_PROXY and NO_PROXY"
@@ -226,6 +227,7 @@ def _is_timeout(error: Exception) -> bool:
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and its causes, which the libraries keep in several attributes."""
     inner: object = error
+    # Bounded, since causes may form a circle.
     for _ in range(8):
         if not isinstance(inner, BaseException):
             return

@@ -147,6 +147,7 @@ def server_time(headers: Mapping[str, str]) -> datetime | None:
 def _http_date(text: str) -> datetime | None:
     try:
         when = parsedate_to_datetime(text)
+        # A date with the zone `-0000` is parsed without any.
         return when.replace(tzinfo=when.tzinfo or timezone.utc).astimezone(timezone.utc)
     except (ValueError, TypeError, OverflowError, IndexError):
         return None

@@ -84,6 +84,7 @@ class RetryPolicy:
 
     def pause(self, failures: int, asked: float | None, waited: float = 0.0) -> float:
         """Return the seconds to wait after so many failures, ``waited`` seconds after the first."""
+        # The bound keeps the power of a long download within the range of a float.
         ceiling = self.first * self.factor ** min(failures - 1, 64)
         drawn = self.draw() * min(self.cap, ceiling)
         return max(accepted_wait(asked, self.budget - waited), drawn)

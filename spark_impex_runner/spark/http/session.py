@@ -208,6 +208,8 @@ class Session:
         return self._call(ApiCall("PATCH", path, body))
 
     def _call(self, call: ApiCall, *, repeated: bool = False) -> HttpResponse:
+        # All attempts share one id, as in the official SDK, so that a log of the server groups
+        # them.
         once = partial(self._send_once, call, str(uuid.uuid4()))
         if not repeated:
             return once()

@@ -97,6 +97,7 @@ class Transport:
         self.masker = masker
         masking = MaskingFilter(masker)
         _URLLIB3.addFilter(masking)
+        # Filters are global: without this, each transport would leave one behind.
         self._unmask = weakref.finalize(self, _URLLIB3.removeFilter, masking)
 
     def send(self, request: HttpRequest) -> HttpResponse:

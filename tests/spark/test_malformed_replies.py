@@ -115,7 +115,7 @@ def session(status: int, body: bytes) -> Session:
     return Session(TenantUrl("http://localhost", "acme"), http, Bearer("the-token", masker))
 
 
-def _words(ask: Any) -> str:
+def _message(ask: Any) -> str:
     """Return what an error says, which must be one of ours."""
     try:
         ask()
@@ -150,9 +150,9 @@ def test_no_reply_breaks_the_client(status: int, text: str) -> None:
     ]
 
     asked.append(lambda: [explain(each) for each in [exports.status("1")] if verdict(each)])
-    said = [_words(ask) for ask in asked]
+    messages = [_message(ask) for ask in asked]
 
-    assert all(words.isprintable() for words in said)
+    assert all(message.isprintable() for message in messages)
 
 
 @pytest.mark.parametrize(
