@@ -287,7 +287,7 @@ def test_the_reports_and_notifiers_that_the_page_shows_work(
     )
 
     assert (tmp_path / "out/result.csv").read_text() == "a,failed\n"
-    assert "notify[0] (pager): the number has characters that are no digits" in caplog.text
+    assert "notify[0] (pager): the number may only contain digits" in caplog.text
 
 
 def test_the_request_that_the_page_shows_is_one_of_the_client(
