@@ -5,9 +5,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from spark_impex_runner import archives
+from spark_impex_runner import archives, digests
 from spark_impex_runner.errors import IntegrityError, UnreadablePackageError
-from spark_impex_runner.spark.download.hashes import digests_of, read_hash
 from spark_impex_runner.spark.download.partial import disk_errors
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import Artifact
 
-_PIECE = 1 << 20
 # The local header: signature, fields that the directory repeats, lengths of name and extra field.
 _HEADER = struct.Struct("<4s22xHH")
 
@@ -38,16 +36,16 @@ def check(artifact: Artifact) -> None:
 
 def check_hash(artifact: Artifact) -> None:
     """Raise ``IntegrityError`` if the bytes are not those whose hash the tenant announced."""
-    expected = read_hash(artifact.remote.file_hash if artifact.remote else None)
+    announced = artifact.remote.file_hash if artifact.remote else None
+    expected = digests.read_hash(announced or "")
     if expected is None or artifact.hash_agreed is not False:
         return
-    found = artifact.digests.get(expected.algorithm)
+    name, found = expected.algorithm, artifact.digests.get(expected.algorithm)
     if found is None:
-        with disk_errors(artifact.path), artifact.path.open("rb") as file:
-            chunks = iter(lambda: file.read(_PIECE), b"")
-            found = digests_of(chunks, [expected.algorithm])[expected.algorithm].hex()
+        with disk_errors(artifact.path):
+            found = digests.of_file(artifact.path, [name], lambda: None)[name]
     raise IntegrityError(
-        f"{artifact.name}: the tenant announced {expected.algorithm} {expected.digest.hex()}, "
+        f"{artifact.name}: the tenant announced {name} {expected.digest.hex()}, "
         f"the download has {found}; export again"
     )
 

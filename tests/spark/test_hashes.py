@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_impex_runner.digests import Hash
-from spark_impex_runner.spark.download.hashes import Hashing, digests_of, read_hash
+from spark_impex_runner.digests import Hash, read_hash
+from spark_impex_runner.spark.download.hashes import Hashing
 
 NAMES = ["md5", "sha1", "sha224", "sha256", "sha384", "sha512"]
 
@@ -62,9 +62,9 @@ def test_prefix_decides_between_algorithms(name: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [None, "", "abc", "g" * 32, "a" * 33, "sha256:abc", "ü" * 32, "md5:" + "ab" * 20, "crc32:00"],
+    ["", "abc", "g" * 32, "a" * 33, "sha256:abc", "ü" * 32, "md5:" + "ab" * 20, "crc32:00"],
 )
-def test_other_texts_are_no_digest(text: str | None) -> None:
+def test_other_texts_are_no_digest(text: str) -> None:
     """An unknown form is not an error."""
     assert read_hash(text) is None
 
@@ -94,4 +94,4 @@ def test_hashing_thread_keeps_order(chunks: list[bytes]) -> None:
 
     whole = b"".join(chunks)
     assert hashing.hexdigest("sha256") == hashlib.sha256(whole).hexdigest()
-    assert hashing.hexdigest("md5") == digests_of([whole], ["md5"])["md5"].hex()
+    assert hashing.hexdigest("md5") == hashlib.md5(whole, usedforsecurity=False).hexdigest()

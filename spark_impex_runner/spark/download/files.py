@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote
 
+from spark_impex_runner import digests
 from spark_impex_runner.errors import (
     IntegrityError,
     SparkSdkError,
@@ -17,7 +18,7 @@ from spark_impex_runner.errors import (
 )
 from spark_impex_runner.models import Artifact, RemoteFile
 from spark_impex_runner.spark.download import disk_space, partial
-from spark_impex_runner.spark.download.hashes import Hashing, read_hash
+from spark_impex_runner.spark.download.hashes import Hashing
 from spark_impex_runner.spark.download.links import EXPIRED
 from spark_impex_runner.spark.download.partial import disk_errors
 from spark_impex_runner.spark.download.segments import RangeSource, Segments
@@ -83,7 +84,8 @@ def fetch(session: Session, remote: RemoteFile, path: Path) -> Artifact:
 
 def receive(session: Session, remote: RemoteFile, path: Path) -> Download:
     """Do what ``fetch`` does, and return the reply, too."""
-    expected = read_hash(remote.file_hash)
+    # Which algorithm Spark uses is not published: name or length of the hash decides.
+    expected = digests.read_hash(remote.file_hash or "")
     algorithms = ("sha256", expected.algorithm if expected else "sha256")
     http = session.http
     state = _DownloadState(path, http.clock, algorithms, remote.file_hash)

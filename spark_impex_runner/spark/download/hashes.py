@@ -1,13 +1,11 @@
-"""Read the hash that a server announces, and compute digests during a download."""
+"""Compute digests during a download."""
 
 from __future__ import annotations
 
 import hashlib
 import queue
 import threading
-from typing import TYPE_CHECKING, Any
-
-from spark_impex_runner import digests
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,23 +16,6 @@ _QUEUE_SIZE = 4
 _THREADED_FROM = 1 << 20
 
 
-def read_hash(text: str | None) -> digests.Hash | None:
-    """Return the hash that a tenant announced; None if it is absent or in no known notation.
-
-    Which algorithm Spark uses is not published; ``digests.read_hash`` decides by the length.
-    """
-    return digests.read_hash(text) if text else None
-
-
-def digests_of(chunks: Iterable[bytes], algorithms: Iterable[str]) -> dict[str, bytes]:
-    """Return the digests of a whole stream of chunks."""
-    found = {name: _new(name) for name in algorithms}
-    for chunk in chunks:
-        for one in found.values():
-            one.update(chunk)
-    return {name: one.digest() for name, one in found.items()}
-
-
 class Hashing:
     """Computes digests in a second thread, at most four chunks behind; a context manager.
 
@@ -43,7 +24,8 @@ class Hashing:
     """
 
     def __init__(self, algorithms: Iterable[str]) -> None:
-        self._hashes = {name: _new(name) for name in algorithms}
+        # Allows MD5 as a checksum where FIPS mode forbids it for security.
+        self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
         self._size = 0
         self._queue: queue.Queue[bytes] = queue.Queue(_QUEUE_SIZE)
         self._thread: threading.Thread | None = None
@@ -78,8 +60,3 @@ class Hashing:
     def _take(self, chunk: bytes) -> None:
         for one in self._hashes.values():
             one.update(chunk)
-
-
-def _new(algorithm: str) -> Any:
-    # Allows MD5 as a checksum where FIPS mode forbids it for security.
-    return hashlib.new(algorithm, usedforsecurity=False)
