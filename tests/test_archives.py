@@ -61,9 +61,7 @@ def unicode_path(raw: bytes, name: bytes = UTF8) -> bytes:
         (b"a", {"extra": b"UT\x05\x00\x01abcd" + unicode_path(b"a")}, "prämie.json"),
     ],
 )
-def test_names_are_those_of_common_tools(
-    name: bytes, keys: dict[str, object], expected: str
-) -> None:
+def test_names_match_common_tools(name: bytes, keys: dict[str, object], expected: str) -> None:
     """Info-ZIP's unzip, bsdtar and 7z come to the same name, and the content is found by it."""
     with opened(io.BytesIO(packed(name, **keys))) as archive:  # type: ignore[arg-type]
         [entry] = archive.infolist()
@@ -94,9 +92,7 @@ def test_names_are_those_of_common_tools(
         (packed() + bytes(1 << 17), "has other data behind its end"),
     ],
 )
-def test_what_cannot_be_unpacked_is_named_at_once(
-    tmp_path: Path, clock: Any, data: bytes, words: str
-) -> None:
+def test_unreadable_archive_is_named(tmp_path: Path, clock: Any, data: bytes, words: str) -> None:
     """The message has the reason and does not speak of damage; nothing is downloaded again."""
     path, tries = tmp_path / "p.zip", []
 
@@ -124,7 +120,7 @@ CENTRAL = packed().index(b"PK\x01\x02") + 8
         (packed(flags=1), False),
     ],
 )
-def test_what_is_damaged_is_downloaded_again(
+def test_damaged_archive_is_downloaded_again(
     tmp_path: Path, clock: Any, spoilt: bytes, hash_agreed: bool | None
 ) -> None:
     """A lost end, headers that contradict each other, and bytes that are not the tenant's."""

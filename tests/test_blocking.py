@@ -71,7 +71,7 @@ def test_idle_worker_is_used_again_and_ends(monkeypatch: pytest.MonkeyPatch) -> 
     assert not any(thread.is_alive() for thread in seen)
 
 
-def test_work_gives_its_result_or_error() -> None:
+def test_work_returns_result_or_raises() -> None:
     """Work that ends is as good as a call."""
     clock = Clock()
 
@@ -83,7 +83,7 @@ def test_work_gives_its_result_or_error() -> None:
         interruptible("work", fail, clock)
 
 
-def test_limit_leaves_work_behind(release: threading.Event) -> None:
+def test_time_limit_abandons_work(release: threading.Event) -> None:
     """What leaves is called, and a result that comes too late goes to its own function."""
     left, late = [], []
     came = threading.Event()
@@ -103,7 +103,7 @@ def test_limit_leaves_work_behind(release: threading.Event) -> None:
 
 
 @pytest.mark.parametrize("early", [True, False], ids=["before", "meanwhile"])
-def test_stop_leaves_work_behind(release: threading.Event, early: bool, caplog: Any) -> None:
+def test_stop_abandons_work(release: threading.Event, early: bool, caplog: Any) -> None:
     """After the grace period the caller goes on, and a warning names what was abandoned."""
     clock = Clock()
     if early:
@@ -123,7 +123,7 @@ def test_stop_leaves_work_behind(release: threading.Event, early: bool, caplog: 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_forked_process_has_threads_of_its_own() -> None:
+def test_forked_process_starts_own_threads() -> None:
     """The helpers of a process are not taken for those of its child."""
     interruptible("work", lambda: 7, Clock())
 
@@ -135,7 +135,7 @@ def test_forked_process_has_threads_of_its_own() -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_ctrl_c_leaves_work_behind(release: threading.Event) -> None:
+def test_ctrl_c_abandons_work(release: threading.Event) -> None:
     """A program with no handler of its own gets its KeyboardInterrupt at once."""
     left = []
 

@@ -32,12 +32,12 @@ for _ in range(3000):
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timer")
-def test_a_signal_handler_may_stop_the_clock_while_its_own_thread_waits() -> None:
+def test_signal_handler_may_stop_clock() -> None:
     """Whatever the wait is doing at that moment, the stop ends it and neither hangs."""
     assert subprocess.call([sys.executable, "-c", STORM]) == 0
 
 
-def test_a_stop_ends_every_wait() -> None:
+def test_stop_ends_every_wait() -> None:
     """All threads that wait go on at once, however often the clock is stopped."""
     clock, ended = Clock(), []
 
@@ -58,7 +58,7 @@ def test_a_stop_ends_every_wait() -> None:
         clock.wait(60)
 
 
-def test_a_wait_ends_by_itself() -> None:
+def test_wait_ends_by_itself() -> None:
     """Without a stop a wait just takes its time, and none where the moment has passed."""
     Clock().wait(0.001)
     Clock().wait(-1)

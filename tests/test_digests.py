@@ -16,7 +16,7 @@ NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 
 
 @given(rows=st.dictionaries(NAMES, st.just("0a" * 32)))
-def test_every_line_can_be_read_back(rows: dict[str, str]) -> None:
+def test_lines_round_trip(rows: dict[str, str]) -> None:
     """No name, line breaks and backslashes included, is lost or changed."""
     text = "".join(digests.line(digest, name) for name, digest in rows.items())
 
@@ -31,17 +31,17 @@ def test_every_line_can_be_read_back(rows: dict[str, str]) -> None:
         ("a\nb\r", "\\00  a\\nb\\r\n"),
     ],
 )
-def test_lines_look_as_the_tools_write_them(name: str, line: str) -> None:
+def test_lines_match_common_tools(name: str, line: str) -> None:
     """A backslash in front tells that the name is escaped."""
     assert digests.line("00", name) == line
 
 
-def test_binary_lines_are_read_and_others_left_out() -> None:
+def test_other_lines_are_skipped() -> None:
     """Tools mark binary mode with an asterisk; comments and headers are no lines."""
     assert digests.read_lines("# made by hand\n00 *a\n\nSHA256 (b) = 00\n") == {"a": "00"}
 
 
-def test_a_file_is_read_once_for_all_algorithms(tmp_path: Path) -> None:
+def test_file_is_read_once(tmp_path: Path) -> None:
     """Each digest is the one that hashlib gives, and the check is called for each piece."""
     content = bytes(range(256)) * 10000
     (tmp_path / "a").write_bytes(content)
@@ -54,7 +54,7 @@ def test_a_file_is_read_once_for_all_algorithms(tmp_path: Path) -> None:
     assert len(checks) == 3
 
 
-def test_the_order_of_files_does_not_change_the_digest_of_a_folder() -> None:
+def test_folder_digest_ignores_order() -> None:
     """A folder's digest depends on names and contents only."""
     one, other = {"b": "00", "a/é": "11"}, {"a/é": "11", "b": "00"}
 
@@ -87,7 +87,7 @@ ROW = f"{SUM}  a b.js"
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-8-sig"])
-def test_sums_of_any_tool_are_read(text: str, name: str, encoding: str) -> None:
+def test_sums_of_common_tools(text: str, name: str, encoding: str) -> None:
     """Marks, line ends, separators, tags and escapes; in UTF-8 and UTF-16."""
     sums = digests.read_sums(text.encode(encoding))
 
@@ -95,7 +95,7 @@ def test_sums_of_any_tool_are_read(text: str, name: str, encoding: str) -> None:
     assert sums.unread == []
 
 
-def test_a_tag_of_openssl_names_its_algorithm() -> None:
+def test_openssl_tag_names_algorithm() -> None:
     """It says how long the digest is, which ``hashlib`` does not."""
     digest = hashlib.blake2b(b"x").hexdigest()
 
@@ -104,7 +104,7 @@ def test_a_tag_of_openssl_names_its_algorithm() -> None:
     assert (name, found.algorithm, found.digest.hex()) == ("a", "blake2b", digest)
 
 
-def test_lines_that_are_no_sums_are_numbered() -> None:
+def test_unread_lines_are_numbered() -> None:
     """What cannot be read is told, and the rest is read all the same."""
     sums = digests.read_sums(f"{ROW}\nno sum\n\nMD5 (a) = 00\n{SUM}\n{ROW}".encode())
 
@@ -113,6 +113,6 @@ def test_lines_that_are_no_sums_are_numbered() -> None:
 
 
 @given(data=st.binary(max_size=200))
-def test_no_bytes_break_the_reader(data: bytes) -> None:
+def test_any_bytes_are_read(data: bytes) -> None:
     """Whatever a package holds, each line is a sum or is not."""
     digests.read_sums(data)

@@ -13,7 +13,7 @@ _SECRETS = st.lists(st.text("abc/ +é", min_size=1, max_size=6), max_size=6)
 
 
 @given(_SECRETS, st.text("abc/ +é%2F0", max_size=40))
-def test_no_secret_is_left_in_a_text(secrets: list[str], text: str) -> None:
+def test_secrets_are_masked(secrets: list[str], text: str) -> None:
     """Whatever the secrets and however they overlap, none of their forms is left."""
     masker = Masker()
     for secret in secrets:
@@ -27,7 +27,7 @@ def test_no_secret_is_left_in_a_text(secrets: list[str], text: str) -> None:
 
 
 @given(_SECRETS, st.text("xyz", max_size=20), st.text("xyz", max_size=20))
-def test_what_is_no_secret_stays(secrets: list[str], before: str, after: str) -> None:
+def test_other_text_stays(secrets: list[str], before: str, after: str) -> None:
     """Text around a secret is the same, and so is text without any."""
     masker = Masker()
     for secret in secrets:
@@ -38,7 +38,7 @@ def test_what_is_no_secret_stays(secrets: list[str], before: str, after: str) ->
         assert masker.mask(f"{before}{secret}{after}") == f"{before}***{after}"
 
 
-def test_secrets_that_overlap_are_masked_as_one() -> None:
+def test_overlapping_secrets_are_one_mask() -> None:
     """Neither end of two overlapping secrets is left; two in a row are two."""
     masker = Masker()
     masker.add("abcd")
@@ -48,7 +48,7 @@ def test_secrets_that_overlap_are_masked_as_one() -> None:
     assert masker.mask("<abcdabcd>") == "<******>"
 
 
-def test_a_text_is_not_cut_within_secrets_that_overlap() -> None:
+def test_cut_avoids_overlapping_secrets() -> None:
     """The place of the cut is before the first of them."""
     masker = Masker()
     masker.add("secrets")
@@ -59,7 +59,7 @@ def test_a_text_is_not_cut_within_secrets_that_overlap() -> None:
     assert cuts == [1, 2, 2, 2, 2, 2, 16, 17]
 
 
-def test_what_stands_behind_the_host_of_a_secret_address_is_one() -> None:
+def test_path_of_secret_url_is_masked() -> None:
     """HTTP libraries speak of it alone; a short path, or a mere host, stands in other texts."""
     masker = Masker()
     for secret in ("https://hooks.example.com/services/T0/B0/x?y=1", "http://a.example/hook"):
@@ -69,7 +69,7 @@ def test_what_stands_behind_the_host_of_a_secret_address_is_one() -> None:
     assert masker.mask("at hooks.example.com /hook") == "at hooks.example.com /hook"
 
 
-def test_an_empty_value_is_no_secret() -> None:
+def test_empty_value_is_no_secret() -> None:
     """Nothing is masked where nothing is known."""
     masker = Masker()
     masker.add("")
@@ -78,7 +78,7 @@ def test_an_empty_value_is_no_secret() -> None:
     assert masker.mask("text") == "text"
 
 
-def test_lines_of_a_secret_are_looked_for_without_blanks() -> None:
+def test_lines_of_secret_are_stripped() -> None:
     """A reader of lines strips them; blank ones say nothing."""
     assert lines_of("  hunter2-one  \n \n\thunter2-two") == ["hunter2-one", "hunter2-two"]
     assert lines_of("abc\n   ") == ["abc"]

@@ -52,7 +52,7 @@ def knowing(*secrets: str) -> Masker:
 
 @pytest.mark.parametrize("writer", WRITERS)
 @given(secret=_SECRETS, before=_AROUND, after=_AROUND)
-def test_no_written_form_of_a_secret_is_left(
+def test_every_written_form_is_masked(
     writer: str, secret: str, before: bytes, after: bytes
 ) -> None:
     """Escaped for a URL, JSON, Python or XML, it is masked within any text."""
@@ -67,7 +67,7 @@ def test_no_written_form_of_a_secret_is_left(
 
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
 @given(secret=_SECRETS, before=_AROUND, after=_AROUND)
-def test_no_base64_form_of_a_secret_is_left(
+def test_every_base64_form_is_masked(
     encode: Callable[[bytes], bytes], secret: str, before: bytes, after: bytes
 ) -> None:
     """Alone or anywhere within longer base64, with and without padding, no byte run is left.
@@ -85,7 +85,7 @@ def test_no_base64_form_of_a_secret_is_left(
         assert kept <= len(written) - (len(secret.encode()) - 2) * 8 // 6
 
 
-def test_a_basic_header_is_masked() -> None:
+def test_basic_header_is_masked() -> None:
     """The secret stands behind a user's name, at every alignment, and URL-encoded first."""
     secret = "s3cr+t/value=1"
     for user in ("a", "ab", "abc"):
@@ -97,7 +97,7 @@ def test_a_basic_header_is_masked() -> None:
             assert re.fullmatch(r"Authorization: Basic \w{2,7}\*\*\*\w?={0,2}", masked)
 
 
-def test_each_line_of_a_long_secret_is_masked_but_no_short_one() -> None:
+def test_long_lines_of_secret_are_masked() -> None:
     """A private key is printed line by line, indented; a bracket of a JSON key is no secret."""
     masker = knowing("-----BEGIN-----\r\nMIIEvQIBADANBgkqhkiG\n}\n")
 
@@ -108,7 +108,7 @@ def test_each_line_of_a_long_secret_is_masked_but_no_short_one() -> None:
 
 
 @pytest.mark.parametrize(("before", "shown"), [("", 0), ("x", 2), ("xy", 3), ("xyz", 4)])
-def test_in_base64_only_what_the_secret_has_no_share_in_is_shown(before: str, shown: int) -> None:
+def test_base64_of_neighbours_stays(before: str, shown: int) -> None:
     """Wherever it begins among the groups of three bytes, at either end."""
     secret = "MIIEvQIBADANBgkqhkiG9w0"
     text = base64.b64encode(f"{before}{secret}xyz".encode()).decode()
@@ -118,7 +118,7 @@ def test_in_base64_only_what_the_secret_has_no_share_in_is_shown(before: str, sh
 
 
 @pytest.mark.parametrize("secret", ["a", "ab", "abc", "pass"])
-def test_a_short_secret_does_not_mask_half_of_every_base64_text(secret: str) -> None:
+def test_short_secret_has_no_base64_form(secret: str) -> None:
     """Of one to four letters, base64 would leave runs that stand everywhere."""
     text = base64.b64encode(bytes(range(256)) * 40).decode()
     text = text.replace(secret, "")
@@ -126,7 +126,7 @@ def test_a_short_secret_does_not_mask_half_of_every_base64_text(secret: str) -> 
     assert "***" not in knowing(secret).mask(text)
 
 
-def test_a_secret_with_bytes_that_are_no_text_can_be_masked() -> None:
+def test_secret_with_invalid_utf8_is_masked() -> None:
     """An environment variable may hold any bytes."""
     secret = b"caf\xe9-secret".decode("utf-8", "surrogateescape")
 
@@ -134,7 +134,7 @@ def test_a_secret_with_bytes_that_are_no_text_can_be_masked() -> None:
 
 
 @given(secret=_SECRETS, text=st.text(max_size=30), data=st.data())
-def test_a_text_is_never_cut_within_a_secret(secret: str, text: str, data: Any) -> None:
+def test_cut_avoids_secrets(secret: str, text: str, data: Any) -> None:
     """Both halves can be masked on their own."""
     whole = text + secret + text
     at = data.draw(st.integers(0, len(whole)))
@@ -146,7 +146,7 @@ def test_a_text_is_never_cut_within_a_secret(secret: str, text: str, data: Any) 
     assert secret not in masker.mask(whole[:cut]) + masker.mask(whole[cut:])
 
 
-def test_the_beginning_of_a_secret_is_seen_at_the_end_of_a_text() -> None:
+def test_partial_secret_at_end_is_found() -> None:
     """In any form; a whole secret has no more to come unless it begins a longer one."""
     masker = knowing("secret+one", "secret+one+more")
 
@@ -157,7 +157,7 @@ def test_the_beginning_of_a_secret_is_seen_at_the_end_of_a_text() -> None:
     assert Masker().partial_secret("any") == 3
 
 
-def test_a_secret_is_announced_once_and_a_links_token_never() -> None:
+def test_secret_is_announced_once() -> None:
     """Whoever else masks hears of credentials, and not of thousands of links."""
     heard: list[str] = []
     masker = Masker()
@@ -171,7 +171,7 @@ def test_a_secret_is_announced_once_and_a_links_token_never() -> None:
     assert masker.mask("token-of-a-link") == "***"
 
 
-def test_a_record_is_masked_in_all_of_its_parts() -> None:
+def test_log_record_is_masked_completely() -> None:
     """Arguments, traceback, stack and extra fields, however deep."""
     masker = knowing("secret-one")
     detail = {"secret-one": ["secret-one", ("secret-one", 1, None)], "error": OSError("secret-one")}

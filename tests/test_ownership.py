@@ -28,14 +28,14 @@ def owned(tmp_path: Path) -> Ownership:
 
 
 @pytest.mark.parametrize("name", ["ours", "ours/b", "ours/b/c", "new", "ours/new"])
-def test_what_a_run_put_there_may_be_replaced(owned: Ownership, name: str) -> None:
+def test_own_files_may_be_replaced(owned: Ownership, name: str) -> None:
     """A recorded folder, whatever is in it, and what is not there yet."""
     owned.check(owned.output / name)
 
 
 @pytest.mark.parametrize("added", ["ours/mine", "ours/b/mine", "ours/new/mine"])
 @pytest.mark.parametrize("link", [False, True])
-def test_a_file_in_our_folder_is_foreign(owned: Ownership, added: str, link: bool) -> None:
+def test_added_file_is_foreign(owned: Ownership, added: str, link: bool) -> None:
     """A file, or a link, that was added to our folder keeps it from being replaced."""
     path = owned.output / added
     path.parent.mkdir(exist_ok=True)
@@ -60,12 +60,12 @@ def test_a_file_in_our_folder_is_foreign(owned: Ownership, added: str, link: boo
         ("../out", "leads out of"),
     ],
 )
-def test_some_names_are_never_written(owned: Ownership, name: str, said: str) -> None:
+def test_reserved_names_are_never_written(owned: Ownership, name: str, said: str) -> None:
     """Neither what a run reads nor what the runner itself keeps is a place for a step."""
     assert said in owned.forbidden(owned.output / name)
 
 
-def test_a_folder_above_what_is_guarded_is_not_replaced(owned: Ownership) -> None:
+def test_folder_with_protected_file_is_kept(owned: Ownership) -> None:
     """A folder that holds what the run reads is no place for a step."""
     guarded = ProtectedPaths([(owned.output / "a/b/m.yaml", "the manifest")])
 
@@ -75,7 +75,7 @@ def test_a_folder_above_what_is_guarded_is_not_replaced(owned: Ownership) -> Non
     )
 
 
-def test_a_claim_adds_to_what_is_known(owned: Ownership) -> None:
+def test_claim_adds_names(owned: Ownership) -> None:
     """Between a claim and its end both the old and the new files are ours."""
     owned.claim(owned.output / "ours", ["d"])
 
@@ -86,7 +86,7 @@ def test_a_claim_adds_to_what_is_known(owned: Ownership) -> None:
     assert again.foreign_file(owned.output / "ours")
 
 
-def test_a_folder_is_known_by_its_digest(owned: Ownership) -> None:
+def test_older_folder_is_known_by_digest(owned: Ownership) -> None:
     """Where only size and digest of a folder are known, any change makes it foreign."""
     folder = owned.output / "ours"
     sums = {
@@ -103,7 +103,7 @@ def test_a_folder_is_known_by_its_digest(owned: Ownership) -> None:
     assert known.foreign_file(folder)
 
 
-def test_an_unreadable_record_is_none() -> None:
+def test_unreadable_record_is_none() -> None:
     """Whatever the state holds, it is a record or there is none."""
     for text in ("", "{", "[]", '{"names": "~~~"}', '{"names": "", "trees": 3}'):
         assert Record.of(text) is None

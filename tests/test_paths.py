@@ -24,7 +24,7 @@ from spark_impex_runner.paths import Identities, ProtectedPaths, folded, url_pro
         *("webdavs://h/x", "dav:x", "smb://h/x", "x-other+scheme.1://h", "vault:\\\\x"),
     ],
 )
-def test_a_url_is_no_path(text: str) -> None:
+def test_urls_are_recognized(text: str) -> None:
     """With whatever letters, and as ``pathlib`` shortens it."""
     assert "is a URL, not a local path" in url_problem(text)
     assert url_problem(str(Path(text)))
@@ -37,18 +37,18 @@ def test_a_url_is_no_path(text: str) -> None:
         *("/srv/s3:/x", "//host/share", "\\\\host\\share", "-", "", "~/x", "x://"[:1]),
     ],
 )
-def test_a_path_is_no_url(text: str) -> None:
+def test_paths_are_no_urls(text: str) -> None:
     """A drive's letter, a colon in a name, and what begins like no scheme."""
     assert url_problem(text) == ""
 
 
-def test_a_url_with_credentials_is_not_shown() -> None:
+def test_credentials_of_url_are_hidden() -> None:
     """What may be a password, or a signature, is left out of the message."""
     assert url_problem("https://me:hunter2@host/x") == "'https' is a URL, not a local path"
     assert "sig" not in url_problem("https://host/x?sig=abc")
 
 
-def test_two_ways_to_one_place(tmp_path: Path) -> None:
+def test_links_lead_to_one_identity(tmp_path: Path) -> None:
     """Links and dots do not make another place; what is not there has a place, too."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
@@ -59,9 +59,7 @@ def test_two_ways_to_one_place(tmp_path: Path) -> None:
     assert identities.of(tmp_path / "real/a") != identities.of(tmp_path / "real/b")
 
 
-def test_letter_case_counts_where_the_disk_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_case_counts_as_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two names that differ in letter case are one file on some disks only."""
     names = tmp_path / "Report.json", tmp_path / "report.JSON"
     sensitive = not (tmp_path.parent / tmp_path.name.swapcase()).exists()
@@ -72,7 +70,7 @@ def test_letter_case_counts_where_the_disk_says_so(
     assert folded("Prämie") == folded("PRA\u0308MIE")
 
 
-def test_what_lies_above_the_output_does_not_count(tmp_path: Path) -> None:
+def test_folders_above_output_do_not_count(tmp_path: Path) -> None:
     """An output may lie in another one; its files are not those of the other."""
     guarded = ProtectedPaths(
         [(tmp_path, "all"), (tmp_path / "out", "out"), (tmp_path / "out/b", "b")]

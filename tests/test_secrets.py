@@ -63,7 +63,7 @@ def secrets_of(sandbox: Any, secret: str) -> set[str]:
 @pytest.mark.parametrize("ending", ["closed", "errors", "not_zip"])
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
-def test_nothing_that_a_run_leaves_holds_a_secret(
+def test_no_file_of_a_run_has_secrets(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -140,7 +140,7 @@ def impex_register(registry):
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("words", [["-v"], ["-v", "--log-format", "json"]], ids=["text", "json"])
-def test_nobody_who_is_told_of_a_run_gives_a_secret_away(
+def test_notifications_have_no_secrets(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -279,9 +279,7 @@ def run_plugin(folder: Path, secret: str, *words: str, **environ: str) -> Any:
 
 @pytest.mark.parametrize("words", [["-v"], ["--log-format", "json", "-v"]], ids=["text", "json"])
 @pytest.mark.parametrize("secret", SECRETS, ids=["odd", "lines"])
-def test_no_plugin_gets_a_secret_past_the_masker(
-    tmp_path: Path, secret: str, words: list[str]
-) -> None:
+def test_plugin_output_is_masked(tmp_path: Path, secret: str, words: list[str]) -> None:
     """Printed, logged, warned of, raised in a hook, a thread and a finaliser, while and after."""
     done = run_plugin(tmp_path, secret, *words)
 
@@ -304,7 +302,7 @@ def test_no_plugin_gets_a_secret_past_the_masker(
             assert [form for form in forms(one) if form in content] == [], place
 
 
-def test_github_is_told_each_secret_once_and_nothing_else_shows_it(tmp_path: Path) -> None:
+def test_github_masks_each_secret_once(tmp_path: Path) -> None:
     """Its runner masks what later steps say; the lines go to stderr, a secret's lines apart."""
     secret = SECRETS[1].replace("w0B", "%0B")
 
@@ -319,7 +317,7 @@ def test_github_is_told_each_secret_once_and_nothing_else_shows_it(tmp_path: Pat
     assert [form for one in secret.splitlines() for form in forms(one) if form in others] == []
 
 
-def test_nobody_is_told_elsewhere_nor_in_a_file(tmp_path: Path, start: Any) -> None:
+def test_secrets_are_announced_only_on_github(tmp_path: Path, start: Any) -> None:
     """A file is kept, and no runner reads commands in it."""
     assert b"add-mask" not in run_plugin(tmp_path / "elsewhere", SECRETS[0]).stderr
 

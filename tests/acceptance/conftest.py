@@ -1,4 +1,4 @@
-"""What starts a process for each instant at which one can be killed."""
+"""Fixtures that kill a process at each of its writes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture
 def complete(tmp_path: Path) -> Callable[[], bool]:
-    """Give a function that tells whether a target is finished: the next run is then a new one."""
+    """Return a function that returns True if no attempt of a target is open."""
 
     def complete() -> bool:
         with closing(sqlite3.connect(tmp_path / ".impex/state.db")) as link:
@@ -29,7 +29,7 @@ def complete(tmp_path: Path) -> Callable[[], bool]:
 
 @pytest.fixture
 def killed(start: Callable[..., Any]) -> Callable[..., bool]:
-    """Give a function that runs a program that may kill itself, and tells whether it did."""
+    """Return a function that runs a program and returns True if it killed itself."""
 
     def run(program: str, *words: object) -> bool:
         process = start(HERE / program, *words)

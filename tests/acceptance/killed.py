@@ -19,7 +19,7 @@ count = 0
 
 
 def killing(self: Database, *statements: Any) -> int:
-    """Write, and die before or after the chosen one."""
+    """Write, and exit before or after the chosen write."""
     global count  # noqa: PLW0603 - a counter of this program
     count += 1
     if count == nth and when == "before":

@@ -21,7 +21,7 @@ pieces = MultipartUpload.__iter__
 
 
 def killing(self: MultipartUpload) -> Iterator[bytes]:
-    """Send pieces, and die before one."""
+    """Send pieces, and exit before the chosen one."""
     for number, piece in enumerate(pieces(self)):
         if number == nth:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""As an operator I am told which plugin misbehaves, and work that does not use it goes on.
+"""Errors name the plugin that caused them, and work without that plugin succeeds.
 
 Each bad plugin is a distribution with an entry point, as pip leaves it: ``impex-bad``.
 """
@@ -42,7 +42,7 @@ CHILD = (
 
 @dataclass(frozen=True)
 class Finished:
-    """What a command left: exit code, stdout, stderr."""
+    """The result of a command: exit code, stdout, stderr."""
 
     code: int
     out: str
@@ -133,8 +133,8 @@ NOT_LOADED = {
 
 
 @pytest.mark.parametrize("kind", NOT_LOADED)
-def test_a_plugin_that_cannot_be_loaded_is_named_and_harmless(place: Place, kind: str) -> None:
-    """It is in the list with the reason, in the error of who uses it, and nowhere else."""
+def test_unloadable_plugin_is_named(place: Place, kind: str) -> None:
+    """The list of plugins and the errors of its users give the reason; others do not see it."""
     code, reason = NOT_LOADED[kind]
     place.install(code)
 
@@ -155,8 +155,8 @@ def test_a_plugin_that_cannot_be_loaded_is_named_and_harmless(place: Place, kind
     assert (other.code, "impex-bad" in other.err + other.out) == (0, False)
 
 
-def test_a_broken_schema_is_named_and_harmless(place: Place) -> None:
-    """Options that are no JSON Schema matter to a manifest with the step, as of the first look."""
+def test_broken_schema_is_named(place: Place) -> None:
+    """Options that are no JSON Schema fail only manifests with the step."""
     place.install(f"{REGISTER}registry.step('bad', 'Bad.', {{'type': 'objekt'}})")
 
     assert place.run(PLAIN).code == 0
@@ -176,10 +176,8 @@ def test_a_broken_schema_is_named_and_harmless(place: Place) -> None:
         ),
     ],
 )
-def test_a_resolver_that_misbehaves_is_named_and_harmless_where_it_is_kept_out(
-    place: Place, body: str, words: str
-) -> None:
-    """It is asked about everybody's services, when a manifest is validated."""
+def test_failing_resolver_is_named(place: Place, body: str, words: str) -> None:
+    """It fails the validation of every manifest, unless it is blocked."""
     place.install(
         f"def check(entry, folder):\n    {body}\n"
         f"{REGISTER}registry.resolver('mine', 'Mine.', check)"
@@ -202,10 +200,8 @@ def test_a_resolver_that_misbehaves_is_named_and_harmless_where_it_is_kept_out(
         ("return 7", "the source 'mine' gave no text"),
     ],
 )
-def test_a_source_that_misbehaves_is_named_and_harmless_to_who_does_not_use_it(
-    place: Place, body: str, words: str
-) -> None:
-    """What it raises may hold a secret, and is not shown."""
+def test_failing_source_is_named(place: Place, body: str, words: str) -> None:
+    """Its message may contain a secret, so it is not shown."""
     place.install(f"def read(key):\n    {body}\n{REGISTER}registry.source('mine', 'Mine.', read)")
     using = PLAIN.replace("name: one", "name: one, source_system: '${mine:key}'")
 
@@ -245,10 +241,10 @@ WAYS: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_plugin_that_is_kept_out_does_nothing(
+def test_blocked_plugin_does_nothing(
     place: Place, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    """Not a line of it runs, so whatever it would do, the run is as good as without it."""
+    """None of its code runs, so the run succeeds as without it."""
     manifest, words, variables = WAYS[way]
     place.install("import os; os._exit(1)")
     for variable, value in variables.items():
@@ -259,10 +255,8 @@ def test_a_plugin_that_is_kept_out_does_nothing(
 
 @pytest.mark.parametrize(("body", "words"), [RAISES, EXITS], ids=["raises", "exits"])
 @pytest.mark.parametrize("hook", [*NONSENSE, "impex_check_download"])
-def test_a_plugin_that_raises_in_a_hook_is_named_with_the_way_to_run_without_it(
-    place: Place, hook: str, body: str, words: str
-) -> None:
-    """A hook that decides is asked for everybody, so the job fails, and its error is one line."""
+def test_raising_hook_names_its_plugin(place: Place, hook: str, body: str, words: str) -> None:
+    """The job fails in one line that also says how to run without the plugin."""
     place.install(misbehave(hook, body))
 
     done = place.run(PLAIN, "-q")
@@ -274,8 +268,8 @@ def test_a_plugin_that_raises_in_a_hook_is_named_with_the_way_to_run_without_it(
 
 
 @pytest.mark.parametrize("hook", NONSENSE)
-def test_a_plugin_that_answers_nonsense_is_named(place: Place, hook: str) -> None:
-    """The error tells the hook, the answer, and whose it was."""
+def test_invalid_answer_names_its_plugin(place: Place, hook: str) -> None:
+    """The error names the hook, the answer and the plugin."""
     place.install(misbehave(hook, f"return {NONSENSE[hook]}"))
 
     done = place.run(PLAIN, "-q")
@@ -287,10 +281,8 @@ def test_a_plugin_that_answers_nonsense_is_named(place: Place, hook: str) -> Non
 
 @pytest.mark.parametrize(("body", "words"), [RAISES, EXITS], ids=["raises", "exits"])
 @pytest.mark.parametrize("hook", ["impex_job_changed", "impex_run_started", "impex_run_finished"])
-def test_an_observer_that_raises_is_named_and_ends_nothing(
-    place: Place, hook: str, body: str, words: str
-) -> None:
-    """Who only listens cannot fail a run."""
+def test_raising_observer_only_warns(place: Place, hook: str, body: str, words: str) -> None:
+    """An observer cannot fail a run."""
     place.install(misbehave(hook, body))
 
     done = place.run(PLAIN)
@@ -310,8 +302,8 @@ def test_an_observer_that_raises_is_named_and_ends_nothing(
         ),
     ],
 )
-def test_a_plugin_that_fails_to_tell_a_plan_is_named(place: Place, body: str, said: str) -> None:
-    """The rest of the plan is there, and a run does not even ask."""
+def test_failing_dry_run_names_its_plugin(place: Place, body: str, said: str) -> None:
+    """The rest of the plan is printed, and a run does not call the hook."""
     place.install(misbehave("impex_plan_step", body))
     assert place.run(PLAIN).code == 0
 
@@ -334,10 +326,10 @@ SELDOM = {"impex_unchanged": "skip_unchanged: true", "impex_split_job": "max_pac
     ],
 )
 @pytest.mark.parametrize("hook", SELDOM)
-def test_a_plugin_that_fails_where_it_is_asked_seldom_is_named(
+def test_failing_rare_hook_names_its_plugin(
     place: Place, monkeypatch: pytest.MonkeyPatch, hook: str, body: str, said: str
 ) -> None:
-    """A target that asks for it fails, in one line; one that does not is delivered."""
+    """A target that needs the hook fails in one line; another one is delivered."""
     place.install(misbehave(hook, body))
     with Sandbox(place.folder / "acme") as tenant:
         monkeypatch.setenv("CSPARK_BEARER_TOKEN", tenant.token)
@@ -355,8 +347,8 @@ def test_a_plugin_that_fails_where_it_is_asked_seldom_is_named(
         assert place.run(plain).code == 0
 
 
-def test_every_hook_misbehaves_somewhere_above() -> None:
-    """A hook that is new has its place among the bad plugins, too."""
+def test_every_hook_is_covered() -> None:
+    """A new hook needs a bad plugin in this file, too."""
     observers = {"impex_job_changed", "impex_run_started", "impex_run_finished"}
     others = {"impex_register", "impex_plan_step", "impex_check_download"}
 
@@ -365,13 +357,13 @@ def test_every_hook_misbehaves_somewhere_above() -> None:
 
 @pytest.fixture
 def impex(place: Place, start: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a function that starts ``impex …`` as a process."""
+    """Return a function that starts ``impex …`` as a process."""
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(place.folder), *sys.path])}
     return partial(start, "-c", CHILD, env=environ)
 
 
 def read_until(child: Any, words: str) -> str:
-    """Return the line of a process's stderr that has these words."""
+    """Return the line of a process's stderr that contains a text."""
     for line in child.stderr:
         if words in line:
             return str(line)
@@ -390,10 +382,10 @@ HANGING = {
 
 
 @pytest.mark.parametrize("where", HANGING)
-def test_a_plugin_that_hangs_is_named_and_two_signals_end_the_run(
+def test_hanging_plugin_ends_by_two_signals(
     place: Place, impex: Callable[..., Any], where: str
 ) -> None:
-    """Python cannot end the thread; it can say whose it is, and leave when it is told twice."""
+    """Python cannot end the thread: the run names the plugin, and a second signal exits."""
     place.install(HANGING[where])
     (place.folder / "m.yaml").write_text(PLAIN)
     child = impex("run", "m.yaml")
@@ -407,8 +399,8 @@ def test_a_plugin_that_hangs_is_named_and_two_signals_end_the_run(
     assert child.wait() == 130
 
 
-def test_one_signal_ends_a_command_that_only_looks(place: Place, impex: Callable[..., Any]) -> None:
-    """Nothing has begun that would have to end well."""
+def test_one_signal_ends_read_only_commands(place: Place, impex: Callable[..., Any]) -> None:
+    """They have started nothing that must be cleaned up."""
     place.install(HANGS)
     child = impex("plugins")
 

@@ -1,4 +1,4 @@
-"""As somebody with a cluster I have my targets worked on there, by the page's own plugin."""
+"""Targets run on a Dask cluster through the plugin of the documentation."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ RUN = ["-c", "from spark_impex_runner.cli.main import run; run()"]
 
 
 def until(done: Callable[[], bool]) -> None:
-    """Wait until something is so."""
+    """Wait until a condition holds."""
     waiting = threading.Event()
     while not done():
         waiting.wait(0.05)
@@ -89,10 +89,10 @@ def command(folder: Path, tenants: list[Sandbox], address: str) -> list[str]:
     return [*RUN, str(folder / "m.yaml"), *plugin, "--executor", f"dask:{address}"]
 
 
-def test_the_workers_of_a_cluster_deliver(
+def test_dask_workers_deliver(
     cluster: tuple[str, Path], tenants: list[Sandbox], tmp_path: Path, start: Any
 ) -> None:
-    """One run, whose units were elsewhere; the workers' logs hold no secret."""
+    """Each worker has delivered a target, and the workers' logs have no secret."""
     address, log = cluster
 
     process = start(*command(tmp_path, tenants, address))
@@ -106,7 +106,7 @@ def test_the_workers_of_a_cluster_deliver(
     assert not any(tenant.token in log.read_text() for tenant in tenants)
 
 
-def test_an_interrupt_reaches_the_workers_of_a_cluster(
+def test_interrupt_reaches_dask_workers(
     cluster: tuple[str, Path], tmp_path: Path, start: Any
 ) -> None:
     """Both jobs are cancelled, and the run says so."""

@@ -1,4 +1,4 @@
-"""As a release engineer I can kill the runner at any instant and run the same command again."""
+"""A run killed at any instant is completed by the same command."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INTENDED = (5, 10)
 
 @pytest.fixture
 def tenant(tmp_path: Path) -> Iterator[Sandbox]:
-    """Serve one small service; its jobs last a moment."""
+    """Serve one small service with quick jobs."""
     (tmp_path / "acme/life/annuity/1.0.0").mkdir(parents=True)
     with Sandbox(tmp_path / "acme", Settings(job_seconds=0.1)) as sandbox:
         yield sandbox
@@ -35,7 +35,7 @@ def tenant(tmp_path: Path) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Sandbox]:
-    """Serve two services, of which a package may hold one."""
+    """Serve two services, only one of which fits into a package."""
     for service in ("annuity", "pension"):
         version = tmp_path / "acme/life" / service / "1.0.0"
         version.mkdir(parents=True)
@@ -65,10 +65,10 @@ def write(folder: Path, tenant: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("nth", range(1, WRITES + 1))
-def test_a_run_killed_at_any_change_of_its_state_is_finished_by_the_next(
+def test_kill_at_any_write_is_resumed(
     tenant: Sandbox, manifest: Path, killed: Any, complete: Any, nth: int, when: str
 ) -> None:
-    """One job, a delivery that its receipt proves, a sound state with nothing left open."""
+    """The next run has one job, a verified delivery, and no open attempt."""
     was_killed = killed("killed.py", nth, when, manifest)
     was_complete = complete()
 
@@ -97,7 +97,7 @@ def test_a_run_killed_at_any_change_of_its_state_is_finished_by_the_next(
 @pytest.mark.parametrize(
     ("nth", "when"), [*((nth, "before") for nth in DIVIDED), *((nth, "after") for nth in INTENDED)]
 )
-def test_a_run_killed_in_the_middle_of_its_parts_goes_on_with_the_same_parts(
+def test_killed_split_run_resumes_its_parts(
     small: Sandbox,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -105,7 +105,7 @@ def test_a_run_killed_in_the_middle_of_its_parts_goes_on_with_the_same_parts(
     nth: int,
     when: str,
 ) -> None:
-    """No part has a second job, none is lost, and the receipt proves all of them."""
+    """No part has a second job or is missing, and the receipt verifies all."""
     manifest = write(tmp_path, small, monkeypatch)
     assert killed("killed.py", nth, when, manifest)
 

@@ -1,4 +1,4 @@
-"""As a release engineer I can kill a promotion at any instant, and nothing is imported twice."""
+"""A promotion killed at any instant imports nothing twice."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ def versions(uat: Sandbox) -> list[str]:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("nth", range(1, WRITES + 1))
-def test_a_promotion_killed_at_any_change_of_its_state_imports_once(
+def test_killed_promotion_imports_once(
     places: dict[str, Sandbox], manifest: Path, killed: Any, complete: Any, nth: int, when: str
 ) -> None:
-    """The second run finishes: one job on each tenant, one version, one line in the lock file."""
+    """The second run has one job on each tenant, one version, one line in the lock file."""
     was_killed = killed("killed.py", nth, when, manifest)
     # After a complete run the next one would be a promotion of its own.
     result = run_manifest(manifest, clock=Later()) if was_killed and not complete() else None
@@ -90,10 +90,10 @@ def test_a_promotion_killed_at_any_change_of_its_state_imports_once(
 
 
 @pytest.mark.parametrize("nth", range(4))
-def test_a_promotion_killed_within_its_upload_imports_once(
+def test_killed_upload_imports_once(
     places: dict[str, Sandbox], manifest: Path, killed: Any, nth: int
 ) -> None:
-    """Before the head, the file, the tail, and after all: a form that is not whole is no import."""
+    """Killed before the head, the file, the tail or after all: half a form is no import."""
     was_killed = killed("killed_upload.py", nth, manifest)
 
     result = run_manifest(manifest, clock=Later()) if was_killed else None

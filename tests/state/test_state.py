@@ -1,4 +1,4 @@
-"""The state file: durable, private, migrated, and clear about what is wrong with it."""
+"""The state file is durable, private and migrated, and its errors say what to do."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def state(tmp_path: Path) -> Iterator[State]:
 
 
 def intent(target: str = "m/a") -> Intent:
-    """Return what is about to be asked for."""
+    """Return an intent."""
     return Intent("run-1", target, "https://t/acme", "f1", f"run-1-{target}")
 
 
-def test_a_closed_state_answers_no_more(tmp_path: Path) -> None:
-    """Its file is let go of."""
+def test_closed_state_raises(tmp_path: Path) -> None:
+    """The file is closed."""
     state = State(tmp_path / ".impex")
 
     state.close()
@@ -54,8 +54,8 @@ def test_a_closed_state_answers_no_more(tmp_path: Path) -> None:
         state.unfinished("m/a")
 
 
-def test_an_intent_is_found_again_by_another_process(state: State, tmp_path: Path) -> None:
-    """What was written is there for whoever opens the file next, without a close."""
+def test_intent_survives_without_close(state: State, tmp_path: Path) -> None:
+    """Another process reads what was written, although the file was not closed."""
     state.intend(intent(), NOW)
 
     other = State(tmp_path / ".impex")
@@ -66,8 +66,8 @@ def test_an_intent_is_found_again_by_another_process(state: State, tmp_path: Pat
     assert (found.correlation_id, found.job_id, found.intended) == ("run-1-m/a", "", NOW)
 
 
-def test_a_copy_without_its_journal_knows_the_jobs(state: State, tmp_path: Path) -> None:
-    """The state file alone, copied while it is open, has intents, job ids and steps' notes."""
+def test_copy_without_journal_has_jobs(state: State, tmp_path: Path) -> None:
+    """The state file alone, copied while open, has intents, job ids and values of steps."""
     attempt = state.note_job(state.intend(intent(), NOW), "job-1", NOW)
     state.intend(intent("m/b"), NOW)
     state.store_value(("m/a", "import", "x"), "sent")
@@ -83,18 +83,18 @@ def test_a_copy_without_its_journal_knows_the_jobs(state: State, tmp_path: Path)
         assert copy.value(("m/a", "import", "x")) == "sent"
 
 
-def test_an_empty_copy_is_refused(tmp_path: Path) -> None:
-    """A file that has lost the journal with all its tables is no state in which nothing runs."""
-    with closing(sqlite3.connect(tmp_path / "whole.db")) as link:
-        link.execute("PRAGMA journal_mode = WAL")
-        link.execute("CREATE TABLE runs (id TEXT)")
+def test_copy_without_tables_is_refused(tmp_path: Path) -> None:
+    """An empty file must not count as a state without running jobs."""
+    with closing(sqlite3.connect(tmp_path / "whole.db")) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("CREATE TABLE runs (id TEXT)")
         shutil.copy(tmp_path / "whole.db", tmp_path / "state.db")
 
     with pytest.raises(StateError, match=r"copied without state\.db-wal"):
         State(tmp_path)
 
 
-def test_all_that_is_known_of_an_attempt_is_read_back(state: State) -> None:
+def test_attempt_is_read_back(state: State) -> None:
     """Of a part, with its packages, its end and what it ended with."""
     whole = state.intend(intent(), NOW)
     part = replace(intent("m/a#1"), part_of=whole.id)
@@ -122,8 +122,8 @@ def test_all_that_is_known_of_an_attempt_is_read_back(state: State) -> None:
     assert (found.run_id, found.tenant, found.fingerprint) == ("run-1", "https://t/acme", "f1")
 
 
-def test_an_attempt_grows_and_ends(state: State) -> None:
-    """Job id, delivery and steps are remembered; a finished attempt is no longer open."""
+def test_attempt_is_stored_stage_by_stage(state: State) -> None:
+    """Job id, delivery and steps are stored; a finished attempt is no longer open."""
     attempt = state.note_job(state.intend(intent(), NOW), "job-1", NOW)
     package = Artifact(Path("/x/p.zip"), "p.zip", 5, "ab", RemoteFile("", "AB"), hash_agreed=True)
     service = ServiceVersion("f", "s", "id", "1.0", "vid")
@@ -144,16 +144,16 @@ def test_an_attempt_grows_and_ends(state: State) -> None:
     assert owner.outcome == "succeeded"
 
 
-def test_a_target_has_one_open_attempt_at_most(state: State) -> None:
-    """The database itself refuses a second intent beside an open one."""
+def test_target_has_one_open_attempt(state: State) -> None:
+    """The database refuses a second open intent."""
     state.intend(intent(), NOW)
 
     with pytest.raises(StateError):
         state.intend(intent(), NOW)
 
 
-def test_durations_are_told_per_tenant_and_request(state: State) -> None:
-    """From the create call's reply to the moment in which the end was seen, newest first."""
+def test_durations_per_tenant_and_request(state: State) -> None:
+    """They last from the create call's reply to the final status, the newest first."""
     for seconds in (7, 9):
         attempt = state.note_job(state.intend(intent(), NOW), f"job-{seconds}", NOW)
         state.note_done(attempt, NOW + timedelta(seconds=seconds))
@@ -163,18 +163,18 @@ def test_durations_are_told_per_tenant_and_request(state: State) -> None:
     assert state.durations("https://t/acme", "f2") == ()
 
 
-def remember(state: State, fingerprint: str, seconds: float, **more: bool) -> None:
-    """Note a job of a request that asks for two things, done after so many seconds."""
+def store_duration(state: State, fingerprint: str, seconds: float, **more: bool) -> None:
+    """Store a job of a request for two items, done after some seconds."""
     wanted = replace(intent(), fingerprint=fingerprint, size="2 migrate latest")
     attempt = state.note_job(state.intend(wanted, NOW), f"job-{fingerprint}-{seconds}", NOW)
     state.note_done(attempt, NOW + timedelta(seconds=seconds), **more)
     state.finish(attempt, Outcome.SUCCEEDED, "", NOW)
 
 
-def test_jobs_of_a_size_are_told_whatever_was_asked_for(state: State) -> None:
-    """All requests of a size on one tenant, newest first; each still has its own past."""
-    remember(state, "f1", 7)
-    remember(state, "f2", 9)
+def test_durations_per_size_class(state: State) -> None:
+    """All requests of a class on one tenant, the newest first; each has its own, too."""
+    store_duration(state, "f1", 7)
+    store_duration(state, "f2", 9)
 
     assert state.similar("https://t/acme", "2 migrate latest") == (9, 7)
     assert state.durations("https://t/acme", "f1") == (7,)
@@ -182,33 +182,35 @@ def test_jobs_of_a_size_are_told_whatever_was_asked_for(state: State) -> None:
     assert state.similar("https://t/other", "2 migrate latest") == ()
 
 
-def test_a_job_that_was_not_watched_tells_no_duration(state: State) -> None:
-    """It may have ended long before anybody looked; so may one across which the clock was set."""
-    remember(state, "f1", 7)
-    remember(state, "f1", 7000, watched=False)
-    remember(state, "f1", -60)
+def test_unwatched_job_has_no_duration(state: State) -> None:
+    """It may have ended long before; a negative one comes from a changed clock."""
+    store_duration(state, "f1", 7)
+    store_duration(state, "f1", 7000, watched=False)
+    store_duration(state, "f1", -60)
 
     assert state.durations("https://t/acme", "f1") == (7,)
 
 
-def test_only_the_last_twenty_durations_are_told(state: State) -> None:
-    """What a strategy gets is bounded, however often a request was made."""
+def test_only_last_twenty_durations(state: State) -> None:
+    """A strategy gets no more, however often a request was made."""
     for seconds in range(30):
-        remember(state, "f1", seconds)
+        store_duration(state, "f1", seconds)
 
     assert state.durations("https://t/acme", "f1") == tuple(range(29, 9, -1))
 
 
-def test_a_state_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
-    """Everything stays; durations are taken over where one run saw its job begin and end."""
+def test_first_version_is_migrated(tmp_path: Path) -> None:
+    """All attempts stay; a duration is known if one run saw its job start and end."""
     runs = {"whole": 100, "stopped": 5, "killed": None}
-    with closing(sqlite3.connect(tmp_path / "state.db")) as link, link:
-        link.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1")
+    with closing(sqlite3.connect(tmp_path / "state.db")) as database, database:
+        database.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1")
         for name, seconds in runs.items():
             end = None if seconds is None else (NOW + timedelta(seconds=seconds)).isoformat()
-            link.execute("INSERT INTO runs VALUES (?, 'm', ?, ?, 0)", (name, NOW.isoformat(), end))
+            database.execute(
+                "INSERT INTO runs VALUES (?, 'm', ?, ?, 0)", (name, NOW.isoformat(), end)
+            )
             values = (name, name, NOW.isoformat(), (NOW + timedelta(seconds=60)).isoformat())
-            link.execute(
+            database.execute(
                 "INSERT INTO attempts (run_id, target, tenant, fingerprint, correlation_id,"
                 " intended, created, done) VALUES (?, ?, 'https://t', 'f1', '', ?3, ?3, ?)",
                 values,
@@ -219,7 +221,7 @@ def test_a_state_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> N
     assert [each.target for each in state.open_attempts()] == ["whole", "stopped", "killed"]
     assert state.durations("https://t", "f1") == (60,)
     state.begin_run("run-1", "m.yaml", NOW)
-    remember(state, "f2", 7)
+    store_duration(state, "f2", 7)
     assert state.similar("https://t/acme", "2 migrate latest") == (7,)
     state.close()
     reopened = State(tmp_path)
@@ -227,17 +229,17 @@ def test_a_state_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> N
     reopened.close()
 
 
-def test_older_states_keep_their_history(tmp_path: Path) -> None:
-    """Attempts from before the history are listed with their first run; what is held stays held."""
-    with closing(sqlite3.connect(tmp_path / "state.db")) as link, link:
-        link.executescript(f"{'; '.join(MIGRATIONS[:5])}; PRAGMA user_version = 5")
-        link.execute("INSERT INTO runs VALUES ('r', 'm', ?, NULL, NULL)", (NOW.isoformat(),))
-        for target, end, word in (("m/a", NOW.isoformat(), "succeeded"), ("m/b", None, "")):
-            link.execute(
+def test_migrated_state_keeps_history(tmp_path: Path) -> None:
+    """Attempts older than the history are listed with their first run, and stay held."""
+    with closing(sqlite3.connect(tmp_path / "state.db")) as database, database:
+        database.executescript(f"{'; '.join(MIGRATIONS[:5])}; PRAGMA user_version = 5")
+        database.execute("INSERT INTO runs VALUES ('r', 'm', ?, NULL, NULL)", (NOW.isoformat(),))
+        for target, end, outcome in (("m/a", NOW.isoformat(), "succeeded"), ("m/b", None, "")):
+            database.execute(
                 "INSERT INTO attempts (run_id, target, tenant, fingerprint, correlation_id,"
                 " intended, finished, outcome, held)"
                 " VALUES ('r', ?, 't', 'f', '', ?, ?, ?, 'prod')",
-                (target, NOW.isoformat(), end, word),
+                (target, NOW.isoformat(), end, outcome),
             )
 
     with closing(State(tmp_path)) as state:
@@ -248,8 +250,8 @@ def test_older_states_keep_their_history(tmp_path: Path) -> None:
         assert (held.held, state.holds.of(held)) == ("prod", None)
 
 
-def test_the_last_delivery_of_a_target_is_found(state: State) -> None:
-    """Whatever came of it, unless nothing was delivered; what was complete says what was done."""
+def test_last_delivery_is_found(state: State) -> None:
+    """Also one that failed later; only a complete one has a work digest."""
     assert state.last_delivered("m/a") is None
     attempts = []
     for end in ("complete", "failed", "nothing"):
@@ -271,8 +273,8 @@ def test_the_last_delivery_of_a_target_is_found(state: State) -> None:
     assert (last.id, last.work_digest) == (attempts[1].id, "")
 
 
-def test_the_state_is_private(state: State) -> None:
-    """The file is readable by its owner only, its journal included, and git ignores it."""
+def test_state_is_private(state: State) -> None:
+    """Only the owner can read the file and its journal, and git ignores them."""
     state.intend(intent(), NOW)
 
     modes = {path.name: path.stat().st_mode & 0o777 for path in state.folder.glob("state.db*")}
@@ -281,8 +283,8 @@ def test_the_state_is_private(state: State) -> None:
     assert (state.folder / ".gitignore").read_text() == "*\n"
 
 
-def test_a_damaged_file_is_named_with_the_cure(tmp_path: Path) -> None:
-    """Garbage is not overwritten: the error says what to do with it."""
+def test_damaged_file_is_kept_and_named(tmp_path: Path) -> None:
+    """It is not overwritten, and the error says what to do."""
     (tmp_path / "state.db").write_bytes(b"this is no database, and long enough" * 100)
 
     with pytest.raises(StateError, match=r"state\.db is damaged .* move it aside"):
@@ -291,26 +293,26 @@ def test_a_damaged_file_is_named_with_the_cure(tmp_path: Path) -> None:
     assert (tmp_path / "state.db").read_bytes().startswith(b"this is no database")
 
 
-def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
-    """A state that a newer runner wrote is refused, not migrated down."""
-    with sqlite3.connect(tmp_path / "state.db") as link:
-        link.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
-    link.close()
+def test_newer_state_is_refused(tmp_path: Path) -> None:
+    """It is not migrated down."""
+    with sqlite3.connect(tmp_path / "state.db") as database:
+        database.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    database.close()
 
     with pytest.raises(StateError, match="written by a newer runner"):
         State(tmp_path)
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    """A file in the folder's place gives one line with the option that helps."""
+def test_unusable_folder_is_named(tmp_path: Path) -> None:
+    """A file of the folder's name gives one line with the option that helps."""
     (tmp_path / "file").touch()
 
     with pytest.raises(StateError, match="--state DIR"):
         State(tmp_path / "file" / ".impex")
 
 
-def test_a_write_that_fails_leaves_the_state_as_it_was(state: State) -> None:
-    """A transaction is whole or not at all."""
+def test_failed_write_is_rolled_back(state: State) -> None:
+    """A transaction is applied completely or not at all."""
     attempt = state.intend(intent(), NOW)
     bad = Artifact(Path("/x"), "x", size=None)  # type: ignore[arg-type]
 
@@ -322,8 +324,8 @@ def test_a_write_that_fails_leaves_the_state_as_it_was(state: State) -> None:
     assert not found.delivered
 
 
-def test_a_write_is_not_awaited_after_a_stop(tmp_path: Path) -> None:
-    """A process that holds the state file does not keep a run from ending; nor are reads held."""
+def test_locked_write_ends_after_stop(tmp_path: Path) -> None:
+    """A process that locks the state file delays neither the end of a run nor a read."""
     stopped = [math.inf]
     with (
         closing(State(tmp_path, lambda: stopped[0])) as state,
@@ -342,8 +344,8 @@ def test_a_write_is_not_awaited_after_a_stop(tmp_path: Path) -> None:
     other.close()
 
 
-def test_a_second_runner_is_told_who_holds_the_target(tmp_path: Path) -> None:
-    """The lease names process, machine and time."""
+def test_second_runner_gets_holders_name(tmp_path: Path) -> None:
+    """The error names process, host and time."""
     with (
         lease(tmp_path, "m/a", NOW),
         pytest.raises(StateError, match=rf"m/a is locked by process {os.getpid()} on"),
@@ -352,8 +354,8 @@ def test_a_second_runner_is_told_who_holds_the_target(tmp_path: Path) -> None:
         pass
 
 
-def test_a_lease_ends_with_its_block(tmp_path: Path) -> None:
-    """The next runner gets it."""
+def test_lease_ends_with_block(tmp_path: Path) -> None:
+    """The next runner can lock the target."""
     with lease(tmp_path, "m/a", NOW):
         pass
 
@@ -361,8 +363,8 @@ def test_a_lease_ends_with_its_block(tmp_path: Path) -> None:
         pass
 
 
-def test_the_lease_of_a_killed_runner_is_free(tmp_path: Path, start: Any) -> None:
-    """The kernel drops the lock with the process: no stale lock has to be removed by hand."""
+def test_lease_of_killed_runner_is_free(tmp_path: Path, start: Any) -> None:
+    """The kernel releases the lock with the process: no user has to remove a stale one."""
     code = (
         "import sys, pathlib, datetime\n"
         "from spark_impex_runner.state.lease import lease\n"
@@ -381,12 +383,12 @@ def test_the_lease_of_a_killed_runner_is_free(tmp_path: Path, start: Any) -> Non
         pass
 
 
-def test_an_attempt_of_an_older_state_is_not_held(tmp_path: Path) -> None:
-    """What was begun before there were approvals goes on as it did, and steps remember nothing."""
-    with closing(sqlite3.connect(tmp_path / "state.db")) as link, link:
-        link.executescript(f"{MIGRATIONS[0]}; {MIGRATIONS[1]}; PRAGMA user_version = 2")
-        link.execute("INSERT INTO runs VALUES ('r', 'm', ?, NULL, NULL)", (NOW.isoformat(),))
-        link.execute(
+def test_migrated_attempt_is_not_held(tmp_path: Path) -> None:
+    """An attempt older than approvals is resumed, and its steps have no values."""
+    with closing(sqlite3.connect(tmp_path / "state.db")) as database, database:
+        database.executescript(f"{MIGRATIONS[0]}; {MIGRATIONS[1]}; PRAGMA user_version = 2")
+        database.execute("INSERT INTO runs VALUES ('r', 'm', ?, NULL, NULL)", (NOW.isoformat(),))
+        database.execute(
             "INSERT INTO attempts (run_id, target, tenant, fingerprint, correlation_id, intended)"
             " VALUES ('r', 'm/a', 'https://t', 'f1', '', ?)",
             (NOW.isoformat(),),

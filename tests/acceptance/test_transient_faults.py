@@ -1,4 +1,4 @@
-"""As a release engineer I get my packages in any weather, from one job, or I am told why not."""
+"""Faults of tenant and network: one job and its package, or an error that says why not."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def through(
+def run_with(
     tree: Path, tmp_path: Path, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., tuple[RunResult, Sandbox]]]:
-    """Give a function that runs one target through some faults."""
+    """Return a function that runs one target through some faults."""
     served: list[Sandbox] = []
 
     def run(
@@ -72,8 +72,8 @@ def through(
 
 
 @st.composite
-def weathers(draw: st.DrawFn, survivable: dict[str, list[str]] = SURVIVABLE) -> list[str]:
-    """Return up to six faults at the first requests of any place."""
+def fault_scripts(draw: st.DrawFn, survivable: dict[str, list[str]] = SURVIVABLE) -> list[str]:
+    """Return up to six faults at the first requests of any endpoint."""
     faults = {}
     for _ in range(draw(st.integers(0, 6))):
         place = draw(st.sampled_from(sorted(survivable)))
@@ -84,12 +84,12 @@ def weathers(draw: st.DrawFn, survivable: dict[str, list[str]] = SURVIVABLE) -> 
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(faults=weathers())
-def test_any_sequence_of_faults_that_pass_ends_with_one_job_and_its_package(
-    through: Any, tmp_path: Path, faults: list[str]
+@given(faults=fault_scripts())
+def test_any_transient_faults_give_one_job(
+    run_with: Any, tmp_path: Path, faults: list[str]
 ) -> None:
-    """However the faults are ordered: one job, a delivery that its receipt proves."""
-    result, sandbox = through(*faults, job_seconds=2)
+    """The receipt verifies the delivery, whatever the order of the faults."""
+    result, sandbox = run_with(*faults, job_seconds=2)
 
     assert [(each.outcome.value, each.error) for each in result.results] == [("succeeded", "")]
     assert sandbox.jobs_created == 1
@@ -97,12 +97,12 @@ def test_any_sequence_of_faults_that_pass_ends_with_one_job_and_its_package(
 
 
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(faults=weathers(SURVIVABLE_LISTINGS))
-def test_patterns_are_resolved_in_any_weather_that_passes(
-    through: Any, tmp_path: Path, faults: list[str]
+@given(faults=fault_scripts(SURVIVABLE_LISTINGS))
+def test_any_transient_faults_resolve_patterns(
+    run_with: Any, tmp_path: Path, faults: list[str]
 ) -> None:
-    """The listings are asked again, and what they say is what is exported, in one job."""
-    result, sandbox = through(*faults, wanted="services: ['life/an*[1]', '*/annuity']")
+    """Listings are requested again, and their services are exported in one job."""
+    result, sandbox = run_with(*faults, wanted="services: ['life/an*[1]', '*/annuity']")
 
     assert [(each.outcome.value, each.error) for each in result.results] == [("succeeded", "")]
     uris = [each.uri for each in result.results[0].service_versions]
@@ -113,7 +113,7 @@ def test_patterns_are_resolved_in_any_weather_that_passes(
 
 @pytest.mark.parametrize("place", ["search", "versions"])
 @pytest.mark.parametrize(
-    ("what", "told"),
+    ("what", "message"),
     [
         ("503", "HTTP 503"),
         ("reset", "the connection failed"),
@@ -121,20 +121,18 @@ def test_patterns_are_resolved_in_any_weather_that_passes(
         ("html", "instead of JSON"),
     ],
 )
-def test_a_listing_that_stays_away_ends_the_run_before_any_job(
-    through: Any, place: str, what: str, told: str
-) -> None:
-    """After some attempts, or at once where it cannot pass; the question is named."""
-    with pytest.raises(SparkError, match=told) as caught:
-        through(f"{place}@*={what}", wanted="services: ['life/an*[1]']")
+def test_missing_listing_creates_no_job(run_with: Any, place: str, what: str, message: str) -> None:
+    """The run retries transient errors only, and the error names the listing."""
+    with pytest.raises(SparkError, match=message) as caught:
+        run_with(f"{place}@*={what}", wanted="services: ['life/an*[1]']")
 
     assert "\n" not in str(caught.value)
     assert "services/search" in str(caught.value) or "getversions" in str(caught.value)
 
 
 @pytest.mark.parametrize("place", ["status", "download"])
-def test_two_minutes_without_a_network_are_survived(through: Any, clock: Any, place: str) -> None:
-    """In mid-poll and mid-download every connection breaks until two minutes have passed."""
+def test_two_minutes_offline_are_survived(run_with: Any, clock: Any, place: str) -> None:
+    """Every connection breaks for two minutes, during polls and during the download."""
     network = {"gone": True}
     clock.at_wait = lambda elapsed: network.update(gone=elapsed < 120)
     faults = [f"{place}@1-{number}=reset" for number in (200,)]
@@ -146,7 +144,7 @@ def test_two_minutes_without_a_network_are_survived(through: Any, clock: Any, pl
     start = Sandbox.start
     try:
         Sandbox.start = lambda self: (calm(self), start(self))[1]  # type: ignore[method-assign,func-returns-value]
-        result, sandbox = through(*faults)
+        result, sandbox = run_with(*faults)
     finally:
         Sandbox.start = start  # type: ignore[method-assign]
 
@@ -155,10 +153,10 @@ def test_two_minutes_without_a_network_are_survived(through: Any, clock: Any, pl
     assert sandbox.jobs_created == 1
 
 
-def test_a_wrong_client_secret_costs_one_token_request(
+def test_wrong_secret_sends_one_token_request(
     tree: Path, tmp_path: Path, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three targets and a question for the job limit share one refusal; exit 6."""
+    """Three targets and the request for the job limit share one refusal; exit 6."""
     with Sandbox(tree, clock=clock.monotonic) as sandbox:
         monkeypatch.setenv("ID", sandbox.client_id)
         monkeypatch.setenv("SECRET", "wrong")
@@ -175,9 +173,9 @@ def test_a_wrong_client_secret_costs_one_token_request(
     assert result.exit_code == 6
 
 
-def test_a_cancel_that_is_lost_is_asked_again(through: Any) -> None:
-    """``on_deadline: cancel`` does not hold the slot because one request broke."""
-    result, sandbox = through(
+def test_lost_cancel_is_retried(run_with: Any) -> None:
+    """``on_deadline: cancel`` frees the slot although one request failed."""
+    result, sandbox = run_with(
         "cancel@1-2=reset", target=", deadline: 10s, on_deadline: cancel", job_seconds=1000
     )
 
@@ -185,48 +183,46 @@ def test_a_cancel_that_is_lost_is_asked_again(through: Any) -> None:
     assert [r.status for r in sandbox.requests if r.method == "PATCH"] == [0, 0, 200]
 
 
-def test_a_job_that_nobody_can_look_at_is_given_up_after_ten_minutes(
-    through: Any, clock: Any
-) -> None:
-    """A tenant that answers nothing but errors does not hold a run until its deadline."""
-    result, _ = through("status@*=503")
+def test_unreachable_status_ends_after_ten_minutes(run_with: Any, clock: Any) -> None:
+    """A tenant that answers only errors ends the run before its deadline."""
+    result, _ = run_with("status@*=503")
 
     assert result.results[0].outcome.value == "failed"
     assert "503" in result.results[0].error
     assert 600 <= clock.monotonic() < 800
 
 
-def test_a_refused_package_is_fetched_three_times_and_no_more(through: Any, tmp_path: Path) -> None:
-    """What is spoilt every time fails the target, and leaves no file."""
-    result, sandbox = through("download@*=corrupt")
+def test_refused_package_is_downloaded_three_times(run_with: Any, tmp_path: Path) -> None:
+    """A package that is always corrupt fails the target and leaves no file."""
+    result, sandbox = run_with("download@*=corrupt")
 
     assert result.exit_code == 4
     assert [r.origin for r in sandbox.requests].count("download") == 3
     assert not [path for path in (tmp_path / "exports").rglob("*") if path.is_file()]
 
 
-def test_links_that_never_work_are_not_asked_for_without_end(through: Any) -> None:
-    """Exit 4, not 6: a link carries its own permission."""
-    result, sandbox = through("download@*=expired:403")
+def test_broken_links_are_renewed_four_times(run_with: Any) -> None:
+    """Exit 4, not 6: a link has its own permission."""
+    result, sandbox = run_with("download@*=expired:403")
 
     assert "4 new links in a row do not work" in result.results[0].error
     assert result.exit_code == 4
     assert [r.origin for r in sandbox.requests].count("download") == 4
 
 
-def test_credentials_refused_while_a_link_is_renewed_are_exit_6(through: Any) -> None:
-    """The tenant refuses us, not the link: the exit code says so."""
-    result, _ = through("download@1=expired:403", "status@2-=token-expired")
+def test_refused_link_renewal_exits_6(run_with: Any) -> None:
+    """The tenant refuses the credentials and not the link, so the exit code is 6."""
+    result, _ = run_with("download@1=expired:403", "status@2-=token-expired")
 
     assert "401" in result.results[0].error
     assert "fresh links" not in result.results[0].error
     assert result.exit_code == 6
 
 
-def test_a_tenant_that_stays_busy_is_given_up_at_the_deadline(through: Any, caplog: Any) -> None:
-    """Exit 5, no job, nothing to cancel, and one line that says what is waited for."""
+def test_busy_tenant_ends_at_deadline(run_with: Any, caplog: Any) -> None:
+    """Exit 5, no job, nothing to cancel, and one line that names the reason."""
     with caplog.at_level("INFO"):
-        result, sandbox = through(
+        result, sandbox = run_with(
             "create@*=busy:409", target=", deadline: 60s, on_deadline: cancel"
         )
 
@@ -236,31 +232,31 @@ def test_a_tenant_that_stays_busy_is_given_up_at_the_deadline(through: Any, capl
     assert caplog.text.count("waiting for another job to end") == 1
 
 
-def test_a_web_page_for_a_status_is_not_asked_for_in_a_hot_loop(through: Any) -> None:
-    """Ten minutes of a login page cost a look every three seconds, no more."""
-    result, sandbox = through("status@*=html")
+def test_web_page_as_status_is_paused_for(run_with: Any) -> None:
+    """Ten minutes of a login page cost one status request every three seconds."""
+    result, sandbox = run_with("status@*=html")
 
     assert result.results[0].outcome.value == "failed"
     assert len([r for r in sandbox.requests if r.path.endswith("/status")]) < 250
 
 
-def test_a_proxys_404_does_not_make_a_second_job(through: Any) -> None:
-    """Only the API's own words say that a job is unknown."""
-    result, sandbox = through("status@1-2=404:html", job_seconds=5)
+def test_proxy_404_creates_no_second_job(run_with: Any) -> None:
+    """Only a reply of the API itself makes a job unknown."""
+    result, sandbox = run_with("status@1-2=404:html", job_seconds=5)
 
     assert (result.exit_code, sandbox.jobs_created) == (0, 1)
 
 
-def test_the_deadline_holds_although_the_server_asks_for_more(through: Any, clock: Any) -> None:
-    """Looks are not repeated behind the deadline's back."""
-    result, _ = through("status@*=503:retry=100", target=", deadline: 60s")
+def test_deadline_beats_retry_after(run_with: Any, clock: Any) -> None:
+    """No status request is repeated after the deadline."""
+    result, _ = run_with("status@*=503:retry=100", target=", deadline: 60s")
 
     assert result.exit_code == 5
     assert clock.monotonic() <= 61
 
 
-def test_the_reliability_script_finds_nothing_lost(start: Any) -> None:
-    """A kill and every kind of fault; the page's table comes from the same script."""
+def test_reliability_benchmark_loses_nothing(start: Any) -> None:
+    """It kills a run and injects every fault; the table in the docs comes from it."""
     words = ["--kills", "1", "--uploads", "0", "--stops", "0", "--size", "100000"]
 
     process = start(SCRIPT, "--json", *words)

@@ -1,4 +1,4 @@
-"""As a release engineer I run, interrupt and run again in any weather: one job a delivery."""
+"""Runs, interrupts and transient faults in any order give one job for each delivery."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ FAULTS = [
 ]
 
 
-class Hands(Clock):
-    """A clock whose waits move its hands, and that stops the run at a chosen moment."""
+class SteppedClock(Clock):
+    """A clock whose waits only advance its time, and that stops the run at a chosen time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,28 +42,28 @@ class Hands(Clock):
         return self.elapsed
 
     def wait(self, seconds: float) -> None:
-        """Move the hands."""
+        """Advance the time."""
         self.elapsed += seconds
         if self.elapsed >= self.stop_at:
             self.stop(signal.SIGTERM)
         self.check()
 
     def restart(self, stop_at: float = float("inf")) -> None:
-        """Begin the next process."""
+        """Reset the stop, as in a new process."""
         self._stopping = False
         self.stopped_at = math.inf
         self.signum = 0
         self.stop_at = stop_at
 
 
-class Life(RuleBasedStateMachine):
-    """One target, one tenant, whatever happens between them."""
+class Runs(RuleBasedStateMachine):
+    """The runs of one target on one tenant, with faults between them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="impex-life-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="impex-runs-"))
         (self.folder / "acme/life/annuity/1.0.0").mkdir(parents=True)
-        self.clock = Hands()
+        self.clock = SteppedClock()
         self.sandbox = Sandbox(
             self.folder / "acme", Settings(job_seconds=5), clock=self.clock.monotonic
         ).start()
@@ -78,22 +78,22 @@ class Life(RuleBasedStateMachine):
         self.delivered = 0
 
     @rule(fault=st.sampled_from(FAULTS))
-    def bad_weather(self, fault: str) -> None:
-        """Disturb the next request of a kind."""
+    def fault_follows(self, fault: str) -> None:
+        """Inject a fault into the next request of a kind."""
         place, what = fault.split("=")
         injector = self.sandbox.faults
-        coming = parse_fault(f"{place}@{injector._counts[place] + 1}={what}")
-        injector._faults = (*injector._faults, coming)
+        next_fault = parse_fault(f"{place}@{injector._counts[place] + 1}={what}")
+        injector._faults = (*injector._faults, next_fault)
 
     @rule(after=st.floats(0, 30))
     def interrupted_run(self, after: float) -> None:
-        """Stop a run at some moment, unless it is quicker."""
+        """Stop a run after some seconds, unless it has ended by then."""
         self.clock.restart(self.clock.monotonic() + after)
         self.delivered += run_manifest(self.manifest, clock=self.clock).exit_code == 0
 
     @rule()
     def run(self) -> None:
-        """Let a run come to its end: it delivers, with exactly one job for each delivery."""
+        """Run to the end: it delivers, with exactly one job for each delivery."""
         self.clock.restart()
 
         result = run_manifest(self.manifest, clock=self.clock)
@@ -104,25 +104,27 @@ class Life(RuleBasedStateMachine):
         assert receipt.verify(self.folder / "exports/a") == []
 
     @invariant()
-    def no_job_is_made_twice(self) -> None:
-        """At most one job is under way beyond those that were delivered."""
+    def one_job_per_delivery(self) -> None:
+        """At most one job runs beyond those that were delivered."""
         assert self.delivered <= self.sandbox.jobs_created <= self.delivered + 1
 
     @invariant()
-    def the_state_is_sound(self) -> None:
-        """At most one attempt is open, and the file is whole."""
+    def state_is_consistent(self) -> None:
+        """At most one attempt is open, and SQLite finds the file intact."""
         state = self.folder / ".impex/state.db"
         if state.exists():
-            with closing(sqlite3.connect(state)) as link:
-                assert link.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-                open_ = link.execute("SELECT count(*) FROM attempts WHERE finished IS NULL")
-                assert open_.fetchone()[0] <= 1
+            with closing(sqlite3.connect(state)) as database:
+                assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+                open_attempts = database.execute(
+                    "SELECT count(*) FROM attempts WHERE finished IS NULL"
+                )
+                assert open_attempts.fetchone()[0] <= 1
 
     def teardown(self) -> None:
-        """Stop the tenant and leave nothing."""
+        """Stop the tenant and delete the folder."""
         self.sandbox.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=8, stateful_step_count=12)
+TestRuns = Runs.TestCase
+TestRuns.settings = settings(max_examples=8, stateful_step_count=12)
