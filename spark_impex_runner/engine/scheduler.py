@@ -64,19 +64,15 @@ class Scheduler:
         with self._hooks.manager.default("impex_run_job", run_job):
             return run_all(needs, functions, self._clock)
 
-    def fail(self, name: str, why: str, exit_code: int) -> TargetResult:
+    def fail(self, name: str, reason: str, exit_code: int) -> TargetResult:
         """Return a failed result for a target without one, such as after its worker died."""
-        job = self._job(name)
-        failed = not_started_result(job, Outcome.FAILED, why, self._clock.now())
-        return self._reported(job, replace(failed, exit_code=exit_code))
+        failed = self._not_started(self._job(name), Outcome.FAILED, reason)
+        return replace(failed, exit_code=exit_code)
 
     def skip(self, name: str, reason: str) -> TargetResult:
         """Return the result of a target that is not started."""
-        job = self._job(name)
-        stopped = self._clock.stopping()
-        outcome = Outcome.CANCELLED if stopped else Outcome.SKIPPED
-        why = self._stop_reason() or reason
-        return self._reported(job, not_started_result(job, outcome, why, self._clock.now()))
+        outcome = Outcome.CANCELLED if self._clock.stopping() else Outcome.SKIPPED
+        return self._not_started(self._job(name), outcome, self._stop_reason() or reason)
 
     def _prepare(self, name: str) -> TargetResult | Ready:
         """Return the limits that a target waits for, or its result if there is nothing to do."""
@@ -121,10 +117,10 @@ class Scheduler:
         """Return the result of a target that still hangs when the run has to end."""
         started = self._started.get(name)
         progress = started[0] if started else TargetProgress(self._job(name), self._context)
-        hangs = f"step {progress.step}" if progress.step else "it"
-        why = f"{hangs} did not end after the signal and was abandoned"
-        progress.warnings.append(why)
-        self._context.logged(progress.job, "target.cancelled", f"cancelled: {why}")
+        hanging = f"step {progress.step}" if progress.step else "it"
+        warning = f"{hanging} did not end after the signal and was abandoned"
+        progress.warnings.append(warning)
+        self._context.logged(progress.job, "target.cancelled", f"cancelled: {warning}")
         return progress.ended or self._runner.abandon(progress)
 
     def _result_without_job(self, name: str) -> TargetResult | None:
@@ -133,10 +129,8 @@ class Scheduler:
             return self.skip(name, reason)
         job = self._job(name)
         if self._planned[name].kept:
-            why = f"{job.target.output / RECEIPT} exists (if_exists: keep)"
-            return self._reported(
-                job, not_started_result(job, Outcome.UNCHANGED, why, self._clock.now())
-            )
+            reason = f"{job.target.output / RECEIPT} exists (if_exists: keep)"
+            return self._not_started(job, Outcome.UNCHANGED, reason)
         try:
             found = unchanged(job, self._context)
         except (Interrupted, StateError):
@@ -145,16 +139,14 @@ class Scheduler:
             return self._record_failure(self._failed(TargetProgress(job, self._context), error))
         if not found:
             return None
-        last, why = found
+        last, reason = found
         # With a date in `output`, the packages may be in the folder of an earlier day.
         delivered = replace(job, target=replace(job.target, output=last.output))
-        return self._reported(
-            delivered, not_started_result(delivered, Outcome.UNCHANGED, why, self._clock.now())
-        )
+        return self._not_started(delivered, Outcome.UNCHANGED, reason)
 
     def _failed(self, progress: TargetProgress, error: ImpexError) -> TargetResult:
         """Return the result of a target whose wrapper or preparation failed."""
-        done, now = progress.ended, self._clock.now()
+        done, now = progress.ended, self._clock.now()  # done: the delivery, before a wrapper failed
         if done is None:
             failed = not_started_result(progress.job, Outcome.FAILED, str(error), now)
             return replace(failed, exit_code=error.exit_code)
@@ -174,6 +166,9 @@ class Scheduler:
             self._fail_fast.fail()
         return result
 
+    def _not_started(self, job: Job, outcome: Outcome, reason: str) -> TargetResult:
+        return self._reported(job, not_started_result(job, outcome, reason, self._clock.now()))
+
     def _reported(self, job: Job, result: TargetResult) -> TargetResult:
         event = f"target.{result.outcome.value}"
         self._context.changed(job, event, f"{result.outcome.value}: {result.error}")
@@ -192,12 +187,11 @@ class Scheduler:
     def _leave_receipt(self, result: TargetResult) -> None:
         """Write the receipt beside the artifacts, also of a delivery that failed half-way."""
         if result.artifacts:
-            safe = masked(result, self._context.masker)
             run, masker = self._prepared.run, self._context.masker
             name = run.manifest.name
             # A masked name would not be recognized by the next run, which looks for its own.
             shown = name if masker.mask(name) == name else None
-            text = receipt.render(safe, run.id, __version__, shown)
+            text = receipt.render(masked(result, masker), run.id, __version__, shown)
             write(result.target.output / RECEIPT, text)
 
 

@@ -72,7 +72,7 @@ def run_all(
     runner = TaskRunner(needs, functions, clock)
     # Python raises KeyboardInterrupt on the main thread only: here it cannot cut the scheduler.
     thread = Thread(target=copy_context().run, args=(runner.run,), name="impex-scheduler")
-    forget = clock.on_stop(runner.wake)
+    remove_listener = clock.on_stop(runner.wake)
     thread.start()
     try:
         thread.join()
@@ -81,7 +81,7 @@ def run_all(
         thread.join()
         raise
     finally:
-        forget()
+        remove_listener()
     if runner.errors:
         raise runner.errors[0]
     return {name: runner.results[name] for name in needs}

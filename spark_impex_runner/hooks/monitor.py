@@ -305,7 +305,7 @@ def _label_of(value: Any) -> str:
         return repr(value) if len(value) <= _LONGEST else f"a text of {len(value)} characters"
     if value is None or isinstance(value, (int, float)):
         return repr(value)
-    for attribute in ("name", "uses", "event", "word", "exit_code", "checks", "provider"):
+    for attribute in ("name", "uses", "event", "status", "exit_code", "checks", "provider"):
         found = getattr(value, attribute, None)
         if isinstance(found, (str, int)):
             return str(found)
