@@ -1,4 +1,4 @@
-"""The hooks: what a plugin may implement, when it is called, and who wins.
+"""The hooks that a plugin may implement: when the runner calls them, and whose answer counts.
 
 A run calls them in this order::
 
@@ -8,19 +8,19 @@ A run calls them in this order::
     impex_run_started
       impex_unchanged                 targets with skip_unchanged that were delivered before
       impex_run_job                     around one job; the default does what follows
-        impex_job_changed               after each change, to everybody
+        impex_job_changed               after each change, all plugins
         impex_poll_delay                before each status request
         impex_poll_verdict              after each status payload
         impex_split_job                 where its package is too large
         impex_download_path             before a download
-        impex_check_download            bytes complete, file not yet named
+        impex_check_download            download complete, file not yet at its final name
         impex_run_step                  per step and package, in the manifest's order
     impex_run_finished
 
 Write an implementation with ``@hookimpl`` (``from spark_impex_runner import hookimpl``) and
-take only the arguments you need, without default values. Hooks may run on worker threads.
-In a *first result* hook the first answer that is not None wins; plugins are asked before the
-built-in default, so returning None means "not mine".
+take only the arguments that you need, without default values. Hooks may run on worker threads.
+In a *first result* hook the first answer that is not None wins. Plugins are called before the
+built-in default, so return None for anything that is not yours.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @dataclass(frozen=True, slots=True)
 class StepOutput:
-    """What a step made of one package.
+    """The result of a step for one package.
 
     Attributes:
-        artifacts: The files and folders that the step made, possibly none.
+        artifacts: The files and folders that the step created, possibly none.
         message: One line about the success, for log, reports and receipt; secrets are masked.
     """
 
@@ -80,8 +80,8 @@ def __getattr__(name: str) -> Any:
 def impex_register(registry: Registry) -> None:
     """Offer steps, polling strategies, sources, resolvers, reports and notifiers by name.
 
-    Called once per plugin, before the manifest is validated, so that the option schemas
-    given here join the manifest's own.
+    Called once per plugin, before the manifest is validated: the option schemas become part of the
+    manifest's schema.
     """
 
 
@@ -89,20 +89,21 @@ def impex_register(registry: Registry) -> None:
 def impex_resolve_uri(uri: str, target: Target, run: Run) -> Sequence[str] | None:
     """Turn one entry of a target's ``services`` into service URIs.
 
-    First result. ``uri`` is the manifest's text after references; the default takes it as it
-    stands. Entries that are no service URIs are refused when the manifest is validated, unless
-    ``registry.resolver`` says that they are yours. An empty answer adds nothing; raise
-    ``UriError`` where that is a mistake. ``run.connect(target.connection)`` gives the tenant's
-    client, with ``list_services()`` and ``list_versions(folder, service)``.
+    First result. ``uri`` is the manifest's text with references replaced; the default returns it
+    unchanged. Validation refuses entries that are no service URIs, unless your
+    ``registry.resolver`` accepts them. An empty answer adds nothing; raise ``UriError`` if that is
+    an error. ``run.connect(target.connection)`` returns the tenant's client, with
+    ``list_services()`` and ``list_versions(folder, service)``.
     """
 
 
 @hookspec(firstresult=True)
 def impex_plan_step(job: Job, step: Step) -> str | None:
-    """Tell in one line what a step would do, as ``impex plan`` shows it. First result.
+    """Return one line that describes what a step would do, for ``impex plan``. First result.
 
-    Answer only when ``step.uses`` is yours; only steps registered with ``dry_run=True`` are asked
-    about. Write nothing and send nothing. Raise ``StepError`` where the options cannot work.
+    Answer only when ``step.uses`` is yours; called only for steps registered with
+    ``dry_run=True``. Write nothing and send nothing. Raise ``StepError`` if the options cannot
+    work.
     """
 
 
@@ -116,27 +117,27 @@ def impex_poll_delay(job: Job, poll: Poll) -> float | None:
 
 @hookspec(firstresult=True)
 def impex_poll_verdict(job: Job, status: Status) -> Verdict | None:
-    """Judge one status payload: PENDING, DONE or FAILED. First result."""
+    """Return the verdict on one status reply: PENDING, DONE or FAILED. First result."""
 
 
 @hookspec(firstresult=True)
 def impex_split_job(job: Job, error: ImpexError) -> Sequence[Request] | None:
-    """Divide the request of a job whose package is too large into two or more requests.
+    """Split the request of a job whose package is too large into two or more requests.
 
-    First result. ``error`` is how the tenant refused or ended the job, ``job.request`` is what was
-    asked for: the whole request of the target, or, where ``job.part`` names one, a part that is
-    still too large. Of the answer ``folders``, ``services``, ``version_ids`` and
-    ``version_filter`` count. Raise ``JobError`` where the request cannot be divided, with the
-    reason; where nobody answers, ``error`` stands.
+    First result. ``error`` is the tenant's error, ``job.request`` the request that failed: that of
+    the target or, if ``job.part`` is set, a part that is still too large. Of the answer, the fields
+    ``folders``, ``services``, ``version_ids`` and ``version_filter`` are used. Raise ``JobError``
+    with the reason if the request cannot be split; without an answer, the target fails with
+    ``error``.
     """
 
 
 @hookspec(firstresult=True)
 def impex_download_path(job: Job, artifact: Artifact) -> str | None:
-    """Return where a package goes, relative to the target's output. First result.
+    """Return the path of a package, relative to the target's output. First result.
 
-    ``artifact.name`` is the default: the file name that the tenant's URL ends with, and for a
-    part of a request that was divided its name, too: ``package-2.zip``.
+    ``artifact.name`` is the default: the file name at the end of the tenant's URL, with the part's
+    name if the request was split: ``package-2.zip``.
     """
 
 
@@ -144,8 +145,8 @@ def impex_download_path(job: Job, artifact: Artifact) -> str | None:
 def impex_check_download(job: Job, artifact: Artifact) -> None:
     """Check a complete download; raise ``IntegrityError`` to refuse it.
 
-    All are called. ``artifact.path`` is the partial file: it gets its name only when every
-    check is content.
+    All are called. ``artifact.path`` is the partial file: it gets its final name only after all
+    checks have passed.
     """
 
 
@@ -153,48 +154,48 @@ def impex_check_download(job: Job, artifact: Artifact) -> None:
 def impex_run_step(
     job: Job, step: Step, artifact: Artifact
 ) -> Sequence[Artifact] | StepOutput | None:
-    """Run one step for one package; return the artifacts it made, possibly none.
+    """Run one step for one package; return the artifacts that it created, possibly none.
 
-    First result: answer only when ``step.uses`` is yours. Raise ``StepError`` to fail. A step
-    that has a line to tell about its success returns ``StepOutput(artifacts, message)``. Write only
-    below ``job.target.output`` and where the step's own options point. ``job.artifacts`` holds
-    everything so far. Called once per downloaded package; keep no state between calls.
+    First result: answer only when ``step.uses`` is yours. Raise ``StepError`` to fail. Return
+    ``StepOutput(artifacts, message)`` to add a line to log and reports. Write only below
+    ``job.target.output`` and to the paths of the step's own options. ``job.artifacts`` holds all
+    artifacts so far. Called once per downloaded package; keep no state between calls.
     """
 
 
 @hookspec(firstresult=True)
 def impex_unchanged(job: Job) -> str | None:
-    """Say in one line why nothing is to be done for a job; None where it is to be done.
+    """Return one line that says why a job can be skipped; None if it must run.
 
-    First result. Asked for a target with ``skip_unchanged``, by a run before the job waits for
-    the tenant's slot, and by ``impex plan``: ask the tenant, but change nothing. ``job.last`` is
-    what the same request, with the same steps, delivered last, and what still lies there. Return
-    None on any doubt, and log a warning that tells of it.
+    First result. Called for a target with ``skip_unchanged``, by a run before the job waits for one
+    of the tenant's slots, and by ``impex plan``: you may read from the tenant, but change nothing.
+    ``job.last`` is the last delivery of the same request with the same steps, with the files that
+    still exist. In case of doubt, return None and log a warning.
     """
 
 
 @hookspec(firstresult=True)
 def impex_run_job(job: Job) -> TargetResult | None:
-    """Do one whole job: create, wait, download, step. First result.
+    """Run a whole job: create, wait, download, steps. First result.
 
-    Meant for wrappers (``@hookimpl(wrapper=True)``), which see every job's beginning and end. Both
-    halves of a wrapper, and all steps of the target, run on one thread: context variables,
-    thread-locals and spans of the wrapper hold in them. Where a wrapper fails after the delivery,
-    the target fails, and what was delivered stays in its result. A plain implementation that
-    answers takes the place of the job.
+    Meant for wrappers (``@hookimpl(wrapper=True)``) that act before and after each job. Both halves
+    of a wrapper, and all steps of the target, run on one thread: context variables, thread-locals
+    and spans that the wrapper sets are valid in the steps. If a wrapper fails after the delivery,
+    the target fails, and its result keeps what was delivered. A plain implementation that answers
+    replaces the job.
     """
 
 
 @hookspec
 def impex_job_changed(job: Job, change: Change) -> None:
-    """Hear of a change after it is certain. All are called; an error here is only logged."""
+    """Observe a change after it happened. All are called; an error is only logged."""
 
 
 @hookspec
 def impex_run_started(run: Run) -> None:
-    """Hear that the plan is known and work begins. All are called; an error is only logged."""
+    """Observe the start of a run, with its plan. All are called; an error is only logged."""
 
 
 @hookspec
 def impex_run_finished(run: Run, report: RunResult) -> None:
-    """Hear how the run ended. All are called; an error here is only logged."""
+    """Observe the end of a run, with its result. All are called; an error is only logged."""

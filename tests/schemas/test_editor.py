@@ -104,7 +104,7 @@ def test_what_a_step_does_is_shown_beside_its_name(editor: Any) -> None:
     shown = editor.hover(f"{STEP}unz|ip")
 
     assert "Extracts a package into a folder, safely. Tells impex plan what it would do." in shown
-    assert "Writes a sums file that sha256sum -c accepts." in shown
+    assert "`checksum`: Writes a" in shown
 
 
 @pytest.mark.parametrize("key", sorted(set(CORE["$defs"]["target"]["properties"]) - {"name"}))
@@ -126,9 +126,9 @@ def test_what_is_inserted_for_a_key_can_be_kept(editor: Any, key: str) -> None:
         (f"{TARGET}    file_fi|lter: migrate", "File filter", "What the package is for"),
         (f"{TARGET}    file_fi|lter: ${{env:X}}", "File filter", "What the package is for"),
         (f"{TARGET}    retry_int|erval: 3s", "Retry interval", "Time between status checks"),
-        (f"{TARGET}    max_re|tries: ${{env:X}}", "Status checks", "At most so many status"),
-        ("connections:\n  sit:\n    time|out: 5", "Timeout", "One HTTP request"),
-        ("connections:\n  sit:\n    jo|bs: auto", "Jobs", "Export jobs in flight"),
+        (f"{TARGET}    max_re|tries: ${{env:X}}", "Status checks", "Limit of status"),
+        ("connections:\n  sit:\n    time|out: 5", "Timeout", "Timeout of one HTTP request"),
+        ("connections:\n  sit:\n    jo|bs: auto", "Jobs", "Export jobs at once"),
         ("connections:\n  sit:\n    verify|_tls: ca.pem", "Verify TLS", "true, false, or the path"),
         (f"{STEP}unzip\n        with:\n          max_f|iles: 3", "Most files", "Refuse a package"),
         (
@@ -137,7 +137,7 @@ def test_what_is_inserted_for_a_key_can_be_kept(editor: Any, key: str) -> None:
             "Refuse a package",
         ),
         (f"{STEP}hand_over\n        with:\n          t|o: x", "Address", "Where the packages go."),
-        (f"{POLLING}dead|line: 2h", "Deadline", "The longest that a job is waited for."),
+        (f"{POLLING}dead|line: 2h", "Deadline", "Maximum time to wait for a job."),
     ],
 )
 def test_a_key_explains_itself(editor: Any, text: str, title: str, description: str) -> None:
