@@ -47,7 +47,7 @@ def gated(shell: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         yield shell
 
 
-def test_the_last_line_is_the_command_that_approves(gated: Any) -> None:
+def test_last_line_approves(gated: Any) -> None:
     """It can be pasted: the options of the first command are in it, but for --fresh."""
     held = gated("impex-run", "m.yaml", "-p", "gate.py", "--fresh", "-q", "--report", "json=r.json")
 
@@ -63,7 +63,7 @@ def test_the_last_line_is_the_command_that_approves(gated: Any) -> None:
     assert (done.code, done.err) == (0, "")
 
 
-def test_status_and_plan_tell_what_is_waited_for(gated: Any) -> None:
+def test_status_and_plan_show_holds(gated: Any) -> None:
     """Whoever looks finds the name to approve."""
     gated("impex-run", "m.yaml", "-p", "gate.py")
 
@@ -123,7 +123,7 @@ def test_history_lists_what_was_given_up(gated: Any) -> None:
     ]
 
 
-def test_the_command_takes_what_waits_for_the_held(gated: Any) -> None:
+def test_approval_includes_dependent_targets(gated: Any) -> None:
     """A target that was skipped for a held one alone is named, too; one with other needs is not."""
     path = gated.folder / "m.yaml"
     more = "  - {name: b, needs: [life], folders: [motor]}\n  - {name: c, folders: [motor]}\n"
@@ -134,7 +134,7 @@ def test_the_command_takes_what_waits_for_the_held(gated: Any) -> None:
     assert "impex-run m.yaml -t life -t b -p gate.py --approve here@" in held.err.splitlines()[-1]
 
 
-def test_a_manifest_that_cannot_be_run_is_worse_than_one_that_is_held(gated: Any) -> None:
+def test_invalid_manifest_outranks_held_target(gated: Any) -> None:
     """One waits, the other's state is unusable: that is 3."""
     (gated.folder / "other").mkdir()
     (gated.folder / "other/o.yaml").write_text((gated.folder / "m.yaml").read_text())
@@ -143,7 +143,7 @@ def test_a_manifest_that_cannot_be_run_is_worse_than_one_that_is_held(gated: Any
     assert gated("impex-run", "m.yaml", "other/o.yaml", "-p", "gate.py").code == 3
 
 
-def test_an_approval_of_nothing_is_wrong_usage(gated: Any) -> None:
+def test_unused_approval_is_refused(gated: Any) -> None:
     """The name is none of the manifest's connections."""
     wrong = gated("impex-run", "m.yaml", "-p", "gate.py", "--approve", "her")
 
@@ -151,7 +151,7 @@ def test_an_approval_of_nothing_is_wrong_usage(gated: Any) -> None:
     assert "--approve her names no connection of m.yaml (did you mean 'here'?)" in wrong.err
 
 
-def test_what_is_held_can_be_given_up(gated: Any) -> None:
+def test_hold_can_be_cancelled(gated: Any) -> None:
     """After a cancel nothing waits, and an approval begins with new packages."""
     gated("impex-run", "m.yaml", "-p", "gate.py")
 

@@ -80,7 +80,7 @@ def test_chosen_targets_need_all_of_theirs(
     assert len(done.err.splitlines()) == len(missing)
 
 
-def test_other_mistakes_are_named_whatever_is_chosen(choosing: Any) -> None:
+def test_unselected_errors_are_reported(choosing: Any) -> None:
     """A manifest is valid as a whole, or not at all."""
     (choosing.folder / "m.yaml").write_text(TARGETS.replace("needs: [a]", "needs: [x]"))
 

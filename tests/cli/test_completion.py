@@ -232,9 +232,7 @@ def prompt(request: pytest.FixtureRequest, folder: Path, require: Any) -> Iterat
     shell.close()
 
 
-def test_the_tab_key_ends_what_was_begun_and_lists_what_there_is(
-    prompt: Prompt, request: pytest.FixtureRequest
-) -> None:
+def test_tab_completes_and_lists(prompt: Prompt, request: pytest.FixtureRequest) -> None:
     """Commands, options, targets, tags and variables; nothing where nothing can be known."""
     first = "bash" in request.node.name
     typed, listed = TYPED | (ONCE if first else {}), LISTED | (LISTED_ONCE if first else {})
@@ -251,9 +249,7 @@ def test_options_are_offered_after_a_dash_only(folder: Path, require: Any) -> No
     assert "--target" in offers["impex-run m.yaml -"]
 
 
-def test_fish_shows_what_a_variable_is_and_a_reference_as_it_is_written(
-    folder: Path, require: Any
-) -> None:
+def test_fish_shows_variable_hints(folder: Path, require: Any) -> None:
     """The value stands beside the name; nothing is looked up for that."""
     (folder / "m.yaml").write_text('vars: {version: "1.4.2", key: "${env:HOME}"}')
     shell = require("fish")
@@ -284,7 +280,7 @@ def offered(option: str, text: str, folder: Path, prefix: str = "") -> list[str]
     return list(suggest(action, prefix, parser.parse_args([str(folder / "m.yaml")])))
 
 
-def test_the_targets_that_are_offered_are_those_of_a_run(tmp_path: Path) -> None:
+def test_completion_offers_run_targets(tmp_path: Path) -> None:
     """Each name that a run knows, as it spells it, and a glob for each matrix."""
     text = MANIFEST.replace("\ntargets:", "\n  matrix: {tier: [gold, 2, yes]}\ntargets:")
     text = text.replace("defaults: {tags: [everything]}", "defaults:\n  tags: [everything]")
@@ -296,9 +292,7 @@ def test_the_targets_that_are_offered_are_those_of_a_run(tmp_path: Path) -> None
     assert [name for name in names if "*" in name] == ["motor@*", "life@*"]
 
 
-def test_what_only_a_run_could_tell_is_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unresolved_values_are_not_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """References are not followed: neither the environment nor a file is read."""
     monkeypatch.setenv("FOLDER", "hunter2")
     (tmp_path / "secret").write_text("hunter2")
@@ -324,18 +318,14 @@ def test_what_only_a_run_could_tell_is_left_out(
         ("vesion: 9\nunknown: {}\ntargets: [{name: a, folder: b}]", ["a"]),
     ],
 )
-def test_an_unfinished_manifest_is_read_as_far_as_it_goes(
-    tmp_path: Path, text: str, targets: list[str]
-) -> None:
+def test_unfinished_manifest_completes(tmp_path: Path, text: str, targets: list[str]) -> None:
     """Whatever it lacks, nothing is raised."""
     assert offered("--target", text, tmp_path) == targets
     assert offered("--tag", text, tmp_path) == []
     assert offered("--var", text, tmp_path) == []
 
 
-def test_what_an_overlay_adds_is_offered_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_completion_offers_overlay_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An argument called overlay takes YAML files, whose names join those of the manifest."""
     monkeypatch.chdir(tmp_path)
     for name, text in {"m": "targets: [{name: a}]", "prod": "targets: [{name: b}]"}.items():
@@ -351,7 +341,7 @@ def test_what_an_overlay_adds_is_offered_too(
     assert list(suggest(target, "", arguments)) == ["a", "b"]
 
 
-def test_a_matrix_without_end_is_not_spelt_out(tmp_path: Path) -> None:
+def test_huge_matrix_is_limited(tmp_path: Path) -> None:
     """A run refuses more than so many targets; a prompt does not wait for more either."""
     rows = ", ".join(f"k{key}: [{', '.join(map(str, range(100)))}]" for key in range(9))
     text = f"targets: [{{name: a, matrix: {{{rows}}}}}]"
@@ -359,7 +349,7 @@ def test_a_matrix_without_end_is_not_spelt_out(tmp_path: Path) -> None:
     assert len(offered("--target", text, tmp_path)) == MAX_TARGETS
 
 
-def test_what_is_included_and_laid_over_is_offered_too(tmp_path: Path) -> None:
+def test_completion_reads_includes_and_overlays(tmp_path: Path) -> None:
     """The names are those of the whole; where a part is missing, those of the file itself."""
     (tmp_path / "part.yaml").write_text("targets: [{name: b}]")
     (tmp_path / "prod.yaml").write_text("targets: [{name: c}, {name: a, tags: [x]}]")
@@ -407,7 +397,7 @@ def test_paths_are_those_that_fit(
     assert offered(option, "", tmp_path, prefix) == expected
 
 
-def test_a_shell_is_answered_without_plugins_schemas_and_http(folder: Path) -> None:
+def test_completion_loads_no_plugins(folder: Path) -> None:
     """A person waits at the prompt: only the text of the manifest is loaded."""
     code = (
         "import os, sys\nos._exit = sys.exit\nfrom spark_impex_runner.cli.main import run\n"

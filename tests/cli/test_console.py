@@ -43,14 +43,14 @@ def mistaken(shell: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return shell
 
 
-def test_what_is_no_terminal_gets_one_line_for_each_problem(mistaken: Any) -> None:
+def test_pipe_gets_one_line_per_problem(mistaken: Any) -> None:
     """Byte for byte what the exception says: editors and CI systems read it."""
     done = mistaken("impex", "validate", "m.yaml")
 
     assert done.err == f"{ManifestError([WRONG, PLAIN])}\n"
 
 
-def test_colours_that_are_forced_bring_the_source_along(mistaken: Any) -> None:
+def test_forced_colours_show_source(mistaken: Any) -> None:
     """A CI system that shows colours shows a person's view."""
     done = mistaken("impex", "validate", "m.yaml", "--color", "always")
 
@@ -86,9 +86,7 @@ def on_terminal(call: Callable[[], object]) -> str:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
-def test_a_terminal_gets_the_line_of_the_source_and_a_caret(
-    mistaken: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_terminal_shows_source_line(mistaken: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without colours where they are not wanted."""
     monkeypatch.setenv("NO_COLOR", "1")
 
@@ -133,7 +131,7 @@ def test_a_dumb_terminal_gets_no_colours(mistaken: Any, monkeypatch: pytest.Monk
     assert output.splitlines()[0] == LINE
 
 
-def test_every_line_of_a_json_log_is_json(mistaken: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_log_lines_are_json(mistaken: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Problems and what others print: all have the same first names."""
 
     def talk(*_: object) -> None:
@@ -174,9 +172,7 @@ def test_a_usage_error_is_json_too(shell: Any, args: list[str], message: str) ->
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 @pytest.mark.parametrize("json_lines", [True, False])
-def test_an_interrupt_has_the_form_of_the_log(
-    capfd: pytest.CaptureFixture[str], *, json_lines: bool
-) -> None:
+def test_interrupt_uses_log_format(capfd: pytest.CaptureFixture[str], *, json_lines: bool) -> None:
     """The line is written by the signal's handler, past the streams."""
     clock = Clock()
     message = "SIGTERM: stopping, nothing new is started; press Ctrl-C again to exit immediately"
@@ -198,7 +194,7 @@ def test_a_usage_error_is_cleaned(shell: Any) -> None:
     assert "--\\x1b[2J" in done.err
 
 
-def test_a_warning_is_said_where_errors_are_and_the_manifest_is_valid(
+def test_warnings_go_to_stderr(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """What may go wrong is no result: stderr has it, and says that it is a warning."""

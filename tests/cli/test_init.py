@@ -100,7 +100,7 @@ def check(shell: Any, file: str = "release.yaml") -> str:
     return text
 
 
-def test_with_nothing_known_it_names_what_to_fill_in(
+def test_empty_draft_has_placeholders(
     shell: Any, tenant: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody is asked without a terminal; with the environment it names, a run reaches a tenant."""
@@ -134,7 +134,7 @@ def test_without_credentials_it_names_the_variables(shell: Any) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["token", "api_key", "oauth", "oauth_file"])
-def test_a_tenant_is_asked_for_its_folders_with_any_credentials(
+def test_init_lists_tenant_folders(
     shell: Any, tenant: Sandbox, monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
     """The manifest names address, folders and variables, holds no secret, and runs as it stands."""
@@ -167,7 +167,7 @@ def test_a_tenant_is_asked_for_its_folders_with_any_credentials(
     ("credentials", "message"),
     [({"CSPARK_BEARER_TOKEN": "wrong-token"}, "401"), ({"CSPARK_API_KEY": "wrong-key"}, "401")],
 )
-def test_a_refusal_is_one_line_and_leaves_the_folders_to_fill_in(
+def test_refused_listing_leaves_placeholder(
     shell: Any, tenant: Sandbox, monkeypatch: pytest.MonkeyPatch,
     credentials: dict[str, str], message: str,
 ) -> None:  # fmt: skip
@@ -186,9 +186,7 @@ def test_a_refusal_is_one_line_and_leaves_the_folders_to_fill_in(
     assert not [value for value in credentials.values() if value in done.err + check(shell)]
 
 
-def test_a_tenant_that_cannot_be_reached_is_one_line(
-    shell: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreachable_tenant_is_one_line(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody listens there; the manifest is as good as without a network."""
     monkeypatch.setenv("CSPARK_BASE_URL", "http://127.0.0.1:9/acme")
     monkeypatch.setenv("CSPARK_BEARER_TOKEN", "hunter2-token")
@@ -201,9 +199,7 @@ def test_a_tenant_that_cannot_be_reached_is_one_line(
     assert shell("impex", "plan", "release.yaml").code == 2
 
 
-def test_a_tenant_that_does_not_answer_is_not_waited_for(
-    shell: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_init_times_out_silent_tenant(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list that is only a convenience holds nobody up, however often a token is asked for."""
     monkeypatch.setattr(init, "LISTING_TIMEOUT", 0.2)
     monkeypatch.setenv("CSPARK_CLIENT_ID", "runner")
@@ -224,7 +220,7 @@ def test_a_tenant_that_does_not_answer_is_not_waited_for(
 
 
 @pytest.mark.parametrize("reply", [listed(), b'{"data": null}', b"<html>", b"[]"])
-def test_a_tenant_without_folders_leaves_them_to_fill_in(
+def test_tenant_without_folders_leaves_placeholder(
     shell: Any, monkeypatch: pytest.MonkeyPatch, reply: bytes
 ) -> None:
     """An empty list, or a page of a proxy's: said in a line."""
@@ -237,9 +233,7 @@ def test_a_tenant_without_folders_leaves_them_to_fill_in(
     assert "FILL IN a folder" in check(shell)
 
 
-def test_a_name_that_no_file_can_hold_is_left_out(
-    shell: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unwritable_names_are_skipped(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of a character is no text; the other folders are there."""
     monkeypatch.setenv("CSPARK_BEARER_TOKEN", "hunter2-token")
     with serving(lambda: listed("life", "\ud800")) as address:
@@ -248,7 +242,7 @@ def test_a_name_that_no_file_can_hold_is_left_out(
     assert yaml.safe_load(check(shell))["targets"][0]["matrix"] == {"folder": ["life"]}
 
 
-def test_a_sandbox_is_written_as_one_and_runs(shell: Any) -> None:
+def test_init_writes_runnable_sandbox(shell: Any) -> None:
     """Its folder is named from where the manifest lies."""
     done = shell("impex", "init", "sub/first.yaml", "--sandbox", "acme")
 
@@ -294,7 +288,7 @@ def test_every_name_comes_back_as_it_was(tmp_path_factory: Any, names: list[str]
     assert len({target.name.casefold() for target in targets}) == len(targets)
 
 
-def test_folders_whose_targets_would_collide_share_one() -> None:
+def test_colliding_folders_share_target() -> None:
     """Also where only a file system that knows no case would make one of their outputs."""
     text = draft(TenantContents(SIT, folders=("Case", "case", "a b", "a#b", "life")))
 
@@ -311,12 +305,12 @@ def test_folders_whose_targets_would_collide_share_one() -> None:
         ("https://x.eu/a", "tenant"),
     ],
 )
-def test_a_connection_has_the_name_of_its_environment(address: str, name: str) -> None:
+def test_connection_is_named_by_environment(address: str, name: str) -> None:
     """There will be others beside it, to promote to."""
     assert list(yaml.safe_load(draft(TenantContents(address)))["connections"]) == [name]
 
 
-def test_nothing_of_somebody_else_is_overwritten(shell: Any) -> None:
+def test_existing_files_are_not_overwritten(shell: Any) -> None:
     """A manifest that exists stays, a file in the schema's place too, and nothing is written."""
     (shell.folder / "release.yaml").write_text("mine")
     (shell.folder / "sub").mkdir()
@@ -334,7 +328,7 @@ def test_nothing_of_somebody_else_is_overwritten(shell: Any) -> None:
     assert not (shell.folder / "sub/other.yaml").exists()
 
 
-def test_the_schema_is_that_of_the_installed_plugins_and_is_kept_fresh(shell: Any) -> None:
+def test_init_refreshes_plugin_schema(shell: Any) -> None:
     """It is what ``impex schema --with-plugins`` prints, also where an older one of ours lay."""
     schema = shell.folder / "manifest.schema.json"
     schema.write_text(json.dumps({"$id": json.loads(shell("impex", "schema").out)["$id"]}))
@@ -356,9 +350,7 @@ def test_the_schema_is_that_of_the_installed_plugins_and_is_kept_fresh(shell: An
         (["acme/life/x.yaml/m.yaml", "--sandbox", "acme"], "cannot write acme/life/x.yaml"),
     ],
 )
-def test_what_cannot_be_used_is_exit_2_and_nothing_is_written(
-    shell: Any, arguments: list[str], message: str
-) -> None:
+def test_unusable_arguments_exit_with_2(shell: Any, arguments: list[str], message: str) -> None:
     """What was said wrongly is not left to be filled in."""
     (shell.folder / "acme/life/x.yaml").write_text("a file where a folder should be")
 
@@ -374,7 +366,7 @@ def test_what_cannot_be_used_is_exit_2_and_nothing_is_written(
     ("typed", "code", "expected"),
     [(SIT, 0, f'base_url: "{SIT}"'), ("", 0, "FILL IN {base_url"), ("sit", 2, "")],
 )
-def test_on_a_terminal_it_asks_for_the_address_and_nothing_else(
+def test_terminal_prompts_for_address(
     tmp_path: Path, start: Any, typed: str, code: int, expected: str
 ) -> None:
     """One question, which an empty line leaves open."""
@@ -393,7 +385,7 @@ def test_on_a_terminal_it_asks_for_the_address_and_nothing_else(
     assert expected in (file.read_text() if file.exists() else "")
 
 
-def test_nobody_is_asked_who_would_not_see_the_question(tmp_path: Path, start: Any) -> None:
+def test_prompt_requires_terminal(tmp_path: Path, start: Any) -> None:
     """Its notes go into a file: it says what to set and comes to an end."""
     ours, theirs = os.openpty()
     arguments = ["-c", "from spark_impex_runner.cli.main import main; main()", "init"]

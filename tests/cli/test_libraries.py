@@ -58,14 +58,14 @@ def test_a_missing_library_is_found_first(
 @pytest.mark.parametrize(
     "line", [("-t", "b"), ("--until", "download", "-t", "a@1")], ids=["target", "download"]
 )
-def test_only_what_a_run_needs_has_to_be_there(lacking: Any, line: tuple[str, ...]) -> None:
+def test_unused_libraries_may_be_missing(lacking: Any, line: tuple[str, ...]) -> None:
     """Targets that are not chosen, and steps that are not run, need nothing."""
     (lacking.folder / "m.yaml").write_text(MANIFEST % "sftp://h/x")
 
     assert lacking("impex-run", "-q", "m.yaml", *line).code == 0
 
 
-def test_a_notifier_without_its_library_is_found_first(
+def test_missing_notifier_library_is_found_first(
     lacking: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At the end of a run it would be too late."""

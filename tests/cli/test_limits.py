@@ -23,7 +23,7 @@ targets:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
-def test_a_low_limit_of_open_files_is_raised(shell: Any, tmp_path: Path) -> None:
+def test_open_file_limit_is_raised(shell: Any, tmp_path: Path) -> None:
     """Forty jobs at once hold more files than the soft limit of 32 that the run began with."""
     with Sandbox(tmp_path / "acme", Settings(job_limit=40, job_seconds=1)) as sandbox:
         numbers = ", ".join(map(str, range(40)))

@@ -67,7 +67,7 @@ def validated(
         ("s3://b", "${file:https://h/x}", 2),
     ],
 )
-def test_a_manifest_takes_no_url_for_a_path(
+def test_manifest_refuses_urls(
     validated: Callable[[str, str], str], old: str, new: str, line: int
 ) -> None:
     """Each is named with file, line and column, also where a reference leads to a URL."""
@@ -97,7 +97,7 @@ def test_a_manifest_takes_no_url_for_a_path(
         ["plugins", "--trace", "http://h/x"],
     ],
 )
-def test_a_command_takes_no_url_for_a_path(
+def test_commands_refuse_urls(
     args: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -124,7 +124,7 @@ def test_a_command_takes_no_url_for_a_path(
         {"plugin_files": (Path("https://h/p.py"),)},
     ],
 )
-def test_the_python_interface_takes_no_url_for_a_path(options: dict[str, object]) -> None:
+def test_python_interface_refuses_urls(options: dict[str, object]) -> None:
     """Nothing is read before."""
     with pytest.raises(UsageError, match="is a URL, not a local path"):
         run_manifest("m.yaml", RunOptions(**options))  # type: ignore[arg-type]

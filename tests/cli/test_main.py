@@ -26,7 +26,7 @@ PRICING = f"  - {{name: pricing, services: ['motor/pricing[1.4.2]']{FAST}}}\n"
 LOST = f"  - {{name: lost, services: [motor/nothing]{FAST}}}\n"
 
 
-def test_a_run_prints_its_summary_to_stdout_and_the_rest_to_stderr(shell: Any) -> None:
+def test_summary_goes_to_stdout(shell: Any) -> None:
     """Scripts can keep the result and drop the noise."""
     shell.write(PRICING)
 
@@ -41,7 +41,7 @@ def test_a_run_prints_its_summary_to_stdout_and_the_rest_to_stderr(shell: Any) -
 @pytest.mark.parametrize(
     ("targets", "code"), [(PRICING, 0), (PRICING + LOST, 3), (LOST, 4)], ids=["0", "3", "4"]
 )
-def test_the_exit_code_tells_how_many_succeeded(shell: Any, targets: str, code: int) -> None:
+def test_exit_code_counts_successes(shell: Any, targets: str, code: int) -> None:
     """All, some or none."""
     shell.write(targets)
 
@@ -55,7 +55,7 @@ def test_quiet_says_only_warnings_and_results(shell: Any) -> None:
     assert shell("impex-run", "m.yaml", "-q").err == ""
 
 
-def test_every_mistake_of_a_manifest_is_one_line_and_exit_2(shell: Any) -> None:
+def test_invalid_manifest_exits_with_2(shell: Any) -> None:
     """``file:line:column: path: what``, ready for an editor, and nothing was delivered."""
     shell.write("  - {name: a, folders: [life], file_filter: onprem}\n  - {nam: b, folders: [x]}\n")
 
@@ -80,7 +80,7 @@ def test_a_missing_manifest_is_one_line(shell: Any) -> None:
     assert len(done.err.splitlines()) == 1
 
 
-def test_all_manifests_are_checked_before_the_first_is_run(shell: Any) -> None:
+def test_all_manifests_are_checked_first(shell: Any) -> None:
     """A mistake in the second file means that nothing of the first is sent."""
     shell.write(PRICING)
     (shell.folder / "bad.yaml").write_text("version: 1\ntargets: []\n")
@@ -126,7 +126,7 @@ def test_manifests_with_one_report_file_are_refused(shell: Any) -> None:
     assert shell("impex-run", "m.yaml", "m.yaml").code == 0
 
 
-def test_a_manifest_that_cannot_be_run_does_not_hide_the_others(shell: Any) -> None:
+def test_other_manifests_run_after_failure(shell: Any) -> None:
     """The first is delivered, the second's state is unusable: that is 3, not 2."""
     shell.write(PRICING)
     (shell.folder / "other").mkdir()
@@ -141,7 +141,7 @@ def test_a_manifest_that_cannot_be_run_does_not_hide_the_others(shell: Any) -> N
     assert "--state DIR" in done.err
 
 
-def test_a_reader_that_goes_away_does_not_change_the_exit_code(shell: Any, start: Any) -> None:
+def test_closed_pipe_keeps_exit_code(shell: Any, start: Any) -> None:
     """``impex-run m.yaml | head -0`` is as green as the run."""
     shell.write(PRICING)
     code = "from spark_impex_runner.cli.main import run; run()"
@@ -153,7 +153,7 @@ def test_a_reader_that_goes_away_does_not_change_the_exit_code(shell: Any, start
     assert "Traceback" not in output
 
 
-def test_missing_credentials_name_the_variables_before_anything_is_sent(shell: Any) -> None:
+def test_missing_credentials_name_variables(shell: Any) -> None:
     """A newcomer's first mistake has its cure in the message."""
     (shell.folder / "m.yaml").write_text(
         "version: 1\nconnections: {sit: {base_url: 'https://excel.sit.coherent.global/acme'}}\n"
@@ -167,7 +167,7 @@ def test_missing_credentials_name_the_variables_before_anything_is_sent(shell: A
     assert "Traceback" not in done.err
 
 
-def test_a_missing_plugin_is_exit_7_with_the_cure(shell: Any) -> None:
+def test_missing_plugin_exits_with_7(shell: Any) -> None:
     """``requires.plugins`` is checked before any network call."""
     shell.write("  - {name: a, folders: [life]}\nrequires: {plugins: ['impex-nowhere>=1']}\n")
 
@@ -177,9 +177,7 @@ def test_a_missing_plugin_is_exit_7_with_the_cure(shell: Any) -> None:
     assert "pip install 'impex-nowhere>=1'" in done.err
 
 
-def test_a_step_of_a_broken_plugin_is_exit_7_with_the_plugins_name(
-    shell: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_broken_plugin_exits_with_7(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unknown step may be a broken plugin's: the reason for its absence is told."""
     monkeypatch.syspath_prepend(str(shell.folder))
     (shell.folder / "impex_broken_mailer.py").write_text("raise RuntimeError('no library')")
@@ -200,7 +198,7 @@ def test_a_step_of_a_broken_plugin_is_exit_7_with_the_plugins_name(
     )
 
 
-def test_a_runner_that_is_too_old_says_so(shell: Any) -> None:
+def test_old_runner_is_reported(shell: Any) -> None:
     """``requires.runner`` names both versions."""
     shell.write("  - {name: a, folders: [life]}\nrequires: {runner: '>=99'}\n")
 
@@ -211,7 +209,7 @@ def test_a_runner_that_is_too_old_says_so(shell: Any) -> None:
 
 
 @pytest.mark.parametrize("command", [["impex-run", "--dry-run"], ["impex", "plan"]])
-def test_a_plan_shows_the_bytes_and_sends_nothing(shell: Any, command: list[str]) -> None:
+def test_plan_sends_nothing(shell: Any, command: list[str]) -> None:
     """Body, address and output are shown; nothing is delivered."""
     shell.write(PRICING)
 
@@ -245,7 +243,7 @@ def test_validate_needs_no_credentials(shell: Any) -> None:
     assert shell("impex", "validate", "m.yaml").out == "m.yaml: valid, 1 target\n"
 
 
-def test_reports_can_be_asked_for_on_the_command_line(shell: Any) -> None:
+def test_report_option_writes_reports(shell: Any) -> None:
     """Each format lands in its file."""
     shell.write(PRICING)
     wanted = [f"--report={name}=out/r.{name}" for name in ("json", "junit", "html")]
@@ -257,7 +255,7 @@ def test_reports_can_be_asked_for_on_the_command_line(shell: Any) -> None:
     assert "<html" in (shell.folder / "out/r.html").read_text()
 
 
-def test_a_report_that_cannot_be_written_is_found_before(shell: Any) -> None:
+def test_unwritable_report_is_found_first(shell: Any) -> None:
     """Nothing is sent for a run whose report has no place."""
     shell.write(PRICING)
     (shell.folder / "out").write_text("a file where a folder should be")
@@ -269,9 +267,7 @@ def test_a_report_that_cannot_be_written_is_found_before(shell: Any) -> None:
     assert not (shell.folder / ".impex").exists()
 
 
-def test_a_report_that_is_not_written_is_not_green(
-    shell: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unwritten_report_fails_run(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """An auditor's file that is missing may not look like success, nor be named as if it were."""
     shell.write(PRICING)
     (shell.folder / "out").write_text("it came while the run was under way")
@@ -325,7 +321,7 @@ def test_json_log_lines_carry_the_stable_fields(shell: Any) -> None:
         assert line["correlation_id"] == f"{line['run_id']}-pricing"
 
 
-def test_variables_and_output_come_from_the_command_line(shell: Any) -> None:
+def test_var_and_output_options(shell: Any) -> None:
     """``--var`` and ``--output`` win over the manifest."""
     shell.write("  - {name: a, services: ['motor/pricing[${var:v}]']}\nvars: {v: '9.9.9'}\n")
 
@@ -335,7 +331,7 @@ def test_variables_and_output_come_from_the_command_line(shell: Any) -> None:
     assert (shell.folder / "elsewhere/exports/a/package.zip").is_file()
 
 
-def test_plugins_are_listed_for_people_and_for_machines(shell: Any) -> None:
+def test_plugins_are_listed_as_table_and_json(shell: Any) -> None:
     """Name, origin and what each provides; the same as JSON."""
     table = shell("impex", "plugins").out
     rows = json.loads(shell("impex", "plugins", "--json", "-p", "no:unzip").out)
@@ -349,7 +345,7 @@ def test_plugins_are_listed_for_people_and_for_machines(shell: Any) -> None:
     assert "algorithms" in step["options"]["properties"]
 
 
-def test_verify_tells_a_delivery_from_a_changed_one(shell: Any) -> None:
+def test_verify_detects_changes(shell: Any) -> None:
     """A flipped byte is found, named, and exit 4."""
     shell.write(PRICING)
     shell("impex-run", "m.yaml")
@@ -418,7 +414,7 @@ def test_dry_run_imports_no_http(tmp_path: Path) -> None:
         ("run", ["--version"]),
     ],
 )
-def test_help_and_version_load_neither_http_nor_plugins(program: str, args: list[str]) -> None:
+def test_help_and_version_load_little(program: str, args: list[str]) -> None:
     """What people and shells ask for all the time stays light."""
     modules = loaded(program, *args)
 
@@ -428,7 +424,7 @@ def test_help_and_version_load_neither_http_nor_plugins(program: str, args: list
     assert not {name for name in modules if name.startswith("spark_impex_runner.plugins")}
 
 
-def test_a_manifest_is_validated_without_a_client_and_a_sandbox(shell: Any) -> None:
+def test_validate_loads_no_client(shell: Any) -> None:
     """They are loaded by what speaks to a tenant."""
     shell.write(PRICING)
 
@@ -440,9 +436,7 @@ def test_a_manifest_is_validated_without_a_client_and_a_sandbox(shell: Any) -> N
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_run_frees_the_slot_and_writes_the_report(
-    tmp_path: Path, start: Any, signum: int, code: int
-) -> None:
+def test_signal_cancels_job_and_reports(tmp_path: Path, start: Any, signum: int, code: int) -> None:
     """A real process, a real signal in mid-poll: prompt, cancelled, reported."""
     (tmp_path / "acme/life/annuity/1.0.0").mkdir(parents=True)
     with Sandbox(tmp_path / "acme", Settings(job_seconds=3600)) as sandbox:
@@ -465,7 +459,7 @@ def test_a_signal_ends_the_run_frees_the_slot_and_writes_the_report(
     assert (report["exit_code"], report["targets"][0]["outcome"]) == (code, "cancelled")
 
 
-def test_an_overlay_makes_one_manifest_serve_another_place(shell: Any) -> None:
+def test_overlay_changes_environment(shell: Any) -> None:
     """``-f`` changes what is run, and a mistake in it is told by its own line."""
     shell.write(PRICING)
     (shell.folder / "prod.yaml").write_text("targets: [{name: pricing, output: out/prod}]\n")
@@ -483,9 +477,7 @@ def test_an_overlay_makes_one_manifest_serve_another_place(shell: Any) -> None:
     )
 
 
-def test_validate_warns_of_a_token_that_may_end_too_early(
-    shell: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_validate_warns_of_expiring_token(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The manifest is valid, exit code 0; a token that has ended is a mistake."""
     claims = {"soon": time.time() + 60, "past": time.time() - 60}
     for name, end in claims.items():
@@ -509,7 +501,7 @@ def test_validate_warns_of_a_token_that_may_end_too_early(
     assert problem["message"].startswith("the token expired at ")
 
 
-def test_the_line_that_ends_what_runs_works_on_the_same_targets() -> None:
+def test_cancel_command_selects_same_targets() -> None:
     """Overlays, the choice and the memory are repeated, and nothing that only a run takes."""
     parser = argparse.ArgumentParser()
     run.add_arguments(parser)

@@ -45,7 +45,7 @@ def process(folder: Path, *args: str) -> Any:
         (LOST, 4, "failed", ["lost failed"]),
     ],
 )
-def test_a_run_that_did_not_succeed_is_posted(
+def test_failed_run_is_posted(
     shell: Any, hook: Any, receiver: Any, targets: str, code: int, outcome: str, message: list[str]
 ) -> None:
     """By default a good run is silent; the report is there before anybody is told of it."""
@@ -64,7 +64,7 @@ def test_a_run_that_did_not_succeed_is_posted(
 
 
 @pytest.mark.parametrize("args", ["plan", "validate", "render", "run --dry-run"])
-def test_what_runs_nothing_tells_nobody(shell: Any, hook: Any, receiver: Any, args: str) -> None:
+def test_other_commands_notify_nobody(shell: Any, hook: Any, receiver: Any, args: str) -> None:
     """Not even of a manifest that tells always."""
     hook(GOOD, "on: [always], ")
 
@@ -80,7 +80,7 @@ def test_what_runs_nothing_tells_nobody(shell: Any, hook: Any, receiver: Any, ar
         ((0, {}), "timeout: 100ms, ", "timed out after 0.1 s"),
     ],
 )
-def test_a_receiver_that_fails_or_hangs_is_a_warning(
+def test_failed_notification_is_a_warning(
     shell: Any, hook: Any, receiver: Any, reply: Any, keys: str, warning: str
 ) -> None:
     """One line to stderr without the address; the command ends as the run did, and in time."""
@@ -96,7 +96,7 @@ def test_a_receiver_that_fails_or_hangs_is_a_warning(
     assert "hunter2" not in done.err + done.out
 
 
-def test_a_process_ends_although_its_notifier_hangs(shell: Any, hook: Any, receiver: Any) -> None:
+def test_hanging_notifier_does_not_block_exit(shell: Any, hook: Any, receiver: Any) -> None:
     """What is left behind does not hold up the interpreter until it would try again."""
     receiver.replies.append((0, {}))
     hook(GOOD, "on: [always], timeout: 100ms, ")
@@ -107,9 +107,7 @@ def test_a_process_ends_although_its_notifier_hangs(shell: Any, hook: Any, recei
     assert len(receiver.received) == 1
 
 
-def test_a_run_that_is_stopped_tells_those_who_asked(
-    shell: Any, hook: Any, receiver: Any, tmp_path: Path
-) -> None:
+def test_interrupted_run_notifies(shell: Any, hook: Any, receiver: Any, tmp_path: Path) -> None:
     """SIGTERM ends the work, and the message goes out before the process does."""
     hook(GOOD, "on: [cancelled], ")
     (tmp_path / "stop.py").write_text(
@@ -129,7 +127,7 @@ def test_a_run_that_is_stopped_tells_those_who_asked(
     assert body["text"].startswith("m: interrupted by SIGTERM: ")
 
 
-def test_the_schema_with_plugins_knows_reports_and_notifiers(shell: Any) -> None:
+def test_schema_has_reports_and_notifiers(shell: Any) -> None:
     """What a plugin offers is offered by an editor, too; the published schema allows for it."""
     (shell.folder / "ledger.py").write_text(
         "from spark_impex_runner.hooks.specs import hookimpl\n"

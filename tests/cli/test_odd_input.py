@@ -91,9 +91,7 @@ def put(document: Any, place: str, value: Any) -> None:
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(PLACES, ODD, WORDS)
-def test_no_manifest_and_no_word_is_a_bug(
-    shell: Any, place: str, value: Any, args: list[str]
-) -> None:
+def test_odd_input_is_never_a_bug(shell: Any, place: str, value: Any, args: list[str]) -> None:
     """Each is valid, or refused with its place: the exit code is never 1."""
     target = {
         "name": "a",
@@ -118,7 +116,7 @@ def test_no_manifest_and_no_word_is_a_bug(
         ("HERE", "caf\udce9", "what ${env:HERE} stands for is not UTF-8 text"),
     ],
 )
-def test_an_environment_that_is_no_text_is_named(
+def test_undecodable_variable_is_reported(
     shell: Any, monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
 ) -> None:
     """No request and no state could hold it."""
@@ -145,7 +143,7 @@ def test_a_file_with_nul_is_no_value(shell: Any) -> None:
 
 
 @pytest.mark.parametrize("output", ["x" * 256, "y/" * 2000])
-def test_an_output_that_no_disk_takes_is_refused(shell: Any, output: str) -> None:
+def test_unusable_output_is_refused(shell: Any, output: str) -> None:
     """It is found when the manifest is validated, with its place."""
     shell.write(f"  - {{name: a, folders: [motor], output: '{output}'}}\n")
 
@@ -197,7 +195,7 @@ def test_a_relative_path_needs_a_working_folder(shell: Any) -> None:
     assert done.err == "error: No such file or directory\n"
 
 
-def test_what_the_system_refuses_is_no_bug(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_os_errors_are_no_bugs(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Too many open files, a full disk: the reason in one line, and no call for a report."""
 
     def refuse(*_: object) -> None:

@@ -11,7 +11,7 @@ TARGETS = """
 """
 
 
-def test_the_detailed_exit_code_tells_whether_a_run_would_do_anything(shell: Any) -> None:
+def test_detailed_exit_code_reports_changes(shell: Any) -> None:
     """8 while there is something to do, 0 when all is unchanged; without the option always 0."""
     shell.write(TARGETS)
     before = shell("impex", "plan", "m.yaml", "--detailed-exitcode")
@@ -36,7 +36,7 @@ def test_an_invalid_manifest_is_no_change(shell: Any) -> None:
     assert shell("impex", "plan", "m.yaml", "--detailed-exitcode").code == 2
 
 
-def test_a_plan_as_json_holds_what_is_sent_and_what_goes_on(shell: Any) -> None:
+def test_json_plan_has_requests_and_resumed_jobs(shell: Any) -> None:
     """One document for all manifests, each target with its action and its request."""
     shell.write(TARGETS)
 
@@ -50,7 +50,7 @@ def test_a_plan_as_json_holds_what_is_sent_and_what_goes_on(shell: Any) -> None:
     assert (second["needs"], second["steps"]) == (["pricing"], ["checksum"])
 
 
-def test_a_short_secret_does_not_spoil_the_plans_json(shell: Any, monkeypatch: Any) -> None:
+def test_short_secret_keeps_json_valid(shell: Any, monkeypatch: Any) -> None:
     """Values are masked, the keys are ours."""
     monkeypatch.setenv("TOKEN", "n")
     (shell.folder / "m.yaml").write_text(
@@ -64,7 +64,7 @@ def test_a_short_secret_does_not_spoil_the_plans_json(shell: Any, monkeypatch: A
     assert plan["plans"][0]["targets"][0]["name"] == "o***e"
 
 
-def test_a_plan_names_the_job_that_goes_on(shell: Any, left: str) -> None:
+def test_plan_names_resumed_job(shell: Any, left: str) -> None:
     """Id, tenant and time, in place of a request."""
     plan = shell("impex", "plan", "m.yaml").out
 
@@ -73,7 +73,7 @@ def test_a_plan_names_the_job_that_goes_on(shell: Any, left: str) -> None:
     assert plan.endswith("1 to adopt; nothing was sent\n")
 
 
-def test_a_plan_for_a_fresh_run_adopts_nothing(shell: Any, left: str) -> None:
+def test_fresh_plan_resumes_nothing(shell: Any, left: str) -> None:
     """It tells which job is left behind."""
     for args in (("impex", "plan", "m.yaml"), ("impex-run", "m.yaml", "--dry-run")):
         plan = shell(*args, "--fresh").out
@@ -82,7 +82,7 @@ def test_a_plan_for_a_fresh_run_adopts_nothing(shell: Any, left: str) -> None:
         assert plan.endswith("1 to create; nothing was sent\n")
 
 
-def test_a_plan_tells_what_each_entry_of_services_became(shell: Any) -> None:
+def test_plan_shows_resolved_entries(shell: Any) -> None:
     """How many services and which, the first of them for people and all for programs."""
     for number in range(6):
         (shell.folder / f"acme/many/s{number}/1.0.0").mkdir(parents=True)
@@ -140,7 +140,7 @@ def planned(shell: Any, answer: str, targets: str, *args: str) -> Any:
     return shell("impex", "plan", "m.yaml", "-p", "planner.py", *args)
 
 
-def test_a_plan_tells_what_steps_would_do_and_does_none_of_it(shell: Any) -> None:
+def test_plan_describes_steps(shell: Any) -> None:
     """Steps without the trait are named only; nothing is written."""
     done = planned(shell, "'send to ' + job.target.name", SENDING)
     rows = [line.strip() for line in done.out.splitlines()]
@@ -154,7 +154,7 @@ def test_a_plan_tells_what_steps_would_do_and_does_none_of_it(shell: Any) -> Non
     assert {path.name for path in shell.folder.iterdir()} == {"acme", "m.yaml", "planner.py"}
 
 
-def test_a_plan_as_json_tells_what_steps_would_do(shell: Any) -> None:
+def test_json_plan_describes_steps(shell: Any) -> None:
     """The same, for a program; what goes wrong stands beside it."""
     targets = "  - {name: one, folders: [life], steps: [{uses: package_check}, {uses: send}]}\n"
     done = planned(shell, "'x'", targets, "--format", "json")
@@ -181,9 +181,7 @@ def test_a_plan_as_json_tells_what_steps_would_do(shell: Any) -> None:
         ("1 / 0", "plugin planner failed in impex_plan_step: ZeroDivisionError: division by zero"),
     ],
 )
-def test_a_step_that_cannot_tell_is_a_problem_of_its_target(
-    shell: Any, answer: str, problem: str
-) -> None:
+def test_failing_step_plan_is_a_problem(shell: Any, answer: str, problem: str) -> None:
     """The rest of the plan is shown all the same; the exit code says that a run would fail."""
     done = planned(shell, answer, SENDING)
 
@@ -192,7 +190,7 @@ def test_a_step_that_cannot_tell_is_a_problem_of_its_target(
     assert "would  unzip: " in done.out
 
 
-def test_a_target_that_is_unchanged_has_no_steps_to_tell_of(shell: Any) -> None:
+def test_unchanged_target_plans_no_steps(shell: Any) -> None:
     """Nothing of it would be done."""
     shell.write("  - {name: a, folders: [life], if_exists: keep, steps: [{uses: checksum}]}\n")
     shell("impex-run", "m.yaml", "-q")
@@ -202,7 +200,7 @@ def test_a_target_that_is_unchanged_has_no_steps_to_tell_of(shell: Any) -> None:
     assert plan["targets"][0]["would"] == []
 
 
-def test_a_folder_that_no_disk_takes_is_told_by_the_plan(shell: Any) -> None:
+def test_plan_reports_unusable_folder(shell: Any) -> None:
     """The step's own rules for names hold before anything is sent."""
     shell.write("  - {name: a, folders: [life], steps: [{uses: unzip, with: {to: a./b}}]}\n")
 

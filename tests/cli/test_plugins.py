@@ -40,7 +40,7 @@ def shout(shell: Any) -> Any:
     return shell
 
 
-def test_the_json_has_all_that_a_plugin_offers(shout: Any) -> None:
+def test_json_has_plugin_offers(shout: Any) -> None:
     """Every kind, with options and traits; nothing of what did not load."""
     rows = json.loads(shout("impex", "plugins", "--json", "-p", "shout.py").out)
 
@@ -68,7 +68,7 @@ def test_the_json_has_all_that_a_plugin_offers(shout: Any) -> None:
     assert row["hooks"] == ["impex_register", "impex_resolve_uri"]
 
 
-def test_a_plugin_by_its_name_is_told_with_its_options(shout: Any) -> None:
+def test_named_plugin_shows_options(shout: Any) -> None:
     """For people; whoever belongs to a distribution of the name, too."""
     message = shout("impex", "plugins", "shout", "-p", "shout.py").out.splitlines()
     ours = shout("impex", "plugins", "spark-impex-runner").out
@@ -125,7 +125,7 @@ def test_a_block_that_blocks_nothing_is_refused(shout: Any) -> None:
         ("no:sources", '{uses: unzip, with: {to: "${vault:a#b}"}}', "sources (spark-impex-runner)"),
     ],
 )
-def test_what_a_block_takes_away_is_named(shell: Any, block: str, step: str, reason: str) -> None:
+def test_blocked_offers_are_named(shell: Any, block: str, step: str, reason: str) -> None:
     """A manifest that needs a blocked plugin is not valid, and says who has blocked it."""
     shell.write(f"  - {{name: a, folders: [motor], steps: [{step}]}}\n")
 
@@ -151,9 +151,7 @@ def test_the_environment_blocks_for_every_command(
         assert "'checksum' is not one of" in done.err
 
 
-def test_a_trace_has_the_calls_of_a_plan_with_secrets_masked(
-    shout: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trace_masks_secrets(shout: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call on stdout with plugin, time and result; nothing is exported or written."""
     monkeypatch.setenv("TOKEN", "verysecret/service")
     (shout.folder / "m.yaml").write_text(
@@ -191,7 +189,7 @@ def test_a_trace_has_the_calls_of_a_plan_with_secrets_masked(
         ((), "0", False),
     ],
 )
-def test_a_run_is_traced_in_its_log_when_it_is_asked_for(
+def test_verbose_run_traces_plugins(
     shell: Any,
     monkeypatch: pytest.MonkeyPatch,
     args: tuple[str, ...],

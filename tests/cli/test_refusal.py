@@ -109,7 +109,7 @@ def test_a_refused_run_is_reported(
     assert reason in message["problems"][0]
 
 
-def test_what_is_wrong_with_a_notification_is_left_out(shell: Any, heard: list[Any]) -> None:
+def test_invalid_notifiers_are_skipped(shell: Any, heard: list[Any]) -> None:
     """The others are sent; a report that would replace a file of the run is not written."""
     text = HEAD + NOTIFY.replace("[{", "[{uses: webhook, on: [failed], with: {ulr: x}}, {") + GOOD
     (shell.folder / "m.yaml").write_text(text.replace("out/r.json", "m.yaml"))
@@ -122,7 +122,7 @@ def test_what_is_wrong_with_a_notification_is_left_out(shell: Any, heard: list[A
     assert [each["outcome"] for each in heard] == ["failed"]
 
 
-def test_a_manifest_that_cannot_be_read_tells_nobody(shell: Any, heard: list[Any]) -> None:
+def test_unreadable_manifest_sends_nothing(shell: Any, heard: list[Any]) -> None:
     """Who is to hear of it stands in it; a report of the command line is not written either."""
     (shell.folder / "m.yaml").write_text(HEAD + NOTIFY + "connections: [\n")
 

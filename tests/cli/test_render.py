@@ -51,7 +51,7 @@ def manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("manifest")
-def test_the_resolved_manifest_has_references_in_place_of_secrets(shell: Any) -> None:
+def test_render_keeps_secret_references(shell: Any) -> None:
     """Variables, defaults and matrices are gone; the secrets need not even be there."""
     done = shell("impex", "render", "m.yaml")
 
@@ -111,7 +111,7 @@ requires:
     )
 
 
-def test_what_is_rendered_is_a_manifest_of_the_same_meaning(
+def test_rendered_manifest_is_equivalent(
     shell: Any, manifest: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Read again, it gives the same connections and targets, literal ``${`` included."""
@@ -133,9 +133,7 @@ def test_what_is_rendered_is_a_manifest_of_the_same_meaning(
 
 
 @pytest.mark.usefixtures("manifest")
-def test_a_secret_that_is_also_somewhere_else_is_masked_there(
-    shell: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_render_masks_repeated_secrets(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is known to be a secret is shown nowhere."""
     monkeypatch.setenv("SECRET", "hunter2")
     monkeypatch.setenv("ID", "hunter2")
@@ -149,7 +147,7 @@ def test_a_secret_that_is_also_somewhere_else_is_masked_there(
 
 @pytest.mark.usefixtures("manifest")
 @pytest.mark.parametrize("secret", ["it's my: secret", "correct horse " * 12, "name", "n"])
-def test_no_secret_is_shown_or_spoils_the_form(
+def test_masking_keeps_format_valid(
     shell: Any, monkeypatch: pytest.MonkeyPatch, secret: str
 ) -> None:
     """It is masked before YAML quotes and folds it, and a short one leaves the keys alone."""
@@ -189,7 +187,7 @@ def impex_register(registry):
 @pytest.mark.parametrize(
     "option", ["key: ${env:DOOR}", "key: ${file:keys/door}", "key: ${safe:k}", "times: ${safe:n}"]
 )
-def test_the_reference_of_a_plugins_secret_is_not_judged(shell: Any, option: str) -> None:
+def test_plugin_secrets_are_not_resolved(shell: Any, option: str) -> None:
     """The option's pattern, length or type is that of the secret, which is not read."""
     Path("door.py").write_text(DOOR)
     Path("m.yaml").write_text(
@@ -205,7 +203,7 @@ def test_the_reference_of_a_plugins_secret_is_not_judged(shell: Any, option: str
 
 
 @pytest.mark.usefixtures("manifest")
-def test_a_choice_and_an_overlay_change_what_is_rendered(shell: Any) -> None:
+def test_selection_and_overlay_change_render(shell: Any) -> None:
     """The chosen targets with what they need, as JSON for other tools."""
     Path("prod.yaml").write_text("targets: [{name: pricing, tags: [prod]}]\n")
 

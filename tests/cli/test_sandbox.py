@@ -23,9 +23,7 @@ if TYPE_CHECKING:
         (["acme", "--fault", "status@1=explode"], "'explode' is not an HTTP status or one of"),
     ],
 )
-def test_what_cannot_be_served_is_one_line_and_exit_2(
-    shell: Any, args: list[str], message: str
-) -> None:
+def test_unusable_sandbox_exits_with_2(shell: Any, args: list[str], message: str) -> None:
     """The line says what is wrong and, for a choice, what is allowed."""
     done = shell("impex", "sandbox", *args)
 
@@ -34,7 +32,7 @@ def test_what_cannot_be_served_is_one_line_and_exit_2(
     assert len(done.err.splitlines()) == 1
 
 
-def test_a_served_sandbox_is_reached_with_what_it_prints(tmp_path: Path, start: Any) -> None:
+def test_printed_variables_reach_sandbox(tmp_path: Path, start: Any) -> None:
     """A real process: its lines are a shell's, its faults happen, Ctrl-C ends it."""
     (tmp_path / "acme/life/annuity/1.0.0").mkdir(parents=True)
     code = "from spark_impex_runner.cli.main import main; main()"

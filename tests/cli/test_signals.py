@@ -53,7 +53,7 @@ def test_no_manifest_begins_after_signal(
 
 
 @pytest.mark.parametrize("stuck", [True, False])
-def test_stuck_threads_are_not_waited_for(monkeypatch: pytest.MonkeyPatch, stuck: bool) -> None:
+def test_stuck_threads_do_not_block_exit(monkeypatch: pytest.MonkeyPatch, stuck: bool) -> None:
     """Where a plugin hung the process leaves with its exit code, after all output is written."""
     did: list[Any] = []
     monkeypatch.setattr(blocking, "has_abandoned", lambda: stuck)
@@ -98,9 +98,7 @@ def test_an_ended_run_is_not_left(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any(each.name == "impex-leave" for each in threading.enumerate())
 
 
-def test_an_error_after_a_signal_has_its_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_error_after_signal_keeps_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What fails because the run is being ended does not count as an invalid manifest."""
     (tmp_path / "m.yaml").write_text(MANIFEST)
 

@@ -32,9 +32,7 @@ def parts(shell: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sandbox
         yield sandbox, run_manifest(shell.folder / "m.yaml", clock=clock).results[0].job_id
 
 
-def test_the_parts_of_a_target_are_shown_and_planned(
-    shell: Any, parts: tuple[Sandbox, str]
-) -> None:
+def test_parts_are_shown_and_planned(shell: Any, parts: tuple[Sandbox, str]) -> None:
     """The target tells how it was divided, and each part that was begun has a line of its own."""
     rows = json.loads(shell("impex", "status", "--json").out)
     plan = shell("impex", "plan", "m.yaml").out
@@ -48,9 +46,7 @@ def test_the_parts_of_a_target_are_shown_and_planned(
     assert "1 to adopt" in plan
 
 
-def test_cancel_ends_the_part_that_runs_and_gives_up_the_others(
-    shell: Any, parts: tuple[Sandbox, str]
-) -> None:
+def test_cancel_ends_running_part(shell: Any, parts: tuple[Sandbox, str]) -> None:
     """Nothing is left of the target afterwards; history names the part."""
     sandbox, job_id = parts
 
@@ -67,7 +63,7 @@ def test_cancel_ends_the_part_that_runs_and_gives_up_the_others(
     ]
 
 
-def test_a_part_that_cannot_be_cancelled_keeps_the_target(
+def test_uncancelled_part_keeps_target(
     shell: Any, parts: tuple[Sandbox, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next cancel can still end it."""
@@ -89,9 +85,7 @@ def test_status_shows_what_is_not_finished(shell: Any, left: str) -> None:
     assert (row["target"], row["stage"], row["job"]) == ("m/life", "job created", left)
 
 
-def test_cancel_frees_the_slot_and_closes_the_attempt(
-    shell: Any, tenant: Sandbox, left: str
-) -> None:
+def test_cancel_frees_slot(shell: Any, tenant: Sandbox, left: str) -> None:
     """The tenant is asked once; afterwards nothing is unfinished and nothing to cancel."""
     done = shell("impex", "cancel", "m.yaml")
 
@@ -103,7 +97,7 @@ def test_cancel_frees_the_slot_and_closes_the_attempt(
     assert shell("impex", "cancel", "m.yaml").out == "nothing to cancel\n"
 
 
-def test_cancel_does_not_ask_what_a_pattern_stands_for(shell: Any, tenant: Sandbox) -> None:
+def test_cancel_resolves_no_patterns(shell: Any, tenant: Sandbox) -> None:
     """A job with a known id is ended by its id: the tenant's listing is not read for it."""
     path = shell.folder / "m.yaml"
     path.write_text(path.read_text().replace("folders: [life]", "services: ['life/*']"))
@@ -119,7 +113,7 @@ def test_cancel_does_not_ask_what_a_pattern_stands_for(shell: Any, tenant: Sandb
     assert [r for r in tenant.requests if r.path.endswith("/search")] == listed
 
 
-def test_a_cancel_that_is_refused_is_told_and_keeps_the_attempt(
+def test_refused_cancel_keeps_attempt(
     shell: Any, tenant: Sandbox, left: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The job stays known: the next cancel can still end it."""
@@ -134,9 +128,7 @@ def test_a_cancel_that_is_refused_is_told_and_keeps_the_attempt(
     assert tenant.token not in done.err
 
 
-def test_a_job_of_another_tenant_is_not_cancelled_on_this_one(
-    shell: Any, tenant: Sandbox, left: str
-) -> None:
+def test_cancel_requires_same_tenant(shell: Any, tenant: Sandbox, left: str) -> None:
     """A manifest that was pointed elsewhere meanwhile is told where the job is."""
     path = shell.folder / "m.yaml"
     path.write_text(path.read_text().replace("/acme'", "/other'"))
@@ -161,9 +153,7 @@ def test_cancelling_a_target_leaves_what_it_needs(shell: Any, tenant: Sandbox, l
     assert not [r for r in tenant.requests if r.method == "PATCH"]
 
 
-def test_a_job_that_the_tenant_forgot_can_be_cancelled(
-    shell: Any, tenant: Sandbox, left: str
-) -> None:
+def test_forgotten_job_is_cancelled(shell: Any, tenant: Sandbox, left: str) -> None:
     """It holds no slot any more; the attempt is closed."""
     tenant.faults._faults = (parse_fault("cancel@1=forget"),)
 
@@ -186,7 +176,7 @@ def test_history_lists_attempts_newest_first(shell: Any, tenant: Sandbox, left: 
 
 
 @pytest.mark.parametrize(("way", "hint"), [("cancel", False), ("leave", True)])
-def test_only_a_running_job_is_said_to_run(
+def test_only_running_jobs_are_reported(
     shell: Any, tenant: Sandbox, monkeypatch: pytest.MonkeyPatch, way: str, hint: bool
 ) -> None:
     """After Ctrl-C the way to end jobs is printed where status still lists one."""
@@ -205,7 +195,7 @@ def test_only_a_running_job_is_said_to_run(
     assert len([r for r in tenant.requests if r.method == "PATCH"]) == 1
 
 
-def test_resume_goes_on_with_a_job_by_its_id(shell: Any) -> None:
+def test_resume_adopts_job_by_id(shell: Any) -> None:
     """No memory is needed: another folder for the state, the same job."""
     with Sandbox(shell.folder / "acme") as sandbox:
         (shell.folder / "m.yaml").write_text(
@@ -235,7 +225,7 @@ def test_resume_takes_one_target(shell: Any) -> None:
 
 
 @pytest.mark.parametrize("command", ["status", "history"])
-def test_a_folder_without_a_memory_is_told(shell: Any, command: str) -> None:
+def test_missing_state_is_reported(shell: Any, command: str) -> None:
     """Nothing is made up, and nothing is created."""
     done = shell("impex", command)
 
@@ -254,7 +244,7 @@ def test_the_state_can_lie_elsewhere(shell: Any) -> None:
     assert "m/a" in shell("impex", "history", "--state", "kept/state").out
 
 
-def test_a_damaged_state_is_one_line_and_nothing_is_sent(shell: Any) -> None:
+def test_damaged_state_sends_nothing(shell: Any) -> None:
     """The file is named with the cure; the run does not go on without a memory."""
     shell.write("  - {name: a, folders: [life]}\n")
     (shell.folder / ".impex").mkdir()

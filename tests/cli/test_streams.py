@@ -30,7 +30,7 @@ def stream_of(*secrets: str) -> tuple[MaskingStream, io.StringIO]:
     return MaskingStream(target, masker), target
 
 
-def test_a_line_comes_when_it_is_complete() -> None:
+def test_complete_lines_are_forwarded() -> None:
     """A secret may be written letter by letter."""
     stream, target = stream_of(SECRET)
 
@@ -42,7 +42,7 @@ def test_a_line_comes_when_it_is_complete() -> None:
     assert target.getvalue() == "<***>\n"
 
 
-def test_what_is_flushed_comes_but_for_what_may_be_a_secrets_beginning() -> None:
+def test_flush_keeps_partial_secrets() -> None:
     """A prompt is seen before the answer; half a secret is not."""
     stream, target = stream_of(SECRET)
 
@@ -57,7 +57,7 @@ def test_what_is_flushed_comes_but_for_what_may_be_a_secrets_beginning() -> None
 
 
 @given(st.lists(st.sampled_from(["x", "se", "cr", "ets", "and", "more", "\n", " "])), st.data())
-def test_no_secret_comes_out_however_it_is_cut_and_flushed(pieces: list[str], data: Any) -> None:
+def test_split_secrets_stay_masked(pieces: list[str], data: Any) -> None:
     """Secrets that overlap, of several lines, in any pieces; the rest is as it was written."""
     secrets = ("secrets", "crets\nand", "etsandmore")
     stream, target = stream_of(*secrets)
@@ -74,7 +74,7 @@ def test_no_secret_comes_out_however_it_is_cut_and_flushed(pieces: list[str], da
         assert shown == "".join(pieces)
 
 
-def test_a_long_line_that_does_not_end_costs_no_more_than_it_is_long() -> None:
+def test_long_line_takes_linear_time() -> None:
     """A megabyte of dots, and of one text at once: only its end can be a secret's beginning."""
     stream, target = stream_of(SECRET)
 
@@ -85,7 +85,7 @@ def test_a_long_line_that_does_not_end_costs_no_more_than_it_is_long() -> None:
     assert len(target.getvalue()) == 1_000_000
 
 
-def test_a_secret_of_several_lines_is_not_cut_at_the_end_of_its_first() -> None:
+def test_multiline_secret_stays_masked() -> None:
     """``print`` writes the text and the end of the line one after the other."""
     stream, target = stream_of("first line\nab")
 
@@ -118,7 +118,7 @@ def test_a_plugin_cannot_close_the_streams() -> None:
     assert target.getvalue() == "***\nmore\n"
 
 
-def test_lines_that_are_masked_already_are_left_as_they_are() -> None:
+def test_documents_are_not_masked_again() -> None:
     """They begin a line of their own, and no short secret spoils their syntax."""
     stream, target = stream_of('"')
 
@@ -129,7 +129,7 @@ def test_lines_that_are_masked_already_are_left_as_they_are() -> None:
     assert target.getvalue() == 'half a line\n{"a": 1}\n'
 
 
-def test_the_stream_says_of_itself_what_the_one_beneath_says() -> None:
+def test_stream_has_target_attributes() -> None:
     """Terminal, file descriptor, encoding: whoever asks must not notice the difference."""
     with open(os.devnull, "w", encoding="latin-1", errors="replace") as target:  # noqa: PTH123
         stream = MaskingStream(target, Masker())
@@ -142,7 +142,7 @@ def test_the_stream_says_of_itself_what_the_one_beneath_says() -> None:
         assert stream.buffer.writable()
 
 
-def test_the_streams_and_loggers_of_a_caller_are_given_back(shell: Any) -> None:
+def test_streams_and_loggers_are_restored(shell: Any) -> None:
     """Whoever calls a command from Python gets back what it had."""
     root = logging.getLogger()
     before = (sys.stdout, sys.stderr, list(root.handlers), root.level)
@@ -152,7 +152,7 @@ def test_the_streams_and_loggers_of_a_caller_are_given_back(shell: Any) -> None:
     assert (sys.stdout, sys.stderr, list(root.handlers), root.level) == before
 
 
-def test_what_is_left_of_a_line_comes_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+def test_finish_writes_last_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing that was written is lost, even without an end of the line."""
     masker = Masker()
     masker.add(SECRET)
@@ -214,7 +214,7 @@ def test_each_line_takes_the_form() -> None:
     assert target.getvalue() == "<one ***>\n<two>\n<three>\n"
 
 
-def test_no_text_is_a_command_for_github(
+def test_github_commands_are_escaped(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A tenant's words cannot set a variable of the workflow; our annotations are as they were."""
@@ -264,7 +264,7 @@ def test_a_command_runs_without_streams(shell: Any) -> None:
 
 
 @pytest.mark.parametrize("gone", ["stdout", "stderr"])
-def test_a_reader_that_has_gone_changes_nothing(shell: Any, start: Any, gone: str) -> None:
+def test_closed_pipe_is_ignored(shell: Any, start: Any, gone: str) -> None:
     """Neither ``| head -0`` nor a log collector that died ends a run or its exit code."""
     shell.write("  - {name: pricing, services: ['motor/pricing[1.4.2]']}\n")
     process = start("-c", START.format("run"), "m.yaml", cwd=shell.folder)
@@ -277,7 +277,7 @@ def test_a_reader_that_has_gone_changes_nothing(shell: Any, start: Any, gone: st
     assert "Traceback" not in output
 
 
-def test_a_full_disk_is_told_and_is_no_success(tmp_path: Path, start: Any) -> None:
+def test_full_disk_fails_command(tmp_path: Path, start: Any) -> None:
     """A result that went nowhere ends in one line and exit code 4."""
     (tmp_path / "tenant").mkdir()
     (tmp_path / "m.yaml").write_text(

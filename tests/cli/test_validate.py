@@ -60,7 +60,7 @@ def test_github_reads_a_command_for_each_problem(shell: Any, files: list[str]) -
 
 
 @pytest.mark.parametrize("form", ["json", "github"])
-def test_a_document_is_masked_before_it_is_written(
+def test_documents_have_masked_values(
     shell: Any, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     """A secret is not in it, and one that is a part of the syntax does not spoil it."""
@@ -86,9 +86,7 @@ def test_a_document_is_masked_before_it_is_written(
 
 
 @pytest.mark.parametrize("form", ["json", "github", "text"])
-def test_an_error_of_a_plugin_is_masked_in_every_format(
-    shell: Any, monkeypatch: pytest.MonkeyPatch, form: str
-) -> None:
+def test_plugin_errors_are_masked(shell: Any, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
     """The words are somebody else's; the quotes of the secret are escaped in JSON."""
 
     def refuse(*given: Any) -> None:
@@ -104,7 +102,7 @@ def test_an_error_of_a_plugin_is_masked_in_every_format(
     assert "secret" not in done.out + done.err
 
 
-def test_what_a_secret_source_holds_is_not_judged(shell: Any) -> None:
+def test_secret_values_are_not_judged(shell: Any) -> None:
     """Nor asked for: wherever its references stand, validation goes on without their values."""
     (shell.folder / "v.py").write_text(
         "from spark_impex_runner.hooks.specs import hookimpl\n"

@@ -98,7 +98,7 @@ def test_a_key_needs_the_tenant_header(call: Any) -> None:
     assert describe(call, {**key, "x-tenant-name": "acme"}).status == 200
 
 
-def test_a_key_does_not_open_what_needs_a_bearer(call: Any) -> None:
+def test_bearer_routes_refuse_keys(call: Any) -> None:
     """The configuration is for bearer tokens only."""
     key = {"x-synthetic-key": call.sandbox.api_key, "x-tenant-name": "acme"}
     url = f"{call.api}/api/v1/config/GetSparkConfiguration"
@@ -107,7 +107,7 @@ def test_a_key_does_not_open_what_needs_a_bearer(call: Any) -> None:
     assert call("GET", url).status == 200
 
 
-def test_a_bearer_beside_a_key_is_what_counts(call: Any) -> None:
+def test_bearer_overrides_key(call: Any) -> None:
     """With both schemes in one request a bad bearer token spoils a good key."""
     both = {
         "x-synthetic-key": call.sandbox.api_key,

@@ -30,7 +30,7 @@ def everything(body: Readable, size: int) -> bytes:
 
 
 @given(data=st.binary(max_size=50), size=st.integers(1, 60))
-def test_a_counted_body_ends_at_its_length(data: bytes, size: int) -> None:
+def test_length_body_ends(data: bytes, size: int) -> None:
     """The next request on the connection is left alone."""
     source = io.BytesIO(data + b"GET /next")
 
@@ -41,7 +41,7 @@ def test_a_counted_body_ends_at_its_length(data: bytes, size: int) -> None:
 
 
 @given(chunks=st.lists(st.binary(min_size=1, max_size=20)), size=st.integers(1, 60))
-def test_a_chunked_body_ends_with_its_empty_chunk(chunks: list[bytes], size: int) -> None:
+def test_chunked_body_ends(chunks: list[bytes], size: int) -> None:
     """Chunks join, extensions and trailers vanish, the next request is left alone."""
     framed = b"".join(b"%x;name=value\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
     source = io.BytesIO(framed + b"0\r\nTrailer: 1\r\n\r\nGET /next")
@@ -65,7 +65,7 @@ def test_no_framing_means_no_body() -> None:
         ({"Transfer_Encoding": "chunked"}, b"five\r\nabcde"),
     ],
 )
-def test_a_broken_body_is_an_end_of_file(framing: dict[str, str], data: bytes) -> None:
+def test_broken_body_raises(framing: dict[str, str], data: bytes) -> None:
     """A connection that ends within a body is told apart from a complete one."""
     body = open_body(headers(**framing), io.BytesIO(data))
 

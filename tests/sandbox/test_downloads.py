@@ -53,7 +53,7 @@ def test_the_token_is_not_the_api(call: Any) -> None:
     assert call("GET", f"{call.sandbox.download_origin}/health").status == 404
 
 
-def test_a_url_expires_and_the_status_renews_it(start: Callable[..., Any], clock: Any) -> None:
+def test_expired_url_is_renewed(start: Callable[..., Any], clock: Any) -> None:
     """After its life a URL answers 403, and the status offers another that works."""
     call = start(url_seconds=60)
     status = call.export(inputs={"services": ["motor/pricing"]})
@@ -68,7 +68,7 @@ def test_a_url_expires_and_the_status_renews_it(start: Callable[..., Any], clock
     assert get(call, new).status == 200
 
 
-def test_a_url_stays_the_same_while_it_lives(call: Any) -> None:
+def test_url_is_stable_until_expiry(call: Any) -> None:
     """Looking at the status again does not change a URL that still works."""
     status = call.export(inputs={"services": ["motor/pricing"]})
 
@@ -100,7 +100,7 @@ def test_a_range_gives_its_part(call: Any, asked: str, part: slice) -> None:
     assert answer.headers["content-range"] == f"bytes {first}-{last}/{len(whole)}"
 
 
-def test_a_range_beyond_the_end_is_416(call: Any) -> None:
+def test_range_beyond_end_is_416(call: Any) -> None:
     """A range that begins after the last byte tells the size."""
     url = url_of(call)
     size = len(get(call, url).body)

@@ -174,7 +174,7 @@ def test_the_download_may_be_a_web_page(start: Callable[..., Any]) -> None:
     assert page.headers["content-length"] == str(len(page.body))
 
 
-def test_a_package_over_the_limit_fails_the_job(start: Callable[..., Any]) -> None:
+def test_over_limit_job_fails(start: Callable[..., Any]) -> None:
     """A package larger than the limit ends the job with an error and no file."""
     status = start(size_limit=100).export(inputs=PRICING)
 
@@ -182,7 +182,7 @@ def test_a_package_over_the_limit_fails_the_job(start: Callable[..., Any]) -> No
     assert status["outputs"]["files"] is None
 
 
-def test_a_package_over_the_limit_may_be_refused_at_once(start: Callable[..., Any]) -> None:
+def test_over_limit_create_is_refused(start: Callable[..., Any]) -> None:
     """``refuse`` answers the create call as documented for imports; there is no job."""
     call = start(size_limit=100, over_limit="refuse")
 

@@ -78,7 +78,7 @@ FAULTS = st.builds(
 
 
 @given(FAULTS)
-def test_a_fault_is_read_as_it_is_written(fault: Fault) -> None:
+def test_fault_round_trips(fault: Fault) -> None:
     """Text and value say the same, whichever comes first."""
     assert parse_fault(str(fault)) == fault
 
@@ -93,13 +93,13 @@ def test_a_fault_is_read_as_it_is_written(fault: Fault) -> None:
         ("status@3-2=503", "counts requests from 1"),
     ],
 )
-def test_a_fault_that_cannot_be_read_says_what_is_allowed(text: str, message: str) -> None:
+def test_invalid_fault_lists_choices(text: str, message: str) -> None:
     """One line that names the part and the choices."""
     with pytest.raises(ValueError, match=re.escape(message)):
         parse_fault(text)
 
 
-def test_only_the_counted_requests_of_a_place_are_disturbed(sky: Any) -> None:
+def test_fault_hits_counted_requests(sky: Any) -> None:
     """The second and third look fail, the others do not, and the sandbox tells how often."""
     sandbox = sky("status@2-3=503")
     job_id = create(sandbox).json()["id"]
@@ -143,7 +143,7 @@ def test_a_status_may_ask_to_wait(sky: Any, argument: str, pattern: str) -> None
 
 
 @pytest.mark.parametrize(("fault", "jobs"), [("create@1=reset", 0), ("create@1=swallow", 1)])
-def test_a_lost_reply_may_hide_a_job(sky: Any, fault: str, jobs: int) -> None:
+def test_lost_reply_creates_job(sky: Any, fault: str, jobs: int) -> None:
     """The connection breaks in both cases; only in one was the job created."""
     sandbox = sky(fault)
 
@@ -153,7 +153,7 @@ def test_a_lost_reply_may_hide_a_job(sky: Any, fault: str, jobs: int) -> None:
     assert sandbox.jobs_created == jobs
 
 
-def test_a_hanging_request_ends_with_the_client_and_with_the_sandbox(sky: Any) -> None:
+def test_hanging_request_ends(sky: Any) -> None:
     """The client's time limit works, and close does not wait for anybody."""
     sandbox = sky("create@1=hang")
 
@@ -165,7 +165,7 @@ def test_a_hanging_request_ends_with_the_client_and_with_the_sandbox(sky: Any) -
     assert time.monotonic() - began < 5
 
 
-def test_a_body_is_cut_shortened_or_spoilt(sky: Any) -> None:
+def test_body_faults(sky: Any) -> None:
     """Cut: fewer bytes than announced; short: fewer, as announced; corrupt: one byte differs."""
     sandbox = sky("download@2=cut:100", "download@3=short:100", "download@4=corrupt")
     url = link(sandbox)
@@ -191,7 +191,7 @@ def test_a_link_runs_out_and_redirects(sky: Any) -> None:
     assert fetch(moved.headers["Location"]).status_code == 200
 
 
-def test_a_server_may_ignore_ranges_or_have_another_file(sky: Any) -> None:
+def test_range_faults(sky: Any) -> None:
     """Without faults a range is answered with 206; with them the whole file comes."""
     sandbox = sky("download@3=no-ranges", "download@4=new-etag")
     url = link(sandbox)
@@ -203,7 +203,7 @@ def test_a_server_may_ignore_ranges_or_have_another_file(sky: Any) -> None:
     assert seen == [206, 200, 200]
 
 
-def test_a_status_may_have_another_word_or_empty_lists(sky: Any) -> None:
+def test_status_faults_change_json(sky: Any) -> None:
     """The word is replaced and nothing is delivered yet; or all lists are null."""
     sandbox = sky("status@1=word:archiving", "status@2=null-lists")
     job_id = create(sandbox).json()["id"]
@@ -246,7 +246,7 @@ def test_a_slow_body_is_paced(sky: Any) -> None:
     assert set(pauses) == {0.05}
 
 
-def test_every_kind_has_a_sentence_on_the_page() -> None:
+def test_page_documents_every_fault() -> None:
     """The how-to lists every place and every kind."""
     page = Path(__file__).parent.parent.parent / "docs/how-to/sandbox.md"
     text = page.read_text(encoding="utf-8")

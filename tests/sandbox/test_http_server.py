@@ -35,7 +35,7 @@ def serve() -> Iterator[Serve]:
     server.close()
 
 
-def test_a_reply_that_ends_early_breaks_the_connection(serve: Serve) -> None:
+def test_short_reply_closes_connection(serve: Serve) -> None:
     """A client meets a cut transfer where fewer bytes follow than were announced."""
     connection = serve(lambda _: Reply(200, (b"half",), 8))
 
@@ -47,9 +47,7 @@ def test_a_reply_that_ends_early_breaks_the_connection(serve: Serve) -> None:
     assert caught.value.partial == b"half"
 
 
-def test_a_fault_is_told_and_the_connection_lives(
-    serve: Serve, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_server_bug_is_reported(serve: Serve, capfd: pytest.CaptureFixture[str]) -> None:
     """A bug in a handle becomes a 500 that names it, and nothing is printed."""
 
     def handle(request: Request) -> Reply:
@@ -69,7 +67,7 @@ def test_a_fault_is_told_and_the_connection_lives(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_client_that_leaves_is_no_noise(serve: Serve, capfd: pytest.CaptureFixture[str]) -> None:
+def test_lost_client_logs_nothing(serve: Serve, capfd: pytest.CaptureFixture[str]) -> None:
     """A body that breaks off ends the connection, and nothing is printed."""
     connection = serve(lambda _: json_reply({}))
     connection.putrequest("POST", "/")
@@ -93,7 +91,7 @@ def test_an_origin_closes_without_a_start() -> None:
     HttpServer(server.server_port, lambda _request, _status: None).close()
 
 
-def test_many_clients_may_connect_at_one_moment() -> None:
+def test_many_clients_connect_at_once() -> None:
     """A hundred connections are taken up although none of them is served yet."""
     server = HttpServer(0, lambda _request, _status: None)
 

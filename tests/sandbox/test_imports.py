@@ -148,7 +148,7 @@ def test_add_version_numbers_by_the_step(
     assert numbers(call, "motor", "pricing") == expected + kept
 
 
-def test_a_version_id_in_use_is_not_given_twice(call: Any, package: bytes) -> None:
+def test_version_ids_are_unique(call: Any, package: bytes) -> None:
     """Copies beside the original get ids of their own."""
     move = {"service_uri_source": "motor/pricing[1.4.1]"}
 

@@ -23,7 +23,7 @@ def create(call: Any) -> str:
     return f"/api/v4/export/{call('POST', '/api/v4/export', BODY).json['id']}"
 
 
-def test_a_job_is_in_progress_for_its_seconds(slow: Any, clock: Any) -> None:
+def test_job_takes_configured_seconds(slow: Any, clock: Any) -> None:
     """Nothing is put out before the time is over, everything after."""
     job = create(slow)
 
@@ -51,7 +51,7 @@ def test_a_job_ends_at_one_moment(slow: Any, clock: Any, step: float) -> None:
     }
 
 
-def test_a_second_job_is_refused_until_the_first_ends(slow: Any, clock: Any) -> None:
+def test_job_limit_refuses_second_job(slow: Any, clock: Any) -> None:
     """The limit counts jobs in progress and no others."""
     create(slow)
 
@@ -65,7 +65,7 @@ def test_a_second_job_is_refused_until_the_first_ends(slow: Any, clock: Any) -> 
 
 
 @pytest.mark.parametrize("status", [400, 409, 429, 500])
-def test_the_refusal_has_the_status_that_was_set(start: Callable[..., Any], status: int) -> None:
+def test_busy_status_is_configurable(start: Callable[..., Any], status: int) -> None:
     """Which HTTP status says busy is a setting."""
     call = start(job_seconds=10, busy_status=status)
     create(call)
@@ -82,7 +82,7 @@ def test_a_higher_limit_admits_more(start: Callable[..., Any]) -> None:
     assert call("POST", "/api/v4/export", BODY).status == 409
 
 
-def test_a_cancelled_job_says_so_and_frees_its_place(slow: Any, clock: Any) -> None:
+def test_cancelled_job_frees_slot(slow: Any, clock: Any) -> None:
     """A cancelled job stays cancelled, has no outputs and makes room."""
     job = create(slow)
 
@@ -103,7 +103,7 @@ def test_an_unknown_job_is_answered_with_500(call: Any) -> None:
     assert (answer.json["type"], answer.json["code"]) == ("invalid_input", "INVALID_JOB_ID")
 
 
-def test_describe_moves_a_job_from_running_to_recent(slow: Any, clock: Any) -> None:
+def test_ended_job_becomes_recent(slow: Any, clock: Any) -> None:
     """The listing follows a job; as documented, it shows no correlation id."""
     create(slow)
 
@@ -127,7 +127,7 @@ def test_describe_forgets_after_an_hour(slow: Any, clock: Any) -> None:
     assert slow("GET", f"{job}/status").json["status"] == "closed"
 
 
-def test_a_job_whose_work_breaks_frees_its_place(call: Any, root: Any) -> None:
+def test_failed_work_frees_slot(call: Any, root: Any) -> None:
     """A fault while packing is told, and does not block the tenant."""
     workbook = root / "motor" / "pricing" / "1.20.0" / "broken.xlsx"
     workbook.mkdir()

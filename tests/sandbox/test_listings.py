@@ -15,7 +15,7 @@ def test_folders_come_in_pages(call: Any) -> None:
     assert page["data"][0]["totalServiceCount"] == 1
 
 
-def test_folders_are_searched_by_a_part_of_the_name(call: Any) -> None:
+def test_folder_search_matches_substrings(call: Any) -> None:
     """A search finds names that contain the text; clients must look again."""
     search = [{"field": "name", "value": "MO"}, {"field": "category", "value": "Other"}]
 
@@ -97,7 +97,7 @@ def test_unknown_names_are_refused(call: Any) -> None:
     assert (service.status, service.json["errorCode"]) == (404, "SERVICE_NOT_FOUND")
 
 
-def test_nonsense_in_a_search_is_passed_over(call: Any) -> None:
+def test_invalid_search_is_ignored(call: Any) -> None:
     """Terms in another form do not break the answer."""
     body = {"request_data": {"search": ["x", 1, {}], "page": "one", "page_size": "many"}}
 

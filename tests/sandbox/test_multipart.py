@@ -67,7 +67,7 @@ def test_a_preamble_is_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", range(0, 200, 7))
-def test_a_body_that_breaks_off_leaves_no_file(tmp_path: Path, kept: int) -> None:
+def test_incomplete_upload_leaves_no_file(tmp_path: Path, kept: int) -> None:
     """A body without its end is refused, and what it brought is deleted."""
     body = body_of(b"1", b"2" * 40)
     assert kept < len(body) - 4
@@ -85,7 +85,7 @@ def test_another_content_type_is_refused(tmp_path: Path, kind: str) -> None:
         receive(kind, io.BytesIO(b""), tmp_path)
 
 
-def test_a_part_without_a_name_is_refused(tmp_path: Path) -> None:
+def test_unnamed_part_is_refused(tmp_path: Path) -> None:
     """Every part must say what it is."""
     body = b"----x\r\nContent-Type: text/plain\r\n\r\nhello\r\n----x--\r\n"
 

@@ -165,7 +165,7 @@ def test_the_tables_come_from_the_description(call: Any, root: Path) -> None:
     assert validations["outputs"]["value"]["default_value"] == 4
 
 
-def test_two_exports_differ_in_the_job_alone(call: Any) -> None:
+def test_exports_are_reproducible(call: Any) -> None:
     """The same tree gives the same bytes, the manifest apart."""
     one, other = (ZipFile(io.BytesIO(call.package(**ASKED))) for _ in range(2))
 

@@ -24,9 +24,7 @@ def segments(path: str, method: str = "GET") -> list[str] | None:
         ("/Acme/export/a%2Fb%20c/status", "a/b c"),
     ],
 )
-def test_a_segment_arrives_decoded_whatever_the_letter_case_of_the_rest(
-    path: str, found: str
-) -> None:
+def test_segments_are_decoded(path: str, found: str) -> None:
     """Letter case does not matter outside of segments; an encoded slash is part of its segment."""
     assert segments(path) == [found]
 
@@ -42,11 +40,11 @@ def test_a_segment_arrives_decoded_whatever_the_letter_case_of_the_rest(
         "//Acme/export/1a/status",
     ],
 )
-def test_another_path_is_meant_for_another_route(path: str) -> None:
+def test_other_paths_do_not_match(path: str) -> None:
     """A segment is never empty and never two."""
     assert segments(path) is None
 
 
-def test_another_method_is_meant_for_another_route() -> None:
+def test_other_methods_do_not_match() -> None:
     """The method is part of a route."""
     assert segments("/Acme/export/1a/status", "PATCH") is None

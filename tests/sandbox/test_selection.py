@@ -34,16 +34,14 @@ def tenant(root: Path) -> Tenant:
         ("motor/pricing[1.4.1]", "1.4.1"),
     ],
 )
-def test_a_short_version_means_the_latest_that_starts_with_it(
-    tenant: Tenant, uri: str, number: str
-) -> None:
+def test_short_version_selects_latest(tenant: Tenant, uri: str, number: str) -> None:
     """Versions match by dotted component: 1.2 is not the beginning of 1.20."""
     (version,) = select(tenant, Selection(services=(uri,)))
 
     assert version.number == number
 
 
-def test_a_version_in_the_uri_beats_the_filter(tenant: Tenant) -> None:
+def test_uri_version_overrides_filter(tenant: Tenant) -> None:
     """``all`` applies to entries without a version of their own."""
     asked = Selection(services=("motor/pricing[1.4]", "life/annuity-rates"), every=True)
 

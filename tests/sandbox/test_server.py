@@ -110,7 +110,7 @@ def test_closing_removes_the_temporary_files(
     assert not list(workplace.iterdir())
 
 
-def test_a_taken_port_is_refused_and_leaves_nothing(call: Any, root: Path) -> None:
+def test_used_port_is_refused(call: Any, root: Path) -> None:
     """A second sandbox on the same port fails with an OSError; closing it is harmless."""
     port = urlsplit(call.api).port
     second = Sandbox(root, Settings(port=int(port or 0)))

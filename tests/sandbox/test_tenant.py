@@ -31,7 +31,7 @@ def test_ids_depend_on_names_alone(root: Path) -> None:
     assert len(first) == 5
 
 
-def test_what_is_no_directory_is_passed_over(root: Path) -> None:
+def test_files_are_ignored(root: Path) -> None:
     """Files, hidden directories and services without versions are not served."""
     (root / "README.md").write_text("about", encoding="utf-8")
     (root / ".git" / "objects" / "ab").mkdir(parents=True)

@@ -52,7 +52,7 @@ def changed(package: Path, name: str, change: Callable[[Any], None]) -> Path:
     return target
 
 
-def test_a_version_comes_out_with_all_its_files(package: Path, directory: Path) -> None:
+def test_unpack_restores_all_files(package: Path, directory: Path) -> None:
     """Names are those of the manifest, files those that a served version may have."""
     (version,) = unpack(package, directory)
 

@@ -75,7 +75,7 @@ def test_its_manifest_runs_on_the_sandbox(environment: Any, installed: Path) -> 
     environment("impex verify exports/motor exports/outpatient", installed)
 
 
-def test_its_manifest_names_it_where_it_is_missing(
+def test_manifest_names_missing_plugin(
     installed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without the plugin the manifest is refused with the command that installs it."""

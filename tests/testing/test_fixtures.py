@@ -40,7 +40,7 @@ def impex_run_started(run):
 """
 
 
-def test_a_run_shows_all_that_it_left(run_manifest: Runner) -> None:
+def test_finished_run_has_outputs(run_manifest: Runner) -> None:
     """Result, log, report and receipts tell of the same run; who failed has no receipt."""
     ran = run_manifest(MANIFEST)
 
@@ -52,7 +52,7 @@ def test_a_run_shows_all_that_it_left(run_manifest: Runner) -> None:
     assert (ran.folder / "exports/pricing/SHA256SUMS").is_file()
 
 
-def test_the_log_is_that_of_every_logger_without_secrets(
+def test_all_loggers_are_masked(
     run_manifest: Runner, serve: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A plugin's own logger is among them, as it is on a terminal."""
@@ -73,7 +73,7 @@ def test_options_are_those_of_a_run(run_manifest: Runner) -> None:
     assert [each.target.name for each in ran.result.results] == ["pricing"]
 
 
-def test_weather_and_time_are_those_of_a_script(
+def test_faults_and_time_are_scripted(
     run_manifest: Runner, serve: Server, clock: FakeClock
 ) -> None:
     """A job of ten minutes takes no time, and faults strike when they should."""
@@ -86,7 +86,7 @@ def test_weather_and_time_are_those_of_a_script(
     assert dict(sandbox.faults.hits) == {"status@1=503": 1, "download@1=cut:1000": 1}
 
 
-def test_a_fault_that_is_misspelt_is_refused(serve: Server) -> None:
+def test_misspelt_fault_is_refused(serve: Server) -> None:
     """By what is allowed."""
     with pytest.raises(ValueError, match="'stat' is not one of"):
         serve("stat@1=503")
@@ -99,7 +99,7 @@ def test_the_tree_is_what_it_says(tree: Path) -> None:
     )
 
 
-def test_pytest_loads_the_kit_only_where_it_is_named() -> None:
+def test_pytest_loads_kit_on_request() -> None:
     """No entry point makes the tests of others slower."""
     assert [each.value for each in entry_points(group="pytest11") if "impex" in each.value] == []
 

@@ -38,9 +38,7 @@ def written(folder: Path) -> list[str]:
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
-def test_a_new_plugin_is_installed_tested_and_clean(
-    environment: Any, mypy: list[str], tmp_path: Path
-) -> None:
+def test_new_plugin_passes_its_tests(environment: Any, mypy: list[str], tmp_path: Path) -> None:
     """What it tells to do next works; ruff and mypy find no fault."""
     message = environment("impex init --plugin impex-ledger", tmp_path)
     folder = tmp_path / "impex-ledger"
@@ -91,7 +89,7 @@ def test_a_new_plugin_is_installed_tested_and_clean(
         ("impex-checksum", "spark-impex-runner offers a step checksum"),
     ],
 )
-def test_a_name_that_cannot_be_used_is_refused(
+def test_unusable_name_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, message: str
 ) -> None:
     """It has to suit pip, Python and the manifest; nothing is written for any other."""
@@ -116,7 +114,7 @@ def test_what_is_there_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert (tmp_path / "impex-b").read_text() == "mine"
 
 
-def test_a_manifest_is_not_written_with_a_plugin(
+def test_plugin_option_writes_no_manifest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A file beside the plugin's name is a mistake, and named."""
@@ -126,7 +124,7 @@ def test_a_manifest_is_not_written_with_a_plugin(
     assert written(tmp_path) == []
 
 
-def test_nothing_is_left_of_a_distribution_that_cannot_be_written(
+def test_failed_scaffold_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where the disk refuses a file, there is no folder, and one line says why."""
