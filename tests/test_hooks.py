@@ -43,9 +43,9 @@ RECORDER = """
 from pathlib import Path
 from spark_impex_runner import hookimpl, models
 
-def note(name, *told):
+def note(name, *message):
     with Path(__file__).with_suffix(".log").open("a") as log:
-        print(name, *told, file=log)
+        print(name, *message, file=log)
 
 @hookimpl
 def impex_register(registry):
@@ -122,7 +122,7 @@ def record(tmp_path: Path, clock: Any) -> Callable[[str], list[str]]:
     return run
 
 
-def test_the_hooks_are_called_in_the_documented_order(record: Callable[[str], list[str]]) -> None:
+def test_hooks_run_in_documented_order(record: Callable[[str], list[str]]) -> None:
     """One target, from registration to the end of the run."""
     log = record(RECORDER)
 
@@ -146,10 +146,8 @@ def test_the_hooks_are_called_in_the_documented_order(record: Callable[[str], li
     ]
 
 
-def test_the_run_obeys_what_the_hooks_answer(
-    record: Callable[[str], list[str]], tmp_path: Path
-) -> None:
-    """The resolved version is exported, and the package lies where the plugin said."""
+def test_run_follows_hook_answers(record: Callable[[str], list[str]], tmp_path: Path) -> None:
+    """The resolved version is exported, and the package is at the path that the plugin returned."""
     record(RECORDER)
 
     output = tmp_path / "exports/motor"
@@ -167,9 +165,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("hook", ANSWERS)
-def test_a_nonsense_answer_is_named_with_hook_and_plugin(
-    tmp_path: Path, clock: Any, hook: str
-) -> None:
+def test_invalid_answer_names_hook_and_plugin(tmp_path: Path, clock: Any, hook: str) -> None:
     """Core validates what comes back; the error says which hook, what came, and who was asked."""
     answer, wanted = ANSWERS[hook]
     (tmp_path / "acme/motor/pricing/1.0.0").mkdir(parents=True)
@@ -182,13 +178,13 @@ def test_a_nonsense_answer_is_named_with_hook_and_plugin(
 
     try:
         result = run_manifest(manifest, RunOptions(plugin_files=(plugin,)), clock=clock)
-        said = result.results[0].error
+        output = result.results[0].error
     except Exception as error:  # noqa: BLE001 - resolving happens before the run
-        said = str(error)
+        output = str(error)
 
-    assert f"{hook} answered " in said
-    assert wanted in said
-    assert "odd" in said
+    assert f"{hook} answered " in output
+    assert wanted in output
+    assert "odd" in output
 
 
 @pytest.mark.parametrize("hook", HOOKS)
@@ -202,8 +198,8 @@ def test_every_hook_has_a_test(hook: str) -> None:
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_the_argument_vocabulary_is_closed(hook: str) -> None:
-    """At most three arguments, from one list of words, without defaults, and a manual."""
+def test_hook_arguments_are_a_fixed_set(hook: str) -> None:
+    """At most three arguments, from one list of names, without defaults, and a manual."""
     spec = getattr(hookspecs, hook)
     parameters = inspect.signature(spec).parameters
 
@@ -213,7 +209,7 @@ def test_the_argument_vocabulary_is_closed(hook: str) -> None:
     assert len((spec.__doc__ or "").split()) > 5
 
 
-def test_built_ins_are_asked_after_everybody_else() -> None:
+def test_built_ins_are_called_last() -> None:
     """Where the first answer wins, ours are ``trylast``: installation order never matters."""
     plugins = make_plugin_manager()
     deciding = [hook for hook in HOOKS if getattr(hookspecs, hook).impex_runner_spec["firstresult"]]

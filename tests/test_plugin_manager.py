@@ -59,7 +59,7 @@ GOOD = """
 """
 
 
-def test_built_ins_are_loaded_and_offer_their_steps() -> None:
+def test_built_ins_offer_their_steps() -> None:
     """Without any choice the built-in plugins are there."""
     plugins = make_plugin_manager()
 
@@ -68,7 +68,7 @@ def test_built_ins_are_loaded_and_offer_their_steps() -> None:
     assert not [info for info in plugins.infos if info.error]
 
 
-def test_an_installed_plugin_is_let_in_with_its_name_and_version(
+def test_installed_plugin_has_name_and_version(
     install: Callable[..., None],
 ) -> None:
     """A pip-installed distribution takes part, and its offers carry its name."""
@@ -83,7 +83,7 @@ def test_an_installed_plugin_is_let_in_with_its_name_and_version(
     )
 
 
-def test_a_blocked_plugin_stays_out() -> None:
+def test_blocked_plugin_is_not_loaded() -> None:
     """``-p no:NAME`` keeps a plugin out; its steps are unknown then."""
     plugins = make_plugin_manager(PluginChoice(blocked=frozenset({"checksum"})))
 
@@ -91,8 +91,8 @@ def test_a_blocked_plugin_stays_out() -> None:
 
 
 @pytest.mark.parametrize("name", ["defaults", "spark-impex-runner"])
-def test_the_essential_defaults_cannot_be_blocked(name: str) -> None:
-    """What the runner cannot do without stays in: to block it is a mistake, told in one line."""
+def test_essential_defaults_cannot_be_blocked(name: str) -> None:
+    """Blocking a plugin that the runner needs is an error of one line."""
     with pytest.raises(UsageError) as caught:
         make_plugin_manager(PluginChoice(blocked=frozenset({name})))
 
@@ -126,7 +126,7 @@ BUILT_INS = {*BUILT_IN, ESSENTIAL[0]}
         ),
     ],
 )
-def test_the_environment_lists_who_may_come_in(
+def test_environment_lists_allowed_plugins(
     install: Callable[..., None], variables: dict[str, str], let_in: set[str]
 ) -> None:
     """``IMPEX_PLUGINS`` lets in what it names, ``IMPEX_DISABLE_PLUGINS`` keeps out; ours stay."""
@@ -136,7 +136,7 @@ def test_the_environment_lists_who_may_come_in(
     assert names(**variables) == let_in | BUILT_INS
 
 
-def test_what_the_environment_keeps_out_runs_no_line_of_code(
+def test_disallowed_plugin_runs_no_code(
     install: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A plugin that is not allowed is not imported, so it can do nothing at all."""
@@ -148,7 +148,7 @@ def test_what_the_environment_keeps_out_runs_no_line_of_code(
     assert not [info for info in plugins.infos if info.error]
 
 
-def test_the_environment_speaks_for_files_beside_the_manifest_but_not_for_those_of_p(
+def test_environment_covers_local_files_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever gives ``-p FILE`` wants it; a file beside a manifest is somebody else's code."""
@@ -170,7 +170,7 @@ def test_the_environment_speaks_for_files_beside_the_manifest_but_not_for_those_
         ({}, ("impex_shout",), "-p no:impex_shout blocks it"),
     ],
 )
-def test_a_required_plugin_that_is_kept_out_is_exit_7_with_who_keeps_it_out(
+def test_blocked_requirement_exits_7(
     install: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
     variables: dict[str, str],
@@ -189,7 +189,7 @@ def test_a_required_plugin_that_is_kept_out_is_exit_7_with_who_keeps_it_out(
     assert caught.value.exit_code == 7
 
 
-def test_a_name_that_is_nobodys_is_a_warning_with_the_nearest(
+def test_unknown_name_warns_with_suggestion(
     install: Callable[..., None],
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -207,7 +207,7 @@ def test_a_name_that_is_nobodys_is_a_warning_with_the_nearest(
     ]
 
 
-def test_only_required_distributions_are_loaded(install: Callable[..., None]) -> None:
+def test_only_required_distributions_load(install: Callable[..., None]) -> None:
     """With ``requires.plugins`` nothing else that is installed runs a line of code."""
     install("impex-shout", GOOD)
     install("impex-other", "raise SystemError('must not be imported')")
@@ -219,15 +219,15 @@ def test_only_required_distributions_are_loaded(install: Callable[..., None]) ->
 
 
 @pytest.mark.parametrize(
-    ("requirement", "said"),
+    ("requirement", "output"),
     [
         ("impex-none", "plugin impex-none is not installed; pip install 'impex-none'"),
         ("impex-shout>=2", "plugin impex-shout 1.0 is installed but the manifest requires"),
         ("not a requirement!", "requires.plugins: 'not a requirement!' is not a requirement"),
     ],
 )
-def test_a_requirement_that_is_not_met_is_exit_7_with_the_cure(
-    install: Callable[..., None], requirement: str, said: str
+def test_unmet_requirement_exits_7_with_hint(
+    install: Callable[..., None], requirement: str, output: str
 ) -> None:
     """A missing or too old plugin is named with the command that mends it."""
     install("impex-shout", GOOD)
@@ -235,7 +235,7 @@ def test_a_requirement_that_is_not_met_is_exit_7_with_the_cure(
     with pytest.raises(PluginError) as caught:
         check_choice(PluginChoice(required=[requirement]))
 
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(output)
     assert caught.value.exit_code == 7
 
 
@@ -399,7 +399,7 @@ MISBEHAVIOUR = {
 
 
 @pytest.mark.parametrize("kind", MISBEHAVIOUR)
-def test_a_broken_plugin_is_left_out_and_named(install: Callable[..., None], kind: str) -> None:
+def test_broken_plugin_is_left_out(install: Callable[..., None], kind: str) -> None:
     """Whatever a plugin does while loading, the others work and it is listed with its reason."""
     code, reason = MISBEHAVIOUR[kind]
     install("impex-broken", code)
@@ -413,7 +413,7 @@ def test_a_broken_plugin_is_left_out_and_named(install: Callable[..., None], kin
     assert not plugins.manager.has_plugin("impex-broken")
 
 
-def test_a_broken_plugin_that_is_required_ends_the_run(install: Callable[..., None]) -> None:
+def test_broken_requirement_ends_the_run(install: Callable[..., None]) -> None:
     """What the manifest requires must load: exit 7 with the distribution's name."""
     install("impex-broken", "raise RuntimeError('boom')")
 
@@ -423,7 +423,7 @@ def test_a_broken_plugin_that_is_required_ends_the_run(install: Callable[..., No
         make_plugin_manager(PluginChoice(required=["impex-broken"]))
 
 
-def test_two_plugins_of_one_name_are_told(install: Callable[..., None], tmp_path: Path) -> None:
+def test_duplicate_names_are_reported(install: Callable[..., None], tmp_path: Path) -> None:
     """The second of a name is refused instead of being dropped in silence."""
     install("impex-shout", GOOD)
     twin = tmp_path / "impex-shout.py"
@@ -433,9 +433,7 @@ def test_two_plugins_of_one_name_are_told(install: Callable[..., None], tmp_path
         make_plugin_manager(PluginChoice(files=(twin,)))
 
 
-def test_of_two_distributions_with_one_plugin_name_the_second_is_left_out(
-    install: Callable[..., None], tmp_path: Path
-) -> None:
+def test_second_distribution_is_left_out(install: Callable[..., None], tmp_path: Path) -> None:
     """Pluggy would drop it in silence; it is named, with how to choose the other."""
     install("impex-one", GOOD)
     install("impex-two", GOOD)
@@ -454,7 +452,7 @@ def test_of_two_distributions_with_one_plugin_name_the_second_is_left_out(
     assert other.registry.steps["shout"].provider == "impex-two"
 
 
-def test_one_module_under_two_names_is_told(install: Callable[..., None], tmp_path: Path) -> None:
+def test_module_under_two_names_is_reported(install: Callable[..., None], tmp_path: Path) -> None:
     """Its hooks would be called twice."""
     install("impex-shout", "")
     points = tmp_path / "impex_shout-1.0.dist-info/entry_points.txt"
@@ -467,7 +465,7 @@ def test_one_module_under_two_names_is_told(install: Callable[..., None], tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (None, "there is no file "),
         ("def (", "import failed: SyntaxError: "),
@@ -475,9 +473,7 @@ def test_one_module_under_two_names_is_told(install: Callable[..., None], tmp_pa
         ("raise ValueError('a\\nb')", "import failed: ValueError: a b"),
     ],
 )
-def test_a_file_that_cannot_be_a_plugin_is_told_in_one_line(
-    tmp_path: Path, text: str | None, told: str
-) -> None:
+def test_unusable_file_is_one_line(tmp_path: Path, text: str | None, message: str) -> None:
     """``-p FILE`` was asked for, so the command ends with exit code 7."""
     path = tmp_path / "mine.py"
     if text is not None:
@@ -487,7 +483,7 @@ def test_a_file_that_cannot_be_a_plugin_is_told_in_one_line(
         make_plugin_manager(PluginChoice(files=(path,)))
 
     assert str(caught.value).startswith(f"plugin mine ({path}) cannot be used: ")
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -500,7 +496,7 @@ def test_one_file_is_a_plugin(tmp_path: Path) -> None:
     assert plugins.registry.steps["shout"].provider == "mine"
 
 
-def test_an_observer_that_raises_does_not_stop_the_next(caplog: pytest.LogCaptureFixture) -> None:
+def test_failing_observer_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
     """Observers are isolated: the failure is logged with the plugin's name."""
     heard = []
 
@@ -525,7 +521,7 @@ def test_an_observer_that_raises_does_not_stop_the_next(caplog: pytest.LogCaptur
     assert "plugin deaf failed in impex_run_started" in caplog.text
 
 
-def test_a_deciding_hook_that_raises_is_named_with_its_plugin(tmp_path: Path) -> None:
+def test_failing_hook_names_its_plugin(tmp_path: Path) -> None:
     """The job's error says which plugin failed in which hook, and how."""
     code = (
         "from spark_impex_runner import hookimpl\n@hookimpl\ndef impex_poll_delay():\n    1 / 0\n"
@@ -537,7 +533,7 @@ def test_a_deciding_hook_that_raises_is_named_with_its_plugin(tmp_path: Path) ->
         plugins.call("impex_poll_delay", job=None, poll=None)
 
 
-def test_an_error_of_ours_passes_a_deciding_hook_unchanged() -> None:
+def test_own_errors_pass_unchanged() -> None:
     """A step that fails on purpose keeps its own error."""
 
     class Failing:
@@ -552,7 +548,7 @@ def test_an_error_of_ours_passes_a_deciding_hook_unchanged() -> None:
         plugins.call("impex_run_step", job=None, step=None, artifact=None)
 
 
-def test_one_file_may_hold_dataclasses(tmp_path: Path) -> None:
+def test_file_may_define_dataclasses(tmp_path: Path) -> None:
     """They look their module up by its name, which must lead to it."""
     (tmp_path / "shaped.py").write_text(
         "from __future__ import annotations\nfrom dataclasses import dataclass\n"
@@ -601,7 +597,7 @@ _ORDER = st.sampled_from([{}, {"tryfirst": True}, {"trylast": True}])
 
 
 @given(st.lists(_ORDER, max_size=5))
-def test_all_wrappers_go_around_the_runners_work(options: list[dict[str, bool]]) -> None:
+def test_wrappers_enclose_the_job(options: list[dict[str, bool]]) -> None:
     """Whatever order wrappers ask for, the work is inside of them, and is done once."""
     log: list[str] = []
     wrappers = [wrapper(str(number), log, **each) for number, each in enumerate(options)]
@@ -614,7 +610,7 @@ def test_all_wrappers_go_around_the_runners_work(options: list[dict[str, bool]])
 
 
 @pytest.mark.parametrize("order", [{}, {"tryfirst": True}, {"trylast": True}])
-def test_plain_answer_replaces_the_runners_work(order: dict[str, bool]) -> None:
+def test_plain_answer_replaces_the_job(order: dict[str, bool]) -> None:
     """A plugin that runs jobs elsewhere answers, inside of the wrappers."""
     log: list[str] = []
 
@@ -627,7 +623,7 @@ def test_plain_answer_replaces_the_runners_work(order: dict[str, bool]) -> None:
     assert log == ["w before", "w after elsewhere"]
 
 
-def test_old_hookwrapper_goes_around_a_job() -> None:
+def test_old_hookwrapper_encloses_the_job() -> None:
     """Both of pluggy's kinds of wrappers are taken."""
     seen: list[str] = []
 
@@ -641,7 +637,7 @@ def test_old_hookwrapper_goes_around_a_job() -> None:
     assert seen == ["work", "done"]
 
 
-def test_wrapper_may_answer_an_error_of_the_job() -> None:
+def test_wrapper_may_replace_an_error() -> None:
     """What the job raises arrives at the wrapper's yield."""
 
     class Forgiving:
@@ -665,7 +661,7 @@ def failing(error: Exception) -> Callable[[], str]:
 
 
 @pytest.mark.parametrize("error", [ValueError("ours"), JobError("the tenant's")])
-def test_wrapper_is_not_blamed_for_an_error_it_passes_on(error: Exception) -> None:
+def test_passed_error_names_no_wrapper(error: Exception) -> None:
     """What the job raised comes out as it is, a bug of the runner's included."""
     with pytest.raises(type(error)) as caught:
         run_job(with_plugins(wrapper("w", [])), failing(error))
@@ -708,7 +704,7 @@ class _Replacing:
         ((_Odd, _Quiet), "p1"),
     ],
 )
-def test_a_bad_answer_is_told_with_the_one_who_gave_it(others: Any, name: str) -> None:
+def test_invalid_answer_names_its_plugin(others: Any, name: str) -> None:
     """Not with all who were asked; a wrapper answers for what it puts in the place of another's."""
     plugins = with_plugins(_Odd(), *(each() for each in others))
     answer = plugins.call("impex_poll_verdict", job=None, status=None)
@@ -750,7 +746,7 @@ class _RaisesAfter:
 
 
 @pytest.mark.parametrize(
-    ("plugin", "told"),
+    ("plugin", "message"),
     [
         (_NoYield, "a wrapper has to yield once"),
         (_TwoYields, "a wrapper has to yield once"),
@@ -758,11 +754,11 @@ class _RaisesAfter:
         (_RaisesAfter, "ValueError: oops"),
     ],
 )
-def test_a_bad_wrapper_is_named(plugin: Any, told: str) -> None:
+def test_invalid_wrapper_is_named(plugin: Any, message: str) -> None:
     """Whatever a wrapper does wrong is an error with the plugin's name."""
     plugins = with_plugins(plugin())
 
-    with pytest.raises(PluginError, match=f"plugin p0 failed in impex_run_job: {told}"):
+    with pytest.raises(PluginError, match=f"plugin p0 failed in impex_run_job: {message}"):
         run_job(plugins, done([]))
 
 
@@ -791,15 +787,15 @@ def process_state() -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("end", ["", "sys.exit(3)", "raise GeneratorExit", "raise BaseException"])
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
-def test_a_plugin_that_is_loaded_changes_nothing(install: Callable[..., None], end: str) -> None:
+def test_loading_changes_no_process_state(install: Callable[..., None], end: str) -> None:
     """Whatever its module does to the process, the command finds it as it was."""
     install("impex-changes", CHANGES.format(end=end))
     before = process_state()
 
-    told = info(make_plugin_manager(), "impex-changes")
+    message = info(make_plugin_manager(), "impex-changes")
 
     assert process_state() == before
-    assert bool(told.error) is bool(end)
+    assert bool(message.error) is bool(end)
 
 
 DAMAGED = {
@@ -825,7 +821,7 @@ def damage(install: Callable[..., None], tmp_path: Path) -> Callable[[dict[str, 
 
 
 @pytest.mark.parametrize("files", DAMAGED.values(), ids=DAMAGED.keys())
-def test_a_damaged_distribution_is_left_out(
+def test_damaged_distribution_is_left_out(
     damage: Callable[[dict[str, Any]], None], files: dict[str, Any]
 ) -> None:
     """All others are loaded, and it is named with the file that cannot be read."""
@@ -834,12 +830,12 @@ def test_a_damaged_distribution_is_left_out(
     plugins = make_plugin_manager()
 
     assert "unzip" in plugins.registry.steps
-    told = info(plugins, "impex-damaged")
-    assert "impex_damaged-1.0.dist-info" in told.error
-    assert "cannot be read" in told.error
+    message = info(plugins, "impex-damaged")
+    assert "impex_damaged-1.0.dist-info" in message.error
+    assert "cannot be read" in message.error
 
 
-def test_a_damaged_distribution_that_is_required_is_named(
+def test_damaged_requirement_is_named(
     damage: Callable[[dict[str, Any]], None],
 ) -> None:
     """It is installed, so to install it is no cure."""
@@ -849,9 +845,7 @@ def test_a_damaged_distribution_that_is_required_is_named(
         make_plugin_manager(PluginChoice(required=["impex-damaged"]))
 
 
-def test_a_version_that_is_none_fits_no_requirement(
-    install: Callable[..., None], tmp_path: Path
-) -> None:
+def test_invalid_version_meets_no_requirement(install: Callable[..., None], tmp_path: Path) -> None:
     """It is named with what is installed; without a requirement it does not matter."""
     install("impex-odd", "X = 1\n")
     metadata = tmp_path / "impex_odd-1.0.dist-info" / "METADATA"
@@ -862,7 +856,7 @@ def test_a_version_that_is_none_fits_no_requirement(
         make_plugin_manager(PluginChoice(required=["impex-odd>=1"]))
 
 
-def test_a_stranger_that_is_damaged_does_not_matter(tmp_path: Path, monkeypatch: Any) -> None:
+def test_unrelated_damaged_distribution_is_ignored(tmp_path: Path, monkeypatch: Any) -> None:
     """A distribution that has nothing to do with us is not even listed."""
     place = tmp_path / "unrelated-1.0.dist-info"
     place.mkdir()
@@ -874,7 +868,7 @@ def test_a_stranger_that_is_damaged_does_not_matter(tmp_path: Path, monkeypatch:
     assert not [each for each in infos if "unrelated" in each.name or each.error]
 
 
-def test_a_plugin_is_loaded_where_importlib_metadata_stands_in(
+def test_loads_with_importlib_metadata(
     install: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The backport, which libraries bring along, finds entry points of a class of its own."""
@@ -893,6 +887,6 @@ def test_a_plugin_is_loaded_where_importlib_metadata_stands_in(
     foreign = replace(plugincandidates.installed()[0], point=Point())
     monkeypatch.setattr(plugincandidates, "installed", lambda: [foreign])
 
-    told = info(make_plugin_manager(), "impex-foreign")
+    message = info(make_plugin_manager(), "impex-foreign")
 
-    assert (told.error, told.origin) == ("", "pip")
+    assert (message.error, message.origin) == ("", "pip")

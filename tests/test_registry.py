@@ -125,8 +125,7 @@ def test_every_trait_has_a_text() -> None:
     registry.step("c", "Does.")
 
     assert summary_of(registry.steps["a"]) == (
-        "Does. Always run again, for packages of file_filter migrate only, "
-        "tells impex plan what it would do."
+        "Does. Always run again, for packages of file_filter migrate only, described by impex plan."
     )
     assert summary_of(registry.steps["b"]) == "Does. Done once only, needs credentials."
     assert summary_of(registry.steps["c"]) == "Does."

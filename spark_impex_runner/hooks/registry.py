@@ -98,7 +98,7 @@ class StepOffer(Offer):
             "always run again": self.always,
             "done once only": not self.idempotent,
             f"for packages of file_filter {self.file_filter} only": self.file_filter,
-            "tells impex plan what it would do": self.dry_run,
+            "described by impex plan": self.dry_run,
             "needs credentials": self.credentials,
         }
         return tuple(text for text, holds in texts.items() if holds)
