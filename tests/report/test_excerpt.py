@@ -1,4 +1,4 @@
-"""The line that a problem stands in, and the caret below the place."""
+"""The source line of a problem, with the caret below its column."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def problem(source: str, caret: int, severity: str = "error") -> Problem:
     ids=["within", "behind", "tab", "wide", "combining", "control", "none"],
 )
 def test_caret_is_below_position(source: str, caret: int, shown: list[str]) -> None:
-    """Whatever takes no column, several, or would move the cursor, stands before it."""
+    """Characters of any width, and invisible ones, may precede it."""
     assert excerpt(problem(source, caret), 80) == shown
 
 

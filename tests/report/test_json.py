@@ -64,7 +64,7 @@ def test_a_report_holds_the_facts(every_outcome: RunResult) -> None:
 
 
 def test_a_target_holds_the_facts(target: TargetResult, run: Callable[..., RunResult]) -> None:
-    """What was asked for, what came and what was done with it."""
+    """The request, the packages and the steps."""
     [entry] = json.loads(json_report.render(run(target)))["targets"]
 
     assert entry["request"]["services"] == ["motor/pricing"]
@@ -86,10 +86,10 @@ def test_no_signed_url_is_in_a_report(every_outcome: RunResult) -> None:
     assert "signature" not in json_report.render(every_outcome)
 
 
-def test_an_artifact_made_again_is_listed_once(
+def test_replaced_artifact_is_listed_once(
     target: TargetResult, run: Callable[..., RunResult]
 ) -> None:
-    """The last word on a name counts."""
+    """The last artifact of a name counts."""
     again = replace(target.artifacts[1], size=7)
     result = replace(target, artifacts=(*target.artifacts, again))
 

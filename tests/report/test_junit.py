@@ -61,8 +61,8 @@ def test_a_failure_says_why(every_outcome: RunResult) -> None:
     assert failure.attrib["message"] == 'JobError: the tenant said <no> & "never"'
 
 
-def test_a_case_tells_the_facts(target: TargetResult, run: Callable[..., RunResult]) -> None:
-    """Job, files and digests are there for whoever opens the case."""
+def test_case_has_the_facts(target: TargetResult, run: Callable[..., RunResult]) -> None:
+    """The output has job, files and digests."""
     out = parse(run(target)).findtext(".//system-out") or ""
 
     assert "tenant acme, job 34d7d465-86eb-4eed-a388-fa4525cf7be6" in out

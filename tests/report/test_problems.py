@@ -12,14 +12,14 @@ WRONG = Problem("a,b:c.yaml", 4, 45, "targets[0].uses", "100% wrong:\r\nsee, bel
 RISKY = Problem("m.yaml", 2, 1, "name", "may go wrong", "warning")
 
 
-def test_a_warning_says_that_it_is_one() -> None:
-    """The word stands before the message, and an error needs none."""
+def test_warning_names_its_severity() -> None:
+    """The severity precedes the message of a warning only."""
     assert str(RISKY) == "m.yaml:2:1: name: warning: may go wrong"
     assert str(Problem("m.yaml", 1, 1, "", "x", "warning")) == "m.yaml:1:1: warning: x"
 
 
 def test_annotation_is_escaped() -> None:
-    """Data must not end the line, and a property neither itself nor the command."""
+    """Data cannot end the line, nor a property itself or the command."""
     assert annotation(WRONG) == (
         "::error file=a%2Cb%3Ac.yaml,line=4,col=45,title=targets[0].uses"
         "::100%25 wrong:%0D%0Asee, below"

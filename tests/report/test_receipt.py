@@ -96,7 +96,7 @@ def test_a_renamed_file_is_found(delivered: Path) -> None:
 
 
 def test_a_link_in_a_folder_is_found(delivered: Path) -> None:
-    """No package brings links, and what one points to is not looked at."""
+    """No package has links, and their targets are not read."""
     (delivered / "files/link").symlink_to("/etc")
 
     assert receipt.verify(delivered) == ["files/: holds link, a link or another special file"]
@@ -132,7 +132,7 @@ def test_missing_receipt_is_reported(tmp_path: Path) -> None:
     )
 )
 def test_no_receipt_breaks_the_check(tmp_path: Path, value: Any) -> None:
-    """Whatever stands in the file, the answer is a list of problems."""
+    """Any content gives a list of problems."""
     (tmp_path / RECEIPT).write_text(json.dumps(value))
 
     problems = receipt.verify(tmp_path)

@@ -43,14 +43,12 @@ report: /srv/release/report.json
 
 
 def test_the_summary_of_every_outcome(every_outcome: RunResult) -> None:
-    """What stands at the end of a log, word by word."""
+    """The exact summary at the end of a log."""
     assert text.render(every_outcome) == GOLDEN
 
 
-def test_a_target_of_several_jobs_counts_them(
-    target: TargetResult, run: Callable[..., RunResult]
-) -> None:
-    """Which they are stands in the reports."""
+def test_several_jobs_are_counted(target: TargetResult, run: Callable[..., RunResult]) -> None:
+    """The reports list their ids."""
     assert "  2 jobs  " in text.render(run(replace(target, job_ids=("j1", "j2"))))
 
 
@@ -74,10 +72,10 @@ def test_a_run_of_nothing_has_a_summary(run: Callable[..., RunResult]) -> None:
     assert "0 of 0 targets succeeded" in text.render(run())
 
 
-def test_one_target_has_its_own_folder_named(
+def test_single_target_names_its_folder(
     target: TargetResult, run: Callable[..., RunResult]
 ) -> None:
-    """With a single target nobody has to look for the folder."""
+    """With a single target the summary names its own folder."""
     assert "output: /srv/release/exports/motor\n" in text.render(run(target))
 
 
@@ -101,7 +99,7 @@ def test_failed_delivery_names_folder(target: TargetResult, run: Callable[..., R
 
 @given(foreign=st.text(), name=st.text())
 def test_foreign_text_stays_harmless(foreign: str, name: str) -> None:
-    """Whatever a tenant says, the summary has its lines and nothing but printable text."""
+    """Any text leaves the summary's lines intact and printable."""
     summary = text.render(hostile(foreign, name))
 
     lines = summary.split("\n")

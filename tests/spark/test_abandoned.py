@@ -63,7 +63,7 @@ def endless(
 
 
 def silent(connection: socket.socket) -> None:
-    """Say nothing until the client has gone."""
+    """Send nothing until the client has disconnected."""
     connection.recv(1)
 
 
@@ -195,7 +195,7 @@ def test_nothing_is_sent_after_stop(transport: Transport, script: Any, reply: An
 def test_abandoned_request_is_never_sent(
     transport: Transport, script: Any, reply: Any, monkeypatch: Any, stops: bool
 ) -> None:
-    """A host that is found when nobody waits any more gets no request."""
+    """No request is sent to a host that is resolved after the caller gave up."""
     server, asked, found = script(reply()), threading.Event(), threading.Event()
     look_up = socket.getaddrinfo
 
@@ -232,7 +232,7 @@ def test_call_ends_at_deadline(masker: Masker) -> None:
 
 @pytest.mark.parametrize("head", [BODY, HEAD + b"\r\n"], ids=["length", "no length"])
 def test_stop_ends_download(transport: Transport, head: bytes) -> None:
-    """A read that waits ends at once; what has come is not taken for the whole."""
+    """A blocked read ends at once; the received bytes do not count as a whole body."""
     transport._timeout = 60
     with (
         served(endless(b"", head + b"start", 0.05)) as url,
@@ -247,7 +247,7 @@ def test_stop_ends_download(transport: Transport, head: bytes) -> None:
 
 @pytest.mark.parametrize("fast", [False, True])
 def test_trickling_download_fails(transport: Transport, fast: bool) -> None:
-    """A download that brings next to nothing for a while counts as failed."""
+    """A download that receives almost nothing for a while fails."""
     transport.slow_seconds, transport._timeout = 0.1, 60
     with (
         served(endless(b"x", BODY, 0.01)) as url,

@@ -88,7 +88,7 @@ def test_token_is_requested_once(credentials: Any, masker: Masker) -> None:
 def test_a_token_is_renewed_before_it_expires(
     credentials: Any, clock: Any, life: Any, good_for: float
 ) -> None:
-    """A minute before its end, or halfway for a short-lived one, a new token is asked for."""
+    """A new token is requested a minute before the end, or halfway for a short-lived one."""
     issuer = Issuer(life)
     scheme = credentials(issuer)
     scheme.headers()
@@ -153,8 +153,8 @@ def test_a_refused_secret_is_never_sent_again(credentials: Any, status: int) -> 
     assert ENDPOINT in errors[0]
 
 
-def test_one_page_refuses_no_secret(credentials: Any) -> None:
-    """A refusal that is not the tenant's own word is asked for once more, and only once."""
+def test_refusal_without_code_is_confirmed(credentials: Any) -> None:
+    """A refusal without an error code is checked with one more request."""
     page = HttpResponse(403, {}, None, b"<html>")
     good = HttpResponse(200, {}, {"access_token": "T", "expires_in": 1})
     replies = [page, good, page, page]
@@ -170,7 +170,7 @@ def test_one_page_refuses_no_secret(credentials: Any) -> None:
 
 
 def test_token_endpoint_error_is_retried(credentials: Any) -> None:
-    """A 503 says nothing about the secret, so the next call asks again."""
+    """A 503 does not judge the secret, so the next call requests again."""
     issuer = Issuer(status=503)
     scheme = credentials(issuer)
     with pytest.raises(Exception, match="HTTP 503"):
@@ -189,8 +189,8 @@ def test_reply_without_token_fails(clock: Any) -> None:
 
 
 @pytest.mark.parametrize("life", [10**400, True, "soon", None, -1, float("nan"), float("inf")])
-def test_any_lifetime_is_bearable(credentials: Callable[..., ClientCredentials], life: Any) -> None:
-    """Whatever a reply says of its token's life, the token is used."""
+def test_any_token_lifetime_works(credentials: Callable[..., ClientCredentials], life: Any) -> None:
+    """The token is used with any value of ``expires_in``."""
     issuer = Issuer(life)
 
     assert credentials(issuer).headers() == {"Authorization": "Bearer T1"}
@@ -200,7 +200,7 @@ def test_any_lifetime_is_bearable(credentials: Callable[..., ClientCredentials],
 def test_unusable_token_is_an_error(
     credentials: Callable[..., ClientCredentials], token: object
 ) -> None:
-    """A token that no header can carry is the tenant's fault, in one line that does not show it."""
+    """The error about an invalid token is one line that does not show it."""
     data = {"access_token": token}
     scheme = credentials(lambda: HttpResponse(200, {}, data, b"{}"))
 

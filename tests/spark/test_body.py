@@ -1,4 +1,4 @@
-"""How much of a reply's body is read, whatever a server sends."""
+"""A reply's body is read up to a limit."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_body_at_limit_is_whole() -> None:
 @pytest.mark.parametrize("coding", ["binary", "utf-8", "identity, identity", "gzip", "br", ""])
 @pytest.mark.parametrize("body", [b'{"id": 1}', b" [1]", b"<html>"])
 def test_wrong_coding_is_ignored(coding: str, body: bytes) -> None:
-    """A body that is readable as it is stays as it is, whatever its reply calls it."""
+    """A body that begins like JSON or HTML is not decompressed."""
     assert read_all(Endless([body]), {"Content-Encoding": coding}, LIMIT) == body
 
 

@@ -1,4 +1,4 @@
-"""Each question goes to the tenant once, however many ask it, and whatever comes back."""
+"""Each list is requested once for all callers, also if the request fails."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def test_each_service_is_requested_once() -> None:
     assert asked == [("motor", "a"), ("motor", "b")]
 
 
-def test_a_refusal_is_the_answer_for_all() -> None:
-    """A tenant that refuses is not asked once more by each target of a run."""
+def test_failed_listing_is_cached() -> None:
+    """A refusal is not requested again by each target of a run."""
     asked: list[int] = []
 
     def services() -> list[ServiceVersion]:

@@ -17,7 +17,7 @@ BASE = "https://excel.sit.coherent.global/acme"
 
 
 def test_the_environment_is_enough(sandbox: Any, monkeypatch: Any) -> None:
-    """``CSPARK_*`` variables say where the tenant is and who is calling."""
+    """``CSPARK_*`` variables give address and credentials."""
     served = sandbox()
     monkeypatch.setenv("CSPARK_BASE_URL", served.base_url)
     monkeypatch.setenv("CSPARK_BEARER_TOKEN", f"Bearer {served.token}")
@@ -47,8 +47,8 @@ def test_arguments_win_over_environment(monkeypatch: Any) -> None:
         ({"base_url": BASE, "token": "t", "timeout": 0}, "timeout"),
     ],
 )
-def test_a_client_that_cannot_work_is_refused(arguments: Any, message: str) -> None:
-    """The error says what is missing."""
+def test_invalid_client_is_refused(arguments: Any, message: str) -> None:
+    """The error names what is missing."""
     with pytest.raises(errors.UsageError, match=message):
         Spark(**arguments)
 

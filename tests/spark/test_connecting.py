@@ -128,10 +128,10 @@ def test_only_a_first_connection_has_the_limit(
     assert transport.send(HttpRequest("GET", url, {})).status == 200
 
 
-def test_an_outage_after_contact_is_transient(
+def test_outage_after_contact_is_transient(
     transport: Transport, script: Any, reply: Any, clock: Any
 ) -> None:
-    """A host that has answered in this run is never given up by the transport."""
+    """The transport never gives up a host that replied in this run."""
     server = script(reply(headers={"Connection": "close"}))
     transport.send(HttpRequest("GET", server.url, {}))
     server.__exit__()
@@ -193,7 +193,7 @@ def test_a_malformed_proxy_fails_at_once(
 def test_unusual_proxy_is_named(
     transport: Transport, answering: Any, monkeypatch: Any, answer: bytes
 ) -> None:
-    """Whatever a proxy answers, nothing was sent, and the line is short and printable."""
+    """Nothing was sent, and the error is one short printable line."""
     monkeypatch.setenv("HTTPS_PROXY", f"http://{answering(answer)}")
 
     error = failure(transport, TENANT)

@@ -56,14 +56,14 @@ def test_oauth_then_key_then_token() -> None:
 
 
 def test_missing_credentials_name_the_variables() -> None:
-    """The error says what to set."""
+    """The error names the variables."""
     assert from_arguments(None, None, None) is None
     with pytest.raises(UsageError, match=r"CSPARK_CLIENT_ID.*CSPARK_BEARER_TOKEN"):
         from_environment({})
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"client_id": "id"}'])
-def test_a_useless_oauth_file_is_refused(tmp_path: Path, content: str | None) -> None:
+def test_invalid_oauth_file_is_refused(tmp_path: Path, content: str | None) -> None:
     """A missing, broken or incomplete file is one line, without its content."""
     path = tmp_path / "oauth.json"
     if content is not None:

@@ -1,4 +1,4 @@
-"""Room on the disk is asked for before a file is begun."""
+"""Disk space is checked before a file is written."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class _Usage(NamedTuple):
 
 @pytest.fixture
 def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Return a function that says how many bytes every disk has left."""
+    """Return a function that sets the free bytes of every disk."""
     return lambda size: monkeypatch.setattr(shutil, "disk_usage", lambda _: _Usage(9, 9, size))
 
 
 def test_too_large_file_is_refused_early(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, free: Any
 ) -> None:
-    """The line says how much is needed, how much is there and where; with room it goes through."""
+    """The error names the required and the free bytes; with space the download succeeds."""
     server = script(reply(b"x" * 5000, headers={"ETag": '"one"'}))
     free(4999)
 
@@ -51,7 +51,7 @@ def test_too_large_file_is_refused_early(
 def test_existing_bytes_need_no_space(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, free: Any
 ) -> None:
-    """A download that goes on asks for the rest only."""
+    """A resumed download needs space for the rest only."""
     whole, etag = b"x" * 5000, {"ETag": '"one"'}
     span = {**etag, "Content-Range": "bytes 3000-4999/5000"}
     cut = reply(whole[:3000], headers=etag, length=5000)
@@ -85,7 +85,7 @@ def test_reserved_space_is_not_free(tmp_path: Path, free: Any) -> None:
 
 
 def test_missing_folder_is_reported(tmp_path: Path) -> None:
-    """What the operating system says becomes an error of the delivery."""
+    """An error of the operating system becomes a ``DeliveryError``."""
     with (
         pytest.raises(errors.DeliveryError, match="No such file"),
         disk_space.reserved(tmp_path / "none" / "p", 5),
@@ -113,7 +113,7 @@ def test_endless_download_leaves_space(
     monkeypatch: pytest.MonkeyPatch,
     limit: str,
 ) -> None:
-    """A body without a length ends before the disk is full, in one line, and is removed."""
+    """A body without a length ends before the disk is full, and its file is removed."""
     server = script(reply(b"x" * 300_000, length=None))
     monkeypatch.setattr(disk_space, "_CHECK_EVERY", 1000)
     monkeypatch.setattr(limits, "UNANNOUNCED", 1000 if limit == "bytes" else 1 << 40)
@@ -129,7 +129,7 @@ def test_endless_download_leaves_space(
 def test_download_without_length_is_whole(
     session_to: Any, script: Any, reply: Any, tmp_path: Path
 ) -> None:
-    """Where there is room, a body without a length is as good as any."""
+    """With free space, a body needs no length."""
     server = script(reply(b"x" * 300_000, length=None))
 
     fetch(session_to(server), RemoteFile(server.url), tmp_path / "p")

@@ -32,7 +32,7 @@ def test_files_of_one_name_are_numbered(
 def test_failed_file_leaves_no_partial(
     session_to: Any, script: Any, reply: Any, package: Any, tmp_path: Path
 ) -> None:
-    """A partial export never looks whole."""
+    """A partial export never has its final names."""
     good, bad = script(reply(package())), script(reply(b"<html>", status=404))
     files = [RemoteFile(f"{server.url}/p.zip") for server in (good, bad)]
 
@@ -58,7 +58,7 @@ def test_a_wrong_hash_refuses_a_whole_package(
 def test_damaged_file_is_downloaded_again(
     session_to: Any, script: Any, reply: Any, package: Any
 ) -> None:
-    """What was refused is not gone on with, though the server would allow it."""
+    """A damaged file is not resumed, though the server would support it."""
     etag = {"ETag": '"one"'}
     damaged = [package()[:-9] + b"SPOILT!!!", b"<html>Sign in</html>"]
     server = script(*[reply(body, headers=etag) for body in (*damaged, package())])
@@ -104,7 +104,7 @@ def test_new_link_resumes_the_file(session_to: Any, script: Any, reply: Any, pac
 def test_an_expired_link_is_renewed_once(
     session_to: Any, script: Any, reply: Any, package: Any
 ) -> None:
-    """The job's status is asked for a new link, in the same place of its list."""
+    """The job's status gives the new link at the same index."""
     old, new = script(reply(status=403)), script(reply(package()))
     renew = [RemoteFile(f"{new.url}/p.zip")]
 
@@ -115,7 +115,7 @@ def test_an_expired_link_is_renewed_once(
 
 
 def test_link_without_renewal_fails(session_to: Any, script: Any, reply: Any) -> None:
-    """Where the job offers no file any more, the refusal stands."""
+    """If the job has no file any more, the refusal is raised."""
     server = script(reply(status=410))
 
     with pytest.raises(errors.UnknownApiError, match="HTTP 410"):

@@ -54,13 +54,13 @@ def test_a_full_request_holds_every_field() -> None:
     ],
 )
 def test_invalid_request_is_not_sent(request_: Request, message: str) -> None:
-    """What is allowed stands in the error."""
+    """The error names the allowed values."""
     with pytest.raises(errors.UsageError, match=message):
         encode(request_)
 
 
 def test_each_uri_form_is_placed() -> None:
-    """Ids travel bare, a version's among the version ids; what repeats is asked for once."""
+    """Ids are sent bare, those of versions among the version ids, and none twice."""
     texts = ["f/s", f"service/{ID}", f"version/{ID}", "folders/f/services/s", "f/s?1.2", "f/s"]
 
     request = build_request(map(Uri.parse, texts), folders=("life",), version_ids=("v",))
@@ -88,7 +88,7 @@ def test_single_calls_work_as_sdk(sandbox: Any, connect: Any) -> None:
 
 
 def test_links_are_masked_at_once(sandbox: Any, connect: Any, masker: Any) -> None:
-    """After one look at a finished job its download token is a known secret."""
+    """After one status request of a finished job its download token is masked."""
     exports = connect(sandbox()).impex.exports
     status = exports.status(exports.create(Request(folders=("my-folder",))).id)
 
@@ -99,7 +99,7 @@ def test_links_are_masked_at_once(sandbox: Any, connect: Any, masker: Any) -> No
 
 
 def test_wait_is_steady(sandbox: Any, connect: Any, clock: Any) -> None:
-    """A job of 7 s, looked at every 3 s, is noticed at the fourth look."""
+    """A job of 7 s is done at the fourth status request, 3 s apart."""
     exports = connect(sandbox(job_seconds=7)).impex.exports
     job = exports.create(Request(folders=("my-folder",)))
 
@@ -109,7 +109,7 @@ def test_wait_is_steady(sandbox: Any, connect: Any, clock: Any) -> None:
 
 
 def test_last_check_ends_wait(sandbox: Any, connect: Any, clock: Any) -> None:
-    """Three checks mean two waits; the error tells what was tried."""
+    """Three checks have two pauses; the error names the limit."""
     exports = connect(sandbox(job_seconds=60)).impex.exports
     job = exports.create(Request(folders=("my-folder",)))
 
@@ -121,7 +121,7 @@ def test_last_check_ends_wait(sandbox: Any, connect: Any, clock: Any) -> None:
 
 
 def test_default_wait_is_half_an_hour(sandbox: Any, connect: Any, clock: Any) -> None:
-    """The last wait is cut to the deadline, and one last look follows it."""
+    """The last pause is cut at the deadline, and a last check follows it."""
     served = sandbox(job_seconds=7200)
     exports = connect(served).impex.exports
     job = exports.create(Request(folders=("my-folder",)))
@@ -147,7 +147,7 @@ def test_the_server_may_slow_the_wait_down(
 
 @pytest.mark.parametrize("ending", ["errors", "failed", "cancelled", "null_outputs"])
 def test_failed_job_ends_wait(sandbox: Any, connect: Any, clock: Any, ending: str) -> None:
-    """No more looks, and the tenant's own words in the error."""
+    """No check follows, and the error has the tenant's messages."""
     exports = connect(sandbox(ending=ending)).impex.exports
     job = exports.create(Request(folders=("my-folder",)))
 
@@ -159,7 +159,7 @@ def test_failed_job_ends_wait(sandbox: Any, connect: Any, clock: Any, ending: st
 
 
 def test_echoed_secret_is_masked(session_to: Any, script: Any, reply: Any) -> None:
-    """The error of a failed job holds the tenant's words without the token."""
+    """The error of a failed job has the tenant's message without the token."""
     server = script(reply({"id": "1", "status": "failed", "errors": ["no: the-token"]}))
 
     with pytest.raises(errors.JobError, match=r"no: \*\*\*"):
@@ -169,7 +169,7 @@ def test_echoed_secret_is_masked(session_to: Any, script: Any, reply: Any) -> No
 def test_an_unknown_status_is_reported_once(
     session_to: Any, script: Any, reply: Any, caplog: Any
 ) -> None:
-    """The wait goes on, with one warning for the strange word."""
+    """The wait continues with one warning."""
     server = script(reply({"id": "1", "status": "archiving"}))
 
     with pytest.raises(errors.RetryTimeoutError):
@@ -226,14 +226,14 @@ def test_count_decides_unclear_refusal(session_to: Any, script: Any, reply: Any)
 
 
 def test_unreadable_listing_decides_nothing(session_to: Any, script: Any, reply: Any) -> None:
-    """Without the permission to look, the refusal itself is what the caller hears of."""
+    """Without permission for the listing the refusal itself is raised."""
     exports = Exports(session_to(script(reply(status=403))))
 
     assert not exports.is_busy(errors.SparkApiError.when("x", errors.ErrorReply(409)))
 
 
 def test_reply_without_id_fails(session_to: Any, script: Any, reply: Any) -> None:
-    """A job that may run somewhere is never taken for one that does not."""
+    """The error says that a job may run."""
     with pytest.raises(errors.SparkSdkError, match="no job id"):
         Exports(session_to(script(reply({"object": "export"})))).create(Request(folders=("f",)))
 
@@ -252,10 +252,10 @@ def test_a_cancelled_job_says_so(sandbox: Any, connect: Any) -> None:
 
 
 @pytest.mark.parametrize(("failures", "cancelled"), [(2, True), (3, False)])
-def test_a_cancel_is_repeated_without_waiting(
+def test_cancel_is_retried_without_pause(
     session_to: Any, script: Any, reply: Any, clock: Any, failures: int, cancelled: bool
 ) -> None:
-    """Three requests at most, whatever the server asks for: a run that stops may not wait."""
+    """At most three requests are sent, without pauses."""
     busy = reply(status=503, headers={"Retry-After": "5"})
     exports = Exports(session_to(script(*[busy] * failures, reply({"id": "1"}))))
 
@@ -280,9 +280,7 @@ def test_a_cancel_is_repeated_without_waiting(
         {},
     ],
 )
-def test_arguments_that_cannot_work_are_refused_unsent(
-    sandbox: Any, connect: Any, arguments: Any
-) -> None:
+def test_invalid_import_is_not_sent(sandbox: Any, connect: Any, arguments: Any) -> None:
     """A text for a list, an unreadable URI or nothing at all never reaches the tenant."""
     served = sandbox()
 

@@ -1,4 +1,4 @@
-"""What a failed request means: retry it, look for the job, or end."""
+"""Failed requests are classified: retry, look for the job, or end."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ FAILURES = [
 def test_each_failure_has_its_meaning(
     error: SparkError, passing: bool, strange: bool, unclear: bool, unknown: bool
 ) -> None:
-    """Whether it is transient, readable, a possible success, or the word on an unknown job."""
+    """An error is transient, unreadable, a possible success, or denies the job."""
     assert failures.is_transient(error) is passing
     assert failures.is_not_api_reply(error) is strange
     assert failures.may_have_created(error) is unclear
@@ -85,7 +85,7 @@ def test_each_failure_has_its_meaning(
     ],
 )
 def test_size_and_limit_mean_too_large(error: SparkError, large: bool) -> None:
-    """The code, or words of a size and of a limit together."""
+    """The error code, or a message that mentions size and limit, decides."""
     assert failures.is_too_large(error) is large
 
 

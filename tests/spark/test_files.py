@@ -29,7 +29,7 @@ CONTENT = b"x" * 3_000_000
 def test_download_sends_no_credentials(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, masker: Any
 ) -> None:
-    """The bytes, their size and digests are right; no header says who is asking."""
+    """Bytes, size and digests are right; no header identifies the client."""
     server = script(reply(CONTENT))
     link = f"{server.url}/tokens/Ab%2Fc%3D/motor.zip"
     announced = hashlib.md5(CONTENT).hexdigest().upper()  # noqa: S324 - what a tenant may send
@@ -141,7 +141,7 @@ def test_expiry_advice_needs_matching_status(
 
 
 def test_refused_link_has_advice(session_to: Any, script: Any, reply: Any, tmp_path: Path) -> None:
-    """403 of the file store is not taken for wrong credentials, and nothing is written."""
+    """A 403 of the file store does not blame the credentials, and nothing is written."""
     server = script(reply(b"denied SeCrEt", status=403))
 
     with pytest.raises(errors.ForbiddenError, match="link may have expired") as caught:
@@ -274,7 +274,7 @@ def test_a_meaningless_coding_is_ignored(
 def test_wrong_coding_is_resumed(
     session_to: Any, script: Any, reply: Any, package: Any, tmp_path: Path
 ) -> None:
-    """A download that is cut off goes on where it was, whatever the coding is called."""
+    """A download resumes with any ``Content-Encoding`` that compresses nothing."""
     content = package()
     head = {"Content-Encoding": "gzip", "ETag": '"one"'}
     span = {**head, "Content-Range": f"bytes 40-{len(content) - 1}/{len(content)}"}
@@ -315,7 +315,7 @@ def test_an_interrupt_ends_a_download_between_chunks(
 
 
 def test_disk_error_is_one_line(session_to: Any, script: Any, reply: Any, tmp_path: Path) -> None:
-    """What the operating system says becomes an error of the delivery."""
+    """An error of the operating system becomes a ``DeliveryError``."""
     server = script(reply(b"abc"))
 
     with pytest.raises(errors.DeliveryError, match="No such file or directory"):
@@ -374,8 +374,8 @@ def test_no_link_names_a_path(text: str) -> None:
     assert name not in {".", ".."}
 
 
-def test_a_proven_file_replaces_an_older_one(tmp_path: Path) -> None:
-    """The name appears at once, and the partial file is gone."""
+def test_verified_file_replaces_older(tmp_path: Path) -> None:
+    """The name appears at once, and the partial file is removed."""
     partial, final = tmp_path / "p.part", tmp_path / "p.zip"
     partial.write_bytes(b"new")
     final.write_bytes(b"old")

@@ -52,7 +52,7 @@ def test_every_form_of_a_digest_is_read(name: str, content: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["sha3_256", "blake2s", "blake2b", "sha3_384"])
 def test_prefix_decides_between_algorithms(name: str) -> None:
-    """Without it the length would speak for another one."""
+    """Without a prefix the length selects another algorithm."""
     digest = hashlib.new(name, b"x").digest()
 
     found = read_hash(f"{name.replace('sha3_', 'SHA3-')}:{digest.hex()}")
@@ -87,7 +87,7 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 
 @given(st.lists(st.binary(min_size=1), max_size=12))
 def test_hashing_thread_keeps_order(chunks: list[bytes]) -> None:
-    """The digests are those of the whole, for as many algorithms as asked."""
+    """The digests are those of the whole content, for several algorithms."""
     with Hashing(["sha256", "md5"]) as hashing:
         for chunk in chunks:
             hashing.update(chunk)

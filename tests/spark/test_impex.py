@@ -1,4 +1,4 @@
-"""Whole exports in one call: the SDK's words, and nothing of its faults."""
+"""A whole export in one call, with the names of the SDK and without its weaknesses."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_an_interrupted_wait_cancels_the_job(sandbox: Any, connect: Any, clock: 
 
 
 def test_a_failed_job_is_not_cancelled(sandbox: Any, connect: Any) -> None:
-    """What has ended needs no cancelling; the words are the tenant's."""
+    """A job that has ended is not cancelled; the error has the tenant's message."""
     served = sandbox(ending="errors")
 
     with pytest.raises(errors.JobError, match="ended as 'closed': EXPORT_FAILED"):
@@ -101,8 +101,8 @@ def test_failed_cancel_keeps_cause(session_to: Any, script: Any, reply: Any, cap
     assert "export job 1 could not be cancelled" in caplog.text
 
 
-def test_a_busy_tenant_is_waited_for(sandbox: Any, connect: Any, clock: Any) -> None:
-    """The export begins when the other job has ended, and is asked for gently."""
+def test_export_waits_for_busy_tenant(sandbox: Any, connect: Any, clock: Any) -> None:
+    """The export begins after the other job, with few requests meanwhile."""
     served = sandbox(job_seconds=12)
     spark = connect(served)
     spark.impex.exports.initiate(folders=["my-other-folder"])
@@ -112,7 +112,7 @@ def test_a_busy_tenant_is_waited_for(sandbox: Any, connect: Any, clock: Any) -> 
 
 
 def test_busy_tenant_times_out(sandbox: Any, connect: Any) -> None:
-    """After half an hour the error says so, and exits as a passed deadline."""
+    """After half an hour the error has the exit code of a deadline."""
     spark = connect(sandbox(job_seconds=36_000))
     spark.impex.exports.initiate(folders=["my-other-folder"])
 
@@ -140,7 +140,7 @@ def test_a_failed_download_raises(sandbox: Any, connect: Any, tmp_path: Path, to
 
 
 def test_an_expired_link_is_renewed(sandbox: Any, connect: Any) -> None:
-    """A link that lives for no time at all is asked for again through the job's status."""
+    """A link that expires at once is renewed by the job's status."""
     served = sandbox(url_seconds=0)
 
     with pytest.raises(errors.ForbiddenError, match="link may have expired"):

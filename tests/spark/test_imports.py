@@ -77,7 +77,7 @@ def test_package_moves_between_sandboxes(sandbox: Any, connect: Any, tmp_path: P
 def test_form_equals_that_of_sdk(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, kind: str
 ) -> None:
-    """The entity stands before the file, and every source is sent from its beginning."""
+    """The entity precedes the file, and each file is sent from its beginning."""
     server = script(reply({"object": "import", "id": "1"}))
     path = tmp_path / "p.zip"
     path.write_bytes(b"PK-content")
@@ -182,10 +182,10 @@ def test_every_form_of_destination_is_understood(
         ({"file": "/no/such/package.zip"}, "cannot be read"),
     ],
 )
-def test_arguments_that_cannot_work_are_refused_unsent(
+def test_invalid_import_is_not_sent(
     session_to: Any, script: Any, reply: Any, arguments: Any, message: str
 ) -> None:
-    """The error says what is allowed, and nothing reaches the tenant."""
+    """The error names the allowed values, and nothing reaches the tenant."""
     server = script(reply())
     usable = {"destination": "a/b", "file": io.BytesIO(b"PK")}
 
@@ -196,7 +196,7 @@ def test_arguments_that_cannot_work_are_refused_unsent(
 
 
 def test_server_refusal_is_raised(session_to: Any, script: Any, reply: Any) -> None:
-    """A failing upload raises the API's error with its words, not one of the transport."""
+    """A failed upload raises the API's error, not one of the transport."""
     body = {"type": "invalid_input", "code": "EXCEEDED_FILE_SIZE", "message": "250 MB is too big"}
     server = script(reply(body, status=500))
 
@@ -214,13 +214,13 @@ def test_an_import_that_fails_ends_the_wait(sandbox: Any, connect: Any) -> None:
 
 
 def test_reply_without_id_fails(session_to: Any, script: Any, reply: Any) -> None:
-    """The import may run, and the message says to look."""
+    """The error says that the import may run."""
     with pytest.raises(errors.SparkSdkError, match="no job id"):
         Imports(session_to(script(reply({})))).initiate("f/s", io.BytesIO(b"PK"))
 
 
-def test_the_listing_is_the_tenants(sandbox: Any, connect: Any) -> None:
-    """``describe`` returns what the tenant says of its import jobs."""
+def test_describe_returns_the_listing(sandbox: Any, connect: Any) -> None:
+    """``describe`` returns the tenant's listing of import jobs."""
     data = connect(sandbox()).impex.imports.describe().data
 
     assert data["tenant"]["configuration"]["import_api_job_limit"] == 1
@@ -266,10 +266,10 @@ def test_only_certain_failure_ends_wait(
     ("refused", "checks"),
     [({"errorCode": "INVALID_TOKEN"}, 1), ({"code": "INVALID_JOB_ID"}, 2), (b"<p>Sign in", 2)],
 )
-def test_a_wait_ends_with_the_tenants_refusal(
+def test_refusal_ends_wait(
     session_to: Any, script: Any, reply: Any, refused: Any, checks: int
 ) -> None:
-    """The tenant's own word is enough; what denies the job, or is a page, has to be repeated."""
+    """An API error is raised at once; a denied job or a page must be confirmed."""
     server = script(reply(refused, status=403))
 
     with pytest.raises(errors.ForbiddenError):
@@ -289,7 +289,7 @@ def test_a_wait_ends_with_the_tenants_refusal(
 def test_one_doubtful_reply_continues_import(
     session_to: Any, script: Any, reply: Any, doubtful: Any
 ) -> None:
-    """A job that goes on, whatever one answer says, is waited for."""
+    """One doubtful reply does not end the wait for a running job."""
     outputs = {"services": [{"service_uri_source": "f/s"}]}
     done = {**STATUS, "status": "closed", "errors": None, "outputs": outputs}
     server = script(reply(doubtful), reply(STATUS), reply(doubtful), reply(done))
@@ -312,7 +312,7 @@ def test_outage_ends_after_ten_minutes(
 
 
 def test_wait_ends_at_deadline(session_to: Any, script: Any, reply: Any, clock: Any) -> None:
-    """The last look is at the deadline itself."""
+    """The last check is at the deadline itself."""
     server = script(*[reply(STATUS)] * 20)
 
     with pytest.raises(errors.RetryTimeoutError, match="still 'in_progress' after 42 s"):
@@ -322,7 +322,7 @@ def test_wait_ends_at_deadline(session_to: Any, script: Any, reply: Any, clock: 
 
 
 def test_job_is_found_by_correlation_id(session_to: Any, script: Any, reply: Any) -> None:
-    """Running jobs and recent ones are looked at until one has it."""
+    """The statuses of active and recent jobs are read until one matches."""
     listing = {"in_progress_imports": [{"id": "a"}], "recent_imports": [{"id": "b"}, {"id": "c"}]}
     checks = [reply({"id": each, "correlation_id": f"id of {each}"}) for each in "abc"]
 
@@ -383,7 +383,7 @@ def test_an_upload_ends_when_the_run_does(
 
 
 def test_package_waits_for_free_slot(session_to: Any, script: Any, reply: Any) -> None:
-    """After a refusal the tenant's count is asked, which costs nothing."""
+    """After a refusal the job count decides when to upload again."""
     busy = {"code": "IMPORT_JOB_LIMIT_REACHED", "message": "another import job is running"}
     full, free = ({"tenant": {"status": {"import_api_jobs_in_progress": n}}} for n in (1, 0))
     server = script(

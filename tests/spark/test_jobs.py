@@ -32,8 +32,8 @@ def test_a_job_is_older_only_for_certain(age: float | None, seconds: float, olde
 
 
 @pytest.mark.parametrize("listing", [[], {}, {"recent_exports": []}, {"in_progress_exports": 1}])
-def test_no_listing_proves_nothing(session_to: Any, script: Any, reply: Any, listing: Any) -> None:
-    """A reply in another form does not say that there are no jobs."""
+def test_unknown_listing_form_fails(session_to: Any, script: Any, reply: Any, listing: Any) -> None:
+    """A reply of another form does not mean that there are no jobs."""
     exports = Exports(session_to(script(reply(listing))))
 
     with pytest.raises(SparkSdkError, match="in an unknown form"):
@@ -48,7 +48,7 @@ def test_null_lists_hold_no_job(session_to: Any, script: Any, reply: Any) -> Non
 
 
 def test_invalid_times_are_unknown(session_to: Any, script: Any, reply: Any) -> None:
-    """A job is listed whatever its time stamp is; an age needs a time that can be read."""
+    """A job with an invalid time stamp is listed without an age."""
     stamps = ["soon", None, 5, "0001-01-01T00:00:00+14:00", "2026-01-02T11:55:00Z"]
     jobs = [
         {"id": str(number), "data": {"created_timestamp": stamp}}

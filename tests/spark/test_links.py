@@ -44,7 +44,7 @@ def test_the_token_is_secret_in_both_writings() -> None:
     ],
 )
 def test_no_link_shows_its_secret(url: str, told: str) -> None:
-    """Wherever the capability stands, a message does not have it."""
+    """A message hides the secret of a link in any position."""
     assert redacted(url) == told
 
 
@@ -77,7 +77,7 @@ def test_job_id_from_id_or_url(job_id: str | None, url: str | None) -> None:
 
 @pytest.mark.parametrize("url", [None, "", "https://any.example/acme", "not a url"])
 def test_no_job_is_an_error(url: str | None) -> None:
-    """The message says what to give."""
+    """The error names the arguments to pass."""
     with pytest.raises(UsageError, match="job_id"):
         job_id_of(None, url)
 
@@ -100,7 +100,7 @@ def test_short_link_parameters_stay_visible() -> None:
 def test_links_are_renewed_with_progress(
     tmp_path: Path, clock: Any, growing: bool, asked: int
 ) -> None:
-    """Twenty short-lived links may bring a file; four that bring nothing end the download."""
+    """Twenty links with progress complete a file; four without end the download."""
     part, used = tmp_path / "p", []
 
     def download(remote: RemoteFile) -> str:

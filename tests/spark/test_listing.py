@@ -1,4 +1,4 @@
-"""A tenant's folders are read to the last page, whatever the server says about pages."""
+"""Listings of a tenant are read to the last page."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_rows_end_a_listing(
     script: Any, reply: Any, session_to: Callable[[Any], Session],
     pages: list[str], expected: str, requests: int,
 ) -> None:  # fmt: skip
-    """No word of the server about pages is needed, and no row comes twice."""
+    """No metadata about pages is needed, and no row is repeated."""
     server = script(*(reply(envelope(names)) for names in pages))
 
     assert "".join(folders(session_to(server))) == expected
@@ -123,7 +123,7 @@ def test_rows_that_name_nothing_are_left_out(
 def test_failed_page_is_retried(
     script: Any, reply: Any, session_to: Callable[[Any], Session]
 ) -> None:
-    """The listing changes nothing, so it may be repeated; who is in a hurry says once."""
+    """A failed page is retried, unless ``once`` is set."""
     failing = reply(status=503)
 
     assert list(folders(session_to(script(failing, reply(envelope("a")))))) == ["a"]
@@ -209,7 +209,7 @@ def test_service_request_equals_sdk(script: Any, reply: Any, session_to: Any) ->
     "body", [{}, {"response_data": None, "error": {"message": "not for the-token"}}, {"data": []}]
 )
 def test_reply_without_services_fails(script: Any, reply: Any, session_to: Any, body: Any) -> None:
-    """It does not pass for an empty tenant, and says what the server said."""
+    """It is not an empty listing; the error has the server's message."""
     with pytest.raises(SparkSdkError, match="holds no list") as error:
         list(services(session_to(script(reply(body)))))
 

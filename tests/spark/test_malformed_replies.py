@@ -116,7 +116,7 @@ def session(status: int, body: bytes) -> Session:
 
 
 def _message(ask: Any) -> str:
-    """Return what an error says, which must be one of ours."""
+    """Return the message of an error, which must be one of this package."""
     try:
         ask()
     except ImpexError as error:
@@ -127,7 +127,7 @@ def _message(ask: Any) -> str:
 @settings(max_examples=60)
 @given(STATUSES, JSON)
 def test_no_reply_breaks_the_client(status: int, text: str) -> None:
-    """Whatever is asked, the answer is a value or one of our errors, in one printable line."""
+    """Each call returns a value or raises one of the package's errors, in one printable line."""
     tenant = session(status, text.encode())
     impex = ImpEx(tenant, 2, 1.0)
     exports, imports = impex.exports, impex.imports
@@ -243,7 +243,7 @@ def test_long_numbers_in_versions_have_an_order() -> None:
 
 
 def test_invalid_claims_have_no_expiry() -> None:
-    """What a JWT says is not checked by anybody before us."""
+    """The claims of a JWT were never validated."""
     import base64  # noqa: PLC0415
 
     for claims in (b'{"exp": 1e999}', b'{"exp": ' + b"9" * 401 + b"}", b"[" * 5000, b"[]"):

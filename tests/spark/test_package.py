@@ -39,7 +39,7 @@ def test_damaged_package_is_refused(package: Any, tmp_path: Path) -> None:
 
 
 def test_wrong_crc_names_entry(tmp_path: Path) -> None:
-    """The error says which entry is damaged."""
+    """The error names the damaged entry."""
     path = tmp_path / "p.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("acme/manifest.json", b"SPARK")
@@ -98,7 +98,7 @@ def stored(tmp_path: Path) -> Path:
 
 
 def test_hash_replaces_crc_checks(stored: Path) -> None:
-    """A hash that agrees says all that the CRCs say; without one each entry is tested."""
+    """A matching hash covers the CRCs; without one each entry is checked."""
     stored.write_bytes(stored.read_bytes().replace(b"SPARK", b"SHARK"))
 
     check(Artifact(stored, "p.zip", hash_agreed=True))
@@ -108,7 +108,7 @@ def test_hash_replaces_crc_checks(stored: Path) -> None:
 
 @pytest.mark.parametrize("found", [b"PK\x03\x04", b"acme/manifest.json"])
 def test_misplaced_entry_is_named(stored: Path, found: bytes) -> None:
-    """The structure is tested whatever the hash says: signature and name of each entry."""
+    """Signature and name of each entry are checked with any hash."""
     stored.write_bytes(stored.read_bytes().replace(found, found[::-1], 1))
 
     with pytest.raises(errors.IntegrityError, match=r"'acme/manifest\.json' is damaged"):
@@ -116,7 +116,7 @@ def test_misplaced_entry_is_named(stored: Path, found: bytes) -> None:
 
 
 def test_overlapping_entry_is_named(stored: Path) -> None:
-    """The directory says that the last entry is longer than there is room."""
+    """The last entry of the directory is longer than its space."""
     data = bytearray(stored.read_bytes())
     at = data.rindex(b"PK\x01\x02")
     data[at + 20 : at + 24] = (7).to_bytes(4, "little")

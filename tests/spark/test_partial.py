@@ -83,7 +83,7 @@ def test_cut_download_requests_the_rest(served: Any, tmp_path: Path) -> None:
 
 
 def test_next_process_resumes(served: Any, tmp_path: Path, clock: Any) -> None:
-    """An interrupted download leaves part and mark; a new call asks for the rest by a new link."""
+    """After an interrupt, a new call requests the rest by a new link."""
     sandbox, spark, remote = served("1=cut:1500000", "2-=reset")
     clock.at_wait = lambda _: clock.stop(2)
     with pytest.raises(errors.Interrupted):
@@ -98,7 +98,7 @@ def test_next_process_resumes(served: Any, tmp_path: Path, clock: Any) -> None:
 
 
 def test_resume_info_holds_no_link(served: Any, tmp_path: Path) -> None:
-    """Beside the part lie validator, length and hash; nothing stays beside the final file."""
+    """The info has validator, length and hash, and is removed with the partial file."""
     _, spark, remote = served("1=cut:1500000", "2-=503")
     with pytest.raises(errors.ImpexError):
         fetch(spark.session, remote, tmp_path / "p")
@@ -239,7 +239,7 @@ def test_shrunk_file_restarts_download(served: Any, tmp_path: Path) -> None:
 def test_small_file_gets_no_resume_info(
     session_to: Any, script: Any, reply: Any, tmp_path: Path
 ) -> None:
-    """A mark that nobody needs is not written; a larger file has one from its first mebibyte on."""
+    """A file has resume info from its first mebibyte on."""
     small, large = SERVED[: 1 << 19], SERVED * 2
     for body, names in ((small, ["p"]), (large, ["p", "p.json"])):
         server = script(reply(body, headers=ETAG))
@@ -301,7 +301,7 @@ ETAG = {"ETag": '"one"'}
 def test_mismatched_part_is_discarded(
     session_to: Any, script: Any, reply: Any, tmp_path: Path, status: int, headers: dict[str, str]
 ) -> None:
-    """Another place, another length or another version: the whole is asked for again."""
+    """Another offset, length or version restarts the download."""
     cut = reply(SERVED[:HERE], headers=ETAG, length=len(SERVED))
     server = script(cut, reply(b"x" * 400_000, status, headers=headers), reply(SERVED))
 
@@ -332,10 +332,10 @@ def test_weak_validator_is_not_resumed(
     assert [one.headers.get("range") for one in server.seen] == [None, None]
 
 
-def test_the_date_of_a_file_will_do(
+def test_last_modified_is_a_validator(
     session_to: Any, script: Any, reply: Any, tmp_path: Path
 ) -> None:
-    """Where there is no strong ETag, If-Range sends what Last-Modified said."""
+    """Without a strong ETag, If-Range has the value of Last-Modified."""
     date = {"Last-Modified": "Fri, 02 Jan 2026 12:00:00 GMT", "ETag": 'W/"weak"'}
     cut = reply(SERVED[:HERE], headers=date, length=len(SERVED))
     rest = reply(SERVED[HERE:], 206, headers={"Content-Range": SPAN})
@@ -467,7 +467,7 @@ def test_any_reply_keeps_file_correct(
 
 
 def test_full_disk_keeps_the_part(served: Any, tmp_path: Path) -> None:
-    """The error names the file; with room again, the same call asks for the rest only."""
+    """The error names the file; with free space the same call requests the rest."""
     sandbox, spark, remote = served()
     code = (
         "import resource, signal, sys\n"

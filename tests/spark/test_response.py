@@ -49,7 +49,7 @@ def test_each_family_of_error_bodies_is_read(data: Any, code: str, kind: str, de
 
 @given(JSON)
 def test_no_error_body_breaks_the_client(data: Any) -> None:
-    """Whatever JSON stands in it, an API error of one printable line comes out."""
+    """Any JSON gives an API error of one printable line."""
     error = api_error(failed(data, 418), "POST x", "id", Masker())
 
     assert isinstance(error, SparkApiError)
@@ -58,7 +58,7 @@ def test_no_error_body_breaks_the_client(data: Any) -> None:
 
 
 def test_web_page_is_not_quoted() -> None:
-    """A proxy's HTML becomes three words."""
+    """HTML of a proxy is described, not shown."""
     reply = HttpResponse(502, {}, None, b" <html><body>Bad Gateway</body></html>")
 
     error = api_error(reply, "GET x", "id-1", Masker())
@@ -74,14 +74,14 @@ def test_web_page_is_not_quoted() -> None:
     ],
 )
 def test_page_is_not_api_error(data: Any, todo: str) -> None:
-    """A 403 without a code of the API may be that of a proxy, and the message says no more."""
+    """The advice for a 403 without an error code mentions a proxy."""
     error = api_error(failed(data, 403), "GET x", "", Masker())
 
     assert todo in str(error)
 
 
 def test_a_long_wait_is_in_the_message() -> None:
-    """What a server asked for is named, also where it is more than is granted."""
+    """The message has the server's ``Retry-After``, also an excessive one."""
     reply = HttpResponse(503, {"Retry-After": "7200"})
 
     assert str(api_error(reply, "GET x", "", Masker())) == (
@@ -98,7 +98,7 @@ def test_a_long_wait_is_in_the_message() -> None:
     ],
 )
 def test_redirect_error_names_host(location: str, host: str) -> None:
-    """Nothing of a Location but the host is shown, whatever it is."""
+    """The message shows only the host of a Location."""
     reply = HttpResponse(302, {"Location": location})
 
     error = api_error(reply, "GET x", "", Masker())

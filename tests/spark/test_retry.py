@@ -64,7 +64,7 @@ def test_a_broken_connection_is_tried_again(clock: Any) -> None:
 
 
 def test_a_permanent_failure_is_raised_at_once(clock: Any) -> None:
-    """Nothing is waited for, whatever the policy."""
+    """There is no pause with any policy."""
     with pytest.raises(SparkApiError):
         retry(replay(refused(400)), RetryPolicy(), clock, progress=lambda: 0)
 
@@ -100,7 +100,7 @@ def test_retry_after_sums_to_an_hour(clock: Any) -> None:
 
 
 def test_download_stalls_for_ten_minutes(clock: Any) -> None:
-    """A network that is gone is tried again up to the budget, and then the last error is raised."""
+    """A lost network is retried up to the budget, then the last error is raised."""
 
     def gone() -> None:
         raise TransportError(f"gone at {clock.monotonic():.0f}")
@@ -160,8 +160,8 @@ def test_long_attempt_does_not_fail(clock: Any) -> None:
 
 
 @pytest.mark.parametrize("asked", ["1", "90", "180", "900", "3600"])
-def test_a_download_waits_as_the_server_asks(clock: Any, asked: str) -> None:
-    """A polite server is not given up earlier than a silent one."""
+def test_download_obeys_retry_after(clock: Any, asked: str) -> None:
+    """A server with ``Retry-After`` is not given up earlier than one without."""
     policy = RetryPolicy(draw=lambda: 0.0)
 
     assert retry(replay(refused(503, asked), "reply"), policy, clock, progress=lambda: 0)
@@ -169,8 +169,8 @@ def test_a_download_waits_as_the_server_asks(clock: Any, asked: str) -> None:
 
 
 @pytest.mark.parametrize("asked", ["", "0", "1", "30", "599", "7200", "soon", "-5"])
-def test_no_download_server_gets_less_patience(clock: Any, asked: str) -> None:
-    """Whatever time a server names, its file is asked for during ten minutes at least."""
+def test_any_retry_after_gets_ten_minutes(clock: Any, asked: str) -> None:
+    """With any ``Retry-After``, retries last for at least ten minutes."""
 
     def refuse() -> None:
         raise refused(503, asked)
@@ -182,7 +182,7 @@ def test_no_download_server_gets_less_patience(clock: Any, asked: str) -> None:
 
 
 def test_retry_names_attempt_and_end(clock: Any) -> None:
-    """Those that are counted say of how many; those that end by time say when, in UTC."""
+    """The hint has the number of attempts, or the end in UTC."""
     hints: list[str] = []
 
     def note(_: SparkError, hint: str) -> None:
@@ -201,7 +201,7 @@ def test_retry_names_attempt_and_end(clock: Any) -> None:
 
 @pytest.mark.parametrize(("asked", "level"), [("29", logging.DEBUG), ("30", logging.WARNING)])
 def test_a_long_wait_is_a_warning(clock: Any, caplog: Any, asked: str, level: int) -> None:
-    """A run that says nothing for half a minute looks as if it hung."""
+    """Half a minute without output looks like a hang."""
     caplog.set_level(logging.DEBUG)
 
     retry(replay(refused(503, asked), "reply"), RetryPolicy(draw=lambda: 1.0), clock)

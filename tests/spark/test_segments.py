@@ -1,4 +1,4 @@
-"""A slow line is used several times over, if that helps; the bytes and their order never change."""
+"""A slow download uses several connections, if that helps; bytes and order never change."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class PacedTransport(Transport):
 def network(
     monkeypatch: pytest.MonkeyPatch, stack: Any, clock: Any, masker: Any
 ) -> Callable[..., tuple[Session, PacedTransport]]:
-    """Return a function that gives a session over a line of these rates."""
+    """Return a function that returns a session over a network with these rates."""
     monkeypatch.setattr(segments, "_BLOCKS", (BLOCK, BLOCK))
 
     def make(server: Any, single: float, several: float) -> tuple[Session, PacedTransport]:
@@ -113,13 +113,13 @@ def honest(reply: Any, headers: dict[str, str] = ETAG) -> Callable[[Any], Any]:
 
 
 def parts(server: Any) -> list[tuple[int, int]]:
-    """Return the blocks that were asked for, in their order."""
+    """Return the requested blocks in order."""
     found = [PART.fullmatch(one.headers.get("range", "")) for one in server.seen]
     return sorted((int(one[1]), int(one[2]) + 1) for one in found if one)
 
 
 def rests(server: Any) -> list[str]:
-    """Return the ranges without an end that were asked for."""
+    """Return the requested ranges without an end."""
     asked = [one.headers.get("range", "") for one in server.seen]
     return [one for one in asked if one.endswith("-")]
 
@@ -156,7 +156,7 @@ def test_slow_download_uses_several_connections(
 def test_one_connection_suffices(
     network: Any, script: Any, reply: Any, tmp_path: Path, single: float, headers: dict[str, str]
 ) -> None:
-    """A fast line, a short rest, no ranges, no strong validator: one request."""
+    """A fast network, a short rest, no ranges, no strong validator: one request."""
     server = script(honest(reply, headers))
     session, _ = network(server, single, 4 * single)
 
@@ -169,7 +169,7 @@ def test_one_connection_suffices(
 def test_useless_connections_are_closed(
     network: Any, script: Any, reply: Any, tmp_path: Path
 ) -> None:
-    """What they have begun is used, and one connection brings the rest, without an error."""
+    """Their blocks are used, and one connection receives the rest without an error."""
     server = script(honest(reply))
     session, _ = network(server, SLOW, 1.2 * SLOW)
 
@@ -232,7 +232,7 @@ def test_one_connection_continues_after_bad_part(
 def test_interrupt_keeps_the_prefix(
     network: Any, script: Any, reply: Any, tmp_path: Path, clock: Any
 ) -> None:
-    """No thread goes on, nothing but part and mark is left, and the next call goes on there."""
+    """All threads end, part and resume info stay, and the next call resumes."""
     server = script(honest(reply))
     session, transport = network(server, SLOW, 4 * SLOW)
     transport.hears = lambda come: clock.stop(2) if come > 10 * BLOCK else None

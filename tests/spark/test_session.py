@@ -29,7 +29,7 @@ def test_call_has_identifying_headers(session_to: Any, script: Any, reply: Any) 
 
 
 def test_retry_keeps_request_id(session_to: Any, script: Any, reply: Any, clock: Any) -> None:
-    """A passing failure costs a wait, and the id stays; the next call has another."""
+    """A transient failure has a pause and keeps the id; the next call has another."""
     server = script(reply(status=503), reply(status=502), reply(), reply())
     session = session_to(server)
 
@@ -144,8 +144,8 @@ def test_redirect_of_api_call_fails(session_to: Any, script: Any, reply: Any) ->
     assert len(server.seen) == 1
 
 
-def test_a_dead_tenant_is_named(session_to: Any, script: Any, reply: Any, clock: Any) -> None:
-    """After all repeats the error says which call on which tenant found no connection."""
+def test_dead_tenant_is_named(session_to: Any, script: Any, reply: Any, clock: Any) -> None:
+    """The error names the call and the tenant without a connection."""
     server = script(reply())
     session = session_to(server)
     server.__exit__()
@@ -157,8 +157,8 @@ def test_a_dead_tenant_is_named(session_to: Any, script: Any, reply: Any, clock:
     server.__exit__ = None
 
 
-def test_a_dead_token_endpoint_is_named(sandbox: Any, connect: Any, clock: Any) -> None:
-    """The error says that it was the token request that found no connection."""
+def test_dead_token_endpoint_is_named(sandbox: Any, connect: Any, clock: Any) -> None:
+    """The error names the token request that had no connection."""
     served = sandbox()
     spark = connect(served, oauth={"client_id": "i", "client_secret": "s3cret"})
     served.close()

@@ -1,4 +1,4 @@
-"""Status payloads: what they hold, mean and say."""
+"""Status payloads are read, judged and explained."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_whole_payload_is_read() -> None:
 
 
 def test_missing_fields_are_empty() -> None:
-    """No id, no word, no correlation id, and no time that is no number."""
+    """Id, status and correlation id are empty, and an invalid time is None."""
     status = parse_status({"correlation_id": "", "process_time": "5"})
 
     assert status == Status("", "", data={"correlation_id": "", "process_time": "5"})
@@ -64,7 +64,7 @@ def test_missing_fields_are_empty() -> None:
 
 @given(st.dictionaries(KEYS, ANYTHING | st.dictionaries(KEYS, ANYTHING)))
 def test_no_object_breaks_the_reader(data: Any) -> None:
-    """Null lists, odd types and missing fields give a status that can be judged and told."""
+    """Null lists, wrong types and missing fields give a status with a verdict."""
     status = parse_status(data)
 
     assert verdict(status) in Verdict
@@ -105,7 +105,7 @@ def test_payload_must_be_object(data: Any) -> None:
     ],
 )
 def test_status_and_errors_give_verdict(word: str, errors: Any, expected: Verdict) -> None:
-    """Success is a good last word without errors; an unknown word fails only with errors."""
+    """Success needs a final status without errors; an unknown one fails only with errors."""
     assert verdict(Status("1", word, errors, files=FILES)) is expected
 
 
@@ -138,7 +138,7 @@ def test_each_known_status_has_verdict(word: str, expected: Verdict) -> None:
 
 
 def test_unknown_statuses_are_not_known() -> None:
-    """Only words that the client understands are known."""
+    """Only documented and inferred statuses are known."""
     assert is_known(Status("1", "in-progress"))
     assert not is_known(Status("1", "archiving"))
 
@@ -155,12 +155,12 @@ def test_unknown_statuses_are_not_known() -> None:
     ],
 )
 def test_errors_of_any_shape_become_one_line(errors: Any, message: str) -> None:
-    """The tenant's own words are kept."""
+    """The tenant's messages are kept."""
     assert explain(Status("1", "closed", errors)) == message
 
 
 def test_failure_without_message_names_status() -> None:
-    """Warnings speak where errors do not, then the status word."""
+    """Without errors the warnings explain a failure, then the status."""
     assert explain(Status("1", "failed", None, ["slow"])) == "slow"
     assert explain(Status("1", "failed")) == "'failed', and no error is given"
     assert explain(Status("1", "closed")) == "'closed' without any file, and no error is given"
@@ -176,7 +176,7 @@ def test_offer_has_limits(files: list[Any]) -> None:
 
 
 def test_messages_have_limits() -> None:
-    """Of many or deeply nested messages a line is made, and no internal error."""
+    """Many or deeply nested messages give one line, and no internal error."""
     nested: Any = "x"
     for _ in range(sys.getrecursionlimit()):
         nested = [nested]

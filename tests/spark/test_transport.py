@@ -1,4 +1,4 @@
-"""One exchange: what never leaves, and how a broken connection is told."""
+"""One exchange: what is never sent, and how a broken connection is reported."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def test_loopback_is_never_reached_through_a_proxy(
     assert transport.send(HttpRequest("GET", server.url, {})).data == {"ok": True}
 
 
-def test_a_dead_proxy_is_named_as_such(transport: Transport, monkeypatch: Any) -> None:
-    """Other hosts go through the proxy, and its failure says what to check."""
+def test_dead_proxy_is_named(transport: Transport, monkeypatch: Any) -> None:
+    """Other hosts use the proxy, and its failure has advice."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
 
     with pytest.raises(TransportError, match=r"cannot connect to the proxy 127\.0\.0\.1:9"):
@@ -70,7 +70,7 @@ def test_a_dead_proxy_is_named_as_such(transport: Transport, monkeypatch: Any) -
 
 
 def test_refused_connection_hides_url(transport: Transport) -> None:
-    """The operating system's words stand in the message, the path does not."""
+    """The message has the operating system's text, not the path."""
     with pytest.raises(TransportError, match="Connection refused") as caught:
         transport.send(HttpRequest("GET", "http://127.0.0.1:9/secret?token=abc", {}))
 
@@ -78,8 +78,8 @@ def test_refused_connection_hides_url(transport: Transport) -> None:
     assert caught.value.__cause__ is None
 
 
-def test_a_failed_handshake_says_so(transport: Transport, script: Any, reply: Any) -> None:
-    """TLS trouble is told apart, with the setting that may help."""
+def test_failed_handshake_is_named(transport: Transport, script: Any, reply: Any) -> None:
+    """A TLS failure has its own message, with the setting to check."""
     server = script(reply())
 
     with pytest.raises(TransportError, match=r"TLS failed \(.+verify_tls"):
@@ -87,7 +87,7 @@ def test_a_failed_handshake_says_so(transport: Transport, script: Any, reply: An
 
 
 def test_silence_ends_after_the_timeout(masker: Masker) -> None:
-    """A server that accepts and says nothing is given up."""
+    """A server that accepts and never replies times out."""
     transport = Transport(masker, timeout=0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
@@ -98,7 +98,7 @@ def test_silence_ends_after_the_timeout(masker: Masker) -> None:
 
 
 def test_stalled_body_times_out(masker: Masker) -> None:
-    """Silence in the middle of a body is told like silence before it."""
+    """Silence within a body is reported like silence before it."""
     transport = Transport(masker, timeout=0.05)
 
     def stall(server: socket.socket) -> None:
@@ -117,7 +117,7 @@ def test_stalled_body_times_out(masker: Masker) -> None:
 
 
 def test_cut_body_fails(transport: Transport, script: Any, reply: Any) -> None:
-    """Fewer bytes than announced never look like a whole reply."""
+    """Fewer bytes than announced are never a whole reply."""
     server = script(reply(b'{"id": 1', length=50))
 
     with pytest.raises(TransportError, match="connection failed"):
@@ -140,7 +140,7 @@ def test_body_is_same_fast_or_slow(transport: Transport, script: Any, reply: Any
 
 
 def test_cut_connection_is_not_fast(transport: Transport, script: Any, reply: Any) -> None:
-    """A line that failed is not taken for a fast one, or a reset would cost a whole piece."""
+    """After a failure the next body is read in small pieces, so that a reset loses few bytes."""
     transport.fast = True
     server = script(reply(b"half", length=50))
 

@@ -93,8 +93,8 @@ def test_unclear_uri_is_refused(text: str, reason: str) -> None:
 
 
 @given(BY_NAME | BY_ID | BY_VERSION)
-def test_the_written_form_is_read_back(uri: Uri) -> None:
-    """``str`` and ``parse`` are inverse, whatever the names."""
+def test_text_form_round_trips(uri: Uri) -> None:
+    """``str`` and ``parse`` are inverse for all names."""
     assert Uri.parse(str(uri)) == uri
 
 

@@ -1,4 +1,4 @@
-"""The wait for a job: what it tolerates, how it says so, and when it ends."""
+"""The wait for a job: what it tolerates, what it reports, and when it ends."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_failed_check_announces_retry(
 def test_doubtful_reply_is_checked_again(
     session_to: Any, script: Any, reply: Any, caplog: Any, deadline: float, end: str
 ) -> None:
-    """The hint names the deadline, with its day, or none that nobody will see."""
+    """The hint names the deadline with its date, or none that is years away."""
     failed = {"id": "1", "status": "failed", "errors": None}
     session = session_to(script(reply(failed), reply(RUNNING), reply(DONE)))
 
@@ -100,8 +100,8 @@ def test_attempts_count_from_the_last_answer(
     assert [record.getMessage().count("(attempt 2,") for record in caplog.records] == [1, 1]
 
 
-def test_a_wait_that_stalls_is_ended(http: Any, clock: Any) -> None:
-    """Each new status word gives the whole time back."""
+def test_stalled_wait_ends(http: Any, clock: Any) -> None:
+    """Each new status restarts the limit."""
     statuses = iter(["queued", "in_progress", *["processing"] * 9])
 
     def check() -> Any:
