@@ -1,1 +1,1 @@
-"""From a plan to finished targets."""
+"""Run plans: schedule targets, write reports, send notifications."""

@@ -38,7 +38,7 @@ def check_disk(loaded: Loaded, options: RunOptions, state: Path) -> None:
     if options.run_id:  # the run has checked its work units
         return
     conflicts = [(use, reason) for use in loaded.uses.written if (reason := unwritable(use.path))]
-    registry, manifest = loaded.plugins.registry, loaded.manifest
+    registry, manifest = loaded.opened.plugins.registry, loaded.manifest
     steps = [
         (target, key, step, name)
         for target in loaded.targets
@@ -55,7 +55,7 @@ def check_disk(loaded: Loaded, options: RunOptions, state: Path) -> None:
                 # A folder of ours that was changed since fails its target, not the whole run.
                 if owned.record(path) is None and (reason := owned.foreign_file(path)):
                     conflicts.append((PathUse(path, "", key_of_name(key, step, name)), reason))
-    raise_conflicts(loaded.document, conflicts)
+    raise_conflicts(loaded.opened.document, conflicts)
 
 
 def invalid_locations(folder: Path, connection: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -73,40 +73,32 @@ def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loade
     Raises ``ManifestError``, ``PluginError``, or ``UsageError``, which stands for file errors, too.
     """
     opened = _open(path, options, clock, masker)
-    executor_for(opened.plugins.registry, options)  # raises for an unknown name
-    check_reports(options.reports, opened.plugins.registry.reports)
+    document, registry = opened.document, opened.plugins.registry
+    executor_for(registry, options)  # raises for an unknown name
+    check_reports(options.reports, registry.reports)
     with explaining_unknown_names(opened.plugins):
         settings = replace(opened.settings, selected=_selected_targets(opened, options))
-        read = read_manifest(opened.document, settings)
+        read = read_manifest(document, settings)
         manifest = replace(read, overlays=options.overlays)
     alone = options.alone or bool(options.job)
-    pending = Pending.of(manifest, options, state_folder(path, options))
+    state = state_folder(path, options)
+    pending = Pending.of(manifest, options, state)
     delivered = pending.delivered()
     chosen = select(manifest, options.targets, options.tags, alone=alone, delivered=delivered)
     if options.job and len(chosen) != 1:
         raise UsageError(f"a job belongs to one target, {len(chosen)} are chosen; use --target")
     if not options.run_id:  # a work unit has only some of the targets that wait
-        pending.check(chosen, opened.plugins.registry.steps)
-    document, registry = opened.document, opened.plugins.registry
+        pending.check(chosen, registry.steps)
     with_steps = () if options.until == "download" else chosen
     check_offers(document, manifest, with_steps, registry)
-    uses = path_uses(document, manifest, options, registry, state_folder(path, options))
+    uses = path_uses(document, manifest, options, registry, state)
     check_conflicts(document, manifest.targets, registry, uses)
     # A run asks the tenant, whose own clock decides; `impex validate` has this machine's alone.
     clock_error = _CLOCK_ERROR if options.asks else timedelta(0)
     expiry = TokenExpiry(manifest.connections, os.environ, opened.now, clock_error)
     unused = map(document.problem, check_unused(document, options.variables))
-    return Loaded(
-        document=document,
-        uses=uses,
-        plugins=opened.plugins,
-        manifest=manifest,
-        targets=chosen,
-        warnings=(*unused, *_check_tokens(document, chosen, expiry)),
-        run_id=opened.settings.run_id,
-        run_date=opened.settings.run_date,
-        now=opened.now,
-    )
+    warnings = (*unused, *_check_tokens(document, chosen, expiry))
+    return Loaded(opened, manifest, uses, chosen, warnings)
 
 
 def _selected_targets(opened: Opened, options: RunOptions) -> SelectedTargets | None:

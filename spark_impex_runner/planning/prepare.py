@@ -48,18 +48,18 @@ def connect(
         check_disk(loaded, options, state_folder(path, options))
     connections = Connections(loaded.manifest.connections, clock, masker, options.jobs)
     run = Run(
-        id=loaded.run_id,
-        date=loaded.run_date,
+        id=loaded.opened.settings.run_id,
+        date=loaded.opened.settings.run_date,
         manifest=loaded.manifest,
         targets=loaded.targets,
-        started=loaded.now,
+        started=loaded.opened.now,
         connect=connections.client,
         guarded=loaded.uses.guarded(loaded.manifest.targets),
     )
     try:
         for warning in () if options.run_id else loaded.warnings:  # the run itself has logged them
             _log.warning("%s", warning)
-        yield Prepared(run, loaded.plugins, connections)
+        yield Prepared(run, loaded.opened.plugins, connections)
     finally:
         connections.close()
 

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A run with its connections and its plan; no job was created yet."""
+class Opened:
+    """A manifest as unchecked data, with the plugins and settings to check it."""
 
-    run: Run
-    hooks: Plugins
-    connections: Connections
-    plan: tuple[PlannedTarget, ...] = ()
+    document: Document
+    plugins: Plugins
+    settings: Settings
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +35,18 @@ class Loaded:
     ``uses`` are all paths of the run.
     """
 
-    document: Document
-    plugins: Plugins
+    opened: Opened
     manifest: Manifest
     uses: PathUses
     targets: tuple[Target, ...]
     warnings: tuple[Problem, ...]
-    run_id: str
-    run_date: str
-    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """A manifest as unchecked data, with the plugins and settings to check it."""
+class Prepared:
+    """A run with its connections and its plan; no job was created yet."""
 
-    document: Document
-    plugins: Plugins
-    settings: Settings
-    now: datetime
+    run: Run
+    hooks: Plugins
+    connections: Connections
+    plan: tuple[PlannedTarget, ...] = ()
