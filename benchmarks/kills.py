@@ -148,7 +148,7 @@ class Kills:
     def _counts(self) -> tuple[int, int, int]:
         """Return how many jobs, services' versions and bytes there were on all tenants."""
         every = self.tenants.values()
-        versions = sum(len([*each._tree.everything()]) for each in every)  # noqa: SLF001
+        versions = sum(len([*each._tree.all_versions()]) for each in every)  # noqa: SLF001
         jobs, fetched = (
             sum(getattr(each, name) for each in every)
             for name in ("jobs_created", "bytes_downloaded")

@@ -127,6 +127,7 @@ class FaultInjector:
         """Count a request, and return the first fault that applies to it."""
         place = next((name for name, form in PLACES.items() if _fits(request, form)), "")
         with self._lock:
+            # Requests of all threads share one count, under the lock: a script says which request.
             self._counts[place] += 1
             number = self._counts[place]
             fault = next((fault for fault in self._faults if fault.matches(place, number)), None)
@@ -235,6 +236,7 @@ def _text(_: FaultedRequest) -> Reply:
 
 def _large(faulted: FaultedRequest) -> Reply:
     """Answer 200 with JSON of so many bytes, by default 300 million."""
+    # Blanks are valid JSON around a value: only a limit of the client stops it from reading all.
     left, piece = int(faulted.fault.argument or 300_000_000), b" " * (1 << 16)
     chunks = (piece for _ in range(left >> 16))
     return Reply(200, chunks, (left >> 16) << 16, {"Content-Type": "application/json"})

@@ -77,7 +77,8 @@ class Sandbox:
         self._settings = settings
         self._clock = clock
         self._tree = Tenant(self.tenant, root)
-        for version in self._tree.everything():
+        # A damaged description is an error now, not in the middle of an export.
+        for version in self._tree.all_versions():
             VersionFiles(version).check()
         self._authenticator = Authenticator(self.tenant, settings.token_seconds, clock)
         self._opened: ExitStack | None = None
@@ -125,6 +126,7 @@ class Sandbox:
         """Bind both ports and start answering, once. Raises OSError if the port is taken."""
         if self._opened is None:
             with ExitStack() as opening:
+                # If the second port cannot be bound, the stack releases the first.
                 self._open(opening)
                 self._opened = opening.pop_all()
         return self
@@ -150,6 +152,7 @@ class Sandbox:
         self.base_url = f"{api.url}/{quote(self.tenant, safe='')}"
         self.download_origin = docstore.url
         downloads = Downloads(self._settings, self._clock)
+        # Registered after the servers, so called before they close: requests that hang get a reset.
         opening.callback(self.faults.close)
         self._docstore = docstore
         docstore.start(self.faults.wrap(downloads))

@@ -66,7 +66,7 @@ def manifest(tmp_path: Path, places: dict[str, Sandbox], monkeypatch: pytest.Mon
 
 def versions(uat: Sandbox) -> list[str]:
     """Return what the second tenant got."""
-    return [each.uri for each in uat._tree.everything() if each.folder == "life"]
+    return [each.uri for each in uat._tree.all_versions() if each.folder == "life"]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -241,7 +241,7 @@ class World:
 
     def holds(self, name: str) -> list[str]:
         """Return what a tenant holds besides its own."""
-        every = [version.uri for version in self.tenants[name]._tree.everything()]
+        every = [version.uri for version in self.tenants[name]._tree.all_versions()]
         return [uri for uri in every if not uri.startswith("other/")]
 
 

@@ -64,7 +64,7 @@ def export(tenant: Tenant, output: Path) -> Callable[..., Artifact]:
         *uris: str, name: str = "motor.zip", migrate: bool = False, job_id: str = JOB
     ) -> Artifact:
         wanted = uris or ("motor/pricing[1.4.2]",)
-        versions = [each for each in tenant.everything() if each.uri in wanted]
+        versions = [each for each in tenant.all_versions() if each.uri in wanted]
         order = PackageRequest("acme", "https://sandbox.invalid/acme", job_id, versions, migrate)
         build(order, output / name)
         return Artifact(output / name, name, (output / name).stat().st_size)
@@ -472,7 +472,7 @@ def test_a_large_module_is_read_in_little_memory(
     check: Check, export: Callable[..., Artifact], tenant: Tenant
 ) -> None:
     """What is held of a module does not grow with it."""
-    [version] = [each for each in tenant.everything() if each.id == ID]
+    [version] = [each for each in tenant.all_versions() if each.id == ID]
     (version.path / "model.data").write_bytes(bytes(48 << 20))
     package = export()
 
@@ -631,7 +631,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, package_check: ModuleType) -
     """Make a package with a workbook, and a job that it belongs to."""
     root = tmp_path_factory.mktemp("any")
     (root / "acme/motor/pricing/1.4.2").mkdir(parents=True)
-    versions = list(Tenant("acme", root / "acme").everything())
+    versions = list(Tenant("acme", root / "acme").all_versions())
     path = root / "motor.zip"
     build(
         PackageRequest("acme", "https://sandbox.invalid/acme", JOB, versions, workbooks=True), path

@@ -24,7 +24,7 @@ def headers(**fields: str) -> Message:
     return message
 
 
-def everything(body: Readable, size: int) -> bytes:
+def read_all(body: Readable, size: int) -> bytes:
     """Read a body to its end in pieces of ``size``."""
     return b"".join(iter(lambda: body.read(size), b""))
 
@@ -36,7 +36,7 @@ def test_length_body_ends(data: bytes, size: int) -> None:
 
     body = open_body(headers(Content_Length=str(len(data))), source)
 
-    assert everything(body, size) == data
+    assert read_all(body, size) == data
     assert source.read() == b"GET /next"
 
 
@@ -48,7 +48,7 @@ def test_chunked_body_ends(chunks: list[bytes], size: int) -> None:
 
     body = open_body(headers(Transfer_Encoding="chunked"), source)
 
-    assert everything(body, size) == b"".join(chunks)
+    assert read_all(body, size) == b"".join(chunks)
     assert source.read() == b"GET /next"
 
 
@@ -70,4 +70,4 @@ def test_broken_body_raises(framing: dict[str, str], data: bytes) -> None:
     body = open_body(headers(**framing), io.BytesIO(data))
 
     with pytest.raises(EOFError):
-        everything(body, 100)
+        read_all(body, 100)

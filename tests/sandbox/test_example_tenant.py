@@ -20,7 +20,7 @@ def tenant() -> Tenant:
 
 def test_the_services_of_the_documentation_exist(tenant: Tenant) -> None:
     """What the documentation exports is there."""
-    uris = {version.uri for version in tenant.everything()}
+    uris = {version.uri for version in tenant.all_versions()}
 
     assert {
         "motor/pricing[1.4.1]",
@@ -34,7 +34,7 @@ def test_the_services_of_the_documentation_exist(tenant: Tenant) -> None:
 
 def test_every_module_is_webassembly(tenant: Tenant) -> None:
     """Each ``model.wasm`` begins with the magic word and has content."""
-    for version in tenant.everything():
+    for version in tenant.all_versions():
         with VersionFiles(version).open_code("wasm") as module:
             code = module.read()
         assert code.startswith(b"\0asm\x01\0\0\0")
@@ -43,7 +43,7 @@ def test_every_module_is_webassembly(tenant: Tenant) -> None:
 
 def test_every_service_is_described(tenant: Tenant) -> None:
     """Each version has a description, inputs and outputs."""
-    for version in tenant.everything():
+    for version in tenant.all_versions():
         source = VersionFiles(version)
         assert source.about["description"]
         assert source.parameters("inputs")

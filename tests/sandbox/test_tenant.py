@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spark_impex_runner.sandbox.tenant.tree import Tenant, age
+from spark_impex_runner.sandbox.tenant.tree import Tenant, version_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ def test_versions_are_ordered_by_number(root: Path) -> None:
 def test_ids_depend_on_names_alone(root: Path) -> None:
     """Two readings of one tree agree; another tenant has other ids."""
     first, again, other = (
-        {version.id for version in Tenant(name, root).everything()}
+        {version.id for version in Tenant(name, root).all_versions()}
         for name in ("acme", "acme", "other")
     )
 
@@ -66,4 +66,4 @@ def test_odd_version_numbers_have_an_order() -> None:
     """Words sort before numbers and never break the comparison."""
     numbers = ["1.0", "draft", "1.0.rc", "1.0.0", "2\N{SUPERSCRIPT TWO}"]
 
-    assert max(numbers, key=age) == "1.0.0"
+    assert max(numbers, key=version_key) == "1.0.0"

@@ -60,6 +60,7 @@ class Authenticator:
         if access == "none":
             return
         given = request.headers.get("authorization")
+        # A wrong bearer token is refused even with a right key.
         if given is not None:
             allowed = self._is_bearer(given)
         else:
@@ -79,4 +80,5 @@ class Authenticator:
 
 
 def _same(given: str, expected: str) -> bool:
+    # Compares in constant time: other users of this machine can reach the loopback port.
     return secrets.compare_digest(given.encode(), expected.encode())

@@ -26,6 +26,7 @@ def open_body(headers: Message, source: ByteStream) -> Readable:
     """Return the body that ``headers`` announce."""
     if headers.get("Transfer-Encoding", "").lower() == "chunked":
         return ChunkedBody(source)
+    # isdecimal refuses signs and blanks, which int would accept.
     length = headers.get("Content-Length", "0")
     return LengthBody(source, int(length) if length.isdecimal() else 0)
 

@@ -1,4 +1,4 @@
-"""Multipart bodies, read as a stream: files go to disk piece by piece, fields to memory."""
+"""Multipart bodies, read as a stream: files are written to disk, fields kept in memory."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Form:
 
 
 def receive(content_type: str, stream: Readable, directory: Path) -> Form:
-    """Read a whole multipart body; its files are new files in ``directory``.
+    """Read a multipart body, and write its files to new files in ``directory``.
 
-    Raises ValueError where the body is not what its content type says.
+    Raises ValueError if the body is malformed.
     """
     scanner = _Scanner(stream)
     delimiter = b"\r\n--" + _boundary(content_type)
@@ -40,6 +40,7 @@ def receive(content_type: str, stream: Readable, directory: Path) -> Form:
         while scanner.line().rstrip() != b"--":
             _part(scanner, delimiter, form, directory)
     except ValueError:
+        # The caller gets no form, and could not remove the files.
         for path in form.files.values():
             path.unlink()
         raise
@@ -89,13 +90,13 @@ class _Scanner:
 
     def __init__(self, stream: Readable) -> None:
         self._stream = stream
-        # The first delimiter has no line before it; this makes it look like all the others.
+        # The first delimiter has no line break before it, unlike all others (RFC 2046, 5.1.1).
         self._buffer = b"\r\n"
 
     def until(self, delimiter: bytes) -> Iterator[bytes]:
-        """Yield what comes before ``delimiter``, and pass over it."""
+        """Yield the bytes before ``delimiter``, and skip it."""
         while (place := self._buffer.find(delimiter)) < 0:
-            # The buffer's end may be the beginning of the delimiter.
+            # The end of the buffer may be the start of a delimiter, so it is kept.
             safe = max(len(self._buffer) - len(delimiter) + 1, 0)
             ready, self._buffer = self._buffer[:safe], self._buffer[safe:]
             yield ready

@@ -30,6 +30,7 @@ class Route:
 
     def segments(self, request: Request) -> list[str] | None:
         """Return the decoded segments, or None if the request does not match."""
+        # Split before decoding: an encoded slash is part of a segment.
         parts, names = request.path.split("/"), self.pattern.split("/")
         if request.method != self.method or len(parts) != len(names):
             return None

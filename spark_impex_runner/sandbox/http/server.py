@@ -74,6 +74,7 @@ class HttpServer(ThreadingHTTPServer):
             self.shutdown()
             self._thread.join()
         self.server_close()
+        # Keep-alive connections would keep their threads, and answer clients after the end.
         with self._lock:
             open_connections = list(self._connections)
         for connection in open_connections:
@@ -108,6 +109,8 @@ def _shut(connection: socket.socket) -> None:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Buffered and with TCP_NODELAY: two small packets could wait 40 ms for a delayed
+    # acknowledgement, in each request of a test.
     wbufsize = -1
     disable_nagle_algorithm = True
     server: HttpServer
@@ -118,6 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, path, query, headers, stream)
         try:
+            # Uploads may be larger than the memory; their endpoint reads the stream itself.
             if not headers.get("content-type", "").startswith("multipart/"):
                 request = replace(request, body=_whole(stream))
             reply = self.server.handle(request)
@@ -148,6 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(chunk)
             sent += len(chunk)
             self.server.count(len(chunk))
+        # The client must not wait for the missing bytes of a body that was cut.
         if sent < reply.length:
             self.close_connection = True
 

@@ -1,4 +1,4 @@
-"""Writing ZIP files with the traits of the genuine ones: made on Unix, no data descriptors."""
+"""Writes ZIP files like the genuine ones: created on Unix, without data descriptors."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ MOMENT = (2025, 1, 15, 9, 30, 0)
 
 
 class Writer:
-    """Adds entries to a new archive in a file that can seek."""
+    """Adds entries to a new archive in a seekable file."""
 
     def __init__(self, archive: ZipFile) -> None:
         self._archive = archive
 
     def directory(self, name: str) -> None:
         """Add a directory entry; a genuine package repeats some of them."""
-        # zipfile warns of a name it knows already, so it must not know this one.
+        # zipfile warns about a name that the archive has already.
         self._archive.NameToInfo.pop(name, None)
         self._archive.writestr(_entry(name, ZIP_STORED, 0o40755), b"")
 
@@ -34,7 +34,7 @@ class Writer:
         self._archive.writestr(_entry(name, ZIP_DEFLATED, 0o100644), content)
 
     def stream(self, name: str, source: BinaryIO, algorithm: str) -> str:
-        """Add what is left in ``source``, piece by piece; return its digest in hex."""
+        """Add the rest of ``source``, and return its digest in hex."""
         digest = hashlib.new(algorithm, usedforsecurity=False)
         with self._archive.open(_entry(name, ZIP_DEFLATED, 0o100644), "w") as target:
             while piece := source.read(CHUNK):
@@ -46,13 +46,13 @@ class Writer:
 def _entry(name: str, compression: int, mode: int) -> ZipInfo:
     entry = ZipInfo(name, MOMENT)
     entry.compress_type = compression
-    entry.create_system = 3
+    entry.create_system = 3  # Unix, as in genuine packages; Python on Windows writes 0
     entry.external_attr = mode << 16
     return entry
 
 
 def file_hash(path: Path, algorithm: str) -> bytes:
-    """Return the digest of a file, read piece by piece."""
+    """Return the digest of a file, read in chunks."""
     digest = hashlib.new(algorithm)
     with path.open("rb") as file:
         while piece := file.read(CHUNK):

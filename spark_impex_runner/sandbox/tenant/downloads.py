@@ -56,6 +56,7 @@ class Downloads:
         now = self._clock()
         with self._lock:
             link = self._current.get(package)
+            # Every status has the same link until that expires (assumed).
             if link is None or link.expires <= now:
                 link = _Link(package, _new_path(package.name), now + self._life)
                 self._links[link.path] = self._current[package] = link

@@ -114,6 +114,7 @@ class Exports:
             package.path.write_bytes(LOGIN_PAGE)
             package = replace(package, kind="text/html")
 
+        # Called for each status, so that an expired link is replaced by a new one.
         def outputs() -> dict[str, Any]:
             url = self._locations.download_origin + self._downloads.path_of(package)
             return {"files": [{"file": url, "file_hash": digest}], **listing(versions)}

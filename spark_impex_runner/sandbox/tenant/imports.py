@@ -112,6 +112,7 @@ class Imports:
         return Placement(chosen, to_folder, to_service, rule.get("update_version_type") or "minor")
 
     def _work(self, job: Job, placements: list[Placement], existing: str) -> Outcome:
+        # Two imports that check and then change the tree must not interleave.
         with self._lock:
             try:
                 outputs = arrange(self._tenant, placements, existing, job.id)

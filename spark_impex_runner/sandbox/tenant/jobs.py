@@ -60,6 +60,7 @@ class Jobs:
             if self._in_progress() >= self._limits.jobs:
                 raise self._busy()
             self._jobs[job.id] = job
+        # Outside of the lock: packing takes long, and status requests must be answered meanwhile.
         try:
             job.outcome = work(job)
         except BaseException:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.sandbox.tenant.tree import Version, age, id_of
+from spark_impex_runner.sandbox.tenant.tree import Version, id_of, version_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +38,7 @@ def arrange(
     ``existing`` applies to services that exist: ``abort`` (raise ImportRejected), ``replace``
     or ``add_version``. The status words other than ``added`` are assumed.
     """
+    # All checks come first, so that a rejected job has changed nothing.
     for placement in placements:
         if existing == "abort" and tenant.versions(placement.folder, placement.service):
             raise ImportRejected(f"service exists already: {placement.folder}/{placement.service}")
@@ -67,14 +68,15 @@ def _put(
 
 
 def _ordered(placement: Placement) -> list[UnpackedVersion]:
-    return sorted(placement.versions, key=lambda version: age(version.number))
+    return sorted(placement.versions, key=lambda version: version_key(version.number))
 
 
 def _arrived(
     tenant: Tenant, placement: Placement, kept: tuple[Version, ...], job_id: str
 ) -> list[Version]:
     going = set(tenant.versions(placement.folder, placement.service)) - set(kept)
-    taken = {version.id for version in tenant.everything() if version not in going}
+    # An import keeps the ids of the package where they are free (documented).
+    taken = {version.id for version in tenant.all_versions() if version not in going}
     service_id = (
         kept[0].service_id if kept else id_of(tenant.name, placement.folder, placement.service)
     )

@@ -53,7 +53,7 @@ def select(tenant: Tenant, selection: Selection) -> list[Version]:
     for service in selection.services:
         _add(found, _of_service(tenant, service, selection.every))
     for version_id in selection.version_ids:
-        _add(found, [v for v in tenant.everything() if v.id == version_id], version_id)
+        _add(found, [v for v in tenant.all_versions() if v.id == version_id], version_id)
     return list(found.values())
 
 
@@ -74,7 +74,7 @@ def _in_folder(tenant: Tenant, folder: str, every: bool) -> list[Version]:
 
 def _of_service(tenant: Tenant, asked: str, every: bool) -> list[Version]:
     if "/" not in asked:
-        versions = [v for v in tenant.everything() if v.service_id == asked]
+        versions = [v for v in tenant.all_versions() if v.service_id == asked]
         number = ""
     else:
         folder, service, number = split_uri(asked)

@@ -59,13 +59,13 @@ def id_of(*names: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, "/".join(names)))
 
 
-def age(number: str) -> tuple[tuple[int, str], ...]:
+def version_key(number: str) -> tuple[tuple[int, str], ...]:
     """Return a sort key that puts newer version numbers later, by dotted component."""
     return tuple((int(part) if part.isdecimal() else -1, part) for part in number.split("."))
 
 
-def _by_age(versions: Iterable[Version]) -> tuple[Version, ...]:
-    return tuple(sorted(versions, key=lambda version: age(version.number)))
+def _sorted(versions: Iterable[Version]) -> tuple[Version, ...]:
+    return tuple(sorted(versions, key=lambda version: version_key(version.number)))
 
 
 class Tenant:
@@ -87,7 +87,7 @@ class Tenant:
         for service in _directories(folder):
             versions = [self._version(path) for path in _directories(service)]
             if versions:
-                found[service.name] = _by_age(versions)
+                found[service.name] = _sorted(versions)
         return found
 
     def _version(self, path: Path) -> Version:
@@ -101,25 +101,26 @@ class Tenant:
             return sorted(self._folders)
 
     def services(self, folder: str) -> list[str]:
-        """Return the names of the services in ``folder``, sorted; none where it is unknown."""
+        """Return the names of the services in ``folder``, sorted; none if it is unknown."""
         with self._lock:
             return sorted(self._folders.get(folder, {}))
 
     def versions(self, folder: str, service: str) -> tuple[Version, ...]:
-        """Return the versions of a service, oldest first; none where it is unknown."""
+        """Return the versions of a service, oldest first; none if it is unknown."""
         with self._lock:
             return self._folders.get(folder, {}).get(service, ())
 
-    def everything(self) -> Iterator[Version]:
-        """Go through all versions of all services."""
+    def all_versions(self) -> Iterator[Version]:
+        """Yield all versions of all services."""
+        # Not under one lock: an import may add services while a caller iterates.
         for folder in self.folders():
             for service in self.services(folder):
                 yield from self.versions(folder, service)
 
     def put(self, folder: str, service: str, versions: Iterable[Version]) -> None:
-        """Make ``versions`` the versions of a service. KeyError where the folder is unknown."""
+        """Replace the versions of a service. Raises KeyError if the folder is unknown."""
         with self._lock:
-            self._folders[folder][service] = _by_age(versions)
+            self._folders[folder][service] = _sorted(versions)
 
 
 def _directories(path: Path) -> list[Path]:

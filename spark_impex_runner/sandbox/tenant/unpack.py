@@ -33,8 +33,8 @@ class UnpackedVersion:
 def unpack(package: Path, directory: Path) -> list[UnpackedVersion]:
     """Unpack the versions of a ``migrate`` package to new directories in ``directory``.
 
-    Raises ValueError where the file is no such package. A package without workbooks is none:
-    only what was exported for migration can be imported (documented).
+    Raises ValueError for any other file, also for a package without workbooks: only packages with
+    ``file_filter: migrate`` can be imported (documented).
     """
     try:
         with ZipFile(package) as archive:
@@ -58,6 +58,7 @@ def _manifest(archive: ZipFile) -> tuple[str, Any]:
 def _version(
     archive: ZipFile, tenant_folder: str, entry: dict[str, str], directory: Path
 ) -> UnpackedVersion:
+    # A new name, as several imports may bring the same version.
     target = directory / str(uuid.uuid4())
     target.mkdir()
     version = UnpackedVersion(

@@ -1,4 +1,4 @@
-"""The smallest workbook a spreadsheet program opens: one sheet with names and values."""
+"""A minimal workbook that spreadsheet programs open: one sheet with names and values."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _PARTS = {
 
 
 def write_workbook(parameters: Sequence[dict[str, Any]]) -> bytes:
-    """Return a workbook with the ``name`` and ``default`` of each parameter, a row for each."""
+    """Return a workbook with a row for the ``name`` and ``default`` of each parameter."""
     rows = "".join(_row(number, entry) for number, entry in enumerate(parameters, start=1))
     sheet = (
         f'<worksheet xmlns="{_OPEN_XML}/spreadsheetml/2006/main">'
@@ -66,8 +66,9 @@ def _row(number: int, entry: dict[str, Any]) -> str:
 def _cell(address: str, value: Any) -> str:
     if value is None:
         return ""
+    # bool is a subclass of int, but True is not a number in a cell.
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return f'<c r="{address}"><v>{value}</v></c>'
-    # Control characters have no form in XML 1.0.
+    # XML 1.0 cannot represent control characters, not even escaped.
     text = escape(re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", " ", str(value)))
     return f'<c r="{address}" t="inlineStr"><is><t>{text}</t></is></c>'
