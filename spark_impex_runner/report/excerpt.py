@@ -51,23 +51,23 @@ def _shown(each: str) -> str:
     return each if each.isprintable() else "\N{REPLACEMENT CHARACTER}"
 
 
-def _fitting(source: str, at: int, room: int) -> tuple[int, int]:
+def _fitting(source: str, at: int, space: int) -> tuple[int, int]:
     """Return the part of the line around ``at`` that fits, with room for ``...`` at both ends."""
-    first, last = _around(source, at, room)
+    first, last = _around(source, at, space)
     if first == 0 and last == len(source):
         return first, last
-    return _around(source, at, room - 2 * len(_CUT))
+    return _around(source, at, space - 2 * len(_CUT))
 
 
-def _around(source: str, at: int, room: int) -> tuple[int, int]:
+def _around(source: str, at: int, space: int) -> tuple[int, int]:
     """Return a part around ``at`` that grows on both sides in turn while it fits."""
     first = last = at
     grown = True
     while grown:
         grown = False
         for side in (last, first - 1):
-            taken = width(_shown(source[side])) if 0 <= side < len(source) else room + 1
-            if taken <= room:
-                room, grown = room - taken, True
+            needed = width(_shown(source[side])) if 0 <= side < len(source) else space + 1
+            if needed <= space:
+                space, grown = space - needed, True
                 first, last = min(first, side), max(last, side + 1)
     return first, last

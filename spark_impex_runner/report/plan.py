@@ -51,7 +51,7 @@ def _target(item: Forecast) -> str:
         begin = [("POST", item.planned.url + note), ("body", item.planned.body)]
     rows = [
         *begin,
-        *(("match", _match(*pair)) for pair in item.planned.resolved.items()),
+        *(("match", _resolved(*pair)) for pair in item.planned.resolved.items()),
         ("wait", f"{target.polling.strategy}, up to {target.polling.deadline:g} s"),
         ("output", str(target.output)),
         ("needs", ", ".join(target.needs)),
@@ -64,7 +64,7 @@ def _target(item: Forecast) -> str:
     )
 
 
-def _match(entry: str, uris: Sequence[str]) -> str:
+def _resolved(entry: str, uris: Sequence[str]) -> str:
     """Return what an entry of ``services`` resolved to; the body has all names."""
     if not uris:
         return f"{entry}: adds nothing"

@@ -43,7 +43,7 @@ def render(result: RunResult, *, colour: bool = False) -> str:
     lines = [_title(result), ""]
     for row, each in zip(cells, result.results, strict=True):
         lines += [_row(row, widths, _COLOURS[each.outcome] if colour else ""), *_notes(each)]
-    lines += ["", headline(result), *_places(result), ""]
+    lines += ["", headline(result), *_paths(result), ""]
     return "\n".join(lines)
 
 
@@ -93,17 +93,17 @@ def _notes(each: TargetResult) -> Iterator[str]:
         yield f"{_INDENT}warning: {plain(warning)}"
 
 
-def _places(result: RunResult) -> Iterator[str]:
+def _paths(result: RunResult) -> Iterator[str]:
     """Yield the paths of outputs and reports."""
     outputs = {each.target.output for each in result.results if each.good or each.artifacts}
     folders = outputs if len(outputs) == 1 else {each.parent for each in outputs}
     for path in sorted(folders):
-        yield f"output: {_near(path)}"
+        yield f"output: {_relative(path)}"
     for path in result.manifest.reports.values():
-        yield f"report: {_near(path)}"
+        yield f"report: {_relative(path)}"
 
 
-def _near(path: Path) -> str:
+def _relative(path: Path) -> str:
     """Return a path relative to the working folder if it is below it."""
     with suppress(OSError, ValueError):  # the working folder may be gone, or be elsewhere
         path = path.relative_to(Path.cwd())

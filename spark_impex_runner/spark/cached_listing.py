@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import ServiceVersion
 
-    Answer = Future[tuple[ServiceVersion, ...]]
+    Result = Future[tuple[ServiceVersion, ...]]
 
 
 class CachedListing:
@@ -27,7 +27,7 @@ class CachedListing:
     ) -> None:
         self._list_services = list_services
         self._list_versions = list_versions
-        self._answers: dict[tuple[str, ...], Answer] = {}
+        self._results: dict[tuple[str, ...], Result] = {}
         self._lock = threading.Lock()
 
     def services(self) -> tuple[ServiceVersion, ...]:
@@ -39,14 +39,14 @@ class CachedListing:
         return self._once(self._list_versions, folder, service)
 
     def _once(
-        self, ask: Callable[..., Iterable[ServiceVersion]], *question: str
+        self, load: Callable[..., Iterable[ServiceVersion]], *key: str
     ) -> tuple[ServiceVersion, ...]:
         with self._lock:
-            is_new = question not in self._answers
-            answer = self._answers.setdefault(question, Future())
+            is_new = key not in self._results
+            future = self._results.setdefault(key, Future())
         if is_new:
             try:
-                answer.set_result(tuple(ask(*question)))
+                future.set_result(tuple(load(*key)))
             except BaseException as error:  # noqa: BLE001 - every waiting thread raises it
-                answer.set_exception(error)
-        return answer.result()
+                future.set_exception(error)
+        return future.result()

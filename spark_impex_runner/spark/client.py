@@ -133,7 +133,7 @@ class Spark:
     def list_services(self) -> list[ServiceVersion]:
         """Return every service that the credentials may see, each with its latest version.
 
-        Requests all pages anew at each call. Not in the official SDK.
+        Each call requests all pages again. Not in the official SDK.
         """
         return list(services(self.session))
 
@@ -176,8 +176,8 @@ def _scheme(auth: Auth, url: TenantUrl, http: HttpClient) -> Scheme:
     """Return the scheme of the credentials; mask their secret before its first use."""
     if auth.client_id and auth.client_secret:
         http.masker.add(auth.client_secret)
-        ask = partial(request_token, http, url, auth.client_id, auth.client_secret)
-        return ClientCredentials(url.token_endpoint, ask, http.clock, http.masker)
+        get_token = partial(request_token, http, url, auth.client_id, auth.client_secret)
+        return ClientCredentials(url.token_endpoint, get_token, http.clock, http.masker)
     if auth.api_key:
         return ApiKey(auth.api_key, http.masker)
     return Bearer(auth.token or "", http.masker)

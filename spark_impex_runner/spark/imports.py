@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import Status, Verdict
     from spark_impex_runner.spark.http.response import HttpResponse
 
-One: TypeAlias = str | Mapping[str, str]
-Destination: TypeAlias = One | Sequence[One]
+DestinationItem: TypeAlias = str | Mapping[str, str]
+Destination: TypeAlias = DestinationItem | Sequence[DestinationItem]
 
 _PATH = ("api", "v4", "import")
 _IF_PRESENT = ("abort", "replace", "add_version")
@@ -156,7 +156,7 @@ def _mappings(destination: Destination) -> list[dict[str, str]]:
     return [_mapping(one) for one in destination]
 
 
-def _mapping(one: One) -> dict[str, str]:
+def _mapping(one: DestinationItem) -> dict[str, str]:
     """Return one destination in the API's form (documented field names)."""
     given = {"source": one} if isinstance(one, str) else one
     source = given.get("source")

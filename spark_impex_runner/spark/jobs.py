@@ -162,7 +162,7 @@ class Jobs(ABC):
         return self.session.get("api", "v4", self.kind, "status")
 
     def require_job_id(self, reply: HttpResponse) -> HttpResponse:
-        """Return the reply to a create call; raise where it does not say which job that made."""
+        """Return the reply to a create call; raise ``SparkSdkError`` if it has no job id."""
         if not parse_status(reply.data).id:
             raise SparkSdkError(
                 f"POST {self.kind} on {self.session.url.base}: HTTP {reply.status}, but the reply "

@@ -36,7 +36,7 @@ class _Listing:
     """One endpoint: the body of a page's request, and the keys of rows and metadata."""
 
     path: tuple[str, ...]
-    ask: Callable[[int], dict[str, Any]]
+    make_body: Callable[[int], dict[str, Any]]
     rows: str = "data"
     meta: str = ""
 
@@ -113,7 +113,7 @@ def _rows(
     seen: set[bytes] = set()
     size = 0
     for number in itertools.count(1):
-        body = Body(json.dumps(listing.ask(number)).encode())
+        body = Body(json.dumps(listing.make_body(number)).encode())
         reply = session.search(*listing.path, body=body, once=once)
         size += len(reply.buffer)
         _check_size(session, listing, len(seen), size)

@@ -31,8 +31,8 @@ _RUNNING = frozenset({"created", "queued", "pending", "in_progress"}) | {
 def parse_status(data: Any, retry_after: float | None = None) -> Status:
     """Read a status payload; any list may be null, any field absent or of a wrong type.
 
-    ``retry_after`` is what the reply's header asked for, in seconds. Raises ``SparkSdkError``
-    where ``data`` is no JSON object.
+    ``retry_after`` is the reply's ``Retry-After`` in seconds. Raises ``SparkSdkError`` if ``data``
+    is no JSON object.
     """
     if not isinstance(data, Mapping):
         raise SparkSdkError("the tenant's status reply is not a JSON object; check base_url")
@@ -59,10 +59,10 @@ def verdict(status: Status) -> Verdict:
     A failed job is ``closed`` with ``errors``, too (inferred from the official SDKs). An unknown
     status is PENDING unless it comes with errors.
     """
-    judged = verdict_without_files(status)
-    if judged is Verdict.DONE and not status.files:
+    result = verdict_without_files(status)
+    if result is Verdict.DONE and not status.files:
         return Verdict.FAILED
-    return judged
+    return result
 
 
 def verdict_without_files(status: Status) -> Verdict:

@@ -67,7 +67,7 @@ class Uri:
             return _by_id(names) or _by_name(text, names, "")
         if _by_id(names):
             raise _invalid(text, "gives both an id and a version")
-        return _by_name(text, names, _readable_version(text, version.strip()))
+        return _by_name(text, names, _valid_version(text, version.strip()))
 
     @classmethod
     def of_wire(cls, text: str) -> Uri:
@@ -151,7 +151,7 @@ def _require_plain(text: str, name: str) -> None:
         raise _invalid(text, "holds a part that cannot be a name")
 
 
-def _readable_version(text: str, version: str) -> str:
+def _valid_version(text: str, version: str) -> str:
     """Return the version; raise ``UriError`` if it is empty or invalid."""
     if not version:
         raise _invalid(text, "has an empty version; leave the brackets out for the latest")

@@ -137,10 +137,10 @@ class ClientCredentials:
 
     def _obtain(self) -> None:
         if self._refusal is None:
-            asked = self._clock.monotonic()
+            requested = self._clock.monotonic()
             reply = self._request()
             if reply.good:
-                self._store(reply, asked)
+                self._store(reply, requested)
                 return
             if reply.status not in _REFUSALS:
                 raise api_error(reply, self._action, "", self._masker)
@@ -157,7 +157,7 @@ class ClientCredentials:
             refusal,
         )
 
-    def _store(self, reply: HttpResponse, asked: float) -> None:
+    def _store(self, reply: HttpResponse, requested: float) -> None:
         """Store the token until a minute before its end, or half its life if that is longer."""
         data = reply.data if isinstance(reply.data, Mapping) else {}
         token, life = data.get("access_token"), data.get("expires_in")
@@ -174,7 +174,7 @@ class ClientCredentials:
         self._token, self._refused_before = token, False
         life = fields.number(life) or 0.0
         seconds = min(life, _MAX_LIFE) if life > 0 else 300.0
-        self._good_until = asked + max(seconds - _EARLY, seconds / 2)
+        self._good_until = requested + max(seconds - _EARLY, seconds / 2)
 
 
 def _without_scheme(token: str) -> str:

@@ -32,20 +32,20 @@ _DAY = 86_400.0
 _MAX_HINT = 366 * _DAY
 
 
-def accepted_wait(asked: float | None, longest: float = MAX_RETRY_AFTER) -> float:
+def accepted_wait(requested: float | None, longest: float = MAX_RETRY_AFTER) -> float:
     """Return the seconds that a server asked to wait; 0 for None and for more than ``longest``.
 
     With 0 the request is retried as if the server had named no time.
     """
-    return asked if asked is not None and asked <= longest else 0.0
+    return requested if requested is not None and requested <= longest else 0.0
 
 
-def confirmed(ask: Callable[[], T], clock: Clock, pause: float = CONFIRM_PAUSE) -> T:
-    """Return what ``ask`` returns; ask a second time before an empty result counts."""
-    found = ask()
+def confirmed(read: Callable[[], T], clock: Clock, pause: float = CONFIRM_PAUSE) -> T:
+    """Return what ``read`` returns; read a second time before an empty result counts."""
+    found = read()
     if not found:
         clock.wait(pause)
-        found = ask()
+        found = read()
     return found
 
 
@@ -82,12 +82,12 @@ class RetryPolicy:
     stall_timeout: float = 600.0
     draw: Callable[[], float] = random.random
 
-    def pause(self, failures: int, asked: float | None, waited: float = 0.0) -> float:
+    def pause(self, failures: int, requested: float | None, waited: float = 0.0) -> float:
         """Return the seconds to wait after so many failures, ``waited`` seconds after the first."""
         # The bound keeps the power of a long download within the range of a float.
         ceiling = self.first * self.factor ** min(failures - 1, 64)
         drawn = self.draw() * min(self.cap, ceiling)
-        return max(accepted_wait(asked, self.budget - waited), drawn)
+        return max(accepted_wait(requested, self.budget - waited), drawn)
 
 
 # For requests that may succeed at once or never: a run that stops has no time to wait.

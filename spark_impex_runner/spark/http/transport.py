@@ -283,7 +283,7 @@ class Stream:
             self._reply.raw.shutdown()
 
     def close(self) -> None:
-        """Give the connection back, or drop it where the body was not read to its end."""
+        """Return the connection to the pool, or close it if the body was not read to its end."""
         self._reply.close()
 
     def _next(self, left: int, fast: bool) -> bytes:
