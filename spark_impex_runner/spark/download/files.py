@@ -302,7 +302,7 @@ def _until(chunks: Iterable[bytes], length: int | None, size: int) -> Iterator[b
 def _uncompressed(chunks: Iterable[bytes], coding: str) -> Generator[bytes, None, None]:
     """Yield the chunks of a package; raise ``SparkSdkError`` if it is compressed as announced.
 
-    The bytes decide, since stores announce wrong codings. It is no ``IntegrityError``, since another
+    The bytes decide, since stores announce wrong codings. It is no ``IntegrityError``: another
     download would be compressed, too.
     """
     for number, chunk in enumerate(chunks):
