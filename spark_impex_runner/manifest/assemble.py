@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.errors import Problem
     from spark_impex_runner.manifest.yaml.document import KeyPath
 
+# Reading recurses from file to file, and must stay below Python's recursion limit.
 MAX_FILES = 200
 
 # Mappings that are merged name by name.
@@ -122,6 +123,7 @@ class _Reader:
             fault, real = _not_a_file(path, entry), path.resolve()
         except (OSError, ValueError, RuntimeError) as error:
             return f"cannot read {entry!r}: {getattr(error, 'strerror', None) or 'not a path'}"
+        # Resolved: a link may lead back to a file by another name.
         cycle = [known.resolve() for known in included_by]
         if real in cycle:
             names = [str(known) for known in included_by[cycle.index(real) :]]
@@ -202,59 +204,62 @@ class _MergedDocument:
                     self.data, _SourceValue(part, (key,), value), (key,), overlay=overlay
                 )
 
-    def _merge_names(self, existing: dict[str, Any], piece: _SourceValue, *, overlay: bool) -> None:
+    def _merge_names(
+        self, existing: dict[str, Any], source: _SourceValue, *, overlay: bool
+    ) -> None:
         """Merge a mapping into another, name by name."""
-        for inner in piece.items():
+        for inner in source.items():
             name = str(inner.path[-1])
-            deep = overlay and piece.path == ("connections",)
+            deep = overlay and source.path == ("connections",)
             if deep and isinstance(existing.get(name), dict) and isinstance(inner.value, dict):
                 self._overlay_keys(existing[name], inner, inner.path)
             else:
                 self.added |= {inner.path} if overlay and name not in existing else set()
                 self._set_once(existing, inner, inner.path, overlay=overlay)
 
-    def _merge_items(self, existing: list[Any], piece: _SourceValue, *, overlay: bool) -> None:
+    def _merge_items(self, existing: list[Any], source: _SourceValue, *, overlay: bool) -> None:
         """Append a list to another; an overlay's target with a known name changes that target."""
+        # Each name matches once: two overlay entries of one name are reported as duplicates.
         names = [item.get("name") if isinstance(item, dict) else None for item in existing]
-        open_names = {name: at for at, name in enumerate(names) if isinstance(name, str)}
-        for inner in piece.items():
+        unmatched = {name: at for at, name in enumerate(names) if isinstance(name, str)}
+        for inner in source.items():
             name = inner.value.get("name") if isinstance(inner.value, dict) else None
-            at = open_names.pop(name, None) if overlay and isinstance(name, str) else None
+            at = unmatched.pop(name, None) if overlay and isinstance(name, str) else None
             if at is None:
-                place: KeyPath = (piece.path[0], len(existing))
+                new_path: KeyPath = (source.path[0], len(existing))
                 existing.append(None)
-                self._put(existing, inner, place)
-                self.added |= {place} if overlay else set()
+                self._put(existing, inner, new_path)
+                self.added |= {new_path} if overlay else set()
             else:
-                self._overlay_keys(existing[at], inner, (piece.path[0], at))
+                self._overlay_keys(existing[at], inner, (source.path[0], at))
 
-    def _overlay_keys(self, existing: dict[str, Any], piece: _SourceValue, path: KeyPath) -> None:
+    def _overlay_keys(self, existing: dict[str, Any], source: _SourceValue, path: KeyPath) -> None:
         """Override a connection or a target key by key."""
-        if path[0] == "connections" and _ADDRESS_KEYS & piece.value.keys():
+        if path[0] == "connections" and _ADDRESS_KEYS & source.value.keys():
             for key in _ADDRESS_KEYS & existing.keys():
                 self._remove_positions(existing.pop(key), (*path, key))
-        for inner in piece.items():
+        for inner in source.items():
             if path[0] == "connections" or inner.path[-1] != "name":
                 self._put(existing, inner, (*path, inner.path[-1]))
 
     def _set_once(
-        self, existing: dict[str, Any], piece: _SourceValue, path: KeyPath, *, overlay: bool
+        self, existing: dict[str, Any], source: _SourceValue, path: KeyPath, *, overlay: bool
     ) -> None:
         """Set one value; a second value without ``overlay`` is a problem."""
         key = path[-1]
         if overlay or key not in existing:
-            self._put(existing, piece, path)
-        elif (key, piece.value) != ("version", existing[key]):
+            self._put(existing, source, path)
+        elif (key, source.value) != ("version", existing[key]):
             first = self.positions[path]
             message = f"{key!r} is already given in {first.file.label}:{first.key[0]}"
-            finding = Finding(piece.path, message, at_key=True)
-            self.problems.append(piece.document.problem(finding))
+            finding = Finding(source.path, message, at_key=True)
+            self.problems.append(source.document.problem(finding))
 
-    def _put(self, existing: Any, piece: _SourceValue, path: KeyPath) -> None:
+    def _put(self, existing: Any, source: _SourceValue, path: KeyPath) -> None:
         """Set or replace a value in ``existing``, with the positions of all that it contains."""
         if path in self.positions:
             self._remove_positions(existing[path[-1]], path)
-        existing[path[-1]] = self._copy(piece.document, piece.path, piece.value, path)
+        existing[path[-1]] = self._copy(source.document, source.path, source.value, path)
 
     def _copy(self, document: Document, source: KeyPath, value: Any, path: KeyPath) -> Any:
         """Copy ``value`` from ``source`` in ``document`` to ``path``, with its positions."""

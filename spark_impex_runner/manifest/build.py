@@ -173,6 +173,7 @@ def _validated_parts(document: Document, settings: Settings) -> _ResolvedParts:
     data = without_invalid(document.data, findings)
     parts = _expand(expansion, data)
     findings += expansion.findings
+    # Otherwise values that had findings are None now, and the schema would report them again.
     if not findings:
         resolved = ErrorView(parts.origin, lambda _: None, secrets)
         found = schema.check_resolved(parts.data(), resolved)
@@ -270,6 +271,7 @@ def _error(
     private = _hidden_columns(document, findings, scalars)
     problems = list(document.problems)
     for finding in dict.fromkeys(findings):
+        # A message may quote a value that is a secret elsewhere in the manifest.
         masked = replace(finding, message=masker.mask(finding.message))
         problems.append(document.problem(masked, private))
     return ManifestError(list(dict.fromkeys(problems)))
@@ -289,6 +291,7 @@ def _hidden_columns(
             columns.setdefault((position.file.label, position.value[0]), []).append(
                 position.value[1]
             )
+            # All further lines of a scalar over several lines.
             for row in range(position.value[0] + 1, position.last + 1):
                 columns.setdefault((position.file.label, row), []).append(1)
     return columns
@@ -310,6 +313,7 @@ def _may_hold_secrets(scalar: ScalarLocation) -> bool:
 def _build(document: Document, parts: _ResolvedParts) -> Manifest:
     """Return the model of a valid manifest."""
     folder = document.path.absolute().parent
+    # A target may leave its connection out only where there is one; see ``check_targets``.
     default = next(iter(parts.connections))
     targets = []
     for target in parts.targets:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.manifest.yaml.document import Document, KeyPath
     from spark_impex_runner.masking import Masker
 
+# A matrix multiplies: five keys of twenty values would make three million targets.
 MAX_TARGETS = 20_000
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
@@ -99,12 +100,14 @@ class Expansion:
         """Set the variables: the command line overrides the environment, and that the manifest."""
         prefix = "IMPEX_VAR_"
         environ = self.inputs.sources.environ
+        # In upper case, since Windows has no other names of environment variables.
         names = {_upper(name): name for name in written}
         for key in environ:
             upper = key.removeprefix(prefix)
             if upper != key:
                 name = names.get(upper, upper.lower())
                 self._set(name, environ[key], f"the environment variable {key}")
+        # After the environment, which the command line overrides.
         for name, text in self.inputs.overrides.items():
             self._set(name, text, f"the value of --var {name}")
         table = Table(self.inputs.sources, self.inputs.run, None)
@@ -139,6 +142,7 @@ class Expansion:
     def _combinations(self, template: ExpandedTarget) -> Iterator[dict[str, Value]]:
         """Yield the matrix values of each expansion of a target; one empty set without a matrix."""
         matrix = {key: values or [] for key, values in (template.data.get("matrix") or {}).items()}
+        # Counted before any combination is made: the product may be too large for the memory.
         count = prod(len(values) for values in matrix.values())
         self.expanded += count
         if self.expanded > MAX_TARGETS:
@@ -176,6 +180,7 @@ class Expansion:
         output = self.inputs.output / str(folder)
         if fault := path_fault(output):
             self.findings.append(Finding(template.origin(("output",)), fault))
+        # Only now: the output must not refer to itself.
         scope["target.output"] = Value(str(output), str(output))
         table, self.current = self._table(scope), name
         data = {

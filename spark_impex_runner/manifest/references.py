@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.hooks.registry import Source
 
+# A referenced file holds a secret or a text, no data.
 MAX_FILE = 2**20
 
+# In this order: an escape, a reference, a "${" without an end.
 _TOKEN = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
 _LITERAL = "$${"
 
@@ -78,6 +80,7 @@ def refers_outside(value: Any) -> bool:
 
 def resolve(text: str, table: Table) -> Resolved:
     """Replace each reference in ``text``; if the text is one reference, keep its value's type."""
+    # ``result`` has values in place of the references, ``kept`` still has those that were not read.
     matches = list(_TOKEN.finditer(text))
     pieces: list[Value] = []
     errors: list[str] = []
@@ -245,6 +248,7 @@ def _call_plugin(source: Source, function: Callable[[str], str], key: str) -> st
     except ImpexError:
         raise
     except (Exception, SystemExit) as error:
+        # Without the error's message, which may hold the secret.
         raise PluginError(
             f"plugin {source.provider}: the source {source.name!r} failed with "
             f"{type(error).__name__} on {key!r}"

@@ -67,6 +67,7 @@ def check_targets(
             place = target.origin(())
             hint = target_names.of(target.name) if place in added else ""
             yield Finding(place, _NOTHING_TO_EXPORT + hint)
+        # Equal for two spellings of one folder, without looking at the disk.
         other = outputs.setdefault(os.path.normpath(target.output), target)
         if other is not target:
             message = f"the targets {other.name!r} and {target.name!r} would write to one output"
@@ -140,6 +141,7 @@ def check_unused(document: Document, names: Iterable[str]) -> Iterator[Finding]:
         if name not in known and not _is_used(document, name):
             message = f"--var {name}=… sets no variable of this manifest"
             yield Finding(("vars",), message + did_you_mean(name, known), severity="warning")
+    # A variable that only an overlay sets, and no reference uses, is probably misspelt.
     own = [name for name in known if ("vars", name) not in document.added]
     for name in known.keys() - set(own):
         if not _is_used(document, name):
@@ -164,6 +166,7 @@ def check_uris(targets: Sequence[ExpandedTarget], fault: Callable[[str], str]) -
 
 def _export_keys_of(target: ExpandedTarget) -> list[str]:
     """Return the keys that select what a target exports, with likely misspellings of them."""
+    # A misspelt key has its own finding; "exports nothing" beside it would only confuse.
     meant = [key for key in target.data if get_close_matches(key, _EXPORT_KEYS, cutoff=0.75)]
     return [*_EXPORT_KEYS, *meant]
 

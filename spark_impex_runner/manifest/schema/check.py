@@ -178,10 +178,12 @@ class ErrorView:
         if "propertyNames" in error.absolute_schema_path:
             yield Finding((*path, str(error.instance)), message_for(_violation(error)), at_key=True)
         elif error.validator == "required":
+            # jsonschema yields one error for each missing key, but names it only in its message.
             missing = [key for key in error.validator_value if key not in error.instance]
             yield from (Finding((*path, key), "this key is missing") for key in missing)
         elif error.validator == "additionalProperties":
             yield from _extra_keys(error, path, self.key_locations)
+        # x-form describes all alternatives at once; else the best one explains the error.
         elif error.context and "x-form" not in error.schema:
             yield from chain.from_iterable(map(self._read, _best_branch(error)))
         else:

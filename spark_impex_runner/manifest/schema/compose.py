@@ -167,6 +167,7 @@ def _add_reports(schema: Schema, reports: Mapping[str, Report]) -> None:
 def _options(offer: Offer, definition_name: str) -> Schema:
     """Return the options of ``offer`` as a definition at ``#/$defs/definition_name``."""
     options = copy.deepcopy(dict(offer.options))
+    # An $id would become the base of the $refs below it.
     for key in ("$schema", "$id"):
         options.pop(key, None)
     schema = _with_references(_with_ref_prefix(options, f"#/$defs/{definition_name}"))

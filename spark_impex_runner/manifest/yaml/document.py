@@ -103,6 +103,7 @@ class Document:
 
     def _nearest(self, path: KeyPath) -> KeyPath:
         """Return ``path``, or its nearest ancestor that has a position."""
+        # A missing key, and a value from a default, have no position of their own.
         while path and path not in self.positions:
             path = path[:-1]
         return path

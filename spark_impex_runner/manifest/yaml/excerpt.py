@@ -77,6 +77,7 @@ def _may_continue(file: File, row: int) -> bool:
     return any(_is_open(file.line(above)) for above in range(max(row - _ABOVE, 1), row))
 
 
+# Cached: each of many problems searches the same lines above it.
 @lru_cache(maxsize=4096)
 def _is_open(line: str) -> bool:
     """Return True if a literal secret begins in a line or behind its end."""

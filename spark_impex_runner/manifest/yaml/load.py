@@ -33,6 +33,7 @@ NO_MAPPING = (
     "this is no mapping; a manifest begins with 'version: 1', "
     "a part or an overlay with any key of a manifest"
 )
+# Far above real manifests; a hostile one, with nested aliases for example, must not exhaust memory.
 MAX_BYTES = 8 * 2**20
 MAX_DEPTH = 40
 MAX_VALUES = 500_000
@@ -87,8 +88,8 @@ def _load(path: Path, unread: File) -> Document:
         before = _BEYOND.split(file.text, maxsplit=1)[0]
         _refuse(file, _end_of(before), NO_CHARACTER)
     if not isinstance(root, yaml.MappingNode):
-        place = _start_of(root) if root else (1, 1)
-        _refuse(file, place, NO_MAPPING)
+        point = _start_of(root) if root else (1, 1)
+        _refuse(file, point, NO_MAPPING)
     walk = _Walk(file)
     data = walk.read(root, (), (1, 1))
     return Document(path, data, walk.positions, tuple(walk.problems))
@@ -105,6 +106,7 @@ def _read(path: Path, file: File) -> str:
     if len(content) > MAX_BYTES:
         _refuse(file, (1, 1), f"the manifest is larger than {MAX_BYTES // 2**20} MiB")
     try:
+        # Windows editors begin UTF-8 files with a byte order mark.
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = content[: error.start].decode("utf-8", "replace")
@@ -116,18 +118,18 @@ def _guard(file: File) -> None:
     depth = documents = 0
     event: Any
     for event in yaml.parse(file.text, Loader=_Loader):
-        place = event.start_mark.line + 1, event.start_mark.column + 1
+        point = event.start_mark.line + 1, event.start_mark.column + 1
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         documents += isinstance(event, yaml.DocumentStartEvent)
         if depth > MAX_DEPTH:
-            _refuse_depth(file, place)
+            _refuse_depth(file, point)
         if documents > 1:
-            _refuse(file, place, "a second YAML document begins; a file holds one manifest")
+            _refuse(file, point, "a second YAML document begins; a file holds one manifest")
         if getattr(event, "tag", None) is not None:
             # The tag is not named: a secret may begin with '!'.
             message = "YAML tags are not allowed; write plain data, and quote what begins with '!'"
-            _refuse(file, place, message)
+            _refuse(file, point, message)
 
 
 def _compose(text: str) -> yaml.Node | None:
@@ -154,21 +156,22 @@ class _Walk:
 
     def read(self, node: yaml.Node, path: KeyPath, key: tuple[int, int]) -> Any:
         """Return the data of ``node`` at ``path``, whose key begins at ``key``."""
-        file, place = self.file, _start_of(node)
+        file, point = self.file, _start_of(node)
         if len(self.positions) >= MAX_VALUES:
-            _refuse(file, place, f"aliases unfold to more than {MAX_VALUES} values")
+            _refuse(file, point, f"aliases unfold to more than {MAX_VALUES} values")
         scalar = isinstance(node, yaml.ScalarNode)
         last = _last_line(node) if scalar else 0
         self.positions[path] = Position(
-            place, key, node.value if scalar else None, file, path, last
+            point, key, node.value if scalar else None, file, path, last
         )
         if isinstance(node, yaml.ScalarNode):
             self._check_text(node)
             return value_of(node.value, node.tag)
+        # By identity: PyYAML composes an alias as the very node of its anchor.
         if any(node is ancestor for ancestor in self.ancestors):
-            _refuse(file, place, "an alias stands inside the value that it names")
+            _refuse(file, point, "an alias stands inside the value that it names")
         if len(self.ancestors) > MAX_DEPTH:
-            _refuse(file, place, f"aliases nest more than {MAX_DEPTH} deep")
+            _refuse(file, point, f"aliases nest more than {MAX_DEPTH} deep")
         self.ancestors.append(node)
         mapping = isinstance(node, yaml.MappingNode)
         data = self._mapping(node, path) if mapping else self._sequence(node, path)
@@ -180,15 +183,15 @@ class _Walk:
         data: dict[str, Any] = {}
         for key_node, value_node in node.value:
             self._check_text(key_node)
-            key, place = _key(key_node), _start_of(key_node)
-            fault, here = _fault_of_key(key_node), (*path, key or "")
+            key, point = _key(key_node), _start_of(key_node)
+            reason, path_of_key = _fault_of_key(key_node), (*path, key or "")
             if key in data:
-                first = self.positions[here].key[0]
-                fault = f"the key {key!r} is already in line {first}; remove one of them"
+                first = self.positions[path_of_key].key[0]
+                reason = f"the key {key!r} is already in line {first}; remove one of them"
             elif key is not None:
-                data[key] = self.read(value_node, here, place)
-            if fault:
-                self._record_invalid_key(key_node, value_node, fault)
+                data[key] = self.read(value_node, path_of_key, point)
+            if reason:
+                self._record_invalid_key(key_node, value_node, reason)
         return data
 
     def _sequence(self, node: yaml.Node, path: KeyPath) -> list[Any]:
@@ -197,19 +200,19 @@ class _Walk:
             for index, item in enumerate(node.value)
         ]
 
-    def _record_invalid_key(self, key: yaml.Node, value: yaml.Node, fault: str) -> None:
+    def _record_invalid_key(self, key: yaml.Node, value: yaml.Node, reason: str) -> None:
         """Record an invalid key; its value may be a secret, so the excerpt ends before it."""
         row, column = _start_of(key)
-        problem = Problem(self.file.label, row, column, "", escaped_line(fault))
+        problem = Problem(self.file.label, row, column, "", escaped_line(reason))
         begin = _start_of(value)
         private = [begin[1]] if begin[0] == row else []
         self.problems.append(shown(problem, self.file, private))
 
     def _check_text(self, node: yaml.Node) -> None:
         """Refuse NUL and lone surrogates, which no file name and no request can hold."""
-        if isinstance(node, yaml.ScalarNode) and (fault := text_fault(node.value)):
+        if isinstance(node, yaml.ScalarNode) and (reason := text_fault(node.value)):
             _refuse(
-                self.file, _start_of(node), NO_CHARACTER if "half" in fault else f"this {fault}"
+                self.file, _start_of(node), NO_CHARACTER if "half" in reason else f"this {reason}"
             )
 
 
@@ -232,14 +235,14 @@ def _fault_of_key(node: yaml.Node) -> str:
 
 
 def _refuse_syntax(error: yaml.MarkedYAMLError, file: File) -> NoReturn:
-    place, message = explain(error, file)
+    point, message = explain(error, file)
     if _LIBYAML_DEPTH in str(error.problem):
-        _refuse_depth(file, place)
-    _refuse(file, place, message)
+        _refuse_depth(file, point)
+    _refuse(file, point, message)
 
 
-def _refuse_depth(file: File, place: tuple[int, int]) -> NoReturn:
-    _refuse(file, place, f"values are nested more than {MAX_DEPTH} deep")
+def _refuse_depth(file: File, point: tuple[int, int]) -> NoReturn:
+    _refuse(file, point, f"values are nested more than {MAX_DEPTH} deep")
 
 
 def _start_of(node: yaml.Node) -> tuple[int, int]:
@@ -258,10 +261,10 @@ def _end_of(text: str) -> tuple[int, int]:
     return File("", text).end
 
 
-def _problem(file: File, place: tuple[int, int], message: str) -> Problem:
-    return shown(Problem(file.label, *place, "", escaped_line(message)), file)
+def _problem(file: File, point: tuple[int, int], message: str) -> Problem:
+    return shown(Problem(file.label, *point, "", escaped_line(message)), file)
 
 
-def _refuse(file: File, place: tuple[int, int], message: str) -> NoReturn:
+def _refuse(file: File, point: tuple[int, int], message: str) -> NoReturn:
     """Raise an error after which the rest of the file cannot be read."""
-    raise ManifestError([_problem(file, place, message)])
+    raise ManifestError([_problem(file, point, message)])

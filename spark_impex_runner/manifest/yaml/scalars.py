@@ -11,6 +11,7 @@ from spark_impex_runner.manifest.yaml.document import AmbiguousScalar
 if TYPE_CHECKING:
     from pathlib import Path
 
+# Bounded, since int() takes quadratic time, and Python refuses more than 4300 digits.
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]{0,299})")
 _FRACTION = re.compile(
     r"[-+]?(0|[1-9][0-9]{0,199})?\.[0-9]{0,299}(e[-+][0-9]{1,2})?", re.IGNORECASE
@@ -32,6 +33,7 @@ def value_of(text: str, tag: str) -> Any:
     if kind == "null":
         return None
     if kind == "bool":
+        # PyYAML resolves all booleans of YAML 1.1, such as yes and off.
         return text.lower() in {"true", "yes", "on"}
     if kind == "int":
         return int(text) if _DECIMAL.fullmatch(text) else _ambiguous(text)
