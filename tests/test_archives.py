@@ -1,4 +1,4 @@
-"""ZIP files as other tools write them: byte for byte what their headers hold."""
+"""ZIP files of other tools are read, or refused with the reason."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OEM = "prämie.json".encode("cp437")
 def packed(
     name: bytes = b"a", *, flags: int = 0, method: int = 0, system: int = 3, extra: bytes = b""
 ) -> bytes:
-    """Return a ZIP file with one entry of these headers, which holds ``x``."""
+    """Return a ZIP file with one entry of these headers and the content ``x``."""
     crc = zlib.crc32(b"x")
     fields = struct.pack("<4HLLL", flags, method, 0, 33, crc, 1, 1)
     sizes = struct.pack("<HH", len(name), len(extra))
@@ -62,7 +62,7 @@ def unicode_path(raw: bytes, name: bytes = UTF8) -> bytes:
     ],
 )
 def test_names_match_common_tools(name: bytes, keys: dict[str, object], expected: str) -> None:
-    """Info-ZIP's unzip, bsdtar and 7z come to the same name, and the content is found by it."""
+    """Info-ZIP's unzip, bsdtar and 7z read the same name, and the entry is found by it."""
     with opened(io.BytesIO(packed(name, **keys))) as archive:  # type: ignore[arg-type]
         [entry] = archive.infolist()
 
@@ -93,7 +93,7 @@ def test_names_match_common_tools(name: bytes, keys: dict[str, object], expected
     ],
 )
 def test_unreadable_archive_is_named(tmp_path: Path, clock: Any, data: bytes, words: str) -> None:
-    """The message has the reason and does not speak of damage; nothing is downloaded again."""
+    """The message gives the reason and no damage, and nothing is downloaded again."""
     path, tries = tmp_path / "p.zip", []
 
     def once() -> None:
@@ -123,7 +123,7 @@ CENTRAL = packed().index(b"PK\x01\x02") + 8
 def test_damaged_archive_is_downloaded_again(
     tmp_path: Path, clock: Any, spoilt: bytes, hash_agreed: bool | None
 ) -> None:
-    """A lost end, headers that contradict each other, and bytes that are not the tenant's."""
+    """So is one with a missing end, contradicting headers or other bytes."""
     path, left = tmp_path / "p.zip", [(spoilt, hash_agreed), (packed(), None)]
 
     def once() -> None:
@@ -142,7 +142,7 @@ def test_damaged_archive_is_downloaded_again(
 def test_unusual_archives_are_read(
     tmp_path: Path, before: bytes, behind: bytes, large: bool
 ) -> None:
-    """Data before the first entry, a little behind the end, and ZIP64 fields are no trouble."""
+    """Data before the first entry, a little after the end, and ZIP64 fields are accepted."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive, archive.open("a", "w", force_zip64=large) as file:
         file.write(b"x")
@@ -155,7 +155,7 @@ def test_unusual_archives_are_read(
 
 
 def test_no_reason_is_invented_for_other_files() -> None:
-    """What is no ZIP file at all is damaged or something else, but not unreadable."""
+    """A file that is no ZIP file is damaged, not unreadable."""
     odd = packed().replace(b"PK\x01\x02", b"XX\x01\x02")
     for data in (b"", b"PK", b"<html>", packed()[:40], bytes(1 << 17), odd):
         with pytest.raises(zipfile.BadZipFile) as raised:

@@ -1,4 +1,4 @@
-"""Text files that are replaced whole, by one process at a time."""
+"""Text files are replaced as a whole, by one process at a time."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ with atomic.exclusive(Path(sys.argv[1])):
 
 
 def test_processes_lose_no_entry(tmp_path: Path) -> None:
-    """What two processes add to one lock file of imports at the same time is all in it."""
+    """Two processes add to one lock file at the same time, and it has all entries."""
     path, begin = tmp_path / "release.lock.json", tmp_path / "begin"
     writers = [
         subprocess.Popen([sys.executable, "-c", ADD, path, name, begin], stdout=subprocess.PIPE)
@@ -61,7 +61,7 @@ def test_processes_lose_no_entry(tmp_path: Path) -> None:
 
 
 def test_killed_writer_leaves_no_lock(tmp_path: Path) -> None:
-    """The kernel frees the lock of a killed process; the lock file that it left blocks nothing."""
+    """The kernel releases the lock of a killed process; its lock file blocks nothing."""
     path = tmp_path / "release.lock.json"
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -77,7 +77,7 @@ def test_killed_writer_leaves_no_lock(tmp_path: Path) -> None:
 
 
 def test_waiting_ends_with_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that keeps the lock for too long is an error that says so."""
+    """A process that keeps the lock too long gives an error that says so."""
     monkeypatch.setattr(atomic, "_LOCK_SECONDS", 0)
     path = tmp_path / "x"
 
@@ -123,7 +123,7 @@ def test_threads_keep_the_umask(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_killed_writers_are_cleared(tmp_path: Path) -> None:
-    """What a killed process left is removed; what another one is writing, or is not ours, stays."""
+    """Files of a killed process are removed; those of a running one, and others, stay."""
     path = tmp_path / "report.json"
     leftover, busy, other = (
         tmp_path / name

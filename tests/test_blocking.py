@@ -1,4 +1,4 @@
-"""Blocking work that is left behind: its threads, its results that come too late."""
+"""Blocking work is abandoned at its limit; late results go to their own function."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def release() -> Iterator[threading.Event]:
-    """Return what ends the work that hangs in a test."""
+    """Return the event that ends the work of a test."""
     event = threading.Event()
     yield event
     event.set()
 
 
 def test_workers_have_a_limit(release: threading.Event) -> None:
-    """Calls beyond the number of threads wait, and all are made."""
+    """Calls beyond the number of threads wait, and all of them run."""
     workers, began, ended = Workers("test-limit", 2), [], threading.Semaphore(0)
 
     def work() -> None:
@@ -51,7 +51,7 @@ def test_workers_have_a_limit(release: threading.Event) -> None:
 
 
 def test_idle_worker_is_used_again_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One thread serves calls that come one after the other, and ends when none comes."""
+    """One thread runs successive calls, and ends when it is idle."""
     monkeypatch.setattr(blocking, "_IDLE_SECONDS", 0.02)
     workers, seen = Workers("test-idle"), []
 
@@ -72,7 +72,7 @@ def test_idle_worker_is_used_again_and_ends(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_work_returns_result_or_raises() -> None:
-    """Work that ends is as good as a call."""
+    """Work that ends in time behaves like a plain call."""
     clock = Clock()
 
     def fail() -> None:
@@ -84,7 +84,7 @@ def test_work_returns_result_or_raises() -> None:
 
 
 def test_time_limit_abandons_work(release: threading.Event) -> None:
-    """What leaves is called, and a result that comes too late goes to its own function."""
+    """``leave`` is called, and ``late`` gets the result that comes afterwards."""
     left, late = [], []
     came = threading.Event()
 
@@ -104,7 +104,7 @@ def test_time_limit_abandons_work(release: threading.Event) -> None:
 
 @pytest.mark.parametrize("early", [True, False], ids=["before", "meanwhile"])
 def test_stop_abandons_work(release: threading.Event, early: bool, caplog: Any) -> None:
-    """After the grace period the caller goes on, and a warning names what was abandoned."""
+    """The caller continues after the grace period, and a warning names the work."""
     clock = Clock()
     if early:
         clock.stop(15)
@@ -124,7 +124,7 @@ def test_stop_abandons_work(release: threading.Event, early: bool, caplog: Any) 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_forked_process_starts_own_threads() -> None:
-    """The helpers of a process are not taken for those of its child."""
+    """A child process does not count on the threads of its parent."""
     interruptible("work", lambda: 7, Clock())
 
     child = os.fork()

@@ -1,4 +1,4 @@
-"""The real clock: its waits end when it is told to stop, also by a signal handler."""
+"""The waits of the real clock end when it is stopped, also by a signal handler."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ for _ in range(3000):
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timer")
 def test_signal_handler_may_stop_clock() -> None:
-    """Whatever the wait is doing at that moment, the stop ends it and neither hangs."""
+    """The stop ends the wait of its own thread at any instruction, and neither hangs."""
     assert subprocess.call([sys.executable, "-c", STORM]) == 0
 
 
 def test_stop_ends_every_wait() -> None:
-    """All threads that wait go on at once, however often the clock is stopped."""
+    """All waiting threads continue at once, however often the clock is stopped."""
     clock, ended = Clock(), []
 
     def wait() -> None:
@@ -59,6 +59,6 @@ def test_stop_ends_every_wait() -> None:
 
 
 def test_wait_ends_by_itself() -> None:
-    """Without a stop a wait just takes its time, and none where the moment has passed."""
+    """Without a stop a wait takes its seconds, and none for a negative number."""
     Clock().wait(0.001)
     Clock().wait(-1)

@@ -17,7 +17,7 @@ NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 
 @given(rows=st.dictionaries(NAMES, st.just("0a" * 32)))
 def test_lines_round_trip(rows: dict[str, str]) -> None:
-    """No name, line breaks and backslashes included, is lost or changed."""
+    """No name is changed, line breaks and backslashes included."""
     text = "".join(digests.line(digest, name) for name, digest in rows.items())
 
     assert digests.read_lines(text) == rows
@@ -32,12 +32,12 @@ def test_lines_round_trip(rows: dict[str, str]) -> None:
     ],
 )
 def test_lines_match_common_tools(name: str, line: str) -> None:
-    """A backslash in front tells that the name is escaped."""
+    """A leading backslash marks an escaped name."""
     assert digests.line("00", name) == line
 
 
 def test_other_lines_are_skipped() -> None:
-    """Tools mark binary mode with an asterisk; comments and headers are no lines."""
+    """Lines in binary mode have an asterisk; comments and headers are skipped."""
     assert digests.read_lines("# made by hand\n00 *a\n\nSHA256 (b) = 00\n") == {"a": "00"}
 
 
@@ -88,7 +88,7 @@ ROW = f"{SUM}  a b.js"
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-8-sig"])
 def test_sums_of_common_tools(text: str, name: str, encoding: str) -> None:
-    """Marks, line ends, separators, tags and escapes; in UTF-8 and UTF-16."""
+    """With byte order marks, any line ends, separators, tags and escapes; UTF-8 and UTF-16."""
     sums = digests.read_sums(text.encode(encoding))
 
     assert [(each, found.digest.hex()) for each, found in sums.rows] == [(name, SUM)]
@@ -96,7 +96,7 @@ def test_sums_of_common_tools(text: str, name: str, encoding: str) -> None:
 
 
 def test_openssl_tag_names_algorithm() -> None:
-    """It says how long the digest is, which ``hashlib`` does not."""
+    """Its name has the length of the digest, unlike that of ``hashlib``."""
     digest = hashlib.blake2b(b"x").hexdigest()
 
     [(name, found)] = digests.read_sums(f"BLAKE2B-512(a)= {digest}".encode()).rows
@@ -105,7 +105,7 @@ def test_openssl_tag_names_algorithm() -> None:
 
 
 def test_unread_lines_are_numbered() -> None:
-    """What cannot be read is told, and the rest is read all the same."""
+    """Their numbers are returned, and the other lines are read."""
     sums = digests.read_sums(f"{ROW}\nno sum\n\nMD5 (a) = 00\n{SUM}\n{ROW}".encode())
 
     assert len(sums.rows) == 2
@@ -114,5 +114,5 @@ def test_unread_lines_are_numbered() -> None:
 
 @given(data=st.binary(max_size=200))
 def test_any_bytes_are_read(data: bytes) -> None:
-    """Whatever a package holds, each line is a sum or is not."""
+    """Any file of a package gives rows and line numbers, and no exception."""
     digests.read_sums(data)

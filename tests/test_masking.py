@@ -1,4 +1,4 @@
-"""Masking by value: every secret, wherever it stands, in each of its forms."""
+"""Every secret is masked by value, in each of its forms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SECRETS = st.lists(st.text("abc/ +é", min_size=1, max_size=6), max_size=6)
 
 @given(_SECRETS, st.text("abc/ +é%2F0", max_size=40))
 def test_secrets_are_masked(secrets: list[str], text: str) -> None:
-    """Whatever the secrets and however they overlap, none of their forms is left."""
+    """No form of any secret is left, also where secrets overlap."""
     masker = Masker()
     for secret in secrets:
         masker.add(secret)
@@ -28,7 +28,7 @@ def test_secrets_are_masked(secrets: list[str], text: str) -> None:
 
 @given(_SECRETS, st.text("xyz", max_size=20), st.text("xyz", max_size=20))
 def test_other_text_stays(secrets: list[str], before: str, after: str) -> None:
-    """Text around a secret is the same, and so is text without any."""
+    """Text around a secret and text without one is unchanged."""
     masker = Masker()
     for secret in secrets:
         masker.add(secret)
@@ -39,7 +39,7 @@ def test_other_text_stays(secrets: list[str], before: str, after: str) -> None:
 
 
 def test_overlapping_secrets_are_one_mask() -> None:
-    """Neither end of two overlapping secrets is left; two in a row are two."""
+    """Neither end of two overlapping secrets is left; adjacent ones are two masks."""
     masker = Masker()
     masker.add("abcd")
     masker.add("cdefgh")
@@ -49,7 +49,7 @@ def test_overlapping_secrets_are_one_mask() -> None:
 
 
 def test_cut_avoids_overlapping_secrets() -> None:
-    """The place of the cut is before the first of them."""
+    """The cut is before the first of them."""
     masker = Masker()
     masker.add("secrets")
     masker.add("etsandmore")
@@ -60,7 +60,7 @@ def test_cut_avoids_overlapping_secrets() -> None:
 
 
 def test_path_of_secret_url_is_masked() -> None:
-    """HTTP libraries speak of it alone; a short path, or a mere host, stands in other texts."""
+    """HTTP libraries log it alone; a short path or a host may be part of other texts."""
     masker = Masker()
     for secret in ("https://hooks.example.com/services/T0/B0/x?y=1", "http://a.example/hook"):
         masker.add(secret)
@@ -70,7 +70,7 @@ def test_path_of_secret_url_is_masked() -> None:
 
 
 def test_empty_value_is_no_secret() -> None:
-    """Nothing is masked where nothing is known."""
+    """Without secrets nothing is masked."""
     masker = Masker()
     masker.add("")
     masker.add(None)
@@ -79,6 +79,6 @@ def test_empty_value_is_no_secret() -> None:
 
 
 def test_lines_of_secret_are_stripped() -> None:
-    """A reader of lines strips them; blank ones say nothing."""
+    """Readers of lines strip them; blank ones are left out."""
     assert lines_of("  hunter2-one  \n \n\thunter2-two") == ["hunter2-one", "hunter2-two"]
     assert lines_of("abc\n   ") == ["abc"]

@@ -1,4 +1,4 @@
-"""No way of writing a secret is left in a text, whatever the secret and whatever is around it."""
+"""Every written form of any secret is masked in any text."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def knowing(*secrets: str) -> Masker:
 def test_every_written_form_is_masked(
     writer: str, secret: str, before: bytes, after: bytes
 ) -> None:
-    """Escaped for a URL, JSON, Python or XML, it is masked within any text."""
+    """A secret escaped for a URL, JSON, Python or XML is masked in any text."""
     form = WRITERS[writer](secret)
     text = before.decode("latin-1") + form + after.decode("latin-1")
 
@@ -86,7 +86,7 @@ def test_every_base64_form_is_masked(
 
 
 def test_basic_header_is_masked() -> None:
-    """The secret stands behind a user's name, at every alignment, and URL-encoded first."""
+    """The secret follows a user name, at every alignment, and may be URL-encoded first."""
     secret = "s3cr+t/value=1"
     for user in ("a", "ab", "abc"):
         for password in (secret, quote(secret, safe="")):
@@ -98,7 +98,7 @@ def test_basic_header_is_masked() -> None:
 
 
 def test_long_lines_of_secret_are_masked() -> None:
-    """A private key is printed line by line, indented; a bracket of a JSON key is no secret."""
+    """A private key may be printed by indented lines; a bracket of a JSON key is no secret."""
     masker = knowing("-----BEGIN-----\r\nMIIEvQIBADANBgkqhkiG\n}\n")
 
     assert masker.mask("  MIIEvQIBADANBgkqhkiG") == "  ***"
@@ -109,7 +109,7 @@ def test_long_lines_of_secret_are_masked() -> None:
 
 @pytest.mark.parametrize(("before", "shown"), [("", 0), ("x", 2), ("xy", 3), ("xyz", 4)])
 def test_base64_of_neighbours_stays(before: str, shown: int) -> None:
-    """Wherever it begins among the groups of three bytes, at either end."""
+    """Only characters without bits of the secret are shown, at any alignment."""
     secret = "MIIEvQIBADANBgkqhkiG9w0"
     text = base64.b64encode(f"{before}{secret}xyz".encode()).decode()
     whole = (len(before) + len(secret)) * 8 // 6
@@ -119,7 +119,7 @@ def test_base64_of_neighbours_stays(before: str, shown: int) -> None:
 
 @pytest.mark.parametrize("secret", ["a", "ab", "abc", "pass"])
 def test_short_secret_has_no_base64_form(secret: str) -> None:
-    """Of one to four letters, base64 would leave runs that stand everywhere."""
+    """The base64 of one to four letters occurs in every base64 text."""
     text = base64.b64encode(bytes(range(256)) * 40).decode()
     text = text.replace(secret, "")
 
@@ -127,7 +127,7 @@ def test_short_secret_has_no_base64_form(secret: str) -> None:
 
 
 def test_secret_with_invalid_utf8_is_masked() -> None:
-    """An environment variable may hold any bytes."""
+    """An environment variable may contain any bytes."""
     secret = b"caf\xe9-secret".decode("utf-8", "surrogateescape")
 
     assert knowing(secret).mask(f"<{quote(b'caf' + bytes([0xE9]) + b'-secret')}>") == "<***>"
@@ -147,7 +147,7 @@ def test_cut_avoids_secrets(secret: str, text: str, data: Any) -> None:
 
 
 def test_partial_secret_at_end_is_found() -> None:
-    """In any form; a whole secret has no more to come unless it begins a longer one."""
+    """In any form; a complete secret counts only if it begins a longer one."""
     masker = knowing("secret+one", "secret+one+more")
 
     assert masker.partial_secret("the secr") == 4
@@ -158,7 +158,7 @@ def test_partial_secret_at_end_is_found() -> None:
 
 
 def test_secret_is_announced_once() -> None:
-    """Whoever else masks hears of credentials, and not of thousands of links."""
+    """Credentials are announced, thousands of links are not."""
     heard: list[str] = []
     masker = Masker()
     masker.announce = heard.append
@@ -172,7 +172,7 @@ def test_secret_is_announced_once() -> None:
 
 
 def test_log_record_is_masked_completely() -> None:
-    """Arguments, traceback, stack and extra fields, however deep."""
+    """Arguments, traceback, stack and nested extra fields are masked."""
     masker = knowing("secret-one")
     detail = {"secret-one": ["secret-one", ("secret-one", 1, None)], "error": OSError("secret-one")}
     texts = {"exc_text": "secret-one", "stack_info": "secret-one", "detail": detail}

@@ -29,14 +29,14 @@ def owned(tmp_path: Path) -> Ownership:
 
 @pytest.mark.parametrize("name", ["ours", "ours/b", "ours/b/c", "new", "ours/new"])
 def test_own_files_may_be_replaced(owned: Ownership, name: str) -> None:
-    """A recorded folder, whatever is in it, and what is not there yet."""
+    """A recorded folder may be replaced with all of its files, and a new path may be written."""
     owned.check(owned.output / name)
 
 
 @pytest.mark.parametrize("added", ["ours/mine", "ours/b/mine", "ours/new/mine"])
 @pytest.mark.parametrize("link", [False, True])
 def test_added_file_is_foreign(owned: Ownership, added: str, link: bool) -> None:
-    """A file, or a link, that was added to our folder keeps it from being replaced."""
+    """A file or link that was added to a recorded folder prevents its replacement."""
     path = owned.output / added
     path.parent.mkdir(exist_ok=True)
     path.symlink_to(owned.output) if link else path.touch()
@@ -61,12 +61,12 @@ def test_added_file_is_foreign(owned: Ownership, added: str, link: bool) -> None
     ],
 )
 def test_reserved_names_are_never_written(owned: Ownership, name: str, said: str) -> None:
-    """Neither what a run reads nor what the runner itself keeps is a place for a step."""
+    """No step may write files that the run reads or that the runner keeps."""
     assert said in owned.forbidden(owned.output / name)
 
 
 def test_folder_with_protected_file_is_kept(owned: Ownership) -> None:
-    """A folder that holds what the run reads is no place for a step."""
+    """No step may replace a folder that contains a file of the run."""
     guarded = ProtectedPaths([(owned.output / "a/b/m.yaml", "the manifest")])
 
     assert Ownership(owned.output, KeyValueStore(), guarded).forbidden(owned.output / "a")
@@ -76,7 +76,7 @@ def test_folder_with_protected_file_is_kept(owned: Ownership) -> None:
 
 
 def test_claim_adds_names(owned: Ownership) -> None:
-    """Between a claim and its end both the old and the new files are ours."""
+    """Between ``claim`` and ``settle`` the old and the new files are recorded."""
     owned.claim(owned.output / "ours", ["d"])
 
     again = Ownership(owned.output, owned.placed, ProtectedPaths())
@@ -87,7 +87,7 @@ def test_claim_adds_names(owned: Ownership) -> None:
 
 
 def test_older_folder_is_known_by_digest(owned: Ownership) -> None:
-    """Where only size and digest of a folder are known, any change makes it foreign."""
+    """If only size and digest of a folder are known, any change makes it foreign."""
     folder = owned.output / "ours"
     sums = {
         name: digests.of_file(folder / name, ["sha256"], lambda: None)["sha256"]
@@ -104,7 +104,7 @@ def test_older_folder_is_known_by_digest(owned: Ownership) -> None:
 
 
 def test_unreadable_record_is_none() -> None:
-    """Whatever the state holds, it is a record or there is none."""
+    """Any invalid text in the state counts as no record."""
     for text in ("", "{", "[]", '{"names": "~~~"}', '{"names": "", "trees": 3}'):
         assert Record.of(text) is None
     names = Record(frozenset({"prämie.json", "a\udce9"}))

@@ -25,7 +25,7 @@ from spark_impex_runner.paths import Identities, ProtectedPaths, folded, url_pro
     ],
 )
 def test_urls_are_recognized(text: str) -> None:
-    """With whatever letters, and as ``pathlib`` shortens it."""
+    """In upper or lower case, and as ``pathlib`` shortens them."""
     assert "is a URL, not a local path" in url_problem(text)
     assert url_problem(str(Path(text)))
 
@@ -38,18 +38,18 @@ def test_urls_are_recognized(text: str) -> None:
     ],
 )
 def test_paths_are_no_urls(text: str) -> None:
-    """A drive's letter, a colon in a name, and what begins like no scheme."""
+    """A drive letter, a colon in a name and an unknown scheme are local."""
     assert url_problem(text) == ""
 
 
 def test_credentials_of_url_are_hidden() -> None:
-    """What may be a password, or a signature, is left out of the message."""
+    """The message leaves out what may be a password or a signature."""
     assert url_problem("https://me:hunter2@host/x") == "'https' is a URL, not a local path"
     assert "sig" not in url_problem("https://host/x?sig=abc")
 
 
 def test_links_lead_to_one_identity(tmp_path: Path) -> None:
-    """Links and dots do not make another place; what is not there has a place, too."""
+    """Links and dots lead to the same identity; missing files have one, too."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     identities = Identities()
@@ -60,7 +60,7 @@ def test_links_lead_to_one_identity(tmp_path: Path) -> None:
 
 
 def test_case_counts_as_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two names that differ in letter case are one file on some disks only."""
+    """Names that differ only in case are one file on some file systems."""
     names = tmp_path / "Report.json", tmp_path / "report.JSON"
     sensitive = not (tmp_path.parent / tmp_path.name.swapcase()).exists()
 
@@ -71,7 +71,7 @@ def test_case_counts_as_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_folders_above_output_do_not_count(tmp_path: Path) -> None:
-    """An output may lie in another one; its files are not those of the other."""
+    """An output may be inside another one; its files do not belong to that."""
     guarded = ProtectedPaths(
         [(tmp_path, "all"), (tmp_path / "out", "out"), (tmp_path / "out/b", "b")]
     )

@@ -1,4 +1,4 @@
-"""No secret appears in any output, file or error: everything that a run leaves is searched."""
+"""No secret appears in any output, file or error of a run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ URLSAFE = bytes.maketrans(b"+/", b"-_")
 
 
 def forms(secret: str) -> Iterator[bytes]:
-    """Yield a secret as it stands and as URLs, JSON, Python, XML and Basic headers carry it."""
+    """Yield a secret as it is and as URLs, JSON, Python, XML and Basic headers write it."""
     urls = {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)}
     escaped = {json.dumps(secret)[1:-1], repr(secret)[1:-1], html.escape(secret)}
     for text in urls | escaped:
@@ -49,7 +49,7 @@ def forms(secret: str) -> Iterator[bytes]:
 
 
 def secrets_of(sandbox: Any, secret: str) -> set[str]:
-    """Return what must never be seen: the secret, issued tokens, and download links' tokens."""
+    """Return all secrets of a run: the given one, issued tokens, and tokens of links."""
     seen = {secret}
     for request in sandbox.requests:
         if "authorization" in request.headers:
@@ -71,7 +71,7 @@ def test_no_file_of_a_run_has_secrets(
     ending: str,
     right: bool,
 ) -> None:
-    """All schemes, right and wrong credentials, good and bad endings, with everything said."""
+    """With every scheme, right and wrong credentials, success and failure, and -vv."""
     for version in ("motor/pricing/1.4.2", "life/annuity/1.0.0"):
         (tmp_path / "acme" / version).mkdir(parents=True)
     work = tmp_path / "work"
@@ -148,7 +148,7 @@ def test_notifications_have_no_secrets(
     receiver: Any,
     words: list[str],
 ) -> None:
-    """Neither their addresses, headers and keys here, nor the tenant's credentials there."""
+    """Outputs do not contain their URLs, headers and keys, nor messages the credentials."""
     monkeypatch.setattr("spark_impex_runner.tools.http.Clock", lambda: clock)
     (tmp_path / "acme/motor/pricing/1.4.2").mkdir(parents=True)
     (tmp_path / "leak.py").write_text(LEAK)
@@ -263,7 +263,7 @@ SECRETS = [
 
 
 def run_plugin(folder: Path, secret: str, *words: str, **environ: str) -> Any:
-    """Run a plugin that tells its secret, also at the end of an interpreter of its own."""
+    """Run a plugin that prints its secret, also when its interpreter ends."""
     (folder / "acme/life/annuity/1.0.0").mkdir(parents=True)
     (folder / "m.yaml").write_text(MANIFEST)
     (folder / "tell.py").write_text(PLUGIN)
@@ -280,7 +280,7 @@ def run_plugin(folder: Path, secret: str, *words: str, **environ: str) -> Any:
 @pytest.mark.parametrize("words", [["-v"], ["--log-format", "json", "-v"]], ids=["text", "json"])
 @pytest.mark.parametrize("secret", SECRETS, ids=["odd", "lines"])
 def test_plugin_output_is_masked(tmp_path: Path, secret: str, words: list[str]) -> None:
-    """Printed, logged, warned of, raised in a hook, a thread and a finaliser, while and after."""
+    """Printed, logged, warned or raised, in a hook, a thread or a finalizer."""
     done = run_plugin(tmp_path, secret, *words)
 
     assert done.returncode == 4
@@ -303,7 +303,7 @@ def test_plugin_output_is_masked(tmp_path: Path, secret: str, words: list[str]) 
 
 
 def test_github_masks_each_secret_once(tmp_path: Path) -> None:
-    """Its runner masks what later steps say; the lines go to stderr, a secret's lines apart."""
+    """GitHub then masks later steps; each line of a secret is announced on stderr."""
     secret = SECRETS[1].replace("w0B", "%0B")
 
     done = run_plugin(tmp_path, secret, GITHUB_ACTIONS="true")
@@ -318,7 +318,7 @@ def test_github_masks_each_secret_once(tmp_path: Path) -> None:
 
 
 def test_secrets_are_announced_only_on_github(tmp_path: Path, start: Any) -> None:
-    """A file is kept, and no runner reads commands in it."""
+    """Without GitHub, or to a file, no announcement is written."""
     assert b"add-mask" not in run_plugin(tmp_path / "elsewhere", SECRETS[0]).stderr
 
     with (tmp_path / "log").open("wb") as log:

@@ -110,7 +110,7 @@ def test_a_file_of_the_user_is_not_removed(run: Run, package: Artifact, output: 
     (output / "files" / "mine.txt").write_text("mine")
     before = contents(output)
 
-    with pytest.raises(StepError, match=r"no earlier run of this target has put .*mine\.txt"):
+    with pytest.raises(StepError, match=r"no earlier run of this target put .*mine\.txt"):
         run(package)
 
     assert contents(output) == before
