@@ -40,4 +40,4 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
             out.result(f"{each.target}: given up; no job was left to end")
     if not done:
         out.result("nothing to cancel")
-    return 4 if any(each.error for each in done) else 0
+    return 4 if any(each.error for each in done) else 0  # 4 as of a run in which targets failed

@@ -157,6 +157,7 @@ def open_console(arguments: argparse.Namespace, masker: Masker, streams: Streams
     # All loggers share the one handler that masks. Those of plugins and libraries log at a higher
     # level than ours, unless -v asks for more.
     root, trace = logging.getLogger(), logging.getLogger(TRACE)
+    # By a variable, too: a plugin's author can trace a run whose command line is fixed.
     traced = verbose > 1 or os.environ.get(TRACED, "0") not in {"", "0"}
     levels = (
         (root, foreign_level),
@@ -246,6 +247,7 @@ def json_line(level: str, message: str, created: float | None = None, **fields: 
         **dict.fromkeys(_FIELDS, ""),
         "event": "log",
     }
+    # Known fields keep their position, all others follow the message.
     line |= {name: fields.pop(name) for name in _FIELDS if name in fields}
     line |= {"message": message, **{name: value for name, value in fields.items() if value}}
     return json.dumps(line, ensure_ascii=False, default=str)

@@ -79,6 +79,7 @@ def _placeholder() -> list[str]:
 
 def _targets(folders: Sequence[str]) -> list[str]:
     """Return a matrix of the folders, and a second target for names that would collide."""
+    # casefold: outputs are named by targets, and Windows and macOS ignore case.
     names = {folder: expanded_name(_TARGET, [folder]).casefold() for folder in sorted(folders)}
     uses = Counter(names.values())
     alone = [folder for folder, name in names.items() if uses[name] == 1]

@@ -69,6 +69,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
         base_url = _base_url(arguments.base_url)
         folders = _reachable_folders(base_url, context.masker) if base_url else ()
         contents = TenantContents(base_url, "", chosen_variables(os.environ), folders)
+    # The schema first: an editor that opens the manifest looks for it.
     _write(schema, _schema())
     _log(f"{schema}: written, with the options of the installed plugins")
     _write(file, draft(contents))
@@ -121,6 +122,7 @@ def _base_url(given: str | None) -> str:
     from spark_impex_runner.spark.tenant import TenantUrl
 
     text = given or os.environ.get("CSPARK_BASE_URL") or ""
+    # stdout may be redirected to a file, where the prompt would be lost.
     if not text and sys.stdin and sys.stdin.isatty() and sys.stderr.isatty():
         sys.stderr.write("base URL (https://excel.ENV.coherent.global/TENANT): ")
         sys.stderr.flush()
@@ -182,6 +184,7 @@ def _call_with_timeout(seconds: float, call: Callable[[], tuple[str, ...]]) -> t
         except Exception as error:  # noqa: BLE001 - raised again below, by the thread that waits
             answers.append(error)
 
+    # A daemon: name resolution cannot be interrupted, and must not keep the process alive.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(seconds)

@@ -209,6 +209,7 @@ def _parser(argv: Sequence[str], program: str) -> argparse.ArgumentParser:
     )
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=_sentence(summary))
+        # Only the chosen command's module is imported, which keeps --help and completion fast.
         if name in argv:
             import_module(_module(name)).add_arguments(command)
     return parser

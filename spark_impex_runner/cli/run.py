@@ -201,8 +201,10 @@ def _stopped_by_signals(clock: Clock, *, json_lines: bool) -> Iterator[None]:
         )
         line = json_line("warning", message, event="interrupt") if json_lines else message
         with suppress(OSError, ValueError):  # stderr may be closed, or its reader gone
+            # Not by sys.stderr: the signal may have interrupted a write, which blocks another.
             os.write(sys.stderr.fileno(), f"{line}\n".encode())
 
+    # Kubernetes, systemd and CI systems end a process by SIGTERM.
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -174,6 +174,7 @@ def write_distribution(name: str, runner: str) -> Path:
         f"tests/test_{step}.py": _TEST,
     }
     try:
+        # In the same folder, so that the rename stays within one file system.
         with tempfile.TemporaryDirectory(prefix=".impex-init-", dir=folder.parent) as temporary:
             for file, text in files.items():
                 path = Path(temporary, name, file)

@@ -193,6 +193,7 @@ def local_path(text: str) -> Path:
 
 def positive(text: str) -> int:
     """Return a number of 1 or more; anything else is a usage error."""
+    # int accepts blanks, signs, underscores and digits of other scripts, and takes long for many.
     if not text.isascii() or not text.isdigit() or len(text) > _DIGITS or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 to {10**_DIGITS - 1}")
     return int(text)

@@ -182,6 +182,7 @@ class MaskingStream(io.TextIOBase):
         except (OSError, ValueError) as error:  # ValueError: the file object is closed
             if not isinstance(error, BrokenPipeError):
                 self.failure = getattr(error, "strerror", None) or str(error)
+            # Plugins and Python's own flush at exit still write: each would fail again.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             try:
                 os.dup2(nowhere, self._target.fileno())

@@ -61,6 +61,7 @@ def _documents(arguments: argparse.Namespace) -> Iterator[Document]:
     overlays = [path for path in getattr(arguments, "overlay", None) or () if path.is_file()]
     named = getattr(arguments, "manifests", None) or [getattr(arguments, "manifest", None)]
     for path in (path for path in named if path is not None):
+        # With an error in an overlay, or a name that two files define, the manifest alone.
         try:
             yield assemble(path, overlays)
         except (ManifestError, OSError):

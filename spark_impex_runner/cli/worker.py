@@ -29,6 +29,7 @@ def configure_output(how: argparse.Namespace) -> Masker:
     from spark_impex_runner.cli.streams import install
     from spark_impex_runner.masking import Masker
 
+    # Units may run on several threads of one process, as with Dask: install the streams once.
     with _lock:
         if not _maskers:
             masker = Masker()

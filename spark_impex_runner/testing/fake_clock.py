@@ -38,6 +38,7 @@ class FakeClock(Clock):
 
     def wait(self, seconds: float) -> None:
         """Advance the clock, and call ``at_wait``."""
+        # As the real clock does: no wait lasts longer than the limit of ``Clock.until``.
         seconds = min(seconds, self.left())
         with self._lock:
             self._now += seconds

@@ -77,6 +77,7 @@ def serve(tree: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator
     """Return the function that serves the tenant's folder until the test ends."""
     server = Server(tree, clock, monkeypatch)
     yield server
+    # Also those of a failed test, whose open ports would warn (ResourceWarning).
     for sandbox in server.served:
         sandbox.close()
 
@@ -113,6 +114,7 @@ class Runner:
         """
         masker, report = Masker(), self.folder / "report.json"
         path = self.write(manifest)
+        # The JSON report in any case: ``Finished`` has it.
         options["reports"] = {**options.get("reports", {}), "json": report}
         chosen = RunOptions(plugin_files=tuple(plugins), **options)
         with _recorded_log(masker) as lines:
@@ -159,6 +161,7 @@ def _recorded_log(masker: Masker) -> Iterator[list[str]]:
     """Record the log, and yield the list of its lines."""
     handler, root, ours = _Lines(masker), logging.getLogger(), "spark_impex_runner"
     levels = [(logger, logger.level) for logger in (root, logging.getLogger(ours))]
+    # pytest's caplog would not do: its records are not masked.
     root.addHandler(handler)
     for logger, _ in levels:
         logger.setLevel(logging.INFO)

@@ -51,6 +51,7 @@ class PluginConformance:
     def alone(self, plugins: Plugins, kind: str, hook: str) -> Any:
         """Return a function that calls a hook of the tested plugin only."""
         owner = next(n for n, each in plugins.offers.items() if self.name in getattr(each, kind))
+        # Others would answer where this plugin returns None, and hide that it does.
         others = plugins.manager.get_plugins() - {plugins.manager.get_plugin(owner)}
         return plugins.manager.subset_hook_caller(hook, others)
 

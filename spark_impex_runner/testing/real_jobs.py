@@ -92,6 +92,7 @@ def real_jobs(run: Runner, keys: Mapping[str, Any]) -> Iterator[RealJobs]:
         except Exception as error:  # noqa: BLE001 - raised below, by the thread that waits
             arrived.put(error)
 
+    # A daemon: a run that hangs must not keep pytest from ending.
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
@@ -100,6 +101,7 @@ def real_jobs(run: Runner, keys: Mapping[str, Any]) -> Iterator[RealJobs]:
         released.set()
         thread.join(_TIMEOUT)
         del CAPTURES[str(run.folder)]
+        # The next run loads the plugin's file again, under the same module name.
         sys.modules.pop("impex_plugin_job_capture", None)
 
 

@@ -136,6 +136,7 @@ class StepConformance(OptionsConformance):
             together = threading.Barrier(len(jobs_at_once))
 
             def work(job: Job, options: Any = options, together: Any = together) -> Content:
+                # All threads start at the same moment, when races are likely.
                 together.wait()
                 return self.result(plugins, job, options)
 
@@ -149,6 +150,7 @@ class StepConformance(OptionsConformance):
         """It ends soon after ``job.stopping()`` is true, and leaves no partial file."""
         for options in self.good_options:
             whole = self.result(plugins, jobs.copy("pricing"), options)
+            # Stop at the first check, then at the second and so on, until the step ends before it.
             for looks in range(_MAX_STOPS):
                 job = jobs.copy("pricing")
                 before, stop = content(job.target.output), _Stop(after=looks)
@@ -187,6 +189,7 @@ class StepConformance(OptionsConformance):
             kept = {name: data for name, data in kept.items() if "elsewhere-" not in name}
             changed = difference(kept, outside)
             require(not changed, f"{shown(options)}: it writes {changed} beside the output")
+            # The receipt has the packages' digests, so a step must not change them.
             delivered = {each.name: before[f"{inside}/{each.name}"] for each in job.packages}
             after = content(job.target.output)
             spoilt = [name for name, data in delivered.items() if after.get(name) != data]

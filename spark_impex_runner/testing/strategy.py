@@ -171,5 +171,6 @@ def _ask_with_seed(ask: Callable[[Poll], Any], seed: int, poll: Poll) -> Any:
 
 def _range(ask: Callable[[Poll], Any], poll: Poll) -> tuple[float, float]:
     """Return the range of some answers, widened for jitter."""
+    # A strategy may add jitter, so the bounds of a few answers are too narrow.
     answers = [ask(poll) for _ in range(5)]
     return 0.8 * min(answers), 1.25 * max(answers)

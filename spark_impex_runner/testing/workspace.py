@@ -57,6 +57,7 @@ def isolated_folders(folder: Path, *, home: bool = True) -> Iterator[IsolatedFol
         if home:
             patch.setenv("HOME", str(folder / "home"))
         patch.setenv("TMPDIR", str(folder / "temporary"))
+        # tempfile reads TMPDIR only once, and remembers the folder.
         patch.setattr(tempfile, "tempdir", str(folder / "temporary"))
         yield IsolatedFolders(folder)
 
@@ -71,6 +72,7 @@ def blocked_network() -> Iterator[list[str]]:
         raise OSError("nothing may be sent here")
 
     with pytest.MonkeyPatch.context() as patch:
+        # Every Python library connects by these two methods, except native ones.
         patch.setattr(socket.socket, "connect", refuse)
         patch.setattr(socket.socket, "connect_ex", refuse)
         yield tried
