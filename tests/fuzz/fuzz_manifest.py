@@ -264,7 +264,7 @@ def _place(_: Any, path: Any, *, at_key: bool = False) -> tuple[int, int]:
 BREAKS: dict[str, tuple[Any, str, Any]] = {
     "crash": (expand.Expansion, "_target", _crash),
     "leak": (build, "literal_secrets", _leak),
-    "place": (document.Document, "place", _place),
+    "place": (document.Document, "line_and_column", _place),
     "lines": (document, "escaped_line", lambda text: f"{text}\x1b"),
 }
 
@@ -273,7 +273,9 @@ def main() -> None:
     """Fuzz until a limit is reached or something is found."""
     arguments = sys.argv[1:]
     if arguments[:1] == ["--break"]:
-        setattr(*BREAKS[arguments[1]])
+        owner, name, mistake = BREAKS[arguments[1]]
+        getattr(owner, name)  # what was renamed would not be broken
+        setattr(owner, name, mistake)
         arguments = arguments[2:]
     with tempfile.TemporaryDirectory(prefix="impex-fuzz-") as name:
         folder = Path(name)
