@@ -50,14 +50,14 @@ def check(program: str, file: str, output: Path) -> None:
     subprocess.run([program, "--check", "--strict", file], cwd=output, check=True)
 
 
-def test_other_steps_are_left_to_others(
+def test_other_steps_are_ignored(
     checksum: ModuleType, make_job: Callable[..., Job], package: Artifact
 ) -> None:
     """The plugin answers for its own step only."""
     assert checksum.impex_run_step(make_job(package), Step("upload"), package) is None
 
 
-def test_sha256sum_accepts_the_file(run: Run, package: Artifact, output: Path) -> None:
+def test_sha256sum_accepts_file(run: Run, package: Artifact, output: Path) -> None:
     """Without options there is SHA256SUMS, and the artifact describes it."""
     [made] = run(package)
 
@@ -79,7 +79,7 @@ def test_sha256sum_accepts_the_file(run: Run, package: Artifact, output: Path) -
         ("blake2b", "b2sum"),
     ],
 )
-def test_each_algorithm_has_a_tool_that_checks_it(
+def test_each_algorithm_has_checking_tool(
     run: Run, package: Artifact, output: Path, algorithm: str, program: str
 ) -> None:
     """Every algorithm on offer can be checked by a tool that everybody has."""
@@ -88,7 +88,7 @@ def test_each_algorithm_has_a_tool_that_checks_it(
     check(program, "sums", output)
 
 
-def test_several_algorithms_have_a_file_each(run: Run, package: Artifact, output: Path) -> None:
+def test_algorithms_have_separate_files(run: Run, package: Artifact, output: Path) -> None:
     """The file's name says which tool checks it."""
     made = run(package, algorithms=["sha256", "sha512"])
 
@@ -97,7 +97,7 @@ def test_several_algorithms_have_a_file_each(run: Run, package: Artifact, output
     check("sha512sum", "SHA512SUMS", output)
 
 
-def test_a_known_digest_is_not_computed_again(run: Run, package: Artifact, output: Path) -> None:
+def test_known_digest_is_reused(run: Run, package: Artifact, output: Path) -> None:
     """The SHA-256 of the download is taken as it is: the package is not even opened."""
     package.path.unlink()
 
@@ -106,7 +106,7 @@ def test_a_known_digest_is_not_computed_again(run: Run, package: Artifact, outpu
     assert (output / "SHA256SUMS").read_text() == f"{'ab' * 32}  motor.zip\n"
 
 
-def test_no_known_digest_is_computed_again(run: Run, package: Artifact, output: Path) -> None:
+def test_known_digests_are_reused(run: Run, package: Artifact, output: Path) -> None:
     """Whatever algorithm the download went by, its digest is taken, and the file left alone."""
     package.path.unlink()
 
@@ -118,9 +118,7 @@ def test_no_known_digest_is_computed_again(run: Run, package: Artifact, output: 
     assert (output / "MD5SUMS").read_text() == f"{'cd' * 16}  motor.zip\n"
 
 
-def test_a_package_that_a_step_changed_is_read_again(
-    run: Run, package: Artifact, output: Path
-) -> None:
+def test_changed_package_is_hashed_again(run: Run, package: Artifact, output: Path) -> None:
     """The digests of the download do not speak for other bytes."""
     downloaded = {"sha256": "ab" * 32, "md5": "cd" * 16}
     run(replace(package, digests=downloaded), algorithms=["md5"])
@@ -128,7 +126,7 @@ def test_a_package_that_a_step_changed_is_read_again(
     check("md5sum", "MD5SUMS", output)
 
 
-def test_only_what_is_not_known_is_computed(run: Run, package: Artifact, output: Path) -> None:
+def test_only_missing_digests_are_computed(run: Run, package: Artifact, output: Path) -> None:
     """A known digest does not stand for another algorithm's."""
     run(replace(package, digests={"md5": "cd" * 16}), algorithms=["md5", "sha1"])
 
@@ -136,7 +134,7 @@ def test_only_what_is_not_known_is_computed(run: Run, package: Artifact, output:
     check("sha1sum", "SHA1SUMS", output)
 
 
-def test_odd_names_are_escaped_as_the_tools_do(
+def test_special_names_are_escaped(
     run: Run, make_package: Callable[..., Artifact], output: Path
 ) -> None:
     """Whatever a package is called, the tool finds it, and so does the next call."""
@@ -146,7 +144,7 @@ def test_odd_names_are_escaped_as_the_tools_do(
     assert (output / "SHA256SUMS").read_text().count("\n") == len(ODD_NAMES)
 
 
-def test_a_second_run_changes_nothing(
+def test_second_run_changes_nothing(
     run: Run, make_package: Callable[..., Artifact], output: Path
 ) -> None:
     """The file is the same whichever package comes last."""
@@ -172,7 +170,7 @@ def test_lines_of_former_packages_are_dropped(
     check("sha256sum", "SHA256SUMS", output)
 
 
-def test_a_spoilt_file_is_replaced(run: Run, package: Artifact, output: Path) -> None:
+def test_corrupt_file_is_replaced(run: Run, package: Artifact, output: Path) -> None:
     """Lines in another form, bytes that are no text included, do not survive in our own file."""
     run(package)
     (output / "SHA256SUMS").write_bytes(b"\xff not a line\n")
@@ -182,7 +180,7 @@ def test_a_spoilt_file_is_replaced(run: Run, package: Artifact, output: Path) ->
     check("sha256sum", "SHA256SUMS", output)
 
 
-def test_a_foreign_file_is_kept(run: Run, package: Artifact, output: Path) -> None:
+def test_foreign_file_is_kept(run: Run, package: Artifact, output: Path) -> None:
     """A file that no run has written is not replaced, and the message names it."""
     (output / "SHA256SUMS").write_text("mine\n")
 
@@ -193,7 +191,7 @@ def test_a_foreign_file_is_kept(run: Run, package: Artifact, output: Path) -> No
 
 
 @pytest.mark.parametrize("file", ["motor.zip", "impex-receipt.json"])
-def test_a_delivered_file_is_not_overwritten(run: Run, package: Artifact, file: str) -> None:
+def test_delivered_file_is_not_overwritten(run: Run, package: Artifact, file: str) -> None:
     """A sums file may not take the name of a package or of the receipt."""
     before = package.path.read_bytes()
 
@@ -203,7 +201,7 @@ def test_a_delivered_file_is_not_overwritten(run: Run, package: Artifact, file: 
     assert package.path.read_bytes() == before
 
 
-def test_a_missing_package_is_told(run: Run, package: Artifact) -> None:
+def test_missing_package_is_reported(run: Run, package: Artifact) -> None:
     """A file that is gone fails the step in one line."""
     package.path.unlink()
 
@@ -211,7 +209,7 @@ def test_a_missing_package_is_told(run: Run, package: Artifact) -> None:
         run(package)
 
 
-def test_an_interrupted_run_ends_the_step(
+def test_interrupt_ends_step(
     checksum: ModuleType, make_job: Callable[..., Job], package: Artifact
 ) -> None:
     """Hashing ends between two pieces, and no file is written."""
@@ -238,7 +236,7 @@ def test_an_interrupted_run_ends_the_step(
         ({"algorithm": "sha256"}, False),
     ],
 )
-def test_options_are_checked_before_the_run(
+def test_options_are_checked_before_run(
     checksum: ModuleType, options: dict[str, Any], accepted: bool
 ) -> None:
     """A name for the file goes with one algorithm, and stays in the output folder."""

@@ -83,9 +83,9 @@ class World:
         path.write_text(yaml.safe_dump(document))
         return path
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *text: str) -> subprocess.Popen[str]:
         """Run the manifest by two processes, in a process group of its own."""
-        command = [*COMMAND, self.write(), "--executor", "processes:2", *words]
+        command = [*COMMAND, self.write(), "--executor", "processes:2", *text]
         return self._start(*command, start_new_session=True)
 
     def events(self) -> list[list[str]]:
@@ -103,10 +103,10 @@ class World:
         return [json.loads(file.read_text())["pid"] for file in files]
 
 
-def asked(tenant: Sandbox, words: str) -> int:
+def asked(tenant: Sandbox, text: str) -> int:
     """Return how many requests ended in these words: a job's status, not that of all."""
     paths = [each.path for each in list(tenant.requests) if each.method == "GET"]
-    return sum(path.endswith(words) and not path.endswith(f"export{words}") for path in paths)
+    return sum(path.endswith(text) and not path.endswith(f"export{text}") for path in paths)
 
 
 def until(done: Callable[[], Any], pause: float = 0.05) -> None:
@@ -139,7 +139,7 @@ def world(tmp_path: Path, start: Any) -> Iterator[World]:
         yield made
 
 
-def test_two_processes_deliver_for_two_tenants_in_one_run(world: World) -> None:
+def test_two_processes_deliver_two_tenants(world: World) -> None:
     """With one report; what they say reaches stderr, no secret does, and no signal ends them.
 
     Ctrl-C and service managers signal every process of a group: it is the run that ends its own.
@@ -149,9 +149,9 @@ def test_two_processes_deliver_for_two_tenants_in_one_run(world: World) -> None:
     for signum, worker in product((signal.SIGTERM, signal.SIGINT), world.holders()):
         os.kill(worker, signum)
     world.finish()
-    out, said = process.communicate()
+    out, output = process.communicate()
 
-    assert process.returncode == 0, said
+    assert process.returncode == 0, output
     report = json.loads((world.folder / "report.json").read_text())
     assert [each["outcome"] for each in report["targets"]] == ["succeeded"] * 2
     for name in ("one", "two"):
@@ -160,28 +160,30 @@ def test_two_processes_deliver_for_two_tenants_in_one_run(world: World) -> None:
     workers = {(target, pid, parent) for _, target, pid, parent in events}
     assert len(workers) == len({pid for _, pid, _ in workers}) == 2
     assert {parent for *_, parent in workers} == {str(process.pid)}
-    lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
-    told = {(line["target"], line["event"]) for line in lines if line["run_id"] == report["run_id"]}
-    assert {(f"t-{name}", "target.succeeded") for name in ("one", "two")} <= told
-    assert "Traceback" not in said
-    assert "logged ***" in said
-    assert "told ***" in said
-    assert "printed ***" in said
+    lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    message = {
+        (line["target"], line["event"]) for line in lines if line["run_id"] == report["run_id"]
+    }
+    assert {(f"t-{name}", "target.succeeded") for name in ("one", "two")} <= message
+    assert "Traceback" not in output
+    assert "logged ***" in output
+    assert "told ***" in output
+    assert "printed ***" in output
     for tenant in world.tenants.values():
-        assert tenant.token not in said + out
+        assert tenant.token not in output + out
 
 
-def test_a_signal_to_the_run_ends_every_process_in_order(world: World) -> None:
+def test_signal_ends_all_processes(world: World) -> None:
     """It cancels both jobs, and leaves no process."""
     process = world.start()
     world.wait_for_jobs()
     workers = world.holders()
     os.kill(process.pid, signal.SIGTERM)
-    _, said = process.communicate()
+    _, output = process.communicate()
 
-    assert process.returncode == 143, said
-    assert "to resume: impex-run" in said
-    assert "Traceback" not in said
+    assert process.returncode == 143, output
+    assert "to resume: impex-run" in output
+    assert "Traceback" not in output
     for tenant in world.tenants.values():
         assert [each.method for each in tenant.requests].count("PATCH") == 1
     report = json.loads((world.folder / "report.json").read_text())
@@ -192,22 +194,22 @@ def test_a_signal_to_the_run_ends_every_process_in_order(world: World) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells when a process has children")
-def test_a_ctrl_c_while_processes_start_is_none_of_theirs(world: World) -> None:
+def test_starting_processes_ignore_ctrl_c(world: World) -> None:
     """They are born deaf to it: no traceback, and the run ends as ever."""
     process = world.start()
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     until(lambda: len(children.read_text().split()) >= 2, pause=0.001)
     os.killpg(process.pid, signal.SIGINT)
-    out, said = process.communicate()
+    out, output = process.communicate()
 
-    assert process.returncode == 130, said
-    assert "Traceback" not in said
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
     assert "is gone" not in out
     report = json.loads((world.folder / "report.json").read_text())
     assert [each["outcome"] for each in report["targets"]] == ["cancelled"] * 2
 
 
-def test_after_kills_the_next_run_goes_on_with_both_jobs(world: World) -> None:
+def test_killed_run_is_resumed(world: World) -> None:
     """Of one process, which the run tells of; then of the run; a program ends what they began.
 
     ``RunOptions.executor`` is the option; of its one process the second target waits until it is
@@ -241,7 +243,7 @@ def test_after_kills_the_next_run_goes_on_with_both_jobs(world: World) -> None:
 
 
 @pytest.mark.parametrize("address", ["0", "x", "-1", "1.5", "5000", "²"])
-def test_a_number_that_is_none_is_a_mistake(world: World, address: str) -> None:
+def test_invalid_process_count_is_refused(world: World, address: str) -> None:
     """Nothing is sent."""
     with pytest.raises(UsageError, match="expected a number from 1 to 1024"):
         run_manifest(world.write(), RunOptions(executor=f"processes:{address}"))

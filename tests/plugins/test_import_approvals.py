@@ -42,7 +42,7 @@ def exports(world: World) -> int:
     return [r.method for r in world.tenants["sit"].requests].count("POST")
 
 
-def test_what_is_held_is_approved_once(world: World) -> None:
+def test_held_import_is_approved_once(world: World) -> None:
     """The next run imports the bytes that waited; the one after it exports and holds again."""
     held = world.run(GATE % "")
 
@@ -56,7 +56,7 @@ def test_what_is_held_is_approved_once(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "text"),
     [
         (", if_present: replace", "options.if_present: add_version -> replace"),
         (", services: [{source: motor/pricing, target: life/x}]", "motor/pricing -> life/x"),
@@ -69,7 +69,7 @@ def test_what_is_held_is_approved_once(world: World) -> None:
         (", deadline: 1h", "options.deadline: absent -> 1h"),
     ],
 )
-def test_changed_work_is_held_again(world: World, options: str, words: str) -> None:
+def test_changed_work_is_held_again(world: World, options: str, text: str) -> None:
     """Another mapping or option than the one that was held is named, and nothing is imported."""
     steps = (GATE % options).replace("if_present: add_version, if_present", "if_present")
     held = world.run(GATE % "")
@@ -78,11 +78,11 @@ def test_changed_work_is_held_again(world: World, options: str, words: str) -> N
 
     assert (held.exit_code, changed.exit_code, world.imports("prod")) == (9, 9, [])
     assert f"changed since run {held.run_id} held it: " in only(changed).error
-    assert words in only(changed).error
+    assert text in only(changed).error
     assert exports(world) == 1
 
 
-def test_changed_work_is_approved_by_the_run_after_it(world: World) -> None:
+def test_next_run_approves_changed_work(world: World) -> None:
     """What was held again can be approved as it is now, and the older work no more."""
     world.run(GATE % "")
     world.run(GATE % ", source_system: other")
@@ -96,7 +96,7 @@ def test_changed_work_is_approved_by_the_run_after_it(world: World) -> None:
 
 
 @pytest.mark.parametrize("given", ["prod", "prod@%s"])
-def test_another_tenant_behind_the_name_is_held(world: World, given: str) -> None:
+def test_changed_tenant_is_held(world: World, given: str) -> None:
     """A connection that leads elsewhere than before is named with both tenants."""
     held = world.run(GATE % "")
     world.aliases = {"prod": "uat", "uat": "prod"}
@@ -109,7 +109,7 @@ def test_another_tenant_behind_the_name_is_held(world: World, given: str) -> Non
     assert not world.imports("prod") + world.imports("uat")
 
 
-def test_a_removed_gate_lets_nothing_through(world: World) -> None:
+def test_removed_gate_needs_approval(world: World) -> None:
     """While an import waits it is not done without its gate; given up, it may be done so."""
     world.run(GATE % "")
     open_gate = (GATE % "").replace("gate: manual, ", "")
@@ -123,7 +123,7 @@ def test_a_removed_gate_lets_nothing_through(world: World) -> None:
     assert exports(world) == 2
 
 
-def test_a_gate_of_an_older_state_stays(world: World) -> None:
+def test_gate_of_older_state_stays(world: World) -> None:
     """What an earlier version held, without a record, is not done without its gate either."""
     world.run(GATE % "")
     with closing(sqlite3.connect(world.folder / ".impex/state.db")) as link, link:
@@ -139,7 +139,7 @@ def test_a_gate_of_an_older_state_stays(world: World) -> None:
     assert len(world.imports("prod")) == 1
 
 
-def test_a_finished_import_counts_for_its_tenant_only(world: World) -> None:
+def test_finished_import_counts_per_tenant(world: World) -> None:
     """A connection that leads elsewhere after the import was done has a gate of its own."""
     failing = "{uses: unzip, with: {max_files: 1}}"
     world.run(f"{GATE % ''}, {failing}")
@@ -152,7 +152,7 @@ def test_a_finished_import_counts_for_its_tenant_only(world: World) -> None:
     assert [len(world.imports(name)) for name in ("prod", "uat")] == [1, 0]
 
 
-def test_a_step_to_another_connection_is_held(world: World) -> None:
+def test_step_to_other_connection_is_held(world: World) -> None:
     """An approval for one connection is none for another, even where both wait one by one."""
     world.run(GATE % "")
 
@@ -164,7 +164,7 @@ def test_a_step_to_another_connection_is_held(world: World) -> None:
 
 
 @pytest.mark.parametrize("lost", ["state", "other state", "fresh", "output"])
-def test_what_no_earlier_run_held_is_held(world: World, lost: str) -> None:
+def test_unheld_import_is_held_first(world: World, lost: str) -> None:
     """Without the record of a hold an approval by name approves nothing."""
     world.run(GATE % "")
     more: dict[str, Any] = {"approved": PROD}
@@ -182,7 +182,7 @@ def test_what_no_earlier_run_held_is_held(world: World, lost: str) -> None:
     assert (first.exit_code, world.imports("prod"), exports(world)) == (9, [], 2)
 
 
-def test_a_removed_output_imports_no_other_bytes(world: World) -> None:
+def test_removed_output_imports_same_bytes(world: World) -> None:
     """After the release was imported, approving again without its files exports and holds."""
     world.run(GATE % "")
     done = world.run(GATE % "", approved=PROD)
@@ -218,7 +218,7 @@ def test_overlays_and_variables_are_held_again(world: World, way: str) -> None:
     assert re.search(r"mapping\[0\].target: motor/motor -> (life|motor)/", only(changed).error)
 
 
-def test_packages_that_a_step_changed_are_held_again(world: World) -> None:
+def test_changed_packages_are_held_again(world: World) -> None:
     """Bytes that differ at the gate are named by both digests."""
     world.run(f"{{uses: checksum}}, {GATE % ''}")
 
@@ -252,9 +252,7 @@ def test_swapped_packages_stay_held(world: World, swap: str) -> None:
     assert [sha256 for _, sha256 in world.sent] == list(held.digests)
 
 
-def test_bytes_swapped_before_the_upload_do_not_arrive(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_swapped_bytes_are_not_imported(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is sent is hashed while it is sent: other bytes end the upload before its last piece."""
     held = only(world.run(GATE % ""))
     package = held.artifacts[0].path
@@ -284,7 +282,7 @@ def moved(world: World) -> None:
     shutil.rmtree(world.folder / ".impex")
 
 
-def test_a_second_machine_imports_the_delivered_bytes(world: World) -> None:
+def test_second_machine_imports_delivered_bytes(world: World) -> None:
     """A digest approves them without the state; steps that the receipt lists are not repeated."""
     steps = "{uses: import, with: {to: uat}}, {uses: checksum}, " + GATE % ""
     held = world.run(steps)
@@ -300,7 +298,7 @@ def test_a_second_machine_imports_the_delivered_bytes(world: World) -> None:
     assert (receipt["outcome"], receipt["job_id"]) == ("succeeded", only(held).job_id)
 
 
-def test_a_third_machine_imports_nothing_again(world: World) -> None:
+def test_third_machine_imports_nothing(world: World) -> None:
     """The receipt of the finished import is enough to know that it was done."""
     held = world.run(GATE % "")
     moved(world)
@@ -314,7 +312,7 @@ def test_a_third_machine_imports_nothing_again(world: World) -> None:
 
 
 @pytest.mark.parametrize("folder", ["other digest", "no receipt", "swapped", "torn receipt"])
-def test_a_digest_without_its_bytes_does_nothing(world: World, folder: str) -> None:
+def test_digest_without_package_does_nothing(world: World, folder: str) -> None:
     """Where the delivered folder does not hold them, nothing is exported and nothing imported."""
     held = world.run(GATE % "")
     output, given = only(held).target.output, f"prod@{digest_of(held)}"
@@ -336,7 +334,7 @@ def test_a_digest_without_its_bytes_does_nothing(world: World, folder: str) -> N
     assert "nothing was exported or imported" in only(result).error
 
 
-def test_a_digest_covers_changed_work_nowhere(world: World) -> None:
+def test_digest_does_not_cover_changes(world: World) -> None:
     """Where the state knows what waits, the digest of the bytes alone approves nothing else."""
     held = world.run(GATE % "")
 
@@ -363,7 +361,7 @@ def test_every_package_needs_its_digest(world: World) -> None:
     assert len(world.imports("prod")) == 2
 
 
-def test_a_digest_of_another_day_is_found_where_it_lies(world: World) -> None:
+def test_digest_finds_earlier_output(world: World) -> None:
     """The packages that it names are imported from the folder in which they wait."""
     dated = "services: [motor/pricing], output: 'out-${run.id}'"
     held = world.run(GATE % "", dated)
@@ -402,7 +400,7 @@ TWO = """\
 """
 
 
-def test_one_target_is_approved_for_itself_only(world: World) -> None:
+def test_approval_is_per_target(world: World) -> None:
     """An approval of one target's packages leaves those of another waiting."""
     world.serve_all()
     path = world.write((TWO.format(gate=GATE % "")).replace("needs: [a], ", ""))
@@ -416,7 +414,7 @@ def test_one_target_is_approved_for_itself_only(world: World) -> None:
     assert len(world.imports("prod")) == 1
 
 
-def test_approving_repeats_nothing_that_is_needed(world: World) -> None:
+def test_approval_repeats_no_needed_target(world: World) -> None:
     """What a held target needs was delivered before it, and is not exported again."""
     world.serve_all()
     gated = TWO.format(gate=GATE % "").replace(f"services: [motor/pricing], steps: [{GATE % ''}]",
@@ -431,7 +429,7 @@ def test_approving_repeats_nothing_that_is_needed(world: World) -> None:
     assert (done.exit_code, exports(world)) == (0, 2)
 
 
-def test_two_connections_are_approved_one_by_one(world: World) -> None:
+def test_connections_are_approved_separately(world: World) -> None:
     """A gate that is first reached in the approving run is held, whatever that run approves."""
     both = f"{(GATE % '').replace('prod', 'uat')}, {GATE % ''}"
     world.run(both)
@@ -444,7 +442,7 @@ def test_two_connections_are_approved_one_by_one(world: World) -> None:
     assert [len(world.imports(name)) for name in ("uat", "prod")] == [1, 1]
 
 
-def test_an_approved_import_that_began_goes_on(world: World) -> None:
+def test_started_import_is_resumed(world: World) -> None:
     """One whose reply was lost is found by the plain command, and is not sent again."""
     world.serve("prod", "import@1=swallow", "imports@1-6=503")
     world.run(GATE % "")
@@ -455,7 +453,7 @@ def test_an_approved_import_that_began_goes_on(world: World) -> None:
     assert (lost.exit_code, found.exit_code, len(world.imports("prod"))) == (4, 0, 1)
 
 
-def test_an_approval_that_did_nothing_is_asked_for_again(world: World) -> None:
+def test_unused_approval_is_needed_again(world: World) -> None:
     """An import that certainly never began waits, and only a new approval sends it."""
     world.serve("prod", "import@1=reset")
     world.run(GATE % "")
@@ -468,7 +466,7 @@ def test_an_approval_that_did_nothing_is_asked_for_again(world: World) -> None:
     assert world.holds("prod") == ["motor/pricing[1.4.2]"]
 
 
-def test_a_package_without_a_manifest_is_approved(world: World) -> None:
+def test_package_without_manifest_is_approved(world: World) -> None:
     """What the tenant said of it when it was held counts when it is approved, too."""
     world.monkeypatch.setattr(
         "spark_impex_runner.plugins.import_to.mapping._manifest", lambda _archive: b""
@@ -483,7 +481,7 @@ def test_a_package_without_a_manifest_is_approved(world: World) -> None:
 # ---- what is no approval ----
 
 
-def test_an_ambiguous_digest_covers_nothing() -> None:
+def test_ambiguous_digest_is_refused() -> None:
     """Digits that two different packages begin with name neither; the same bytes twice are one."""
     approvals = Approvals.of(["prod@" + "a" * 12])
     one, two = ({"to": "prod", "sha256": "a" * 63 + end} for end in "ab")
@@ -494,7 +492,7 @@ def test_an_ambiguous_digest_covers_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "text"),
     [
         ("prod@0123456789a", "give 12 to 64 hexadecimal digits"),
         ("prod@", "give 12 to 64 hexadecimal digits"),
@@ -508,19 +506,19 @@ def test_an_ambiguous_digest_covers_nothing() -> None:
         ("sit", "no step of the chosen targets can wait for sit; waiting: motor for prod"),
     ],
 )
-def test_what_is_no_approval_is_refused(world: World, given: str, words: str) -> None:
+def test_invalid_approval_is_refused(world: World, given: str, text: str) -> None:
     """Nothing is sent, and what waits is listed with its digest."""
     world.run(GATE % "")
     path = world.folder / "release.yaml"
     before = exports(world)
 
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(UsageError, match=text):
         load(path, RunOptions(approved=frozenset({given})), world.clock, Masker())
 
     assert exports(world) == before
 
 
-def test_an_idle_approval_is_warned_of(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_unused_approval_warns(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """A target that is kept as it is waits for nothing: the run says so."""
     kept = "services: [motor/pricing], if_exists: keep"
     world.run(GATE % "", kept)

@@ -71,9 +71,7 @@ def refused(status: int) -> SparkApiError:
         (SparkSdkError("no JSON"), False, True),
     ],
 )
-def test_only_an_import_that_may_have_begun_is_noted(
-    error: Exception, busy: bool, sent: bool
-) -> None:
+def test_only_uncertain_import_is_recorded(error: Exception, busy: bool, sent: bool) -> None:
     """One that was certainly refused is forgotten, so that no later run looks for it."""
     order = order_of(answering(error, busy=busy))
 
@@ -84,7 +82,7 @@ def test_only_an_import_that_may_have_begun_is_noted(
 
 
 @pytest.mark.parametrize(("given", "base"), [("CHG-1", "CHG-1"), (None, "run-1"), ("", "run-1")])
-def test_each_upload_has_a_correlation_id_of_its_own(given: str | None, base: str) -> None:
+def test_uploads_have_unique_correlation_ids(given: str | None, base: str) -> None:
     """That of the export, or the run's id, with something that no other upload has."""
     order = order_of(answering("job-1"), given)
 
@@ -95,7 +93,7 @@ def test_each_upload_has_a_correlation_id_of_its_own(given: str | None, base: st
     assert {record.at for record in records} == {"2026-01-02T12:00:00+00:00"}
 
 
-def test_a_finished_import_is_noted_with_its_job() -> None:
+def test_finished_import_is_recorded() -> None:
     """To the second, and done."""
     order = order_of(answering("job-1"))
 

@@ -44,7 +44,7 @@ def last(result: RunResult) -> StepResult:
 UAT = "{uses: import, with: {to: uat%s}}"
 
 
-def test_a_package_arrives_with_its_results(world: World) -> None:
+def test_package_is_imported_with_results(world: World) -> None:
     """The services really are there, and receipt and report say what became of each."""
     result = world.run(UAT % "")
 
@@ -65,7 +65,7 @@ def test_a_package_arrives_with_its_results(world: World) -> None:
     assert sent["services_existing"] == "abort"
 
 
-def test_all_versions_of_a_service_travel_under_one_mapping(world: World) -> None:
+def test_one_mapping_covers_all_versions(world: World) -> None:
     """Two of one service are named by the service alone, which means all that came."""
     result = world.run(UAT % "", "folders: [motor, life], version_filter: all")
 
@@ -79,7 +79,7 @@ def test_all_versions_of_a_service_travel_under_one_mapping(world: World) -> Non
     assert "life/annuity[1.0.0] added" in last(result).message
 
 
-def test_mappings_say_where_a_service_goes(world: World) -> None:
+def test_mappings_rename_services(world: World) -> None:
     """Another folder and name; versions count on from what is there, by the upgrade."""
     world.serve("uat")
     world.run(UAT % "")
@@ -98,7 +98,7 @@ def test_mappings_say_where_a_service_goes(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "text"),
     [
         (
             ", services: [motor/claims]",
@@ -114,29 +114,27 @@ def test_mappings_say_where_a_service_goes(world: World) -> None:
         (", lock: bad.json, only_locked: true", "bad.json is not a lock file of version 1"),
     ],
 )
-def test_what_cannot_work_is_refused_before_anything_is_sent(
-    world: World, options: str, words: str
-) -> None:
+def test_invalid_import_is_refused_early(world: World, options: str, text: str) -> None:
     """Even before an approval is asked for."""
     (world.folder / "bad.json").write_text('{"version": 2, "packages": []}')
 
     result = world.run(UAT % f", gate: manual{options}")
 
     assert target_of(result).outcome is Outcome.FAILED
-    assert re.search(words, target_of(result).error)
+    assert re.search(text, target_of(result).error)
     assert not world.imports("uat")
 
 
 @pytest.mark.parametrize(
-    ("setup", "options", "words"),
+    ("setup", "options", "text"),
     [
         ({"size_limit": 100}, "", "EXCEEDED_FILE_SIZE"),
         ({}, ", services: [{source: motor/pricing, target: nowhere/pricing}]", "FOLDER_NOT_FOUND"),
         ({"faults": ["import@1=invalid"]}, "", "invalid_input|refused|HTTP 500"),
     ],
 )
-def test_a_refusal_is_told_in_the_tenants_words(
-    world: World, setup: dict[str, Any], options: str, words: str
+def test_refusal_has_tenants_message(
+    world: World, setup: dict[str, Any], options: str, text: str
 ) -> None:
     """It is sent once, and the next run may try again."""
     faults = setup.pop("faults", [])
@@ -145,7 +143,7 @@ def test_a_refusal_is_told_in_the_tenants_words(
     result = world.run(UAT % options)
 
     assert target_of(result).outcome is Outcome.FAILED
-    assert re.search(words, target_of(result).error)
+    assert re.search(text, target_of(result).error)
     assert len(world.imports("uat")) == 1
     assert [r.path for r in world.tenants["uat"].requests if r.method == "GET"] == []
     # However much later: of a refused import it is known that it never began.
@@ -154,7 +152,7 @@ def test_a_refusal_is_told_in_the_tenants_words(
     assert len(world.imports("uat")) == 2
 
 
-def test_a_service_that_exists_ends_the_import(world: World) -> None:
+def test_existing_service_fails_import(world: World) -> None:
     """To abort is the default, as the API's: the job's own error is told, and nothing changes."""
     world.run(UAT % "")
 
@@ -166,7 +164,7 @@ def test_a_service_that_exists_ends_the_import(world: World) -> None:
     assert last(replaced).message.endswith(": motor/pricing[1.4.2] added")
 
 
-def test_bytes_are_imported_once_whatever_the_attempt(world: World) -> None:
+def test_package_is_imported_once(world: World) -> None:
     """A later step fails, its options change, the run is repeated: nothing is sent again."""
     first = world.run(UAT % "" + ", {uses: unzip, with: {max_files: 1}}")
     uploaded = len(world.imports("uat"))
@@ -181,7 +179,7 @@ def test_bytes_are_imported_once_whatever_the_attempt(world: World) -> None:
     )
 
 
-def test_another_mapping_of_the_same_bytes_is_another_import(world: World) -> None:
+def test_other_mapping_is_other_import(world: World) -> None:
     """So is another tenant."""
     moved = UAT % ", services: [{source: motor/pricing, target: life/pricing}]"
     result = world.run(", ".join([UAT % "", moved, "{uses: import, with: {to: prod}}"]))
@@ -194,7 +192,7 @@ def test_another_mapping_of_the_same_bytes_is_another_import(world: World) -> No
 # ---- the wait ----
 
 
-def test_the_wait_rides_out_bad_weather(world: World) -> None:
+def test_wait_survives_transient_faults(world: World) -> None:
     """Looks that fail, lists that are null and strange words end nothing."""
     faults = ("imported@1=503", "imported@2=reset", "imported@3=html", "imported@4=word:archiving")
     uat = world.serve("uat", *faults, "imported@5=null-lists", job_seconds=20)
@@ -205,7 +203,7 @@ def test_the_wait_rides_out_bad_weather(world: World) -> None:
     assert len(world.imports("uat")) == 1
 
 
-def test_a_status_that_is_refused_for_good_is_asked_for_once(world: World) -> None:
+def test_permanent_refusal_is_not_retried(world: World) -> None:
     """A permanent error of the tenant ends the wait long before its deadline."""
     uat = world.serve("uat", "imported@1-=invalid", job_seconds=20)
 
@@ -216,7 +214,7 @@ def test_a_status_that_is_refused_for_good_is_asked_for_once(world: World) -> No
     assert uat.faults.hits.total() == 1
 
 
-def test_a_passed_deadline_is_gone_on_with(world: World) -> None:
+def test_import_past_deadline_is_resumed(world: World) -> None:
     """It is told as one, and the same command finds the job by its id."""
     world.serve("uat", job_seconds=600)
 
@@ -229,7 +227,7 @@ def test_a_passed_deadline_is_gone_on_with(world: World) -> None:
     assert len(world.imports("uat")) == 1
 
 
-def test_an_interrupted_wait_is_gone_on_with(world: World) -> None:
+def test_interrupted_import_is_resumed(world: World) -> None:
     """SIGTERM ends it at once; the import runs on, and is waited for by the next run."""
     world.serve("uat", job_seconds=60)
     world.clock.at_wait = lambda now: now > 30 and world.clock.stop(signal.SIGTERM)
@@ -242,7 +240,7 @@ def test_an_interrupted_wait_is_gone_on_with(world: World) -> None:
     assert len(world.imports("uat")) == 1
 
 
-def test_a_tenant_that_is_busy_is_waited_for(world: World) -> None:
+def test_busy_tenant_is_retried(world: World) -> None:
     """The package is not uploaded again before its count leaves room."""
     uat = world.serve("uat", "import@1=busy:409")
 
@@ -252,7 +250,7 @@ def test_a_tenant_that_is_busy_is_waited_for(world: World) -> None:
     assert len(world.imports("uat")) == 2
 
 
-def test_what_was_approved_and_has_begun_needs_no_second_approval(world: World) -> None:
+def test_started_import_needs_no_second_approval(world: World) -> None:
     """The plain command goes on with it, as with everything that was interrupted."""
     world.serve("uat", job_seconds=60)
     world.clock.at_wait = lambda now: now > 30 and world.clock.stop(signal.SIGTERM)
@@ -267,7 +265,7 @@ def test_what_was_approved_and_has_begun_needs_no_second_approval(world: World) 
 
 
 @pytest.mark.parametrize("status", ["Failed", "error", "aborted", "REJECTED", "cancelled"])
-def test_a_version_that_the_tenant_did_not_take_is_a_failure(
+def test_rejected_version_fails_import(
     world: World, monkeypatch: pytest.MonkeyPatch, status: str
 ) -> None:
     """The job ended well, but not for all: each run says so, and nothing is sent again."""
@@ -290,7 +288,7 @@ def test_a_version_that_the_tenant_did_not_take_is_a_failure(
 # ---- lost replies ----
 
 
-def test_an_import_whose_reply_was_lost_is_found(world: World) -> None:
+def test_lost_reply_is_recovered(world: World) -> None:
     """By its correlation id, within the same run."""
     world.serve("uat", "import@1=swallow", job_seconds=10)
 
@@ -300,9 +298,7 @@ def test_an_import_whose_reply_was_lost_is_found(world: World) -> None:
     assert len(world.imports("uat")) == 1
 
 
-def test_an_import_that_is_late_in_the_listing_is_found(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_late_listing_is_awaited(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """One look that does not find it is not taken as proof."""
     world.serve("uat", "import@1=swallow")
     find, looks = Imports.find, iter([""])
@@ -319,7 +315,7 @@ def test_an_import_that_is_late_in_the_listing_is_found(
     assert len(world.imports("uat")) == 1
 
 
-def test_an_import_that_certainly_never_began_may_be_tried_again(world: World) -> None:
+def test_unstarted_import_may_be_retried(world: World) -> None:
     """The listing does not have it, so retry does not do it twice."""
     world.serve("uat", "import@1=reset")
     step = "{uses: import, retry: {attempts: 2, interval: 1s}, with: {to: uat}}"
@@ -332,7 +328,7 @@ def test_an_import_that_certainly_never_began_may_be_tried_again(world: World) -
 
 
 @pytest.mark.parametrize("fault", ["imports@*=503", "imports@*=empty", "imports@*=text"])
-def test_nothing_is_repeated_while_it_cannot_be_known(world: World, fault: str) -> None:
+def test_uncertain_import_is_not_repeated(world: World, fault: str) -> None:
     """The line says what to look for and how to go on; the next run looks again."""
     world.serve("uat", "import@1=swallow", fault)
     step = "{uses: import, retry: {attempts: 3, interval: 1s}, with: {to: uat}}"
@@ -350,7 +346,7 @@ def test_nothing_is_repeated_while_it_cannot_be_known(world: World, fault: str) 
     assert len(world.imports("uat")) == 1
 
 
-def test_a_listing_that_does_not_reach_back_proves_nothing(world: World) -> None:
+def test_short_listing_is_inconclusive(world: World) -> None:
     """An hour later an import that is not in it may have ended long ago."""
     world.serve("uat", "import@1=swallow", "imports@1-6=503")
     world.run(UAT % "")
@@ -362,7 +358,7 @@ def test_a_listing_that_does_not_reach_back_proves_nothing(world: World) -> None
     assert len(world.imports("uat")) == 1
 
 
-def test_an_unreachable_tenant_got_no_import(world: World) -> None:
+def test_unreachable_tenant_got_no_import(world: World) -> None:
     """Nothing was sent, so nothing can have arrived; the step fails with the connection's line."""
     world.serve("uat").close()
 
@@ -374,9 +370,7 @@ def test_an_unreachable_tenant_got_no_import(world: World) -> None:
     assert "may have arrived" not in error
 
 
-def test_an_import_is_not_repeated_after_a_clock_is_set(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_clock_change_repeats_no_import(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """How long ago a lost import was sent is not known by a clock that was ahead."""
 
     def unlisted(faulted: Any) -> Any:
@@ -396,7 +390,7 @@ def test_an_import_is_not_repeated_after_a_clock_is_set(
     assert len(world.imports("uat")) == 1
 
 
-def test_a_job_that_the_tenant_has_forgotten_proves_nothing(world: World) -> None:
+def test_forgotten_job_is_inconclusive(world: World) -> None:
     """What is known of it is told, and it is not sent again."""
     world.serve("uat", "imported@2-=forget", job_seconds=60)
 
@@ -421,7 +415,7 @@ LOCKING = UAT % ", lock: release.lock.json"
 PROD = "{uses: import, with: {to: prod, lock: release.lock.json, only_locked: true%s}}"
 
 
-def test_a_lock_file_says_what_was_imported(world: World) -> None:
+def test_lock_file_lists_imports(world: World) -> None:
     """Bytes, services, where from, where to; a second import of the same is one more entry."""
     result = world.run(f"{LOCKING}, {{uses: import, with: {{to: prod, lock: release.lock.json}}}}")
 
@@ -435,7 +429,7 @@ def test_a_lock_file_says_what_was_imported(world: World) -> None:
     assert len(locked(world)["packages"]) == 2
 
 
-def test_only_locked_bytes_go_on(world: World) -> None:
+def test_only_locked_package_is_imported(world: World) -> None:
     """What a step has changed after the lock is refused, by file and hash, and nothing is sent."""
     good = world.run(f"{LOCKING}, {PROD % ''}")
     replacing = LOCKING.replace("}}", ", if_present: replace}}")
@@ -457,7 +451,7 @@ ENTRY = {"sha256": "ab", "imports": []}
 
 
 @pytest.mark.parametrize("packages", [[], [ENTRY], [ENTRY, ENTRY]])
-def test_a_sound_lock_file_is_read(tmp_path: Path, packages: list[Any]) -> None:
+def test_valid_lock_file_is_read(tmp_path: Path, packages: list[Any]) -> None:
     """With no package, with one, with several."""
     (tmp_path / "l.json").write_text(json.dumps({"version": 1, "packages": packages}))
 
@@ -475,7 +469,7 @@ def test_a_sound_lock_file_is_read(tmp_path: Path, packages: list[Any]) -> None:
         {"packages": []},
     ],
 )
-def test_a_lock_file_with_one_broken_entry_is_refused(tmp_path: Path, data: Any) -> None:
+def test_lock_file_with_invalid_entry_is_refused(tmp_path: Path, data: Any) -> None:
     """Whatever else is in it."""
     path = tmp_path / "l.json"
     path.write_text(json.dumps(data))
@@ -487,7 +481,7 @@ def test_a_lock_file_with_one_broken_entry_is_refused(tmp_path: Path, data: Any)
         Lock(path).read()
 
 
-def test_a_lock_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_unwritable_lock_file_is_reported(tmp_path: Path) -> None:
     """An import of which nothing is recorded is no success."""
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "l.json"
@@ -497,7 +491,7 @@ def test_a_lock_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("parts", "ids"), [((), ["job"]), (("one", "two"), ["one", "two"])])
-def test_a_lock_file_says_where_a_package_comes_from(
+def test_lock_file_has_package_source(
     tmp_path: Path, parts: tuple[str, ...], ids: list[str]
 ) -> None:
     """All jobs of a divided request; a version without an id has null."""
@@ -523,13 +517,13 @@ def test_a_lock_file_says_where_a_package_comes_from(
     }
 
 
-def test_a_lock_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_unreadable_lock_file_is_reported(tmp_path: Path) -> None:
     """The line has the path and the system's reason."""
     with pytest.raises(StepError, match=re.escape(f"{tmp_path}: Is a directory")):
         Lock(tmp_path).read()
 
 
-def test_a_manual_gate_holds_until_it_is_approved(world: World) -> None:
+def test_manual_gate_waits_for_approval(world: World) -> None:
     """UAT is done, PROD untouched; the approval imports the same bytes, and nothing twice."""
     steps = f"{LOCKING}, {PROD % ', gate: manual'}"
     held = world.run(steps)
@@ -547,7 +541,7 @@ def test_a_manual_gate_holds_until_it_is_approved(world: World) -> None:
     assert [r.method for r in world.tenants["sit"].requests].count("POST") == 1
 
 
-def test_a_request_that_was_divided_is_imported_package_by_package(world: World) -> None:
+def test_split_request_imports_each_package(world: World) -> None:
     """Each package is an import of its own, held and approved together, and none twice."""
     world.serve("sit", size_limit=6000)
     steps = f"{LOCKING}, {PROD % ', gate: manual'}"
@@ -565,7 +559,7 @@ def test_a_request_that_was_divided_is_imported_package_by_package(world: World)
     assert packages[0]["source"]["job_ids"] == list(target_of(done).job_ids)
 
 
-def test_it_is_refused_after_onpremises(world: World) -> None:
+def test_onpremises_package_is_refused(world: World) -> None:
     """The rule of the manifest: only what was exported for migration can come back."""
     with pytest.raises(ManifestError, match="works on packages of file_filter 'migrate'"):
         world.run(UAT % "", "services: [motor/pricing], file_filter: onpremises")
@@ -587,7 +581,7 @@ def planned(make_job: Any, options: dict[str, Any], *approved: str) -> str:
     return line
 
 
-def test_the_plan_says_what_would_go_where(make_job: Any, output: Path) -> None:
+def test_plan_describes_import(make_job: Any, output: Path) -> None:
     """And what is waited for; nothing is written, nothing is sent."""
     services = ["motor/pricing", {"source": "motor/claims", "target": "uk/claims"}]
     locked = {"lock": "l.json", "only_locked": True, "gate": "manual"}
@@ -602,7 +596,7 @@ def test_the_plan_says_what_would_go_where(make_job: Any, output: Path) -> None:
     assert "held" not in planned(make_job, {"to": "prod", **locked}, "prod")
 
 
-def test_the_plan_finds_a_lock_file_that_is_none(make_job: Any, output: Path) -> None:
+def test_plan_finds_invalid_lock_file(make_job: Any, output: Path) -> None:
     """Before anything is exported in vain."""
     (output.parent / "l.json").write_text("[]")
 
@@ -620,7 +614,7 @@ def test_the_plan_finds_a_lock_file_that_is_none(make_job: Any, output: Path) ->
         ({"outputs": {"service_versions": "?"}}, ["motor/pricing"], "motor/pricing"),
     ],
 )
-def test_a_package_that_says_nothing_of_itself_is_taken_at_the_manifests_word(
+def test_package_without_contents_uses_services(
     make_job: Any, make_package: Any, manifest: Any, services: list[str], expected: str
 ) -> None:
     """What is in a migrate package is not published; the tenant judges."""
@@ -638,7 +632,7 @@ def test_a_package_that_says_nothing_of_itself_is_taken_at_the_manifests_word(
         mapping.mappings_for(None, contents, [])
 
 
-def test_each_package_takes_the_services_that_it_holds() -> None:
+def test_each_package_imports_own_services() -> None:
     """Two packages of a target are two imports; what neither holds is a mistake."""
     mapping = importlib.import_module("spark_impex_runner.plugins.import_to.mapping")
     one = (ServiceVersion("motor", "pricing", version="1.4.2"),)
@@ -654,7 +648,7 @@ def test_each_package_takes_the_services_that_it_holds() -> None:
 
 
 @pytest.mark.parametrize("service", ["service/2c1b0a34-0000-4000-8000-000000000001", "services/x"])
-def test_a_service_is_named_by_folder_and_service(service: str) -> None:
+def test_service_needs_folder_and_name(service: str) -> None:
     """An import knows no ids, and no words of the notation."""
     mapping = importlib.import_module("spark_impex_runner.plugins.import_to.mapping")
 
@@ -662,7 +656,7 @@ def test_a_service_is_named_by_folder_and_service(service: str) -> None:
         mapping.mappings_for([service], (), [])
 
 
-def test_what_is_no_package_is_broken(make_job: Any, output: Path) -> None:
+def test_invalid_package_is_reported(make_job: Any, output: Path) -> None:
     """One line, and no words of the library beside it."""
     (output / "motor.zip").write_bytes(b"not a zip")
     package = Artifact(output / "motor.zip", "motor.zip")

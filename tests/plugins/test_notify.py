@@ -72,7 +72,7 @@ def report(tmp_path: Path) -> RunResult:
     return RunResult("r1", manifest, NOON, NOON + timedelta(seconds=9), results, "0.1")
 
 
-def test_what_sends_is_imported_when_somebody_is_told() -> None:
+def test_libraries_are_imported_on_sending() -> None:
     """A command that only validates loads the plugin, and neither HTTP library nor Apprise."""
     code = (
         "import sys\n"
@@ -86,7 +86,7 @@ def test_what_sends_is_imported_when_somebody_is_told() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_the_summary_is_what_the_page_says(report: RunResult, message: ModuleType) -> None:
+def test_summary_matches_documentation(report: RunResult, message: ModuleType) -> None:
     """These keys and no others, for a program that reads them next year."""
     assert message.summary(report) == {
         "version": 1,
@@ -113,7 +113,7 @@ def test_the_summary_is_what_the_page_says(report: RunResult, message: ModuleTyp
     }
 
 
-def test_of_very_many_targets_the_first_are_named(report: RunResult, message: ModuleType) -> None:
+def test_summary_names_first_targets(report: RunResult, message: ModuleType) -> None:
     """A message is no report: its size has a limit, and the counts tell of the rest."""
     bad = tuple(target(f"t{n}", Outcome.FAILED, "x" * 1000) for n in range(1000))
     many = replace(report, results=bad, problems=("cannot write r.json: disk\nfull",))
@@ -127,7 +127,7 @@ def test_of_very_many_targets_the_first_are_named(report: RunResult, message: Mo
     assert {len(line) for line in lines[:20]} == {300}
 
 
-def test_the_webhook_posts_the_summary_with_headers_and_a_signature(
+def test_webhook_posts_signed_summary(
     receiver: Any, report: RunResult, webhook: ModuleType, message: ModuleType
 ) -> None:
     """Once; the signature is that of the very bytes, by the key that the receiver has."""
@@ -149,7 +149,7 @@ def test_the_webhook_posts_the_summary_with_headers_and_a_signature(
     assert request.headers["user-agent"].startswith("spark-impex-runner/")
 
 
-def test_the_receiver_of_the_page_knows_our_messages(
+def test_documented_receiver_verifies_signature(
     receiver: Any, report: RunResult, webhook: ModuleType
 ) -> None:
     """Its function takes what was signed, and nothing that was changed or signed by others."""
@@ -166,7 +166,7 @@ def test_the_receiver_of_the_page_knows_our_messages(
     assert not names["is_genuine"](request.body, headers, "yek")
 
 
-def test_nothing_but_the_given_headers_is_sent(
+def test_only_given_headers_are_sent(
     receiver: Any,
     report: RunResult,
     webhook: ModuleType,
@@ -186,7 +186,7 @@ def test_nothing_but_the_given_headers_is_sent(
     assert "hunter2" not in str(request)
 
 
-def test_a_failure_that_may_pass_is_waited_out(
+def test_transient_failure_is_retried(
     receiver: Any, report: RunResult, webhook: ModuleType, patient: Any
 ) -> None:
     """A busy or broken receiver is asked again, after the time that it asked for."""
@@ -214,7 +214,7 @@ def test_a_failure_that_may_pass_is_waited_out(
     ],
 )
 @pytest.mark.usefixtures("patient")
-def test_a_refusal_is_one_line_without_the_address(
+def test_refusal_does_not_show_url(
     receiver: Any,
     report: RunResult,
     webhook: ModuleType,
@@ -242,7 +242,7 @@ def test_a_refusal_is_one_line_without_the_address(
     ],
 )
 @pytest.mark.usefixtures("patient")
-def test_an_address_that_leads_nowhere_is_not_shown(
+def test_unreachable_url_is_not_shown(
     report: RunResult, webhook: ModuleType, url: str, reason: str
 ) -> None:
     """Why it failed, in words that hold nothing of it; nor does what led to the error."""
@@ -253,7 +253,7 @@ def test_an_address_that_leads_nowhere_is_not_shown(
     assert "hunter2" not in f"{caught.value!r} {caught.value.__cause__!r}"
 
 
-def test_a_bundle_of_certificates_is_looked_for_beside_the_manifest(
+def test_ca_bundle_is_relative_to_manifest(
     report: RunResult, webhook: ModuleType, tmp_path: Path
 ) -> None:
     """As with a connection's ``verify_tls``; one that is not there is named."""
@@ -261,7 +261,7 @@ def test_a_bundle_of_certificates_is_looked_for_beside_the_manifest(
         webhook.send({"url": "https://127.0.0.1:1/", "verify_tls": "ca.pem"}, report)
 
 
-def test_apprise_sends_a_line_for_each_target_that_failed(
+def test_apprise_sends_failed_targets(
     receiver: Any, report: RunResult, services: ModuleType
 ) -> None:
     """The real library, by its service for JSON; every address is told."""
@@ -270,11 +270,11 @@ def test_apprise_sends_a_line_for_each_target_that_failed(
     services.send({"urls": [f"json://{place}/one", f"form://{place}/two"]}, report)
 
     one, two = receiver.received
-    told = json.loads(one.body)
+    output = json.loads(one.body)
     assert (one.path, two.path) == ("/one", "/two")
-    assert told["title"] == "release: 1 of 2 targets succeeded; life failed"
-    assert told["message"] == "life failed: no such folder"
-    assert told["type"] == "failure"
+    assert output["title"] == "release: 1 of 2 targets succeeded; life failed"
+    assert output["message"] == "life failed: no such folder"
+    assert output["type"] == "failure"
     assert b"life" in two.body
 
 
@@ -290,20 +290,18 @@ def test_apprise_follows_no_redirect(
     assert [each.path for each in receiver.received] == ["/one"]
 
 
-def test_apprise_tells_of_a_good_end_too(
-    receiver: Any, report: RunResult, services: ModuleType
-) -> None:
+def test_apprise_reports_success(receiver: Any, report: RunResult, services: ModuleType) -> None:
     """There is something to read although no target is named."""
     good = replace(report, results=report.results[:1])
 
     services.send({"urls": [receiver.url.replace("http", "json")]}, good)
 
-    told = json.loads(receiver.received[0].body)
-    assert told["type"] == "success"
-    assert told["message"] == "1 of 1 target succeeded"
+    output = json.loads(receiver.received[0].body)
+    assert output["type"] == "success"
+    assert output["message"] == "1 of 1 target succeeded"
 
 
-def test_an_address_that_apprise_cannot_use_is_numbered_and_never_shown(
+def test_invalid_apprise_url_is_numbered(
     receiver: Any, report: RunResult, services: ModuleType, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The others are told; what Apprise itself says of it holds no secret either."""
@@ -322,7 +320,7 @@ def test_an_address_that_apprise_cannot_use_is_numbered_and_never_shown(
     assert "hunter2" not in caplog.text
 
 
-def test_without_the_extra_one_line_names_it(
+def test_missing_extra_is_named(
     report: RunResult, services: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What installs it, and no traceback."""

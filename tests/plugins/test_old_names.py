@@ -43,7 +43,7 @@ def result(tmp_path: Path, clock: Any) -> RunResult:
         return run_manifest(tmp_path / "m.yaml", RunOptions(plugin_files=tuple(files)), clock=clock)
 
 
-def test_steps_of_the_documentation_of_0_1_still_run(result: RunResult) -> None:
+def test_documented_0_1_steps_still_run(result: RunResult) -> None:
     """Each of them succeeds, and makes what it made."""
     [life] = result.results
 
@@ -59,7 +59,7 @@ def test_steps_of_the_documentation_of_0_1_still_run(result: RunResult) -> None:
 
 
 @pytest.mark.parametrize("home", [spark_impex_runner, hookspecs], ids=["root", "hookspecs"])
-def test_the_old_name_of_a_steps_output_warns(home: Any) -> None:
+def test_old_name_of_step_output_warns(home: Any) -> None:
     """It is the same class, and the warning has the new name."""
     with pytest.warns(DeprecationWarning, match="Made is now called StepOutput"):
         made = home.Made

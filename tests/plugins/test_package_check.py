@@ -145,29 +145,27 @@ def set_outputs(files: Files, **values: Any) -> None:
     files[MANIFEST] = json.dumps(manifest).encode()
 
 
-def test_other_steps_are_left_to_others(
+def test_other_steps_are_ignored(
     package_check: ModuleType, make_job: Callable[..., Job], package: Artifact
 ) -> None:
     """The plugin answers for its own step only."""
     assert package_check.impex_run_step(make_job(package), Step("upload"), package) is None
 
 
-def test_a_package_is_proven_and_nothing_is_written(
-    check: Check, package: Artifact, output: Path
-) -> None:
+def test_package_is_verified_without_writes(check: Check, package: Artifact, output: Path) -> None:
     """The line counts what was proven and what was not; a second run says the same."""
     before = package.path.read_bytes()
 
-    told = check(package)
+    text = check(package)
 
-    assert told == f"{FULL}; not verified: 4 files of the package with no checksum but a CRC"
-    assert check(package) == told
+    assert text == f"{FULL}; not verified: 4 files of the package with no checksum but a CRC"
+    assert check(package) == text
     assert [path.name for path in output.iterdir()] == ["motor.zip"]
     assert package.path.read_bytes() == before
 
 
 @pytest.mark.parametrize(("migrate", "alone"), [(False, 10), (True, 13)])
-def test_many_versions_are_proven_each(
+def test_each_version_is_verified(
     check: Check, export: Callable[..., Artifact], migrate: bool, alone: int
 ) -> None:
     """Two services in three versions; workbooks of a migrate package are told as not verified."""
@@ -187,7 +185,7 @@ def test_many_versions_are_proven_each(
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("asked", "pattern"),
     [
         ({"folders": ("life",)}, "the folder life"),
         ({"services": ("motor/claims",)}, "the service motor/claims"),
@@ -195,11 +193,11 @@ def test_many_versions_are_proven_each(
         ({"version_ids": (JOB,)}, f"the version {JOB}"),
     ],
 )
-def test_what_was_asked_for_and_is_absent_is_told(
-    check: Check, package: Artifact, asked: dict[str, Any], words: str
+def test_missing_requested_item_is_reported(
+    check: Check, package: Artifact, asked: dict[str, Any], pattern: str
 ) -> None:
     """It fails the step; where the target takes it as a warning it is not verified."""
-    line = f"{MANIFEST}: expected {words}, which was requested, found no such entry"
+    line = f"{MANIFEST}: expected {pattern}, which was requested, found no such entry"
 
     with pytest.raises(StepError, match=f"^motor.zip: {line}$"):
         check(package, request=asked)
@@ -207,7 +205,7 @@ def test_what_was_asked_for_and_is_absent_is_told(
     assert line.replace("\\", "") in check(package, request=asked, missing="warn")
 
 
-def test_several_packages_answer_a_request_together(
+def test_packages_meet_request_together(
     check: Check, package: Artifact, export: Callable[..., Artifact]
 ) -> None:
     """What one package lacks another one may hold; one that lists nothing holds nothing."""
@@ -243,7 +241,7 @@ def change_wasm(files: Files) -> None:
          f"{MODULE}: {SUMS}: expected one hash of"),
     ],
 )  # fmt: skip
-def test_a_spoilt_module_is_found(
+def test_corrupt_module_is_found(
     check: Check, package: Artifact, change: Callable[[Files], object], rehash: bool, message: str
 ) -> None:
     """By the hash of the module; where that was changed with it, by the checksums in it."""
@@ -286,7 +284,7 @@ def test_a_spoilt_module_is_found(
          f"{MANIFEST}: expected the service motor/pricing.1.4.2., which was requested"),
     ],
 )  # fmt: skip
-def test_a_spoilt_package_is_found(
+def test_corrupt_package_is_found(
     check: Check, package: Artifact, change: Callable[[Files], object], message: str
 ) -> None:
     """Each file that proves something is missed, or found out where it does not."""
@@ -297,7 +295,7 @@ def test_a_spoilt_package_is_found(
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "text"),
     [
         (
             lambda files: files.pop(SUMS),
@@ -309,30 +307,28 @@ def test_a_spoilt_package_is_found(
         ),
     ],
 )
-def test_a_module_is_proven_by_its_hash_alone(
-    check: Check, package: Artifact, change: Callable[[Files], object], told: str
+def test_hash_alone_verifies_module(
+    check: Check, package: Artifact, change: Callable[[Files], object], text: str
 ) -> None:
     """A file without a checksum of its own is covered by the module's; no list is a remark."""
     spoil_module(package, change, rehash=True)
 
-    assert f"1 module by SHA-256, {told}" in check(package)
+    assert f"1 module by SHA-256, {text}" in check(package)
 
 
-def test_a_module_without_a_hash_is_not_taken_for_proven(
-    check: Check, export: Callable[..., Artifact]
-) -> None:
+def test_module_without_hash_is_unverified(check: Check, export: Callable[..., Artifact]) -> None:
     """Its files are counted, but what no checksum covers is named; alone it proves nothing."""
     package = export("motor/pricing[1.4.2]", "life/term[1]")
     spoil_module(package, lambda files: files.update(extra=b""), rehash=False)
     spoil(package, lambda files: set_engine(files, CompiledOutputHash=None))
 
-    told = check(package)
+    text = check(package)
 
-    assert "2 services as its manifest lists, 1 module by SHA-256, 10 files by MD5" in told
-    assert f"not verified: {MODULE}: {METADATA} gives no CompiledOutputHash (and 2 more)" in told
+    assert "2 services as its manifest lists, 1 module by SHA-256, 10 files by MD5" in text
+    assert f"not verified: {MODULE}: {METADATA} gives no CompiledOutputHash (and 2 more)" in text
 
 
-def test_a_package_without_any_hash_fails(check: Check, package: Artifact) -> None:
+def test_package_without_hash_fails(check: Check, package: Artifact) -> None:
     """A step that proves no module must not look like one that did."""
     spoil(package, lambda files: set_engine(files, CompiledOutputHash=None))
 
@@ -340,9 +336,7 @@ def test_a_package_without_any_hash_fails(check: Check, package: Artifact) -> No
         check(package)
 
 
-def test_the_unknown_layout_of_migrate_packages_is_no_difference(
-    check: Check, export: Callable[..., Artifact]
-) -> None:
+def test_migrate_layout_is_no_difference(check: Check, export: Callable[..., Artifact]) -> None:
     """What is not at its place is named as not verified; what a hash announces must be there."""
     package = export("motor/pricing[1.4.2]", "life/term[1]", migrate=True)
     asked = {"file_filter": "migrate"}
@@ -357,7 +351,7 @@ def test_the_unknown_layout_of_migrate_packages_is_no_difference(
         check(other, request=asked)
 
 
-def test_a_version_that_is_listed_twice_counts_once(check: Check, package: Artifact) -> None:
+def test_version_listed_twice_counts_once(check: Check, package: Artifact) -> None:
     """What a manifest says twice is not verified twice."""
     before = check(package)
 
@@ -369,14 +363,14 @@ def test_a_version_that_is_listed_twice_counts_once(check: Check, package: Artif
     assert check(package) == before
 
 
-def test_another_jobs_package_is_told(check: Check, export: Callable[..., Artifact]) -> None:
+def test_package_of_other_job_is_reported(check: Check, export: Callable[..., Artifact]) -> None:
     """The id is likely that of the job, but nobody has documented it: no failure."""
-    told = check(export(job_id=ID))
+    text = check(export(job_id=ID))
 
-    assert f"not verified: {MANIFEST} names the job {ID}, not its own ({JOB}) (and 1 more)" in told
+    assert f"not verified: {MANIFEST} names the job {ID}, not its own ({JOB}) (and 1 more)" in text
 
 
-def test_a_service_without_a_version_is_told(check: Check, package: Artifact) -> None:
+def test_service_without_version_is_reported(check: Check, package: Artifact) -> None:
     """A service that the manifest names without a version has no module to prove."""
     more = {"folder_source": "motor", "service_source": "claims"}
     spoil(package, lambda files: set_outputs(files, services=[more]))
@@ -387,7 +381,7 @@ def test_a_service_without_a_version_is_told(check: Check, package: Artifact) ->
 
 
 @pytest.mark.parametrize("form", ["sha256:{}", "{} *module.zip", "SHA2-256(x.zip)= {}"])
-def test_a_module_is_proven_by_any_notation(check: Check, package: Artifact, form: str) -> None:
+def test_any_hash_notation_verifies(check: Check, package: Artifact, form: str) -> None:
     """Neither the hash of a module nor the list in it has to look as Spark writes them today."""
 
     def rewrite(files: Files) -> None:
@@ -405,7 +399,7 @@ def test_a_module_is_proven_by_any_notation(check: Check, package: Artifact, for
     assert check(package).startswith(FULL)
 
 
-def test_words_from_the_package_stay_on_one_line(check: Check, package: Artifact) -> None:
+def test_package_text_stays_on_one_line(check: Check, package: Artifact) -> None:
     """Control characters of a package do not reach a terminal, nor do endless values."""
     line = f"{'0' * 32}  \x1b[2J{'x' * 9999}\n".encode()
     spoil_module(package, lambda files: files.update({SUMS: line}), rehash=True)
@@ -427,7 +421,7 @@ def test_words_from_the_package_stay_on_one_line(check: Check, package: Artifact
         ({"max_files": 15}, "more than 15 files and folders; raise max_files"),
     ],
 )
-def test_the_modules_count_towards_the_limits(
+def test_modules_count_towards_limits(
     check: Check, package: Artifact, options: dict[str, Any], limit: str
 ) -> None:
     """The package alone is within them, with its module it is not."""
@@ -439,9 +433,7 @@ def test_the_modules_count_towards_the_limits(
         check(package, **options)
 
 
-def test_a_bomb_in_a_module_is_refused_in_little_memory(
-    check: Check, package: Artifact, output: Path
-) -> None:
+def test_nested_bomb_needs_little_memory(check: Check, package: Artifact, output: Path) -> None:
     """Neither endless zeros nor a directory of countless entries is taken in."""
     zeros = lambda files: files.update({WASM: bytes(64 << 20)})  # noqa: E731
     spoil_module(package, zeros, rehash=True)
@@ -468,7 +460,7 @@ def test_a_bomb_in_a_module_is_refused_in_little_memory(
     assert sorted(path.name for path in output.iterdir()) == ["many.zip", "motor.zip"]
 
 
-def test_a_large_module_is_read_in_little_memory(
+def test_large_module_needs_little_memory(
     check: Check, export: Callable[..., Artifact], tenant: Tenant
 ) -> None:
     """What is held of a module does not grow with it."""
@@ -486,7 +478,7 @@ def test_a_large_module_is_read_in_little_memory(
     assert peak < 6 << 20
 
 
-def test_the_limits_are_those_of_one_package(
+def test_limits_are_per_package(
     check: Check, package: Artifact, export: Callable[..., Artifact]
 ) -> None:
     """A job's other packages do not count."""
@@ -495,7 +487,7 @@ def test_the_limits_are_those_of_one_package(
     assert check(package, other, max_files=17).startswith(FULL)
 
 
-def test_the_temporary_file_lies_in_the_output(
+def test_temporary_file_is_in_output(
     check: Check, package: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A small /tmp, as in containers, is not what decides."""
@@ -505,9 +497,7 @@ def test_the_temporary_file_lies_in_the_output(
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_a_compression_that_knows_no_bounds_is_refused(
-    check: Check, package: Artifact, method: int
-) -> None:
+def test_unbounded_compression_is_refused(check: Check, package: Artifact, method: int) -> None:
     """A few bytes of bzip2 or LZMA may come to any size at once."""
     with zipfile.ZipFile(package.path, "a") as archive:
         archive.writestr("acme/note", b"", method)
@@ -516,7 +506,7 @@ def test_a_compression_that_knows_no_bounds_is_refused(
         check(package)
 
 
-def test_an_encrypted_file_is_told(
+def test_encrypted_file_is_reported(
     check: Check, package: Artifact, patch_header: Callable[..., None]
 ) -> None:
     """What cannot be read cannot be proven."""
@@ -527,7 +517,7 @@ def test_an_encrypted_file_is_told(
         check(package)
 
 
-def test_a_file_that_is_shorter_than_its_header_says_is_told(
+def test_short_file_is_reported(
     check: Check, package: Artifact, patch_header: Callable[..., None]
 ) -> None:
     """The CRC alone would agree."""
@@ -552,7 +542,7 @@ def test_doubled_files_are_refused(check: Check, package: Artifact) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x05\x06"])
-def test_what_is_no_zip_is_told(check: Check, package: Artifact, content: bytes) -> None:
+def test_invalid_zip_is_reported(check: Check, package: Artifact, content: bytes) -> None:
     """A package that was replaced on the disk fails the step in one line."""
     package.path.write_bytes(content)
 
@@ -560,7 +550,7 @@ def test_what_is_no_zip_is_told(check: Check, package: Artifact, content: bytes)
         check(package)
 
 
-def test_a_name_that_is_no_text_is_told(check: Check, package: Artifact) -> None:
+def test_undecodable_name_is_reported(check: Check, package: Artifact) -> None:
     """A ZIP whose names cannot be read cannot be read at all."""
     with zipfile.ZipFile(package.path, "a") as archive:
         archive.writestr("\xe9", b"")
@@ -570,7 +560,7 @@ def test_a_name_that_is_no_text_is_told(check: Check, package: Artifact) -> None
         check(package)
 
 
-def test_a_file_that_would_lie_before_the_package_is_told(check: Check, package: Artifact) -> None:
+def test_negative_offset_is_reported(check: Check, package: Artifact) -> None:
     """An offset below zero is damage, not an error of the disk."""
     content = bytearray(package.path.read_bytes())
     struct.pack_into("<I", content, len(content) - 6, 1 << 20)
@@ -582,7 +572,7 @@ def test_a_file_that_would_lie_before_the_package_is_told(check: Check, package:
         check(package)
 
 
-def test_a_missing_package_is_told(check: Check, package: Artifact) -> None:
+def test_missing_package_is_reported(check: Check, package: Artifact) -> None:
     """A file that is gone fails the step in one line."""
     package.path.unlink()
 
@@ -590,7 +580,7 @@ def test_a_missing_package_is_told(check: Check, package: Artifact) -> None:
         check(package)
 
 
-def test_an_interrupted_run_ends_the_step(
+def test_interrupt_ends_step(
     package_check: ModuleType, make_job: Callable[..., Job], package: Artifact, output: Path
 ) -> None:
     """Reading ends between two pieces, and no temporary file stays."""
@@ -650,7 +640,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, package_check: ModuleType) -
     assert sorted(each.name for each in root.iterdir()) == ["acme", "motor.zip"]
 
 
-def test_a_file_cannot_hide_behind_a_nul_in_its_name(place: Place) -> None:
+def test_nul_in_name_is_refused(place: Place) -> None:
     """Cut there, it would be a folder that holds nothing; found by the test of any byte below."""
     name = b"acme/motor/pricing/1.4.2/WASMMetaData.json"
     content = bytearray(place.genuine)
@@ -662,7 +652,7 @@ def test_a_file_cannot_hide_behind_a_nul_in_its_name(place: Place) -> None:
 
 @settings(max_examples=300)
 @given(data=st.data())
-def test_any_changed_byte_is_found_or_changes_no_file(place: Place, data: st.DataObject) -> None:
+def test_any_changed_byte_is_found(place: Place, data: st.DataObject) -> None:
     """What is accepted holds the same files: the byte was one of the ZIP's own, such as a time."""
     content = bytearray(place.genuine)
     content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
@@ -672,9 +662,7 @@ def test_any_changed_byte_is_found_or_changes_no_file(place: Place, data: st.Dat
 
 @settings(max_examples=100)
 @given(data=st.data(), rehash=st.booleans())
-def test_any_changed_file_of_a_module_is_found_in_a_sound_zip(
-    place: Place, data: st.DataObject, rehash: bool
-) -> None:
+def test_any_changed_module_file_is_found(place: Place, data: st.DataObject, rehash: bool) -> None:
     """Even if the ZIP files and the module's hash are made anew."""
     files = files_of(place.genuine)
     inner = files_of(files[MODULE])
@@ -691,6 +679,6 @@ def test_any_changed_file_of_a_module_is_found_in_a_sound_zip(
 
 @settings(max_examples=100)
 @given(data=st.data())
-def test_any_end_of_a_package_is_no_traceback(place: Place, data: st.DataObject) -> None:
+def test_truncated_package_is_no_traceback(place: Place, data: st.DataObject) -> None:
     """A package that is cut off is broken, wherever the cut is."""
     assert not place.accepts(place.genuine[: data.draw(st.integers(0, len(place.genuine) - 1))])

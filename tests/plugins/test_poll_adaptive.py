@@ -60,7 +60,7 @@ def cycle(draws: list[float]) -> Callable[[], float]:
 
 
 @given(duration=LONG, draws=DRAWS)
-def test_the_end_is_seen_in_time_by_few_requests(
+def test_end_is_seen_by_few_requests(
     adaptive: ModuleType, duration: float, draws: list[float]
 ) -> None:
     """From 1 s to 20 min: at most 23% late, at most 45 requests, whatever the jitter."""
@@ -70,7 +70,7 @@ def test_the_end_is_seen_in_time_by_few_requests(
     assert len(times) <= 45
 
 
-def test_new_jobs_are_seen_in_time_in_the_median(adaptive: ModuleType) -> None:
+def test_new_jobs_are_seen_in_time(adaptive: ModuleType) -> None:
     """Spread from 1 s to 20 min: at most 15% late, by at most 25 requests."""
     draw = random.Random(1).random  # noqa: S311 - no secret depends on it
     runs = [(duration, watch(adaptive, duration, [], draw)) for duration in SPREAD]
@@ -80,7 +80,7 @@ def test_new_jobs_are_seen_in_time_in_the_median(adaptive: ModuleType) -> None:
 
 
 @given(duration=LONG, count=st.integers(5, 20), draws=DRAWS)
-def test_a_job_of_known_duration_is_seen_at_once(
+def test_known_duration_is_seen_at_once(
     adaptive: ModuleType, duration: float, count: int, draws: list[float]
 ) -> None:
     """With exact durations of the past: at most 5% late, at most 5 requests."""
@@ -91,9 +91,7 @@ def test_a_job_of_known_duration_is_seen_at_once(
 
 
 @given(duration=LONG, draws=DRAWS)
-def test_what_is_learned_comes_near_the_truth_and_stays_there(
-    adaptive: ModuleType, duration: float, draws: list[float]
-) -> None:
+def test_estimate_converges(adaptive: ModuleType, duration: float, draws: list[float]) -> None:
     """Each run learns only when it looked: 5% late at most from the second, 5 requests soon."""
     draw, past, requests = cycle(draws), [], []
 
@@ -108,7 +106,7 @@ def test_what_is_learned_comes_near_the_truth_and_stays_there(
 
 
 @pytest.mark.parametrize("scatter", [0.05, 0.1])
-def test_scatter_is_borne_in_the_median(adaptive: ModuleType, scatter: float) -> None:
+def test_scattered_durations_are_tolerated(adaptive: ModuleType, scatter: float) -> None:
     """Durations that vary by a tenth still are seen 5% late at most, by 5 requests."""
     draw, late, requests = random.Random(1), [], []  # noqa: S311 - no secret depends on it
     for usual in SPREAD[::20]:
@@ -130,7 +128,7 @@ def test_scatter_is_borne_in_the_median(adaptive: ModuleType, scatter: float) ->
     past=st.lists(st.floats(0.0, 20 * MINUTES), min_size=1, max_size=20),
     draws=DRAWS,
 )
-def test_a_wrong_past_does_little_harm(
+def test_wrong_history_does_little_harm(
     adaptive: ModuleType, duration: float, past: list[float], draws: list[float]
 ) -> None:
     """A job is never seen later than it usually ends, or later than without a past."""
@@ -141,7 +139,7 @@ def test_a_wrong_past_does_little_harm(
 
 
 @given(usual=st.floats(10.0, 20 * MINUTES), part=st.floats(0.0, 0.49), draw=st.floats(0.0, 1.0))
-def test_a_job_that_became_short_is_seen_at_half_of_the_usual_time(
+def test_shorter_job_is_seen_at_half_time(
     adaptive: ModuleType, usual: float, part: float, draw: float
 ) -> None:
     """Waiting in silence for the likely end is broken once: the third request comes then."""
@@ -156,7 +154,7 @@ def test_a_job_that_became_short_is_seen_at_half_of_the_usual_time(
     index=st.integers(0, 4),
     more=st.floats(0.0, 1e4),
 )
-def test_a_longer_past_never_makes_the_first_look_earlier(
+def test_more_history_delays_first_request(
     adaptive: ModuleType, past: list[float], index: int, more: float
 ) -> None:
     """What is learned is monotone: one longer duration moves the likely end later or not at all."""
@@ -179,9 +177,7 @@ def test_only_the_last_five_durations_count(adaptive: ModuleType) -> None:
 
 
 @given(duration=st.floats(0.0, 1.0), draw=st.floats(0.0, 1.0))
-def test_a_short_job_is_seen_at_the_first_or_second_look(
-    adaptive: ModuleType, duration: float, draw: float
-) -> None:
+def test_short_job_is_seen_early(adaptive: ModuleType, duration: float, draw: float) -> None:
     """Even the shortest job costs no more than about a second."""
     times = checks(duration, lambda elapsed: adaptive.delay(poll(elapsed), lambda: draw))
 
@@ -203,7 +199,7 @@ def test_a_short_job_is_seen_at_the_first_or_second_look(
     ),
     draw=st.floats(0, 1),
 )
-def test_floors_and_the_deadline_hold(adaptive: ModuleType, state: Poll, draw: float) -> None:
+def test_floors_and_deadline_hold(adaptive: ModuleType, state: Poll, draw: float) -> None:
     """A wait is never shorter than was asked for, and never longer than what is left."""
     wait = adaptive.delay(state, lambda: draw)
 
@@ -249,7 +245,7 @@ def test_waits_without_jitter(adaptive: ModuleType, state: Poll, seconds: float)
     assert adaptive.delay(state, lambda: 0.0) == pytest.approx(seconds)
 
 
-def test_jitter_shortens_a_wait_by_a_tenth_at_most(adaptive: ModuleType) -> None:
+def test_jitter_is_at_most_a_tenth(adaptive: ModuleType) -> None:
     """Runs that began together drift apart."""
     draw = random.Random(1).random  # noqa: S311 - no secret depends on it
     waits = [adaptive.delay(poll(100), draw) for _ in range(100)]
@@ -259,7 +255,7 @@ def test_jitter_shortens_a_wait_by_a_tenth_at_most(adaptive: ModuleType) -> None
     assert max(waits) <= 23.0
 
 
-def test_jitter_moves_a_look_at_the_likely_end_by_a_hundredth(adaptive: ModuleType) -> None:
+def test_jitter_near_end_is_small(adaptive: ModuleType) -> None:
     """Runs that began together do not ask together, and yet not far from the likely end."""
     draw = random.Random(1).random  # noqa: S311 - no secret depends on it
     waits = [adaptive.delay(poll(50, durations=KNOWN), draw) for _ in range(100)]
@@ -269,7 +265,7 @@ def test_jitter_moves_a_look_at_the_likely_end_by_a_hundredth(adaptive: ModuleTy
     assert 46.8 <= max(waits) <= 47.0
 
 
-def test_the_hook_answers_for_its_own_strategy_only(adaptive: ModuleType) -> None:
+def test_other_strategies_are_ignored(adaptive: ModuleType) -> None:
     """Other strategies are left to others; its own gets a wait."""
     other = Poll("fixed", {}, 0, 0.0, 100.0)
 
@@ -277,7 +273,7 @@ def test_the_hook_answers_for_its_own_strategy_only(adaptive: ModuleType) -> Non
     assert 0.9 <= adaptive.impex_poll_delay(poll()) <= 1.0
 
 
-def test_the_strategy_is_offered(adaptive: ModuleType) -> None:
+def test_strategy_is_registered(adaptive: ModuleType) -> None:
     """A manifest may name it."""
     registry = Registry("builtin")
 
@@ -290,7 +286,7 @@ def test_the_strategy_is_offered(adaptive: ModuleType) -> None:
     similar=st.lists(st.floats(0.0, 1e4), min_size=1, max_size=20).map(tuple),
     elapsed=st.floats(0.0, 2e4),
 )
-def test_the_past_of_others_delays_no_look(
+def test_similar_jobs_delay_no_request(
     adaptive: ModuleType, similar: tuple[float, ...], elapsed: float
 ) -> None:
     """A new request may be much quicker than those of its size: it is not looked at any later."""
@@ -301,7 +297,7 @@ def test_the_past_of_others_delays_no_look(
     assert wait <= adaptive.delay(alone, lambda: 0.0)
 
 
-def test_the_past_of_others_adds_looks_at_their_likely_end(adaptive: ModuleType) -> None:
+def test_similar_jobs_add_requests(adaptive: ModuleType) -> None:
     """Close to where jobs of its size end, a new job is looked at every few per cent."""
     alone = poll(99.0)
 

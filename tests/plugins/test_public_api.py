@@ -42,7 +42,7 @@ def used_names(path: Path) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: str(path.relative_to(FOLDER)))
-def test_a_built_in_plugin_uses_public_names_only(path: Path) -> None:
+def test_plugins_use_public_names_only(path: Path) -> None:
     """That is the package's root, errors, models and tools, and of them what they publish."""
     ours = {each for each in used_names(path) if each[0].partition(".")[0] == NAME}
 
@@ -50,7 +50,7 @@ def test_a_built_in_plugin_uses_public_names_only(path: Path) -> None:
 
 
 @pytest.mark.parametrize("module", [tools, http], ids=lambda module: module.__name__)
-def test_every_tool_is_used_by_a_built_in_plugin(module: object) -> None:
+def test_every_tool_is_used(module: object) -> None:
     """The module holds what plugins were seen to need, and nothing that nobody asked for."""
     home = str(vars(module)["__name__"])
     used = {name for path in PLUGINS for where, name in used_names(path) if where == home}

@@ -58,7 +58,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         ("@sub/list.csv#uri", ["motor/pricing[1.4.2]", "life/annuity"], 0),
     ],
 )
-def test_a_file_gives_its_services_in_its_order(
+def test_file_lists_services_in_order(
     tmp_path: Path, write: Any, clock: Any, monkeypatch: Any,
     entry: str, services: list[str], versions: int,
 ) -> None:  # fmt: skip
@@ -77,7 +77,7 @@ def test_a_file_gives_its_services_in_its_order(
 
 
 @pytest.mark.parametrize(
-    ("entry", "content", "said"),
+    ("entry", "content", "output"),
     [
         ("@none.txt", None, "there is no file 'none.txt'"),
         ("@.", None, "there is no file '.'"),
@@ -96,8 +96,8 @@ def test_a_file_gives_its_services_in_its_order(
         (f"@{'x' * 5000}", None, "xxx"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_found_with_the_manifest(
-    tmp_path: Path, write: Any, clock: Any, entry: str, content: Any, said: str
+def test_invalid_file_is_found_on_validation(
+    tmp_path: Path, write: Any, clock: Any, entry: str, content: Any, output: str
 ) -> None:
     """One line that begins with the entry's place and names the line of the file."""
     if content is not None:
@@ -109,13 +109,11 @@ def test_what_is_wrong_with_a_file_is_found_with_the_manifest(
 
     [line] = str(caught.value).splitlines()
     assert "targets[0].services[1]: " in line
-    assert said in line
+    assert output in line
     assert line.endswith("; and 2 more") == (content == "a\nb\nc\nd\ne")
 
 
-def test_a_file_that_is_gone_after_the_manifest_was_read_is_told_with_its_target(
-    tmp_path: Path, write: Any, clock: Any
-) -> None:
+def test_removed_file_names_target(tmp_path: Path, write: Any, clock: Any) -> None:
     """Between validation and plan a list may vanish."""
     (tmp_path / "x.txt").write_text("motor/pricing")
     with prepare(write("@x.txt"), RunOptions(), clock, Masker()) as prepared:
@@ -126,7 +124,7 @@ def test_a_file_that_is_gone_after_the_manifest_was_read_is_told_with_its_target
 
 
 @given(st.binary(max_size=60), st.sampled_from(["x.txt", "x.csv#uri"]))
-def test_any_bytes_are_a_list_or_one_line_of_complaint(
+def test_any_bytes_give_list_or_error(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, entry: str
 ) -> None:
     """No file breaks the check."""

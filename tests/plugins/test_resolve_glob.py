@@ -97,9 +97,9 @@ def planned(write: Any, clock: Any) -> Callable[..., list[list[str]]]:
     return plan
 
 
-def asked(sandbox: Sandbox, words: str) -> int:
+def asked(sandbox: Sandbox, arguments: str) -> int:
     """Return how many requests had these words in their path."""
-    return sum(words in request.path for request in sandbox.requests)
+    return sum(arguments in request.path for request in sandbox.requests)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def asked(sandbox: Sandbox, words: str) -> int:
         (["motor/pricing[1.4.2]", "motor/p*"], ["motor/pricing[1.4.2]", "motor/pricing"]),
     ],
 )
-def test_a_pattern_becomes_the_services_that_it_matches(
+def test_pattern_expands_to_services(
     serve: Any, planned: Any, entries: list[str], expected: list[str] | None
 ) -> None:
     """In the order of the entries, and each entry's in the order of names; none is 1.2.x."""
@@ -137,7 +137,7 @@ def test_a_pattern_becomes_the_services_that_it_matches(
         assert planned(sandbox, entries) == [expected]
 
 
-def test_a_tenant_is_listed_once_whatever_the_number_of_targets(serve: Any, planned: Any) -> None:
+def test_tenant_is_listed_once(serve: Any, planned: Any) -> None:
     """Seven services are three pages of three rows, for all patterns together."""
     sandbox = serve()
 
@@ -148,9 +148,7 @@ def test_a_tenant_is_listed_once_whatever_the_number_of_targets(serve: Any, plan
     assert asked(sandbox, "/getversions/") == 3
 
 
-def test_the_same_tenant_gives_the_same_request_in_whatever_order_it_lists(
-    serve: Any, planned: Any, monkeypatch: Any
-) -> None:
+def test_order_of_listing_does_not_matter(serve: Any, planned: Any, monkeypatch: Any) -> None:
     """Else a run that goes on would not know its own job again."""
     listed = Spark.list_services
     before = planned(serve(), ["motor/*"])
@@ -159,7 +157,7 @@ def test_the_same_tenant_gives_the_same_request_in_whatever_order_it_lists(
     assert planned(serve(), ["motor/*"]) == before
 
 
-def test_what_is_named_in_full_asks_the_tenant_nothing(serve: Any, planned: Any) -> None:
+def test_full_names_need_no_listing(serve: Any, planned: Any) -> None:
     """Whole versions, names and ids are sent as they stand."""
     sandbox, uuid = serve(), "2c1b0a34-0000-4000-8000-000000000001"
     entries = ["motor/pricing[1.4.2]", "motor/claims", f"service/{uuid}"]
@@ -168,7 +166,7 @@ def test_what_is_named_in_full_asks_the_tenant_nothing(serve: Any, planned: Any)
     assert not sandbox.requests
 
 
-def test_the_next_run_asks_again(serve: Any, planned: Any, tmp_path: Path) -> None:
+def test_next_run_lists_again(serve: Any, planned: Any, tmp_path: Path) -> None:
     """Nothing of one run is left for another: a new service is found."""
     before = planned(serve(), ["life/*"])
     (tmp_path / "acme/life/term/1.0.0").mkdir(parents=True)
@@ -178,7 +176,7 @@ def test_the_next_run_asks_again(serve: Any, planned: Any, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "output"),
     [
         ("motr/*", r"'motr/\*' matches no service of http://.*/acme; nearest: motor/\w"),
         ("motor/prcing*", r"'motor/prcing\*' matches no service of .*; nearest: motor/pricing"),
@@ -189,29 +187,27 @@ def test_the_next_run_asks_again(serve: Any, planned: Any, tmp_path: Path) -> No
         ("!motor/*", r"'!motor/\*' has no pattern to exclude from; add one, such as motor/\*"),
     ],
 )
-def test_a_pattern_that_matches_nothing_is_an_error_with_the_nearest_names(
-    serve: Any, planned: Any, entry: str, said: str
+def test_pattern_without_match_suggests_names(
+    serve: Any, planned: Any, entry: str, output: str
 ) -> None:
     """Target and pattern are named; case counts."""
-    with pytest.raises(UriError, match=f"^target t0: .*{said}"):
+    with pytest.raises(UriError, match=f"^target t0: .*{output}"):
         planned(serve(), [entry])
 
 
-def test_an_exclusion_takes_nothing_from_what_is_named_outright(serve: Any, planned: Any) -> None:
+def test_exclusion_keeps_full_names(serve: Any, planned: Any) -> None:
     """A service with a part of a version is named, too: there is no pattern to take from."""
     with pytest.raises(UriError, match="has no pattern to exclude from"):
         planned(serve(), ["motor/pricing[1]", "!motor/p*"])
 
 
-def test_exclusions_that_leave_nothing_are_an_error(serve: Any, planned: Any) -> None:
+def test_excluding_everything_is_an_error(serve: Any, planned: Any) -> None:
     """A target without services would export nothing."""
     with pytest.raises(UriError, match=r"^target t0: 'life/\*', '!\*' matches no service"):
         planned(serve(), ["life/*", "!*"])
 
 
-def test_an_exclusion_that_takes_nothing_away_is_warned_of(
-    serve: Any, planned: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_unused_exclusion_warns(serve: Any, planned: Any, caplog: pytest.LogCaptureFixture) -> None:
     """It may be a typo, and it may be that the old services are gone."""
     with caplog.at_level(logging.WARNING):
         assert planned(serve(), ["life/*", "!life/anuity", "!life/p*"]) == [["life/annuity"]]
@@ -221,7 +217,7 @@ def test_an_exclusion_that_takes_nothing_away_is_warned_of(
     ]
 
 
-def test_a_listing_that_fails_once_is_asked_for_again(serve: Any, planned: Any) -> None:
+def test_failed_listing_is_retried(serve: Any, planned: Any) -> None:
     """A lost connection or a busy server is no reason to export less."""
     sandbox = serve("search@2=503", "versions@1=reset")
 
@@ -229,7 +225,7 @@ def test_a_listing_that_fails_once_is_asked_for_again(serve: Any, planned: Any) 
     assert asked(sandbox, "/services/search") == 4
 
 
-def test_a_listing_that_is_refused_ends_before_any_job(serve: Any, write: Any, clock: Any) -> None:
+def test_refused_listing_creates_no_job(serve: Any, write: Any, clock: Any) -> None:
     """Half a list is never taken for the whole."""
     sandbox = serve("search@2=403")
 
@@ -239,7 +235,7 @@ def test_a_listing_that_is_refused_ends_before_any_job(serve: Any, write: Any, c
     assert sandbox.jobs_created == 0
 
 
-def test_patterns_are_delivered_and_compared_one_by_one(serve: Any, write: Any, clock: Any) -> None:
+def test_patterns_are_delivered_and_compared(serve: Any, write: Any, clock: Any) -> None:
     """The run asks for what the plan shows, and the tenant delivers it."""
     result = run_manifest(write(serve(), ["motor/*", "!motor/old-*"]), clock=clock)
 
@@ -270,7 +266,7 @@ def test_patterns_are_delivered_and_compared_one_by_one(serve: Any, write: Any, 
         ("version/*", "pattern 'version/*' is ambiguous: 'version' is a keyword of service URIs"),
     ],
 )
-def test_the_form_of_an_entry_is_checked_without_asking_anybody(
+def test_entries_are_checked_offline(
     serve: Any, write: Any, clock: Any, entry: str, fault: str
 ) -> None:
     """Patterns and plain URIs alike are told where they stand, as soon as the manifest is read."""
@@ -288,7 +284,7 @@ def test_the_form_of_an_entry_is_checked_without_asking_anybody(
     assert not sandbox.requests
 
 
-def test_without_the_plugin_a_pattern_is_an_error(serve: Any, write: Any, clock: Any) -> None:
+def test_pattern_needs_plugin(serve: Any, write: Any, clock: Any) -> None:
     """Nobody would resolve it."""
     options = RunOptions(blocked_plugins=frozenset({"resolve_glob"}))
 
@@ -304,14 +300,14 @@ NUMBERS = st.lists(st.integers(0, 30).map(str), min_size=3, max_size=3)
 
 
 @given(NAMES, NAMES)
-def test_every_name_matches_itself_and_the_star(folder: str, service: str) -> None:
+def test_name_matches_itself_and_star(folder: str, service: str) -> None:
     """So a service can always be excluded by its name."""
     assert pattern.Pattern.parse(f"!{folder}/{service}").matches(folder, service)
     assert pattern.Pattern.parse("*").matches(folder, service)
 
 
 @given(GLOBS, GLOBS, NAMES, NAMES)
-def test_a_pattern_matches_as_the_shell_does(one: str, two: str, folder: str, name: str) -> None:
+def test_pattern_matches_like_shell(one: str, two: str, folder: str, name: str) -> None:
     """Folder and service each on their own: no star goes beyond a slash."""
     read = pattern.Pattern.parse(f"{one}/{two}[1.*]")
 
@@ -320,7 +316,7 @@ def test_a_pattern_matches_as_the_shell_does(one: str, two: str, folder: str, na
 
 
 @given(st.lists(NUMBERS, max_size=6), st.lists(st.integers(0, 30).map(str), max_size=3))
-def test_the_latest_is_the_greatest_that_begins_so(have: Any, wanted: list[str]) -> None:
+def test_latest_has_highest_number(have: Any, wanted: list[str]) -> None:
     """By component and by number: 1.4 is not 1.40, and 1.10 is later than 1.9."""
     versions = [ServiceVersion("f", "s", version=".".join(each)) for each in have]
     fitting = [[*map(int, each)] for each in have if each[: len(wanted)] == wanted]
@@ -331,7 +327,7 @@ def test_the_latest_is_the_greatest_that_begins_so(have: Any, wanted: list[str])
 
 
 @given(st.text(st.sampled_from("ab1.[]!*?/@ \x00"), max_size=12))
-def test_an_entry_is_a_pattern_a_uri_or_an_error(entry: str) -> None:
+def test_entry_is_pattern_uri_or_error(entry: str) -> None:
     """Any text can be checked, and a plain URI means no other service when it is resolved."""
     fault = glob.check(entry, None)
     if fault:

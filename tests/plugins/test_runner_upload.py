@@ -69,9 +69,9 @@ def hang_up() -> Iterator[str]:
     thread.join()
 
 
-def test_a_package_lies_at_the_runner_in_its_own_layout(upload: Upload, hybrid_runner: Any) -> None:
+def test_package_is_uploaded_as_is(upload: Upload, hybrid_runner: Any) -> None:
     """As one multipart part ``file``; the line tells where it went and what was answered."""
-    told = upload()
+    text = upload()
 
     found = sorted(p for p in hybrid_runner.models.rglob("*") if p.is_file())
     assert [str(path.relative_to(hybrid_runner.models)) for path in found] == [
@@ -79,13 +79,13 @@ def test_a_package_lies_at_the_runner_in_its_own_layout(upload: Upload, hybrid_r
         "acme/motor/pricing/1.4.2/8a5f0f0e.zip",
         "acme/motor/pricing/1.4.2/ModelMetaData.json",
     ]
-    assert told == (
+    assert text == (
         f"motor.zip: sent to {hybrid_runner.url}/api/v3/upload, which answered HTTP 200: Success"
     )
 
 
 @pytest.mark.parametrize(
-    ("reply", "told"),
+    ("reply", "text"),
     [
         ((201, "application/json", b'{"message":"2 models"}'), "HTTP 201: 2 models"),
         ((200, "application/json", b'{"error":{"message":"so so"}}'), "HTTP 200: so so"),
@@ -95,13 +95,13 @@ def test_a_package_lies_at_the_runner_in_its_own_layout(upload: Upload, hybrid_r
         ((204, "", b""), "HTTP 204"),
     ],
 )
-def test_any_good_reply_is_taken_and_told(
-    upload: Upload, hybrid_runner: Any, reply: tuple[int, str, bytes], told: str
+def test_any_successful_reply_is_accepted(
+    upload: Upload, hybrid_runner: Any, reply: tuple[int, str, bytes], text: str
 ) -> None:
     """What a runner answers is not documented."""
     hybrid_runner.reply = reply
 
-    assert upload().endswith(f"which answered {told}")
+    assert upload().endswith(f"which answered {text}")
 
 
 def refusal(upload: Upload, **options: Any) -> str:
@@ -112,13 +112,13 @@ def refusal(upload: Upload, **options: Any) -> str:
     return str(caught.value)
 
 
-def test_a_runner_without_uploads_is_told_apart(upload: Upload, hybrid_runner: Any) -> None:
+def test_runner_without_uploads_is_explained(upload: Upload, hybrid_runner: Any) -> None:
     """The line names the variable that turns them on."""
     hybrid_runner.enabled = False
 
-    told = refusal(upload)
+    text = refusal(upload)
 
-    assert told == (
+    assert text == (
         f"motor.zip: POST {hybrid_runner.url}/api/v3/upload: HTTP 404 an HTML page; the runner "
         "does not accept uploads here: start it with UPLOAD_ENABLE=true, and check url and its "
         "CUSTOM_API_ROUTE"
@@ -134,7 +134,7 @@ def test_a_runner_without_uploads_is_told_apart(upload: Upload, hybrid_runner: A
         ((500, "text/plain", b"disk full"), "HTTP 500 disk full"),
     ],
 )
-def test_a_refusal_says_what_to_do(
+def test_refusal_says_what_to_do(
     upload: Upload, hybrid_runner: Any, reply: tuple[int, str, bytes], advice: str
 ) -> None:
     """Status, the server's words and the cure in one line."""
@@ -143,16 +143,16 @@ def test_a_refusal_says_what_to_do(
     assert advice in refusal(upload)
 
 
-def test_a_package_over_the_limit_is_not_sent(upload: Upload, hybrid_runner: Any) -> None:
+def test_oversized_package_is_not_sent(upload: Upload, hybrid_runner: Any) -> None:
     """The whole request counts, and the line names the runner's variable."""
-    told = refusal(upload, body_limit="1kB")
+    text = refusal(upload, body_limit="1kB")
 
-    assert "over the body_limit of 1000" in told
-    assert "BODY_LIMIT" in told
+    assert "over the body_limit of 1000" in text
+    assert "BODY_LIMIT" in text
     assert hybrid_runner.seen == []
 
 
-def test_the_limit_is_that_of_the_whole_request(upload: Upload, hybrid_runner: Any) -> None:
+def test_limit_covers_whole_request(upload: Upload, hybrid_runner: Any) -> None:
     """A limit of just its length lets it pass, one byte less does not."""
     upload()
     length = int(hybrid_runner.seen[0]["content-length"])
@@ -161,7 +161,7 @@ def test_the_limit_is_that_of_the_whole_request(upload: Upload, hybrid_runner: A
     assert upload(body_limit=length)
 
 
-def test_a_runner_with_a_smaller_limit_is_understood(upload: Upload, hybrid_runner: Any) -> None:
+def test_smaller_runner_limit_is_explained(upload: Upload, hybrid_runner: Any) -> None:
     """Its 413 is told with its variable."""
     hybrid_runner.body_limit = 100
 
@@ -171,21 +171,19 @@ def test_a_runner_with_a_smaller_limit_is_understood(upload: Upload, hybrid_runn
     )
 
 
-def test_a_server_that_hangs_up_may_have_a_smaller_limit(
-    upload: Upload, output: Path, hang_up: str
-) -> None:
+def test_closed_connection_hints_at_limit(upload: Upload, output: Path, hang_up: str) -> None:
     """Servers do so in the middle of a body that they do not want."""
     path = output / "large.zip"
     path.write_bytes(bytes(8 << 20))
     large = Artifact(path, path.name, 8 << 20)
 
-    told = refusal(upload, artifact=large, url=hang_up)
+    text = refusal(upload, artifact=large, url=hang_up)
 
-    assert "the connection failed" in told
-    assert told.endswith("a runner does so if the package exceeds its BODY_LIMIT")
+    assert "the connection failed" in text
+    assert text.endswith("a runner does so if the package exceeds its BODY_LIMIT")
 
 
-def test_nobody_at_the_address_is_one_line(upload: Upload) -> None:
+def test_unreachable_runner_is_one_line(upload: Upload) -> None:
     """Connection refused, with what to check."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -196,7 +194,7 @@ def test_nobody_at_the_address_is_one_line(upload: Upload) -> None:
     )
 
 
-def test_a_silent_runner_is_waited_for_as_long_as_asked(upload: Upload) -> None:
+def test_timeout_bounds_silent_runner(upload: Upload) -> None:
     """The time limit is the step's own."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -204,38 +202,38 @@ def test_a_silent_runner_is_waited_for_as_long_as_asked(upload: Upload) -> None:
         assert "no answer within 0.05 s" in refusal(upload, url=url, timeout="50ms")
 
 
-def test_headers_go_along_and_are_not_shown(upload: Upload, hybrid_runner: Any) -> None:
+def test_headers_are_sent_and_masked(upload: Upload, hybrid_runner: Any) -> None:
     """Not even when the runner repeats them."""
     hybrid_runner.reply = (200, "text/plain", b"hello sesame-opens-it")
 
-    told = upload(headers={"X-Api-Key": "sesame-opens-it"})
+    text = upload(headers={"X-Api-Key": "sesame-opens-it"})
 
     assert hybrid_runner.seen[0]["x-api-key"] == "sesame-opens-it"
-    assert told.endswith("hello ***")
+    assert text.endswith("hello ***")
 
 
-def test_headers_do_not_travel_in_the_clear(upload: Upload) -> None:
+def test_headers_need_https(upload: Upload) -> None:
     """To this machine they may; anywhere else TLS is asked for."""
-    told = refusal(upload, url="http://runner.invalid:3000", headers={"X-Api-Key": "sesame"})
+    text = refusal(upload, url="http://runner.invalid:3000", headers={"X-Api-Key": "sesame"})
 
-    assert told == ("headers hold secrets, but url is not https: http://runner.invalid:3000")
+    assert text == ("headers hold secrets, but url is not https: http://runner.invalid:3000")
 
 
-def test_a_password_in_the_url_is_not_repeated(upload: Upload) -> None:
+def test_password_in_url_is_not_shown(upload: Upload) -> None:
     """It would stand in every line; headers are masked."""
-    told = refusal(upload, url="http://me:sesame@runner.invalid:3000")
+    text = refusal(upload, url="http://me:sesame@runner.invalid:3000")
 
-    assert told == "url contains a user or a password; use headers instead"
+    assert text == "url contains a user or a password; use headers instead"
 
 
-def test_a_bundle_is_looked_for_beside_the_manifest(upload: Upload, output: Path) -> None:
+def test_ca_bundle_is_relative_to_manifest(upload: Upload, output: Path) -> None:
     """One that is not there is named with the folder in which it should be."""
-    told = refusal(upload, verify_tls="ca.pem")
+    text = refusal(upload, verify_tls="ca.pem")
 
-    assert f"the CA bundle {output.parent / 'ca.pem'}, which does not exist" in told
+    assert f"the CA bundle {output.parent / 'ca.pem'}, which does not exist" in text
 
 
-def test_an_interrupt_ends_the_upload(upload: Upload, hybrid_runner: Any) -> None:
+def test_interrupt_ends_upload(upload: Upload, hybrid_runner: Any) -> None:
     """Between two pieces of the package."""
     with pytest.raises(Interrupted):
         upload(stopping=True)
@@ -243,7 +241,7 @@ def test_an_interrupt_ends_the_upload(upload: Upload, hybrid_runner: Any) -> Non
     assert not hybrid_runner.models.exists()
 
 
-def test_memory_does_not_grow_with_the_package(
+def test_memory_does_not_grow_with_package(
     upload: Upload, output: Path, hybrid_runner: Any
 ) -> None:
     """64 MiB leave, and arrive, through a few MiB."""
@@ -260,17 +258,17 @@ def test_memory_does_not_grow_with_the_package(
     assert peak < 8 << 20
 
 
-def test_the_plan_tells_where_packages_would_go(
+def test_plan_names_runner(
     runner_upload: ModuleType, make_job: Callable[..., Job], hybrid_runner: Any
 ) -> None:
     """Nothing is sent; options that cannot work are refused; other steps are not ours."""
     job = make_job()
     step = Step("runner_upload", {"url": f"{hybrid_runner.url}/"})
 
-    told = runner_upload.impex_plan_step(job, step)
+    text = runner_upload.impex_plan_step(job, step)
 
     where = f"{hybrid_runner.url}/api/v3/upload"
-    assert told == f"send each package to {where}, 31457280 bytes at most in a request"
+    assert text == f"send each package to {where}, 31457280 bytes at most in a request"
     assert runner_upload.impex_plan_step(job, Step("unzip")) is None
     assert hybrid_runner.seen == []
     with pytest.raises(StepError, match="does not exist"):
@@ -279,7 +277,7 @@ def test_the_plan_tells_where_packages_would_go(
         )
 
 
-def test_the_steps_own_retry_outlasts_a_restart(
+def test_step_retry_survives_restart(
     tmp_path: Path, examples: Path, clock: Any, hybrid_runner: Any
 ) -> None:
     """A runner that is not up yet is tried again, and the same package replaces itself."""
@@ -304,7 +302,7 @@ def test_the_steps_own_retry_outlasts_a_restart(
     assert result.results[0].steps[0].message.endswith("which answered HTTP 200: up")
 
 
-def test_impex_plan_shows_where_packages_would_go(
+def test_impex_plan_names_runner(
     tmp_path: Path, examples: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The step's line stands in the plan, and no runner is asked."""

@@ -121,9 +121,9 @@ class World:
             ],
         )
 
-    def asked(self, words: str) -> int:
+    def asked(self, text: str) -> int:
         """Return how many requests had these words in their path."""
-        return sum(words in each.path for each in self.sandbox.requests)
+        return sum(text in each.path for each in self.sandbox.requests)
 
 
 MOTOR = {"folders": ["motor"]}
@@ -155,7 +155,7 @@ def disturb(world: World) -> Iterator[Callable[[str], None]]:
     world.sandbox.close()
 
 
-def test_a_second_run_exports_nothing_and_tells_of_the_first(world: World) -> None:
+def test_second_run_exports_nothing(world: World) -> None:
     """When, where and by which job it was delivered; the receipt there stays as it was."""
     [first] = world.run(MOTOR).results
     left = (first.target.output / "impex-receipt.json").read_bytes()
@@ -215,7 +215,7 @@ def test_a_second_run_exports_nothing_and_tells_of_the_first(world: World) -> No
         ),
     ],
 )
-def test_a_change_is_seen_where_it_would_be_delivered(
+def test_relevant_change_is_exported(
     world: World, target: dict[str, Any], other: tuple[str, ...], seen: bool
 ) -> None:
     """Whatever form the request has."""
@@ -230,7 +230,7 @@ def test_a_change_is_seen_where_it_would_be_delivered(
 
 @pytest.mark.parametrize(("number", "seen"), [("1.4.9", True), ("1.20.1", False)])
 @pytest.mark.parametrize("version_filter", ["latest", "all"])
-def test_a_part_of_a_version_may_be_left_to_the_tenant(
+def test_partial_version_may_be_sent(
     world: World, number: str, seen: bool, version_filter: str
 ) -> None:
     """Without the plugin that resolves it, it is sent as it stands, and means the latest."""
@@ -244,7 +244,7 @@ def test_a_part_of_a_version_may_be_left_to_the_tenant(
     assert world.again(target, **bare).outcome is (SUCCEEDED if seen else UNCHANGED)
 
 
-def test_what_changed_is_told(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_changes_are_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """What is new, and what is gone."""
     world.run(MOTOR)
     world.change("motor/pricing", "1.20.1")
@@ -264,7 +264,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> set[str]:
 
 
 @pytest.mark.parametrize("fault", ["versions@*=403", "search@*=403"])
-def test_a_listing_that_cannot_be_read_is_a_doubt(
+def test_failed_listing_exports(
     world: World, disturb: Any, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
     """It is exported, with a warning."""
@@ -272,13 +272,13 @@ def test_a_listing_that_cannot_be_read_is_a_doubt(
     disturb(fault)
 
     assert world.again().outcome is SUCCEEDED
-    said = "t0: exporting, cannot tell whether it is unchanged: "
+    expected_text = "t0: exporting, cannot tell whether it is unchanged: "
     assert warnings(caplog)
-    assert all(each.startswith(said) and "HTTP 403" in each for each in warnings(caplog))
+    assert all(each.startswith(expected_text) and "HTTP 403" in each for each in warnings(caplog))
 
 
 @pytest.mark.parametrize(
-    ("target", "change", "told"),
+    ("target", "change", "message"),
     [
         (MOTOR, {"version_id": ""}, "the listing gives no id for motor/"),
         (
@@ -298,13 +298,13 @@ def test_a_listing_that_cannot_be_read_is_a_doubt(
         ),
     ],
 )
-def test_a_listing_that_does_not_tell_is_a_doubt(
+def test_ambiguous_listing_exports(
     world: World,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     target: dict[str, Any],
     change: dict[str, str] | None,
-    told: str,
+    message: str,
 ) -> None:
     """Versions without an id, or what was asked for is not listed."""
     world.run(target)
@@ -317,11 +317,11 @@ def test_a_listing_that_does_not_tell_is_a_doubt(
     monkeypatch.setattr(Spark, "list_versions", less)
 
     assert world.again(target).outcome is SUCCEEDED
-    assert all(told in each for each in warnings(caplog))
+    assert all(message in each for each in warnings(caplog))
     assert warnings(caplog)
 
 
-def test_which_version_is_the_latest_may_be_a_doubt(
+def test_ambiguous_latest_version_exports(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The newest is not the highest: nobody says which of the two a tenant delivers."""
@@ -330,13 +330,11 @@ def test_which_version_is_the_latest_may_be_a_doubt(
     monkeypatch.setattr(Spark, "list_versions", lambda *names: listed(*names)[::-1])
 
     assert world.again().outcome is SUCCEEDED
-    [told] = warnings(caplog)
-    assert "the newest version of motor/pricing is 1.4.1, the highest is 1.20.0" in told
+    [message] = warnings(caplog)
+    assert "the newest version of motor/pricing is 1.4.1, the highest is 1.20.0" in message
 
 
-def test_a_tenant_that_did_not_say_what_it_delivered_leaves_a_doubt(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_unlisted_last_delivery_exports(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """There is nothing to compare with."""
     world.run(MOTOR)
     [attempt] = (world.folder / ".impex").glob("state.db")
@@ -368,9 +366,7 @@ STEP = {"uses": "copy", "with": {"to": "a"}}
         {"file_filter": "onpremises"},
     ],
 )
-def test_another_request_or_other_work_is_no_repetition(
-    world: World, other: dict[str, Any]
-) -> None:
+def test_other_request_is_exported(world: World, other: dict[str, Any]) -> None:
     """It is done, and is what the next run compares with."""
     target = {**MOTOR, "steps": [STEP]}
     world.run(target)
@@ -381,7 +377,7 @@ def test_another_request_or_other_work_is_no_repetition(
     assert world.again(target).outcome is SUCCEEDED
 
 
-def test_a_day_of_its_own_is_no_other_work(world: World) -> None:
+def test_dated_output_is_same_work(world: World) -> None:
     """Dates and ids of runs in folders and options do not count; the result names the folder."""
     target = {
         **MOTOR,
@@ -400,7 +396,7 @@ def test_a_day_of_its_own_is_no_other_work(world: World) -> None:
 
 
 @pytest.mark.parametrize("gone", ["package.zip", "SHA256SUMS", "files"])
-def test_what_is_not_there_any_more_is_delivered_again(
+def test_removed_file_is_delivered_again(
     world: World, caplog: pytest.LogCaptureFixture, gone: str
 ) -> None:
     """Packages and what steps made of them."""
@@ -415,7 +411,7 @@ def test_what_is_not_there_any_more_is_delivered_again(
     assert place.exists()
 
 
-def test_a_package_of_another_size_is_delivered_again(world: World) -> None:
+def test_resized_package_is_delivered_again(world: World) -> None:
     """It was cut, or replaced."""
     [first] = world.run(MOTOR).results
     package = first.artifacts[0].path
@@ -425,9 +421,7 @@ def test_a_package_of_another_size_is_delivered_again(world: World) -> None:
 
 
 @pytest.mark.parametrize("step", [{"uses": "send"}, {"uses": "upload", "with": {"to": "store"}}])
-def test_packages_that_a_step_brings_elsewhere_need_not_stay(
-    world: World, step: dict[str, Any]
-) -> None:
+def test_uploaded_packages_need_not_stay(world: World, step: dict[str, Any]) -> None:
     """The step's trait ``delivers`` tells so."""
     target = {**MOTOR, "steps": [step]}
     [first] = world.run(target).results
@@ -436,7 +430,7 @@ def test_packages_that_a_step_brings_elsewhere_need_not_stay(
     assert world.again(target).outcome is UNCHANGED
 
 
-def test_a_delivery_with_a_warning_was_not_a_good_one(world: World) -> None:
+def test_delivery_with_warning_is_repeated(world: World) -> None:
     """A step that failed with ``on_failure: warn`` is tried again."""
     steps = [{"uses": "copy", "with": {"fails": True}, "on_failure": "warn"}]
     target = {**MOTOR, "steps": steps}
@@ -445,7 +439,7 @@ def test_a_delivery_with_a_warning_was_not_a_good_one(world: World) -> None:
     assert world.again(target).outcome is SUCCEEDED
 
 
-def test_a_delivery_without_its_steps_is_gone_on_with(world: World) -> None:
+def test_delivery_without_steps_is_resumed(world: World) -> None:
     """``--until download`` leaves a target unfinished: the next run adopts it."""
     target = {**MOTOR, "steps": [STEP]}
     world.run(target, until="download")
@@ -458,7 +452,7 @@ def test_a_delivery_without_its_steps_is_gone_on_with(world: World) -> None:
     assert world.again(target).outcome is UNCHANGED
 
 
-def test_an_unfinished_attempt_comes_first(world: World) -> None:
+def test_unfinished_attempt_is_resumed_first(world: World) -> None:
     """Its job is gone on with, although the delivery before it is as the tenant is."""
     [first] = world.run(MOTOR).results
     [second] = world.run(MOTOR, fresh=True, until="download").results
@@ -483,7 +477,7 @@ def test_fresh_exports_anew(world: World) -> None:
     assert world.again(fresh=True).outcome is SUCCEEDED
 
 
-def test_without_the_key_nothing_is_asked(world: World) -> None:
+def test_without_key_nothing_is_listed(world: World) -> None:
     """A target is exported each time, as ever."""
     plain = {**MOTOR, "skip_unchanged": False}
     world.run(plain)
@@ -492,21 +486,21 @@ def test_without_the_key_nothing_is_asked(world: World) -> None:
     assert world.asked("getversions") == 0
 
 
-def test_without_the_plugin_everything_is_exported(world: World) -> None:
+def test_without_plugin_everything_is_exported(world: World) -> None:
     """It can be switched off."""
     world.run(MOTOR)
 
     assert world.again(blocked_plugins=frozenset({"skip_unchanged"})).outcome is SUCCEEDED
 
 
-def test_a_first_delivery_asks_no_listing(world: World) -> None:
+def test_first_delivery_needs_no_listing(world: World) -> None:
     """There is nothing to compare with."""
     world.run(MOTOR)
 
     assert world.asked("getversions") == world.asked("services/search") == 0
 
 
-def test_a_listing_is_read_once_for_all_targets(world: World) -> None:
+def test_listing_is_read_once(world: World) -> None:
     """Patterns and comparisons share what the tenant has told in a run."""
     targets = (MOTOR, {"services": ["motor/pricing[1.4]"]}, {"services": ["motor/*"]}, MOTOR)
     world.run(*targets)
@@ -519,7 +513,7 @@ def test_a_listing_is_read_once_for_all_targets(world: World) -> None:
     assert world.asked("getversions") - versions == 2
 
 
-def test_what_is_unchanged_waits_for_no_slot(world: World) -> None:
+def test_unchanged_target_needs_no_slot(world: World) -> None:
     """It ends while the tenant still works for others."""
     others = [{"services": ["life/annuity"], "name": f"o{n}"} for n in range(4)]
     plugin = world.folder / "told.py"
@@ -538,7 +532,7 @@ def test_what_is_unchanged_waits_for_no_slot(world: World) -> None:
     assert events.index("target.unchanged") < events.index("job.done")
 
 
-def test_what_needs_an_unchanged_target_may_start(world: World) -> None:
+def test_dependent_of_unchanged_target_starts(world: World) -> None:
     """What it waited for is there."""
     needing = {"services": ["life/annuity"], "needs": ["t0"]}
     world.run(MOTOR, needing)
@@ -549,7 +543,7 @@ def test_what_needs_an_unchanged_target_may_start(world: World) -> None:
     assert [each.outcome for each in results] == [UNCHANGED, SUCCEEDED]
 
 
-def odd(world: World, answer: str) -> Path:
+def special(world: World, answer: str) -> Path:
     """Write a plugin that answers for every job."""
     path = world.folder / "odd.py"
     path.write_text(
@@ -560,7 +554,7 @@ def odd(world: World, answer: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "expected_text"),
     [
         (
             "return 7",
@@ -570,33 +564,31 @@ def odd(world: World, answer: str) -> Path:
         ("raise ValueError('x')", "plugin odd failed in impex_unchanged: ValueError: x"),
     ],
 )
-def test_a_plugin_that_cannot_tell_fails_its_target(world: World, answer: str, said: str) -> None:
+def test_failing_plugin_fails_target(world: World, answer: str, expected_text: str) -> None:
     """Hook and plugin are named; with ``--fail-fast`` nothing new is started then."""
     world.run(MOTOR)
     life, late = {"services": ["life/annuity"]}, {"services": ["motor/claims"], "needs": ["t1"]}
-    world.plugin = odd(world, answer)
+    world.plugin = special(world, answer)
 
     result = world.run(MOTOR, life, late, fail_fast=True)
 
     failed, _, skipped = result.results
     assert (failed.outcome, skipped.outcome) == (FAILED, Outcome.SKIPPED)
-    assert said in failed.error
+    assert expected_text in failed.error
 
 
-def test_another_plugin_may_compare_in_its_own_way(world: World) -> None:
+def test_other_plugin_may_decide(world: World) -> None:
     """The first answer wins, and it is given the last delivery."""
     [first] = world.run(MOTOR).results
     world.change("motor/pricing", "9.0.0")
-    world.plugin = odd(world, "return f'same as {job.last.artifacts[0].sha256}'")
+    world.plugin = special(world, "return f'same as {job.last.artifacts[0].sha256}'")
 
     again = world.again()
 
     assert again.error == f"same as {first.artifacts[0].sha256}"
 
 
-def test_an_interrupt_while_the_tenant_is_asked_ends_the_run(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupt_during_listing_ends_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The target was not begun."""
     world.run(MOTOR)
 

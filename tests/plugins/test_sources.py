@@ -57,12 +57,12 @@ class Bao:
 
 
 @contextmanager
-def started(folder: Path, *words: str) -> Iterator[tuple[int, str]]:
+def started(folder: Path, *pattern: str) -> Iterator[tuple[int, str]]:
     """Start a server that forgets everything; yield its port and what it said at its start."""
     port = free_port()
     flags = [f"-dev-root-token-id={ROOT}", f"-dev-listen-address=127.0.0.1:{port}"]
     process = subprocess.Popen(
-        [sys.executable, "-c", BAO, "server", "-dev", "-dev-no-store-token", *flags, *words],
+        [sys.executable, "-c", BAO, "server", "-dev", "-dev-no-store-token", *flags, *pattern],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -70,17 +70,17 @@ def started(folder: Path, *words: str) -> Iterator[tuple[int, str]]:
         env={**os.environ, "HOME": str(folder)},
     )
     assert process.stdout
-    said = ""
+    expected_text = ""
     for line in process.stdout:
-        said += line
+        expected_text += line
         if "Development mode should NOT" in line:
             break
     # Whoever does not read what it says stops it in the end.
     reader = threading.Thread(target=process.stdout.read, daemon=True)
     reader.start()
     try:
-        assert process.poll() is None, said
-        yield port, said
+        assert process.poll() is None, expected_text
+        yield port, expected_text
     finally:
         process.kill()
         process.wait()
@@ -91,8 +91,8 @@ def started(folder: Path, *words: str) -> Iterator[tuple[int, str]]:
 @pytest.fixture(scope="module")
 def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
     """Start an OpenBao with stores of both versions, a namespace and an application role."""
-    with started(tmp_path_factory.mktemp("bao")) as (port, said):
-        key = re.search(r"Unseal Key: (\S+)", said)
+    with started(tmp_path_factory.mktemp("bao")) as (port, expected_text):
+        key = re.search(r"Unseal Key: (\S+)", expected_text)
         bao = Bao(f"http://127.0.0.1:{port}", key[1] if key else "")
         bao("sys/mounts/kv1", {"type": "kv"})
         bao("sys/mounts/team/kv", {"type": "kv", "options": {"version": "2"}})
@@ -144,10 +144,10 @@ def refusal(read: Any, key: str = "secret/acme/spark#client_secret") -> str:
     """Return why there is no value."""
     with pytest.raises(LookupError) as caught:
         read(key)
-    told = str(caught.value)
-    assert "\n" not in told
-    assert ROOT not in told
-    return told
+    message = str(caught.value)
+    assert "\n" not in message
+    assert ROOT not in message
+    return message
 
 
 @pytest.mark.parametrize(
@@ -161,12 +161,12 @@ def refusal(read: Any, key: str = "secret/acme/spark#client_secret") -> str:
     ],
 )
 @pytest.mark.usefixtures("vault")
-def test_a_field_of_either_version_is_read(read: Any, key: str, value: str) -> None:
+def test_field_of_either_kv_version_is_read(read: Any, key: str, value: str) -> None:
     """The path is what ``vault kv get`` takes, wherever the store is mounted."""
     assert read(key) == value
 
 
-def test_an_entry_is_read_once_for_all_its_fields(vault: Bao, read: Any, monkeypatch: Any) -> None:
+def test_entry_is_read_once(vault: Bao, read: Any, monkeypatch: Any) -> None:
     """Two fields are one entry; a document that changes meanwhile cannot mix."""
     server = importlib.import_module("spark_impex_runner.plugins.sources.server")
     asked: list[str] = []
@@ -186,7 +186,7 @@ def test_an_entry_is_read_once_for_all_its_fields(vault: Bao, read: Any, monkeyp
 
 
 @pytest.mark.usefixtures("vault")
-def test_a_namespace_of_the_environment_is_asked(read: Any, monkeypatch: Any) -> None:
+def test_namespace_is_sent(read: Any, monkeypatch: Any) -> None:
     """And named where it has no such entry."""
     monkeypatch.setenv("VAULT_NAMESPACE", "team-a")
 
@@ -194,7 +194,7 @@ def test_a_namespace_of_the_environment_is_asked(read: Any, monkeypatch: Any) ->
     assert "(namespace team-a) has no such entry" in refusal(read, "kv/other#key")
 
 
-def test_an_application_role_logs_in(vault: Bao, read: Any, monkeypatch: Any) -> None:
+def test_approle_logs_in(vault: Bao, read: Any, monkeypatch: Any) -> None:
     """With a role's and a secret's id; its policy bounds it, and a wrong secret is named."""
     role = vault("auth/approle/role/spark/role-id", method="GET")["data"]["role_id"]
     secret = vault("auth/approle/role/spark/secret-id", {})["data"]["secret_id"]
@@ -205,13 +205,13 @@ def test_an_application_role_logs_in(vault: Bao, read: Any, monkeypatch: Any) ->
     assert read("secret/acme/spark#client_secret") == SECRET
     assert "refuses it" in refusal(read, "kv1/acme#key")
     monkeypatch.setenv("VAULT_SECRET_ID", "wrong")
-    told = refusal(read)
-    assert told.startswith(f"the Vault at {vault.address} refuses the AppRole (")
-    assert told.endswith("; check VAULT_ROLE_ID and VAULT_SECRET_ID")
+    message = refusal(read)
+    assert message.startswith(f"the Vault at {vault.address} refuses the AppRole (")
+    assert message.endswith("; check VAULT_ROLE_ID and VAULT_SECRET_ID")
 
 
 @pytest.mark.usefixtures("vault")
-def test_the_token_that_a_login_kept_is_used(read: Any, monkeypatch: Any, tmp_path: Path) -> None:
+def test_token_of_vault_login_is_used(read: Any, monkeypatch: Any, tmp_path: Path) -> None:
     """``vault login`` writes it into the home folder; without one, the ways are named."""
     monkeypatch.delenv("VAULT_TOKEN")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -225,7 +225,7 @@ def test_the_token_that_a_login_kept_is_used(read: Any, monkeypatch: Any, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("key", "told"),
+    ("key", "message"),
     [
         ("secret/acme/none#x", "the Vault at {} has no such entry, or it was deleted"),
         ("secret/gone#key", "the Vault at {} has no such entry, or it was deleted"),
@@ -236,38 +236,38 @@ def test_the_token_that_a_login_kept_is_used(read: Any, monkeypatch: Any, tmp_pa
         ),
     ],
 )
-def test_what_is_not_there_is_one_line(vault: Bao, read: Any, key: str, told: str) -> None:
+def test_missing_entry_is_one_line(vault: Bao, read: Any, key: str, message: str) -> None:
     """No entry, a deleted one, no such field."""
-    assert refusal(read, key) == told.format(vault.address)
+    assert refusal(read, key) == message.format(vault.address)
 
 
-def test_a_token_without_permission_is_named(vault: Bao, read: Any, monkeypatch: Any) -> None:
+def test_token_without_permission_is_explained(vault: Bao, read: Any, monkeypatch: Any) -> None:
     """So is one that has ended, which a Vault tells no differently."""
     monkeypatch.setenv("VAULT_TOKEN", "not-a-token-of-anybody")
 
-    told = refusal(read)
+    message = refusal(read)
 
-    assert told == (
+    assert message == (
         f"the Vault at {vault.address} refuses it (permission denied); the token may have expired, "
         "its policy may not allow reading 'secret/acme/spark', or there is no store of that name"
     )
 
 
-def test_a_sealed_vault_is_named(vault: Bao, read: Any) -> None:
+def test_sealed_vault_is_explained(vault: Bao, read: Any) -> None:
     """Sealed for real, and opened again for the other tests."""
     vault("sys/seal", {})
     try:
-        told = refusal(read)
+        message = refusal(read)
     finally:
         vault("sys/unseal", {"key": vault.unseal})
 
-    assert told == (
+    assert message == (
         f"the Vault at {vault.address} cannot answer (Vault is sealed); unseal it, or wait for it"
     )
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "message"),
     [
         (
             "VAULT_ADDR",
@@ -286,30 +286,30 @@ def test_a_sealed_vault_is_named(vault: Bao, read: Any) -> None:
     ],
 )
 @pytest.mark.usefixtures("vault")
-def test_a_wrong_variable_is_named(
-    read: Any, monkeypatch: Any, name: str, value: str, told: str
+def test_invalid_variable_is_named(
+    read: Any, monkeypatch: Any, name: str, value: str, message: str
 ) -> None:
     """Nothing is sent where the environment cannot be right."""
     monkeypatch.setenv(name, value)
 
-    assert refusal(read).startswith(told)
+    assert refusal(read).startswith(message)
 
 
 @pytest.mark.usefixtures("vault")
-def test_nobody_at_the_address_is_asked_once(sources: Any, monkeypatch: Any) -> None:
+def test_unreachable_vault_is_asked_once(sources: Any, monkeypatch: Any) -> None:
     """However many references there are, a Vault that is away is waited for once."""
     monkeypatch.setenv("VAULT_ADDR", f"http://127.0.0.1:{free_port()}")
     vault = sources.vault.Vault(os.environ)
 
-    told = refusal(vault.read)
+    message = refusal(vault.read)
 
-    assert "(Connection refused)" in told
-    with socket.create_server(("127.0.0.1", int(told.split(":")[2].split("/")[0]))):
-        assert refusal(vault.read, "secret/other#x") == told
+    assert "(Connection refused)" in message
+    with socket.create_server(("127.0.0.1", int(message.split(":")[2].split("/")[0]))):
+        assert refusal(vault.read, "secret/other#x") == message
 
 
 @pytest.mark.usefixtures("vault")
-def test_a_silent_vault_is_waited_for_a_bounded_time(read: Any, monkeypatch: Any) -> None:
+def test_timeout_bounds_silent_vault(read: Any, monkeypatch: Any) -> None:
     """As long as VAULT_CLIENT_TIMEOUT says, 30 seconds without it."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("VAULT_ADDR", f"http://127.0.0.1:{silent.getsockname()[1]}")
@@ -319,7 +319,7 @@ def test_a_silent_vault_is_waited_for_a_bounded_time(read: Any, monkeypatch: Any
 
 
 @pytest.mark.usefixtures("vault")
-def test_what_is_no_vault_is_named(read: Any, monkeypatch: Any, hybrid_runner: Any) -> None:
+def test_other_server_is_no_vault(read: Any, monkeypatch: Any, hybrid_runner: Any) -> None:
     """A web server of another kind answers in its own words."""
     monkeypatch.setenv("VAULT_ADDR", hybrid_runner.url)
 
@@ -327,24 +327,22 @@ def test_what_is_no_vault_is_named(read: Any, monkeypatch: Any, hybrid_runner: A
 
 
 @pytest.mark.usefixtures("vault")
-def test_tls_is_checked_against_the_bundle_of_the_environment(
-    read: Any, monkeypatch: Any, tmp_path: Path
-) -> None:
+def test_tls_uses_bundle_of_environment(read: Any, monkeypatch: Any, tmp_path: Path) -> None:
     """A certificate of an unknown authority is refused, the named one is trusted."""
     with started(tmp_path, "-dev-tls", f"-dev-tls-cert-dir={tmp_path}") as (port, _):
         monkeypatch.setenv("VAULT_ADDR", f"https://127.0.0.1:{port}")
-        told = refusal(read, "secret/none#x")
+        message = refusal(read, "secret/none#x")
         monkeypatch.setenv("VAULT_CACERT", str(next(tmp_path.glob("*ca.pem"))))
 
-        assert "TLS failed (" in told
-        assert "see VAULT_CACERT if the CA is your own" in told
+        assert "TLS failed (" in message
+        assert "see VAULT_CACERT if the CA is your own" in message
         assert "has no such entry" in refusal(read, "secret/none#x")
 
 
 @pytest.mark.parametrize(
     "key", ["secret", "secret/acme", "secret/acme#", "#x", "secret//acme#x", "secret/../sys/x#y"]
 )
-def test_a_key_of_another_form_is_refused(sources: Any, key: str) -> None:
+def test_invalid_key_is_refused(sources: Any, key: str) -> None:
     """Before anything is asked, so that it is found offline, too."""
     assert sources.vault.check(key) == ("write PATH#FIELD, such as secret/acme/spark#client_secret")
     assert sources.vault.check("secret/acme#x") == ""
@@ -359,10 +357,10 @@ targets: [{{name: a, connection: sit, folders: [life], source_system: "by {id}"}
 """
 
 
-def impex(capsys: Any, *words: str) -> tuple[int, str]:
+def impex(capsys: Any, *pattern: str) -> tuple[int, str]:
     """Run a command; return its exit code and all that it said."""
     with pytest.raises(SystemExit) as exit_:
-        main.main(list(words))
+        main.main(list(pattern))
     captured = capsys.readouterr()
     return int(exit_.value.code or 0), captured.out + captured.err
 
@@ -378,16 +376,16 @@ def manifest(tmp_path: Path, monkeypatch: Any) -> Path:
 
 
 @pytest.mark.usefixtures("vault", "manifest")
-def test_values_are_masked_wherever_they_stand(capsys: Any) -> None:
+def test_values_are_masked_everywhere(capsys: Any) -> None:
     """In a place of secrets or not: the plan shows the text around a value only."""
-    code, said = impex(capsys, "plan", "m.yaml")
+    code, expected_text = impex(capsys, "plan", "m.yaml")
 
     assert code == 0
-    assert re.search(r'"source_system": ?"by [*]{3}"', said)
-    assert SECRET not in said
+    assert re.search(r'"source_system": ?"by [*]{3}"', expected_text)
+    assert SECRET not in expected_text
 
 
-def test_nothing_that_a_run_leaves_holds_a_value_of_the_vault(
+def test_no_file_contains_vault_values(
     vault: Bao, capsys: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """Receipt, reports, log and memory name the job that the values made, and not the values."""
@@ -402,11 +400,11 @@ def test_nothing_that_a_run_leaves_holds_a_value_of_the_vault(
             "source_system: 'by ${vault:secret/acme/run#label}'}]\n"
             "report: {json: r.json, junit: r.xml, html: r.html}\n"
         )
-        code, said = impex(capsys, "run", "m.yaml", "-v")
+        code, expected_text = impex(capsys, "run", "m.yaml", "-v")
         token = sandbox.token
 
     files = [path for path in tmp_path.rglob("*") if path.is_file() and "acme" not in path.parts]
-    left = {str(path): path.read_bytes() for path in files} | {"output": said.encode()}
+    left = {str(path): path.read_bytes() for path in files} | {"output": expected_text.encode()}
     assert code == 0
     assert len(left) >= 7
     assert [name for name, content in left.items() if SECRET.encode() in content] == []
@@ -415,40 +413,40 @@ def test_nothing_that_a_run_leaves_holds_a_value_of_the_vault(
 
 
 @pytest.mark.usefixtures("manifest")
-def test_validation_and_rendering_ask_nobody(capsys: Any, monkeypatch: Any) -> None:
+def test_validation_and_rendering_are_offline(capsys: Any, monkeypatch: Any) -> None:
     """Without a Vault a manifest is valid, and rendered with its references."""
     monkeypatch.delenv("VAULT_ADDR", raising=False)
 
     assert impex(capsys, "validate", "m.yaml")[0] == 0
-    code, said = impex(capsys, "render", "m.yaml")
+    code, expected_text = impex(capsys, "render", "m.yaml")
     assert code == 0
-    assert "source_system: by ${vault:secret/acme/spark#client_id}" in said
-    assert "client_secret: ${vault:secret/acme/spark#client_secret}" in said
+    assert "source_system: by ${vault:secret/acme/spark#client_id}" in expected_text
+    assert "client_secret: ${vault:secret/acme/spark#client_secret}" in expected_text
 
 
-def test_a_wrong_key_is_found_without_a_vault(capsys: Any, manifest: Path) -> None:
+def test_invalid_key_is_found_offline(capsys: Any, manifest: Path) -> None:
     """With its line."""
     manifest.write_text(manifest.read_text().replace("spark#client_secret", "spark"))
 
-    code, said = impex(capsys, "validate", "m.yaml")
+    code, expected_text = impex(capsys, "validate", "m.yaml")
 
     assert code == 2
-    assert said.startswith(
+    assert expected_text.startswith(
         "m.yaml:5:86: connections.sit.auth.oauth.client_secret: ${vault:secret/acme/spark}: "
         "write PATH#FIELD, such as secret/acme/spark#client_secret"
     )
 
 
 @pytest.mark.usefixtures("manifest")
-def test_a_vault_that_is_away_is_told_with_the_line(capsys: Any, monkeypatch: Any) -> None:
+def test_unreachable_vault_names_line(capsys: Any, monkeypatch: Any) -> None:
     """Of each reference, before anything is sent to a tenant."""
     monkeypatch.delenv("VAULT_ADDR", raising=False)
 
-    code, said = impex(capsys, "plan", "m.yaml")
+    code, expected_text = impex(capsys, "plan", "m.yaml")
 
     assert code == 2
-    assert said.count("VAULT_ADDR is not set") == 3
-    assert said.startswith("m.yaml:5:")
+    assert expected_text.count("VAULT_ADDR is not set") == 3
+    assert expected_text.startswith("m.yaml:5:")
 
 
 @pytest.fixture(scope="module")
@@ -470,15 +468,13 @@ main(sys.argv[1:])
 """
 
 
-def test_a_password_of_a_real_keyring_is_read_and_masked(
-    secret_service: list[str], tmp_path: Path
-) -> None:
+def test_keyring_password_is_read_and_masked(secret_service: list[str], tmp_path: Path) -> None:
     """GNOME's, over D-Bus, as on a desktop; an entry that is not there is named."""
     text = MANIFEST.format(id="${keyring:impex/uat/runner}", secret="${keyring:impex/uat/runner}")
     (tmp_path / "m.yaml").write_text(text)
     (tmp_path / "none.yaml").write_text(text.replace("uat/runner", "uat/nobody"))
 
-    told = [
+    message = [
         subprocess.run(
             [*secret_service, sys.executable, "-c", STORE, "plan", name],
             input=SECRET,
@@ -491,14 +487,14 @@ def test_a_password_of_a_real_keyring_is_read_and_masked(
         for name in ("m.yaml", "none.yaml")
     ]
 
-    assert [done.returncode for done in told] == [0, 2], told
-    assert re.search(r'"source_system": ?"by [*]{3}"', told[0].stdout)
-    assert SECRET not in told[0].stdout + told[0].stderr
+    assert [done.returncode for done in message] == [0, 2], message
+    assert re.search(r'"source_system": ?"by [*]{3}"', message[0].stdout)
+    assert SECRET not in message[0].stdout + message[0].stderr
     assert (
         "none.yaml:5:31: connections.sit.auth.oauth.client_id: ${keyring:impex/uat/nobody}: the "
         "keyring (SecretService Keyring) has no such entry; add it with: "
         "keyring set impex/uat nobody"
-    ) in told[1].stderr
+    ) in message[1].stderr
 
 
 @pytest.fixture
@@ -514,7 +510,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         ("NoKeyringError", "this machine has no usable keyring; see keyring --list-back"),
         (
@@ -524,8 +520,8 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Any:
         ("InitError", "the keyring cannot be read: no bus"),
     ],
 )
-def test_a_keyring_that_cannot_be_read_is_named(
-    sources: Any, backend: Any, error: str, told: str
+def test_unreadable_keyring_is_explained(
+    sources: Any, backend: Any, error: str, message: str
 ) -> None:
     """None at all, a locked one, any other trouble, in one line."""
 
@@ -534,24 +530,22 @@ def test_a_keyring_that_cannot_be_read_is_named(
 
     library = backend(fail)
 
-    assert refusal(sources.keyring.read, "service/user").startswith(told)
+    assert refusal(sources.keyring.read, "service/user").startswith(message)
 
 
-def test_a_keyring_that_asks_somebody_is_waited_for_a_bounded_time(
-    sources: Any, backend: Any, monkeypatch: Any
-) -> None:
+def test_timeout_bounds_prompting_keyring(sources: Any, backend: Any, monkeypatch: Any) -> None:
     """A prompt on a screen that nobody sees does not hold up a run for ever."""
     release = threading.Event()
     backend(lambda *_: release.wait(60))
     monkeypatch.setattr(sources.keyring, "TIMEOUT", 0.05)
 
-    told = refusal(sources.keyring.read, "service/user")
+    message = refusal(sources.keyring.read, "service/user")
 
     release.set()
-    assert told == "the keyring did not answer within 0.05 s; is it locked?"
+    assert message == "the keyring did not answer within 0.05 s; is it locked?"
 
 
-def test_a_missing_library_names_its_extra(sources: Any, monkeypatch: Any) -> None:
+def test_missing_library_names_extra(sources: Any, monkeypatch: Any) -> None:
     """With the command that installs it."""
     monkeypatch.setitem(sys.modules, "keyring", None)
 
@@ -561,10 +555,10 @@ def test_a_missing_library_names_its_extra(sources: Any, monkeypatch: Any) -> No
 
 
 @pytest.mark.parametrize("key", ["user", "/user", "service/"])
-def test_a_key_names_a_service_and_a_user(sources: Any, backend: Any, key: str) -> None:
+def test_key_needs_service_and_user(sources: Any, backend: Any, key: str) -> None:
     """The last slash parts them: the service may be an address."""
     asked: list[tuple[str, str]] = []
-    backend(lambda *words: asked.append(words) or "x")
+    backend(lambda *pattern: asked.append(pattern) or "x")
 
     assert sources.keyring.check(key) == "write SERVICE/USERNAME"
     assert sources.keyring.check("https://uat/runner") == ""

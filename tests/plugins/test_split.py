@@ -82,7 +82,7 @@ def ask(make_job: Callable[[], Job]) -> Ask:
     return ask
 
 
-def test_folders_become_their_services_of_which_the_export_takes_the_latest(ask: Ask) -> None:
+def test_folders_become_latest_services(ask: Ask) -> None:
     """Which version is the latest is not guessed."""
     first, second = ask(folders=("motor", "life"), file_filter="onpremises") or ()
 
@@ -90,7 +90,7 @@ def test_folders_become_their_services_of_which_the_export_takes_the_latest(ask:
     assert second == Request(services=("motor/claims", "motor/pricing"))
 
 
-def test_all_versions_are_asked_for_by_their_ids_and_services_stay_together(ask: Ask) -> None:
+def test_versions_are_split_by_id(ask: Ask) -> None:
     """The cut is between two services, as near to the middle as it can be; oldest first."""
     first, second = ask(folders=("motor",), version_filter="all") or ()
 
@@ -102,14 +102,14 @@ def test_all_versions_are_asked_for_by_their_ids_and_services_stay_together(ask:
     )
 
 
-def test_a_service_alone_is_divided_by_version(ask: Ask) -> None:
+def test_single_service_is_split_by_version(ask: Ask) -> None:
     """In the middle."""
     parts = ask(services=("motor/claims",), version_filter="all") or ()
 
     assert [len(part.version_ids) for part in parts] == [1, 2]
 
 
-def test_what_was_asked_for_twice_is_in_one_part(ask: Ask) -> None:
+def test_duplicates_are_requested_once(ask: Ask) -> None:
     """By folder, by name, by version and by id: the versions of a service come once."""
     both = id_of("motor", "claims", "2.0.0").upper(), id_of("life", "annuity", "1.0.0")
     services = ("motor/claims", "motor/claims[2.1.0]", "motor/claims[2]")
@@ -125,7 +125,7 @@ def test_what_was_asked_for_twice_is_in_one_part(ask: Ask) -> None:
     assert not any(part.services for part in parts)
 
 
-def test_entries_with_a_version_are_asked_for_as_they_stand(ask: Ask) -> None:
+def test_entries_with_version_are_unchanged(ask: Ask) -> None:
     """Also those of a folder that bears a keyword of the notation."""
     parts = ask(services=("version/pricing[1]", "motor/pricing[1.4.1]")) or ()
 
@@ -135,7 +135,7 @@ def test_entries_with_a_version_are_asked_for_as_they_stand(ask: Ask) -> None:
     ]
 
 
-def test_a_service_given_by_its_id_keeps_the_filter_that_it_needs(ask: Ask) -> None:
+def test_service_id_keeps_filter(ask: Ask) -> None:
     """No listing tells its versions; the other half must not get any from the filter."""
     service = "8a5f0f0e-1111-4222-8333-0123456789ab"
 
@@ -156,26 +156,26 @@ def test_a_service_given_by_its_id_keeps_the_filter_that_it_needs(ask: Ask) -> N
         ({"version_ids": ("8a5f0f0e-1111-4222-8333-0123456789ab",)}, "version/8a5f0f0e-1111"),
     ],
 )
-def test_what_cannot_be_divided_is_named_with_the_tenants_words(
+def test_single_version_fails_with_tenants_message(
     ask: Ask, fields: dict[str, Any], name: str
 ) -> None:
     """A version that is known by its id is told as a person knows it."""
-    with pytest.raises(TooLargeError) as told:
+    with pytest.raises(TooLargeError) as message:
         ask(**fields)
 
-    assert str(told.value).startswith(name)
-    assert f"alone is too large: {REFUSED}; nothing smaller can be exported: " in str(told.value)
+    assert str(message.value).startswith(name)
+    assert f"alone is too large: {REFUSED}; nothing smaller can be exported: " in str(message.value)
 
 
-def test_a_listing_that_fails_is_told_beside_the_refusal(ask: Ask) -> None:
+def test_failed_listing_is_reported(ask: Ask) -> None:
     """It is no last word on the job: the next run tries again."""
     down = Listing(TransportError("connection refused"))
 
-    with pytest.raises(SparkSdkError) as told:
+    with pytest.raises(SparkSdkError) as message:
         ask(down, folders=("motor",))
 
-    assert not isinstance(told.value, JobError)
-    assert str(told.value) == (
+    assert not isinstance(message.value, JobError)
+    assert str(message.value) == (
         f"{REFUSED}; cannot list the services to split the request: connection refused"
     )
     with pytest.raises(TooLargeError, match="version/8a5f0f0e"):
@@ -192,7 +192,7 @@ SIZES = st.lists(st.sampled_from([0, 9_000, 20_000]), min_size=1, max_size=3)
     every=st.sampled_from(["all", "latest"]),
     over_limit=st.sampled_from(["errors", "refuse"]),
 )
-def test_every_version_is_delivered_once_or_the_one_that_is_too_large_is_named(
+def test_split_delivers_every_version_once(
     clock: Any, services: dict[str, list[int]], limit: int, every: str, over_limit: str
 ) -> None:
     """For any sizes of any services and any limit, against a tenant that holds to it."""

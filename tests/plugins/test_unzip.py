@@ -48,14 +48,14 @@ def run(unzip: ModuleType, make_job: Callable[..., Job]) -> Run:
     return call
 
 
-def test_other_steps_are_left_to_others(
+def test_other_steps_are_ignored(
     unzip: ModuleType, make_job: Callable[..., Job], package: Artifact
 ) -> None:
     """The plugin answers for its own step only."""
     assert unzip.impex_run_step(make_job(package), Step("upload"), package) is None
 
 
-def test_the_step_is_offered_with_its_options(unzip: ModuleType) -> None:
+def test_step_is_registered_with_options(unzip: ModuleType) -> None:
     """The manifest's schema learns the options from the registry."""
     registry = Registry("builtin")
 
@@ -69,7 +69,7 @@ def test_the_step_is_offered_with_its_options(unzip: ModuleType) -> None:
     }
 
 
-def test_a_package_becomes_a_folder(run: Run, package: Artifact, output: Path) -> None:
+def test_package_is_extracted(run: Run, package: Artifact, output: Path) -> None:
     """Every file has the bytes that the package holds."""
     run(package)
 
@@ -79,21 +79,21 @@ def test_a_package_becomes_a_folder(run: Run, package: Artifact, output: Path) -
     assert sorted(path.name for path in output.iterdir()) == ["files", "motor.zip"]
 
 
-def test_the_artifact_proves_the_folder(run: Run, package: Artifact, output: Path) -> None:
+def test_artifact_has_folder_digest(run: Run, package: Artifact, output: Path) -> None:
     """Its size is that of all files, and GNU tools come to the same digest."""
     command = "find . -type f -printf '%P\\0' | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum"
 
     [made] = run(package, to="a/b")
 
-    said = subprocess.run(
+    expected_text = subprocess.run(
         ["sh", "-c", command], cwd=made.path, check=True, capture_output=True, text=True
     )
-    assert made.sha256 == said.stdout.split()[0]
+    assert made.sha256 == expected_text.stdout.split()[0]
     assert made.size == sum(map(len, contents(output / "a/b").values()))
     assert (made.name, made.made_by, made.path) == ("a/b/", "unzip", output / "a/b")
 
 
-def test_a_second_run_replaces_the_folder(
+def test_second_run_replaces_folder(
     run: Run, make_package: Callable[..., Artifact], output: Path
 ) -> None:
     """Nothing of an earlier delivery stays."""
@@ -104,7 +104,7 @@ def test_a_second_run_replaces_the_folder(
     assert sorted(contents(output / "files")) == ["motor/kept"]
 
 
-def test_a_file_of_the_user_is_not_removed(run: Run, package: Artifact, output: Path) -> None:
+def test_user_file_is_not_removed(run: Run, package: Artifact, output: Path) -> None:
     """A folder to which somebody has added a file stays as it is; the message names the file."""
     run(package)
     (output / "files" / "mine.txt").write_text("mine")
@@ -116,7 +116,7 @@ def test_a_file_of_the_user_is_not_removed(run: Run, package: Artifact, output: 
     assert contents(output) == before
 
 
-def test_a_folder_of_the_user_is_not_replaced(run: Run, package: Artifact, output: Path) -> None:
+def test_user_folder_is_not_replaced(run: Run, package: Artifact, output: Path) -> None:
     """On the very first run nothing that lies there is ours."""
     (output / "src").mkdir()
     (output / "src" / "precious.py").write_text("mine")
@@ -127,7 +127,9 @@ def test_a_folder_of_the_user_is_not_replaced(run: Run, package: Artifact, outpu
     assert contents(output / "src") == {"precious.py": b"mine"}
 
 
-def test_files_are_ordinary(run: Run, make_package: Callable[..., Artifact], output: Path) -> None:
+def test_files_have_default_modes(
+    run: Run, make_package: Callable[..., Artifact], output: Path
+) -> None:
     """Modes in the package, set-user-id above all, are not taken over."""
     entry = zipfile.ZipInfo("a")
     entry.external_attr = 0o104777 << 16
@@ -148,7 +150,7 @@ def test_files_are_ordinary(run: Run, make_package: Callable[..., Artifact], out
         ({"max_ratio": 1}, "max_ratio"),
     ],
 )
-def test_a_limit_is_named_and_nothing_changes(
+def test_exceeded_limit_changes_nothing(
     run: Run, package: Artifact, output: Path, options: dict[str, Any], limit: str
 ) -> None:
     """A package over a limit is refused; the message names the package and the option."""
@@ -161,7 +163,7 @@ def test_a_limit_is_named_and_nothing_changes(
     assert contents(output) == before
 
 
-def test_a_bomb_is_stopped_early(
+def test_bomb_is_stopped_early(
     run: Run, make_package: Callable[..., Artifact], output: Path
 ) -> None:
     """What is counted is what comes out, not what stands in the headers."""
@@ -174,7 +176,7 @@ def test_a_bomb_is_stopped_early(
 
 
 @pytest.mark.parametrize("length", [1, 5000])
-def test_a_header_that_lies_about_the_length_is_found(
+def test_wrong_length_is_found(
     run: Run,
     make_package: Callable[..., Artifact],
     patch_header: Callable[..., None],
@@ -191,7 +193,7 @@ def test_a_header_that_lies_about_the_length_is_found(
     assert not (output / "files").exists()
 
 
-def test_a_wrong_crc_is_found(run: Run, package: Artifact, output: Path) -> None:
+def test_wrong_crc_is_found(run: Run, package: Artifact, output: Path) -> None:
     """A package that was damaged is not extracted."""
     data = package.path.read_bytes()
     package.path.write_bytes(data.replace(b'{"object": "export"}', b'{"object": "expert"}'))
@@ -205,7 +207,7 @@ def test_a_wrong_crc_is_found(run: Run, package: Artifact, output: Path) -> None
     assert not (output / "files").exists()
 
 
-def test_something_that_is_no_package_is_refused(run: Run, package: Artifact) -> None:
+def test_invalid_package_is_refused(run: Run, package: Artifact) -> None:
     """A file that is not a ZIP archive fails the step in one line."""
     package.path.write_bytes(b"<html>sign in</html>")
 
@@ -213,7 +215,7 @@ def test_something_that_is_no_package_is_refused(run: Run, package: Artifact) ->
         run(package)
 
 
-def test_a_missing_package_is_told(run: Run, package: Artifact) -> None:
+def test_missing_package_is_reported(run: Run, package: Artifact) -> None:
     """A file that is gone fails the step in one line."""
     package.path.unlink()
 
@@ -222,7 +224,7 @@ def test_a_missing_package_is_told(run: Run, package: Artifact) -> None:
 
 
 @pytest.mark.parametrize("allowed", [0, 1, 2])
-def test_an_interrupted_run_ends_the_step(
+def test_interrupt_ends_step(
     unzip: ModuleType, make_job: Callable[..., Job], package: Artifact, allowed: int
 ) -> None:
     """The step ends between two pieces, and nothing half extracted is left."""
@@ -235,7 +237,7 @@ def test_an_interrupted_run_ends_the_step(
     assert [path.name for path in job.target.output.iterdir()] == ["motor.zip"]
 
 
-def test_each_of_several_packages_has_its_folder(
+def test_packages_have_separate_folders(
     unzip: ModuleType,
     make_job: Callable[..., Job],
     make_package: Callable[..., Artifact],
@@ -252,7 +254,7 @@ def test_each_of_several_packages_has_its_folder(
 
 
 @pytest.mark.parametrize("names", [("a.zip", "A.ZIP"), ("a.zip", "a/b.zip"), ("a/b.zip", "a.zip")])
-def test_packages_whose_folders_would_meet_are_refused(
+def test_overlapping_folders_are_refused(
     unzip: ModuleType,
     make_job: Callable[..., Job],
     make_package: Callable[..., Artifact],
@@ -266,13 +268,13 @@ def test_packages_whose_folders_would_meet_are_refused(
 
 
 @pytest.mark.parametrize("to", ["..", "/tmp/x", "a/../..", "", ".", "C:x", "a\\b", "nul"])  # noqa: S108 - never used
-def test_a_folder_outside_of_the_output_is_refused(run: Run, package: Artifact, to: str) -> None:
+def test_folder_outside_output_is_refused(run: Run, package: Artifact, to: str) -> None:
     """The option cannot lead out of the target's output folder, nor name the folder itself."""
     with pytest.raises(StepError, match=r"^motor\.zip: to: "):
         run(package, to=to)
 
 
-def test_a_link_out_of_the_output_is_refused(
+def test_link_outside_output_is_refused(
     run: Run, package: Artifact, output: Path, tmp_path: Path
 ) -> None:
     """A folder that leads elsewhere by a link is not written to."""
@@ -296,9 +298,7 @@ def test_no_other_artifact_is_replaced(
     assert package.path.is_file()
 
 
-def test_memory_does_not_grow_with_the_package(
-    run: Run, make_package: Callable[..., Artifact]
-) -> None:
+def test_memory_does_not_grow_with_package(run: Run, make_package: Callable[..., Artifact]) -> None:
     """A file is never held as a whole."""
     package = make_package([("large", os.urandom(1 << 20) * 48)])
     tracemalloc.start()

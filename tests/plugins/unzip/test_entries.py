@@ -46,9 +46,7 @@ def verdict(unzip: ModuleType) -> Callable[[Artifact], str]:
     return judge
 
 
-def test_a_genuine_package_is_accepted(
-    verdict: Callable[[Artifact], str], package: Artifact
-) -> None:
+def test_genuine_package_is_accepted(verdict: Callable[[Artifact], str], package: Artifact) -> None:
     """Folders that are named several times are normal."""
     assert verdict(package) == ""
 
@@ -63,7 +61,7 @@ def test_links_and_special_files_are_refused(
     assert verdict(package) == "entry 'a' is a link or another special file"
 
 
-def test_links_of_windows_are_refused(
+def test_windows_links_are_refused(
     verdict: Callable[[Artifact], str], make_package: MakePackage
 ) -> None:
     """A reparse point is a link, too."""
@@ -72,7 +70,7 @@ def test_links_of_windows_are_refused(
     assert verdict(package) == "entry 'a' is a link of Windows"
 
 
-def test_read_only_files_of_windows_are_accepted(
+def test_windows_read_only_files_are_accepted(
     verdict: Callable[[Artifact], str], make_package: MakePackage
 ) -> None:
     """Archived, hidden and read-only are no link."""
@@ -90,7 +88,7 @@ def test_read_only_files_of_windows_are_accepted(
         ("a", "A/b", "is below an entry that is a file"),
     ],
 )
-def test_two_entries_for_one_place_are_refused(
+def test_duplicate_entries_are_refused(
     verdict: Callable[[Artifact], str],
     make_package: MakePackage,
     first: str,
@@ -103,7 +101,7 @@ def test_two_entries_for_one_place_are_refused(
     assert verdict(package) == f"entry {second!r} {reason}" + " entry" * reason.endswith("another")
 
 
-def test_folders_that_differ_in_case_are_accepted(
+def test_folders_differing_in_case_are_accepted(
     verdict: Callable[[Artifact], str], make_package: MakePackage
 ) -> None:
     """They hide nothing as long as their files have different names."""
@@ -112,7 +110,7 @@ def test_folders_that_differ_in_case_are_accepted(
     assert verdict(package) == ""
 
 
-def test_an_encrypted_entry_is_refused(
+def test_encrypted_entry_is_refused(
     verdict: Callable[[Artifact], str], package: Artifact, patch_header: PatchHeader
 ) -> None:
     """Nobody has a password for it."""
@@ -122,7 +120,7 @@ def test_an_encrypted_entry_is_refused(
     assert verdict(package).endswith("is encrypted")
 
 
-def test_a_patch_is_refused(
+def test_patch_is_refused(
     verdict: Callable[[Artifact], str], package: Artifact, patch_header: PatchHeader
 ) -> None:
     """An entry that only makes sense with another file is not taken for one."""
@@ -133,7 +131,7 @@ def test_a_patch_is_refused(
 
 
 @pytest.mark.parametrize(("offset", "value"), [(0, 0), (30, 0x2F2E2E)])
-def test_a_local_header_that_is_none_or_of_another_file_is_refused(
+def test_wrong_local_header_is_refused(
     verdict: Callable[[Artifact], str],
     package: Artifact,
     patch_header: PatchHeader,
@@ -146,7 +144,7 @@ def test_a_local_header_that_is_none_or_of_another_file_is_refused(
     assert verdict(package).endswith("has no header, or that of another file")
 
 
-def test_places_are_those_of_the_bytes(unzip: ModuleType, package: Artifact) -> None:
+def test_offsets_point_to_data(unzip: ModuleType, package: Artifact) -> None:
     """Each file is found where its compressed bytes begin, folders are left out."""
     with package.path.open("rb") as stream, ZipFile(stream) as archive:
         files = unzip.entries.check(archive, stream, unzip.Limits(1 << 30, 100, 200.0))
@@ -168,7 +166,7 @@ def test_other_compressions_are_refused(
     assert "entry 'a' is compressed in another way than deflate: with bzip2" in verdict(package)
 
 
-def test_a_folder_with_content_is_refused(
+def test_folder_with_content_is_refused(
     verdict: Callable[[Artifact], str], package: Artifact
 ) -> None:
     """Content that would vanish is a sign of a trick."""
@@ -178,7 +176,7 @@ def test_a_folder_with_content_is_refused(
     assert verdict(package) == "entry 'a/' is a folder with content of its own"
 
 
-def test_entries_that_share_bytes_are_refused(
+def test_overlapping_entries_are_refused(
     verdict: Callable[[Artifact], str], package: Artifact, patch_header: PatchHeader
 ) -> None:
     """The trick of small archives with endless content does not work."""
@@ -187,7 +185,7 @@ def test_entries_that_share_bytes_are_refused(
     assert verdict(package).endswith("overlaps another entry")
 
 
-def test_an_entry_that_runs_into_the_table_of_contents_is_refused(
+def test_entry_over_directory_is_refused(
     verdict: Callable[[Artifact], str], package: Artifact, patch_header: PatchHeader
 ) -> None:
     """The compressed bytes of an entry end before the table of contents."""
@@ -196,7 +194,7 @@ def test_an_entry_that_runs_into_the_table_of_contents_is_refused(
     assert "overlap" in verdict(package).lower()
 
 
-def test_an_entry_outside_the_package_is_refused(
+def test_entry_outside_package_is_refused(
     verdict: Callable[[Artifact], str], package: Artifact, patch_header: PatchHeader
 ) -> None:
     """An offset beyond the end of the file is no place for an entry."""
@@ -205,7 +203,7 @@ def test_an_entry_outside_the_package_is_refused(
     assert verdict(package).endswith("is outside the package")
 
 
-def test_a_name_cut_by_a_zero_byte_is_refused(
+def test_nul_in_name_is_refused(
     verdict: Callable[[Artifact], str], make_package: MakePackage
 ) -> None:
     """A name must not be one thing to a reader and another to a checker."""
@@ -224,7 +222,7 @@ def test_folders_count_as_files(
     assert verdict(package) == "more than 100 files and folders; raise max_files to allow it"
 
 
-def test_a_long_name_is_cut_in_the_message(
+def test_long_name_is_shortened(
     verdict: Callable[[Artifact], str], make_package: MakePackage
 ) -> None:
     """A message stays readable whatever the package is called."""
@@ -234,7 +232,7 @@ def test_a_long_name_is_cut_in_the_message(
 
 
 @pytest.mark.parametrize(("length", "shown"), [(118, 118), (119, 99)])
-def test_a_long_name_is_cut_in_a_message(unzip: ModuleType, length: int, shown: int) -> None:
+def test_long_name_keeps_its_start(unzip: ModuleType, length: int, shown: int) -> None:
     """Of more than 120 characters, quotes included, it keeps the first hundred."""
     entry = ZipInfo("a" * length)
 

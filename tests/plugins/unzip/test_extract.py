@@ -106,7 +106,7 @@ def damage(package: Artifact, name: str, offset: int, value: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ["f0", "f6", "f11"])
-def test_a_wrong_crc_among_many_files_leaves_nothing(
+def test_wrong_crc_leaves_nothing(
     run: Callable[..., Artifact], large: Artifact, output: Path, name: str
 ) -> None:
     """Whichever thread finds it, all end, and the message names the entry."""
@@ -121,7 +121,7 @@ def test_a_wrong_crc_among_many_files_leaves_nothing(
 
 
 @pytest.mark.parametrize("size", [1, 20_000])
-def test_compressed_bytes_that_end_too_early_leave_nothing(
+def test_truncated_data_leave_nothing(
     run: Callable[..., Artifact], large: Artifact, output: Path, size: int
 ) -> None:
     """An entry whose stream is cut is broken, and named."""
@@ -133,7 +133,7 @@ def test_compressed_bytes_that_end_too_early_leave_nothing(
     assert_nothing_is_left(output)
 
 
-def test_compressed_bytes_that_are_none_leave_nothing(
+def test_invalid_data_leave_nothing(
     run: Callable[..., Artifact], large: Artifact, output: Path
 ) -> None:
     """Where inflate gives up, the entry is named."""
@@ -148,9 +148,7 @@ def test_compressed_bytes_that_are_none_leave_nothing(
     assert_nothing_is_left(output)
 
 
-def test_the_threads_count_together(
-    run: Callable[..., Artifact], large: Artifact, output: Path
-) -> None:
+def test_threads_share_limits(run: Callable[..., Artifact], large: Artifact, output: Path) -> None:
     """The limit is for all files: it is kept to the byte, whoever writes them."""
     total = 12 * 300_000
 
@@ -162,7 +160,7 @@ def test_the_threads_count_together(
 
 
 @pytest.mark.parametrize("allowed", [0, 1, 5, 20, 30])
-def test_an_interrupt_is_noticed_by_every_thread(
+def test_interrupt_ends_all_threads(
     run: Callable[..., Artifact], large: Artifact, output: Path, allowed: int
 ) -> None:
     """Each asks once more at most: then it has ended, and nothing is left."""
@@ -175,7 +173,7 @@ def test_an_interrupt_is_noticed_by_every_thread(
     assert_nothing_is_left(output)
 
 
-def test_a_failure_elsewhere_ends_a_thread_within_its_file(unzip: ModuleType) -> None:
+def test_failure_ends_other_threads(unzip: ModuleType) -> None:
     """A thread does not finish a large file that is to be removed."""
     module = importlib.import_module(f"{unzip.__name__}.extract")
     meter = module.SizeLimiter(unzip.Limits(100, 1, 1.0), 100, bool)
@@ -186,7 +184,7 @@ def test_a_failure_elsewhere_ends_a_thread_within_its_file(unzip: ModuleType) ->
         meter.add(1)
 
 
-def test_ctrl_c_in_the_callers_thread_ends_all(
+def test_ctrl_c_ends_all_threads(
     run: Callable[..., Artifact],
     large: Artifact,
     output: Path,
@@ -205,7 +203,7 @@ def test_ctrl_c_in_the_callers_thread_ends_all(
     assert_nothing_is_left(output)
 
 
-def test_the_digest_does_not_depend_on_the_threads(
+def test_digest_is_independent_of_threads(
     run: Callable[..., Artifact], large: Artifact, threads: Callable[[int], None]
 ) -> None:
     """Whoever is first, the folder has the same digest."""
@@ -219,7 +217,7 @@ def test_the_digest_does_not_depend_on_the_threads(
 
 
 @pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_empty_files_are_files(
+def test_empty_files_are_extracted(
     run: Callable[..., Artifact], output: Path, make_package: MakePackage, kind: int
 ) -> None:
     """An entry of no bytes becomes a file of no bytes."""
@@ -233,7 +231,7 @@ def test_empty_files_are_files(
     assert tree(output / "files") == {"a/empty": b"", "b": b"x"}
 
 
-def test_an_empty_file_may_be_called_deflated(
+def test_empty_file_may_be_deflated(
     run: Callable[..., Artifact], output: Path, make_package: MakePackage
 ) -> None:
     """Some programs write not even an empty stream for it."""
@@ -247,7 +245,7 @@ def test_an_empty_file_may_be_called_deflated(
     assert tree(output / "files") == {"empty": b""}
 
 
-def test_a_deflated_file_of_no_bytes_has_another_length(
+def test_deflated_file_without_data_is_refused(
     run: Callable[..., Artifact], large: Artifact, output: Path
 ) -> None:
     """Nothing passes for a file only where nothing is expected."""
@@ -260,7 +258,7 @@ def test_a_deflated_file_of_no_bytes_has_another_length(
 
 
 @pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_sizes_that_follow_after_the_bytes_are_understood(
+def test_data_descriptors_are_supported(
     run: Callable[..., Artifact], output: Path, make_package: MakePackage, kind: int
 ) -> None:
     """A package that was written as a stream has no sizes in its local headers."""
@@ -276,7 +274,7 @@ def test_sizes_that_follow_after_the_bytes_are_understood(
     assert tree(output / "files") == {"a": b"first" * 5000, "b": b"second"}
 
 
-def test_large_sizes_are_understood(
+def test_zip64_is_supported(
     run: Callable[..., Artifact],
     output: Path,
     make_package: MakePackage,
@@ -293,7 +291,7 @@ def test_large_sizes_are_understood(
     assert tree(output / "files") == {"a": b"first" * 5000, "b": b"second" * 9}
 
 
-def test_a_stored_file_of_another_length_is_found(
+def test_stored_file_of_wrong_length_is_found(
     run: Callable[..., Artifact], output: Path, make_package: MakePackage
 ) -> None:
     """What is not compressed is measured as well."""
@@ -310,7 +308,7 @@ def test_a_stored_file_of_another_length_is_found(
 
 @settings(max_examples=60)
 @given(files=TREES, kind=st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))
-def test_every_tree_comes_back(unzip: ModuleType, files: dict[str, bytes], kind: int) -> None:
+def test_every_tree_round_trips(unzip: ModuleType, files: dict[str, bytes], kind: int) -> None:
     """What zipfile packs comes out byte for byte, or is refused for names that collide."""
     with tempfile.TemporaryDirectory() as scratch:
         package, folder = Path(scratch, "p.zip"), Path(scratch, "out")

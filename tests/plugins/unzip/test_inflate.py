@@ -28,9 +28,7 @@ def cut(data: bytes, size: int) -> list[bytes]:
 
 
 @given(content=CONTENT, size=st.integers(1, 300), most=st.integers(1, 5000))
-def test_every_stream_comes_out_whole(
-    unzip: ModuleType, content: bytes, size: int, most: int
-) -> None:
+def test_every_stream_is_inflated(unzip: ModuleType, content: bytes, size: int, most: int) -> None:
     """Wherever the input is cut and however small the output pieces, the bytes are the same."""
     pieces = list(unzip.inflate.inflated(iter(cut(deflated(content), size)), most))
 
@@ -39,7 +37,7 @@ def test_every_stream_comes_out_whole(
 
 
 @given(content=CONTENT, size=st.integers(1, 300), data=st.data())
-def test_a_stream_that_ends_too_early_is_damaged(
+def test_truncated_stream_is_damaged(
     unzip: ModuleType, content: bytes, size: int, data: st.DataObject
 ) -> None:
     """No prefix of a stream passes for the whole of it."""
@@ -50,14 +48,14 @@ def test_a_stream_that_ends_too_early_is_damaged(
         list(unzip.inflate.inflated(iter(cut(stream[:end], size)), 1000))
 
 
-def test_something_else_is_damaged(unzip: ModuleType) -> None:
+def test_other_data_are_damaged(unzip: ModuleType) -> None:
     """Bytes that are no deflate stream are told apart by either engine."""
     with pytest.raises(unzip.inflate.Damaged):
         list(unzip.inflate.inflated(iter([b"\xff" * 100]), 1000))
 
 
 @given(pieces=st.lists(st.binary(max_size=300)))
-def test_the_crc_goes_on_from_piece_to_piece(unzip: ModuleType, pieces: list[bytes]) -> None:
+def test_crc_continues_across_pieces(unzip: ModuleType, pieces: list[bytes]) -> None:
     """It is the CRC-32 of all of them together."""
     crc = 0
     for piece in pieces:
@@ -67,7 +65,7 @@ def test_the_crc_goes_on_from_piece_to_piece(unzip: ModuleType, pieces: list[byt
 
 
 @pytest.mark.parametrize(("missing", "used"), [("none", "isal.isal_zlib"), ("isal", "zlib")])
-def test_zlib_is_taken_where_isal_is_not_installed(missing: str, used: str) -> None:
+def test_zlib_is_the_fallback(missing: str, used: str) -> None:
     """The step works without the library, and uses it where it is."""
     pytest.importorskip("isal")
     program = (
@@ -75,8 +73,8 @@ def test_zlib_is_taken_where_isal_is_not_installed(missing: str, used: str) -> N
         "from spark_impex_runner.plugins.unzip import inflate; print(inflate.engine.__name__)"
     )
 
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
 
-    assert used.endswith(said.stdout.strip())
+    assert used.endswith(output.stdout.strip())

@@ -69,7 +69,7 @@ def test_dangerous_names_are_refused(unzip: ModuleType, name: str, reason: str) 
 
 
 @given(name=HOSTILE)
-def test_an_accepted_name_stays_below_its_folder(unzip: ModuleType, name: str) -> None:
+def test_accepted_name_stays_in_folder(unzip: ModuleType, name: str) -> None:
     """Whatever is accepted lies below the folder that it is joined to, and is not the folder."""
     if unzip.names.problem(name):
         return
@@ -81,8 +81,6 @@ def test_an_accepted_name_stays_below_its_folder(unzip: ModuleType, name: str) -
 
 
 @pytest.mark.parametrize(("one", "other"), [("A/b", "a/B"), ("\u00e9", "e\u0301"), ("ß", "SS")])
-def test_names_that_some_systems_confuse_have_one_key(
-    unzip: ModuleType, one: str, other: str
-) -> None:
+def test_equivalent_names_have_one_key(unzip: ModuleType, one: str, other: str) -> None:
     """Letter case and Unicode form make no difference on Windows and macOS."""
     assert unzip.names.key(one) == unzip.names.key(other)

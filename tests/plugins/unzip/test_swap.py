@@ -58,9 +58,7 @@ def stubborn(unzip: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Path:
     return unzip.swap
 
 
-def test_the_new_folder_takes_the_place_of_the_old(
-    unzip: ModuleType, folder: Path, owned: Ownership
-) -> None:
+def test_new_folder_replaces_old(unzip: ModuleType, folder: Path, owned: Ownership) -> None:
     """Nothing of the old folder is left, nor of the work."""
     with unzip.swap.atomic_folder(folder, owned) as fresh:
         (fresh / "after").touch()
@@ -69,9 +67,7 @@ def test_the_new_folder_takes_the_place_of_the_old(
     assert names(folder.parent) == ["files"]
 
 
-def test_the_old_folder_is_there_until_the_end(
-    unzip: ModuleType, folder: Path, owned: Ownership
-) -> None:
+def test_old_folder_stays_until_end(unzip: ModuleType, folder: Path, owned: Ownership) -> None:
     """A reader finds the old folder whole while the new one is filled."""
     with unzip.swap.atomic_folder(folder, owned) as fresh:
         (fresh / "after").touch()
@@ -79,9 +75,7 @@ def test_the_old_folder_is_there_until_the_end(
         assert names(folder) == ["before"]
 
 
-def test_a_failure_leaves_everything_as_it_was(
-    unzip: ModuleType, folder: Path, owned: Ownership
-) -> None:
+def test_failure_changes_nothing(unzip: ModuleType, folder: Path, owned: Ownership) -> None:
     """A block that raises changes nothing and leaves nothing behind."""
     with pytest.raises(KeyboardInterrupt), unzip.swap.atomic_folder(folder, owned) as fresh:
         half_done(fresh)
@@ -90,7 +84,7 @@ def test_a_failure_leaves_everything_as_it_was(
     assert names(folder.parent) == ["files"]
 
 
-def test_a_failed_rename_puts_the_old_folder_back(
+def test_failed_rename_restores_old_folder(
     unzip: ModuleType, folder: Path, owned: Ownership, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the new folder cannot move in, the old one returns."""
@@ -110,9 +104,7 @@ def test_a_failed_rename_puts_the_old_folder_back(
     assert names(folder.parent) == ["files"]
 
 
-def test_what_a_killed_run_left_is_cleared(
-    unzip: ModuleType, folder: Path, owned: Ownership
-) -> None:
+def test_leftovers_are_removed(unzip: ModuleType, folder: Path, owned: Ownership) -> None:
     """Leftovers of a run that was killed while extracting are removed."""
     (folder.parent / ".files.new" / "part").mkdir(parents=True)
     (folder.parent / ".files.old").mkdir()
@@ -126,7 +118,7 @@ def test_what_a_killed_run_left_is_cleared(
     assert names(folder.parent) == ["files"]
 
 
-def test_a_folder_moved_aside_by_a_killed_run_is_put_back(
+def test_folder_of_killed_run_is_restored(
     unzip: ModuleType, folder: Path, owned: Ownership
 ) -> None:
     """A run killed between the two renames loses nothing, even if the next run fails."""
@@ -140,7 +132,7 @@ def test_a_folder_moved_aside_by_a_killed_run_is_put_back(
 
 
 @pytest.mark.parametrize("at", ["tools.files_below", "swap._swap", "Ownership.settle"])
-def test_a_kill_leaves_a_folder_that_is_ours(
+def test_killed_run_keeps_ownership(
     unzip: ModuleType, folder: Path, owned: Ownership, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
     """Whenever the run is killed, the next one replaces what there is, and clears what is left."""
@@ -160,7 +152,7 @@ def test_a_kill_leaves_a_folder_that_is_ours(
 
 
 @pytest.mark.parametrize("link", [False, True])
-def test_what_took_our_folders_place_is_kept(
+def test_replaced_folder_is_kept(
     unzip: ModuleType, folder: Path, owned: Ownership, link: bool
 ) -> None:
     """A link or a file by the name of our folder is the user's, and so is what it leads to."""
@@ -179,7 +171,7 @@ def test_what_took_our_folders_place_is_kept(
 
 
 @pytest.mark.parametrize("name", [".src.new", ".src.old", ".src.old1"])
-def test_a_foreign_folder_of_such_a_name_is_kept(
+def test_foreign_temporary_folder_is_kept(
     unzip: ModuleType, tmp_path: Path, owned: Ownership, name: str
 ) -> None:
     """The names of temporary folders alone do not make a folder ours."""
@@ -193,7 +185,7 @@ def test_a_foreign_folder_of_such_a_name_is_kept(
 
 
 @pytest.mark.parametrize("name", [".files.new", ".files.old", ".files.old3"])
-def test_a_foreign_folder_beside_ours_is_kept(
+def test_foreign_folder_beside_ours_is_kept(
     unzip: ModuleType, folder: Path, owned: Ownership, name: str
 ) -> None:
     """That the folder is ours does not make ours what has a temporary name beside it."""
@@ -223,7 +215,7 @@ def test_read_only_folders_are_removed(unzip: ModuleType, folder: Path, owned: O
 
 
 @pytest.mark.usefixtures("stubborn")
-def test_runs_go_on_beside_what_cannot_be_removed(
+def test_unremovable_folder_does_not_block(
     unzip: ModuleType, folder: Path, owned: Ownership
 ) -> None:
     """Each run swaps its folder in, and what no run can remove lies beside it."""
@@ -237,9 +229,7 @@ def test_runs_go_on_beside_what_cannot_be_removed(
 
 
 @pytest.mark.usefixtures("stubborn")
-def test_what_has_to_be_removed_is_named_whole(
-    unzip: ModuleType, folder: Path, owned: Ownership
-) -> None:
+def test_unremovable_leftover_is_named(unzip: ModuleType, folder: Path, owned: Ownership) -> None:
     """A half-extracted folder that cannot be removed is named by its whole path."""
     left = folder.parent / ".files.new"
     shutil.copytree(folder, left)

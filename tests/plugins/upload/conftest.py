@@ -181,15 +181,15 @@ def started(command: Sequence[str], ready: str, **settings: Any) -> Iterator[str
 
 
 def _heard(server: subprocess.Popen[bytes], ready: str, log: IO[bytes]) -> str:
-    pause, said = threading.Event(), ""
+    pause, expected_text = threading.Event(), ""
     while True:
-        said = os.pread(log.fileno(), 1 << 20, 0).decode()
-        if match := re.search(ready, said):
+        expected_text = os.pread(log.fileno(), 1 << 20, 0).decode()
+        if match := re.search(ready, expected_text):
             return match[match.lastindex or 0]
         if server.poll() is not None:
             break
         pause.wait(0.05)
-    raise AssertionError(f"{server.args!r} did not start:\n{said}")
+    raise AssertionError(f"{server.args!r} did not start:\n{expected_text}")
 
 
 @pytest.fixture(scope="session")

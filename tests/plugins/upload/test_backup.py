@@ -48,20 +48,18 @@ def backups(s3: Any) -> Path:
     return folder
 
 
-def test_a_backup_a_night_of_which_the_last_ones_stay_and_can_be_restored(
-    night: Callable[[], Any], s3: Any, examples: Path
-) -> None:
+def test_last_backups_stay_restorable(night: Callable[[], Any], s3: Any, examples: Path) -> None:
     """The whole tenant; nothing goes before the fifteenth night; the newest proves itself."""
     results = [night() for _ in NIGHTS]
 
     assert [each.error for each in results] == [""] * 15
     assert sorted(each.name for each in backups(s3).iterdir()) == NIGHTS[1:]
-    told = [each.steps[1].message for each in results]
-    assert "removed" in told[13]
-    assert ", 0 old deliveries removed" in told[13]
+    message = [each.steps[1].message for each in results]
+    assert "removed" in message[13]
+    assert ", 0 old deliveries removed" in message[13]
     size = sum(each.size for each in results[14].artifacts)
     end = f"/2026-01-16: 2 files ({size} bytes) sent, 1 old delivery removed"
-    assert told[14].endswith(end)
+    assert message[14].endswith(end)
     listing = json.loads((backups(s3) / NIGHTS[-1] / "impex-upload.json").read_text())
     assert listing["complete"] is True
     assert len(results[14].services) == len(list(examples.glob("tenant/*/*/")))
@@ -69,7 +67,7 @@ def test_a_backup_a_night_of_which_the_last_ones_stay_and_can_be_restored(
     subprocess.run(["sha256sum", "--strict", "-c", "SHA256SUMS"], cwd=restored, check=True)
 
 
-def test_a_night_that_fails_removes_nothing(
+def test_failed_backup_removes_nothing(
     night: Callable[[], Any], s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last good backups stay, however many nights it lasts."""

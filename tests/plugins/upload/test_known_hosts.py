@@ -131,8 +131,8 @@ def test_decision_is_that_of_openssh(
     options = ["StrictHostKeyChecking=yes", "BatchMode=yes", "PreferredAuthentications=none"]
     options += ["KexAlgorithms=curve25519-sha256", "LogLevel=INFO"]
     options += [f"UserKnownHostsFile={tmp_path / 'known_hosts'}", "GlobalKnownHostsFile=none"]
-    words = [word for option in options for word in ("-o", option)]
-    command = ["ssh", "-F", "none", *words, "-p", host["port"], "-T", "nobody@127.0.0.1"]
+    pattern = [word for option in options for word in ("-o", option)]
+    command = ["ssh", "-F", "none", *pattern, "-p", host["port"], "-T", "nobody@127.0.0.1"]
     answer = subprocess.run(command, capture_output=True, check=False).stderr
     assert (b"Permission denied" in answer) != (b"Host key verification failed" in answer), answer
     assert (not refused) == (b"Permission denied" in answer), (refused, answer)

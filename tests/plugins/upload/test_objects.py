@@ -118,7 +118,7 @@ def served(
             thread.join()
 
 
-def test_locked_bucket_takes_every_file(motor: Any) -> None:
+def test_locked_bucket_accepts_files(motor: Any) -> None:
     """Each object, each part and the list of the parts carry a SHA-256."""
     large = random.Random(1).randbytes(9 << 20)  # noqa: S311
     keys = {"access_key_id": "a", "secret_access_key": "s"}
@@ -136,7 +136,7 @@ def test_locked_bucket_takes_every_file(motor: Any) -> None:
     ("conditions", "conflicts"),
     [([501] * 99, []), ([409], []), ([503], []), ([], [409]), ([409] * 2, [409, 429])],
 )
-def test_refusal_that_passes_is_retried(
+def test_transient_refusal_is_retried(
     motor: Any,
     upload: ModuleType,
     monkeypatch: pytest.MonkeyPatch,

@@ -204,9 +204,9 @@ def test_repository_without_remote_is_its_folder(
     (tmp_path / "a/.git").mkdir(parents=True)
     (tmp_path / "a/.git/config").write_bytes(config.encode() + b"\xff")
     (tmp_path / "link").symlink_to(tmp_path / "a")
-    odd = Path(f"{tmp_path}/link/\udcff/m.yaml")
+    special = Path(f"{tmp_path}/link/\udcff/m.yaml")
 
-    found = [project.project_of(each) for each in (tmp_path / "link/m.yaml", odd)]
+    found = [project.project_of(each) for each in (tmp_path / "link/m.yaml", special)]
 
     assert found == [f"{tmp_path}/a", rf"{tmp_path}/a/\udcff"]
 

@@ -68,17 +68,15 @@ def test_either_rule_keeps_a_delivery(
 
 def nights(motor: Any, local: Any, *days: int, **more: Any) -> str:
     """Deliver on some days, of which the last one stays, and return what the last told."""
-    told = ""
+    output = ""
     for day in days:
         today = motor.on(day)
         options = {**local.options, "prefix": today.date, "keep": {"last": 1}, **more}
-        told = today.deliver(options, {"motor.zip": b"%d" % day})
-    return told
+        output = today.deliver(options, {"motor.zip": b"%d" % day})
+    return output
 
 
-def test_a_file_that_somebody_changed_stays(
-    local: Any, motor: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_changed_file_stays(local: Any, motor: Any, caplog: pytest.LogCaptureFixture) -> None:
     """It is no longer what this step put there."""
     nights(motor, local, 0)
     local.write("2026-01-01/motor.zip", b"x")
@@ -91,7 +89,7 @@ def test_a_file_that_somebody_changed_stays(
 
 
 @pytest.mark.parametrize("other", [{"name": "life"}, {}])
-def test_another_targets_deliveries_stay(local: Any, motor: Any, other: Any) -> None:
+def test_deliveries_of_other_targets_stay(local: Any, motor: Any, other: Any) -> None:
     """And those of another manifest, and what only looks like a listing."""
     nights(motor, local, 0)
     text = local.read(f"2026-01-01/{LISTING}").decode()
@@ -101,13 +99,13 @@ def test_another_targets_deliveries_stay(local: Any, motor: Any, other: Any) -> 
         local.write(f"2026-01-01/{LISTING}", text.replace("motor.zip", "../motor.zip").encode())
     local.write("motor.zip", b"0")
 
-    told = nights(motor, local, 1)
+    output = nights(motor, local, 1)
 
-    assert told.endswith("0 old deliveries removed")
+    assert output.endswith("0 old deliveries removed")
     assert {"motor.zip", "2026-01-01/motor.zip", f"2026-01-01/{LISTING}"} <= local.names()
 
 
-def test_a_killed_delivery_is_removed_as_far_as_its_bytes_tell(local: Any, motor: Any) -> None:
+def test_killed_delivery_is_removed_by_digest(local: Any, motor: Any) -> None:
     """What was on its way has no mark yet; what reads otherwise is somebody else's."""
     nights(motor, local, 0)
     listing = json.loads(local.read(f"2026-01-01/{LISTING}"))
@@ -125,9 +123,7 @@ def test_a_killed_delivery_is_removed_as_far_as_its_bytes_tell(local: Any, motor
     assert local.read("2026-01-01/theirs.zip") == b"9"
 
 
-def test_nothing_is_removed_where_a_file_was_kept_or_the_upload_failed(
-    local: Any, motor: Any
-) -> None:
+def test_incomplete_delivery_removes_nothing(local: Any, motor: Any) -> None:
     """Only a whole delivery can stand in for an older one."""
     nights(motor, local, 0)
     local.write("2026-01-02/motor.zip", b"x")
@@ -139,7 +135,7 @@ def test_nothing_is_removed_where_a_file_was_kept_or_the_upload_failed(
     assert local.read("2026-01-01/motor.zip") == b"0"
 
 
-def test_a_second_run_of_a_day_is_the_same_delivery(local: Any, motor: Any) -> None:
+def test_same_day_is_same_delivery(local: Any, motor: Any) -> None:
     """Files that only the first run had are still removed with the folder some day."""
     options = {**local.options, "prefix": "monday", "keep": {"last": 1}}
     motor.deliver(options, {"first.zip": b"1"})
@@ -151,7 +147,7 @@ def test_a_second_run_of_a_day_is_the_same_delivery(local: Any, motor: Any) -> N
     assert not (local.folder / "monday").exists()
 
 
-def test_nothing_is_removed_by_a_run_that_stops(upload: ModuleType, local: Any, motor: Any) -> None:
+def test_interrupted_run_removes_nothing(upload: ModuleType, local: Any, motor: Any) -> None:
     """A delivery is not even recorded as incomplete then."""
     nights(motor, local, 0)
     before = local.read(f"2026-01-01/{LISTING}")

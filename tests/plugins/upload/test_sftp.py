@@ -302,9 +302,9 @@ def test_fault_names_host_and_path(disk: Disk, motor: Any) -> None:
     assert str(caught.value) == "h:/full/impex-upload.json: Failure"
 
 
-def answer(words: str) -> None:
+def answer(text: str) -> None:
     """Fail as a server does that gives no reason."""
-    raise OSError(words)
+    raise OSError(text)
 
 
 def test_refused_connection_is_retried(

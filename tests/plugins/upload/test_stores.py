@@ -28,7 +28,7 @@ def noise(size: int = 3_000_000) -> bytes:
 
 
 @everywhere
-def test_all_files_arrive_with_a_listing_of_them(place: Any, motor: Any) -> None:
+def test_files_arrive_with_listing(place: Any, motor: Any) -> None:
     """Packages, and what earlier steps made of them, folders included."""
     package = motor.artifact("motor.zip", noise())
     sums = motor.artifact("SHA256SUMS", b"sum  motor.zip\n", "checksum")
@@ -36,7 +36,7 @@ def test_all_files_arrive_with_a_listing_of_them(place: Any, motor: Any) -> None
     (motor.output / "files/a b/ü#1%.json").write_bytes(b"{}")
     tree = motor.artifact("more.txt", b"more", "other"), motor.output / "files"
 
-    told = motor.run(
+    text = motor.run(
         {**place.options, "prefix": motor.date},
         [package, sums, type(package)(tree[1], "files/", made_by="unzip")],
     )
@@ -46,7 +46,7 @@ def test_all_files_arrive_with_a_listing_of_them(place: Any, motor: Any) -> None
         f"{day}/{name}" for name in ("motor.zip", "SHA256SUMS", "files/a b/ü#1%.json", LISTING)
     }
     assert place.read(f"{day}/motor.zip") == noise()
-    assert told.startswith(f"{place.options['to']}/{day}: 3 files (3000017 bytes) sent")
+    assert text.startswith(f"{place.options['to']}/{day}: 3 files (3000017 bytes) sent")
     listing = json.loads(place.read(f"{day}/{LISTING}"))
     assert listing["complete"] is True
     assert listing["files"]["motor.zip"]["sha256"] == hashlib.sha256(noise()).hexdigest()
@@ -54,7 +54,7 @@ def test_all_files_arrive_with_a_listing_of_them(place: Any, motor: Any) -> None
 
 
 @everywhere
-def test_a_file_of_many_parts_arrives_whole(place: Any, motor: Any) -> None:
+def test_multipart_file_arrives_whole(place: Any, motor: Any) -> None:
     """Several parts of a file are on their way at once, several files too."""
     files = {f"{number}.zip": noise(number << 23) for number in (1, 2, 3)}
     files["3.zip"] += b"end"
@@ -67,7 +67,7 @@ def test_a_file_of_many_parts_arrives_whole(place: Any, motor: Any) -> None:
 
 
 @everywhere
-def test_what_is_there_already_is_not_sent_again(place: Any, motor: Any) -> None:
+def test_present_file_is_not_sent_again(place: Any, motor: Any) -> None:
     """Neither what this step knows it sent, nor the same bytes of somebody else."""
     place.write("theirs.zip", b"theirs")
     files = {"ours.zip": b"ours", "theirs.zip": b"theirs"}
@@ -83,21 +83,19 @@ def test_what_is_there_already_is_not_sent_again(place: Any, motor: Any) -> None
 
 @everywhere
 @pytest.mark.parametrize("if_exists", ["replace", "keep", "fail"])
-def test_a_file_with_other_content_is_treated_as_told(
-    place: Any, motor: Any, if_exists: str
-) -> None:
+def test_if_exists_decides_about_changed_file(place: Any, motor: Any, if_exists: str) -> None:
     """Replaced, kept, or refused before anything is sent; of the same size, too."""
     motor.deliver(place.options, {"b.zip": b"before"})
     options = {**place.options, "if_exists": if_exists}
 
     try:
-        told = motor.on(1).deliver(options, {"a.zip": b"a", "b.zip": b"after!"})
+        text = motor.on(1).deliver(options, {"a.zip": b"a", "b.zip": b"after!"})
     except StepError as error:
-        told = str(error)
+        text = str(error)
 
     assert place.read("b.zip") == (b"after!" if if_exists == "replace" else b"before")
     assert ("a.zip" in place.names()) == (if_exists != "fail")
-    assert told.endswith(
+    assert text.endswith(
         {
             "replace": "2 files (7 bytes) sent",
             "keep": "1 file (1 bytes) sent, 1 file (6 bytes) kept as found",
@@ -107,7 +105,7 @@ def test_a_file_with_other_content_is_treated_as_told(
 
 
 @everywhere
-def test_several_files_are_replaced_together(place: Any, motor: Any) -> None:
+def test_files_are_replaced_together(place: Any, motor: Any) -> None:
     """New ones are there before the first of the old ones goes, and nothing is left of it."""
     motor.deliver(place.options, {"a.zip": b"1", "d/b.zip": noise(9 << 20)})
 
@@ -121,16 +119,16 @@ def test_several_files_are_replaced_together(place: Any, motor: Any) -> None:
 
 
 @everywhere
-def test_the_last_deliveries_stay_and_older_ones_go(place: Any, motor: Any) -> None:
+def test_retention_keeps_last_deliveries(place: Any, motor: Any) -> None:
     """Days with a delivery are counted, not days; other targets' and people's files stay."""
     options = {**place.options, "keep": {"last": 2}}
     place.write("2025-12-31/theirs.zip", b"somebody's backup")
     place.write("2026-01-01/note.txt", b"somebody's note")
     for day in (0, 3, 7):
         today = motor.on(day)
-        told = today.deliver({**options, "prefix": today.date}, {"motor.zip": b"%d" % day})
+        text = today.deliver({**options, "prefix": today.date}, {"motor.zip": b"%d" % day})
 
-    assert told.endswith("1 file (1 bytes) sent, 1 old delivery removed")
+    assert text.endswith("1 file (1 bytes) sent, 1 old delivery removed")
     assert place.names() == {
         "2025-12-31/theirs.zip",
         "2026-01-01/note.txt",
@@ -142,7 +140,7 @@ def test_the_last_deliveries_stay_and_older_ones_go(place: Any, motor: Any) -> N
 
 
 @everywhere
-def test_removing_a_missing_file_is_no_fault(
+def test_removing_missing_file_succeeds(
     place: Any, motor: Any, upload: ModuleType, tmp_path: Path
 ) -> None:
     """Another run may have removed it at the same moment."""
@@ -158,9 +156,7 @@ def test_removing_a_missing_file_is_no_fault(
 
 
 @everywhere
-def test_an_interrupted_upload_leaves_no_half_file_and_is_finished_later(
-    place: Any, motor: Any
-) -> None:
+def test_interrupted_upload_is_finished_later(place: Any, motor: Any) -> None:
     """The signal is heard between pieces; the next run sends what is missing."""
     big = noise(40 << 20)
     calls = iter(range(1_000_000))
@@ -179,7 +175,7 @@ def test_an_interrupted_upload_leaves_no_half_file_and_is_finished_later(
 
 
 @everywhere
-def test_a_file_that_changed_since_its_checksum_is_not_delivered(place: Any, motor: Any) -> None:
+def test_changed_source_is_not_delivered(place: Any, motor: Any) -> None:
     """What the tenant's hash proved is what arrives, or nothing."""
     package = motor.artifact("motor.zip", b"proven")
     changed = type(package)(package.path, package.name, 6, hashlib.sha256(b"other").hexdigest())
@@ -191,7 +187,7 @@ def test_a_file_that_changed_since_its_checksum_is_not_delivered(place: Any, mot
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("output", "expected"),
     [
         (
             (
@@ -210,11 +206,11 @@ def test_a_file_that_changed_since_its_checksum_is_not_delivered(place: Any, mot
         ),
     ],
 )
-def test_an_object_store_s_error_is_told_in_words(said: str, expected: str) -> None:
+def test_store_error_is_one_line(output: str, expected: str) -> None:
     """Its code and message without the XML around them, and what to check where it has none."""
     objects = importlib.import_module("spark_impex_runner.plugins.upload.objects")
 
     with pytest.raises(StepError) as caught, objects.translated_errors("k"):
-        raise FileNotFoundError(said)
+        raise FileNotFoundError(output)
 
     assert str(caught.value) == expected

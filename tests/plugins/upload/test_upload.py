@@ -42,7 +42,7 @@ def refused(motor: Any, options: Mapping[str, Any]) -> str:
     return str(caught.value)
 
 
-def test_another_step_is_not_its_business(upload: ModuleType, motor: Any) -> None:
+def test_other_step_is_ignored(upload: ModuleType, motor: Any) -> None:
     """It answers for ``upload`` only."""
     package = motor.artifact("motor.zip", b"")
 
@@ -74,57 +74,55 @@ def test_another_step_is_not_its_business(upload: ModuleType, motor: Any) -> Non
         ({"to": "http://h.example/x", "token": PASSWORD}, "credentials would be sent unencrypted"),
     ],
 )
-def test_options_that_cannot_work_are_refused_in_a_plan_and_in_a_run(
+def test_invalid_options_are_refused(
     upload: ModuleType, motor: Any, options: Mapping[str, Any], problem: str
 ) -> None:
     """One line, without the secret that a URL or an option holds."""
-    told = refused(motor, options)
+    message = refused(motor, options)
     with pytest.raises(StepError) as caught:
         upload.impex_plan_step(motor.job(), Step("upload", options))
 
-    assert told.startswith(problem) or problem in told
-    assert str(caught.value) == told
-    assert PASSWORD not in told
-    assert "\n" not in told
+    assert message.startswith(problem) or problem in message
+    assert str(caught.value) == message
+    assert PASSWORD not in message
+    assert "\n" not in message
 
 
-def test_a_private_key_must_be_one(motor: Any) -> None:
+def test_invalid_private_key_is_refused(motor: Any) -> None:
     """What it is instead is not shown."""
-    told = refused(motor, {"to": "sftp://127.0.0.1/x", "private_key": PASSWORD})
+    message = refused(motor, {"to": "sftp://127.0.0.1/x", "private_key": PASSWORD})
 
-    assert told == "private_key: not a private SSH key, or passphrase is wrong"
+    assert message == "private_key: not a private SSH key, or passphrase is wrong"
 
 
-def test_a_plan_tells_where_and_what_stays(upload: ModuleType, motor: Any) -> None:
+def test_plan_describes_upload(upload: ModuleType, motor: Any) -> None:
     """It makes nothing."""
     to, keep = motor.output.parent / "backup", {"last": 14, "days": 30}
     step = Step("upload", {"to": str(to), "prefix": "2026-01-01", "keep": keep})
 
-    told = upload.impex_plan_step(motor.job(), step)
+    message = upload.impex_plan_step(motor.job(), step)
 
-    assert told == (
+    assert message == (
         f"send all packages and step results to {to}/2026-01-01, "
         "then keep the last 14 and those of the last 30 days"
     )
     assert not to.exists()
 
 
-def test_what_is_not_installed_is_named_with_its_cure(
-    motor: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_extra_is_named(motor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The extra, in one line."""
     monkeypatch.setitem(sys.modules, "paramiko", None)
     monkeypatch.delitem(sys.modules, "spark_impex_runner.plugins.upload.sftp", raising=False)
 
-    told = refused(motor, {"to": "sftp://h/x"})
+    message = refused(motor, {"to": "sftp://h/x"})
 
-    assert told == (
+    assert message == (
         "sftp:// destinations need paramiko, which is not installed; "
         "pip install 'spark-impex-runner[sftp]'"
     )
 
 
-def test_only_files_that_fit_a_pattern_are_sent(local: Any, motor: Any) -> None:
+def test_only_matching_files_are_sent(local: Any, motor: Any) -> None:
     """Patterns that fit nothing are a mistake."""
     artifacts = [motor.artifact("motor.zip", b"1"), motor.artifact("SUMS", b"2", "checksum")]
 
@@ -135,29 +133,29 @@ def test_only_files_that_fit_a_pattern_are_sent(local: Any, motor: Any) -> None:
     assert local.names() == {"motor.zip", "impex-upload.json"}
 
 
-def test_two_targets_may_not_share_a_folder(local: Any, motor: Any) -> None:
+def test_targets_cannot_share_folder(local: Any, motor: Any) -> None:
     """One would count and remove what belongs to the other."""
     motor.deliver(local.options, {"motor.zip": b"1"})
     motor.name = "life"
 
-    told = refused(motor, local.options)
+    message = refused(motor, local.options)
 
-    assert "the folder belongs to target motor of manifest nightly in project" in told
+    assert "the folder belongs to target motor of manifest nightly in project" in message
     assert local.read("motor.zip") == b"1"
 
 
-def test_without_permission_it_is_told_in_one_line(s3: Any, motor: Any) -> None:
+def test_missing_permission_is_one_line(s3: Any, motor: Any) -> None:
     """In the store's own words, without its secret."""
     wrong = {**s3.options, "secret_access_key": PASSWORD}
 
-    told = refused(motor, wrong)
+    message = refused(motor, wrong)
 
-    assert "SignatureDoesNotMatch" in told or "403 Forbidden" in told
-    assert PASSWORD not in told
-    assert "\n" not in told
+    assert "SignatureDoesNotMatch" in message or "403 Forbidden" in message
+    assert PASSWORD not in message
+    assert "\n" not in message
 
 
-def test_the_credentials_of_aws_own_settings_are_found(
+def test_aws_credentials_are_found(
     s3: Any, motor: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A profile in AWS's own file, chosen as AWS's tools are told."""
@@ -175,7 +173,7 @@ def test_the_credentials_of_aws_own_settings_are_found(
     assert s3.read("motor.zip") == b"package"
 
 
-def test_a_busy_store_is_asked_again(s3: Any, motor: Any, relay: Callable[..., Any]) -> None:
+def test_busy_store_is_retried(s3: Any, motor: Any, relay: Callable[..., Any]) -> None:
     """By the library, without the step's own retry."""
     busy = relay(s3.options["endpoint"].removeprefix("http://"), refuse=3)
 
@@ -186,9 +184,7 @@ def test_a_busy_store_is_asked_again(s3: Any, motor: Any, relay: Callable[..., A
 
 
 @pytest.mark.usefixtures("at_once")
-def test_a_busy_web_server_is_asked_again(
-    webdav: Any, motor: Any, relay: Callable[..., Any]
-) -> None:
+def test_busy_web_server_is_retried(webdav: Any, motor: Any, relay: Callable[..., Any]) -> None:
     """Three times."""
     server = webdav.options["to"].split("/")[2]
     busy = relay(server, refuse=3)
@@ -200,7 +196,7 @@ def test_a_busy_web_server_is_asked_again(
 
 
 @pytest.mark.usefixtures("at_once")
-def test_sftp_goes_on_where_it_was_cut(sftp: Any, motor: Any, relay: Callable[..., Any]) -> None:
+def test_sftp_resumes_upload(sftp: Any, motor: Any, relay: Callable[..., Any]) -> None:
     """What arrived is held against the file, and only the rest is sent."""
     server = sftp.options["to"].split("/")[2]
     bad = relay(server, cut=14 << 20)
@@ -218,7 +214,7 @@ def test_sftp_goes_on_where_it_was_cut(sftp: Any, motor: Any, relay: Callable[..
     assert sftp.names() == {"motor.zip", "impex-upload.json"}
 
 
-def test_a_part_that_is_not_the_files_own_start_is_not_continued(
+def test_other_part_is_not_resumed(
     sftp: Any, motor: Any, upload: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody else's bytes are found before anything is added to them: no second try is needed."""
@@ -235,28 +231,26 @@ def test_a_part_that_is_not_the_files_own_start_is_not_continued(
 
 
 @pytest.mark.parametrize("known", ["", "other"])
-def test_a_host_that_nobody_vouched_for_is_refused(
-    sftp: Any, motor: Any, tmp_path: Any, known: str
-) -> None:
+def test_unknown_host_is_refused(sftp: Any, motor: Any, tmp_path: Any, known: str) -> None:
     """An unknown key, and another key than the one that is known."""
     server = sftp.options["to"].split("/")[2]
     other = "AAAAC3NzaC1lZDI1NTE5AAAAIJTlPG7VY8C3mDPaBBZGGhXkUuBzWZTGXoHwfMPWyLGb"
     line = f"[{server.replace(':', ']:')} ssh-ed25519 {other}\n" if known else ""
     (tmp_path / "hosts").write_text(line)
 
-    told = refused(motor, {**sftp.options, "known_hosts": str(tmp_path / "hosts")})
+    message = refused(motor, {**sftp.options, "known_hosts": str(tmp_path / "hosts")})
 
-    assert ("does not match" in told) if known else ("ask the host's owner whether" in told)
+    assert ("does not match" in message) if known else ("ask the host's owner whether" in message)
     assert not sftp.folder.exists()
 
 
-def test_s3_is_told_of_encryption_tags_and_content_type(moto: str, client: Any, motor: Any) -> None:
+def test_s3_gets_encryption_and_tags(moto: str, client: Any, motor: Any) -> None:
     """For files in one part and in several."""
     client.create_bucket(Bucket="backup")
     options = {"to": "s3://backup", "endpoint": moto, **KEYS}
-    said = {"encryption": "aws:kms", "kms_key": "key/of/ours", "tags": {"team": "pricing/team 1"}}
+    output = {"encryption": "aws:kms", "kms_key": "key/of/ours", "tags": {"team": "pricing/team 1"}}
 
-    motor.deliver({**options, **said}, {"small.zip": b"1", "large.zip": noise(20 << 20)})
+    motor.deliver({**options, **output}, {"small.zip": b"1", "large.zip": noise(20 << 20)})
 
     for name in ("small.zip", "large.zip"):
         head = client.head_object(Bucket="backup", Key=name)
@@ -266,7 +260,7 @@ def test_s3_is_told_of_encryption_tags_and_content_type(moto: str, client: Any, 
         assert tags == [{"Key": "team", "Value": "pricing/team 1"}]
 
 
-def test_a_stopped_upload_leaves_no_parts_on_s3(moto: str, client: Any, motor: Any) -> None:
+def test_stopped_upload_leaves_no_parts(moto: str, client: Any, motor: Any) -> None:
     """What nobody sees would be paid for."""
     client.create_bucket(Bucket="stopped")
     package = motor.artifact("motor.zip", noise(30 << 20))
@@ -286,9 +280,9 @@ def test_plain_put_needs_no_webdav(web_server: Any, motor: Any) -> None:
     secret = KEYS["secret_access_key"]
     options = {"to": f"http://{web_server.address}/plain", "user": "backup", "password": secret}
 
-    told = motor.deliver(options, {"motor.zip": noise(2_000_000)})
+    message = motor.deliver(options, {"motor.zip": noise(2_000_000)})
 
-    assert told.endswith("/plain: 1 file (2000000 bytes) sent")
+    assert message.endswith("/plain: 1 file (2000000 bytes) sent")
     assert (web_server.folder / "plain/motor.zip").read_bytes() == noise(2_000_000)
 
 
@@ -303,7 +297,7 @@ def test_no_secret_reaches_the_log(
     assert webdav.options["password"] not in caplog.text
 
 
-def test_uploads_in_parts_of_killed_runs_are_aborted(
+def test_abandoned_multipart_uploads_are_aborted(
     moto: str, client: Any, motor: Any, monkeypatch: pytest.MonkeyPatch, upload: ModuleType
 ) -> None:
     """A day later, those to the owner's own files; what others have begun stays."""

@@ -155,7 +155,7 @@ def options(server: Server, path: str = "dav/backup", **more: Any) -> dict[str, 
 
 
 @pytest.mark.parametrize("path", ["", "dav", "dav/x/y%20z", "p/q/r"])
-def test_each_missing_folder_is_made_once(server: Server, motor: Any, path: str) -> None:
+def test_missing_folder_is_created_once(server: Server, motor: Any, path: str) -> None:
     """Whatever is there already, and however many files are sent at once."""
     before = set(server.folders)
 
@@ -179,9 +179,7 @@ def test_each_missing_folder_is_made_once(server: Server, motor: Any, path: str)
         ("PROPFIND", 503),
     ],
 )
-def test_refusal_that_passes_is_retried(
-    server: Server, motor: Any, method: str, status: int
-) -> None:
+def test_transient_refusal_is_retried(server: Server, motor: Any, method: str, status: int) -> None:
     """Also a lock (423), a folder that another client makes (409), and a lock within a 207."""
     server.faults = {method: [status]}
 
@@ -253,7 +251,7 @@ def test_each_request_has_the_credentials_of_the_options_only(
     assert server.authorizations == {sent}
 
 
-def test_a_bundle_of_certificates_comes_from_the_environment(
+def test_ca_bundle_of_environment_is_used(
     server: Server, motor: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the variable of other programs that put files; one that is not there is named."""
@@ -265,7 +263,7 @@ def test_a_bundle_of_certificates_comes_from_the_environment(
     assert not server.requests
 
 
-def test_existing_folder_may_refuse_to_be_made(server: Server, motor: Any) -> None:
+def test_refused_mkcol_of_existing_folder_passes(server: Server, motor: Any) -> None:
     """Where the user may not make the root, but write into it."""
     server.folders.add("/dav/backup/")
     server.faults = {"MKCOL": [403]}
@@ -275,7 +273,7 @@ def test_existing_folder_may_refuse_to_be_made(server: Server, motor: Any) -> No
     assert "/dav/backup/m.zip" in server.files
 
 
-def test_folder_that_was_removed_meanwhile_is_made_again(
+def test_removed_folder_is_created_again(
     server: Server, motor: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is known of folders does not outlive a fault."""
@@ -321,7 +319,7 @@ def test_changed_file_leaves_nothing_on_a_slow_server(
         (1 << 20, "the server's listing is not WebDAV"),
     ],
 )
-def test_odd_list_of_a_folder_is_refused(
+def test_invalid_folder_listing_is_refused(
     server: Server,
     motor: Any,
     upload: ModuleType,
@@ -340,7 +338,7 @@ def test_odd_list_of_a_folder_is_refused(
     assert "/dav/backup/p/m.zip" in server.files
 
 
-def test_nginx_takes_first_and_second_uploads(nginx: Any, motor: Any) -> None:
+def test_nginx_accepts_repeated_uploads(nginx: Any, motor: Any) -> None:
     """With sub-folders, into a folder that is there and into one that is not."""
     (nginx.folder / "there").mkdir()
 
