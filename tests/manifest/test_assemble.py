@@ -65,7 +65,7 @@ def files(tmp_path: Path, settings: Settings) -> Files:
     return files
 
 
-def test_included_files_are_parts_of_one_manifest(files: Files) -> None:
+def test_includes_form_one_manifest(files: Files) -> None:
     """Connections, variables and targets may stand anywhere; what is included comes first."""
     files.write("base.yaml", "version: 1\ninclude: [sub/b.yaml, c.yaml]\ntargets: [{name: a}]\n")
     files.write("sub/b.yaml", "include: [deep.yaml]\ntargets: [{name: b, folders: [x]}]\n")
@@ -79,8 +79,8 @@ def test_included_files_are_parts_of_one_manifest(files: Files) -> None:
     assert manifest.connections["sit"].base_url == "https://sit/acme"
 
 
-def test_whom_parts_notify_adds_up_and_an_overlay_has_the_last_word(files: Files) -> None:
-    """Nobody has a name to be changed by, so an overlay names all who are told there."""
+def test_overlay_replaces_notifications_of_parts(files: Files) -> None:
+    """Notifications have no names, so an overlay replaces all of them."""
     base = BASE.replace("version: 1", "version: 1\n    include: [a.yaml]")
     files.write("base.yaml", base + "    notify: [{uses: siren, on: [always]}]\n")
     files.write("a.yaml", "notify: [{uses: siren}]\n")
@@ -99,7 +99,7 @@ def test_whom_parts_notify_adds_up_and_an_overlay_has_the_last_word(files: Files
     assert problem.startswith("wrong.yaml:1:29: notify[0].on[0]: 'fail' is not one of 'failed', ")
 
 
-def test_paths_are_relative_to_the_manifest_that_is_run(files: Files, tmp_path: Path) -> None:
+def test_paths_are_relative_to_main_manifest(files: Files, tmp_path: Path) -> None:
     """Only the names under include are relative to the file that they stand in."""
     files.write("base.yaml", "version: 1\ninclude: [sub/b.yaml]\n")
     files.write(
@@ -113,8 +113,8 @@ def test_paths_are_relative_to_the_manifest_that_is_run(files: Files, tmp_path: 
     assert manifest.targets[0].output == tmp_path / "out"
 
 
-def test_a_mistake_is_told_where_it_stands_in_the_included_file(files: Files) -> None:
-    """File, line and path are those of the part; all files are told at once."""
+def test_error_is_located_in_included_file(files: Files) -> None:
+    """File, line and path are those of the part; one error has the findings of all files."""
     files.write("base.yaml", "version: 1\ninclude: [b.yaml]\ntargets: [{nam: a, folders: [x]}]\n")
     files.write("b.yaml", "targets:\n  - name: b\n    folders: [x]\n    file_filter: all\n")
 
@@ -163,9 +163,7 @@ def test_a_mistake_is_told_where_it_stands_in_the_included_file(files: Files) ->
         ),
     ],
 )
-def test_what_two_parts_say_is_a_mistake(
-    files: Files, parts: dict[str, str], expected: str
-) -> None:
+def test_key_in_two_parts_is_an_error(files: Files, parts: dict[str, str], expected: str) -> None:
     """A name belongs to one file, and a value of the wrong shape to its own place."""
     files.write(
         "base.yaml",
@@ -184,7 +182,7 @@ def test_what_two_parts_say_is_a_mistake(
     assert expected in files.problems()
 
 
-def test_a_version_and_notes_may_stand_in_every_file(files: Files) -> None:
+def test_every_file_may_have_version_and_notes(files: Files) -> None:
     """Each file can be opened alone with the schema of overlays, and has anchors of its own."""
     files.write("base.yaml", BASE.replace("version: 1", "version: 1\n    include: [a.yaml]"))
     files.write("a.yaml", "version: 1\nx-note: a\nvars: {more: '1'}\n")
@@ -225,7 +223,7 @@ def test_a_version_and_notes_may_stand_in_every_file(files: Files) -> None:
         ),
     ],
 )
-def test_what_cannot_be_included_is_told_where_it_is_named(
+def test_unreadable_include_is_located(
     files: Files, include: str, parts: dict[str, str], expected: str
 ) -> None:
     """No file, circles, repetitions: one line for each, and nothing of what would follow."""
@@ -238,7 +236,7 @@ def test_what_cannot_be_included_is_told_where_it_is_named(
     assert problem.startswith(expected)
 
 
-def test_every_file_that_cannot_be_read_is_told_at_once(files: Files) -> None:
+def test_all_unreadable_files_are_reported(files: Files) -> None:
     """Nobody has to run again to learn of the second."""
     files.write("base.yaml", "version: 1\ninclude: [b.yaml, c.yaml, d.yaml]\nversion: 2\n")
     files.write("b.yaml", "a: [\n")
@@ -252,9 +250,7 @@ def test_every_file_that_cannot_be_read_is_told_at_once(files: Files) -> None:
     ]
 
 
-def test_many_files_and_many_values_have_their_limits(
-    files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_and_values_are_limited(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each with its own message."""
     files.write("base.yaml", "version: 1\ninclude: [b.yaml, c.yaml]\n")
     files.write("b.yaml", "x-a: [1, 2, 3]\n")
@@ -268,7 +264,7 @@ def test_many_files_and_many_values_have_their_limits(
     assert files.problems() == ["c.yaml:1:10: x-b[1]: the files together hold more than 7 values"]
 
 
-def test_an_overlay_changes_targets_by_name_and_key(files: Files) -> None:
+def test_overlay_changes_targets_by_name(files: Files) -> None:
     """What it does not name stays; a value that it names is replaced as a whole."""
     files.write(
         "prod.yaml",
@@ -299,9 +295,7 @@ def test_an_overlay_changes_targets_by_name_and_key(files: Files) -> None:
         ("{sandbox: tenant, timeout: 1}", {"base_url": None, "timeout": 1.0, "jobs": 2}),
     ],
 )
-def test_an_overlay_moves_a_connection_and_keeps_the_rest(
-    files: Files, change: str, expected: dict[str, Any]
-) -> None:
+def test_overlay_moves_a_connection(files: Files, change: str, expected: dict[str, Any]) -> None:
     """The address is one value: a new one of another kind does not stand beside the old."""
     files.write("prod.yaml", f"connections: {{sit: {change}}}\n")
 
@@ -310,7 +304,7 @@ def test_an_overlay_moves_a_connection_and_keeps_the_rest(
     assert {key: getattr(sit, key) for key in expected} == expected
 
 
-def test_the_last_overlay_has_the_last_word(files: Files) -> None:
+def test_later_overlays_win(files: Files) -> None:
     """They are laid one over the other, in the order of the command line."""
     files.write("one.yaml", "vars: {folder: one}\n")
     files.write("two.yaml", "vars: {folder: two}\n")
@@ -329,7 +323,7 @@ def test_the_last_overlay_has_the_last_word(files: Files) -> None:
         ({"one": "uat", "two": "prod"}, "prod"),
     ],
 )
-def test_each_place_has_its_own_name(files: Files, names: dict[str, str], expected: str) -> None:
+def test_overlays_extend_the_name(files: Files, names: dict[str, str], expected: str) -> None:
     """What was left unfinished is remembered by it, and one place does not end another's jobs."""
     files.write("one.yaml", "x-a: 1\n")
     files.write("two.yaml", "x-a: 1\n")
@@ -340,7 +334,7 @@ def test_each_place_has_its_own_name(files: Files, names: dict[str, str], expect
     assert files.read("one.yaml", "two.yaml").name == expected
 
 
-def test_an_overlay_may_include_parts(files: Files) -> None:
+def test_overlay_may_include_parts(files: Files) -> None:
     """It is read like any file."""
     files.write("prod.yaml", "include: [parts/auth.yaml]\n")
     files.write("parts/auth.yaml", "connections: {sit: {auth: {token: '${env:T}'}}}\n")
@@ -377,17 +371,15 @@ def test_an_overlay_may_include_parts(files: Files) -> None:
         ("connections: {sit: {jobs: many}}\n", "prod.yaml:1:27: connections.sit.jobs: 'many' is "),
     ],
 )
-def test_a_mistake_of_an_overlay_is_told_in_the_overlay(
-    files: Files, overlay: str, expected: str
-) -> None:
+def test_error_is_located_in_overlay(files: Files, overlay: str, expected: str) -> None:
     """Line and path are the overlay's own, whatever it is laid over."""
     files.write("prod.yaml", overlay)
 
     assert any(problem.startswith(expected) for problem in files.problems("prod.yaml"))
 
 
-def test_a_target_that_only_an_overlay_has_may_be_a_typo(files: Files) -> None:
-    """Where it exports nothing, the name that may be meant is told."""
+def test_new_overlay_target_may_be_misspelt(files: Files) -> None:
+    """If it exports nothing, the error suggests the similar name."""
     files.write("prod.yaml", "targets: [{name: motr, tags: [x]}, {name: claims}]\n")
 
     first, second = files.problems("prod.yaml")
@@ -396,8 +388,8 @@ def test_a_target_that_only_an_overlay_has_may_be_a_typo(files: Files) -> None:
     assert second.endswith("folders or version_ids")
 
 
-def test_a_value_that_was_replaced_has_left_no_place_behind(files: Files) -> None:
-    """A mistake in the new value is not told at a line of the old one."""
+def test_replaced_value_loses_its_position(files: Files) -> None:
+    """An error in the new value is not located at the line of the old one."""
     files.write("prod.yaml", "targets: [{name: motor, folders: [1.10], steps: [{uses: unzip}]}]\n")
 
     document = assemble(files.folder / "base.yaml", [files.folder / "prod.yaml"])
@@ -417,7 +409,7 @@ def _holds(data: Any, path: tuple[str | int, ...]) -> bool:
     return True
 
 
-def test_a_single_file_is_taken_as_it_is(files: Files, read: Callable[..., Manifest]) -> None:
+def test_single_file_is_unchanged(files: Files, read: Callable[..., Manifest]) -> None:
     """Without include and overlays the result is that of reading the file."""
     alone = read(BASE)
 

@@ -1,4 +1,4 @@
-"""Files that were made to hurt: each is refused or read soon, in its own words."""
+"""Hostile files: each is refused with its own message, or read soon."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ def _each_parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
         (b"a: 1\r\nb: \xff", "2:4: the text is not UTF-8; save the file as UTF-8"),
     ],
 )
-def test_a_mistake_stands_in_the_file(refusal: Refusal, text: str | bytes, expected: str) -> None:
+def test_error_has_position_in_file(refusal: Refusal, text: str | bytes, expected: str) -> None:
     """Whatever ends the lines, and whether or not the last one has an end."""
     assert refusal(text) == expected
 
 
 @needs_pipes
-def test_a_pipe_to_which_nobody_writes_is_empty(tmp_path: Path, settings: Settings) -> None:
+def test_pipe_without_writer_is_empty(tmp_path: Path, settings: Settings) -> None:
     """It is refused, not waited for."""
     path = tmp_path / "release.yaml"
     os.mkfifo(path)
@@ -86,7 +86,7 @@ def test_a_pipe_to_which_nobody_writes_is_empty(tmp_path: Path, settings: Settin
 
 
 @needs_pipes
-def test_a_pipe_is_read_to_its_end() -> None:
+def test_pipe_is_read_to_its_end() -> None:
     """A manifest may be what another program writes, as a shell's <(program) has it."""
     reader, writer = os.pipe()
 
@@ -114,9 +114,7 @@ def test_a_pipe_is_read_to_its_end() -> None:
         ("circle", f"cannot read the file 'circle': {os.strerror(40)}"),
     ],
 )
-def test_a_file_without_an_end_is_no_value(
-    tmp_path: Path, read: Reader, key: str, expected: str
-) -> None:
+def test_endless_file_is_no_value(tmp_path: Path, read: Reader, key: str, expected: str) -> None:
     """What a reference names is read up to a limit, and is not waited for."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "large").write_bytes(b"\xc3\xa4" * (MAX_FILE // 2 + 1))
@@ -132,7 +130,7 @@ def test_a_file_without_an_end_is_no_value(
 
 
 @pytest.mark.parametrize("number", ["1e999999", "9" * 5000, "1." + "9" * 5000, "-" + "9" * 301])
-def test_a_huge_number_is_text_or_a_trap(refusal: Refusal, number: str) -> None:
+def test_huge_number_is_ambiguous(refusal: Refusal, number: str) -> None:
     """No digits become infinity, or take minutes."""
     target = f"targets: [{{name: a, folders: [life], max_retries: {number}}}]\n"
 
@@ -141,7 +139,7 @@ def test_a_huge_number_is_text_or_a_trap(refusal: Refusal, number: str) -> None:
 
 
 @pytest.mark.parametrize("escape", ["\\ud800", "\\udfff\\ud800", "\\0", "\\x1b[31m", "\\u202e"])
-def test_an_escape_is_no_way_around_what_text_may_hold(refusal: Refusal, escape: str) -> None:
+def test_escapes_cannot_smuggle_characters(refusal: Refusal, escape: str) -> None:
     """What no file and no terminal should get is a mistake, or shown written out."""
     found = refusal(HEAD + f'targets: [{{name: "a{escape}", folders: [life]}}]\n')
 
@@ -152,7 +150,7 @@ def test_an_escape_is_no_way_around_what_text_may_hold(refusal: Refusal, escape:
 @pytest.mark.usefixtures("_each_parser")
 @pytest.mark.parametrize("text", ['a: "{}"', '"{}": 1', '? "{}"', '[["{}"]]'])
 @pytest.mark.parametrize("escape", ["\\ud800", "\\ud83d\\ude00", "\\U00110000", "\\UFFFFFFFF"])
-def test_an_escape_stands_for_a_character(refusal: Refusal, text: str, escape: str) -> None:
+def test_escape_stands_for_a_character(refusal: Refusal, text: str, escape: str) -> None:
     """Halves of characters, and numbers of none, are refused with libyaml and without it."""
     found = refusal(
         "version: 1\nx: " + text.format(escape) if text[0] == "[" else text.format(escape)
@@ -185,7 +183,7 @@ def shapes() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", shapes())
-def test_very_much_of_anything_ends_soon(tmp_path: Path, settings: Settings, name: str) -> None:
+def test_huge_input_ends_soon(tmp_path: Path, settings: Settings, name: str) -> None:
     """No pattern, hint or place costs more than a multiple of the text's length."""
     path = tmp_path / "release.yaml"
     path.write_text(shapes()[name])

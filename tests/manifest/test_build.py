@@ -64,7 +64,7 @@ def changed(data: Any, draw: Any) -> Any:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
-def test_any_wrong_value_is_a_problem_and_never_a_crash(
+def test_invalid_values_never_crash(
     tmp_path: Path, read: Reader, case_settings: Settings, data: st.DataObject
 ) -> None:
     """A manifest with anything anywhere is read, or refused with a place in its text."""
@@ -83,7 +83,7 @@ def test_any_wrong_value_is_a_problem_and_never_a_crash(
     assert all(problem.line >= 1 and problem.message for problem in problems)
 
 
-def test_the_smallest_manifest_takes_every_default(tmp_path: Path, read: Reader) -> None:
+def test_smallest_manifest_has_all_defaults(tmp_path: Path, read: Reader) -> None:
     """A connection and a target with a service are enough."""
     manifest = read("""
         version: 1
@@ -108,7 +108,7 @@ def test_the_smallest_manifest_takes_every_default(tmp_path: Path, read: Reader)
     )
 
 
-def test_a_full_manifest_fills_every_model(read_case: Case) -> None:
+def test_full_manifest_fills_all_models(read_case: Case) -> None:
     """Every key of the manifest arrives in its field, in the model's units."""
     manifest = read_case("full")
     motor, life, health = manifest.targets
@@ -130,7 +130,7 @@ def test_a_full_manifest_fills_every_model(read_case: Case) -> None:
     assert manifest.reports["junit"] == manifest.path.parent / "out" / "report.xml"
 
 
-def test_no_secret_is_in_the_repr_of_a_manifest(read_case: Case) -> None:
+def test_repr_holds_no_secret(read_case: Case) -> None:
     """A model may be logged."""
     assert "hunter2" not in repr(read_case("full"))
 
@@ -164,7 +164,7 @@ def test_paths_are_relative_to_the_manifest(tmp_path: Path, read: Reader) -> Non
         ("requires: [1]", Requires()),
     ],
 )
-def test_requires_is_read_before_all_else(tmp_path: Path, text: str, expected: Requires) -> None:
+def test_requires_is_read_first(tmp_path: Path, text: str, expected: Requires) -> None:
     """Other mistakes do not matter yet, and a mistake in it never lets more plugins in."""
     path = tmp_path / "release.yaml"
     path.write_text(text)

@@ -41,28 +41,28 @@ def test_there_are_cases() -> None:
 
 
 @pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)
-def test_a_valid_manifest_is_read(path: Path, case_settings: Settings) -> None:
+def test_valid_cases_are_read(path: Path, case_settings: Settings) -> None:
     """Every file in valid/ becomes a model with targets."""
     assert read_manifest(assemble(path), case_settings).targets
 
 
 @pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)
-def test_an_invalid_manifest_says_what_it_expects(path: Path, case_settings: Settings) -> None:
+def test_invalid_cases_have_expected_errors(path: Path, case_settings: Settings) -> None:
     """Every file in invalid/ has exactly the problems that its first lines announce.
 
-    Secrets of the cases begin with hunter2 or are 220022: nothing shows either, and nobody is
-    told about alternatives, schemas or Python types. The line that a problem shows is that of the
-    file as far as a caret needs it.
+    Secrets of the cases begin with hunter2 or are 220022: no message shows either, or
+    mentions alternatives, schemas or Python types. The excerpt of a problem is the file's line, as
+    far as its caret needs it.
     """
     lines = path.read_text(encoding="utf-8").splitlines()
     expected = [line.removeprefix(EXPECT) for line in lines if line.startswith(EXPECT)]
 
     found = problems(path, case_settings)
 
-    said = [str(problem).removeprefix(f"{path}:") for problem in found]
-    assert said == expected
+    messages = [str(problem).removeprefix(f"{path}:") for problem in found]
+    assert messages == expected
     for word in (*SECRETS, *LIBRARY):
-        assert word not in "\n".join(said)
+        assert word not in "\n".join(messages)
     for problem in found:
         assert not [word for word in SECRETS if word in problem.source]
         text = Path(problem.file).read_text(encoding="utf-8").splitlines() or [""]
@@ -90,7 +90,7 @@ def test_most_problems_show_their_line(case_settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)
-def test_an_editor_accepts_a_valid_manifest(path: Path, registry: Registry) -> None:
+def test_editor_accepts_valid_cases(path: Path, registry: Registry) -> None:
     """The published schema, alone and with the plugins' options, has nothing to object."""
     data = assemble(path).data
 

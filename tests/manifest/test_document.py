@@ -35,19 +35,19 @@ DOCUMENT = Document(
         (("a b",), "['a b']"),
     ],
 )
-def test_a_path_is_shown_as_people_write_it(path: tuple[str | int, ...], expected: str) -> None:
+def test_path_as_text(path: tuple[str | int, ...], expected: str) -> None:
     """Keys join with dots, indices and odd keys stand in brackets."""
     assert dotted(path) == expected
 
 
-def test_a_place_that_is_not_in_the_text_is_its_ancestors() -> None:
+def test_missing_key_has_its_ancestors_position() -> None:
     """A missing key is reported where the mapping begins that lacks it."""
     assert DOCUMENT.line_and_column(("targets", 0, "name"), at_key=True) == (4, 3)
     assert DOCUMENT.line_and_column(("targets",), at_key=True) == (3, 1)
     assert DOCUMENT.line_and_column(("vars", "x")) == (1, 1)
 
 
-def test_a_problem_is_one_line() -> None:
+def test_problem_is_one_line() -> None:
     """Control characters in what a person wrote are written out."""
     problem = DOCUMENT.problem(Finding(("targets", "a\nb"), "bad\r\n\x1b[31mvalue"))
 
@@ -55,15 +55,15 @@ def test_a_problem_is_one_line() -> None:
     assert str(problem) == text
 
 
-def test_a_problem_in_another_file_has_that_files_name_and_path() -> None:
-    """What was put together is told as it was written; two places of one file differ by line."""
+def test_problem_names_its_own_file() -> None:
+    """Merged values keep the position of their own file."""
     missing = Finding(("targets", 7, "steps"), "this key is missing")
     taken = Finding(("targets", 7, "name"), "the name 'a' is already taken", see=("targets",))
     twice = Finding(("targets", 7), "the name 'a' is already taken", see=("targets", 7, "name"))
 
-    told = [str(DOCUMENT.problem(finding)) for finding in (missing, taken, twice)]
+    message = [str(DOCUMENT.problem(finding)) for finding in (missing, taken, twice)]
 
-    assert told == [
+    assert message == [
         "part.yaml:9:5: targets[2].steps: this key is missing",
         "part.yaml:9:11: targets[2].name: the name 'a' is already taken in release.yaml:4",
         "part.yaml:9:5: targets[2]: the name 'a' is already taken in line 9",
@@ -71,14 +71,14 @@ def test_a_problem_in_another_file_has_that_files_name_and_path() -> None:
 
 
 @pytest.mark.parametrize("break_", ["\n", "\r\n", "\r", "\x85", "\u2028"])
-def test_a_files_lines_are_those_that_yaml_counts(break_: str) -> None:
+def test_lines_are_counted_as_yaml_does(break_: str) -> None:
     """Numbers begin with 1; beyond the end there is nothing."""
     file = File("a.yaml", f"one{break_}two\x0bthree")
 
     assert [file.line(number) for number in (1, 2, 3)] == ["one", "two\x0bthree", ""]
 
 
-def test_what_is_wrong_is_left_out_of_later_checks() -> None:
+def test_invalid_values_become_none() -> None:
     """A value with a finding becomes None, its neighbours stay, and the data is not changed."""
     data = {"a": [1, {"b": 2, "c": 3}], "d": 4}
 

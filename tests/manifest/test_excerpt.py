@@ -28,16 +28,16 @@ from spark_impex_runner.manifest.yaml.excerpt import File, shown
         ("base_url: https://sit/acme", 11, [], "base_url: https://sit/acme"),
     ],
 )
-def test_a_line_is_shown_as_far_as_it_holds_no_secret(
+def test_excerpt_ends_before_a_secret(
     line: str, column: int, private: list[int], source: str
 ) -> None:
-    """It is cut where a secret may begin; a problem beyond that is told without its line."""
+    """It is cut where a secret may begin; a problem beyond the cut has no excerpt."""
     problem = shown(Problem("a.yaml", 2, column, "", "x"), File("a.yaml", f"x\n{line}\n"), private)
 
     assert problem.source == source
     assert problem.caret == (column if source else 0)
 
 
-def test_a_problem_beyond_the_end_of_the_file_shows_an_empty_line() -> None:
+def test_problem_beyond_the_end_is_empty() -> None:
     """As in an empty file."""
     assert shown(Problem("a.yaml", 1, 1, "", "x"), File("a.yaml")).source == ""

@@ -24,7 +24,7 @@ connections: {sit: {env: sit, tenant: acme}}
 """
 
 
-def test_a_matrix_makes_a_target_of_each_combination(read: Reader) -> None:
+def test_matrix_multiplies_a_target(read: Reader) -> None:
     """Keys vary in their order, the last fastest, and values join into the name."""
     manifest = read(
         HEAD
@@ -44,7 +44,7 @@ targets:
     ]
 
 
-def test_a_need_of_a_matrix_means_all_of_it(read: Reader) -> None:
+def test_needing_a_matrix_needs_all_of_it(read: Reader) -> None:
     """The written name stands for every expansion, a full name for one, each once."""
     manifest = read(
         HEAD
@@ -59,7 +59,7 @@ targets:
     assert [target.needs for target in manifest.targets[2:]] == [("a@1", "a@2"), ("a@2",)]
 
 
-def test_a_target_without_a_name_is_read_further(read: Reader) -> None:
+def test_unnamed_target_is_still_validated(read: Reader) -> None:
     """Its other mistakes are found, too, and a reference to its name is none."""
     with pytest.raises(ManifestError) as caught:
         read(HEAD + "targets: [{folders: ['${target.name}'], services: ['${var:x}'], colour: 1}]")
@@ -70,7 +70,7 @@ def test_a_target_without_a_name_is_read_further(read: Reader) -> None:
     assert len({problem.path for problem in caught.value.problems}) == 3
 
 
-def test_a_target_replaces_a_default_as_a_whole(read: Reader) -> None:
+def test_target_replaces_whole_defaults(read: Reader) -> None:
     """Defaults merge key by key, and nothing deeper is mixed."""
     manifest = read(
         HEAD
@@ -96,7 +96,7 @@ targets:
         ({"change-id": "from-line"}, {"IMPEX_VAR_CHANGE_ID": "from-environment"}, "from-line"),
     ],
 )
-def test_a_variable_is_overridden_from_outside(
+def test_variables_are_overridden_from_outside(
     read: Reader, variables: dict[str, str], environ: dict[str, str], expected: str
 ) -> None:
     """The command line wins over the environment, the environment over the manifest."""
@@ -108,7 +108,7 @@ def test_a_variable_is_overridden_from_outside(
     assert manifest.targets[0].correlation_id == expected
 
 
-def test_a_wrong_value_from_outside_is_told_at_its_variable(read: Reader) -> None:
+def test_invalid_outside_value_names_its_variable(read: Reader) -> None:
     """The line of the variable says what was replaced."""
     text = "version: 1\nconnections: {s: {}}\nvars:\n  x: 1\ntargets: [{name: a, folders: [f]}]\n"
 
@@ -118,7 +118,7 @@ def test_a_wrong_value_from_outside_is_told_at_its_variable(read: Reader) -> Non
     assert ":4:" in str(caught.value)
 
 
-def test_a_variable_may_come_only_from_outside(read: Reader) -> None:
+def test_variable_may_be_set_outside_only(read: Reader) -> None:
     """A manifest can ask for a variable that it has no value for."""
     text = HEAD + "targets: [{name: a, folders: ['${var:x}', '${var:y}']}]"
 
@@ -127,14 +127,14 @@ def test_a_variable_may_come_only_from_outside(read: Reader) -> None:
     assert manifest.targets[0].folders == ("1", "2")
 
 
-def test_an_overridden_variable_needs_nothing_of_its_own(read: Reader) -> None:
+def test_overridden_variable_is_not_resolved(read: Reader) -> None:
     """What the manifest's value refers to may be missing once the value is not used."""
     text = "vars: {x: '${env:NONE}'}\n" + HEAD + "targets: [{name: a, folders: ['${var:x}']}]"
 
     assert read(text, variables={"x": "life"}).targets[0].folders == ("life",)
 
 
-def test_text_becomes_what_its_place_takes(read: Reader) -> None:
+def test_reference_becomes_the_schemas_type(read: Reader) -> None:
     """Digits, true and false from outside are numbers and booleans where those are expected."""
     manifest = read(
         """
@@ -177,7 +177,7 @@ targets:
         ([1], {"boolean"}, [1]),
     ],
 )
-def test_a_whole_reference_takes_a_type_of_its_place(
+def test_whole_reference_takes_any_allowed_type(
     text: object, types: set[str], value: object
 ) -> None:
     """What is in no plain form of the type stays text, as does a longer text."""
@@ -196,7 +196,7 @@ def test_a_whole_reference_takes_a_type_of_its_place(
         (("nowhere",), ("targets", 3, "nowhere")),
     ],
 )
-def test_a_value_is_found_where_it_is_written(
+def test_origin_leads_to_the_manifest(
     tmp_path: Path, rest: tuple[str | int, ...], origin: tuple[str | int, ...]
 ) -> None:
     """In the target, or in the defaults that it has not replaced."""
@@ -219,7 +219,7 @@ targets: [{name: a, folders: [life]}]
         read(text, environ={"N": "4"})
 
 
-def test_a_fraction_from_outside_is_a_number(read: Reader) -> None:
+def test_outside_fraction_is_a_number(read: Reader) -> None:
     """A decimal fraction is converted where a number is expected."""
     text = """
 version: 1
@@ -230,7 +230,7 @@ targets: [{name: a, folders: [life]}]
     assert read(text, environ={"RATE": "0.5"}).connections["sit"].requests_per_second == 0.5
 
 
-def test_output_is_known_to_the_rest_of_its_target(tmp_path: Path, read: Reader) -> None:
+def test_target_output_may_be_referenced(tmp_path: Path, read: Reader) -> None:
     """``${target.output}`` is the absolute path, ``${target.name}`` the expanded name."""
     manifest = read(
         HEAD
@@ -249,7 +249,7 @@ targets:
     assert manifest.targets[0].steps[0].options == {"to": str(expected)}
 
 
-def test_the_output_folder_can_be_replaced(tmp_path: Path, read: Reader) -> None:
+def test_output_folder_can_be_replaced(tmp_path: Path, read: Reader) -> None:
     """Relative outputs move to it, absolute ones stay."""
     text = (
         HEAD
@@ -285,7 +285,7 @@ targets:
     assert settings.masker.mask("vault-secret k-1 open") == "*** *** open"
 
 
-def test_a_secret_that_is_wrong_elsewhere_is_masked_there(read: Reader) -> None:
+def test_secret_in_other_errors_is_masked(read: Reader) -> None:
     """A value that is a secret in one place is not shown by a mistake in another."""
     text = """
 version: 1
@@ -307,7 +307,7 @@ targets: [{name: a, folders: [life], file_filter: "${env:KEY}"}]
         ("{name: a}, {name: b}, {name: c}, {name: d}, {name: e}, {name: f}", ": a manifest has "),
     ],
 )
-def test_a_manifest_has_an_end(
+def test_number_of_targets_is_limited(
     read: Reader, monkeypatch: pytest.MonkeyPatch, targets: str, message: str
 ) -> None:
     """Very many targets are refused before they are made, by one matrix, by several, by hand."""
@@ -321,7 +321,7 @@ def test_a_manifest_has_an_end(
     assert problem.message.endswith("a manifest has at most 5 targets")
 
 
-def test_very_many_unknown_variables_are_told_soon(read: Reader) -> None:
+def test_many_unknown_variables_end_soon(read: Reader) -> None:
     """The first have their hints; to compare all with all would take minutes."""
     known = ", ".join(f"name{number}: x" for number in range(1000))
     texts = ", ".join(f'"${{var:nam{number}}}"' for number in range(1000))

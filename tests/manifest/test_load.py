@@ -55,7 +55,7 @@ def refusal(path: Path) -> str:
 
 
 @given(st.one_of(st.binary(max_size=60), st.text(max_size=60), YAML_LIKE))
-def test_any_bytes_load_or_raise_a_manifest_error(content: bytes | str) -> None:
+def test_any_bytes_load_or_raise(content: bytes | str) -> None:
     """Whatever a file holds, no other error comes out."""
     data = content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
     with TemporaryDirectory() as folder:
@@ -66,21 +66,21 @@ def test_any_bytes_load_or_raise_a_manifest_error(content: bytes | str) -> None:
             assert isinstance(load(path).data, dict)
 
 
-def test_libyaml_is_used_where_it_is_there() -> None:
+def test_libyaml_is_used_if_present() -> None:
     """The parser in C takes the place of the one in Python."""
     assert loading._Loader is getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @both_parsers
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_both_parsers_say_the_same_of_every_case(path: Path) -> None:
-    """A mistake has the same words and the same place with libyaml and without it."""
+def test_parsers_report_the_same_errors(path: Path) -> None:
+    """An error has the same message and position with libyaml and without it."""
     assert outcome(path, yaml.CSafeLoader) == outcome(path, yaml.SafeLoader)
 
 
 @both_parsers
 @given(st.lists(st.sampled_from(["a: ", "- ", "\n", "  ", "[", "]", "{", "}", ", ", "x", "1.10"])))
-def test_both_parsers_read_the_same_where_both_read(pieces: list[str]) -> None:
+def test_parsers_read_the_same_data(pieces: list[str]) -> None:
     """No text means one thing with libyaml and another, or stands elsewhere, without it."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "release.yaml"
@@ -92,7 +92,7 @@ def test_both_parsers_read_the_same_where_both_read(pieces: list[str]) -> None:
 
 @pytest.mark.parametrize("enabled", [True, False])
 @pytest.mark.parametrize("text", ["a: 1\n", "{"])
-def test_the_garbage_collector_rests_while_a_manifest_is_read(
+def test_garbage_collector_is_off_while_reading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, *, enabled: bool
 ) -> None:
     """Whether that works out or not, it is as before afterwards."""
@@ -115,7 +115,7 @@ def test_the_garbage_collector_rests_while_a_manifest_is_read(
     assert (meanwhile, after) == ([False], enabled)
 
 
-def test_every_value_knows_where_it_stands(tmp_path: Path) -> None:
+def test_every_value_has_a_position(tmp_path: Path) -> None:
     """Values and keys have their own positions, and scalars their spelling."""
     path = tmp_path / "release.yaml"
     path.write_text("version: 1\ntargets:\n  - name: motor\n    folders: [life, 1.10]\n")
@@ -128,7 +128,7 @@ def test_every_value_knows_where_it_stands(tmp_path: Path) -> None:
     assert document.text(("targets", 0, "folders", 1)) == "1.10"
 
 
-def test_scalars_are_what_yaml_1_2_and_people_mean(tmp_path: Path) -> None:
+def test_scalars_follow_yaml_1_2(tmp_path: Path) -> None:
     """Decimal numbers and booleans are read; what only YAML 1.1 turns into a number is kept."""
     path = tmp_path / "release.yaml"
     path.write_text(
@@ -145,7 +145,7 @@ def test_scalars_are_what_yaml_1_2_and_people_mean(tmp_path: Path) -> None:
     assert data["odd"][0].reading == "the number 90, counting in sixties"
 
 
-def test_an_alias_is_the_value_that_it_names(tmp_path: Path) -> None:
+def test_alias_is_its_anchors_value(tmp_path: Path) -> None:
     """Anchors work, and a value under an alias is found where it is written."""
     path = tmp_path / "release.yaml"
     path.write_text("x-steps: &steps [{uses: checksum}]\nsteps: *steps\n")
@@ -156,7 +156,7 @@ def test_an_alias_is_the_value_that_it_names(tmp_path: Path) -> None:
     assert document.line_and_column(("steps", 0, "uses")) == (1, 25)
 
 
-def test_an_alias_bomb_is_refused(tmp_path: Path) -> None:
+def test_alias_bomb_is_refused(tmp_path: Path) -> None:
     """Few bytes that unfold to very many values end the reading early."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
@@ -177,7 +177,7 @@ def test_depth_by_aliases_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_each_parser")
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
-def test_depth_is_refused_before_it_hurts(tmp_path: Path, opening: str) -> None:
+def test_deep_nesting_is_refused_early(tmp_path: Path, opening: str) -> None:
     """Nesting far beyond any manifest is refused, not recursed into."""
     path = tmp_path / "release.yaml"
     path.write_text(opening * 100_000)
@@ -185,7 +185,7 @@ def test_depth_is_refused_before_it_hurts(tmp_path: Path, opening: str) -> None:
     assert f"values are nested more than {MAX_DEPTH} deep" in refusal(path)
 
 
-def test_a_huge_file_is_refused(tmp_path: Path) -> None:
+def test_huge_file_is_refused(tmp_path: Path) -> None:
     """A file over the limit is not parsed."""
     path = tmp_path / "release.yaml"
     path.write_bytes(b"#" * (MAX_BYTES + 1))
@@ -193,7 +193,7 @@ def test_a_huge_file_is_refused(tmp_path: Path) -> None:
     assert refusal(path) == "1:1: the manifest is larger than 8 MiB"
 
 
-def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
     """What cannot be read is named with the system's reason."""
     assert refusal(tmp_path / "none.yaml").startswith("1:1: cannot read the manifest: No such file")
     assert refusal(tmp_path) == "1:1: cannot read the manifest: Is a directory"
@@ -207,7 +207,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
         (b"a: 1\nb: \x07", "2:4: a control character is not allowed in YAML; remove it"),
     ],
 )
-def test_what_is_no_plain_text_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
+def test_binary_content_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
     """Wrong encodings, control characters and keys that are not text are pointed at."""
     path = tmp_path / "release.yaml"
     path.write_bytes(content)
@@ -225,7 +225,7 @@ def test_the_key_on_needs_no_quotes(tmp_path: Path) -> None:
     assert (document.data, document.problems) == ({"a": {"on": [True]}}, ())
 
 
-def test_mistakes_in_keys_leave_the_rest_readable(tmp_path: Path) -> None:
+def test_invalid_keys_leave_the_rest_readable(tmp_path: Path) -> None:
     """All of them are noted, in file order, and every other value is there."""
     path = tmp_path / "release.yaml"
     path.write_text("yes: 1\na: 2\na: 3\n<<: {b: 4}\n? [c, d]\n: 5\ne: 6\n")
@@ -241,7 +241,7 @@ def test_mistakes_in_keys_leave_the_rest_readable(tmp_path: Path) -> None:
     ]
 
 
-def test_a_byte_order_mark_is_welcome(tmp_path: Path) -> None:
+def test_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     """Files from Windows editors load."""
     path = tmp_path / "release.yaml"
     path.write_bytes(b"\xef\xbb\xbfversion: 1\r\n")
@@ -249,7 +249,7 @@ def test_a_byte_order_mark_is_welcome(tmp_path: Path) -> None:
     assert load(path).data == {"version": 1}
 
 
-def test_the_value_of_a_wrong_key_is_not_shown(tmp_path: Path) -> None:
+def test_value_of_invalid_key_is_hidden(tmp_path: Path) -> None:
     """It is no part of the data, so that nobody can tell whether it is a secret."""
     path = tmp_path / "release.yaml"
     path.write_text("a: 1\na: hunter2\nyes: hunter2\n? [b]\n: hunter2\n")

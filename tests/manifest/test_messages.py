@@ -5,7 +5,7 @@ import pytest
 from spark_impex_runner.manifest.schema.messages import Suggestions, listed
 
 
-def test_a_few_names_are_listed_and_very_many_are_not() -> None:
+def test_only_few_names_are_listed() -> None:
     """A message about one name stays one that a person can read."""
     names = [f"tenant-{number}" for number in range(25)]
 
@@ -14,8 +14,8 @@ def test_a_few_names_are_listed_and_very_many_are_not() -> None:
     assert listed(names).endswith(", tenant-19 and 5 more")
 
 
-def test_each_word_has_the_hint_that_it_had() -> None:
-    """The first words are compared with all names; a word that comes again has its answer."""
+def test_suggestions_are_cached() -> None:
+    """Only the first names are compared; a repeated one has its earlier suggestion."""
     hints = Suggestions(["motor", "life"])
 
     assert [hints.of("moter"), hints.of("nothing"), hints.of("moter")] == [
@@ -26,7 +26,7 @@ def test_each_word_has_the_hint_that_it_had() -> None:
 
 
 @pytest.mark.parametrize(("count", "hinted"), [(100, 500), (10_000, 5)])
-def test_only_the_first_of_many_words_have_hints(count: int, hinted: int) -> None:
+def test_suggestions_are_limited(count: int, hinted: int) -> None:
     """The work stays bounded where every target of a large manifest calls a wrong name."""
     names = [f"{number:06}" for number in range(count - 1)]
     hints = Suggestions([*names, "product"])

@@ -31,15 +31,15 @@ def mistakes(read: Reader, text: str) -> list[str]:
     return [str(problem).split(":", 1)[1] for problem in caught.value.problems]
 
 
-def test_an_unknown_name_is_told_with_its_place(read: Reader) -> None:
+def test_unknown_name_is_located(read: Reader) -> None:
     """Line and column, and the name that was likely meant."""
     assert mistakes(read, HEAD + TARGET % (IMPORT % "uatt", "")) == [
         "5:89: targets[0].steps[0].with.to: there is no connection 'uatt' (did you mean 'uat'?)"
     ]
 
 
-def test_a_name_may_come_by_a_reference(read: Reader) -> None:
-    """It is judged by what it became, for each combination of a matrix, and told once."""
+def test_name_may_be_a_reference(read: Reader) -> None:
+    """The resolved value is checked for each combination of a matrix, and reported once."""
     matrix = "matrix: {to: [uat, prod, ut]}"
 
     by_variable = mistakes(read, HEAD + TARGET % (IMPORT % "'${var:place}'", ""))
@@ -51,7 +51,7 @@ def test_a_name_may_come_by_a_reference(read: Reader) -> None:
     ]
 
 
-def test_a_name_in_the_defaults_is_told_there(read: Reader) -> None:
+def test_error_in_defaults_is_located_there(read: Reader) -> None:
     """Once, for all the targets that inherit it."""
     defaults = f"defaults: {{connection: sit, steps: [{IMPORT % 'nowhere'}]}}\n"
     targets = "targets: [{name: a, folders: [x]}, {name: b, folders: [x]}]"
@@ -61,7 +61,7 @@ def test_a_name_in_the_defaults_is_told_there(read: Reader) -> None:
     ]
 
 
-def test_a_target_knows_the_connections_of_its_steps(read: Reader) -> None:
+def test_target_knows_its_steps_connections(read: Reader) -> None:
     """Each once, its own first, as whoever opens them before a run has to know."""
     steps = ", ".join(IMPORT % name for name in ("uat", "prod", "uat"))
 
@@ -71,7 +71,7 @@ def test_a_target_knows_the_connections_of_its_steps(read: Reader) -> None:
     assert target.connections == ("sit", "uat", "prod")
 
 
-def test_the_mark_is_found_wherever_a_plugin_puts_it(read: Reader, registry: Any) -> None:
+def test_annotation_is_found_at_any_depth(read: Reader, registry: Any) -> None:
     """In lists, and beside a pattern, which makes room for a reference."""
     place = {"type": "string", "pattern": "^[a-z]+$", "x-connection": True}
     options = {"type": "object", "properties": {"to": {"type": "array", "items": place}}}

@@ -34,7 +34,7 @@ def can_be_ordered(edges: set[tuple[int, int]]) -> bool:
 
 
 @given(EDGES)
-def test_a_cycle_is_found_exactly_where_no_order_exists(edges: set[tuple[int, int]]) -> None:
+def test_cycle_found_iff_no_order(edges: set[tuple[int, int]]) -> None:
     """Findings and a possible order exclude one another."""
     findings = list(graph(edges).check(all_named=True))
 
@@ -43,7 +43,7 @@ def test_a_cycle_is_found_exactly_where_no_order_exists(edges: set[tuple[int, in
 
 
 @given(EDGES)
-def test_a_named_cycle_is_one(edges: set[tuple[int, int]]) -> None:
+def test_reported_cycle_is_a_cycle(edges: set[tuple[int, int]]) -> None:
     """Each step of a cycle that a person is shown is a need that is written."""
     for finding in graph(edges).check(all_named=True):
         circle = [int(name) for name in finding.message.rpartition(": ")[2].split(" -> ")]
@@ -51,21 +51,21 @@ def test_a_named_cycle_is_one(edges: set[tuple[int, int]]) -> None:
         assert all(edge in edges for edge in pairwise(circle))
 
 
-def test_a_long_chain_needs_no_recursion() -> None:
+def test_long_chain_needs_no_recursion() -> None:
     """A chain of thousands of targets is walked without trouble."""
     chain = {(number, number + 1) for number in range(2999)}
 
     assert list(graph(chain, 3000).check(all_named=True)) == []
 
 
-def test_many_ways_to_a_target_are_walked_once() -> None:
+def test_shared_needs_are_walked_once() -> None:
     """Where 2 to the power of 40 ways lead to the last targets, each target is still seen once."""
     layers = {(2 * row + left, 2 * row + 2 + right) for row in range(40) for left, right in PAIRS}
 
     assert list(graph(layers, 82).check(all_named=True)) == []
 
 
-def test_an_unknown_name_waits_until_all_are_known() -> None:
+def test_unknown_need_waits_for_names() -> None:
     """While a target has no sound name, a need may mean it."""
     broken = graph({(0, 9)})
 

@@ -33,7 +33,7 @@ targets:
         ({"CSPARK_BEARER_TOKEN": "x", "CSPARK_BASE_URL": ""}, [6, 10]),
     ],
 )
-def test_open_places_are_named(read: Callable[..., Any], environ: Any, lines: list[int]) -> None:
+def test_placeholders_are_errors(read: Callable[..., Any], environ: Any, lines: list[int]) -> None:
     """Each is an error with its line, unless the environment has what it names."""
     with pytest.raises(ManifestError) as caught:
         read(TEXT, environ=environ)

@@ -38,7 +38,7 @@ SIZES = {
 
 
 @given(st.integers(0, 10**9), st.sampled_from(sorted(DURATIONS)))
-def test_a_duration_is_its_number_times_its_unit(number: int, unit: str) -> None:
+def test_duration_is_number_times_unit(number: int, unit: str) -> None:
     """Every unit scales its number, a bare number counts seconds, and a century is the most."""
     century = 100 * 366 * 86_400
     assert seconds(f"{number}{unit}") == pytest.approx(min(number * DURATIONS[unit], century))
@@ -46,7 +46,7 @@ def test_a_duration_is_its_number_times_its_unit(number: int, unit: str) -> None
 
 @pytest.mark.parametrize("unit", SIZES)
 @pytest.mark.parametrize("number", [0, 1, 7, 10**9])
-def test_a_size_is_its_number_times_its_unit(number: int, unit: str) -> None:
+def test_size_is_number_times_unit(number: int, unit: str) -> None:
     """Every unit scales its number exactly, and a bare number counts bytes."""
     assert size(f"{number}{unit}") == number * SIZES[unit]
 
@@ -68,7 +68,7 @@ def test_durations_take_numbers_and_fractions(value: float | str, expected: floa
     assert seconds(value) == expected
 
 
-def test_a_fractional_size_is_whole_bytes() -> None:
+def test_fractional_size_is_whole_bytes() -> None:
     """Bytes are never split."""
     assert size("1.5KiB") == 1536
     assert size("0.3kB") == 300
@@ -77,7 +77,7 @@ def test_a_fractional_size_is_whole_bytes() -> None:
 @pytest.mark.parametrize(
     "value", ["", "s", "-1", "1 h", "1h30m", "1:30", "1e3", "3S", "٣s", "inf", "nan", True, -2]
 )
-def test_what_is_no_duration_says_how_to_write_one(value: float | str) -> None:
+def test_invalid_duration_shows_the_form(value: float | str) -> None:
     """Anything but one plain number and one unit is refused with the forms."""
     with pytest.raises(UsageError, match="500ms, 3s, 45m, 2h"):
         seconds(value)
@@ -86,14 +86,14 @@ def test_what_is_no_duration_says_how_to_write_one(value: float | str) -> None:
 @pytest.mark.parametrize(
     "value", ["", "GB", "-1", "1 GB", "2gib", "2Gi", "1e3", False, 10**15, "1000000000000000"]
 )
-def test_what_is_no_size_says_how_to_write_one(value: float | str) -> None:
+def test_invalid_size_shows_the_form(value: float | str) -> None:
     """Anything but one plain number and one unit is refused with the forms."""
     with pytest.raises(UsageError, match="10MB, 2GiB"):
         size(value)
 
 
 @pytest.mark.parametrize(("name", "form"), [("duration", DURATION_SCHEMA), ("size", SIZE_SCHEMA)])
-def test_an_editor_knows_the_forms_that_are_read(name: str, form: dict[str, Any]) -> None:
+def test_schema_has_the_accepted_forms(name: str, form: dict[str, Any]) -> None:
     """The published form of a duration, and of a size, is the parser's own."""
     published_form = published()["$defs"][name]
 
@@ -101,7 +101,7 @@ def test_an_editor_knows_the_forms_that_are_read(name: str, form: dict[str, Any]
 
 
 @pytest.mark.parametrize(("parse", "form"), [(seconds, DURATION_SCHEMA), (size, SIZE_SCHEMA)])
-def test_a_value_that_fits_the_schema_can_be_parsed(
+def test_valid_quantities_can_be_parsed(
     registry: Registry, parse: Callable[[str | float], float], form: dict[str, Any]
 ) -> None:
     """What passes the check of a plugin's option never fails in the plugin, and the other way."""

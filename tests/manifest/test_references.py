@@ -35,13 +35,13 @@ def table(tmp_path: Path) -> Table:
 
 
 @given(text=st.text().filter(lambda text: "${" not in text))
-def test_text_without_a_reference_is_left_alone(text: str) -> None:
+def test_plain_text_is_unchanged(text: str) -> None:
     """Resolving is the identity on everything without ``${``, dollars and braces included."""
     assert resolve(text, Table(None, {}, {})).value == text  # type: ignore[arg-type]
 
 
 @given(before=st.text(), after=st.text())
-def test_a_literal_never_becomes_a_reference(before: str, after: str) -> None:
+def test_escape_is_never_a_reference(before: str, after: str) -> None:
     """``$${`` is ``${`` in the result, wherever it stands."""
     before, after = before.replace("$", ""), after.replace("$", "")
     table = Table(None, {}, {})  # type: ignore[arg-type]
@@ -68,7 +68,7 @@ def test_references_are_replaced(table: Table, text: str, expected: Any) -> None
     assert resolved.errors == ()
 
 
-def test_every_mistake_in_one_text_is_found(table: Table) -> None:
+def test_all_errors_of_a_text_are_found(table: Table) -> None:
     """The first undefined reference does not hide the second."""
     resolved = resolve("${env:A} ${var:trise} ${", table)
 
@@ -79,7 +79,7 @@ def test_every_mistake_in_one_text_is_found(table: Table) -> None:
     )
 
 
-def test_a_file_is_read_without_its_last_newline(tmp_path: Path, table: Table) -> None:
+def test_file_loses_its_last_newline(tmp_path: Path, table: Table) -> None:
     """One line ending is the editor's; what stands before it belongs to the value."""
     (tmp_path / "unix").write_bytes(b"secret \n\n")
     (tmp_path / "windows").write_bytes(b"secret\r\n")
@@ -89,7 +89,7 @@ def test_a_file_is_read_without_its_last_newline(tmp_path: Path, table: Table) -
     assert resolve(f"${{file:{tmp_path}/windows}}", table).value == "secret"
 
 
-def test_a_file_that_is_no_text_is_named(tmp_path: Path, table: Table) -> None:
+def test_binary_file_is_named(tmp_path: Path, table: Table) -> None:
     """Folders and bytes are no values."""
     (tmp_path / "bytes").write_bytes(b"\xff")
 
@@ -110,12 +110,12 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path, table: Table) -> None:
         (5, False),
     ],
 )
-def test_only_what_is_not_in_the_manifest_is_outside(text: Any, outside: bool) -> None:
+def test_outside_references_are_recognised(text: Any, outside: bool) -> None:
     """Variables, literals and the names of the run hold nothing that can be kept secret."""
     assert refers_outside(text) is outside
 
 
-def test_a_source_is_asked_once_for_each_key(tmp_path: Path) -> None:
+def test_source_is_read_once_per_key(tmp_path: Path) -> None:
     """A vault that counts requests sees one, however often a value is used."""
     asked: list[str] = []
 
@@ -130,8 +130,8 @@ def test_a_source_is_asked_once_for_each_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("answer", [ZeroDivisionError("hunter2"), 5, None])
-def test_a_source_that_breaks_its_contract_names_its_plugin(tmp_path: Path, answer: Any) -> None:
-    """Whatever a plugin's source does wrong, its provider is named and its words are not shown."""
+def test_broken_source_names_its_plugin(tmp_path: Path, answer: Any) -> None:
+    """The error names the source's plugin, but never shows the source's own message."""
 
     def read(_: str) -> Any:
         if isinstance(answer, Exception):
@@ -169,9 +169,7 @@ def vault(tmp_path: Path, kept: list[str]) -> Callable[..., Table]:
     return make
 
 
-def test_each_value_of_a_secret_source_is_kept_secret(
-    vault: Callable[..., Table], kept: list[str]
-) -> None:
+def test_secret_source_values_are_masked(vault: Callable[..., Table], kept: list[str]) -> None:
     """Wherever the reference stands, in a longer text, too."""
     assert resolve("see ${v:a}", vault(asks=True)).value == "see value of a"
     assert kept == ["value of x", "value of a"]
@@ -186,7 +184,7 @@ def test_each_value_of_a_secret_source_is_kept_secret(
         ("$${ ${var:var} $${", "$${ ${v:x} $${"),
     ],
 )
-def test_a_secret_source_that_is_not_asked_stands_for_its_reference(
+def test_unread_secret_keeps_its_reference(
     vault: Callable[..., Table], kept: list[str], text: str, stays: str
 ) -> None:
     """Text around it is written so that it would be read as it was."""
@@ -198,14 +196,12 @@ def test_a_secret_source_that_is_not_asked_stands_for_its_reference(
 
 
 @pytest.mark.parametrize("asks", [True, False])
-def test_a_wrong_key_of_a_source_is_found_without_asking_it(
-    vault: Callable[..., Table], asks: bool
-) -> None:
+def test_invalid_key_is_found_without_reading(vault: Callable[..., Table], asks: bool) -> None:
     """The source says itself how its keys are written."""
     assert resolve("${v:odd}", vault(asks=asks)).errors == ("${v:odd}: write a#b",)
 
 
-def test_an_error_of_ours_comes_through_a_source_as_it_is(tmp_path: Path) -> None:
+def test_own_errors_pass_a_source(tmp_path: Path) -> None:
     """A source may say itself what went wrong, with the exit code that belongs to it."""
 
     def read(_: str) -> str:
@@ -217,7 +213,7 @@ def test_an_error_of_ours_comes_through_a_source_as_it_is(tmp_path: Path) -> Non
         resolve("${v:a}", table)
 
 
-def test_a_line_break_in_a_reference_stays_on_one_line(read: Reader) -> None:
+def test_line_break_stays_in_one_message_line(read: Reader) -> None:
     """A problem is one line, whatever the value was."""
     with pytest.raises(ManifestError) as caught:
         read('version: 1\nconnections: {a: {}}\ntargets: [{name: a, folders: ["${env:A\\nB}"]}]')

@@ -68,9 +68,7 @@ def stands(text: str, place: tuple[int, int]) -> str:
 
 
 @given(data=DATA, style=st.sampled_from([True, False, None]), broad=st.booleans())
-def test_data_written_as_yaml_is_read_as_it_was(
-    data: dict[str, Any], style: bool | None, broad: bool
-) -> None:
+def test_yaml_round_trip(data: dict[str, Any], style: bool | None, broad: bool) -> None:
     """Block or flow style, with escapes or without: nothing is lost or of another type."""
     text = yaml.safe_dump(data, default_flow_style=style, allow_unicode=broad)
     # PyYAML folds these where it writes them as they are, and does not find them again itself.
@@ -88,9 +86,7 @@ def as_json(data: Any, indent: int | None) -> str:
 @given(
     data=DATA, indent=st.sampled_from([None, 1]), before=st.sampled_from(["", "# ä\r\n", "\n\r"])
 )
-def test_json_is_read_and_every_value_found(
-    data: dict[str, Any], indent: int | None, before: str
-) -> None:
+def test_json_values_have_positions(data: dict[str, Any], indent: int | None, before: str) -> None:
     """Line and column lead to the very text that, read alone, is the value; keys likewise."""
     text = before + as_json(data, indent)
 
@@ -177,7 +173,7 @@ def written(data: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 @settings(max_examples=60, suppress_health_check=FIXTURES)
 @given(data=manifests(), flow=st.booleans())
-def test_what_is_written_is_what_is_built(
+def test_models_have_the_written_values(
     tmp_path: Path, case_settings: Settings, data: dict[str, Any], flow: bool
 ) -> None:
     """Any manifest without a mistake is accepted, and each model holds the values of its text."""
@@ -252,7 +248,7 @@ def mutated(draw: st.DrawFn, data: Any) -> Any:
 
 @settings(max_examples=150, suppress_health_check=FIXTURES)
 @given(data=mutated(SECRET), flow=st.booleans(), end=st.sampled_from(["\n", "\r\n", "\r"]))
-def test_a_mistake_is_one_line_in_the_file_without_a_secret(
+def test_errors_are_one_line_without_secrets(
     tmp_path: Path, case_settings: Settings, data: Any, flow: bool, end: str
 ) -> None:
     """Whatever one key or value becomes, the literal and the reference beside it stay secret."""
@@ -279,7 +275,7 @@ def test_a_mistake_is_one_line_in_the_file_without_a_secret(
 
 
 @given(parts=st.lists(st.tuples(TEXT.filter(lambda text: "$" not in text), TEXT)))
-def test_escaped_text_is_what_it_was(parts: list[tuple[str, str]]) -> None:
+def test_escaped_text_round_trip(parts: list[tuple[str, str]]) -> None:
     """Every ``${`` with one more ``$`` before it comes out as it went in."""
     text = "".join(f"{before}${{{body}" for before, body in parts)
     escaped = "".join(
@@ -294,7 +290,7 @@ def test_escaped_text_is_what_it_was(parts: list[tuple[str, str]]) -> None:
 
 
 @given(st.timedeltas(timedelta(0), timedelta(days=1000)))
-def test_any_span_of_time_is_read_in_each_unit(span: timedelta) -> None:
+def test_durations_in_each_unit_agree(span: timedelta) -> None:
     """Microseconds of a number of seconds survive."""
     total = span.total_seconds()
 
@@ -303,7 +299,7 @@ def test_any_span_of_time_is_read_in_each_unit(span: timedelta) -> None:
 
 
 @given(st.integers(0, 10**14), st.sampled_from(["KiB", "MiB", "GiB", "TiB"]))
-def test_a_size_is_the_same_in_bytes(number: int, unit: str) -> None:
+def test_sizes_in_each_unit_agree(number: int, unit: str) -> None:
     """However large, no byte is rounded away."""
     number_of_bytes = number * 1024 ** (["KiB", "MiB", "GiB", "TiB"].index(unit) + 1)
 

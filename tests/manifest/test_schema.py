@@ -72,7 +72,7 @@ def test_the_published_schema_is_valid() -> None:
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
-def test_every_property_explains_itself() -> None:
+def test_every_property_is_described() -> None:
     """An editor has a title and a description to show for every key."""
     root = published()
 
@@ -82,7 +82,7 @@ def test_every_property_explains_itself() -> None:
         assert explained.get("description", "").endswith("."), path
 
 
-def test_defaults_takes_every_key_of_a_target_but_its_name() -> None:
+def test_defaults_have_all_target_keys() -> None:
     """A new key of a target is a new key of the defaults."""
     schema = published()
 
@@ -99,9 +99,7 @@ def test_defaults_takes_every_key_of_a_target_but_its_name() -> None:
         ("step", Step("a"), {"with"}),
     ],
 )
-def test_the_published_defaults_are_the_models(
-    definition: str, model: object, ignored: set[str]
-) -> None:
+def test_schema_defaults_are_the_models(definition: str, model: object, ignored: set[str]) -> None:
     """What an editor shows as the default is what happens."""
     for key, schema in published()["$defs"][definition]["properties"].items():
         if "default" in schema and key not in ignored:
@@ -120,7 +118,7 @@ def test_defaults_are_left_to_the_models(tmp_path: Path) -> None:
     assert target(expanded, TargetLinks("sit", ())) == Target("motor", "sit", tmp_path)
 
 
-def test_plugins_options_join_by_if_and_then(registry: Registry) -> None:
+def test_plugin_options_join_by_if_then(registry: Registry) -> None:
     """The composed schema is valid, knows the names, and has no oneOf."""
     schema = compose(registry)
 
@@ -135,7 +133,7 @@ def test_plugins_options_join_by_if_and_then(registry: Registry) -> None:
     assert "oneOf" not in str(schema)
 
 
-def test_a_local_ref_of_a_plugin_still_leads_somewhere(registry: Registry, read: Reader) -> None:
+def test_plugins_local_ref_still_resolves(registry: Registry, read: Reader) -> None:
     """Options may use $defs of their own."""
     options = {
         "type": "object",
@@ -149,8 +147,8 @@ def test_a_local_ref_of_a_plugin_still_leads_somewhere(registry: Registry, read:
     ]
 
 
-def test_alternatives_of_a_plugin_name_the_likely_one(registry: Registry, read: Reader) -> None:
-    """A wrong value among alternatives is told what the closest of them expects."""
+def test_best_alternative_explains_the_error(registry: Registry, read: Reader) -> None:
+    """The message has what the closest alternative expects."""
     plain = {"type": "integer", "minimum": 1}
     mapping = {"type": "object", "properties": {"count": plain}, "additionalProperties": False}
     options = {"type": "object", "properties": {"limit": {"anyOf": [plain, mapping]}}}
@@ -185,7 +183,7 @@ def test_alternatives_of_a_plugin_name_the_likely_one(registry: Registry, read: 
         ({}, "2026-08-01", "2026-08-01, which YAML reads as a date: quote it"),
     ],
 )
-def test_every_rule_has_its_words(
+def test_every_keyword_has_a_message(
     registry: Registry, read: Reader, rule: dict[str, Any], value: str, expected: str
 ) -> None:
     """Whatever rule a plugin's options break, one plain line says so."""
@@ -208,7 +206,7 @@ def test_every_rule_has_its_words(
         ({"type": "object", "items": {"$ref": "https://x"}}, "the $ref 'https://x' leads nowhere"),
     ],
 )
-def test_a_broken_options_schema_matters_only_where_it_is_used(
+def test_broken_option_schema_matters_if_used(
     registry: Registry, read: Reader, options: dict[str, Any], fault: str
 ) -> None:
     """A manifest that does not use the broken step is read; one that does names the plugin."""
@@ -222,7 +220,7 @@ def test_a_broken_options_schema_matters_only_where_it_is_used(
     assert str(caught.value) == f"plugin impex-special: the options schema of 'special': {fault}"
 
 
-def test_options_of_built_in_plugins_are_schemas() -> None:
+def test_built_in_options_are_valid_schemas() -> None:
     """A run takes them unchecked, so a broken one has to be found here."""
     built_in = make_plugin_manager().registry
     kinds = (built_in.steps, built_in.strategies, built_in.notifiers)
@@ -250,7 +248,7 @@ MAPPING = {"type": "object"}
         {"properties": {"token": {"x-secret": True}}},
     ],
 )
-def test_a_secret_is_found_wherever_a_plugin_marks_it(
+def test_secret_is_found_at_any_depth(
     registry: Registry, read: Reader, schema: dict[str, Any]
 ) -> None:
     """A literal is refused and a reference masked, however the options reach the mark."""
@@ -263,7 +261,7 @@ def test_a_secret_is_found_wherever_a_plugin_marks_it(
     }
 
 
-def test_a_secret_has_its_place_in_a_list(registry: Registry, read: Reader) -> None:
+def test_secret_in_a_list_is_located(registry: Registry, read: Reader) -> None:
     """The first items of a list may have schemas of their own; all later ones share one."""
     pair = [{"type": "string"}, {"type": "string", "x-secret": True}]
     options = {"login": {"type": "array", "prefixItems": pair, "items": {"type": "string"}}}
@@ -276,7 +274,7 @@ def test_a_secret_has_its_place_in_a_list(registry: Registry, read: Reader) -> N
     )
 
 
-def test_everything_inside_a_secret_is_one(
+def test_everything_inside_a_secret_is_secret(
     registry: Registry, read: Reader, settings: Settings
 ) -> None:
     """The mark on a list or a mapping covers all that it holds."""
@@ -289,7 +287,7 @@ def test_everything_inside_a_secret_is_one(
     assert len(mistakes(read, "{headers: {a: [hunter2, 5]}}")) == 2
 
 
-def test_a_long_secret_is_not_shown_in_part(registry: Registry, read: Reader) -> None:
+def test_long_secret_is_never_cut(registry: Registry, read: Reader) -> None:
     """What a secret reference yields is never shown, though the masker knows it only whole."""
     token = {"type": "string", "x-secret": True, "pattern": "^token "}
     registry.step("special", "Special.", {**MAPPING, "properties": {"token": token}})
@@ -300,7 +298,7 @@ def test_a_long_secret_is_not_shown_in_part(registry: Registry, read: Reader) ->
     assert str(caught.value).endswith("token: text does not have the form ^token ")
 
 
-def test_a_reference_fits_one_of_several_forms(registry: Registry, read: Reader) -> None:
+def test_reference_matches_one_of_several_forms(registry: Registry, read: Reader) -> None:
     """Even oneOf takes a reference, and judges what it stands for."""
     forms = {"oneOf": [{"type": "integer"}, {"enum": ["all"]}]}
     registry.step("special", "Special.", {**MAPPING, "properties": {"count": forms}})
@@ -330,7 +328,7 @@ OPTIONS = st.fixed_dictionaries(
 
 @given(st.lists(OPTIONS, max_size=5))
 @example([{"n": 1}, {"n": True}, {"n": 1.0}, {"n": "1"}])
-def test_what_was_judged_before_is_judged_alike(steps: list[dict[str, Any]]) -> None:
+def test_validation_cache_changes_no_result(steps: list[dict[str, Any]]) -> None:
     """Values that come again, or almost, have the mistakes that the library alone finds there."""
     registry = Registry("invented")
     registry.step("choosy", "Chooses.", CHOOSY)
