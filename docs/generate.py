@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 REFERENCE = Path(__file__).parent / "reference"
 OVERLAY = Path(__file__).parent.parent / "schemas" / "overlay.schema.json"
-ROOMS = ("cli", "engine", "manifest", "report", "sandbox", "spark", "state", "testing", "tools")
 CONFORMANCE = (
     testing.StepConformance,
     testing.StrategyConformance,
@@ -315,14 +314,18 @@ def _methods(kind: Any, owner: str) -> list[str]:
 
 
 def modules_page() -> str:
-    """Return the first sentence of every module, room by room."""
+    """Return the first sentence of every module, folder by folder."""
     root = Path(spark_impex_runner.__file__).parent
     lines = [
         "# Modules",
         NOTE,
-        "Every module in one sentence; [the picture](../explanation/architecture.md).",
+        "Every module in one sentence; [how they work together](../explanation/architecture.md).",
     ]
-    for folder in [root, *(root / name for name in ROOMS)]:
+    # An installed package has the plugins below it, too; they have a page of their own.
+    inits = sorted(
+        each for each in root.rglob("__init__.py") if root / "plugins" not in each.parents
+    )
+    for folder in (each.parent for each in inits):
         title = folder.relative_to(root.parent).as_posix()
         lines += ["", f"## `{title}/`", "", _first_sentence(folder / "__init__.py")]
         files = sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
