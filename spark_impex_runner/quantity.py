@@ -18,7 +18,7 @@ DURATION_FORM = "a duration: 500ms, 3s, 45m, 2h or a number of seconds"
 SIZE_FORM = "a size: 512, 64kB, 10MB, 2GiB or another number of bytes"
 
 _MOST = 10**15 - 1
-# A longer duration is a hundred years, which every clock and calendar can bear.
+# A longer duration is a hundred years, which every clock and calendar supports.
 _LONGEST = 100 * 366 * 86_400.0
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,9})?"
 _DURATION = re.compile(rf"({_NUMBER})(ms|s|m|h)?")

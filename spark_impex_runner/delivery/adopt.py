@@ -50,7 +50,7 @@ def adopt(job: Job, url: str, context: Context) -> Job:
 
     An earlier run holds them, in any folder, or a run on another machine delivered them into the
     target's output. Raises ``DeliveryError`` if neither is so: an approval by digest must not
-    export packages that nobody has approved.
+    export packages that were not approved.
     """
     wanted = context.approvals.for_target(job.target)
     attempt = context.state.unfinished(target_key(job))
