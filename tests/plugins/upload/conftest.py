@@ -271,6 +271,8 @@ def place(request: pytest.FixtureRequest) -> Place:
 @pytest.fixture(scope="session")
 def upload() -> ModuleType:
     """Return the plugin behind ``uses: upload``."""
+    # The plugin imports it with the first upload.
+    importlib.import_module("spark_impex_runner.plugins.upload.delivery")
     return importlib.import_module("spark_impex_runner.plugins.upload")
 
 
