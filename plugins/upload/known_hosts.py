@@ -37,17 +37,12 @@ _TYPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line that matches a host; ``where`` is its file and number."""
+    """A line that matches a host; ``where`` is its file and number, ``key`` empty if unreadable."""
 
     where: str
     marker: str = ""
     kind: str = ""
     key: bytes = b""
-
-    @property
-    def is_readable(self) -> bool:
-        """Whether the line holds a key."""
-        return bool(self.key)
 
 
 class KnownHosts:
@@ -59,18 +54,18 @@ class KnownHosts:
     def kinds(self, host: str, port: int) -> list[str]:
         """Return the types of a host's known keys, for the key exchange to prefer."""
         lines = self._lines(_name(host, port))
-        return [each.kind for each in lines if each.is_readable and not each.marker]
+        return [each.kind for each in lines if each.key and not each.marker]
 
     def check(self, host: str, port: int, kind: str, key: bytes, fingerprint: str) -> None:
         """Raise ``StepError`` if OpenSSH would refuse the host's key."""
         name = _name(host, port)
         lines = list(self._lines(name))
-        unreadable = [each.where for each in lines if not each.is_readable]
+        unreadable = [each.where for each in lines if not each.key]
         for where in unreadable:
             _log.warning("%s: cannot read the line, ignoring it", where)
         if revoked := [each.where for each in lines if (each.marker, each.key) == (_REVOKED, key)]:
             raise errors.StepError(f"{name}: {revoked[0]} revokes its {kind} key {fingerprint}")
-        own = [each for each in lines if each.is_readable and not each.marker]
+        own = [each for each in lines if each.key and not each.marker]
         if any(each.key == key for each in own):
             return
         # A known host with another key may be an attack: never fall back to other lines.
