@@ -321,10 +321,9 @@ def modules_page() -> str:
         NOTE,
         "Every module in one sentence; [how they work together](../explanation/architecture.md).",
     ]
-    # An installed package has the plugins below it, too; they have a page of their own.
-    inits = sorted(
-        each for each in root.rglob("__init__.py") if root / "plugins" not in each.parents
-    )
+    # An installed package has these below it, too: the plugins have a page of their own.
+    mapped = {root / "plugins", root / "schemas"}
+    inits = sorted(each for each in root.rglob("__init__.py") if not mapped & set(each.parents))
     for folder in (each.parent for each in inits):
         title = folder.relative_to(root.parent).as_posix()
         lines += ["", f"## `{title}/`", "", _first_sentence(folder / "__init__.py")]

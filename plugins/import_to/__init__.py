@@ -14,6 +14,8 @@ from .options import DEADLINE, INTERVAL, MAX_SIZE, OPTIONS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .mapping import Contents
+
 
 NAME = "import"
 
@@ -90,16 +92,8 @@ def _import(job: models.Job, options: Mapping[str, Any], package: models.Artifac
     before = package_import.reconcile()
     # An approval covers what the import does, too: a changed manifest needs a new one.
     does = {"mapping": mappings, "if_present": options.get("if_present", "abort")}
-    held = models.Held(to, sha256, does)
-    gated = options.get("gate") == "manual" and not before.job_id
-    if gated and job.approval.get(package.name) != held:
-        raise errors.HeldError(
-            f"{package.name} (sha256 {sha256}) awaits approval for the import "
-            f"to {to}: {describe(contents)}",
-            to,
-            sha256=sha256,
-            does=does,
-        )
+    if options.get("gate") == "manual" and not before.job_id:
+        _require_approval(job, package, models.Held(to, sha256, does), contents)
     record = package_import.run()
     if lock and not options.get("only_locked", False):
         lock.add(package_entry(job, package, sha256, contents), import_entry(to, spark.url, record))
@@ -109,6 +103,19 @@ def _import(job: models.Job, options: Mapping[str, Any], package: models.Artifac
     return StepOutput(
         message=f"{package.name}: {when}: {record.result or 'the tenant lists no services'}"
     )
+
+
+def _require_approval(
+    job: models.Job, package: models.Artifact, held: models.Held, contents: Contents
+) -> None:
+    if job.approval.get(package.name) != held:
+        raise errors.HeldError(
+            f"{package.name} (sha256 {held.sha256}) awaits approval for the import "
+            f"to {held.to}: {describe(contents)}",
+            held.to,
+            sha256=held.sha256,
+            does=held.does,
+        )
 
 
 def _check_size(options: Mapping[str, Any], package: models.Artifact) -> None:
