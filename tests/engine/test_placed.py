@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -39,7 +40,7 @@ def deliver(run: Any, serve: Callable[..., Any]) -> Callable[..., RunResult]:
 
 def forget_records(run: Any) -> None:
     """Make the state that of the version that kept no records."""
-    with sqlite3.connect(run.folder / ".impex" / "state.db") as link:
+    with closing(sqlite3.connect(run.folder / ".impex" / "state.db")) as link, link:
         link.execute("DELETE FROM memories")
 
 

@@ -295,7 +295,7 @@ def test_damaged_file_is_kept_and_named(tmp_path: Path) -> None:
 
 def test_newer_state_is_refused(tmp_path: Path) -> None:
     """It is not migrated down."""
-    with sqlite3.connect(tmp_path / "state.db") as database:
+    with closing(sqlite3.connect(tmp_path / "state.db")) as database, database:
         database.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     database.close()
 
@@ -329,7 +329,7 @@ def test_locked_write_ends_after_stop(tmp_path: Path) -> None:
     stopped = [math.inf]
     with (
         closing(State(tmp_path, lambda: stopped[0])) as state,
-        sqlite3.connect(tmp_path / FILE, isolation_level=None) as other,
+        closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as other,
     ):
         other.execute("BEGIN IMMEDIATE")
         stopped[0] = -math.inf
