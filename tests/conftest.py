@@ -124,7 +124,9 @@ def programs() -> Callable[..., Path]:
     }
 
     def install(by: str, *packages: str) -> Path:
-        home = cache / "-".join(packages).replace("/", "-")
+        # What is compiled suits one version of Python.
+        words = (sys.implementation.cache_tag, *packages)
+        home = cache / "-".join(words).replace("/", "-")
         with FileLock(f"{home}.lock"):
             if not home.is_dir():
                 fresh = Path(tempfile.mkdtemp(dir=cache))

@@ -243,6 +243,20 @@ def test_resume_by_id(run: Any, serve: Callable[..., Any], only: Any, tmp_path: 
     assert created(sandbox) == 1
 
 
+def test_resume_of_another_targets_job(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A job that the state knows belongs to its target; nothing is sent for another one."""
+    sandbox = serve()
+    first = run(sandbox, TARGET)
+    other = TARGET.replace("name: a", "name: b")
+    assert other != TARGET
+
+    second = run(sandbox, other, job=only(first).job_id)
+
+    assert only(second).outcome is Outcome.FAILED
+    assert f"job {only(first).job_id} belongs to target manifest/a" in only(second).error
+    assert created(sandbox) == 1
+
+
 def test_duration_of_resumed_job(
     run: Any, serve: Callable[..., Any], only: Any, tmp_path: Any
 ) -> None:
