@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from datetime import datetime, timezone
+from contextlib import nullcontext
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from spark_impex_runner.errors import (
     ErrorReply,
     SparkApiError,
     SparkSdkError,
+    StepError,
     TransportError,
     UsageError,
 )
@@ -101,3 +103,15 @@ def test_finished_import_is_recorded() -> None:
 
     assert (record.job_id, record.done, record.at) == ("job-1", True, "2026-01-02T12:00:00+00:00")
     assert order.record == record
+
+
+@pytest.mark.parametrize(
+    ("age", "known"), [(-61.0, False), (-60.0, True), (30.0, True), (3000.0, True), (3001.0, False)]
+)
+def test_unlisted_import_never_started_if_its_age_is_known(age: float, known: bool) -> None:
+    """A clock that is a minute off is normal; older imports are not listed any more."""
+    order = order_of(SimpleNamespace(find=lambda *_: ""))
+    order._save(importer.ImportRecord("CHG-1", (NOW - timedelta(seconds=age)).isoformat()))
+
+    with nullcontext() if known else pytest.raises(StepError, match="no longer lists imports"):
+        assert order.reconcile() == importer.ImportRecord()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from spark_impex_runner.errors import ErrorReply, SparkApiError, SparkError, TransportError
 from spark_impex_runner.spark.http.response import retry_after
-from spark_impex_runner.spark.http.retry import RetryPolicy, confirmed, retry
+from spark_impex_runner.spark.http.retry import RetryPolicy, confirmed, retry, retry_hint
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
 
@@ -259,3 +259,16 @@ def test_no_retry_after_breaks_the_client(text: str, date: str) -> None:
     seconds = retry_after({"Retry-After": text, "Date": date}, NOW)
 
     assert seconds is None or seconds >= 0
+
+
+@pytest.mark.parametrize(
+    ("left", "end"),
+    [(0, ""), (60, ", until 12:01Z"), (366 * 86_400 - 1, "-03 11:59Z"), (366 * 86_400, "")],
+)
+def test_hint_names_an_end_within_a_year(clock: Any, left: float, end: str) -> None:
+    """A later one is nobody's plan, and a passed one no news."""
+    hint = retry_hint(clock, 5, 2, left)
+
+    assert hint.startswith("retrying in 5 s (attempt 2")
+    assert hint.endswith(f"{end})")
+    assert (", until" in hint) is bool(end)

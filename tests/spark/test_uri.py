@@ -32,6 +32,7 @@ BY_VERSION = st.uuids().map(lambda one: Uri(version_id=str(one)))
         ("motor/pricing[1.4]", Uri("motor", "pricing", "1.4")),
         ("motor/pricing?1.4.2", Uri("motor", "pricing", "1.4.2")),
         ("motor/pricing[ 1.4.2 ]", Uri("motor", "pricing", "1.4.2")),
+        (" motor/pricing[1.4.2] ", Uri("motor", "pricing", "1.4.2")),
         ("folders/motor/services/pricing", Uri("motor", "pricing")),
         ("folders/motor/services/pricing[1.4.2]", Uri("motor", "pricing", "1.4.2")),
         ("folders/version/services/pricing", Uri("version", "pricing")),
