@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from spark_impex_runner.errors import ErrorReply, SparkApiError
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.spark import client, jobs
 from spark_impex_runner.spark.client import Spark
+from spark_impex_runner.spark.exports import Exports
 from spark_impex_runner.spark.http.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -286,3 +288,29 @@ def test_events_of_a_lost_job(run: Any, serve: Callable[..., Any], only: Any, ev
     ]  # fmt: skip
     assert received[1] == ("job.found", {"job_id": first.job_id})
     assert events.names()[len(received)] == "package.reused"
+
+
+@pytest.mark.parametrize(("code", "calls"), [("EXCEEDED_FILE_SIZE", 1), ("SLOW_DOWN", 2)])
+def test_too_large_request_is_not_repeated(
+    run: Any,
+    serve: Callable[..., Any],
+    only: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+    calls: int,
+) -> None:
+    """The same request stays too large, whatever the status says of later."""
+    create, made = Exports.create, []
+
+    def refuse(self: Exports, *arguments: Any) -> Any:
+        made.append(arguments)
+        if len(made) == 1:
+            raise SparkApiError.when("POST", ErrorReply(429, code=code))
+        return create(self, *arguments)
+
+    monkeypatch.setattr(Exports, "create", refuse)
+
+    result = only(run(serve(), TARGET))
+
+    assert len(made) == calls
+    assert result.outcome is (Outcome.FAILED if calls == 1 else Outcome.SUCCEEDED)

@@ -664,3 +664,13 @@ def test_invalid_package_is_reported(make_job: Any, output: Path) -> None:
 
     with pytest.raises(StepError, match=r"motor\.zip: the package is broken: File is not a zip"):
         mapping.contents_of(make_job(package), package)
+
+
+def test_repeated_import_is_locked_once(tmp_path: Path) -> None:
+    """What a killed run wrote before it died is there already."""
+    lock = Lock(tmp_path / "l.json")
+    for _ in range(2):
+        lock.add({"name": "p.zip", "sha256": "ab", "services": []}, {"to": "uat", "job_id": "1"})
+
+    [package] = json.loads(lock.path.read_text())["packages"]
+    assert package["imports"] == [{"to": "uat", "job_id": "1"}]
