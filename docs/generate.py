@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any
 import spark_impex_runner
 from spark_impex_runner import models, testing, tools
 from spark_impex_runner.cli import main as command_line
-from spark_impex_runner.hooks import registry
-from spark_impex_runner.hooks import specs as hookspecs
+from spark_impex_runner.hooks import registry, specs
 from spark_impex_runner.hooks.manager import make_plugin_manager
 from spark_impex_runner.manifest.schema.compose import compose, overlay, printed, published
 from spark_impex_runner.testing import fixtures, options
@@ -207,8 +206,8 @@ def _argument(action: argparse.Action) -> str:
 
 def hooks_page() -> str:
     """Return the manual of the hooks: the module's docstring, then each signature with its own."""
-    lines = ["# Hooks", NOTE, _markdown(hookspecs.__doc__), ""]
-    for name, spec in vars(hookspecs).items():
+    lines = ["# Hooks", NOTE, _markdown(specs.__doc__), ""]
+    for name, spec in vars(specs).items():
         if name.startswith("impex_"):
             kind = "first result" if spec.impex_runner_spec["firstresult"] else "all are called"
             signature = str(inspect.signature(spec)).replace("'", "")
@@ -222,7 +221,7 @@ def models_page() -> str:
     lines = ["# Models", NOTE, _markdown(models.__doc__), ""]
     lines += ["They are in `spark_impex_runner.models`; `StepOutput` is in `spark_impex_runner`."]
     classes = [getattr(models, name) for name in models.__all__]
-    classes += [hookspecs.StepOutput]
+    classes += [specs.StepOutput]
     for kind in sorted(filter(inspect.isclass, classes), key=lambda kind: kind.__name__):
         head, _, fields = _markdown(kind.__doc__).partition("\nAttributes:\n")
         lines += ["", f"## `{kind.__name__}`", "", head.strip()]

@@ -16,7 +16,7 @@ import pytest
 from spark_impex_runner import errors
 from spark_impex_runner.cli import main
 from spark_impex_runner.engine.run import run_manifest
-from spark_impex_runner.hooks import specs as hookspecs
+from spark_impex_runner.hooks import specs
 from spark_impex_runner.hooks.manager import make_plugin_manager
 from spark_impex_runner.hooks.registry import StepOffer
 from spark_impex_runner.manifest.build import Settings, read_manifest
@@ -34,7 +34,7 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES = [*ROOT.glob("examples/*.md"), *ROOT.glob("examples/plugin-*/*.md")]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *EXAMPLES])
 RUN_AS_A_WHOLE = {"docs/tutorial/manifest.md", "docs/tutorial/first-plugin.md"}
-HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("impex_"))
+HOOKS = sorted(name for name in vars(specs) if name.startswith("impex_"))
 ERRORS = sorted(
     name
     for name, kind in vars(errors).items()
@@ -115,7 +115,7 @@ def test_every_manifest_that_a_page_shows_is_valid(tmp_path: Path, text: str) ->
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_hook_is_documented_with_its_signature(hook: str) -> None:
     """The page shows the specification's own signature."""
-    signature = str(inspect.signature(getattr(hookspecs, hook))).replace("'", "")
+    signature = str(inspect.signature(getattr(specs, hook))).replace("'", "")
 
     assert f"def {hook}{signature}" in read("docs/reference/hooks.md")
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.engine.run import run_manifest
-from spark_impex_runner.hooks import specs as hookspecs
+from spark_impex_runner.hooks import specs
 from spark_impex_runner.hooks.manager import make_plugin_manager
 from spark_impex_runner.models import RunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("impex_"))
+HOOKS = sorted(name for name in vars(specs) if name.startswith("impex_"))
 VOCABULARY = {
     "registry",
     "run",
@@ -200,7 +200,7 @@ def test_every_hook_has_a_test(hook: str) -> None:
 @pytest.mark.parametrize("hook", HOOKS)
 def test_hook_arguments_are_a_fixed_set(hook: str) -> None:
     """At most three arguments, from one list of names, without defaults, and a manual."""
-    spec = getattr(hookspecs, hook)
+    spec = getattr(specs, hook)
     parameters = inspect.signature(spec).parameters
 
     assert set(parameters) <= VOCABULARY
@@ -212,7 +212,7 @@ def test_hook_arguments_are_a_fixed_set(hook: str) -> None:
 def test_built_ins_are_called_last() -> None:
     """Where the first answer wins, ours are ``trylast``: installation order never matters."""
     plugins = make_plugin_manager()
-    deciding = [hook for hook in HOOKS if getattr(hookspecs, hook).impex_runner_spec["firstresult"]]
+    deciding = [hook for hook in HOOKS if getattr(specs, hook).impex_runner_spec["firstresult"]]
 
     impls = [i for hook in deciding for i in getattr(plugins.manager.hook, hook).get_hookimpls()]
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_impex_runner.errors import JobError, PluginError, StepError, UsageError
-from spark_impex_runner.hooks import discovery as plugincandidates
+from spark_impex_runner.hooks import discovery
 from spark_impex_runner.hooks.discovery import BUILT_IN, ESSENTIAL, PluginChoice, check_choice
 from spark_impex_runner.hooks.manager import Plugins, make_plugin_manager
 from spark_impex_runner.hooks.specs import hookimpl
@@ -884,8 +884,8 @@ def test_loads_with_importlib_metadata(
             """Import the plugin."""
             return found[0].load()
 
-    foreign = replace(plugincandidates.installed()[0], point=Point())
-    monkeypatch.setattr(plugincandidates, "installed", lambda: [foreign])
+    foreign = replace(discovery.installed()[0], point=Point())
+    monkeypatch.setattr(discovery, "installed", lambda: [foreign])
 
     message = info(make_plugin_manager(), "impex-foreign")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pluggy
 
 from spark_impex_runner.errors import ImpexError, PluginError
-from spark_impex_runner.hooks import specs as hookspecs
+from spark_impex_runner.hooks import specs
 from spark_impex_runner.hooks.discovery import (
     Candidate,
     PluginChoice,
@@ -41,9 +41,9 @@ class PluginManager(pluggy.PluginManager):
     """Pluggy's manager, which knows each plugin by a proxy whose hooks are monitored."""
 
     def __init__(self) -> None:
-        super().__init__(hookspecs.PROJECT)
+        super().__init__(specs.PROJECT)
         self.monitor = CallMonitor()
-        self.add_hookspecs(hookspecs)
+        self.add_hookspecs(specs)
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
         """Return the options of a hook's implementation; Python's own attributes have none."""
@@ -62,14 +62,14 @@ class PluginManager(pluggy.PluginManager):
         for each in found:
             monitored = self.monitor.monitored_wrapper if each.wraps else self.monitor.monitored
             function = monitored(plugin_ref, each.hook, each.function, tuple(each.parameters))
-            setattr(proxy, each.attribute, hookspecs.hookimpl(**each.options)(function))
+            setattr(proxy, each.attribute, specs.hookimpl(**each.options)(function))
         return super().register(proxy, plugin_ref.name)
 
     @contextmanager
     def default(self, hook: str, function: Callable[..., Any]) -> Iterator[None]:
         """Register ``function``, unmonitored, as the last implementation of a hook for a block."""
         proxy = PluginProxy(function, PluginRef("(the runner)", essential=True))
-        setattr(proxy, hook, hookspecs.hookimpl(trylast=True)(function))
+        setattr(proxy, hook, specs.hookimpl(trylast=True)(function))
         super().register(proxy, proxy.ref.name)
         try:
             yield

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import PluginError
-from spark_impex_runner.hooks import specs as hookspecs
+from spark_impex_runner.hooks import specs
 from spark_impex_runner.spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 HOOKS = {
     name: tuple(inspect.signature(spec).parameters)
-    for name, spec in vars(hookspecs).items()
+    for name, spec in vars(specs).items()
     if name.startswith("impex_")
 }
 _PLAIN = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

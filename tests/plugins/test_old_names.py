@@ -13,7 +13,7 @@ import pytest
 import spark_impex_runner
 from spark_impex_runner import StepOutput, models, tools
 from spark_impex_runner.engine.run import run_manifest
-from spark_impex_runner.hooks import specs as hookspecs
+from spark_impex_runner.hooks import specs
 from spark_impex_runner.models import RunOptions, RunResult
 from spark_impex_runner.paths import ProtectedPaths
 
@@ -58,7 +58,7 @@ def test_documented_0_1_steps_still_run(result: RunResult) -> None:
     assert (result.manifest.path.parent / "out.csv").read_text() == "life,succeeded\n"
 
 
-@pytest.mark.parametrize("home", [spark_impex_runner, hookspecs], ids=["root", "hookspecs"])
+@pytest.mark.parametrize("home", [spark_impex_runner, specs], ids=["root", "hookspecs"])
 def test_old_name_of_step_output_warns(home: Any) -> None:
     """It is the same class, and the warning has the new name."""
     with pytest.warns(DeprecationWarning, match="Made is now called StepOutput"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spark_impex_runner.hooks import specs as hookspecs
+from spark_impex_runner.hooks import specs
 from spark_impex_runner.testing import StepConformance
 
 if TYPE_CHECKING:
@@ -220,12 +220,12 @@ def conformance(folder: Path, code: str, patience: float = 5.0) -> Any:
 def _planning(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the hook of dry runs, wherever the runner has none yet."""
 
-    @hookspecs.hookspec(firstresult=True)
+    @specs.hookspec(firstresult=True)
     def impex_plan_step(job: Any, step: Any) -> str | None:
         """Tell what a step would do."""
 
-    if not hasattr(hookspecs, "impex_plan_step"):
-        monkeypatch.setattr(hookspecs, "impex_plan_step", impex_plan_step, raising=False)
+    if not hasattr(specs, "impex_plan_step"):
+        monkeypatch.setattr(specs, "impex_plan_step", impex_plan_step, raising=False)
 
 
 CHECKS = sorted(name for name in dir(StepConformance) if name.startswith("test_"))

@@ -149,24 +149,9 @@ def _const(violation: SchemaViolation) -> str:
     return f"{_shown_subject(violation)} is not {violation.rule!r}"
 
 
-def _pattern(violation: SchemaViolation) -> str:
-    return f"{_shown_value(violation)} does not have the form {violation.rule}"
-
-
-def _least(violation: SchemaViolation) -> str:
-    return f"{_shown_value(violation)} is less than {violation.rule}"
-
-
-def _most(violation: SchemaViolation) -> str:
-    return f"{_shown_value(violation)} is more than {violation.rule}"
-
-
-def _above(violation: SchemaViolation) -> str:
-    return f"{_shown_value(violation)} is not more than {violation.rule}"
-
-
-def _below(violation: SchemaViolation) -> str:
-    return f"{_shown_value(violation)} is not less than {violation.rule}"
+def _compared(relation: str) -> Callable[[SchemaViolation], str]:
+    """Return the message of a value that is in this relation to the rule."""
+    return lambda violation: f"{_shown_value(violation)} {relation} {violation.rule}"
 
 
 def _path(violation: SchemaViolation) -> str:
@@ -191,10 +176,6 @@ def _short(violation: SchemaViolation) -> str:
     return f"{_shown_value(violation)} is shorter than {violation.rule}"
 
 
-def _long(violation: SchemaViolation) -> str:
-    return f"{_shown_value(violation)} is longer than {violation.rule}"
-
-
 def _unique(_: SchemaViolation) -> str:
     return "has the same entry twice"
 
@@ -203,16 +184,16 @@ _MESSAGES: Mapping[str, Callable[[SchemaViolation], str]] = {
     "type": _type,
     "enum": _enum,
     "const": _const,
-    "pattern": _pattern,
+    "pattern": _compared("does not have the form"),
     "x-path": _path,
-    "minimum": _least,
-    "maximum": _most,
-    "exclusiveMinimum": _above,
-    "exclusiveMaximum": _below,
+    "minimum": _compared("is less than"),
+    "maximum": _compared("is more than"),
+    "exclusiveMinimum": _compared("is not more than"),
+    "exclusiveMaximum": _compared("is not less than"),
     "minItems": _few,
     "minProperties": _few,
     "minLength": _short,
-    "maxLength": _long,
+    "maxLength": _compared("is longer than"),
     "maxItems": _many,
     "maxProperties": _many,
     "uniqueItems": _unique,
