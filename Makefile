@@ -57,7 +57,7 @@ tests:
 	cp -r tests examples docs benchmarks *.md pyproject.toml Makefile $(WORK)
 	cd $(WORK) && venv/bin/python -m pytest -q -n $(WORKERS)
 	$(INSTALL) pluggy==1.5.0
-	cd $(WORK) && venv/bin/python -m pytest -q tests/test_plugin_manager.py tests/test_hooks.py
+	cd $(WORK) && venv/bin/python -m pytest -q tests/hooks/test_manager.py tests/hooks/test_hooks.py
 
 # No test depends on the machine's speed. Each loop ends when the shell that started it has ended.
 test-busy:

@@ -191,7 +191,7 @@ def test_invalid_answer_names_hook_and_plugin(tmp_path: Path, clock: Any, hook: 
 def test_every_hook_has_a_test(hook: str) -> None:
     """A hook that no test names fails the build."""
     tests = [
-        path for path in Path(__file__).parent.rglob("test_*.py") if path.name != "test_docs.py"
+        path for path in Path(__file__).parents[1].rglob("test_*.py") if path.name != "test_docs.py"
     ]
 
     assert any(hook in path.read_text(encoding="utf-8") for path in tests)
