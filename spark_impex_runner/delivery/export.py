@@ -58,6 +58,7 @@ class Export:
         if self.reuse():
             return
         limits, held = self.tenant.limits, self.tenant.held
+        self.progress.enter(Phase.QUEUED)
         # While a target waits for a slot of its tenant, another tenant's may run.
         held.acquire(limits.jobs, without=limits.run.active)
         self.progress.context.clock.check()
@@ -124,7 +125,7 @@ class Export:
 
     def wait(self, job: Job) -> Status:
         """Return the final status of the job."""
-        self.progress.enter(Phase.WAITING)
+        self.progress.enter(Phase.RUNNING)
         return wait_until_done(self.progress, self.tenant.spark, self._history(job))
 
     def download(self, job: Job, status: Status) -> tuple[Artifact, ...]:

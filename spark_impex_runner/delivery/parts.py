@@ -14,7 +14,12 @@ from spark_impex_runner.delivery.export import (
     is_final,
     record_delivery,
 )
-from spark_impex_runner.delivery.progress import DeliveredPackages, TargetProgress, outcome_of
+from spark_impex_runner.delivery.progress import (
+    DeliveredPackages,
+    Phase,
+    TargetProgress,
+    outcome_of,
+)
 from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.models import Request, Status
 from spark_impex_runner.spark import completeness
@@ -122,6 +127,8 @@ class Parts:
             raise
         # Its new parts are delivered in its place.
         del self._whole.parts[part.job.part]
+        part.enter(Phase.ENDED)
+        self._whole.phases += part.phases
 
     def _split(self, progress: TargetProgress, error: ImpexError) -> None:
         """Split a request that is too large as the plugins say; else raise ``error``."""

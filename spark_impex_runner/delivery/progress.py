@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import HeldError, ImpexError, Interrupted, RetryTimeoutError
-from spark_impex_runner.models import Outcome, TargetResult
+from spark_impex_runner.models import Outcome, PhaseTime, TargetResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from spark_impex_runner.delivery.attempt import OpenedAttempt
@@ -24,8 +26,9 @@ class Phase(Enum):
     """What a target is doing."""
 
     STARTING = "starting"
+    QUEUED = "queued"
     CREATING = "creating"
-    WAITING = "waiting"
+    RUNNING = "running"
     DOWNLOADING = "downloading"
     STEPS = "steps"
     ENDED = "ended"
@@ -55,7 +58,8 @@ class TargetProgress:
 
     Only the thread that delivers the target writes it; any thread may read it. ``may_have_job``:
     the tenant may have a job whose id is unknown. ``attempts`` counts the create calls, status
-    checks or runs of a step in this ``phase``, which began at ``since`` (of ``Clock.monotonic``).
+    checks or runs of a step in this ``phase``, which began at ``since`` (of ``Clock.monotonic``),
+    ``began`` by the wall clock; ``phases`` are those that have ended.
     ``files`` are the partial files of the download. ``abandoned``: the run has ended without it.
     ``ended`` is the result once it is known.
     """
@@ -74,6 +78,8 @@ class TargetProgress:
     warnings: list[str] = field(default_factory=list)
     phase: Phase = Phase.STARTING
     since: float = 0.0
+    began: datetime | None = None
+    phases: list[PhaseTime] = field(default_factory=list)
     attempts: int = 0
     step: str = ""
     files: tuple[Path, ...] = ()
@@ -126,10 +132,25 @@ class TargetProgress:
         artifacts = self.delivered.artifacts
         self.job = replace(self.job, id=next(iter(ids), ""), parts=ids, artifacts=artifacts)
 
+    def enter_queue(self, began: datetime, since: float) -> None:
+        """Record that the target has been waiting for its limits since then."""
+        self.enter(Phase.QUEUED)
+        self.began, self.since = began, since
+
     def enter(self, phase: Phase, step: str = "") -> None:
-        """Begin a phase."""
+        """Begin a phase, or the next step in the phase of the steps."""
+        if phase is not self.phase:
+            self.phases, self.began = self.phases_until_now(), self.context.clock.now()
         self.phase, self.step, self.attempts = phase, step, 0
         self.since = self.context.clock.monotonic()
+
+    def phases_until_now(self) -> list[PhaseTime]:
+        """Return the phases so far; the current one, if any, ends now."""
+        if self.began is None or self.phase in (Phase.STARTING, Phase.ENDED):
+            return self.phases
+        finished = max(self.began, self.context.clock.now())
+        current = PhaseTime(self.phase.value, self.began, finished, self.job.id)
+        return [*self.phases, current]
 
     def changed(self, event: str, message: str, **detail: Any) -> None:
         """Log an event of the job and call the observers."""
@@ -144,6 +165,9 @@ class TargetProgress:
         """Return the result of the target, as far as it has come."""
         # Errors and warnings may quote a server or a plugin.
         mask, job = self.context.masker.mask, self.job
+        phases = chain(
+            self.phases_until_now(), *(part.phases_until_now() for part in self.parts.values())
+        )
         return TargetResult(
             target=job.target,
             outcome=outcome_of(error),
@@ -163,6 +187,7 @@ class TargetProgress:
             approve=error.approve if isinstance(error, HeldError) else "",
             digests=error.digests if isinstance(error, HeldError) else (),
             approved=tuple(self.approvals),
+            phases=tuple(sorted(phases, key=attrgetter("started"))),
         )
 
 

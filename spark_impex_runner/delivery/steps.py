@@ -25,6 +25,7 @@ from spark_impex_runner.state.store import BEGUN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from spark_impex_runner.delivery.context import Context
     from spark_impex_runner.delivery.progress import TargetProgress
@@ -95,7 +96,7 @@ class Steps:
 
     def _run_one(self, step: Step, key: tuple[int, str], earlier: StepResult | None) -> None:
         self.progress.enter(Phase.STEPS, step.uses)
-        began, begun = self.context.clock.monotonic(), False
+        started, begun = self.context.clock.now(), False
         try:
             begun = self._begin(step, key, earlier)
             made = self._attempt(step)
@@ -104,22 +105,18 @@ class Steps:
         except HeldError as error:
             if begun:  # a step that is held has done nothing yet
                 self.context.state.forget_step(self.attempt, key[1])
-            message = self.context.masker.mask(str(error))
-            self._record(StepResult(step.uses, "held", self._since(began), message))
+            self._record(self._result("held", str(error), started))
             raise
         except ImpexError as error:
             # A StepError says that the step did nothing; after a bug that is unknown.
             if begun and not isinstance(error, PluginError):
                 self.context.state.forget_step(self.attempt, key[1])
             outcome = "warned" if step.on_failure == "warn" else "failed"
-            message = self.context.masker.mask(str(error))
-            self._record(StepResult(step.uses, outcome, self._since(began), message))
+            self._record(self._result(outcome, str(error), started))
             if outcome == "failed":
                 raise _as_target_error(step, error) from error
         else:
-            names = tuple(artifact.name for artifact in made.artifacts)
-            message = self.context.masker.mask(made.message)
-            result = StepResult(step.uses, "succeeded", self._since(began), message, names)
+            result = self._result("succeeded", made.message, started, made.artifacts)
             self.context.state.note_step(self.attempt, key, result, made.artifacts)
             self._record(result)
 
@@ -225,8 +222,19 @@ class Steps:
         message += f": {result.message}" if result.message else ""
         self.progress.changed(f"step.{result.outcome}", message, uses=result.uses)
 
-    def _since(self, began: float) -> float:
-        return round(self.context.clock.monotonic() - began, 3)
+    def _result(
+        self, outcome: str, message: str, started: datetime, made: Sequence[Artifact] = ()
+    ) -> StepResult:
+        """Return the result of the current step, which ends now."""
+        progress = self.progress
+        return StepResult(
+            progress.step,
+            outcome,
+            round(self.context.clock.monotonic() - progress.since, 3),
+            self.context.masker.mask(message),
+            tuple(artifact.name for artifact in made),
+            started,
+        )
 
 
 def _as_target_error(step: Step, error: ImpexError) -> ImpexError:

@@ -20,6 +20,8 @@ from spark_impex_runner.report.masked import masked
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from spark_impex_runner.delivery.context import Context
     from spark_impex_runner.limits import HeldLimits
     from spark_impex_runner.models import Job, RunOptions
@@ -44,6 +46,7 @@ class Scheduler:
         self._hooks = context.hooks
         self._planned = {item.target.name: item for item in prepared.plan}
         self._runner = TargetRunner(context, prepared.connections, self._leave_receipt)
+        self._queued: dict[str, tuple[datetime, float]] = {}
         self._started: dict[str, tuple[TargetProgress, HeldLimits]] = {}
 
     def deliver(self) -> dict[str, TargetResult]:
@@ -78,6 +81,7 @@ class Scheduler:
         """Return the limits that a target waits for, or its result if there is nothing to do."""
         if early := self._result_without_job(name):
             return early
+        self._queued[name] = self._clock.now(), self._clock.monotonic()
         try:
             return Ready(self._runner.limits(self._job(name)))
         except (Interrupted, StateError):
@@ -97,6 +101,7 @@ class Scheduler:
         The result of a target that was delivered before a wrapper failed keeps its packages.
         """
         progress = TargetProgress(job, self._context)
+        progress.enter_queue(*self._queued.pop(job.target.name))
         self._started[job.target.name] = progress, held
         try:
             answer = self._hooks.call("impex_run_job", job=job)

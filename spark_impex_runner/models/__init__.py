@@ -20,7 +20,14 @@ from spark_impex_runner.models.manifest import (
     Target,
     base_name,
 )
-from spark_impex_runner.models.result import Outcome, RunResult, StepResult, TargetResult, exit_code
+from spark_impex_runner.models.result import (
+    Outcome,
+    PhaseTime,
+    RunResult,
+    StepResult,
+    TargetResult,
+    exit_code,
+)
 from spark_impex_runner.models.wire import RemoteFile, Request, ServiceVersion, Status, Verdict
 from spark_impex_runner.models.work import (
     Artifact,
@@ -53,6 +60,7 @@ __all__ = [
     "Manifest",
     "Notification",
     "Outcome",
+    "PhaseTime",
     "PlannedStep",
     "PlannedTarget",
     "Poll",

@@ -42,6 +42,7 @@ class StepResult:
         seconds: How long it took, in seconds.
         message: One line: the error, or what the step reports about its success.
         artifacts: The names of what it made, relative to the target's output.
+        started: When it began, in UTC; None for a step that an earlier run completed.
     """
 
     uses: str
@@ -49,6 +50,25 @@ class StepResult:
     seconds: float
     message: str = ""
     artifacts: tuple[str, ...] = ()
+    started: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTime:
+    """When a target was in one phase.
+
+    Attributes:
+        name: ``queued`` (for a slot of its tenant), ``creating`` (the job), ``running`` (the job,
+            on the tenant), ``downloading`` or ``steps``.
+        started: When the phase began, in UTC.
+        finished: When it ended, in UTC; never before ``started``.
+        job_id: The job that it belongs to; empty if there was none.
+    """
+
+    name: str
+    started: datetime
+    finished: datetime
+    job_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +94,7 @@ class TargetResult:
         approve: The name to approve (``--approve``) for a target that is held.
         digests: The SHA-256 of the packages that wait for the approval.
         approved: The approvals that this run was given, each as ``NAME@SHA256``.
+        phases: Its phases, in the order in which they began; those of parts one after the other.
     """
 
     target: Target
@@ -94,6 +115,7 @@ class TargetResult:
     approve: str = ""
     digests: tuple[str, ...] = ()
     approved: tuple[str, ...] = ()
+    phases: tuple[PhaseTime, ...] = ()
 
     @property
     def good(self) -> bool:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import (
         Artifact,
+        PhaseTime,
         Request,
         ServiceVersion,
         StepResult,
@@ -33,6 +34,7 @@ def delivery(result: TargetResult) -> dict[str, Any]:
         "service_versions": [_service(each) for each in result.service_versions],
         "artifacts": [_artifact(each) for each in artifacts(result)],
         "steps": [_step(each) for each in result.steps],
+        "phases": [_phase(each) for each in result.phases],
         "warnings": list(result.warnings),
         **time_span(result.started, result.finished),
     }
@@ -101,4 +103,10 @@ def _step(each: StepResult) -> dict[str, Any]:
         "seconds": round(each.seconds, 3),
         "message": each.message or None,
         "artifacts": list(each.artifacts),
+        "started": each.started and timestamp(each.started),
     }
+
+
+def _phase(each: PhaseTime) -> dict[str, Any]:
+    times = time_span(each.started, each.finished)
+    return {"name": each.name, "job_id": each.job_id or None, **times}
