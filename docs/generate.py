@@ -46,7 +46,8 @@ TOOLS = {
     "Files": "Ownership write_atomically file_lock files_below url_problem",
     "Digests": "file_digests folder_digest digest_of checksum_line parse_checksum_lines "
     "parse_checksums parse_hash Hash",
-    "ZIP files": "open_zip package_errors ZIP_ERRORS raw_entry_name quoted",
+    "ZIP files": "open_zip package_errors raw_entry_name quoted ArchiveReader "
+    "ReadBudget DamagedFileError OverLimitError",
     "Text, JSON and secrets": "one_line first_of counted parse_json Masker MaskingFilter "
     "is_loopback",
     "Interrupts": "stop_check",
@@ -55,7 +56,7 @@ TOOLS = {
     "Finished runs": "headline run_outcome time_span",
 }
 # The classes of the tools that a plugin makes itself.
-MADE = {"HttpClient", "Masker", "MaskingFilter", "Uri"}
+MADE = {"HttpClient", "Masker", "MaskingFilter", "ReadBudget", "Uri"}
 NOTE = "<!-- Written by docs/generate.py; edit the code instead. -->\n"
 
 

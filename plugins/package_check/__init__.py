@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spark_impex_runner import Registry, StepOutput, errors, hookimpl, models, tools
 
-from .archive import Archive, OverLimit, ReadBudget
 from .verifier import PackageVerifier, printable
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def impex_run_step(
     """Verify one package, for the step ``package_check`` only."""
     if step.uses != NAME:
         return None
-    with tools.package_errors(artifact, OverLimit):
+    with tools.package_errors(artifact):
         verifier = _verify(job, step.options, artifact)
     return StepOutput(message=f"{artifact.name}: {_verdict(artifact, verifier)}")
 
@@ -76,7 +75,7 @@ def _verify(
     job: models.Job, options: Mapping[str, Any], artifact: models.Artifact
 ) -> PackageVerifier:
     """Verify the package, with the manifests of the job's other packages."""
-    budget = ReadBudget(
+    budget = tools.ReadBudget(
         tools.parse_size(options.get("max_total", "2GiB")),
         options.get("max_files", 100000),
         job.stopping,
@@ -93,9 +92,13 @@ def _verify(
 
 
 @contextmanager
-def _open(artifact: models.Artifact, budget: ReadBudget) -> Iterator[Archive]:
-    with artifact.path.open("rb") as stream, Archive.open(stream, budget) as package:
-        yield package
+def _open(artifact: models.Artifact, budget: tools.ReadBudget) -> Iterator[tools.ArchiveReader]:
+    try:
+        with artifact.path.open("rb") as file, tools.ArchiveReader.open(file, budget) as package:
+            yield package
+    except tools.OverLimitError as error:
+        advice = f"raise {error.limit} to allow it"
+        raise errors.StepError(f"{artifact.name}: {error}; {advice}") from error
 
 
 def _verdict(artifact: models.Artifact, verifier: PackageVerifier) -> str:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner import tools
 
-from .archive import Archive, Damaged
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -26,7 +24,7 @@ class Findings:
     uncovered: list[str] = field(default_factory=list)
 
 
-def check_module(module: Archive) -> Findings:
+def check_module(module: tools.ArchiveReader) -> Findings:
     """Compare every file of a module with ``checksums.md5``."""
     findings = Findings()
     sums = _sums(module, findings)
@@ -36,7 +34,7 @@ def check_module(module: Archive) -> Findings:
         algorithm = expected.algorithm if expected else "md5"
         try:
             found = tools.digest_of(module.pieces(name), algorithm)
-        except Damaged as error:
+        except tools.DamagedFileError as error:
             findings.differences.append(f"{name}: {error}")
             continue
         if expected is None:
@@ -54,14 +52,14 @@ def check_module(module: Archive) -> Findings:
     return findings
 
 
-def _sums(module: Archive, findings: Findings) -> dict[str, tools.Hash]:
+def _sums(module: tools.ArchiveReader, findings: Findings) -> dict[str, tools.Hash]:
     """Return the listed hashes by the names of the module's entries."""
     if SUMS not in module.entries:
         findings.remarks.append(f"there is no {SUMS}")
         return {}
     try:
         sums = tools.parse_checksums(module.text(SUMS))
-    except Damaged as error:
+    except tools.DamagedFileError as error:
         findings.differences.append(f"{SUMS}: {error}")
         return {}
     findings.differences += [

@@ -11,7 +11,6 @@ from typing import IO, Any
 
 from spark_impex_runner import models, tools
 
-from .archive import Archive, Damaged
 from .module import check_module
 
 MANIFEST = "manifest.json"
@@ -34,15 +33,17 @@ class PackageVerifier:
     unverified: list[str] = field(default_factory=list)
     _siblings: list[models.Status] = field(default_factory=list)
 
-    def add_sibling(self, package: Archive) -> None:
+    def add_sibling(self, package: tools.ArchiveReader) -> None:
         """Add the contents of another package of the job: together they answer the request."""
         manifest = models.Status("", "")
         if place := _manifest_path(package):
-            with contextlib.suppress(Damaged):  # reported when that package is verified
+            with contextlib.suppress(
+                tools.DamagedFileError
+            ):  # reported when that package is verified
                 manifest = tools.parse_status(_read_object(package, place))
         self._siblings.append(manifest)
 
-    def run(self, package: Archive) -> None:
+    def run(self, package: tools.ArchiveReader) -> None:
         """Verify one package; afterwards every file of it has been read."""
         place = _manifest_path(package)
         if place is None:
@@ -51,11 +52,11 @@ class PackageVerifier:
             self._verify_manifest(package, place)
         self._read_rest(package)
 
-    def _verify_manifest(self, package: Archive, place: str) -> None:
+    def _verify_manifest(self, package: tools.ArchiveReader, place: str) -> None:
         """Verify all that the manifest lists, and that it lists what was requested."""
         try:
             manifest = tools.parse_status(_read_object(package, place))
-        except Damaged as error:
+        except tools.DamagedFileError as error:
             self.differences.append(f"{place}: {error}")
             return
         # A split job has several ids; the tenant writes them in either letter case.
@@ -92,7 +93,9 @@ class PackageVerifier:
             if (each.folder, each.service) not in covered
         ]
 
-    def _verify_version(self, package: Archive, root: str, version: models.ServiceVersion) -> None:
+    def _verify_version(
+        self, package: tools.ArchiveReader, root: str, version: models.ServiceVersion
+    ) -> None:
         """Verify one version: its metadata and its module belong to it."""
         folder = f"{root}{version.folder}/{version.service}/{version.version}/"
         module, metadata = f"{folder}{version.version_id}.zip", f"{folder}ModelMetaData.json"
@@ -108,14 +111,16 @@ class PackageVerifier:
         with tempfile.TemporaryFile(dir=self.job.target.output) as copy:
             self._verify_module(package, module, announced, copy)
 
-    def _verify_module(self, package: Archive, name: str, announced: Any, copy: IO[bytes]) -> None:
+    def _verify_module(
+        self, package: tools.ArchiveReader, name: str, announced: Any, copy: IO[bytes]
+    ) -> None:
         """Verify one module by its hash, and the files in it by theirs."""
         expected = tools.parse_hash(str(announced)) if announced else None
         algorithm = expected.algorithm if expected else "sha256"
         digest = hashlib.new(algorithm, usedforsecurity=False)
         try:
             package.copy(name, copy, digest.update)
-        except Damaged as error:
+        except tools.DamagedFileError as error:
             self.differences.append(f"{name}: {error}")
             return
         same = expected is not None and expected.digest == digest.digest()
@@ -141,7 +146,7 @@ class PackageVerifier:
             self.unverified += [f"{name}: no checksum covers {each}" for each in findings.uncovered]
 
     def _engine_information(
-        self, package: Archive, place: str, version: models.ServiceVersion
+        self, package: tools.ArchiveReader, place: str, version: models.ServiceVersion
     ) -> dict[str, Any]:
         """Return ``EngineInformation`` of a version's metadata, empty if it is not valid."""
         if place not in package.entries:
@@ -149,7 +154,7 @@ class PackageVerifier:
             return {}
         try:
             engine = _read_object(package, place).get("EngineInformation")
-        except Damaged as error:
+        except tools.DamagedFileError as error:
             self.differences.append(f"{place}: {error}")
             return {}
         if not isinstance(engine, dict):
@@ -170,13 +175,13 @@ class PackageVerifier:
         else:
             self.unverified.append(f"there is no {place}")
 
-    def _read_rest(self, package: Archive) -> None:
+    def _read_rest(self, package: tools.ArchiveReader) -> None:
         """Read the files that no checksum covers: their CRC detects accidental damage."""
         for name in list(package.unread):
             try:
                 for _ in package.pieces(name):
                     pass
-            except Damaged as error:
+            except tools.DamagedFileError as error:
                 self.differences.append(f"{name}: {error}")
         alone = len(package.entries) - len(self.modules)
         if alone:
@@ -185,20 +190,20 @@ class PackageVerifier:
             )
 
 
-def _manifest_path(package: Archive) -> str | None:
+def _manifest_path(package: tools.ArchiveReader) -> str | None:
     """Return the path of the manifest, None if there is not exactly one."""
     found = [name for name in package.entries if name.split("/")[1:] == [MANIFEST]]
     return found[0] if len(found) == 1 else None
 
 
-def _read_object(package: Archive, place: str) -> dict[str, Any]:
-    """Return the JSON object in a file; raise ``Damaged`` if it is not one."""
+def _read_object(package: tools.ArchiveReader, place: str) -> dict[str, Any]:
+    """Return the JSON object in a file; raise ``DamagedFileError`` if it is not one."""
     try:
         found = tools.parse_json(package.text(place))
     except ValueError:
-        raise Damaged("expected JSON, found something else") from None
+        raise tools.DamagedFileError("expected JSON, found something else") from None
     if not isinstance(found, dict):
-        raise Damaged("expected a JSON object, found another value")
+        raise tools.DamagedFileError("expected a JSON object, found another value")
     return found
 
 

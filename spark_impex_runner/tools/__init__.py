@@ -4,13 +4,17 @@ Built-in plugins use no other names of the package. HTTP is in ``spark_impex_run
 which alone loads the HTTP library: import it inside the function that sends something.
 
 ``DURATION_SCHEMA`` and ``SIZE_SCHEMA`` are the JSON Schemas of options that ``parse_duration`` and
-``parse_size`` read; add a title and a description. ``ZIP_ERRORS`` are the exceptions that
-``zipfile`` raises for a file that is no ZIP, damaged or cut off.
+``parse_size`` read; add a title and a description.
 """
 
 from __future__ import annotations
 
-from spark_impex_runner.archives import BROKEN as ZIP_ERRORS
+from spark_impex_runner.archive_reader import (
+    ArchiveReader,
+    DamagedFileError,
+    OverLimitError,
+    ReadBudget,
+)
 from spark_impex_runner.archives import opened as open_zip
 from spark_impex_runner.archives import quoted
 from spark_impex_runner.archives import raw_name as raw_entry_name
@@ -49,11 +53,14 @@ from spark_impex_runner.tools.stop import stop_check
 __all__ = [
     "DURATION_SCHEMA",
     "SIZE_SCHEMA",
-    "ZIP_ERRORS",
+    "ArchiveReader",
+    "DamagedFileError",
     "Hash",
     "Masker",
     "MaskingFilter",
+    "OverLimitError",
     "Ownership",
+    "ReadBudget",
     "Uri",
     "checksum_line",
     "counted",
