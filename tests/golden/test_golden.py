@@ -69,17 +69,10 @@ SCENARIOS = {
     "refused": Scenario(f"{LIFE}, file_filter: onprem}}", {}),
     "unauthorized": Scenario(f"{LIFE}}}", {}, ("create@*=401",)),
 }
-COMMANDS = [
-    "run",
-    "resume",
-    "cancel",
-    "status",
-    "history",
-    "plan",
-    "validate",
-    "render",
-    "schema",
-] + ["init", "completion", "plugins", "verify", "sandbox"]
+COMMANDS = (
+    *("run", "resume", "cancel", "status", "history", "plan", "validate", "render", "schema"),
+    *("init", "completion", "plugins", "verify", "sandbox"),
+)
 
 
 def golden(name: str, actual: Any) -> Any:
