@@ -6,6 +6,8 @@
 #   make bench   build the wheel and print the table of docs/explanation/performance.md
 # and one looks for what no test notices:
 #   make mutants change the core modules at random, and print the changes that the tests pass
+# and one builds the documentation:
+#   make site    build the site into build/site/site
 # and one makes what a release consists of:
 #   make dist    build the sdist and the wheel, and put them into build/dist with the schemas
 PYTHON ?= python3
@@ -18,7 +20,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # pip takes a third of a minute of the processor for what uv installs in seconds.
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: demo test test-busy lint types tests bench mutants dist wheel clean help
+.PHONY: demo site test test-busy lint types tests bench mutants dist wheel clean help
 
 help:
 	@sed -n 's/^#  *\(make .*\)/\1/p' Makefile
@@ -32,6 +34,12 @@ demo: .venv/installed
 	.venv/bin/impex-run examples/quickstart.yaml
 	.venv/bin/impex verify examples/exports/quickstart/*
 	@echo && find examples/exports/quickstart -type f | sort
+
+site:
+	$(PYTHON) -m venv build/site-venv
+	build/site-venv/bin/python -m pip install --quiet --disable-pip-version-check \
+		"$$(sed -n 's/^docs = \["\(.*\)"\]/\1/p' pyproject.toml)"
+	build/site-venv/bin/python docs/site.py
 
 wheel:
 	rm -rf $(WORK) && mkdir -p $(WORK)
@@ -55,6 +63,7 @@ types:
 # The tests run in a folder that holds no package source: what they import is the wheel.
 tests:
 	cp -r tests examples docs benchmarks *.md pyproject.toml Makefile $(WORK)
+	mkdir -p $(WORK)/schemas && cp schemas/*.json $(WORK)/schemas
 	cd $(WORK) && venv/bin/python -m pytest -q -n $(WORKERS)
 	$(INSTALL) pluggy==1.5.0
 	cd $(WORK) && venv/bin/python -m pytest -q tests/hooks/test_manager.py tests/hooks/test_hooks.py
