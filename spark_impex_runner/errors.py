@@ -45,9 +45,13 @@ if TYPE_CHECKING:
 
 
 class ImpexError(Exception):
-    """Root of the tree. ``str(error)`` is one line without secrets."""
+    """Root of the tree. ``str(error)`` is one line without secrets.
+
+    ``kind`` says in a few words what kind of error it is; see ``cause_of``.
+    """
 
     exit_code = 1
+    kind = "internal error"
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -63,6 +67,7 @@ class UsageError(ImpexError):
     """The command line, or an argument of the Python interface, cannot be used."""
 
     exit_code = 2
+    kind = "usage error"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -92,6 +97,8 @@ class Problem:
 class ManifestError(UsageError):
     """The manifest is invalid; ``problems`` has every error, in the order of the file."""
 
+    kind = "invalid manifest"
+
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = tuple(sorted(problems))
         super().__init__("\n".join(str(problem) for problem in self.problems))
@@ -104,6 +111,8 @@ class UriError(UsageError):
 class StateError(UsageError):
     """The state cannot be read or written, or another runner works on the target."""
 
+    kind = "state or lock unavailable"
+
 
 class PluginError(ImpexError):
     """A plugin is missing, failed to load or returned an invalid answer.
@@ -112,6 +121,7 @@ class PluginError(ImpexError):
     """
 
     exit_code = 7
+    kind = "plugin error"
 
     def __init__(self, message: str, problems: tuple[Problem, ...] = ()) -> None:
         super().__init__(message)
@@ -125,6 +135,7 @@ class SparkError(ImpexError):
     """
 
     exit_code = 4
+    kind = "tenant error"
     sent = True
 
 
@@ -139,6 +150,8 @@ class TransportError(SparkSdkError):
     True if the same request would fail again, ``reached`` False if no connection to the host was
     made.
     """
+
+    kind = "no reply from the server"
 
     def __init__(
         self,
@@ -171,6 +184,7 @@ class RetryTimeoutError(SparkSdkError):
     """The wait for a job ended before the job did; the remote job may still run."""
 
     exit_code = 5
+    kind = "deadline passed"
 
     def __init__(self, message: str, *, retries: int = 0, interval: float = 0.0) -> None:
         super().__init__(message)
@@ -181,13 +195,19 @@ class RetryTimeoutError(SparkSdkError):
 class JobError(SparkSdkError):
     """The tenant ended the job without success; the message has the tenant's reason."""
 
+    kind = "job failed"
+
 
 class TooLargeError(JobError):
     """A job's package is, or would be, larger than the tenant or the manifest allows."""
 
+    kind = "package too large"
+
 
 class IntegrityError(SparkSdkError):
     """Downloaded bytes differ from what the tenant announced, or are not a ZIP package."""
+
+    kind = "package does not verify"
 
 
 class UnreadablePackageError(IntegrityError):
@@ -301,16 +321,20 @@ class DeliveryError(ImpexError):
     """The output folder cannot be used, or the disk refuses to write."""
 
     exit_code = 4
+    kind = "delivery failed"
 
 
 class MissingError(DeliveryError):
     """A requested item is missing from what the tenant reports as delivered."""
+
+    kind = "requested items missing"
 
 
 class StepError(ImpexError):
     """A step of a target did not succeed."""
 
     exit_code = 4
+    kind = "step failed"
 
 
 class HeldError(ImpexError):
@@ -321,6 +345,7 @@ class HeldError(ImpexError):
     """
 
     exit_code = 9
+    kind = "waits for an approval"
 
     def __init__(
         self,
@@ -344,6 +369,13 @@ class NotifyError(ImpexError):
     exit_code = 4
 
 
+def cause_of(error: ImpexError) -> str:
+    """Return the kind of an error in a few words: ``HTTP 404 SERVICE_NOT_FOUND``."""
+    if isinstance(error, SparkApiError):
+        return f"HTTP {error.status} {error.code}".rstrip()
+    return error.kind
+
+
 def describe_os_error(error: OSError) -> str:
     """Return the operating system's error and its path as one line."""
     reason = error.strerror or f"{type(error).__name__} {error}".strip()
@@ -357,6 +389,7 @@ class Interrupted(ImpexError):  # noqa: N818 - a signal is not an error
     """
 
     exit_code = 130
+    kind = "interrupted"
 
     def __init__(self, signum: int = signal.SIGINT, *, unanswered: bool = False) -> None:
         super().__init__(f"interrupted by {signal.Signals(signum).name}")

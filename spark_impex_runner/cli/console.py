@@ -74,12 +74,17 @@ class Console:
         red, none = (_RED, _NONE) if self.colour_errors else ("", "")
         self._print(f"{red}error:{none} {escaped_line(each)}" for each in str(error).splitlines())
 
-    def note(self, text: str) -> None:
-        """Print a note to stderr, which is neither a result nor an error."""
+    def hint(self, purpose: str, command: str) -> None:
+        """Print a command that the user may want to run next to stderr, on a line of its own."""
         if self.json_lines:
-            self._log("info", "note", text)
+            self._log("info", "note", f"{purpose}: {command}", {"command": command})
         else:
-            self._print([escaped_line(text)])
+            self._print([f"{purpose}:", escaped_line(command)])
+
+    @property
+    def columns(self) -> int:
+        """The width of the terminal that shows results; 0 if they go elsewhere."""
+        return _columns(self.streams.out) if self.streams.out.isatty() else 0
 
     def problems(self, problems: Iterable[Problem]) -> None:
         """Print the errors and warnings of a manifest to stderr.
@@ -143,13 +148,15 @@ def open_console(arguments: argparse.Namespace, masker: Masker, streams: Streams
     """Configure logging by the arguments, until ``streams.undo`` is closed."""
     handler = _Handler(streams.err)
     json_lines = getattr(arguments, "log_format", "text") == "json"
-    handler.setFormatter(_JsonFormatter() if json_lines else _TextFormatter())
     streams.err.line_format = output_line if json_lines else None
     # A library's or a plugin's print is not a result.
     sys.stdout = streams.err
     handler.addFilter(MaskingFilter(masker))
     level, foreign_level = logging.INFO, logging.WARNING
     verbose = getattr(arguments, "verbose", 0)
+    handler.setFormatter(_JsonFormatter() if json_lines else _TextFormatter(brief=not verbose))
+    if not (json_lines or verbose):
+        handler.addFilter(_not_in_summary)
     if verbose:
         level, foreign_level = logging.DEBUG, logging.INFO
     elif getattr(arguments, "quiet", False):
@@ -215,15 +222,42 @@ def _wanted(colour: str, stream: Any) -> bool:
 
 
 class _TextFormatter(logging.Formatter):
-    """Formats records as ``08:15:02 motor: job 65f0… created``, with any level but info."""
+    """Formats records as ``08:15:02Z motor: job 65f0… created``, with any level but info.
+
+    ``brief`` leaves out what the summary says at the end: each cause is printed once.
+    """
+
+    def __init__(self, *, brief: bool) -> None:
+        super().__init__()
+        self._brief = brief
 
     def format(self, record: logging.LogRecord) -> str:
-        time = f"{datetime.fromtimestamp(record.created, timezone.utc):%H:%M:%S}"
+        time = f"{datetime.fromtimestamp(record.created, timezone.utc):%H:%M:%SZ}"
         target = getattr(record, "target", "")
         level = f"{record.levelname.lower()}: " if record.levelno != logging.INFO else ""
-        text = f"{time} {level}{f'{target}: ' if target else ''}{record.getMessage()}"
+        message = (_briefly(record) if self._brief else "") or record.getMessage()
+        text = f"{time} {level}{f'{target}: ' if target else ''}{message}"
         traceback = f"\n{escaped(record.exc_text)}" if record.exc_text else ""
         return escaped_line(text) + traceback
+
+
+def _briefly(record: logging.LogRecord) -> str:
+    """Return how a target or a step ended without the text that is in the summary, too."""
+    kind, _, outcome = getattr(record, "event", "").partition(".")
+    detail: dict[str, Any] = getattr(record, "detail", {})
+    outcome = outcome.replace("_", " ")
+    if record.levelno < logging.WARNING or outcome == "retry":
+        return ""
+    if kind == "step":
+        return f"step {detail['uses']} {outcome}"
+    if kind != "target":
+        return ""
+    like = f" like {detail['same_as']}" if "same_as" in detail else ""
+    return f"{outcome}{like}: {detail['cause']}" if "cause" in detail else outcome
+
+
+def _not_in_summary(record: logging.LogRecord) -> bool:
+    return getattr(record, "event", "") != "run.finished"
 
 
 class _JsonFormatter(logging.Formatter):

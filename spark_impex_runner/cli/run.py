@@ -108,7 +108,8 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
                 out.error(error)
                 failed.append(128 + clock.signum if clock.signum else error.exit_code)
                 continue
-            out.result(text.render(result, colour=out.colour), styled=out.colour)
+            summary = text.render(result, colour=out.colour, columns=out.columns)
+            out.result(summary, styled=out.colour)
             finished.append(result)
             for problem in result.problems:
                 out.error(problem)
@@ -147,19 +148,32 @@ def _print_next_steps(
     context: CommandContext,
     clock: Clock,
 ) -> None:
-    """Print the commands that resume, cancel or approve what is left of the runs."""
-    from spark_impex_runner.engine.cancel import may_have_running_jobs
+    """Print the commands that resume, repeat, cancel or approve what is left of the runs.
 
-    out, command = context.console, context.command
+    The one that approves is the last line.
+    """
+    out, repeat = context.console, context.command
     results = [each for run in finished for each in run.results]
+    timed_out = any(each.outcome.value == "timed_out" for each in results)
     if clock.signum and not all(each.good for each in results):
-        out.error(f"interrupted; to resume: {command}")
-        if any(may_have_running_jobs(each, selection.options(arguments)) for each in finished):
-            cancel = selection.command_line("impex cancel", arguments)
-            out.error(f"to cancel the jobs that still run: {cancel}")
+        out.hint("interrupted; to resume", repeat)
+    elif timed_out or any(each.outcome.value == "failed" for each in results):
+        if len(finished) == 1 and not getattr(arguments, "job", ""):
+            repeat = selection.repeat(finished[0], arguments) or repeat
+        out.hint("to resume" if timed_out else "to run the failed targets again", repeat)
+    if (clock.signum or timed_out) and _may_have_running_jobs(finished, arguments):
+        cancel = selection.command_line("impex cancel", arguments)
+        out.hint("to cancel the jobs that still run", cancel)
     for line in (selection.approval(run, arguments) for run in finished):
         if line:
-            out.note(f"held; to approve: {line}")
+            out.hint("held; to approve", line)
+
+
+def _may_have_running_jobs(finished: Sequence[RunResult], arguments: argparse.Namespace) -> bool:
+    from spark_impex_runner.engine.cancel import may_have_running_jobs
+
+    options = selection.options(arguments)
+    return any(may_have_running_jobs(each, options) for each in finished)
 
 
 def _combine_exit_codes(code: int, failed: Sequence[int], *, any_run: bool) -> int:

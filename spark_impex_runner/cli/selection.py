@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import RunOptions, RunResult
 
 _DIGITS = 9
+# A command that names more targets would fill the screen.
+_MOST_NAMED = 20
 
 
 def add_manifest_arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,6 +129,17 @@ def command_line(command: str, arguments: argparse.Namespace) -> str:
         for value in values:
             line += [option, value]
     return shlex.join(map(str, line))
+
+
+def repeat(run: RunResult, arguments: argparse.Namespace) -> str:
+    """Return the command that runs again what did not succeed; empty if that is most of the run."""
+    from spark_impex_runner.planning.approvals import command
+
+    left = [each.target.name for each in run.results if not each.good and not each.approve]
+    if len(left) == len(run.results) or len(left) > _MOST_NAMED:
+        return ""
+    chosen = options(arguments)
+    return command(run.manifest.path, chosen, left, sorted(chosen.approved))
 
 
 def approval(run: RunResult, arguments: argparse.Namespace) -> str:

@@ -6,14 +6,17 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner.errors import cause_of
 from spark_impex_runner.models import Change, RunOptions
 from spark_impex_runner.planning.approvals import Approvals
+from spark_impex_runner.report.causes import cause_key
 
 if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
+    from spark_impex_runner.errors import ImpexError
     from spark_impex_runner.hooks.manager import Plugins
     from spark_impex_runner.masking import Masker
-    from spark_impex_runner.models import Job
+    from spark_impex_runner.models import Job, TargetResult
     from spark_impex_runner.planning.stages import Prepared
     from spark_impex_runner.state.store import State
 
@@ -39,7 +42,8 @@ class Context:
     """What all targets of a run share.
 
     ``until`` is ``"download"`` if no steps run. ``fresh`` resumes no earlier attempt; ``job`` is
-    the id of the job to resume, or empty. ``approvals`` are those of ``options``.
+    the id of the job to resume, or empty. ``approvals`` are those of ``options``. ``causes`` has
+    the first target of each cause of a failure.
     """
 
     hooks: Plugins
@@ -51,6 +55,7 @@ class Context:
     job: str = ""
     options: RunOptions = field(default_factory=RunOptions)
     approvals: Approvals = field(default_factory=Approvals)
+    causes: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, prepared: Prepared, state: State, options: RunOptions) -> Context:
@@ -66,6 +71,19 @@ class Context:
             options=options,
             approvals=Approvals.of(options.approved),
         )
+
+    def ended(self, job: Job, result: TargetResult, error: ImpexError | None = None) -> None:
+        """Report the end of a target, and which earlier one ended for the same cause."""
+        detail: dict[str, Any] = {}
+        if error:
+            name = job.target.name
+            key = f"{result.outcome.value}: {cause_key(result.error, name)}"
+            # setdefault is atomic: of two threads one is the first.
+            first = self.causes.setdefault(key, name)
+            detail = {"cause": cause_of(error)} | ({"same_as": first} if first != name else {})
+        outcome = result.outcome.value
+        message = f"{outcome}: {result.error}" if result.error else outcome
+        self.changed(job, f"target.{outcome}", message, **detail)
 
     def changed(self, job: Job, event: str, message: str, **detail: Any) -> None:
         """Report an event: log it, then call every observer."""

@@ -61,7 +61,7 @@ class TargetProgress:
     checks or runs of a step in this ``phase``, which began at ``since`` (of ``Clock.monotonic``),
     ``began`` by the wall clock; ``phases`` are those that have ended.
     ``files`` are the partial files of the download. ``abandoned``: the run has ended without it.
-    ``ended`` is the result once it is known.
+    ``failure`` is the error of the last ``result``; ``ended`` is the result once it is known.
     """
 
     job: Job
@@ -84,6 +84,7 @@ class TargetProgress:
     step: str = ""
     files: tuple[Path, ...] = ()
     abandoned: bool = False
+    failure: ImpexError | None = None
     ended: TargetResult | None = None
 
     @property
@@ -164,7 +165,7 @@ class TargetProgress:
     def result(self, error: ImpexError | None = None) -> TargetResult:
         """Return the result of the target, as far as it has come."""
         # Errors and warnings may quote a server or a plugin.
-        mask, job = self.context.masker.mask, self.job
+        mask, job, self.failure = self.context.masker.mask, self.job, error
         phases = chain(
             self.phases_until_now(), *(part.phases_until_now() for part in self.parts.values())
         )

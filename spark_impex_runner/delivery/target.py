@@ -80,10 +80,7 @@ class TargetRunner:
             return result
         progress.ended = result
         progress.enter(Phase.ENDED)
-        message = (
-            f"{result.outcome.value}: {result.error}" if result.error else result.outcome.value
-        )
-        progress.changed(f"target.{result.outcome.value}", message)
+        self._context.ended(progress.job, result, progress.failure)
         return result
 
     def abandon(self, progress: TargetProgress) -> TargetResult:

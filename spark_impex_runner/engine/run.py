@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.blocking import END, interruptible
 from spark_impex_runner.clock import Clock
@@ -39,8 +40,11 @@ from spark_impex_runner.models import RunOptions, RunResult, TargetResult
 from spark_impex_runner.planning.locations import state_folder
 from spark_impex_runner.planning.prepare import prepare
 from spark_impex_runner.planning.requirements import executor_for
+from spark_impex_runner.report.data import seconds
+from spark_impex_runner.report.headline import headline, outcome
 from spark_impex_runner.report.masked import masked
 from spark_impex_runner.state.store import State
+from spark_impex_runner.text import counted
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger(__name__)
+_events = logging.getLogger("spark_impex_runner.events")
 
 # The exit code of a process that a signal ended is this plus the signal's number.
 _SIGNAL_BASE = 128
@@ -183,14 +188,37 @@ class _Run:
         for name in sorted({e for item in self._prepared.plan for e in item.target.connections}):
             self._prepared.connections.limits(name)
         self._context.state.begin_run(run.id, str(run.manifest.path), run.started)
+        self._log_start()
         self._observe("impex_run_started", run=run)
         results = self._run_units(executor) if executor else self._scheduler.deliver()
         self._warn_of_unused_approvals(results.values())
         finished = self._record_end(self._report(tuple(results.values())))
+        self._log_end(finished)
         self._observe("impex_run_finished", run=run, report=finished)
         registry, masker = self._hooks.registry, self._context.masker
         notify(run.manifest.notify, finished, registry.notifiers, self._clock, masker)
         return finished
+
+    def _log_start(self) -> None:
+        run, number = self._prepared.run, len(self._planned)
+        detail = {"manifest": run.manifest.name, "path": str(run.manifest.path), "targets": number}
+        message = f"run {run.id} of {run.manifest.name}: {counted(number, 'target')}"
+        self._log_event("run.started", message, detail)
+
+    def _log_end(self, finished: RunResult) -> None:
+        counts = Counter(each.outcome.value for each in finished.results)
+        detail = {
+            "outcome": outcome(finished),
+            "exit_code": finished.exit_code,
+            "seconds": seconds(finished.started, finished.finished),
+            "counts": dict(counts),
+        }
+        self._log_event("run.finished", headline(finished), detail)
+
+    def _log_event(self, event: str, message: str, detail: dict[str, Any]) -> None:
+        mask = self._context.masker.mask_within
+        extra = {"event": event, "run_id": self._prepared.run.id, "detail": mask(detail)}
+        _events.info("%s", mask(message), extra=extra)
 
     def _observe(self, hook: str, **arguments: object) -> None:
         """Call the observers of a hook; a stop abandons an observer that hangs."""

@@ -154,7 +154,8 @@ class Scheduler:
         done, now = progress.ended, self._clock.now()  # done: the delivery, before a wrapper failed
         if done is None:
             failed = not_started_result(progress.job, Outcome.FAILED, str(error), now)
-            return replace(failed, exit_code=error.exit_code)
+            failed = replace(failed, exit_code=error.exit_code)
+            return self._reported(progress.job, failed, error)
         message = self._context.masker.mask(str(error))
         result = replace(
             done,
@@ -163,7 +164,7 @@ class Scheduler:
             exit_code=done.exit_code or error.exit_code,
             finished=now,
         )
-        return self._reported(progress.job, result)
+        return self._reported(progress.job, result, error)
 
     def _record_failure(self, result: TargetResult) -> TargetResult:
         failed = not (result.good or result.outcome is Outcome.HELD)
@@ -174,9 +175,10 @@ class Scheduler:
     def _not_started(self, job: Job, outcome: Outcome, reason: str) -> TargetResult:
         return self._reported(job, not_started_result(job, outcome, reason, self._clock.now()))
 
-    def _reported(self, job: Job, result: TargetResult) -> TargetResult:
-        event = f"target.{result.outcome.value}"
-        self._context.changed(job, event, f"{result.outcome.value}: {result.error}")
+    def _reported(
+        self, job: Job, result: TargetResult, error: ImpexError | None = None
+    ) -> TargetResult:
+        self._context.ended(job, result, error)
         return result
 
     def _stop_reason(self) -> str:

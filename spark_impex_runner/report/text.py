@@ -1,68 +1,164 @@
-"""Write the summary at the end of a run."""
+"""Write the summary at the end of a run: what failed stands last, where a person looks first."""
 
 from __future__ import annotations
 
+import textwrap
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.models import Outcome
+from spark_impex_runner.report.causes import causes
 from spark_impex_runner.report.data import artifacts, job_ids, seconds
 from spark_impex_runner.report.figures import format_duration, format_size
 from spark_impex_runner.report.headline import headline, outcome_text
-from spark_impex_runner.text import counted, plain
+from spark_impex_runner.text import counted, first_of, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from spark_impex_runner.models import RunResult, TargetResult
+    from spark_impex_runner.models import Artifact, RunResult, TargetResult
+    from spark_impex_runner.report.causes import Cause
 
 # The longest outcomes, such as `succeeded` and `timed out`, have nine letters.
-_OUTCOME_WIDTH = 9
-_INDENT = " " * (_OUTCOME_WIDTH + 2)
-# ANSI colours: green, red, yellow.
-_COLOURS = {
-    Outcome.SUCCEEDED: "32",
-    Outcome.UNCHANGED: "32",
-    Outcome.FAILED: "31",
-    Outcome.TIMED_OUT: "31",
-    Outcome.HELD: "33",
-    Outcome.CANCELLED: "33",
-    Outcome.SKIPPED: "33",
+_LABEL_WIDTH = 9
+_INDENT = " " * (_LABEL_WIDTH + 2)
+# The columns that every table has: the target and its figures.
+_FIGURES = 4
+# More targets that succeeded are one line: their details are in the log and the reports.
+_ROWS = 10
+# How many targets of one cause are listed, each on a line if their texts differ.
+_LISTED = 12
+_RED, _GREEN, _YELLOW, _NONE = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
+# The order of the summary: what failed is nearest to the end.
+_BAD = {
+    Outcome.SKIPPED: _YELLOW,
+    Outcome.CANCELLED: _YELLOW,
+    Outcome.HELD: _YELLOW,
+    Outcome.TIMED_OUT: _RED,
+    Outcome.FAILED: _RED,
 }
 
 
-def render(result: RunResult, *, colour: bool = False) -> str:
-    """Return the summary: a line per target, what went wrong below it, the headline at the end.
+def render(result: RunResult, *, colour: bool = False, columns: int = 0) -> str:
+    """Return the summary: what succeeded, what steps did, what failed and why, totals and files.
 
-    An error stays on one line, however long, so that a search in a log finds all of it. Foreign
-    text cannot move the cursor or break a line.
+    A cause that several targets share stands there once. Without ``columns`` each text stays on
+    one line, so that a search in a log finds all of it; with them it is wrapped. Foreign text
+    cannot move the cursor or break a line.
     """
-    cells = [_cells(each) for each in result.results]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [_title(result), ""]
-    for row, each in zip(cells, result.results, strict=True):
-        lines += [_row(row, widths, _COLOURS[each.outcome] if colour else ""), *_notes(each)]
-    lines += ["", headline(result), *_paths(result), ""]
-    return "\n".join(lines)
+    page = _Page(colour=colour, columns=columns)
+    page.lines += [f"{plain(result.manifest.name)}: run {plain(result.run_id)}", ""]
+    _good(page, result.results)
+    for outcome, shade in _BAD.items():
+        _ended(page, result.results, outcome, shade)
+    page.lines.append("")
+    page.add(headline(result), "  ")
+    page.lines += [_total(result), *_paths(result)]
+    return "\n".join([*page.lines, ""])
 
 
-def _title(result: RunResult) -> str:
-    took = format_duration(seconds(result.started, result.finished))
-    return f"{plain(result.manifest.name)}: run {plain(result.run_id)}, {took}"
+class _Page:
+    """The lines of a summary, each text wrapped below its label."""
+
+    def __init__(self, *, colour: bool, columns: int) -> None:
+        self.lines: list[str] = []
+        self._colour = colour
+        self._columns = columns
+
+    def add(self, text: str, indent: str) -> None:
+        """Add a text, wrapped if it is wider than the terminal."""
+        self.lines += self._wrapped(text, indent)
+
+    def labelled(self, label: str, text: str, shade: str = "") -> None:
+        """Add a text behind a label, which alone is coloured."""
+        first, *rest = self._wrapped(f"{label.ljust(_LABEL_WIDTH)}  {text}", _INDENT)
+        if shade and self._colour:
+            first = f"{shade}{first[: len(label)]}{_NONE}{first[len(label) :]}"
+        self.lines += [first, *rest]
+
+    def table(self, label: str, rows: Sequence[tuple[str, ...]], shade: str) -> None:
+        """Add rows: a text aligned left, figures, and a last column that fits or is left out."""
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        if self._columns and len(_INDENT) + sum(widths) + 2 * len(widths) > self._columns:
+            rows, widths = [row[:_FIGURES] for row in rows], widths[:_FIGURES]
+        for name, *figures in rows:
+            padded = [name.ljust(widths[0]), *map(str.rjust, figures, widths[1:])]
+            self.labelled(label, "  ".join(padded), shade)
+
+    def causes(self, label: str, found: Iterable[Cause], shade: str = "") -> None:
+        """Add texts about targets."""
+        for each in found:
+            if len(each.names) == 1:
+                self.labelled(label, ": ".join(filter(None, (each.names[0], each.text))), shade)
+                continue
+            number = counted(len(each.names), "target")
+            self.labelled(label, ": ".join(filter(None, (number, each.text))), shade)
+            for row in _members(each):
+                self.add(f"{_INDENT}{row}", _INDENT)
+
+    def _wrapped(self, text: str, indent: str) -> list[str]:
+        if not self._columns:
+            return [text.rstrip()]
+        return textwrap.wrap(
+            text,
+            # Some terminals begin a new line after the last column.
+            max(self._columns - 1, 2 * len(_INDENT)),
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        ) or [""]
+
+
+def _members(cause: Cause) -> list[str]:
+    """Return the targets of a cause: on one line, or one a line with what differs."""
+    names = cause.names[:_LISTED]
+    if not cause.own:
+        return [first_of(cause.names, _LISTED)]
+    widest = max(map(len, names))
+    rows = [f"{name.ljust(widest)}  {own}" for name, own in zip(names, cause.own, strict=False)]
+    more = len(cause.names) - _LISTED
+    return [*rows, f"and {more} more"] if more > 0 else rows
+
+
+def _good(page: _Page, results: Sequence[TargetResult]) -> None:
+    """Add what was delivered, and what steps and the tenant said about it."""
+    good = [each for each in results if each.outcome is Outcome.SUCCEEDED]
+    rows = [_cells(each) for each in good]
+    if len(rows) > _ROWS:
+        rows = [(counted(len(rows), "target"), *_amount(good))]
+    page.table("succeeded", rows, _GREEN)
+    _ended(page, results, Outcome.UNCHANGED, _GREEN)
+    done = [(step, each) for each in results for step in each.steps if step.message]
+    for uses in dict.fromkeys(step.uses for step, _ in done if step.outcome == "succeeded"):
+        texts = (
+            (each.target.name, step.message)
+            for step, each in done
+            if (step.uses, step.outcome) == (uses, "succeeded")
+        )
+        page.causes(plain(uses), causes(texts))
+    warned = [
+        (each.target.name, f"step {step.uses}: {step.message}")
+        for step, each in done
+        if step.outcome == "warned"
+    ]
+    own = [(each.target.name, text) for each in results for text in each.warnings]
+    page.causes("warning", causes([*own, *warned]), _YELLOW)
+
+
+def _ended(page: _Page, results: Sequence[TargetResult], outcome: Outcome, shade: str) -> None:
+    """Add the targets with an outcome, and why they have it."""
+    texts = ((each.target.name, each.error) for each in results if each.outcome is outcome)
+    found = causes(texts)
+    if outcome is Outcome.UNCHANGED:  # the folder of each does not matter
+        found = [replace(each, own=()) for each in found]
+    page.causes(outcome_text(outcome), found, shade)
 
 
 def _cells(each: TargetResult) -> tuple[str, ...]:
-    """Return the columns: outcome, target, job, packages, size, time."""
-    packages = [item for item in artifacts(each) if item.is_package]
-    return (
-        outcome_text(each.outcome).ljust(_OUTCOME_WIDTH),
-        plain(each.target.name),
-        _jobs(job_ids(each)),
-        counted(len(packages), "package") if packages else "-",
-        format_size(sum(item.size for item in packages)) if packages else "-",
-        format_duration(seconds(each.started, each.finished)),
-    )
+    """Return the columns: target, packages, size, time, job."""
+    return plain(each.target.name), *_amount([each]), _took(each), _jobs(job_ids(each))
 
 
 def _jobs(ids: Sequence[str]) -> str:
@@ -72,25 +168,25 @@ def _jobs(ids: Sequence[str]) -> str:
     return f"job {plain(ids[0])}" if ids else "-"
 
 
-def _row(cells: tuple[str, ...], widths: list[int], colour: str) -> str:
-    """Return a row with texts aligned left and figures aligned right."""
-    pairs = list(zip(cells, widths, strict=True))
-    names = [cell.ljust(width) for cell, width in pairs[:3]]
-    figures = [cell.rjust(width) for cell, width in pairs[3:]]
-    if colour:
-        names[0] = f"\x1b[{colour}m{names[0]}\x1b[0m"
-    return "  ".join(names + figures)
+def _took(each: TargetResult | RunResult) -> str:
+    return format_duration(seconds(each.started, each.finished))
 
 
-def _notes(each: TargetResult) -> Iterator[str]:
-    """Yield the error and the warnings of a target."""
-    if each.error:
-        yield _INDENT + plain(each.error)
-    warned = [
-        f"step {step.uses}: {step.message}" for step in each.steps if step.outcome == "warned"
-    ]
-    for warning in [*each.warnings, *warned]:
-        yield f"{_INDENT}warning: {plain(warning)}"
+def _amount(results: Sequence[TargetResult]) -> tuple[str, str]:
+    """Return the number of packages and their size."""
+    packages = list(_packages(results))
+    size = sum(item.size for item in packages)
+    return (counted(len(packages), "package"), format_size(size)) if packages else ("-", "-")
+
+
+def _packages(results: Iterable[TargetResult]) -> Iterator[Artifact]:
+    return (item for each in results for item in artifacts(each) if item.is_package)
+
+
+def _total(result: RunResult) -> str:
+    delivered = [each for each in result.results if each.outcome is not Outcome.UNCHANGED]
+    figures = (*_amount(delivered), _took(result))
+    return f"total:  {', '.join(each for each in figures if each != '-')}"
 
 
 def _paths(result: RunResult) -> Iterator[str]:

@@ -307,13 +307,17 @@ def test_json_log_lines_carry_the_stable_fields(shell: Any) -> None:
 
     done = shell("impex-run", "m.yaml", "--log-format", "json")
 
-    lines = [json.loads(line) for line in done.err.splitlines()]
+    first, *lines, last = [json.loads(line) for line in done.err.splitlines()]
+    assert first["event"] == "run.started"
+    assert first["detail"] == {"manifest": "m", "path": "m.yaml", "targets": 1}
     assert [line["event"] for line in lines] == [
         "job.created",
         "job.done",
         "package.delivered",
         "target.succeeded",
     ]
+    assert (last["event"], last["message"]) == ("run.finished", "1 of 1 target succeeded")
+    assert (last["detail"]["exit_code"], last["detail"]["counts"]) == (0, {"succeeded": 1})
     for line in lines:
         assert line["time"].endswith("Z")
         assert line["target"] == "pricing"
@@ -447,12 +451,12 @@ def test_signal_cancels_job_and_reports(tmp_path: Path, start: Any, signum: int,
         environ = {**os.environ, "CSPARK_BEARER_TOKEN": sandbox.token}
         command = "from spark_impex_runner.cli.main import run; run()"
         process = start("-c", command, tmp_path / "m.yaml", env=environ)
-        assert "created" in process.stderr.readline()
+        assert any("created" in line for line in process.stderr)
         process.send_signal(signum)
         _, output = process.communicate()
 
         assert process.returncode == code
-        assert "to resume: impex-run" in output
+        assert "interrupted; to resume:\n" in output
         assert "Traceback" not in output
         assert [r.method for r in sandbox.requests].count("PATCH") == 1
     report = json.loads((tmp_path / "report.json").read_text())

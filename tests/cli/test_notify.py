@@ -91,7 +91,7 @@ def test_failed_notification_is_a_warning(
 
     [line] = [line for line in done.err.splitlines() if "notify" in line]
     assert done.code == 0
-    assert line[9:] == f"warning: notify[0] (webhook): {warning}"
+    assert line[10:] == f"warning: notify[0] (webhook): {warning}"
     assert len(receiver.received) == 1
     assert "hunter2" not in done.err + done.out
 

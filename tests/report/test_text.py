@@ -5,38 +5,45 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_impex_runner.models import Manifest, Outcome, RunResult, Target, TargetResult
+from spark_impex_runner.models import (
+    Manifest,
+    Outcome,
+    RunResult,
+    StepResult,
+    Target,
+    TargetResult,
+)
 from spark_impex_runner.report import text
+from tests.report.conftest import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import pytest
-
+MISSING = (
+    "POST api/v4/export on https://excel.sit.coherent.global/acme: HTTP 404 SERVICE_NOT_FOUND: "
+    "service could not be found: motor/absent{} (request id a545784c-8e25-4651); check the names"
+)
 START = datetime(2026, 1, 31, tzinfo=timezone.utc)
 GOLDEN = """\
-motor-release: run 20260131-1f2e, 1m 13s
+motor-release: run 20260131-1f2e
 
-succeeded  motor        job 34d7d465-86eb-4eed-a388-fa4525cf7be6  1 package  506.7 kB  12.4 s
-           warning: no hash for motor.zip
-           warning: step upload: bucket is gone
-unchanged  life         -                                                 -         -   3.0 s
-failed     a-failed     -                                                 -         -   3.0 s
-           JobError: the tenant said <no> & "never"
-timed out  a-timed_out  -                                                 -         -   3.0 s
-           the deadline of 30m passed; job 77ab may still run
-held       a-held       -                                                 -         -   3.0 s
-           step import: prod waits for --approve prod
-cancelled  a-cancelled  -                                                 -         -   3.0 s
-           interrupted by SIGINT
-skipped    a-skipped    -                                                 -         -   3.0 s
-           needs motor, which failed
+succeeded  motor  1 package  506.7 kB  12.4 s  job 34d7d465-86eb-4eed-a388-fa4525cf7be6
+unchanged  life
+warning    motor: no hash for motor.zip
+warning    motor: step upload: bucket is gone
+skipped    a-skipped: needs motor, which failed
+cancelled  a-cancelled: interrupted by SIGINT
+held       a-held: step import: prod waits for --approve prod
+timed out  a-timed_out: the deadline of 30m passed; job 77ab may still run
+failed     a-failed: JobError: the tenant said <no> & "never"
 
 2 of 7 targets succeeded (1 unchanged); a-failed failed; a-timed_out timed out; \
 a-held held; a-cancelled cancelled; a-skipped skipped
+total:  1 package, 506.7 kB, 1m 13s
 output: /srv/release/exports
 report: /srv/release/report.json
 """
@@ -49,7 +56,7 @@ def test_the_summary_of_every_outcome(every_outcome: RunResult) -> None:
 
 def test_several_jobs_are_counted(target: TargetResult, run: Callable[..., RunResult]) -> None:
     """The reports list their ids."""
-    assert "  2 jobs  " in text.render(run(replace(target, job_ids=("j1", "j2"))))
+    assert "  2 jobs\n" in text.render(run(replace(target, job_ids=("j1", "j2"))))
 
 
 def test_rows_fit_into_a_log(every_outcome: RunResult) -> None:
@@ -70,6 +77,77 @@ def test_colours_change_nothing_but_colours(every_outcome: RunResult) -> None:
 def test_a_run_of_nothing_has_a_summary(run: Callable[..., RunResult]) -> None:
     """No target is no reason to fail."""
     assert "0 of 0 targets succeeded" in text.render(run())
+
+
+def failed(result: TargetResult, name: str, error: str) -> TargetResult:
+    """Return a failed target."""
+    return replace(named(result, name), outcome=Outcome.FAILED, error=error, artifacts=())
+
+
+@pytest.mark.parametrize("columns", [0, 80])
+@pytest.mark.parametrize("error", [MISSING, "step upload: bucket {} is gone; create it"])
+def test_ten_reasons_fit_in_thirty_lines(
+    target: TargetResult, run: Callable[..., RunResult], error: str, columns: int
+) -> None:
+    """Of 500 targets, what failed and why is on the last screen, which says it all once."""
+    results = [named(target, f"t{number}") for number in range(490)]
+    results += [failed(target, f"bad{number}", error.format(number)) for number in range(10)]
+
+    lines = text.render(run(*results), columns=columns).splitlines()
+
+    last = " ".join(" ".join(lines[-30:]).split())
+    assert len(lines) <= 25
+    assert "succeeded 490 targets 490 packages" in last
+    for number in range(10):
+        (own,) = [word for word in error.split() if "{}" in word]
+        assert f"bad{number} {own.strip(';').format(number)}" in last
+    assert last.count(error.rsplit(maxsplit=1)[-1]) == 1
+    assert columns == 0 or max(map(len, lines)) < columns
+
+
+def test_shared_cause_stands_once(target: TargetResult, run: Callable[..., RunResult]) -> None:
+    """The targets of one refused token share a line, whatever the ids of their requests."""
+    refused = "POST v4 on https://x/acme: HTTP 401 (request id {}); check the credentials"
+    results = [failed(target, f"t{number}", refused.format(number)) for number in range(47)]
+
+    lines = text.render(run(*results)).splitlines()
+
+    cause = "POST v4 on https://x/acme: HTTP 401; check the credentials"
+    assert lines[2] == f"failed     47 targets: {cause}"
+    assert lines[3].endswith("t0, t1, t2, t3, t4, t5, t6, t7, t8, t9, t10, t11 and 35 more")
+
+
+def test_long_errors_are_wrapped_not_cut(
+    target: TargetResult, run: Callable[..., RunResult]
+) -> None:
+    """At a terminal an error continues below its beginning; elsewhere it stays on one line."""
+    error = MISSING.format(0)
+    result = run(failed(target, "bad", error))
+
+    lines = text.render(result, columns=60).splitlines()
+
+    assert " ".join(line.strip() for line in lines).count(error) == 1
+    assert [line[:11] for line in lines[2:6]] == ["failed     ", *[" " * 11] * 3]
+    assert f"failed     bad: {error}" in text.render(result).splitlines()
+
+
+def test_results_of_steps_stand_in_the_summary(
+    target: TargetResult, run: Callable[..., RunResult]
+) -> None:
+    """What an import did with each service is what a release is about."""
+    step = StepResult("import", "succeeded", 1.0, "imported to uat: motor/pricing added")
+
+    summary = text.render(run(replace(target, steps=(step,))))
+
+    assert "\nimport     motor: imported to uat: motor/pricing added\n" in summary
+
+
+def test_narrow_terminals_leave_out_job_ids(
+    target: TargetResult, run: Callable[..., RunResult]
+) -> None:
+    """A row that would be wrapped loses its last column."""
+    assert "job 34d7d465" in text.render(run(target), columns=100)
+    assert "12.4 s\n" in text.render(run(target), columns=80)
 
 
 def test_single_target_names_its_folder(
@@ -103,7 +181,7 @@ def test_foreign_text_stays_harmless(foreign: str, name: str) -> None:
     summary = text.render(hostile(foreign, name))
 
     lines = summary.split("\n")
-    assert len(lines) == len(text.render(hostile("x", "x")).split("\n")) - (not foreign)
+    assert len(lines) == len(text.render(hostile("x", "x")).split("\n"))
     assert all(line.isprintable() for line in lines)
 
 
