@@ -36,6 +36,7 @@ COMMANDS = {
     "completion": "print the shell completion script",
     "plugins": "list plugins and what they provide",
     "verify": "check a delivered folder against its receipt",
+    "diff": "show what differs between two packages, delivered folders or tenants",
     "sandbox": "serve a folder as an emulated tenant on localhost",
 }
 # Seconds that plugins' threads and atexit functions get before the process exits without them.

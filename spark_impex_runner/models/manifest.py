@@ -239,6 +239,8 @@ class RunOptions:
         executor: What runs the targets, ``NAME`` or ``NAME:ADDRESS``; empty for this
             process.
         run_id: The id of the run that this is a part of; empty lets the runner choose one.
+        connections: If not empty, only the secrets of these connections and of the targets that
+            ``targets`` and ``tags`` select are resolved.
     """
 
     targets: tuple[str, ...] = ()
@@ -260,3 +262,4 @@ class RunOptions:
     plugin_files: tuple[Path, ...] = ()
     executor: str = ""
     run_id: str = ""
+    connections: frozenset[str] = frozenset()

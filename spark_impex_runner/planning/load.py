@@ -103,15 +103,17 @@ def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loade
 
 def _selected_targets(opened: Opened, options: RunOptions) -> SelectedTargets | None:
     """Return the chosen targets, whose secrets alone are resolved; None if all are chosen."""
-    if not options.targets and not options.tags:
+    chooses = bool(options.targets or options.tags)
+    if not chooses and not options.connections:
         return None
     try:
         manifest, _ = read_resolved(opened.document, opened.settings)
     except ManifestError:
         return None  # the second read reports the mistakes, with the secrets that it needs
-    chosen = select(manifest, options.targets, options.tags, alone=options.alone)
+    chosen = select(manifest, options.targets, options.tags, alone=options.alone) if chooses else ()
     connections = frozenset(name for target in chosen for name in target.connections)
-    return SelectedTargets(frozenset(target.name for target in chosen), connections)
+    names = frozenset(target.name for target in chosen)
+    return SelectedTargets(names, connections | options.connections)
 
 
 @_os_errors_as_usage()

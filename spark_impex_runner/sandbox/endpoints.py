@@ -10,6 +10,7 @@ from spark_impex_runner.sandbox.http.routing import Route
 
 if TYPE_CHECKING:
     from spark_impex_runner.sandbox.http.auth import Authenticator
+    from spark_impex_runner.sandbox.tenant.details import Details
     from spark_impex_runner.sandbox.tenant.environment import Environment
     from spark_impex_runner.sandbox.tenant.exports import Exports
     from spark_impex_runner.sandbox.tenant.imports import Imports
@@ -24,6 +25,7 @@ class Endpoints:
     exports: Exports
     imports: Imports
     listings: Listings
+    details: Details
     environment: Environment
 
 
@@ -50,6 +52,8 @@ def table(tenant: str, endpoints: Endpoints) -> list[Route]:
         Route("GET", f"{v1}/product/getproduct/{{}}", find.folder, "bearer"),
         Route("POST", f"{v1}/product/{{}}/engines", find.services),
         Route("GET", f"{v1}/product/{{}}/engines/getversions/{{}}", find.versions),
+        Route("GET", f"{v1}/product/{{}}/engines/get/{{}}", endpoints.details),
+        Route("GET", f"{v1}/product/{{}}/engines/get/{{}}/{{}}", endpoints.details),
         Route("POST", f"{v3}/services/search", find.search, "bearer"),
         Route("GET", f"{v3}/folders/{{}}/services/{{}}/exists", find.exists),
     ]

@@ -18,6 +18,7 @@ from spark_impex_runner.sandbox.http.auth import Authenticator
 from spark_impex_runner.sandbox.http.routing import Router
 from spark_impex_runner.sandbox.http.server import HttpServer
 from spark_impex_runner.sandbox.settings import Settings
+from spark_impex_runner.sandbox.tenant.details import Details
 from spark_impex_runner.sandbox.tenant.downloads import Downloads
 from spark_impex_runner.sandbox.tenant.environment import Environment
 from spark_impex_runner.sandbox.tenant.exports import Exports, Locations
@@ -179,6 +180,7 @@ class Sandbox:
             Exports(self._tree, exporting, downloads, settings, locations),
             Imports(self._tree, importing, UploadSettings(directory, settings.size_limit)),
             Listings(self._tree),
+            Details(self._tree),
             Environment(settings),
         )
         return Router(table(self.tenant, endpoints), self._authenticator.check)

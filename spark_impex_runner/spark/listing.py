@@ -85,6 +85,17 @@ def versions(session: Session, folder: str, service: str) -> Iterator[ServiceVer
             yield ServiceVersion(folder, service, version=number, version_id=_text(row, "id"))
 
 
+def version_details(session: Session, version: ServiceVersion) -> Mapping[str, Any]:
+    """Return inputs, outputs, settings and hashes of a version, as far as the tenant tells.
+
+    The path is that of the official SDK with a version's id (documented); whether the reply has an
+    envelope is not published. Raises as ``Session.get`` does.
+    """
+    names = (version.folder, "engines", "get", version.service, version.version_id)
+    data = mapping(session.get("api", "v1", "product", *filter(None, names)).data)
+    return next((data[key] for key in ("data", "response_data") if mapping(data.get(key))), data)
+
+
 def _v1_page(number: int) -> dict[str, Any]:
     return {"page": number, "pageSize": PAGE_SIZE, "sort": "-updated", "search": []}
 

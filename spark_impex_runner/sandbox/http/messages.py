@@ -73,6 +73,12 @@ def v4_error(status: int, code: str, message: str) -> HttpError:
     )
 
 
+def v1_error(code: str, message: str) -> HttpError:
+    """Return a 404 in the envelope of the v1 API."""
+    body = {"message": message, "data": None, "errorCode": code, "status": "Error"}
+    return HttpError(json_reply(body, 404))
+
+
 def v1_reply(data: Any) -> Reply:
     """Return ``data`` in the envelope of the v1 API (documented)."""
     return json_reply({"message": None, "data": data, "errorCode": None, "status": "Success"})

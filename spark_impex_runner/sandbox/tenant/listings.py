@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from spark_impex_runner.sandbox.http.messages import HttpError, json_object, json_reply, v1_reply
+from spark_impex_runner.sandbox.http.messages import json_object, json_reply, v1_error, v1_reply
 from spark_impex_runner.sandbox.tenant.metadata import AUTHOR, RELEASED, RETIRED
 from spark_impex_runner.sandbox.tenant.tree import id_of
 from spark_impex_runner.sandbox.tenant.version_files import VersionFiles
@@ -71,7 +71,7 @@ class Listings:
         """Answer ``GET product/{folder}/engines/getversions/{service}``, newest first."""
         versions = self._tenant.versions(folder, service)
         if not versions:
-            raise _v1_error("SERVICE_NOT_FOUND", f"no service {folder}/{service}")
+            raise v1_error("SERVICE_NOT_FOUND", f"no service {folder}/{service}")
         return v1_reply([_revision(version) for version in reversed(versions)])
 
     def exists(self, request: Request, folder: str, service: str) -> Reply:  # noqa: ARG002 - a route's signature
@@ -81,7 +81,7 @@ class Listings:
 
     def _newest(self, folder: str) -> list[Version]:
         if folder not in self._tenant.folders():
-            raise _v1_error("PRODUCT_NOT_FOUND", f"no folder {folder}")
+            raise v1_error("PRODUCT_NOT_FOUND", f"no folder {folder}")
         services = self._tenant.services(folder)
         return [self._tenant.versions(folder, service)[-1] for service in services]
 
@@ -178,11 +178,6 @@ def _v3_reply(data: Any, meta: dict[str, Any]) -> Reply:
     meta = {**meta, "system": "SPARK", "request_timestamp": RELEASED}
     reply = {"status": "Success", "response_data": data, "response_meta": meta, "error": None}
     return json_reply(reply)
-
-
-def _v1_error(code: str, message: str) -> HttpError:
-    body = {"message": message, "data": None, "errorCode": code, "status": "Error"}
-    return HttpError(json_reply(body, 404))
 
 
 def _optional_object(request: Request) -> dict[str, Any]:

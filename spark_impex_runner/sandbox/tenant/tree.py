@@ -5,8 +5,8 @@ empty, and each of these files in it is optional:
 
 ``service.json``
     ``description`` (text), ``label`` (text), and ``inputs`` and ``outputs``: lists of objects
-    with ``name``, ``description``, ``address`` (a cell such as ``B2``) and, for inputs,
-    ``default``.
+    with ``name``, ``description``, ``address`` (a cell such as ``B2``), ``type`` (``number`` or
+    ``text``) and, for inputs, ``default``.
 ``model.js``, ``model.wasm``, ``model.data``
     The compiled module. What is missing is replaced by the smallest valid content.
 ``DefaultValidations.json``

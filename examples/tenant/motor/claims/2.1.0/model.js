@@ -3,5 +3,6 @@
 // Expected payment for a reported motor claim.
 exports.load = async (bytes) => {
   const { instance } = await WebAssembly.instantiate(bytes);
-  return (reported, deductible) => instance.exports.expected_payment(reported, deductible);
+  return (reported, deductible, limit) =>
+    instance.exports.expected_payment(reported, deductible, limit);
 };

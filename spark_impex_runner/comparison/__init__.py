@@ -1,0 +1,1 @@
+"""Compare what two packages, delivered folders or tenants hold."""

@@ -1,0 +1,111 @@
+"""Say in one line what differs in a service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.models.comparison import OUTPUT_TYPES
+from spark_impex_runner.text import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from spark_impex_runner.models.comparison import Change, ServiceDiff, VersionDiff
+
+NOUNS = {
+    "inputs": "input",
+    "defaults": "input",
+    "outputs": "output",
+    "settings": "setting",
+    "files": "file",
+}
+
+
+def summary(service: ServiceDiff) -> str:
+    """Return the line of a service: ``motor/pricing 1.4.1 -> 1.4.2: 1 input added``."""
+    return f"{title(service)}: {', '.join(_parts(service))}"
+
+
+def title(service: ServiceDiff) -> str:
+    """Return the names of a service, and the versions of its last comparison."""
+    names = " -> ".join(dict.fromkeys(filter(None, (service.old, service.new))))
+    if service.versions:
+        return f"{names} {versions(service.versions[-1])}"
+    numbers = (*service.added, *service.removed)
+    return names if lists_versions(service) else f"{names} {numbers[0]}".rstrip()
+
+
+def versions(diff: VersionDiff) -> str:
+    """Return the version numbers of a comparison, one if both are the same."""
+    return " -> ".join(dict.fromkeys((diff.old.version, diff.new.version)))
+
+
+def lists_versions(service: ServiceDiff) -> bool:
+    """Return whether versions came or went that the title does not name."""
+    numbers = len(service.added), len(service.removed)
+    if not service.old or not service.new:
+        return sum(numbers) != 1
+    return numbers != (1, 1)
+
+
+def _parts(service: ServiceDiff) -> Iterator[str]:
+    if not service.old or not service.new:
+        yield "added" if service.new else "removed"
+    elif service.old != service.new:
+        yield "moved"
+    if lists_versions(service):
+        for numbers, word in ((service.added, "added"), (service.removed, "removed")):
+            if numbers:
+                yield f"{counted(len(numbers), 'version')} {word}"
+    if service.versions:
+        yield from _compared(service)
+
+
+def _compared(service: ServiceDiff) -> Iterator[str]:
+    """Yield what differs between the last versions, and how many others differ."""
+    *others, last = service.versions
+    yield from count_changes(last.changes)
+    # No package states the types of outputs: a line below says so, not every summary.
+    if unknown := [each.what for each in last.unknown if each.what != OUTPUT_TYPES]:
+        yield f"{', '.join(unknown)} not compared"
+    elif not last.changes and service.old == service.new:
+        yield "nothing else differs"
+    if differing := sum(bool(each.changes) for each in others):
+        yield f"{counted(differing, 'other version')} changed"
+
+
+def count_changes(changes: Sequence[Change]) -> Iterator[str]:
+    """Yield how many things of each kind were added, removed or changed."""
+    for noun in ("input", "output"):
+        yield from _count(noun, [each for each in changes if NOUNS.get(each.section) == noun])
+    for section in ("settings", "files"):
+        if number := len({each.name for each in changes if each.section == section}):
+            yield f"{counted(number, NOUNS[section])} changed"
+    sections = {each.section for each in changes}
+    if whole := [section for section in ("module", "workbook") if section in sections]:
+        yield f"{' and '.join(whole)} changed"
+
+
+def _count(noun: str, changes: Sequence[Change]) -> Iterator[str]:
+    """Yield how many inputs or outputs came, went, or changed type, default or something else."""
+    for kind in ("added", "removed"):
+        if number := sum(change_kind(each) == kind for each in changes):
+            yield f"{counted(number, noun)} {kind}"
+    for name in ("type", "default"):
+        if number := sum(each.property == name for each in changes):
+            yield f"{counted(number, noun)} changed {name}"
+    rest = [each for each in changes if each.property not in {"", "type", "default"}]
+    if rest:
+        number, names = len({each.name for each in rest}), sorted({e.property for e in rest})
+        yield f"{counted(number, noun)} changed {_joined(names)}"
+
+
+def _joined(names: Sequence[str]) -> str:
+    return " and ".join(names) if len(names) < 3 else "other properties"
+
+
+def change_kind(change: Change) -> str:
+    """Return ``added``, ``removed`` or ``changed``."""
+    if change.property:
+        return "changed"
+    return "added" if change.old is None else "removed"
