@@ -7,7 +7,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _UNUSUAL = re.compile(r"[^\n\t -~]+")
 
@@ -63,3 +63,14 @@ def first_of(items: Sequence[str], limit: int, separator: str = ", ") -> str:
     """Return the first ``limit`` items on one line, and how many there are besides."""
     more = f" and {len(items) - limit} more" if len(items) > limit else ""
     return separator.join(items[:limit]) + more
+
+
+def table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return rows as aligned columns below their names."""
+    cells = [
+        [name.upper() for name in rows[0]],
+        *([plain(each) for each in row.values()] for row in rows),
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells)
+    return "\n".join("  ".join(row).rstrip() for row in padded)

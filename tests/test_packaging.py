@@ -57,6 +57,7 @@ def test_the_wheel_holds_only_the_package_its_types_and_its_schemas(wheel: zipfi
     assert others == {
         "spark_impex_runner/py.typed",
         "spark_impex_runner/schemas/diff.schema.json",
+        "spark_impex_runner/schemas/history.schema.json",
         "spark_impex_runner/schemas/import-lock.schema.json",
         "spark_impex_runner/schemas/manifest.schema.json",
         "spark_impex_runner/schemas/overlay.schema.json",

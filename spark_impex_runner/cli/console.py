@@ -16,11 +16,11 @@ from spark_impex_runner.errors import ImpexError, ManifestError, PluginError
 from spark_impex_runner.hooks.monitor import TRACE
 from spark_impex_runner.masking import Masker, MaskingFilter
 from spark_impex_runner.report.excerpt import excerpt
-from spark_impex_runner.text import escaped, escaped_line, plain
+from spark_impex_runner.text import escaped, escaped_line
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
     from spark_impex_runner.cli.streams import MaskingStream, Streams
     from spark_impex_runner.errors import Problem
@@ -290,14 +290,3 @@ def json_line(level: str, message: str, created: float | None = None, **fields: 
 def output_line(text: str) -> str:
     """Return a line that a library or a plugin wrote to stderr as a line of the log."""
     return json_line("info", text, event="output")
-
-
-def table(rows: Sequence[Mapping[str, str]]) -> str:
-    """Return rows as aligned columns below their names."""
-    cells = [
-        [name.upper() for name in rows[0]],
-        *([plain(each) for each in row.values()] for row in rows),
-    ]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells)
-    return "\n".join("  ".join(row).rstrip() for row in padded)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.cli import console, selection
+from spark_impex_runner.cli import selection
+from spark_impex_runner.cli.console import trace_to_stdout
 from spark_impex_runner.cli.selection import local_path
 from spark_impex_runner.hooks.registry import KINDS, Registry, as_data, summary_of
+from spark_impex_runner.text import table
 
 if TYPE_CHECKING:
     import argparse
@@ -47,7 +49,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     if arguments.names:
         text = "\n\n".join("\n".join(_details(info, plugins)) for info in infos)
     else:
-        text = console.table([_brief(info, plugins) for info in infos])
+        text = table([_brief(info, plugins) for info in infos])
     context.console.result(text)
     return 0
 
@@ -58,7 +60,7 @@ def _trace(arguments: argparse.Namespace, context: CommandContext) -> int:
     from spark_impex_runner.engine.forecast import forecast
     from spark_impex_runner.planning.prepare import prepare
 
-    console.trace_to_stdout(context)
+    trace_to_stdout(context)
     options, clock = selection.options(arguments), Clock()
     for path in arguments.trace:
         with prepare(path, options, clock, context.masker) as prepared:

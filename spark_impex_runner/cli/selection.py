@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _DIGITS = 9
 # A command that names more targets would fill the screen.
 _MOST_NAMED = 20
+NOTHING_RUN = "nothing has been run here (no state in .impex); --state DIR names another folder"
 
 
 def add_manifest_arguments(parser: argparse.ArgumentParser) -> None:
@@ -261,13 +262,25 @@ def add_state_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def existing_state(arguments: argparse.Namespace) -> Path:
-    """Return the state directory; raise ``UsageError`` if it does not exist."""
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """Add the format of the result, for commands that print a table."""
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="format of the result"
+    )
+
+
+def existing_state(arguments: argparse.Namespace) -> Path | None:
+    """Return the state directory, None in a folder where nothing has been run.
+
+    Raises ``UsageError`` if the directory that ``--state`` names does not exist.
+    """
     from spark_impex_runner.errors import UsageError
     from spark_impex_runner.state.store import STATE_FOLDER
 
     beside = arguments.manifest.parent if arguments.manifest else Path()
-    folder = arguments.state or beside / STATE_FOLDER
-    if not folder.is_dir():
-        raise UsageError(f"no state in {folder}: nothing has been run here; or give --state DIR")
-    return Path(folder)
+    folder: Path = arguments.state or beside / STATE_FOLDER
+    if folder.is_dir():
+        return folder
+    if arguments.state:
+        raise UsageError(f"no state in {folder}: check --state DIR")
+    return None

@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.cli import selection
-from spark_impex_runner.cli.console import table
+from spark_impex_runner.text import table
 
 if TYPE_CHECKING:
     import argparse
@@ -20,25 +20,30 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the state directory and the format."""
     selection.add_state_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    selection.add_format(parser)
+    parser.add_argument(
+        "--json", action="store_const", const="json", dest="format", help="as --format json"
+    )
 
 
 def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     """List every unfinished attempt, without contacting a tenant."""
     from spark_impex_runner.state.store import State
 
-    with closing(State(selection.existing_state(arguments))) as state:
-        attempts = state.open_attempts()
-        rows = [_row(each, len(state.parts(each))) for each in attempts]
-        waiting = [_waiting(state.holds.of(each)) for each in attempts]
-    if arguments.json:
+    folder, rows, waiting = selection.existing_state(arguments), [], []
+    if folder:
+        with closing(State(folder)) as state:
+            attempts = state.open_attempts()
+            rows = [_row(each, len(state.parts(each))) for each in attempts]
+            waiting = [_waiting(state.holds.of(each)) for each in attempts]
+    if arguments.format == "json":
         data = [{**row, **waits} for row, waits in zip(rows, waiting, strict=True)]
         context.console.data(data)
     elif rows:
         lines = (_line(row["target"], waits) for row, waits in zip(rows, waiting, strict=True))
         context.console.result("\n".join([table(rows), *filter(None, lines)]))
     else:
-        context.console.result("nothing is unfinished")
+        context.console.result("nothing is unfinished" if folder else selection.NOTHING_RUN)
     return 0
 
 

@@ -24,6 +24,7 @@ from spark_impex_runner.engine.distributed import (
     sanitized,
 )
 from spark_impex_runner.engine.notifications import notify
+from spark_impex_runner.engine.record import record_end, recorded
 from spark_impex_runner.engine.refusal import refusal_reported
 from spark_impex_runner.engine.reports import write_reports
 from spark_impex_runner.engine.scheduler import Scheduler
@@ -32,7 +33,6 @@ from spark_impex_runner.errors import (
     ImpexError,
     Interrupted,
     PluginError,
-    StateError,
     describe_os_error,
 )
 from spark_impex_runner.masking import Masker
@@ -43,6 +43,7 @@ from spark_impex_runner.planning.requirements import executor_for
 from spark_impex_runner.report.data import seconds
 from spark_impex_runner.report.headline import headline, outcome
 from spark_impex_runner.report.masked import masked
+from spark_impex_runner.state.runs import PastRun
 from spark_impex_runner.state.store import State
 from spark_impex_runner.text import counted
 from spark_impex_runner.version import __version__
@@ -110,7 +111,7 @@ def run_unit(unit: WorkUnit, new_masker: Callable[[], Masker] = Masker) -> UnitR
             context = Context.of(prepared, state, options)
             run = prepared.run
             # On another machine the state may be another file, without the run.
-            state.begin_run(run.id, str(run.manifest.path), run.started)
+            state.begin_run(PastRun(run.id, str(run.manifest.path), run.started))
             scheduler = Scheduler(prepared, context, options, FailFast(failed, stop_file))
             results = scheduler.deliver().values()
             return UnitResult(tuple(sanitized(each, masker) for each in results))
@@ -187,12 +188,13 @@ class _Run:
         # Raises for missing credentials of any connection, before the first job is created.
         for name in sorted({e for item in self._prepared.plan for e in item.target.connections}):
             self._prepared.connections.limits(name)
-        self._context.state.begin_run(run.id, str(run.manifest.path), run.started)
-        self._log_start()
-        self._observe("impex_run_started", run=run)
-        results = self._run_units(executor) if executor else self._scheduler.deliver()
-        self._warn_of_unused_approvals(results.values())
-        finished = self._record_end(self._report(tuple(results.values())))
+        with recorded(self._prepared, self._context):
+            self._log_start()
+            self._observe("impex_run_started", run=run)
+            results = self._run_units(executor) if executor else self._scheduler.deliver()
+            self._warn_of_unused_approvals(results.values())
+            reported = self._report(tuple(results.values()))
+            finished = record_end(self._prepared, self._context, reported)
         self._log_end(finished)
         self._observe("impex_run_finished", run=run, report=finished)
         registry, masker = self._hooks.registry, self._context.masker
@@ -259,15 +261,6 @@ class _Run:
             return self._scheduler.skip(name, unit.error)
         reason = unit.error or "its worker returned no result for it"
         return self._scheduler.fail(name, reason, unit.exit_code)
-
-    def _record_end(self, finished: RunResult) -> RunResult:
-        """Record the end of the run in the state; an error there is a problem of the result."""
-        try:
-            state, now = self._context.state, finished.finished
-            state.end_run(finished.run_id, finished.exit_code, now)
-        except StateError as error:
-            return replace(finished, problems=(*finished.problems, str(error)))
-        return finished
 
     def _report(self, results: tuple[TargetResult, ...]) -> RunResult:
         """Write the reports; return the run's result, masked, with what went wrong."""

@@ -1,4 +1,4 @@
-"""The history: one row for every run that worked on an attempt."""
+"""What each run did with an attempt: one row for every run that worked on it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from spark_impex_runner.state.database import Database
 
 Statement = tuple[str, tuple[Any, ...]]
 
@@ -62,17 +60,3 @@ def close_statements(
     moment = now.isoformat()
     inserted = (moment, moment, *result, *values, result[0])
     return (insert, inserted), (update, (moment, *result, *values))
-
-
-def rows(database: Database, limit: int) -> tuple[dict[str, Any], ...]:
-    """Return the last rows with their targets, jobs, runs and approvals, the newest first."""
-    found = database.read(
-        "SELECT outcomes.began, outcomes.ended, outcomes.outcome, outcomes.error, outcomes.run_id,"
-        " attempts.target, attempts.job_id, runs.manifest, runs.started, runs.exit_code,"
-        " (SELECT group_concat(approval, ', ') FROM holds"
-        "  WHERE holds.attempt = attempts.id AND approved_by = outcomes.run_id) AS approved"
-        " FROM outcomes JOIN attempts ON attempts.id = attempt"
-        " JOIN runs ON runs.id = outcomes.run_id ORDER BY outcomes.id DESC LIMIT ?",
-        (limit,),
-    )
-    return tuple(dict(row) for row in found)

@@ -78,8 +78,12 @@ class Holds:
 
     def approve(self, hold: Hold, run_id: str, approval: str, now: datetime) -> None:
         """Store the approval of a hold, before the run does any of the work."""
-        sql = "UPDATE holds SET approved_by = ?, approval = ?, approved_at = ? WHERE id = ?"
-        self._db.write((sql, (run_id, approval, now.isoformat(), hold.id)))
+        last = "UPDATE holds SET approved_by = ?, approval = ?, approved_at = ? WHERE id = ?"
+        each = "INSERT INTO approvals (hold, run_id, at, approval) VALUES (?, ?, ?, ?)"
+        moment = now.isoformat()
+        self._db.write(
+            (last, (run_id, approval, moment, hold.id)), (each, (hold.id, run_id, moment, approval))
+        )
 
     def use(self, hold: Hold) -> None:
         """Store that the approved work is done: the approval covers nothing more."""

@@ -1,4 +1,4 @@
-"""One runner per target: a lock of the operating system, which dies with its holder."""
+"""Locks of the operating system, which die with their holder: one a target, and one a run."""
 
 from __future__ import annotations
 
@@ -53,6 +53,45 @@ def lease(folder: Path, target: str, now: datetime) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def run_lease(folder: Path, run_id: str) -> Iterator[None]:
+    """Lock a run for the block, so that ``is_running`` is True until its end, also by a kill."""
+    from filelock import FileLock  # noqa: PLC0415 - see ``atomic.exclusive``
+
+    path = _run_lock(folder, run_id)
+    lock = FileLock(path, mode=0o600, thread_local=False)
+    # It only serves `impex history`: a run does not fail for it.
+    with suppress(OSError, NotImplementedError):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock.acquire(timeout=0)
+    try:
+        yield
+    finally:
+        lock.release()
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def is_running(folder: Path, run_id: str) -> bool:
+    """Return whether the process of a run still works."""
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - see ``atomic.exclusive``
+
+    path = _run_lock(folder, run_id)
+    if not path.exists():
+        return False
+    try:
+        FileLock(path, mode=0o600).acquire(timeout=0).lock.release()
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        pass
+    return False
+
+
+def _run_lock(folder: Path, run_id: str) -> Path:
+    return folder / "leases" / f"run-{_file_name(run_id)}.lock"
 
 
 def _file_name(target: str) -> str:

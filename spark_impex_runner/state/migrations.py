@@ -122,4 +122,40 @@ MIGRATIONS = (
     INSERT INTO outcomes (run_id, attempt, began, ended, outcome, error)
         SELECT run_id, id, intended, finished, outcome, error FROM attempts ORDER BY id
     """,
+    # The targets of each run, and every approval: ``holds`` has only the last one.
+    """
+    ALTER TABLE runs ADD COLUMN started_by TEXT NOT NULL DEFAULT '';
+    CREATE TABLE run_targets (
+        run_id TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+        target TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        outcome TEXT NOT NULL DEFAULT '',
+        error TEXT NOT NULL DEFAULT '',
+        job_ids TEXT NOT NULL DEFAULT '',
+        started TEXT,
+        finished TEXT,
+        phases TEXT NOT NULL DEFAULT '{}',
+        PRIMARY KEY (run_id, target)
+    ) WITHOUT ROWID;
+    INSERT INTO run_targets
+            (run_id, target, position, outcome, error, job_ids, started, finished)
+        SELECT outcomes.run_id, target, outcomes.id, outcomes.outcome, outcomes.error, job_id,
+            began, ended
+        FROM outcomes JOIN attempts ON attempts.id = attempt
+        WHERE outcomes.id IN (
+            SELECT max(outcomes.id) FROM outcomes JOIN attempts ON attempts.id = attempt
+            WHERE part_of IS NULL GROUP BY outcomes.run_id, target
+        );
+    CREATE INDEX outcomes_of_a_run ON outcomes(run_id);
+    CREATE TABLE approvals (
+        id INTEGER PRIMARY KEY,
+        hold INTEGER NOT NULL REFERENCES holds(id) ON DELETE CASCADE,
+        run_id TEXT NOT NULL,
+        at TEXT NOT NULL,
+        approval TEXT NOT NULL
+    );
+    CREATE INDEX approvals_of_a_run ON approvals(run_id);
+    INSERT INTO approvals (hold, run_id, at, approval)
+        SELECT id, approved_by, approved_at, approval FROM holds WHERE approved_by <> '' ORDER BY id
+    """,
 )

@@ -27,6 +27,7 @@ from spark_impex_runner.state.rows import (
     from_service,
     insert_artifact,
 )
+from spark_impex_runner.state.runs import Runs, begin_statements, end_statements
 
 if TYPE_CHECKING:
     import sqlite3
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spark_impex_runner.state.placed import ValueKey
+    from spark_impex_runner.state.runs import PastRun, PastTarget
 
 # The outcome of a step that began and whose end is unknown.
 BEGUN = "begun"
@@ -54,6 +56,7 @@ class State:
         self.folder = folder
         self._db = Database(folder, stopped_at)
         self.holds = Holds(self._db)
+        self.runs = Runs(self._db)
 
     def close(self) -> None:
         """Close the file."""
@@ -61,15 +64,18 @@ class State:
 
     # ---- runs ----
 
-    def begin_run(self, run_id: str, manifest: str, now: datetime) -> None:
-        """Store that a run began, unless another worker of the same run has done so."""
-        sql = "INSERT OR IGNORE INTO runs (id, manifest, started) VALUES (?, ?, ?)"
-        self._db.write((sql, (run_id, manifest, now.isoformat())))
+    def begin_run(self, run: PastRun, targets: Sequence[str] = ()) -> None:
+        """Store that a run began, with the keys of its targets.
 
-    def end_run(self, run_id: str, exit_code: int, now: datetime) -> None:
-        """Store the exit code of a run."""
-        sql = "UPDATE runs SET finished = ?, exit_code = ? WHERE id = ?"
-        self._db.write((sql, (now.isoformat(), exit_code, run_id)))
+        Does nothing if another worker of the same run has done so.
+        """
+        self._db.write(*begin_statements(run, targets))
+
+    def end_run(
+        self, run_id: str, exit_code: int, now: datetime, targets: Sequence[PastTarget] = ()
+    ) -> None:
+        """Store the exit code of a run and how its targets ended, in one transaction."""
+        self._db.write(*end_statements(run_id, exit_code, now, targets))
 
     # ---- one attempt, in the order of events ----
 
@@ -269,10 +275,6 @@ class State:
     def open_attempts(self) -> tuple[Attempt, ...]:
         """Return every open attempt, the oldest first."""
         return tuple(self._all("finished IS NULL ORDER BY id", ()))
-
-    def history(self, limit: int) -> tuple[dict[str, Any], ...]:
-        """Return the last rows of the history, the newest first."""
-        return history.rows(self._db, limit)
 
     def _one(self, where: str, values: Sequence[Any]) -> Attempt:
         return self._all(where, values)[0]

@@ -12,10 +12,14 @@ import pytest
 from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.server import Sandbox, Settings
+from spark_impex_runner.state.lease import is_running
+from spark_impex_runner.state.store import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from spark_impex_runner.state.runs import PastRun
 
 # One more than a run has: the last ones end as an ordinary run.
 WRITES = 16
@@ -63,6 +67,12 @@ def write(folder: Path, tenant: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Pat
     return path
 
 
+def past_runs(folder: Path) -> tuple[PastRun, ...]:
+    """Return the runs of a state, the newest first."""
+    with closing(State(folder)) as state:
+        return state.runs.last(9)
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("nth", range(1, WRITES + 1))
 def test_kill_at_any_write_is_resumed(
@@ -71,14 +81,22 @@ def test_kill_at_any_write_is_resumed(
     """The next run has one job, a verified delivery, and no open attempt."""
     was_killed = killed("killed.py", nth, when, manifest)
     was_complete = complete()
+    state_folder = manifest.parent / ".impex"
+    had_ended = [run.exit_code for run in past_runs(state_folder)]
 
     result = run_manifest(manifest) if was_killed else None
 
     assert was_killed == (nth < WRITES)
+    ended = not was_killed or (nth, when) == (WRITES - 1, "after")
+    assert had_ended == ([] if (nth, when) == (1, "before") else [0 if ended else None])
+    runs = past_runs(state_folder)
+    assert [run.exit_code for run in runs] == ([0] if was_killed else []) + had_ended
+    assert runs[0].counts == {"succeeded": 1}
+    assert not any(is_running(state_folder, run.id) for run in runs)
 
     created = [r.method for r in tenant.requests].count("POST")
     output = manifest.parent / "exports/life"
-    with closing(sqlite3.connect(manifest.parent / ".impex/state.db")) as link:
+    with closing(sqlite3.connect(state_folder / "state.db")) as link:
         assert link.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         still_open = link.execute("SELECT count(*) FROM attempts WHERE finished IS NULL").fetchone()
         attempts = link.execute("SELECT count(*) FROM attempts").fetchone()[0]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.sandbox.server import Sandbox
+from spark_impex_runner.state.runs import PastRun
 from spark_impex_runner.state.store import State
 
 if TYPE_CHECKING:
@@ -88,39 +89,73 @@ def test_status_lists_digest_and_command(gated: Any) -> None:
     assert done.code == 0
 
 
-def test_history_lists_hold_and_approval(gated: Any) -> None:
-    """Each run has its row: the one that held, the one that was killed, the one that approved."""
+def past_runs(shell: Any, *args: str) -> Any:
+    """Return the runs that ``impex history`` lists; each with its details if it is asked for."""
+    return json.loads(shell("impex", "history", *args, "--format", "json").out)["runs"]
+
+
+def test_history_credits_approving_run(gated: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One run held, one was killed, one imported: each has its own outcome, and the last the name.
+
+    The hold says what has become of it, whichever run is shown.
+    """
+    monkeypatch.setenv("GITHUB_ACTOR", "alice")
     first = gated("impex-run", "m.yaml", "-p", "gate.py", "-q", "--report", "json=1.json")
+    killed = PastRun("killed", "m.yaml", datetime(2026, 1, 2, tzinfo=timezone.utc))
     with closing(State(gated.folder / ".impex")) as state:
-        state.begin_run("killed", "m.yaml", datetime(2026, 1, 2, tzinfo=timezone.utc))
-        state.note_run(
-            state.open_attempts()[0], "killed", datetime(2026, 1, 2, tzinfo=timezone.utc)
-        )
+        state.begin_run(killed, ["m/life", "m/other"])
+        state.note_run(state.open_attempts()[0], "killed", killed.started)
     line = first.err.splitlines()[-1].removeprefix("held; to approve: ")
+    monkeypatch.setenv("GITHUB_ACTOR", "bob")
     gated(*shlex.split(line.replace("1.json", "2.json")))
 
-    rows = json.loads(gated("impex", "history", "--json").out)
-
     reports = [json.loads((gated.folder / f"{n}.json").read_text()) for n in (1, 2)]
-    [approved] = reports[1]["targets"][0]["approved"]
-    assert [(row["run"], row["outcome"], row["approved"]) for row in rows] == [
-        (reports[1]["run_id"], "succeeded", approved),
-        ("killed", "unfinished", "-"),
-        (reports[0]["run_id"], "held", "-"),
+    [given] = reports[1]["targets"][0]["approved"]
+    runs = {each["run_id"]: past_runs(gated, each["run_id"])[0] for each in past_runs(gated)}
+    held, done = (runs[each["run_id"]] for each in reports)
+
+    assert [(each["outcome"], each["started_by"]) for each in (held, done, runs["killed"])] == [
+        ("held", "alice"),
+        ("succeeded", "bob"),
+        ("unfinished", None),
     ]
+    assert [each["outcome"] for each in runs["killed"]["targets"]] == ["unfinished", "not_started"]
+    [approval] = done["approvals"]
+    assert (approval["approval"], approval["by"]) == (given, "bob")
+    assert (approval["run_id"], approval["held_by"]) == (done["run_id"], held["run_id"])
+    assert held["approvals"] == [approval]
+    assert [(each["status"], each["digests"]) for each in held["held"]] == [
+        ("approved", [given.partition("@")[2]])
+    ]
+    assert (done["held"], runs["killed"]["held"], runs["killed"]["approvals"]) == ([], [], [])
 
 
-def test_history_lists_what_was_given_up(gated: Any) -> None:
-    """A hold that is cancelled later stays in the list, and so does its end."""
+def test_history_page_has_approval(gated: Any) -> None:
+    """The run that holds shows the command; the one that approves shows who and when."""
+    gated("impex-run", "m.yaml", "-p", "gate.py", "-q")
+    [run] = past_runs(gated)
+    before = gated("impex", "history", "m.yaml", run["run_id"][:20]).out
+    command = before.splitlines()[-1].partition("; to approve: ")[2]
+
+    gated(*shlex.split(command))
+
+    after = gated("impex", "history", past_runs(gated)[0]["run_id"]).out
+    approval = command.partition("--approve ")[2].split()[0]
+    assert before.splitlines()[-2] == "held for an approval:"
+    assert after.splitlines()[-2] == "approvals:"
+    assert f"  life: {approval} approved 20" in after
+    assert after.endswith(f", held by run {run['run_id']}\n")
+
+
+def test_history_keeps_hold_that_was_cancelled(gated: Any) -> None:
+    """The run held the target; the hold says that it was cancelled."""
     gated("impex-run", "m.yaml", "-p", "gate.py", "-q")
     gated("impex", "cancel", "m.yaml", "-p", "gate.py")
 
-    rows = json.loads(gated("impex", "history", "--json").out)
+    [run] = past_runs(gated, past_runs(gated)[0]["run_id"])
 
-    assert [(row["outcome"], row["error"]) for row in rows] == [
-        ("cancelled", "by impex cancel"),
-        ("held", "it waits"),
-    ]
+    assert [(each["outcome"], each["error"]) for each in run["targets"]] == [("held", "it waits")]
+    assert [each["status"] for each in run["held"]] == ["cancelled"]
 
 
 def test_approval_includes_dependent_targets(gated: Any) -> None:

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import json
 import signal
+from contextlib import closing
+from datetime import datetime, timezone
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
 
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
+from spark_impex_runner.state.lease import run_lease
+from spark_impex_runner.state.runs import PastRun
+from spark_impex_runner.state.store import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+HISTORY_SCHEMA = files("spark_impex_runner.schemas").joinpath("history.schema.json")
+HISTORY: Any = {"version": 1, "runs": []}
 
 
 @pytest.fixture
@@ -47,7 +57,7 @@ def test_parts_are_shown_and_planned(shell: Any, parts: tuple[Sandbox, str]) -> 
 
 
 def test_cancel_ends_running_part(shell: Any, parts: tuple[Sandbox, str]) -> None:
-    """Nothing is left of the target afterwards; history names the part."""
+    """Nothing is left of the target afterwards; history has one target, however it was split."""
     sandbox, job_id = parts
 
     done = shell("impex", "cancel", "m.yaml")
@@ -56,11 +66,8 @@ def test_cancel_ends_running_part(shell: Any, parts: tuple[Sandbox, str]) -> Non
     cancelled = [r.path for r in sandbox.requests if r.method == "PATCH"]
     assert [path.rpartition("/")[2] for path in cancelled] == [job_id]
     assert shell("impex", "status").out == "nothing is unfinished\n"
-    rows = json.loads(shell("impex", "history", "--json").out)
-    assert [(row["target"], row["outcome"]) for row in rows] == [
-        ("m/all#1", "cancelled"),
-        ("m/all", "cancelled"),
-    ]
+    [run] = json.loads(shell("impex", "history", "--format", "json").out)["runs"]
+    assert (run["outcome"], run["counts"]) == ("interrupted", {"total": 1, "cancelled": 1})
 
 
 def test_uncancelled_part_keeps_target(
@@ -163,16 +170,90 @@ def test_forgotten_job_is_cancelled(shell: Any, tenant: Sandbox, left: str) -> N
     assert shell("impex", "status").out == "nothing is unfinished\n"
 
 
-def test_history_lists_attempts_newest_first(shell: Any, tenant: Sandbox, left: str) -> None:
-    """Outcome, job and run of each; ``-n`` bounds the list."""
+def test_history_lists_runs_newest_first(shell: Any) -> None:
+    """A run is one line, however many targets it has; ``-n`` limits the list."""
+    shell.write(
+        "  - {name: a, folders: [life], if_exists: keep}\n  - {name: b, services: [motor/none]}\n"
+        "  - {name: c, folders: [life], needs: [b]}\n"
+    )
+    for options in (["-t", "a"], []):
+        shell("impex-run", "m.yaml", "-q", *options)
+
+    lines = shell("impex", "history").out.splitlines()
+    document = json.loads(shell("impex", "history", "--format", "json").out)
+    [newest] = json.loads(shell("impex", "history", "-n", "1", "--format", "json").out)["runs"]
+    run_id = newest["run_id"]
+    details = json.loads(shell("impex", "history", run_id, "--format", "json").out)
+
+    assert [line.partition("m.yaml  ")[2].split(maxsplit=1) for line in lines[1:]] == [
+        ["partial", "1 unchanged, 1 failed, 1 skipped"],
+        ["succeeded", "1 succeeded"],
+    ]
+    assert newest == document["runs"][0]
+    assert [(each["target"], each["outcome"]) for each in details["runs"][0]["targets"]] == [
+        ("a", "unchanged"),
+        ("b", "failed"),
+        ("c", "skipped"),
+    ]
+    for each in (document, details):
+        jsonschema.validate(each, json.loads(HISTORY_SCHEMA.read_text(encoding="utf-8")))
+
+
+def test_history_rows_are_targets(shell: Any, tenant: Sandbox, left: str) -> None:
+    """``--json`` has an object for each target of each run, with the keys of 0.1."""
+    del tenant
     shell("impex", "cancel", "m.yaml")
 
-    rows = json.loads(shell("impex", "history", "--json", "-n", "1").out)
+    [row] = json.loads(shell("impex", "history", "--json", "-n", "1").out)
 
-    assert [(row["target"], row["outcome"], row["job"]) for row in rows] == [
-        ("m/life", "cancelled", left)
-    ]
-    assert tenant.tenant == "acme"
+    assert (row["target"], row["outcome"], row["job"]) == ("m/life", "cancelled", left)
+    assert list(row) == ["begun", "target", "outcome", "job", "run", "ended", "approved", "error"]
+
+
+def test_history_page_lists_targets(shell: Any) -> None:
+    """One run by the beginning of its id: who, when, every target with job or error."""
+    shell.write("  - {name: a, folders: [life]}\n  - {name: b, services: [motor/none]}\n")
+    shell("impex-run", "m.yaml", "-q")
+    run_id = shell("impex", "history").out.splitlines()[1].split()[0]
+
+    page = shell("impex", "history", run_id[:12]).out.splitlines()
+
+    assert page[0] == f"run {run_id} of m.yaml"
+    assert page[3:5] == ["  outcome   partial (exit code 3)", "  targets   1 succeeded, 1 failed"]
+    assert page[6].split()[:4] == ["TARGET", "OUTCOME", "TOOK", "QUEUED"]
+    assert [line.split()[:2] for line in page[7:9]] == [["a", "succeeded"], ["b", "failed"]]
+    assert "motor/none" in page[9]
+
+
+def test_unknown_run_is_a_usage_error(shell: Any) -> None:
+    """So is the beginning of several ids."""
+    shell.write("  - {name: a, folders: [life], if_exists: keep}\n")
+    for _ in range(2):
+        shell("impex-run", "m.yaml", "-q")
+
+    unknown = shell("impex", "history", "19990101T")
+    several = shell("impex", "history", "m.yaml", "2")
+
+    assert (unknown.code, several.code) == (2, 2)
+    assert "no run 19990101T in .impex; impex history lists the last runs" in unknown.err
+    assert "2 runs begin with 2: 2" in several.err
+
+
+def test_history_tells_running_from_killed(shell: Any, left: str) -> None:
+    """A run without an end is running while its process lives, whichever target it works on."""
+    moment = datetime(2099, 1, 2, tzinfo=timezone.utc)
+    with closing(State(shell.folder / ".impex")) as state:
+        state.begin_run(PastRun("20990102T000000Z-1", "m.yaml", moment), ["m/life", "m/b"])
+        state.note_run(state.open_attempts()[0], "20990102T000000Z-1", moment)
+    with run_lease(shell.folder / ".impex", "20990102T000000Z-1"):
+        running = shell("impex", "history", "2099").out
+    killed = shell("impex", "history", "2099").out
+
+    assert "outcome   running\n" in running
+    assert "targets   1 running, 1 waiting\n" in running
+    assert "outcome   did not finish\n" in killed
+    assert "targets   1 did not finish, 1 not started\n" in killed
+    assert left in killed
 
 
 @pytest.mark.parametrize(("way", "hint"), [("cancel", False), ("leave", True)])
@@ -224,14 +305,25 @@ def test_resume_takes_one_target(shell: Any) -> None:
     assert "a job belongs to one target, 2 are chosen; use --target" in done.err
 
 
-@pytest.mark.parametrize("command", ["status", "history"])
-def test_missing_state_is_reported(shell: Any, command: str) -> None:
-    """Nothing is made up, and nothing is created."""
+@pytest.mark.parametrize(("command", "empty"), [("status", []), ("history", HISTORY)])
+def test_fresh_folder_has_no_runs(shell: Any, command: str, empty: Any) -> None:
+    """That is no error, and nothing is created."""
     done = shell("impex", command)
+    data = shell("impex", command, "--format", "json")
+
+    assert (done.code, data.code) == (0, 0)
+    assert done.out.startswith("nothing has been run here (no state in .impex)")
+    assert json.loads(data.out) == empty
+    assert not (shell.folder / ".impex").exists()
+
+
+@pytest.mark.parametrize("args", [["status"], ["history"]])
+def test_missing_state_folder_is_reported(shell: Any, args: list[str]) -> None:
+    """A folder that is named must exist: it may be misspelt."""
+    done = shell("impex", *args, "--state", "x")
 
     assert done.code == 2
-    assert "no state in .impex: nothing has been run here; or give --state DIR" in done.err
-    assert not (shell.folder / ".impex").exists()
+    assert "no state in x: check --state DIR" in done.err
 
 
 def test_the_state_can_lie_elsewhere(shell: Any) -> None:
@@ -241,7 +333,7 @@ def test_the_state_can_lie_elsewhere(shell: Any) -> None:
     shell("impex-run", "m.yaml", "--state", "kept/state")
 
     assert not (shell.folder / ".impex").exists()
-    assert "m/a" in shell("impex", "history", "--state", "kept/state").out
+    assert "1 succeeded" in shell("impex", "history", "--state", "kept/state").out
 
 
 def test_damaged_state_sends_nothing(shell: Any) -> None:

@@ -16,6 +16,7 @@ from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Artifact, Request, Step
 from spark_impex_runner.state import keys
 from spark_impex_runner.state.models import Attempt, Intent
+from spark_impex_runner.state.runs import PastRun
 from spark_impex_runner.state.store import State
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
@@ -166,7 +167,7 @@ def test_step_digest() -> None:
 def test_forgotten_part_stays_a_part(tmp_path: Path) -> None:
     """The new intent of a part belongs to the same whole, and ends together with it."""
     state = State(tmp_path / ".impex")
-    state.begin_run("run", "m.yaml", NOON)
+    state.begin_run(PastRun("run", "m.yaml", NOON))
     whole = state.intend(Intent("run", "m/a", "https://t", "print", "id", "1"), NOON)
     state.split(whole, "", {"part-1": REQUEST}, NOON)
     part = Intent("run", "m/a#part-1", "https://t", "print", "id-1", "1", part_of=whole.id)

@@ -22,6 +22,7 @@ from spark_impex_runner.state.holds import Hold
 from spark_impex_runner.state.lease import lease
 from spark_impex_runner.state.migrations import MIGRATIONS
 from spark_impex_runner.state.models import Intent
+from spark_impex_runner.state.runs import PastRun
 from spark_impex_runner.state.store import State
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ NOW = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
 def state(tmp_path: Path) -> Iterator[State]:
     """Return a state with one run."""
     opened = State(tmp_path / ".impex")
-    opened.begin_run("run-1", "m.yaml", NOW)
+    opened.begin_run(PastRun("run-1", "m.yaml", NOW))
     yield opened
     opened.close()
 
@@ -220,7 +221,7 @@ def test_first_version_is_migrated(tmp_path: Path) -> None:
 
     assert [each.target for each in state.open_attempts()] == ["whole", "stopped", "killed"]
     assert state.durations("https://t", "f1") == (60,)
-    state.begin_run("run-1", "m.yaml", NOW)
+    state.begin_run(PastRun("run-1", "m.yaml", NOW))
     store_duration(state, "f2", 7)
     assert state.similar("https://t/acme", "2 migrate latest") == (7,)
     state.close()
@@ -243,10 +244,12 @@ def test_migrated_state_keeps_history(tmp_path: Path) -> None:
             )
 
     with closing(State(tmp_path)) as state:
-        rows = [(each["target"], each["outcome"], each["run_id"]) for each in state.history(9)]
+        [run] = state.runs.last(9)
+        rows = [(each.target, each.outcome) for each in state.runs.targets("r")]
         [held] = state.open_attempts()
 
-        assert rows == [("m/b", "", "r"), ("m/a", "succeeded", "r")]
+        assert (run.id, run.counts) == ("r", {"succeeded": 1, "unfinished": 1})
+        assert rows == [("m/a", "succeeded"), ("m/b", "unfinished")]
         assert (held.held, state.holds.of(held)) == ("prod", None)
 
 
@@ -335,12 +338,12 @@ def test_locked_write_ends_after_stop(tmp_path: Path) -> None:
         stopped[0] = -math.inf
 
         with pytest.raises(StateError, match="another process holds it"):
-            state.begin_run("r", "m.yaml", NOW)
+            state.begin_run(PastRun("r", "m.yaml", NOW))
         with closing(State(tmp_path)) as reader:
             assert reader.unfinished("a") is None
 
         other.execute("ROLLBACK")
-        state.begin_run("r", "m.yaml", NOW)
+        state.begin_run(PastRun("r", "m.yaml", NOW))
     other.close()
 
 

@@ -1,0 +1,188 @@
+"""Runs are recorded with their targets, and approvals with the run that was given them."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.models import Outcome
+from spark_impex_runner.state.database import Database
+from spark_impex_runner.state.holds import Hold
+from spark_impex_runner.state.lease import is_running, run_lease
+from spark_impex_runner.state.migrations import MIGRATIONS
+from spark_impex_runner.state.models import Intent
+from spark_impex_runner.state.runs import PastRun, PastTarget
+from spark_impex_runner.state.store import State
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+NOW = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
+WORK = {"packages": {"p.zip": {"sha256": "ab12"}}, "step": "import_to", "options": {}}
+
+
+def intent(run: str, target: str) -> Intent:
+    """Return an intent."""
+    return Intent(run, target, "https://t/acme", "f1", "c")
+
+
+def test_ended_run_has_outcomes_of_all_targets(tmp_path: Path) -> None:
+    """Also of those without an attempt; a second worker of the run changes nothing."""
+    ended = [
+        PastTarget("m/b", "failed", "no room", ("j1", "j2"), NOW, NOW + timedelta(seconds=3)),
+        PastTarget("m/a", "skipped", "it needs b"),
+    ]
+    with closing(State(tmp_path)) as state:
+        run = PastRun("r", "m.yaml", NOW, started_by="alice")
+        state.begin_run(run, ["m/b", "m/a"])
+        state.end_run("r", 4, NOW, ended)
+        state.begin_run(PastRun("r", "other", NOW))
+
+        [found] = state.runs.last(9)
+        assert (found.manifest, found.started_by, found.exit_code) == ("m.yaml", "alice", 4)
+        assert (found.counts, found.finished) == ({"failed": 1, "skipped": 1}, NOW)
+        assert list(state.runs.targets("r")) == ended
+
+
+def test_run_without_end_has_outcomes_of_attempts(tmp_path: Path) -> None:
+    """A killed run: what it finished, what it began, what it never reached."""
+    with closing(State(tmp_path)) as state:
+        state.begin_run(PastRun("r", "m.yaml", NOW), [f"m/{name}" for name in "abc"])
+        done = state.note_job(state.intend(intent("r", "m/a"), NOW), "job-1", NOW)
+        state.finish(done, Outcome.FAILED, "no room", NOW)
+        state.intend(intent("r", "m/b"), NOW)
+
+        [run] = state.runs.matching("r")
+        assert list(state.runs.targets("r")) == [
+            PastTarget("m/a", "failed", "no room", ("job-1",), NOW, NOW),
+            PastTarget("m/b", "unfinished", "", (), NOW),
+            PastTarget("m/c", "not_started"),
+        ]
+        assert run.counts == {"failed": 1, "unfinished": 1, "not_started": 1}
+
+
+def test_end_of_run_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many targets it has: a kill leaves all of their outcomes or none."""
+    writes = []
+    write = Database.write
+
+    def counted(database: Database, *statements: Any) -> int:
+        writes.append(len(statements))
+        return write(database, *statements)
+
+    monkeypatch.setattr(Database, "write", counted)
+    names = [f"m/{number}" for number in range(50)]
+
+    with closing(State(tmp_path)) as state:
+        state.begin_run(PastRun("r", "m.yaml", NOW), names)
+        state.end_run("r", 0, NOW, [PastTarget(name, "unchanged") for name in names])
+
+    assert writes == [51, 51]
+
+
+def test_every_approval_is_kept(tmp_path: Path) -> None:
+    """A run whose import failed was approved all the same; so was the one that repeats it."""
+    with closing(State(tmp_path)) as state:
+        for name in ("r1", "r2", "r3"):
+            state.begin_run(PastRun(name, "m.yaml", NOW, started_by=f"{name}'s user"), ["m/a"])
+        attempt = state.intend(intent("r1", "m/a"), NOW)
+        hold = state.holds.put(attempt, Hold(0, attempt.id, "r1", NOW, "prod", WORK, "approve it"))
+        state.note_outcome(attempt, "r1", Outcome.HELD, "", NOW)
+        for name in ("r2", "r3"):
+            state.note_run(attempt, name, NOW)
+            state.holds.approve(hold, name, "prod@ab12", NOW)
+        state.holds.use(hold)
+        state.complete(attempt, "w", NOW)
+
+        approvals = {name: state.runs.approvals(name) for name in ("r1", "r2", "r3")}
+        [held] = state.runs.holds("r1")
+
+    assert [(each.run_id, each.by, each.held_by) for each in approvals["r1"]] == [
+        ("r2", "r2's user", "r1"),
+        ("r3", "r3's user", "r1"),
+    ]
+    assert approvals["r2"] == approvals["r1"][:1]
+    assert approvals["r3"] == approvals["r1"][1:]
+    assert (held.status, held.digests, held.command) == ("approved", ("ab12",), "approve it")
+
+
+def test_hold_of_an_earlier_run_is_shown(tmp_path: Path) -> None:
+    """Where nothing has changed, the second run leaves what the first one held."""
+    with closing(State(tmp_path)) as state:
+        for name in ("r1", "r2", "r3"):
+            state.begin_run(PastRun(name, "m.yaml", NOW), ["m/a"])
+        attempt = state.intend(intent("r1", "m/a"), NOW)
+        state.holds.put(attempt, Hold(0, attempt.id, "r1", NOW, "prod", WORK, "c1"))
+        state.note_outcome(attempt, "r1", Outcome.HELD, "", NOW)
+        state.note_run(attempt, "r2", NOW)
+        state.note_outcome(attempt, "r2", Outcome.HELD, "", NOW)
+        later = NOW + timedelta(minutes=1)
+        state.note_run(attempt, "r3", later)
+        state.holds.put(attempt, Hold(0, attempt.id, "r3", later, "prod", WORK, "c3"))
+
+        held = {name: state.runs.holds(name) for name in ("r1", "r2", "r3")}
+
+    assert {
+        name: [(each.command, each.status) for each in every] for name, every in held.items()
+    } == {
+        "r1": [("c1", "replaced")],
+        "r2": [("c1", "replaced")],
+        "r3": [("c3", "waiting")],
+    }
+
+
+def test_older_state_has_runs_and_approvals(tmp_path: Path) -> None:
+    """Targets come from the attempts, the parts of a split request left out."""
+    with closing(sqlite3.connect(tmp_path / "state.db")) as database, database:
+        database.executescript(f"{'; '.join(MIGRATIONS[:7])}; PRAGMA user_version = 7")
+        at = NOW.isoformat()
+        database.execute("INSERT INTO runs VALUES ('r1', 'm.yaml', ?1, ?1, 9)", (at,))
+        database.execute("INSERT INTO runs VALUES ('r2', 'm.yaml', ?1, ?1, 0)", (at,))
+        for key, target, whole in ((1, "m/a", None), (2, "m/a#1", 1)):
+            database.execute(
+                "INSERT INTO attempts (id, run_id, target, tenant, fingerprint, correlation_id,"
+                " intended, job_id, part_of) VALUES (?, 'r1', ?, 't', 'f', '', ?, 'job', ?)",
+                (key, target, at, whole),
+            )
+        for run, outcome in (("r1", "held"), ("r2", "succeeded")):
+            database.execute(
+                "INSERT INTO outcomes (run_id, attempt, began, ended, outcome)"
+                " VALUES (?1, 1, ?2, ?2, ?3), (?1, 2, ?2, ?2, ?3)",
+                (run, at, outcome),
+            )
+        database.execute(
+            "INSERT INTO holds VALUES (1, 1, 'r1', ?1, 'prod', '{\"packages\": {}}', 'c', 'r2',"
+            " ?1, 'prod@ab', 'used')",
+            (at,),
+        )
+
+    with closing(State(tmp_path)) as state:
+        found = {run.id: state.runs.targets(run.id) for run in state.runs.last(9)}
+        [approval] = state.runs.approvals("r2")
+
+    assert found == {
+        "r1": (PastTarget("m/a", "held", "", ("job",), NOW, NOW),),
+        "r2": (PastTarget("m/a", "succeeded", "", ("job",), NOW, NOW),),
+    }
+    assert (approval.approval, approval.held_by, approval.by) == ("prod@ab", "r1", "")
+
+
+def test_run_lease_leaves_no_file(tmp_path: Path) -> None:
+    """The lock file is removed with the end of the run, and asking creates none."""
+    with run_lease(tmp_path, "r"):
+        assert is_running(tmp_path, "r")
+
+    assert not is_running(tmp_path, "r")
+    assert list((tmp_path / "leases").iterdir()) == []
+
+
+def test_unlockable_folder_does_not_stop_run(tmp_path: Path) -> None:
+    """The lock serves only the history."""
+    (tmp_path / "leases").write_text("a file in its place")
+
+    with run_lease(tmp_path, "r"):
+        assert not is_running(tmp_path, "r")

@@ -1,0 +1,35 @@
+"""The name of whoever runs a process."""
+
+from __future__ import annotations
+
+import getpass
+
+import pytest
+
+from spark_impex_runner.user import current_user
+
+
+@pytest.fixture(autouse=True)
+def _no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_REQUESTEDFOR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("variable", ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILD_REQUESTEDFOR"])
+def test_ci_system_names_the_user(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """The operating system's user is the CI system's own."""
+    monkeypatch.setenv(variable, "alice")
+
+    assert current_user() == "alice"
+
+
+def test_operating_system_names_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty text stands for a user without a name, as in some containers."""
+    monkeypatch.setattr(getpass, "getuser", lambda: "bob")
+    assert current_user() == "bob"
+
+    def unknown() -> str:
+        raise KeyError("uid not found: 1234")
+
+    monkeypatch.setattr(getpass, "getuser", unknown)
+    assert current_user() == ""
