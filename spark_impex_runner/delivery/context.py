@@ -10,6 +10,7 @@ from spark_impex_runner.errors import cause_of
 from spark_impex_runner.models import Change, RunOptions
 from spark_impex_runner.planning.approvals import Approvals
 from spark_impex_runner.report.causes import cause_key
+from spark_impex_runner.report.data import phase_seconds, seconds
 
 if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
@@ -74,13 +75,16 @@ class Context:
 
     def ended(self, job: Job, result: TargetResult, error: ImpexError | None = None) -> None:
         """Report the end of a target, and which earlier one ended for the same cause."""
-        detail: dict[str, Any] = {}
+        detail: dict[str, Any] = {
+            "seconds": seconds(result.started, result.finished),
+            "phases": phase_seconds(result),
+        }
         if error:
             name = job.target.name
-            key = f"{result.outcome.value}: {cause_key(result.error, name)}"
+            key = f"{result.outcome.value}: {cause_key(result.error)}"
             # setdefault is atomic: of two threads one is the first.
             first = self.causes.setdefault(key, name)
-            detail = {"cause": cause_of(error)} | ({"same_as": first} if first != name else {})
+            detail |= {"cause": cause_of(error)} | ({"same_as": first} if first != name else {})
         outcome = result.outcome.value
         message = f"{outcome}: {result.error}" if result.error else outcome
         self.changed(job, f"target.{outcome}", message, **detail)

@@ -142,8 +142,9 @@ class JobCreator:
             raise self._busy_too_long(error) if busy else error from error
         asked = error.retry_after if isinstance(error, SparkApiError) else None
         if busy:
-            self._waiting = self._waiting or self._report_waiting(error)
-            return max(BUSY_PAUSE, accepted_wait(asked))
+            pause = max(BUSY_PAUSE, accepted_wait(asked))
+            self._waiting = self._waiting or self._report_waiting(error, pause)
+            return pause
         self._failures += 1
         # A job whose create call was cut off may appear in the listing a moment late.
         pause = max(self.spark.session.http.policy.pause(self._failures + 1, asked), 1.0)
@@ -204,13 +205,16 @@ class JobCreator:
                 return True
         return False
 
-    def _report_waiting(self, error: SparkError) -> bool:
+    def _report_waiting(self, error: SparkError, pause: float) -> bool:
         """Report once that the tenant is busy."""
-        self.progress.changed("job.waiting", f"waiting for another job to end: {error}")
+        message = f"waiting for another job to end, {self._hint(pause)}: {error}"
+        self.progress.changed("job.waiting", message)
         return True
 
     def _report_failure(self, error: SparkError, pause: float) -> None:
+        self.progress.changed("job.create_failed", f"{error}; {self._hint(pause)}")
+
+    def _hint(self, pause: float) -> str:
         clock = self.progress.context.clock
         left = max(self._end - clock.monotonic(), 0.0)
-        hint = retry_hint(clock, min(pause, left), self.progress.attempts + 1, left)
-        self.progress.changed("job.create_failed", f"{error}; {hint}")
+        return retry_hint(clock, min(pause, left), self.progress.attempts + 1, left)

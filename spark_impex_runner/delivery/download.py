@@ -202,7 +202,10 @@ class PackageDownload:
                 refused.append(error)
                 raise
 
-        def renew(error: SparkError) -> RemoteFile:
+        def renew(error: SparkError, hint: str) -> RemoteFile:
+            name = artifact.name
+            message = f"the link of {name} does not work, requesting a new one, {hint}: {error}"
+            self.context.changed(self.job, "package.link_expired", message, name=name)
             return self._renew_link(index, artifact, error)
 
         remote = artifact.remote or RemoteFile("")
@@ -218,8 +221,6 @@ class PackageDownload:
         return replace(complete, name=artifact.name)
 
     def _renew_link(self, index: int, artifact: Artifact, error: SparkError) -> RemoteFile:
-        message = f"the link of {artifact.name} does not work, requesting a new one: {error}"
-        self.context.changed(self.job, "package.link_expired", message, name=artifact.name)
         clock = self.context.clock
         if isinstance(error, TransportError):  # its host may be back in a moment
             clock.wait(_LINK_PAUSE)

@@ -20,6 +20,7 @@ from spark_impex_runner.errors import (
 from spark_impex_runner.hooks.specs import StepOutput
 from spark_impex_runner.models import Artifact, StepResult
 from spark_impex_runner.planning.placed import require_same_output
+from spark_impex_runner.spark.http.retry import retry_hint
 from spark_impex_runner.state.keys import target_key
 from spark_impex_runner.state.store import BEGUN
 
@@ -148,7 +149,8 @@ class Steps:
             except StepError as error:
                 if attempt == step.attempts:
                     raise
-                message = f"step {step.uses} failed, attempt {attempt} of {step.attempts}: {error}"
+                hint = retry_hint(self.context.clock, step.interval, attempt + 1, 0, step.attempts)
+                message = f"step {step.uses} failed, {hint}: {error}"
                 self.progress.changed("step.retry", message, uses=step.uses)
             self.context.clock.wait(step.interval)
         raise StepError("retry.attempts is 0")

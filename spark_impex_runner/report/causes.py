@@ -33,23 +33,17 @@ class Cause:
     own: tuple[str, ...] = ()
 
 
-def cause_key(text: str, name: str = "") -> str:
-    """Return a text that is equal for errors which probably have the same cause.
-
-    ``name`` is that of the target.
-    """
+def cause_key(text: str) -> str:
+    """Return a text that is equal for errors which probably have the same cause."""
     words = _REQUEST_ID.sub("", text).split()
-    return " ".join(
-        DIFFERENT if _SPECIFIC.search(word) or word.strip(_PUNCTUATION) == name else word
-        for word in words
-    )
+    return " ".join(DIFFERENT if _SPECIFIC.search(word) else word for word in words)
 
 
 def causes(texts: Iterable[tuple[str, str]]) -> list[Cause]:
     """Group pairs of a target's name and a text about it, in the order of their first ones."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for name, text in ((plain(name), plain(text)) for name, text in texts):
-        groups.setdefault(cause_key(text, name), []).append((name, text))
+        groups.setdefault(cause_key(text), []).append((name, text))
     return [cause for pairs in groups.values() for cause in _merged(pairs)]
 
 

@@ -40,6 +40,15 @@ def delivery(result: TargetResult) -> dict[str, Any]:
     }
 
 
+def phase_seconds(result: TargetResult) -> dict[str, float]:
+    """Return how long a target was in each phase; those of a split request are added up."""
+    lengths: dict[str, float] = {}
+    for each in result.phases:
+        length = lengths.get(each.name, 0.0) + seconds(each.started, each.finished)
+        lengths[each.name] = round(length, 3)
+    return lengths
+
+
 def artifacts(result: TargetResult) -> list[Artifact]:
     """Return the artifacts, the last one of each name, since a step may replace one."""
     return list({each.name: each for each in result.artifacts}.values())

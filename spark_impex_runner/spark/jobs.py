@@ -20,7 +20,7 @@ from spark_impex_runner.fields import count, mapping, name, objects
 from spark_impex_runner.spark.failures import is_transient, is_unknown_job
 from spark_impex_runner.spark.http import limits
 from spark_impex_runner.spark.http.response import retry_after, server_time
-from spark_impex_runner.spark.http.retry import accepted_wait
+from spark_impex_runner.spark.http.retry import accepted_wait, retry_hint
 from spark_impex_runner.spark.http.urls import job_id_of, secrets_of
 from spark_impex_runner.spark.status import parse_status
 from spark_impex_runner.spark.waiting import DEADLINE, INTERVAL, JobWaiter
@@ -218,17 +218,17 @@ class Jobs(ABC):
         ``within`` seconds, and at once any other error of ``start``.
         """
         clock = self.session.http.clock
-        end = clock.monotonic() + within
+        end, attempt = clock.monotonic() + within, 1
         while True:
             try:
                 return start()
             except SparkApiError as error:
                 if not self.is_busy(error):
                     raise
-                _log.info(
-                    "%s is busy with another job, waiting for a free slot", self.session.url.base
-                )
-                refused = error
+                refused, attempt = error, attempt + 1
+                pause = max(BUSY_PAUSE, accepted_wait(refused.retry_after))
+                hint = retry_hint(clock, pause, attempt, end - clock.monotonic())
+                _log.info("%s is busy with another job, %s", self.session.url.base, hint)
             free = False
             while not free:
                 left = end - clock.monotonic()
@@ -237,7 +237,7 @@ class Jobs(ABC):
                         f"{self.session.url.base} was busy with other jobs for {within:g} s; "
                         "no job was created, try again later"
                     ) from refused
-                clock.wait(min(max(BUSY_PAUSE, accepted_wait(refused.retry_after)), left))
+                clock.wait(min(pause, left))
                 with clock.until(end + limits.LAST_CHECK):
                     free = self.has_free_slot()
 

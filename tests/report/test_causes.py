@@ -23,9 +23,9 @@ def test_words_of_targets_are_listed() -> None:
     assert found == [Cause("job ... failed: boom", ("a", "b"), ("17", "18"))]
 
 
-def test_own_name_is_no_difference() -> None:
-    """A text that names its target has the same cause as that of another target."""
-    assert cause_key("cannot export motor", "motor") == cause_key("cannot export life", "life")
+def test_quoted_names_do_not_matter() -> None:
+    """A text that quotes its target has the same cause as that of another target."""
+    assert cause_key("cannot lock 'motor'; wait") == cause_key("cannot lock 'life'; wait")
 
 
 @pytest.mark.parametrize(

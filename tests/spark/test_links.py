@@ -110,7 +110,7 @@ def test_links_are_renewed_with_progress(
         part.write_bytes(bytes(len(used) if growing else 1))
         raise SparkApiError.when("refused", ErrorReply(403))
 
-    def renew(_: SparkError) -> RemoteFile:
+    def renew(_: SparkError, __: str) -> RemoteFile:
         return RemoteFile(str(len(used)))
 
     part.write_bytes(b"1")
@@ -133,7 +133,7 @@ def test_only_an_expired_link_is_renewed(tmp_path: Path, clock: Any) -> None:
 
         with pytest.raises(SparkApiError, match="refused"):
             with_fresh_links(
-                RemoteFile("0"), tmp_path / "p", download, lambda _: renewed.append(status), clock
+                RemoteFile("0"), tmp_path / "p", download, lambda *_: renewed.append(status), clock
             )
 
     refuse(400)
@@ -155,7 +155,7 @@ def test_a_link_to_no_host_is_renewed(tmp_path: Path, clock: Any, permanent: boo
 
     with suppress(TransportError):
         with_fresh_links(
-            RemoteFile("old"), tmp_path / "p", download, lambda _: RemoteFile("new"), clock
+            RemoteFile("old"), tmp_path / "p", download, lambda *_: RemoteFile("new"), clock
         )
 
     assert used == (["old", "new"] if permanent else ["old"])

@@ -37,19 +37,20 @@ def with_fresh_links(
     remote: RemoteFile,
     partial: Path,
     download: Callable[[RemoteFile], T],
-    renew: Callable[[SparkError], RemoteFile | None],
+    renew: Callable[[SparkError, str], RemoteFile | None],
     clock: Clock,
 ) -> T:
     """Return the result of ``download``, called again with a new link after one has expired.
 
-    A long download may need many links. Raises the last error after ``MAX_LINKS`` links in a row
-    without any growth of ``partial``, or if ``renew`` returns None.
+    ``renew`` gets the error and the hint of the retry. A long download may need many links. Raises
+    the last error after ``MAX_LINKS`` links in a row without any growth of ``partial``, or if
+    ``renew`` returns None.
     """
     link = remote
 
-    def take_fresh(error: SparkError, _: str) -> None:
+    def take_fresh(error: SparkError, hint: str) -> None:
         nonlocal link
-        fresh = renew(error)
+        fresh = renew(error, hint)
         if fresh is None:
             raise error
         link = fresh

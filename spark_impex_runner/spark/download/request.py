@@ -68,7 +68,7 @@ class Downloads:
 
         def once() -> HttpResponse:
             fetch = functools.partial(receive, self.session, path=partial)
-            done = with_fresh_links(remote, partial, fetch, lambda _: self._renewed(index), clock)
+            done = with_fresh_links(remote, partial, fetch, lambda *_: self._renewed(index), clock)
             check(replace(done.artifact, name=final.name))
             return done.reply
 

@@ -60,7 +60,8 @@ def retry_hint(
     if 0 < left < _MAX_HINT:
         day = "%Y-%m-%d " if left >= _DAY else ""
         end = f", until {clock.now() + timedelta(seconds=left):{day}%H:%M}Z"
-    return f"retrying in {round(pause, 1):g} s (attempt {attempt}{end})"
+    when = f"in {round(pause, 1):g} s" if pause else "now"
+    return f"retrying {when} (attempt {attempt}{end})"
 
 
 @dataclass(frozen=True, slots=True)
