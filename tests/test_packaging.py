@@ -46,7 +46,7 @@ def test_every_module_of_the_source_is_in_the_wheel(wheel: zipfile.ZipFile) -> N
 
 
 def test_the_wheel_holds_only_the_package_its_types_and_its_schemas(wheel: zipfile.ZipFile) -> None:
-    """No tests, no examples, no stray files."""
+    """No tests, no examples, no stray files; the style of the HTML report is a file."""
     others = {
         name
         for name in wheel.namelist()
@@ -58,6 +58,7 @@ def test_the_wheel_holds_only_the_package_its_types_and_its_schemas(wheel: zipfi
         "spark_impex_runner/py.typed",
         "spark_impex_runner/schemas/diff.schema.json",
         "spark_impex_runner/schemas/history.schema.json",
+        "spark_impex_runner/report/html/style.css",
         "spark_impex_runner/schemas/import-lock.schema.json",
         "spark_impex_runner/schemas/manifest.schema.json",
         "spark_impex_runner/schemas/overlay.schema.json",

@@ -37,6 +37,7 @@ from spark_impex_runner.errors import (
 )
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions, RunResult, TargetResult
+from spark_impex_runner.planning.approvals import command
 from spark_impex_runner.planning.locations import state_folder
 from spark_impex_runner.planning.prepare import prepare
 from spark_impex_runner.planning.requirements import executor_for
@@ -274,6 +275,7 @@ class _Run:
             results=results,
             runner_version=__version__,
             signal=self._clock.signum,
+            command=command(run.manifest.path, self._options, (), ()),
         )
         finished = masked(result, self._context.masker)
         written, problems = write_reports(finished, self._hooks.registry.reports, self._clock)

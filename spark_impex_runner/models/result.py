@@ -138,6 +138,8 @@ class RunResult:
         problems: Problems outside of all targets, such as a report that was not written.
         refusal: The error that kept the run from beginning, one line; else empty.
         refused_with: The exit code of that error.
+        command: The command line that repeats the run, without targets and approvals; empty if the
+            run could not begin.
     """
 
     run_id: str
@@ -150,6 +152,7 @@ class RunResult:
     problems: tuple[str, ...] = ()
     refusal: str = ""
     refused_with: int = 0
+    command: str = ""
 
     @property
     def exit_code(self) -> int:
