@@ -83,7 +83,7 @@ def test_the_secrets_example_is_planned_without_sending_or_showing_anything(
 
     out = capsys.readouterr().out
     assert exit_.value.code == 0
-    assert "https://excel.uat.us.coherent.global/acme/api/v4/export" in out
+    assert "https://excel.uat.us.coherent.global/acme\n" in out
     assert "value-of-SIT_CLIENT_SECRET" not in out
     assert "value-of-UAT_KEY" not in out
 

@@ -53,7 +53,8 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
                 data = plan.as_data(prepared.run, items)
                 documents.append(context.masker.mask_within(data, keys=False))
             else:
-                context.console.result(plan.render(prepared.run, items))
+                text = plan.render(prepared.run, items, verbose=bool(arguments.verbose))
+                context.console.result(text)
     if as_json:
         text = json.dumps({"changes": changes, "plans": documents}, indent=2, ensure_ascii=False)
         context.console.document(text)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from spark_impex_runner import fields
 from spark_impex_runner.delivery.attempt import (
     age,
     describe_job,
@@ -16,18 +18,26 @@ from spark_impex_runner.delivery.attempt import (
 from spark_impex_runner.delivery.context import Context
 from spark_impex_runner.delivery.unchanged import unchanged
 from spark_impex_runner.errors import ImpexError
-from spark_impex_runner.models import Forecast, PlannedStep
+from spark_impex_runner.models import RECEIPT, Forecast, PlannedStep
 from spark_impex_runner.planning.locations import state_folder
 from spark_impex_runner.planning.prepare import new_job
-from spark_impex_runner.state.keys import fingerprint, target_key
+from spark_impex_runner.state.keys import fingerprint, size_class, target_key
 from spark_impex_runner.state.store import State, exists
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.hooks.manager import Plugins
     from spark_impex_runner.models import Job, PlannedTarget, RunOptions, Step
     from spark_impex_runner.planning.stages import Prepared
     from spark_impex_runner.state.models import Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class _Receipt:
+    finished: datetime
+    job_id: str
 
 
 def forecast(prepared: Prepared, options: RunOptions, clock: Clock) -> tuple[Forecast, ...]:
@@ -40,13 +50,41 @@ def forecast(prepared: Prepared, options: RunOptions, clock: Clock) -> tuple[For
     if exists(folder):  # State() would create it, and a plan must not leave a trace
         with closing(State(folder)) as state:
             context = Context.of(prepared, state, options)
-            forecasts = [_forecast(item, job, context) for item, job in jobs]
+            forecasts = [
+                _with_usual(_forecast(item, job, context), job, state) for item, job in jobs
+            ]
     else:
         forecasts = [_forecast(item, job) for item, job in jobs]
     return tuple(
-        each if each.action == "unchanged" else replace(each, steps=_steps(job, prepared.hooks))
+        each if each.action == "unchanged" else _with_work(each, job, prepared.hooks)
         for each, (_, job) in zip(forecasts, jobs, strict=True)
     )
+
+
+def _with_usual(forecast: Forecast, job: Job, state: State) -> Forecast:
+    """Return a forecast with how long such jobs usually take."""
+    usual = state.usual_duration(job.tenant, fingerprint(job), size_class(job))
+    return replace(forecast, usual=usual)
+
+
+def _with_work(forecast: Forecast, job: Job, hooks: Plugins) -> Forecast:
+    """Return a forecast with what the steps would do, and the delivery that would be replaced."""
+    receipt = _receipt(job.target.output)
+    # A resumed job may have left the receipt itself, such as when it was held.
+    replaced = receipt and (not forecast.job_id or receipt.job_id != forecast.job_id)
+    finished = receipt.finished if receipt and replaced else None
+    return replace(forecast, steps=_steps(job, hooks), replaces=finished)
+
+
+def _receipt(output: Path) -> _Receipt | None:
+    """Return what the receipt in an output says, None without a readable one."""
+    try:
+        receipt = fields.parse((output / RECEIPT).read_bytes())
+        # Python 3.10 reads no Z.
+        finished = datetime.fromisoformat(receipt["finished"].replace("Z", "+00:00"))
+        return _Receipt(finished, str(receipt["job_id"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _steps(job: Job, hooks: Plugins) -> tuple[PlannedStep, ...]:

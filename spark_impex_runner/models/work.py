@@ -96,6 +96,10 @@ class Forecast:
         job_id: The id of the job to resume; empty if the reply with it was lost.
         note: One more line for the user.
         steps: The dry runs of the steps that offer ``dry_run``.
+        usual: Seconds that earlier jobs took, of the same request or else of requests of its size;
+            None without any.
+        replaces: When the delivery in the output that a run would replace was complete, in UTC;
+            None if there is none.
     """
 
     planned: PlannedTarget
@@ -103,6 +107,8 @@ class Forecast:
     job_id: str = ""
     note: str = ""
     steps: tuple[PlannedStep, ...] = ()
+    usual: float | None = None
+    replaces: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

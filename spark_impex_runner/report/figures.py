@@ -1,6 +1,11 @@
-"""Sizes and durations as a person reads them."""
+"""Sizes, durations and paths as a person reads them."""
 
 from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from spark_impex_runner.text import plain
 
 
 def format_size(count: int) -> str:
@@ -25,3 +30,10 @@ def format_duration(length: float) -> str:
     if minutes < 60:
         return f"{minutes}m {rest:02}s"
     return f"{minutes // 60}h {minutes % 60:02}m"
+
+
+def shown_path(path: Path) -> str:
+    """Return a path relative to the working folder if it is below it."""
+    with suppress(OSError, ValueError):  # the working folder may be gone, or be elsewhere
+        path = path.relative_to(Path.cwd())
+    return plain(str(path))

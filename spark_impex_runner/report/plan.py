@@ -6,28 +6,46 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.text import counted, escaped_line
+from spark_impex_runner.report.data import timestamp
+from spark_impex_runner.report.figures import format_duration, shown_path
+from spark_impex_runner.text import counted, escaped_line, first_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spark_impex_runner.models import Forecast, Run
 
-_ACTIONS = {"create": "to create", "adopt": "to adopt", "unchanged": "unchanged"}
+# The words for people; scripts read ``adopt``.
+_ACTIONS = {"create": "create", "adopt": "resume", "unchanged": "unchanged"}
 # So many services of an entry are listed: a pattern may match hundreds.
 _SHOWN = 5
+_OUTPUTS_SHOWN = 3
 
 
-def render(run: Run, plan: Sequence[Forecast]) -> str:
-    """Return a paragraph for each target, with the request body exactly as it will be sent."""
-    name, path = escaped_line(run.manifest.name), run.manifest.path
-    head = f"plan of {name} ({path}): {counted(len(plan), 'target')}"
-    count = Counter(item.action for item in plan)
-    parts = [f"{count[action]} {label}" for action, label in _ACTIONS.items() if count[action]]
+def render(run: Run, plan: Sequence[Forecast], *, verbose: bool = False) -> str:
+    """Return the plan in one line, then a paragraph for each target.
+
+    A ``verbose`` one has the request bodies, exactly as they will be sent.
+    """
     # Resolving entries and finding unchanged targets may have sent requests to the tenant.
     has_asked = any(item.planned.resolved or item.planned.target.skip_unchanged for item in plan)
     end = "no job was created" if has_asked else "nothing was sent"
-    return "\n\n".join([head, *map(_target, plan), f"{', '.join(parts)}; {end}"])
+    count = Counter(item.action for item in plan)
+    actions = ", ".join(f"{word} {count[name]}" for name, word in _ACTIONS.items() if count[name])
+    head = f"plan of {run.manifest.name} ({run.manifest.path}): {actions}{_replaced(plan)}"
+    targets = (_target(item, verbose=verbose) for item in plan)
+    # The counts once more: the first line of a long plan has left the screen.
+    return "\n\n".join([escaped_line(head), *targets, f"{actions}; {end}"])
+
+
+def _replaced(plan: Sequence[Forecast]) -> str:
+    """Return which deliveries would be replaced, an empty text if none would."""
+    replaced = [
+        f"{shown_path(item.planned.target.output)} (delivered {item.replaces:%Y-%m-%d})"
+        for item in plan
+        if item.replaces
+    ]
+    return f"; replaces {first_of(replaced, _OUTPUTS_SHOWN)}" if replaced else ""
 
 
 def as_data(run: Run, plan: Sequence[Forecast]) -> dict[str, Any]:
@@ -39,29 +57,45 @@ def as_data(run: Run, plan: Sequence[Forecast]) -> dict[str, Any]:
     }
 
 
-def _target(item: Forecast) -> str:
-    target = item.planned.target
+def _target(item: Forecast, *, verbose: bool) -> str:
+    planned, target = item.planned, item.planned.target
     if item.action == "unchanged":
-        return f"{target.name}\n  unchanged: {escaped_line(item.note)}"
-    if item.action == "adopt":
-        job = f"job {item.job_id}" if item.job_id else "a job"
-        begin = [("adopt", f"{job} on {item.planned.url} ({item.note})")]
-    else:
-        note = item.note and f"  ({item.note})"
-        begin = [("POST", item.planned.url + note), ("body", item.planned.body)]
+        return f"{target.name}: unchanged\n  {escaped_line(item.note)}"
+    literal = [entry for entry in target.services if entry not in planned.resolved]
+    output = shown_path(target.output)
+    if item.replaces:
+        output += f", replaces the delivery of {item.replaces:%Y-%m-%d %H:%M}Z"
     rows = [
-        *begin,
-        *(("match", _resolved(*pair)) for pair in item.planned.resolved.items()),
-        ("wait", f"{target.polling.strategy}, up to {target.polling.deadline:g} s"),
-        ("output", str(target.output)),
+        ("tenant", planned.url.removesuffix("/api/v4/export")),
+        ("services", first_of(literal, _SHOWN)),
+        *(("match", _resolved(*pair)) for pair in planned.resolved.items()),
+        ("folders", first_of(target.folders, _SHOWN)),
+        ("versions", first_of(target.version_ids, _SHOWN)),
+        ("wait", _wait(item)),
+        ("output", output),
         ("needs", ", ".join(target.needs)),
         ("steps", ", ".join(step.uses for step in target.steps)),
         *(("would", f"{step.uses}: {step.summary}") for step in item.steps if not step.problem),
         *(("fails", f"{step.uses}: {step.problem}") for step in item.steps if step.problem),
+        *((("POST", planned.url), ("body", planned.body)) if verbose else ()),
     ]
-    return "\n".join(
-        [target.name, *(f"  {key:<7}{escaped_line(text)}" for key, text in rows if text)]
-    )
+    lines = (f"  {key:<9}{escaped_line(text)}" for key, text in rows if text)
+    return "\n".join([_action(item), *lines])
+
+
+def _action(item: Forecast) -> str:
+    """Return the first line of a target: ``motor: resume job 65f0… (started at …)``."""
+    job = f" job {item.job_id}" if item.job_id else " a job"
+    words = f"resume{job}" if item.action == "adopt" else item.action
+    note = f" ({item.note})" if item.note else ""
+    return escaped_line(f"{item.planned.target.name}: {words}{note}")
+
+
+def _wait(item: Forecast) -> str:
+    """Return how long the job usually takes, and until when it is waited for."""
+    polling = item.planned.target.polling
+    usual = f"usually {format_duration(item.usual)}, " if item.usual is not None else ""
+    return f"{usual}at most {format_duration(polling.deadline)} ({polling.strategy})"
 
 
 def _resolved(entry: str, uris: Sequence[str]) -> str:
@@ -79,6 +113,8 @@ def _target_data(item: Forecast) -> dict[str, Any]:
         "action": item.action,
         "job_id": item.job_id,
         "note": item.note,
+        "usual_seconds": item.usual,
+        "replaces": item.replaces and timestamp(item.replaces),
         "connection": target.connection,
         "url": item.planned.url,
         # The body is text in a plan, since text output shows it byte for byte.

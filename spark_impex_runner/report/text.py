@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.report.causes import causes
 from spark_impex_runner.report.data import artifacts, job_ids, seconds
-from spark_impex_runner.report.figures import format_duration, format_size
+from spark_impex_runner.report.figures import format_duration, format_size, shown_path
 from spark_impex_runner.report.headline import headline, outcome_text
 from spark_impex_runner.text import counted, first_of, plain
 
@@ -194,13 +192,6 @@ def _paths(result: RunResult) -> Iterator[str]:
     outputs = {each.target.output for each in result.results if each.good or each.artifacts}
     folders = outputs if len(outputs) == 1 else {each.parent for each in outputs}
     for path in sorted(folders):
-        yield f"output: {_relative(path)}"
+        yield f"output: {shown_path(path)}"
     for path in result.manifest.reports.values():
-        yield f"report: {_relative(path)}"
-
-
-def _relative(path: Path) -> str:
-    """Return a path relative to the working folder if it is below it."""
-    with suppress(OSError, ValueError):  # the working folder may be gone, or be elsewhere
-        path = path.relative_to(Path.cwd())
-    return plain(str(path))
+        yield f"report: {shown_path(path)}"

@@ -263,6 +263,11 @@ class State:
         """Return the seconds that the last jobs of a size class took, the newest first."""
         return self._seconds("size = ?", (tenant, size))
 
+    def usual_duration(self, tenant: str, fingerprint: str, size: str) -> float | None:
+        """Return the median of ``durations``, or of ``similar`` without any; None without both."""
+        known = sorted(self.durations(tenant, fingerprint) or self.similar(tenant, size))
+        return known[len(known) // 2] if known else None
+
     def _seconds(self, where: str, values: Sequence[Any]) -> tuple[float, ...]:
         # ``where`` is always a constant of this module.
         rows = self._db.read(

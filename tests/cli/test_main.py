@@ -210,10 +210,10 @@ def test_old_runner_is_reported(shell: Any) -> None:
 
 @pytest.mark.parametrize("command", [["impex-run", "--dry-run"], ["impex", "plan"]])
 def test_plan_sends_nothing(shell: Any, command: list[str]) -> None:
-    """Body, address and output are shown; nothing is delivered."""
+    """With ``-v`` body and address are shown; nothing is delivered."""
     shell.write(PRICING)
 
-    done = shell(*command, "m.yaml")
+    done = shell(*command, "m.yaml", "-v")
 
     assert done.code == 0
     assert '{"inputs":{"services":["motor/pricing[1.4.2]"]}' in done.out

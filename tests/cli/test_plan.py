@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -24,9 +26,9 @@ def test_detailed_exit_code_reports_changes(shell: Any) -> None:
     all_kept = shell("impex", "plan", "m.yaml", "-f", "only.yaml", "--detailed-exitcode")
 
     assert [before.code, some.code, none.code, plain.code, all_kept.code] == [8, 8, 8, 0, 0]
-    assert before.out.endswith("2 to create; nothing was sent\n")
-    assert some.out.endswith("1 to create, 1 unchanged; nothing was sent\n")
-    assert all_kept.out.endswith("2 unchanged; nothing was sent\n")
+    assert before.out.endswith("\n\ncreate 2; nothing was sent\n")
+    assert some.out.endswith("create 1, unchanged 1; nothing was sent\n")
+    assert all_kept.out.endswith("\n\nunchanged 2; nothing was sent\n")
 
 
 def test_an_invalid_manifest_is_no_change(shell: Any) -> None:
@@ -64,13 +66,86 @@ def test_short_secret_keeps_json_valid(shell: Any, monkeypatch: Any) -> None:
     assert plan["plans"][0]["targets"][0]["name"] == "o***e"
 
 
+def test_plan_begins_with_headline(shell: Any) -> None:
+    """What a run would do and what it would replace, by target and date, in the first line."""
+    shell.write(TARGETS)
+    first = shell("impex", "plan", "m.yaml").out
+    shell("impex-run", "m.yaml", "-q")
+    delivered = json.loads((shell.folder / "exports/pricing/impex-receipt.json").read_text())
+
+    second = shell("impex", "plan", "m.yaml").out
+    data = json.loads(shell("impex", "plan", "m.yaml", "--format", "json").out)
+
+    finished = delivered["finished"]
+    assert first.splitlines()[0] == "plan of m (m.yaml): create 2"
+    assert second.splitlines()[0] == (
+        "plan of m (m.yaml): create 1, unchanged 1; "
+        f"replaces exports/pricing (delivered {finished[:10]})"
+    )
+    assert f"  output   exports/pricing, replaces the delivery of {finished[:10]} " in second
+    targets = data["plans"][0]["targets"]
+    assert [each["replaces"] for each in targets] == [finished, None]
+
+
+def test_damaged_receipt_is_not_replaced(shell: Any) -> None:
+    """The plan does not depend on a file that anybody may have edited."""
+    shell.write("  - {name: a, folders: [life]}\n")
+    (shell.folder / "exports/a").mkdir(parents=True)
+    for text in ("[]", "{", '{"finished": 1, "job_id": ""}', '{"finished": "x", "job_id": ""}'):
+        (shell.folder / "exports/a/impex-receipt.json").write_text(text)
+
+        done = shell("impex", "plan", "m.yaml")
+
+        assert (done.code, done.out.splitlines()[0]) == (0, "plan of m (m.yaml): create 1")
+
+
+def test_plan_has_usual_duration(shell: Any, left: str) -> None:
+    """In words for people, in seconds for programs."""
+    with closing(sqlite3.connect(shell.folder / ".impex/state.db")) as link, link:
+        link.execute("UPDATE attempts SET seconds = 125 WHERE job_id = ?", (left,))
+
+    plan = shell("impex", "plan", "m.yaml").out
+    data = json.loads(shell("impex", "plan", "m.yaml", "--format", "json").out)
+
+    assert "\n  wait     usually 2m 05s, at most 30m 00s (fixed)\n" in plan
+    assert data["plans"][0]["targets"][0]["usual_seconds"] == 125
+
+
+def test_verbose_plan_has_requests(shell: Any) -> None:
+    """The body byte for byte; without ``-v`` only what it asks for."""
+    shell.write(TARGETS)
+
+    plain = shell("impex", "plan", "m.yaml", "-t", "pricing").out
+    verbose = shell("impex", "plan", "m.yaml", "-t", "pricing", "-v").out
+
+    assert "\n  services motor/pricing[1.4.2]\n" in plain
+    assert "inputs" not in plain
+    assert '  body     {"inputs":{"services":["motor/pricing[1.4.2]"]},' in verbose
+    assert "/api/v4/export\n" in verbose
+
+
+def test_held_job_does_not_replace_itself(shell: Any, left: str) -> None:
+    """A receipt of the job that a run resumes is no earlier delivery."""
+    receipt = {"finished": "2026-01-02T03:04:05.000Z", "job_id": left}
+    (shell.folder / "exports/life").mkdir(parents=True)
+    path = shell.folder / "exports/life/impex-receipt.json"
+    path.write_text(json.dumps(receipt))
+    own = shell("impex", "plan", "m.yaml").out
+    path.write_text(json.dumps(receipt | {"job_id": "another"}))
+
+    other = shell("impex", "plan", "m.yaml").out
+
+    assert "replaces" not in own
+    assert "; replaces exports/life (delivered 2026-01-02)" in other
+
+
 def test_plan_names_resumed_job(shell: Any, left: str) -> None:
     """Id, tenant and time, in place of a request."""
     plan = shell("impex", "plan", "m.yaml").out
 
-    assert f"adopt  job {left} on http" in plan
+    assert f"\nlife: resume job {left} (started at 20" in plan
     assert "POST" not in plan
-    assert plan.endswith("1 to adopt; nothing was sent\n")
+    assert plan.endswith("\n\nresume 1; nothing was sent\n")
 
 
 def test_fresh_plan_resumes_nothing(shell: Any, left: str) -> None:
@@ -79,7 +154,7 @@ def test_fresh_plan_resumes_nothing(shell: Any, left: str) -> None:
         plan = shell(*args, "--fresh").out
 
         assert f"(job {left} of an earlier run is not resumed (--fresh))" in plan
-        assert plan.endswith("1 to create; nothing was sent\n")
+        assert plan.endswith("\n\ncreate 1; nothing was sent\n")
 
 
 def test_plan_shows_resolved_entries(shell: Any) -> None:
@@ -96,13 +171,13 @@ def test_plan_shows_resolved_entries(shell: Any) -> None:
 
     many = [f"many/s{number}" for number in range(5)]
     assert [line for line in plan.splitlines() if line.startswith("  match ")] == [
-        f"  match  many/*: 5 services: {', '.join(many)}",
-        "  match  !many/s5: adds nothing",
-        "  match  motor/*[1]: 1 service: motor/pricing[1.4.2]",
-        "  match  @list.txt: 1 service: life/annuity[1.0.0]",
+        f"  match    many/*: 5 services: {', '.join(many)}",
+        "  match    !many/s5: adds nothing",
+        "  match    motor/*[1]: 1 service: motor/pricing[1.4.2]",
+        "  match    @list.txt: 1 service: life/annuity[1.0.0]",
     ]
-    assert plan.endswith("1 to create; no job was created\n")
-    assert f"  match  many/*: 6 services: {', '.join(many)}, … (1 more)\n" in more
+    assert plan.endswith("\n\ncreate 1; no job was created\n")
+    assert f"  match    many/*: 6 services: {', '.join(many)}, … (1 more)\n" in more
     assert data["plans"][0]["targets"][0]["resolved"] == {
         "many/*": many,
         "!many/s5": [],
@@ -146,10 +221,10 @@ def test_plan_describes_steps(shell: Any) -> None:
     rows = [line.strip() for line in done.out.splitlines()]
 
     assert done.code == 0
-    assert rows[rows.index("steps  mute, unzip, send, checksum") + 1 :][:3] == [
-        "would  unzip: extract each package into files/, up to 2GiB",
-        "would  send: send to one",
-        "would  checksum: write each package's checksum to MD5SUMS and SHA1SUMS",
+    assert rows[rows.index("steps    mute, unzip, send, checksum") + 1 :][:3] == [
+        "would    unzip: extract each package into files/, up to 2GiB",
+        "would    send: send to one",
+        "would    checksum: write each package's checksum to MD5SUMS and SHA1SUMS",
     ]
     assert {path.name for path in shell.folder.iterdir()} == {"acme", "m.yaml", "planner.py"}
 
@@ -186,8 +261,8 @@ def test_failing_step_plan_is_a_problem(shell: Any, answer: str, problem: str) -
     done = planned(shell, answer, SENDING)
 
     assert done.code == 2
-    assert f"fails  send: {problem}" in done.out
-    assert "would  unzip: " in done.out
+    assert f"fails    send: {problem}" in done.out
+    assert "would    unzip: " in done.out
 
 
 def test_unchanged_target_plans_no_steps(shell: Any) -> None:
@@ -207,4 +282,4 @@ def test_plan_reports_unusable_folder(shell: Any) -> None:
     done = shell("impex", "plan", "m.yaml")
 
     assert done.code == 2
-    assert "fails  unzip: to: 'a./b' has a part that ends with a dot" in done.out
+    assert "fails    unzip: to: 'a./b' has a part that ends with a dot" in done.out

@@ -53,7 +53,7 @@ def test_parts_are_shown_and_planned(shell: Any, parts: tuple[Sandbox, str]) -> 
     ]
     assert rows[1]["correlation id"] == f"{rows[0]['correlation id']}-part1"
     assert ", split into 2 parts" in plan
-    assert "1 to adopt" in plan
+    assert "resume 1; " in plan
 
 
 def test_cancel_ends_running_part(shell: Any, parts: tuple[Sandbox, str]) -> None:

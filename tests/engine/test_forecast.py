@@ -154,3 +154,24 @@ def test_forecast_of_kept_delivery(
 
     assert delivered.action == "unchanged"
     assert forecast_now().action == "unchanged"
+
+
+def test_usual_duration_is_median(
+    run: Any, serve: Callable[..., Any], forecast_now: Callable[..., Forecast]
+) -> None:
+    """Of the request's own jobs; without any, of the tenant's jobs for as many items."""
+    sandbox = serve(job_seconds=20)
+    usual = []
+    run(sandbox, TARGET)
+    for seconds in (100, 30, 50):
+        run(sandbox, TARGET)
+        with closing(sqlite3.connect(run.folder / ".impex" / FILE)) as link, link:
+            link.execute(
+                "UPDATE attempts SET seconds = ? WHERE id = (SELECT max(id) FROM attempts)",
+                (seconds,),
+            )
+    for target in (TARGET, TARGET.replace("life", "motor"), TARGET.replace("life", "life, motor")):
+        run.write(sandbox, target)
+        usual.append(forecast_now().usual)
+
+    assert usual == [50, 50, None]
