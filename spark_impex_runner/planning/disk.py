@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from contextlib import closing, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from spark_impex_runner.planning.stages import Loaded
 
 
+# Bytes that a folder must have room for: most reports are smaller.
+_PROBE_SIZE = 65_536
+
+
 def check_disk(loaded: Loaded, options: RunOptions, state: Path) -> None:
     """Raise ``ManifestError`` or ``UsageError`` if a file of the chosen targets cannot be written.
 
@@ -37,7 +43,9 @@ def check_disk(loaded: Loaded, options: RunOptions, state: Path) -> None:
     """
     if options.run_id:  # the run has checked its work units
         return
-    conflicts = [(use, reason) for use in loaded.uses.written if (reason := unwritable(use.path))]
+    probe = cache(_write_probe)  # many targets may write to one folder
+    written = loaded.uses.written
+    conflicts = [(use, reason) for use in written if (reason := unwritable(use.path, probe))]
     registry, manifest = loaded.opened.plugins.registry, loaded.manifest
     steps = [
         (target, key, step, name)
@@ -83,8 +91,22 @@ def _exists(folder: Path, name: str, kind: Callable[[Path], bool]) -> bool:
         return False
 
 
-def unwritable(path: Path) -> str:
-    """Return why a file cannot be written, an empty text if it can."""
+def _write_probe(folder: Path) -> str:
+    """Return why a new file in a folder cannot hold data, such as on a full disk."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_PROBE_SIZE))
+            file.flush()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def unwritable(path: Path, probe: Callable[[Path], str] = _write_probe) -> str:
+    """Return why a file cannot be written, an empty text if it can.
+
+    Neither the file nor a missing folder is created; a temporary file in the nearest folder is.
+    """
     try:
         if path.is_symlink():  # os.replace would replace the link, not its target
             return f"cannot write to {path}: it is a symbolic link; give the path that it leads to"
@@ -95,5 +117,7 @@ def unwritable(path: Path) -> str:
             return f"cannot write to {path}: {nearest} is not a folder"
     except OSError as error:
         return f"cannot write to {path}: {error.strerror or error}"
-    allowed = os.access(nearest, os.W_OK | os.X_OK)
-    return "" if allowed else f"cannot write to {path}: {nearest} is not writable"
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return f"cannot write to {path}: {nearest} is not writable"
+    reason = probe(nearest)
+    return f"cannot write to {path}: {nearest}: {reason}" if reason else ""

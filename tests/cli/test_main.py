@@ -271,7 +271,7 @@ def test_unwritten_report_fails_run(shell: Any, monkeypatch: pytest.MonkeyPatch)
     """An auditor's file that is missing may not look like success, nor be named as if it were."""
     shell.write(PRICING)
     (shell.folder / "out").write_text("it came while the run was under way")
-    monkeypatch.setattr("spark_impex_runner.planning.disk.unwritable", lambda _: "")
+    monkeypatch.setattr("spark_impex_runner.planning.disk.unwritable", lambda *_: "")
 
     done = shell("impex-run", "m.yaml", "--report", "json=out/r.json")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,6 +177,26 @@ def test_unwritable_report_is_found_first(check: Any, path: str, message: str) -
 
     assert message in check(report=f"json: {path}")[0]
     assert message in check(reports={"json": Path(path)})[0]
+
+
+@pytest.mark.parametrize("report", ["new/r.json", "r.json"])
+def test_full_disk_is_found_first(check: Any, report: str) -> None:
+    """A disk without room is named before anything is sent; an earlier report stays as it was."""
+    Path("r.json").write_text("earlier")
+    before = sorted(Path().iterdir())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        problems = check(report=f"html: {report}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert problems[0].startswith("m.yaml:8:")
+    assert "cannot write to" in problems[0]
+    assert "File too large" in problems[0]
+    assert Path("r.json").read_text() == "earlier"
+    assert {*Path().iterdir()} - {*before} <= {Path("m.yaml"), Path("hard.yaml")}
 
 
 def test_long_names_are_found_first(check: Any) -> None:

@@ -222,7 +222,7 @@ def test_killed_run_is_resumed(world: World) -> None:
     out, _ = process.communicate()
 
     assert process.returncode == 4
-    assert out.count("its worker died (BrokenProcessPool: ") == 2
+    assert out.count("2 targets: its worker died (BrokenProcessPool: ") == 1
     assert "run the same command again to resume" in out
     assert not any(map(lives, workers))
 
