@@ -83,6 +83,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
         from spark_impex_runner.cli import plan
 
         return plan.execute(arguments, context)
+    from spark_impex_runner.cli import github
     from spark_impex_runner.cli.worker import configure_output, output_options
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.run import run_manifest, run_unit
@@ -113,7 +114,10 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
             finished.append(result)
             for problem in result.problems:
                 out.error(problem)
-        _print_next_steps(finished, arguments, context, clock)
+        steps = list(_next_steps(finished, arguments, context, clock))
+        github.publish(finished, steps, out)
+        for purpose, command in steps:
+            out.hint(purpose, command)
     return _combine_exit_codes(exit_code(finished), failed, any_run=bool(finished))
 
 
@@ -142,31 +146,32 @@ def _check_all(arguments: argparse.Namespace, clock: Clock, masker: Masker) -> N
                 )
 
 
-def _print_next_steps(
+def _next_steps(
     finished: Sequence[RunResult],
     arguments: argparse.Namespace,
     context: CommandContext,
     clock: Clock,
-) -> None:
-    """Print the commands that resume, repeat, cancel or approve what is left of the runs.
+) -> Iterator[tuple[str, str]]:
+    """Yield the commands that resume, repeat, cancel or approve what is left, with their purposes.
 
-    The one that approves is the last line.
+    The one that approves is the last.
     """
-    out, repeat = context.console, context.command
-    results = [each for run in finished for each in run.results]
-    timed_out = any(each.outcome.value == "timed_out" for each in results)
-    if clock.signum and not all(each.good for each in results):
-        out.hint("interrupted; to resume", repeat)
-    elif timed_out or any(each.outcome.value == "failed" for each in results):
+    repeat = context.command
+    outcomes = {each.outcome.value for run in finished for each in run.results}
+    if clock.signum and not outcomes <= {"succeeded", "unchanged"}:
+        yield "interrupted; to resume", repeat
+    elif outcomes & {"failed", "timed_out"}:
         if len(finished) == 1 and not getattr(arguments, "job", ""):
             repeat = selection.repeat(finished[0], arguments) or repeat
-        out.hint("to resume" if timed_out else "to run the failed targets again", repeat)
-    if (clock.signum or timed_out) and _may_have_running_jobs(finished, arguments):
+        resumes = "timed_out" in outcomes
+        yield "to resume" if resumes else "to run the failed targets again", repeat
+    stopped = clock.signum or "timed_out" in outcomes
+    if stopped and _may_have_running_jobs(finished, arguments):
         cancel = selection.command_line("impex cancel", arguments)
-        out.hint("to cancel the jobs that still run", cancel)
+        yield "to cancel the jobs that still run", cancel
     for line in (selection.approval(run, arguments) for run in finished):
         if line:
-            out.hint("held; to approve", line)
+            yield "held; to approve", line
 
 
 def _may_have_running_jobs(finished: Sequence[RunResult], arguments: argparse.Namespace) -> bool:

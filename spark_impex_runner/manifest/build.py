@@ -323,7 +323,8 @@ def _build(document: Document, parts: _ResolvedParts) -> Manifest:
         named = [name for _, name in connections_in_options(target, parts.connection_options)]
         known = [name for name in dict.fromkeys(named) if name in parts.connections]
         target_connection = connection if connection in parts.connections else default
-        links = construct.TargetLinks(target_connection, needs, tuple(known))
+        place = _location(document, target.origin(()))
+        links = construct.TargetLinks(target_connection, needs, tuple(known), place)
         targets.append(construct.target(target, links))
     connections = {
         name: construct.connection(name, data, folder, _address_location(document, name, data))
@@ -342,7 +343,12 @@ def _build(document: Document, parts: _ResolvedParts) -> Manifest:
 def _address_location(document: Document, name: str, data: Mapping[str, Any]) -> str:
     """Return file and line of a connection's address."""
     key = next((key for key in ("base_url", "env") if key in data), "")
-    position = document.position(("connections", name, *([key] if key else [])))
+    return _location(document, ("connections", name, *([key] if key else [])))
+
+
+def _location(document: Document, path: KeyPath) -> str:
+    """Return file and line of a value, or of its nearest ancestor that has a position."""
+    position = document.position(path)
     return f"{position.file.label}:{position.value[0]}"
 
 

@@ -32,11 +32,12 @@ def connection(name: str, data: Mapping[str, Any], folder: Path, place: str = ""
 
 @dataclass(frozen=True, slots=True)
 class TargetLinks:
-    """A target's connection, the targets that it needs, and the connections in its steps."""
+    """A target's connection, what it needs, the connections in its steps, and its position."""
 
     connection: str
     needs: tuple[str, ...]
     step_connections: tuple[str, ...] = ()
+    place: str = ""
 
 
 def target(expanded: ExpandedTarget, links: TargetLinks) -> Target:
@@ -49,7 +50,7 @@ def target(expanded: ExpandedTarget, links: TargetLinks) -> Target:
             fields[key] = tuple(value)
     fields |= {"name": expanded.name, "output": expanded.output}
     fields |= {"connection": links.connection, "needs": links.needs}
-    fields |= {"step_connections": links.step_connections}
+    fields |= {"step_connections": links.step_connections, "place": links.place}
     fields["written"] = {key: expanded.origin((key,)) for key in ("output", "steps")}
     if "polling" in fields:
         fields["polling"] = _polling(fields["polling"])

@@ -132,6 +132,7 @@ class Target:
         steps: The steps, in their order.
         step_connections: The names of the connections that options of the steps name.
         written: The paths of ``output`` and ``steps`` in the manifest.
+        place: The position of the target in the manifest, as ``FILE:LINE``.
     """
 
     name: str
@@ -160,6 +161,7 @@ class Target:
     written: Mapping[str, tuple[str | int, ...]] = field(
         default_factory=dict, compare=False, repr=False
     )
+    place: str = field(default="", compare=False)
 
     @property
     def connections(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.text import plain
+from spark_impex_runner.text import first_of, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +18,8 @@ _REQUEST_ID = re.compile(r" \(request id [^)]*\)")
 _SPECIFIC = re.compile(r"[\d/'\"]")
 # Texts that differ in more words than this hardly have the same cause.
 _MOST_DIFFERENT = 3
+# How many targets of one cause are listed.
+_LISTED = 12
 _PUNCTUATION = ",;:()'\""
 
 
@@ -31,6 +33,16 @@ class Cause:
     text: str
     names: tuple[str, ...]
     own: tuple[str, ...] = ()
+
+    def members(self) -> list[str]:
+        """Return the targets as lines: the first of them on one, or one a line with its words."""
+        names = self.names[:_LISTED]
+        if not self.own:
+            return [first_of(self.names, _LISTED)]
+        widest = max(map(len, names))
+        rows = [f"{name.ljust(widest)}  {own}" for name, own in zip(names, self.own, strict=False)]
+        more = len(self.names) - _LISTED
+        return [*rows, f"and {more} more"] if more > 0 else rows
 
 
 def cause_key(text: str) -> str:

@@ -20,7 +20,7 @@ def annotation(problem: Problem) -> str:
         "col": str(problem.column),
         "title": problem.path or "manifest",
     }
-    written = ",".join(f"{name}={_escape_property(text)}" for name, text in properties.items())
+    written = ",".join(f"{name}={escape_property(text)}" for name, text in properties.items())
     return f"::{problem.severity} {written}::{escape_data(problem.message)}"
 
 
@@ -29,7 +29,7 @@ def escape_data(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _escape_property(text: str) -> str:
+def escape_property(text: str) -> str:
     """Return a text escaped as a property, which ends at a comma or colon, too."""
     return escape_data(text).replace(":", "%3A").replace(",", "%2C")
 

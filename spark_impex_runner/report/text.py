@@ -11,7 +11,7 @@ from spark_impex_runner.report.causes import causes
 from spark_impex_runner.report.data import artifacts, job_ids, seconds
 from spark_impex_runner.report.figures import format_duration, format_size, shown_path
 from spark_impex_runner.report.headline import headline, outcome_text
-from spark_impex_runner.text import counted, first_of, plain
+from spark_impex_runner.text import counted, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,8 +26,6 @@ _INDENT = " " * (_LABEL_WIDTH + 2)
 _FIGURES = 4
 # More targets that succeeded are one line: their details are in the log and the reports.
 _ROWS = 10
-# How many targets of one cause are listed, each on a line if their texts differ.
-_LISTED = 12
 _RED, _GREEN, _YELLOW, _NONE = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
 # The order of the summary: what failed is nearest to the end.
 _BAD = {
@@ -93,7 +91,7 @@ class _Page:
                 continue
             number = counted(len(each.names), "target")
             self.labelled(label, ": ".join(filter(None, (number, each.text))), shade)
-            for row in _members(each):
+            for row in each.members():
                 self.add(f"{_INDENT}{row}", _INDENT)
 
     def _wrapped(self, text: str, indent: str) -> list[str]:
@@ -109,23 +107,12 @@ class _Page:
         ) or [""]
 
 
-def _members(cause: Cause) -> list[str]:
-    """Return the targets of a cause: on one line, or one a line with what differs."""
-    names = cause.names[:_LISTED]
-    if not cause.own:
-        return [first_of(cause.names, _LISTED)]
-    widest = max(map(len, names))
-    rows = [f"{name.ljust(widest)}  {own}" for name, own in zip(names, cause.own, strict=False)]
-    more = len(cause.names) - _LISTED
-    return [*rows, f"and {more} more"] if more > 0 else rows
-
-
 def _good(page: _Page, results: Sequence[TargetResult]) -> None:
     """Add what was delivered, and what steps and the tenant said about it."""
     good = [each for each in results if each.outcome is Outcome.SUCCEEDED]
     rows = [_cells(each) for each in good]
     if len(rows) > _ROWS:
-        rows = [(counted(len(rows), "target"), *_amount(good))]
+        rows = [(counted(len(rows), "target"), *amount(good))]
     page.table("succeeded", rows, _GREEN)
     _ended(page, results, Outcome.UNCHANGED, _GREEN)
     done = [(step, each) for each in results for step in each.steps if step.message]
@@ -156,7 +143,7 @@ def _ended(page: _Page, results: Sequence[TargetResult], outcome: Outcome, shade
 
 def _cells(each: TargetResult) -> tuple[str, ...]:
     """Return the columns: target, packages, size, time, job."""
-    return plain(each.target.name), *_amount([each]), _took(each), _jobs(job_ids(each))
+    return plain(each.target.name), *amount([each]), _took(each), _jobs(job_ids(each))
 
 
 def _jobs(ids: Sequence[str]) -> str:
@@ -170,7 +157,7 @@ def _took(each: TargetResult | RunResult) -> str:
     return format_duration(seconds(each.started, each.finished))
 
 
-def _amount(results: Sequence[TargetResult]) -> tuple[str, str]:
+def amount(results: Iterable[TargetResult]) -> tuple[str, str]:
     """Return the number of packages and their size."""
     packages = list(_packages(results))
     size = sum(item.size for item in packages)
@@ -183,7 +170,7 @@ def _packages(results: Iterable[TargetResult]) -> Iterator[Artifact]:
 
 def _total(result: RunResult) -> str:
     delivered = [each for each in result.results if each.outcome is not Outcome.UNCHANGED]
-    figures = (*_amount(delivered), _took(result))
+    figures = (*amount(delivered), _took(result))
     return f"total:  {', '.join(each for each in figures if each != '-')}"
 
 
