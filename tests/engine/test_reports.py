@@ -75,6 +75,18 @@ def test_report_option_of_a_plugin(reported: Callable[..., Any], tmp_path: Path)
     assert (tmp_path / "lines.txt").read_text() == "a succeeded\n"
 
 
+def test_result_has_its_command(run: Any, serve: Callable[..., Any], plugin: Path) -> None:
+    """The line that repeats the run has its options but no targets, and secrets are masked."""
+    sandbox = serve()
+    run.below = "vars: {label: x}"
+    variables = {"label": f"of {sandbox.token}"}
+
+    result = run(sandbox, TARGETS, variables=variables, targets=("a",), plugin_files=(plugin,))
+
+    path = run.folder / "manifest.yaml"
+    assert result.command == f"impex-run {path} --var 'label=of ***' -p {plugin}"
+
+
 @pytest.mark.parametrize(
     ("name", "problem"),
     [

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.report.html.page import pieces
-
 if TYPE_CHECKING:
     from spark_impex_runner.models import RunResult
 
 
 def render(result: RunResult) -> str:
     """Return the report as one page, which loads nothing and escapes all foreign text."""
+    from spark_impex_runner.report.html.page import pieces  # noqa: PLC0415 - few runs write a page
+
     return "".join(pieces(result))

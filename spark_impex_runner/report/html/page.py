@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.models import Outcome
@@ -54,7 +54,7 @@ def pieces(result: RunResult) -> Iterator[str]:
 def _head(result: RunResult) -> Iterator[str]:
     """Yield the head of the document, and its header with the summary of the run."""
     name, sentence = text(result.manifest.name), text(headline(result))
-    style = (files(__package__) / "style.css").read_text(encoding="utf-8")
+    style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     yield (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width,initial-scale=1">\n'

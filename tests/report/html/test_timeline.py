@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from spark_impex_runner.models import Outcome, PhaseTime, StepResult
 from spark_impex_runner.report import html
-from spark_impex_runner.report.html.bars import bars
+from spark_impex_runner.report.html.areas import area
+from spark_impex_runner.report.html.bars import Bar, bars
 from spark_impex_runner.report.html.scale import Scale
 
 if TYPE_CHECKING:
@@ -183,3 +184,61 @@ def test_many_targets_become_areas(many: Callable[..., RunResult]) -> None:
     assert (lots.count('class="area"'), lots.count('class="bars"')) == (60, 0)
     assert "and 10 tenants more, which are not drawn" in lots
     assert "at most 6 active, 199 queued" in some
+
+
+@pytest.mark.parametrize(
+    ("outcome", "title"),
+    [
+        (Outcome.FAILED, "failed at 12:01:10"),
+        (Outcome.TIMED_OUT, "timed out at 12:01:10"),
+        (Outcome.CANCELLED, "cancelled at 12:01:10"),
+        (Outcome.SUCCEEDED, ""),
+    ],
+)
+def test_an_end_without_success_is_marked(
+    target: TargetResult, run: Callable[..., RunResult], outcome: Outcome, title: str
+) -> None:
+    """At the end of its row; a good one has no mark."""
+    span = PhaseTime("running", at(0), at(70))
+    ended = replace(target, phases=(span,), steps=(), outcome=outcome, finished=at(70))
+
+    row = html.render(run(ended)).split('<svg class="bars"')[1].split("<span>")[0]
+
+    assert (f"<title>{title}</title></path>" in row) if title else "<path" not in row
+
+
+def test_an_approval_is_marked(target: TargetResult, run: Callable[..., RunResult]) -> None:
+    """Where the work that it allows begins."""
+    span = PhaseTime("steps", at(36.5), at(70))
+    timed = replace(target, phases=(span,), steps=(), approved=("prod@3f2a",), started=at(36.5))
+
+    page = html.render(run(timed))
+
+    assert '<svg x="50%"><path class="approved"' in page
+    assert "<title>approved: prod@3f2a</title>" in page
+
+
+def test_short_bars_give_way(target: TargetResult, run: Callable[..., RunResult]) -> None:
+    """What is too short to be seen is not drawn, unless there is nothing else."""
+    short = PhaseTime("creating", at(10), at(10.01))
+    long = PhaseTime("running", at(10.01), at(70))
+
+    both = html.render(run(replace(target, phases=(short, long), steps=())))
+    alone = html.render(run(replace(target, phases=(short,), steps=())))
+
+    assert drawn(both, "creating") == []
+    assert drawn(alone, "creating") == [(13.7, 13.9)]
+
+
+def test_areas_show_the_average() -> None:
+    """How many targets were in a phase, each phase upon those before it, the queue below."""
+    scale = Scale(START, 120)
+    spans = [("running", 0, 60), ("running", 0, 30), ("steps", 30, 60), ("queued", 0, 120)]
+    every = [Bar(name, name, at(first), at(last)) for name, first, last in spans]
+
+    picture = area(every, scale)
+
+    assert '<path class="steps" d="M0 100V0h60V100h60V100Z"/>' in picture
+    assert '<path class="running" d="M0 100V0h30V50h30V100h60V100Z"/>' in picture
+    assert '<path class="queued" d="M0 104V134h120V104Z"/>' in picture
+    assert "at most 2 active, 1 queued" in picture
