@@ -14,6 +14,7 @@ import math
 import os
 import threading
 import time
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from spark_impex_runner.clock import Clock
+
+    _Calls = SimpleQueue[Callable[[], None] | None]
 
 R = TypeVar("R")
 
@@ -42,7 +45,8 @@ GIVE_UP = 3.5
 END = 4.25
 AT_LEAST = 0.25
 
-_IDLE_SECONDS = 10.0
+# An idle thread needs some 40 kB.
+_IDLE_SECONDS = 2.0
 
 
 class _Abandoned:
@@ -62,59 +66,58 @@ def has_abandoned() -> bool:
 
 
 class Workers:
-    """At most ``most`` daemon threads, which start when needed and end when idle.
+    """Daemon threads, which start when needed and end when idle.
 
-    No ``ThreadPoolExecutor``: its threads keep the process alive while one of them hangs.
+    The thread that became idle last gets the next call, so that those beyond the need end. No
+    ``ThreadPoolExecutor``: its threads keep the process alive while one of them hangs.
     """
 
-    def __init__(self, name: str, most: float = math.inf) -> None:
+    def __init__(self, name: str) -> None:
         self._name = name
-        self._most = most
         self.forget()
 
     def forget(self) -> None:
         """Reset to no threads, as in a forked process, which has none of its parent's."""
-        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._lock = threading.Lock()
-        self._threads = 0
-        self._free = 0  # idle threads minus queued calls
+        self._idle: list[_Calls] = []
+        self._closed = False
 
     def submit(self, call: Callable[[], None]) -> None:
         """Call a function, which must not raise, on one of the threads."""
         with self._lock:
-            self._free -= 1
-            if starts := self._free < 0 and self._threads < self._most:
-                self._threads += 1
-                self._free += 1
-        self._calls.put(call)
-        if starts:
-            threading.Thread(target=self._work, name=self._name, daemon=True).start()
+            calls = self._idle.pop() if self._idle else None
+        if calls is None:
+            calls = SimpleQueue()
+            threading.Thread(target=self._work, args=(calls,), name=self._name, daemon=True).start()
+        calls.put(call)
 
     def close(self) -> None:
         """End the idle threads, and the others after their calls."""
         with self._lock:
-            threads = self._threads
-        for _ in range(threads):
-            self._calls.put(None)
+            self._closed, idle, self._idle = True, self._idle, []
+        for calls in idle:
+            calls.put(None)
 
-    def _work(self) -> None:
-        while call := self._next():
+    def _work(self, calls: _Calls) -> None:
+        call = calls.get()
+        while call:
             call()
-            del call  # an idle thread must not keep the result of its last call alive
-            with self._lock:
-                self._free += 1
+            call = None  # an idle thread must not keep the result of its last call alive
+            call = self._next(calls)
 
-    def _next(self) -> Callable[[], None] | None:
+    def _next(self, calls: _Calls) -> Callable[[], None] | None:
         """Return the next call; None if the thread has been idle for a while and should end."""
-        while True:
-            try:
-                return self._calls.get(timeout=_IDLE_SECONDS)
-            except Empty:
-                with self._lock:
-                    if self._free > 0:
-                        self._free -= 1
-                        self._threads -= 1
-                        return None
+        with self._lock:
+            if self._closed:
+                return None
+            self._idle.append(calls)
+        with suppress(Empty):
+            return calls.get(timeout=_IDLE_SECONDS)
+        with self._lock:
+            if calls in self._idle:
+                self._idle.remove(calls)
+                return None
+        return calls.get()  # it was chosen just before
 
 
 _helpers = Workers("impex-helper")

@@ -26,27 +26,53 @@ def release() -> Iterator[threading.Event]:
     event.set()
 
 
-def test_workers_have_a_limit(release: threading.Event) -> None:
-    """Calls beyond the number of threads wait, and all of them run."""
-    workers, began, ended = Workers("test-limit", 2), [], threading.Semaphore(0)
+def test_each_call_has_a_daemon_thread(release: threading.Event) -> None:
+    """Calls at the same time run on as many threads, which do not hold up the process's end."""
+    workers, began, ended = Workers("test-many"), [], threading.Semaphore(0)
 
     def work() -> None:
         began.append(threading.current_thread())
         ended.release()
         release.wait(10)
-        ended.release()
 
     for _ in range(5):
         workers.submit(work)
-    ended.acquire(), ended.acquire()
-    assert len(set(began)) == len(began) == 2
-
-    release.set()
-    for _ in range(8):
+    for _ in range(5):
         ended.acquire()
 
-    assert (len(began), len(set(began))) == (5, 2)
-    assert all(thread.daemon for thread in began), "one would hold up the end of the process"
+    assert len(set(began)) == 5
+    assert all(thread.daemon for thread in began)
+    workers.close()
+    release.set()
+    for thread in began:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in began)
+
+
+def test_last_idle_worker_works_first(release: threading.Event) -> None:
+    """Successive calls use one of several idle threads, so that the others end."""
+    workers, seen, began = Workers("test-last"), [], threading.Semaphore(0)
+
+    def wait() -> None:
+        began.release()
+        release.wait(10)
+
+    for _ in range(3):
+        workers.submit(wait)
+    for _ in range(3):
+        began.acquire()
+    threads = {each for each in threading.enumerate() if each.name == "test-last"}
+    release.set()
+    while len(workers._idle) < 3:
+        threading.Event().wait(0.001)
+    for _ in range(5):
+        workers.submit(lambda: seen.append(threading.current_thread()))
+        while len(workers._idle) < 3:
+            threading.Event().wait(0.001)
+
+    assert len(seen) == 5
+    assert len(set(seen)) == 1
+    assert set(seen) <= threads
     workers.close()
 
 

@@ -52,7 +52,7 @@ class Scheduler:
     def deliver(self) -> dict[str, TargetResult]:
         """Deliver all targets; return their results in the plan's order."""
         needs = {
-            name: [need for need in item.target.needs if need in self._planned]
+            name: tuple(need for need in item.target.needs if need in self._planned)
             for name, item in self._planned.items()
         }
         functions = TaskFunctions(

@@ -6,6 +6,7 @@ A task that waits for its needs or for a limit is an entry in a queue and has no
 from __future__ import annotations
 
 import time
+from collections import deque
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-# How many tasks are prepared at a time. Preparing may send requests, so it needs more than one
-# thread; a limit keeps ten thousand targets from starting as many threads.
+# How many tasks are prepared, skipped or stopped at a time. Preparing may send requests, so it
+# needs more than one thread; a limit keeps ten thousand targets from starting as many threads.
 _PREPARING = 64
+# The same after a stop: what is left is short, and more threads only get in each other's way.
+_STOPPING = 8
 # Seconds without the end of any task after which those that still run are abandoned: after a stop
 # many may end at nearly the same time, on a busy machine later than GIVE_UP.
 _QUIET = 0.5
@@ -87,6 +90,19 @@ def run_all(
     return {name: runner.results[name] for name in needs}
 
 
+@dataclass(slots=True, eq=False)
+class _Queued:
+    """A task in the queue of ``limits[0]``, which calls it when there is room."""
+
+    name: str
+    limits: Sequence[Limit]
+    held: HeldLimits
+    entered: Callable[[_Queued], None]
+
+    def __call__(self) -> None:
+        self.entered(self)
+
+
 class TaskRunner(Generic[R]):
     """The tasks of one call, whose state is used by the thread in ``run`` alone.
 
@@ -103,10 +119,13 @@ class TaskRunner(Generic[R]):
         self._clock = clock
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._last_event = 0.0
-        self._queued: dict[str, tuple[HeldLimits, Limit, Callable[[], None]]] = {}
+        # Tasks to prepare, and those with limits, which were prepared, to run at once.
+        self._ready: deque[tuple[str, HeldLimits | None]] = deque()
+        self._short: set[str] = set()
+        self._queued: dict[str, _Queued] = {}
         self._running: set[str] = set()
         self._order: TopologicalSorter[str] = TopologicalSorter(needs)
-        self._preparing = Workers("impex-prepare", _PREPARING)
+        self._helpers = Workers("impex-prepare")
         self._targets = Workers("impex-target")
 
     def wake(self) -> None:
@@ -118,22 +137,27 @@ class TaskRunner(Generic[R]):
         try:
             self._order.prepare()
             while self._order.is_active():
-                for name in self._order.get_ready():
-                    self._begin(name)
+                self._ready.extend((name, None) for name in self._order.get_ready())
+                most = _STOPPING if self._clock.stopping() else _PREPARING
+                while self._ready and len(self._short) < most:
+                    self._begin(*self._ready.popleft())
                 self._next_event()()
         except BaseException as error:  # noqa: BLE001 - raised where the results are awaited
             self.errors.append(error)
             self._functions.stop()
-        self._preparing.close()
+        self._helpers.close()
         self._targets.close()
 
-    def _begin(self, name: str) -> None:
-        """Prepare a task whose needs have all ended, or skip it."""
+    def _begin(self, name: str, held: HeldLimits | None) -> None:
+        """Prepare a task whose needs have all ended, or skip it, or run one that ends at once."""
+        self._short.add(name)
         reasons = (self._blocked_by(need) for need in self._needs[name])
-        if reason := next(filter(None, reasons), ""):
-            self._start(self._preparing, name, partial(self._functions.skip, name, reason))
+        if held:
+            self._start(self._helpers, name, partial(self._functions.run, name, held))
+        elif reason := next(filter(None, reasons), ""):
+            self._start(self._helpers, name, partial(self._functions.skip, name, reason))
         else:
-            self._start(self._preparing, name, partial(self._functions.prepare, name))
+            self._start(self._helpers, name, partial(self._functions.prepare, name))
 
     def _blocked_by(self, need: str) -> str:
         result = self.results.get(need)
@@ -142,27 +166,28 @@ class TaskRunner(Generic[R]):
 
     def _queue(self, name: str, held: HeldLimits, limits: Sequence[Limit]) -> None:
         """Run a task on a thread of its own once all limits have room."""
-        run = partial(self._functions.run, name, held)
         if not limits:
-            self._start(self._targets, name, run)
+            self._start(self._targets, name, partial(self._functions.run, name, held))
         elif self._clock.stopping():  # it ends at once; no thread each
-            self._start(self._preparing, name, run)
+            self._ready.append((name, held))
         else:
-            enter = partial(self._events.put, partial(self._entered, name, limits[1:]))
-            self._queued[name] = held, limits[0], enter
-            limits[0].acquire_later(enter)
+            self._queued[name] = _Queued(name, limits, held, self._admitted)
+            limits[0].acquire_later(self._queued[name])
 
-    def _entered(self, name: str, later: Sequence[Limit]) -> None:
-        held, limit, _ = self._queued.pop(name)
-        held.add(limit)
-        self._queue(name, held, later)
+    def _admitted(self, queued: _Queued) -> None:
+        self._events.put(partial(self._entered, queued))
+
+    def _entered(self, queued: _Queued) -> None:
+        del self._queued[queued.name]
+        queued.held.add(queued.limits[0])
+        self._queue(queued.name, queued.held, queued.limits[1:])
 
     def _empty_queues(self) -> None:
         """Run every task that waits for a limit without it: after the stop it ends at once."""
-        for name, (held, limit, enter) in tuple(self._queued.items()):
-            if limit.cancel(enter):
-                del self._queued[name]
-                self._queue(name, held, [limit])
+        for queued in tuple(self._queued.values()):
+            if queued.limits[0].cancel(queued):
+                del self._queued[queued.name]
+                self._ready.append((queued.name, queued.held))
 
     def _start(self, workers: Workers, name: str, call: Callable[[], R | Ready]) -> None:
         """Call a function of a task on another thread."""
@@ -181,6 +206,7 @@ class TaskRunner(Generic[R]):
         """Handle the end of a call, unless its task was abandoned meanwhile."""
         if name in self._running:
             self._running.remove(name)
+            self._short.discard(name)
             event()
 
     def _ended(self, name: str, result: R | Ready) -> None:
@@ -209,7 +235,9 @@ class TaskRunner(Generic[R]):
 
     def _abandon(self) -> None:
         """End all tasks that still run, without their threads, which Python cannot end."""
-        for name in tuple(self._running):
+        for name in (*self._running, *(name for name, _ in self._ready)):
             mark_abandoned()
-            self._running.remove(name)
             self._ended(name, self._functions.abandon(name))
+        self._running.clear()
+        self._ready.clear()
+        self._short.clear()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
+    from spark_impex_runner.errors import Problem
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import PlannedTarget, RunOptions
 
@@ -40,6 +41,22 @@ def connect(
 
     With ``writes``, also check that the outputs and reports of a run can be written.
     """
+    prepared, warnings = _connected(path, options, clock, masker, writes=writes)
+    try:
+        for warning in () if options.run_id else warnings:  # the run itself has logged them
+            _log.warning("%s", warning)
+        yield prepared
+    finally:
+        prepared.connections.close()
+
+
+def _connected(
+    path: Path, options: RunOptions, clock: Clock, masker: Masker, *, writes: bool
+) -> tuple[Prepared, tuple[Problem, ...]]:
+    """Return a run that is connected, and the warnings about its manifest.
+
+    The document is freed here: the positions of its values need as much memory as the targets.
+    """
     # Imported here: `impex validate` starts faster without the HTTP client.
     from spark_impex_runner.planning.connections import Connections  # noqa: PLC0415
 
@@ -56,12 +73,7 @@ def connect(
         connect=connections.client,
         guarded=loaded.uses.guarded(loaded.manifest.targets),
     )
-    try:
-        for warning in () if options.run_id else loaded.warnings:  # the run itself has logged them
-            _log.warning("%s", warning)
-        yield Prepared(run, loaded.opened.plugins, connections)
-    finally:
-        connections.close()
+    return Prepared(run, loaded.opened.plugins, connections), loaded.warnings
 
 
 def new_job(planned: PlannedTarget, prepared: Prepared, clock: Clock) -> Job:

@@ -42,10 +42,12 @@ class Recorder:
             self.done.append(name)
             return "bad" if name in self.bad else "good"
 
-    def all(self, needs: dict[str, list[str]]) -> dict[str, str]:
+    def all(
+        self, needs: dict[str, list[str]], prepare: Callable[[str], str] | None = None
+    ) -> dict[str, str]:
         """Run tasks; return their results."""
         work = TaskFunctions(
-            prepare=lambda _: Ready(self.limits),
+            prepare=prepare or (lambda _: Ready(self.limits)),
             run=self.run,
             skip=lambda _, why: f"skipped: {why}",
             abandon=lambda _: "abandoned",
@@ -109,6 +111,30 @@ def test_tasks_in_a_queue_have_no_thread() -> None:
 
     assert set(results.values()) == {"good"}
     assert most <= before + 70
+
+
+def test_few_tasks_are_prepared_at_once() -> None:
+    """Two hundred tasks that take their time to prepare need no two hundred threads."""
+    recorder, lock, count, most = Recorder(), threading.Lock(), 0, 0
+    full, rest = threading.Event(), threading.Event()
+
+    def prepare(_: str) -> str:
+        nonlocal count, most
+        with lock:
+            count += 1
+            most = max(most, count)
+            if count == 64:
+                full.set()
+        rest.wait(20)
+        with lock:
+            count -= 1
+        return "done"
+
+    threading.Thread(target=lambda: full.wait(20) and rest.set()).start()
+    results = recorder.all({f"t{number}": [] for number in range(200)}, prepare)
+
+    assert set(results.values()) == {"done"}
+    assert most == 64
 
 
 def test_stop_ends_waiting_tasks() -> None:

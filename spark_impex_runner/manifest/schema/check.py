@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 # A jsonschema.ValidationError. Its stubs hedge every attribute with an Unset that iter_errors
 # never leaves behind.
 _Error = Any
+# How many results are cached: of ten thousand targets most are unlike any other.
+_MOST_CACHED = 4096
 _Offer = TypeVar("_Offer", bound=Offer)
 
 
@@ -83,6 +85,8 @@ class _ValidationCache:
         key = id(schema), repr(value)
         fits = self.fits.get(key)
         if fits is None:
+            if len(self.fits) >= _MOST_CACHED:
+                self.fits.clear()
             fits = self.fits[key] = next(validator.descend(value, schema), None) is None
         return fits
 
