@@ -20,9 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     selection.add_manifest_arguments(parser)
     parser.add_argument(
         "--format",
-        choices=("text", "json", "github"),
+        choices=("text", "json", "github", "gitlab", "sarif"),
         default="text",
-        help="format of the result: lines, one JSON document, or GitHub's annotations",
+        help="format of the result: lines, one JSON document, GitHub's annotations, a code quality "
+        "report of GitLab, or SARIF",
     )
 
 
@@ -35,7 +36,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     from spark_impex_runner.planning.disk import check_disk
     from spark_impex_runner.planning.load import load
     from spark_impex_runner.planning.locations import state_folder
-    from spark_impex_runner.report import problems
+    from spark_impex_runner.report import problems, scans
     from spark_impex_runner.report.masked import masked
 
     options, worst, checked = replace(selection.options(arguments), asks=False), 0, []
@@ -54,10 +55,14 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
             if text:
                 _show_valid(one, console)
         checked.append(masked(one, context.masker))
-    if arguments.format == "json":
-        console.document(problems.as_json(checked))
-    elif arguments.format == "github":
-        console.document(problems.as_github(checked))
+    writers = {
+        "json": problems.as_json,
+        "github": problems.as_github,
+        "gitlab": scans.as_gitlab,
+        "sarif": scans.as_sarif,
+    }
+    if not text:
+        console.document(writers[arguments.format](checked))
     return worst
 
 

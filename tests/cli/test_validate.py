@@ -12,6 +12,7 @@ from spark_impex_runner.planning import load
 
 PRICING = "  - {name: pricing, services: ['motor/pricing[1.4.2]']}\n"
 MISTAKES = "  - {name: a, folders: [life], file_filter: onprem}\n  - {nam: b, folders: [x]}\n"
+SCANS = ("gitlab", "sarif")
 PLUGIN = "requires: {plugins: ['impex-nowhere>=1']}\n"
 
 
@@ -59,7 +60,24 @@ def test_github_reads_a_command_for_each_problem(shell: Any, files: list[str]) -
     )
 
 
-@pytest.mark.parametrize("form", ["json", "github"])
+def test_scanners_get_every_problem(shell: Any, files: list[str]) -> None:
+    """GitLab's report and SARIF have the problems of all manifests, by the same exit code."""
+    json_ = json.loads(shell("impex", "validate", "--format", "json", *files).out)
+    done = {name: shell("impex", "validate", "--format", name, *files) for name in SCANS}
+    expected = [(p["file"], p["line"]) for m in json_["manifests"] for p in m["problems"]]
+
+    gitlab = [each["location"] for each in json.loads(done["gitlab"].out)]
+    [run] = json.loads(done["sarif"].out)["runs"]
+    sarif = [each["locations"][0]["physicalLocation"] for each in run["results"]]
+
+    assert {(each.code, each.err) for each in done.values()} == {(7, "")}
+    assert [(each["path"], each["lines"]["begin"]) for each in gitlab] == expected
+    assert [(each["artifactLocation"]["uri"], each["region"]["startLine"]) for each in sarif] == (
+        expected
+    )
+
+
+@pytest.mark.parametrize("form", ["json", "github", *SCANS])
 def test_documents_have_masked_values(
     shell: Any, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
@@ -81,6 +99,8 @@ def test_documents_have_masked_values(
     assert "100%" not in done.out
     if form == "json":
         assert not json.loads(done.out)["valid"]
+    elif form in SCANS:
+        assert "***" in done.out
     else:
         assert done.out.startswith("::error file=m.yaml,line=")
 
