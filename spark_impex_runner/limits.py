@@ -53,11 +53,16 @@ class Limit:
             self._give_back(enter)
             clock.check()
 
-    def acquire_later(self, enter: Callable[[], None]) -> None:
-        """Call ``enter`` once admitted, perhaps at once, perhaps on another thread."""
+    def acquire_later(self, enter: Callable[[], None]) -> int:
+        """Call ``enter`` once admitted, perhaps at once, perhaps on another thread.
+
+        Return its place in the queue, 0 if it is admitted at once.
+        """
         with self._lock:
             self._queue[enter] = None
+            place = 0 if self._free > 0 else len(self._queue)
         self.grow(0)
+        return place
 
     def cancel(self, enter: Callable[[], None]) -> bool:
         """Remove ``enter`` from the queue; return False if it was admitted already."""

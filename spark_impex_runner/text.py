@@ -74,3 +74,27 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells)
     return "\n".join("  ".join(row).rstrip() for row in padded)
+
+
+def display_width(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def shortened(text: str, width: int, ellipsis: str = "…") -> str:
+    """Return a text that takes at most ``width`` columns; an ellipsis ends one that was cut."""
+    if display_width(text) <= width:
+        return text
+    kept, left = [], width - display_width(ellipsis)
+    for letter in text:
+        left -= _columns(letter)
+        if left < 0:
+            break
+        kept.append(letter)
+    return ("".join(kept) + ellipsis)[:width] if width > 0 else ""
+
+
+def _columns(letter: str) -> int:
+    if unicodedata.category(letter) in {"Me", "Mn", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1

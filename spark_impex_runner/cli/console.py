@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # The environment variable that logs each call of a plugin, unless it is 0.
 TRACED = "IMPEX_TRACE_PLUGINS"
 _FIELDS = ("event", "run_id", "target", "job_id", "correlation_id")
+# Events that a person reads only with -v: the progress and the end of a run are shown otherwise.
+_FOR_PROGRAMS = {"target.queued", "download.started", "download.progress", "run.finished"}
 _RED, _NONE = "\x1b[31m", "\x1b[0m"
 
 
@@ -156,7 +158,7 @@ def open_console(arguments: argparse.Namespace, masker: Masker, streams: Streams
     verbose = getattr(arguments, "verbose", 0)
     handler.setFormatter(_JsonFormatter() if json_lines else _TextFormatter(brief=not verbose))
     if not (json_lines or verbose):
-        handler.addFilter(_not_in_summary)
+        handler.addFilter(lambda record: getattr(record, "event", "") not in _FOR_PROGRAMS)
     if verbose:
         level, foreign_level = logging.DEBUG, logging.INFO
     elif getattr(arguments, "quiet", False):
@@ -254,10 +256,6 @@ def _briefly(record: logging.LogRecord) -> str:
         return ""
     like = f" like {detail['same_as']}" if "same_as" in detail else ""
     return f"{outcome}{like}: {detail['cause']}" if "cause" in detail else outcome
-
-
-def _not_in_summary(record: logging.LogRecord) -> bool:
-    return getattr(record, "event", "") != "run.finished"
 
 
 class _JsonFormatter(logging.Formatter):

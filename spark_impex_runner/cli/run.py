@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from spark_impex_runner.cli.console import CommandContext
+    from spark_impex_runner.cli.console import CommandContext, Console
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import RunResult
@@ -73,7 +73,23 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=FILE",
         help="write a report: json, junit, html or a plugin's (repeatable)",
     )
-    selection.add_output_arguments(parser)
+    _add_progress(selection.add_output_arguments(parser))
+
+
+def _add_progress(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--progress",
+        choices=("auto", "live", "plain", "none"),
+        default="auto",
+        help="show the run live, by plain lines or not at all (default: live on a terminal)",
+    )
+    group.add_argument(
+        "--no-progress",
+        dest="progress",
+        action="store_const",
+        const="none",
+        help="the same as --progress none",
+    )
 
 
 def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
@@ -84,12 +100,12 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
 
         return plan.execute(arguments, context)
     from spark_impex_runner.cli import github
+    from spark_impex_runner.cli.progress import shown
     from spark_impex_runner.cli.worker import configure_output, output_options
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.run import run_manifest, run_unit
     from spark_impex_runner.errors import ImpexError
     from spark_impex_runner.models import exit_code
-    from spark_impex_runner.report import text
 
     _allow_many_files()
     sys.setswitchinterval(_SWITCH_INTERVAL)
@@ -100,25 +116,34 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
         _check_all(arguments, clock, masker)
     finished: list[RunResult] = []
     failed: list[int] = []
-    with exit_in_time(clock), _stopped_by_signals(clock, json_lines=out.json_lines):
+    with exit_in_time(clock), _stopped_by_signals(clock, out):
         for path in arguments.manifests:
             try:
                 clock.check()  # after a signal no other manifest is started
-                result = run_manifest(path, options, clock=clock, masker=masker, worker=worker)
+                with shown(arguments, out, clock) as progress:
+                    result = run_manifest(
+                        path, options, clock=clock, masker=masker, worker=worker, progress=progress
+                    )
             except ImpexError as error:
                 out.error(error)
                 failed.append(128 + clock.signum if clock.signum else error.exit_code)
                 continue
-            summary = text.render(result, colour=out.colour, columns=out.columns)
-            out.result(summary, styled=out.colour)
             finished.append(result)
-            for problem in result.problems:
-                out.error(problem)
+            _print_result(result, out)
         steps = list(_next_steps(finished, arguments, context, clock))
         github.publish(finished, steps, out)
         for purpose, command in steps:
             out.hint(purpose, command)
     return _combine_exit_codes(exit_code(finished), failed, any_run=bool(finished))
+
+
+def _print_result(result: RunResult, out: Console) -> None:
+    from spark_impex_runner.report import text
+
+    summary = text.render(result, colour=out.colour, columns=out.columns)
+    out.result(summary, styled=out.colour)
+    for problem in result.problems:
+        out.error(problem)
 
 
 def _check_all(arguments: argparse.Namespace, clock: Clock, masker: Masker) -> None:
@@ -204,7 +229,7 @@ def _allow_many_files() -> None:
 
 
 @contextmanager
-def _stopped_by_signals(clock: Clock, *, json_lines: bool) -> Iterator[None]:
+def _stopped_by_signals(clock: Clock, out: Console) -> Iterator[None]:
     """Stop the clock on the first SIGINT or SIGTERM, and exit on the second."""
     import signal
 
@@ -218,10 +243,8 @@ def _stopped_by_signals(clock: Clock, *, json_lines: bool) -> Iterator[None]:
         message = (
             f"{name}: stopping, nothing new is started; press Ctrl-C again to exit immediately"
         )
-        line = json_line("warning", message, event="interrupt") if json_lines else message
-        with suppress(OSError, ValueError):  # stderr may be closed, or its reader gone
-            # Not by sys.stderr: the signal may have interrupted a write, which blocks another.
-            os.write(sys.stderr.fileno(), f"{line}\n".encode())
+        line = json_line("warning", message, event="interrupt") if out.json_lines else message
+        out.streams.err.write_urgent(line)
 
     # Kubernetes, systemd and CI systems end a process by SIGTERM.
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}

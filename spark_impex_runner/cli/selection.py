@@ -227,8 +227,8 @@ def add_manifest_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_output_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every command that works on manifests."""
+def add_output_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the options of every command that works on manifests; return their group."""
     group = parser.add_argument_group("output")
     group.add_argument(
         "-v",
@@ -247,6 +247,7 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="colour (default: on a terminal; NO_COLOR is honoured)",
     )
+    return group
 
 
 def add_state_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,20 +15,24 @@ import re
 import stat
 import sys
 import threading
-from contextlib import ExitStack
+import time
+from collections import deque
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from spark_impex_runner.cli.live_block import without_colours
 from spark_impex_runner.errors import DeliveryError
 from spark_impex_runner.masking import lines_of
 from spark_impex_runner.report.github import escape_data, without_commands
-from spark_impex_runner.text import escaped
+from spark_impex_runner.text import escaped, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from spark_impex_runner.cli.live_block import LiveBlock
     from spark_impex_runner.masking import Masker
 
 # Our own colours. Other escape sequences are removed before text is coloured.
@@ -42,7 +46,8 @@ class MaskingStream(io.TextIOBase):
     buffered, except for an end that may begin a secret, which waits for more text or ``finish``.
     A closed pipe (``| head``) is not an error. Anything else that ends the stream, such as a full
     disk, sets ``failure``. Characters that the target cannot encode are escaped. ``line_format``
-    converts each line, for example to a JSON object.
+    converts each line, for example to a JSON object. ``block`` stays below all other lines.
+    ``written_at`` is the time of the last text, of ``time.monotonic``.
     """
 
     def __init__(self, target: TextIO, masker: Masker) -> None:
@@ -52,6 +57,9 @@ class MaskingStream(io.TextIOBase):
         self._in_line = False
         self.failure = ""
         self.line_format: Callable[[str], str] | None = None
+        self.written_at = time.monotonic()
+        self._block: LiveBlock | None = None
+        self._urgent: deque[str] = deque()
         self._commands = os.environ.get("GITHUB_ACTIONS") == "true"
         self._lock = threading.RLock()  # a signal's handler may write while its thread writes
         self.buffer = _BinaryWriter(self)
@@ -120,8 +128,7 @@ class MaskingStream(io.TextIOBase):
         with self._lock:
             parts = _COLOURS.split(self._masker.mask(text))
             parts[::2] = map(self._clean, parts[::2])
-            self._begin_line()
-            self._write_to_target("".join(parts) + "\n")
+            self._write_to_target(self._after_line() + "".join(parts) + "\n")
 
     def document(self, text: str) -> None:
         """Write lines for a program, such as JSON, as UTF-8 and without masking.
@@ -130,12 +137,59 @@ class MaskingStream(io.TextIOBase):
         secret may be a part of its syntax.
         """
         with self._lock:
-            self._begin_line()
+            self._write_to_target(self._after_line())
+            self.written_at = time.monotonic()
             self._write_safely(lambda: self._write_bytes(text + "\n"))
 
-    def _begin_line(self) -> None:
-        if self._in_line:
-            self._write_to_target("\n")
+    def open_block(self, block: LiveBlock) -> None:
+        """Keep a block below all other lines, until ``close_block``."""
+        self._block = block
+
+    def show(self, lines: Sequence[str], width: int) -> None:
+        """Draw the lines of the block, at most ``width`` columns wide."""
+        with self._lock:
+            self._write_urgent()
+            if self._block and not self._in_line:
+                self._write_block([self._fitted(line, width) for line in lines])
+
+    def close_block(self) -> None:
+        """Erase the block, and write what has waited for it."""
+        with self._lock:
+            self._write_block(())
+            self._block = None
+            self._write_urgent()
+
+    def write_urgent(self, line: str) -> None:
+        """Write a line from a signal handler, which must not wait for a lock.
+
+        While there is a block, its next ``show`` writes the line.
+        """
+        if self._block:
+            self._urgent.append(line)
+            return
+        with suppress(OSError, ValueError):  # the target may be closed, or its reader gone
+            # Not by the stream: the signal may have interrupted a write, which blocks another.
+            os.write(self.fileno(), f"{line}\n".encode())
+
+    def _write_block(self, lines: Sequence[str]) -> None:
+        if self._block and (change := self._block.replaced(lines)):
+            self._write_safely(lambda: self._target.write(change))
+
+    def _write_urgent(self) -> None:
+        while self._urgent:
+            self._write_to_target(self._after_line() + self._urgent.popleft() + "\n")
+
+    def _fitted(self, line: str, width: int) -> str:
+        """Return a line of the block as the target can show it, masked."""
+        masked = self._masker.mask(line)
+        if masked != line:
+            masked = shortened(without_colours(masked), width)
+        encoding = self._target.encoding or "utf-8"
+        return masked.encode(encoding, "replace").decode(encoding)
+
+    def _after_line(self) -> str:
+        """Return what ends an incomplete line."""
+        return "\n" if self._in_line else ""
 
     def _forward(self, buffered: str, end: int) -> None:
         """Forward the buffer up to ``end``, and keep the rest."""
@@ -153,9 +207,14 @@ class MaskingStream(io.TextIOBase):
         return without_commands(shown) if self._commands else shown
 
     def _write_to_target(self, text: str) -> None:
-        self._write_safely(lambda: self._target.write(self._encodable(text)))
+        shown = self._encodable(text)
         if text:
             self._in_line = not text.endswith("\n")
+            self.written_at = time.monotonic()
+            if self._block:  # in one write, so that no other process writes between
+                shown = self._block.erased() + shown
+                shown += "" if self._in_line else self._block.drawn()
+        self._write_safely(lambda: self._target.write(shown))
 
     def _write_bytes(self, text: str) -> None:
         binary = getattr(self._target, "buffer", None)

@@ -207,6 +207,7 @@ class JobCreator:
 
     def _report_waiting(self, error: SparkError, pause: float) -> bool:
         """Report once that the tenant is busy."""
+        self.progress.busy = True
         message = f"waiting for another job to end, {self._hint(pause)}: {error}"
         self.progress.changed("job.waiting", message)
         return True

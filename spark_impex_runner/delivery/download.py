@@ -65,9 +65,9 @@ class PackageDownload:
         """
         wanted = self._destinations(status.files)
         paths = [_partial(item.path) for item in wanted]
-        progress.files = tuple(paths)
+        progress.files = dict.fromkeys(paths, 0)
         calls = [
-            partial(self._download_verified, index, replace(item, path=path))
+            partial(self._download_verified, index, replace(item, path=path), progress)
             for index, (item, path) in enumerate(zip(wanted, paths, strict=True))
         ]
         complete = parallel(calls, self.limits.downloads.width, self.context.clock)
@@ -164,19 +164,23 @@ class PackageDownload:
         )
         return [f"{folded(name)}/" for name in written]
 
-    def _download_verified(self, index: int, artifact: Artifact) -> Artifact:
+    def _download_verified(
+        self, index: int, artifact: Artifact, progress: TargetProgress
+    ) -> Artifact:
         """Download to the partial file and verify it, within the limits on downloads."""
         with HeldLimits(self.context.clock) as held:
             held.acquire(self.limits.downloads)
             held.acquire(self.limits.run.downloads)
-            return self._download_one(index, artifact)
+            message = f"downloading {artifact.name}"
+            self.context.changed(self.job, "download.started", message, name=artifact.name)
+            return self._download_one(index, artifact, progress)
 
-    def _download_one(self, index: int, artifact: Artifact) -> Artifact:
+    def _download_one(self, index: int, artifact: Artifact, progress: TargetProgress) -> Artifact:
         _make_folder(artifact.path.parent)
         wanted = artifact
 
         def once() -> Artifact:
-            complete = self._download(index, wanted)
+            complete = self._download(index, wanted, progress)
             hooks = self.context.hooks
             hooks.call("impex_check_download", job=self.job, artifact=complete)
             return complete
@@ -191,13 +195,16 @@ class PackageDownload:
 
         return files.download_verified(artifact.path, once, self.context.clock, refused)
 
-    def _download(self, index: int, artifact: Artifact) -> Artifact:
+    def _download(self, index: int, artifact: Artifact, progress: TargetProgress) -> Artifact:
         """Download the bytes, with new links if one does not work."""
         refused: list[SparkError] = []
 
+        def announce(size: int) -> None:
+            progress.files[artifact.path] = size
+
         def fetch(link: RemoteFile) -> Artifact:
             try:
-                return files.fetch(self.spark.session, link, artifact.path)
+                return files.fetch(self.spark.session, link, artifact.path, announce)
             except (SparkApiError, TransportError) as error:
                 refused.append(error)
                 raise

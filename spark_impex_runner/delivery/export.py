@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.delivery.attempt import are_intact, describe_changes, start_new_attempt
@@ -126,7 +127,10 @@ class Export:
     def wait(self, job: Job) -> Status:
         """Return the final status of the job."""
         self.progress.enter(Phase.RUNNING)
-        return wait_until_done(self.progress, self.tenant.spark, self._history(job))
+        history = self._history(job)
+        if durations := history.durations or history.similar:
+            self.progress.usual = median(durations)
+        return wait_until_done(self.progress, self.tenant.spark, history)
 
     def download(self, job: Job, status: Status) -> tuple[Artifact, ...]:
         """Return the packages of the finished job, verified and with their final names."""

@@ -59,9 +59,11 @@ class TargetProgress:
     Only the thread that delivers the target writes it; any thread may read it. ``may_have_job``:
     the tenant may have a job whose id is unknown. ``attempts`` counts the create calls, status
     checks or runs of a step in this ``phase``, which began at ``since`` (of ``Clock.monotonic``),
-    ``began`` by the wall clock; ``phases`` are those that have ended.
-    ``files`` are the partial files of the download. ``abandoned``: the run has ended without it.
-    ``failure`` is the error of the last ``result``; ``ended`` is the result once it is known.
+    ``began`` by the wall clock; ``phases`` are those that have ended. ``usual``: the seconds that
+    such a job usually runs, 0 if unknown. ``busy``: the tenant is, with another job. ``files``: the
+    partial files of the download, with their final sizes, 0 while unknown. ``abandoned``: the run
+    has ended without it. ``failure`` is the error of the last ``result``; ``ended`` is the result
+    once it is known.
     """
 
     job: Job
@@ -82,7 +84,9 @@ class TargetProgress:
     phases: list[PhaseTime] = field(default_factory=list)
     attempts: int = 0
     step: str = ""
-    files: tuple[Path, ...] = ()
+    usual: float = 0.0
+    busy: bool = False
+    files: dict[Path, int] = field(default_factory=dict)
     abandoned: bool = False
     failure: ImpexError | None = None
     ended: TargetResult | None = None
@@ -142,7 +146,7 @@ class TargetProgress:
         """Begin a phase, or the next step in the phase of the steps."""
         if phase is not self.phase:
             self.phases, self.began = self.phases_until_now(), self.context.clock.now()
-        self.phase, self.step, self.attempts = phase, step, 0
+        self.phase, self.step, self.attempts, self.busy = phase, step, 0, False
         self.since = self.context.clock.monotonic()
 
     def phases_until_now(self) -> list[PhaseTime]:
@@ -152,6 +156,12 @@ class TargetProgress:
         finished = max(self.began, self.context.clock.now())
         current = PhaseTime(self.phase.value, self.began, finished, self.job.id)
         return [*self.phases, current]
+
+    def transferred(self) -> tuple[int, int]:
+        """Return how many bytes are downloaded, and of how many; 0 if a size is not known yet."""
+        files = self.files.copy()
+        received = sum(_size(path, size) for path, size in files.items())
+        return received, sum(files.values()) if all(files.values()) else 0
 
     def changed(self, event: str, message: str, **detail: Any) -> None:
         """Log an event of the job and call the observers."""
@@ -190,6 +200,14 @@ class TargetProgress:
             approved=tuple(self.approvals),
             phases=tuple(sorted(phases, key=attrgetter("started"))),
         )
+
+
+def _size(partial: Path, size: int) -> int:
+    """Return the bytes in a partial file; ``size`` if it has got its final name."""
+    try:
+        return partial.stat().st_size
+    except OSError:
+        return size
 
 
 def outcome_of(error: ImpexError | None) -> Outcome:

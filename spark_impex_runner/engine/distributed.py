@@ -190,13 +190,17 @@ class UnitExecutor:
     worker: Worker
     stop_file: StopFile
 
-    def run(self, units: Sequence[WorkUnit], clock: Clock) -> list[UnitResult]:
+    def run(
+        self, units: Sequence[WorkUnit], clock: Clock, ended: Callable[[UnitResult], None]
+    ) -> list[UnitResult]:
         """Run all units and return their results in the same order.
 
-        When the clock is stopped, the workers are stopped, too, and waited for until the run has
-        to end.
+        ``ended`` gets each result as soon as it is there, on any thread. When the clock is stopped,
+        the workers are stopped, too, and waited for until the run has to end.
         """
         futures = [self._submit(each) for each in units]
+        for future in futures:
+            future.add_done_callback(lambda done: ended(_result_of(done, clock)))
         try:
             self._wait(futures, clock)
         except BaseException:

@@ -24,6 +24,7 @@ from spark_impex_runner.engine.distributed import (
     sanitized,
 )
 from spark_impex_runner.engine.notifications import notify
+from spark_impex_runner.engine.progress import RunProgress
 from spark_impex_runner.engine.record import record_end, recorded
 from spark_impex_runner.engine.refusal import refusal_reported
 from spark_impex_runner.engine.reports import write_reports
@@ -66,19 +67,21 @@ _SIGNAL_BASE = 128
 _active_runs: dict[str, tuple[Clock, Masker]] = {}
 
 
-def run_manifest(
+def run_manifest(  # noqa: PLR0913 - what an embedding program may replace, by keyword
     path: str | Path,
     options: RunOptions | None = None,
     *,
     clock: Clock | None = None,
     masker: Masker | None = None,
     worker: Worker | None = None,
+    progress: RunProgress | None = None,
 ) -> RunResult:
     """Run a manifest, write its reports, and return the result of every target.
 
     A target that fails is a result, not an exception. ``clock.stop(signum)`` ends the run early.
     ``masker`` learns every secret that the manifest refers to. ``worker`` replaces ``run_unit``
-    where ``options.executor`` names an executor other than this process.
+    where ``options.executor`` names an executor other than this process. ``progress`` shows what
+    the run does while it lasts.
 
     Raises ``ManifestError``, ``UsageError`` or ``PluginError`` before anything is sent; reports
     and notifications are sent all the same where the manifest can be read.
@@ -92,7 +95,8 @@ def run_manifest(
     ):
         context = Context.of(prepared, state, options)
         with _unit_executor(prepared, options, worker or run_unit) as unit_executor:
-            return _Run(prepared, context, options).run(unit_executor)
+            shown = progress or RunProgress()
+            return _Run(prepared, context, options, shown).run(unit_executor)
 
 
 def run_unit(unit: WorkUnit, new_masker: Callable[[], Masker] = Masker) -> UnitResult:
@@ -113,7 +117,8 @@ def run_unit(unit: WorkUnit, new_masker: Callable[[], Masker] = Masker) -> UnitR
             run = prepared.run
             # On another machine the state may be another file, without the run.
             state.begin_run(PastRun(run.id, str(run.manifest.path), run.started))
-            scheduler = Scheduler(prepared, context, options, FailFast(failed, stop_file))
+            fail_fast = FailFast(failed, stop_file)
+            scheduler = Scheduler(prepared, context, options, RunProgress(), fail_fast)
             results = scheduler.deliver().values()
             return UnitResult(tuple(sanitized(each, masker) for each in results))
     except ImpexError as error:
@@ -174,14 +179,17 @@ def _unit_executor(
 class _Run:
     """One run of one plan."""
 
-    def __init__(self, prepared: Prepared, context: Context, options: RunOptions) -> None:
+    def __init__(
+        self, prepared: Prepared, context: Context, options: RunOptions, progress: RunProgress
+    ) -> None:
         self._prepared = prepared
         self._context = context
         self._options = options
         self._clock = context.clock
         self._hooks = context.hooks
         self._planned = {item.target.name: item for item in prepared.plan}
-        self._scheduler = Scheduler(prepared, context, options)
+        self._progress = progress
+        self._scheduler = Scheduler(prepared, context, options, progress)
 
     def run(self, executor: UnitExecutor | None) -> RunResult:
         """Run all targets, then write the reports, call the observers and send notifications."""
@@ -189,6 +197,7 @@ class _Run:
         # Raises for missing credentials of any connection, before the first job is created.
         for name in sorted({e for item in self._prepared.plan for e in item.target.connections}):
             self._prepared.connections.limits(name)
+        self._progress.begin(run, self._clock, distributed=executor is not None)
         with recorded(self._prepared, self._context):
             self._log_start()
             self._observe("impex_run_started", run=run)
@@ -242,7 +251,7 @@ class _Run:
         units = [WorkUnit.of(run.manifest.path, self._options, run.id, names) for names in groups]
         _active_runs[run.id] = self._clock, self._context.masker
         try:
-            results = executor.run(units, self._clock)
+            results = executor.run(units, self._clock, self._progress.note_unit)
         finally:
             del _active_runs[run.id]
         by_name = {

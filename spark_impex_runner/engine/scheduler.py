@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from spark_impex_runner.delivery.context import Context
+    from spark_impex_runner.engine.progress import RunProgress
     from spark_impex_runner.limits import HeldLimits
     from spark_impex_runner.models import Job, RunOptions
     from spark_impex_runner.planning.stages import Prepared
@@ -36,8 +37,10 @@ class Scheduler:
         prepared: Prepared,
         context: Context,
         options: RunOptions,
+        progress: RunProgress,
         fail_fast: FailFast | None = None,
     ) -> None:
+        self._progress = progress
         self._fail_fast = fail_fast or FailFast()
         self._prepared = prepared
         self._context = context
@@ -62,6 +65,8 @@ class Scheduler:
             abandon=self._abandon,
             blocked_reason=_blocked_reason,
             stop=lambda: self._clock.stop(signal.SIGINT),
+            queued=self._report_queued,
+            ended=self._progress.note_ended,
         )
         run_job = lambda job: self._run_job(job)  # noqa: E731, PLW0108 - pluggy marks functions only
         with self._hooks.manager.default("impex_run_job", run_job):
@@ -87,6 +92,14 @@ class Scheduler:
         except (Interrupted, StateError):
             return Ready()  # the target meets the same error, with a place for it in its result
 
+    def _report_queued(self, name: str, place: int) -> None:
+        """Report that a target waits for a job of its tenant."""
+        job = self._job(name)
+        self._progress.note_queued(name, job.target.connection)
+        message = f"queued for a job of {job.tenant}, place {place}"
+        # Without observers, which may hang: this is the scheduler's own thread.
+        self._context.logged(job, "target.queued", message, place=place)
+
     def _run(self, name: str, held: HeldLimits) -> TargetResult:
         """Deliver one target, unless the run has stopped or failed while it was queued."""
         with held:
@@ -103,6 +116,7 @@ class Scheduler:
         progress = TargetProgress(job, self._context)
         progress.enter_queue(*self._queued.pop(job.target.name))
         self._started[job.target.name] = progress, held
+        self._progress.note_started(progress)
         try:
             answer = self._hooks.call("impex_run_job", job=job)
             if not isinstance(answer, TargetResult):

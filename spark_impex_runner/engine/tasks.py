@@ -54,6 +54,8 @@ class TaskFunctions(Generic[R]):
         blocked_reason: Return why a result blocks the tasks that need it, to follow "it needs a,
             which …"; an empty text if it does not.
         stop: Stop all tasks, called when one raises, or Ctrl-C ends the wait for them.
+        queued: Note that a task waits for its first limit, with its place in the queue.
+        ended: Note the result of a task.
     """
 
     prepare: Callable[[str], R | Ready]
@@ -62,6 +64,8 @@ class TaskFunctions(Generic[R]):
     abandon: Callable[[str], R]
     blocked_reason: Callable[[R], str]
     stop: Callable[[], None]
+    queued: Callable[[str, int], None] = lambda *_: None
+    ended: Callable[[R], None] = lambda _: None
 
 
 def run_all(
@@ -172,7 +176,8 @@ class TaskRunner(Generic[R]):
             self._ready.append((name, held))
         else:
             self._queued[name] = _Queued(name, limits, held, self._admitted)
-            limits[0].acquire_later(self._queued[name])
+            if place := limits[0].acquire_later(self._queued[name]):
+                self._functions.queued(name, place)
 
     def _admitted(self, queued: _Queued) -> None:
         self._events.put(partial(self._entered, queued))
@@ -214,6 +219,7 @@ class TaskRunner(Generic[R]):
             self._queue(name, HeldLimits(self._clock), result.limits)
         else:
             self.results[name] = result
+            self._functions.ended(result)
             self._order.done(name)
 
     def _failed(self, name: str, error: BaseException) -> None:

@@ -174,9 +174,10 @@ def test_a_usage_error_is_json_too(shell: Any, args: list[str], message: str) ->
 @pytest.mark.parametrize("json_lines", [True, False])
 def test_interrupt_uses_log_format(capfd: pytest.CaptureFixture[str], *, json_lines: bool) -> None:
     """The line is written by the signal's handler, past the streams."""
-    clock = Clock()
+    clock, streams = Clock(), install(Masker())
     message = "SIGTERM: stopping, nothing new is started; press Ctrl-C again to exit immediately"
-    with _stopped_by_signals(clock, json_lines=json_lines):
+    arguments = argparse.Namespace(log_format="json" if json_lines else "text")
+    with streams.undo, _stopped_by_signals(clock, open_console(arguments, Masker(), streams)):
         signal.raise_signal(signal.SIGTERM)
 
     output = capfd.readouterr().err

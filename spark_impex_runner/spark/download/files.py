@@ -65,13 +65,19 @@ class Download:
     artifact: Artifact
 
 
-def fetch(session: Session, remote: RemoteFile, path: Path) -> Artifact:
+def fetch(
+    session: Session,
+    remote: RemoteFile,
+    path: Path,
+    announce: Callable[[int], None] = lambda _: None,
+) -> Artifact:
     """Download a link to the partial file ``path``; return it with its digests, not yet verified.
 
     Sends no credentials. Resumes what ``path`` holds already, also from an earlier process, if the
     server supports it and the bytes are the same (Range and If-Range). Retries while bytes arrive,
     and for ten minutes without any. Every error keeps the received bytes for the next call;
-    ``partial.discard`` removes them.
+    ``partial.discard`` removes them. ``announce`` gets the size of the whole file in bytes as soon
+    as the server says it.
 
     Raises:
         SparkApiError: the server refuses the link; see ``links.has_expired``.
@@ -79,16 +85,21 @@ def fetch(session: Session, remote: RemoteFile, path: Path) -> Artifact:
         DeliveryError: the disk refused, or is too small.
         Interrupted: the run was asked to stop.
     """
-    return receive(session, remote, path).artifact
+    return receive(session, remote, path, announce).artifact
 
 
-def receive(session: Session, remote: RemoteFile, path: Path) -> Download:
+def receive(
+    session: Session,
+    remote: RemoteFile,
+    path: Path,
+    announce: Callable[[int], None] = lambda _: None,
+) -> Download:
     """Do what ``fetch`` does, and return the reply, too."""
     # Which algorithm Spark uses is not published: name or length of the hash decides.
     expected = digests.read_hash(remote.file_hash or "")
     algorithms = ("sha256", expected.algorithm if expected else "sha256")
     http = session.http
-    state = _DownloadState(path, http.clock, algorithms, remote.file_hash)
+    state = _DownloadState(path, http.clock, algorithms, remote.file_hash, announce)
     action = f"downloading {redacted(remote.url)}"
 
     def once() -> HttpResponse:
@@ -187,6 +198,7 @@ class _DownloadState:
     clock: Clock
     algorithms: tuple[str, ...]
     file_hash: str | None = None
+    announce: Callable[[int], None] = lambda _: None
     attempts: int = 0
     size: int = 0
     furthest: int = 0
@@ -235,6 +247,7 @@ class _DownloadState:
         else:
             partial.discard(self.path)
             raise TransportError("the server sends another part of the file than requested")
+        self.announce(length or 0)
         with ExitStack() as opened:
             opened.enter_context(disk_space.reserved(self.path, length or 0))
             chunks = opened.enter_context(closing(self._chunks(transport, stream, info, begin)))

@@ -1,0 +1,67 @@
+"""Lines at the bottom of a terminal that are replaced in place, below whole lines of the log.
+
+The cursor rests at the beginning of the line below the block. It is never hidden and no mode of the
+terminal is ever changed, so that a process that is killed leaves nothing to restore.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.text import display_width
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_ERASE_LINE, _ERASE_BELOW = "\x1b[K", "\x1b[J"
+
+
+class LiveBlock:
+    """The escape sequences that draw and erase the block; a stream writes them.
+
+    ``columns`` returns the width of the terminal now. ``reflows``: when the terminal becomes
+    narrower, it wraps the lines again, so that the block takes more rows than it has lines.
+    """
+
+    def __init__(self, columns: Callable[[], int], *, reflows: bool) -> None:
+        self._columns = columns
+        self._reflows = reflows
+        self._lines: Sequence[str] = ()
+        self._widths: list[int] = []  # of the lines that are drawn
+        self._drawn_at = 0  # the width of the terminal then
+
+    def erased(self) -> str:
+        """Return what removes the block; what is written next takes its place."""
+        begin = self._to_first_line()
+        self._widths = []
+        return begin + _ERASE_BELOW if begin else ""
+
+    def drawn(self) -> str:
+        """Return what draws the lines in place of those that are drawn."""
+        begin, self._drawn_at = self._to_first_line(), self._columns()
+        self._widths = [display_width(without_colours(line)) for line in self._lines]
+        # Each line is erased behind its text: erasing all of them first would flicker.
+        text = "".join(f"{line}{_ERASE_LINE}\n" for line in self._lines)
+        return f"{begin}{text}{_ERASE_BELOW}" if begin else text
+
+    def replaced(self, lines: Sequence[str]) -> str:
+        """Return what draws other lines; empty if these are drawn already."""
+        same = lines == self._lines and len(lines) == len(self._widths)
+        self._lines = lines
+        return "" if same and self._drawn_at == self._columns() else self.drawn()
+
+    def _to_first_line(self) -> str:
+        """Return what moves the cursor to the beginning of the block; empty if none is drawn."""
+        columns = max(self._columns(), 1)
+        rows = sum(self._rows(width, columns) for width in self._widths)
+        return f"\r\x1b[{rows}A" if rows else ""
+
+    def _rows(self, width: int, columns: int) -> int:
+        return max(-(-width // columns), 1) if self._reflows else 1
+
+
+def without_colours(line: str) -> str:
+    """Return a line without our colours."""
+    return _COLOUR.sub("", line)

@@ -1,0 +1,159 @@
+"""Byte for byte on an emulated terminal: the block stays below whole lines, whatever happens."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pyte
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spark_impex_runner.cli.live_block import LiveBlock
+from spark_impex_runner.cli.streams import MaskingStream
+from spark_impex_runner.masking import Masker
+
+
+class Terminal(io.StringIO):
+    """A terminal of pyte, which does not wrap its lines again; ``writes`` counts what it gets."""
+
+    def __init__(self, columns: int, rows: int) -> None:
+        super().__init__()
+        self.screen = pyte.HistoryScreen(columns, rows, history=5000, ratio=1.0)
+        self.writes = 0
+        self.sent = ""
+        self._parser = pyte.Stream(self.screen)
+
+    def write(self, text: str) -> int:
+        """Show a text as the kernel's terminal passes it on."""
+        self.writes += 1
+        self.sent += text
+        self._parser.feed(text.replace("\n", "\r\n"))
+        return len(text)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Change the size; rows that no longer fit leave at the top, as with real terminals."""
+        shown = "\r\n".join([*self.lines(), self.screen.display[self.screen.cursor.y].rstrip()])
+        self.screen = pyte.HistoryScreen(columns, rows, history=5000, ratio=1.0)
+        self._parser = pyte.Stream(self.screen)
+        self._parser.feed(shown)
+
+    def lines(self) -> list[str]:
+        """Return all lines above the cursor's, those of the scroll-back first."""
+        shown = (self.screen.buffer[number] for number in range(self.screen.cursor.y))
+        columns = range(self.screen.columns)
+        rows = [*self.screen.history.top, *shown]
+        return ["".join(row[number].data for number in columns).rstrip() for row in rows]
+
+
+def opened(terminal: Terminal, *secrets: str) -> MaskingStream:
+    """Return a stream to the terminal, with a block."""
+    masker = Masker()
+    for secret in secrets:
+        masker.add(secret)
+    stream = MaskingStream(terminal, masker)
+    stream.open_block(LiveBlock(lambda: terminal.screen.columns, reflows=False))
+    return stream
+
+
+def test_a_line_is_one_write() -> None:
+    """It replaces the block, which follows again; nothing can come between."""
+    terminal = Terminal(80, 24)
+    stream = opened(terminal)
+    stream.show(["totals", "row"], 79)
+    before = terminal.writes
+
+    stream.styled("a line")
+
+    assert terminal.writes == before + 1
+    assert terminal.lines() == ["a line", "totals", "row"]
+
+
+def test_the_same_block_is_not_drawn_again() -> None:
+    """Nothing is sent while nothing changes."""
+    terminal = Terminal(80, 24)
+    stream = opened(terminal)
+    for _ in range(3):
+        stream.show(["totals"], 79)
+
+    assert terminal.writes == 1
+
+
+def test_an_unfinished_line_is_not_torn() -> None:
+    """A plugin may write a line in pieces: the block is away until it ends."""
+    terminal = Terminal(80, 24)
+    stream = opened(terminal)
+    stream.show(["totals"], 79)
+
+    print("50 %", end="", file=stream, flush=True)
+    stream.show(["totals"], 79)
+    assert terminal.screen.display[0].rstrip() == "50 %"
+    print(" done", file=stream)
+
+    assert terminal.lines() == ["50 % done", "totals"]
+
+
+def test_the_block_is_masked_and_encoded() -> None:
+    """A name may be a secret; masked it is no longer than the terminal is wide."""
+    terminal = Terminal(20, 24)
+    stream = opened(terminal, "motor-secret")
+    stream.show(["motor-secret and the rest"[:19]], 19)
+
+    assert terminal.lines() == ["*** and th"]
+
+
+def test_closing_leaves_only_lines() -> None:
+    """The cursor is where the block began, was never hidden, and no mode was changed."""
+    terminal = Terminal(80, 24)
+    stream = opened(terminal)
+    stream.styled("first")
+    stream.show(["totals", "row"], 79)
+    stream.write_urgent("SIGTERM: stopping")
+    stream.close_block()
+
+    assert terminal.lines() == ["first", "SIGTERM: stopping"]
+    assert (terminal.screen.cursor.x, terminal.screen.cursor.hidden) == (0, False)
+    assert "\x1b[?" not in terminal.sent
+
+
+def test_wrapped_rows_are_erased() -> None:
+    """A terminal that wraps lines again shows a block of 30 columns in 3 rows of 10."""
+    columns = 40
+    block = LiveBlock(lambda: columns, reflows=True)
+    block.replaced(["x" * 30, "y"])
+    columns = 10
+
+    assert block.erased() == "\r\x1b[4A\x1b[J"
+
+
+ACTIONS = st.one_of(
+    st.tuples(st.just("line"), st.integers(1, 3)),
+    st.tuples(st.just("block"), st.integers(0, 4)),
+    st.tuples(st.just("piece"), st.integers(1, 3)),
+    st.tuples(st.just("resize"), st.sampled_from([(80, 24), (40, 12), (20, 12), (20, 24)])),
+)
+
+
+@given(actions=st.lists(ACTIONS, max_size=30))
+def test_no_line_is_torn_or_repeated(actions: list[tuple[str, Any]]) -> None:
+    """Lines, pieces of lines, blocks of any height and new sizes, in any order."""
+    terminal = Terminal(40, 12)
+    stream = opened(terminal)
+    logged, piece = [], ""
+    for number, (action, value) in enumerate(actions):
+        if action == "line":
+            lines = [f"line {number}.{row}" for row in range(value)]
+            logged += [piece, *lines] if piece else lines
+            piece = ""
+            stream.styled("\n".join(lines))
+        elif action == "block":
+            stream.show([f"block {number}.{row}" for row in range(value)], 19)
+        elif action == "piece" and len(piece) < 10:
+            piece += "." * value
+            print("." * value, end="", file=stream, flush=True)
+        elif action == "resize":
+            terminal.resize(*value)
+    print(file=stream)
+    stream.close_block()
+
+    assert terminal.lines() == [*logged, piece]
