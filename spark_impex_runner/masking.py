@@ -10,6 +10,7 @@ import re
 import threading
 import warnings
 from base64 import b64encode
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
@@ -48,8 +49,10 @@ class Masker:
     def __init__(self) -> None:
         self.announce: Callable[[str], None] = lambda _: None
         self._known: set[str] = set()
-        # By piece: each form of a secret with the offset of the piece in it.
-        self._forms: dict[str, tuple[tuple[str, int], ...]] = {}
+        # By piece: a form of a secret; nearly always the only one, so that a tuple for each would
+        # take as much memory as ten thousand download links.
+        self._forms: dict[str, str] = {}
+        self._more_forms: dict[str, tuple[str, ...]] = {}
         self._sizes: frozenset[int] = frozenset()
         self._sorted: list[str] = []
         self._longest = 0
@@ -66,13 +69,13 @@ class Masker:
             if secret in self._known:
                 return
             for form in _forms(secret):
-                begin = max(len(form) - _KEY_LENGTH, 0) // 2
+                begin = _piece_begin(form)
                 piece = form[begin : begin + _KEY_LENGTH]
-                known = self._forms.get(piece, ())
-                if (form, begin) not in known:
-                    self._forms[piece] = (*known, (form, begin))
-                    self._sizes |= {len(piece)}
-                    self._longest = max(self._longest, len(form))
+                more = self._more_forms.get(piece, ())
+                if self._forms.setdefault(piece, form) != form and form not in more:
+                    self._more_forms[piece] = (*more, form)
+                self._sizes |= {len(piece)}
+                self._longest = max(self._longest, len(form))
             self._known.add(secret)
             self._sorted = []
         if announce:
@@ -117,7 +120,7 @@ class Masker:
         """Return the position of a secret that ``text`` ends in the middle of, else its length."""
         with self._adding:
             if not self._sorted:
-                self._sorted = sorted(form for known in self._forms.values() for form, _ in known)
+                self._sorted = sorted(chain(self._forms.values(), *self._more_forms.values()))
             forms = self._sorted
         for at in range(max(len(text) - self._longest, 0), len(text)):
             end = text[at:]
@@ -141,11 +144,16 @@ class Masker:
             if text[at : at + size] in forms
         ]
         return [
-            (at - begin, at - begin + len(form))
+            (begin, begin + len(form))
             for at, piece in places
-            for form, begin in forms[piece]
-            if at >= begin and text.startswith(form, at - begin)
+            for form in (forms[piece], *self._more_forms.get(piece, ()))
+            if (begin := at - _piece_begin(form)) >= 0 and text.startswith(form, begin)
         ]
+
+
+def _piece_begin(form: str) -> int:
+    """Return where the piece by which a form is looked up begins in it."""
+    return max(len(form) - _KEY_LENGTH, 0) // 2
 
 
 def lines_of(secret: str) -> list[str]:
