@@ -17,6 +17,8 @@ import pytest
 from spark_impex_runner import Spark
 from spark_impex_runner.cli import main
 from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.engine.simulate import Simulation
+from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
 from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.server import Sandbox, Settings
@@ -52,6 +54,26 @@ def test_an_example_delivers_what_its_receipts_prove(folder: Path, clock: Any, n
         assert receipt.verify(each.target.output) == []
         assert each.target.output.is_relative_to(folder)
     assert all(path.is_file() for path in result.manifest.reports.values())
+
+
+def contents(root: Path) -> dict[Path, tuple[bytes, int]]:
+    """Return bytes and time of each file below a folder, and of each folder the time."""
+    return {
+        path: (path.read_bytes() if path.is_file() else b"", path.stat().st_mtime_ns)
+        for path in (root, *root.rglob("*"))
+    }
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_rehearsal_of_an_example_changes_nothing(folder: Path, clock: Any, name: str) -> None:
+    """All of its targets would succeed, without credentials, network or any change of a file."""
+    before = contents(folder)
+
+    found = Simulation.of(folder / name, RunOptions(), Masker(), clock).run()
+
+    assert [each.error for each in found.targets if each.verdict != "would succeed"] == []
+    assert (found.problems, found.refused, found.exit_code) == ((), (), 0)
+    assert contents(folder) == before
 
 
 def test_the_examples_are_at_least_six_and_all_explained() -> None:

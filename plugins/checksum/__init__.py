@@ -58,6 +58,7 @@ def impex_register(registry: Registry) -> None:
         OPTIONS,
         dry_run=True,
         writes=lambda options: _files(options).values(),
+        rehearse=lambda options, _: options,
     )
 
 

@@ -47,7 +47,13 @@ OPTIONS: Final[dict[str, Any]] = {
 @hookimpl
 def impex_register(registry: Registry) -> None:
     """Register the step."""
-    registry.step(NAME, "verifies a package by the checksums in it", OPTIONS, dry_run=True)
+    registry.step(
+        NAME,
+        "verifies a package by the checksums in it",
+        OPTIONS,
+        dry_run=True,
+        rehearse=lambda options, _: options,
+    )
 
 
 @hookimpl(trylast=True)

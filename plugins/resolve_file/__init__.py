@@ -22,7 +22,7 @@ _COMMENT = re.compile(r"(?:^|\s)#.*", re.DOTALL)
 def impex_register(registry: Registry) -> None:
     """Register the resolver of entries that begin with ``@``."""
     summary = "Services from a text file, or from a column of a CSV file."
-    registry.resolver("file", summary, check, reads)
+    registry.resolver("file", summary, check, reads, _uris)
 
 
 @hookimpl(trylast=True)

@@ -29,7 +29,8 @@ _MAX_SHOWN = 3
 @hookimpl
 def impex_register(registry: Registry) -> None:
     """Register the resolver of patterns."""
-    registry.resolver("glob", "Services by patterns, from the tenant's listing.", check)
+    summary = "Services by patterns, from the tenant's listing."
+    registry.resolver("glob", summary, check, examples=examples)
 
 
 @hookimpl(trylast=True)
@@ -60,6 +61,15 @@ def check(entry: str, folder: Path) -> str | None:  # noqa: ARG001 - a resolver'
     except errors.UriError as error:
         return str(error)
     return ""
+
+
+def examples(entry: str, folder: Path) -> Sequence[str]:  # noqa: ARG001 - a resolver's signature
+    """Return a service URI that a pattern matches, for a rehearsal without a listing."""
+    pattern = Pattern.parse(entry)
+    first, second = (
+        each.replace("*", "any").replace("?", "x") for each in (pattern.folder, pattern.service)
+    )
+    return [str(tools.Uri(first, second, ".".join(pattern.version)))]
 
 
 def _expand(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from spark_impex_runner import Registry, StepOutput, hookimpl, models, tools
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 NAME = "runner_upload"
 DEFAULTS: Final[dict[str, Any]] = {
@@ -82,7 +85,15 @@ def impex_register(registry: Registry) -> None:
         file_filter="onpremises",
         dry_run=True,
         delivers=True,
+        rehearse=_rehearse,
     )
+
+
+def _rehearse(options: Mapping[str, Any], stand_ins: models.StandIns) -> Mapping[str, Any]:
+    """Return options that send the package to a stand-in."""
+    stand_ins.left_out.append("the runner and its checks of a package, TLS, and headers")
+    kept = {key: value for key, value in options.items() if key not in {"headers", "verify_tls"}}
+    return {**kept, "url": stand_ins.url}
 
 
 @hookimpl(trylast=True)

@@ -70,6 +70,7 @@ def impex_register(registry: Registry) -> None:
         OPTIONS,
         dry_run=True,
         writes=lambda options: [_to(options)],
+        rehearse=lambda options, _: options,
     )
 
 

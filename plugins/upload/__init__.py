@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import Registry, StepOutput, errors, hookimpl, models
 
-from .destination import check, destination
+from .destination import applies, check, destination, scheme_of
 from .files import select
 from .options import OPTIONS
 from .stores import connect, lacks, load
@@ -33,7 +33,19 @@ def impex_register(registry: Registry) -> None:
         delivers=True,
         lacks=lacks,
         check=check,
+        rehearse=_rehearse,
     )
+
+
+def _rehearse(options: Mapping[str, Any], stand_ins: models.StandIns) -> Mapping[str, Any]:
+    """Return options that upload to a local folder."""
+    scheme = scheme_of(options["to"]) or "file"
+    store = "permissions" if scheme == "file" else f"{scheme}://, its credentials and permissions"
+    stand_ins.left_out.append(f"{store}, and what is there already: files go to a scratch folder")
+    return {
+        **{key: value for key, value in options.items() if applies(key, "file")},
+        "to": str(stand_ins.folder),
+    }
 
 
 @hookimpl(trylast=True)

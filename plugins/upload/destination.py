@@ -91,6 +91,11 @@ def check(options: Mapping[str, Any]) -> str:
     return ""
 
 
+def applies(option: str, scheme: str) -> bool:
+    """Return whether an option applies to the destinations of a scheme."""
+    return option in _COMMON | _OPTIONS_OF[scheme]
+
+
 def scheme_of(to: str) -> str:
     """Return the canonical scheme of a URL, empty for a path."""
     start, colon, _ = to.partition("://")

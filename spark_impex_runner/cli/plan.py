@@ -31,10 +31,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--format", choices=("text", "json"), default="text", help="format of the plan"
     )
+    group.add_argument(
+        "--simulate",
+        action="store_true",
+        help="rehearse the run with all steps on sandbox tenants; nothing leaves this machine "
+        "but a question for the tenants' listings",
+    )
 
 
 def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     """Print what a run of each manifest would send, and which jobs it would resume."""
+    if getattr(arguments, "simulate", False):
+        from spark_impex_runner.cli import simulation
+
+        return simulation.execute(arguments, context)
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.forecast import forecast
     from spark_impex_runner.errors import UsageError

@@ -44,10 +44,11 @@ def notify(
     notifiers: Mapping[str, Notifier],
     clock: Clock,
     masker: Masker,
-) -> None:
+) -> list[str]:
     """Send the notifications that match a masked result, all at once, and wait for them.
 
-    A call is abandoned after its ``timeout``, and when the run has to end after a signal.
+    Returns a line for each that was not sent. A call is abandoned after its ``timeout``, and when
+    the run has to end after a signal.
     """
     events = events_of(result)
     calls = [
@@ -57,6 +58,7 @@ def notify(
     ]
     began = time.monotonic()
     threads = [Background(partial(call.make, result)) for call in calls]
+    failures = []
     for call, thread in zip(calls, threads, strict=True):
         timeout = call.notification.timeout
 
@@ -69,6 +71,8 @@ def notify(
         event = "notification.failed" if error else "notification.sent"
         text = masker.mask(f"{call.name}: {error or 'sent'}")
         _log.log(level, "%s", text, extra={"event": event, "run_id": result.run_id})
+        failures += [text] if error else []
+    return failures
 
 
 def _timeout_error(timeout: float, clock: Clock) -> str:

@@ -75,6 +75,7 @@ class _Call:
     began: float = field(default_factory=time.monotonic)
     next_warning: float = field(init=False)
     result: Any = None
+    thread: int = field(default_factory=threading.get_ident)
 
     def __post_init__(self) -> None:
         self.next_warning = _LOADING_SECONDS if self.what in _LOADING else _HOOK_SECONDS
@@ -82,6 +83,20 @@ class _Call:
     def __str__(self) -> str:
         text = ", ".join(f"{name}={_label_of(value)}" for name, value in self.arguments.items())
         return f"{self.what}({text})" if self.arguments else self.what
+
+    @property
+    def target(self) -> str:
+        """The name of the target that the call works on, empty if it works on none."""
+        job = self.arguments.get("job")
+        return str(job.target.name) if job is not None else ""
+
+    def describe(self) -> str:
+        """Return the plugin, with the target and the step that it works on."""
+        step = self.arguments.get("step")
+        parts = [f"target {self.target}"] if self.target else []
+        parts += [f"step {step.uses}"] if step is not None else []
+        parts += [f"plugin {self.plugin.label}", *([] if step is not None else [self.what])]
+        return ", ".join(parts)
 
 
 class _LastAnswer(threading.local):
@@ -104,6 +119,12 @@ class CallMonitor:
     def last_answer_from(self) -> PluginRef:
         """The plugin that gave the last answer of a hook on this thread."""
         return self._last.plugin
+
+    def in_progress(self) -> list[_Call]:
+        """Return the call on this thread, or all calls if a plugin's own thread asks."""
+        calls, thread = list(self._calls), threading.get_ident()
+        own = [each for each in calls if each.thread == thread]
+        return sorted(own, key=lambda each: each.began)[-1:] or calls
 
     def monitored(
         self, plugin: PluginRef, hook: str, function: Callable[..., Any], names: tuple[str, ...]

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from spark_impex_runner.errors import PluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from concurrent.futures import Executor
     from pathlib import Path
 
     from typing_extensions import Unpack
 
-    from spark_impex_runner.models import RunResult
+    from spark_impex_runner.models import RunResult, StandIns
+
+    Rehearse = Callable[[Mapping[str, Any], StandIns], Mapping[str, Any]] | None
 
 # As the names in a manifest are.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -35,12 +37,14 @@ class StepTraits(TypedDict, total=False):
     writes: Callable[[Mapping[str, Any]], Iterable[str]]
     check: Callable[[Mapping[str, Any]], str]
     lacks: Callable[[Mapping[str, Any]], str]
+    rehearse: Rehearse
 
 
 class NotifierTraits(TypedDict, total=False):
     """The arguments of ``Registry.notifier`` besides its options; see ``Notifier``."""
 
     lacks: Callable[[Mapping[str, Any]], str]
+    rehearse: Rehearse
 
 
 class SourceOptions(TypedDict, total=False):
@@ -79,6 +83,10 @@ class StepOffer(Offer):
         check: Return, for options that fit the schema, one line that says why they cannot work,
             or an empty text. It is called before the run sends anything, and must send nothing.
             When a manifest is only validated, the reference to a secret stands in for its value.
+        rehearse: Return, for options and ``StandIns``, the options with which the step runs in
+            ``impex plan --simulate``: each destination replaced by a stand-in. The options of a
+            step without destinations are returned as they are. Secrets stand as references. A
+            step without this function is left out of a rehearsal.
     """
 
     always: bool = False
@@ -90,6 +98,7 @@ class StepOffer(Offer):
     writes: Callable[[Mapping[str, Any]], Iterable[str]] = lambda _: ()
     lacks: Callable[[Mapping[str, Any]], str] = lambda _: ""
     check: Callable[[Mapping[str, Any]], str] = lambda _: ""
+    rehearse: Rehearse = None
 
     @property
     def traits(self) -> tuple[str, ...]:
@@ -100,6 +109,7 @@ class StepOffer(Offer):
             f"for packages of file_filter {self.file_filter} only": self.file_filter,
             "described by impex plan": self.dry_run,
             "needs credentials": self.credentials,
+            "rehearsed by impex plan --simulate": self.rehearse,
         }
         return tuple(text for text, holds in texts.items() if holds)
 
@@ -130,7 +140,8 @@ class Resolver:
     valid one, and otherwise one line that says what is wrong. ``folder`` is the manifest's. It is
     called when a manifest is validated, so it must send nothing. ``reads(entry)`` returns the file
     that an entry names, relative to the manifest, or an empty text; no report and no step may
-    replace that file.
+    replace that file. ``examples(entry, folder)`` returns service URIs that an entry may stand for:
+    a rehearsal serves them where the tenant cannot be asked.
     """
 
     name: str
@@ -138,6 +149,7 @@ class Resolver:
     provider: str
     check: Callable[[str, Path], str | None]
     reads: Callable[[str], str] = lambda _: ""
+    examples: Callable[[str, Path], Sequence[str]] = lambda _, __: ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +183,12 @@ class Notifier(Offer):
 
     ``send(options, report)`` is called on its own thread, with a timeout. Raise ``NotifyError``
     with one line when the notification was not sent; the run logs it as a warning. ``options`` hold
-    secrets, ``report`` has none. ``lacks`` is that of ``StepOffer``.
+    secrets, ``report`` has none. ``lacks`` and ``rehearse`` are those of ``StepOffer``.
     """
 
     send: Callable[[Mapping[str, Any], RunResult], None] = field(kw_only=True)
     lacks: Callable[[Mapping[str, Any]], str] = lambda _: ""
+    rehearse: Rehearse = None
 
 
 # The kinds of offers: the field of the registry that holds them, and a noun for one of them.
@@ -238,9 +251,10 @@ class Registry:
         summary: str,
         check: Callable[[str, Path], str | None],
         reads: Callable[[str], str] = lambda _: "",
+        examples: Callable[[str, Path], Sequence[str]] = lambda _, __: (),
     ) -> None:
-        """Offer a form of entries of ``services``; ``check`` and ``reads`` are ``Resolver``'s."""
-        self._add("resolvers", Resolver(name, summary, self.provider, check, reads))
+        """Offer a form of entries of ``services``; the functions are those of ``Resolver``."""
+        self._add("resolvers", Resolver(name, summary, self.provider, check, reads, examples))
 
     def of_kind(self, kind: str) -> dict[str, Any]:
         """Return the offers of one of ``KINDS``, by name."""
@@ -306,6 +320,8 @@ def summary_of(offer: Any) -> str:
 def as_data(offer: Any) -> dict[str, Any]:
     """Return the fields of an offer that are no functions."""
     values = {each.name: getattr(offer, each.name) for each in fields(offer)}
+    if "rehearse" in values:
+        values["rehearse"] = values["rehearse"] is not None
     return {name: value for name, value in values.items() if not callable(value)}
 
 

@@ -55,7 +55,7 @@ class Settings:
     or '': this package does not know the API's URIs. ``invalid_locations`` likewise yields the keys
     of a connection that name a missing file or an invalid address, with the reason.
     ``keep_secrets`` keeps references to secrets as they are written; ``asks`` False does not read
-    secret sources.
+    secret sources; ``placeholders`` is that of ``Sources``.
     """
 
     registry: Registry
@@ -70,18 +70,7 @@ class Settings:
     keep_secrets: bool = False
     selected: SelectedTargets | None = None
     asks: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Requires:
-    """The key ``requires`` of a manifest.
-
-    ``runner`` is a version specifier or empty. ``plugins`` None means that any may be loaded.
-    """
-
-    runner: str = ""
-    plugins: tuple[str, ...] | None = None
-    local_plugins: bool = False
+    placeholders: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,22 +104,6 @@ class _ResolvedParts:
         if path[:1] == ("targets",) and len(path) > 1:
             return self.targets[int(path[1])].origin(path[2:])
         return path
-
-
-def read_requires(document: Document) -> Requires:
-    """Read only ``requires``: its plugins decide which other keys are valid.
-
-    Errors in it are left to ``read_manifest``.
-    """
-    data = document.data.get("requires")
-    if not isinstance(data, dict):
-        return Requires()
-    runner, plugins = data.get("runner"), data.get("plugins")
-    return Requires(
-        runner=runner if isinstance(runner, str) else "",
-        plugins=_texts(plugins) if "plugins" in data else None,
-        local_plugins=data.get("local_plugins") is True,
-    )
 
 
 def read_manifest(document: Document, settings: Settings) -> Manifest:
@@ -230,6 +203,7 @@ def expansion_input(document: Document, settings: Settings) -> ExpansionInput:
             settings.registry.sources,
             keep=settings.masker.add,
             asks=settings.asks,
+            placeholders=settings.placeholders,
         ),
         masker=settings.masker,
         overrides=settings.variables,
@@ -350,8 +324,3 @@ def _location(document: Document, path: KeyPath) -> str:
     """Return file and line of a value, or of its nearest ancestor that has a position."""
     position = document.position(path)
     return f"{position.file.label}:{position.value[0]}"
-
-
-def _texts(items: Any) -> tuple[str, ...]:
-    """Return the texts in a list; an empty tuple, which allows no plugin, for anything else."""
-    return tuple(item for item in items if isinstance(item, str)) if isinstance(items, list) else ()

@@ -158,7 +158,8 @@ class Sources:
     """The sources of references: environment, files and plugins; each value is read once.
 
     ``keep`` receives each value of a secret source. With ``asks`` False these are not read, and
-    their references stay in the text.
+    their references stay in the text. So do references without a value if ``placeholders`` is
+    given: it gets each of them, with the reason.
     """
 
     environ: Mapping[str, str] = field(repr=False)
@@ -168,6 +169,7 @@ class Sources:
     asks: bool = True
     known: dict[tuple[str, str], Value] = field(default_factory=dict, repr=False)
     compared: int = 0
+    placeholders: dict[str, str] | None = None
 
     def hint(self, word: str, known: Collection[str]) -> str:
         """Return a suggestion for ``word``; none after ``COMPARISONS`` comparisons."""
@@ -181,11 +183,21 @@ class Sources:
     def value(self, source: str, key: str) -> Value:
         """Return the value of ``${source:key}``. Raises ``UndefinedError``."""
         if (source, key) not in self.known:
-            text = self._read(source, key)
+            text = self._read_or_keep(source, key)
             if fault := text_fault(text):
                 raise UndefinedError(f"what ${{{source}:{key}}} stands for {fault}")
             self.known[source, key] = Value(text, text)
         return self.known[source, key]
+
+    def _read_or_keep(self, source: str, key: str) -> str:
+        try:
+            return self._read(source, key)
+        except UndefinedError as error:
+            if self.placeholders is None or not key or source not in self.names():
+                raise
+            reference = f"${{{source}:{key}}}"
+            self.placeholders[reference] = error.message
+            return UnresolvedText(reference)
 
     def _read(self, source: str, key: str) -> str:
         if not key:

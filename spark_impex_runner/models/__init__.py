@@ -20,6 +20,7 @@ from spark_impex_runner.models.manifest import (
     Target,
     base_name,
 )
+from spark_impex_runner.models.rehearsal import StandIns
 from spark_impex_runner.models.result import (
     Outcome,
     PhaseTime,
@@ -71,6 +72,7 @@ __all__ = [
     "RunOptions",
     "RunResult",
     "ServiceVersion",
+    "StandIns",
     "Status",
     "Step",
     "StepResult",

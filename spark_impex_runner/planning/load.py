@@ -67,8 +67,17 @@ def _os_errors_as_usage() -> Iterator[None]:
 
 
 @_os_errors_as_usage()
-def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loaded:
+def load(
+    path: Path,
+    options: RunOptions,
+    clock: Clock,
+    masker: Masker,
+    placeholders: dict[str, str] | None = None,
+) -> Loaded:
     """Load plugins and manifest, and select the targets.
+
+    With ``placeholders``, for a rehearsal, no secret is read, and references without a value are
+    no error: they stay in the text, and ``placeholders`` gets the reason for each of them.
 
     Raises ``ManifestError``, ``PluginError``, or ``UsageError``, which stands for file errors, too.
     """
@@ -78,6 +87,8 @@ def load(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Loade
     check_reports(options.reports, registry.reports)
     with explaining_unknown_names(opened.plugins):
         settings = replace(opened.settings, selected=_selected_targets(opened, options))
+        if placeholders is not None:
+            settings = replace(settings, keep_secrets=True, asks=False, placeholders=placeholders)
         read = read_manifest(document, settings)
         manifest = replace(read, overlays=options.overlays)
     alone = options.alone or bool(options.job)

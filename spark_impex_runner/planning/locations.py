@@ -85,7 +85,7 @@ def path_uses(
             read.append(PathUse(Path(each.verify_tls), "the CA bundle"))
     for target in manifest.targets:
         for step_key, step in steps_of(target):
-            for key, kind in _path_options(registry.steps.get(step.uses), step.options).items():
+            for key, kind in path_options(registry.steps.get(step.uses), step.options).items():
                 path = folder / step.options[key]
                 what = f"{path} of a step {step.uses!r}"
                 use = PathUse(path, what, (*step_key, "with", key))
@@ -100,7 +100,7 @@ def _service_and_notification_files(manifest: Manifest, registry: Registry) -> I
     for name in files_read(registry, entries):
         yield PathUse(folder / name, f"{folder / name}, a list of services")
     for each in manifest.notify:
-        for key in _path_options(registry.notifiers.get(each.uses), each.options):
+        for key in path_options(registry.notifiers.get(each.uses), each.options):
             path = folder / each.options[key]
             yield PathUse(path, f"{path}, which a notification reads")
 
@@ -267,7 +267,7 @@ def key_of_name(step_key: KeyPath, step: Step, name: str) -> KeyPath:
     return (*step_key, "with", *keys[:1])
 
 
-def _path_options(offer: Offer | None, options: Mapping[str, Any]) -> dict[str, str]:
+def path_options(offer: Offer | None, options: Mapping[str, Any]) -> dict[str, str]:
     """Return the options that name a file, with ``read`` or ``write``."""
     properties: Any = offer.options.get("properties", {}) if offer else {}
     kinds = {key: part.get("x-path") for key, part in properties.items() if isinstance(part, dict)}

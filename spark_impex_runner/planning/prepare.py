@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from spark_impex_runner.errors import Problem
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import PlannedTarget, RunOptions
+    from spark_impex_runner.planning.connections import Connections
+    from spark_impex_runner.planning.stages import Loaded
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +66,13 @@ def _connected(
     if writes:
         check_disk(loaded, options, state_folder(path, options))
     connections = Connections(loaded.manifest.connections, clock, masker, options.jobs)
-    run = Run(
+    run = new_run(loaded, connections)
+    return Prepared(run, loaded.opened.plugins, connections), loaded.warnings
+
+
+def new_run(loaded: Loaded, connections: Connections) -> Run:
+    """Return the run of a loaded manifest."""
+    return Run(
         id=loaded.opened.settings.run_id,
         date=loaded.opened.settings.run_date,
         manifest=loaded.manifest,
@@ -73,7 +81,6 @@ def _connected(
         connect=connections.client,
         guarded=loaded.uses.guarded(loaded.manifest.targets),
     )
-    return Prepared(run, loaded.opened.plugins, connections), loaded.warnings
 
 
 def new_job(planned: PlannedTarget, prepared: Prepared, clock: Clock) -> Job:

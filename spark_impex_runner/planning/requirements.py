@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner.errors import ManifestError, PluginError, UsageError
 from spark_impex_runner.hooks.discovery import PluginChoice, unmet
 from spark_impex_runner.hooks.manager import Plugins, make_plugin_manager
-from spark_impex_runner.manifest.build import read_requires
+from spark_impex_runner.manifest.requires import read_requires
 from spark_impex_runner.manifest.schema.messages import listed
 from spark_impex_runner.manifest.yaml.document import Finding
 from spark_impex_runner.spelling import did_you_mean

@@ -283,3 +283,22 @@ def test_plan_reports_unusable_folder(shell: Any) -> None:
 
     assert done.code == 2
     assert "fails    unzip: to: 'a./b' has a part that ends with a dot" in done.out
+
+
+def test_simulated_plan_prints_a_rehearsal(shell: Any) -> None:
+    """The exit code is that of the run; nothing is left behind, and the log says nothing."""
+    shell.write(TARGETS + "  - {name: typo, folders: [lifw]}\n")
+
+    text = shell("impex", "plan", "m.yaml", "--simulate")
+    good = shell(
+        "impex", "plan", "m.yaml", "m.yaml", "--simulate", "-t", "kept", "--format", "json"
+    )
+
+    assert (text.code, good.code, text.err, good.err) == (3, 0, "", "")
+    assert text.out.startswith("rehearsed 3 targets of m (m.yaml) in ")
+    assert ": 1 would fail, 2 would succeed\n" in text.out
+    assert "\n  typo     would fail: export\n    m.yaml:7:5: " in text.out
+    first, second = json.loads(good.out)["rehearsals"]
+    assert [each["verdict"] for each in first["targets"]] == ["would succeed"] * 2
+    assert second["targets"][1]["steps"][0]["uses"] == "checksum"
+    assert sorted(path.name for path in shell.folder.iterdir()) == ["acme", "m.yaml"]

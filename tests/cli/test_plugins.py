@@ -61,6 +61,7 @@ def test_json_has_plugin_offers(shout: Any) -> None:
         "dry_run": False,
         "credentials": True,
         "delivers": False,
+        "rehearse": False,
     }
     assert row["sources"] == [
         {"name": "strongroom", "summary": "reads a vault", "provider": "shout", "secret": False}

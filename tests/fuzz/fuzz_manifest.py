@@ -36,7 +36,8 @@ with atheris.instrument_imports(include=["spark_impex_runner"]):
     from spark_impex_runner.hooks.manager import make_plugin_manager
     from spark_impex_runner.hooks.registry import Registry
     from spark_impex_runner.manifest import assemble, build, expand
-    from spark_impex_runner.manifest.build import Settings, read_manifest, read_requires
+    from spark_impex_runner.manifest.build import Settings, read_manifest
+    from spark_impex_runner.manifest.requires import read_requires
     from spark_impex_runner.manifest.schema.compose import compose
     from spark_impex_runner.manifest.yaml import document, load
     from spark_impex_runner.masking import Masker

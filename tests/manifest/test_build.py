@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spark_impex_runner.errors import ManifestError
-from spark_impex_runner.manifest.build import Requires, read_requires
+from spark_impex_runner.manifest.requires import Requires, read_requires
 from spark_impex_runner.manifest.yaml.load import load
 from spark_impex_runner.models import Auth, Connection, Polling, Step, Target
 

@@ -16,19 +16,25 @@ empty, and each of these files in it is optional:
 
 Entries whose names begin with a dot or underscore are ignored, and so are files between the
 directories. Ids are derived from names, so that they are the same in each run.
+
+With a file ``ROOT/tenant.json`` the tenant has what that lists, possibly nothing: ``folders``, a
+list of names, and ``versions``, objects with ``folder``, ``service``, ``number`` and optionally
+``id`` and ``service_id``. ``ROOT/model/`` then holds the files of every version.
 """
 
 from __future__ import annotations
 
+import json
 import threading
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+INDEX = "tenant.json"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://sandbox.invalid/tenant")
 
 
@@ -75,12 +81,36 @@ class Tenant:
         self.name = name
         self._lock = threading.Lock()
         self._folders: dict[str, dict[str, tuple[Version, ...]]]
+        if (root / INDEX).is_file():
+            self._folders = self._listed_in(root)
+            return
         try:
             self._folders = {path.name: self._services_in(path) for path in _directories(root)}
         except OSError as error:
             raise OSError(f"{root} cannot be served: {error.strerror}") from None
         if not any(self._folders.values()):
             raise ValueError(f"{root} serves nothing: it has no FOLDER/SERVICE/VERSION directory")
+
+    def _listed_in(self, root: Path) -> dict[str, dict[str, tuple[Version, ...]]]:
+        """Return what ``tenant.json`` lists."""
+        try:
+            index = json.loads((root / INDEX).read_bytes())
+            found: dict[str, dict[str, tuple[Version, ...]]] = {
+                name: {} for name in index["folders"]
+            }
+            for each in index["versions"]:
+                services = found.setdefault(each["folder"], {})
+                known = services.get(each["service"], ())
+                services[each["service"]] = _sorted([*known, self._listed(each, root / "model")])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{root / INDEX} is malformed: {error!r}") from None
+        return found
+
+    def _listed(self, entry: Mapping[str, str], path: Path) -> Version:
+        folder, service, number = entry["folder"], entry["service"], entry["number"]
+        version_id = entry.get("id") or id_of(self.name, folder, service, number)
+        service_id = entry.get("service_id") or id_of(self.name, folder, service)
+        return Version(folder, service, number, version_id, service_id, path)
 
     def _services_in(self, folder: Path) -> dict[str, tuple[Version, ...]]:
         found = {}
