@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
-
-from spark_impex_runner.report.data import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,8 +21,9 @@ PHASES = {
     "downloading": "downloading",
     "steps": "steps",
 }
-# The jobs of a split request run at the same time and are drawn below each other.
 _MOST_LINES = 10
+# Ends and beginnings are read from two clocks.
+_TOLERANCE = timedelta(seconds=0.01)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +38,29 @@ class Bar:
 
     @property
     def seconds(self) -> float:
-        """Return its length, 0 if the clock was set back."""
-        return seconds(self.started, self.finished)
+        """Return its length."""
+        return (self.finished - self.started).total_seconds()
 
 
 def bars(result: TargetResult) -> list[Bar]:
-    """Return the bars of a target in order of time; none if it was not started."""
+    """Return the bars of a target in order of time; none if it was not started.
+
+    Those at the same time, of the jobs of a split request, have lines of their own.
+    """
     found = sorted((*_phases(result), *_steps(result)), key=lambda bar: bar.started)
-    # What is not finished before it began would be drawn to the left.
-    return [bar if bar.finished >= bar.started else _empty(bar) for bar in found]
+    ends: list[datetime] = []
+    return [replace(bar, line=_line(bar, ends)) for bar in found]
+
+
+def _line(bar: Bar, ends: list[datetime]) -> int:
+    """Return the line of a bar by the ends of all lines, and note its own end there."""
+    free = [line for line, end in enumerate(ends) if end <= bar.started + _TOLERANCE]
+    # The line that ended last is that of the same job.
+    line = max(free, key=ends.__getitem__) if free else min(len(ends), _MOST_LINES - 1)
+    if line == len(ends):
+        ends.append(bar.finished)
+    ends[line] = max(ends[line], bar.finished)
+    return line
 
 
 def times(result: RunResult) -> Iterator[datetime]:
@@ -68,26 +81,19 @@ def totals(every: Iterable[Bar]) -> dict[str, float]:
 
 def _phases(result: TargetResult) -> Iterator[Bar]:
     """Yield the phases; steps only where their own times are not known."""
-    jobs: dict[str, int] = {}
     timed = any(step.started for step in result.steps)
     for each in result.phases:
-        if each.name not in PHASES or (timed and each.name == "steps"):
-            continue
-        line = jobs.setdefault(each.job_id, len(jobs)) if each.job_id else 0
-        label = PHASES[each.name]
-        yield Bar(each.name, label, each.started, each.finished, min(line, _MOST_LINES - 1))
+        if each.name in PHASES and not (timed and each.name == "steps"):
+            end = max(each.started, each.finished)
+            yield Bar(each.name, PHASES[each.name], each.started, end)
 
 
 def _steps(result: TargetResult) -> Iterator[Bar]:
     for step in result.steps:
         if step.started:
-            end = step.started + timedelta(seconds=step.seconds)
+            end = step.started + timedelta(seconds=max(step.seconds, 0))
             yield Bar("steps", _named(step), step.started, end)
 
 
 def _named(step: StepResult) -> str:
     return step.uses if step.outcome == "succeeded" else f"{step.uses} ({step.outcome})"
-
-
-def _empty(bar: Bar) -> Bar:
-    return Bar(bar.phase, bar.label, bar.started, bar.started, bar.line)

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 # The rest of a long name or error is in the target's section.
 _LONGEST_NAME = 120
 _LONGEST_ERROR = 240
+# The timeline below the table must not be too far away.
+_MOST_OPEN = 20
 _HEAD = (
     '<thead><tr><th scope="col">Target<th scope="col">Outcome<th scope="col" class="n wide">'
-    'Packages<th scope="col" class="n">Size<th scope="col" class="n">Duration<tbody>\n'
+    'Packages<th scope="col" class="n wide">Size<th scope="col" class="n">Duration<tbody>\n'
 )
 
 
@@ -32,14 +34,23 @@ def overview(entries: Sequence[Entry], *, fold: bool) -> Iterator[str]:
     yield '<section aria-labelledby="targets"><h2 id="targets">Targets</h2>\n'
     bad = [each for each in entries if not each.result.good]
     good = entries[len(bad) :]
-    if fold and good:
-        if bad:
-            yield _table(bad, "Targets that need attention")
-        summary = f"{counted(len(good), 'target')} succeeded"
-        yield folded(summary, _table(good, "Targets that succeeded"))
+    if fold:
+        yield from _folded(bad, good)
     else:
         yield _table(entries, "All targets")
     yield "</section>\n"
+
+
+def _folded(bad: Sequence[Entry], good: Sequence[Entry]) -> Iterator[str]:
+    """Yield the table of the first targets that need attention, and those of all others folded."""
+    if bad:
+        yield _table(bad[:_MOST_OPEN], "Targets that need attention")
+    if more := bad[_MOST_OPEN:]:
+        summary = f"{counted(len(more), 'more target')} that did not succeed"
+        yield folded(summary, _table(more, "More targets that need attention"))
+    if good:
+        summary = f"{counted(len(good), 'target')} that succeeded"
+        yield folded(summary, _table(good, "Targets that succeeded"))
 
 
 def _table(entries: Sequence[Entry], label: str) -> str:
@@ -55,6 +66,7 @@ def _row(entry: Entry) -> str:
     error = "" if each.outcome is Outcome.UNCHANGED else shortened(each.error, _LONGEST_ERROR)
     row = (
         f'<tr><th scope="row">{entry.link(_LONGEST_NAME)}<td>{outcome_text(each.outcome)}'
-        f'<td class="n wide">{len(packages) or ""}<td class="n">{size}<td class="n">{length}\n'
+        f'<td class="n wide">{len(packages) or ""}<td class="n wide">{size}'
+        f'<td class="n">{length}\n'
     )
     return row + (f'<tr class="why"><td colspan="5">{error}\n' if error else "")

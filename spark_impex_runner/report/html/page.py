@@ -33,6 +33,10 @@ _ORDER = (
 # less than 3 MB.
 _MOST_DETAILS = 550_000
 _MOST_TENANTS = 5
+_CONTENTS = (
+    '<nav aria-label="Contents"><a href="#targets">Targets</a> <a href="#timeline">Timeline</a> '
+    '<a href="#details">Details</a></nav>\n'
+)
 
 
 def pieces(result: RunResult) -> Iterator[str]:
@@ -43,6 +47,8 @@ def pieces(result: RunResult) -> Iterator[str]:
     sections = _sections(entries, result, fold=fold)
     linked = [replace(each, has_section=n < len(sections)) for n, each in enumerate(entries)]
     yield from _head(result)
+    if fold:
+        yield _CONTENTS
     yield '<main class="many">\n' if fold else "<main>\n"
     yield from overview(linked, fold=fold)
     yield from timeline(result, linked)

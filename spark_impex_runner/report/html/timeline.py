@@ -80,7 +80,7 @@ def _tenant(
     titled = count <= MOST_OPEN
     rows = "".join(_row(each, drawn[each.id], scale, titled=titled) for each in group)
     picture = f'<div class="chart">{_grid(scale)}<ol>\n{rows}</ol></div>\n'
-    yield folded(f"{counted(len(group), 'target')}", picture) if count > MOST_OPEN else picture
+    yield folded("Each target", picture) if count > MOST_OPEN else picture
 
 
 def _row(entry: Entry, every: list[Bar], scale: Scale, *, titled: bool) -> str:
@@ -118,7 +118,7 @@ def _marks(result: TargetResult, scale: Scale) -> str:
     if result.approved:
         given = ", ".join(result.approved)
         title = f"approved: {shortened(given, _LONGEST)}"
-        marks += _mark(scale.percent(result.started), "approved", "M-4 0L-1 4L5-4", title)
+        marks += _mark(scale.percent(result.started), "approved", "M-13 0L-10 4L-4-4", title)
     if shape := _SHAPES.get(result.outcome):
         end, name = scale.percent(result.finished), result.outcome.value
         title = f"{outcome_text(result.outcome)} at {clock_time(result.finished)}"

@@ -56,7 +56,7 @@ def numbered(target: TargetResult, number: int, tenants: int) -> TargetResult:
     steps = [
         replace(step, uses=uses, started=times[4] + timedelta(seconds=offset), seconds=1.5)
         for step in target.steps
-        for offset, uses in enumerate(("checksum", "unzip"))
+        for uses, offset in (("checksum", 0), ("unzip", 1.5))
     ]
     failed = number % 20 == 7
     return replace(

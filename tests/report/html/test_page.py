@@ -104,6 +104,16 @@ def test_what_failed_comes_first(every_outcome: RunResult) -> None:
     ]
 
 
+def test_many_failures_leave_the_timeline_near(many: Callable[..., RunResult]) -> None:
+    """The first twenty stand above it, the others are folded as those that succeeded."""
+    page = html.render(many(500))
+    table, _, rest = page.partition("<details><summary>5 more targets that did not succeed")
+
+    assert table.count('<tr><th scope="row">') == 20
+    assert "<summary>475 targets that succeeded" in rest
+    assert '<a href="#timeline">Timeline</a>' in table
+
+
 @pytest.mark.parametrize("count", [30, 500])
 def test_every_target_has_its_section(many: Callable[..., RunResult], count: int) -> None:
     """Also where those of good targets are folded; identifiers are unique."""
@@ -163,7 +173,9 @@ def test_a_run_of_nothing_has_a_page(run: Callable[..., RunResult]) -> None:
 
 def test_the_command_runs_one_target(every_outcome: RunResult) -> None:
     """With the options of the run, and with the digests that an approval must name."""
-    results = [replace(each, digests=("3f" * 32, "4e" * 32)) for each in every_outcome.results]
+    results = [
+        replace(each, digests=("3f" * 32, "4e" * 32, "3f" * 32)) for each in every_outcome.results
+    ]
     command = "impex-run 'my release.yaml' --var a=b"
 
     text = Page(html.render(replace(every_outcome, results=tuple(results), command=command))).text

@@ -58,6 +58,7 @@ def drawn(page: str, kind: str = "") -> list[tuple[float, float]]:
     spans=st.lists(phases, max_size=6),
     own=st.lists(steps, max_size=3),
     outcome=st.sampled_from(Outcome),
+    end=offsets,
 )
 def test_bars_stay_in_the_picture(
     target: TargetResult,
@@ -65,9 +66,11 @@ def test_bars_stay_in_the_picture(
     spans: list[PhaseTime],
     own: list[StepResult],
     outcome: Outcome,
+    end: float,
 ) -> None:
     """Whatever the clock did: from left to right, within the picture, in order of time."""
     timed = replace(target, phases=tuple(spans), steps=tuple(own), outcome=outcome)
+    timed = replace(timed, finished=at(end))
 
     page = html.render(run(timed))
 
@@ -138,13 +141,34 @@ def test_steps_have_their_own_bars(target: TargetResult, run: Callable[..., RunR
 
 
 def test_jobs_of_parts_are_drawn_apart(target: TargetResult, run: Callable[..., RunResult]) -> None:
-    """They run at the same time: each has a line, up to as many as fit a row."""
+    """What is done at the same time has lines of its own, what follows it stands beside it."""
+    names = ("queued", "running", "downloading")
+    first, second = (
+        [PhaseTime(name, *span) for name, span in zip(names, pairwise(ends), strict=True)]
+        for ends in ([at(0), at(10), at(40), at(50)], [at(0), at(20), at(45), at(50)])
+    )
+    step = StepResult("unzip", "succeeded", 9, started=at(50))
+    parts = replace(target, phases=(*first, *second), steps=(step,))
+
+    lines = [(bar.phase, bar.line) for bar in bars(parts)]
+
+    assert lines == [
+        *(("queued", 0), ("queued", 1), ("running", 0), ("running", 1), ("downloading", 0)),
+        *(("downloading", 1), ("steps", 0)),
+    ]
+    assert '<line class="running" x1="27.4%" x2="61.64%" y1="14" y2="14">' in html.render(
+        run(parts)
+    )
+
+
+def test_a_row_has_at_most_ten_lines(target: TargetResult, run: Callable[..., RunResult]) -> None:
+    """A request that was split into thirty parts takes no more space than one of ten."""
     spans = [PhaseTime("running", at(0), at(50), f"j{number}") for number in range(30)]
 
-    page = html.render(run(replace(target, phases=tuple(spans))))
+    page = html.render(run(replace(target, phases=tuple(spans), steps=())))
 
     assert '<svg class="bars" height="140"' in page
-    assert len(set(re.findall(r'<line class="running"[^>]* y1="(\d+)"', page))) == 9
+    assert page.count('<line class="running"') == 31  # one of them in the legend
 
 
 def test_a_hold_waits_until_the_end(target: TargetResult, run: Callable[..., RunResult]) -> None:
