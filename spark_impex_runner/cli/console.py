@@ -150,7 +150,8 @@ def open_console(arguments: argparse.Namespace, masker: Masker, streams: Streams
     """Configure logging by the arguments, until ``streams.undo`` is closed."""
     handler = _Handler(streams.err)
     json_lines = getattr(arguments, "log_format", "text") == "json"
-    streams.err.line_format = output_line if json_lines else None
+    if json_lines:
+        streams.format_errors(output_line)
     # A library's or a plugin's print is not a result.
     sys.stdout = streams.err
     handler.addFilter(MaskingFilter(masker))

@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from spark_impex_runner.cli.descriptors import capture_descriptors
 from spark_impex_runner.cli.live_block import without_colours
 from spark_impex_runner.errors import DeliveryError
 from spark_impex_runner.masking import lines_of
@@ -76,6 +77,10 @@ class MaskingStream(io.TextIOBase):
     def errors(self) -> str | None:  # type: ignore[override]
         """How the target handles characters that it cannot encode."""
         return self._target.errors
+
+    def redirect(self, target: TextIO) -> None:
+        """Forward to another target from now on."""
+        self._target = target
 
     def isatty(self) -> bool:
         """Return whether the target is a terminal."""
@@ -282,6 +287,14 @@ class Streams:
     out: MaskingStream
     err: MaskingStream
     undo: ExitStack
+    owns_process: bool = False
+
+    def format_errors(self, line_format: Callable[[str], str]) -> None:
+        """Convert every line on stderr, also of subprocesses if the process is this command's."""
+        self.err.line_format = line_format
+        if self.owns_process:
+            genuine = capture_descriptors(self.err.write, self.err.document, self.undo)
+            self.err.redirect(genuine)
 
 
 def install(masker: Masker, *, owns_process: bool = False) -> Streams:
@@ -295,7 +308,10 @@ def install(masker: Masker, *, owns_process: bool = False) -> Streams:
         _open_missing()
         _reserve_stdout()
     streams = Streams(
-        _replace_stream("stdout", masker, undo), _replace_stream("stderr", masker, undo), undo
+        _replace_stream("stdout", masker, undo),
+        _replace_stream("stderr", masker, undo),
+        undo,
+        owns_process,
     )
     if os.environ.get("GITHUB_ACTIONS") == "true" and not _is_file(streams.err):
         masker.announce = partial(_add_mask, streams.err)
