@@ -7,6 +7,7 @@ import atexit
 import io
 import os
 import platform
+import re
 import shlex
 import sys
 from functools import partial
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from spark_impex_runner.cli.streams import Streams
     from spark_impex_runner.masking import Masker
@@ -130,18 +131,19 @@ class _Parser(argparse.ArgumentParser):
         self._json_lines = json_lines
 
     def error(self, message: str) -> NoReturn:
-        """Report a usage error and exit with 2."""
+        """Report a usage error, with the way to the help, and exit with 2."""
         from spark_impex_runner.cli.console import json_line
         from spark_impex_runner.cli.streams import install
         from spark_impex_runner.masking import Masker
         from spark_impex_runner.text import escaped_line
 
-        streams, text = install(Masker()), escaped_line(f"{self.prog}: error: {message}")
+        text = escaped_line(f"{self.prog}: error: {message}; see {self.prog} --help")
+        streams = install(Masker())
         with streams.undo:
             if self._json_lines:
                 streams.err.document(json_line("error", text, event="error"))
             else:
-                streams.err.styled(f"{self.format_usage()}{text}")
+                streams.err.styled(text)
         sys.exit(2)
 
 
@@ -151,7 +153,24 @@ def _parse(args: Sequence[str], program: str) -> argparse.Namespace:
     for arg in args:
         if arg.encode("utf-8", "replace").decode() != arg:
             parser.error(f"the argument {arg!a} is not UTF-8 text")
-    return parser.parse_args(args)
+    if program == "impex" and not args:
+        args = ["--help"]
+    elif program == "impex" and args[0] not in COMMANDS and not args[0].startswith("-"):
+        parser.error(f"there is no command '{args[0]}'{_nearest(args[0], COMMANDS)}")
+    arguments, unknown = parser.parse_known_args(args)
+    if unknown:
+        # The parser of the command: that of the program knows none of its options.
+        chosen = arguments.parser if program == "impex" else parser
+        known = re.findall(r"(?<![\w-])--?[a-z][\w-]*", chosen.format_help())
+        hint = _nearest(unknown[0].partition("=")[0], known)
+        chosen.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    return arguments
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    from spark_impex_runner.spelling import did_you_mean
+
+    return did_you_mean(word, known)
 
 
 def _asks_for_json(args: Sequence[str]) -> bool:
@@ -213,6 +232,7 @@ def _parser(argv: Sequence[str], program: str) -> argparse.ArgumentParser:
         # Only the chosen command's module is imported, which keeps --help and completion fast.
         if name in argv:
             import_module(_module(name)).add_arguments(command)
+            command.set_defaults(parser=command)
     return parser
 
 

@@ -11,6 +11,8 @@ from spark_impex_runner.errors import UriError, UsageError
 from spark_impex_runner.models import RECEIPT, Outcome, PlannedTarget, base_name
 from spark_impex_runner.spark.request import SOURCE_SYSTEM, build_request, encode
 from spark_impex_runner.spark.uri import Uri
+from spark_impex_runner.spelling import did_you_mean
+from spark_impex_runner.text import first_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.hooks.manager import Plugins
     from spark_impex_runner.models import Manifest, Run, Target
+
+# So many names are listed for a choice that matches none.
+_NAMED = 10
 
 
 def select(
@@ -37,10 +42,14 @@ def select(
     known_tags = sorted({tag for target in manifest.targets for tag in target.tags})
     for glob in names:
         if not any(fnmatchcase(name, glob) for name in by_name):
-            raise UsageError(f"--target {glob} matches none of: {', '.join(by_name)}")
+            hint = did_you_mean(glob, by_name)
+            known = first_of(list(by_name), _NAMED)
+            raise UsageError(f"--target {glob} matches no target{hint}; known: {known}")
     for tag in tags:
         if tag not in known_tags:
-            raise UsageError(f"--tag {tag} is on no target; known: {', '.join(known_tags) or '-'}")
+            hint = did_you_mean(tag, known_tags)
+            known = first_of(known_tags, _NAMED) or "-"
+            raise UsageError(f"--tag {tag} is on no target{hint}; known: {known}")
     chosen: set[str] = set()
     queue = [t.name for t in manifest.targets if _matches(t, names, tags)]
     while queue:

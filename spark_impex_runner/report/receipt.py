@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,13 @@ from spark_impex_runner.report.data import delivery
 from spark_impex_runner.text import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from spark_impex_runner.models import TargetResult
 
 VERSION = 1
+# A package, or what has come of one so far.
+_PACKAGE = re.compile(r"\.(zip|part)$")
 
 
 def render(
@@ -56,6 +61,27 @@ def verify(folder: Path) -> list[str]:
         return [f"{path}: not a receipt of version {VERSION}"]
     problems = ((each.name, _problem(folder, each)) for each in listed)
     return [f"{plain(name)}: {problem}" for name, problem in problems if problem]
+
+
+def delivered_folders(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield the delivered folders in a folder, itself included, with the problems of each.
+
+    A folder with packages and no receipt is a delivery that did not end. Folders below a delivered
+    one are not looked at. Raises ``OSError`` for a folder that cannot be read.
+    """
+    for base, folders, files in os.walk(folder, onerror=_raise):
+        folders.sort()
+        if RECEIPT in files:
+            folders.clear()
+            yield Path(base), verify(Path(base))
+        elif packages := sorted(name for name in files if _PACKAGE.search(name)):
+            yield (
+                Path(base),
+                [
+                    f"{plain(name)}: no receipt beside it: its delivery did not end"
+                    for name in packages
+                ],
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -518,3 +518,151 @@ def test_cancel_command_selects_same_targets() -> None:
     assert again == (
         "impex cancel m.yaml -f prod.yaml -t 'a*' --tag c --var x=y_z --state st -p no:unzip"
     )
+
+
+def test_bare_program_prints_help(shell: Any) -> None:
+    """As with git, gh or kubectl; ``impex-run`` needs a manifest."""
+    done = shell("impex")
+
+    assert (done.code, done.err) == (0, "")
+    assert done.out == shell("impex", "--help").out
+    assert shell("impex-run").code == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("impex plna", "impex: error: there is no command 'plna' (did you mean 'plan'?)"),
+        ("impex zzz m.yaml", "impex: error: there is no command 'zzz'"),
+        (
+            "impex-run m.yaml --tgas x",
+            "impex-run: error: unrecognized arguments: --tgas x (did you mean '--tag'?)",
+        ),
+        (
+            "impex verify out --fromat=json",
+            "impex verify: error: unrecognized arguments: --fromat=json (did you mean '--format'?)",
+        ),
+        ("impex plan", "impex plan: error: the following arguments are required: MANIFEST"),
+        (
+            "impex history -n x",
+            "impex history: error: argument -n: 'x' is not a number from 1 to 999999999",
+        ),
+    ],
+)
+def test_usage_error_is_one_line(shell: Any, line: str, error: str) -> None:
+    """What is wrong and where the help is, without the usage of every option."""
+    done = shell(*line.split())
+
+    program = error.partition(": error")[0]
+    assert (done.code, done.out) == (2, "")
+    assert done.err == f"{error}; see {program} --help\n"
+
+
+def test_usage_error_is_a_json_line(shell: Any) -> None:
+    """With ``--log-format json``, also if the command line cannot be parsed."""
+    done = shell("impex", "plan", "m.yaml", "--log-format", "json", "--nope")
+
+    line = json.loads(done.err)
+    assert (line["event"], line["level"]) == ("error", "error")
+    assert line["message"].endswith("unrecognized arguments: --nope; see impex plan --help")
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        (
+            ["-t", "pricin"],
+            "--target pricin matches no target (did you mean 'pricing'?); known: pricing",
+        ),
+        (["-t", "x*"], "--target x* matches no target; known: pricing"),
+        (["--tag", "nightl"], "--tag nightl is on no target (did you mean 'nightly'?)"),
+        (["--approve", "hree"], "names no connection of m.yaml (did you mean 'here'?)"),
+        (["-f", "o.yaml"], "there is no connection 'hree' (did you mean 'here'?)"),
+    ],
+)
+def test_misspelt_name_has_a_suggestion(shell: Any, args: list[str], error: str) -> None:
+    """Targets, tags and connections, on the command line and in a file."""
+    shell.write("  - {name: pricing, folders: [life], tags: [nightly]}\n")
+    (shell.folder / "o.yaml").write_text("targets: [{name: pricing, connection: hree}]\n")
+
+    done = shell("impex-run", "m.yaml", *args)
+
+    assert done.code == 2
+    assert error in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_many_known_targets_are_cut(shell: Any) -> None:
+    """A misspelt name must not fill the screen."""
+    shell.write("".join(f"  - {{name: t{n}, folders: [life]}}\n" for n in range(50)))
+
+    done = shell("impex", "plan", "m.yaml", "-t", "x")
+
+    assert done.err.endswith("known: t0, t1, t2, t3, t4, t5, t6, t7, t8, t9 and 40 more\n")
+
+
+def test_overlay_given_as_manifest_is_recognized(shell: Any) -> None:
+    """What is missing in it says how it is meant to be used."""
+    (shell.folder / "o.yaml").write_text("targets: [{name: pricing, output: out/x}]\n")
+
+    done = shell("impex", "validate", "o.yaml")
+
+    hint = "version: this key is missing; if the file is an overlay, give it with -f"
+    assert f"o.yaml:1:1: {hint}, after its manifest\n" in done.err
+    assert done.err.count("overlay") == 1
+
+
+@pytest.fixture
+def delivered(shell: Any) -> Any:
+    """Return the shell, with a folder of two deliveries, the second one damaged."""
+    shell.write("  - {name: a, folders: [life]}\n  - {name: b, folders: [motor]}\n")
+    shell("impex-run", "m.yaml", "-q")
+    with (shell.folder / "exports/b/package.zip").open("ab") as file:
+        file.write(b"x")
+    return shell
+
+
+def test_verify_descends_into_folders(delivered: Any) -> None:
+    """Each delivery below the folder is checked, whatever stands beside it."""
+    (delivered.folder / "exports/report.json").write_text("{}")
+    (delivered.folder / "exports/notes").mkdir()
+
+    all_ = delivered("impex", "verify", "exports")
+    good = delivered("impex", "verify", "exports/a")
+
+    assert (all_.code, all_.out) == (4, "exports/a: as delivered\n")
+    assert all_.err.startswith("error: exports/b: package.zip: has ")
+    assert len(all_.err.splitlines()) == 1
+    assert (good.code, good.out) == (0, "exports/a: as delivered\n")
+
+
+def test_package_without_receipt_is_reported(delivered: Any) -> None:
+    """A delivery that was interrupted is not passed over among others; nor is an empty folder."""
+    (delivered.folder / "exports/b/impex-receipt.json").unlink()
+    (delivered.folder / "empty").mkdir()
+
+    done = delivered("impex", "verify", "exports", "empty", "nowhere")
+
+    unfinished, *missing = done.err.splitlines()
+    assert (done.code, done.out) == (4, "exports/a: as delivered\n")
+    assert unfinished == (
+        "error: exports/b: package.zip: no receipt beside it: its delivery did not end"
+    )
+    assert [line.partition(": missing; ")[0] for line in missing] == [
+        f"error: {name}: {name}/impex-receipt.json" for name in ("empty", "nowhere")
+    ]
+
+
+def test_verify_prints_json(delivered: Any) -> None:
+    """One document about all folders, by the same exit code."""
+    done = delivered("impex", "verify", "exports", "nowhere", "--format", "json")
+
+    document = json.loads(done.out)
+    assert (done.code, done.err) == (4, "")
+    assert (document["version"], document["valid"]) == (1, False)
+    assert [(each["path"], each["valid"]) for each in document["folders"]] == [
+        ("exports/a", True),
+        ("exports/b", False),
+        ("nowhere", False),
+    ]
+    assert [len(each["problems"]) for each in document["folders"]] == [0, 1, 1]

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 _Error = Any
 # How many results are cached: of ten thousand targets most are unlike any other.
 _MOST_CACHED = 4096
+# A file without these keys may be an overlay.
+_NOT_IN_OVERLAYS = {"version", "connections"}
+_OVERLAY_HINT = "; if the file is an overlay, give it with -f, after its manifest"
 _Offer = TypeVar("_Offer", bound=Offer)
 
 
@@ -184,7 +187,10 @@ class ErrorView:
         elif error.validator == "required":
             # jsonschema yields one error for each missing key, but names it only in its message.
             missing = [key for key in error.validator_value if key not in error.instance]
-            yield from (Finding((*path, key), "this key is missing") for key in missing)
+            overlay = not path and _NOT_IN_OVERLAYS.isdisjoint(error.instance)
+            for key in missing:
+                hint = _OVERLAY_HINT if overlay and key == "version" else ""
+                yield Finding((*path, key), f"this key is missing{hint}")
         elif error.validator == "additionalProperties":
             yield from _extra_keys(error, path, self.key_locations)
         # x-form describes all alternatives at once; else the best one explains the error.
