@@ -152,10 +152,16 @@ def _compare_version(
     changes = list(_with_defaults(changes, old, new))
     if not with_files:
         changes = [each for each in changes if each.section != "files" or each.property]
-    if not any(each.section == "module" for each in changes) and "module" in old.sections:
+    if _same_module(old, new):
         unknown = [each for each in unknown if each.what != OUTPUT_TYPES]
         return VersionDiff(old, new, tuple(changes), tuple(unknown))
     return VersionDiff(old, new, tuple(changes), tuple(unknown), tuple(_differing(old, new)))
+
+
+def _same_module(old: VersionContents, new: VersionContents) -> bool:
+    """Return whether both modules are known and equal."""
+    modules = old.sections.get("module"), new.sections.get("module")
+    return None not in modules and modules[0] == modules[1]
 
 
 def _with_defaults(

@@ -48,8 +48,12 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d
 
 @dataclass(frozen=True, slots=True)
 class PackageContents:
-    """The versions of one package, and its files outside of any version."""
+    """The versions of one package, and its files outside of any version.
 
+    ``kind`` is inferred: a genuine ``onpremises`` package has no files besides those of the layout.
+    """
+
+    kind: str
     versions: tuple[VersionContents, ...]
     files: Items
 
@@ -67,16 +71,23 @@ def read_package(package: FileReader) -> PackageContents:
     left = _FilesLeft(name for name in package.names if name != places[0])
     status = parse_status(manifest)
     versions: dict[str, VersionContents] = {}
+    kind = "onpremises"
     for each in status.service_versions:
         if each.uri not in versions:
             folder = f"{root}{each.folder}/{each.service}/{each.version}/"
-            versions[each.uri] = _VersionReader(package, folder, each, left).read()
+            reader = _VersionReader(package, folder, each, left)
+            versions[each.uri] = reader.read()
+            kind = "migrate" if reader.has_others else kind
     services = {(each.folder, each.service) for each in status.service_versions}
     for each in status.services:
         if (each.folder, each.service) not in services:
             versions[each.uri] = _without_version(each)
-    files = {name.removeprefix(root): _digest(package, name) for name in left.below(root)}
-    return PackageContents(tuple(versions.values()), files)
+    # The name of the tenant does not count; what is not below it keeps its full name.
+    files = {
+        name.removeprefix(root) if name.startswith(root) else f"/{name}": _digest(package, name)
+        for name in left.below("")
+    }
+    return PackageContents(kind, tuple(versions.values()), files)
 
 
 def _without_version(service: ServiceVersion) -> VersionContents:
@@ -119,6 +130,7 @@ class _VersionReader:
     sections: dict[str, Items] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)
     parts: dict[str, str] = field(default_factory=dict)
+    has_others: bool = False
 
     def read(self) -> VersionContents:
         """Return the contents of the version, or why they are not known."""
@@ -203,6 +215,7 @@ class _VersionReader:
             name.removeprefix(self.folder): _digest(self.package, name)
             for name in self.left.below(self.folder)
         }
+        self.has_others = bool(files)
         workbook = fields.text(engine.get("OriginalFileName"))
         announced = hash_text(engine.get("OriginalServiceHash"))
         stated = files.get(workbook, {}).get("sha256", "")

@@ -69,6 +69,7 @@ def _merged(path: Path, packages: Sequence[Path], kind: str) -> Contents:
     """Return what packages hold together."""
     versions: dict[str, VersionContents] = {}
     files: dict[str, dict[str, str]] = {}
+    kinds = set()
     for package in packages:
         contents = _read(package)
         for each in contents.versions:
@@ -78,13 +79,9 @@ def _merged(path: Path, packages: Sequence[Path], kind: str) -> Contents:
             # Several packages may have a file of one name.
             key = name if files.get(name, properties) == properties else f"{package.name}: {name}"
             files[key] = dict(properties)
-    found = tuple(versions.values())
-    return Contents(str(path), kind or _kind(found), found, files)
-
-
-def _kind(versions: Sequence[VersionContents]) -> str:
-    """Return the kind of a package: a genuine ``onpremises`` one has no other files."""
-    return "migrate" if any(each.sections.get("files") for each in versions) else "onpremises"
+        kinds.add(contents.kind)
+    inferred = "migrate" if "migrate" in kinds else "onpremises"
+    return Contents(str(path), kind or inferred, tuple(versions.values()), files)
 
 
 def _read(package: Path) -> PackageContents:

@@ -60,8 +60,12 @@ def read_tenant(name: str, spark: Spark, wanted: Wanted | None) -> Contents:
     services = [
         each for each in spark.catalogue.services() if wanted is None or wanted.has_service(each)
     ]
-    with ThreadPoolExecutor(_THREADS) as pool:
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
         found = list(pool.map(partial(_read_service, spark, wanted), services))
+    finally:
+        # Without waiting: after an error or Ctrl-C the requests that still run are not needed.
+        pool.shutdown(wait=False, cancel_futures=True)
     return Contents(name, "tenant", tuple(each for versions in found for each in versions))
 
 

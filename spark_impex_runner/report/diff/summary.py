@@ -31,8 +31,7 @@ def title(service: ServiceDiff) -> str:
     names = " -> ".join(dict.fromkeys(filter(None, (service.old, service.new))))
     if service.versions:
         return f"{names} {versions(service.versions[-1])}"
-    numbers = (*service.added, *service.removed)
-    return names if lists_versions(service) else f"{names} {numbers[0]}".rstrip()
+    return f"{names} {_only_version(service)}".rstrip()
 
 
 def versions(diff: VersionDiff) -> str:
@@ -42,10 +41,19 @@ def versions(diff: VersionDiff) -> str:
 
 def lists_versions(service: ServiceDiff) -> bool:
     """Return whether versions came or went that the title does not name."""
-    numbers = len(service.added), len(service.removed)
-    if not service.old or not service.new:
-        return sum(numbers) != 1
-    return numbers != (1, 1)
+    if not service.versions:
+        return not _only_version(service)
+    last = service.versions[-1]
+    return (service.removed, service.added) not in (
+        ((), ()),
+        ((last.old.version,), (last.new.version,)),
+    )
+
+
+def _only_version(service: ServiceDiff) -> str:
+    """Return the version of a service that came or went with one, else an empty text."""
+    numbers = (*service.added, *service.removed)
+    return numbers[0] if len(numbers) == 1 and not (service.old and service.new) else ""
 
 
 def _parts(service: ServiceDiff) -> Iterator[str]:
