@@ -138,6 +138,6 @@ def _print(diff: Diff, format_: str, context: CommandContext) -> None:
         data = masker.mask_within(as_data(diff), keys=False)
         console.document(json.dumps(data, indent=2, ensure_ascii=False))
     elif format_ == "html":
-        console.document(masker.mask(html.render(diff)))
+        console.document(html.render(diff, masker.mask))
     elif lines := text.render(diff, colour=console.colour):
         console.result(lines, styled=True)

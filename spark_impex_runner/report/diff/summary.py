@@ -10,7 +10,7 @@ from spark_impex_runner.text import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from spark_impex_runner.models.comparison import Change, ServiceDiff, VersionDiff
+    from spark_impex_runner.models.comparison import Change, Diff, ServiceDiff, VersionDiff
 
 NOUNS = {
     "inputs": "input",
@@ -19,6 +19,22 @@ NOUNS = {
     "settings": "setting",
     "files": "file",
 }
+
+
+def headline(diff: Diff) -> str:
+    """Return in one sentence how many services differ."""
+    parts = []
+    for word, services in (
+        ("changed", [each for each in diff.services if each.differs and each.old and each.new]),
+        ("added", [each for each in diff.services if not each.old]),
+        ("removed", [each for each in diff.services if not each.new]),
+    ):
+        if services:
+            parts.append(f"{counted(len(services), 'service')} {word}")
+    if diff.files:
+        parts.append(f"{counted(len(diff.files), 'other file')} changed")
+    sentence = ", ".join(parts) or "Nothing differs"
+    return sentence if diff.complete else f"{sentence}; not everything was compared"
 
 
 def summary(service: ServiceDiff) -> str:

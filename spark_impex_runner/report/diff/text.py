@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.report.diff.summary import (
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     )
 
 _WIDTH = 80
+_INDENT = " " * 6
 # Enough to recognize a value; the JSON format has all of it.
 _LONGEST = 300
 _MARKS = {"added": "+", "removed": "-", "changed": "~"}
@@ -32,6 +34,7 @@ _MARKS = {"added": "+", "removed": "-", "changed": "~"}
 _COLOURS = {"+": "32", "-": "31", "~": "33", "?": "33"}
 # Values that need no quotes to be told from others.
 _PLAIN = frozenset({"type", "cell", "sha256"})
+_SHOWN = ("type", "default", "cell", "value", "sha256")
 
 
 def render(diff: Diff, *, colour: bool = False) -> str:
@@ -70,7 +73,10 @@ def _details(
     for each in changes:
         yield from _change(each)
         if each.section == "module" and parts:
-            yield f"      in it: {', '.join(parts)}"
+            names = ", ".join(parts)
+            yield from textwrap.wrap(
+                f"in it: {names}", _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT
+            )
     for reason in unknown:
         yield from _unknown(reason)
 
@@ -81,29 +87,29 @@ def _change(change: Change) -> Iterator[str]:
     thing = f"{noun} {change.name}" if noun else change.name
     start = f"  {_MARKS[change_kind(change)]} {thing}"
     if not change.property or change.old is None or change.new is None:
-        yield f"{start}{_properties(change.new or change.old or '{}')}"
+        known = shown_properties(change.new or change.old or "{}")
+        yield f"{start}: {known}" if known else start
         return
     name = "" if change.property == "value" else f" {change.property}"
-    old, new = _shortened(change.property, change.old, change.new)
+    old, new = shortened(change.property, change.old, change.new)
     line = f"{start}:{name} {old} -> {new}"
     if len(line) <= _WIDTH:
         yield line
     else:
-        yield from (f"{start}:{name}", f"      - {old}", f"      + {new}")
+        yield from (f"{start}:{name}", f"{_INDENT}- {old}", f"{_INDENT}+ {new}")
 
 
-def _properties(text: str) -> str:
+def shown_properties(text: str) -> str:
     """Return what is known of an added or removed thing, without what is empty."""
     found: dict[str, Any] = json.loads(text)
-    shown = [
+    return ", ".join(
         f"{name} {_value(name, json.dumps(value, ensure_ascii=False))}"
-        for name, value in found.items()
-        if name in {"type", "default", "cell"} and value is not None
-    ]
-    return f": {', '.join(shown)}" if shown else ""
+        for name in _SHOWN
+        if (value := found.get(name)) is not None
+    )
 
 
-def _shortened(name: str, old: str, new: str) -> tuple[str, str]:
+def shortened(name: str, old: str, new: str) -> tuple[str, str]:
     """Return two values; of long ones, the part where they begin to differ."""
     old, new = _value(name, old), _value(name, new)
     if max(len(old), len(new)) <= _LONGEST:
@@ -132,7 +138,7 @@ def _value(name: str, text: str) -> str:
 def _unknown(unknown: Unknown) -> Iterator[str]:
     start = f"  ? {unknown.what}: not compared"
     line = f"{start}; {unknown.reason}"
-    yield from (line,) if len(line) <= _WIDTH else (start, f"      {unknown.reason}")
+    yield from (line,) if len(line) <= _WIDTH else (start, f"{_INDENT}{unknown.reason}")
 
 
 def _coloured(line: str) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.report.data import seconds
 from spark_impex_runner.report.figures import format_duration
 from spark_impex_runner.report.headline import headline, outcome, outcome_text
+from spark_impex_runner.report.html.document import head
 from spark_impex_runner.report.html.markup import facts, listed, moment, text
 from spark_impex_runner.report.html.overview import overview
 from spark_impex_runner.report.html.target import Entry, section
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import RunResult
 
-# The second line of defence behind escaping: a script that slips in does not run.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 # What needs attention comes first.
 _ORDER = (
     *(Outcome.FAILED, Outcome.TIMED_OUT, Outcome.HELD, Outcome.CANCELLED, Outcome.SKIPPED),
@@ -60,13 +58,7 @@ def pieces(result: RunResult) -> Iterator[str]:
 def _head(result: RunResult) -> Iterator[str]:
     """Yield the head of the document, and its header with the summary of the run."""
     name, sentence = text(result.manifest.name), text(headline(result))
-    style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
-    yield (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        f"<title>{name}: {sentence}</title>\n<style>\n{style}</style></head>\n<body>\n"
-    )
+    yield head(f"{name}: {sentence}")
     yield f'<header class="{outcome(result)}"><h1>{name}</h1><p class="headline">{sentence}</p>\n'
     counts = Counter(each.outcome for each in result.results)
     yield listed(
