@@ -36,6 +36,7 @@ PLACES: Mapping[str, tuple[str, str]] = {
     "imported": ("GET", r"/[^/]+/api/v4/import/[^/]+/status"),
     "search": ("POST", r"/[^/]+/api/v3/services/search"),
     "versions": ("GET", r"/api/v1/product/[^/]+/engines/getversions/[^/]+"),
+    "details": ("GET", r"/api/v1/product/[^/]+/engines/get/.+"),
     "download": ("GET", r"/docstore/.*"),
 }
 _FORM = re.compile(r"(\w+)@(\*|\d+(?:-\d*)?)=([\w-]+)(?::(.+))?")
