@@ -40,7 +40,10 @@ class LiveBlock:
 
     def drawn(self) -> str:
         """Return what draws the lines in place of those that are drawn."""
-        begin, self._drawn_at = self._to_first_line(), self._columns()
+        columns = self._columns()
+        # After a new width, lines that the terminal has wrapped must lose the mark of that.
+        begin = self._to_first_line() if columns == self._drawn_at else self.erased()
+        self._drawn_at = columns
         self._widths = [display_width(without_colours(line)) for line in self._lines]
         # Each line is erased behind its text: erasing all of them first would flicker.
         text = "".join(f"{line}{_ERASE_LINE}\n" for line in self._lines)

@@ -27,6 +27,8 @@ _NOTABLE = {
 }
 # The most columns of connections and targets, and the columns of phases, bars and times.
 _CONNECTION, _TARGET, _PHASE, _BAR, _VALUE = 12, 24, 11, 12, 5
+# More columns say no more, and wrap when a window becomes narrower.
+_WIDEST = 120
 # A text that is cut to less than this says nothing.
 _LEAST = 12
 _NAMES_QUEUED = 20
@@ -61,6 +63,7 @@ class _Piece:
 
 def render(snapshot: Snapshot, width: int, height: int, style: Style) -> list[str]:
     """Return at most ``height`` lines, each of at most ``width`` columns."""
+    width = min(width, _WIDEST)
     if height < 1 or width < 1:
         return []
     rows = _rows(snapshot, (width, height - 1), style)
@@ -89,20 +92,14 @@ def totals(snapshot: Snapshot) -> list[tuple[str, str]]:
 
 
 def _first_line(snapshot: Snapshot, width: int, style: Style) -> str:
-    """Return the line with the totals, and at its end the time since the run began."""
-    elapsed = clock_time(snapshot.elapsed)
-    room = width - display_width(elapsed) - 2
-    if room < 1:
-        return shortened(elapsed, width, style.ellipsis)
-    counts, dot = totals(snapshot), " · " if style.unicode else ", "
+    """Return the line with the name, the time since the run began, and the totals."""
     name = shortened(plain(snapshot.name), _TARGET, style.ellipsis)
-    pieces = [_Piece(f"{name}  ", len(counts))]
-    for rank, (text, colour) in enumerate(counts):
-        pieces.append(_Piece(f"{dot if rank else ''}{text}", rank, colour, elastic=not rank))
-    shown = _fitting(pieces, room, 0, style)
-    used = sum(display_width(each.text) for each in shown)
-    line = "".join(_coloured(each, style) for each in shown)
-    return f"{line}{' ' * (room + 2 - used)}{elapsed}"
+    counts, dot = totals(snapshot), " · " if style.unicode else ", "
+    pieces = [_Piece(f"{name}  ", len(counts) + 1), _Piece(f"{clock_time(snapshot.elapsed)}  ")]
+    for number, (text, colour) in enumerate(counts):
+        pieces.append(_Piece(f"{dot if number else ''}{text}", number + 1, colour, not number))
+    shown = _fitting(pieces, width, 0, style)
+    return "".join(_coloured(each, style) for each in shown).rstrip()
 
 
 def _rows(snapshot: Snapshot, size: tuple[int, int], style: Style) -> Iterator[list[_Piece]]:

@@ -122,16 +122,16 @@ class _Live:
     def tick(self) -> float:
         """Draw once; return the seconds until the next time."""
         began, size = time.thread_time(), self._size()
+        suspends, self._suspends = self._suspends, False
         snapshot = self._progress.snapshot()
-        visible = snapshot is not None and not self._suspends and self._in_foreground()
+        visible = snapshot is not None and not suspends and self._in_foreground()
         height = min(_MOST_LINES, size.lines // 3)
         # The last column stays free: a character there makes some terminals begin a new line.
         lines = (
             render(snapshot, size.columns - 1, height, self._style) if snapshot and visible else []
         )
         self._stream.show(lines, size.columns - 1)
-        if self._suspends:
-            self._suspends = False
+        if suspends:
             os.kill(os.getpid(), signal.SIGSTOP)  # goes on here after `fg`
             return 0.0
         return min(max(_LEAST, (time.thread_time() - began) * _SHARE), _MOST)

@@ -6,11 +6,14 @@ import io
 from typing import Any
 
 import pyte
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_impex_runner.cli.live_block import LiveBlock
+from spark_impex_runner.cli.live_view import Style, render
 from spark_impex_runner.cli.streams import MaskingStream
+from spark_impex_runner.engine.progress import Activity, Snapshot
 from spark_impex_runner.masking import Masker
 
 
@@ -33,7 +36,8 @@ class Terminal(io.StringIO):
 
     def resize(self, columns: int, rows: int) -> None:
         """Change the size; rows that no longer fit leave at the top, as with real terminals."""
-        shown = "\r\n".join([*self.lines(), self.screen.display[self.screen.cursor.y].rstrip()])
+        lines = [*self.lines(), self.screen.display[self.screen.cursor.y].rstrip()]
+        shown = "\r\n".join(line[:columns] for line in lines)
         self.screen = pyte.HistoryScreen(columns, rows, history=5000, ratio=1.0)
         self._parser = pyte.Stream(self.screen)
         self._parser.feed(shown)
@@ -124,6 +128,29 @@ def test_wrapped_rows_are_erased() -> None:
     columns = 10
 
     assert block.erased() == "\r\x1b[4A\x1b[J"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (40, 10), (20, 24)])
+def test_hundreds_of_targets_scroll_by(size: tuple[int, int]) -> None:
+    """Each line of the log is whole and there once, also when the window changes in mid-run."""
+    terminal = Terminal(*size)
+    stream = opened(terminal)
+    for done in range(80):
+        columns, rows = terminal.screen.columns, terminal.screen.lines
+        active = tuple(Activity("sit", f"t{n}", "running", n) for n in range(done, 500))
+        snapshot = Snapshot(
+            "m", "r", done, 500, active=active, longest="t499", connections=("sit",)
+        )
+        lines = render(snapshot, columns - 1, rows // 3, Style())
+        stream.show(lines, columns - 1)
+        assert terminal.lines()[-len(lines) :] == lines
+        assert len(lines) == rows // 3
+        stream.styled(f"{done}: succeeded")
+        if done == 40:
+            terminal.resize(30, 12)
+    stream.close_block()
+
+    assert terminal.lines() == [f"{done}: succeeded" for done in range(80)]
 
 
 ACTIONS = st.one_of(

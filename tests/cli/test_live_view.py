@@ -39,7 +39,7 @@ RUN = Snapshot(
 def test_each_phase_has_its_figures() -> None:
     """Who holds the slot and who waits for it, the slowest download first, all in columns."""
     assert render(RUN, 89, 12, Style()) == [
-        "3 of 14 done · 1 failed · 1 to approve · 5 running · 3 queued · 3 to come            2:14",
+        "2:14  3 of 14 done · 1 failed · 1 to approve · 5 running · 3 queued · 3 to come",
         "prod  fees                creating      0:05  the tenant runs another job",
         "sit   pricing             running       1:12  usually 1:40  queue 2: health, travel",
         "dev                                    queue 1: cars",
@@ -53,7 +53,7 @@ def test_each_phase_has_its_figures() -> None:
 def test_narrow_terminals_keep_what_matters() -> None:
     """Name and progress of each target, at 20 columns, in ASCII where nothing else is known."""
     assert render(RUN, 19, 9, Style(unicode=False)) == [
-        "3 of 14 done   2:14",
+        "2:14  3 of 14 done",
         "fees           0:05",
         "pricing        1:12",
         "queue 1: cars",
@@ -100,7 +100,7 @@ def test_workers_report_ends_only() -> None:
     spread = replace(RUN, active=(), queued={}, held={}, distributed=True, stopping=True)
 
     assert render(spread, 79, 9, Style()) == [
-        "motor-release  stopping · 3 of 14 done · 1 failed · 11 on workers          2:14"
+        "motor-release  2:14  stopping · 3 of 14 done · 1 failed · 11 on workers"
     ]
 
 
