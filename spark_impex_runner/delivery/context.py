@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import cause_of
-from spark_impex_runner.models import Change, RunOptions
+from spark_impex_runner.models import Change, Outcome, RunOptions
 from spark_impex_runner.planning.approvals import Approvals
 from spark_impex_runner.report.causes import cause_key
 from spark_impex_runner.report.data import phase_seconds, seconds
@@ -74,18 +74,18 @@ class Context:
         )
 
     def ended(self, job: Job, result: TargetResult, error: ImpexError | None = None) -> None:
-        """Report the end of a target, and which earlier one ended for the same cause."""
+        """Report the end of a target, and which earlier one failed for the same cause."""
+        name, outcome = job.target.name, result.outcome.value
         detail: dict[str, Any] = {
             "seconds": seconds(result.started, result.finished),
             "phases": phase_seconds(result),
         }
         if error:
-            name = job.target.name
-            key = f"{result.outcome.value}: {cause_key(result.error)}"
+            detail["cause"] = cause_of(error)
+        if error and result.outcome in (Outcome.FAILED, Outcome.TIMED_OUT):
             # setdefault is atomic: of two threads one is the first.
-            first = self.causes.setdefault(key, name)
-            detail |= {"cause": cause_of(error)} | ({"same_as": first} if first != name else {})
-        outcome = result.outcome.value
+            first = self.causes.setdefault(f"{outcome}: {cause_key(result.error)}", name)
+            detail |= {"same_as": first} if first != name else {}
         message = f"{outcome}: {result.error}" if result.error else outcome
         self.changed(job, f"target.{outcome}", message, **detail)
 
