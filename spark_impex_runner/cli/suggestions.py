@@ -18,7 +18,7 @@ from spark_impex_runner.errors import ManifestError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from spark_impex_runner.manifest.yaml.document import Document, KeyPath
 
@@ -39,6 +39,9 @@ def suggest(action: argparse.Action, prefix: str, arguments: argparse.Namespace)
         return found
     if action.dest == "plugin":
         return _plugins() | dict.fromkeys(_paths(prefix, (".py",)), "")
+    if action.dest in {"old", "new"}:
+        found = {f"{name}:": "" for each in _documents(arguments) for name in _connections(each)}
+        return found | dict.fromkeys(_paths(prefix, (".zip",)), "")
     if action.dest == "report":
         return dict.fromkeys(_reports(prefix), "")
     if action.type not in (Path, local_path):
@@ -113,6 +116,11 @@ def _tags(document: Document) -> dict[str, str]:
     lists = [target.get("tags", inherited) for _, target in _written_targets(document)]
     tags = [tag for tags in lists if isinstance(tags, list) for tag in tags]
     return {tag: "" for tag in tags if isinstance(tag, str) and "${" not in tag}
+
+
+def _connections(document: Document) -> Iterable[str]:
+    """Return the names of the connections."""
+    return filter(str.isprintable, map(str, _mapping(document.data.get("connections"))))
 
 
 def _variables(document: Document) -> dict[str, str]:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import re
+import shlex
 import shutil
 import zipfile
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from jsonschema import Draft202012Validator, validate
+
+from spark_impex_runner.cli import diff
+from spark_impex_runner.cli.suggestions import suggest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TARGETS = """
   - {name: new, services: [motor/pricing]}
@@ -109,3 +118,58 @@ def test_usage_errors_are_2(delivered: Any, arguments: list[str], problem: str) 
     assert found.code == 2
     assert problem in found.err
     assert found.out == ""
+
+
+NOVEMBER = """
+version: 1
+connections: {uat: {sandbox: tenant}}
+targets:
+  - {name: motor, services: ["motor/claims[2.0]", "motor/pricing[1.4.1]"], output: exports/november}
+"""
+DECEMBER = """
+version: 1
+connections: {uat: {sandbox: tenant}}
+targets:
+  - {name: motor, services: [motor/claims, motor/pricing, life/term], output: exports/december}
+"""
+RELEASE = """
+version: 1
+connections: {sit: {sandbox: newer}, uat: {sandbox: tenant}}
+targets:
+  - {name: motor, connection: sit, folders: [motor]}
+"""
+
+
+def test_the_page_shows_real_output(shell: Any, examples: Path) -> None:
+    """What the how-to prints is what the commands print on the example tenant."""
+    page = (examples.parent / "docs/how-to/see-what-changed.md").read_text(encoding="utf-8")
+    for name in ("tenant", "newer"):
+        shutil.copytree(examples / "tenant", name)
+    path = shell.folder / "newer/motor/pricing/1.4.2/service.json"
+    about = json.loads(path.read_text())
+    about["inputs"][0]["default"], about["outputs"][0]["type"] = 25000, "text"
+    path.write_text(json.dumps(about))
+    manifests = {"november": NOVEMBER, "december": DECEMBER, "release": RELEASE}
+    for name, text in manifests.items():
+        (shell.folder / f"{name}.yaml").write_text(text)
+    for name in ("november", "december"):
+        assert shell("impex-run", f"{name}.yaml", "-q").code == 0
+
+    blocks = re.findall(r"^\$ (impex diff .*)\n((?:.*\n)*?)```", page, re.MULTILINE)
+    shown = [(line, output) for line, output in blocks if ">" not in line]
+    assert len(shown) == 2
+    for line, output in shown:
+        assert shell(*shlex.split(line)).out == output
+
+
+def test_completion_offers_connections(shell: Any) -> None:
+    """Beside folders and packages, once the line has the manifest."""
+    shell.write(TARGETS)
+    (shell.folder / "a.zip").touch()
+    parser = argparse.ArgumentParser()
+    diff.add_arguments(parser)
+    action = next(each for each in parser._actions if each.dest == "new")
+
+    line = parser.parse_args(["-m", "m.yaml", "x", "y"])
+
+    assert list(suggest(action, "", line)) == ["here:", "a.zip", "acme/"]
