@@ -111,6 +111,7 @@ def test_many_failures_leave_the_timeline_near(many: Callable[..., RunResult]) -
 
     assert table.count('<tr><th scope="row">') == 20
     assert "<summary>475 targets that succeeded" in rest
+    assert rest.count('<section id="t') == 25
     assert '<a href="#timeline">Timeline</a>' in table
 
 
@@ -153,6 +154,18 @@ def test_large_results_keep_it_small(
     assert len(text.encode()) <= 1_000_000
     assert "and 2950 more" in text
     assert "more targets are not on this page" in text
+    assert {each.removeprefix("#") for each in Page(text).values("href")} <= set(
+        Page(text).values("id")
+    )
+
+
+def test_the_first_error_is_there_in_full(
+    target: TargetResult, run: Callable[..., RunResult]
+) -> None:
+    """However long it is."""
+    failed = replace(target, outcome=Outcome.FAILED, error="x" * 600_000)
+
+    assert "x" * 600_000 in html.render(run(failed, failed))
 
 
 def test_every_job_of_a_target_is_named(
@@ -182,6 +195,7 @@ def test_the_command_runs_one_target(every_outcome: RunResult) -> None:
     bare = Page(html.render(every_outcome)).text
 
     assert f"{command} -t a-held --approve prod@{'3f' * 6} --approve prod@{'4e' * 6}" in text
+    assert text.count(f"--approve prod@{'3f' * 6}") == 1
     assert f"To resume it:{command} -t a-timed_out" in text
     assert f"To run it again:{command} -t a-failed" in text
     assert f"{command} -t motor" not in text

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from spark_impex_runner.models import Outcome, PhaseTime, StepResult
@@ -60,6 +60,7 @@ def drawn(page: str, kind: str = "") -> list[tuple[float, float]]:
     outcome=st.sampled_from(Outcome),
     end=offsets,
 )
+@example(spans=[PhaseTime("steps", at(0), at(9))], own=[], outcome=Outcome.HELD, end=1e6)
 def test_bars_stay_in_the_picture(
     target: TargetResult,
     run: Callable[..., RunResult],
