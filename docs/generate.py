@@ -43,7 +43,7 @@ CONFORMANCE = (
 # The tools in the order of the page, by its sections.
 TOOLS = {
     "Options": "DURATION_SCHEMA SIZE_SCHEMA parse_duration parse_size",
-    "Files": "Ownership write_atomically file_lock files_below url_problem",
+    "Files": "Ownership write_atomically file_lock files_below require_space url_problem",
     "Digests": "file_digests folder_digest digest_of checksum_line parse_checksum_lines "
     "parse_checksums parse_hash Hash",
     "ZIP files": "open_zip package_errors raw_entry_name quoted ArchiveReader "

@@ -44,8 +44,10 @@ def write_text(path: Path, text: str) -> None:
                 temporary.replace(path)
         if not fcntl:  # Windows cannot rename an open file
             temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and not error.filename:
+            error.filename = str(path)  # that of a write names none
         raise
     _clear_leftovers(path)
 

@@ -84,6 +84,7 @@ def extract(package: Path, folder: Path, limits: Limits, stopping: Callable[[], 
     failures: list[BaseException] = []
     with package.open("rb") as stream, tools.open_zip(stream) as archive:
         files = check(archive, stream, limits)
+        tools.require_space(folder, sum(each.entry.file_size for each in files))
         _create_folders(archive.namelist(), folder)
         reader = SharedReader(stream)
 
@@ -92,6 +93,8 @@ def extract(package: Path, folder: Path, limits: Limits, stopping: Callable[[], 
                 for file in files:
                     found[file.entry.filename] = _write(reader, file, folder, limiter)
             except BaseException as error:  # noqa: BLE001 - raised below, in the caller's thread
+                if isinstance(error, OSError) and not error.filename:
+                    error.filename = str(folder)  # that of a write names none
                 failures.append(error)
                 limiter.ended.set()
 

@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner import tools
+
 from .store import CHUNK, RemoteFile, Store, TransientError, part_of, part_path
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class LocalStore(Store):
     def stage(self, path: str, source: UploadFile) -> None:
         """Copy, flush to the disk, read back."""
         part = self._root / part_path(path, source.sha256)
+        tools.require_space(part.parent, source.size)
         part.parent.mkdir(parents=True, exist_ok=True)
         try:
             with part.open("wb") as stream:
@@ -66,8 +69,10 @@ class LocalStore(Store):
             source.verify(_pieces(part))
         except FileNotFoundError as error:
             raise _removed(part) from error
-        except BaseException:
+        except BaseException as error:
             part.unlink(missing_ok=True)
+            if isinstance(error, OSError) and not error.filename:
+                error.filename = str(part)  # that of a write names none
             raise
 
     def commit(self, path: str, source: UploadFile) -> None:

@@ -9,6 +9,7 @@ from spark_impex_runner.delivery.attempt import are_intact, step_digest, tenants
 from spark_impex_runner.delivery.gate import approved, check_gate
 from spark_impex_runner.delivery.progress import Phase
 from spark_impex_runner.delivery.step_store import StepStore
+from spark_impex_runner.disk import full_disk
 from spark_impex_runner.errors import (
     HeldError,
     ImpexError,
@@ -113,9 +114,10 @@ class Steps:
             if begun and not isinstance(error, PluginError):
                 self.context.state.forget_step(self.attempt, key[1])
             outcome = "warned" if step.on_failure == "warn" else "failed"
-            self._record(self._result(outcome, str(error), started))
+            message = f"{error}{full_disk(error)}"
+            self._record(self._result(outcome, message, started))
             if outcome == "failed":
-                raise _as_target_error(step, error) from error
+                raise _as_target_error(step, error, message) from error
         else:
             result = self._result("succeeded", made.message, started, made.artifacts)
             self.context.state.note_step(self.attempt, key, result, made.artifacts)
@@ -239,9 +241,9 @@ class Steps:
         )
 
 
-def _as_target_error(step: Step, error: ImpexError) -> ImpexError:
+def _as_target_error(step: Step, error: ImpexError, text: str) -> ImpexError:
     """Return the error of a step as its target's; a timeout stays one, since it can be resumed."""
-    message = f"step {step.uses}: {error}"
+    message = f"step {step.uses}: {text}"
     if isinstance(error, RetryTimeoutError):
         return RetryTimeoutError(message, retries=error.retries, interval=error.interval)
     return StepError(message)

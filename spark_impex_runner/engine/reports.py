@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner import atomic
 from spark_impex_runner.blocking import END, interruptible
+from spark_impex_runner.disk import full_disk
 from spark_impex_runner.errors import DeliveryError, Interrupted, PluginError
 from spark_impex_runner.text import plain
 
@@ -47,7 +48,8 @@ def write(path: Path, text: str) -> None:
     try:
         atomic.write_text(path, text)
     except OSError as error:
-        raise DeliveryError(f"cannot write {path}: {error.strerror or error}") from error
+        reason = f"{error.strerror or error}{full_disk(error)}"
+        raise DeliveryError(f"cannot write {path}: {reason}") from error
 
 
 def _text(report: Report, result: RunResult) -> str:

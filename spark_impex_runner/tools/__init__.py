@@ -28,6 +28,7 @@ from spark_impex_runner.digests import of_tree as folder_digest
 from spark_impex_runner.digests import read_hash as parse_hash
 from spark_impex_runner.digests import read_lines as parse_checksum_lines
 from spark_impex_runner.digests import read_sums as parse_checksums
+from spark_impex_runner.disk import require_space
 from spark_impex_runner.fields import parse as parse_json
 from spark_impex_runner.masking import Masker, MaskingFilter
 from spark_impex_runner.ownership import Ownership
@@ -88,6 +89,7 @@ __all__ = [
     "parse_status",
     "quoted",
     "raw_entry_name",
+    "require_space",
     "run_outcome",
     "stop_check",
     "time_span",

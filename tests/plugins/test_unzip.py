@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import errno
+import io
 import os
+import shutil
 import subprocess
+import sys
 import tempfile
 import tracemalloc
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spark_impex_runner.disk import full_disk
 from spark_impex_runner.errors import Interrupted, StepError
 from spark_impex_runner.hooks.registry import Registry
 from spark_impex_runner.models import Artifact, Step
@@ -161,6 +167,43 @@ def test_exceeded_limit_changes_nothing(
         run(package, **options)
 
     assert contents(output) == before
+
+
+def test_too_little_space_is_found_early(
+    run: Run, package: Artifact, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is written; the message names the required and the free bytes."""
+    run(package)
+    before = contents(output)
+    needed = sum(len(data) for name, data in before.items() if name.startswith("files/"))
+    usage = SimpleNamespace(free=needed - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+
+    with pytest.raises(StepError, match=rf"needs {needed:,} bytes, {needed - 1:,} are free at /"):
+        run(package)
+
+    assert contents(output) == before
+    usage.free = needed
+    run(package)
+
+
+def test_disk_that_fills_up_is_named(
+    run: Run, package: Artifact, output: Path, unzip: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error of a write names no file, so the step adds the folder."""
+
+    class Full(io.BytesIO):
+        def write(self, _data: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    module = sys.modules[f"{unzip.__name__}.extract"]
+    monkeypatch.setattr(module, "open", lambda *_: Full(), raising=False)
+
+    with pytest.raises(StepError, match="No space left on device") as caught:
+        run(package)
+
+    assert full_disk(caught.value)
+    assert list(contents(output)) == [package.name]
 
 
 def test_bomb_is_stopped_early(

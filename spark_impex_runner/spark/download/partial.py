@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from spark_impex_runner import atomic, fields
+from spark_impex_runner.disk import full_disk
 from spark_impex_runner.errors import DeliveryError
 from spark_impex_runner.spark.http.response import compression
 
@@ -130,7 +131,9 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DeliveryError(f"{path}: {error.strerror or error}; check space and rights") from None
+        error.filename = error.filename or str(path)  # that of a write names none
+        hint = full_disk(error) or "; check space and rights"
+        raise DeliveryError(f"{path}: {error.strerror or error}{hint}") from None
 
 
 def _info_path(path: Path) -> Path:

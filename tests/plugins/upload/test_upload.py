@@ -6,8 +6,10 @@ import hashlib
 import importlib
 import logging
 import random
+import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -328,3 +330,15 @@ def test_abandoned_multipart_uploads_are_aborted(
         left.append(sorted(each["Key"] for each in uploads))
 
     assert left == [["prod/motor.zip", *others], others]
+
+
+def test_folder_without_space_is_refused(
+    motor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the file is copied; the message names the required and the free bytes."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4999))
+
+    with pytest.raises(StepError, match=r"backup: needs 5,000 bytes, 4,999 are free at /"):
+        motor.deliver({"to": str(tmp_path / "backup")}, {"motor.zip": noise(5000)})
+
+    assert not (tmp_path / "backup/motor.zip").exists()
