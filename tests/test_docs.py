@@ -157,6 +157,19 @@ def test_every_event_is_documented() -> None:
     assert {name for cell in listed for name in re.findall(r"`([a-z._]+)`", cell)} == named
 
 
+def test_every_environment_variable_is_documented() -> None:
+    """The page lists each variable that the code names, and no other of these prefixes."""
+    package = Path(inspect.getfile(run_manifest)).parent.parent
+    prefixes = "(?:CSPARK|IMPEX|GITHUB|GITLAB|BUILD|VAULT)"
+    quoted = re.compile(rf'"({prefixes}_[A-Z_]+)"')
+    files = [*package.rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]
+    named = {name for path in files for name in quoted.findall(path.read_text(encoding="utf-8"))}
+    rows = re.findall(r"^\|(.*?)\|", read("docs/reference/environment.md"), re.MULTILINE)
+
+    listed = set(re.findall(rf"`({prefixes}_[A-Z_]+)", " ".join(rows)))
+    assert listed == named - {"IMPEX_VAR_"} | {"IMPEX_VAR_NAME"}
+
+
 @pytest.mark.parametrize("page", ["reliability", "security"])
 def test_every_proof_of_a_promise_exists(page: str) -> None:
     """The pages of promises name tests and files that are there."""

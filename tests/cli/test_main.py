@@ -313,6 +313,7 @@ def test_json_log_lines_carry_the_stable_fields(shell: Any) -> None:
     assert [line["event"] for line in lines] == [
         "job.created",
         "job.done",
+        "download.started",
         "package.delivered",
         "target.succeeded",
     ]
