@@ -31,6 +31,7 @@ SCRIPTS = (
     "start_up",
     "validate",
     "fleet",
+    "live",
 )
 HEAD = ("| figure | target | measured |", "|---|---|---|")
 # How each program tells its version.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_ERASE_LINE, _ERASE_BELOW = "\x1b[K", "\x1b[J"
+_ERASE_REST = "\x1b[K"  # of the line, behind the cursor
 
 
 class LiveBlock:
@@ -34,20 +34,20 @@ class LiveBlock:
 
     def erased(self) -> str:
         """Return what removes the block; what is written next takes its place."""
-        begin = self._to_first_line()
-        self._widths = []
-        return begin + _ERASE_BELOW if begin else ""
+        rows, self._widths = self._rows(), []
+        return f"{_up(rows)}{_deleted(rows)}"
 
     def drawn(self) -> str:
         """Return what draws the lines in place of those that are drawn."""
         columns = self._columns()
         # After a new width, lines that the terminal has wrapped must lose the mark of that.
-        begin = self._to_first_line() if columns == self._drawn_at else self.erased()
+        begin = "" if columns == self._drawn_at else self.erased()
+        rows = self._rows()
         self._drawn_at = columns
         self._widths = [display_width(without_colours(line)) for line in self._lines]
         # Each line is erased behind its text: erasing all of them first would flicker.
-        text = "".join(f"{line}{_ERASE_LINE}\n" for line in self._lines)
-        return f"{begin}{text}{_ERASE_BELOW}" if begin else text
+        text = "".join(f"{line}{_ERASE_REST}\n" for line in self._lines)
+        return f"{begin}{_up(rows)}{text}{_deleted(rows - len(self._lines))}"
 
     def replaced(self, lines: Sequence[str]) -> str:
         """Return what draws other lines; empty if these are drawn already."""
@@ -55,14 +55,24 @@ class LiveBlock:
         self._lines = lines
         return "" if same and self._drawn_at == self._columns() else self.drawn()
 
-    def _to_first_line(self) -> str:
-        """Return what moves the cursor to the beginning of the block; empty if none is drawn."""
+    def _rows(self) -> int:
+        """Return how many rows of the terminal the drawn lines take now."""
         columns = max(self._columns(), 1)
-        rows = sum(self._rows(width, columns) for width in self._widths)
-        return f"\r\x1b[{rows}A" if rows else ""
+        wrapped = (max(-(-width // columns), 1) for width in self._widths)
+        return sum(wrapped) if self._reflows else len(self._widths)
 
-    def _rows(self, width: int, columns: int) -> int:
-        return max(-(-width // columns), 1) if self._reflows else 1
+
+def _up(rows: int) -> str:
+    """Return what moves the cursor up to the first column, from a line without what was typed."""
+    return f"\r{_ERASE_REST}\x1b[{rows}A" if rows else ""
+
+
+def _deleted(rows: int) -> str:
+    """Return what deletes the rows below the cursor.
+
+    To erase the screen from there would, in its first row, move all of it into the scroll-back.
+    """
+    return f"\x1b[{rows}M" if rows > 0 else ""
 
 
 def without_colours(line: str) -> str:

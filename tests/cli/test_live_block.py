@@ -17,12 +17,22 @@ from spark_impex_runner.engine.progress import Activity, Snapshot
 from spark_impex_runner.masking import Masker
 
 
+class Screen(pyte.HistoryScreen):
+    """A screen that deletes lines also where those below were never written, unlike pyte's."""
+
+    def delete_lines(self, count: int | None = None) -> None:
+        """Delete lines at the cursor."""
+        for row in range(self.lines):
+            self.buffer[row]
+        super().delete_lines(count)
+
+
 class Terminal(io.StringIO):
     """A terminal of pyte, which does not wrap its lines again; ``writes`` counts what it gets."""
 
     def __init__(self, columns: int, rows: int) -> None:
         super().__init__()
-        self.screen = pyte.HistoryScreen(columns, rows, history=5000, ratio=1.0)
+        self.screen = Screen(columns, rows, history=5000, ratio=1.0)
         self.writes = 0
         self.sent = ""
         self._parser = pyte.Stream(self.screen)
@@ -38,7 +48,7 @@ class Terminal(io.StringIO):
         """Change the size; rows that no longer fit leave at the top, as with real terminals."""
         lines = [*self.lines(), self.screen.display[self.screen.cursor.y].rstrip()]
         shown = "\r\n".join(line[:columns] for line in lines)
-        self.screen = pyte.HistoryScreen(columns, rows, history=5000, ratio=1.0)
+        self.screen = Screen(columns, rows, history=5000, ratio=1.0)
         self._parser = pyte.Stream(self.screen)
         self._parser.feed(shown)
 
@@ -127,7 +137,7 @@ def test_wrapped_rows_are_erased() -> None:
     block.replaced(["x" * 30, "y"])
     columns = 10
 
-    assert block.erased() == "\r\x1b[4A\x1b[J"
+    assert block.erased() == "\r\x1b[K\x1b[4A\x1b[4M"
 
 
 @pytest.mark.parametrize("size", [(80, 24), (40, 10), (20, 24)])

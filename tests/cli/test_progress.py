@@ -199,7 +199,7 @@ def test_a_stop_is_shown_at_once(terminal: Terminal, monkeypatch: pytest.MonkeyP
     watch(terminal, clock, stop)
 
     assert terminal.getvalue().startswith("release  1:00  4 of 12 done")
-    assert terminal.getvalue().endswith("\r\x1b[1A\x1b[J")
+    assert terminal.getvalue().endswith("\r\x1b[K\x1b[1A\x1b[1M")
     assert "\x1b[?" not in terminal.getvalue()
 
 
@@ -249,5 +249,5 @@ def test_suspending_erases_the_block(terminal: Terminal, monkeypatch: pytest.Mon
 
     watch(terminal, Clock(), suspend)
 
-    assert erased[0] == "" or erased[0].endswith("\r\x1b[1A\x1b[J")
+    assert erased[0] == "" or erased[0].endswith("\r\x1b[K\x1b[1A\x1b[1M")
     assert signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL
