@@ -147,7 +147,8 @@ class Masker:
             (begin, begin + len(form))
             for at, piece in places
             for form in (forms[piece], *self._more_forms.get(piece, ()))
-            if (begin := at - _piece_begin(form)) >= 0 and text.startswith(form, begin)
+            # A negative begin is one from the end, where less than a form is left.
+            if text.startswith(form, begin := at - _piece_begin(form))
         ]
 
 

@@ -65,6 +65,14 @@ def test_every_written_form_is_masked(
     assert "***" in masked
 
 
+@pytest.mark.parametrize("writer", WRITERS)
+def test_forms_are_masked_to_their_ends(writer: str) -> None:
+    """No character of a form is left, and none around it is taken."""
+    secret = "a='pass\" word\\é+&<>;\t"
+
+    assert knowing(secret).mask(f"({WRITERS[writer](secret)})") == "(***)"
+
+
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
 @given(secret=_SECRETS, before=_AROUND, after=_AROUND)
 def test_every_base64_form_is_masked(
@@ -105,6 +113,7 @@ def test_long_lines_of_secret_are_masked() -> None:
     assert masker.mask("}") == "}"
     coded = base64.b64encode(b"key: MIIEvQIBADANBgkqhkiG").decode()
     assert masker.mask(coded).startswith("a2V5OiB***")
+    assert knowing("-----BEGIN-----\n8letters\n7letter").mask("8letters, 7letter") == "***, 7letter"
 
 
 @pytest.mark.parametrize(("before", "shown"), [("", 0), ("x", 2), ("xy", 3), ("xyz", 4)])
@@ -119,7 +128,8 @@ def test_base64_of_neighbours_stays(before: str, shown: int) -> None:
 
 @pytest.mark.parametrize("secret", ["a", "ab", "abc", "pass"])
 def test_short_secret_has_no_base64_form(secret: str) -> None:
-    """The base64 of one to four letters occurs in every base64 text."""
+    """The base64 of one to four letters occurs in every base64 text, that of six does not."""
+    assert knowing("secret").mask("c2VjcmV0") == "***"
     text = base64.b64encode(bytes(range(256)) * 40).decode()
     text = text.replace(secret, "")
 
@@ -155,6 +165,8 @@ def test_partial_secret_at_end_is_found() -> None:
     assert masker.partial_secret("the secret+one") == 4
     assert masker.partial_secret("the secret+one+more") == len("the secret+one+more")
     assert Masker().partial_secret("any") == 3
+    masker.add("another")
+    assert masker.partial_secret("an") == 0
 
 
 def test_secret_is_announced_once() -> None:
@@ -182,3 +194,16 @@ def test_log_record_is_masked_completely() -> None:
 
     assert "secret-one" not in repr(vars(record))
     assert record.__dict__["detail"] == {"***": ["***", ["***", 1, None]], "error": "***"}
+
+
+@pytest.mark.parametrize(
+    ("exc_text", "shown"), [(None, "OSError: ***"), ("by secret-one", "by ***")]
+)
+def test_traceback_is_masked(exc_text: str | None, shown: str) -> None:
+    """Before a handler formats it, and as another one has formatted it."""
+    error = OSError("secret-one")
+    record = logging.makeLogRecord({"exc_info": (OSError, error, None), "exc_text": exc_text})
+
+    assert MaskingFilter(knowing("secret-one")).filter(record)
+
+    assert record.exc_text == shown

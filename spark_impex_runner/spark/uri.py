@@ -156,7 +156,7 @@ def _valid_version(text: str, version: str) -> str:
     if not version:
         raise _invalid(text, "has an empty version; leave the brackets out for the latest")
     if not _VERSION.fullmatch(version) or not version.isprintable() or "*" in version:
-        raise _invalid(text, f"has no readable version in '{version}'")
+        raise _invalid(text, f"has no readable version in {version!r}")
     return version
 
 

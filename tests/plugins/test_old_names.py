@@ -124,7 +124,8 @@ def test_old_name_of_a_partial_secret_warns() -> None:
     masker = tools.Masker()
     masker.add("a-secret")
 
-    with pytest.warns(DeprecationWarning, match="begun is now called partial_secret"):
+    with pytest.warns(DeprecationWarning, match="begun is now called partial_secret") as caught:
         position = masker.begun("and a-se")
 
     assert position == masker.partial_secret("and a-se") == 4
+    assert caught[0].filename == __file__  # the caller's line

@@ -74,6 +74,24 @@ def test_each_failure_has_its_meaning(
 
 
 @pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (refused(500, "INVALID_JOB_ID", INVALID), "unknown"),
+        (refused(404, "NOT_FOUND"), "unknown"),
+        (refused(404), "refused"),
+        (refused(403), "refused"),
+        (refused(403, "FORBIDDEN"), ""),
+        (SparkSdkError("HTML in place of JSON"), "unreadable"),
+        (JobError("failed"), ""),
+        (TransportError("reset"), ""),
+    ],
+)
+def test_second_reply_confirms_these_errors(error: SparkError, kind: str) -> None:
+    """A denied job, and whatever may be a proxy's; the API's own errors are final."""
+    assert failures.unconfirmed(error) == kind
+
+
+@pytest.mark.parametrize(
     ("error", "large"),
     [
         (TooLargeError("300 MB"), True),

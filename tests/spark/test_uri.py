@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,7 +41,7 @@ BY_VERSION = st.uuids().map(lambda one: Uri(version_id=str(one)))
         ("myfolders/my services", Uri("myfolders", "my services")),
         ("Version/pricing", Uri("Version", "pricing")),
         (f"service/{ID.upper()}", Uri(service_id=ID)),
-        (f"version/{ID}", Uri(version_id=ID)),
+        (f"version/{ID.upper()}", Uri(version_id=ID)),
         (f" {ID} ", Uri(service_id=ID)),
     ],
 )
@@ -53,6 +55,7 @@ def test_wire_form_round_trips(uri: Uri) -> None:
     """Also a folder that bears a keyword of the notation, which no short form may."""
     assert Uri.of_wire(uri.wire) == uri
     assert Uri.of_wire("version/pricing[1.0.0]") == Uri("version", "pricing", "1.0.0")
+    assert Uri(version_id=ID).wire == ID
 
 
 @pytest.mark.parametrize(
@@ -78,6 +81,8 @@ def test_wire_form_round_trips(uri: Uri) -> None:
         ("folders/motor", "ambiguous"),
         (f"service/{ID}[1.2]", "both an id and a version"),
         ("motor/*", "pattern"),
+        ("motor/pricing[1\x1b]", "no readable version"),
+        ("./pricing", "cannot be a name"),
         ("motor/..", "cannot be a name"),
         ("motor/pri\x1bcing", "cannot be a name"),
     ],
@@ -91,6 +96,13 @@ def test_unclear_uri_is_refused(text: str, reason: str) -> None:
     assert reason in message
     assert "folder/service[1.2.3]" in message
     assert message.isprintable()
+
+
+@pytest.mark.parametrize(("length", "shown"), [(200, "m" * 200), (201, "m" * 200 + "...")])
+def test_long_uri_is_shortened(length: int, shown: str) -> None:
+    """The error shows what a person can still read."""
+    with pytest.raises(UriError, match=f"service URI '{re.escape(shown)}' has one name only"):
+        Uri.parse("m" * length)
 
 
 @given(BY_NAME | BY_ID | BY_VERSION)
@@ -140,3 +152,5 @@ def test_ids_match_in_any_case() -> None:
     assert Uri(service_id=ID.upper()).delivers(ServiceVersion("f", "s", service_id=ID))
     assert not Uri.parse(f"version/{ID}").delivers(found)
     assert Uri("f", "s").delivers(found)
+    assert Uri(version_id=ID.upper()).delivers(ServiceVersion("f", "s", version_id=ID))
+    assert Uri(version_id=ID).delivers(ServiceVersion("f", "s", version_id=ID.upper()))
