@@ -107,7 +107,7 @@ class State:
         self, attempt: Attempt, run_id: str, outcome: Outcome, error: str, now: datetime
     ) -> None:
         """Store how a run left an attempt that stays open."""
-        self._db.write(history.leave_statement(run_id, attempt.id, (outcome.value, error), now))
+        self._db.write(history.leave_statement(run_id, attempt.id, (outcome, error), now))
 
     def note_job(self, attempt: Attempt, job_id: str, now: datetime) -> Attempt:
         """Store the job's id, before its first status request."""
@@ -164,13 +164,13 @@ class State:
             *(insert_artifact(attempt, each) for each in made),
         )
 
-    def finish(self, attempt: Attempt, outcome: Outcome | str, error: str, now: datetime) -> None:
+    def finish(self, attempt: Attempt, outcome: str, error: str, now: datetime) -> None:
         """Close an attempt with its parts: the next run of the target starts a new one."""
-        self._end(attempt, (getattr(outcome, "value", outcome), error), "", now)
+        self._end(attempt, (outcome, error), "", now)
 
     def complete(self, attempt: Attempt, work_digest: str, now: datetime) -> None:
         """Close an attempt that succeeded completely; ``work_digest`` is that of all its work."""
-        self._end(attempt, (Outcome.SUCCEEDED.value, ""), work_digest, now)
+        self._end(attempt, (Outcome.SUCCEEDED, ""), work_digest, now)
 
     def _end(self, attempt: Attempt, result: tuple[str, str], digest: str, now: datetime) -> None:
         # Error and digest are those of the attempt itself, not of its parts.
@@ -271,11 +271,11 @@ class State:
     def _seconds(self, where: str, values: Sequence[Any]) -> tuple[float, ...]:
         # ``where`` is always a constant of this module.
         rows = self._db.read(
-            f"SELECT seconds FROM attempts WHERE tenant = ? AND {where}"  # noqa: S608
+            f"SELECT round(seconds, 3) AS seconds FROM attempts WHERE tenant = ? AND {where}"  # noqa: S608
             " AND seconds >= 0 ORDER BY id DESC LIMIT 20",
             values,
         )
-        return tuple(round(row["seconds"], 3) for row in rows)
+        return tuple(row["seconds"] for row in rows)
 
     def open_attempts(self) -> tuple[Attempt, ...]:
         """Return every open attempt, the oldest first."""

@@ -314,3 +314,21 @@ def test_too_large_request_is_not_repeated(
 
     assert len(made) == calls
     assert result.outcome is (Outcome.FAILED if calls == 1 else Outcome.SUCCEEDED)
+
+
+def test_busy_reply_needs_no_look_up(
+    run: Any, serve: Callable[..., Any], clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its status: a tenant that names its limit of jobs has created none."""
+    create, replies = Exports.create, [ErrorReply(503, details="the limit of export jobs is 1")]
+
+    def refuse(self: Exports, *arguments: Any) -> Any:
+        if replies:
+            raise SparkApiError.when("POST", replies.pop())
+        return create(self, *arguments)
+
+    monkeypatch.setattr(Exports, "create", refuse)
+    monkeypatch.setattr(Exports, "listed", lambda _: pytest.fail("the job was looked up"))
+
+    assert run(serve(), TARGET).exit_code == 0
+    assert clock.waits[0] == 5
