@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +18,9 @@ from spark_impex_runner.state import keys
 from spark_impex_runner.state.models import Attempt, Intent
 from spark_impex_runner.state.runs import PastRun
 from spark_impex_runner.state.store import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
 EARLIER = Attempt(1, "m/a", "https://t", "print", "id", "run", NOON, held="")
@@ -46,6 +49,33 @@ def test_reasons_not_to_resume(
     assert (
         attempt.reason_not_to_resume(earlier, wanted, timedelta(seconds=idle), fresh=fresh) == why
     )
+
+
+@pytest.mark.parametrize(
+    ("held", "package", "file", "why"),
+    [
+        ("prod", "old", "new", "held in old, replaced by an export to new"),
+        ("prod", "new", "old", ""),
+        ("", "old", "old", ""),
+    ],
+)
+def test_held_package_elsewhere_is_replaced(held: str, package: str, file: str, why: str) -> None:
+    """The folder of the packages decides, not that of what a step has made."""
+    made = Artifact(Path(file, "SHA256SUMS"), "SHA256SUMS", made_by="checksum")
+    artifacts = made, Artifact(Path(package, "p.zip"), "p.zip")
+    state: Any = SimpleNamespace(artifacts=lambda _: artifacts)
+    job: Any = SimpleNamespace(target=SimpleNamespace(output=Path("new")))
+
+    assert attempt.reason_replaced(replace(EARLIER, held=held), job, state) == why
+
+
+def test_newest_part_gives_the_age() -> None:
+    """A request that was split before midnight is resumed while its last part is young."""
+    part = replace(EARLIER, id=2, intended=NOON + timedelta(hours=11))
+    state: Any = SimpleNamespace(open_parts=lambda _: (part,))
+
+    assert attempt.age(EARLIER, state, NOON + timedelta(hours=13)) == timedelta(hours=2)
+    assert attempt.latest_part(EARLIER, state) == part
 
 
 @pytest.mark.parametrize(
@@ -164,23 +194,81 @@ def test_step_digest() -> None:
     assert digest(first) != digest(first, [replace(packages[0], name="q.zip")])
 
 
-def test_forgotten_part_stays_a_part(tmp_path: Path) -> None:
+def test_connections_of_a_step() -> None:
+    """Any option may name one, whatever the others hold."""
+    manifest = SimpleNamespace(connections={"prod": {}})
+    connect = {"prod": SimpleNamespace(url="https://prod")}.__getitem__
+    job: Any = SimpleNamespace(run=SimpleNamespace(manifest=manifest, connect=connect))
+    options = {"mapping": {"a": "prod"}, "only": ["prod"], "if_present": "add", "to": "prod"}
+
+    assert attempt.tenants_of(Step("import_to", options), job) == ["https://prod"]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    """Return a state with two runs."""
+    opened = State(tmp_path / ".impex")
+    for run in ("run", "run-2"):
+        opened.begin_run(PastRun(run, "m.yaml", NOON))
+    yield opened
+    opened.close()
+
+
+def job_of(run: str, part: str = "") -> Any:
+    """Return a run's job for target ``m/a``, or for a part of it."""
+    target = SimpleNamespace(name="a", output=Path("out"))
+    made_by = SimpleNamespace(id=run, manifest=SimpleNamespace(name="m"))
+    return SimpleNamespace(run=made_by, target=target, part=part, request=REQUEST)
+
+
+def context_of(state: State, hours: int = 0) -> Any:
+    """Return the context of a run so many hours after noon."""
+    clock = SimpleNamespace(now=lambda: NOON + timedelta(hours=hours))
+    return SimpleNamespace(state=state, clock=clock, job="", fresh=False)
+
+
+@pytest.mark.parametrize(("hours", "resumed"), [(12, True), (13, False)])
+def test_open_attempt_is_resumed_or_ended(state: State, hours: int, resumed: bool) -> None:
+    """The history shows which run resumed it, or that it was given up, and why."""
+    first = attempt.open_attempt(job_of("run"), "https://t", context_of(state)).attempt
+    state.note_job(first, "job-1", NOON)
+
+    opened = attempt.open_attempt(job_of("run-2"), "https://t", context_of(state, hours))
+
+    rows = [(each["run_id"], each["outcome"], each["error"]) for each in state.history(9)]
+    assert (opened.attempt.id == first.id, opened.adopted) == (resumed, resumed)
+    if resumed:
+        assert opened.warning == "resumes what an earlier run began at 2026-01-02 12:00Z"
+        assert rows == [("run-2", "", ""), ("run", "", "")]
+    else:
+        why = "older than twelve hours"
+        assert opened.warning.startswith(f"job job-1 of an earlier run is not resumed ({why}); it")
+        assert rows == [("run-2", "", ""), ("run", "abandoned", why)]
+
+
+def test_open_part_is_resumed(state: State) -> None:
+    """Each run that worked on it is in the history; its job may be older than the run."""
+    whole = state.intend(Intent("run", "m/a", "https://t", "print", "id", "1"), NOON)
+    first = attempt.open_part(job_of("run", "1"), whole, context_of(state))
+
+    again = attempt.open_part(job_of("run-2", "1"), whole, context_of(state))
+
+    assert (first.adopted, again) == (False, attempt.OpenedAttempt(first.attempt, adopted=True))
+    assert first.attempt.part_of == whole.id
+    assert [each["run_id"] for each in state.history(2)] == ["run-2", "run"]
+
+
+def test_forgotten_part_stays_a_part(state: State) -> None:
     """The new intent of a part belongs to the same whole, and ends together with it."""
-    state = State(tmp_path / ".impex")
-    state.begin_run(PastRun("run", "m.yaml", NOON))
     whole = state.intend(Intent("run", "m/a", "https://t", "print", "id", "1"), NOON)
     state.split(whole, "", {"part-1": REQUEST}, NOON)
     part = Intent("run", "m/a#part-1", "https://t", "print", "id-1", "1", part_of=whole.id)
     earlier = state.note_job(state.intend(part, NOON), "job-1", NOON)
-    clock = SimpleNamespace(now=lambda: NOON)
-    context: Any = SimpleNamespace(state=state, clock=clock)
-    run = SimpleNamespace(id="run", manifest=SimpleNamespace(name="m"))
-    job: Any = SimpleNamespace(
-        run=run, target=SimpleNamespace(name="a"), part="part-1", request=REQUEST
-    )
 
-    opened = attempt.start_new_attempt(job, earlier, context)
+    opened = attempt.start_new_attempt(job_of("run", "part-1"), earlier, context_of(state))
 
     assert (opened.attempt.part_of, opened.attempt.job_id) == (whole.id, "")
     assert [each.id for each in state.open_parts(whole)] == [opened.attempt.id]
-    state.close()
+    owner = state.owner("job-1")
+    assert owner
+    assert owner.outcome == "forgotten"

@@ -123,3 +123,13 @@ def test_transient_failure_confirms_nothing(session_to: Any, script: Any, reply:
     Exports(session_to(server)).waiter("1").until_done()
 
     assert len(server.seen) == 5
+
+
+def test_error_of_the_api_is_final(session_to: Any, script: Any, reply: Any) -> None:
+    """At once, also where the reply before was a proxy's that only a second one would confirm."""
+    server = script(reply(status=403), reply({"code": "FORBIDDEN"}, status=403), reply(DONE))
+
+    with pytest.raises(errors.SparkApiError, match="FORBIDDEN"):
+        Exports(session_to(server)).waiter("1").until_done()
+
+    assert len(server.seen) == 2
