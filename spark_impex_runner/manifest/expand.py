@@ -58,8 +58,8 @@ class ExpansionInput:
     overrides: Mapping[str, str]
     run: Mapping[str, Value]
     output: Path
-    keep_secrets: bool = False
-    selected: SelectedTargets | None = None
+    keep_secrets: bool
+    selected: SelectedTargets | None
 
 
 @dataclass(frozen=True, slots=True)

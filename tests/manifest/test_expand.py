@@ -205,6 +205,7 @@ def test_origin_leads_to_the_manifest(
     frame = expand.ExpandedTarget("a", "a", 3, tmp_path, data, frozenset({"own"}))
 
     assert frame.origin(rest) == origin
+    assert "inherited" not in repr(frame)  # there may be secrets
 
 
 def test_text_around_a_reference_stays_text(read: Reader) -> None:
@@ -302,7 +303,10 @@ targets: [{name: a, folders: [life], file_filter: "${env:KEY}"}]
 @pytest.mark.parametrize(
     ("targets", "message"),
     [
-        ("{name: a, folders: [f], matrix: {x: [1, 2, 3], y: [1, 2]}}, {name: b}", "makes 6 "),
+        (
+            "{name: a, folders: ['${var:none}'], matrix: {x: [1, 2, 3], y: [1, 2]}}, {name: b}",
+            "targets[0].matrix: the matrix makes 6 ",
+        ),
         ("{name: a, matrix: {x: [1, 2, 3]}}, {name: b, matrix: {x: [1, 2, 3]}}", "makes 3 "),
         ("{name: a}, {name: b}, {name: c}, {name: d}, {name: e}, {name: f}", ": a manifest has "),
     ],
@@ -319,6 +323,30 @@ def test_number_of_targets_is_limited(
     [problem] = caught.value.problems
     assert message in str(problem)
     assert problem.message.endswith("a manifest has at most 5 targets")
+
+
+def test_limit_of_targets_is_twenty_thousand(read: Reader) -> None:
+    """One more, as the product of 3, 59 and 113, is refused."""
+    values = {key: list(range(number)) for key, number in {"x": 3, "y": 59, "z": 113}.items()}
+
+    with pytest.raises(ManifestError, match="the matrix makes 20001 targets; .* at most 20000"):
+        read(f"{HEAD}targets: [{{name: a, folders: [f], matrix: {values}}}]")
+
+
+@pytest.mark.parametrize(
+    ("keys", "path"),
+    [
+        ("output: '${var:none}'", "targets[0].output"),
+        ("output: '${target.output}'", "targets[0].output"),
+        ("matrix: {x: [{y: 1}]}", "targets[0].matrix.x[0]"),
+    ],
+)
+def test_problems_of_a_target_have_their_place(read: Reader, keys: str, path: str) -> None:
+    """An output cannot refer to itself, and a value of a matrix is a text or a number."""
+    with pytest.raises(ManifestError) as caught:
+        read(f"{HEAD}targets: [{{name: a, folders: [f], {keys}}}]")
+
+    assert {problem.path for problem in caught.value.problems} == {path}
 
 
 def test_many_unknown_variables_end_soon(read: Reader) -> None:

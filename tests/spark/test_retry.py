@@ -165,7 +165,7 @@ def test_download_obeys_retry_after(clock: Any, asked: str) -> None:
     policy = RetryPolicy(draw=lambda: 0.0)
 
     assert retry(replay(refused(503, asked), "reply"), policy, clock, progress=lambda: 0)
-    assert clock.waits == [float(asked)]
+    assert clock.waits == [float(asked)] == [policy.pause(1, float(asked))]
 
 
 @pytest.mark.parametrize("asked", ["", "0", "1", "30", "599", "7200", "soon", "-5"])
@@ -263,7 +263,15 @@ def test_no_retry_after_breaks_the_client(text: str, date: str) -> None:
 
 @pytest.mark.parametrize(
     ("left", "end"),
-    [(0, ""), (60, ", until 12:01Z"), (366 * 86_400 - 1, "-03 11:59Z"), (366 * 86_400, "")],
+    [
+        (0, ""),
+        (1, ", until 12:00Z"),
+        (60, ", until 12:01Z"),
+        (86_399, ", until 11:59Z"),
+        (86_400, ", until 2026-01-03 12:00Z"),
+        (366 * 86_400 - 1, "-03 11:59Z"),
+        (366 * 86_400, ""),
+    ],
 )
 def test_hint_names_an_end_within_a_year(clock: Any, left: float, end: str) -> None:
     """A later one is nobody's plan, and a passed one no news."""
