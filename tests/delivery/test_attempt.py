@@ -209,7 +209,7 @@ def state(tmp_path: Path) -> Iterator[State]:
     """Return a state with two runs."""
     opened = State(tmp_path / ".impex")
     for run in ("run", "run-2"):
-        opened.begin_run(PastRun(run, "m.yaml", NOON))
+        opened.begin_run(PastRun(run, "m.yaml", NOON), ["m/a", "m/a#1"])
     yield opened
     opened.close()
 
@@ -235,15 +235,15 @@ def test_open_attempt_is_resumed_or_ended(state: State, hours: int, resumed: boo
 
     opened = attempt.open_attempt(job_of("run-2"), "https://t", context_of(state, hours))
 
-    rows = [(each["run_id"], each["outcome"], each["error"]) for each in state.history(9)]
+    before, after = (state.runs.targets(run)[0] for run in ("run", "run-2"))
     assert (opened.attempt.id == first.id, opened.adopted) == (resumed, resumed)
     if resumed:
         assert opened.warning == "resumes what an earlier run began at 2026-01-02 12:00Z"
-        assert rows == [("run-2", "", ""), ("run", "", "")]
+        assert [before.outcome, after.outcome] == ["unfinished"] * 2
     else:
         why = "older than twelve hours"
         assert opened.warning.startswith(f"job job-1 of an earlier run is not resumed ({why}); it")
-        assert rows == [("run-2", "", ""), ("run", "abandoned", why)]
+        assert (before.outcome, before.error, after.outcome) == ("abandoned", why, "unfinished")
 
 
 def test_open_part_is_resumed(state: State) -> None:
@@ -255,7 +255,7 @@ def test_open_part_is_resumed(state: State) -> None:
 
     assert (first.adopted, again) == (False, attempt.OpenedAttempt(first.attempt, adopted=True))
     assert first.attempt.part_of == whole.id
-    assert [each["run_id"] for each in state.history(2)] == ["run-2", "run"]
+    assert [state.runs.targets(run)[1].outcome for run in ("run", "run-2")] == ["unfinished"] * 2
 
 
 def test_forgotten_part_stays_a_part(state: State) -> None:

@@ -329,7 +329,7 @@ def test_limit_of_targets_is_twenty_thousand(read: Reader) -> None:
     """One more, as the product of 3, 59 and 113, is refused."""
     values = {key: list(range(number)) for key, number in {"x": 3, "y": 59, "z": 113}.items()}
 
-    with pytest.raises(ManifestError, match="the matrix makes 20001 targets; .* at most 20000"):
+    with pytest.raises(ManifestError, match=r"the matrix makes 20001 targets; .* at most 20000"):
         read(f"{HEAD}targets: [{{name: a, folders: [f], matrix: {values}}}]")
 
 
