@@ -69,7 +69,7 @@ def _merged(pairs: list[tuple[str, str]]) -> list[Cause]:
     if len(differing) > _MOST_DIFFERENT:
         return _by_text(pairs)
     shared = [_blanked(word) if at in differing else word for at, word in enumerate(rows[0])]
-    own = tuple(" ".join(row[at].strip(_PUNCTUATION) for at in differing) for row in rows)
+    own = tuple(", ".join(row[at].strip(_PUNCTUATION) for at in differing) for row in rows)
     return [Cause(" ".join(shared), names, own if differing else ())]
 
 

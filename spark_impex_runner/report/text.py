@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,8 @@ def render(result: RunResult, *, colour: bool = False, columns: int = 0) -> str:
         _ended(page, result.results, outcome, shade)
     page.lines.append("")
     page.add(headline(result), "  ")
-    page.lines += [_total(result), *_paths(result)]
+    page.add(_total(result), " " * 8)
+    page.lines += _paths(result)
     return "\n".join([*page.lines, ""])
 
 
@@ -169,9 +171,13 @@ def _packages(results: Iterable[TargetResult]) -> Iterator[Artifact]:
 
 
 def _total(result: RunResult) -> str:
+    """Return the targets by outcome, if there are several, packages, bytes and time."""
+    counts = Counter(each.outcome for each in result.results)
+    by_outcome = [f"{counts[each]} {outcome_text(each)}" for each in Outcome if counts[each]]
     delivered = [each for each in result.results if each.outcome is not Outcome.UNCHANGED]
-    figures = (*amount(delivered), _took(result))
-    return f"total:  {', '.join(each for each in figures if each != '-')}"
+    figures = [each for each in (*amount(delivered), _took(result)) if each != "-"]
+    parts = [*([", ".join(by_outcome)] if len(by_outcome) > 1 else []), ", ".join(figures)]
+    return f"total:  {'; '.join(parts)}"
 
 
 def _paths(result: RunResult) -> Iterator[str]:

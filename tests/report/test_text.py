@@ -43,7 +43,8 @@ failed     a-failed: JobError: the tenant said <no> & "never"
 
 2 of 7 targets succeeded (1 unchanged); a-failed failed; a-timed_out timed out; \
 a-held held; a-cancelled cancelled; a-skipped skipped
-total:  1 package, 506.7 kB, 1m 13s
+total:  1 succeeded, 1 unchanged, 1 failed, 1 timed out, 1 held, 1 cancelled, 1 skipped; \
+1 package, 506.7 kB, 1m 13s
 output: /srv/release/exports
 report: /srv/release/report.json
 """
