@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import Registry, StepOutput, errors, hookimpl, models, tools
 
-from .importer import Import, ImportRequest
 from .lock import Lock, import_entry, package_entry
 from .mapping import contents_of, describe, mappings_for
 from .options import DEADLINE, INTERVAL, MAX_SIZE, OPTIONS
@@ -14,6 +13,7 @@ from .options import DEADLINE, INTERVAL, MAX_SIZE, OPTIONS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .importer import ImportRequest
     from .mapping import Contents
 
 
@@ -71,6 +71,9 @@ def impex_plan_step(job: models.Job, step: models.Step) -> str | None:
 
 def _import(job: models.Job, options: Mapping[str, Any], package: models.Artifact) -> StepOutput:
     """Import a package after all checks that need no request to the tenant."""
+    # Imported on use: each run loads all plugins and uses few.
+    from .importer import Import  # noqa: PLC0415
+
     _check_size(options, package)
     contents = contents_of(job, package)
     other_contents = [contents_of(job, each) for each in job.packages if each.name != package.name]
@@ -141,6 +144,8 @@ def _request(
     sha256: str,
     mappings: list[dict[str, str]],
 ) -> ImportRequest:
+    from .importer import ImportRequest  # noqa: PLC0415
+
     return ImportRequest(
         path=package.path,
         sha256=sha256,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spark_impex_runner import Registry, StepOutput, errors, hookimpl, models, tools
 
-from .verifier import PackageVerifier, printable
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from .verifier import PackageVerifier
 
 
 NAME = "package_check"
@@ -81,6 +81,9 @@ def _verify(
     job: models.Job, options: Mapping[str, Any], artifact: models.Artifact
 ) -> PackageVerifier:
     """Verify the package, with the manifests of the job's other packages."""
+    # Imported on use, as in other steps: each run loads all plugins and uses few.
+    from .verifier import PackageVerifier  # noqa: PLC0415
+
     budget = tools.ReadBudget(
         tools.parse_size(options.get("max_total", "2GiB")),
         options.get("max_files", 100000),
@@ -130,5 +133,7 @@ def _verdict(artifact: models.Artifact, verifier: PackageVerifier) -> str:
 
 def _first(lines: list[str]) -> str:
     """Return the first of several findings, and the number of the others."""
+    from .verifier import printable  # noqa: PLC0415
+
     first, more = printable(lines[0], 1000), len(lines) - 1
     return f"{first} (and {more} more)" if more else first

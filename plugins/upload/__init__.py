@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner import Registry, StepOutput, errors, hookimpl, models
 
 from .destination import applies, check, destination, scheme_of
-from .files import select
 from .options import OPTIONS
 from .stores import connect, lacks, load
 
@@ -78,6 +77,7 @@ def impex_run_step(
     options = step.options
     # Imported on use: loading the plugin for a manifest without uploads must be quick.
     from .delivery import Delivery  # noqa: PLC0415
+    from .files import select  # noqa: PLC0415
 
     place = destination(options, folder)
     try:

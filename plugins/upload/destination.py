@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
 
 from spark_impex_runner import errors, tools
 
@@ -116,6 +115,8 @@ def _parse(to: str, folder: Path) -> Destination:
         # The URL may contain a secret, so user and path are not shown.
         raise errors.StepError(f"to: {scheme}://{host.rpartition('@')[2]}/…: {problem}")
     if scheme == "file":
+        from urllib.request import url2pathname  # noqa: PLC0415 - it imports an HTTP client
+
         local = url2pathname(f"/{path}")
         return Destination(scheme, "", local, local)
     path = path if scheme in _HOSTS else unquote(path)
