@@ -18,7 +18,9 @@ def full_disk(error: BaseException | None) -> str:
 
     The cause has to name its file: the one that was written may be on any disk.
     """
-    while error is not None:
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:  # an error may be its own cause
+        seen.append(error)
         if isinstance(error, OSError) and error.errno in _FULL and error.filename:
             with suppress(OSError):
                 mount = mount_point(Path(os.fsdecode(error.filename)))

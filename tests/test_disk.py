@@ -47,10 +47,12 @@ def test_cause_of_an_error_names_the_disk(tmp_path: Path) -> None:
 
 
 def test_other_errors_name_no_disk(tmp_path: Path) -> None:
-    """Nor does one without a file, which may lie on any disk."""
+    """Nor does one without a file, which may lie on any disk, or one that is its own cause."""
+    own = StepError("x")
+    own.__cause__ = own
     denied = PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
 
-    assert [full_disk(each) for each in (None, StepError("x"), denied, no_space())] == [""] * 4
+    assert [full_disk(each) for each in (None, own, denied, no_space())] == [""] * 4
 
 
 def test_required_space_is_checked(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.delivery.attempt import are_intact, describe_changes, start_new_attempt
 from spark_impex_runner.delivery.create import JobCreator
 from spark_impex_runner.delivery.download import PackageDownload
+from spark_impex_runner.delivery.nearest import with_nearest
 from spark_impex_runner.delivery.poll import JobHistory, wait_until_done
 from spark_impex_runner.delivery.progress import DeliveredPackages, Phase
 from spark_impex_runner.errors import (
@@ -20,6 +21,7 @@ from spark_impex_runner.errors import (
     JobError,
     MissingError,
     RetryTimeoutError,
+    SparkApiError,
     SparkError,
     StateError,
 )
@@ -119,6 +121,8 @@ class Export:
         try:
             # The id is stored before ``create`` is released: the next look-up must not claim it.
             job = self._recorded(JobCreator(progress, spark).job_id())
+        except SparkApiError as error:
+            raise with_nearest(error, job.request, spark) from error
         finally:
             self.tenant.held.release(self.tenant.limits.create)
         progress.changed("job.created", f"job {job.id} created")

@@ -38,6 +38,16 @@ class CachedListing:
         """Return every version of a service, newest first."""
         return self._once(self._list_versions, folder, service)
 
+    def services_at_hand(
+        self, first_page: Callable[[], Iterable[ServiceVersion]]
+    ) -> tuple[ServiceVersion, ...]:
+        """Return the services if they were listed already, else those of one request."""
+        with self._lock:
+            listed = self._results.get(())
+        if listed and listed.done() and not listed.exception():
+            return listed.result()
+        return self._once(lambda _: first_page(), "first page")
+
     def _once(
         self, load: Callable[..., Iterable[ServiceVersion]], *key: str
     ) -> tuple[ServiceVersion, ...]:

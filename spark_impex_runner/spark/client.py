@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.clock import Clock
@@ -23,7 +24,7 @@ from spark_impex_runner.spark.http.session import (
     request_token,
 )
 from spark_impex_runner.spark.impex import ImpEx
-from spark_impex_runner.spark.listing import services, versions
+from spark_impex_runner.spark.listing import PAGE_SIZE, services, versions
 from spark_impex_runner.spark.tenant import TenantUrl
 from spark_impex_runner.spark.waiting import INTERVAL, require_limits
 
@@ -136,6 +137,14 @@ class Spark:
         Each call requests all pages again. Not in the official SDK.
         """
         return list(services(self.session))
+
+    def services_at_hand(self) -> tuple[ServiceVersion, ...]:
+        """Return the services that are known by now, else those of the listing's first page.
+
+        Sends one request at most, which is not retried. Not in the official SDK.
+        """
+        found = services(self.session, once=True)
+        return self.catalogue.services_at_hand(lambda: islice(found, PAGE_SIZE))
 
     def list_versions(self, folder: str, service: str) -> list[ServiceVersion]:
         """Return every version of a service, newest first. Not in the official SDK."""

@@ -59,14 +59,14 @@ def folders(session: Session, *, once: bool = False) -> Iterator[str]:
             yield name
 
 
-def services(session: Session) -> Iterator[ServiceVersion]:
+def services(session: Session, *, once: bool = False) -> Iterator[ServiceVersion]:
     """Yield each service that the credentials may see, with its latest version.
 
-    Raises as ``folders`` does.
+    With ``once`` a failed page is not retried. Raises as ``folders`` does.
     """
     path = ("api", "v3", "services", "search")
     listing = _Listing(path, _v3_page, "response_data", "response_meta")
-    for row in _rows(session, listing):
+    for row in _rows(session, listing, once=once):
         folder, service = _text(row, "folderName"), _text(row, "fileName")
         if folder and service:
             yield ServiceVersion(folder, service, version=_text(row, "version"))

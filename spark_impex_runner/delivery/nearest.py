@@ -1,0 +1,53 @@
+"""Suggest the nearest service to one that a tenant does not have."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.errors import ErrorReply, ImpexError, NotFoundError, SparkApiError
+from spark_impex_runner.spark.uri import Uri
+from spark_impex_runner.spelling import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from spark_impex_runner.models import Request
+    from spark_impex_runner.spark.client import Spark
+
+_CODE = "SERVICE_NOT_FOUND"
+# More suggestions would hide the error.
+_MOST = 3
+# Comparing a name with thousands of others takes a while.
+_COMPARED = 20
+
+
+def with_nearest(error: SparkApiError, request: Request, spark: Spark) -> SparkApiError:
+    """Return the error with the services that may be meant, if the tenant knows one.
+
+    Sends one request at most, and none for other errors.
+    """
+    if not isinstance(error, NotFoundError) or error.code != _CODE:
+        return error
+    known: dict[str, None] = {}
+    with suppress(ImpexError):  # the first error counts
+        listed = spark.services_at_hand()
+        known = dict.fromkeys(f"{each.folder}/{each.service}" for each in listed)
+    hints = list(islice(_hints(request.services, known), _MOST))
+    if not hints:
+        return error
+    reply = ErrorReply(
+        error.status, error.code, error.type, error.details, error.request_id, error.retry_after
+    )
+    return SparkApiError.when(f"{error}; {', '.join(hints)}", reply)
+
+
+def _hints(requested: Sequence[str], known: Mapping[str, None]) -> Iterator[str]:
+    """Yield ``motor/prcing (did you mean 'motor/pricing'?)`` for names that are not known."""
+    uris = (Uri.of_wire(text) for text in requested)
+    names = dict.fromkeys(f"{uri.folder}/{uri.service}" for uri in uris if uri.service)
+    unknown = (name for name in names if name not in known)
+    for name in islice(unknown, _COMPARED):
+        if hint := did_you_mean(name, known):
+            yield f"{name}{hint}"
