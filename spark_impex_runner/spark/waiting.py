@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import (
@@ -59,18 +59,17 @@ class JobWaiter:
     tolerates: Callable[[SparkError], bool] = is_transient
     settings: str = ""
     advice: str = ""
-    started: float = field(init=False)
-    checks: int = field(default=0, init=False)
-    last_status: str = field(default="created", init=False)
-    retry_after: float | None = field(default=None, init=False)
-    _status_since: float = field(default=0.0, init=False)
-    _failing_since: float | None = field(default=None, init=False)
-    _failures: int = field(default=0, init=False)
-    _unconfirmed: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
         require_limits(self.max_checks, self.interval)
         self.started = self.http.clock.monotonic()
+        self.checks = 0
+        self.last_status = "created"
+        self.retry_after: float | None = None
+        self._status_since = 0.0
+        self._failing_since: float | None = None
+        self._failures = 0
+        self._unconfirmed = ""
 
     def next_delay(self) -> float:
         """Return the seconds to wait before the next check."""

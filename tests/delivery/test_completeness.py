@@ -105,7 +105,9 @@ def test_null_lists_are_a_warning(
         return {key: each if key in kept else None for key, each in whole(versions).items()}
 
     monkeypatch.setattr(exports, "listing", listing)
+    sandbox = serve(job_seconds=0)
 
-    result = only(run(serve(), TARGET % "fail"))
+    result = only(run(sandbox, TARGET % "fail"))
 
     assert (result.outcome, list(result.warnings)) == (Outcome.SUCCEEDED, warnings)
+    assert sum(request.path.endswith("/status") for request in sandbox.requests) == 2

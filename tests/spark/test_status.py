@@ -45,9 +45,12 @@ def test_a_whole_payload_is_read() -> None:
     }
     data = {"id": "1", "status": "closed", "process_time": 5, "outputs": outputs}
 
-    status = parse_status({**data, "correlation_id": "c", "errors": None}, 3.0)
+    words = {"errors": ["no"], "warnings": ["slow"]}
+
+    status = parse_status({**data, **words, "correlation_id": "c"}, 3.0)
 
     assert (status.id, status.status, status.process_time) == ("1", "closed", 5.0)
+    assert (status.errors, status.warnings) == (["no"], ["slow"])
     assert status.files == (RemoteFile("https://h/x", "AB"),)
     assert status.services == (ServiceVersion("f", "s"),)
     assert status.service_versions == (ServiceVersion("f", "s", "sid", "0.1.0", "vid"),)
@@ -164,6 +167,7 @@ def test_failure_without_message_names_status() -> None:
     assert explain(Status("1", "failed", None, ["slow"])) == "slow"
     assert explain(Status("1", "failed")) == "'failed', and no error is given"
     assert explain(Status("1", "closed")) == "'closed' without any file, and no error is given"
+    assert explain(Status("1", "closed", files=FILES)) == "'closed', and no error is given"
 
 
 @pytest.mark.parametrize(
@@ -173,6 +177,13 @@ def test_offer_has_limits(files: list[Any]) -> None:
     """A job that offers files or links without an end is refused, with the limit."""
     with pytest.raises(SparkSdkError, match=r"the job offers .*(1,000|16,384).*, the limit"):
         parse_status({"id": "1", "outputs": {"files": files}})
+
+
+def test_link_of_the_greatest_length_is_read() -> None:
+    """The limit itself is allowed."""
+    link = "https://h/".ljust(16_384, "x")
+
+    assert parse_status({"outputs": {"files": [{"file": link}]}}).files == (RemoteFile(link),)
 
 
 def test_messages_have_limits() -> None:

@@ -133,3 +133,14 @@ def test_error_of_the_api_is_final(session_to: Any, script: Any, reply: Any) -> 
         Exports(session_to(server)).waiter("1").until_done()
 
     assert len(server.seen) == 2
+
+
+def test_created_job_has_no_news(http: Any, caplog: Any) -> None:
+    """Its first status was known before; at a limit that is the last one reported."""
+    caplog.set_level("DEBUG")
+    created = parse_status({"id": "1", "status": "created"})
+
+    with pytest.raises(errors.RetryTimeoutError, match="still 'created' after 1 status checks"):
+        JobWaiter("job 1", http, lambda: created, verdict, max_checks=1).until_done()
+
+    assert caplog.messages == []
