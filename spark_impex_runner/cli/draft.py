@@ -58,15 +58,18 @@ def _connection(contents: TenantContents) -> list[str]:
     if contents.credentials:
         credentials = f"credentials: {' and '.join(contents.credentials)} in the environment"
     else:
-        credentials = "FILL IN the credentials: set CSPARK_BEARER_TOKEN, CSPARK_API_KEY or"
-    rest = [] if contents.credentials else ["CSPARK_CLIENT_ID and CSPARK_CLIENT_SECRET"]
-    comments = [f"    # {line}" for line in (credentials, *rest)]
+        # On one line, which is what validate shows.
+        credentials = (
+            "FILL IN the credentials: set CSPARK_BEARER_TOKEN, CSPARK_API_KEY, or CSPARK_CLIENT_ID "
+            "and CSPARK_CLIENT_SECRET"
+        )
+    comment = f"    # {credentials}"
     if not contents.base_url:
         place = '{base_url: "https://excel.ENV.coherent.global/TENANT"}'
-        return [f"  tenant: {{}} # FILL IN {place}, or set CSPARK_BASE_URL", *comments]
+        return [f"  tenant: {{}} # FILL IN {place}, or set CSPARK_BASE_URL", comment]
     host = _OWN_HOST.match(contents.base_url)
     name = host[1].replace(".", "-") if host else "tenant"
-    return [f"  {name}:", f"    base_url: {scalar(contents.base_url)}", *comments]
+    return [f"  {name}:", f"    base_url: {scalar(contents.base_url)}", comment]
 
 
 def _placeholder() -> list[str]:

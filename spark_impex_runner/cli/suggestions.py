@@ -1,8 +1,8 @@
 """Completions for the values of arguments: names in the manifest, and paths.
 
 A person waits for them at the prompt, with an unfinished manifest. So this reads the text of the
-manifest and nothing else: no plugin, schema, reference, secret or tenant. What cannot be read is
-omitted without a message, which would garble the prompt.
+manifest and the ids of runs in the state: no plugin, schema, reference, secret or tenant. What
+cannot be read is omitted without a message, which would garble the prompt.
 """
 
 from __future__ import annotations
@@ -44,9 +44,21 @@ def suggest(action: argparse.Action, prefix: str, arguments: argparse.Namespace)
         return found | dict.fromkeys(_paths(prefix, (".zip",)), "")
     if action.dest == "report":
         return dict.fromkeys(_reports(prefix), "")
-    if action.type not in (Path, local_path):
-        return {}
-    return dict.fromkeys(_paths(prefix, _suffixes(action)), "")
+    is_path = action.type in (Path, local_path)
+    found = dict.fromkeys(_paths(prefix, _suffixes(action)), "") if is_path else {}
+    # Of `impex history MANIFEST RUN` the manifest may be left out.
+    is_history = action.dest == "manifest" and getattr(arguments, "command", "") == "history"
+    return found | (_runs(arguments) if is_history or action.dest == "run" else {})
+
+
+def _runs(arguments: argparse.Namespace) -> dict[str, str]:
+    """Return the ids of the last runs in the state directory, each with its manifest."""
+    from spark_impex_runner.state.database import FILE
+    from spark_impex_runner.state.runs import recent_ids
+    from spark_impex_runner.state.store import STATE_FOLDER
+
+    beside = arguments.manifest.parent if arguments.manifest else Path()
+    return recent_ids((arguments.state or beside / STATE_FOLDER) / FILE)
 
 
 def _suffixes(action: argparse.Action) -> tuple[str, ...]:

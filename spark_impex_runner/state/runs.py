@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from spark_impex_runner.state.database import Database
 
@@ -160,6 +162,16 @@ class Runs:
             row["started_by"],
             counts,
         )
+
+
+def recent_ids(file: Path, limit: int = 20) -> dict[str, str]:
+    """Return the ids of the last runs with their manifests, without changing the state file."""
+    sql = "SELECT id, manifest FROM runs ORDER BY started DESC LIMIT ?"
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            return dict(database.execute(sql, (limit,)).fetchall())
+    except sqlite3.Error:  # there is none, it is damaged, or it is locked
+        return {}
 
 
 def begin_statements(run: PastRun, targets: Sequence[str]) -> list[Statement]:

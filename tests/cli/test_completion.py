@@ -7,15 +7,17 @@ import os
 import re
 import select
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from spark_impex_runner.cli import main, selection
+from spark_impex_runner.cli import history, main, selection
 from spark_impex_runner.cli.suggestions import suggest
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.hooks.discovery import BUILT_IN
@@ -23,6 +25,7 @@ from spark_impex_runner.manifest.expand import MAX_TARGETS
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
 from spark_impex_runner.planning.load import load
+from spark_impex_runner.state.migrations import MIGRATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -339,6 +342,33 @@ def test_completion_offers_overlay_targets(tmp_path: Path, monkeypatch: pytest.M
 
     assert list(suggest(overlay, "", arguments)) == ["m.yaml", "prod.yaml"]
     assert list(suggest(target, "", arguments)) == ["a", "b"]
+
+
+def test_completion_offers_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ids in the state, with their manifests; the state file is not migrated or created."""
+    monkeypatch.chdir(tmp_path)
+    parser = argparse.ArgumentParser()
+    parser.set_defaults(command="history")
+    history.add_arguments(parser)
+    manifest, run = (each for each in parser._actions if each.dest in ("manifest", "run"))
+
+    before = suggest(run, "", parser.parse_args([]))
+    (tmp_path / ".impex").mkdir()
+    with closing(sqlite3.connect(tmp_path / ".impex/state.db")) as link, link:
+        link.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1")
+        for number in (1, 2):
+            values = (f"2026010{number}T0-x", "m.yaml", f"2026-01-0{number}")
+            link.execute("INSERT INTO runs (id, manifest, started) VALUES (?, ?, ?)", values)
+    (tmp_path / "m.yaml").touch()
+
+    offers = [suggest(each, "", parser.parse_args([])) for each in (run, manifest)]
+    with closing(sqlite3.connect(tmp_path / ".impex/state.db")) as link:
+        version = link.execute("PRAGMA user_version").fetchone()
+
+    runs = {"20260102T0-x": "m.yaml", "20260101T0-x": "m.yaml"}
+    assert before == {}
+    assert offers == [runs, {"m.yaml": "", **runs}]
+    assert version == (1,)
 
 
 def test_huge_matrix_is_limited(tmp_path: Path) -> None:
