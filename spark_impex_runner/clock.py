@@ -32,7 +32,8 @@ class Clock:
         self._stopped = threading.Lock()
         self._stopped.acquire()
         self._stopping = False
-        self._listeners: list[Callable[[], None]] = []
+        # By a key of each: a thousand targets that wait have two each, removed in any order.
+        self._listeners: dict[object, Callable[[], None]] = {}
         self._block = _Block()
         self.signum = 0
         # The time of ``time.monotonic`` at which ``stop`` was first called.
@@ -59,7 +60,7 @@ class Clock:
         self.signum = signum
         self._stopping = True
         self._release()
-        for listener in tuple(self._listeners):
+        for listener in self._listeners.copy().values():
             listener()
 
     def on_stop(self, listener: Callable[[], None]) -> Callable[[], None]:
@@ -67,8 +68,9 @@ class Clock:
 
         A signal handler may call ``stop``, so the listener must take no lock.
         """
-        self._listeners.append(listener)
-        return partial(self._listeners.remove, listener)
+        key = object()
+        self._listeners[key] = listener
+        return partial(self._listeners.__delitem__, key)
 
     def stopping(self) -> bool:
         """Return True if ``stop`` was called."""

@@ -105,7 +105,7 @@ def test_stop_ends_the_wait() -> None:
     with pytest.raises(Interrupted):
         ended(call).result()
     assert not limit._queue
-    assert clock._listeners == []
+    assert not clock._listeners
     with pytest.raises(Interrupted):
         limit.acquire(clock)
     limit.grow(1)

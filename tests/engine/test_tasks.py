@@ -157,7 +157,7 @@ def test_stop_ends_waiting_tasks() -> None:
 
     assert sorted(results.values()) == ["good", *["stopped"] * 19]
     assert recorder.done[0] == "interrupted"
-    assert recorder.clock._listeners == []
+    assert not recorder.clock._listeners
     limit.acquire(Clock())
 
 
