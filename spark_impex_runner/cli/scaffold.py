@@ -88,7 +88,12 @@ OPTIONS: dict[str, Any] = {
 @hookimpl
 def impex_register(registry: Registry) -> None:
     """Offer the step."""
-    registry.step(NAME, "writes a note beside each package", OPTIONS)
+    registry.step(
+        NAME,
+        "writes a note beside each package",
+        OPTIONS,
+        rehearse=lambda options, _: options,  # it has no destination to replace
+    )
 
 
 @hookimpl

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     """Rehearse each manifest, and print what would come of a run."""
     from spark_impex_runner.engine.simulate import Simulation
+    from spark_impex_runner.errors import UsageError
     from spark_impex_runner.report import rehearsal
 
+    if arguments.detailed_exitcode:
+        raise UsageError("--detailed-exitcode: a rehearsal has the exit code of the run")
     options, masker = selection.options(arguments), context.masker
     # All tenants are asked before anything is rehearsed: no thread that a rehearsal leaves behind
     # gets another chance to send something.
@@ -35,5 +38,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
         )
     else:
         for each in found:
-            context.console.result(rehearsal.render(each))
-    return max(each.exit_code for each in found)
+            context.console.result(rehearsal.render(each, verbose=bool(arguments.verbose)))
+    codes = {each.exit_code for each in found}
+    # Some manifests would be delivered in full or in part: the same as some targets.
+    return 3 if max(codes) == 4 and codes & {0, 3} else max(codes)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import DeliveryError
 from spark_impex_runner.manifest.yaml.document import Finding
 from spark_impex_runner.report.rehearsal import Rehearsal, RehearsedTarget, SentLine
-from spark_impex_runner.text import counted, first_of
+from spark_impex_runner.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 # The exit code of a run of which some targets succeeded.
 _PARTIAL = 3
-# How many parts of the manifest a line names.
-_SHOWN = 3
 
 
 @dataclass
@@ -61,7 +60,8 @@ class Summary:
             sent=tuple(self._sent()),
             problems=tuple(map(self._shown, (*result.problems, *self.staging.unsent))),
             refused=tuple(f"{each.by}: tried to {each.what}" for each in self.refused),
-            left_out=(*left_out, *self._replaced()),
+            left_out=left_out,
+            replaced=tuple(self.staging.left_out),
         )
 
     def _shown(self, text: str) -> str:
@@ -95,27 +95,22 @@ class Summary:
 
     def _tenants(self) -> Iterator[tuple[str, str]]:
         """Yield each connection with where the contents of its sandbox come from."""
-        connections = self.loaded.manifest.connections
+        connections, folder = self.loaded.manifest.connections, self.loaded.manifest.path.absolute()
         for name in self.staging.manifest.connections:
             contents = self.contents.get(name)
             if contents is None:
-                yield name, f"the sandbox {connections[name].sandbox}"
+                shown = os.path.relpath(connections[name].sandbox or "", folder.parent)
+                yield name, f"the sandbox {shown}"
             elif contents.origin == "listing":
                 services = {names[:2] for names in contents.versions}
                 listed = counted(len(services), "service")
                 yield name, f"a sandbox with the {listed} that {contents.address} lists"
             else:
-                yield name, f"a sandbox with invented services ({contents.reason})"
+                reason = contents.reason.removeprefix(f"connection {name}: ").partition(";")[0]
+                reason = reason.removeprefix(f"connections.{name}: ")
+                yield name, f"a sandbox with invented services ({reason})"
 
     def _sent(self) -> Iterator[SentLine]:
         for title, name in self.staging.sinks.items():
             for each in self.staging.sink.sent(name):
                 yield SentLine(title, each.method, each.content_type, each.size, each.start)
-
-    def _replaced(self) -> Iterator[str]:
-        """Yield what stand-ins leave out, each line once with the parts of the manifest."""
-        parts: dict[str, list[str]] = {}
-        for part, text in self.staging.left_out:
-            parts.setdefault(text, []).append(part)
-        for text, named in parts.items():
-            yield f"{first_of(named, _SHOWN)}: {text}"

@@ -111,12 +111,13 @@ class _Stager:
     def stage(self, stack: ExitStack) -> Staging:
         manifest, ports = self.loaded.manifest, {self.sink.port}
         connections = dict(self._connections(stack, ports))
+        targets = tuple(self._target(each) for each in self.loaded.targets)
         notify = [self._notification(*each) for each in enumerate(manifest.notify)]
         staged = replace(
             manifest,
             path=self.scratch.place(manifest.path.absolute()),
             connections=connections,
-            targets=tuple(self._target(each) for each in self.loaded.targets),
+            targets=targets,
             reports={name: self.scratch.place(path) for name, path in manifest.reports.items()},
             notify=tuple(each for each in notify if each),
         )

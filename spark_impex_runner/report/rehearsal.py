@@ -7,14 +7,17 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.report.figures import format_size
-from spark_impex_runner.text import counted, escaped_line
+from spark_impex_runner.text import counted, escaped_line, first_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 _GOOD = {"succeeded", "unchanged"}
+WOULD_SUCCEED = "would succeed"
 # The beginning of a body that people see.
 _SHOWN = 200
+# How many targets have lines of their own, and how many names a line has.
+_FEW, _NAMED = 10, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class RehearsedTarget:
         if self.refused:
             return "could not be rehearsed"
         if self.outcome in _GOOD:
-            return "would succeed"
+            return WOULD_SUCCEED
         if self.outcome == "failed":
             return "would fail"
         return f"would be {self.outcome.replace('_', ' ')}"
@@ -69,7 +72,8 @@ class RehearsedTarget:
 class Rehearsal:
     """The rehearsal of one manifest.
 
-    ``exit_code`` is that of such a run; with refused attempts it is not 0.
+    ``exit_code`` is that of such a run; with refused attempts it is not 0. ``left_out`` and, with
+    the part of the manifest, ``replaced`` say what was not rehearsed.
     """
 
     manifest: str
@@ -82,30 +86,33 @@ class Rehearsal:
     problems: tuple[str, ...]
     refused: tuple[str, ...]
     left_out: tuple[str, ...]
+    replaced: tuple[tuple[str, str], ...]
 
 
-def render(rehearsal: Rehearsal) -> str:
-    """Return the headline, a paragraph for each target, and the lists."""
+def render(rehearsal: Rehearsal, *, verbose: bool = False) -> str:
+    """Return the headline, the targets with failures last, and the lists.
+
+    Many targets that would succeed share a line; ``verbose`` shows each, with what its steps say.
+    """
     verdicts = Counter(each.verdict for each in rehearsal.targets)
     found = ", ".join(f"{number} {verdict}" for verdict, number in sorted(verdicts.items()))
     head = (
         f"rehearsed {counted(len(rehearsal.targets), 'target')} of {rehearsal.name} "
         f"({rehearsal.manifest}) in {rehearsal.seconds:.1f} s: {found}"
     )
-    width = max((len(each.name) for each in rehearsal.targets), default=0)
-    lines = [escaped_line(head), ""]
-    for target in rehearsal.targets:
-        lines += [escaped_line(each) for each in _target(target, width)]
+    few = verbose or len(rehearsal.targets) <= _FEW
     sections = {
-        "tenants": [f"{name}: {text}" for name, text in rehearsal.tenants],
-        "would be sent": list(map(_sent, rehearsal.sent)),
-        "problems": list(rehearsal.problems),
-        "refused, since a rehearsal stays on this machine": list(rehearsal.refused),
-        "not rehearsed": list(rehearsal.left_out),
+        "": list(_targets(rehearsal.targets, few=few)),
+        "tenants:": _grouped(rehearsal.tenants, ", "),
+        "would be sent:": list(map(_sent, rehearsal.sent)),
+        "problems:": list(rehearsal.problems),
+        "refused, since a rehearsal stays on this machine:": list(rehearsal.refused),
+        "not rehearsed:": [*rehearsal.left_out, *_grouped(rehearsal.replaced, "; ")],
     }
+    lines = [escaped_line(head)]
     for title, items in sections.items():
         if items:
-            lines += ["", f"{title}:", *(f"  {escaped_line(each)}" for each in items)]
+            lines += ["", *([title] if title else []), *(f"  {escaped_line(e)}" for e in items)]
     return "\n".join(lines)
 
 
@@ -117,18 +124,38 @@ def as_data(rehearsal: Rehearsal) -> dict[str, Any]:
         "targets": [_target_data(each) for each in rehearsal.targets],
         "tenants": dict(rehearsal.tenants),
         "sent": [_sent_data(each) for each in rehearsal.sent],
+        "replaced": [{"part": part, "left_out": text} for part, text in rehearsal.replaced],
     }
 
 
-def _target(target: RehearsedTarget, width: int) -> Iterator[str]:
-    yield f"  {target.name.ljust(width)}  {target.verdict}: {', '.join(_work(target))}"
-    if target.error:
-        yield f"    {target.place}: {target.error}"
-    for warning in target.warnings:
-        yield f"    warning: {warning}"
-    for uses, outcome, message in target.steps:
-        if message and outcome != "failed":
-            yield f"    {uses}: {'warning: ' if outcome == 'warned' else ''}{message}"
+def _targets(targets: Sequence[RehearsedTarget], *, few: bool) -> Iterator[str]:
+    """Yield the lines of the targets, without their margin."""
+    good = [each for each in targets if each.verdict == WOULD_SUCCEED]
+    others = [each for each in targets if each.verdict != WOULD_SUCCEED]
+    shown = [*good, *others] if few else others
+    if not few:
+        yield from _grouped([(each.name, _summary(each)) for each in good], ", ")
+    width = max((len(each.name) for each in shown), default=0)
+    for target in shown:
+        yield f"{target.name.ljust(width)}  {_summary(target)}"
+        if target.error:
+            yield f"  {target.place}: {target.error}"
+        yield from (f"  warning: {each}" for each in target.warnings)
+        for uses, outcome, message in target.steps:
+            if message and outcome != "failed" and (few or outcome != "succeeded"):
+                yield f"  {uses}: {'warning: ' if outcome == 'warned' else ''}{message}"
+
+
+def _summary(target: RehearsedTarget) -> str:
+    return f"{target.verdict}: {', '.join(_work(target))}"
+
+
+def _grouped(pairs: Iterable[tuple[str, str]], separator: str) -> list[str]:
+    """Return a line for each text, with the first of the names that share it."""
+    names: dict[str, list[str]] = {}
+    for name, text in pairs:
+        names.setdefault(text, []).append(name)
+    return [f"{first_of(each, _NAMED, separator)}: {text}" for text, each in names.items()]
 
 
 def _work(target: RehearsedTarget) -> list[str]:

@@ -17,7 +17,6 @@ from spark_impex_runner.hooks.specs import StepOutput
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Artifact, Step
 from spark_impex_runner.testing.options import (
-    OptionsConformance,
     manifest,
     referring,
     require,
@@ -25,6 +24,7 @@ from spark_impex_runner.testing.options import (
     shown,
 )
 from spark_impex_runner.testing.real_jobs import TARGETS, real_jobs
+from spark_impex_runner.testing.rehearsal import RehearsalConformance
 from spark_impex_runner.testing.workspace import (
     blocked_network,
     content,
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spark_impex_runner.hooks.manager import Plugins
-    from spark_impex_runner.hooks.registry import StepOffer
     from spark_impex_runner.models import Job
     from spark_impex_runner.testing.fixtures import Runner
     from spark_impex_runner.testing.real_jobs import RealJobs
@@ -51,7 +50,7 @@ _MAX_STOPS = 12
 _MEMORY = ".impex/"
 
 
-class StepConformance(OptionsConformance):
+class StepConformance(RehearsalConformance):
     """The tests of a step: ``class TestNote(StepConformance): name = "note"``.
 
     They work on real packages of two targets on the sandbox. ``patience`` is how many seconds a
@@ -59,10 +58,6 @@ class StepConformance(OptionsConformance):
     """
 
     patience: ClassVar[float] = 5.0
-
-    def offer_of(self, plugins: Plugins) -> StepOffer:
-        """Return the step's offer."""
-        return plugins.registry.steps[self.name]
 
     def target_with(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the keys of a target with the step."""

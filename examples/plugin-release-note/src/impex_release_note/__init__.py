@@ -40,7 +40,7 @@ def impex_register(registry: Registry) -> None:
         NAME,
         "writes a release note beside each package, and rejects drafts",
         OPTIONS,
-        rehearse=lambda options, _: options,  # it only writes to the output
+        rehearse=lambda options, _: options,  # it has no destination to replace
     )
 
 
