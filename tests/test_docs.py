@@ -350,7 +350,7 @@ def test_the_tests_that_a_page_shows_are_those_of_its_plugin(
 
     result = pytester.runpytest("-p", "no:cacheprovider")
 
-    result.assert_outcomes(passed=11, skipped=1, failed=1)
+    result.assert_outcomes(passed=12, skipped=1, failed=1)
     result.stdout.fnmatch_lines(["*a.txt depends on the packages' order*"])
 
 
