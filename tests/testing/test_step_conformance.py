@@ -30,7 +30,7 @@ OPTIONS = {
         },
     },
 }
-TRAITS = {"dry_run": True}
+TRAITS = {"dry_run": True, "rehearse": lambda options, _: options}
 seen = []
 inside = 0
 
@@ -88,6 +88,7 @@ THREADS = "test_it_is_thread_safe"
 STOP = "test_it_ends_when_the_run_is_stopped"
 BELOW = "test_it_writes_only_below_the_output"
 DRY = "test_a_dry_run_writes_and_sends_nothing"
+REHEARSAL = "test_a_rehearsal_stays_on_this_machine"
 SECRET = "test_no_secret_is_in_any_output"
 
 IN_TURNS = """
@@ -186,6 +187,16 @@ FAULTS = {
         "connects to",
     ),
     "a dry run without a word": (DRY, [("a note for each package", "")], "says ''"),
+    "a rehearsal that sends": (
+        REHEARSAL,
+        [("BODY", "\ntry: socket.getaddrinfo('tickets.example', 443)\nexcept OSError: pass\n")],
+        "tried to look up tickets.example",
+    ),
+    "a rehearsal that fails": (
+        REHEARSAL,
+        [("BODY", "raise errors.StepError('no')")],
+        "step note: no",
+    ),
     "a secret in a file": (
         SECRET,
         [("BODY", "text = password")],
