@@ -1,4 +1,4 @@
-"""Make lines of a JSON log of what C libraries and subprocesses write past ``sys.stderr``."""
+"""Make lines of the log of what C libraries and subprocesses write past ``sys.stderr``."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 _DRAIN_SECONDS = 0.25
 
 
-def capture_descriptors(write: Write, write_event: Write, undo: ExitStack) -> TextIO:
+def capture_descriptors(
+    write: Write, write_event: Write, undo: ExitStack, encoding: str = "utf-8"
+) -> TextIO:
     """Send each line on file descriptors 1 and 2 to ``write``, until ``undo`` is closed.
 
-    ``write_event`` gets lines that are events already. Returns the genuine stderr.
+    ``write_event`` gets lines that are events already. Returns the genuine stderr, with the given
+    encoding.
     """
-    genuine = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace")
+    genuine = os.fdopen(os.dup(2), "w", encoding=encoding, errors="backslashreplace")
     reading, writing = os.pipe()
     for number in (1, 2):
         os.dup2(writing, number)

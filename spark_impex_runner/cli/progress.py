@@ -54,7 +54,8 @@ def shown(arguments: argparse.Namespace, console: Console, clock: Clock) -> Iter
     progress, err = RunProgress(), console.streams.err
     chosen = mode(arguments, err, os.environ)
     if chosen == "live":
-        with _Live(progress, err, colour=console.colour_errors).running(clock):
+        live = _Live(progress, err, colour=console.colour_errors)
+        with console.streams.captured(), live.running(clock):
             yield progress
     elif chosen == "plain":
         with _ticking(Heartbeat(progress, err).tick, clock):

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import deque
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from spark_impex_runner.report.github import escape_data, without_commands
 from spark_impex_runner.text import escaped, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from spark_impex_runner.cli.live_block import LiveBlock
     from spark_impex_runner.masking import Masker
@@ -78,9 +78,10 @@ class MaskingStream(io.TextIOBase):
         """How the target handles characters that it cannot encode."""
         return self._target.errors
 
-    def redirect(self, target: TextIO) -> None:
-        """Forward to another target from now on."""
-        self._target = target
+    def redirect(self, target: TextIO) -> TextIO:
+        """Forward to another target from now on; return the one before."""
+        before, self._target = self._target, target
+        return before
 
     def isatty(self) -> bool:
         """Return whether the target is a terminal."""
@@ -295,6 +296,21 @@ class Streams:
         if self.owns_process:
             genuine = capture_descriptors(self.err.write, self.err.document, self.undo)
             self.err.redirect(genuine)
+
+    @contextmanager
+    def captured(self) -> Iterator[None]:
+        """Write lines of subprocesses through ``err``, too, if the process is this command's."""
+        if not self.owns_process:
+            yield
+            return
+        err = self.err
+        with ExitStack() as undo:
+            write, encoding = err.write, err.encoding or "utf-8"
+            genuine = capture_descriptors(write, lambda line: write(f"{line}\n"), undo, encoding)
+            before = err.redirect(genuine)
+            yield
+        with err.redirect(before):
+            pass
 
 
 def install(masker: Masker, *, owns_process: bool = False) -> Streams:
