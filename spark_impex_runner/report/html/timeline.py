@@ -12,14 +12,14 @@ from spark_impex_runner.models import Outcome
 from spark_impex_runner.report.data import seconds, timestamp
 from spark_impex_runner.report.figures import format_duration
 from spark_impex_runner.report.headline import outcome_text
-from spark_impex_runner.report.html.areas import area
+from spark_impex_runner.report.html.areas import areas
 from spark_impex_runner.report.html.bars import PHASES, bars, times, totals
 from spark_impex_runner.report.html.markup import folded, listed, shortened, text
 from spark_impex_runner.report.html.scale import Scale, clock_time
 from spark_impex_runner.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from spark_impex_runner.models import RunResult, TargetResult
     from spark_impex_runner.report.html.bars import Bar
@@ -73,14 +73,23 @@ def _tenant(
     yield f'<h3 class="tenant">{text(tenant) or "unknown tenant"} '
     yield f"<small>{counted(len(group), 'target')}</small></h3>\n"
     if count > MOST_OPEN:
-        yield area([bar for each in group for bar in drawn[each.id]], scale)
+        yield _chart(areas([bar for each in group for bar in drawn[each.id]], scale), scale)
     if count > MOST_ROWS:
         return
     # With more rows, what each bar says would be a tenth of the page.
     titled = count <= MOST_OPEN
-    rows = "".join(_row(each, drawn[each.id], scale, titled=titled) for each in group)
-    picture = f'<div class="chart">{_grid(scale)}<ol>\n{rows}</ol></div>\n'
+    rows = (_row(each, drawn[each.id], scale, titled=titled) for each in group)
+    picture = _chart(rows, scale)
     yield folded("Each target", picture) if count > MOST_OPEN else picture
+
+
+def _chart(rows: Iterable[str], scale: Scale) -> str:
+    """Return rows before the lines of the ticks."""
+    lines = "".join(
+        f'<line x1="{percent:g}%" x2="{percent:g}%" y2="100%"/>' for percent, _ in scale.ticks()
+    )
+    grid = f'<svg class="grid" aria-hidden="true">{lines}</svg>'
+    return f'<div class="chart">{grid}<ol>\n{"".join(rows)}</ol></div>\n'
 
 
 def _row(entry: Entry, every: list[Bar], scale: Scale, *, titled: bool) -> str:
@@ -150,13 +159,6 @@ def _axis(scale: Scale) -> str:
 def _anchor(percent: float) -> str:
     """Return the class that keeps a label within the picture."""
     return "first" if percent < 4 else "last" if percent > 96 else "middle"
-
-
-def _grid(scale: Scale) -> str:
-    lines = "".join(
-        f'<line x1="{percent:g}%" x2="{percent:g}%" y2="100%"/>' for percent, _ in scale.ticks()
-    )
-    return f'<svg class="grid" aria-hidden="true">{lines}</svg>'
 
 
 def _legend(result: RunResult, every: list[Bar]) -> str:

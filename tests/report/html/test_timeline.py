@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from spark_impex_runner.models import Outcome, PhaseTime, StepResult
 from spark_impex_runner.report import html
-from spark_impex_runner.report.html.areas import area
+from spark_impex_runner.report.html.areas import areas
 from spark_impex_runner.report.html.bars import Bar, bars
 from spark_impex_runner.report.html.scale import Scale
 
@@ -202,13 +202,13 @@ def test_a_run_without_times_has_no_timeline(every_outcome: RunResult) -> None:
 
 
 def test_many_targets_become_areas(many: Callable[..., RunResult]) -> None:
-    """One for each tenant, with rows on demand up to 600 targets, and at most 60 tenants."""
+    """One for each phase, with rows on demand up to 600 targets, for at most 60 tenants."""
     some, lots = html.render(many(600, 3)), html.render(many(5000, 70))
 
-    assert (some.count('class="area"'), some.count('class="bars"')) == (3, 600)
-    assert (lots.count('class="area"'), lots.count('class="bars"')) == (60, 0)
+    assert (some.count('class="area"'), some.count('class="bars"')) == (3 * 5, 600)
+    assert (lots.count('class="area"'), lots.count('class="bars"')) == (60 * 5, 0)
     assert "and 10 tenants more, which are not drawn" in lots
-    assert "at most 6 active, 199 queued" in some
+    assert "queued: at most 199 at once" in some
 
 
 @pytest.mark.parametrize(
@@ -256,14 +256,14 @@ def test_short_bars_give_way(target: TargetResult, run: Callable[..., RunResult]
 
 
 def test_areas_show_the_average() -> None:
-    """How many targets were in a phase, each phase upon those before it, the queue below."""
+    """How many targets were in a phase, and how many at most at the same time."""
     scale = Scale(START, 120)
-    spans = [("running", 0, 60), ("running", 0, 30), ("steps", 30, 60), ("queued", 0, 120)]
+    spans = [("running", 0, 60), ("running", 0, 30), ("running", 60, 60.4), ("queued", 0, 120)]
     every = [Bar(name, name, at(first), at(last)) for name, first, last in spans]
 
-    picture = area(every, scale)
+    queued, running = areas(every, scale)
 
-    assert '<path class="steps" d="M0 100V0h60V100h60V100Z"/>' in picture
-    assert '<path class="running" d="M0 100V0h30V50h30V100h60V100Z"/>' in picture
-    assert '<path class="queued" d="M0 104V134h120V104Z"/>' in picture
-    assert "at most 2 active, 1 queued" in picture
+    assert '<path class="running" d="M0 100V0h30V50h30V80h1V100h59V100Z"/>' in running
+    assert "<title>job running: at most 2 at once</title>" in running
+    assert '<path class="queued" d="M0 100V0h120V100Z"/>' in queued
+    assert queued.endswith("<span>max 1</span>\n")
