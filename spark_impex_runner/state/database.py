@@ -15,8 +15,11 @@ from spark_impex_runner.errors import StateError
 from spark_impex_runner.state.migrations import MIGRATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    # For ``?``, or for ``:name``. Python 3.12 takes ``?1`` for a name.
+    Values = Sequence[Any] | Mapping[str, Any]
 
 FILE = "state.db"
 # A write waits this long for a write of another process, and this long once the run was stopped.
@@ -50,7 +53,7 @@ class Database:
             self._connection.close()
             raise
 
-    def write(self, *statements: tuple[str, Sequence[Any]]) -> int:
+    def write(self, *statements: tuple[str, Values]) -> int:
         """Execute all statements in one transaction; return the id of the last inserted row."""
         with self._lock, self._translated_errors():
             self._begin()
@@ -64,7 +67,7 @@ class Database:
                 raise
             return row
 
-    def write_checkpointed(self, *statements: tuple[str, Sequence[Any]]) -> int:
+    def write_checkpointed(self, *statements: tuple[str, Values]) -> int:
         """Write as ``write`` does, and copy the journal into the state file.
 
         For what keeps a second job or import from being started: a user may copy the file without
@@ -76,7 +79,7 @@ class Database:
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return row
 
-    def read(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+    def read(self, sql: str, values: Values = ()) -> list[sqlite3.Row]:
         """Return all rows of a query."""
         with self._lock, self._translated_errors():
             return self._connection.execute(sql, values).fetchall()

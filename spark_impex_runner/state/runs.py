@@ -31,19 +31,19 @@ _TARGETS = """
     FROM run_targets
     LEFT JOIN (
         SELECT target AS name, max(outcomes.id) AS last
-        FROM outcomes JOIN attempts ON attempts.id = attempt WHERE outcomes.run_id = ?1
+        FROM outcomes JOIN attempts ON attempts.id = attempt WHERE outcomes.run_id = :run
         GROUP BY target
     ) ON name = run_targets.target
     LEFT JOIN outcomes ON outcomes.id = last
     LEFT JOIN attempts ON attempts.id = outcomes.attempt
-    WHERE run_targets.run_id = ?1 ORDER BY position
+    WHERE run_targets.run_id = :run ORDER BY position
 """
 # A run may leave what an earlier run held: of each attempt the hold that was the last one then.
 _HELD = """
     SELECT max(holds.id) FROM holds JOIN outcomes ON outcomes.attempt = holds.attempt
-    WHERE outcomes.run_id = ?1 AND (
+    WHERE outcomes.run_id = :run AND (
         outcomes.outcome = 'held' AND holds.at <= outcomes.ended
-        OR outcomes.ended IS NULL AND holds.run_id = ?1
+        OR outcomes.ended IS NULL AND holds.run_id = :run
     ) GROUP BY holds.attempt
 """
 _HOLDS = f"""
@@ -55,7 +55,7 @@ _APPROVALS = f"""
         holds.run_id AS held_by
     FROM approvals JOIN holds ON holds.id = hold JOIN attempts ON attempts.id = attempt
     LEFT JOIN runs ON runs.id = approvals.run_id
-    WHERE approvals.run_id = ?1 OR hold IN ({_HELD}) ORDER BY approvals.id
+    WHERE approvals.run_id = :run OR hold IN ({_HELD}) ORDER BY approvals.id
 """  # noqa: S608
 
 Statement = tuple[str, tuple[Any, ...]]
@@ -125,27 +125,27 @@ class Runs:
 
     def last(self, limit: int) -> tuple[PastRun, ...]:
         """Return the last runs, the newest first."""
-        return self._runs("1 ORDER BY started DESC, rowid DESC LIMIT ?", limit)
+        return self._runs("1 ORDER BY started DESC, rowid DESC LIMIT :value", limit)
 
     def matching(self, prefix: str) -> tuple[PastRun, ...]:
         """Return the runs whose id begins with a text, the newest first."""
-        return self._runs("substr(id, 1, length(?1)) = ?1 ORDER BY started DESC", prefix)
+        return self._runs("substr(id, 1, length(:value)) = :value ORDER BY started DESC", prefix)
 
     def targets(self, run_id: str) -> tuple[PastTarget, ...]:
         """Return the targets of a run, in their order."""
-        return tuple(map(_as_target, self._db.read(_TARGETS, (run_id,))))
+        return tuple(map(_as_target, self._db.read(_TARGETS, {"run": run_id})))
 
     def holds(self, run_id: str) -> tuple[PastHold, ...]:
         """Return what a run left waiting for an approval."""
-        return tuple(map(_as_hold, self._db.read(_HOLDS, (run_id,))))
+        return tuple(map(_as_hold, self._db.read(_HOLDS, {"run": run_id})))
 
     def approvals(self, run_id: str) -> tuple[PastApproval, ...]:
         """Return the approvals that a run was given, and those of what it held."""
-        return tuple(map(_as_approval, self._db.read(_APPROVALS, (run_id,))))
+        return tuple(map(_as_approval, self._db.read(_APPROVALS, {"run": run_id})))
 
     def _runs(self, where: str, value: object) -> tuple[PastRun, ...]:
         # ``where`` is always a constant of this class.
-        rows = self._db.read(f"SELECT * FROM runs WHERE {where}", (value,))  # noqa: S608
+        rows = self._db.read(f"SELECT * FROM runs WHERE {where}", {"value": value})  # noqa: S608
         return tuple(self._as_run(row) for row in rows)
 
     def _as_run(self, row: sqlite3.Row) -> PastRun:

@@ -175,13 +175,13 @@ class State:
     def _end(self, attempt: Attempt, result: tuple[str, str], digest: str, now: datetime) -> None:
         # Error and digest are those of the attempt itself, not of its parts.
         sql = (
-            "UPDATE attempts SET finished = ?1, outcome = ?2,"
-            " error = CASE id WHEN ?3 THEN ?4 ELSE '' END,"
-            " work = CASE id WHEN ?3 THEN ?5 ELSE '' END"
-            " WHERE (id = ?3 OR part_of = ?3) AND finished IS NULL"
+            "UPDATE attempts SET finished = :now, outcome = :outcome,"
+            " error = CASE id WHEN :id THEN :error ELSE '' END,"
+            " work = CASE id WHEN :id THEN :work ELSE '' END"
+            " WHERE (id = :id OR part_of = :id) AND finished IS NULL"
         )
-        outcome, error = result
-        values = (now.isoformat(), outcome, attempt.id, error, digest)
+        values = {"now": now.isoformat(), "id": attempt.id, "work": digest}
+        values |= {"outcome": result[0], "error": result[1]}
         self._db.write(
             *history.close_statements(history.WITH_PARTS, (attempt.id,) * 2, result, now),
             (sql, values),
