@@ -173,6 +173,9 @@ def test_two_kinds_are_named(workshop: Any, differences: Callable[..., Any]) -> 
     old = workshop.package("motor/pricing/1.0.0")
     workshop.workbooks = True
     new = workshop.package("motor/pricing/1.0.0")
+    with zipfile.ZipFile(new, "a") as archive:
+        archive.writestr("acme/motor/pricing/1.0.0/more.bin", b"1")
+        archive.writestr("acme/more.bin", b"1")
 
     diff = differences(old, new)
 
