@@ -67,7 +67,6 @@ class JobCreator:
         clock = self.progress.context.clock
         self._end = clock.monotonic() + self._deadline
         while True:
-            clock.check()
             pause = CONFIRM_PAUSE
             try:
                 with clock.until(self._end + limits.LAST_CHECK):
@@ -91,7 +90,6 @@ class JobCreator:
                 return job_id
             if self._absences < _CONFIRMATIONS:
                 return ""
-            self.progress.may_have_job = False
         return self._create()
 
     def _look_up(self) -> str:

@@ -334,3 +334,20 @@ def test_busy_reply_needs_no_look_up(
 
     assert run(serve(), TARGET).exit_code == 0
     assert clock.waits[0] == 5
+
+
+def test_failed_look_up_is_repeated_after_a_pause(
+    run: Any, serve: Callable[..., Any], clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the first one follows the create call at once."""
+    times: list[float] = []
+
+    def listed(_: Exports) -> None:
+        times.append(clock.monotonic())
+        raise SparkApiError.when("GET", ErrorReply(503))
+
+    monkeypatch.setattr(Exports, "listed", listed)
+
+    run(serve("create@1=swallow"), TARGET.replace("fixed", "fixed, deadline: 30s"))
+
+    assert len(times) == len(set(times)) > 2

@@ -338,6 +338,7 @@ def test_limit_of_targets_is_twenty_thousand(read: Reader) -> None:
     [
         ("output: '${var:none}'", "targets[0].output"),
         ("output: '${target.output}'", "targets[0].output"),
+        (f"output: {'x' * 256}", "targets[0].output"),
         ("matrix: {x: [{y: 1}]}", "targets[0].matrix.x[0]"),
     ],
 )
