@@ -1,15 +1,18 @@
 """Scale: 10,000 targets over 500 tenants in one process, against a simulated fleet.
 
-Two runs of ``impex-run``, whole processes with their log in a file: one of all targets, with jobs
-that last twenty seconds; one with a job of a minute on every tenant at once, for what waiting
-costs. Both poll as a manifest does that says nothing of it.
+Three runs of ``impex-run``, whole processes with their log in a file: one of all targets, with jobs
+that last twenty seconds; the same, interrupted by SIGINT while every tenant has a job; one with a
+job of a minute on every tenant at once, for what waiting costs. They poll as a manifest does that
+says nothing of it.
 ``--targets`` and ``--tenants`` make a quick try of it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +32,8 @@ RUN = str(Path(sys.executable).with_name("impex-run"))
 TARGETS, TENANTS = 10_000, 500
 JOB_SECONDS, LONG_JOB_SECONDS = 20.0, 60.0
 _LOOK, _TELL = 0.25, 5.0
+# Seconds from the first job to SIGINT.
+_BEFORE_SIGINT = 15.0
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -141,6 +146,38 @@ def scale(tenants: int, targets: int) -> Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """The interrupted run: what it held when SIGINT came, and the seconds from there to its exit.
+
+    ``reported`` is how many targets are in its JSON report.
+    """
+
+    run: Watched
+    memory: float
+    seconds: float
+    reported: int
+
+
+def interrupted(tenants: int, targets: int) -> Stopped:
+    """Start a run of all targets, and stop it while every tenant has its first job."""
+    with workplace() as place, serve(Plan(tenants, JOB_SECONDS)) as address:
+        manifest = place / "fleet.yaml"
+        write_manifest(manifest, address, tenants, targets)
+        with watched(manifest, address) as run:
+            while not (created := address.figures()["created"]) and run.look():
+                time.sleep(_LOOK)
+            _mark(run, address, created + _BEFORE_SIGINT)
+            memory, stopped = run.memory, time.monotonic()
+            run.process.send_signal(signal.SIGINT)
+            while run.look():
+                time.sleep(0.02)
+            seconds = time.monotonic() - stopped
+        report = manifest.parent / "report.json"
+        reported = json.loads(report.read_text())["counts"]["total"] if report.exists() else 0
+        return Stopped(run, memory, seconds, reported)
+
+
+@dataclass(frozen=True, slots=True)
 class Waited:
     """The run of long jobs: CPU seconds a second, requests a second, CPU seconds a request."""
 
@@ -200,8 +237,9 @@ def spread(values: Sequence[float]) -> str:
 
 
 def rows(tenants: int = TENANTS, targets: int = TARGETS) -> list[Row]:
-    """Measure both runs."""
+    """Measure all runs."""
     waited = waiting(tenants)
+    stopped = interrupted(tenants, targets)
     measured = scale(tenants, targets)
     run = measured.run
     what = f"{targets:,} targets, {tenants} tenants"
@@ -221,6 +259,16 @@ def rows(tenants: int = TENANTS, targets: int = TARGETS) -> list[Row]:
         Row(f"{what}: last download to exit, with a JSON report", "", f"{measured.after:.1f} s"),
         Row(f"{what}: end of a job to the look that sees it", "", spread(measured.lateness)),
         Row(f"{what}: from that look to the start of the download", "", spread(measured.reaction)),
+        Row(
+            f"{what}: memory when SIGINT comes, at most",
+            "<= 150 MB",
+            f"{stopped.memory:.0f} MB, {stopped.run.memory:.0f} MB",
+        ),
+        Row(
+            f"{what}: SIGINT to exit, targets in the report",
+            "<= 5 s",
+            f"{stopped.seconds:.1f} s, {stopped.reported:,}",
+        ),
         Row(
             f"{tenants} waiting jobs: CPU, at {waited.looks:.0f} looks a second",
             "<= 10 % of a core",
