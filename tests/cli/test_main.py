@@ -624,9 +624,11 @@ def delivered(shell: Any) -> Any:
 
 
 def test_verify_descends_into_folders(delivered: Any) -> None:
-    """Each delivery below the folder is checked, whatever stands beside it."""
+    """Each delivery below the folder is checked, whatever lies beside it or in it."""
     (delivered.folder / "exports/report.json").write_text("{}")
     (delivered.folder / "exports/notes").mkdir()
+    (delivered.folder / "exports/a/files").mkdir()
+    (delivered.folder / "exports/a/files/inner.zip").touch()
 
     all_ = delivered("impex", "verify", "exports")
     good = delivered("impex", "verify", "exports/a")

@@ -239,6 +239,30 @@ def test_unknown_run_is_a_usage_error(shell: Any) -> None:
     assert "2 runs begin with 2: 2" in several.err
 
 
+WATCHER = """
+import json
+from pathlib import Path
+from spark_impex_runner import hookimpl
+from spark_impex_runner.state.lease import is_running
+
+@hookimpl
+def impex_job_changed(job, change):
+    state = Path(__file__).with_name(".impex")
+    Path(__file__).with_suffix(".json").write_text(json.dumps(is_running(state, job.run.id)))
+"""
+
+
+def test_run_is_running_until_its_end(shell: Any) -> None:
+    """The lock that tells so is held by the run itself."""
+    (shell.folder / "watcher.py").write_text(WATCHER)
+    shell.write("  - {name: a, folders: [life]}\n")
+
+    shell("impex-run", "m.yaml", "-q", "-p", "watcher.py")
+
+    assert json.loads((shell.folder / "watcher.json").read_text()) is True
+    assert "running" not in shell("impex", "history").out
+
+
 def test_history_tells_running_from_killed(shell: Any, left: str) -> None:
     """A run without an end is running while its process lives, whichever target it works on."""
     moment = datetime(2099, 1, 2, tzinfo=timezone.utc)
