@@ -91,7 +91,7 @@ def _phases(result: TargetResult) -> Iterator[Bar]:
 def _steps(result: TargetResult) -> Iterator[Bar]:
     for step in result.steps:
         if step.started:
-            end = step.started + timedelta(seconds=max(step.seconds, 0))
+            end = step.started + timedelta(seconds=step.seconds)
             yield Bar("steps", _named(step), step.started, end)
 
 
