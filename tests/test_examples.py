@@ -182,7 +182,7 @@ def test_the_runner_example_says_that_no_runner_is_there(
 
     assert delivered.good
     assert "(Connection refused); check the address and the network" in failed.error
-    assert "step runner_upload failed, attempt 2 of 3" in caplog.text
+    assert "step runner_upload failed, retrying in 5 s (attempt 3 of 3)" in caplog.text
 
 
 @pytest.mark.parametrize(

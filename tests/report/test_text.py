@@ -106,6 +106,34 @@ def test_ten_reasons_fit_in_thirty_lines(
     assert columns == 0 or max(map(len, lines)) < columns
 
 
+def test_page_shows_a_summary(target: TargetResult, run: Callable[..., RunResult]) -> None:
+    """The example of the reference is what the code prints."""
+    page = (Path(__file__).parents[2] / "docs/reference/report.md").read_text()
+    post = (
+        "POST api/v4/export on https://excel.{}.coherent.global/acme: HTTP {} (request id {}); {}"
+    )
+    missing = "404 SERVICE_NOT_FOUND: service could not be found: {}"
+    names, token = "check the names, and that the credentials may see them", "INVALID_TOKEN"
+    expired = "check the credentials; a bearer token may have expired"
+    done = StepResult(
+        "import", "succeeded", 1.0, "package.zip: imported to uat by job 65f0: motor/pricing added"
+    )
+    results = [named(target, f"t{number}") for number in range(489)]
+    skipped = failed(target, "claims", "it needs life, which did not succeed")
+    results += [replace(target, steps=(done,)), replace(skipped, outcome=Outcome.SKIPPED)]
+    for number, service in enumerate(("life/annuitty", "health/hospitl")):
+        error = post.format("sit", missing.format(service), number, names)
+        results.append(failed(target, service.partition("/")[0], error))
+    for number in range(7):
+        error = post.format("uat", f"401 {token}", number, expired)
+        results.append(failed(target, f"uat-{number}", error))
+
+    result = run(*results)
+    summary = text.render(replace(result, manifest=replace(result.manifest, name="nightly")))
+
+    assert f"```text\n{summary}```" in page
+
+
 def test_shared_cause_stands_once(target: TargetResult, run: Callable[..., RunResult]) -> None:
     """The targets of one refused token share a line, whatever the ids of their requests."""
     refused = "POST v4 on https://x/acme: HTTP 401 (request id {}); check the credentials"
