@@ -43,5 +43,5 @@ def test_record_equals_result(run: Any, serve: Callable[..., Any]) -> None:
             done.finished,
         )
         assert each.phases == pytest.approx(phases, abs=0.01)
-    assert len(targets[0].job_ids) == 2
+    assert len(targets[0].job_ids) > 1
     assert targets[0].phases["running"] >= 40
