@@ -224,6 +224,8 @@ def _object(properties: Mapping[str, str] | None) -> str | None:
 
 
 def _differing(old: VersionContents, new: VersionContents) -> Iterable[str]:
-    """Return the files of the modules that differ."""
+    """Return the files of the modules that differ, none if one of the modules is not there."""
+    if not old.parts or not new.parts:
+        return ()
     names = old.parts.keys() | new.parts.keys()
     return (each for each in sorted(names) if old.parts.get(each) != new.parts.get(each))

@@ -231,6 +231,9 @@ def test_missing_module_has_its_announced_hash(
     assert not differences(package, absent).services
     [found] = differences(package, nothing).services[0].versions
     assert [each.what for each in found.unknown] == ["types of outputs", "module"]
+    changed = workshop.package(files={"model.data": b"{}"})
+    [found] = differences(absent, changed).services[0].versions
+    assert ([each.section for each in found.changes], found.parts) == (["module"], ())
 
 
 def test_files_of_the_module_are_named(workshop: Any, differences: Callable[..., Any]) -> None:
