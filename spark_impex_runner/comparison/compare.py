@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.comparison.pairs import pair_services, pair_versions
 from spark_impex_runner.models.comparison import (
     OUTPUT_TYPES,
     Change,
@@ -17,14 +18,11 @@ from spark_impex_runner.models.comparison import (
     VersionContents,
     VersionDiff,
 )
-from spark_impex_runner.spark.uri import version_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from spark_impex_runner.models.comparison import Items
-
-    Services = Mapping[str, list[VersionContents]]
 
 SECTIONS = ("inputs", "defaults", "outputs", "settings", "module", "workbook", "files")
 
@@ -36,10 +34,7 @@ def compare(old: Contents, new: Contents) -> Diff:
     latest with the latest. A service that moved is found by its id, or by its module.
     """
     kinds = _kinds(old, new)
-    services = [
-        _compare_service(pair, with_files=not kinds)
-        for pair in _pair_services(_by_service(old), _by_service(new))
-    ]
+    services = [_compare_service(pair, with_files=not kinds) for pair in pair_services(old, new)]
     files, unknown = _compare_section("files", old.files, new.files)
     if kinds:
         files = [each for each in files if each.property]
@@ -55,54 +50,6 @@ def _kinds(old: Contents, new: Contents) -> tuple[Unknown, ...]:
     return (Unknown("files that only one of them has", reason),)
 
 
-def _by_service(contents: Contents) -> Services:
-    """Return the versions of each service, by ``folder/service``, oldest first."""
-    found: dict[str, list[VersionContents]] = {}
-    for each in sorted(contents.versions, key=lambda each: version_order(each.version)):
-        found.setdefault(f"{each.folder}/{each.service}", []).append(each)
-    return found
-
-
-def _pair_services(
-    old: Services, new: Services
-) -> Iterator[tuple[Sequence[VersionContents], Sequence[VersionContents]]]:
-    """Yield the versions of each service in both; those of one that is not there are empty."""
-    moved = _moved(
-        {name: old[name] for name in old.keys() - new.keys()},
-        {name: new[name] for name in new.keys() - old.keys()},
-    )
-    for name in sorted((old.keys() | new.keys()) - set(moved.values())):
-        yield old.get(name, ()), new.get(moved.get(name, name), ())
-
-
-def _moved(removed: Services, added: Services) -> dict[str, str]:
-    """Return the new name of each removed service that was added under another one."""
-    found: dict[str, str] = {}
-    for marks in (_ids, _modules):
-        before, after = (
-            _unambiguous(
-                {name: marks(versions) for name, versions in services.items() if name not in done}
-            )
-            for services, done in ((removed, found.keys()), (added, set(found.values())))
-        )
-        found |= {before[mark]: after[mark] for mark in before.keys() & after.keys()}
-    return found
-
-
-def _ids(versions: Sequence[VersionContents]) -> str:
-    return versions[-1].service_id.lower()
-
-
-def _modules(versions: Sequence[VersionContents]) -> str:
-    return versions[-1].sections.get("module", {}).get("module", {}).get("sha256", "")
-
-
-def _unambiguous(marks: Mapping[str, str]) -> dict[str, str]:
-    """Return the name by each mark that only one of the services has."""
-    times = Counter(marks.values())
-    return {mark: name for name, mark in marks.items() if mark and times[mark] == 1}
-
-
 def _compare_service(
     pair: tuple[Sequence[VersionContents], Sequence[VersionContents]], *, with_files: bool
 ) -> ServiceDiff:
@@ -112,7 +59,7 @@ def _compare_service(
     removed = tuple(number for number in old if number not in new)
     diffs = [
         _compare_version(before, after, with_files=with_files)
-        for before, after in _pair_versions(old, new)
+        for before, after in pair_versions(old, new)
     ]
     kept = tuple(
         each
@@ -124,17 +71,6 @@ def _compare_service(
 
 def _name(versions: Sequence[VersionContents]) -> str:
     return f"{versions[0].folder}/{versions[0].service}" if versions else ""
-
-
-def _pair_versions(
-    old: Mapping[str, VersionContents], new: Mapping[str, VersionContents]
-) -> Iterator[tuple[VersionContents, VersionContents]]:
-    """Yield the versions of one number, and the latest with the latest at the end."""
-    for number in old:
-        if number in new:
-            yield old[number], new[number]
-    if old and new and (last := (list(old)[-1], list(new)[-1])) and last[0] != last[1]:
-        yield old[last[0]], new[last[1]]
 
 
 def _compare_version(
