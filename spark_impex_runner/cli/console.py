@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
-    from spark_impex_runner.cli.streams import MaskingStream, Streams
+    from spark_impex_runner.cli.masking_stream import MaskingStream
+    from spark_impex_runner.cli.streams import Streams
     from spark_impex_runner.errors import Problem
 
 # The environment variable that logs each call of a plugin, unless it is 0.

@@ -13,7 +13,7 @@ from spark_impex_runner.report.figures import format_size
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from spark_impex_runner.cli.streams import MaskingStream
+    from spark_impex_runner.cli.masking_stream import MaskingStream
     from spark_impex_runner.engine.progress import Activity, RunProgress, Snapshot
 
 _log = logging.getLogger("spark_impex_runner.events")

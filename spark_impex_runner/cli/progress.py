@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from spark_impex_runner.cli.console import Console
-    from spark_impex_runner.cli.streams import MaskingStream
+    from spark_impex_runner.cli.masking_stream import MaskingStream
     from spark_impex_runner.clock import Clock
 
 _log = logging.getLogger(__name__)

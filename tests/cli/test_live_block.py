@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from spark_impex_runner.cli.live_block import LiveBlock
 from spark_impex_runner.cli.live_view import Style, render
-from spark_impex_runner.cli.streams import MaskingStream
+from spark_impex_runner.cli.masking_stream import MaskingStream
 from spark_impex_runner.engine.progress import Activity, Snapshot
 from spark_impex_runner.masking import Masker
 

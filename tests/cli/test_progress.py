@@ -16,8 +16,9 @@ import pytest
 from spark_impex_runner.cli import progress as shown_progress
 from spark_impex_runner.cli.console import open_console
 from spark_impex_runner.cli.heartbeat import Heartbeat, sentence
+from spark_impex_runner.cli.masking_stream import MaskingStream
 from spark_impex_runner.cli.progress import mode, shown
-from spark_impex_runner.cli.streams import MaskingStream, install
+from spark_impex_runner.cli.streams import install
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.progress import Activity, RunProgress, Snapshot
 from spark_impex_runner.masking import Masker

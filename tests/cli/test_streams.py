@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_impex_runner.cli.streams import MaskingStream, install
+from spark_impex_runner.cli.masking_stream import MaskingStream
+from spark_impex_runner.cli.streams import install
 from spark_impex_runner.masking import Masker
 
 SECRET = "s3cr+t/value&=1"
