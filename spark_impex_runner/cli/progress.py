@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.cli.heartbeat import Heartbeat
@@ -53,14 +53,15 @@ def shown(arguments: argparse.Namespace, console: Console, clock: Clock) -> Iter
     """Show what a run does while the block lasts; yield what the run reports to."""
     progress, err = RunProgress(), console.streams.err
     chosen = mode(arguments, err, os.environ)
-    if chosen == "live":
-        live = _Live(progress, err, colour=console.colour_errors)
-        with console.streams.captured(), live.running(clock):
-            yield progress
-    elif chosen == "plain":
-        with _ticking(Heartbeat(progress, err).tick, clock):
-            yield progress
-    else:
+    with ExitStack() as stack:
+        # Lines of subprocesses would tear the block; those of workers are no silence.
+        if chosen == "live" or getattr(arguments, "executor", None):
+            stack.enter_context(console.streams.captured())
+        if chosen == "live":
+            live = _Live(progress, err, colour=console.colour_errors)
+            stack.enter_context(live.running(clock))
+        elif chosen == "plain":
+            stack.enter_context(_ticking(Heartbeat(progress, err).tick, clock))
         yield progress
 
 

@@ -47,17 +47,17 @@ class Streams:
     @contextmanager
     def captured(self) -> Iterator[None]:
         """Write lines of subprocesses through ``err``, too, if the process is this command's."""
-        if not self.owns_process:
+        err = self.err
+        if not self.owns_process or err.line_format:  # a JSON log captures them all the time
             yield
             return
-        err = self.err
-        with ExitStack() as undo:
-            write, encoding = err.write, err.encoding or "utf-8"
+        write, encoding = err.write, err.encoding or "utf-8"
+        # The descriptors are restored before ``err`` writes to them again: else to itself.
+        with ExitStack() as afterwards, ExitStack() as undo:
             genuine = capture_descriptors(write, lambda line: write(f"{line}\n"), undo, encoding)
-            before = err.redirect(genuine)
+            afterwards.callback(genuine.close)
+            afterwards.callback(err.redirect, err.redirect(genuine))
             yield
-        with err.redirect(before):
-            pass
 
 
 def install(masker: Masker, *, owns_process: bool = False) -> Streams:

@@ -59,6 +59,10 @@ class Terminal(io.StringIO):
         rows = [*self.screen.history.top, *shown]
         return ["".join(row[number].data for number in columns).rstrip() for row in rows]
 
+    def below(self) -> str:
+        """Return what is on the cursor's row and below it."""
+        return "".join(self.screen.display[self.screen.cursor.y :]).strip()
+
 
 def opened(terminal: Terminal, *secrets: str) -> MaskingStream:
     """Return a stream to the terminal, with a block."""
@@ -137,6 +141,8 @@ def test_wrapped_rows_are_erased() -> None:
     block.replaced(["x" * 30, "y"])
     columns = 10
 
+    assert block.drawn().startswith("\r\x1b[K\x1b[4A\x1b[4Mx")  # wrapped lines are deleted first
+    assert block.drawn().startswith("\r\x1b[K\x1b[4Ax")
     assert block.erased() == "\r\x1b[K\x1b[4A\x1b[4M"
 
 
@@ -190,6 +196,7 @@ def test_no_line_is_torn_or_repeated(actions: list[tuple[str, Any]]) -> None:
             print("." * value, end="", file=stream, flush=True)
         elif action == "resize":
             terminal.resize(*value)
+        assert piece or not terminal.below()
     print(file=stream)
     stream.close_block()
 

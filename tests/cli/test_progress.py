@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import threading
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -202,6 +203,26 @@ def test_a_stop_is_shown_at_once(terminal: Terminal, monkeypatch: pytest.MonkeyP
     assert terminal.getvalue().startswith("release  1:00  4 of 12 done")
     assert terminal.getvalue().endswith("\r\x1b[K\x1b[1A\x1b[1M")
     assert "\x1b[?" not in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "lines"), [(80, 24, 8), (200, 60, 12), (40, 10, 3), (80, 2, 0), (0, 0, 0)]
+)
+def test_the_block_is_a_third_at_most(
+    monkeypatch: pytest.MonkeyPatch, columns: int, rows: int, lines: int
+) -> None:
+    """And never more than twelve lines, of however many targets."""
+    many = tuple(Activity("sit", f"t{number}", "running") for number in range(500))
+    size = os.terminal_size((columns, rows))
+    monkeypatch.setattr(shown_progress._Live, "_size", lambda _: size)
+    stream = MaskingStream(Terminal(), Masker())
+    live = shown_progress._Live(Watched(replace(RUN, active=many)), stream, colour=False)
+    shown: list[list[str]] = []
+    monkeypatch.setattr(stream, "show", lambda lines, _: shown.append(lines))
+
+    live.tick()
+
+    assert len(shown[0]) == lines
 
 
 def test_errors_of_the_view_end_only_the_view(

@@ -15,6 +15,7 @@ import yaml
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine import distributed
 from spark_impex_runner.engine.distributed import StopFile, WorkUnit, partition_by_tenant
+from spark_impex_runner.engine.progress import RunProgress
 from spark_impex_runner.engine.run import run_manifest, run_unit
 from spark_impex_runner.errors import ImpexError, PluginError, UsageError
 from spark_impex_runner.masking import Masker
@@ -189,6 +190,18 @@ def test_units_are_one_run(world: World) -> None:
     assert runs == [(result.run_id, 0)]
     assert attempts == [(result.run_id, "succeeded")]
     assert not list((world.folder / ".impex").glob("*.stop"))
+
+
+def test_ends_of_units_are_seen(world: World) -> None:
+    """Who watches the run sees each unit's targets end, and only that."""
+    progress = RunProgress()
+    options = world.options("threads")
+
+    run_manifest(world.write(A, B, C), options, clock=world.clock, progress=progress)
+
+    snapshot = progress.snapshot()
+    assert snapshot
+    assert (snapshot.distributed, snapshot.ended) == (True, {Outcome.SUCCEEDED: 3})
 
 
 def test_results_equal_local_ones(world: World) -> None:

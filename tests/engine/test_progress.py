@@ -122,6 +122,13 @@ def activity(progress: RunProgress) -> Any:
     return snapshot.active[0]
 
 
+def test_servers_announce_the_sizes(target: Any) -> None:
+    """Before the first byte of a package its size is known."""
+    _, each = target
+
+    assert list(each.files.values()) == [package.size for package in each.job.packages]
+
+
 def test_downloads_have_bytes_and_a_rate(target: Any, clock: FakeClock, tmp_path: Path) -> None:
     """Of the partial files, whose sizes are known when the server has said them."""
     progress, each = target
