@@ -253,7 +253,7 @@ def test_silent_tenant_is_invented(rehearse: Any, tenant: Sandbox) -> None:
 def test_waits_take_no_time(rehearse: Any) -> None:
     """Neither between the attempts of a step nor between requests."""
     found = rehearse("""\
-        connections: {here: {sandbox: acme, requests_per_second: 0.01}}
+        connections: {here: {sandbox: acme, requests_per_second: 0.0001}}
         targets:
           - name: one
             folders: [life]
@@ -297,6 +297,38 @@ def test_destinations_are_replaced(rehearse: Any, tmp_path: Path) -> None:
     assert (sent.by, sent.method) == ("notify[0] (webhook, on failed)", "POST")
     assert '"text": "m: 1 of 1 target succeeded"' in sent.text
     assert found.replaced[0][1].startswith("webdavs://, its credentials and permissions, and what")
+
+
+def test_file_that_a_step_extends_is_copied(rehearse: Any, tmp_path: Path) -> None:
+    """What is in it counts, as in a run: this lock is none."""
+    (tmp_path / "lock.json").write_text("nonsense")
+
+    found = rehearse(f"""\
+        {SANDBOX}
+        targets:
+          - name: one
+            folders: [life]
+            steps: [{{uses: import, with: {{to: here, lock: lock.json, if_present: replace}}}}]
+        """)
+
+    assert found.targets[0].error.startswith(f"step import: {tmp_path / 'lock.json'} ")
+    assert (tmp_path / "lock.json").read_text() == "nonsense"
+
+
+def test_ids_are_served(rehearse: Any) -> None:
+    """Services and versions that the manifest names by their ids are exported under these."""
+    service, version = (
+        "2c1b0a34-0000-4000-8000-000000000001",
+        "8a5f0f0e-1111-4222-8333-0123456789ab",
+    )
+
+    found = rehearse(f"""\
+        connections: {{far: {{env: sit, tenant: acme}}}}
+        targets:
+          - {{name: one, services: ['service/{service}'], version_ids: ['{version}']}}
+        """)
+
+    assert found.targets[0].verdict == "would succeed"
 
 
 def test_options_choose_what_is_rehearsed(rehearse: Any) -> None:
