@@ -20,15 +20,14 @@ _DIGEST = re.compile(rf"(@[0-9a-f]{{{_DIGITS}}})[0-9a-f]+")
 
 
 def row(run: Mapping[str, Any]) -> dict[str, str]:
-    """Return one run as a row of the list."""
+    """Return one run as a row of the list; its id begins with the time of its start."""
     return {
         "run": run["run_id"],
-        "started": moment(run["started"]),
         "took": _took(run),
-        "by": run["started_by"] or "-",
-        "manifest": run["manifest"],
         "outcome": _words(run["outcome"]),
         "targets": _counts(run),
+        "by": run["started_by"] or "-",
+        "manifest": run["manifest"],
     }
 
 

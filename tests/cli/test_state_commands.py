@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from contextlib import closing
 from datetime import datetime, timezone
@@ -185,10 +186,13 @@ def test_history_lists_runs_newest_first(shell: Any) -> None:
     run_id = newest["run_id"]
     details = json.loads(shell("impex", "history", run_id, "--format", "json").out)
 
-    assert [line.partition("m.yaml  ")[2].split(maxsplit=1) for line in lines[1:]] == [
+    columns = [re.split(r"  +", line) for line in lines]
+    assert columns[0] == ["RUN", "TOOK", "OUTCOME", "TARGETS", "BY", "MANIFEST"]
+    assert [each[2:4] for each in columns[1:]] == [
         ["partial", "1 unchanged, 1 failed, 1 skipped"],
         ["succeeded", "1 succeeded"],
     ]
+    assert [each[0] for each in columns[1:]] == [each["run_id"] for each in document["runs"]]
     assert newest == document["runs"][0]
     assert [(each["target"], each["outcome"]) for each in details["runs"][0]["targets"]] == [
         ("a", "unchanged"),
