@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spark_impex_runner.cli.masking_stream import MaskingStream
-    from spark_impex_runner.engine.progress import Activity, RunProgress, Snapshot
+    from spark_impex_runner.engine.progress import RunProgress
+    from spark_impex_runner.engine.snapshot import Activity, Snapshot
 
 _log = logging.getLogger("spark_impex_runner.events")
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.engine.progress import Activity
+from spark_impex_runner.cli.line import Piece, Style, joined
+from spark_impex_runner.engine.snapshot import Activity
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.report.figures import format_size
 from spark_impex_runner.report.headline import outcome_text
@@ -15,7 +16,7 @@ from spark_impex_runner.text import display_width, plain, shortened
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from spark_impex_runner.engine.progress import Snapshot
+    from spark_impex_runner.engine.snapshot import Snapshot
 
 _RED, _YELLOW, _CYAN, _FAINT = "31", "33", "36", "2"
 # Outcomes with a count of their own in the totals, and its colour.
@@ -29,36 +30,8 @@ _NOTABLE = {
 _CONNECTION, _TARGET, _PHASE, _BAR, _VALUE = 12, 24, 11, 12, 5
 # More columns say no more, and wrap when a window becomes narrower.
 _WIDEST = 120
-# A text that is cut to less than this says nothing.
-_LEAST = 12
 _NAMES_QUEUED = 20
 _EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
-
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """What the terminal can show: colours, and characters beyond ASCII."""
-
-    colour: bool = False
-    unicode: bool = True
-
-    @property
-    def ellipsis(self) -> str:
-        """The sign for what was cut."""
-        return "…" if self.unicode else "~"
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """A part of a line; of those that do not all fit, the ones with a low ``rank`` are shown.
-
-    ``elastic``: it is cut rather than left out.
-    """
-
-    text: str
-    rank: int = 0
-    colour: str = ""
-    elastic: bool = False
 
 
 def render(snapshot: Snapshot, width: int, height: int, style: Style) -> list[str]:
@@ -67,7 +40,7 @@ def render(snapshot: Snapshot, width: int, height: int, style: Style) -> list[st
     if height < 1 or width < 1:
         return []
     rows = _rows(snapshot, (width, height - 1), style)
-    return [_first_line(snapshot, width, style), *(_joined(row, width, style) for row in rows)]
+    return [_first_line(snapshot, width, style), *(joined(row, width, style) for row in rows)]
 
 
 def totals(snapshot: Snapshot) -> list[tuple[str, str]]:
@@ -95,14 +68,13 @@ def _first_line(snapshot: Snapshot, width: int, style: Style) -> str:
     """Return the line with the name, the time since the run began, and the totals."""
     name = shortened(plain(snapshot.name), _TARGET, style.ellipsis)
     counts, dot = totals(snapshot), " · " if style.unicode else ", "
-    pieces = [_Piece(f"{name}  ", len(counts) + 1), _Piece(f"{clock_time(snapshot.elapsed)}  ")]
+    pieces = [Piece(f"{name}  ", len(counts) + 1), Piece(f"{clock_time(snapshot.elapsed)}  ")]
     for number, (text, colour) in enumerate(counts):
-        pieces.append(_Piece(f"{dot if number else ''}{text}", number + 1, colour, not number))
-    shown = _fitting(pieces, width, 0, style)
-    return "".join(_coloured(each, style) for each in shown).rstrip()
+        pieces.append(Piece(f"{dot if number else ''}{text}", number + 1, colour, not number))
+    return joined(pieces, width, style, gap="")
 
 
-def _rows(snapshot: Snapshot, size: tuple[int, int], style: Style) -> Iterator[list[_Piece]]:
+def _rows(snapshot: Snapshot, size: tuple[int, int], style: Style) -> Iterator[list[Piece]]:
     """Yield the rows below the totals: jobs, downloads, steps and approvals, the slowest first."""
     groups = _groups(snapshot)
     width, room = size
@@ -115,7 +87,7 @@ def _rows(snapshot: Snapshot, size: tuple[int, int], style: Style) -> Iterator[l
     table = _Table.of(snapshot, shown, width, style)
     yield from map(table.row, shown)
     if every > room > 0:
-        yield [_Piece(f"{style.ellipsis} and {every - count} more", 0, _FAINT)]
+        yield [Piece(f"{style.ellipsis} and {every - count} more", 0, _FAINT)]
 
 
 def _groups(snapshot: Snapshot) -> list[list[Activity]]:
@@ -162,7 +134,7 @@ class _Table:
             {row: snapshot.queued.get(name, ()) for name, row in queues.items()},
         )
 
-    def row(self, each: Activity) -> list[_Piece]:
+    def row(self, each: Activity) -> list[Piece]:
         """Return one row: connection, target, phase, and what is known of that."""
         queue = _queue(self.queues.get(id(each), ()))
         if not each.target:  # nothing but a queue: its names matter more than its columns
@@ -170,11 +142,11 @@ class _Table:
         detail = _DETAILS.get(each.phase, _job)(each, self.style)
         return [*self._first_columns(each), *detail, *queue]
 
-    def _first_columns(self, each: Activity) -> Iterator[_Piece]:
+    def _first_columns(self, each: Activity) -> Iterator[Piece]:
         if self.connection:
-            yield _Piece(self._padded(each.connection, self.connection), 2)
-        yield _Piece(self._padded(each.target, self.target), 0 if each.target else 3)
-        yield _Piece((each.phase if each.target else "").ljust(_PHASE), 1)
+            yield Piece(self._padded(each.connection, self.connection), 2)
+        yield Piece(self._padded(each.target, self.target), 0 if each.target else 3)
+        yield Piece((each.phase if each.target else "").ljust(_PHASE), 1)
 
     def _padded(self, text: str, width: int) -> str:
         cut = shortened(plain(text), width, self.style.ellipsis)
@@ -186,46 +158,46 @@ def _room_for_target(width: int) -> int:
     return width // 4 if width >= 60 else width // 3 if width >= 40 else max(width - _VALUE - 2, 1)
 
 
-def _job(each: Activity, _: Style) -> Iterator[_Piece]:
-    yield _Piece(clock_time(each.elapsed).rjust(_VALUE), 0)
+def _job(each: Activity, _: Style) -> Iterator[Piece]:
+    yield Piece(clock_time(each.elapsed).rjust(_VALUE), 0)
     if each.busy:
-        yield _Piece("the tenant runs another job", 3, _YELLOW, elastic=True)
+        yield Piece("the tenant runs another job", 3, _YELLOW, elastic=True)
     elif each.usual >= 1:
-        yield _Piece(f"usually {clock_time(each.usual)}", 3, _FAINT)
+        yield Piece(f"usually {clock_time(each.usual)}", 3, _FAINT)
 
 
-def _queue(names: Sequence[str]) -> Iterator[_Piece]:
+def _queue(names: Sequence[str]) -> Iterator[Piece]:
     if names:
         more = ", …" if len(names) > _NAMES_QUEUED else ""
         shown = ", ".join(map(plain, names[:_NAMES_QUEUED])) + more
-        yield _Piece(f"queue {len(names)}: {shown}", 4, _FAINT, elastic=True)
+        yield Piece(f"queue {len(names)}: {shown}", 4, _FAINT, elastic=True)
 
 
-def _download(each: Activity, style: Style) -> Iterator[_Piece]:
+def _download(each: Activity, style: Style) -> Iterator[Piece]:
     if not each.size:
-        yield _Piece(clock_time(each.elapsed).rjust(_VALUE), 0)
-        yield _Piece(_rounded(each.received), 3)
+        yield Piece(clock_time(each.elapsed).rjust(_VALUE), 0)
+        yield Piece(_rounded(each.received), 3)
     else:
         part = min(each.received / each.size, 1.0)
-        yield _Piece(f"{int(part * 100)} %".rjust(_VALUE), 0)
-        yield _Piece(_bar(part, style), 3, _CYAN)
-        yield _Piece(f"{_of(each.received, each.size)}", 4)
+        yield Piece(f"{int(part * 100)} %".rjust(_VALUE), 0)
+        yield Piece(_bar(part, style), 3, _CYAN)
+        yield Piece(f"{_of(each.received, each.size)}", 4)
     if each.rate:
-        yield _Piece(f"{_rounded(int(each.rate))}/s", 5)
+        yield Piece(f"{_rounded(int(each.rate))}/s", 5)
     if each.left:
         left = f"{each.left:.0f} s" if each.left < 59.5 else clock_time(each.left)
-        yield _Piece(f"{left} left", 2)
+        yield Piece(f"{left} left", 2)
 
 
-def _step(each: Activity, _: Style) -> Iterator[_Piece]:
-    yield _Piece(clock_time(each.elapsed).rjust(_VALUE), 0)
-    yield _Piece(plain(each.step), 2)
+def _step(each: Activity, _: Style) -> Iterator[Piece]:
+    yield Piece(clock_time(each.elapsed).rjust(_VALUE), 0)
+    yield Piece(plain(each.step), 2)
     if each.size:
-        yield _Piece(_rounded(each.size), 3, _FAINT)
+        yield Piece(_rounded(each.size), 3, _FAINT)
 
 
-def _held(each: Activity, _: Style) -> Iterator[_Piece]:
-    yield _Piece(f"--approve {plain(each.step)}", 2, _YELLOW)
+def _held(each: Activity, _: Style) -> Iterator[Piece]:
+    yield Piece(f"--approve {plain(each.step)}", 2, _YELLOW)
 
 
 _DETAILS = {"downloading": _download, "steps": _step, "to approve": _held}
@@ -256,31 +228,3 @@ def clock_time(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _joined(pieces: Sequence[_Piece], width: int, style: Style) -> str:
-    """Return the pieces that fit as one line, in their order."""
-    shown = _fitting(pieces, width, 2, style)
-    return "  ".join(_coloured(each, style) for each in shown).rstrip()
-
-
-def _coloured(piece: _Piece, style: Style) -> str:
-    if not (style.colour and piece.colour):
-        return piece.text
-    return f"\x1b[{piece.colour}m{piece.text}\x1b[0m"
-
-
-def _fitting(pieces: Sequence[_Piece], width: int, gap: int, style: Style) -> list[_Piece]:
-    """Return the pieces that fit into a width: one of a rank only if all of lower ranks do."""
-    kept: dict[int, _Piece] = {}
-    left = width
-    for number in sorted(range(len(pieces)), key=lambda each: pieces[each].rank):
-        piece = pieces[number]
-        room = left - (gap if kept else 0)
-        if display_width(piece.text) > room:
-            if kept and not (piece.elastic and room >= _LEAST):
-                break
-            piece = replace(piece, text=shortened(piece.text, room, style.ellipsis))
-        kept[number] = piece
-        left = room - display_width(piece.text)
-    return [kept[number] for number in sorted(kept)]

@@ -11,8 +11,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.cli.heartbeat import Heartbeat
+from spark_impex_runner.cli.line import Style
 from spark_impex_runner.cli.live_block import LiveBlock
-from spark_impex_runner.cli.live_view import Style, render
+from spark_impex_runner.cli.live_view import render
 from spark_impex_runner.engine.progress import RunProgress
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spark_impex_runner.cli.line import Style
 from spark_impex_runner.cli.live_block import LiveBlock
-from spark_impex_runner.cli.live_view import Style, render
+from spark_impex_runner.cli.live_view import render
 from spark_impex_runner.cli.masking_stream import MaskingStream
-from spark_impex_runner.engine.progress import Activity, Snapshot
+from spark_impex_runner.engine.snapshot import Activity, Snapshot
 from spark_impex_runner.masking import Masker
 
 

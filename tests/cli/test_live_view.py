@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spark_impex_runner.cli.live_view import Style, render
-from spark_impex_runner.engine.progress import Activity, Snapshot
+from spark_impex_runner.cli.line import Style
+from spark_impex_runner.cli.live_view import render
+from spark_impex_runner.engine.snapshot import Activity, Snapshot
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.text import display_width
 

@@ -21,7 +21,8 @@ from spark_impex_runner.cli.masking_stream import MaskingStream
 from spark_impex_runner.cli.progress import mode, shown
 from spark_impex_runner.cli.streams import install
 from spark_impex_runner.clock import Clock
-from spark_impex_runner.engine.progress import Activity, RunProgress, Snapshot
+from spark_impex_runner.engine.progress import RunProgress
+from spark_impex_runner.engine.snapshot import Activity, Snapshot
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Outcome
 

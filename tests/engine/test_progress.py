@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.delivery.progress import Phase, TargetProgress
-from spark_impex_runner.engine.progress import RunProgress, Snapshot
+from spark_impex_runner.engine.progress import RunProgress
 from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.models import Outcome, RunOptions, StepResult
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from spark_impex_runner.engine.snapshot import Snapshot
     from spark_impex_runner.testing.fake_clock import FakeClock
 
 TARGETS = """
