@@ -168,6 +168,13 @@ def test_the_first_error_is_there_in_full(
     assert "x" * 600_000 in html.render(run(failed, failed))
 
 
+def test_unchanged_is_no_failure(target: TargetResult, run: Callable[..., RunResult]) -> None:
+    """Where the earlier delivery is stands in the details alone."""
+    unchanged = replace(target, outcome=Outcome.UNCHANGED, error="kept since Monday")
+
+    assert Page(html.render(run(unchanged))).text.count("kept since Monday") == 1
+
+
 def test_every_job_of_a_target_is_named(
     target: TargetResult, run: Callable[..., RunResult]
 ) -> None:
