@@ -6,21 +6,32 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.errors import ManifestError, PluginError
+from spark_impex_runner.report.github import annotation
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spark_impex_runner.cli.console import Console
+    from spark_impex_runner.cli.masking_stream import MaskingStream
+    from spark_impex_runner.errors import ImpexError
     from spark_impex_runner.models import RunResult
+
+
+def annotate(error: ImpexError, out: Console) -> None:
+    """Annotate the lines of a manifest that has kept a run from beginning."""
+    if isinstance(error, (ManifestError, PluginError)) and _is_job():
+        for problem in error.problems:
+            _stream(out).document(annotation(problem))
 
 
 def publish(finished: Sequence[RunResult], hints: Sequence[tuple[str, str]], out: Console) -> None:
     """Annotate the lines of failed targets, and append to the summary of the step."""
-    if os.environ.get("GITHUB_ACTIONS") != "true":
+    if not _is_job():
         return
     from spark_impex_runner.report.github_run import failures
 
-    # GitHub's runner reads both streams; in a JSON log every line of stderr has to be JSON.
-    stream = out.streams.out if out.json_lines else out.streams.err
+    stream = _stream(out)
     root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
     for run in finished:
         for command in failures(run, root):
@@ -31,6 +42,15 @@ def publish(finished: Sequence[RunResult], hints: Sequence[tuple[str, str]], out
             _append(Path(file), finished, hints, out)
         except OSError as error:
             out.error(f"cannot write the step summary {file}: {error.strerror or error}")
+
+
+def _is_job() -> bool:
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def _stream(out: Console) -> MaskingStream:
+    """Return where commands go: GitHub's runner reads both streams, a JSON log is all JSON."""
+    return out.streams.out if out.json_lines else out.streams.err
 
 
 def _append(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.cli.console import CommandContext, Console
     from spark_impex_runner.clock import Clock
+    from spark_impex_runner.errors import ImpexError
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import RunResult
 
@@ -99,7 +100,6 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
         from spark_impex_runner.cli import plan
 
         return plan.execute(arguments, context)
-    from spark_impex_runner.cli import github
     from spark_impex_runner.cli.progress import shown
     from spark_impex_runner.cli.worker import configure_output, output_options
     from spark_impex_runner.clock import Clock
@@ -125,16 +125,30 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
                         path, options, clock=clock, masker=masker, worker=worker, progress=progress
                     )
             except ImpexError as error:
-                out.error(error)
+                _print_refusal(error, out)
                 failed.append(128 + clock.signum if clock.signum else error.exit_code)
                 continue
             finished.append(result)
             _print_result(result, out)
         steps = list(_next_steps(finished, arguments, context, clock))
-        github.publish(finished, steps, out)
-        for purpose, command in steps:
-            out.hint(purpose, command)
+        _publish(finished, steps, out)
     return _combine_exit_codes(exit_code(finished), failed, any_run=bool(finished))
+
+
+def _print_refusal(error: ImpexError, out: Console) -> None:
+    from spark_impex_runner.cli import github
+
+    out.error(error)
+    github.annotate(error, out)
+
+
+def _publish(finished: Sequence[RunResult], steps: Sequence[tuple[str, str]], out: Console) -> None:
+    """Show the runs on GitHub, and print what to run next as the last lines."""
+    from spark_impex_runner.cli import github
+
+    github.publish(finished, steps, out)
+    for purpose, command in steps:
+        out.hint(purpose, command)
 
 
 def _print_result(result: RunResult, out: Console) -> None:

@@ -48,6 +48,19 @@ def test_json_log_stays_json_on_github(shell: Any, summary: Path) -> None:
     assert summary.read_text().count("## m: partial") == 1
 
 
+def test_invalid_manifest_is_annotated(shell: Any, summary: Path) -> None:
+    """The run says what is wrong, and GitHub shows it at the line."""
+    shell.write("  - {name: a, foldrs: [life]}\n")
+
+    done = shell("impex-run", "m.yaml")
+
+    commands = [line for line in done.err.splitlines() if line.startswith("::error file=m.yaml,")]
+    assert done.code == 2
+    assert commands[0].startswith("::error file=m.yaml,line=4,col=")
+    assert "foldrs" in commands[0]
+    assert summary.read_text() == "earlier\n"
+
+
 def test_unwritable_step_summary_is_an_error_line(
     shell: Any, summary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
