@@ -191,6 +191,10 @@ class RetryTimeoutError(SparkSdkError):
         self.retries = retries
         self.interval = interval
 
+    def with_message(self, message: str) -> RetryTimeoutError:
+        """Return the same timeout with another message."""
+        return RetryTimeoutError(message, retries=self.retries, interval=self.interval)
+
 
 class JobError(SparkSdkError):
     """The tenant ended the job without success; the message has the tenant's reason."""

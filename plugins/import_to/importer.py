@@ -208,9 +208,7 @@ class Import:
             raise
         except errors.RetryTimeoutError as error:
             message = f"{error}; it may still run: the same command resumes it"
-            raise errors.RetryTimeoutError(
-                message, retries=error.retries, interval=error.interval
-            ) from error
+            raise error.with_message(message) from error
         except errors.SparkError as error:
             if tools.is_unknown_job(error):
                 raise self._unknown_outcome(self.record, str(error)) from error

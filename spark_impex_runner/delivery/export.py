@@ -182,9 +182,7 @@ class Export:
         )
         cancel = job.target.polling.on_deadline == "cancel"
         message = "it was cancelled" if cancel and self._cancel() else hint
-        return RetryTimeoutError(
-            f"{error}; {message}", retries=error.retries, interval=error.interval
-        )
+        return error.with_message(f"{error}; {message}")
 
     def _handle_interrupt(self) -> None:
         """Cancel the job if ``on_interrupt`` says so; warn about a job whose id is unknown."""

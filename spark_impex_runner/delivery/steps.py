@@ -245,5 +245,5 @@ def _as_target_error(step: Step, error: ImpexError, text: str) -> ImpexError:
     """Return the error of a step as its target's; a timeout stays one, since it can be resumed."""
     message = f"step {step.uses}: {text}"
     if isinstance(error, RetryTimeoutError):
-        return RetryTimeoutError(message, retries=error.retries, interval=error.interval)
+        return error.with_message(message)
     return StepError(message)

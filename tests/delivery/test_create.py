@@ -351,3 +351,33 @@ def test_failed_look_up_is_repeated_after_a_pause(
     run(serve("create@1=swallow"), TARGET.replace("fixed", "fixed, deadline: 30s"))
 
     assert len(times) == len(set(times)) > 2
+
+
+@pytest.mark.parametrize(
+    ("status", "failures", "calls", "outcome"),
+    [(403, 3, 4, Outcome.SUCCEEDED), (404, 3, 4, Outcome.SUCCEEDED), (403, 9, 4, Outcome.FAILED)],
+)
+def test_three_doubtful_look_ups_are_tolerated(
+    run: Any,
+    serve: Callable[..., Any],
+    only: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    failures: int,
+    calls: int,
+    outcome: Outcome,
+) -> None:
+    """A reply without a code of the API may be a proxy's; the fourth one in a row is believed."""
+    listed, made = Exports.listed, []
+
+    def doubtful(self: Exports) -> Any:
+        made.append(status)
+        if len(made) <= failures:
+            raise SparkApiError.when("GET", ErrorReply(status))
+        return listed(self)
+
+    monkeypatch.setattr(Exports, "listed", doubtful)
+
+    result = only(run(serve("create@1=swallow", job_limit=2), TARGET))
+
+    assert (result.outcome, len(made)) == (outcome, calls)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import threading
 
 import pytest
 from hypothesis import given
@@ -95,3 +96,28 @@ def test_hashing_thread_keeps_order(chunks: list[bytes]) -> None:
     whole = b"".join(chunks)
     assert hashing.hexdigest("sha256") == hashlib.sha256(whole).hexdigest()
     assert hashing.hexdigest("md5") == hashlib.md5(whole, usedforsecurity=False).hexdigest()
+
+
+def test_small_file_needs_no_thread() -> None:
+    """The first mebibyte is hashed at once, the rest by a second thread."""
+    with Hashing(["sha256"]) as hashing:
+        hashing.update(bytes((1 << 20) - 1))
+        before = [each.name for each in threading.enumerate()]
+        hashing.update(b"x")
+        after = [each.name for each in threading.enumerate() if each.daemon]
+        hashing.update(b"y")
+
+    assert ("hashing" in before, "hashing" in after) == (False, True)
+    assert "hashing" not in [each.name for each in threading.enumerate()]
+    whole = bytes((1 << 20) - 1) + b"xy"
+    assert hashing.hexdigest("sha256") == hashlib.sha256(whole).hexdigest()
+
+
+def test_md5_is_a_checksum_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FIPS mode forbids it for security only."""
+    settings: list[object] = []
+    monkeypatch.setattr(hashlib, "new", lambda *words, **more: settings.append((words, more)))
+
+    Hashing(["md5"])
+
+    assert settings == [(("md5",), {"usedforsecurity": False})]
