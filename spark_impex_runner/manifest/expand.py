@@ -184,7 +184,7 @@ class Expansion:
         scope["target.output"] = Value(str(output), str(output))
         table, self.current = self._table(scope), name
         data = {
-            key: folder if key == "output" else self._value(value, template.origin((key,)), table)
+            key: self._value(value, template.origin((key,)), table)
             for key, value in template.data.items()
             if key not in {"name", "matrix"}
         }
@@ -204,7 +204,7 @@ class Expansion:
         if not isinstance(value, str) or "${" not in value:
             return value
         unread_secrets = self._keeps_secrets(path)
-        if unread_secrets and not self.inputs.keep_secrets:
+        if unread_secrets:
             # An empty cache: a placeholder must not be cached as the value of a secret.
             table = replace(table, sources=replace(table.sources, asks=False, known={}))
         resolved = resolve(value, table)

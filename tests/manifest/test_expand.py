@@ -286,6 +286,23 @@ targets:
     assert settings.masker.mask("vault-secret k-1 open") == "*** *** open"
 
 
+def test_secret_that_two_connections_share(read: Reader) -> None:
+    """It is read for the one that the run uses, although the other one comes first."""
+    text = """
+version: 1
+connections:
+  other: {auth: {token: "${vault:sit}"}}
+  sit: {auth: {token: "${vault:sit}"}}
+targets: [{name: a, folders: [life], connection: sit}]
+"""
+    selected = expand.SelectedTargets(frozenset({"a"}), frozenset({"sit"}))
+
+    manifest = read(text, selected=selected)
+
+    assert manifest.connections["sit"].auth.token == "vault-secret"
+    assert manifest.connections["other"].auth.token != "vault-secret"
+
+
 def test_secret_in_other_errors_is_masked(read: Reader) -> None:
     """A value that is a secret in one place is not shown by a mistake in another."""
     text = """
@@ -339,6 +356,7 @@ def test_limit_of_targets_is_twenty_thousand(read: Reader) -> None:
         ("output: '${var:none}'", "targets[0].output"),
         ("output: '${target.output}'", "targets[0].output"),
         (f"output: {'x' * 256}", "targets[0].output"),
+        ("colour: '${var:none}'", "targets[0].colour"),
         ("matrix: {x: [{y: 1}]}", "targets[0].matrix.x[0]"),
     ],
 )
@@ -347,7 +365,7 @@ def test_problems_of_a_target_have_their_place(read: Reader, keys: str, path: st
     with pytest.raises(ManifestError) as caught:
         read(f"{HEAD}targets: [{{name: a, folders: [f], {keys}}}]")
 
-    assert {problem.path for problem in caught.value.problems} == {path}
+    assert [problem.path for problem in caught.value.problems] == [path]
 
 
 def test_many_unknown_variables_end_soon(read: Reader) -> None:
