@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import zipfile
 from dataclasses import dataclass, field
@@ -75,9 +76,10 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
 @pytest.fixture
 def rewritten() -> Callable[..., Path]:
     """Give a function that changes the entries of a package whose names end as given."""
+    numbers = itertools.count(1)
 
     def rewrite(package: Path, changes: dict[str, Any]) -> Path:
-        target = package.with_name(f"changed-{package.name}")
+        target = package.with_name(f"changed-{next(numbers)}.zip")
         with zipfile.ZipFile(package) as old, zipfile.ZipFile(target, "w") as new:
             entries = {each.filename: old.read(each) for each in old.infolist()}
             for ending, change in changes.items():

@@ -7,7 +7,7 @@ import unicodedata
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import validate
 
@@ -138,6 +138,9 @@ def test_every_comparison_can_be_written(old: Contents, new: Contents) -> None:
     assert "<script" not in html.render(diff, str)
 
 
+@example(1, 1.0)
+@example(1, True)
+@example("1", 1)
 @given(VALUES, VALUES)
 def test_values_are_equal_as_json(one: Any, other: Any) -> None:
     """1 is 1.0, but neither true nor "1"."""

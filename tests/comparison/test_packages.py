@@ -46,6 +46,7 @@ def value(**more: Any) -> list[dict[str, Any]]:
         ({"inputs": value()[:1]}, "1 input removed"),
         ({"inputs": value(default=5)}, "1 input changed default"),
         ({"inputs": value(default="x")}, "1 input changed type, 1 input changed default"),
+        ({"inputs": value(default=True)}, "1 input changed type, 1 input changed default"),
         ({"inputs": value(address="C9")}, "1 input changed cell"),
         ({"inputs": value(description="?", address="C9")}, "1 input changed cell and description"),
         ({"outputs": []}, "1 output removed"),
@@ -193,6 +194,10 @@ def test_two_kinds_are_named(workshop: Any, differences: Callable[..., Any]) -> 
             {"ModelMetaData.json": b'{"XInputTable": [{}]}'},
             {"inputs", "outputs", "settings", "workbook"},
         ),
+        (
+            {"ModelMetaData.json": partial(re.sub, rb'"(value|factor)"', b'"same"')},
+            {"inputs"},
+        ),
         ({"DefaultValidations.json": None}, {"defaults"}),
         ({"DefaultValidations.json": b"[]"}, {"defaults"}),
         ({"DefaultValidations.json": b'{"outputs": null}'}, {"defaults"}),
@@ -215,6 +220,24 @@ def test_missing_metadata_is_never_equal(
         assert (diff.differs, diff.complete) == (False, False)
         assert {each.what for each in found.unknown} == unknown
         assert all(re.search(r"json|hash|rows|no \w+", each.reason) for each in found.unknown)
+
+
+def test_changed_workbook_is_found(
+    workshop: Any, rewritten: Callable[..., Any], differences: Callable[..., Any]
+) -> None:
+    """Also if the metadata still state the hash of the old one, or none at all."""
+    workshop.workbooks = True
+    package = workshop.package()
+    other = rewritten(package, {"pricing.xlsx": b"other"})
+    silent = [
+        rewritten(each, {"ModelMetaData.json": lambda text: text.replace(b"OriginalS", b"S")})
+        for each in (package, other)
+    ]
+
+    [found] = differences(package, other).services[0].versions
+    assert [(each.section, each.name) for each in found.changes] == [("files", "pricing.xlsx")]
+    [found] = differences(*silent).services[0].versions
+    assert [each.section for each in found.changes] == ["workbook"]
 
 
 def test_missing_module_has_its_announced_hash(
