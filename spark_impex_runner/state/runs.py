@@ -124,8 +124,13 @@ class Runs:
         self._db = database
 
     def last(self, limit: int) -> tuple[PastRun, ...]:
-        """Return the last runs, the newest first."""
-        return self._runs("1 ORDER BY started DESC, rowid DESC LIMIT :value", limit)
+        """Return the last runs, the newest first, without those that another machine has begun.
+
+        A work unit of such a run leaves it here without targets and without an end.
+        """
+        own = "EXISTS (SELECT 1 FROM run_targets WHERE run_id = runs.id)"
+        order = "ORDER BY started DESC, rowid DESC LIMIT :value"
+        return self._runs(f"(finished IS NOT NULL OR {own}) {order}", limit)
 
     def matching(self, prefix: str) -> tuple[PastRun, ...]:
         """Return the runs whose id begins with a text, the newest first."""

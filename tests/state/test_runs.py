@@ -65,6 +65,17 @@ def test_run_without_end_has_outcomes_of_attempts(tmp_path: Path) -> None:
         assert run.counts == {"failed": 1, "unfinished": 1, "not_started": 1}
 
 
+def test_run_of_another_machine_is_not_listed(tmp_path: Path) -> None:
+    """Its work unit here knows neither all of its targets nor its end."""
+    with closing(State(tmp_path)) as state:
+        state.begin_run(PastRun("r", "m.yaml", NOW))
+        state.intend(intent("r", "m/a"), NOW)
+        assert state.runs.last(9) == ()
+
+        state.begin_run(PastRun("r", "m.yaml", NOW), ["m/a"])
+        assert [run.counts for run in state.runs.last(9)] == [{"unfinished": 1}]
+
+
 def test_end_of_run_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many targets it has: a kill leaves all of their outcomes or none."""
     writes = []
