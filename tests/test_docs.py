@@ -217,6 +217,22 @@ def test_the_readme_is_short_and_begins_with_a_picture() -> None:
     assert lines.index("## Where to go next") <= 100
 
 
+def test_page_shows_a_real_rehearsal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The output of the page's first command, but for ids and times."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path / "examples")
+
+    with pytest.raises(SystemExit) as exit_:
+        main.main(["plan", "--simulate", "promotion.yaml"])
+
+    page = read("docs/how-to/rehearse.md")
+    shown = page.partition("promotion.yaml\n")[2].partition("$ echo $?")[0]
+    assert plain(shown) == plain(capsys.readouterr().out)
+    assert exit_.value.code == 0
+
+
 def test_the_readme_shows_a_real_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

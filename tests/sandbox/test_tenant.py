@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,3 +68,26 @@ def test_odd_version_numbers_have_an_order() -> None:
     numbers = ["1.0", "draft", "1.0.rc", "1.0.0", "2\N{SUPERSCRIPT TWO}"]
 
     assert max(numbers, key=version_key) == "1.0.0"
+
+
+def test_index_lists_a_tenant(tmp_path: Path) -> None:
+    """With names that no folder can have, ids of its own, and possibly nothing in a folder."""
+    listed = {"folder": "_a/b", "service": ".s", "number": "1.10.0", "id": "v", "service_id": "s"}
+    versions = [listed, {**listed, "number": "1.9.0", "id": ""}]
+    index = {"folders": ["empty"], "versions": versions}
+    (tmp_path / "tenant.json").write_text(json.dumps(index))
+
+    tenant = Tenant("acme", tmp_path)
+
+    older, newer = tenant.versions("_a/b", ".s")
+    assert (older.number, newer.number, newer.id, newer.service_id) == ("1.9.0", "1.10.0", "v", "s")
+    assert (len(older.id), newer.path, tenant.services("empty")) == (36, tmp_path / "model", [])
+
+
+@pytest.mark.parametrize("text", ["nonsense", "[]", '{"folders": []}', '{"folders": 1}'])
+def test_malformed_index_is_refused(tmp_path: Path, text: str) -> None:
+    """Before anything is served."""
+    (tmp_path / "tenant.json").write_text(text)
+
+    with pytest.raises(ValueError, match=r"tenant\.json is malformed"):
+        Tenant("acme", tmp_path)
