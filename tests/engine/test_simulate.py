@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SANDBOX = "connections: {here: {sandbox: acme}}"
 PLUGIN = """
 import socket, threading
+from pathlib import Path
 from spark_impex_runner import hookimpl, StepOutput
 
 @hookimpl
@@ -54,7 +55,11 @@ def impex_run_step(job, step):
 
 @hookimpl
 def impex_job_changed(job):
-    raise AssertionError("an observer was called")
+    Path(__file__).with_suffix(".called").touch()
+
+@hookimpl
+def impex_run_job(job):
+    Path(__file__).with_suffix(".called").touch()
 """
 EXPORTED = ("motor/pricing/1.4.1", "motor/pricing/1.4.2", "life/annuity/1.0.0")
 
@@ -158,7 +163,7 @@ def test_gates_are_held_and_approved(rehearse: Any) -> None:
     assert "${env:PROD_URL}, ${env:PROD_TOKEN}" in " ".join(found.left_out)
 
 
-def test_unaware_step_is_left_out(rehearse: Any) -> None:
+def test_unaware_step_is_left_out(rehearse: Any, tmp_path: Path) -> None:
     """And named with its line; the steps around it run, observers do not."""
     found = rehearse(f"""\
         {SANDBOX}
@@ -173,7 +178,8 @@ def test_unaware_step_is_left_out(rehearse: Any) -> None:
     assert part.startswith("target one, step unaware (")
     assert part.endswith("m.yaml:6)")
     assert reason == "left out: the plugin plugin does not say how to rehearse it"
-    assert "plugin plugin: impex_job_changed not called" in found.left_out
+    assert "plugin plugin: impex_job_changed, impex_run_job not called" in found.left_out
+    assert not (tmp_path / "plugin.called").exists()
 
 
 @pytest.mark.parametrize("step", ["careless", "threaded"])
