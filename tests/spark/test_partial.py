@@ -174,8 +174,33 @@ def test_only_valid_resume_info_is_read(
     partial.write(tmp_path / "p", info)
 
     assert partial.read(tmp_path / "p", "h") == (info if sound else None)
-    (tmp_path / "p").write_bytes(b"")
-    assert partial.read(tmp_path / "p", "h") is None
+
+
+@pytest.mark.parametrize(("part", "resumed"), [(b"", False), (b"1", True)])
+def test_a_single_byte_is_resumed(tmp_path: Path, part: bytes, resumed: bool) -> None:
+    """An empty file has nothing to resume."""
+    (tmp_path / "p").write_bytes(part)
+    partial.write(tmp_path / "p", partial.ResumeInfo('"e"', 9, None))
+
+    assert bool(partial.read(tmp_path / "p", None)) is resumed
+
+
+@pytest.mark.parametrize("validator", ['"e"', "Fri, 02 Jan 2026 12:00:00 GMT"])
+@pytest.mark.parametrize(("end", "span"), [(None, "3-9"), (7, "3-6")])
+def test_range_is_asked_for_and_answered(validator: str, end: int | None, span: str) -> None:
+    """By the last byte, not the one behind it; the reply repeats the validator and the length."""
+    info = partial.ResumeInfo(validator, 10, None)
+    name = "ETag" if validator == '"e"' else "Last-Modified"
+    reply = {name: validator, "Content-Range": f"bytes {span}/10"}
+
+    asked = info.range_headers(3, end)
+
+    assert asked == {"Range": f"bytes={span if end else '3-'}", "If-Range": validator}
+    assert info.matches(reply, 3, end)
+    assert not info.matches({**reply, name: '"other"'}, 3, end)
+    for other in ("3-7/10", "2-6/10", f"{span}/11"):
+        assert not info.matches({**reply, "Content-Range": f"bytes {other}"}, 3, end)
+    assert not info.matches({**reply, "Content-Encoding": "gzip"}, 3, end)
 
 
 @pytest.mark.parametrize(
