@@ -135,8 +135,8 @@ class _Live:
         )
         self._stream.show(lines, size.columns - 1)
         if suspends:
-            os.kill(os.getpid(), signal.SIGSTOP)  # goes on here after `fg`
-            return 0.0
+            os.kill(os.getpid(), signal.SIGSTOP)
+            return _FIRST  # the kernel may stop this thread a moment later; until then, no drawing
         return min(max(_LEAST, (time.thread_time() - began) * _SHARE), _MOST)
 
     @contextmanager

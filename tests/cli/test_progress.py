@@ -274,3 +274,14 @@ def test_suspending_erases_the_block(terminal: Terminal, monkeypatch: pytest.Mon
 
     assert erased[0] == "" or erased[0].endswith("\r\x1b[K\x1b[1A\x1b[1M")
     assert signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGTSTP"), reason="Windows has no job control")
+def test_nothing_is_drawn_while_it_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel may stop the thread that asked for it a moment later than the others."""
+    monkeypatch.setattr(os, "kill", lambda *_: None)
+    stream = MaskingStream(Terminal(), Masker())
+    live = shown_progress._Live(Watched(RUN), stream, colour=False)
+    live._suspends = True
+
+    assert live.tick() >= 0.2
