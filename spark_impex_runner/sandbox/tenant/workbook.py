@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+from html import escape
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
 from zipfile import ZipFile
 
 from spark_impex_runner.sandbox.tenant.archive import Writer
@@ -70,5 +70,5 @@ def _cell(address: str, value: Any) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return f'<c r="{address}"><v>{value}</v></c>'
     # XML 1.0 cannot represent control characters, not even escaped.
-    text = escape(re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", " ", str(value)))
+    text = escape(re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", " ", str(value)), quote=False)
     return f'<c r="{address}" t="inlineStr"><is><t>{text}</t></is></c>'
