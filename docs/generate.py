@@ -183,7 +183,8 @@ def cli_page() -> str:
         "# Commands",
         NOTE,
         "`impex-run` is `impex run`. Results go to stdout, everything else to stderr.",
-        "[What the exit codes mean](exit-codes.md). `-h` shows the same in the terminal.",
+        "[What the exit codes mean](exit-codes.md). `-h` shows the same in the terminal; `impex`",
+        "alone lists the commands and exits with 0. A usage error is one line, exit code 2.",
     ]
     for name, summary in command_line.COMMANDS.items():
         parser = argparse.ArgumentParser()

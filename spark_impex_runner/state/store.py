@@ -266,7 +266,8 @@ class State:
     def usual_duration(self, tenant: str, fingerprint: str, size: str) -> float | None:
         """Return the median of ``durations``, or of ``similar`` without any; None without both."""
         known = sorted(self.durations(tenant, fingerprint) or self.similar(tenant, size))
-        return known[len(known) // 2] if known else None
+        middle = known[(len(known) - 1) // 2 : len(known) // 2 + 1]
+        return sum(middle) / len(middle) if middle else None
 
     def _seconds(self, where: str, values: Sequence[Any]) -> tuple[float, ...]:
         # ``where`` is always a constant of this module.
