@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _SIGNALLED = 128
 _DIGITS = 12
+_GOOD = {"succeeded", "unchanged"}
 _PHASES = ("queued", "creating", "running", "downloading", "steps")
 # Of a digest only so many digits are shown, as in the command that approves it.
 _DIGEST = re.compile(rf"(@[0-9a-f]{{{_DIGITS}}})[0-9a-f]+")
@@ -59,7 +60,8 @@ def _code(code: int | None) -> str:
 
 
 def _targets(targets: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield a table of the targets, with the error of each below it."""
+    """Yield a table of the targets, with the error of each below it; failures last, as of a run."""
+    targets = sorted(targets, key=lambda each: each["outcome"] not in _GOOD)
     known = [name for name in _PHASES if any(name in each["phases"] for each in targets)]
     title, *rows = table([_target_row(each, known) for each in targets]).splitlines()
     yield title

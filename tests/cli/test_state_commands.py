@@ -215,8 +215,11 @@ def test_history_rows_are_targets(shell: Any, tenant: Sandbox, left: str) -> Non
 
 
 def test_history_page_lists_targets(shell: Any) -> None:
-    """One run by the beginning of its id: who, when, every target with job or error."""
-    shell.write("  - {name: a, folders: [life]}\n  - {name: b, services: [motor/none]}\n")
+    """One run by the beginning of its id: who, when, every target with job or error.
+
+    Failures are the last ones, where a terminal shows them.
+    """
+    shell.write("  - {name: b, services: [motor/none]}\n  - {name: a, folders: [life]}\n")
     shell("impex-run", "m.yaml", "-q")
     run_id = shell("impex", "history").out.splitlines()[1].split()[0]
 
