@@ -128,16 +128,20 @@ def _wanted(prepared: Prepared) -> Wanted:
 
 
 def _print(diff: Diff, format_: str, context: CommandContext) -> None:
-    import json
-
-    from spark_impex_runner.report.diff import html, text
-    from spark_impex_runner.report.diff.json import as_data
-
     console, masker = context.console, context.masker
     if format_ == "json":
+        import json
+
+        from spark_impex_runner.report.diff.json import as_data
+
         data = masker.mask_within(as_data(diff), keys=False)
         console.document(json.dumps(data, indent=2, ensure_ascii=False))
     elif format_ == "html":
+        from spark_impex_runner.report.diff import html
+
         console.document(html.render(diff, masker.mask))
-    elif lines := text.render(diff, colour=console.colour):
-        console.result(lines, styled=True)
+    else:
+        from spark_impex_runner.report.diff import text
+
+        if lines := text.render(diff, colour=console.colour):
+            console.result(lines, styled=True)

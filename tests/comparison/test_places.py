@@ -78,6 +78,9 @@ def test_receipt_knows_the_kind(delivered: Path) -> None:
     assert places.read(delivered / "two").kind == "onpremises"
     assert places.read(delivered / "one").kind == "migrate"
     assert places.read(delivered).kind == "migrate"
+    path = delivered / "two" / "impex-receipt.json"
+    path.write_text(path.read_text().replace('"onpremises"', '"migrate"'))
+    assert places.read(delivered / "two").kind == "migrate"
 
 
 def test_changed_delivery_is_refused(delivered: Path) -> None:
