@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _GOOD = {"succeeded", "unchanged"}
 WOULD_SUCCEED = "would succeed"
+_VERDICTS = {"failed": "would fail", "timed_out": "would time out"}
 # The beginning of a body that people see.
 _SHOWN = 200
 # How many targets have lines of their own, and how many names a line has.
@@ -63,9 +64,7 @@ class RehearsedTarget:
             return "could not be rehearsed"
         if self.outcome in _GOOD:
             return WOULD_SUCCEED
-        if self.outcome == "failed":
-            return "would fail"
-        return f"would be {self.outcome.replace('_', ' ')}"
+        return _VERDICTS.get(self.outcome, f"would be {self.outcome}")
 
 
 @dataclass(frozen=True, slots=True)
