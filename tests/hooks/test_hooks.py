@@ -136,6 +136,7 @@ def test_hooks_run_in_documented_order(record: Callable[[str], list[str]]) -> No
         "impex_poll_verdict closed",
         "impex_job_changed job.done",
         "impex_download_path package.zip",
+        "impex_job_changed download.started",
         "impex_check_download .package.zip.part True",
         "impex_job_changed package.delivered",
         "impex_run_step note packages/package.zip",
