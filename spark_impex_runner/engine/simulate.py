@@ -175,6 +175,7 @@ class _Rounds:
         # Entries of services name files beside the manifest, which are not in the scratch folder.
         outside = replace(manifest, path=self.simulation.loaded.manifest.path.absolute())
         results: dict[str, TargetResult] = {}
+        held: dict[str, tuple[str, int]] = {}
         names, approved = {each.name for each in manifest.targets}, frozenset[str]()
         while names:
             targets = tuple(each for each in manifest.targets if each.name in names)
@@ -187,12 +188,13 @@ class _Rounds:
                 name: replace(each, warnings=warnings.get(name, each.warnings))
                 for name, each in found.items()
             }
-            held = {each.target.name: each.approve for each in results.values() if each.approve}
-            if not set(held.values()) - approved:
+            # By the number of steps, too: one connection may be waited for more than once.
+            before, held = held, _held(results)
+            if held == before:
                 break
-            for name, connection in held.items():
+            for name, (connection, _) in held.items():
                 self.approvals.setdefault(name, []).append(connection)
-            approved |= set(held.values())
+            approved |= {connection for connection, _ in held.values()}
             names = _waiting(results)
         return self._finish(run.id, run.started, manifest, tuple(results.values())), self.approvals
 
@@ -216,6 +218,11 @@ class _Rounds:
         failures = notify(manifest.notify, result, registry.notifiers, self.clock, masker)
         self.staging.unsent += failures
         return result
+
+
+def _held(results: dict[str, TargetResult]) -> dict[str, tuple[str, int]]:
+    """Return what each held target waits for, and after how many steps."""
+    return {name: (each.approve, len(each.steps)) for name, each in results.items() if each.approve}
 
 
 def _waiting(results: dict[str, TargetResult]) -> set[str]:

@@ -152,12 +152,16 @@ def test_gates_are_held_and_approved(rehearse: Any) -> None:
                   to: prod
                   gate: manual
                   services: [{source: motor/pricing, target: uk/pricing}]
-          - {name: later, connection: sit, folders: [life], needs: [motor]}
+          - name: later
+            connection: sit
+            folders: [life]
+            needs: [motor]
+            steps: [{uses: import, with: {to: uat, gate: manual}}]
         """)
 
     motor, later = found.targets
     assert (motor.outcome, motor.error, later.outcome) == ("succeeded", "", "succeeded")
-    assert (motor.approved, motor.warnings, later.approved) == (("uat", "prod"), (), ())
+    assert (motor.approved, motor.warnings, later.approved) == (("uat", "prod"), (), ("uat",))
     assert "motor/pricing[1.4.0] added as uk/pricing[1.4.0]" in motor.steps[1][2]
     assert "references without a value here, which a run needs: " in " ".join(found.left_out)
     assert "${env:PROD_URL}, ${env:PROD_TOKEN}" in " ".join(found.left_out)
