@@ -667,10 +667,12 @@ def test_invalid_package_is_reported(make_job: Any, output: Path) -> None:
 
 
 def test_repeated_import_is_locked_once(tmp_path: Path) -> None:
-    """What a killed run wrote before it died is there already."""
+    """What a killed run wrote is there already; a line holds one value, as diffs need it."""
     lock = Lock(tmp_path / "l.json")
     for _ in range(2):
         lock.add({"name": "p.zip", "sha256": "ab", "services": []}, {"to": "uat", "job_id": "1"})
 
-    [package] = json.loads(lock.path.read_text())["packages"]
+    text = lock.path.read_text()
+    [package] = json.loads(text)["packages"]
     assert package["imports"] == [{"to": "uat", "job_id": "1"}]
+    assert text.splitlines()[1:3] == ['  "version": 1,', '  "packages": [']
