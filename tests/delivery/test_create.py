@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -290,6 +291,29 @@ def test_events_of_a_lost_job(run: Any, serve: Callable[..., Any], only: Any, ev
     ]  # fmt: skip
     assert received[1] == ("job.found", {"job_id": first.job_id})
     assert events.names()[len(received)] == "package.reused"
+
+
+def test_targets_create_their_jobs_in_turn(
+    run: Any, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one correlation id, one could otherwise take the other's job for its own."""
+    create, active, most, overlapped = Exports.create, [], [], threading.Event()
+
+    def watched(self: Exports, *arguments: Any) -> Any:
+        active.append(1)
+        most.append(sum(active))
+        if sum(active) > 1:
+            overlapped.set()
+        overlapped.wait(0.2)  # a second call would come now
+        active.pop()
+        return create(self, *arguments)
+
+    monkeypatch.setattr(Exports, "create", watched)
+    run.connection_keys = "jobs: 2"
+
+    result = run(serve(job_limit=2), f"{TARGET}\n{TARGET.replace('a,', 'b,')}")
+
+    assert (result.exit_code, most) == (0, [1, 1])
 
 
 @pytest.mark.parametrize(("code", "calls"), [("EXCEEDED_FILE_SIZE", 1), ("SLOW_DOWN", 2)])

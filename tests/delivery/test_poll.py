@@ -152,14 +152,17 @@ def test_new_status_is_no_stall(run: Any, serve: Callable[..., Any], only: Any) 
     assert result.outcome is Outcome.SUCCEEDED
 
 
-def test_deadline_can_cancel(run: Any, serve: Callable[..., Any], only: Any, clock: Any) -> None:
+def test_deadline_can_cancel(
+    run: Any, serve: Callable[..., Any], only: Any, clock: Any, events: Any
+) -> None:
     """At the deadline the status is requested once more; ``on_deadline: cancel`` frees the slot."""
     sandbox = serve(job_seconds=1000)
     polling = "{strategy: fixed, deadline: 10s, on_deadline: cancel}"
+    text = target(retry_interval="4", polling=polling)
 
-    result = run(sandbox, target(retry_interval="4", polling=polling))
+    result = run(sandbox, text, plugin_files=(events.plugin,))
 
-    assert result.exit_code == 5
+    assert (result.exit_code, events.names()[-2:]) == (5, ["job.cancelled", "target.timed_out"])
     assert clock.waits == [0, 4, 4, 2]
     assert "after 10 s (polling.deadline); it was cancelled" in only(result).error
     assert [r.body for r in sandbox.requests if r.method == "PATCH"] == [

@@ -52,14 +52,17 @@ def downloads(sandbox: Any) -> int:
     return [r.origin for r in sandbox.requests].count("download")
 
 
-def test_interrupted_wait_is_resumed(run: Any, serve: Callable[..., Any], only: Any) -> None:
+def test_interrupted_wait_is_resumed(
+    run: Any, serve: Callable[..., Any], only: Any, events: Any
+) -> None:
     """The second run polls the job of the first, and creates none."""
     sandbox = serve(job_seconds=20)
     first = interrupted(run, sandbox, TARGET)
 
-    second = run(sandbox, TARGET)
+    second = run(sandbox, TARGET, plugin_files=(events.plugin,))
 
     assert only(first).outcome is Outcome.CANCELLED
+    assert "job.adopted" in events.names()
     assert (only(second).outcome, only(second).job_id) == (Outcome.SUCCEEDED, only(first).job_id)
     assert created(sandbox) == 1
 
