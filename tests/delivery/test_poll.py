@@ -14,6 +14,7 @@ from spark_impex_runner.models import Outcome, Poll
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def target(**keys: str) -> str:
@@ -199,6 +200,32 @@ def test_invalid_delay_is_named(
     assert only(result).outcome is Outcome.FAILED
     assert "impex_poll_delay answered" in only(result).error
     assert "hasty" in only(result).error
+
+
+def test_strategy_is_told_of_the_wait(run: Any, serve: Callable[..., Any], tmp_path: Path) -> None:
+    """Checks so far, seconds since the start and to the deadline, and what the server asked for."""
+    plugin = tmp_path / "told.py"
+    plugin.write_text(
+        "from pathlib import Path\n"
+        "from spark_impex_runner import hookimpl\n"
+        "@hookimpl\ndef impex_poll_delay(poll):\n"
+        "    facts = poll.checks, poll.elapsed, poll.remaining, poll.retry_interval\n"
+        "    with Path(__file__).with_suffix('.log').open('a') as log:\n"
+        "        print(*facts, poll.retry_after, poll.strategy, poll.options, file=log)\n"
+        "    return 4\n"
+    )
+    text = target(
+        retry_interval="3", polling="{strategy: exponential, with: {max: 9}, deadline: 10s}"
+    )
+
+    run(serve("status@1=503:retry=2", job_seconds=1000), text, plugin_files=(plugin,))
+
+    rest = "exponential {'max': 9}"
+    assert plugin.with_suffix(".log").read_text().splitlines() == [
+        f"0 0.0 10.0 3.0 None {rest}",
+        f"1 4.0 6.0 3.0 2.0 {rest}",
+        f"2 8.0 2.0 3.0 None {rest}",
+    ]
 
 
 def test_invalid_verdict_is_named(

@@ -11,6 +11,7 @@ import pytest
 
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.sandbox.faults import parse_fault
+from spark_impex_runner.spark.exports import Exports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,10 +20,19 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize(("on_interrupt", "cancels"), [("cancel", 1), ("leave", 0)])
 def test_interrupt_during_wait(
-    run: Any, serve: Callable[..., Any], tmp_path: Path, on_interrupt: str, cancels: int
+    run: Any,
+    serve: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    on_interrupt: str,
+    cancels: int,
 ) -> None:
-    """The wait ends at once, ``on_interrupt`` applies, and other targets are not started."""
-    sandbox, file = serve(job_seconds=1000), tmp_path / "report.json"
+    """The wait ends at once, ``on_interrupt`` applies, and other targets are not started.
+
+    The job is known: it is not looked up first.
+    """
+    sandbox, file, listings = serve(job_seconds=1000), tmp_path / "report.json", []
+    monkeypatch.setattr(Exports, "listed", lambda _: tuple(listings.append("") or ()))
     run.clock.at_wait = lambda elapsed: elapsed > 10 and run.clock.stop(signal.SIGTERM)
     targets = (
         f"- {{name: a, folders: [life], on_interrupt: {on_interrupt}}}\n"
@@ -35,6 +45,7 @@ def test_interrupt_during_wait(
     assert result.exit_code == 143
     assert len([r for r in sandbox.requests if r.method == "PATCH"]) == cancels
     assert len([r for r in sandbox.requests if r.method == "POST"]) == 1
+    assert listings == []
     assert json.loads(file.read_text())["signal"] == signal.SIGTERM
 
 
