@@ -15,7 +15,7 @@ import tempfile
 import termios
 import threading
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from fcntl import ioctl
 from pathlib import Path
 from types import SimpleNamespace
@@ -103,7 +103,8 @@ def measured(mode: str) -> tuple[float, float]:
         progress, ticking = run(folder, clock), view._ticking  # noqa: SLF001 - what is measured
         view._ticking = lambda tick, clock: ticking(counted(tick), clock)  # type: ignore[assignment] # noqa: SLF001
         view.RunProgress = lambda: progress  # type: ignore[assignment,misc]
-        console: Any = SimpleNamespace(streams=SimpleNamespace(err=stream), colour_errors=True)
+        streams = SimpleNamespace(err=stream, captured=nullcontext)
+        console: Any = SimpleNamespace(streams=streams, colour_errors=True)
         arguments = argparse.Namespace(progress=mode, log_format="text", quiet=False)
         os.environ["TERM"] = "xterm"
         with view.shown(arguments, console, clock):
