@@ -151,8 +151,8 @@ def test_older_state_has_runs_and_approvals(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "state.db")) as database, database:
         database.executescript(f"{'; '.join(MIGRATIONS[:7])}; PRAGMA user_version = 7")
         at = NOW.isoformat()
-        database.execute("INSERT INTO runs VALUES ('r1', 'm.yaml', ?1, ?1, 9)", (at,))
-        database.execute("INSERT INTO runs VALUES ('r2', 'm.yaml', ?1, ?1, 0)", (at,))
+        database.execute("INSERT INTO runs VALUES ('r1', 'm.yaml', ?, ?, 9)", (at, at))
+        database.execute("INSERT INTO runs VALUES ('r2', 'm.yaml', ?, ?, 0)", (at, at))
         for key, target, whole in ((1, "m/a", None), (2, "m/a#1", 1)):
             database.execute(
                 "INSERT INTO attempts (id, run_id, target, tenant, fingerprint, correlation_id,"
@@ -162,13 +162,13 @@ def test_older_state_has_runs_and_approvals(tmp_path: Path) -> None:
         for run, outcome in (("r1", "held"), ("r2", "succeeded")):
             database.execute(
                 "INSERT INTO outcomes (run_id, attempt, began, ended, outcome)"
-                " VALUES (?1, 1, ?2, ?2, ?3), (?1, 2, ?2, ?2, ?3)",
-                (run, at, outcome),
+                " VALUES (:run, 1, :at, :at, :outcome), (:run, 2, :at, :at, :outcome)",
+                {"run": run, "at": at, "outcome": outcome},
             )
         database.execute(
-            "INSERT INTO holds VALUES (1, 1, 'r1', ?1, 'prod', '{\"packages\": {}}', 'c', 'r2',"
-            " ?1, 'prod@ab', 'used')",
-            (at,),
+            "INSERT INTO holds VALUES (1, 1, 'r1', ?, 'prod', '{\"packages\": {}}', 'c', 'r2',"
+            " ?, 'prod@ab', 'used')",
+            (at, at),
         )
 
     with closing(State(tmp_path)) as state:

@@ -249,11 +249,11 @@ def test_first_version_is_migrated(tmp_path: Path) -> None:
             database.execute(
                 "INSERT INTO runs VALUES (?, 'm', ?, ?, 0)", (name, NOW.isoformat(), end)
             )
-            values = (name, name, NOW.isoformat(), (NOW + timedelta(seconds=60)).isoformat())
+            at, done = NOW.isoformat(), (NOW + timedelta(seconds=60)).isoformat()
             database.execute(
                 "INSERT INTO attempts (run_id, target, tenant, fingerprint, correlation_id,"
-                " intended, created, done) VALUES (?, ?, 'https://t', 'f1', '', ?3, ?3, ?)",
-                values,
+                " intended, created, done) VALUES (?, ?, 'https://t', 'f1', '', ?, ?, ?)",
+                (name, name, at, at, done),
             )
 
     state = State(tmp_path)
