@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
 import resource
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spark_impex_runner import errors
+from spark_impex_runner import disk, errors
 from spark_impex_runner.models import RemoteFile
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
@@ -24,7 +26,6 @@ from spark_impex_runner.spark.download.files import commit, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from spark_impex_runner.models import Artifact
 
@@ -223,6 +224,43 @@ def test_resumable_file_gets_resume_info(
 
     assert passed == chunks
     assert (tmp_path / "p.json").is_file() is is_marked
+
+
+@pytest.mark.parametrize("sizes", [[MIB], [MIB, MIB], [MIB - 1, 1, 1], [1, 1]])
+def test_resume_info_is_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: list[int]
+) -> None:
+    """When the first mebibyte is there, or when a smaller file stays unfinished."""
+    written: list[Path] = []
+    monkeypatch.setattr(partial, "write", lambda path, _: written.append(path))
+    info = partial.ResumeInfo('"e"', 9 * MIB, None)
+
+    assert [*partial.with_resume_info(tmp_path / "p", info, map(bytes, sizes))]
+
+    assert written == [tmp_path / "p"]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.EACCES, "no rights"), "here: no rights; check space and rights"),
+        (OSError("odd"), "here: odd; check space and rights"),
+        (OSError(errno.ENOSPC, "full"), "here: full ([0-9,]+ bytes are free at here; "),
+        (OSError(errno.ENOSPC, "full", "there"), "here: full ([0-9,]+ bytes are free at there; "),
+    ],
+)
+def test_errors_of_the_disk_name_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, message: str
+) -> None:
+    """A full disk is that of the file which the error names, otherwise that of the path."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(disk, "mount_point", lambda path: path)
+    for name in ("here", "there"):
+        Path(name).mkdir()
+
+    pattern = f"^{message}".replace("(", r"\(")
+    with pytest.raises(errors.DeliveryError, match=pattern), partial.disk_errors(Path("here")):
+        raise error
 
 
 @pytest.mark.parametrize(

@@ -131,9 +131,10 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        reason = error.strerror or str(error)
         error.filename = error.filename or str(path)  # that of a write names none
         hint = full_disk(error) or "; check space and rights"
-        raise DeliveryError(f"{path}: {error.strerror or error}{hint}") from None
+        raise DeliveryError(f"{path}: {reason}{hint}") from None
 
 
 def _info_path(path: Path) -> Path:
