@@ -189,6 +189,7 @@ def test_step_digest() -> None:
 
     assert digest(first) == digest(Step("upload", {"key": "hunter3", "to": "s3://b"}))
     assert digest(first) != digest(Step("unzip", first.options))
+    assert digest(Step("upload", {"at": NOON})) != digest(Step("upload", {"at": NOON.date()}))
     assert digest(first) != digest(Step("upload", {"to": "s3://c", "key": "hunter2"}))
     assert digest(first) != digest(first, [replace(packages[0], sha256="cd")])
     assert digest(first) != digest(first, [replace(packages[0], name="q.zip")])

@@ -192,8 +192,11 @@ def test_first_listing_format_is_adopted_by_its_tenant_only(
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 3}', '{"version": 2}', "null"])
-def test_unreadable_listing_is_not_replaced(local: Any, motor: Any, text: str) -> None:
+def test_unreadable_listing_is_not_replaced(
+    local: Any, motor: Any, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
     """It may be that of a newer version, or no listing at all; other folders are still pruned."""
+    caplog.set_level("INFO")
     options = {**local.options, "keep": {"last": 1}}
     motor.deliver({**options, "prefix": "old"}, {"motor.zip": b"1"})
     local.write(f"odd/{LISTING}", text.encode())
@@ -203,6 +206,7 @@ def test_unreadable_listing_is_not_replaced(local: Any, motor: Any, text: str) -
     motor.on(2).deliver({**options, "prefix": "new"}, {"motor.zip": b"3"})
 
     assert local.names() == {f"odd/{LISTING}", "new/motor.zip", f"new/{LISTING}"}
+    assert "cannot read the listing" in caplog.text
 
 
 def test_oversized_listing_is_not_read(
