@@ -73,13 +73,18 @@ def main() -> None:
         live.wait()
         _draw(live, "failed", "impex-run release.yaml")
         live.end()
-        _screen(folder, "plan", "plan", "release.yaml")
+        _screen(folder, "plan", "plan", "release.yaml", "-t", "annuity", "-t", "claims")
         _screen(folder, "history", "history", "release.yaml")
-        _screen(folder, "diff", "diff", *_versions(folder))
-        mistaken = (folder / "release.yaml").read_text().replace("unzip", "unzpi")
+        versions = _versions(folder)
+        _screen(folder, "diff", "diff", *versions)
+        mistaken = (folder / "release.yaml").read_text().replace("checksum", "checksun")
         (folder / "draft.yaml").write_text(mistaken.replace("connection: uat", "conection: uat"))
         _screen(folder, "validate", "validate", "draft.yaml")
-        _photo(folder / "report.html", "report", (1280, 960))
+        _photo(folder / "report.html", "report", (1280, 1270))
+        command = _impex("diff", "--format", "html", *versions)
+        html = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+        (folder / "diff.html").write_bytes(html.stdout)
+        _photo(folder / "diff.html", "diff-page", (1024, 760))
 
 
 @contextmanager
@@ -104,11 +109,12 @@ def _tenants(folder: Path) -> Iterator[None]:
 def _versions(folder: Path) -> tuple[str, str]:
     """Deliver two versions of a service, and return their folders."""
     text = (folder / "release.yaml").read_text().partition("defaults")[0]
-    for version in ("1.4.1", "1.4.2"):
-        target = f'{{name: "{version}", connection: sit, services: ["motor/pricing[{version}]"]}}'
+    for version in ("2.0.0", "2.1.0"):
+        target = f'{{name: "{version}", connection: sit, services: ["motor/claims[{version}]"]}}'
         (folder / "versions.yaml").write_text(f"{text}targets:\n  - {target}\n")
-        subprocess.run(_impex("run", "-q", "versions.yaml"), cwd=folder, check=True)
-    return "exports/1.4.1", "exports/1.4.2"
+        command = _impex("run", "-q", "versions.yaml")
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    return "exports/2.0.0", "exports/2.1.0"
 
 
 def _impex(*words: str) -> list[str]:
