@@ -3,7 +3,8 @@
 Python raises an audit event (PEP 578) before it connects, looks up a name or starts a program, for
 every library that uses its socket and process modules. An audit hook cannot be removed, so ours
 stays and does nothing outside a ``Confinement``. Native code that calls the operating system
-itself raises no event: the hook does not see it.
+itself raises no event, nor does a send on a connection that was open before: the hook does not see
+them.
 """
 
 from __future__ import annotations
@@ -85,11 +86,12 @@ class Confinement:
         return self
 
     def __exit__(self, *_: object) -> None:
-        _Active.confinement = None
-        if self._fork_exec:
-            import _posixsubprocess  # noqa: PLC0415
+        if not _Active.for_good:
+            _Active.confinement = None
+            if self._fork_exec:
+                import _posixsubprocess  # noqa: PLC0415
 
-            _posixsubprocess.fork_exec = self._fork_exec
+                _posixsubprocess.fork_exec = self._fork_exec
         self._lock.release()
 
     def check(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -126,6 +128,15 @@ class _Active:
 
     confinement: Confinement | None = None
     installed = False
+    for_good = False
+
+
+def confine_for_good() -> None:
+    """Keep the next confinement until the process ends.
+
+    Plugins' threads and ``atexit`` functions, such as exporters of traces, run after its block.
+    """
+    _Active.for_good = True
 
 
 def _install() -> None:

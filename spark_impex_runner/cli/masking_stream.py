@@ -66,8 +66,9 @@ class MaskingStream(io.TextIOBase):
         return self._target.errors
 
     def redirect(self, target: TextIO) -> TextIO:
-        """Forward to another target from now on; return the one before."""
-        before, self._target = self._target, target
+        """Forward to another target from now on; return the one before, which may be closed."""
+        with self._lock:  # another thread may be writing to it
+            before, self._target = self._target, target
         return before
 
     def isatty(self) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     """Rehearse each manifest, and print what would come of a run."""
+    from spark_impex_runner.confinement import confine_for_good
     from spark_impex_runner.engine.simulate import Simulation
     from spark_impex_runner.errors import UsageError
     from spark_impex_runner.report import rehearsal
@@ -23,9 +24,10 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     if arguments.detailed_exitcode:
         raise UsageError("--detailed-exitcode: a rehearsal has the exit code of the run")
     options, masker = selection.options(arguments), context.masker
-    # All tenants are asked before anything is rehearsed: no thread that a rehearsal leaves behind
-    # gets another chance to send something.
+    # All tenants are asked before anything is rehearsed: afterwards nothing may leave the machine.
     simulations = [Simulation.of(path, options, masker) for path in arguments.manifests]
+    if context.console.streams.owns_process:
+        confine_for_good()
     # The events of a rehearsal are no news of a run, and name addresses of stand-ins.
     logging.getLogger("spark_impex_runner").setLevel(
         logging.DEBUG if arguments.verbose else logging.ERROR

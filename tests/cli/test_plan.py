@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from typing import Any
 
@@ -302,3 +304,39 @@ def test_simulated_plan_prints_a_rehearsal(shell: Any) -> None:
     assert [each["verdict"] for each in first["targets"]] == ["would succeed"] * 2
     assert second["targets"][1]["steps"][0]["uses"] == "checksum"
     assert sorted(path.name for path in shell.folder.iterdir()) == ["acme", "m.yaml"]
+
+
+LATE = """
+import atexit, socket, sys
+from urllib.parse import urlsplit
+from spark_impex_runner import hookimpl
+
+def send():
+    address = urlsplit("{url}")
+    try:
+        socket.create_connection((address.hostname, address.port), 5).close()
+    except OSError as error:
+        print("late:", error, file=sys.stderr)
+
+atexit.register(send)
+
+@hookimpl
+def impex_register(registry):
+    pass
+"""
+
+
+def test_rehearsal_confines_the_whole_process(shell: Any, receiver: Any) -> None:
+    """What a plugin sends when the process exits, such as traces, is refused, too."""
+    shell.write(TARGETS)
+    plugin = shell.folder / "late.py"
+    plugin.write_text(LATE.format(url=receiver.url))
+    start = "from spark_impex_runner.cli.main import main; main()"
+    words = ["plan", "--simulate", "m.yaml", "m.yaml", "-p", str(plugin)]
+
+    done = subprocess.run(
+        [sys.executable, "-c", start, *words], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout.count("2 would succeed")) == (0, 2)
+    assert done.stderr.startswith("late: a rehearsal stays on this machine: refused to connect to ")

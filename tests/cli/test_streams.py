@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,37 @@ def test_flush_keeps_partial_secrets() -> None:
     print("!", file=stream)
 
     assert target.getvalue() == "go on? ***!\n"
+
+
+def test_redirect_waits_for_writes() -> None:
+    """The target before may be closed at once: no thread writes to it any more."""
+    order: list[str] = []
+    begun, may_end = threading.Event(), threading.Event()
+
+    class Slow(io.StringIO):
+        def write(self, text: str) -> int:
+            begun.set()
+            may_end.wait()
+            order.append("written")
+            return super().write(text)
+
+    stream = MaskingStream(Slow(), Masker())
+
+    def redirect() -> None:
+        stream.redirect(io.StringIO()).close()
+        order.append("redirected")
+
+    threads = [threading.Thread(target=stream.write, args=("line\n",))]
+    threads.append(threading.Thread(target=redirect))
+    threads[0].start()
+    begun.wait()
+    threads[1].start()
+    threads[1].join(0.05)  # without the lock it ends in this time
+    may_end.set()
+    for each in threads:
+        each.join()
+
+    assert (order, stream.failure) == (["written", "redirected"], "")
 
 
 @given(st.lists(st.sampled_from(["x", "se", "cr", "ets", "and", "more", "\n", " "])), st.data())
