@@ -124,6 +124,8 @@ def imported(module: str) -> frozenset[str]:
 
 def folder(module: str) -> str:
     """Return the folder of a module, or the name of what is in none."""
+    if module == "__main__":  # the command as a module
+        return "cli"
     if module in {"__init__", *OLD_NAMES}:
         return "(the root)"
     top = module.partition(".")[0]

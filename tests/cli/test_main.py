@@ -6,6 +6,7 @@ import argparse
 import base64
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -669,3 +670,16 @@ def test_verify_prints_json(delivered: Any) -> None:
         ("nowhere", False),
     ]
     assert [len(each["problems"]) for each in document["folders"]] == [0, 1, 1]
+
+
+def test_the_package_runs_as_a_module(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``python -m spark_impex_runner`` is ``impex``."""
+    monkeypatch.setattr(sys, "argv", ["__main__.py", "vlidate"])
+
+    with pytest.raises(SystemExit) as exit_:
+        runpy.run_module("spark_impex_runner", run_name="__main__")
+
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err.startswith("impex: error: there is no command 'vlidate'")
