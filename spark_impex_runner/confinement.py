@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection
 
     from typing_extensions import Self
 
@@ -61,14 +61,15 @@ class Caller:
 class Confinement:
     """Admit connections to ``ports`` on loopback only, in the whole process, for a block.
 
-    Other servers on loopback are refused, too: one may be a proxy or a tunnel. ``caller`` names
-    the code that makes an attempt; ``refused`` lists the attempts. One block at a time.
+    Other servers on loopback are refused, too: one may be a proxy or a tunnel. ``ports`` may grow
+    meanwhile. ``caller`` names the code that makes an attempt; ``refused`` lists the attempts. One
+    block at a time.
     """
 
     _lock = threading.Lock()
 
-    def __init__(self, ports: Iterable[int], caller: Callable[[], Caller] = Caller) -> None:
-        self.ports = frozenset(ports)
+    def __init__(self, ports: Collection[int], caller: Callable[[], Caller] = Caller) -> None:
+        self.ports = ports
         self.refused: list[Refused] = []
         self._caller = caller
         self._fork_exec: Any = None

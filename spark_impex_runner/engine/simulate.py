@@ -122,12 +122,13 @@ class Simulation:
         """Rehearse all targets and notifications; nothing leaves the machine meanwhile."""
         began = time.monotonic()
         with _scratch() as scratch, ExitStack() as stack:
-            staging = stage(self.loaded, self.contents, scratch, stack)
-            plugins = self.loaded.opened.plugins
+            plugins, ports = self.loaded.opened.plugins, set[int]()
             quiet = _Quiet(
                 plugins.manager, plugins.registry, plugins.infos, plugins.offers, plugins.choice
             )
-            with Confinement(staging.ports, quiet.caller) as confinement:
+            # Before the stand-ins are there: plugins are asked what to put in their place.
+            with Confinement(ports, quiet.caller) as confinement:
+                staging = stage(self.loaded, self.contents, scratch, ports, stack)
                 result, approvals = _Rounds(self, staging, scratch, quiet, stack).run()
         summary = Summary(self.loaded, self.contents, staging, scratch, confinement.refused)
         left_out = tuple(self._left_out())

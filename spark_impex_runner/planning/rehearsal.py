@@ -75,14 +75,13 @@ class Scratch:
 class Staging:
     """A manifest on stand-ins.
 
-    ``ports`` are those of the stand-ins. ``left_out`` says what is not rehearsed, as pairs of a
-    part of the manifest and a line about it. ``step_keys`` are the paths of each target's remaining
-    steps in the manifest as written. ``sinks`` are the names of the sink's URLs by their users;
-    ``unsent`` are the notifications that failed.
+    ``left_out`` says what is not rehearsed, as pairs of a part of the manifest and a line about it.
+    ``step_keys`` are the paths of each target's remaining steps in the manifest as written.
+    ``sinks`` are the names of the sink's URLs by their users; ``unsent`` are the notifications that
+    failed.
     """
 
     manifest: Manifest
-    ports: set[int]
     left_out: list[tuple[str, str]]
     step_keys: dict[str, list[KeyPath]]
     sink: Sink
@@ -91,11 +90,19 @@ class Staging:
 
 
 def stage(
-    loaded: Loaded, contents: Mapping[str, Contents], scratch: Scratch, stack: ExitStack
+    loaded: Loaded,
+    contents: Mapping[str, Contents],
+    scratch: Scratch,
+    ports: set[int],
+    stack: ExitStack,
 ) -> Staging:
-    """Start the stand-ins, which ``stack`` closes, and return the manifest on them."""
+    """Start the stand-ins, which ``stack`` closes, and return the manifest on them.
+
+    Adds the ports of the stand-ins to ``ports``.
+    """
     stager = _Stager(loaded, contents, scratch, stack.enter_context(Sink()))
-    return stager.stage(stack)
+    ports.add(stager.sink.port)
+    return stager.stage(ports, stack)
 
 
 @dataclass
@@ -108,8 +115,8 @@ class _Stager:
     sinks: dict[str, str] = field(default_factory=dict)
     step_keys: dict[str, list[KeyPath]] = field(default_factory=dict)
 
-    def stage(self, stack: ExitStack) -> Staging:
-        manifest, ports = self.loaded.manifest, {self.sink.port}
+    def stage(self, ports: set[int], stack: ExitStack) -> Staging:
+        manifest = self.loaded.manifest
         connections = dict(self._connections(stack, ports))
         targets = tuple(self._target(each) for each in self.loaded.targets)
         notify = [self._notification(*each) for each in enumerate(manifest.notify)]
@@ -121,7 +128,7 @@ class _Stager:
             reports={name: self.scratch.place(path) for name, path in manifest.reports.items()},
             notify=tuple(each for each in notify if each),
         )
-        return Staging(staged, ports, self.left_out, self.step_keys, self.sink, self.sinks)
+        return Staging(staged, self.left_out, self.step_keys, self.sink, self.sinks)
 
     def _connections(self, stack: ExitStack, ports: set[int]) -> Iterator[tuple[str, Connection]]:
         """Yield the connections that the targets use, each to a sandbox."""

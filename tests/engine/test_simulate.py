@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.engine.simulate import Simulation
+from spark_impex_runner.errors import PluginError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
 from spark_impex_runner.sandbox.server import Sandbox, Settings
@@ -34,6 +35,10 @@ def impex_register(registry):
     registry.step("aware", "tells its options", options, rehearse=lambda options, _: options)
     registry.step("careless", "connects", rehearse=lambda options, _: options)
     registry.step("threaded", "connects", rehearse=lambda options, _: options)
+    registry.step("asking", "asks how to rehearse it", rehearse=ask)
+
+def ask(options, stand_ins):
+    socket.create_connection(("192.0.2.1", 443), 0.1)
 
 def connect():
     try:
@@ -356,3 +361,15 @@ def test_options_choose_what_is_rehearsed(rehearse: Any) -> None:
     )
 
     assert [(each.name, each.verdict) for each in found.targets] == [("one", "would succeed")]
+
+
+def test_asking_for_stand_ins_is_confined(rehearse: Any) -> None:
+    """A plugin cannot connect either when it says how its step is rehearsed."""
+    with pytest.raises(PluginError) as caught:
+        rehearse(f"""\
+            {SANDBOX}
+            targets: [{{name: a, folders: [motor], steps: [{{uses: asking}}]}}]
+            """)
+
+    assert "failed to replace the destinations of 'asking': RefusedError: " in str(caught.value)
+    assert "refused to connect to 192.0.2.1:443" in str(caught.value)
