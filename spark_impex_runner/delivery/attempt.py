@@ -87,7 +87,7 @@ def reason_not_to_resume(
 ) -> str:
     """Return why an earlier attempt is not resumed, empty if it is.
 
-    ``wanted`` is the tenant's URL and the request's fingerprint.
+    ``wanted`` is the tenant's identity and the request's fingerprint.
     """
     if fresh:
         return "--fresh"
@@ -188,10 +188,10 @@ def _is_intact(job: Job, artifact: Artifact) -> bool:
 
 
 def tenants_of(step: Step, job: Job) -> list[str]:
-    """Return the URLs of the connections that a step's options name."""
+    """Return the identities of the tenants that a step's options name."""
     connections = job.run.manifest.connections
     named = (each for each in step.options.values() if isinstance(each, str))
-    return [job.run.connect(name).url for name in named if name in connections]
+    return [job.run.connect(name).identity for name in named if name in connections]
 
 
 def step_digest(

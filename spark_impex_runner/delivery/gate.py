@@ -131,8 +131,8 @@ def _remaining(work: Mapping[str, Any], job: Job, held: Mapping[str, Held]) -> d
 
 
 def _tenant(job: Job, name: str) -> str:
-    """Return the URL of a connection's tenant, empty for any other name."""
-    return str(job.run.connect(name).url) if name in job.run.manifest.connections else ""
+    """Return the identity of a connection's tenant, empty for any other name."""
+    return str(job.run.connect(name).identity) if name in job.run.manifest.connections else ""
 
 
 def _store(job: Job, work: dict[str, Any], attempt: Attempt, context: Context) -> Hold:

@@ -102,8 +102,8 @@ class TargetRunner:
             tenant = TenantAccess(
                 self._connections.client(connection), self._connections.limits(connection), held
             )
-            progress.job = self._checked(progress.job, tenant.spark.url)
-            progress.open(open_attempt(progress.job, tenant.spark.url, context))
+            progress.job = self._checked(progress.job, tenant.spark.identity)
+            progress.open(open_attempt(progress.job, tenant.spark.identity, context))
             parts, failure = Parts(progress, tenant), None
             try:
                 parts.run()

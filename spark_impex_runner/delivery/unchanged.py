@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.models import Delivery
-from spark_impex_runner.state.keys import fingerprint, target_key
+from spark_impex_runner.state.keys import fingerprint, target_key, tenant_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +58,7 @@ def _last(job: Job, context: Context) -> Delivery | None:
     attempt = context.state.last_delivered(target_key(job))
     if attempt is None or attempt.finished is None or context.fresh or context.job:
         return None
-    wanted = (job.tenant, fingerprint(job), work_digest(job, context.masker))
+    wanted = (tenant_of(job), fingerprint(job), work_digest(job, context.masker))
     if (attempt.tenant, attempt.fingerprint, attempt.work_digest) != wanted:
         return None
     if context.state.unfinished(target_key(job)):

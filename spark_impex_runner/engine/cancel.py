@@ -81,8 +81,8 @@ def _cancel(target: Target, prepared: Prepared, context: Context) -> list[Cancel
     if attempt is None:
         return []
     spark = prepared.connections.client(target.connection)
-    if attempt.tenant != spark.url:
-        error = f"it runs on {attempt.tenant}, the manifest now names {spark.url}"
+    if attempt.tenant != spark.identity:
+        error = f"it runs on {attempt.tenant}, the manifest now names {spark.identity}"
         return [CancelledJob(target.name, attempt.job_id, error)]
     try:
         with lease(context.state.folder, name, context.clock.now()):

@@ -21,7 +21,7 @@ from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.models import RECEIPT, Forecast, PlannedStep
 from spark_impex_runner.planning.locations import state_folder
 from spark_impex_runner.planning.prepare import new_job
-from spark_impex_runner.state.keys import fingerprint, size_class, target_key
+from spark_impex_runner.state.keys import fingerprint, size_class, target_key, tenant_of
 from spark_impex_runner.state.store import State, exists
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def forecast(prepared: Prepared, options: RunOptions, clock: Clock) -> tuple[For
 
 def _with_usual(forecast: Forecast, job: Job, state: State) -> Forecast:
     """Return a forecast with how long such jobs usually take."""
-    usual = state.usual_duration(job.tenant, fingerprint(job), size_class(job))
+    usual = state.usual_duration(tenant_of(job), fingerprint(job), size_class(job))
     return replace(forecast, usual=usual)
 
 
@@ -113,7 +113,7 @@ def _forecast(planned: PlannedTarget, job: Job, context: Context | None = None) 
     earlier = context.state.unfinished(target_key(job)) if context else None
     if context is None or earlier is None:
         return Forecast(planned, "create")
-    wanted = (job.tenant, fingerprint(job))
+    wanted = (tenant_of(job), fingerprint(job))
     idle = age(earlier, context.state, job.started)
     reason = reason_not_to_resume(earlier, wanted, idle, fresh=context.fresh)
     if reason := reason or reason_replaced(earlier, job, context.state):

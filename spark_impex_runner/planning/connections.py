@@ -96,4 +96,4 @@ class Connections:
         except (OSError, ValueError) as error:
             raise UsageError(f"connection {name}: cannot start the sandbox: {error}") from error
         auth = connection.auth or Auth(token=sandbox.token)
-        return replace(connection, sandbox=None, base_url=sandbox.base_url, auth=auth)
+        return replace(connection, base_url=sandbox.base_url, auth=auth)

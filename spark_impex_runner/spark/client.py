@@ -118,7 +118,7 @@ class Spark:
             requests_per_second=connection.requests_per_second,
             clock=clock,
             masker=masker,
-            origin=Origin(connection.name, connection.place, _setting(connection)),
+            origin=_origin(connection),
         )
 
     @property
@@ -130,6 +130,15 @@ class Spark:
     def url(self) -> str:
         """The tenant's base URL, which holds no secret."""
         return self.session.url.base
+
+    @property
+    def identity(self) -> str:
+        """The text by which state and approvals know the tenant: its URL, or a sandbox's folder.
+
+        A sandbox that lives as long as the run has another port in each. Not in the official SDK.
+        """
+        folder = self.session.origin.sandbox
+        return f"sandbox:{folder}" if folder else self.url
 
     def list_services(self) -> list[ServiceVersion]:
         """Return every service that the credentials may see, each with its latest version.
@@ -172,6 +181,11 @@ def _locate(base_url: str | None, env: str | None, tenant: str | None) -> Tenant
     if inherited := os.environ.get("CSPARK_BASE_URL"):
         return TenantUrl.parse(inherited, tenant)
     raise UsageError("no tenant given; pass base_url, or env and tenant, or set CSPARK_BASE_URL")
+
+
+def _origin(connection: Connection) -> Origin:
+    folder = str(connection.sandbox or "")
+    return Origin(connection.name, connection.place, _setting(connection), folder)
 
 
 def _setting(connection: Connection) -> str:

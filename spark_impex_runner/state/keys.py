@@ -25,6 +25,11 @@ def target_key_for(manifest: Manifest, target: Target) -> str:
     return f"{manifest.name}/{target.name}"
 
 
+def tenant_of(job: Job) -> str:
+    """Return the identity of the tenant that a job's packages come from."""
+    return str(job.run.connect(job.target.connection).identity)
+
+
 def command_line(manifest: Manifest) -> str:
     """Return a manifest and its overlays as arguments of a command line."""
     overlays = (argument for path in manifest.overlays for argument in ("-f", str(path)))

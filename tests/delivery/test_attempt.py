@@ -198,7 +198,7 @@ def test_step_digest() -> None:
 def test_connections_of_a_step() -> None:
     """Any option may name one, whatever the others hold."""
     manifest = SimpleNamespace(connections={"prod": {}})
-    connect = {"prod": SimpleNamespace(url="https://prod")}.__getitem__
+    connect = {"prod": SimpleNamespace(identity="https://prod")}.__getitem__
     job: Any = SimpleNamespace(run=SimpleNamespace(manifest=manifest, connect=connect))
     options = {"mapping": {"a": "prod"}, "only": ["prod"], "if_present": "add", "to": "prod"}
 

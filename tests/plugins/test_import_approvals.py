@@ -55,6 +55,28 @@ def test_held_import_is_approved_once(world: World) -> None:
     assert "no earlier run held it" in only(again).error
 
 
+def test_sandbox_folder_identifies_tenant(world: World) -> None:
+    """An approval covers a sandbox that starts anew with each run, but no other folder's."""
+    for name in ("sit", "uat", "prod"):
+        (world.folder / name / "motor/pricing/1.4.2").mkdir(parents=True)
+    places = "\n".join(f"  {name}: {{sandbox: {name}}}" for name in ("sit", "uat", "prod"))
+    path = world.folder / "m.yaml"
+    steps = f"steps: [{GATE % ''}]"
+    text = f"version: 1\nconnections:\n{places}\ntargets:\n"
+    text += f"  - {{name: motor, connection: sit, services: [motor/pricing], {steps}}}\n"
+    path.write_text(text)
+    held = world.go(path)
+    path.write_text(text.replace("sandbox: prod", "sandbox: uat"))
+    elsewhere = world.go(path, approved=PROD)
+    path.write_text(text)
+
+    done = [world.go(path, approved=PROD), world.go(path, approved=PROD)]
+
+    assert [each.exit_code for each in (held, elsewhere, *done)] == [9, 9, 9, 0]
+    assert "packages.package.zip.tenant: sandbox:" in only(elsewhere).error
+    assert only(done[-1]).approved == (f"prod@{only(held).digests[0]}",)
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [

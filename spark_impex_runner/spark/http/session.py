@@ -155,11 +155,15 @@ def request_token(
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The connection, ``FILE:LINE`` and setting name that a tenant's address comes from."""
+    """The connection, ``FILE:LINE`` and setting name that a tenant's address comes from.
+
+    ``sandbox`` is the folder of a sandbox that lives as long as the run, else empty.
+    """
 
     connection: str = ""
     place: str = ""
     setting: str = "base_url"
+    sandbox: str = ""
 
     def located(self, error: TransportError, call: str) -> TransportError:
         """Return the error with its call, or with the address's origin if no host was reached."""
