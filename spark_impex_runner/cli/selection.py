@@ -201,7 +201,7 @@ def local_path(text: str) -> Path:
     from spark_impex_runner.paths import url_problem
 
     if problem := url_problem(text):
-        raise argparse.ArgumentTypeError(f"{problem}; use the step 'upload' to write to a URL")
+        raise argparse.ArgumentTypeError(f"{problem}; only the step 'upload' writes to URLs")
     return Path(text)
 
 

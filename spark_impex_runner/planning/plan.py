@@ -48,8 +48,9 @@ def select(
     for tag in tags:
         if tag not in known_tags:
             hint = did_you_mean(tag, known_tags)
-            known = first_of(known_tags, _NAMED) or "-"
-            raise UsageError(f"--tag {tag} is on no target{hint}; known: {known}")
+            known = first_of(known_tags, _NAMED)
+            known = f"known: {known}" if known else "the manifest has no tags"
+            raise UsageError(f"--tag {tag} is on no target{hint}; {known}")
     chosen: set[str] = set()
     queue = [t.name for t in manifest.targets if _matches(t, names, tags)]
     while queue:

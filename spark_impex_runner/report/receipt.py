@@ -50,15 +50,17 @@ def verify(folder: Path) -> list[str]:
     Each file must have its size and SHA-256, each extracted folder exactly its files. Other files
     beside them are ignored.
     """
-    path = folder / RECEIPT
+    if folder.is_file():
+        return ["is a file; give the folder that a run delivered"]
     try:
-        listed = _listed(fields.parse(path.read_bytes()))
+        listed = _listed(fields.parse((folder / RECEIPT).read_bytes()))
     except FileNotFoundError:
-        return [f"{path}: missing; was this folder delivered by a run?"]
+        missing = f"{RECEIPT}: missing; was this folder delivered by a run?"
+        return [missing if folder.exists() else "there is no such folder"]
     except OSError as error:
-        return [f"{path}: cannot be read: {error.strerror}"]
+        return [f"{RECEIPT}: cannot be read: {error.strerror}"]
     except (ValueError, TypeError, LookupError):
-        return [f"{path}: not a receipt of version {VERSION}"]
+        return [f"{RECEIPT}: not a receipt of version {VERSION}"]
     problems = ((each.name, _problem(folder, each)) for each in listed)
     return [f"{plain(name)}: {problem}" for name, problem in problems if problem]
 

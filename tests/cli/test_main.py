@@ -578,6 +578,7 @@ def test_usage_error_is_a_json_line(shell: Any) -> None:
         ),
         (["-t", "x*"], "--target x* matches no target; known: pricing"),
         (["--tag", "nightl"], "--tag nightl is on no target (did you mean 'nightly'?)"),
+        (["--tag", "x", "-f", "plain.yaml"], "--tag x is on no target; the manifest has no tags"),
         (["--approve", "hree"], "names no connection of m.yaml (did you mean 'here'?)"),
         (["-f", "o.yaml"], "there is no connection 'hree' (did you mean 'here'?)"),
     ],
@@ -586,6 +587,7 @@ def test_misspelt_name_has_a_suggestion(shell: Any, args: list[str], error: str)
     """Targets, tags and connections, on the command line and in a file."""
     shell.write("  - {name: pricing, folders: [life], tags: [nightly]}\n")
     (shell.folder / "o.yaml").write_text("targets: [{name: pricing, connection: hree}]\n")
+    (shell.folder / "plain.yaml").write_text("targets: [{name: pricing, tags: []}]\n")
 
     done = shell("impex-run", "m.yaml", *args)
 

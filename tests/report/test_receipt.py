@@ -116,7 +116,15 @@ def test_missing_receipt_is_reported(tmp_path: Path) -> None:
     """A message names the file that is missing."""
     [problem] = receipt.verify(tmp_path)
 
-    assert problem.endswith("impex-receipt.json: missing; was this folder delivered by a run?")
+    assert problem == "impex-receipt.json: missing; was this folder delivered by a run?"
+
+
+def test_other_path_is_reported(delivered: Path) -> None:
+    """A file and a misspelt folder are named as such."""
+    assert receipt.verify(delivered / RECEIPT) == [
+        "is a file; give the folder that a run delivered"
+    ]
+    assert receipt.verify(delivered / "nowhere") == ["there is no such folder"]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
