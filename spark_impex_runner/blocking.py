@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from spark_impex_runner.errors import Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from spark_impex_runner.clock import Clock
 
     _Calls = SimpleQueue[Callable[[], None] | None]
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -253,3 +254,17 @@ def parallel(calls: Sequence[Callable[[], R]], most: int, clock: Clock) -> list[
     if errors:
         raise errors[min(errors)]
     return [results[index] for index in range(len(calls))]
+
+
+def map_in_threads(function: Callable[[T], R], items: Iterable[T], most: int) -> list[R]:
+    """Return what a function returns for each item, called on at most ``most`` threads.
+
+    Raises its first error, or Ctrl-C, without waiting for the calls that still run.
+    """
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - no run needs it
+
+    pool = ThreadPoolExecutor(most)
+    try:
+        return list(pool.map(function, items))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

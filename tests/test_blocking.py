@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner import blocking
-from spark_impex_runner.blocking import Background, Workers, interruptible
+from spark_impex_runner.blocking import Background, Workers, interruptible, map_in_threads
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.errors import Interrupted
 
@@ -173,3 +173,23 @@ def test_ctrl_c_abandons_work(release: threading.Event) -> None:
     with pytest.raises(KeyboardInterrupt):
         call.wait(end, Clock())
     assert left == [True]
+
+
+def test_error_leaves_other_calls_behind() -> None:
+    """Ctrl-C while tenants are asked does not wait for those that do not answer."""
+    asked, ended, answers = threading.Event(), threading.Event(), threading.Event()
+
+    def ask(number: int) -> None:
+        if number == 0:
+            asked.wait()
+            raise KeyboardInterrupt
+        asked.set()
+        answers.wait(5)
+        ended.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        map_in_threads(ask, [0, 1], 2)
+
+    assert not ended.is_set()
+    answers.set()
+    assert map_in_threads(str, [1, 2, 3], 2) == ["1", "2", "3"]

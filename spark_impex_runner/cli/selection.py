@@ -66,13 +66,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_plugin_option(group)
 
 
-def add_state_option(group: argparse._ActionsContainer) -> None:
+def add_state_option(group: argparse._ActionsContainer, place: str = "beside the manifest") -> None:
     """Add ``--state``, the state directory."""
     group.add_argument(
         "--state",
         type=local_path,
         metavar="DIR",
-        help="state directory (default: .impex beside the manifest)",
+        help=f"state directory (default: .impex {place})",
     )
 
 
@@ -255,12 +255,7 @@ def add_state_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "manifest", metavar="MANIFEST", nargs="?", type=local_path, help="the manifest that was run"
     )
-    parser.add_argument(
-        "--state",
-        type=local_path,
-        metavar="DIR",
-        help="state directory (default: .impex beside the manifest, or here)",
-    )
+    add_state_option(parser, "beside the manifest, or here")
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import fields
+from spark_impex_runner.blocking import map_in_threads
 from spark_impex_runner.comparison.metadata import (
     SETTINGS,
     NotStatedError,
@@ -60,12 +60,7 @@ def read_tenant(name: str, spark: Spark, wanted: Wanted | None) -> Contents:
     services = [
         each for each in spark.catalogue.services() if wanted is None or wanted.has_service(each)
     ]
-    pool = ThreadPoolExecutor(_THREADS)
-    try:
-        found = list(pool.map(partial(_read_service, spark, wanted), services))
-    finally:
-        # Without waiting: after an error or Ctrl-C the requests that still run are not needed.
-        pool.shutdown(wait=False, cancel_futures=True)
+    found = map_in_threads(partial(_read_service, spark, wanted), services, _THREADS)
     return Contents(name, "tenant", tuple(each for versions in found for each in versions))
 
 

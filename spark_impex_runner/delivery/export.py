@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.delivery.attempt import are_intact, describe_changes, start_new_attempt
@@ -29,6 +28,7 @@ from spark_impex_runner.planning.connections import ask_job_limit
 from spark_impex_runner.spark import completeness
 from spark_impex_runner.spark.status import warnings_text
 from spark_impex_runner.state.keys import command_line, size_class
+from spark_impex_runner.state.store import median
 
 if TYPE_CHECKING:
     from spark_impex_runner.delivery.progress import TargetProgress
@@ -132,8 +132,7 @@ class Export:
         """Return the final status of the job."""
         self.progress.enter(Phase.RUNNING)
         history = self._history(job)
-        if durations := history.durations or history.similar:
-            self.progress.usual = median(durations)
+        self.progress.usual = median(history.durations or history.similar) or 0.0
         return wait_until_done(self.progress, self.tenant.spark, history)
 
     def download(self, job: Job, status: Status) -> tuple[Artifact, ...]:

@@ -7,11 +7,12 @@ the contents are invented from what the manifest names.
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner.blocking import map_in_threads
 from spark_impex_runner.errors import ImpexError, UsageError
 from spark_impex_runner.manifest.build import read_manifest
 from spark_impex_runner.manifest.expand import SelectedTargets
@@ -97,9 +98,9 @@ def survey(loaded: Loaded, clock: Clock, masker: Masker) -> dict[str, Contents]:
         name: replace(each, timeout=min(each.timeout, _REQUEST)) for name, each in known.items()
     }
     with closing(Connections(bounded, clock, masker)) as connections:
-        with ThreadPoolExecutor(_AT_ONCE) as pool:  # a tenant that does not answer costs its time
-            listings = pool.map(lambda name: _listing(name, connections, clock), known)
-            asked = dict(zip(known, listings, strict=True))
+        # A tenant that does not answer costs its time.
+        ask = partial(_listing, connections=connections, clock=clock)
+        asked = dict(zip(known, map_in_threads(ask, known, _AT_ONCE), strict=True))
         asked |= {name: Contents("invented", reason) for name, reason in problems.items()}
         run = new_run(loaded, connections)
         for target in loaded.targets:

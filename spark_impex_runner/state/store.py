@@ -265,9 +265,7 @@ class State:
 
     def usual_duration(self, tenant: str, fingerprint: str, size: str) -> float | None:
         """Return the median of ``durations``, or of ``similar`` without any; None without both."""
-        known = sorted(self.durations(tenant, fingerprint) or self.similar(tenant, size))
-        middle = known[(len(known) - 1) // 2 : len(known) // 2 + 1]
-        return sum(middle) / len(middle) if middle else None
+        return median(self.durations(tenant, fingerprint) or self.similar(tenant, size))
 
     def _seconds(self, where: str, values: Sequence[Any]) -> tuple[float, ...]:
         # ``where`` is always a constant of this module.
@@ -312,3 +310,10 @@ def _as_attempt(row: sqlite3.Row) -> Attempt:
         part_of=row["part_of"],
         held=row["held"],
     )
+
+
+def median(seconds: Sequence[float]) -> float | None:
+    """Return the median of durations, None without any."""
+    # Not that of ``statistics``, whose import each run would pay for.
+    middle = sorted(seconds)[(len(seconds) - 1) // 2 : len(seconds) // 2 + 1]
+    return sum(middle) / len(middle) if middle else None
