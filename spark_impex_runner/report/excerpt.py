@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import TYPE_CHECKING
+
+from spark_impex_runner.text import display_width
 
 if TYPE_CHECKING:
     from spark_impex_runner.errors import Problem
@@ -29,19 +30,7 @@ def excerpt(problem: Problem, columns: int, *, colour: bool = False) -> list[str
     if colour:
         gutters = (f"{_BLUE}{gutters[0]}{_PLAIN}", f"{_BLUE}{gutters[1]}{_PLAIN}")
         caret = f"{_YELLOW if problem.severity == 'warning' else _RED}^{_PLAIN}"
-    return [gutters[0] + before + after, gutters[1] + " " * width(before) + caret]
-
-
-def width(text: str) -> int:
-    """Return how many terminal columns a text takes."""
-    return sum(map(_columns, text))
-
-
-def _columns(each: str) -> int:
-    # A combining mark is drawn over the previous character.
-    if unicodedata.category(each) in {"Mn", "Me"}:
-        return 0
-    return 2 if unicodedata.east_asian_width(each) in {"W", "F"} else 1
+    return [gutters[0] + before + after, gutters[1] + " " * display_width(before) + caret]
 
 
 def _shown(each: str) -> str:
@@ -66,7 +55,7 @@ def _around(source: str, at: int, space: int) -> tuple[int, int]:
     while grown:
         grown = False
         for side in (last, first - 1):
-            needed = width(_shown(source[side])) if 0 <= side < len(source) else space + 1
+            needed = display_width(_shown(source[side])) if 0 <= side < len(source) else space + 1
             if needed <= space:
                 space, grown = space - needed, True
                 first, last = min(first, side), max(last, side + 1)

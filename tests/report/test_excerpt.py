@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_impex_runner.errors import Problem
-from spark_impex_runner.report.excerpt import excerpt, width
+from spark_impex_runner.report.excerpt import excerpt
+from spark_impex_runner.text import display_width
 
 
 def problem(source: str, caret: int, severity: str = "error") -> Problem:
@@ -55,11 +56,11 @@ def test_no_excerpt_is_wider_than_the_terminal(source: str, data: st.DataObject)
 
     lines = excerpt(problem(source, caret), 40)
 
-    assert all(width(line) <= 40 for line in lines)
+    assert all(display_width(line) <= 40 for line in lines)
     if lines:
         column, cells, at = lines[1].index("^"), 0, 0
         while cells < column:
-            cells, at = cells + width(lines[0][at]), at + 1
+            cells, at = cells + display_width(lines[0][at]), at + 1
         rest = re.sub(r"(\.\.\.)?$", "", lines[0][at:].lstrip("\u0301"))
         wanted = source[caret - 1 :].replace("\t", "    ").lstrip("\u0301")
         assert wanted.startswith(rest)
