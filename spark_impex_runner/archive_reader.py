@@ -118,8 +118,8 @@ class ArchiveReader(FileReader):
         budget.add_files(len(archive.infolist()))
         self.entries: dict[str, zipfile.ZipInfo] = {}
         for entry in archive.infolist():
-            if "\0" in entry.filename:
-                raise zipfile.BadZipFile(f"it has a NUL in the name {entry.filename!r}")
+            if "\0" in entry.filename or not entry.filename:
+                raise zipfile.BadZipFile(f"it has an entry with the name {entry.filename!r}")
             # Genuine packages name folders again and again, but one file only once.
             if self.entries.setdefault(entry.filename, entry) is not entry and not entry.is_dir():
                 raise zipfile.BadZipFile(f"it has two entries named {entry.filename}")

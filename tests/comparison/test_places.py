@@ -173,6 +173,20 @@ def test_two_entries_of_one_name_are_refused(workshop: Any) -> None:
         places.read(package)
 
 
+def test_nameless_entry_is_refused(tmp_path: Path) -> None:
+    """The length of its name is 0 in the directory, where zipfile itself expects a character."""
+    package = tmp_path / "a.zip"
+    with zipfile.ZipFile(package, "w") as target:
+        target.writestr("n", "")
+    content = bytearray(package.read_bytes())
+    lengths = content.rindex(b"PK\x01\x02") + 28  # of the name, and of the extra field behind it
+    content[lengths : lengths + 4] = b"\0\0\1\0"
+    package.write_bytes(content)
+
+    with pytest.raises(UsageError, match="it has an entry with the name ''"):
+        places.read(package)
+
+
 def test_nested_module_counts_towards_limits(workshop: Any, monkeypatch: Any) -> None:
     """The files in modules are files of the package, too."""
     package = workshop.package()
