@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "init": "write a first manifest, with the tenant's folders if it answers",
-    "run": "run manifests: create the jobs, wait, download, verify, step, report",
+    "run": "run manifests: create the jobs, wait, download, verify, run steps, report",
     "resume": "resume an export job by id, without local state",
     "cancel": "cancel the unfinished jobs of earlier runs",
     "status": "list unfinished targets and their jobs",
@@ -45,10 +45,12 @@ COMMANDS = {
 _GRACE_SECONDS, _GRACE_AFTER_SIGNAL = 5.0, 0.25
 _SIGNALLED = 128
 _EPILOG = """exit codes:
-  0 every target succeeded        2 invalid manifest or usage, nothing was sent
+  0 every target succeeded        1 a bug in the runner
+  2 invalid manifest or usage, nothing was sent
   3 some targets failed           4 every target failed
   5 a deadline passed             6 credentials or permission refused
-  7 a plugin is missing           9 something waits for --approve
+  7 a plugin is missing           8 diff: a difference; plan: there is work
+  9 something waits for --approve
   130/143 interrupted"""
 
 

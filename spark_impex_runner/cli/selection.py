@@ -268,12 +268,14 @@ def add_format(parser: argparse.ArgumentParser) -> None:
 def existing_state(arguments: argparse.Namespace) -> Path | None:
     """Return the state directory, None in a folder where nothing has been run.
 
-    Raises ``UsageError`` if the directory that ``--state`` names does not exist.
+    Raises ``UsageError`` if the manifest, or the directory that ``--state`` names, does not exist.
     """
     from spark_impex_runner.errors import UsageError
     from spark_impex_runner.state.store import STATE_FOLDER
 
     beside = arguments.manifest.parent if arguments.manifest else Path()
+    if arguments.manifest and not arguments.state and not arguments.manifest.exists():
+        raise UsageError(f"{arguments.manifest}: there is no such file; or name its --state DIR")
     folder: Path = arguments.state or beside / STATE_FOLDER
     if folder.is_dir():
         return folder

@@ -357,6 +357,19 @@ def test_missing_state_folder_is_reported(shell: Any, args: list[str]) -> None:
     assert "no state in x: check --state DIR" in done.err
 
 
+@pytest.mark.parametrize("command", ["status", "history"])
+def test_missing_manifest_is_reported(shell: Any, command: str) -> None:
+    """The state of a misspelt manifest is not an empty one, unless ``--state`` names it."""
+    shell.write("  - {name: a, folders: [life]}\n")
+    shell("impex-run", "m.yaml")
+
+    done = shell("impex", command, "n.yaml")
+    named = shell("impex", command, "n.yaml", "--state", ".impex")
+
+    assert (done.code, named.code) == (2, 0)
+    assert "n.yaml: there is no such file" in done.err
+
+
 def test_the_state_can_lie_elsewhere(shell: Any) -> None:
     """``--state`` moves it: CI can keep it between machines."""
     shell.write("  - {name: a, folders: [life], polling: {strategy: fixed}}\n")

@@ -194,9 +194,13 @@ def test_huge_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
-    """What cannot be read is named with the system's reason."""
-    assert refusal(tmp_path / "none.yaml").startswith("1:1: cannot read the manifest: No such file")
-    assert refusal(tmp_path) == "1:1: cannot read the manifest: Is a directory"
+    """What cannot be read is named with the system's reason and the nearest file."""
+    (tmp_path / "release.yaml").touch()
+    reason = "1:1: cannot read the manifest: No such file or directory"
+    assert refusal(tmp_path / "none.yaml") == reason
+    assert refusal(tmp_path / "releas.yml") == f"{reason} (did you mean 'release.yaml'?)"
+    assert refusal(tmp_path / "nowhere/m.yaml") == reason
+    assert refusal(tmp_path) == "1:1: cannot read the manifest: Is a directory; give a file in it"
 
 
 @pytest.mark.parametrize(

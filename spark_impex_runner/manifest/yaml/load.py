@@ -6,10 +6,11 @@ and aliases are accepted, within limits.
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,6 +22,7 @@ from spark_impex_runner.manifest.yaml.excerpt import File, shown
 from spark_impex_runner.manifest.yaml.files import read_limited
 from spark_impex_runner.manifest.yaml.scalars import text_fault, value_of
 from spark_impex_runner.manifest.yaml.syntax import NO_CHARACTER, explain
+from spark_impex_runner.spelling import did_you_mean
 from spark_impex_runner.text import escaped_line
 
 if TYPE_CHECKING:
@@ -95,6 +97,17 @@ def _load(path: Path, unread: File) -> Document:
     return Document(path, data, walk.positions, tuple(walk.problems))
 
 
+def _nearest(path: Path, number: int | None) -> str:
+    """Return what to do about a path without a manifest: the nearest file beside or in it."""
+    if number == errno.EISDIR:
+        return "; give a file in it"
+    if number != errno.ENOENT:
+        return ""
+    with suppress(OSError):
+        return did_you_mean(path.name, (each.name for each in path.parent.glob("*.y*ml")))
+    return ""
+
+
 def _read(path: Path, file: File) -> str:
     """Return the file's text. Raises ``ManifestError`` if it cannot be read."""
     try:
@@ -102,7 +115,7 @@ def _read(path: Path, file: File) -> str:
     except (OSError, ValueError) as error:
         number = getattr(error, "errno", None)
         reason = os.strerror(number) if number else str(error)
-        _refuse(file, (1, 1), f"cannot read the manifest: {reason}")
+        _refuse(file, (1, 1), f"cannot read the manifest: {reason}{_nearest(path, number)}")
     if len(content) > MAX_BYTES:
         _refuse(file, (1, 1), f"the manifest is larger than {MAX_BYTES // 2**20} MiB")
     try:
