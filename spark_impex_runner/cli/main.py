@@ -164,7 +164,8 @@ def _parse(args: Sequence[str], program: str) -> argparse.Namespace:
         # The parser of the command: that of the program knows none of its options.
         chosen = arguments.parser if program == "impex" else parser
         known = re.findall(r"(?<![\w-])--?[a-z][\w-]*", chosen.format_help())
-        hint = _nearest(unknown[0].partition("=")[0], known)
+        is_option = unknown[0].startswith("-")
+        hint = _nearest(unknown[0].partition("=")[0], known) if is_option else ""
         chosen.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
     return arguments
 

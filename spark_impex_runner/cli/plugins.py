@@ -76,7 +76,8 @@ def _chosen(plugins: Plugins, names: list[str]) -> list[PluginInfo]:
     known = {info.name for info in plugins.infos} | {info.distribution for info in plugins.infos}
     for name in names:
         if name not in known:
-            raise UsageError(f"no plugin is named {name!r}{did_you_mean(name, sorted(known))}")
+            hint = did_you_mean(name, sorted(known)) or "; impex plugins lists them"
+            raise UsageError(f"no plugin is named {name!r}{hint}")
     wanted = set(names)
     return [info for info in plugins.infos if not wanted or {info.name, info.distribution} & wanted]
 

@@ -55,7 +55,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
         sandbox = server.Sandbox(arguments.folder, server.Settings(**given))
         sandbox.start()
     except (OSError, ValueError) as error:
-        raise UsageError(f"cannot serve {arguments.folder}: {error}") from error
+        raise UsageError(str(error)) from error
     try:
         context.console.result(_how_to_reach(sandbox))
         threading.Event().wait()

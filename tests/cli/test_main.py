@@ -544,6 +544,10 @@ def test_bare_program_prints_help(shell: Any) -> None:
             "impex verify out --fromat=json",
             "impex verify: error: unrecognized arguments: --fromat=json (did you mean '--format'?)",
         ),
+        (
+            "impex render m.yaml overlay.yaml",
+            "impex render: error: unrecognized arguments: overlay.yaml",
+        ),
         ("impex plan", "impex plan: error: the following arguments are required: MANIFEST"),
         (
             "impex history -n x",

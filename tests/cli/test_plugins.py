@@ -95,6 +95,8 @@ def test_a_name_that_is_nobodys_is_told_with_the_nearest(shout: Any) -> None:
 
     assert (done.code, done.out) == (2, "")
     assert done.err == "error: no plugin is named 'unzp' (did you mean 'unzip'?)\n"
+    far = shout("impex", "plugins", "qqqq")
+    assert far.err == "error: no plugin is named 'qqqq'; impex plugins lists them\n"
 
 
 def test_a_broken_file_is_one_line(shout: Any) -> None:

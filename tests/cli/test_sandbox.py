@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["nowhere"], "cannot serve nowhere"),
+        (["nowhere"], "error: nowhere cannot be served: No such file"),
         (["acme", "--ending", "well"], "'well' is not one of"),
         (["acme", "--hash-form", "crc"], "'crc' is not one of"),
         (["acme", "--port", "99999"], "99999 is not within"),

@@ -198,6 +198,7 @@ def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "release.yaml").touch()
     reason = "1:1: cannot read the manifest: No such file or directory"
     assert refusal(tmp_path / "none.yaml") == reason
+    assert refusal(tmp_path / "leap.yaml") == reason
     assert refusal(tmp_path / "releas.yml") == f"{reason} (did you mean 'release.yaml'?)"
     assert refusal(tmp_path / "nowhere/m.yaml") == reason
     assert refusal(tmp_path) == "1:1: cannot read the manifest: Is a directory; give a file in it"

@@ -104,7 +104,9 @@ def _nearest(path: Path, number: int | None) -> str:
     if number != errno.ENOENT:
         return ""
     with suppress(OSError):
-        return did_you_mean(path.name, (each.name for each in path.parent.glob("*.y*ml")))
+        # Of names with a similar stem: all of them have the suffix in common.
+        near = (each for each in path.parent.glob("*.y*ml") if did_you_mean(path.stem, [each.stem]))
+        return did_you_mean(path.name, (each.name for each in near))
     return ""
 
 
