@@ -309,7 +309,7 @@ def test_failing_dry_run_names_its_plugin(place: Place, body: str, said: str) ->
 
     done = place("plan", "m.yaml", "--fresh")
 
-    assert f"fails  checksum: {said}" in done.out
+    assert f"fails    checksum: {said}" in done.out
     assert done.code == 2
 
 

@@ -29,6 +29,13 @@ def test_misspelt_service_has_a_suggestion(run: Any, serve: Callable[..., Any], 
     assert listings(sandbox) == 1
 
 
+def test_misspelt_folder_has_a_suggestion(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """One that exists has none."""
+    result = only(run(serve(), "- {name: a, folders: [life, motr]}"))
+
+    assert result.error.endswith("; motr (did you mean 'motor'?)")
+
+
 def test_known_listing_is_used(run: Any, serve: Callable[..., Any]) -> None:
     """Several targets share one request, and a pattern has listed the services before."""
     sandbox = serve()
