@@ -91,7 +91,9 @@ def reason_not_to_resume(
     """
     if fresh:
         return "--fresh"
-    if (earlier.tenant, earlier.fingerprint) != wanted:
+    if earlier.tenant != wanted[0]:
+        return f"it ran on {earlier.tenant}"
+    if earlier.fingerprint != wanted[1]:
         return "another request"
     # A held attempt has no age limit: its approval may take days.
     if idle > _ADOPT_WITHIN and not earlier.held:

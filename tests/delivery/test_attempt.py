@@ -36,7 +36,7 @@ REQUEST = Request(("life",), ("motor/pricing",), ("id-1",), "migrate", "latest")
         (WANTED, 12 * 3600 + 1, "", False, "older than twelve hours"),
         (WANTED, 12 * 3600 + 1, "prod", False, ""),
         (WANTED, 0, "", True, "--fresh"),
-        (("https://u", "print"), 0, "", False, "another request"),
+        (("https://u", "print"), 0, "", False, "it ran on https://t"),
         (("https://t", "other"), 0, "prod", False, "another request"),
     ],
 )
