@@ -11,6 +11,7 @@ import pytest
 from spark_impex_runner.cli import main
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.masking import Masker
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 
 if TYPE_CHECKING:
@@ -80,3 +81,16 @@ def left(shell: Any, tenant: Sandbox) -> str:
     result = run_manifest(shell.folder / "m.yaml", clock=clock)
     assert tenant.requests
     return result.results[0].job_id
+
+
+@pytest.fixture
+def secret(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return a text that each command knows as a secret."""
+    text, begin = "s3cret-value", Masker.__init__
+
+    def know(self: Masker) -> None:
+        begin(self)
+        self.add(text)
+
+    monkeypatch.setattr(Masker, "__init__", know)
+    return text

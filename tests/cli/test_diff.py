@@ -99,6 +99,21 @@ def test_html_is_one_page(delivered: Any) -> None:
     assert found.out.rstrip().endswith("</html>")
 
 
+@pytest.mark.parametrize("form", ["text", "json", "html"])
+def test_secrets_are_masked(delivered: Any, secret: str, form: str) -> None:
+    """Also where a package holds one, in every format."""
+    about = {"inputs": [{"name": "value", "default": secret}], "outputs": []}
+    file = delivered.folder / "acme/motor/pricing/1.4.2/service.json"
+    file.write_text(json.dumps(about))
+    delivered("impex-run", "m.yaml", "-q", "--fresh", "-t", "new")
+
+    found = delivered("impex", "diff", "exports/old", "exports/new", "--format", form)
+
+    assert found.code == 8
+    assert "***" in found.out
+    assert secret not in found.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

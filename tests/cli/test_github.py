@@ -38,6 +38,15 @@ def test_run_on_github(shell: Any, summary: Path) -> None:
     assert done.err.splitlines()[-1] == "impex-run m.yaml -t bad"
 
 
+def test_step_summary_masks_commands(shell: Any, summary: Path, secret: str) -> None:
+    """The file is no stream that masks."""
+    shell("impex-run", "m.yaml", "--var", f"key={secret}")
+
+    text = summary.read_text()
+    assert "impex-run m.yaml -t bad --var key=***" in text
+    assert secret not in text
+
+
 def test_json_log_stays_json_on_github(shell: Any, summary: Path) -> None:
     """Annotations go to the other stream, which GitHub reads, too."""
     done = shell("impex-run", "m.yaml", "--log-format", "json")

@@ -340,3 +340,15 @@ def test_rehearsal_confines_the_whole_process(shell: Any, receiver: Any) -> None
 
     assert (done.returncode, done.stdout.count("2 would succeed")) == (0, 2)
     assert done.stderr.startswith("late: a rehearsal stays on this machine: refused to connect to ")
+
+
+def test_rehearsal_masks_secrets(shell: Any, secret: str) -> None:
+    """Also as JSON, which is written without the stream that masks."""
+    shell.write(f"  - {{name: {secret}, folders: [life]}}\n")
+
+    done = shell("impex", "plan", "m.yaml", "--simulate", "--format", "json")
+
+    assert done.code == 0, done.err
+    [target] = json.loads(done.out)["rehearsals"][0]["targets"]
+    assert target["name"] == "***"
+    assert secret not in done.out

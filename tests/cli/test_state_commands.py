@@ -392,3 +392,17 @@ def test_damaged_state_sends_nothing(shell: Any) -> None:
     assert "is damaged" in done.err
     assert len(done.err.splitlines()) == 1
     assert not (shell.folder / "exports").exists()
+
+
+def test_state_masks_the_user(shell: Any, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No secret is on disk, not even as a name that the environment gives."""
+    monkeypatch.setenv("GITHUB_ACTOR", secret)
+    shell.write("  - {name: a, folders: [life]}\n")
+    shell("impex-run", "m.yaml", "-q")
+
+    [run] = json.loads(shell("impex", "history", "--format", "json").out)["runs"]
+
+    assert run["started_by"] == "***"
+    assert not any(
+        secret.encode() in path.read_bytes() for path in shell.folder.glob(".impex/state*")
+    )
