@@ -378,7 +378,7 @@ def manifest(tmp_path: Path, monkeypatch: Any) -> Path:
 @pytest.mark.usefixtures("vault", "manifest")
 def test_values_are_masked_everywhere(capsys: Any) -> None:
     """In a place of secrets or not: the plan shows the text around a value only."""
-    code, expected_text = impex(capsys, "plan", "m.yaml")
+    code, expected_text = impex(capsys, "plan", "-v", "m.yaml")
 
     assert code == 0
     assert re.search(r'"source_system": ?"by [*]{3}"', expected_text)
@@ -476,7 +476,7 @@ def test_keyring_password_is_read_and_masked(secret_service: list[str], tmp_path
 
     message = [
         subprocess.run(
-            [*secret_service, sys.executable, "-c", STORE, "plan", name],
+            [*secret_service, sys.executable, "-c", STORE, "plan", "-v", name],
             input=SECRET,
             capture_output=True,
             text=True,

@@ -103,7 +103,7 @@ def test_what_a_step_does_is_shown_beside_its_name(editor: Any) -> None:
     """Its summary and its traits, for each of the names that may stand there."""
     shown = editor.hover(f"{STEP}unz|ip")
 
-    assert "Extracts a package into a folder, safely. Described by impex plan." in shown
+    assert "Extracts a package into a folder, safely. Described by impex plan" in shown
     assert "`checksum`: Writes a" in shown
 
 

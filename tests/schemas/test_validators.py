@@ -59,7 +59,13 @@ INVALID = sorted(
     ]
 )
 # A block in YAML that is another program's says so in its first line.
-FOREIGN = ("# GitHub Actions", "# .pre-commit-config.yaml", "# docker compose", "# Kubernetes")
+FOREIGN = (
+    "# GitHub Actions",
+    "# GitLab CI",
+    "# .pre-commit-config.yaml",
+    "# docker compose",
+    "# Kubernetes",
+)
 
 # One that shows mistakes has this name; what is said of them is compared in test_docs.py.
 WRONG = "# typo.yaml"
