@@ -128,18 +128,21 @@ def _wanted(prepared: Prepared) -> Wanted:
 
 
 def _print(diff: Diff, format_: str, context: CommandContext) -> None:
-    console, masker = context.console, context.masker
+    from spark_impex_runner.report.masked import masked
+
+    console = context.console
+    # Masked before long values are cut: a part of a secret is not recognized.
+    diff = masked(diff, context.masker)
     if format_ == "json":
         import json
 
         from spark_impex_runner.report.diff.json import as_data
 
-        data = masker.mask_within(as_data(diff), keys=False)
-        console.document(json.dumps(data, indent=2, ensure_ascii=False))
+        console.document(json.dumps(as_data(diff), indent=2, ensure_ascii=False))
     elif format_ == "html":
         from spark_impex_runner.report.diff import html
 
-        console.document(html.render(diff, masker.mask))
+        console.document(html.render(diff))
     else:
         from spark_impex_runner.report.diff import text
 

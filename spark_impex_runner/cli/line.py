@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.text import display_width, shortened
+from spark_impex_runner.text import display_width, plain, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 # A text that is cut to less than this says nothing.
 _LEAST = 12
@@ -16,10 +16,15 @@ _LEAST = 12
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """What the terminal can show: colours, and characters beyond ASCII."""
+    """What the terminal can show: colours, and characters beyond ASCII; ``mask`` hides secrets."""
 
     colour: bool = False
     unicode: bool = True
+    mask: Callable[[str], str] = str
+
+    def text(self, name: str) -> str:
+        """Return a name as it is shown; masked here, since part of a secret is not recognized."""
+        return plain(self.mask(name))
 
     @property
     def ellipsis(self) -> str:

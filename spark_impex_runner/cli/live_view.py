@@ -11,7 +11,7 @@ from spark_impex_runner.engine.snapshot import Activity
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.report.figures import format_size
 from spark_impex_runner.report.headline import outcome_text
-from spark_impex_runner.text import display_width, plain, shortened
+from spark_impex_runner.text import display_width, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -66,7 +66,7 @@ def totals(snapshot: Snapshot) -> list[tuple[str, str]]:
 
 def _first_line(snapshot: Snapshot, width: int, style: Style) -> str:
     """Return the line with the name, the time since the run began, and the totals."""
-    name = shortened(plain(snapshot.name), _TARGET, style.ellipsis)
+    name = shortened(style.text(snapshot.name), _TARGET, style.ellipsis)
     counts, dot = totals(snapshot), " · " if style.unicode else ", "
     pieces = [Piece(f"{name}  ", len(counts) + 1), Piece(f"{clock_time(snapshot.elapsed)}  ")]
     for number, (text, colour) in enumerate(counts):
@@ -136,7 +136,7 @@ class _Table:
 
     def row(self, each: Activity) -> list[Piece]:
         """Return one row: connection, target, phase, and what is known of that."""
-        queue = _queue(self.queues.get(id(each), ()))
+        queue = _queue(self.queues.get(id(each), ()), self.style)
         if not each.target:  # nothing but a queue: its names matter more than its columns
             return [*self._first_columns(each), *(replace(piece, rank=0) for piece in queue)]
         detail = _DETAILS.get(each.phase, _job)(each, self.style)
@@ -149,7 +149,7 @@ class _Table:
         yield Piece((each.phase if each.target else "").ljust(_PHASE), 1)
 
     def _padded(self, text: str, width: int) -> str:
-        cut = shortened(plain(text), width, self.style.ellipsis)
+        cut = shortened(self.style.text(text), width, self.style.ellipsis)
         return cut + " " * (width - display_width(cut))
 
 
@@ -166,10 +166,10 @@ def _job(each: Activity, _: Style) -> Iterator[Piece]:
         yield Piece(f"usually {clock_time(each.usual)}", 3, _FAINT)
 
 
-def _queue(names: Sequence[str]) -> Iterator[Piece]:
+def _queue(names: Sequence[str], style: Style) -> Iterator[Piece]:
     if names:
         more = ", …" if len(names) > _NAMES_QUEUED else ""
-        shown = ", ".join(map(plain, names[:_NAMES_QUEUED])) + more
+        shown = ", ".join(map(style.text, names[:_NAMES_QUEUED])) + more
         yield Piece(f"queue {len(names)}: {shown}", 4, _FAINT, elastic=True)
 
 
@@ -189,15 +189,15 @@ def _download(each: Activity, style: Style) -> Iterator[Piece]:
         yield Piece(f"{left} left", 2)
 
 
-def _step(each: Activity, _: Style) -> Iterator[Piece]:
+def _step(each: Activity, style: Style) -> Iterator[Piece]:
     yield Piece(clock_time(each.elapsed).rjust(_VALUE), 0)
-    yield Piece(plain(each.step), 2)
+    yield Piece(style.text(each.step), 2)
     if each.size:
         yield Piece(_rounded(each.size), 3, _FAINT)
 
 
-def _held(each: Activity, _: Style) -> Iterator[Piece]:
-    yield Piece(f"--approve {plain(each.step)}", 2, _YELLOW)
+def _held(each: Activity, style: Style) -> Iterator[Piece]:
+    yield Piece(f"--approve {style.text(each.step)}", 2, _YELLOW)
 
 
 _DETAILS = {"downloading": _download, "steps": _step, "to approve": _held}

@@ -59,7 +59,8 @@ def shown(arguments: argparse.Namespace, console: Console, clock: Clock) -> Iter
         if chosen == "live" or getattr(arguments, "executor", None):
             stack.enter_context(console.streams.captured())
         if chosen == "live":
-            live = _Live(progress, err, colour=console.colour_errors)
+            style = Style(console.colour_errors, _can_encode(err), console.masker.mask)
+            live = _Live(progress, err, style)
             stack.enter_context(live.running(clock))
         elif chosen == "plain":
             stack.enter_context(_ticking(Heartbeat(progress, err).tick, clock))
@@ -105,10 +106,10 @@ def _ticking(tick: Callable[[], float], clock: Clock) -> Iterator[Callable[[], N
 class _Live:
     """Draws what a run does at the bottom of a terminal."""
 
-    def __init__(self, progress: RunProgress, stream: MaskingStream, *, colour: bool) -> None:
+    def __init__(self, progress: RunProgress, stream: MaskingStream, style: Style) -> None:
         self._progress = progress
         self._stream = stream
-        self._style = Style(colour, _can_encode(stream))
+        self._style = style
         self._suspends = False
 
     @contextmanager

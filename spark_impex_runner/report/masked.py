@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 if TYPE_CHECKING:
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import RunResult, TargetResult
+    from spark_impex_runner.models.comparison import Diff
     from spark_impex_runner.report.problems import CheckedManifest
 
-    Result = TypeVar("Result", RunResult, TargetResult, CheckedManifest)
+    Result = TypeVar("Result", RunResult, TargetResult, CheckedManifest, Diff)
 
 _PLAIN = frozenset({type(None), bool, int, float})
 

@@ -51,6 +51,29 @@ def test_each_phase_has_its_figures() -> None:
     ]
 
 
+@pytest.mark.parametrize("width", [30, 45, 60, 79, 119])
+def test_secrets_are_masked_before_names_are_cut(width: int) -> None:
+    """A part of a secret is not recognized any more, so that names are masked whole."""
+    secret = "s3cr3t-that-is-longer-than-any-column"
+    name = f"life-{secret}"
+    active = [
+        Activity(f"sit-{secret}", name, "running", 72),
+        Activity("uat", name, "steps", 5, step=f"{secret} 2/3"),
+    ]
+    shown = replace(
+        RUN,
+        name=name,
+        longest=name,
+        active=tuple(active),
+        queued={"dev": (name,)},
+        held={name: name},
+    )
+
+    lines = render(shown, width, 12, Style(mask=lambda text: text.replace(secret, "***")))
+
+    assert "s3cr" not in "".join(lines)
+
+
 def test_narrow_terminals_keep_what_matters() -> None:
     """Name and progress of each target, at 20 columns, in ASCII where nothing else is known."""
     assert render(RUN, 19, 9, Style(unicode=False)) == [

@@ -17,6 +17,7 @@ import pytest
 from spark_impex_runner.cli import progress as shown_progress
 from spark_impex_runner.cli.console import open_console
 from spark_impex_runner.cli.heartbeat import Heartbeat, sentence
+from spark_impex_runner.cli.line import Style
 from spark_impex_runner.cli.masking_stream import MaskingStream
 from spark_impex_runner.cli.progress import mode, shown
 from spark_impex_runner.cli.streams import install
@@ -217,7 +218,7 @@ def test_the_block_is_a_third_at_most(
     size = os.terminal_size((columns, rows))
     monkeypatch.setattr(shown_progress._Live, "_size", lambda _: size)
     stream = MaskingStream(Terminal(), Masker())
-    live = shown_progress._Live(Watched(replace(RUN, active=many)), stream, colour=False)
+    live = shown_progress._Live(Watched(replace(RUN, active=many)), stream, Style())
     shown: list[list[str]] = []
     monkeypatch.setattr(stream, "show", lambda lines, _: shown.append(lines))
 
@@ -281,7 +282,7 @@ def test_nothing_is_drawn_while_it_stops(monkeypatch: pytest.MonkeyPatch) -> Non
     """The kernel may stop the thread that asked for it a moment later than the others."""
     monkeypatch.setattr(os, "kill", lambda *_: None)
     stream = MaskingStream(Terminal(), Masker())
-    live = shown_progress._Live(Watched(RUN), stream, colour=False)
+    live = shown_progress._Live(Watched(RUN), stream, Style())
     live._suspends = True
 
     assert live.tick() >= 0.2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.report.diff.summary import (
@@ -19,11 +18,9 @@ from spark_impex_runner.report.html.document import head
 from spark_impex_runner.report.html.markup import facts, listed, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from spark_impex_runner.models.comparison import Change, Diff, ServiceDiff, Unknown
-
-    Escape = Callable[[str], str]
 
 # The shapes of a change are its signs: neither colour nor order alone tells them apart.
 _STYLE = """
@@ -38,34 +35,30 @@ _STYLE = """
 """
 
 
-def render(diff: Diff, mask: Callable[[str], str]) -> str:
-    """Return the differences as one page, in which ``mask`` was applied to all foreign text."""
-    return "".join(_page(diff, partial(_escape, mask)))
+def render(diff: Diff) -> str:
+    """Return the differences as one page; all foreign text is escaped."""
+    return "".join(_page(diff))
 
 
-def _escape(mask: Callable[[str], str], value: str) -> str:
-    return text(mask(value))
-
-
-def _page(diff: Diff, escape: Escape) -> Iterator[str]:
-    names = escape(f"{diff.old} → {diff.new}")
-    sentence = escape(headline(diff))
+def _page(diff: Diff) -> Iterator[str]:
+    names = text(f"{diff.old} → {diff.new}")
+    sentence = text(headline(diff))
     yield head(f"{names}: {sentence}", _STYLE)
     kind = "succeeded" if diff.complete and not diff.differs else "changes"
     yield f'<header class="{kind}"><h1>{names}</h1><p class="headline">{sentence}</p>\n'
-    yield facts((("Old", escape(diff.old)), ("New", escape(diff.new))))
-    yield _unknown(diff.unknown, escape)
+    yield facts((("Old", text(diff.old)), ("New", text(diff.new))))
+    yield _unknown(diff.unknown)
     yield "</header>\n<main>\n"
     if diff.services:
         yield '<section aria-labelledby="services"><h2 id="services">Services</h2>\n'
-        yield listed((_overview(number, each, escape) for number, each in _numbered(diff)), "files")
+        yield listed((_overview(number, each) for number, each in _numbered(diff)), "files")
         yield "</section>\n"
     if diff.files:
         yield '<section aria-labelledby="files"><h2 id="files">Other files</h2>\n'
-        yield f"{_table(diff.files, escape)}</section>\n"
+        yield f"{_table(diff.files)}</section>\n"
     if detailed := [pair for pair in _numbered(diff) if _has_details(pair[1])]:
         yield '<section aria-labelledby="details" class="details"><h2 id="details">Details</h2>\n'
-        yield from (_service(number, each, escape) for number, each in detailed)
+        yield from (_service(number, each) for number, each in detailed)
         yield "</section>\n"
     yield "</main>\n</body></html>\n"
 
@@ -84,42 +77,42 @@ def _kind(service: ServiceDiff) -> str:
     return "added" if service.new else "removed"
 
 
-def _overview(number: int, service: ServiceDiff, escape: Escape) -> str:
+def _overview(number: int, service: ServiceDiff) -> str:
     """Return the line of a service, with a link to its details if it has any."""
-    name = escape(title(service))
+    name = text(title(service))
     link = f'<a href="#s{number}">{name}</a>' if _has_details(service) else name
-    rest = escape(summary(service).removeprefix(f"{title(service)}: "))
+    rest = text(summary(service).removeprefix(f"{title(service)}: "))
     return f'<span class="c {_kind(service)}">{link}</span>: {rest}'
 
 
-def _service(number: int, service: ServiceDiff, escape: Escape) -> str:
+def _service(number: int, service: ServiceDiff) -> str:
     kind = _kind(service)
-    parts = [f'<section id="s{number}"><h3 class="c {kind}">{escape(title(service))}</h3>\n']
+    parts = [f'<section id="s{number}"><h3 class="c {kind}">{text(title(service))}</h3>\n']
     for numbers, word in ((service.added, "added"), (service.removed, "removed")):
         if numbers and lists_versions(service):
-            parts.append(f"<p>Versions {word}: {escape(', '.join(numbers))}</p>\n")
+            parts.append(f"<p>Versions {word}: {text(', '.join(numbers))}</p>\n")
     for each in service.versions:
         if len(service.versions) > 1:
-            parts.append(f"<h4>{escape(versions(each))}</h4>\n")
-        parts.append(_table(each.changes, escape))
+            parts.append(f"<h4>{text(versions(each))}</h4>\n")
+        parts.append(_table(each.changes))
         if each.parts:
-            names = escape(", ".join(each.parts))
+            names = text(", ".join(each.parts))
             parts.append(f"<p>Files in the module that differ: {names}</p>\n")
-        parts.append(_unknown(each.unknown, escape))
+        parts.append(_unknown(each.unknown))
     return f"{''.join(parts)}</section>\n"
 
 
-def _table(changes: Sequence[Change], escape: Escape) -> str:
+def _table(changes: Sequence[Change]) -> str:
     if not changes:
         return ""
     names = "".join(f'<th scope="col">{name}</th>' for name in ("What", "Old", "New"))
-    rows = "".join(_row(each, escape) for each in changes)
+    rows = "".join(_row(each) for each in changes)
     return (
         f'<table class="changes"><thead><tr>{names}</tr></thead>\n<tbody>{rows}</tbody></table>\n'
     )
 
 
-def _row(change: Change, escape: Escape) -> str:
+def _row(change: Change) -> str:
     kind = change_kind(change)
     noun = NOUNS.get(change.section, "")
     name = f"{noun} {change.name}".strip()
@@ -127,10 +120,10 @@ def _row(change: Change, escape: Escape) -> str:
         old, new = shortened(change.property, change.old, change.new)
     else:
         old, new = (shown_properties(each or "{}") for each in (change.old, change.new))
-    cells = "".join(f"<td><code>{escape(value)}</code></td>" for value in (old, new))
-    thing = f"{escape(name)} <small>{escape(change.property or kind)}</small>"
+    cells = "".join(f"<td><code>{text(value)}</code></td>" for value in (old, new))
+    thing = f"{text(name)} <small>{text(change.property or kind)}</small>"
     return f'<tr><th scope="row" class="c {kind}">{thing}</th>{cells}</tr>\n'
 
 
-def _unknown(unknown: Sequence[Unknown], escape: Escape) -> str:
-    return listed((escape(f"{each.what}; {each.reason}") for each in unknown), "unknown")
+def _unknown(unknown: Sequence[Unknown]) -> str:
+    return listed((text(f"{each.what}; {each.reason}") for each in unknown), "unknown")

@@ -38,7 +38,7 @@ def test_the_page_has_no_barriers(
     service = ServiceDiff("motor/pricing", "motor/pricing", (), (), (pair, pair))
     diff = Diff("old" * 40, "new.zip", (service, ServiceDiff("", "a/b", ("1",))), changes)
     path = tmp_path / "diff.html"
-    path.write_text(html.render(diff, str), encoding="utf-8")
+    path.write_text(html.render(diff), encoding="utf-8")
 
     asked = browser.open(path, width, scheme)
     browser.evaluate(axe)
