@@ -32,8 +32,7 @@ help:
 
 demo: .venv/installed
 	.venv/bin/impex-run examples/quickstart.yaml
-	.venv/bin/impex verify examples/exports/quickstart/*
-	@echo && find examples/exports/quickstart -type f | sort
+	.venv/bin/impex verify examples/exports/quickstart
 
 site:
 	$(PYTHON) -m venv build/site-venv

@@ -659,7 +659,7 @@ def test_package_without_receipt_is_reported(delivered: Any) -> None:
         "error: exports/b: package.zip: no receipt beside it: its delivery did not end"
     )
     assert empty.startswith("error: empty: impex-receipt.json: missing; ")
-    assert nowhere == "error: nowhere: no such folder"
+    assert nowhere == "error: nowhere: there is no such folder"
 
 
 def test_verify_prints_json(delivered: Any) -> None:
