@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import StateError
+from spark_impex_runner.report.data import job_ids, phase_seconds
 from spark_impex_runner.state.keys import target_key_for
 from spark_impex_runner.state.lease import run_lease
 from spark_impex_runner.state.runs import PastRun, PastTarget
@@ -50,16 +50,13 @@ def _keys(prepared: Prepared) -> list[str]:
 
 
 def _past_target(key: str, result: TargetResult) -> PastTarget:
-    """Return what the state records of a result; the phases of parts are added up."""
-    phases: dict[str, float] = defaultdict(float)
-    for each in result.phases:
-        phases[each.name] += (each.finished - each.started).total_seconds()
+    """Return what the state records of a result."""
     return PastTarget(
         key,
         result.outcome.value,
         result.error,
-        result.job_ids or tuple(filter(None, [result.job_id])),
+        job_ids(result),
         result.started,
         result.finished,
-        {name: round(seconds, 3) for name, seconds in phases.items()},
+        phase_seconds(result),
     )

@@ -12,7 +12,7 @@ from spark_impex_runner.report.causes import causes
 from spark_impex_runner.report.data import seconds
 from spark_impex_runner.report.figures import format_duration
 from spark_impex_runner.report.github import escape_data, escape_property
-from spark_impex_runner.report.headline import headline, outcome, outcome_text
+from spark_impex_runner.report.headline import BAD, headline, outcome, outcome_text
 from spark_impex_runner.report.text import amount
 from spark_impex_runner.text import counted, plain
 
@@ -31,8 +31,6 @@ _COUNT_ROOM = 60
 _MOST_SHOWN = 10
 # What has a meaning in GitHub's Markdown, and begins a link, a name or a formula there.
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]()#+!|~$:@]")
-# The order of the table: what failed comes first.
-_BAD = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.HELD, Outcome.CANCELLED, Outcome.SKIPPED)
 
 
 def failures(result: RunResult, root: Path) -> list[str]:
@@ -103,7 +101,7 @@ def step_summary(result: RunResult, commands: Sequence[tuple[str, str]], room: i
 def _bad_rows(results: Iterable[TargetResult]) -> Iterator[str]:
     """Yield a row for each cause of what did not succeed."""
     every = list(results)
-    for each in _BAD:
+    for each in BAD:
         pairs = ((one.target.name, one.error) for one in every if one.outcome is each)
         for cause in causes(pairs):
             why = "<br>".join(map(escaped, [cause.text, *_members(cause)]))

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 # More names would wrap the line of a terminal or of a chat message.
 _NAMES_SHOWN = 3
-# The order of the sentence: what needs action comes first.
-_BAD = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.HELD, Outcome.CANCELLED, Outcome.SKIPPED)
+# The order wherever outcomes are shown: what needs action comes first.
+BAD = (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.HELD, Outcome.CANCELLED, Outcome.SKIPPED)
 
 
 def outcome(result: RunResult) -> str:
@@ -36,7 +36,7 @@ def headline(result: RunResult) -> str:
     """Return the outcome in a sentence: ``4 of 5 targets succeeded; motor failed``."""
     if result.refusal:
         return f"the run did not begin: {plain(result.refusal)}"
-    parts = [_good(result.results), *(_bad(result.results, each) for each in _BAD)]
+    parts = [_good(result.results), *(_bad(result.results, each) for each in BAD)]
     sentence = "; ".join(part for part in parts if part)
     if not result.signal:
         return sentence

@@ -11,7 +11,7 @@ from spark_impex_runner.models import Outcome
 from spark_impex_runner.report.causes import causes
 from spark_impex_runner.report.data import artifacts, job_ids, seconds
 from spark_impex_runner.report.figures import format_duration, format_size, shown_path
-from spark_impex_runner.report.headline import headline, outcome_text
+from spark_impex_runner.report.headline import BAD, headline, outcome_text
 from spark_impex_runner.text import counted, plain
 
 if TYPE_CHECKING:
@@ -28,14 +28,6 @@ _FIGURES = 4
 # More targets that succeeded are one line: their details are in the log and the reports.
 _ROWS = 10
 _RED, _GREEN, _YELLOW, _NONE = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"
-# The order of the summary: what failed is nearest to the end.
-_BAD = {
-    Outcome.SKIPPED: _YELLOW,
-    Outcome.CANCELLED: _YELLOW,
-    Outcome.HELD: _YELLOW,
-    Outcome.TIMED_OUT: _RED,
-    Outcome.FAILED: _RED,
-}
 
 
 def render(result: RunResult, *, colour: bool = False, columns: int = 0) -> str:
@@ -48,8 +40,9 @@ def render(result: RunResult, *, colour: bool = False, columns: int = 0) -> str:
     page = _Page(colour=colour, columns=columns)
     page.lines += [f"{plain(result.manifest.name)}: run {plain(result.run_id)}", ""]
     _good(page, result.results)
-    for outcome, shade in _BAD.items():
-        _ended(page, result.results, outcome, shade)
+    for outcome in reversed(BAD):  # what failed is nearest to the end
+        failed = outcome in {Outcome.TIMED_OUT, Outcome.FAILED}
+        _ended(page, result.results, outcome, _RED if failed else _YELLOW)
     page.lines.append("")
     page.add(headline(result), "  ")
     page.add(_total(result), " " * 8)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.report.data import seconds
 from spark_impex_runner.report.figures import format_duration
-from spark_impex_runner.report.headline import headline, outcome, outcome_text
+from spark_impex_runner.report.headline import BAD, headline, outcome, outcome_text
 from spark_impex_runner.report.html.document import head
 from spark_impex_runner.report.html.markup import facts, listed, moment, text
 from spark_impex_runner.report.html.overview import overview
@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import RunResult
 
-# What needs attention comes first.
-_ORDER = (
-    *(Outcome.FAILED, Outcome.TIMED_OUT, Outcome.HELD, Outcome.CANCELLED, Outcome.SKIPPED),
-    *(Outcome.SUCCEEDED, Outcome.UNCHANGED),
-)
+_ORDER = (*BAD, Outcome.SUCCEEDED, Outcome.UNCHANGED)
 # Bytes of all sections. With tables and timeline, 500 targets then take less than 1 MB and 5,000
 # less than 3 MB.
 _MOST_DETAILS = 550_000
