@@ -1,4 +1,4 @@
-"""The name of whoever runs a process."""
+"""The name of the user who runs a process."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def test_retries_say_attempt_and_end(
     event: str,
     attempt: int,
 ) -> None:
-    """Whoever reads ``retrying`` knows for how long the runner will do so."""
+    """A line with ``retrying`` says for how long the runner retries."""
     plugin = run.folder / "flaky.py"
     plugin.write_text(FLAKY_STEP)
     step = "steps: [{uses: flaky, retry: {attempts: 3, interval: 5s}}]"

@@ -94,7 +94,7 @@ def test_the_next_run_knows_the_usual_time(watched: Callable[..., list[Snapshot]
 
 
 def test_a_busy_tenant_is_named(watched: Callable[..., list[Snapshot]]) -> None:
-    """The target waits although it has the slot: somebody else's job runs."""
+    """The target waits although it has the slot: the tenant runs another job."""
     seen = watched("create@1-2=busy")
 
     assert (seen[0].active[0].phase, seen[0].active[0].busy) == ("creating", True)

@@ -32,7 +32,7 @@ _LONGEST = 300
 _MARKS = {"added": "+", "removed": "-", "changed": "~"}
 # ANSI colours: green, red, yellow.
 _COLOURS = {"+": "32", "-": "31", "~": "33", "?": "33"}
-# Values that need no quotes to be told from others.
+# Values that are clear without quotes.
 _PLAIN = frozenset({"type", "cell", "sha256"})
 _SHOWN = ("type", "default", "cell", "value", "sha256")
 

@@ -1,4 +1,4 @@
-"""Differences of every kind, in names and values that nobody may trust."""
+"""Differences of every kind, in untrusted names and values."""
 
 from __future__ import annotations
 

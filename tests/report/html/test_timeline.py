@@ -197,7 +197,7 @@ def test_targets_stand_below_their_tenant(many: Callable[..., RunResult]) -> Non
 
 
 def test_a_run_without_times_has_no_timeline(every_outcome: RunResult) -> None:
-    """Nothing was started, or an executor's plugin told no times."""
+    """Nothing was started, or an executor's plugin reported no times."""
     assert 'id="timeline"' not in html.render(every_outcome)
 
 
