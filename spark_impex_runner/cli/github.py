@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import ManifestError, PluginError
-from spark_impex_runner.report.github import annotation
+from spark_impex_runner.report.github import annotation, is_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 def annotate(error: ImpexError, out: Console) -> None:
     """Annotate the lines of a manifest that has kept a run from beginning."""
-    if isinstance(error, (ManifestError, PluginError)) and _is_job():
+    if isinstance(error, (ManifestError, PluginError)) and is_job():
         for problem in error.problems:
             _stream(out).document(annotation(problem))
 
 
 def publish(finished: Sequence[RunResult], hints: Sequence[tuple[str, str]], out: Console) -> None:
     """Annotate the lines of failed targets, and append to the summary of the step."""
-    if not _is_job():
+    if not is_job():
         return
     from spark_impex_runner.report.github_run import failures
 
@@ -42,10 +42,6 @@ def publish(finished: Sequence[RunResult], hints: Sequence[tuple[str, str]], out
             _append(Path(file), finished, hints, out)
         except OSError as error:
             out.error(f"cannot write the step summary {file}: {error.strerror or error}")
-
-
-def _is_job() -> bool:
-    return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
 def _stream(out: Console) -> MaskingStream:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from spark_impex_runner.cli.live_block import without_colours
 from spark_impex_runner.errors import DeliveryError
-from spark_impex_runner.report.github import without_commands
+from spark_impex_runner.report.github import is_job, without_commands
 from spark_impex_runner.text import escaped, shortened
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class MaskingStream(io.TextIOBase):
         self.written_at = time.monotonic()
         self._block: LiveBlock | None = None
         self._urgent: deque[str] = deque()
-        self._commands = os.environ.get("GITHUB_ACTIONS") == "true"
+        self._commands = is_job()
         self._lock = threading.RLock()  # a signal's handler may write while its thread writes
         self.buffer = _BinaryWriter(self)
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.cli.descriptors import capture_descriptors
 from spark_impex_runner.cli.masking_stream import MaskingStream
 from spark_impex_runner.masking import lines_of
-from spark_impex_runner.report.github import escape_data
+from spark_impex_runner.report.github import escape_data, is_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,7 +76,7 @@ def install(masker: Masker, *, owns_process: bool = False) -> Streams:
         undo,
         owns_process,
     )
-    if os.environ.get("GITHUB_ACTIONS") == "true" and not _is_file(streams.err):
+    if is_job() and not _is_file(streams.err):
         masker.announce = partial(_add_mask, streams.err)
     return streams
 
