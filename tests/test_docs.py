@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import re
 import shlex
@@ -53,25 +52,15 @@ def blocks(page: Path, language: str) -> Iterator[str]:
     yield from re.findall(pattern, page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
-def generator() -> Any:
-    """Return docs/generate.py as a module."""
-    spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs/generate.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 GENERATED = (
     "manifest.md cli.md hooks.md models.md tools.md modules.md testing.md".split()  # noqa: SIM905
 )
 
 
 @pytest.mark.parametrize("name", GENERATED)
-def test_a_generated_page_is_what_the_code_says(name: str) -> None:
+def test_a_generated_page_is_what_the_code_says(load_script: Any, name: str) -> None:
     """Schema, commands and hooks cannot drift from their pages; mend: python docs/generate.py."""
-    assert read(f"docs/reference/{name}") == generator().pages()[name]
+    assert read(f"docs/reference/{name}") == load_script(ROOT / "docs/generate.py").pages()[name]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

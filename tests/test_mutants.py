@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +34,10 @@ def test_nothing_is_not_allowed():
 
 
 @pytest.fixture
-def mutants(monkeypatch: pytest.MonkeyPatch) -> Any:
+def mutants(monkeypatch: pytest.MonkeyPatch, load_script: Any) -> Any:
     """Return benchmarks/mutants.py as a module."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    spec = importlib.util.spec_from_file_location("mutants", BENCHMARKS / "mutants.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "mutants", module)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(BENCHMARKS / "mutants.py")
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -18,15 +16,9 @@ PAGES = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
 
 
 @pytest.fixture(scope="module")
-def terminal() -> Any:
+def terminal(load_script: Any) -> Any:
     """Return docs/terminal.py as a module."""
-    spec = importlib.util.spec_from_file_location("docs_terminal", ROOT / "docs/terminal.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["docs_terminal"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "docs/terminal.py")
 
 
 def test_a_screen_is_drawn_as_it_is(terminal: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
 from html.parser import HTMLParser
@@ -42,20 +41,12 @@ class Page(HTMLParser):
             self.loaded.append(values["src"])
 
 
-def site_module() -> Any:
-    """Return docs/site.py as a module."""
-    spec = importlib.util.spec_from_file_location("docs_site", ROOT / "docs/site.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(load_script: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of the built site."""
-    folder: Path = site_module().build(tmp_path_factory.mktemp("docs") / "site")
+    folder: Path = load_script(ROOT / "docs/site.py").build(
+        tmp_path_factory.mktemp("docs") / "site"
+    )
     return folder
 
 
@@ -127,8 +118,8 @@ def test_llms_txt_lists_every_page(site: Path) -> None:
         ("how-to/ci.md", "[x](https://example.org/docs/)", "[x](https://example.org/docs/)"),
     ],
 )
-def test_links_move_with_their_page(page: str, before: str, after: str) -> None:
+def test_links_move_with_their_page(load_script: Any, page: str, before: str, after: str) -> None:
     """A link of a page leads to the same page or file where the site has it."""
-    module = site_module()
+    module = load_script(ROOT / "docs/site.py")
 
     assert module.moved(before, module.PurePosixPath(page)) == after
