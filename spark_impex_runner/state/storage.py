@@ -1,0 +1,117 @@
+"""Where the rows of a state are: what every storage, local or remote, promises to the state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    # For ``?``, or for ``:name``. Python 3.12 takes ``?1`` for a name.
+    Values = Sequence[Any] | Mapping[str, Any]
+    Statement = tuple[str, Values]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Rows that are read and written together: those of one target, or of one run.
+
+    A target has its rows of ``attempts`` (with those of its parts), ``outcomes``, ``artifacts``,
+    ``steps``, ``parts``, ``holds``, ``approvals`` and ``memories``; a run those of ``runs`` and
+    ``run_targets``.
+    """
+
+    kind: Literal["target", "run"]
+    key: str
+
+    @classmethod
+    def of_target(cls, key: str) -> Scope:
+        """Return the scope of a target, or of the target that a part belongs to."""
+        return cls("target", key.partition("#")[0])
+
+    @classmethod
+    def of_run(cls, run_id: str) -> Scope:
+        """Return the scope of a run."""
+        return cls("run", run_id)
+
+
+class Storage(Protocol):
+    """The rows of a state, in the schema of ``migrations``, with its locks and stop requests.
+
+    Opening a storage changes nothing that other processes see until the first write or lock, and is
+    safe for threads afterwards. Every method raises ``StateError``, in one line with the place and
+    what to do. A row's id means something only in the storage that returned it, and to a target
+    without a lock only until it is locked: read again after ``lease``.
+    """
+
+    @property
+    def place(self) -> str:
+        """The folder or URL, as the user gave it."""
+
+    def exists(self) -> bool:
+        """Return whether any run has been recorded; never creates anything."""
+
+    def read(self, scope: Scope | None, sql: str, values: Values = ()) -> list[sqlite3.Row]:
+        """Return all rows of a query.
+
+        ``scope`` names the rows that must be there; more may be. None means all targets and runs,
+        which is slow on a remote storage: for commands that list, never in a target's usual way.
+        """
+
+    def write(self, scope: Scope, *statements: Statement) -> int:
+        """Execute all statements in one transaction; return the id of the last inserted row.
+
+        It survives a kill of the process and a power cut when this returns, and so does all that
+        was written to the scope before. Statements that change nothing may be sent nowhere.
+        """
+
+    def write_vital(self, scope: Scope, *statements: Statement) -> int:
+        """Write what keeps a second job or import from being started.
+
+        It is also in a copy of the state that was taken without its journal.
+        """
+
+    def write_later(self, scope: Scope, *statements: Statement) -> int:
+        """Write what a killed run can do without.
+
+        A local storage writes at once. A remote one may send it with the next write to the scope,
+        at the latest at the end of the target's lease.
+        """
+
+    def lease(self, target: str, now: datetime) -> AbstractContextManager[None]:
+        """Lock a target for the block, within ``run_lease`` or without one.
+
+        That of a killed process becomes free. Raises ``StateError``, which names the holder, if
+        another runner works on the target.
+        """
+
+    def run_lease(self, run_id: str) -> AbstractContextManager[None]:
+        """Mark a run as running for the block, also if it ends by a kill."""
+
+    def is_running(self, run_id: str) -> bool:
+        """Return whether the process of a run still works."""
+
+    def check(self) -> None:
+        """Raise ``StateError`` if a lock of this process was lost; nothing may be sent then.
+
+        Sends no request: it is asked before each action that others see.
+        """
+
+    def write_stop(self, run_id: str, signum: int) -> None:
+        """Ask all processes of a run to stop as the signal does; an error is ignored."""
+
+    def read_stop(self, run_id: str) -> int | None:
+        """Return the signal that the processes of a run were asked to stop by; None without one.
+
+        Another process may ask at any time. A storage that cannot be read says None.
+        """
+
+    def remove_stop(self, run_id: str) -> None:
+        """Withdraw the request, so that a later run with the same id is not stopped."""
+
+    def close(self) -> None:
+        """Release files and connections; writes what is still to be sent."""
