@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 fcntl: Any = None
@@ -27,17 +27,24 @@ _SHORT = 50
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` (UTF-8) to ``path`` through a temporary file in the same folder.
+    """Write ``text`` (UTF-8) to ``path`` as ``write_pieces`` does."""
+    write_pieces(path, (text,))
+
+
+def write_pieces(path: Path, pieces: Iterable[str]) -> None:
+    """Write a text (UTF-8) to ``path`` through a temporary file in the same folder.
 
     Creates missing folders. A reader sees the old content or the new, never a part. Raises
-    ``OSError`` and leaves ``path`` unchanged if the disk refuses.
+    ``OSError`` and leaves ``path`` unchanged if the disk refuses, and so for any error of
+    ``pieces``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, handle = _temporary(path)
     try:
         with os.fdopen(handle, "wb") as stream:
-            # A lone surrogate, which a file's name may contain, is escaped as in JSON.
-            stream.write(text.encode("utf-8", "backslashreplace"))
+            for piece in pieces:
+                # A lone surrogate, which a file's name may contain, is escaped as in JSON.
+                stream.write(piece.encode("utf-8", "backslashreplace"))
             stream.flush()
             os.fsync(stream.fileno())
             if fcntl:  # before close unlocks it: another writer must not remove it as a leftover

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from spark_impex_runner import atomic
@@ -12,7 +13,7 @@ from spark_impex_runner.errors import DeliveryError, Interrupted, PluginError
 from spark_impex_runner.text import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
@@ -30,7 +31,7 @@ def write_reports(
     for name, path in result.manifest.reports.items():
 
         def write_one(name: str = name, path: Path = path) -> None:
-            write(path, _text(offers[name], result))
+            write(path, _pieces(offers[name], result))
 
         try:
             interruptible(f"report {name}", write_one, clock, END)
@@ -43,24 +44,29 @@ def write_reports(
     return written, problems
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file atomically; raise ``DeliveryError`` if that fails."""
+def write(path: Path, pieces: Iterable[str]) -> None:
+    """Write a text atomically; raise ``DeliveryError`` if that fails."""
     try:
-        atomic.write_text(path, text)
+        atomic.write_pieces(path, pieces)
     except OSError as error:
         reason = f"{error.strerror or error}{full_disk(error)}"
         raise DeliveryError(f"cannot write {path}: {reason}") from error
 
 
-def _text(report: Report, result: RunResult) -> str:
-    """Return a report's text; raise ``PluginError`` if its plugin fails."""
+def _pieces(report: Report, result: RunResult) -> Iterator[str]:
+    """Yield a report's text; raise ``PluginError`` if its plugin fails."""
     source = f"plugin {report.provider}: the report {report.name!r}"
     try:
         text = report.write(result)
+        whole = isinstance(text, str) or not isinstance(text, Iterable)
+        for piece in (text,) if whole else text:
+            if not isinstance(piece, str):
+                break
+            yield piece
+        else:
+            return
     except (Exception, SystemExit) as error:
         _log.debug("a report failed", exc_info=error)
         reason = plain(f"{type(error).__name__}: {error}")
         raise PluginError(f"{source} failed: {reason}") from error
-    if not isinstance(text, str):
-        raise PluginError(f"{source} returned {type(text).__name__} instead of text")
-    return text
+    raise PluginError(f"{source} returned {type(piece).__name__} instead of text")

@@ -169,12 +169,15 @@ class ExecutorFactory:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report format: ``write(result)`` returns the text of the file for a finished run."""
+    """A report format: ``write(result)`` returns the text of the file for a finished run.
+
+    It may return the text in pieces, such as a generator: a large report then needs no memory.
+    """
 
     name: str
     summary: str
     provider: str
-    write: Callable[[RunResult], str]
+    write: Callable[[RunResult], str | Iterable[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +268,13 @@ class Registry:
         """Offer an executor, ``--executor name:address``; ``make`` is ``ExecutorFactory.make``."""
         self._add("executors", ExecutorFactory(name, summary, self.provider, make))
 
-    def report(self, name: str, summary: str, write: Callable[[RunResult], str]) -> None:
-        """Offer a report format, ``report: {name: FILE}`` in a manifest."""
+    def report(
+        self, name: str, summary: str, write: Callable[[RunResult], str | Iterable[str]]
+    ) -> None:
+        """Offer a report format, ``report: {name: FILE}`` in a manifest.
+
+        ``write`` is that of ``Report``.
+        """
         self._add("reports", Report(name, summary, self.provider, write))
 
     def notifier(

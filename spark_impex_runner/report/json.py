@@ -11,22 +11,24 @@ from spark_impex_runner.report.data import delivery, time_span
 from spark_impex_runner.report.headline import outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from spark_impex_runner.models import RunResult, TargetResult
 
 VERSION = 1
 
 
-def render(result: RunResult) -> str:
-    """Return the report as JSON in plain ASCII, which every encoding can represent.
+def render(result: RunResult) -> Iterator[str]:
+    """Yield the report as JSON in plain ASCII, which every encoding can represent.
 
-    Targets are converted one by one: ten thousand at once would take 70 MB.
+    One target at a time: ten thousand at once would take 70 MB.
     """
-    pieces = [json.dumps(_run(result), indent=2).removesuffix("\n}"), ',\n  "targets": [']
+    yield json.dumps(_run(result), indent=2).removesuffix("\n}")
+    yield ',\n  "targets": ['
     for number, each in enumerate(result.results):
         text = json.dumps(_target(each), indent=2).replace("\n", "\n    ")
-        pieces += [",\n    " if number else "\n    ", text]
-    pieces.append("\n  ]\n}\n" if result.results else "]\n}\n")
-    return "".join(pieces)
+        yield f",\n    {text}" if number else f"\n    {text}"
+    yield "\n  ]\n}\n" if result.results else "]\n}\n"
 
 
 def _run(result: RunResult) -> dict[str, Any]:

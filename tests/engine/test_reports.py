@@ -23,6 +23,15 @@ def lines(result):
     return "".join(f"{each.target.name} {each.outcome.value}\\n" for each in result.results)
 
 
+def pieces(result):
+    yield from ("one", " and ", "two")
+
+
+def torn(result):
+    yield "one"
+    raise ValueError("no more")
+
+
 def fail(result):
     raise ValueError("no such\\ncolumn")
 
@@ -34,6 +43,8 @@ def leave(result):
 @hookimpl
 def impex_register(registry):
     registry.report("lines", "one line for each target", lines)
+    registry.report("pieces", "one word after the other", pieces)
+    registry.report("torn", "fails after its first word", torn)
     registry.report("broken", "never comes to be", fail)
     registry.report("leaving", "ends the process", leave)
     registry.report("number", "is no text", lambda result: 7)
@@ -42,7 +53,7 @@ def impex_register(registry):
 
 @pytest.fixture
 def plugin(tmp_path: Path) -> Path:
-    """Return the file of a plugin with four reports, one of which is right."""
+    """Return the file of a plugin with six reports, two of which are right."""
     path = tmp_path / "ledger.py"
     path.write_text(PLUGIN)
     return path
@@ -68,6 +79,12 @@ def test_report_of_a_plugin(reported: Callable[..., Any], run: Any) -> None:
     assert json.loads((run.folder / "out/r.json").read_text())["outcome"] == "succeeded"
 
 
+def test_report_in_pieces(reported: Callable[..., Any], run: Any) -> None:
+    """A report may be given piece by piece."""
+    assert reported("{pieces: out/two.txt}").problems == ()
+    assert (run.folder / "out/two.txt").read_text() == "one and two"
+
+
 def test_report_option_of_a_plugin(reported: Callable[..., Any], tmp_path: Path) -> None:
     """``--report lines=FILE`` writes a plugin's report."""
     reported("{}", reports={"lines": tmp_path / "lines.txt"})
@@ -91,6 +108,7 @@ def test_result_has_its_command(run: Any, serve: Callable[..., Any], plugin: Pat
     ("name", "problem"),
     [
         ("broken", "the report 'broken' failed: ValueError: no such column"),
+        ("torn", "the report 'torn' failed: ValueError: no more"),
         ("leaving", "the report 'leaving' failed: SystemExit: 3"),
         ("number", "the report 'number' returned int instead of text"),
     ],

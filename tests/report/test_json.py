@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     Schema = Callable[[str], dict[str, Any]]
 
 
+def rendered(result: RunResult) -> str:
+    """Return the whole report."""
+    return "".join(json_report.render(result))
+
+
 def test_a_report_of_every_outcome_validates(every_outcome: RunResult, schema: Schema) -> None:
     """The published schema describes what is written."""
-    validate(json.loads(json_report.render(every_outcome)), schema("report"))
+    validate(json.loads(rendered(every_outcome)), schema("report"))
 
 
 @pytest.mark.parametrize("signal", [0, 2, 15])
@@ -28,7 +33,7 @@ def test_a_report_of_nothing_validates(
     run: Callable[..., RunResult], schema: Schema, signal: int
 ) -> None:
     """A run that came to nothing has a report, too."""
-    report = json.loads(json_report.render(run(signal=signal)))
+    report = json.loads(rendered(run(signal=signal)))
 
     validate(report, schema("report"))
     assert report["signal"] == (signal or None)
@@ -39,14 +44,14 @@ def test_report_is_indented_as_a_whole(every_outcome: RunResult, count: int) -> 
     """Written target by target, it is what one call would have made of all."""
     result = replace(every_outcome, results=every_outcome.results[:count])
 
-    text = json_report.render(result)
+    text = rendered(result)
 
     assert text == json.dumps(json.loads(text), indent=2) + "\n"
 
 
 def test_a_report_holds_the_facts(every_outcome: RunResult) -> None:
     """Counts, times in UTC and identifiers are there."""
-    report = json.loads(json_report.render(every_outcome))
+    report = json.loads(rendered(every_outcome))
 
     assert report["run_id"] == "20260131-1f2e"
     assert report["started"] == "2026-01-31T12:00:00.000Z"
@@ -65,7 +70,7 @@ def test_a_report_holds_the_facts(every_outcome: RunResult) -> None:
 
 def test_a_target_holds_the_facts(target: TargetResult, run: Callable[..., RunResult]) -> None:
     """The request, the packages and the steps."""
-    [entry] = json.loads(json_report.render(run(target)))["targets"]
+    [entry] = json.loads(rendered(run(target)))["targets"]
 
     assert entry["request"]["services"] == ["motor/pricing"]
     assert entry["correlation_id"] == "CHG-4711"
@@ -83,7 +88,7 @@ def test_a_target_holds_the_facts(target: TargetResult, run: Callable[..., RunRe
 
 def test_no_signed_url_is_in_a_report(every_outcome: RunResult) -> None:
     """Whoever has such a URL has the package."""
-    assert "signature" not in json_report.render(every_outcome)
+    assert "signature" not in rendered(every_outcome)
 
 
 def test_replaced_artifact_is_listed_once(
@@ -93,14 +98,14 @@ def test_replaced_artifact_is_listed_once(
     again = replace(target.artifacts[1], size=7)
     result = replace(target, artifacts=(*target.artifacts, again))
 
-    [entry] = json.loads(json_report.render(run(result)))["targets"]
+    [entry] = json.loads(rendered(run(result)))["targets"]
 
     assert [each["size"] for each in entry["artifacts"]] == [506_657, 7]
 
 
 def test_a_report_is_plain_ascii(target: TargetResult, run: Callable[..., RunResult]) -> None:
     """Not even half of a surrogate pair, which a tenant's JSON may hold, spoils the file."""
-    text = json_report.render(run(replace(target, error="\ud800 é", outcome=Outcome.FAILED)))
+    text = rendered(run(replace(target, error="\ud800 é", outcome=Outcome.FAILED)))
 
     assert text.isascii()
     assert json.loads(text)["targets"][0]["error"] == "\ud800 é"
@@ -110,7 +115,7 @@ def test_time_span_is_never_negative(target: TargetResult, run: Callable[..., Ru
     """A duration is never below zero."""
     result = replace(target, started=target.finished, finished=target.started)
 
-    assert json.loads(json_report.render(run(result)))["targets"][0]["seconds"] == 0
+    assert json.loads(rendered(run(result)))["targets"][0]["seconds"] == 0
 
 
 @pytest.mark.parametrize("name", ["report", "receipt"])

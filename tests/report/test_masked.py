@@ -31,9 +31,11 @@ def test_a_secret_is_in_no_report(
 
     clean = masked(result, masker)
 
-    assert FORMATS[name](clean) == FORMATS[name](masked(clean, masker))
-    assert "word" not in FORMATS[name](clean)
-    assert "***" in FORMATS[name](clean)
+    # Text, or its pieces.
+    text = "".join(FORMATS[name](clean))
+    assert text == "".join(FORMATS[name](masked(clean, masker)))
+    assert "word" not in text
+    assert "***" in text
 
 
 def test_nothing_else_changes(every_outcome: RunResult) -> None:
