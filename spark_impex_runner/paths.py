@@ -1,4 +1,4 @@
-"""Local paths: recognize URLs, compare paths by file identity, protect files of a run."""
+"""Local paths: refuse URLs, compare paths by file identity, protect files of a run."""
 
 from __future__ import annotations
 
@@ -6,32 +6,56 @@ import os
 import re
 import unicodedata
 from bisect import bisect_left
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from spark_impex_runner.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 # A letter alone before the colon is a drive of Windows.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?=/|\\)")
 _SCHEME = re.compile(
     r"(abfss?|adls?|az|azure|davs?|file|ftps?|gcs|git|gs|hdfs|https?|s3[an]?|scp|sftp|smb|ssh"
     r"|wasbs?|webdavs?):",
-    re.IGNORECASE,
+    # ASCII: without it the long s is a letter of `s3`.
+    re.IGNORECASE | re.ASCII,
 )
+# What to do instead of giving a URL, by the purpose of a path: the values of `x-path`.
+_INSTEAD = {
+    "output": "; give a local folder, and send its files on with the step 'upload'",
+    "write": "; give a local file, and send it on afterwards",
+    "read": "; download it first, and give its local path",
+    "either": "; write :// after its scheme, or give a local path",
+    "state": "; give a local folder",
+}
 
 
-def url_problem(text: str) -> str:
+def url_problem(text: str, purpose: str = "read") -> str:
     """Return an error message if ``text`` is a URL, empty if it is a local path.
 
-    ``s3:/x`` counts as a URL: ``pathlib`` turns ``s3://x`` into it.
+    The message says what to do instead, by the ``purpose`` of the path: ``read``, ``write``,
+    ``output``, ``state``, or ``either`` where URLs are accepted, too. ``s3:/x`` counts as a URL:
+    ``pathlib`` turns ``s3://x`` into it. ``./s3:/x`` is a local path.
     """
     stripped = text.strip()
     if not (_URL.match(stripped) or _SCHEME.match(stripped)):
         return ""
-    # Userinfo and query of a URL may be secrets.
-    shown = stripped if "@" not in stripped and "?" not in stripped else stripped.split(":")[0]
-    return f"'{shown}' is a URL, not a local path"
+    if purpose == "either" and "://" in stripped:
+        return ""
+    # Userinfo, query and fragment of a URL may be secrets.
+    shown = stripped.split(":")[0] if set("@?#") & set(stripped) else stripped
+    return f"'{shown}' is a URL, not a local path{_INSTEAD.get(purpose, _INSTEAD['read'])}"
+
+
+def local_path(text: str | os.PathLike[str], purpose: str, name: str = "") -> Path:
+    """Return the path that the argument ``name`` is; raise ``UsageError`` if it is a URL."""
+    if problem := url_problem(os.fspath(text), purpose):
+        raise UsageError(f"{name}: {problem}" if name else problem)
+    path = Path(text)
+    # Of ./s3:x pathlib keeps s3:x, which would be refused where the path is checked again.
+    return path.absolute() if url_problem(str(path)) else path
 
 
 def folded(name: str) -> str:

@@ -3,8 +3,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from spark_impex_runner.paths import Identities, ProtectedPaths, folded, url_problem
+from spark_impex_runner.errors import UsageError
+from spark_impex_runner.paths import (
+    Identities,
+    ProtectedPaths,
+    folded,
+    local_path,
+    url_problem,
+)
+
+SCHEMES = ("s3", "gs", "az", "file", "http", "https", "sftp", "abfss", "webdavs")
+PURPOSES = ("read", "write", "output", "state", "either")
+cased = st.sampled_from(SCHEMES).flatmap(
+    lambda name: st.tuples(*(st.sampled_from(c.upper() + c.lower()) for c in name)).map("".join)
+)
 
 
 @pytest.mark.parametrize(
@@ -35,17 +50,49 @@ def test_urls_are_recognized(text: str) -> None:
     [
         *("out", "./s3://b", "a/b:c", "C:\\x", "c:/x", "D:x", "12:30", "2026-01-31T12:00/x", "a:b"),
         *("/srv/s3:/x", "//host/share", "\\\\host\\share", "-", "", "~/x", "x://"[:1]),
+        *("./a:b", "./s3:/x", "out/s3://b", "\u017f3:x", "ft\u0440:x"),
     ],
 )
 def test_paths_are_no_urls(text: str) -> None:
-    """A drive letter, a colon in a name and an unknown scheme are local."""
+    """A drive letter, a colon in a name, an unknown scheme and other scripts are local."""
     assert url_problem(text) == ""
 
 
 def test_credentials_of_url_are_hidden() -> None:
     """The message leaves out what may be a password or a signature."""
-    assert url_problem("https://me:hunter2@host/x") == "'https' is a URL, not a local path"
+    assert url_problem("https://me:hunter2@host/x").startswith("'https' is a URL, not a local path")
     assert "sig" not in url_problem("https://host/x?sig=abc")
+    assert "sig" not in url_problem("https://host/x#sig=abc")
+
+
+@given(
+    cased,
+    st.sampled_from([":", ":/", "://", ":\\"]),
+    st.text(max_size=8),
+    st.sampled_from(PURPOSES),
+)
+def test_every_form_of_url_is_refused(scheme: str, colon: str, rest: str, purpose: str) -> None:
+    """In any case and with any slashes, with what to do instead; ``either`` takes whole URLs."""
+    text = f"{scheme}{colon}{rest}"
+
+    problem = url_problem(text, purpose)
+
+    assert bool(problem) == (purpose != "either" or "://" not in text.strip())
+    assert not problem or "; " in problem
+
+
+@given(st.text(st.characters(exclude_characters="\0"), max_size=12), st.sampled_from(PURPOSES))
+def test_accepted_path_stays_accepted(text: str, purpose: str) -> None:
+    """What one check accepts, no later check of the same path refuses; ``./`` accepts any name."""
+    path = local_path(f"./{text}", purpose)
+    assert url_problem(str(path), purpose) == ""
+    assert path.absolute() == Path(f"./{text}").absolute()
+
+    if url_problem(text, purpose):
+        with pytest.raises(UsageError, match="is a URL, not a local path; "):
+            local_path(text, purpose)
+    else:
+        assert not url_problem(str(local_path(text, purpose)), purpose)
 
 
 def test_links_lead_to_one_identity(tmp_path: Path) -> None:

@@ -129,7 +129,8 @@ def _client(environ: Mapping[str, str]) -> HttpClient:
     """Return a client with the timeout and certificates of the environment."""
     bundle = environ.get("VAULT_CACERT")
     if bundle and not Path(bundle).is_file():
-        raise LookupError(f"VAULT_CACERT: {bundle!r} is not a file")
+        problem = tools.url_problem(bundle) or f"{bundle!r} is not a file"
+        raise LookupError(f"VAULT_CACERT: {problem}")
     try:
         timeout = tools.parse_duration(environ.get("VAULT_CLIENT_TIMEOUT") or TIMEOUT)
         return HttpClient(timeout=timeout, verify=bundle or True)

@@ -69,10 +69,12 @@ def _connection(text: str) -> str:
 def _paths(arguments: argparse.Namespace) -> tuple[Contents, Contents]:
     from spark_impex_runner.comparison.places import read
     from spark_impex_runner.errors import UsageError
+    from spark_impex_runner.paths import local_path
 
     if arguments.manifest:
         raise UsageError("--manifest is for connections; write them as NAME:, such as sit: uat:")
-    return read(Path(arguments.old)), read(Path(arguments.new))
+    old, new = (local_path(text, "read") for text in (arguments.old, arguments.new))
+    return read(old), read(new)
 
 
 def _tenants(

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.cli.selection import local_path
+from spark_impex_runner.cli.selection import local_path, written_path
 
 if TYPE_CHECKING:
     import argparse
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file",
         metavar="FILE",
         nargs="?",
-        type=local_path,
+        type=written_path,
         help="the manifest to write (default: release.yaml)",
     )
     place = parser.add_mutually_exclusive_group()

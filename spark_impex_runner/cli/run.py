@@ -298,4 +298,4 @@ def _report(text: str) -> tuple[str, Path]:
     name, separator, file = text.partition("=")
     if not name or not separator or not file:
         raise argparse.ArgumentTypeError(f"'{text}' is not NAME=FILE, such as json=report.json")
-    return name, selection.local_path(file)
+    return name, selection.written_path(file)

@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--output",
-        type=local_path,
+        type=output_path,
         metavar="DIR",
         help="base directory of relative outputs",
     )
@@ -70,7 +70,7 @@ def add_state_option(group: argparse._ActionsContainer, place: str = "beside the
     """Add ``--state``, the state directory."""
     group.add_argument(
         "--state",
-        type=local_path,
+        type=state_path,
         metavar="DIR",
         help=f"state directory (default: .impex {place})",
     )
@@ -196,13 +196,34 @@ def _plugin(text: str) -> str:
     return text if text.startswith("no:") else str(local_path(text))
 
 
-def local_path(text: str) -> Path:
+def local_path(text: str, purpose: str = "read") -> Path:
     """Return the path of a local file or folder; a URL is a usage error."""
-    from spark_impex_runner.paths import url_problem
+    from spark_impex_runner.errors import UsageError
+    from spark_impex_runner.paths import local_path
 
-    if problem := url_problem(text):
-        raise argparse.ArgumentTypeError(f"{problem}; only the step 'upload' writes to URLs")
-    return Path(text)
+    try:
+        return local_path(text, purpose)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def output_path(text: str) -> Path:
+    """Return the path of a folder for packages; a URL is a usage error."""
+    return local_path(text, "output")
+
+
+def written_path(text: str) -> Path:
+    """Return the path of a file to write; a URL is a usage error."""
+    return local_path(text, "write")
+
+
+def state_path(text: str) -> Path:
+    """Return the path of a state directory; a URL is a usage error."""
+    return local_path(text, "state")
+
+
+# The types of arguments that are paths.
+PATHS = (local_path, output_path, written_path, state_path)
 
 
 def positive(text: str) -> int:

@@ -13,7 +13,7 @@ from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.cli.selection import local_path
+from spark_impex_runner.cli.selection import PATHS
 from spark_impex_runner.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def suggest(action: argparse.Action, prefix: str, arguments: argparse.Namespace)
         return found | dict.fromkeys(_paths(prefix, (".zip",)), "")
     if action.dest == "report":
         return dict.fromkeys(_reports(prefix), "")
-    is_path = action.type in (Path, local_path)
+    is_path = action.type in (Path, *PATHS)
     found = dict.fromkeys(_paths(prefix, _suffixes(action)), "") if is_path else {}
     # Of `impex history MANIFEST RUN` the manifest may be left out.
     is_history = action.dest == "manifest" and getattr(arguments, "command", "") == "history"

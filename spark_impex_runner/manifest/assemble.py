@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from spark_impex_runner.errors import ManifestError
-from spark_impex_runner.manifest.schema.messages import INSTEAD
 from spark_impex_runner.manifest.yaml.document import Document, Finding, Position
 from spark_impex_runner.manifest.yaml.load import MAX_VALUES, load
 from spark_impex_runner.paths import url_problem
@@ -138,7 +137,7 @@ class _Reader:
 def _not_a_file(path: Path, entry: str) -> str:
     """Return why ``path``, written as ``entry``, is no local file; '' if it is one."""
     if problem := url_problem(entry):
-        return problem + INSTEAD["read"]
+        return problem
     if Path(entry).is_absolute():
         return f"{entry!r} is not relative to this file"
     if path.is_dir():

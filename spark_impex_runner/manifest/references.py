@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import ImpexError, PluginError
-from spark_impex_runner.manifest.schema.messages import COMPARISONS, INSTEAD
+from spark_impex_runner.manifest.schema.messages import COMPARISONS
 from spark_impex_runner.manifest.yaml.files import read_limited
 from spark_impex_runner.manifest.yaml.scalars import text_fault
 from spark_impex_runner.paths import url_problem
@@ -206,7 +206,7 @@ class Sources:
             return self._environment(key)
         if source == "file":
             if problem := url_problem(key):
-                raise UndefinedError(f"${{file:…}}: {problem}{INSTEAD['read']}")
+                raise UndefinedError(f"${{file:…}}: {problem}")
             return self._file(key)
         if source in self.plugins:
             return self._from_plugin(self.plugins[source], key)

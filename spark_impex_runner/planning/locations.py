@@ -121,13 +121,17 @@ def state_folder(path: Path, options: RunOptions) -> Path:
 
 def check_options(path: Path, options: RunOptions) -> None:
     """Raise ``UsageError`` if a path of the command line is a URL."""
-    paths = [("the manifest", path), ("output", options.output), ("state", options.state)]
-    paths += [("overlay", each) for each in options.overlays]
-    paths += [("plugin", each) for each in options.plugin_files]
-    paths += [(f"report {name}", each) for name, each in options.reports.items()]
-    for name, each in paths:
-        if each is not None and (problem := url_problem(str(each))):
-            raise UsageError(f"{name}: {problem}; give a local path")
+    paths = [
+        ("the manifest", path, "read"),
+        ("output", options.output, "output"),
+        ("state", options.state, "state"),
+        *(("overlay", each, "read") for each in options.overlays),
+        *(("plugin", each, "read") for each in options.plugin_files),
+        *((f"report {name}", each, "write") for name, each in options.reports.items()),
+    ]
+    for name, each, purpose in paths:
+        if each is not None and (problem := url_problem(str(each), purpose)):
+            raise UsageError(f"{name}: {problem}")
 
 
 def check_conflicts(

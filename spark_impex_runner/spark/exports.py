@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.models import RemoteFile, Request, Status, Verdict
+from spark_impex_runner.paths import local_path
 from spark_impex_runner.spark.download.request import Downloads
 from spark_impex_runner.spark.http.retry import IMMEDIATE, retry
 from spark_impex_runner.spark.http.session import Body
@@ -18,6 +18,7 @@ from spark_impex_runner.spark.uri import Uri
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from spark_impex_runner.spark.http.response import HttpResponse
 
@@ -100,9 +101,10 @@ class Exports(Jobs):
             TransportError: a server could not be reached.
             DeliveryError: the disk refused, or is full.
         """
+        folder = None if to is None else local_path(to, "output", "to")
         links = [urls] if isinstance(urls, str) else urls
         files = [RemoteFile(link) for link in links]
-        return Downloads(self.session).download_all(files, None if to is None else Path(to))
+        return Downloads(self.session).download_all(files, folder)
 
     def cancel(self, job_id: str) -> HttpResponse:
         """Request that the tenant ends a job, which frees its slot (documented).

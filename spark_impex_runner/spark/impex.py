@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import ImpexError, JobError
+from spark_impex_runner.paths import local_path
 from spark_impex_runner.spark.download.request import Downloads
 from spark_impex_runner.spark.exports import Exports
 from spark_impex_runner.spark.imports import Destination, Imports
@@ -17,6 +17,7 @@ from spark_impex_runner.spark.waiting import DEADLINE, INTERVAL, require_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
     from typing import BinaryIO
 
     from spark_impex_runner.spark.http.response import HttpResponse
@@ -77,6 +78,7 @@ class ImpEx:
         """
         exports = self.exports
         require_limits(max_retries, retry_interval)
+        folder = None if to is None else local_path(to, "output", "to")
 
         def start() -> HttpResponse:
             return exports.initiate(
@@ -95,7 +97,7 @@ class ImpEx:
             reply = exports.get_status(job, max_retries=max_retries, retry_interval=retry_interval)
         files = parse_status(reply.data).files
         downloads = Downloads(self.session, lambda: exports.status(job).files)
-        return downloads.download_all(files, None if to is None else Path(to))
+        return downloads.download_all(files, folder)
 
     def import_(  # noqa: PLR0913 - the official SDK's signature
         self,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from spark_impex_runner.errors import SparkSdkError, UsageError
+from spark_impex_runner.paths import local_path
 from spark_impex_runner.spark.failures import is_not_api_reply, is_transient
 from spark_impex_runner.spark.http.multipart import MultipartUpload
 from spark_impex_runner.spark.http.session import Body
@@ -135,7 +136,7 @@ def _opened(file: str | Path | BinaryIO, stack: ExitStack) -> BinaryIO:
     """Return a seekable file; copy one that cannot seek to disk first."""
     try:
         if isinstance(file, (str, Path)):
-            return stack.enter_context(Path(file).open("rb"))
+            return stack.enter_context(local_path(file, "read", "file").open("rb"))
         # Reading nothing reveals a text file without consuming a byte of a pipe.
         if not isinstance(file.read(0), bytes):
             raise UsageError("the package to import is open as text; open it in mode 'rb'")

@@ -58,9 +58,7 @@ def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[jsonschema.V
 
 def _path(_: Any, kind: Any, value: Any, ___: Any) -> Iterator[jsonschema.ValidationError]:
     """Refuse a URL as a local path, unless the option takes ``either``."""
-    if not isinstance(value, str) or (kind == "either" and "://" in value):
-        return
-    if url_problem(value):
+    if isinstance(value, str) and url_problem(value, str(kind)):
         yield jsonschema.ValidationError("")
 
 

@@ -21,13 +21,6 @@ _MAX_KNOWN_KEYS = 8
 _MAX_LISTED = 20
 _MOST_LOCATIONS = 2
 COMPARISONS = 50_000
-# What to use instead of a URL, by the purpose of a path.
-INSTEAD = {
-    "output": "; give a local folder, and send its files on with the step 'upload'",
-    "write": "; give a local file, and send it on after the run",
-    "read": "; fetch what is there before the run, and give its local path",
-    "either": "; write :// after its scheme, or give a local path",
-}
 _TYPES = {
     "string": "text",
     "integer": "a whole number",
@@ -156,7 +149,7 @@ def _compared(relation: str) -> Callable[[SchemaViolation], str]:
 
 def _path(violation: SchemaViolation) -> str:
     text = "text" if violation.secret else str(violation.value)
-    return url_problem(text) + INSTEAD.get(str(violation.rule), INSTEAD["read"])
+    return url_problem(text, str(violation.rule))
 
 
 def _few(violation: SchemaViolation) -> str:

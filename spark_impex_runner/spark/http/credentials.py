@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spark_impex_runner import fields
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.models import Auth
+from spark_impex_runner.paths import local_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _MISSING = (
     "no credentials for the tenant; set CSPARK_CLIENT_ID and CSPARK_CLIENT_SECRET,"
@@ -25,7 +29,9 @@ def from_arguments(
     given, OAuth wins over the API key and that over the token (documented for the official SDK).
     """
     if oauth:
-        return _client(oauth) if isinstance(oauth, Mapping) else read_oauth_file(Path(oauth))
+        if isinstance(oauth, Mapping):
+            return _client(oauth)
+        return read_oauth_file(local_path(oauth, "read", "OAuth file"))
     if api_key:
         return Auth(api_key=api_key)
     return Auth(token=token) if token else None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import UsageError
+from spark_impex_runner.paths import local_path
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def check_settings(timeout: float, verify: bool | str) -> None:
     """Raise ``UsageError`` for a timeout or a CA bundle that no connection can have."""
     if timeout <= 0:
         raise UsageError(f"timeout is {timeout:g} s; it must be more than 0")
-    if isinstance(verify, str) and not Path(verify).exists():
+    if isinstance(verify, str) and not local_path(verify, "read", "verify_tls").exists():
         raise UsageError(f"verify_tls names the CA bundle {verify}, which does not exist")
 
 
