@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
     from datetime import datetime
-    from pathlib import Path
 
     from spark_impex_runner.cli.console import CommandContext
     from spark_impex_runner.state.runs import PastApproval, PastHold, PastRun, PastTarget
@@ -69,21 +68,21 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
 def _found(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Return the chosen run with its details, or the last runs without; with --json, rows."""
     from spark_impex_runner.errors import UsageError
-    from spark_impex_runner.state.store import State
+    from spark_impex_runner.state.opening import open_state
 
     folder = selection.existing_state(arguments)
     if folder is None:
         if arguments.run:
             raise UsageError(f"no run {arguments.run}: {selection.NOTHING_RUN}")
         return []
-    with closing(State(folder)) as state:
+    with closing(open_state(folder)) as state:
         one = [_matching(state, arguments.run)] if arguments.run else []
         runs = one or state.runs.last(arguments.n)
         if arguments.json:
             return [row for each in runs for row in _rows(each, state)]
         if one:
             return [_details(one[0], state)]
-        return [_summary(each, folder) for each in runs]
+        return [_summary(each, state) for each in runs]
 
 
 def _rows(run: PastRun, state: State) -> Iterator[dict[str, str]]:
@@ -117,15 +116,17 @@ def _matching(state: State, prefix: str) -> PastRun:
 
     found = state.runs.matching(prefix)
     if not found:
-        raise UsageError(f"no run {prefix} in {state.folder}; impex history lists the last runs")
+        raise UsageError(
+            f"no run {prefix} in {state.storage.place}; impex history lists the last runs"
+        )
     if len(found) > 1:
         names = ", ".join(each.id for each in found[:3])
         raise UsageError(f"{len(found)} runs begin with {prefix}: {names}; give more of the id")
     return found[0]
 
 
-def _summary(run: PastRun, folder: Path) -> dict[str, Any]:
-    outcome = _outcome(run, folder)
+def _summary(run: PastRun, state: State) -> dict[str, Any]:
+    outcome = _outcome(run, state)
     counts = {_word(name, outcome): number for name, number in run.counts.items()}
     order = [each.value for each in Outcome if each.value in counts]
     return {
@@ -140,7 +141,7 @@ def _summary(run: PastRun, folder: Path) -> dict[str, Any]:
 
 
 def _details(run: PastRun, state: State) -> dict[str, Any]:
-    summary = _summary(run, state.folder)
+    summary = _summary(run, state)
     return {
         **summary,
         "targets": [_target(each, summary["outcome"]) for each in state.runs.targets(run.id)],
@@ -149,13 +150,11 @@ def _details(run: PastRun, state: State) -> dict[str, Any]:
     }
 
 
-def _outcome(run: PastRun, folder: Path) -> str:
+def _outcome(run: PastRun, state: State) -> str:
     """Return the outcome of a run in the report's words, or ``running`` or ``unfinished``."""
-    from spark_impex_runner.state.lease import is_running
-
     code = run.exit_code
     if code is None:
-        return "running" if is_running(folder, run.id) else "unfinished"
+        return "running" if state.storage.is_running(run.id) else "unfinished"
     if code > _SIGNALLED:
         return "interrupted"
     good = sum(run.counts.get(each.value, 0) for each in (Outcome.SUCCEEDED, Outcome.UNCHANGED))

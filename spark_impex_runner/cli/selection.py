@@ -292,7 +292,7 @@ def existing_state(arguments: argparse.Namespace) -> Path | None:
     Raises ``UsageError`` if the manifest, or the directory that ``--state`` names, does not exist.
     """
     from spark_impex_runner.errors import UsageError
-    from spark_impex_runner.state.store import STATE_FOLDER
+    from spark_impex_runner.state.opening import STATE_FOLDER
 
     beside = arguments.manifest.parent if arguments.manifest else Path()
     if arguments.manifest and not arguments.state and not arguments.manifest.exists():

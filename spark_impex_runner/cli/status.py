@@ -28,11 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     """List every unfinished attempt, without contacting a tenant."""
-    from spark_impex_runner.state.store import State
+    from spark_impex_runner.state.opening import open_state
 
     folder, rows, waiting = selection.existing_state(arguments), [], []
     if folder:
-        with closing(State(folder)) as state:
+        with closing(open_state(folder)) as state:
             attempts = state.open_attempts()
             rows = [_row(each, len(state.parts(each))) for each in attempts]
             waiting = [_waiting(state.holds.of(each)) for each in attempts]

@@ -54,8 +54,8 @@ def suggest(action: argparse.Action, prefix: str, arguments: argparse.Namespace)
 def _runs(arguments: argparse.Namespace) -> dict[str, str]:
     """Return the ids of the last runs in the state directory, each with its manifest."""
     from spark_impex_runner.state.database import FILE
+    from spark_impex_runner.state.opening import STATE_FOLDER
     from spark_impex_runner.state.runs import recent_ids
-    from spark_impex_runner.state.store import STATE_FOLDER
 
     beside = arguments.manifest.parent if arguments.manifest else Path()
     return recent_ids((arguments.state or beside / STATE_FOLDER) / FILE)

@@ -159,8 +159,9 @@ class Export:
         state, attempt = self.progress.context.state, self.progress.attempt
         if self.progress.adopted:
             return JobHistory()
-        own = state.durations(attempt.tenant, attempt.fingerprint)
-        return JobHistory(own, () if own else state.similar(attempt.tenant, size_class(job)))
+        target, tenant = attempt.target, attempt.tenant
+        own = state.durations(target, tenant, attempt.fingerprint)
+        return JobHistory(own, () if own else state.similar(target, tenant, size_class(job)))
 
     def _record_end(self, status: Status) -> None:
         """Record and report that the tenant has finished the job."""

@@ -52,7 +52,7 @@ def approved(
     if not approval:
         raise HeldError(first_of(lines, _SHOWN, "; "), hold.name, digests=hold.digests)
     covered = ", ".join(f"{each.to}@{each.sha256}" for each in held.values())
-    context.state.holds.approve(hold, job.run.id, covered, context.clock.now())
+    context.state.holds.approve(attempt, job.run.id, covered, context.clock.now())
     message = f"approved by --approve {approval}: {', '.join(held)} to {hold.name}"
     context.changed(job, "step.approved", message, uses=step.uses, digests=list(hold.digests))
     names = frozenset(each.to for each in held.values())

@@ -192,7 +192,7 @@ class Steps:
         for package in job.packages:
             if package.name in held:
                 yield package.name, self._call(job, step, package)
-        self.context.state.holds.use(hold)
+        self.context.state.holds.use(self.attempt)
 
     def _add(self, made: Sequence[Artifact]) -> None:
         kept = {artifact.name: artifact for artifact in (*self.job.artifacts, *made)}

@@ -23,7 +23,6 @@ from spark_impex_runner.models import RECEIPT, Status, TargetResult
 from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.planning.placed import PlacedFiles, check_step_outputs, require_same_output
 from spark_impex_runner.state.keys import target_key
-from spark_impex_runner.state.lease import lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +97,7 @@ class TargetRunner:
     def _deliver(self, progress: TargetProgress, held: HeldLimits) -> TargetResult:
         """Lock the target, deliver its packages, run its steps, and store how it ended."""
         context, connection = self._context, progress.job.target.connection
-        with lease(context.state.folder, target_key(progress.job), context.clock.now()):
+        with context.state.storage.lease(target_key(progress.job), context.clock.now()):
             tenant = TenantAccess(
                 self._connections.client(connection), self._connections.limits(connection), held
             )

@@ -18,9 +18,8 @@ from spark_impex_runner.planning.prepare import connect, new_job
 from spark_impex_runner.spark.failures import is_unknown_job
 from spark_impex_runner.spark.http.retry import confirmed
 from spark_impex_runner.state.keys import target_key_for
-from spark_impex_runner.state.lease import lease
 from spark_impex_runner.state.models import part_key
-from spark_impex_runner.state.store import State, exists
+from spark_impex_runner.state.opening import existing_state, open_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.planning.stages import Prepared
     from spark_impex_runner.spark.client import Spark
     from spark_impex_runner.state.models import Attempt
+    from spark_impex_runner.state.store import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def cancel_jobs(
     """
     with (
         connect(path, options, clock, masker) as prepared,
-        closing(State(state_folder(path, options))) as state,
+        closing(open_state(state_folder(path, options), clock)) as state,
     ):
         context = Context.of(prepared, state, options)
         return tuple(
@@ -62,14 +62,14 @@ def cancel_jobs(
 
 def may_have_running_jobs(run: RunResult, options: RunOptions) -> bool:
     """Return whether a job of a run's targets may still run, according to the state."""
-    folder = state_folder(run.manifest.path, options)
-    if not exists(folder):
-        return False
     try:
-        with closing(State(folder)) as state:
+        found = existing_state(state_folder(run.manifest.path, options))
+        if found is None:
+            return False
+        with closing(found) as state:
             names = (target_key_for(run.manifest, each.target) for each in run.results)
-            found = (state.unfinished(name) for name in names)
-            return any(attempt and any(_unfinished_jobs(attempt, "", state)) for attempt in found)
+            attempts = (state.unfinished(name) for name in names)
+            return any(each and any(_unfinished_jobs(each, "", state)) for each in attempts)
     except StateError:
         return True
 
@@ -85,7 +85,7 @@ def _cancel(target: Target, prepared: Prepared, context: Context) -> list[Cancel
         error = f"it runs on {attempt.tenant}, the manifest now names {spark.identity}"
         return [CancelledJob(target.name, attempt.job_id, error)]
     try:
-        with lease(context.state.folder, name, context.clock.now()):
+        with context.state.storage.lease(name, context.clock.now()):
             jobs = _unfinished_jobs(attempt, target.name, context.state)
             results = [_cancel_one(each, target, prepared, context) for each in jobs]
             if not any(each.error for each in results):

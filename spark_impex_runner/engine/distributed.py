@@ -11,11 +11,10 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner import atomic
 from spark_impex_runner.blocking import END, mark_abandoned
 from spark_impex_runner.models import Polling
 from spark_impex_runner.report.masked import masked
@@ -28,10 +27,11 @@ if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import PlannedTarget, RunOptions, TargetResult
+    from spark_impex_runner.state.storage import Storage
 
-# Seconds between two reads of the stop file, and between two looks at the clock.
+# Seconds between two reads of the stop request, and between two looks at the clock.
 _POLL_INTERVAL = 0.2
-# What the stop file holds instead of a signal's number: finish what runs, start nothing new.
+# What the request holds instead of a signal's number: finish what runs, start nothing new.
 _FAIL_FAST = 0
 # The exit code of a target whose worker died, as in docs/reference/exit-codes.md.
 _WORKER_LOST = 4
@@ -95,39 +95,33 @@ def sanitized(result: TargetResult, masker: Masker) -> TargetResult:
 
 
 @dataclass(frozen=True, slots=True)
-class StopFile:
-    """The file beside the state by which a run and its workers stop one another.
+class StopRequest:
+    """The request in the state by which a run and its workers stop one another.
 
-    A signal reaches one process, and executors cannot pass it on; a file reaches every process
-    that shares the state's folder, on other machines, too.
+    A signal reaches one process, and executors cannot pass it on; the state is read by every
+    process that shares it, on other machines, too.
     """
 
-    path: Path
-
-    @classmethod
-    def of(cls, state: Path, run_id: str) -> StopFile:
-        """Return the stop file of a run."""
-        return cls(state / f"{run_id}.stop")
+    storage: Storage
+    run_id: str
 
     def stop(self, signum: int) -> None:
         """Stop all processes of the run as a signal does."""
-        if self._read() != signum:
-            with suppress(OSError):  # workers that cannot be stopped are waited for
-                atomic.write_text(self.path, str(int(signum)))  # Python 3.10 writes its name
+        if self.storage.read_stop(self.run_id) != signum:
+            self.storage.write_stop(self.run_id, signum)
 
     def fail_fast(self) -> None:
         """Keep all processes of the run from starting new targets."""
-        if self._read() is None:  # a signal's number must stay: it stops more
+        if self.storage.read_stop(self.run_id) is None:  # a signal's number must stay
             self.stop(_FAIL_FAST)
 
-    def remove(self) -> None:
-        """Delete the file, so that a later run with the same id is not stopped by it."""
-        with suppress(OSError):
-            self.path.unlink(missing_ok=True)
+    def withdraw(self) -> None:
+        """Remove the request, so that a later run with the same id is not stopped by it."""
+        self.storage.remove_stop(self.run_id)
 
     @contextmanager
     def watched(self, clock: Clock) -> Iterator[threading.Event]:
-        """Read the file regularly while the block runs, and stop the clock if it says so.
+        """Read the request regularly while the block runs, and stop the clock if there is one.
 
         The event is set when no new target may start.
         """
@@ -139,7 +133,7 @@ class StopFile:
             while not left.wait(_POLL_INTERVAL):
                 self._apply(clock, failed)
 
-        thread = threading.Thread(target=watch, name="impex-stop-file", daemon=True)
+        thread = threading.Thread(target=watch, name="impex-stop-request", daemon=True)
         thread.start()
         try:
             yield failed
@@ -148,17 +142,11 @@ class StopFile:
             thread.join()
 
     def _apply(self, clock: Clock, failed: threading.Event) -> None:
-        signum = self._read()
+        signum = self.storage.read_stop(self.run_id)
         if signum == _FAIL_FAST:
             failed.set()
         elif signum is not None and not clock.stopping():
             clock.stop(signum)
-
-    def _read(self) -> int | None:
-        try:
-            return int(self.path.read_text(encoding="ascii"))
-        except (OSError, ValueError):
-            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +154,7 @@ class FailFast:
     """Whether a target has failed, in this process or in another of the run."""
 
     event: threading.Event = field(default_factory=threading.Event)
-    stop_file: StopFile | None = None
+    stop: StopRequest | None = None
 
     def failed(self) -> bool:
         """Return whether a target has failed."""
@@ -175,8 +163,8 @@ class FailFast:
     def fail(self) -> None:
         """Record that a target has failed, for all processes of the run."""
         self.event.set()
-        if self.stop_file:
-            self.stop_file.fail_fast()
+        if self.stop:
+            self.stop.fail_fast()
 
 
 Worker = Callable[[WorkUnit], UnitResult]
@@ -188,7 +176,7 @@ class UnitExecutor:
 
     executor: Executor
     worker: Worker
-    stop_file: StopFile
+    stop: StopRequest
 
     def run(
         self, units: Sequence[WorkUnit], clock: Clock, ended: Callable[[UnitResult], None]
@@ -209,7 +197,7 @@ class UnitExecutor:
             self._wait(futures, clock)
             raise
         finally:
-            self.stop_file.remove()
+            self.stop.withdraw()
         return [_result_of(future, clock) for future in futures]
 
     def _submit(self, unit: WorkUnit) -> Future[UnitResult]:
@@ -225,7 +213,7 @@ class UnitExecutor:
         while pending:
             _, pending = wait(pending, timeout=_POLL_INTERVAL, return_when=FIRST_COMPLETED)
             if clock.stopping():
-                self.stop_file.stop(clock.signum)
+                self.stop.stop(clock.signum)
             if time.monotonic() >= clock.stopped_at + END:
                 return
 

@@ -22,7 +22,7 @@ from spark_impex_runner.models import RECEIPT, Forecast, PlannedStep
 from spark_impex_runner.planning.locations import state_folder
 from spark_impex_runner.planning.prepare import new_job
 from spark_impex_runner.state.keys import fingerprint, size_class, target_key, tenant_of
-from spark_impex_runner.state.store import State, exists
+from spark_impex_runner.state.opening import existing_state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import Job, PlannedTarget, RunOptions, Step
     from spark_impex_runner.planning.stages import Prepared
     from spark_impex_runner.state.models import Attempt
+    from spark_impex_runner.state.store import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,9 @@ def forecast(prepared: Prepared, options: RunOptions, clock: Clock) -> tuple[For
     A tenant is asked only for targets with ``skip_unchanged`` that were delivered before.
     """
     jobs = [(item, new_job(item, prepared, clock)) for item in prepared.plan]
-    folder = state_folder(prepared.run.manifest.path, options)
-    if exists(folder):  # State() would create it, and a plan must not leave a trace
-        with closing(State(folder)) as state:
+    # A plan must not leave a trace.
+    if found := existing_state(state_folder(prepared.run.manifest.path, options)):
+        with closing(found) as state:
             context = Context.of(prepared, state, options)
             forecasts = [
                 _with_usual(_forecast(item, job, context), job, state) for item, job in jobs
@@ -63,7 +64,8 @@ def forecast(prepared: Prepared, options: RunOptions, clock: Clock) -> tuple[For
 
 def _with_usual(forecast: Forecast, job: Job, state: State) -> Forecast:
     """Return a forecast with how long such jobs usually take."""
-    usual = state.usual_duration(tenant_of(job), fingerprint(job), size_class(job))
+    request = tenant_of(job), fingerprint(job), size_class(job)
+    usual = state.usual_duration(target_key(job), *request)
     return replace(forecast, usual=usual)
 
 

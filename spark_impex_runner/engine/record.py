@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.errors import StateError
 from spark_impex_runner.report.data import job_ids, phase_seconds
 from spark_impex_runner.state.keys import target_key_for
-from spark_impex_runner.state.lease import run_lease
 from spark_impex_runner.state.runs import PastRun, PastTarget
 from spark_impex_runner.user import current_user
 
@@ -26,7 +25,7 @@ def recorded(prepared: Prepared, context: Context) -> Iterator[None]:
     """Record that a run begins, and mark it as running for the block."""
     run = prepared.run
     # The lock first: a run without an end and without a lock was killed.
-    with run_lease(context.state.folder, run.id):
+    with context.state.storage.run_lease(run.id):
         by = context.masker.mask(current_user())
         begun = PastRun(run.id, str(run.manifest.path), run.started, started_by=by)
         context.state.begin_run(begun, _keys(prepared))

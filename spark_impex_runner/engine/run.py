@@ -15,7 +15,7 @@ from spark_impex_runner.clock import Clock
 from spark_impex_runner.delivery.context import Context
 from spark_impex_runner.engine.distributed import (
     FailFast,
-    StopFile,
+    StopRequest,
     UnitExecutor,
     UnitResult,
     Worker,
@@ -45,8 +45,8 @@ from spark_impex_runner.planning.requirements import executor_for
 from spark_impex_runner.report.data import seconds
 from spark_impex_runner.report.headline import headline, outcome
 from spark_impex_runner.report.masked import masked
+from spark_impex_runner.state.opening import open_state
 from spark_impex_runner.state.runs import PastRun
-from spark_impex_runner.state.store import State
 from spark_impex_runner.text import counted
 from spark_impex_runner.version import __version__
 
@@ -91,10 +91,10 @@ def run_manifest(  # noqa: PLR0913 - what an embedding program may replace, by k
     with (
         refusal_reported(path, options, clock, masker),
         _prepared(path, options, clock, masker) as prepared,
-        closing(State(state_folder(path, options), lambda: clock.stopped_at)) as state,
+        closing(open_state(state_folder(path, options), clock)) as state,
     ):
         context = Context.of(prepared, state, options)
-        with _unit_executor(prepared, options, worker or run_unit) as unit_executor:
+        with _unit_executor(prepared, context, worker or run_unit) as unit_executor:
             shown = progress or RunProgress()
             return _Run(prepared, context, options, shown).run(unit_executor)
 
@@ -106,18 +106,17 @@ def run_unit(unit: WorkUnit, new_masker: Callable[[], Masker] = Masker) -> UnitR
     """
     path, options = unit.path, unit.options
     clock, masker = _active_runs.get(options.run_id) or (Clock(), new_masker())
-    stop_file = StopFile.of(state_folder(path, options), options.run_id)
     try:
-        with (
-            stop_file.watched(clock) as failed,
-            _prepared(path, options, clock, masker) as prepared,
-            closing(State(state_folder(path, options), lambda: clock.stopped_at)) as state,
-        ):
+        with ExitStack() as stack:
+            state = stack.enter_context(closing(open_state(state_folder(path, options), clock)))
+            stop = StopRequest(state.storage, options.run_id)
+            failed = stack.enter_context(stop.watched(clock))
+            prepared = stack.enter_context(_prepared(path, options, clock, masker))
             context = Context.of(prepared, state, options)
             run = prepared.run
             # On another machine the state may be another file, without the run.
             state.begin_run(PastRun(run.id, str(run.manifest.path), run.started))
-            fail_fast = FailFast(failed, stop_file)
+            fail_fast = FailFast(failed, stop)
             scheduler = Scheduler(prepared, context, options, RunProgress(), fail_fast)
             results = scheduler.deliver().values()
             return UnitResult(tuple(sanitized(each, masker) for each in results))
@@ -148,9 +147,10 @@ def _prepared(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> 
 
 @contextmanager
 def _unit_executor(
-    prepared: Prepared, options: RunOptions, worker: Worker
+    prepared: Prepared, context: Context, worker: Worker
 ) -> Iterator[UnitExecutor | None]:
     """Yield the executor of the run's targets; None if this process runs them."""
+    options = context.options
     factory = executor_for(prepared.hooks.registry, options)
     name, _, address = options.executor.partition(":")
     try:
@@ -165,11 +165,10 @@ def _unit_executor(
     if executor is None:
         yield None
         return
-    state = state_folder(prepared.run.manifest.path, options)
     # Not a `with` block: an executor that hangs at its end is abandoned after a stop.
     executor.__enter__()
     try:
-        yield UnitExecutor(executor, worker, StopFile.of(state, prepared.run.id))
+        yield UnitExecutor(executor, worker, StopRequest(context.state.storage, prepared.run.id))
     finally:
         close = partial(executor.__exit__, None, None, None)
         with suppress(Interrupted):

@@ -30,8 +30,8 @@ from spark_impex_runner.planning.rehearsal import Scratch, stage
 from spark_impex_runner.planning.stages import Prepared
 from spark_impex_runner.planning.survey import survey
 from spark_impex_runner.report.masked import masked
+from spark_impex_runner.state.opening import open_state
 from spark_impex_runner.state.runs import PastRun
-from spark_impex_runner.state.store import State
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class _Rounds:
 
     def _deliver(self, prepared: Prepared, approved: frozenset[str]) -> dict[str, TargetResult]:
         options = RunOptions(state=self.scratch.state, approved=approved)
-        with closing(State(self.scratch.state)) as state:
+        with closing(open_state(self.scratch.state)) as state:
             run = prepared.run
             state.begin_run(PastRun(run.id, str(run.manifest.path), run.started))
             context = Context.of(prepared, state, options)

@@ -23,7 +23,7 @@ from spark_impex_runner.planning.locations import (
 from spark_impex_runner.planning.placed import PlacedFiles
 from spark_impex_runner.spark.tenant import TenantUrl
 from spark_impex_runner.state.keys import target_key_for
-from spark_impex_runner.state.store import State, exists
+from spark_impex_runner.state.opening import existing_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -55,7 +55,8 @@ def check_disk(loaded: Loaded, options: RunOptions, state: Path) -> None:
         if os.path.lexists(target.output / name)
     ]
     if steps:
-        with closing(State(state)) if exists(state) else nullcontext() as opened:
+        found = existing_state(state)
+        with closing(found) if found else nullcontext() as opened:
             for target, key, step, name in steps:
                 placed = PlacedFiles(opened, target_key_for(manifest, target), target)
                 owned = Ownership(target.output, placed, ProtectedPaths())

@@ -14,7 +14,7 @@ from spark_impex_runner.models import RECEIPT, KeyValueStore
 from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.paths import Identities, ProtectedPaths, folded, url_problem
 from spark_impex_runner.planning.entries import files_read
-from spark_impex_runner.state.store import STATE_FOLDER
+from spark_impex_runner.state.opening import STATE_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -10,7 +10,7 @@ from spark_impex_runner.errors import UsageError
 from spark_impex_runner.planning.approvals import DIGITS, Approvals
 from spark_impex_runner.spelling import did_you_mean
 from spark_impex_runner.state.keys import target_key_for
-from spark_impex_runner.state.store import State, exists
+from spark_impex_runner.state.opening import existing_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,8 +36,8 @@ class Pending:
         """Read what is pending from the state; skipped for a run without approvals."""
         approvals = Approvals.of(options.approved)
         held: dict[str, tuple[str, tuple[str, ...]]] = {}
-        if approvals.connections and exists(folder):
-            with closing(State(folder)) as state:
+        if approvals.connections and (opened := existing_state(folder)):
+            with closing(opened) as state:
                 for target in manifest.targets:
                     attempt = state.unfinished(target_key_for(manifest, target))
                     if attempt and attempt.held:

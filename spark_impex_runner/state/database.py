@@ -8,18 +8,17 @@ import sqlite3
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spark_impex_runner import atomic
 from spark_impex_runner.errors import StateError
 from spark_impex_runner.state.migrations import MIGRATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    # For ``?``, or for ``:name``. Python 3.12 takes ``?1`` for a name.
-    Values = Sequence[Any] | Mapping[str, Any]
+    from spark_impex_runner.state.storage import Statement, Values
 
 FILE = "state.db"
 # A write waits this long for a write of another process, and this long once the run was stopped.
@@ -53,7 +52,7 @@ class Database:
             self._connection.close()
             raise
 
-    def write(self, *statements: tuple[str, Values]) -> int:
+    def write(self, *statements: Statement) -> int:
         """Execute all statements in one transaction; return the id of the last inserted row."""
         with self._lock, self._translated_errors():
             self._begin()
@@ -67,7 +66,7 @@ class Database:
                 raise
             return row
 
-    def write_checkpointed(self, *statements: tuple[str, Values]) -> int:
+    def write_checkpointed(self, *statements: Statement) -> int:
         """Write as ``write`` does, and copy the journal into the state file.
 
         For what keeps a second job or import from being started: a user may copy the file without

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from datetime import datetime
 
-Statement = tuple[str, tuple[Any, ...]]
+    from spark_impex_runner.state.storage import Statement
 
 # Conditions that select the attempts that end: one (twice its id) with its parts, or one part.
 WITH_PARTS = "attempts.id = ? OR part_of = ?"

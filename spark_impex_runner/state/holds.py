@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping
 
-    from spark_impex_runner.state.database import Database
     from spark_impex_runner.state.models import Attempt
+    from spark_impex_runner.state.storage import Storage
 
 # How a hold ends: another one replaces it, or the approved work is done.
 REPLACED, USED = "replaced", "used"
@@ -45,8 +45,8 @@ class Hold:
 class Holds:
     """The holds of one state."""
 
-    def __init__(self, database: Database) -> None:
-        self._db = database
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
 
     def put(self, attempt: Attempt, hold: Hold) -> Hold:
         """Store the hold of an attempt in place of an earlier one; return it with its id."""
@@ -59,35 +59,48 @@ class Holds:
             json.dumps(hold.work, sort_keys=True),
             hold.command,
         )
-        row = self._db.write(
+        row = self._storage.write(
+            attempt.scope,
             ("UPDATE holds SET ended = ? WHERE attempt = ? AND ended = ''", (REPLACED, attempt.id)),
             ("UPDATE attempts SET held = ? WHERE id = ?", (hold.name, attempt.id)),
             (f"INSERT INTO holds {columns} VALUES (?, ?, ?, ?, ?, ?)", values),  # noqa: S608
         )
-        return _as_hold(self._db.read("SELECT * FROM holds WHERE id = ?", (row,))[0])
+        return self._read(attempt, "SELECT * FROM holds WHERE id = ?", row)[0]
 
     def of(self, attempt: Attempt) -> Hold | None:
         """Return the open hold of an attempt, None if there is none."""
         sql = "SELECT * FROM holds WHERE attempt = ? AND ended = '' ORDER BY id DESC LIMIT 1"
-        return next(iter(map(_as_hold, self._db.read(sql, (attempt.id,)))), None)
+        return next(iter(self._read(attempt, sql, attempt.id)), None)
 
     def is_unrecorded(self, attempt: Attempt) -> bool:
         """Return True if a version of the runner without this table held the attempt."""
         sql = "SELECT 1 FROM holds WHERE attempt = ? LIMIT 1"
-        return bool(attempt.held) and not self._db.read(sql, (attempt.id,))
+        return bool(attempt.held) and not self._storage.read(attempt.scope, sql, (attempt.id,))
 
-    def approve(self, hold: Hold, run_id: str, approval: str, now: datetime) -> None:
-        """Store the approval of a hold, before the run does any of the work."""
-        last = "UPDATE holds SET approved_by = ?, approval = ?, approved_at = ? WHERE id = ?"
-        each = "INSERT INTO approvals (hold, run_id, at, approval) VALUES (?, ?, ?, ?)"
+    def approve(self, attempt: Attempt, run_id: str, approval: str, now: datetime) -> None:
+        """Store the approval of an attempt's open hold, before the run does any of the work."""
+        last = (
+            "UPDATE holds SET approved_by = ?, approval = ?, approved_at = ?"
+            " WHERE attempt = ? AND ended = ''"
+        )
+        each = (
+            "INSERT INTO approvals (hold, run_id, at, approval)"
+            " SELECT id, ?, ?, ? FROM holds WHERE attempt = ? AND ended = ''"
+        )
         moment = now.isoformat()
-        self._db.write(
-            (last, (run_id, approval, moment, hold.id)), (each, (hold.id, run_id, moment, approval))
+        self._storage.write(
+            attempt.scope,
+            (last, (run_id, approval, moment, attempt.id)),
+            (each, (run_id, moment, approval, attempt.id)),
         )
 
-    def use(self, hold: Hold) -> None:
-        """Store that the approved work is done: the approval covers nothing more."""
-        self._db.write(("UPDATE holds SET ended = ? WHERE id = ?", (USED, hold.id)))
+    def use(self, attempt: Attempt) -> None:
+        """Store that the approved work of an attempt is done: the approval covers nothing more."""
+        sql = "UPDATE holds SET ended = ? WHERE attempt = ? AND ended = ''"
+        self._storage.write(attempt.scope, (sql, (USED, attempt.id)))
+
+    def _read(self, attempt: Attempt, sql: str, value: int) -> list[Hold]:
+        return [_as_hold(row) for row in self._storage.read(attempt.scope, sql, (value,))]
 
 
 def _as_hold(row: sqlite3.Row) -> Hold:

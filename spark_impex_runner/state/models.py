@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.state.storage import Scope
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -63,6 +65,11 @@ class Attempt:
     work_digest: str = ""
     part_of: int | None = None
     held: str = ""
+
+    @property
+    def scope(self) -> Scope:
+        """The scope of its target."""
+        return Scope.of_target(self.target)
 
 
 def part_key(target: str, part: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.state.rows import as_artifact
+from spark_impex_runner.state.storage import Scope
 
 if TYPE_CHECKING:
     from spark_impex_runner.models import Artifact
-    from spark_impex_runner.state.database import Database
+    from spark_impex_runner.state.storage import Storage
 
 # The target, the name of the step and the key of the value.
 ValueKey = tuple[str, str, str]
@@ -17,10 +18,11 @@ ValueKey = tuple[str, str, str]
 _USES = ""
 
 
-def read_value(database: Database, key: ValueKey) -> str:
+def read_value(storage: Storage, key: ValueKey) -> str:
     """Return a stored value, empty if there is none."""
     sql = "SELECT value FROM memories WHERE target = ? AND uses = ? AND key = ?"
-    return next((str(row["value"]) for row in database.read(sql, key)), "")
+    rows = storage.read(Scope.of_target(key[0]), sql, key)
+    return next((str(row["value"]) for row in rows), "")
 
 
 def value_statement(key: ValueKey, value: str) -> tuple[str, tuple[str, ...]]:
@@ -31,24 +33,26 @@ def value_statement(key: ValueKey, value: str) -> tuple[str, tuple[str, ...]]:
 class Placed:
     """The records of what the runs of one target put into its output, by path."""
 
-    def __init__(self, database: Database, target: str) -> None:
-        self._db = database
+    def __init__(self, storage: Storage, target: str) -> None:
+        self._storage = storage
         self._target = target
 
     def get(self, path: str) -> str:
         """Return the record of a path, empty if there is none."""
-        return read_value(self._db, (self._target, _USES, path))
+        return read_value(self._storage, (self._target, _USES, path))
 
     def put(self, path: str, record: str) -> None:
         """Write the record of a path to disk."""
-        self._db.write(value_statement((self._target, _USES, path), record))
+        statement = value_statement((self._target, _USES, path), record)
+        self._storage.write(Scope.of_target(self._target), statement)
 
     def made(self) -> tuple[Artifact, ...]:
         """Return the artifacts of all attempts of the target and of its parts.
 
         Versions of the runner before these records stored only those.
         """
-        rows = self._db.read(
+        rows = self._storage.read(
+            Scope.of_target(self._target),
             "SELECT artifacts.* FROM artifacts JOIN attempts ON attempts.id = attempt"
             " WHERE target = ? OR part_of IN (SELECT id FROM attempts WHERE target = ?)",
             (self._target, self._target),

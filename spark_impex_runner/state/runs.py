@@ -8,13 +8,13 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from spark_impex_runner.state.database import Database
+    from spark_impex_runner.state.storage import Statement, Storage
 
 # Outcomes of targets whose run has recorded none: it was killed, or it still runs.
 UNFINISHED, NOT_STARTED = "unfinished", "not_started"
@@ -57,8 +57,6 @@ _APPROVALS = f"""
     LEFT JOIN runs ON runs.id = approvals.run_id
     WHERE approvals.run_id = :run OR hold IN ({_HELD}) ORDER BY approvals.id
 """  # noqa: S608
-
-Statement = tuple[str, tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +118,8 @@ class PastApproval:
 class Runs:
     """The runs of one state."""
 
-    def __init__(self, database: Database) -> None:
-        self._db = database
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
 
     def last(self, limit: int) -> tuple[PastRun, ...]:
         """Return the last runs, the newest first, without those that another machine has begun.
@@ -138,24 +136,26 @@ class Runs:
 
     def targets(self, run_id: str) -> tuple[PastTarget, ...]:
         """Return the targets of a run, in their order."""
-        return tuple(map(_as_target, self._db.read(_TARGETS, {"run": run_id})))
+        return tuple(map(_as_target, self._storage.read(None, _TARGETS, {"run": run_id})))
 
     def holds(self, run_id: str) -> tuple[PastHold, ...]:
         """Return what a run left waiting for an approval."""
-        return tuple(map(_as_hold, self._db.read(_HOLDS, {"run": run_id})))
+        return tuple(map(_as_hold, self._storage.read(None, _HOLDS, {"run": run_id})))
 
     def approvals(self, run_id: str) -> tuple[PastApproval, ...]:
         """Return the approvals that a run was given, and those of what it held."""
-        return tuple(map(_as_approval, self._db.read(_APPROVALS, {"run": run_id})))
+        return tuple(map(_as_approval, self._storage.read(None, _APPROVALS, {"run": run_id})))
 
     def _runs(self, where: str, value: object) -> tuple[PastRun, ...]:
         # ``where`` is always a constant of this class.
-        rows = self._db.read(f"SELECT * FROM runs WHERE {where}", {"value": value})  # noqa: S608
+        rows = self._storage.read(None, f"SELECT * FROM runs WHERE {where}", {"value": value})  # noqa: S608
         return tuple(self._as_run(row) for row in rows)
 
     def _as_run(self, row: sqlite3.Row) -> PastRun:
         sql = "SELECT outcome, count(*) AS n FROM run_targets WHERE run_id = ? GROUP BY outcome"
-        counts = {each["outcome"]: each["n"] for each in self._db.read(sql, (row["id"],))}
+        counts = {
+            each["outcome"]: each["n"] for each in self._storage.read(None, sql, (row["id"],))
+        }
         if "" in counts:
             counts = dict(Counter(each.outcome for each in self.targets(row["id"])))
         return PastRun(

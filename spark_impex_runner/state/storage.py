@@ -42,24 +42,22 @@ class Scope:
 class Storage(Protocol):
     """The rows of a state, in the schema of ``migrations``, with its locks and stop requests.
 
-    Opening a storage changes nothing that other processes see until the first write or lock, and is
-    safe for threads afterwards. Every method raises ``StateError``, in one line with the place and
-    what to do. A row's id means something only in the storage that returned it, and to a target
-    without a lock only until it is locked: read again after ``lease``.
+    Safe for threads. Every method raises ``StateError``, in one line with the place and what to do.
+    The id of a row means something only to the storage that returned it, and without a lock only
+    until the target is locked: read again after ``lease``. Opening a remote storage changes nothing
+    in it, until the first write or lock.
     """
 
     @property
     def place(self) -> str:
         """The folder or URL, as the user gave it."""
 
-    def exists(self) -> bool:
-        """Return whether any run has been recorded; never creates anything."""
-
     def read(self, scope: Scope | None, sql: str, values: Values = ()) -> list[sqlite3.Row]:
         """Return all rows of a query.
 
         ``scope`` names the rows that must be there; more may be. None means all targets and runs,
-        which is slow on a remote storage: for commands that list, never in a target's usual way.
+        as they were at most five seconds ago. That is slow on a remote storage: for commands that
+        list, never in a target's usual way.
         """
 
     def write(self, scope: Scope, *statements: Statement) -> int:
@@ -107,7 +105,8 @@ class Storage(Protocol):
     def read_stop(self, run_id: str) -> int | None:
         """Return the signal that the processes of a run were asked to stop by; None without one.
 
-        Another process may ask at any time. A storage that cannot be read says None.
+        Another process may ask at any time, and this is called several times a second: a remote
+        storage answers from what it read at most five seconds ago. None if it cannot be read.
         """
 
     def remove_stop(self, run_id: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ from spark_impex_runner.models import (
     StepResult,
 )
 from spark_impex_runner.state import history
-from spark_impex_runner.state.database import FILE, Database
 from spark_impex_runner.state.holds import Holds
 from spark_impex_runner.state.models import Attempt, Intent, Part, part_key
 from spark_impex_runner.state.placed import Placed, read_value, value_statement
@@ -28,39 +26,32 @@ from spark_impex_runner.state.rows import (
     insert_artifact,
 )
 from spark_impex_runner.state.runs import Runs, begin_statements, end_statements
+from spark_impex_runner.state.storage import Scope
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
     from spark_impex_runner.state.placed import ValueKey
     from spark_impex_runner.state.runs import PastRun, PastTarget
+    from spark_impex_runner.state.storage import Storage, Values
 
 # The outcome of a step that began and whose end is unknown.
 BEGUN = "begun"
 _DELETE_BEGUN = "DELETE FROM steps WHERE attempt = ? AND digest = ? AND position < 0"
-# Beside the manifest, unless --state names another.
-STATE_FOLDER = ".impex"
-
-
-def exists(folder: Path) -> bool:
-    """Return True if ``folder`` is a state directory; ``State`` would create one."""
-    return (folder / FILE).is_file()
 
 
 class State:
-    """One state directory. Times are aware UTC; callers mask secrets in all that they store."""
+    """One state. Times are aware UTC; callers mask secrets in all that they store."""
 
-    def __init__(self, folder: Path, stopped_at: Callable[[], float] = lambda: math.inf) -> None:
-        self.folder = folder
-        self._db = Database(folder, stopped_at)
-        self.holds = Holds(self._db)
-        self.runs = Runs(self._db)
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self.holds = Holds(storage)
+        self.runs = Runs(storage)
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Close the storage."""
+        self.storage.close()
 
     # ---- runs ----
 
@@ -69,13 +60,14 @@ class State:
 
         Does nothing if another worker of the same run has done so.
         """
-        self._db.write(*begin_statements(run, targets))
+        self.storage.write(Scope.of_run(run.id), *begin_statements(run, targets))
 
     def end_run(
         self, run_id: str, exit_code: int, now: datetime, targets: Sequence[PastTarget] = ()
     ) -> None:
         """Store the exit code of a run and how its targets ended, in one transaction."""
-        self._db.write(*end_statements(run_id, exit_code, now, targets))
+        statements = end_statements(run_id, exit_code, now, targets)
+        self.storage.write(Scope.of_run(run_id), *statements)
 
     # ---- one attempt, in the order of events ----
 
@@ -96,24 +88,26 @@ class State:
             intent.part_of,
             now.isoformat(),
         )
-        self._db.write_checkpointed((sql, values), history.start_statement(intent.run_id, now))
-        return self._one("target = ? AND finished IS NULL", (intent.target,))
+        scope, start = Scope.of_target(intent.target), history.start_statement(intent.run_id, now)
+        self.storage.write_vital(scope, (sql, values), start)
+        return self._all(scope, "target = ? AND finished IS NULL", (intent.target,))[0]
 
     def note_run(self, attempt: Attempt, run_id: str, now: datetime) -> None:
         """Store that a run resumes an attempt of an earlier run."""
-        self._db.write(history.resume_statement(run_id, attempt.id, now))
+        self.storage.write_later(attempt.scope, history.resume_statement(run_id, attempt.id, now))
 
     def note_outcome(
         self, attempt: Attempt, run_id: str, outcome: Outcome, error: str, now: datetime
     ) -> None:
         """Store how a run left an attempt that stays open."""
-        self._db.write(history.leave_statement(run_id, attempt.id, (outcome, error), now))
+        statement = history.leave_statement(run_id, attempt.id, (outcome, error), now)
+        self.storage.write_later(attempt.scope, statement)
 
     def note_job(self, attempt: Attempt, job_id: str, now: datetime) -> Attempt:
         """Store the job's id, before its first status request."""
         sql = "UPDATE attempts SET job_id = ?, created = ? WHERE id = ?"
-        self._db.write_checkpointed((sql, (job_id, now.isoformat(), attempt.id)))
-        return self._one("id = ?", (attempt.id,))
+        self.storage.write_vital(attempt.scope, (sql, (job_id, now.isoformat(), attempt.id)))
+        return self._all(attempt.scope, "id = ?", (attempt.id,))[0]
 
     def note_done(self, attempt: Attempt, now: datetime, *, watched: bool = True) -> None:
         """Store when the tenant had finished the job.
@@ -125,7 +119,7 @@ class State:
             " THEN (julianday(?) - julianday(created)) * 86400 END WHERE id = ? AND done IS NULL"
         )
         moment = now.isoformat()
-        self._db.write((sql, (moment, watched, moment, attempt.id)))
+        self.storage.write_later(attempt.scope, (sql, (moment, watched, moment, attempt.id)))
 
     def note_delivered(
         self,
@@ -135,7 +129,8 @@ class State:
     ) -> None:
         """Store the packages, and the services and versions that the tenant reported."""
         delivered = json.dumps([[from_service(each) for each in part] for part in reported])
-        self._db.write(
+        self.storage.write(
+            attempt.scope,
             ("UPDATE attempts SET delivered = ? WHERE id = ?", (delivered, attempt.id)),
             *(insert_artifact(attempt, each) for each in artifacts),
         )
@@ -145,11 +140,11 @@ class State:
         # A negative position: finished steps take theirs from the manifest, from 0 on.
         lowest = "(SELECT min(coalesce(min(position), 0), 0) - 1 FROM steps WHERE attempt = ?)"
         sql = f"INSERT INTO steps VALUES (?, {lowest}, ?, ?, ?, 0, '', '[]')"  # noqa: S608
-        self._db.write((sql, (attempt.id, attempt.id, digest, uses, BEGUN)))
+        self.storage.write(attempt.scope, (sql, (attempt.id, attempt.id, digest, uses, BEGUN)))
 
     def forget_step(self, attempt: Attempt, digest: str) -> None:
         """Delete the record that a step began: it is known to have done nothing."""
-        self._db.write((_DELETE_BEGUN, (attempt.id, digest)))
+        self.storage.write_later(attempt.scope, (_DELETE_BEGUN, (attempt.id, digest)))
 
     def note_step(
         self, attempt: Attempt, key: tuple[int, str], result: StepResult, made: Sequence[Artifact]
@@ -158,7 +153,8 @@ class State:
         sql = "INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         names = json.dumps(result.artifacts)
         facts = (result.uses, result.outcome, result.seconds, result.message, names)
-        self._db.write(
+        self.storage.write(
+            attempt.scope,
             (sql, (attempt.id, *key, *facts)),
             (_DELETE_BEGUN, (attempt.id, key[1])),
             *(insert_artifact(attempt, each) for each in made),
@@ -182,7 +178,8 @@ class State:
         )
         values = {"now": now.isoformat(), "id": attempt.id, "work": digest}
         values |= {"outcome": result[0], "error": result[1]}
-        self._db.write(
+        self.storage.write_later(
+            attempt.scope,
             *history.close_statements(history.WITH_PARTS, (attempt.id,) * 2, result, now),
             (sql, values),
         )
@@ -196,7 +193,8 @@ class State:
             " WHERE part_of = ? AND target = ? AND finished IS NULL"
         )
         which = (whole.id, part_key(whole.target, part))
-        self._db.write(
+        self.storage.write(
+            whole.scope,
             ("DELETE FROM parts WHERE attempt = ? AND name = ?", (whole.id, part)),
             *history.close_statements(history.ONE_PART, which, ("divided", ""), now),
             (closing, (now.isoformat(), *which)),
@@ -208,68 +206,75 @@ class State:
 
     def store_value(self, key: ValueKey, value: str) -> None:
         """Store a value of a step for later attempts and runs."""
-        self._db.write_checkpointed(value_statement(key, value))
+        self.storage.write_vital(Scope.of_target(key[0]), value_statement(key, value))
 
     # ---- queries ----
 
     def value(self, key: ValueKey) -> str:
         """Return a value that a step stored, empty if there is none."""
-        return read_value(self._db, key)
+        return read_value(self.storage, key)
 
     def unfinished(self, target: str) -> Attempt | None:
         """Return the open attempt of a target, None if there is none."""
-        return next(iter(self._all("target = ? AND finished IS NULL", (target,))), None)
+        return self._first(Scope.of_target(target), "target = ? AND finished IS NULL", target)
 
     def last_delivered(self, target: str) -> Attempt | None:
         """Return the last attempt of a target that delivered packages, None if there is none."""
         where = "target = ? AND delivered IS NOT NULL ORDER BY id DESC LIMIT 1"
-        return next(iter(self._all(where, (target,))), None)
+        return self._first(Scope.of_target(target), where, target)
 
     def parts(self, whole: Attempt) -> tuple[Part, ...]:
         """Return the parts of an attempt's request, in order; none if it was not split."""
-        rows = self._db.read("SELECT * FROM parts WHERE attempt = ?", (whole.id,))
+        sql = "SELECT * FROM parts WHERE attempt = ?"
+        rows = self.storage.read(whole.scope, sql, (whole.id,))
         parts = [Part(row["name"], as_request(row["request"])) for row in rows]
         return tuple(sorted(parts, key=lambda part: [int(n) for n in part.name.split(".")]))
 
     def open_parts(self, whole: Attempt) -> tuple[Attempt, ...]:
         """Return the open attempts of an attempt's parts, the oldest first."""
-        return tuple(self._all("part_of = ? AND finished IS NULL ORDER BY id", (whole.id,)))
+        where = "part_of = ? AND finished IS NULL ORDER BY id"
+        return tuple(self._all(whole.scope, where, (whole.id,)))
 
     def owner(self, job_id: str) -> Attempt | None:
         """Return the attempt that a job belongs to, None if there is none."""
-        return next(iter(self._all("job_id = ?", (job_id,))), None)
+        return self._first(None, "job_id = ?", job_id)
 
     def artifacts(self, attempt: Attempt) -> tuple[Artifact, ...]:
         """Return the artifacts of an attempt so far."""
-        rows = self._db.read(
-            "SELECT * FROM artifacts WHERE attempt = ? ORDER BY rowid", (attempt.id,)
-        )
+        sql = "SELECT * FROM artifacts WHERE attempt = ? ORDER BY rowid"
+        rows = self.storage.read(attempt.scope, sql, (attempt.id,))
         return tuple(as_artifact(row) for row in rows)
 
     def placed(self, target: str) -> Placed:
         """Return the records of what the runs of a target put into its output."""
-        return Placed(self._db, target)
+        return Placed(self.storage, target)
 
     def steps(self, attempt: Attempt) -> dict[tuple[int, str], StepResult]:
         """Return the steps by position and digest; one that only began has a negative position."""
-        rows = self._db.read("SELECT * FROM steps WHERE attempt = ?", (attempt.id,))
+        sql = "SELECT * FROM steps WHERE attempt = ?"
+        rows = self.storage.read(attempt.scope, sql, (attempt.id,))
         return {(row["position"], row["digest"]): as_step(row) for row in rows}
 
-    def durations(self, tenant: str, fingerprint: str) -> tuple[float, ...]:
-        """Return the seconds that the last jobs of one request took, the newest first."""
-        return self._seconds("fingerprint = ?", (tenant, fingerprint))
+    def durations(self, target: str, tenant: str, fingerprint: str) -> tuple[float, ...]:
+        """Return the seconds that the last jobs of a request took, the newest first.
 
-    def similar(self, tenant: str, size: str) -> tuple[float, ...]:
+        Those of other targets count where their rows are at hand; so they do in ``similar``.
+        """
+        return self._seconds(target, "fingerprint = ?", (tenant, fingerprint))
+
+    def similar(self, target: str, tenant: str, size: str) -> tuple[float, ...]:
         """Return the seconds that the last jobs of a size class took, the newest first."""
-        return self._seconds("size = ?", (tenant, size))
+        return self._seconds(target, "size = ?", (tenant, size))
 
-    def usual_duration(self, tenant: str, fingerprint: str, size: str) -> float | None:
+    def usual_duration(self, target: str, tenant: str, fingerprint: str, size: str) -> float | None:
         """Return the median of ``durations``, or of ``similar`` without any; None without both."""
-        return median(self.durations(tenant, fingerprint) or self.similar(tenant, size))
+        own = self.durations(target, tenant, fingerprint)
+        return median(own or self.similar(target, tenant, size))
 
-    def _seconds(self, where: str, values: Sequence[Any]) -> tuple[float, ...]:
+    def _seconds(self, target: str, where: str, values: Sequence[Any]) -> tuple[float, ...]:
         # ``where`` is always a constant of this module.
-        rows = self._db.read(
+        rows = self.storage.read(
+            Scope.of_target(target),
             f"SELECT round(seconds, 3) AS seconds FROM attempts WHERE tenant = ? AND {where}"  # noqa: S608
             " AND seconds >= 0 ORDER BY id DESC LIMIT 20",
             values,
@@ -278,14 +283,14 @@ class State:
 
     def open_attempts(self) -> tuple[Attempt, ...]:
         """Return every open attempt, the oldest first."""
-        return tuple(self._all("finished IS NULL ORDER BY id", ()))
+        return tuple(self._all(None, "finished IS NULL ORDER BY intended, id"))
 
-    def _one(self, where: str, values: Sequence[Any]) -> Attempt:
-        return self._all(where, values)[0]
+    def _first(self, scope: Scope | None, where: str, value: str) -> Attempt | None:
+        return next(iter(self._all(scope, where, (value,))), None)
 
-    def _all(self, where: str, values: Sequence[Any]) -> list[Attempt]:
+    def _all(self, scope: Scope | None, where: str, values: Values = ()) -> list[Attempt]:
         # ``where`` is always a constant of this module.
-        rows = self._db.read(f"SELECT * FROM attempts WHERE {where}", values)  # noqa: S608
+        rows = self.storage.read(scope, f"SELECT * FROM attempts WHERE {where}", values)  # noqa: S608
         return [_as_attempt(row) for row in rows]
 
 

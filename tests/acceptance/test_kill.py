@@ -13,7 +13,7 @@ from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.state.lease import is_running
-from spark_impex_runner.state.store import State
+from spark_impex_runner.state.opening import open_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,7 +69,7 @@ def write(folder: Path, tenant: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 def past_runs(folder: Path) -> tuple[PastRun, ...]:
     """Return the runs of a state, the newest first."""
-    with closing(State(folder)) as state:
+    with closing(open_state(folder)) as state:
         return state.runs.last(9)
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.sandbox.server import Sandbox
+from spark_impex_runner.state.opening import open_state
 from spark_impex_runner.state.runs import PastRun
-from spark_impex_runner.state.store import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +102,7 @@ def test_history_credits_approving_run(gated: Any, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("GITHUB_ACTOR", "alice")
     first = gated("impex-run", "m.yaml", "-p", "gate.py", "-q", "--report", "json=1.json")
     killed = PastRun("killed", "m.yaml", datetime(2026, 1, 2, tzinfo=timezone.utc))
-    with closing(State(gated.folder / ".impex")) as state:
+    with closing(open_state(gated.folder / ".impex")) as state:
         state.begin_run(killed, ["m/life", "m/other"])
         state.note_run(state.open_attempts()[0], "killed", killed.started)
     line = first.err.splitlines()[-1].removeprefix("held; to approve: ")

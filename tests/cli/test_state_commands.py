@@ -18,8 +18,8 @@ from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.state.lease import run_lease
+from spark_impex_runner.state.opening import open_state
 from spark_impex_runner.state.runs import PastRun
-from spark_impex_runner.state.store import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -273,7 +273,7 @@ def test_run_is_running_until_its_end(shell: Any) -> None:
 def test_history_tells_running_from_killed(shell: Any, left: str) -> None:
     """A run without an end is running while its process lives, whichever target it works on."""
     moment = datetime(2099, 1, 2, tzinfo=timezone.utc)
-    with closing(State(shell.folder / ".impex")) as state:
+    with closing(open_state(shell.folder / ".impex")) as state:
         state.begin_run(PastRun("20990102T000000Z-1", "m.yaml", moment), ["m/life", "m/b"])
         state.note_run(state.open_attempts()[0], "20990102T000000Z-1", moment)
     with run_lease(shell.folder / ".impex", "20990102T000000Z-1"):

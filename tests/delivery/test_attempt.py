@@ -16,11 +16,13 @@ from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Artifact, Request, Step
 from spark_impex_runner.state import keys
 from spark_impex_runner.state.models import Attempt, Intent
+from spark_impex_runner.state.opening import open_state
 from spark_impex_runner.state.runs import PastRun
-from spark_impex_runner.state.store import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from spark_impex_runner.state.store import State
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
 EARLIER = Attempt(1, "m/a", "https://t", "print", "id", "run", NOON, held="")
@@ -208,7 +210,7 @@ def test_connections_of_a_step() -> None:
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[State]:
     """Return a state with two runs."""
-    opened = State(tmp_path / ".impex")
+    opened = open_state(tmp_path / ".impex")
     for run in ("run", "run-2"):
         opened.begin_run(PastRun(run, "m.yaml", NOON), ["m/a", "m/a#1"])
     yield opened

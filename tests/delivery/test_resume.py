@@ -15,6 +15,7 @@ from spark_impex_runner.models import Outcome
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.spark.exports import Exports
 from spark_impex_runner.state.lease import lease
+from spark_impex_runner.state.storage import Scope
 from spark_impex_runner.state.store import State
 
 if TYPE_CHECKING:
@@ -313,9 +314,10 @@ def test_full_disk_loses_no_job(
     note_job = State.note_job
 
     def full(self: State, *rest: Any) -> Any:
-        pages = self._db.read("PRAGMA page_count")[0][0]
-        self._db.read(f"PRAGMA max_page_count = {pages}")
-        self._db.write(("UPDATE attempts SET error = zeroblob(1000000)", ()))
+        scope = Scope.of_target("manifest/a")
+        pages = self.storage.read(scope, "PRAGMA page_count")[0][0]
+        self.storage.read(scope, f"PRAGMA max_page_count = {pages}")
+        self.storage.write(scope, ("UPDATE attempts SET error = zeroblob(1000000)", ()))
         return note_job(self, *rest)
 
     monkeypatch.setattr(State, "note_job", full)

@@ -14,7 +14,7 @@ import yaml
 
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine import distributed
-from spark_impex_runner.engine.distributed import StopFile, WorkUnit, partition_by_tenant
+from spark_impex_runner.engine.distributed import StopRequest, WorkUnit, partition_by_tenant
 from spark_impex_runner.engine.progress import RunProgress
 from spark_impex_runner.engine.run import run_manifest, run_unit
 from spark_impex_runner.errors import ImpexError, PluginError, UsageError
@@ -23,6 +23,7 @@ from spark_impex_runner.models import Outcome, RunOptions
 from spark_impex_runner.planning.prepare import prepare
 from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.server import Sandbox, Settings
+from spark_impex_runner.state.local import LocalStorage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -399,12 +400,11 @@ def test_ctrl_c_waits_for_units(world: World, monkeypatch: pytest.MonkeyPatch) -
     assert unfinished == (0,)
 
 
-def test_stop_file_stops_another_worker(world: World, tmp_path: Path) -> None:
+def test_stop_request_stops_another_worker(world: World, tmp_path: Path) -> None:
     """A worker with a clock of its own sends nothing after the stop."""
     path, run_id = world.write(A), "20260102T120000Z-00000000"
-    stop_file = StopFile.of(tmp_path / "state", run_id)
-    (tmp_path / "state").mkdir()
-    stop_file.stop(signal.SIGINT)
+    with closing(LocalStorage(tmp_path / "state")) as storage:
+        StopRequest(storage, run_id).stop(signal.SIGINT)
 
     options = world.options("threads", state=tmp_path / "state")
     done = run_unit(WorkUnit.of(path, options, run_id, ["a"]))
@@ -414,22 +414,25 @@ def test_stop_file_stops_another_worker(world: World, tmp_path: Path) -> None:
     assert world.tenants["one"].jobs_created == 0
 
 
-def test_stop_file_is_watched(tmp_path: Path) -> None:
+def test_stop_request_is_watched(tmp_path: Path) -> None:
     """A stop after a fail-fast stops the clock, and a later fail-fast does not change it."""
-    stop_file, clock = StopFile(tmp_path / "x.stop"), Clock()
-    with stop_file.watched(clock) as failed:
-        stop_file.fail_fast()
-        assert failed.wait(30)
-        assert not clock.stopping()
-        stop_file.stop(signal.SIGTERM)
-        stop_file.fail_fast()
-        with pytest.raises(ImpexError):
-            clock.wait(30)
+    clock = Clock()
+    with closing(LocalStorage(tmp_path)) as storage:
+        request = StopRequest(storage, "x")
+        with request.watched(clock) as failed:
+            request.fail_fast()
+            assert failed.wait(30)
+            assert not clock.stopping()
+            request.stop(signal.SIGTERM)
+            request.fail_fast()
+            with pytest.raises(ImpexError):
+                clock.wait(30)
 
-    assert clock.signum == signal.SIGTERM
-    stop_file.remove()
-    stop_file.remove()
-    assert not stop_file.path.exists()
+        assert clock.signum == signal.SIGTERM
+        request.withdraw()
+        request.withdraw()
+        assert storage.read_stop("x") is None
+    assert not (tmp_path / "x.stop").exists()
 
 
 def test_unit_reports_why_it_failed(world: World) -> None:

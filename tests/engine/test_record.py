@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spark_impex_runner.state.store import State
+from spark_impex_runner.state.opening import open_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ def test_record_equals_result(run: Any, serve: Callable[..., Any]) -> None:
 
     result = run(sandbox, TARGETS)
 
-    with closing(State(run.folder / ".impex")) as state:
+    with closing(open_state(run.folder / ".impex")) as state:
         [past] = state.runs.last(9)
         targets = state.runs.targets(past.id)
     assert (past.id, past.exit_code) == (result.run_id, result.exit_code)

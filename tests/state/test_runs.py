@@ -13,8 +13,8 @@ from spark_impex_runner.state.holds import Hold
 from spark_impex_runner.state.lease import is_running, run_lease
 from spark_impex_runner.state.migrations import MIGRATIONS
 from spark_impex_runner.state.models import Intent
+from spark_impex_runner.state.opening import open_state
 from spark_impex_runner.state.runs import PastRun, PastTarget
-from spark_impex_runner.state.store import State
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def test_ended_run_has_outcomes_of_all_targets(tmp_path: Path) -> None:
         PastTarget("m/b", "failed", "no room", ("j1", "j2"), NOW, NOW + timedelta(seconds=3)),
         PastTarget("m/a", "skipped", "it needs b"),
     ]
-    with closing(State(tmp_path)) as state:
+    with closing(open_state(tmp_path)) as state:
         run = PastRun("r", "m.yaml", NOW, started_by="alice")
         state.begin_run(run, ["m/b", "m/a"])
         state.end_run("r", 4, NOW, ended)
@@ -50,7 +50,7 @@ def test_ended_run_has_outcomes_of_all_targets(tmp_path: Path) -> None:
 
 def test_run_without_end_has_outcomes_of_attempts(tmp_path: Path) -> None:
     """A killed run: what it finished, what it began, what it never reached."""
-    with closing(State(tmp_path)) as state:
+    with closing(open_state(tmp_path)) as state:
         state.begin_run(PastRun("r", "m.yaml", NOW), [f"m/{name}" for name in "abc"])
         done = state.note_job(state.intend(intent("r", "m/a"), NOW), "job-1", NOW)
         state.finish(done, Outcome.FAILED, "no room", NOW)
@@ -67,7 +67,7 @@ def test_run_without_end_has_outcomes_of_attempts(tmp_path: Path) -> None:
 
 def test_run_of_another_machine_is_not_listed(tmp_path: Path) -> None:
     """Its work unit here knows neither all of its targets nor its end."""
-    with closing(State(tmp_path)) as state:
+    with closing(open_state(tmp_path)) as state:
         state.begin_run(PastRun("r", "m.yaml", NOW))
         state.intend(intent("r", "m/a"), NOW)
         assert state.runs.last(9) == ()
@@ -88,7 +88,7 @@ def test_end_of_run_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Database, "write", counted)
     names = [f"m/{number}" for number in range(50)]
 
-    with closing(State(tmp_path)) as state:
+    with closing(open_state(tmp_path)) as state:
         state.begin_run(PastRun("r", "m.yaml", NOW), names)
         state.end_run("r", 0, NOW, [PastTarget(name, "unchanged") for name in names])
 
@@ -97,16 +97,16 @@ def test_end_of_run_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_every_approval_is_kept(tmp_path: Path) -> None:
     """A run whose import failed was approved all the same; so was the one that repeats it."""
-    with closing(State(tmp_path)) as state:
+    with closing(open_state(tmp_path)) as state:
         for name in ("r1", "r2", "r3"):
             state.begin_run(PastRun(name, "m.yaml", NOW, started_by=f"{name}'s user"), ["m/a"])
         attempt = state.intend(intent("r1", "m/a"), NOW)
-        hold = state.holds.put(attempt, Hold(0, attempt.id, "r1", NOW, "prod", WORK, "approve it"))
+        state.holds.put(attempt, Hold(0, attempt.id, "r1", NOW, "prod", WORK, "approve it"))
         state.note_outcome(attempt, "r1", Outcome.HELD, "", NOW)
         for name in ("r2", "r3"):
             state.note_run(attempt, name, NOW)
-            state.holds.approve(hold, name, "prod@ab12", NOW)
-        state.holds.use(hold)
+            state.holds.approve(attempt, name, "prod@ab12", NOW)
+        state.holds.use(attempt)
         state.complete(attempt, "w", NOW)
 
         approvals = {name: state.runs.approvals(name) for name in ("r1", "r2", "r3")}
@@ -123,7 +123,7 @@ def test_every_approval_is_kept(tmp_path: Path) -> None:
 
 def test_hold_of_an_earlier_run_is_shown(tmp_path: Path) -> None:
     """Where nothing has changed, the second run leaves what the first one held."""
-    with closing(State(tmp_path)) as state:
+    with closing(open_state(tmp_path)) as state:
         for name in ("r1", "r2", "r3"):
             state.begin_run(PastRun(name, "m.yaml", NOW), ["m/a"])
         attempt = state.intend(intent("r1", "m/a"), NOW)
@@ -171,7 +171,7 @@ def test_older_state_has_runs_and_approvals(tmp_path: Path) -> None:
             (at, at),
         )
 
-    with closing(State(tmp_path)) as state:
+    with closing(open_state(tmp_path)) as state:
         found = {run.id: state.runs.targets(run.id) for run in state.runs.last(9)}
         [approval] = state.runs.approvals("r2")
 

@@ -27,8 +27,10 @@ from spark_impex_runner.models import (
 from spark_impex_runner.state.database import FILE
 from spark_impex_runner.state.holds import Hold
 from spark_impex_runner.state.lease import lease
+from spark_impex_runner.state.local import LocalStorage
 from spark_impex_runner.state.migrations import MIGRATIONS
 from spark_impex_runner.state.models import Intent
+from spark_impex_runner.state.opening import open_state
 from spark_impex_runner.state.runs import PastRun
 from spark_impex_runner.state.store import State
 
@@ -41,7 +43,7 @@ NOW = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[State]:
     """Return a state with one run."""
-    opened = State(tmp_path / ".impex")
+    opened = open_state(tmp_path / ".impex")
     opened.begin_run(PastRun("run-1", "m.yaml", NOW))
     yield opened
     opened.close()
@@ -54,7 +56,7 @@ def intent(target: str = "m/a") -> Intent:
 
 def test_closed_state_raises(tmp_path: Path) -> None:
     """The file is closed."""
-    state = State(tmp_path / ".impex")
+    state = open_state(tmp_path / ".impex")
 
     state.close()
 
@@ -66,7 +68,7 @@ def test_intent_survives_without_close(state: State, tmp_path: Path) -> None:
     """Another process reads what was written, although the file was not closed."""
     state.intend(intent(), NOW)
 
-    other = State(tmp_path / ".impex")
+    other = open_state(tmp_path / ".impex")
     found = other.unfinished("m/a")
     other.close()
 
@@ -82,7 +84,7 @@ def test_copy_without_journal_has_jobs(state: State, tmp_path: Path) -> None:
     (tmp_path / "copy").mkdir()
     shutil.copy(tmp_path / ".impex/state.db", tmp_path / "copy")
 
-    with closing(State(tmp_path / "copy")) as copy:
+    with closing(open_state(tmp_path / "copy")) as copy:
         found = copy.unfinished("m/a")
 
         assert found
@@ -99,7 +101,7 @@ def test_copy_without_tables_is_refused(tmp_path: Path) -> None:
         shutil.copy(tmp_path / "whole.db", tmp_path / "state.db")
 
     with pytest.raises(StateError, match=r"copied without state\.db-wal"):
-        State(tmp_path)
+        open_state(tmp_path)
 
 
 def test_attempt_is_read_back(state: State) -> None:
@@ -199,8 +201,8 @@ def test_durations_per_tenant_and_request(state: State) -> None:
         state.note_done(attempt, NOW + timedelta(seconds=seconds))
         state.finish(attempt, Outcome.SUCCEEDED, "", NOW)
 
-    assert state.durations("https://t/acme", "f1") == (9, 7)
-    assert state.durations("https://t/acme", "f2") == ()
+    assert state.durations("m/a", "https://t/acme", "f1") == (9, 7)
+    assert state.durations("m/a", "https://t/acme", "f2") == ()
 
 
 def store_duration(state: State, fingerprint: str, seconds: float, **more: bool) -> None:
@@ -216,10 +218,10 @@ def test_durations_per_size_class(state: State) -> None:
     store_duration(state, "f1", 7)
     store_duration(state, "f2", 9)
 
-    assert state.similar("https://t/acme", "2 migrate latest") == (9, 7)
-    assert state.durations("https://t/acme", "f1") == (7,)
-    assert state.similar("https://t/acme", "3 migrate latest") == ()
-    assert state.similar("https://t/other", "2 migrate latest") == ()
+    assert state.similar("m/a", "https://t/acme", "2 migrate latest") == (9, 7)
+    assert state.durations("m/a", "https://t/acme", "f1") == (7,)
+    assert state.similar("m/a", "https://t/acme", "3 migrate latest") == ()
+    assert state.similar("m/a", "https://t/other", "2 migrate latest") == ()
 
 
 def test_unwatched_job_has_no_duration(state: State) -> None:
@@ -228,7 +230,7 @@ def test_unwatched_job_has_no_duration(state: State) -> None:
     store_duration(state, "f1", 7000, watched=False)
     store_duration(state, "f1", -60)
 
-    assert state.durations("https://t/acme", "f1") == (7,)
+    assert state.durations("m/a", "https://t/acme", "f1") == (7,)
 
 
 def test_only_last_twenty_durations(state: State) -> None:
@@ -236,7 +238,7 @@ def test_only_last_twenty_durations(state: State) -> None:
     for seconds in range(30):
         store_duration(state, "f1", seconds)
 
-    assert state.durations("https://t/acme", "f1") == tuple(range(29, 9, -1))
+    assert state.durations("m/a", "https://t/acme", "f1") == tuple(range(29, 9, -1))
 
 
 def test_first_version_is_migrated(tmp_path: Path) -> None:
@@ -256,16 +258,16 @@ def test_first_version_is_migrated(tmp_path: Path) -> None:
                 (name, name, at, at, done),
             )
 
-    state = State(tmp_path)
+    state = open_state(tmp_path)
 
     assert [each.target for each in state.open_attempts()] == ["whole", "stopped", "killed"]
-    assert state.durations("https://t", "f1") == (60,)
+    assert state.durations("m/a", "https://t", "f1") == (60,)
     state.begin_run(PastRun("run-1", "m.yaml", NOW))
     store_duration(state, "f2", 7)
-    assert state.similar("https://t/acme", "2 migrate latest") == (7,)
+    assert state.similar("m/a", "https://t/acme", "2 migrate latest") == (7,)
     state.close()
-    reopened = State(tmp_path)
-    assert reopened.durations("https://t", "f1") == (60,)
+    reopened = open_state(tmp_path)
+    assert reopened.durations("m/a", "https://t", "f1") == (60,)
     reopened.close()
 
 
@@ -282,7 +284,7 @@ def test_migrated_state_keeps_history(tmp_path: Path) -> None:
                 (target, NOW.isoformat(), end, outcome),
             )
 
-    with closing(State(tmp_path)) as state:
+    with closing(open_state(tmp_path)) as state:
         [run] = state.runs.last(9)
         rows = [(each.target, each.outcome) for each in state.runs.targets("r")]
         [held] = state.open_attempts()
@@ -319,10 +321,13 @@ def test_state_is_private(state: State) -> None:
     """Only the owner can read the file and its journal, and git ignores them."""
     state.intend(intent(), NOW)
 
-    modes = {path.name: path.stat().st_mode & 0o777 for path in state.folder.glob("state.db*")}
+    modes = {
+        path.name: path.stat().st_mode & 0o777
+        for path in Path(state.storage.place).glob("state.db*")
+    }
     assert set(modes) >= {"state.db", "state.db-wal"}
     assert set(modes.values()) == {0o600}
-    assert (state.folder / ".gitignore").read_text() == "*\n"
+    assert (Path(state.storage.place) / ".gitignore").read_text() == "*\n"
 
 
 def test_damaged_file_is_kept_and_named(tmp_path: Path) -> None:
@@ -330,7 +335,7 @@ def test_damaged_file_is_kept_and_named(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_bytes(b"this is no database, and long enough" * 100)
 
     with pytest.raises(StateError, match=r"state\.db is damaged .* move it aside"):
-        State(tmp_path)
+        open_state(tmp_path)
 
     assert (tmp_path / "state.db").read_bytes().startswith(b"this is no database")
 
@@ -342,7 +347,7 @@ def test_newer_state_is_refused(tmp_path: Path) -> None:
     database.close()
 
     with pytest.raises(StateError, match="written by a newer runner"):
-        State(tmp_path)
+        open_state(tmp_path)
 
 
 def test_unusable_folder_is_named(tmp_path: Path) -> None:
@@ -350,7 +355,7 @@ def test_unusable_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(StateError, match="--state DIR"):
-        State(tmp_path / "file" / ".impex")
+        open_state(tmp_path / "file" / ".impex")
 
 
 def test_failed_write_is_rolled_back(state: State) -> None:
@@ -370,7 +375,7 @@ def test_locked_write_ends_after_stop(tmp_path: Path) -> None:
     """A process that locks the state file delays neither the end of a run nor a read."""
     stopped = [math.inf]
     with (
-        closing(State(tmp_path, lambda: stopped[0])) as state,
+        closing(State(LocalStorage(tmp_path, lambda: stopped[0]))) as state,
         closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as other,
     ):
         other.execute("BEGIN IMMEDIATE")
@@ -378,7 +383,7 @@ def test_locked_write_ends_after_stop(tmp_path: Path) -> None:
 
         with pytest.raises(StateError, match="another process holds it"):
             state.begin_run(PastRun("r", "m.yaml", NOW))
-        with closing(State(tmp_path)) as reader:
+        with closing(open_state(tmp_path)) as reader:
             assert reader.unfinished("a") is None
 
         other.execute("ROLLBACK")
@@ -436,13 +441,13 @@ def test_migrated_attempt_is_not_held(tmp_path: Path) -> None:
             (NOW.isoformat(),),
         )
 
-    with closing(State(tmp_path)) as state:
+    with closing(open_state(tmp_path)) as state:
         [attempt] = state.open_attempts()
         assert (attempt.held, state.value(("m/a", "import", "x"))) == ("", "")
         state.holds.put(attempt, Hold(0, attempt.id, "r", NOW, "prod", {"packages": {}}, ""))
         state.store_value(("m/a", "import", "x"), "1")
         state.store_value(("m/a", "import", "x"), "2")
 
-    with closing(State(tmp_path)) as state:
+    with closing(open_state(tmp_path)) as state:
         assert [each.held for each in state.open_attempts()] == ["prod"]
         assert state.value(("m/a", "import", "x")) == "2"
