@@ -311,7 +311,8 @@ def test_json_log_lines_carry_the_stable_fields(shell: Any) -> None:
     first, *lines, last = [json.loads(line) for line in done.err.splitlines()]
     assert first["event"] == "run.started"
     assert first["detail"] == {"manifest": "m", "path": "m.yaml", "targets": 1}
-    assert [line["event"] for line in lines] == [
+    # Whether a check meets the job in each of its states depends on the machine's speed.
+    assert [line["event"] for line in lines if line["event"] != "job.status"] == [
         "job.created",
         "job.done",
         "download.started",
