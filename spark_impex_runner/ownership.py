@@ -127,17 +127,25 @@ class Ownership:
 
         Earlier names stay recorded until ``settle``.
         """
-        known = self.record(path) or Record()
-        self._write(path, Record(known.names | frozenset(names), known.trees))
+        known = self.record(path)
+        before = known or Record()
+        record = Record(before.names | frozenset(names), before.trees)
+        if record != known:
+            self.placed.put(self._key(path), record.text())
+            self._read[path] = record
 
     def settle(self, path: Path, names: Iterable[str] = ()) -> None:
         """Record that ``path`` is a file, or a folder with exactly these files."""
-        self._write(path, Record(frozenset(names)))
+        # Not at once: what was claimed before says no less.
+        record = Record(frozenset(names))
+        if self.record(path) != record:
+            self.placed.put_later(self._key(path), record.text())
+            self._read[path] = record
 
     def forget(self, path: Path) -> None:
         """Delete the record of ``path``."""
         if self.record(path) is not None:
-            self.placed.put(self._key(path), "")
+            self.placed.put_later(self._key(path), "")
             self._read[path] = None
 
     def record(self, path: Path) -> Record | None:
@@ -145,11 +153,6 @@ class Ownership:
         if path not in self._read:
             self._read[path] = Record.of(self.placed.get(self._key(path)))
         return self._read[path]
-
-    def _write(self, path: Path, record: Record) -> None:
-        if self.record(path) != record:
-            self.placed.put(self._key(path), record.text())
-            self._read[path] = record
 
     def _key(self, path: Path) -> str:
         """Return the key of a path, the same by whichever links the output is reached."""

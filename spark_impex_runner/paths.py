@@ -28,7 +28,7 @@ _INSTEAD = {
     "write": "; give a local file, and send it on afterwards",
     "read": "; download it first, and give its local path",
     "either": "; write :// after its scheme, or give a local path",
-    "state": "; give a local folder",
+    "state": "; give a local folder, or s3://BUCKET/PREFIX, az://CONTAINER/PREFIX, gs://BUCKET/PREFIX",
 }
 
 

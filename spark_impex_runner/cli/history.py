@@ -68,14 +68,13 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
 def _found(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Return the chosen run with its details, or the last runs without; with --json, rows."""
     from spark_impex_runner.errors import UsageError
-    from spark_impex_runner.state.opening import open_state
 
-    folder = selection.existing_state(arguments)
-    if folder is None:
+    found = selection.existing_state(arguments)
+    if found is None:
         if arguments.run:
             raise UsageError(f"no run {arguments.run}: {selection.NOTHING_RUN}")
         return []
-    with closing(open_state(folder)) as state:
+    with closing(found) as state:
         one = [_matching(state, arguments.run)] if arguments.run else []
         runs = one or state.runs.last(arguments.n)
         if arguments.json:

@@ -11,11 +11,13 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.hooks.manager import Plugins
     from spark_impex_runner.models import RunOptions, RunResult
+    from spark_impex_runner.state.place import StatePlace
+    from spark_impex_runner.state.store import State
 
 _DIGITS = 9
 # A command that names more targets would fill the screen.
 _MOST_NAMED = 20
-NOTHING_RUN = "nothing has been run here (no state in .impex); --state DIR names another folder"
+NOTHING_RUN = "nothing has been run here (no state in .impex); --state DIR|URL names another one"
 
 
 def add_manifest_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,12 +69,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_state_option(group: argparse._ActionsContainer, place: str = "beside the manifest") -> None:
-    """Add ``--state``, the state directory."""
+    """Add ``--state``, the place of the state."""
     group.add_argument(
         "--state",
-        type=state_path,
-        metavar="DIR",
-        help=f"state directory (default: .impex {place})",
+        type=state_place,
+        metavar="DIR|URL",
+        help=f"state directory (default: .impex {place}), or s3://, az:// or gs:// URL",
     )
 
 
@@ -217,13 +219,19 @@ def written_path(text: str) -> Path:
     return local_path(text, "write")
 
 
-def state_path(text: str) -> Path:
-    """Return the path of a state directory; a URL is a usage error."""
-    return local_path(text, "state")
+def state_place(text: str) -> StatePlace:
+    """Return a state directory or the URL of an object store; another URL is a usage error."""
+    from spark_impex_runner.errors import UsageError
+    from spark_impex_runner.state.place import parse_place
+
+    try:
+        return parse_place(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 # The types of arguments that are paths.
-PATHS = (local_path, output_path, written_path, state_path)
+PATHS = (local_path, output_path, written_path, state_place)
 
 
 def positive(text: str) -> int:
@@ -272,7 +280,7 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> argparse._ArgumentG
 
 
 def add_state_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the manifest or the state directory, for commands that only read the state."""
+    """Add the manifest or the state's place, for commands that only read the state."""
     parser.add_argument(
         "manifest", metavar="MANIFEST", nargs="?", type=local_path, help="the manifest that was run"
     )
@@ -286,20 +294,20 @@ def add_format(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def existing_state(arguments: argparse.Namespace) -> Path | None:
-    """Return the state directory, None in a folder where nothing has been run.
+def existing_state(arguments: argparse.Namespace) -> State | None:
+    """Open the state to read it; None in a folder where nothing has been run.
 
-    Raises ``UsageError`` if the manifest, or the directory that ``--state`` names, does not exist.
+    Raises ``UsageError`` if the manifest, or the state that ``--state`` names, does not exist.
     """
     from spark_impex_runner.errors import UsageError
-    from spark_impex_runner.state.opening import STATE_FOLDER
+    from spark_impex_runner.state.opening import existing_state
+    from spark_impex_runner.state.place import STATE_FOLDER
 
     beside = arguments.manifest.parent if arguments.manifest else Path()
     if arguments.manifest and not arguments.state and not arguments.manifest.exists():
         raise UsageError(f"{arguments.manifest}: there is no such file; or name its --state DIR")
-    folder: Path = arguments.state or beside / STATE_FOLDER
-    if folder.is_dir():
-        return folder
-    if arguments.state:
-        raise UsageError(f"no state in {folder}: check --state DIR")
-    return None
+    place: StatePlace = arguments.state or beside / STATE_FOLDER
+    state = existing_state(place)
+    if state is None and arguments.state:
+        raise UsageError(f"no state in {place}: check --state")
+    return state

@@ -28,11 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     """List every unfinished attempt, without contacting a tenant."""
-    from spark_impex_runner.state.opening import open_state
-
-    folder, rows, waiting = selection.existing_state(arguments), [], []
-    if folder:
-        with closing(open_state(folder)) as state:
+    found, rows, waiting = selection.existing_state(arguments), [], []
+    if found:
+        with closing(found) as state:
             attempts = state.open_attempts()
             rows = [_row(each, len(state.parts(each))) for each in attempts]
             waiting = [_waiting(state.holds.of(each)) for each in attempts]
@@ -43,7 +41,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
         lines = (_line(row["target"], waits) for row, waits in zip(rows, waiting, strict=True))
         context.console.result("\n".join([table(rows), *filter(None, lines)]))
     else:
-        context.console.result("nothing is unfinished" if folder else selection.NOTHING_RUN)
+        context.console.result("nothing is unfinished" if found else selection.NOTHING_RUN)
     return 0
 
 

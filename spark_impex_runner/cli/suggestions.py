@@ -54,16 +54,17 @@ def suggest(action: argparse.Action, prefix: str, arguments: argparse.Namespace)
 def _runs(arguments: argparse.Namespace) -> dict[str, str]:
     """Return the ids of the last runs in the state directory, each with its manifest."""
     from spark_impex_runner.state.database import FILE
-    from spark_impex_runner.state.opening import STATE_FOLDER
+    from spark_impex_runner.state.place import STATE_FOLDER
     from spark_impex_runner.state.runs import recent_ids
 
     beside = arguments.manifest.parent if arguments.manifest else Path()
-    return recent_ids((arguments.state or beside / STATE_FOLDER) / FILE)
+    place = arguments.state or beside / STATE_FOLDER
+    return {} if isinstance(place, str) else recent_ids(place / FILE)  # no request at the prompt
 
 
 def _suffixes(action: argparse.Action) -> tuple[str, ...]:
     """Return the suffixes of files that fit an argument; without any, only folders fit."""
-    if action.metavar == "DIR":
+    if action.metavar in {"DIR", "DIR|URL"}:
         return ()
     return _YAML if action.metavar == "MANIFEST" or action.dest == "overlay" else ("",)
 

@@ -35,7 +35,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     from spark_impex_runner.errors import ImpexError
     from spark_impex_runner.planning.disk import check_disk
     from spark_impex_runner.planning.load import load
-    from spark_impex_runner.planning.locations import state_folder
+    from spark_impex_runner.planning.locations import state_place
     from spark_impex_runner.report import problems, scans
     from spark_impex_runner.report.masked import masked
 
@@ -44,7 +44,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     for path in arguments.manifests:
         try:
             loaded = load(path, options, Clock(), context.masker)
-            check_disk(loaded, options, state_folder(path, options))
+            check_disk(loaded, options, state_place(path, options))
         except ImpexError as error:
             worst = max(worst, error.exit_code)
             one = _refused(path, error)

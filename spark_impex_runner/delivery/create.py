@@ -117,6 +117,7 @@ class JobCreator:
         return ""
 
     def _create(self) -> str:
+        self.progress.check()
         self.progress.may_have_job, self._absences = True, 0
         self.progress.attempts += 1
         try:

@@ -72,11 +72,13 @@ class PackageDownload:
         ]
         complete = parallel(calls, self.limits.downloads.width, self.context.clock)
         self._check_sizes(complete)
+        progress.check()
         self._remove_receipt()
         require_same_output(self.job)
         for item, path in zip(wanted, paths, strict=True):
             # Claimed first: a run killed between the two must find the file to be its own.
             self.owned.claim(item.path)
+            progress.check()
             files.commit(path, item.path)
         final = zip(complete, wanted, strict=True)
         packages = tuple(replace(item, path=named.path) for item, named in final)

@@ -210,6 +210,7 @@ class Export:
     def _cancel(self) -> bool:
         """Cancel the job; return True if the tenant confirmed it."""
         progress, job = self.progress, self.progress.job
+        progress.context.state.storage.check()  # another runner may be waiting for it by now
         try:
             self.tenant.spark.impex.exports.cancel(job.id)
         except (SparkError, Interrupted) as error:

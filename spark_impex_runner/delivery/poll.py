@@ -67,6 +67,7 @@ class _TargetWaiter(JobWaiter):
 
     def next_delay(self) -> float:
         """Return the seconds that the polling strategy answers."""
+        self._progress.check()
         job, elapsed = self._progress.job, self.elapsed()
         self._progress.attempts = self.checks
         poll = Poll(

@@ -167,10 +167,14 @@ class TargetProgress:
         """Log an event of the job and call the observers."""
         self.context.changed(self.job, event, message, **detail)
 
-    def check_abandoned(self) -> None:
-        """Raise ``Interrupted`` if the run has ended without this target."""
+    def check(self) -> None:
+        """Raise if nothing more may be done for the target.
+
+        ``Interrupted`` if the run has ended without it, ``StateError`` if another runner took it.
+        """
         if self.abandoned:
             raise Interrupted(self.context.clock.signum)
+        self.context.state.storage.check()
 
     def result(self, error: ImpexError | None = None) -> TargetResult:
         """Return the result of the target, as far as it has come."""

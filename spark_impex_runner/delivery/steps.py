@@ -201,11 +201,12 @@ class Steps:
     def _call(self, job: Job, step: Step, package: Artifact) -> StepOutput:
         """Run a step for one package."""
         self.context.clock.check()
+        self.progress.check()
         require_same_output(self.job)
         hooks = self.context.hooks
         job = replace(job, memory=StepStore(self.context, target_key(job), step.uses))
         answer = hooks.call("impex_run_step", job=job, step=step, artifact=package)
-        self.progress.check_abandoned()
+        self.progress.check()
         if answer is None:
             raise PluginError(f"no loaded plugin runs the step '{step.uses}'")
         made = answer if isinstance(answer, StepOutput) else StepOutput(answer)

@@ -111,7 +111,8 @@ class TargetRunner:
                     self._run_steps(progress)
             except ImpexError as error:
                 failure = error
-            progress.check_abandoned()
+            if progress.abandoned:
+                raise Interrupted(context.clock.signum)
             return self._close(progress, failure, closed=parts.is_over(failure))
 
     def _checked(self, job: Job, url: str) -> Job:
@@ -140,6 +141,7 @@ class TargetRunner:
         If nothing is left to resume, close the attempt: the next run starts a new one.
         """
         context, attempt = self._context, progress.attempt
+        context.state.storage.check()
         # The receipt first: a run killed in between is resumed and writes it again.
         result = self._with_receipt(progress, error)
         now = context.clock.now()

@@ -12,7 +12,7 @@ from spark_impex_runner.delivery.create import JobCreator
 from spark_impex_runner.delivery.progress import TargetProgress
 from spark_impex_runner.errors import ImpexError, SparkError, StateError
 from spark_impex_runner.models import PlannedTarget
-from spark_impex_runner.planning.locations import state_folder
+from spark_impex_runner.planning.locations import state_place
 from spark_impex_runner.planning.plan import plan_target
 from spark_impex_runner.planning.prepare import connect, new_job
 from spark_impex_runner.spark.failures import is_unknown_job
@@ -52,7 +52,7 @@ def cancel_jobs(
     """
     with (
         connect(path, options, clock, masker) as prepared,
-        closing(open_state(state_folder(path, options), clock)) as state,
+        closing(open_state(state_place(path, options), clock)) as state,
     ):
         context = Context.of(prepared, state, options)
         return tuple(
@@ -63,7 +63,7 @@ def cancel_jobs(
 def may_have_running_jobs(run: RunResult, options: RunOptions) -> bool:
     """Return whether a job of a run's targets may still run, according to the state."""
     try:
-        found = existing_state(state_folder(run.manifest.path, options))
+        found = existing_state(state_place(run.manifest.path, options))
         if found is None:
             return False
         with closing(found) as state:

@@ -19,7 +19,7 @@ from spark_impex_runner.delivery.context import Context
 from spark_impex_runner.delivery.unchanged import unchanged
 from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.models import RECEIPT, Forecast, PlannedStep
-from spark_impex_runner.planning.locations import state_folder
+from spark_impex_runner.planning.locations import state_place
 from spark_impex_runner.planning.prepare import new_job
 from spark_impex_runner.state.keys import fingerprint, size_class, target_key, tenant_of
 from spark_impex_runner.state.opening import existing_state
@@ -48,8 +48,9 @@ def forecast(prepared: Prepared, options: RunOptions, clock: Clock) -> tuple[For
     """
     jobs = [(item, new_job(item, prepared, clock)) for item in prepared.plan]
     # A plan must not leave a trace.
-    if found := existing_state(state_folder(prepared.run.manifest.path, options)):
+    if found := existing_state(state_place(prepared.run.manifest.path, options)):
         with closing(found) as state:
+            state.storage.prefetch([target_key(job) for _, job in jobs])
             context = Context.of(prepared, state, options)
             forecasts = [
                 _with_usual(_forecast(item, job, context), job, state) for item, job in jobs

@@ -14,7 +14,7 @@ from spark_impex_runner.models import RECEIPT, RunResult
 from spark_impex_runner.paths import Identities
 from spark_impex_runner.planning.disk import unwritable
 from spark_impex_runner.planning.load import open_announcement
-from spark_impex_runner.planning.locations import check_conflicts, path_uses, state_folder
+from spark_impex_runner.planning.locations import check_conflicts, path_uses, state_place
 from spark_impex_runner.report.masked import masked
 from spark_impex_runner.version import __version__
 
@@ -86,7 +86,7 @@ def _is_in_conflict(path: Path, options: RunOptions, opened: Opened, manifest: M
     """Return whether a report would replace a file that the run reads or writes."""
     registry = opened.plugins.registry
     try:
-        uses = path_uses(opened.document, manifest, options, registry, state_folder(path, options))
+        uses = path_uses(opened.document, manifest, options, registry, state_place(path, options))
         check_conflicts(opened.document, manifest.targets, registry, uses)
     except ImpexError:
         return True

@@ -39,7 +39,7 @@ from spark_impex_runner.errors import (
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions, RunResult, TargetResult
 from spark_impex_runner.planning.approvals import command
-from spark_impex_runner.planning.locations import state_folder
+from spark_impex_runner.planning.locations import state_place
 from spark_impex_runner.planning.prepare import prepare
 from spark_impex_runner.planning.requirements import executor_for
 from spark_impex_runner.report.data import seconds
@@ -91,7 +91,7 @@ def run_manifest(  # noqa: PLR0913 - what an embedding program may replace, by k
     with (
         refusal_reported(path, options, clock, masker),
         _prepared(path, options, clock, masker) as prepared,
-        closing(open_state(state_folder(path, options), clock)) as state,
+        closing(open_state(state_place(path, options), clock)) as state,
     ):
         context = Context.of(prepared, state, options)
         with _unit_executor(prepared, context, worker or run_unit) as unit_executor:
@@ -108,7 +108,7 @@ def run_unit(unit: WorkUnit, new_masker: Callable[[], Masker] = Masker) -> UnitR
     clock, masker = _active_runs.get(options.run_id) or (Clock(), new_masker())
     try:
         with ExitStack() as stack:
-            state = stack.enter_context(closing(open_state(state_folder(path, options), clock)))
+            state = stack.enter_context(closing(open_state(state_place(path, options), clock)))
             stop = StopRequest(state.storage, options.run_id)
             failed = stack.enter_context(stop.watched(clock))
             prepared = stack.enter_context(_prepared(path, options, clock, masker))

@@ -200,6 +200,10 @@ class Scheduler:
             return "the run was interrupted before it started"
         if self._options.fail_fast and self._fail_fast.failed():
             return "another target failed (--fail-fast)"
+        try:
+            self._context.state.storage.check()
+        except StateError as error:
+            return str(error)
         return ""
 
     def _job(self, name: str) -> Job:

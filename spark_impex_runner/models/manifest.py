@@ -228,7 +228,8 @@ class RunOptions:
         fail_fast: Whether the first failure keeps other targets from starting.
         jobs: The export jobs at once for each connection; None for the connection's limit.
         output: The folder for all targets' outputs; None for the manifest's.
-        state: The state directory; None for ``.impex`` beside the manifest.
+        state: The state directory, or the URL of an object store as text (``s3://``, ``az://``,
+            ``gs://``); None for ``.impex`` beside the manifest.
         fresh: Whether new jobs are started instead of resuming earlier ones.
         job: The id of a job to resume, for a single target.
         alone: Whether to leave out targets that the selected ones need.
@@ -253,7 +254,7 @@ class RunOptions:
     fail_fast: bool = False
     jobs: int | None = None
     output: Path | None = None
-    state: Path | None = None
+    state: Path | str | None = None
     fresh: bool = False
     job: str = ""
     alone: bool = False

@@ -161,6 +161,10 @@ class KeyValueStore:
         """Store a text under a key, in place of an earlier one."""
         self._values[key] = value
 
+    def put_later(self, key: str, value: str) -> None:
+        """Store a text that the next run can do without if this one is killed."""
+        self.put(key, value)
+
 
 @dataclass(frozen=True, slots=True)
 class Held:

@@ -30,16 +30,18 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models import RunOptions
     from spark_impex_runner.planning.stages import Loaded
+    from spark_impex_runner.state.place import StatePlace
 
 
 # Bytes that a folder must have room for: most reports are smaller.
 _PROBE_SIZE = 65_536
 
 
-def check_disk(loaded: Loaded, options: RunOptions, state: Path) -> None:
+def check_disk(loaded: Loaded, options: RunOptions, place: StatePlace) -> None:
     """Raise ``ManifestError`` or ``UsageError`` if a file of the chosen targets cannot be written.
 
-    Files that no earlier run of the target has written may not be replaced.
+    Files that no earlier run of the target has written may not be replaced. With a state on an
+    object store only the target itself finds that out.
     """
     if options.run_id:  # the run has checked its work units
         return
@@ -49,13 +51,13 @@ def check_disk(loaded: Loaded, options: RunOptions, state: Path) -> None:
     registry, manifest = loaded.opened.plugins.registry, loaded.manifest
     steps = [
         (target, key, step, name)
-        for target in loaded.targets
+        for target in (() if isinstance(place, str) else loaded.targets)
         for key, step in steps_of(target)
         for name in written_by(step, registry)
         if os.path.lexists(target.output / name)
     ]
     if steps:
-        found = existing_state(state)
+        found = existing_state(place)
         with closing(found) if found else nullcontext() as opened:
             for target, key, step, name in steps:
                 placed = PlacedFiles(opened, target_key_for(manifest, target), target)

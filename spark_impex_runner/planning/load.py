@@ -22,7 +22,7 @@ from spark_impex_runner.planning.locations import (
     check_conflicts,
     check_options,
     path_uses,
-    state_folder,
+    state_place,
 )
 from spark_impex_runner.planning.pending import Pending
 from spark_impex_runner.planning.plan import select
@@ -92,7 +92,7 @@ def load(
         read = read_manifest(document, settings)
         manifest = replace(read, overlays=options.overlays)
     alone = options.alone or bool(options.job)
-    state = state_folder(path, options)
+    state = state_place(path, options)
     pending = Pending.of(manifest, options, state)
     delivered = pending.delivered()
     chosen = select(manifest, options.targets, options.tags, alone=alone, delivered=delivered)

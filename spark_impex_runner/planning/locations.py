@@ -14,7 +14,7 @@ from spark_impex_runner.models import RECEIPT, KeyValueStore
 from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.paths import Identities, ProtectedPaths, folded, url_problem
 from spark_impex_runner.planning.entries import files_read
-from spark_impex_runner.state.opening import STATE_FOLDER
+from spark_impex_runner.state.place import STATE_FOLDER, StatePlace, parse_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -56,9 +56,13 @@ class PathUses:
 
 
 def path_uses(
-    document: Document, manifest: Manifest, options: RunOptions, registry: Registry, state: Path
+    document: Document,
+    manifest: Manifest,
+    options: RunOptions,
+    registry: Registry,
+    place: StatePlace,
 ) -> PathUses:
-    """Return all paths that a manifest and its options determine."""
+    """Return all paths that a manifest and its options determine; ``place`` is the state's."""
     folder = manifest.path.absolute().parent
     read = [PathUse(path, f"{path}, a file of this manifest") for path in document.files]
     read += [PathUse(path, f"the plugin {path}") for path in options.plugin_files]
@@ -68,7 +72,7 @@ def path_uses(
         for path in _referenced_files(document, folder)
     ]
     read += _service_and_notification_files(manifest, registry)
-    folders = list(_state_paths(state, manifest.path))
+    folders = [] if isinstance(place, str) else list(_state_paths(place, manifest.path))
     written = [
         PathUse(folder / path, f"the report {name!r}", ("report", name))
         for name, path in manifest.reports.items()
@@ -114,17 +118,17 @@ def _state_paths(folder: Path, manifest: Path) -> Iterator[PathUse]:
         yield PathUse(folder / name, f"the state in {folder}")
 
 
-def state_folder(path: Path, options: RunOptions) -> Path:
-    """Return the state directory of a manifest."""
-    return options.state or path.parent / STATE_FOLDER
+def state_place(path: Path, options: RunOptions) -> StatePlace:
+    """Return the place of a manifest's state."""
+    return parse_place(options.state) if options.state else path.parent / STATE_FOLDER
 
 
 def check_options(path: Path, options: RunOptions) -> None:
-    """Raise ``UsageError`` if a path of the command line is a URL."""
+    """Raise ``UsageError`` if a path of the command line is a URL that may not be one."""
+    state_place(path, options)
     paths = [
         ("the manifest", path, "read"),
         ("output", options.output, "output"),
-        ("state", options.state, "state"),
         *(("overlay", each, "read") for each in options.overlays),
         *(("plugin", each, "read") for each in options.plugin_files),
         *((f"report {name}", each, "write") for name, each in options.reports.items()),

@@ -14,10 +14,10 @@ from spark_impex_runner.state.opening import existing_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from spark_impex_runner.hooks.registry import StepOffer
     from spark_impex_runner.models import Manifest, RunOptions, Step, Target
+    from spark_impex_runner.state.place import StatePlace
 
 _BUILT_IN = "spark-impex-runner"
 
@@ -32,11 +32,11 @@ class Pending:
     fresh: bool
 
     @classmethod
-    def of(cls, manifest: Manifest, options: RunOptions, folder: Path) -> Pending:
+    def of(cls, manifest: Manifest, options: RunOptions, place: StatePlace) -> Pending:
         """Read what is pending from the state; skipped for a run without approvals."""
         approvals = Approvals.of(options.approved)
         held: dict[str, tuple[str, tuple[str, ...]]] = {}
-        if approvals.connections and (opened := existing_state(folder)):
+        if approvals.connections and (opened := existing_state(place)):
             with closing(opened) as state:
                 for target in manifest.targets:
                     attempt = state.unfinished(target_key_for(manifest, target))

@@ -48,6 +48,11 @@ class PlacedFiles(KeyValueStore):
         if self._records:
             self._records.put(key, value)
 
+    def put_later(self, key: str, value: str) -> None:
+        """Write a record with the next one, where that is cheaper."""
+        if self._records:
+            self._records.put_later(key, value)
+
     def adopt_receipt(self) -> None:
         """Record what the receipt alone lists, before a new delivery removes it.
 
@@ -55,9 +60,12 @@ class PlacedFiles(KeyValueStore):
         """
         if problem := self.conflict():
             raise DeliveryError(problem)
-        for path, record in self._read_receipt():
-            if self._records and not self._records.get(path):
-                self.put(path, record.text())
+        records, found = self._records, self._read_receipt()
+        missing = [each for each in found if records and not records.get(each[0])]
+        for path, record in missing[:-1]:
+            self.put_later(path, record.text())
+        for path, record in missing[-1:]:  # this one writes them all
+            self.put(path, record.text())
 
     def conflict(self) -> str:
         """Return the message for an output of another target, an empty text if there is none."""

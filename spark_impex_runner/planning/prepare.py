@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.models import Job, Run
 from spark_impex_runner.planning.disk import check_disk
 from spark_impex_runner.planning.load import load
-from spark_impex_runner.planning.locations import state_folder
+from spark_impex_runner.planning.locations import state_place
 from spark_impex_runner.planning.plan import make_plan
 from spark_impex_runner.planning.stages import Prepared
 
@@ -64,7 +64,7 @@ def _connected(
 
     loaded = load(path, options, clock, masker)
     if writes:
-        check_disk(loaded, options, state_folder(path, options))
+        check_disk(loaded, options, state_place(path, options))
     connections = Connections(loaded.manifest.connections, clock, masker, options.jobs)
     run = new_run(loaded, connections)
     return Prepared(run, loaded.opened.plugins, connections), loaded.warnings

@@ -12,7 +12,7 @@ from spark_impex_runner.state.database import Database
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
@@ -35,6 +35,9 @@ class LocalStorage:
     def place(self) -> str:
         """The folder."""
         return str(self._folder)
+
+    def prefetch(self, targets: Sequence[str]) -> None:
+        """Do nothing."""
 
     def read(self, scope: Scope | None, sql: str, values: Values = ()) -> list[sqlite3.Row]:  # noqa: ARG002
         """Return all rows of a query."""

@@ -43,8 +43,14 @@ class Placed:
 
     def put(self, path: str, record: str) -> None:
         """Write the record of a path to disk."""
-        statement = value_statement((self._target, _USES, path), record)
-        self._storage.write(Scope.of_target(self._target), statement)
+        self._storage.write(Scope.of_target(self._target), self._statement(path, record))
+
+    def put_later(self, path: str, record: str) -> None:
+        """Write the record of a path; a killed run may lose it."""
+        self._storage.write_later(Scope.of_target(self._target), self._statement(path, record))
+
+    def _statement(self, path: str, record: str) -> tuple[str, tuple[str, ...]]:
+        return value_statement((self._target, _USES, path), record)
 
     def made(self) -> tuple[Artifact, ...]:
         """Return the artifacts of all attempts of the target and of its parts.

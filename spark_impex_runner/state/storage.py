@@ -52,6 +52,12 @@ class Storage(Protocol):
     def place(self) -> str:
         """The folder or URL, as the user gave it."""
 
+    def prefetch(self, targets: Sequence[str]) -> None:
+        """Read the rows of targets before they are asked for one after the other.
+
+        A remote storage does so in parallel; for a local one there is nothing to do.
+        """
+
     def read(self, scope: Scope | None, sql: str, values: Values = ()) -> list[sqlite3.Row]:
         """Return all rows of a query.
 
@@ -94,9 +100,9 @@ class Storage(Protocol):
         """Return whether the process of a run still works."""
 
     def check(self) -> None:
-        """Raise ``StateError`` if a lock of this process was lost; nothing may be sent then.
+        """Raise ``StateError`` if a lock of this process was lost; it may do nothing more then.
 
-        Sends no request: it is asked before each action that others see.
+        Sends no request: it is asked before each action that others see, and at each status check.
         """
 
     def write_stop(self, run_id: str, signum: int) -> None:
@@ -113,4 +119,4 @@ class Storage(Protocol):
         """Withdraw the request, so that a later run with the same id is not stopped."""
 
     def close(self) -> None:
-        """Release files and connections; writes what is still to be sent."""
+        """Release files and connections."""

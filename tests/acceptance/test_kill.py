@@ -81,22 +81,22 @@ def test_kill_at_any_write_is_resumed(
     """The next run has one job, a verified delivery, and no open attempt."""
     was_killed = killed("killed.py", nth, when, manifest)
     was_complete = complete()
-    state_folder = manifest.parent / ".impex"
-    had_ended = [run.exit_code for run in past_runs(state_folder)]
+    state_place = manifest.parent / ".impex"
+    had_ended = [run.exit_code for run in past_runs(state_place)]
 
     result = run_manifest(manifest) if was_killed else None
 
     assert was_killed == (nth < WRITES)
     ended = not was_killed or (nth, when) == (WRITES - 1, "after")
     assert had_ended == ([] if (nth, when) == (1, "before") else [0 if ended else None])
-    runs = past_runs(state_folder)
+    runs = past_runs(state_place)
     assert [run.exit_code for run in runs] == ([0] if was_killed else []) + had_ended
     assert runs[0].counts == {"succeeded": 1}
-    assert not any(is_running(state_folder, run.id) for run in runs)
+    assert not any(is_running(state_place, run.id) for run in runs)
 
     created = [r.method for r in tenant.requests].count("POST")
     output = manifest.parent / "exports/life"
-    with closing(sqlite3.connect(state_folder / "state.db")) as link:
+    with closing(sqlite3.connect(state_place / "state.db")) as link:
         assert link.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         still_open = link.execute("SELECT count(*) FROM attempts WHERE finished IS NULL").fetchone()
         attempts = link.execute("SELECT count(*) FROM attempts").fetchone()[0]

@@ -130,7 +130,7 @@ def test_every_path_argument_refuses_urls() -> None:
     checked = set()
     for parser in _parsers():
         for action in parser._actions:
-            metavar = str(action.metavar or "")
+            metavar = str(action.metavar or "").removesuffix("|URL")
             if not re.search(r"\b(DIR|FILE|MANIFEST|OVERLAY)\b", metavar):
                 continue
             text = re.sub(r"\b(DIR|FILE|MANIFEST|OVERLAY)\b", "s3:/b", metavar).split("|")[-1]
@@ -179,14 +179,14 @@ def _parsers() -> Iterator[argparse.ArgumentParser]:
     [
         ["run", "https://h/m.yaml"],
         ["run", "m.yaml", "--output", "s3://b/x"],
-        ["run", "m.yaml", "--state", "s3://b/x"],
+        ["run", "m.yaml", "--state", "s3a://b/x"],
         ["run", "m.yaml", "--report", "json=s3://b/x"],
         ["run", "m.yaml", "-f", "https://h/o.yaml"],
         ["run", "m.yaml", "-p", "https://h/p.py"],
         ["validate", "S3:/m.yaml"],
         ["render", "file:m.yaml"],
-        ["status", "--state", "gs://b"],
-        ["history", "--state", "gs://b"],
+        ["status", "--state", "gs:/b"],
+        ["history", "--state", "gcs://b"],
         ["verify", "s3://b/out"],
         ["diff", "s3://b/old.zip", "new.zip"],
         ["diff", "old.zip", "file:///new.zip"],

@@ -15,7 +15,7 @@ from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
 from spark_impex_runner.planning.disk import check_disk
 from spark_impex_runner.planning.load import load
-from spark_impex_runner.planning.locations import state_folder
+from spark_impex_runner.planning.locations import state_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ def check(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str
         try:
             given = RunOptions(**options)
             loaded = load(path, given, Clock(), Masker())
-            check_disk(loaded, given, state_folder(path, given))
+            check_disk(loaded, given, state_place(path, given))
         except UsageError as error:
             return str(error).split("\n")
         return []
