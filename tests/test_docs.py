@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
-EXAMPLES = [*ROOT.glob("examples/*.md"), *ROOT.glob("examples/plugin-*/*.md")]
+EXAMPLES = [*ROOT.glob("examples/*.md"), *ROOT.glob("examples/*/README.md")]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *EXAMPLES])
 RUN_AS_A_WHOLE = {"docs/tutorial/manifest.md", "docs/tutorial/first-plugin.md"}
 HOOKS = sorted(name for name in vars(specs) if name.startswith("impex_"))
