@@ -9,13 +9,15 @@ import hashlib
 import re
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import obstore
 from obstore import exceptions
-from obstore.store import AzureStore, GCSStore
 
 from spark_impex_runner import errors
+from spark_impex_runner.tools.object_store import bucket as find_bucket
+from spark_impex_runner.tools.object_store import one_line
 
 from .store import RemoteFile, Store, TransientError, part_path
 
@@ -25,18 +27,17 @@ if TYPE_CHECKING:
 
     from obstore.store import ObjectStore
 
+    from spark_impex_runner.tools.object_store import Bucket
+
     from .destination import Destination
     from .store import UploadFile
+
+    _Abort = Callable[[Bucket, Collection[str]], None]
 
 # Concurrent parts of a file, which are also in memory; S3 allows 10,000 parts per upload.
 _CONCURRENCY = 4
 _PART = 8 << 20
 _MAX_PARTS = 10_000
-# The code and the message in a store's XML error.
-_XML = re.compile(
-    r"(?:<\?xml[^>]*>\s*)?<Error>.*?<Code>([^<]*)</Code>\s*<Message>([^<]*)</Message>.*</Error>"
-)
-_DEBUG = "\n\nDebug source:"
 # Transient statuses that obstore does not retry itself.
 _TRANSIENT = re.compile(r"status code: (?:408|409|425|429)\b")
 # How a store refuses a conditional request that it does not support.
@@ -195,59 +196,26 @@ def _part_size(size: int) -> int:
 
 
 def open_store(
-    kind: Callable[..., ObjectStore],
-    destination: Destination,
-    options: Mapping[str, Any],
-    abort: Callable[[Collection[str]], None] = lambda _: None,
-    **own: Any,
+    destination: Destination, options: Mapping[str, Any], abort: _Abort = lambda _, __: None
 ) -> ObjectsStore:
-    """Open a bucket or container.
-
-    ``abort`` aborts old multipart uploads to some keys; ``own`` are settings of this ``kind``.
-    """
-    settings = _settings(options)
-    impatient = {**settings, "retry_config": {"max_retries": 0}}
+    """Open a bucket or container; ``abort`` aborts its old multipart uploads to some keys."""
+    # The whole request gets a day, since it may carry any number of bytes; a silence, ten minutes.
+    client = {"timeout": "24h", "read_timeout": "10m"}
+    retries = {"max_retries": 8, "retry_timeout": timedelta(minutes=3)}
+    try:
+        bucket = find_bucket(destination.scheme, destination.host, options)
+    except errors.UsageError as error:
+        raise errors.StepError(str(error)) from error
     with translated_errors(destination.shown):
-        store = kind(destination.host, **own, **settings)
-        once = kind(destination.host, **own, **impatient)
-    return ObjectsStore((store, once), destination.path, options, abort)
-
-
-# For each scheme the class of its store, and its names of the options.
-_KINDS: Final[Mapping[str, tuple[Callable[..., ObjectStore], Mapping[str, str]]]] = {
-    "az": (
-        AzureStore,
-        {
-            "endpoint": "endpoint",
-            "account": "account_name",
-            "account_key": "account_key",
-            "sas_token": "sas_key",
-        },
-    ),
-    "gs": (GCSStore, {"endpoint": "base_url", "service_account": "service_account_key"}),
-}
+        store = bucket.open(client, retries)
+        once = bucket.open(client, {**retries, "max_retries": 0})
+    return ObjectsStore((store, once), destination.path, options, partial(abort, bucket))
 
 
 def connect(destination: Destination, options: Mapping[str, Any], folder: Path) -> ObjectsStore:
     """Open an Azure container or a Google bucket, with credentials of the options or defaults."""
     del folder
-    kind, names = _KINDS[destination.scheme]
-    return open_store(kind, destination, options, config=pick(options, names))
-
-
-def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of the HTTP client, as keyword arguments."""
-    # Unencrypted only if the manifest's endpoint is http. The whole request gets a day, since it
-    # may carry any number of bytes; a silence, ten minutes.
-    plain = options.get("endpoint", "").startswith("http://")
-    client = {"allow_http": plain, "timeout": "24h", "read_timeout": "10m"}
-    retries = {"max_retries": 8, "retry_timeout": timedelta(minutes=3)}
-    return {"client_options": client, "retry_config": retries}
-
-
-def pick(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return the given options under the store's names."""
-    return {names[name]: options[name] for name in names if name in options}
+    return open_store(destination, options)
 
 
 @contextmanager
@@ -256,23 +224,14 @@ def translated_errors(place: str) -> Iterator[None]:
     try:
         yield
     except (exceptions.BaseError, FileNotFoundError) as error:
-        message = f"{place}: {_message(error)}"
+        message = f"{place}: {one_line(error)}"
         kind = TransientError if _TRANSIENT.search(message) else errors.StepError
         raise kind(message) from error
 
 
 def _refused(error: exceptions.AlreadyExistsError) -> bool:
     """Return False if an object exists; raise if S3 reports a concurrent request instead."""
-    text = str(error).partition(_DEBUG)[0]
+    text = one_line(error)
     if " 409 " in text and "AlreadyExists" not in text:
         raise error
     return False
-
-
-def _message(error: Exception) -> str:
-    """Return the store's message in one line, without timings and debug output."""
-    text = str(error).partition(_DEBUG)[0]
-    text = " ".join(re.sub(r" in [0-9.]+(ns|µs|ms|s)\b", "", text).split())
-    text = _XML.sub(r"\1: \2", text)
-    hint = "; check the endpoint and the network" if text.endswith("error sending request") else ""
-    return text + hint

@@ -11,7 +11,7 @@ import pytest
 
 import spark_impex_runner
 from spark_impex_runner import errors, models, tools
-from spark_impex_runner.tools import http
+from spark_impex_runner.tools import http, object_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,7 @@ PUBLIC = {
     f"{NAME}.models": set(models.__all__),
     f"{NAME}.tools": set(tools.__all__),
     f"{NAME}.tools.http": set(http.__all__),
+    f"{NAME}.tools.object_store": set(object_store.__all__),
 }
 
 
@@ -49,7 +50,7 @@ def test_plugins_use_public_names_only(path: Path) -> None:
     assert {(module, name) for module, name in ours if name not in PUBLIC.get(module, ())} == set()
 
 
-@pytest.mark.parametrize("module", [tools, http], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [tools, http, object_store], ids=lambda module: module.__name__)
 def test_every_tool_is_used(module: object) -> None:
     """The module holds what plugins were seen to need, and nothing that nobody asked for."""
     home = str(vars(module)["__name__"])
