@@ -281,6 +281,7 @@ def test_sealed_vault_is_explained(vault: Bao, read: Any) -> None:
         ),
         ("VAULT_ADDR", "http://u:pw@x", "VAULT_ADDR is not a URL such as https://vault"),
         ("VAULT_CACERT", "/nowhere.pem", "VAULT_CACERT: '/nowhere.pem' is not a file"),
+        ("VAULT_CACERT", "https://h/ca.pem", "VAULT_CACERT: 'https://h/ca.pem' is a URL"),
         ("VAULT_CLIENT_TIMEOUT", "soon", "VAULT_CLIENT_TIMEOUT: 'soon' is not a duration"),
         ("VAULT_CLIENT_TIMEOUT", "0", "VAULT_CLIENT_TIMEOUT: timeout is 0 s"),
     ],

@@ -1,0 +1,179 @@
+"""Machines that keep nothing: what a kubelet and a CI runner make of their YAML files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from spark_impex_runner.sandbox.server import Sandbox, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+HERE = Path(__file__).parent
+EXAMPLES = HERE.parent.parent / "examples"
+TENANT = "https://excel.prod.coherent.global/acme"
+# Where an image, or a runner's `pip install`, has the command.
+PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+UNSHARE = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+
+
+@pytest.fixture(scope="session")
+def _namespaces() -> None:
+    """Skip where the system gives nobody namespaces."""
+    command = [*UNSHARE, "unshare", "--user", "--map-user=65532", "true"]
+    if shutil.which("unshare") is None or subprocess.run(command, check=False).returncode:
+        pytest.skip("this system does not allow namespaces")
+
+
+@dataclass
+class Machines:
+    """Starts each container or job in folders of its own, which are empty but for its files.
+
+    ``maps`` and ``secrets`` are what a cluster has of them, by name and key; ``env`` are variables
+    of each process besides those of its YAML file.
+    """
+
+    folder: Path
+    maps: Mapping[str, Mapping[str, str]]
+    secrets: Mapping[str, Mapping[str, str]]
+    env: Mapping[str, str]
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def pod(self, spec: Mapping[str, Any]) -> subprocess.Popen[str]:
+        """Start the one container of a pod, by its user, on a file system that is read-only."""
+        [container] = spec["containers"]
+        home = Path(tempfile.mkdtemp(dir=self.folder))
+        (home / "root").mkdir()
+        user, folder = spec["securityContext"]["runAsUser"], container["workingDir"]
+        play = [HERE / "pod.sh", home / "root", user, folder, *self._mounts(spec, home)]
+        command = [*container["command"], *container["args"]]
+        environment = {each["name"]: self._value(each) for each in container["env"]}
+        return self._start([*UNSHARE, "sh", *play, "--", *command], environment, home)
+
+    def job(
+        self, script: str, environment: Mapping[str, str], files: Mapping[str, str]
+    ) -> subprocess.Popen[str]:
+        """Start a script as a CI runner does, in a checkout of these files."""
+        home = Path(tempfile.mkdtemp(dir=self.folder))
+        for name, text in files.items():
+            (home / name).write_text(text)
+        subprocess.run(["git", "init", "--quiet", home], check=True)
+        origin = ["remote", "add", "origin", "https://github.com/acme/pricing"]
+        subprocess.run(["git", "-C", home, *origin], check=True)
+        return self._start(["bash", "-e", "-c", script], environment, home)
+
+    def _start(
+        self, words: Sequence[object], environment: Mapping[str, str], folder: Path
+    ) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [str(word) for word in words],
+            env={"PATH": PATH, **self.env, **environment},
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.started.append(process)
+        return process
+
+    def _mounts(self, spec: Mapping[str, Any], home: Path) -> Iterator[object]:
+        """Yield folder, place and mode of each volume, once it is filled."""
+        volumes = {each["name"]: each for each in spec["volumes"]}
+        for each in spec["containers"][0]["volumeMounts"]:
+            folder = home / each["name"]
+            folder.mkdir()
+            _fill(folder, self._files(volumes[each["name"]]))
+            yield from (folder, each["mountPath"], "ro" if each.get("readOnly") else "rw")
+
+    def _files(self, volume: Mapping[str, Any]) -> Mapping[str, str]:
+        if "configMap" in volume:
+            return self.maps[volume["configMap"]["name"]]
+        if "secret" in volume:
+            data = self.secrets[volume["secret"]["secretName"]]
+            return {each["path"]: data[each["key"]] for each in volume["secret"]["items"]}
+        assert "emptyDir" in volume
+        return {}
+
+    def _value(self, entry: Mapping[str, Any]) -> str:
+        if "value" in entry:
+            return str(entry["value"])
+        secret = entry["valueFrom"]["secretKeyRef"]
+        return self.secrets[secret["name"]][secret["key"]]
+
+
+def _fill(folder: Path, files: Mapping[str, str]) -> None:
+    """Write files as a kubelet does: links into a folder that it can exchange."""
+    if not files:
+        return
+    (folder / "..2026").mkdir()
+    (folder / "..data").symlink_to("..2026")
+    for name, text in files.items():
+        (folder / "..2026" / name).write_text(text)
+        (folder / name).symlink_to(f"..data/{name}")
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """The buckets of an S3 server, which Amazon's own client reads."""
+
+    endpoint: str
+    access: str
+    secret: str
+    client: Any
+
+    def objects(self, bucket: str) -> dict[str, bytes]:
+        """Return all objects of a bucket by their keys."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        keys = [each["Key"] for page in pages for each in page.get("Contents", ())]
+        return {key: self.client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
+
+
+@pytest.fixture
+def tenant() -> Iterator[Sandbox]:
+    """Serve the tenant of the examples; a job takes so long that a run can be killed meanwhile."""
+    with Sandbox(EXAMPLES / "tenant", Settings(job_seconds=2.0)) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def machines(tmp_path: Path, tenant: Sandbox, buckets: Any) -> Iterator[Machines]:
+    """Return machines with the config map and the secret of the example."""
+    resource = yaml.safe_load((EXAMPLES / "kubernetes/configmap.yaml").read_text())
+    maps = {name: text.replace(TENANT, tenant.base_url) for name, text in resource["data"].items()}
+    secret = {
+        "client-id": tenant.client_id,
+        "client-secret": tenant.client_secret,
+        "aws-access-key-id": buckets.access,
+        "aws-secret-access-key": buckets.secret,
+    }
+    made = Machines(
+        tmp_path,
+        {resource["metadata"]["name"]: maps},
+        {"spark-impex": secret},
+        {"AWS_ENDPOINT_URL_S3": buckets.endpoint},
+    )
+    yield made
+    for each in made.started:
+        each.kill()
+        each.wait()
+        if each.stderr:
+            each.stderr.close()
+
+
+@pytest.fixture(params=["cronjob.yaml", "job.yaml"])
+def job(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return the spec of each Job that the example makes."""
+    resource = yaml.safe_load((EXAMPLES / "kubernetes" / request.param).read_text())
+    spec: dict[str, Any] = resource["spec"]
+    return spec["jobTemplate"]["spec"] if "jobTemplate" in spec else spec
