@@ -44,9 +44,9 @@ TESTS = Path(__file__).parent
 EXAMPLES = TESTS.parent / "examples"
 _LOOPBACK = ("127.", "::1", "localhost")
 # Folders whose files share servers or installed programs, which are started once a session.
-_SHARED = ("tests/plugins/upload/", "tests/schemas/", "tests/testing/")
+_SHARED = ("tests/plugins/upload/", "tests/state/remote/", "tests/schemas/", "tests/testing/")
 _LONG = (*_SHARED, "tests/acceptance/", "tests/fuzz/", "tests/test_secrets.py")
-pytest_plugins = ["pytester", "spark_impex_runner.testing"]
+pytest_plugins = ["pytester", "spark_impex_runner.testing", "object_stores"]
 # A slow machine fails no example, and every run of the suite tries the same ones.
 hypothesis.settings.register_profile(
     "suite",

