@@ -7,7 +7,6 @@ import math
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from spark_impex_runner.errors import (
@@ -16,53 +15,31 @@ from spark_impex_runner.errors import (
     SparkError,
     SparkSdkError,
 )
-from spark_impex_runner.fields import count, mapping, name, objects
 from spark_impex_runner.spark.failures import is_transient, is_unknown_job
 from spark_impex_runner.spark.http import limits
-from spark_impex_runner.spark.http.response import retry_after, server_time
+from spark_impex_runner.spark.http.response import retry_after
 from spark_impex_runner.spark.http.retry import accepted_wait, retry_hint
 from spark_impex_runner.spark.http.urls import job_id_of, secrets_of
+from spark_impex_runner.spark.job_listing import ListedJob, read_counts, read_listing
 from spark_impex_runner.spark.status import parse_status
 from spark_impex_runner.spark.waiting import DEADLINE, INTERVAL, JobWaiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from spark_impex_runner.models import Status, Verdict
     from spark_impex_runner.spark.http.response import HttpResponse
     from spark_impex_runner.spark.http.session import Session
+    from spark_impex_runner.spark.job_listing import JobListing
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 # Seconds between two checks of a busy tenant; its jobs take from seconds to minutes (observed).
 BUSY_PAUSE = 5.0
-# The error of an age in seconds, and the highest plausible age: ended jobs stay listed for an hour
-# (documented), so that a much older one means a wrong clock.
-_SLACK = 600.0
-_LONGEST_LISTED = 43_200.0
 _ADVICE = "; it may still run: raise max_retries or retry_interval, or cancel it"
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MENTIONS_JOBS = re.compile(r"job|export|import", re.IGNORECASE)
 _MENTIONS_LIMIT = re.compile(r"limit|progress|running|concurrent|parallel", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class ListedJob:
-    """One job of the tenant's listing; ``age`` is in seconds by the tenant's clock."""
-
-    id: str
-    created: datetime | None = None
-    age: float | None = None
-
-    def is_older(self, seconds: float) -> bool:
-        """Return whether the job was certainly created more than so many seconds ago.
-
-        False if a clock must be wrong, as with negative ``seconds``.
-        """
-        return (
-            self.age is not None and seconds >= 0 and seconds + _SLACK < self.age <= _LONGEST_LISTED
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,21 +149,29 @@ class Jobs(ABC):
 
     def job_limit(self) -> int:
         """Return how many jobs the tenant runs at a time; 1, the documented default, if unknown."""
-        return self._limit(self.describe().data)
+        return read_counts(self.kind, self.describe().data)[0]
+
+    def listing(self) -> JobListing:
+        """Return the tenant's listing with its counts.
+
+        Raises ``SparkSdkError`` if the reply is no listing; a list in it may be null.
+        """
+        return read_listing(self.kind, self.describe(), self.session.url.base)
 
     def listed(self) -> tuple[ListedJob, ...]:
         """Return the jobs that the tenant lists, active ones first, then newest first.
 
-        Documented: active jobs and those that ended within the last hour, of this user only. The
-        listing has no correlation ids; ``status`` has.
+        Documented: active jobs and those that ended within the last hour, of this user only. As
+        documented, the listing has no correlation ids; ``status`` has.
 
         Raises ``SparkSdkError`` if the reply is no listing; a list in it may be null.
         """
-        return self._listed((list, type(None)))
+        return self.listing().jobs
 
     def listed_strict(self) -> tuple[ListedJob, ...]:
         """Return what ``listed`` does; raise also if a list is null."""
-        return self._listed((list,))
+        reply, base = self.describe(), self.session.url.base
+        return read_listing(self.kind, reply, base, strict=True).jobs
 
     def is_busy(self, error: SparkApiError) -> bool:
         """Return whether a job was refused because the tenant runs another one.
@@ -207,8 +192,8 @@ class Jobs(ABC):
             data = self.describe().data
         except SparkError:
             return True
-        running = _count(data, "status", f"{self.kind}_api_jobs_in_progress")
-        return running < self._limit(data)
+        limit, running = read_counts(self.kind, data)
+        return running < limit
 
     def run_when_free(self, start: Callable[[], T], within: float) -> T:
         """Call ``start`` until the tenant accepts the job; return its result.
@@ -240,48 +225,6 @@ class Jobs(ABC):
                 clock.wait(min(pause, left))
                 with clock.until(end + limits.LAST_CHECK):
                     free = self.has_free_slot()
-
-    def _limit(self, described: Any) -> int:
-        return _count(described, "configuration", f"{self.kind}_api_job_limit") or 1
-
-    def _list_keys(self) -> tuple[str, str]:
-        return f"in_progress_{self.kind}s", f"recent_{self.kind}s"
-
-    def _listed(self, kinds: tuple[type, ...]) -> tuple[ListedJob, ...]:
-        """Read the listing; skip entries without an id and repeated ones."""
-        reply = self.describe()
-        data = mapping(reply.data)
-        lists = [data.get(key, ...) for key in self._list_keys()]
-        if not all(isinstance(each, kinds) for each in lists):
-            raise SparkSdkError(
-                f"{self.session.url.base} lists its {self.kind} jobs in an unknown form"
-            )
-        now, found = server_time(reply.headers), dict[str, ListedJob]()
-        for jobs in lists:
-            entries = [(name(job.get("id")), job) for job in objects(jobs)]
-            read = [ListedJob(id_, *_created(job, now)) for id_, job in entries if id_]
-            for each in sorted(read, key=lambda job: job.created or _EPOCH, reverse=True):
-                found.setdefault(each.id, each)
-        return tuple(found.values())
-
-
-def _count(described: Any, part: str, key: str) -> int:
-    """Return a number below ``tenant`` in the listing, 0 if it is absent or no number."""
-    for each in ("tenant", part, key):
-        described = mapping(described).get(each)
-    return count(described)
-
-
-def _created(job: Mapping[str, Any], now: datetime | None) -> tuple[datetime | None, float | None]:
-    """Return when a listed job was created, and its age at ``now``; None for an unknown value."""
-    text = mapping(job.get("data")).get("created_timestamp")
-    try:
-        # Python 3.10 does not read the Z that the documented form ends with.
-        when = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-        when = when.replace(tzinfo=when.tzinfo or timezone.utc).astimezone(timezone.utc)
-    except (ValueError, OverflowError):
-        return None, None
-    return when, (now - when).total_seconds() if now else None
 
 
 def is_gone(error: SparkError, job_id: str, list_jobs: Callable[[], Iterable[ListedJob]]) -> bool:

@@ -80,6 +80,11 @@ def is_known(status: Status) -> bool:
     return _normalized(status) in _SUCCEEDED | _FAILED | _RUNNING
 
 
+def is_running(word: str) -> bool:
+    """Return whether a status word is that of a job that has not ended."""
+    return _normalized_word(word) in _RUNNING
+
+
 def explain(status: Status) -> str:
     """Return the tenant's messages about a failed job, as one line."""
     if messages := _as_text(status.errors) or warnings_text(status):
@@ -102,7 +107,11 @@ def _as_text(messages: Any) -> str:
 
 
 def _normalized(status: Status) -> str:
-    return status.status.strip().lower().replace("-", "_").replace(" ", "_")
+    return _normalized_word(status.status)
+
+
+def _normalized_word(word: str) -> str:
+    return word.strip().lower().replace("-", "_").replace(" ", "_")
 
 
 def _flatten(messages: Any) -> Iterator[str]:
