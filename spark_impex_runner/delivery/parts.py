@@ -22,6 +22,7 @@ from spark_impex_runner.delivery.progress import (
 )
 from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.models import Request, Status
+from spark_impex_runner.planning.labels import part_label
 from spark_impex_runner.spark import completeness
 from spark_impex_runner.spark.failures import is_too_large
 
@@ -158,18 +159,24 @@ class Parts:
             raise self._context.hooks.invalid_answer("impex_split_job", answer, wanted)
         label = self._whole.attempt.correlation_id
         prefix = f"{job.part}." if job.part else ""
-        names = [f"{prefix}{number}" for number in range(1, len(parts) + 1)]
-        return {
-            name: replace(
-                job.request,
-                folders=each.folders,
-                services=each.services,
-                version_ids=each.version_ids,
-                version_filter=each.version_filter,
-                correlation_id=f"{label}-part{name}",
-            )
-            for name, each in zip(names, parts, strict=True)
+        requests = {
+            f"{prefix}{number}": _part_of(job.request, each) for number, each in enumerate(parts, 1)
         }
+        return {
+            name: replace(each, correlation_id=part_label(label, name, each))
+            for name, each in requests.items()
+        }
+
+
+def _part_of(request: Request, part: Request) -> Request:
+    """Return a part with the filters and labels of the whole request."""
+    return replace(
+        request,
+        folders=part.folders,
+        services=part.services,
+        version_ids=part.version_ids,
+        version_filter=part.version_filter,
+    )
 
 
 def _is_less(part: Request, whole: Request) -> bool:

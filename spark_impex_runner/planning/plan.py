@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import archives, fields
 from spark_impex_runner.errors import UriError, UsageError
 from spark_impex_runner.models import RECEIPT, Outcome, PlannedTarget, base_name
+from spark_impex_runner.planning.labels import default_label
 from spark_impex_runner.spark.request import SOURCE_SYSTEM, build_request, encode
 from spark_impex_runner.spark.uri import Uri
 from spark_impex_runner.spelling import did_you_mean
@@ -92,9 +94,11 @@ def plan_target(target: Target, run: Run, hooks: Plugins) -> PlannedTarget:
         file_filter=target.file_filter,
         version_filter=target.version_filter,
         source_system=target.source_system or SOURCE_SYSTEM,
-        correlation_id=target.correlation_id or f"{run.id}-{target.name}",
+        correlation_id=target.correlation_id,
         file_name=target.file_name,
     )
+    if not target.correlation_id:
+        request = replace(request, correlation_id=default_label(run, target, request))
     kept = target.if_exists == "keep" and _is_delivered(target, run.manifest.name)
     url = f"{run.connect(target.connection).url}/api/v4/export"
     resolved = {entry: tuple(map(str, group)) for entry, group in uris_of.items()}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.state.models import part_key
 
 if TYPE_CHECKING:
-    from spark_impex_runner.models import Job, Manifest, Target
+    from spark_impex_runner.models import Job, Manifest, Request, Target
 
 
 def target_key(job: Job) -> str:
@@ -37,9 +37,14 @@ def command_line(manifest: Manifest) -> str:
 
 
 def fingerprint(job: Job) -> str:
+    """Return the digest of a job's request."""
+    return request_digest(job.request)
+
+
+def request_digest(request: Request) -> str:
     """Return a digest that two requests share if and only if they ask for the same services."""
     # Labels do not count: they may contain the run's id or date.
-    request = replace(job.request, correlation_id=None, source_system=None, file_name=None)
+    request = replace(request, correlation_id=None, source_system=None, file_name=None)
     fields = {name: getattr(request, name) for name in request.__dataclass_fields__}
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 

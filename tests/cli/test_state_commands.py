@@ -52,7 +52,7 @@ def test_parts_are_shown_and_planned(shell: Any, parts: tuple[Sandbox, str]) -> 
         ("m/all", "split into 2 parts", "-"),
         ("m/all#1", "job created", parts[1]),
     ]
-    assert rows[1]["correlation id"] == f"{rows[0]['correlation id']}-part1"
+    assert rows[1]["correlation id"].startswith(f"{rows[0]['correlation id']}~part1-")
     assert ", split into 2 parts" in plan
     assert "resume 1; " in plan
 

@@ -11,7 +11,7 @@ import pytest
 
 from spark_impex_runner.errors import ErrorReply, SparkApiError
 from spark_impex_runner.models import Outcome
-from spark_impex_runner.spark import client, jobs
+from spark_impex_runner.spark import client, job_listing
 from spark_impex_runner.spark.client import Spark
 from spark_impex_runner.spark.exports import Exports
 from spark_impex_runner.spark.http.retry import RetryPolicy
@@ -216,7 +216,7 @@ def test_lost_job_after_an_hour(
     clock.now = lambda: datetime.now(timezone.utc)
     first = only(run(sandbox, target))
     clock.now = lambda: datetime.now(timezone.utc) + AN_HOUR
-    monkeypatch.setattr(jobs, "server_time", lambda _: datetime.now(timezone.utc) + AN_HOUR)
+    monkeypatch.setattr(job_listing, "server_time", lambda _: datetime.now(timezone.utc) + AN_HOUR)
     sandbox.faults._faults = ()
 
     second = only(run(sandbox, target))
@@ -233,7 +233,7 @@ def test_older_job_is_not_adopted(
     target = TARGET.replace("life]", "life], correlation_id: CHG-1")
     clock.now = lambda: datetime.now(timezone.utc) + timedelta(days=9)
     first = only(run(sandbox, target))
-    monkeypatch.setattr(jobs, "server_time", lambda _: datetime.now(timezone.utc) + AN_HOUR)
+    monkeypatch.setattr(job_listing, "server_time", lambda _: datetime.now(timezone.utc) + AN_HOUR)
 
     second = only(run(sandbox, target, state=run.folder / "other"))
 

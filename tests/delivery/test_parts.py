@@ -157,7 +157,10 @@ def test_parts_have_own_correlation_ids(run: Any, serve: Callable[..., Any], onl
     ]
     assert [part["version_filter"] for part in parts] == ["latest", "latest"]
     label = whole["correlation_id"]
-    assert [part["correlation_id"] for part in parts] == [f"{label}-part1", f"{label}-part2"]
+    assert [part["correlation_id"].rpartition("-")[0] for part in parts] == [
+        f"{label}~part1",
+        f"{label}~part2",
+    ]
     assert [part["source_system"] for part in parts] == [whole["source_system"]] * 2
 
 
