@@ -20,8 +20,10 @@ class Limit:
     def __init__(self, width: int) -> None:
         self.width = width
         self._free = width
-        # In their order. A dictionary, for ten thousand empty deques need seven megabytes.
-        self._queue: dict[Callable[[], None], None] = {}
+        # In their order, with their keys. A dictionary, for ten thousand empty deques need seven
+        # megabytes.
+        self._queue: dict[Callable[[], None], str] = {}
+        self._expected: set[str] = set()
         self._lock = threading.Lock()
 
     def acquire(self, clock: Clock) -> None:
@@ -53,16 +55,32 @@ class Limit:
             self._give_back(enter)
             clock.check()
 
-    def acquire_later(self, enter: Callable[[], None]) -> int:
+    def acquire_later(self, enter: Callable[[], None], key: str = "") -> int:
         """Call ``enter`` once admitted, perhaps at once, perhaps on another thread.
 
-        Return its place in the queue, 0 if it is admitted at once.
+        Return its place in the queue, 0 if it is admitted at once; see ``admit`` for ``key``.
         """
         with self._lock:
-            self._queue[enter] = None
+            self._queue[enter] = key
             place = 0 if self._free > 0 else len(self._queue)
+            expected = key in self._expected
+        if expected:
+            self.admit(key)
+            return 0
         self.grow(0)
         return place
+
+    def admit(self, key: str) -> None:
+        """Admit the holder with a key beyond the width, now or when it comes."""
+        with self._lock:
+            self._expected.add(key)
+            enter = next((each for each, name in self._queue.items() if name == key), None)
+            if enter is None:
+                return
+            self._expected.remove(key)
+            del self._queue[enter]
+            self._free -= 1
+        enter()
 
     def cancel(self, enter: Callable[[], None]) -> bool:
         """Remove ``enter`` from the queue; return False if it was admitted already."""

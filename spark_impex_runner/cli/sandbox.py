@@ -25,6 +25,10 @@ _SETTINGS = (
     ("--over-limit", str, "result of an export over the limit: errors (default), or refuse"),
     ("--ending", str, "how jobs end, such as closed, errors, failed, null_outputs, not_zip"),
 )
+_SWITCHES = (
+    ("--hide-jobs", "list only the jobs of the same credentials, as for ordinary users"),
+    ("--listed-labels", "list the jobs with their correlation ids"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", type=local_path, help="folders/services/versions")
     for flag, kind, summary in _SETTINGS:
         parser.add_argument(flag, type=kind, help=summary)
+    for flag, summary in _SWITCHES:
+        parser.add_argument(flag, action="store_true", help=summary)
     parser.add_argument(
         "--fault",
         dest="faults",

@@ -138,13 +138,15 @@ def open_part(job: Job, whole: Attempt, context: Context) -> OpenedAttempt:
     return OpenedAttempt(context.state.intend(intent, context.clock.now()))
 
 
-def start_new_attempt(job: Job, earlier: Attempt, context: Context) -> OpenedAttempt:
-    """Close an attempt whose job no longer exists, and store a new intent."""
+def start_new_attempt(
+    job: Job, earlier: Attempt, context: Context, warning: str = ""
+) -> OpenedAttempt:
+    """Close an attempt whose job no longer exists or is not used, and store a new intent."""
     now = context.clock.now()
     context.state.finish(earlier, "forgotten", "", now)
     intent = _intent(job, earlier.tenant)
     attempt = context.state.intend(replace(intent, part_of=earlier.part_of), now)
-    warning = f"job {earlier.job_id} no longer exists on the tenant; exporting again"
+    warning = warning or f"job {earlier.job_id} no longer exists on the tenant; exporting again"
     return OpenedAttempt(attempt, warning=warning)
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.delivery.blockers import describe_blockers
 from spark_impex_runner.errors import Interrupted, RetryTimeoutError, SparkApiError, SparkError
 from spark_impex_runner.spark.completeness import is_unspecified, missing
 from spark_impex_runner.spark.failures import (
@@ -23,12 +24,16 @@ from spark_impex_runner.spark.jobs import BUSY_PAUSE, is_gone
 
 if TYPE_CHECKING:
     from spark_impex_runner.delivery.progress import TargetProgress
+    from spark_impex_runner.delivery.running import RunningJobFinder
     from spark_impex_runner.spark.client import Spark
+    from spark_impex_runner.spark.job_listing import JobListing, ListedJob
 
 # Replies that are not the API's are tolerated so often: a login page does not go away.
 _MAX_INVALID = 4
 # A listing may lag behind: a job counts as absent only after so many answers.
 _CONFIRMATIONS = 2
+# Seconds until a busy tenant is asked again which jobs it is running.
+_LOOK_AGAIN = 60.0
 
 
 @dataclass(slots=True)
@@ -37,12 +42,17 @@ class JobCreator:
 
     progress: TargetProgress
     spark: Spark
+    finder: RunningJobFinder | None = None
+    found: ListedJob | None = None
     _end: float = math.inf
     _failures: int = 0
     _invalid: int = 0
     _absences: int = 0
     _look_up_now: bool = False
-    _waiting: bool = False
+    _blockers: str = ""
+    _blocked: JobListing | None = None
+    _looked_at: float = -math.inf
+    _refusal: SparkError | None = None
 
     def is_gone(self) -> bool:
         """Return True if the attempt's job no longer exists on the tenant."""
@@ -75,7 +85,7 @@ class JobCreator:
             except SparkError as error:
                 pause = self._pause_after(error)
                 with clock.until(self._end):
-                    if job_id := self._look_up_at_once():
+                    if job_id := self._look_up_at_once() or self._look_at_running(pause):
                         return job_id
             clock.wait(min(pause, max(self._end - clock.monotonic(), 0.0)))
 
@@ -141,9 +151,8 @@ class JobCreator:
             raise self._busy_too_long(error) if busy else error from error
         asked = error.retry_after if isinstance(error, SparkApiError) else None
         if busy:
-            pause = max(BUSY_PAUSE, accepted_wait(asked))
-            self._waiting = self._waiting or self._report_waiting(error, pause)
-            return pause
+            self._refusal = error
+            return max(BUSY_PAUSE, accepted_wait(asked))
         self._failures += 1
         # A job whose create call was cut off may appear in the listing a moment late.
         pause = max(self.spark.session.http.policy.pause(self._failures + 1, asked), 1.0)
@@ -157,10 +166,35 @@ class JobCreator:
         return self.spark.impex.exports.is_busy(error)
 
     def _busy_too_long(self, error: SparkError) -> RetryTimeoutError:
+        waited = self.progress.context.clock.monotonic() - self._looked_at
+        blockers = self._describe(waited)
         return RetryTimeoutError(
             f"the tenant was busy with other jobs for {self._deadline:g} s (polling.deadline), "
-            f"so no job was created; try again later: {error}"
+            f"so no job was created; {f'{blockers}; ' if blockers else ''}try again later: {error}"
         )
+
+    def _look_at_running(self, pause: float) -> str:
+        """Report once a minute what a busy tenant is running; return the id if it is our own job.
+
+        The listing at the start may have been read a moment before the job was created.
+        """
+        error, self._refusal, now = self._refusal, None, self.progress.context.clock.monotonic()
+        if error is None or now - self._looked_at < _LOOK_AGAIN:
+            return ""
+        self._looked_at = now
+        if self.finder:
+            with suppress(SparkError):
+                self._blocked = self.finder.running.now()
+            self.found = self.finder.find(self._blocked) if self._blocked else None
+        if self.found:
+            return self.found.id
+        self._report_waiting(error, pause)
+        return ""
+
+    def _describe(self, waited: float = 0.0) -> str:
+        """Return the jobs for which the tenant was busy; empty if that is unknown."""
+        listing = self._blocked
+        return describe_blockers(listing, self.progress.job, waited) if listing else ""
 
     def find(self) -> str:
         """Return the newest job with the attempt's correlation id that no other attempt owns.
@@ -204,12 +238,16 @@ class JobCreator:
                 return True
         return False
 
-    def _report_waiting(self, error: SparkError, pause: float) -> bool:
-        """Report once that the tenant is busy."""
-        self.progress.busy = True
-        message = f"waiting for another job to end, {self._hint(pause)}: {error}"
-        self.progress.changed("job.waiting", message)
-        return True
+    def _report_waiting(self, error: SparkError, pause: float) -> None:
+        """Report that the tenant is busy, once for the same jobs."""
+        running = self._blocked.running if self._blocked else ()
+        blockers = " ".join(each.id for each in running) or "unknown"
+        if blockers == self._blockers:
+            return
+        self.progress.busy, self._blockers = True, blockers
+        named = f" ({text})" if (text := self._describe()) else ""
+        message = f"waiting for another job to end{named}, {self._hint(pause)}: {error}"
+        self.progress.changed("job.waiting", message, jobs=[each.id for each in running])
 
     def _report_failure(self, error: SparkError, pause: float) -> None:
         self.progress.changed("job.create_failed", f"{error}; {self._hint(pause)}")

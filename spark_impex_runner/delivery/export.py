@@ -12,6 +12,7 @@ from spark_impex_runner.delivery.download import PackageDownload
 from spark_impex_runner.delivery.nearest import with_nearest
 from spark_impex_runner.delivery.poll import JobHistory, wait_until_done
 from spark_impex_runner.delivery.progress import DeliveredPackages, Phase
+from spark_impex_runner.delivery.running import RunningJobFinder
 from spark_impex_runner.errors import (
     HeldError,
     ImpexError,
@@ -24,7 +25,7 @@ from spark_impex_runner.errors import (
     SparkError,
     StateError,
 )
-from spark_impex_runner.planning.connections import ask_job_limit
+from spark_impex_runner.planning.labels import Label
 from spark_impex_runner.spark import completeness
 from spark_impex_runner.spark.status import warnings_text
 from spark_impex_runner.state.keys import command_line, size_class
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from spark_impex_runner.limits import HeldLimits, TenantLimits
     from spark_impex_runner.models import Artifact, Job, Status
     from spark_impex_runner.spark.client import Spark
+    from spark_impex_runner.spark.job_listing import JobListing, ListedJob
+    from spark_impex_runner.spark.running_jobs import RunningJobs
 
 # The tenant's final answer about a job: the next run starts a new job instead of resuming.
 FINAL = (JobError, IntegrityError, MissingError)
@@ -47,6 +50,7 @@ class TenantAccess:
     spark: Spark
     limits: TenantLimits
     held: HeldLimits
+    running: RunningJobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +69,11 @@ class Export:
         # While a target waits for a slot of its tenant, another tenant's may run.
         held.acquire(limits.jobs, without=limits.run.active)
         self.progress.context.clock.check()
-        limits.discover(lambda: ask_job_limit(self.tenant.spark))
+        listing = self.tenant.running.first()
+        limits.discover(lambda: listing.limit)
+        self._admit_running(listing)
         try:
-            job = self.create(self.progress.job)
-            status = self.wait(job)
+            status = self._finish_job()
         except RetryTimeoutError as error:
             # Without a job there is nothing to cancel: the tenant was busy all the time.
             raise self._timed_out(error) if self.progress.job.id else error from error
@@ -117,16 +122,69 @@ class Export:
             if progress.context.job:
                 raise JobError(f"job {job.id} does not exist on the tenant")
             progress.open(start_new_attempt(job, progress.attempt, progress.context))
+        finder = RunningJobFinder(progress, spark.impex.exports, self.tenant.running)
+        if not progress.adopted and (found := finder.find(self.tenant.running.first())):
+            return self._resumed(found, finder)
+        creator = JobCreator(progress, spark, finder)
         self.tenant.held.acquire(self.tenant.limits.create)
         try:
             # The id is stored before ``create`` is released: the next look-up must not claim it.
-            job = self._recorded(JobCreator(progress, spark).job_id())
+            job_id = creator.job_id()
+            if creator.found:
+                return self._resumed(creator.found, finder)
+            job = self._recorded(job_id)
         except SparkApiError as error:
             raise with_nearest(error, job.request, spark) from error
         finally:
             self.tenant.held.release(self.tenant.limits.create)
         progress.changed("job.created", f"job {job.id} created")
         return job
+
+    def _resumed(self, found: ListedJob, finder: RunningJobFinder) -> Job:
+        """Store the id of a running job that another run created, and return the job."""
+        progress = self.progress
+        job = self._recorded(found.id, found.correlation_id)
+        progress.adopted, progress.may_have_job = True, False
+        message = finder.message(found)
+        progress.warnings.append(message)
+        progress.changed("job.adopted", message)
+        return job
+
+    def _finish_job(self) -> Status:
+        """Create or resume the job, and return its final status.
+
+        A job that was resumed by a correlation id of the manifest may turn out to be another
+        request's, since a running job does not say what it exports. Then there is a new job.
+        """
+        progress, given = self.progress, self.progress.job.target.correlation_id
+        resumes_state = bool(progress.job.id)
+        job = self.create(progress.job)
+        doubtful = bool(given and progress.adopted and not resumes_state)
+        try:
+            status = self.wait(job)
+        except JobError as error:
+            if not doubtful:
+                raise
+            reason = str(error)
+        else:
+            unspecified = not doubtful or completeness.is_unspecified(status)
+            items = [] if unspecified else completeness.mismatch(job.request, status)
+            if not items:
+                return status
+            reason = f"it exported another request: {', '.join(items)}"
+        warning = f"job {job.id} with the correlation id {given} is not used: {reason}"
+        progress.open(start_new_attempt(job, progress.attempt, progress.context, warning))
+        return self.wait(self.create(progress.job))
+
+    def _admit_running(self, listing: JobListing) -> None:
+        """Let targets whose jobs the tenant is running start now: their jobs hold its slots."""
+        job = self.progress.job
+        if self.progress.context.fresh:
+            return
+        names = {each.name for each in job.run.targets} - {job.target.name}
+        labels = (Label.parse(each.correlation_id) for each in listing.running)
+        for name in names.intersection(label.target for label in labels if label):
+            self.tenant.limits.jobs.admit(name)
 
     def wait(self, job: Job) -> Status:
         """Return the final status of the job."""
@@ -143,12 +201,12 @@ class Export:
         )
         return download.run(status, self.progress)
 
-    def _recorded(self, job_id: str) -> Job:
-        """Store the job's id and return the job."""
+    def _recorded(self, job_id: str, correlation_id: str = "") -> Job:
+        """Store the job's id, and its correlation id if it is another run's; return the job."""
         context = self.progress.context
         try:
             now = context.clock.now()
-            attempt = context.state.note_job(self.progress.attempt, job_id, now)
+            attempt = context.state.note_job(self.progress.attempt, job_id, now, correlation_id)
         except StateError as error:
             # The stored intent still finds the job: the next run looks it up by correlation id.
             raise StateError(f"job {job_id} runs, but its id cannot be stored: {error}") from error

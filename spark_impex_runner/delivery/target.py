@@ -98,8 +98,12 @@ class TargetRunner:
         """Lock the target, deliver its packages, run its steps, and store how it ended."""
         context, connection = self._context, progress.job.target.connection
         with context.state.storage.lease(target_key(progress.job), context.clock.now()):
+            connections = self._connections
             tenant = TenantAccess(
-                self._connections.client(connection), self._connections.limits(connection), held
+                connections.client(connection),
+                connections.limits(connection),
+                held,
+                connections.running(connection),
             )
             progress.job = self._checked(progress.job, tenant.spark.identity)
             progress.open(open_attempt(progress.job, tenant.spark.identity, context))

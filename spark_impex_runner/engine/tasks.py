@@ -176,7 +176,7 @@ class TaskRunner(Generic[R]):
             self._ready.append((name, held))
         else:
             self._queued[name] = _Queued(name, limits, held, self._admitted)
-            if place := limits[0].acquire_later(self._queued[name]):
+            if place := limits[0].acquire_later(self._queued[name], name):
                 self._functions.queued(name, place)
 
     def _admitted(self, queued: _Queued) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import SparkError, TransportError, UsageError
+from spark_impex_runner.errors import UsageError
 from spark_impex_runner.limits import RunLimits, TenantLimits
 from spark_impex_runner.models import Auth
 from spark_impex_runner.spark.client import Spark
+from spark_impex_runner.spark.running_jobs import RunningJobs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,23 +19,6 @@ if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Connection
-
-_log = logging.getLogger(__name__)
-
-
-def ask_job_limit(spark: Spark) -> int:
-    """Ask the tenant how many export jobs it allows at a time; return 1 if it does not say.
-
-    Raises ``TransportError`` if the tenant cannot be reached at all.
-    """
-    try:
-        return spark.impex.exports.job_limit()
-    except SparkError as error:
-        if isinstance(error, TransportError) and error.permanent:
-            raise
-        # The create call, which follows, reports the same failure with the target's name.
-        _log.debug("cannot read the job limit of %s, assuming 1: %s", spark.url, error)
-        return 1
 
 
 @dataclass
@@ -48,6 +31,7 @@ class Connections:
     jobs: int | None = None
     _open: dict[str, Spark] = field(default_factory=dict)
     _limits: dict[str, TenantLimits] = field(default_factory=dict)
+    _running: dict[str, RunningJobs] = field(default_factory=dict)
     _run_limits: RunLimits = field(default_factory=RunLimits)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _closing: ExitStack = field(default_factory=ExitStack)
@@ -78,6 +62,12 @@ class Connections:
                 jobs, downloads = self.jobs or connection.jobs, connection.downloads
                 self._limits[spark.url] = TenantLimits(self._run_limits, jobs, downloads)
             return self._limits[spark.url]
+
+    def running(self, name: str) -> RunningJobs:
+        """Return the running jobs of a connection's tenant, as its credentials see them."""
+        spark = self.client(name)
+        with self._lock:
+            return self._running.setdefault(name, RunningJobs(spark.impex.exports))
 
     def close(self) -> None:
         """Close every connection and stop every sandbox."""

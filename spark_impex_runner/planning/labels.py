@@ -82,5 +82,13 @@ def part_label(whole: str, name: str, request: Request) -> str:
     return str(label.for_part(name, request)) if label else f"{whole}-part{name}"
 
 
+def sharing_id(manifest: Manifest, target: Target) -> list[str]:
+    """Return the names of the other targets with the correlation id that a target names."""
+    given = target.correlation_id
+    return [
+        each.name for each in manifest.targets if each != target and each.correlation_id == given
+    ]
+
+
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]

@@ -171,10 +171,18 @@ class Sandbox:
 
     def _api(self, downloads: Downloads, directory: Path) -> Router:
         settings = self._settings
-        limits = Limits(settings.job_limit, settings.job_seconds, settings.busy_status, self._clock)
+        limits = Limits(
+            settings.job_limit,
+            settings.job_seconds,
+            settings.busy_status,
+            self._clock,
+            settings.hide_jobs,
+            settings.listed_labels,
+        )
+        user_of = self._authenticator.user
         locations = Locations(self.base_url, self.download_origin, directory)
-        exporting = self._exporting = Jobs("export", self.base_url, limits)
-        importing = Jobs("import", self.base_url, limits)
+        exporting = self._exporting = Jobs("export", self.base_url, limits, user_of)
+        importing = Jobs("import", self.base_url, limits, user_of)
         endpoints = Endpoints(
             self._authenticator,
             Exports(self._tree, exporting, downloads, settings, locations),

@@ -41,6 +41,10 @@ class Settings:
     is ``closed`` without outputs; ``not_zip`` succeeds, but the download is a web page, while
     ``file_hash`` stays that of the package.
     ``busy_status``: HTTP status of the reply to one job too many: 400, 409, 429 or 500.
+    ``hide_jobs``: whether a listing has only the jobs of the same credentials, as documented for
+    users without the right ``supervisor:pf``; the count is always that of the whole tenant.
+    ``listed_labels``: whether a listing has the jobs' correlation ids, which only a status has as
+    documented.
     ``faults``: faults to inject, see ``faults.py``.
     ``size_limit``: maximum size of a package in bytes (documented: 200 MiB).
     ``over_limit``: the reply to an export over the limit: ``errors`` ends the job with errors,
@@ -59,6 +63,8 @@ class Settings:
     busy_status: int = 409
     size_limit: int = 209_715_200
     over_limit: str = "errors"
+    hide_jobs: bool = False
+    listed_labels: bool = False
     faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:

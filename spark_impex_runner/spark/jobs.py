@@ -151,12 +151,13 @@ class Jobs(ABC):
         """Return how many jobs the tenant runs at a time; 1, the documented default, if unknown."""
         return read_counts(self.kind, self.describe().data)[0]
 
-    def listing(self) -> JobListing:
-        """Return the tenant's listing with its counts.
+    def listing(self, *, once: bool = False) -> JobListing:
+        """Return the tenant's listing with its counts; retry the request unless ``once``.
 
         Raises ``SparkSdkError`` if the reply is no listing; a list in it may be null.
         """
-        return read_listing(self.kind, self.describe(), self.session.url.base)
+        reply = self.session.get("api", "v4", self.kind, "status", once=once)
+        return read_listing(self.kind, reply, self.session.url.base)
 
     def listed(self) -> tuple[ListedJob, ...]:
         """Return the jobs that the tenant lists, active ones first, then newest first.

@@ -103,10 +103,17 @@ class State:
         statement = history.leave_statement(run_id, attempt.id, (outcome, error), now)
         self.storage.write_later(attempt.scope, statement)
 
-    def note_job(self, attempt: Attempt, job_id: str, now: datetime) -> Attempt:
-        """Store the job's id, before its first status request."""
-        sql = "UPDATE attempts SET job_id = ?, created = ? WHERE id = ?"
-        self.storage.write_vital(attempt.scope, (sql, (job_id, now.isoformat(), attempt.id)))
+    def note_job(
+        self, attempt: Attempt, job_id: str, now: datetime, correlation_id: str = ""
+    ) -> Attempt:
+        """Store the job's id, before its first status request.
+
+        ``correlation_id`` is that of a job which another run has created.
+        """
+        label = correlation_id or attempt.correlation_id
+        sql = "UPDATE attempts SET job_id = ?, created = ?, correlation_id = ? WHERE id = ?"
+        values = (job_id, now.isoformat(), label, attempt.id)
+        self.storage.write_vital(attempt.scope, (sql, values))
         return self._all(attempt.scope, "id = ?", (attempt.id,))[0]
 
     def note_done(self, attempt: Attempt, now: datetime, *, watched: bool = True) -> None:

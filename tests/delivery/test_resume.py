@@ -121,6 +121,7 @@ def test_forgotten_job_is_created_again(run: Any, serve: Callable[..., Any], onl
     sandbox = serve(job_seconds=20, job_limit=2)
     first = interrupted(run, sandbox, TARGET)
     rewrite_job(run.folder / ".impex/state.db", "00000000-0000-4000-8000-000000000000")
+    run.clock.wait(20)  # a job that still ran would be resumed
 
     second = run(sandbox, TARGET)
 

@@ -68,6 +68,13 @@ class Authenticator:
         if not allowed:
             raise HttpError(json_reply({"errorCode": "INVALID_TOKEN", "status": "Error"}, 401))
 
+    def user(self, request: Request) -> str:
+        """Return whose request it is: that of the token, of the API key, or of the OAuth client."""
+        given = request.headers.get("authorization")
+        if given is None:
+            return "api-key"
+        return "sandbox" if _same(given.partition(" ")[2], self.token) else self.client_id
+
     def _is_bearer(self, header: str) -> bool:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer":

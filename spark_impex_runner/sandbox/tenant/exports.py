@@ -60,7 +60,7 @@ class Exports:
             versions = select(self._tenant, _checked(body))
         except LookupError as error:
             raise v4_error(404, "SERVICE_NOT_FOUND", str(error.args[0])) from None
-        job = self._jobs.run(body, lambda job: self._work(job, body, versions))
+        job = self._jobs.run(request, body, lambda job: self._work(job, body, versions))
         return json_reply(self._jobs.created(job))
 
     def status(self, request: Request, job_id: str) -> Reply:  # noqa: ARG002 - a route's signature
@@ -75,9 +75,9 @@ class Exports:
         self._jobs.cancel(job)
         return json_reply(self._jobs.status(job))
 
-    def describe(self, request: Request) -> Reply:  # noqa: ARG002 - a route's signature
+    def describe(self, request: Request) -> Reply:
         """Answer ``GET export/status``."""
-        return json_reply(self._jobs.describe())
+        return json_reply(self._jobs.describe(request))
 
     def _work(self, job: Job, body: dict[str, Any], versions: list[Version]) -> Outcome:
         ending = self._settings.ending

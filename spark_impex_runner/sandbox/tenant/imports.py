@@ -56,16 +56,16 @@ class Imports:
             package.unlink()
         placements = [self._placement(rule, unpacked) for rule in rules]
         existing = entity.get("services_existing") or "abort"
-        job = self._jobs.run(entity, lambda job: self._work(job, placements, existing))
+        job = self._jobs.run(request, entity, lambda job: self._work(job, placements, existing))
         return json_reply(self._jobs.created(job))
 
     def status(self, request: Request, job_id: str) -> Reply:  # noqa: ARG002 - a route's signature
         """Answer ``GET import/{id}/status``."""
         return json_reply(self._jobs.status(self._jobs.get(job_id)))
 
-    def describe(self, request: Request) -> Reply:  # noqa: ARG002 - a route's signature
+    def describe(self, request: Request) -> Reply:
         """Answer ``GET import/status``."""
-        return json_reply(self._jobs.describe())
+        return json_reply(self._jobs.describe(request))
 
     def _receive(self, request: Request) -> tuple[dict[str, Any], Path]:
         content_type = request.headers.get("content-type", "")

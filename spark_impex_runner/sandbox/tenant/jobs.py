@@ -14,6 +14,8 @@ from spark_impex_runner.sandbox.http.messages import v4_error
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from spark_impex_runner.sandbox.http.messages import Request
+
 RECENT_SECONDS = 3600.0
 
 
@@ -33,6 +35,7 @@ class Job:
     created: float
     source_system: str | None
     correlation_id: str | None
+    user: str = ""
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     outcome: Outcome | None = None
     cancelled: float | None = None
@@ -41,21 +44,25 @@ class Job:
 class Jobs:
     """All jobs of one kind (``export`` or ``import``) on one tenant."""
 
-    def __init__(self, kind: str, base_url: str, limits: Limits) -> None:
+    def __init__(
+        self, kind: str, base_url: str, limits: Limits, user_of: Callable[[Request], str]
+    ) -> None:
         self.kind = kind
+        self._user_of = user_of
         self._base_url = base_url
         self._limits = limits
         self._calendar_offset = time.time() - limits.clock()
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
 
-    def run(self, body: dict[str, Any], work: Callable[[Job], Outcome]) -> Job:
+    def run(self, request: Request, body: dict[str, Any], work: Callable[[Job], Outcome]) -> Job:
         """Create a job with the tags in ``body``, and do its work at once.
 
         The job is in progress until its work and its seconds are over. Raises the HTTP error for
         too many jobs in progress. If the work raises, the job is removed.
         """
-        job = Job(self._limits.clock(), body.get("source_system"), body.get("correlation_id"))
+        tags = body.get("source_system"), body.get("correlation_id")
+        job = Job(self._limits.clock(), *tags, self._user_of(request))
         with self._lock:
             if self._in_progress() >= self._limits.jobs:
                 raise self._busy()
@@ -109,10 +116,18 @@ class Jobs:
             "correlation_id": job.correlation_id,
         }
 
-    def describe(self) -> dict[str, Any]:
-        """Return the jobs in progress and those that ended within the last hour (documented)."""
+    def describe(self, request: Request) -> dict[str, Any]:
+        """Return the jobs in progress and those that ended within the last hour (documented).
+
+        With ``hide_jobs`` these are the user's own (documented); the count is that of all users
+        (inferred).
+        """
         with self._lock:
             looks = [(job, self._snapshot(job)) for job in self._jobs.values()]
+        in_progress = sum(snapshot.ended is None for _, snapshot in looks)
+        if self._limits.hide_jobs:
+            user = self._user_of(request)
+            looks = [(job, snapshot) for job, snapshot in looks if job.user == user]
         running = [self._entry(job, snapshot) for job, snapshot in looks if snapshot.ended is None]
         recent = [self._entry(job, snapshot) for job, snapshot in looks if snapshot.recent]
         return {
@@ -120,7 +135,7 @@ class Jobs:
             f"recent_{self.kind}s": recent,
             "tenant": {
                 "configuration": {f"{self.kind}_api_job_limit": self._limits.jobs},
-                "status": {f"{self.kind}_api_jobs_in_progress": len(running)},
+                "status": {f"{self.kind}_api_jobs_in_progress": in_progress},
             },
         }
 
@@ -128,13 +143,15 @@ class Jobs:
         data = {
             f"{self.kind}_status": snapshot.status,
             "response_timestamp": self._date(snapshot.now),
-            "created_by": "sandbox@sandbox.invalid",
+            "created_by": f"{job.user}@sandbox.invalid",
             "created_timestamp": self._date(job.created),
             "updated_timestamp": self._date(
                 snapshot.now if snapshot.ended is None else snapshot.ended
             ),
             "process_time": snapshot.milliseconds(job),
         }
+        if self._limits.listed_labels:
+            data["correlation_id"] = job.correlation_id
         return {"object": self.kind, "id": job.id, "data": data}
 
     def _snapshot(self, job: Job) -> _Snapshot:
@@ -168,12 +185,17 @@ class Jobs:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many jobs at one time, how long each takes in seconds, how one too many is answered."""
+    """How many jobs at one time, how long each takes in seconds, how one too many is answered.
+
+    ``hide_jobs`` and ``listed_labels`` are those of the sandbox's settings.
+    """
 
     jobs: int
     seconds: float
     busy_status: int
     clock: Callable[[], float]
+    hide_jobs: bool = False
+    listed_labels: bool = False
 
 
 @dataclass(frozen=True, slots=True)

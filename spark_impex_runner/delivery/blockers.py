@@ -1,0 +1,74 @@
+"""Name the jobs that hold a tenant's slots, as far as its listing tells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.planning.labels import Label
+from spark_impex_runner.report.figures import format_duration
+from spark_impex_runner.text import counted, first_of, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from spark_impex_runner.models import Job
+    from spark_impex_runner.spark.job_listing import JobListing, ListedJob
+
+_SHOWN = 3
+_LABEL_LENGTH = 80
+
+
+def describe_blockers(listing: JobListing, job: Job, waited: float = 0.0) -> str:
+    """Return which jobs a tenant was running ``waited`` seconds ago; empty if it lists none.
+
+    ``job`` is that of the target that waits for them.
+    """
+    named = [
+        f"job {each.id} of {whose(each, job)}, {age_of(each, waited)}" for each in listing.running
+    ]
+    return "; ".join(_texts(named, listing))
+
+
+def _texts(named: list[str], listing: JobListing) -> Iterator[str]:
+    if named:
+        yield first_of(named, _SHOWN, "; ")
+    if listing.hidden:
+        those = "" if not named else f" {listing.hidden} of which"
+        verb = "are" if listing.hidden != 1 else "is"
+        counts = f"the tenant counts {counted(listing.in_progress, 'running job')}"
+        yield f"{counts},{those or ' which'} {verb} not listed for these credentials"
+
+
+def whose(listed: ListedJob, job: Job) -> str:
+    """Return whose a running job is: this target's, another target's, or somebody else's."""
+    label = Label.parse(listed.correlation_id)
+    name, run = job.target.name, job.run
+    if label:
+        target = "this target" if label.target == name else f"target {label.target}"
+        return (
+            f"{target} (run {label.run_id})" if label.run_id != run.id else f"{target} (this run)"
+        )
+    owners = _owners(listed, job)
+    if owners:
+        return f"{owners} (correlation id {listed.correlation_id})"
+    by = listed.created_by or "an unknown user"
+    label_text = one_line(listed.correlation_id, limit=_LABEL_LENGTH)
+    return f"{by} (correlation id {label_text})" if label_text else by
+
+
+def _owners(listed: ListedJob, job: Job) -> str:
+    """Return the targets of the manifest with a job's correlation id, an empty text for none."""
+    if not listed.correlation_id:
+        return ""
+    targets = job.run.manifest.targets
+    names = [each.name for each in targets if each.correlation_id == listed.correlation_id]
+    if job.target.name in names:
+        return "this target"
+    return f"target {first_of(names, 1)}" if names else ""
+
+
+def age_of(job: ListedJob, waited: float = 0.0) -> str:
+    """Return how long a job has been running, by the tenant's clock."""
+    if job.age is None:
+        return "running for an unknown time"
+    return f"running for {format_duration(max(job.age + waited, 0.0))}"
