@@ -49,6 +49,25 @@ def test_limits_are_fair(width: int, actions: list[str]) -> None:
         assert entered == order[: len(entered)]
 
 
+def test_admitted_holder_does_not_queue() -> None:
+    """It enters beyond the width, whether it is in the queue or comes later; others wait longer."""
+    limit, entered = Limit(1), list[int]()
+    for number in (1, 2, 3):
+        limit.acquire_later(_enter(entered, number), str(number))
+
+    limit.admit("3")
+    limit.admit("4")
+    place = limit.acquire_later(_enter(entered, 4), "4")
+    limit.admit("1")  # it has entered already
+
+    assert (place, entered) == (0, [1, 3, 4])
+    for _ in range(2):
+        limit.release()
+    assert entered == [1, 3, 4]
+    limit.release()
+    assert entered == [1, 3, 4, 2]
+
+
 def _enter(entered: list[int], number: int) -> Callable[[], None]:
     return lambda: entered.append(number)
 

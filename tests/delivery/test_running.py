@@ -1,0 +1,278 @@
+"""A running job of the same request is found on the tenant, without any state."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.models import Outcome
+from spark_impex_runner.report import receipt
+from spark_impex_runner.spark.client import Spark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# The first run leaves its job running.
+KEYS = "polling: {strategy: fixed}, retry_interval: 1s, on_interrupt: leave"
+LIFE = f"- {{name: life, folders: [life], {KEYS}}}\n"
+MOTOR = f"- {{name: motor, folders: [motor], {KEYS}}}\n"
+GIVEN = LIFE.replace("name: life", "name: life, correlation_id: CHG-1")
+
+
+def left(run: Any, sandbox: Any, text: str, **options: Any) -> Any:
+    """Run targets, stop after five seconds of waiting, and delete the state; return the result."""
+    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGKILL)
+    result = run(sandbox, text, **options)
+    run.clock.restart()
+    shutil.rmtree(run.folder / ".impex")
+    return result
+
+
+def listings(sandbox: Any) -> int:
+    """Return how many times the listing was requested."""
+    return sum(each.path.endswith("/export/status") for each in sandbox.requests)
+
+
+def start(sandbox: Any, **request: Any) -> str:
+    """Start a job as somebody else does; return its id."""
+    with Spark(base_url=sandbox.base_url, token=sandbox.token) as spark:
+        return str(spark.impex.exports.initiate(**request).data["id"])
+
+
+@pytest.mark.parametrize("listed_labels", [False, True])
+def test_running_job_is_resumed(
+    run: Any, serve: Callable[..., Any], only: Any, events: Any, listed_labels: bool
+) -> None:
+    """One line says so; job and correlation id are those of the first run, also in the receipt."""
+    sandbox = serve(job_seconds=60, listed_labels=listed_labels)
+    first = left(run, sandbox, LIFE)
+
+    second = run(sandbox, LIFE, plugin_files=(events.plugin,))
+
+    before, result = only(first), only(second)
+    assert (result.outcome, result.job_id) == (Outcome.SUCCEEDED, before.job_id)
+    assert sandbox.jobs_created == 1
+    assert result.request.correlation_id == before.request.correlation_id
+    [line] = result.warnings
+    assert line.startswith(f"resuming job {before.job_id} of run {first.run_id}, running for ")
+    assert events.names()[0] == "job.adopted"
+    assert "job.created" not in events.names()
+    delivered = json.loads((result.target.output / "impex-receipt.json").read_text())
+    assert delivered["correlation_id"] == before.request.correlation_id
+    assert receipt.verify(result.target.output) == []
+
+
+def test_resumed_job_costs_few_requests(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """The listing is the one that is asked for the job limit; each of two checks is one request."""
+    sandbox = serve(job_seconds=60)
+    left(run, sandbox, LIFE)
+    sandbox.requests.clear()
+
+    assert only(run(sandbox, LIFE)).outcome is Outcome.SUCCEEDED
+
+    assert listings(sandbox) == 1
+
+
+def test_many_targets_share_one_listing(run: Any, serve: Callable[..., Any]) -> None:
+    """A tenant is asked once, however many targets start."""
+    sandbox = serve()
+    targets = "".join(LIFE.replace("name: life", f"name: t{number}") for number in range(20))
+
+    assert run(sandbox, targets).exit_code == 0
+
+    assert (listings(sandbox), sandbox.jobs_created) == (1, 20)
+
+
+def test_finished_job_is_not_resumed(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A nightly run is a new run."""
+    sandbox = serve(job_seconds=60)
+    first = left(run, sandbox, LIFE)
+    run.clock.wait(60)
+
+    second = run(sandbox, LIFE)
+
+    assert only(second).job_id != only(first).job_id
+    assert only(second).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        LIFE.replace("[life]", "[motor]"),
+        LIFE.replace("life,", "life2,"),
+        LIFE.replace("on_interrupt", "file_filter: onpremises, on_interrupt"),
+    ],
+)
+def test_other_request_is_not_resumed(
+    run: Any, serve: Callable[..., Any], only: Any, other: str
+) -> None:
+    """Another request, target or filter is another job."""
+    sandbox = serve(job_seconds=60, job_limit=2)
+    first = left(run, sandbox, LIFE)
+
+    second = only(run(sandbox, other))
+
+    assert (second.outcome, second.warnings) == (Outcome.SUCCEEDED, ())
+    assert second.job_id != only(first).job_id
+
+
+def test_other_manifest_is_not_resumed(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A target of the same name in a manifest of another name has a job of its own."""
+    sandbox = serve(job_seconds=60, job_limit=2)
+    first = left(run, sandbox, LIFE)
+    run.below = "name: another"
+
+    assert only(run(sandbox, LIFE)).job_id != only(first).job_id
+
+
+def test_fresh_names_what_it_ignores(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """``--fresh`` starts a new job, and names the one that runs."""
+    sandbox = serve(job_seconds=60, job_limit=2)
+    first = only(left(run, sandbox, LIFE))
+
+    second = only(run(sandbox, LIFE, fresh=True))
+
+    assert second.job_id != first.job_id
+    assert second.warnings[0].startswith(f"--fresh: job {first.job_id}, running for ")
+
+
+def test_job_of_an_attempt_is_not_taken(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A job that belongs to an attempt of the state, such as an abandoned one, is not resumed."""
+    sandbox = serve(job_seconds=60, job_limit=3)
+    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGKILL)
+    first = only(run(sandbox, LIFE))
+    run.clock.restart()
+    second = only(run(sandbox, LIFE, fresh=True))
+
+    assert second.job_id != first.job_id
+    assert not any("--fresh: job" in each for each in second.warnings)
+
+
+def test_given_id_is_resumed(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A correlation id of the manifest finds the job, if one target has it."""
+    sandbox = serve(job_seconds=60)
+    first = left(run, sandbox, GIVEN)
+
+    second = only(run(sandbox, GIVEN))
+
+    assert (second.outcome, second.job_id) == (Outcome.SUCCEEDED, only(first).job_id)
+    assert sandbox.jobs_created == 1
+    assert "of correlation id CHG-1" in second.warnings[0]
+
+
+def test_shared_id_is_not_resumed(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A running job does not say which of several targets with one correlation id it is for."""
+    sandbox = serve(job_seconds=60, job_limit=2)
+    both = GIVEN + GIVEN.replace("name: life", "name: motor").replace("[life]", "[motor]")
+    first = only(left(run, sandbox, both, targets=("life",)))
+
+    second = only(run(sandbox, both, targets=("motor",)))
+
+    assert (second.outcome, second.job_id != first.job_id) == (Outcome.SUCCEEDED, True)
+    assert "which this target shares with life" in second.warnings[0]
+    assert {each.folder for each in second.services} == {"motor"}
+
+
+def test_foreign_job_with_given_id_is_replaced(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """A job that turns out to export more than was asked for is not delivered."""
+    sandbox = serve(job_seconds=60)
+    foreign = start(sandbox, folders=["life", "motor"], correlation_id="CHG-1")
+
+    result = only(run(sandbox, GIVEN))
+
+    assert (result.outcome, result.job_id != foreign) == (Outcome.SUCCEEDED, True)
+    assert {each.folder for each in result.services} == {"life"}
+    assert any(f"job {foreign} with the correlation id CHG-1" in each for each in result.warnings)
+
+
+@pytest.mark.parametrize("targets", [LIFE + MOTOR, MOTOR + LIFE])
+def test_running_target_does_not_queue(run: Any, serve: Callable[..., Any], targets: str) -> None:
+    """The target whose job holds the tenant's slot is resumed at once, whatever its place is."""
+    sandbox = serve(job_seconds=60)
+    first = left(run, sandbox, targets, targets=("motor",))
+
+    second = run(sandbox, targets)
+
+    jobs = {each.target.name: each.job_id for each in second.results}
+    assert second.exit_code == 0
+    assert jobs["motor"] == first.results[0].job_id
+    assert sandbox.jobs_created == 2
+
+
+def test_running_part_is_resumed(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A job of a part says that the whole is too large; the same parts are made again."""
+    sandbox = serve(job_seconds=60, size_limit=6000, over_limit="refuse")
+    target = LIFE.replace("[life]", "[life, motor]")
+    first = only(left(run, sandbox, target))
+
+    second = only(run(sandbox, target))
+
+    assert (second.outcome, first.job_id in second.job_ids) == (Outcome.SUCCEEDED, True)
+    assert sandbox.jobs_created == len(second.job_ids) == 3
+    # No request was sent twice, not even the whole that was refused in the first run.
+    asked = [r.body for r in sandbox.requests if (r.method, r.origin) == ("POST", "api")]
+    assert len({json.dumps(json.loads(each)["inputs"]) for each in asked}) == len(asked)
+
+
+def test_job_created_after_the_listing_is_found(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """A busy tenant is asked again: the job may be our own, which was created a moment ago."""
+    sandbox = serve("describe@2=503", job_seconds=60)
+    first = left(run, sandbox, LIFE)
+    sandbox.faults._faults = (replace(sandbox.faults._faults[0], first=2, last=2),)
+
+    second = only(run(sandbox, LIFE))
+
+    assert second.job_id == only(first).job_id
+    assert sandbox.jobs_created == 1
+
+
+@pytest.mark.parametrize("correlation_id", [None, "nightly-1"])
+def test_foreign_job_is_named(
+    run: Any, serve: Callable[..., Any], only: Any, events: Any, caplog: Any, correlation_id: Any
+) -> None:
+    """The waiting line and the error at the deadline have the job, its user and its age."""
+    caplog.set_level("INFO")
+    sandbox = serve(job_seconds=3600)
+    foreign = start(sandbox, folders=["motor"], correlation_id=correlation_id)
+    target = LIFE.replace("strategy: fixed", "strategy: fixed, deadline: 30s")
+
+    result = only(run(sandbox, target, plugin_files=(events.plugin,)))
+
+    by = "sandbox@sandbox.invalid" + (" (correlation id nightly-1)" if correlation_id else "")
+    assert result.outcome is Outcome.TIMED_OUT
+    assert f"job {foreign} of {by}, running for " in result.error
+    assert f"waiting for another job to end (job {foreign} of {by}, running for " in caplog.text
+    assert events.names().count("job.waiting") == 1
+
+
+def test_other_run_is_named(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A job of another request names its target and its run."""
+    sandbox = serve(job_seconds=3600)
+    first = left(run, sandbox, MOTOR)
+    target = LIFE.replace("strategy: fixed", "strategy: fixed, deadline: 30s")
+
+    result = only(run(sandbox, target))
+
+    assert f"job {only(first).job_id} of target motor (run {first.run_id}), " in result.error
+
+
+def test_hidden_job_is_counted(run: Any, serve: Callable[..., Any], only: Any) -> None:
+    """A job of other credentials is not listed; the tenant counts it all the same."""
+    sandbox = serve(job_seconds=3600, hide_jobs=True)
+    with Spark(base_url=sandbox.base_url, api_key=sandbox.api_key) as spark:
+        spark.impex.exports.initiate(folders=["motor"])
+    target = LIFE.replace("strategy: fixed", "strategy: fixed, deadline: 30s")
+
+    result = only(run(sandbox, target))
+
+    expected = "the tenant counts 1 running job, which is not listed for these credentials"
+    assert expected in result.error
