@@ -104,13 +104,13 @@ class RunningJobFinder:
 
 def _relation(job: Job, text: str) -> str:
     """Return what a running job is by its correlation id: ``same`` request, ``part``, or empty."""
-    mine = job.request.correlation_id or ""
+    wanted = job.request.correlation_id or ""
     if job.target.correlation_id:
-        if text == mine:
+        if text == wanted:
             return "same"
-        part, _, number = text.removeprefix(mine).partition("-part")
-        return "part" if text.startswith(mine) and not part and number[:1].isdecimal() else ""
-    own, theirs = Label.parse(mine), Label.parse(text)
+        part, _, number = text.removeprefix(wanted).partition("-part")
+        return "part" if text.startswith(wanted) and not part and number[:1].isdecimal() else ""
+    own, theirs = Label.parse(wanted), Label.parse(text)
     if own is None or theirs is None:
         return ""
     if own.is_same_request(theirs):

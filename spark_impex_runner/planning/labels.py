@@ -58,8 +58,8 @@ class Label:
 
     def is_same_request(self, other: Label) -> bool:
         """Return whether both are labels of the same request of the same target."""
-        mine = self.target, self.digest, self.part, self.part_digest
-        return mine == (other.target, other.digest, other.part, other.part_digest)
+        own = self.target, self.digest, self.part, self.part_digest
+        return own == (other.target, other.digest, other.part, other.part_digest)
 
     def is_part_of(self, other: Label) -> bool:
         """Return whether this is the label of a part of the other's request."""
