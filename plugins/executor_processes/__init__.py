@@ -27,9 +27,9 @@ def make(address: str) -> Executor:
         raise errors.UsageError(
             f"--executor processes:{address}: expected a number from 1 to {_max_workers()}"
         )
-    from .pool import open_pool  # noqa: PLC0415
+    from .pool import Pool  # noqa: PLC0415
 
-    return open_pool(int(address) if address else None)
+    return Pool(int(address) if address else min(os.cpu_count() or 1, _max_workers()))
 
 
 def _max_workers() -> int:

@@ -30,6 +30,7 @@ def impex_register(registry: Registry) -> None:
         file_filter="migrate",
         dry_run=True,
         credentials=True,
+        delivers=True,
         rehearse=lambda options, _: options,  # its tenant is a sandbox then
     )
 

@@ -29,7 +29,8 @@ def impex_register(registry: Registry) -> None:
         OPTIONS,
         dry_run=True,
         credentials=True,
-        delivers=True,
+        # Elsewhere for this machine; others cannot reach a folder of it.
+        delivers=lambda options: (scheme_of(options["to"]) or "file") != "file",
         lacks=lacks,
         check=check,
         rehearse=_rehearse,

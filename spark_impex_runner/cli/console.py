@@ -150,11 +150,7 @@ def trace_to_stdout(context: CommandContext) -> None:
 def open_console(arguments: argparse.Namespace, masker: Masker, streams: Streams) -> Console:
     """Configure logging by the arguments, until ``streams.undo`` is closed."""
     handler = _Handler(streams.err)
-    json_lines = getattr(arguments, "log_format", "text") == "json"
-    if json_lines:
-        streams.format_errors(output_line)
-    # A library's or a plugin's print is not a result.
-    sys.stdout = streams.err
+    json_lines = print_to_stderr(arguments, streams)
     handler.addFilter(MaskingFilter(masker))
     level, foreign_level = logging.INFO, logging.WARNING
     verbose = getattr(arguments, "verbose", 0)
@@ -189,6 +185,18 @@ def open_console(arguments: argparse.Namespace, masker: Masker, streams: Streams
         json_lines=json_lines,
         masker=masker,
     )
+
+
+def print_to_stderr(arguments: argparse.Namespace, streams: Streams) -> bool:
+    """Send what libraries and plugins print, which is no result, to stderr.
+
+    Returns whether each of its lines becomes a line of a JSON log.
+    """
+    json_lines: bool = getattr(arguments, "log_format", "text") == "json"
+    if json_lines:
+        streams.format_errors(output_line)
+    sys.stdout = streams.err
+    return json_lines
 
 
 class _Handler(logging.Handler):

@@ -101,9 +101,9 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
 
         return plan.execute(arguments, context)
     from spark_impex_runner.cli.progress import shown
-    from spark_impex_runner.cli.worker import configure_output, output_options
+    from spark_impex_runner.cli.worker import output_options, work
     from spark_impex_runner.clock import Clock
-    from spark_impex_runner.engine.run import run_manifest, run_unit
+    from spark_impex_runner.engine.run import run_manifest
     from spark_impex_runner.errors import ImpexError
     from spark_impex_runner.models import exit_code
 
@@ -111,7 +111,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     sys.setswitchinterval(_SWITCH_INTERVAL)
     out, masker, clock = context.console, context.masker, Clock()
     options = selection.options(arguments)
-    worker = partial(run_unit, new_masker=partial(configure_output, output_options(arguments)))
+    worker = partial(work, output_options(arguments))
     if len(arguments.manifests) > 1:
         _check_all(arguments, clock, masker)
     finished: list[RunResult] = []

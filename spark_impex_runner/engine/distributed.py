@@ -6,6 +6,7 @@ back as results. It holds no secret either way.
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
@@ -16,7 +17,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.blocking import END, mark_abandoned
+from spark_impex_runner.errors import PluginError
 from spark_impex_runner.models import Polling
+from spark_impex_runner.planning.locations import state_place
 from spark_impex_runner.report.masked import masked
 
 if TYPE_CHECKING:
@@ -25,13 +28,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
+    from spark_impex_runner.engine.origin import Origin
+    from spark_impex_runner.engine.placement import Placement
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import PlannedTarget, RunOptions, TargetResult
     from spark_impex_runner.state.storage import Storage
 
 # Seconds between two reads of the stop request, and between two looks at the clock.
 _POLL_INTERVAL = 0.2
-# What the request holds instead of a signal's number: finish what runs, start nothing new.
+# What the stop request holds instead of a signal's number: finish what runs, start nothing new.
 _FAIL_FAST = 0
 # The exit code of a target whose worker died, as in docs/reference/exit-codes.md.
 _WORKER_LOST = 4
@@ -40,23 +45,49 @@ _HINT = "run the same command again to resume"
 
 @dataclass(frozen=True, slots=True)
 class WorkUnit:
-    """Some targets of a run, which ``options`` select."""
+    """Some targets of a run, which ``options`` select; all paths are absolute.
 
+    Attributes:
+        origin: What the worker must have in common with the run.
+        path: The manifest.
+        options: The options.
+        send: Sends a text to the run; None if the executor cannot do so.
+        levels: The least levels that the run logs: of all loggers, and of the runner's own.
+    """
+
+    origin: Origin
     path: Path
     options: RunOptions
+    send: Callable[[str], None] | None = None
+    levels: tuple[int, int] = (logging.WARNING, logging.INFO)
 
-    @classmethod
-    def of(cls, path: Path, options: RunOptions, run_id: str, names: Sequence[str]) -> WorkUnit:
-        """Return the named targets as a unit of a run."""
-        part = replace(options, targets=tuple(names), tags=(), executor="", run_id=run_id)
-        return cls(path, part)
+    def of_targets(self, names: Sequence[str]) -> WorkUnit:
+        """Return a unit of the same run with other targets."""
+        return replace(self, options=replace(self.options, targets=tuple(names)))
+
+
+def portable_options(path: Path, options: RunOptions, run_id: str) -> RunOptions:
+    """Return the options of a run's units, which work in another working folder."""
+    place = state_place(path, options)
+    return replace(
+        options,
+        tags=(),
+        executor="",
+        run_id=run_id,
+        overlays=tuple(each.absolute() for each in options.overlays),
+        plugin_files=tuple(each.absolute() for each in options.plugin_files),
+        reports={name: each.absolute() for name, each in options.reports.items()},
+        output=options.output and options.output.absolute(),
+        state=place if isinstance(place, str) else place.absolute(),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class UnitResult:
-    """The results of a work unit, or the error that prevented them."""
+    """The results of a work unit with their placements, or the error that prevented them."""
 
     results: tuple[TargetResult, ...] = ()
+    placements: tuple[Placement, ...] = ()
     error: str = ""
     exit_code: int = 0
 
@@ -178,27 +209,39 @@ class UnitExecutor:
     worker: Worker
     stop: StopRequest
 
-    def run(
-        self, units: Sequence[WorkUnit], clock: Clock, ended: Callable[[UnitResult], None]
-    ) -> list[UnitResult]:
-        """Run all units and return their results in the same order.
+    @property
+    def has_events(self) -> bool:
+        """Whether the run is told what happens on the workers while it does."""
+        return hasattr(self.executor, "connect_events")
 
-        ``ended`` gets each result as soon as it is there, on any thread. When the clock is stopped,
-        the workers are stopped, too, and waited for until the run has to end.
+    def connect_events(self, receive: Callable[[str], None]) -> Callable[[str], None] | None:
+        """Return the function by which workers call ``receive`` in this process, if there is one.
+
+        See ``ExecutorFactory``.
         """
-        futures = [self._submit(each) for each in units]
-        for future in futures:
-            future.add_done_callback(lambda done: ended(_result_of(done, clock)))
+        connect = getattr(self.executor, "connect_events", None)
+        return connect(receive) if connect else None
+
+    def run(
+        self, units: Sequence[WorkUnit], clock: Clock, ended: Callable[[WorkUnit, UnitResult], None]
+    ) -> None:
+        """Run all units; call ``ended`` with each and its result, as soon as it is there.
+
+        When the clock is stopped, the workers are stopped, too, and waited for until the run has to
+        end.
+        """
+        pending = {self._submit(each): each for each in units}
         try:
-            self._wait(futures, clock)
+            self._wait(pending, clock, ended)
         except BaseException:
             # Ctrl-C in a program that embeds the runner.
             clock.stop(signal.SIGINT)
-            self._wait(futures, clock)
+            self._wait(pending, clock, ended)
             raise
         finally:
             self.stop.withdraw()
-        return [_result_of(future, clock) for future in futures]
+        for future, unit in pending.items():
+            ended(unit, _result_of(future, clock))
 
     def _submit(self, unit: WorkUnit) -> Future[UnitResult]:
         try:
@@ -208,10 +251,17 @@ class UnitExecutor:
             refused.set_exception(error)
             return refused
 
-    def _wait(self, futures: Sequence[Future[UnitResult]], clock: Clock) -> None:
-        pending = set(futures)
+    def _wait(
+        self,
+        pending: dict[Future[UnitResult], WorkUnit],
+        clock: Clock,
+        ended: Callable[[WorkUnit, UnitResult], None],
+    ) -> None:
+        """Wait for the units, and remove each that has ended."""
         while pending:
-            _, pending = wait(pending, timeout=_POLL_INTERVAL, return_when=FIRST_COMPLETED)
+            done, _ = wait(pending, timeout=_POLL_INTERVAL, return_when=FIRST_COMPLETED)
+            for future in done:
+                ended(pending.pop(future), _result_of(future, clock))
             if clock.stopping():
                 self.stop.stop(clock.signum)
             if time.monotonic() >= clock.stopped_at + END:
@@ -226,6 +276,12 @@ def _result_of(future: Future[Any], clock: Clock) -> UnitResult:
         return UnitResult(error=error, exit_code=128 + clock.signum)
     try:
         result = future.result()
+    except ImportError as error:
+        return UnitResult(
+            error=f"its worker cannot import the runner or a plugin ({error}); install what the "
+            "run has there, in the same versions",
+            exit_code=PluginError.exit_code,
+        )
     except (Exception, CancelledError) as error:  # noqa: BLE001 - whatever an executor raises
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         return UnitResult(error=f"its worker died ({reason}); {_HINT}", exit_code=_WORKER_LOST)

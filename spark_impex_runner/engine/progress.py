@@ -13,9 +13,10 @@ from spark_impex_runner.models import Outcome
 from spark_impex_runner.text import display_width
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.delivery.progress import TargetProgress
-    from spark_impex_runner.engine.distributed import UnitResult
     from spark_impex_runner.models import Run, TargetResult
 
 _log = logging.getLogger("spark_impex_runner.events")
@@ -43,13 +44,18 @@ class RunProgress:
         self._distributed = False
         self._queued: dict[str, str] = {}
         self._started: dict[str, TargetProgress] = {}
-        self._ended: Counter[Outcome] = Counter()
+        # Of targets that run on workers, with the time at which it was received.
+        self._remote: dict[str, tuple[Activity, float]] = {}
+        self._ended: dict[str, Outcome] = {}
         self._held: dict[str, str] = {}
         self._rates: dict[str, _Rate] = {}
         self._reported: dict[str, Backoff] = {}
 
-    def begin(self, run: Run, clock: Clock, *, distributed: bool) -> None:
-        """Set the run, whose targets are known from now on."""
+    def begin(self, run: Run, clock: Clock, *, distributed: bool = False) -> None:
+        """Set the run, whose targets are known from now on.
+
+        ``distributed``: workers run the targets, of which only the ends may become known.
+        """
         self._clock, self._began, self._distributed = clock, clock.monotonic(), distributed
         self._connections = tuple(dict.fromkeys(each.connection for each in run.targets))
         self._longest = max((each.name for each in run.targets), key=display_width, default="")
@@ -67,19 +73,30 @@ class RunProgress:
 
     def note_ended(self, result: TargetResult) -> None:
         """Record the result of a target."""
-        name = result.target.name
-        self._queued.pop(name, None)
+        self.note_outcome(result.target.name, result.outcome, result.approve)
+
+    def note_outcome(self, name: str, outcome: Outcome, approve: str) -> None:
+        """Record the outcome of a target, in place of an earlier one."""
+        self.forget([name])
         self._started.pop(name, None)
         self._rates.pop(name, None)
         self._reported.pop(name, None)
-        self._ended[result.outcome] += 1
-        if result.outcome is Outcome.HELD:
-            self._held[name] = result.approve
+        self._ended[name] = outcome
+        if outcome is Outcome.HELD:
+            self._held[name] = approve
 
-    def note_unit(self, unit: UnitResult) -> None:
-        """Record the results of a work unit that another process has run."""
-        for each in unit.results:
-            self.note_ended(each)
+    def note_remote(self, activities: Iterable[Activity]) -> None:
+        """Record what targets do that run on a worker."""
+        now = self._clock.monotonic() if self._clock else 0.0
+        for each in activities:
+            self._queued.pop(each.target, None)
+            self._remote[each.target] = each, now
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Forget what targets did, such as on a worker that another one replaces."""
+        for name in names:
+            self._queued.pop(name, None)
+            self._remote.pop(name, None)
 
     def snapshot(self) -> Snapshot | None:
         """Return what the run does now; None if it has not begun."""
@@ -97,8 +114,14 @@ class RunProgress:
             targets=len(run.targets),
             connections=self._connections,
             longest=self._longest,
-            ended=self._ended.copy(),
-            active=tuple(self._activity(each, now) for each in self._started.copy().values()),
+            ended=Counter(self._ended.copy().values()),
+            active=(
+                *(self._activity(each, now) for each in self._started.copy().values()),
+                *(
+                    replace(each, elapsed=each.elapsed + now - received)
+                    for each, received in self._remote.copy().values()
+                ),
+            ),
             queued={connection: tuple(names) for connection, names in queued.items()},
             held=self._held.copy(),
             distributed=self._distributed,

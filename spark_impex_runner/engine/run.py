@@ -4,67 +4,44 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.blocking import END, interruptible
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.delivery.context import Context
-from spark_impex_runner.engine.distributed import (
-    FailFast,
-    StopRequest,
-    UnitExecutor,
-    UnitResult,
-    Worker,
-    WorkUnit,
-    partition_by_tenant,
-    sanitized,
-)
+from spark_impex_runner.engine.dispatch import Dispatch, unit_executor
 from spark_impex_runner.engine.notifications import notify
+from spark_impex_runner.engine.preparation import prepared_run
 from spark_impex_runner.engine.progress import RunProgress
 from spark_impex_runner.engine.record import record_end, recorded
 from spark_impex_runner.engine.refusal import refusal_reported
 from spark_impex_runner.engine.reports import write_reports
 from spark_impex_runner.engine.scheduler import Scheduler
-from spark_impex_runner.errors import (
-    DeliveryError,
-    ImpexError,
-    Interrupted,
-    PluginError,
-    describe_os_error,
-)
+from spark_impex_runner.engine.worker import run_unit
+from spark_impex_runner.errors import Interrupted
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions, RunResult, TargetResult
 from spark_impex_runner.planning.approvals import command
 from spark_impex_runner.planning.locations import state_place
-from spark_impex_runner.planning.prepare import prepare
-from spark_impex_runner.planning.requirements import executor_for
 from spark_impex_runner.report.data import seconds
 from spark_impex_runner.report.headline import headline, outcome
 from spark_impex_runner.report.masked import masked
 from spark_impex_runner.state.opening import open_state
-from spark_impex_runner.state.runs import PastRun
 from spark_impex_runner.text import counted
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable
 
+    from spark_impex_runner.engine.distributed import UnitExecutor, Worker
     from spark_impex_runner.planning.stages import Prepared
 
 
 _log = logging.getLogger(__name__)
 _events = logging.getLogger("spark_impex_runner.events")
-
-# The exit code of a process that a signal ended is this plus the signal's number.
-_SIGNAL_BASE = 128
-
-# The runs of this process by id. A unit that an executor runs here, on a thread, shares its run's
-# clock, which signals stop, and its masker, which knows the secrets.
-_active_runs: dict[str, tuple[Clock, Masker]] = {}
 
 
 def run_manifest(  # noqa: PLR0913 - what an embedding program may replace, by keyword
@@ -90,89 +67,13 @@ def run_manifest(  # noqa: PLR0913 - what an embedding program may replace, by k
     masker = masker or Masker()
     with (
         refusal_reported(path, options, clock, masker),
-        _prepared(path, options, clock, masker) as prepared,
+        prepared_run(path, options, clock, masker) as prepared,
         closing(open_state(state_place(path, options), clock)) as state,
     ):
         context = Context.of(prepared, state, options)
-        with _unit_executor(prepared, context, worker or run_unit) as unit_executor:
+        with unit_executor(prepared, context, worker or run_unit) as executor:
             shown = progress or RunProgress()
-            return _Run(prepared, context, options, shown).run(unit_executor)
-
-
-def run_unit(unit: WorkUnit, new_masker: Callable[[], Masker] = Masker) -> UnitResult:
-    """Run a work unit, in any process, and return its results; errors are part of the result.
-
-    Outside of the run's own process ``new_masker`` makes a masker, which learns them there.
-    """
-    path, options = unit.path, unit.options
-    clock, masker = _active_runs.get(options.run_id) or (Clock(), new_masker())
-    try:
-        with ExitStack() as stack:
-            state = stack.enter_context(closing(open_state(state_place(path, options), clock)))
-            stop = StopRequest(state.storage, options.run_id)
-            failed = stack.enter_context(stop.watched(clock))
-            prepared = stack.enter_context(_prepared(path, options, clock, masker))
-            context = Context.of(prepared, state, options)
-            run = prepared.run
-            # On another machine the state may be another file, without the run.
-            state.begin_run(PastRun(run.id, str(run.manifest.path), run.started))
-            fail_fast = FailFast(failed, stop)
-            scheduler = Scheduler(prepared, context, options, RunProgress(), fail_fast)
-            results = scheduler.deliver().values()
-            return UnitResult(tuple(sanitized(each, masker) for each in results))
-    except ImpexError as error:
-        return UnitResult(error=masker.mask(str(error)), exit_code=error.exit_code)
-    except OSError as error:
-        message = masker.mask(describe_os_error(error))
-        return UnitResult(error=message, exit_code=DeliveryError.exit_code)
-    except Exception as error:  # noqa: BLE001 - a bug here must not stop the other units
-        _log.error("internal error", exc_info=error)
-        message = masker.mask(f"internal error: {type(error).__name__}: {error}")
-        return UnitResult(error=message, exit_code=ImpexError.exit_code)
-
-
-@contextmanager
-def _prepared(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Iterator[Prepared]:
-    """Prepare a run; a stop abandons a preparation that hangs, such as in a source of secrets."""
-    manager = prepare(path, options, clock, masker)
-
-    def close(_: Prepared) -> None:
-        manager.__exit__(None, None, None)
-
-    prepared = interruptible("the preparation", manager.__enter__, clock, late=close)
-    with ExitStack() as stack:
-        stack.push(manager)
-        yield prepared
-
-
-@contextmanager
-def _unit_executor(
-    prepared: Prepared, context: Context, worker: Worker
-) -> Iterator[UnitExecutor | None]:
-    """Yield the executor of the run's targets; None if this process runs them."""
-    options = context.options
-    factory = executor_for(prepared.hooks.registry, options)
-    name, _, address = options.executor.partition(":")
-    try:
-        executor = factory.make(address)
-    except ImpexError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            f"plugin {factory.provider} cannot start the executor {name} at '{address}': "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    if executor is None:
-        yield None
-        return
-    # Not a `with` block: an executor that hangs at its end is abandoned after a stop.
-    executor.__enter__()
-    try:
-        yield UnitExecutor(executor, worker, StopRequest(context.state.storage, prepared.run.id))
-    finally:
-        close = partial(executor.__exit__, None, None, None)
-        with suppress(Interrupted):
-            interruptible(f"executor {name}", close, prepared.connections.clock, END)
+            return _Run(prepared, context, options, shown).run(executor)
 
 
 class _Run:
@@ -196,11 +97,16 @@ class _Run:
         # Raises for missing credentials of any connection, before the first job is created.
         for name in sorted({e for item in self._prepared.plan for e in item.target.connections}):
             self._prepared.connections.limits(name)
-        self._progress.begin(run, self._clock, distributed=executor is not None)
+        unseen = executor is not None and not executor.has_events
+        self._progress.begin(run, self._clock, distributed=unseen)
         with recorded(self._prepared, self._context):
             self._log_start()
             self._observe("impex_run_started", run=run)
-            results = self._run_units(executor) if executor else self._scheduler.deliver()
+            if executor:
+                dispatch = Dispatch(self._prepared, self._context, self._scheduler, self._progress)
+                results = dispatch.run(executor)
+            else:
+                results = self._scheduler.deliver()
             self._warn_of_unused_approvals(results.values())
             reported = self._report(tuple(results.values()))
             finished = record_end(self._prepared, self._context, reported)
@@ -242,34 +148,6 @@ class _Run:
         used |= {given.partition("@")[0] for each in results for given in each.approved}
         for name in sorted(self._context.approvals.connections - used):
             _log.warning("--approve %s had no effect: no target waits for %s", name, name)
-
-    def _run_units(self, executor: UnitExecutor) -> dict[str, TargetResult]:
-        """Run all targets on an executor; return their results in the plan's order."""
-        run, connections = self._prepared.run, self._prepared.connections
-        groups = partition_by_tenant(self._prepared.plan, lambda name: connections.client(name).url)
-        units = [WorkUnit.of(run.manifest.path, self._options, run.id, names) for names in groups]
-        _active_runs[run.id] = self._clock, self._context.masker
-        try:
-            results = executor.run(units, self._clock, self._progress.note_unit)
-        finally:
-            del _active_runs[run.id]
-        by_name = {
-            name: self._result_of(name, each)
-            for names, each in zip(groups, results, strict=True)
-            for name in names
-        }
-        return {name: by_name[name] for name in self._planned}
-
-    def _result_of(self, name: str, unit: UnitResult) -> TargetResult:
-        """Return a target's result from that of its unit, with the options that were left out."""
-        target = self._planned[name].target
-        for result in unit.results:
-            if result.target.name == name:
-                return replace(result, target=replace(target, output=result.target.output))
-        if unit.exit_code > _SIGNAL_BASE:
-            return self._scheduler.skip(name, unit.error)
-        reason = unit.error or "its worker returned no result for it"
-        return self._scheduler.fail(name, reason, unit.exit_code)
 
     def _report(self, results: tuple[TargetResult, ...]) -> RunResult:
         """Write the reports; return the run's result, masked, with what went wrong."""

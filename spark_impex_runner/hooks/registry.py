@@ -33,7 +33,7 @@ class StepTraits(TypedDict, total=False):
     idempotent: bool
     dry_run: bool
     credentials: bool
-    delivers: bool
+    delivers: bool | Callable[[Mapping[str, Any]], bool]
     writes: Callable[[Mapping[str, Any]], Iterable[str]]
     check: Callable[[Mapping[str, Any]], str]
     lacks: Callable[[Mapping[str, Any]], str]
@@ -74,7 +74,9 @@ class StepOffer(Offer):
         idempotent: False for a step that must not run twice for one package.
         dry_run: The step describes in ``impex plan`` what it would do, by ``impex_plan_step``.
         credentials: The step needs credentials of its own.
-        delivers: The step copies the packages elsewhere: they need not stay in the output.
+        delivers: The step copies the packages elsewhere: they need not stay in the output. A
+            function returns, for options, whether other machines can reach them there; a target
+            that a worker ran is a success without its files only if they can.
         writes: Return, for options, the files and folders that the step creates, relative to the
             output. No package gets such a name, and a run does not start where they would
             replace anything else.
@@ -94,11 +96,15 @@ class StepOffer(Offer):
     idempotent: bool = True
     dry_run: bool = False
     credentials: bool = False
-    delivers: bool = False
+    delivers: bool | Callable[[Mapping[str, Any]], bool] = False
     writes: Callable[[Mapping[str, Any]], Iterable[str]] = lambda _: ()
     lacks: Callable[[Mapping[str, Any]], str] = lambda _: ""
     check: Callable[[Mapping[str, Any]], str] = lambda _: ""
     rehearse: Rehearse = None
+
+    def delivers_elsewhere(self, options: Mapping[str, Any]) -> bool:
+        """Return whether the step copies the packages to where other machines reach them."""
+        return self.delivers(options) if callable(self.delivers) else self.delivers
 
     @property
     def traits(self) -> tuple[str, ...]:
@@ -159,6 +165,11 @@ class ExecutorFactory:
     ``address`` is the text behind the name on the command line, possibly empty; raise
     ``UsageError`` if it cannot be used. The runner uses the executor as a context manager and
     submits functions that can be pickled. Return None to run in this process.
+
+    An executor with a method ``connect_events(receive)`` shows the log and the progress of its
+    workers in the run. The method returns a function that can be pickled: called with a text on a
+    worker, it has the run call ``receive`` with that text, on any thread, in the order of the calls
+    of one worker, and before the unit's future has its result. ``receive`` raises nothing.
     """
 
     name: str
@@ -330,6 +341,8 @@ def as_data(offer: Any) -> dict[str, Any]:
     values = {each.name: getattr(offer, each.name) for each in fields(offer)}
     if "rehearse" in values:
         values["rehearse"] = values["rehearse"] is not None
+    if "delivers" in values:
+        values["delivers"] = bool(values["delivers"])
     return {name: value for name, value in values.items() if not callable(value)}
 
 

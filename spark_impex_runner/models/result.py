@@ -95,6 +95,7 @@ class TargetResult:
         digests: The SHA-256 of the packages that wait for the approval.
         approved: The approvals that this run was given, each as ``NAME@SHA256``.
         phases: Its phases, in the order in which they began; those of parts one after the other.
+        host: The machine on which its output is, if this one does not see it there; else empty.
     """
 
     target: Target
@@ -116,6 +117,7 @@ class TargetResult:
     digests: tuple[str, ...] = ()
     approved: tuple[str, ...] = ()
     phases: tuple[PhaseTime, ...] = ()
+    host: str = ""
 
     @property
     def good(self) -> bool:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.state.storage import Scope
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -129,6 +131,11 @@ class Runs:
         own = "EXISTS (SELECT 1 FROM run_targets WHERE run_id = runs.id)"
         order = "ORDER BY started DESC, rowid DESC LIMIT :value"
         return self._runs(f"(finished IS NOT NULL OR {own}) {order}", limit)
+
+    def has(self, run_id: str) -> bool:
+        """Return whether a run has begun in this state."""
+        sql = "SELECT 1 FROM runs WHERE id = ?"
+        return bool(self._storage.read(Scope.of_run(run_id), sql, (run_id,)))
 
     def matching(self, prefix: str) -> tuple[PastRun, ...]:
         """Return the runs whose id begins with a text, the newest first."""

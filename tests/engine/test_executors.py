@@ -14,9 +14,16 @@ import yaml
 
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine import distributed
-from spark_impex_runner.engine.distributed import StopRequest, WorkUnit, partition_by_tenant
+from spark_impex_runner.engine.distributed import (
+    StopRequest,
+    WorkUnit,
+    partition_by_tenant,
+    portable_options,
+)
+from spark_impex_runner.engine.origin import Origin
 from spark_impex_runner.engine.progress import RunProgress
-from spark_impex_runner.engine.run import run_manifest, run_unit
+from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.engine.worker import run_unit
 from spark_impex_runner.errors import ImpexError, PluginError, UsageError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Outcome, RunOptions
@@ -24,6 +31,8 @@ from spark_impex_runner.planning.prepare import prepare
 from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.state.local import LocalStorage
+from spark_impex_runner.state.opening import open_state
+from spark_impex_runner.state.runs import PastRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,6 +151,12 @@ class World:
     def log(self) -> list[str]:
         """Return what the plugin has heard."""
         return (self.folder / "log").read_text().splitlines()
+
+
+def unit(path: Path, options: RunOptions, run_id: str) -> WorkUnit:
+    """Return the unit of a run that a worker in another process gets, with the target ``a``."""
+    portable = portable_options(path, options, run_id)
+    return WorkUnit(Origin.of(path, portable, []), path, portable).of_targets(["a"])
 
 
 def target(name: str, connection: str = "one", *steps: str, **more: Any) -> dict[str, Any]:
@@ -404,11 +419,12 @@ def test_ctrl_c_waits_for_units(world: World, monkeypatch: pytest.MonkeyPatch) -
 def test_stop_request_stops_another_worker(world: World, tmp_path: Path) -> None:
     """A worker with a clock of its own sends nothing after the stop."""
     path, run_id = world.write(A), "20260102T120000Z-00000000"
-    with closing(LocalStorage(tmp_path / "state")) as storage:
-        StopRequest(storage, run_id).stop(signal.SIGINT)
+    with closing(open_state(tmp_path / "state")) as state:
+        state.begin_run(PastRun(run_id, str(path), world.clock.now()))
+        StopRequest(state.storage, run_id).stop(signal.SIGINT)
 
     options = world.options("threads", state=tmp_path / "state")
-    done = run_unit(WorkUnit.of(path, options, run_id, ["a"]))
+    done = run_unit(unit(path, options, run_id))
 
     assert [each.outcome for each in done.results] in ([], [Outcome.CANCELLED])
     assert done.results or done.exit_code == 130
@@ -441,7 +457,10 @@ def test_unit_reports_why_it_failed(world: World) -> None:
     path = world.write(A)
     (world.folder / "token-one").unlink()
 
-    done = run_unit(WorkUnit.of(path, world.options("threads"), "20260102T120000Z-00000001", ["a"]))
+    with closing(open_state(world.folder / ".impex")) as state:
+        state.begin_run(PastRun("20260102T120000Z-00000001", str(path), world.clock.now()))
+
+    done = run_unit(unit(path, world.options("threads"), "20260102T120000Z-00000001"))
 
     assert (done.results, done.exit_code) == ((), 2)
     assert "token-one" in done.error

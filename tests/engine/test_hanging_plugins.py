@@ -185,7 +185,7 @@ def test_late_preparation_is_closed(
     run: Any, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What an abandoned preparation opens after all is closed again."""
-    from spark_impex_runner.engine import run as module  # noqa: PLC0415
+    from spark_impex_runner.engine import preparation as module  # noqa: PLC0415
     from spark_impex_runner.planning.connections import Connections  # noqa: PLC0415
 
     release, closed = threading.Event(), threading.Event()

@@ -197,8 +197,13 @@ def test_signal_ends_all_processes(world: World) -> None:
 def test_starting_processes_ignore_ctrl_c(world: World) -> None:
     """They are born deaf to it: no traceback, and the run ends as ever."""
     process = world.start()
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    until(lambda: len(children.read_text().split()) >= 2, pause=0.001)
+    threads = Path(f"/proc/{process.pid}/task")
+
+    def children() -> list[str]:
+        lists = (each.read_text() for each in threads.glob("*/children"))
+        return [child for text in lists for child in text.split()]
+
+    until(lambda: len(children()) >= 2, pause=0.001)
     os.killpg(process.pid, signal.SIGINT)
     out, output = process.communicate()
 
@@ -209,26 +214,39 @@ def test_starting_processes_ignore_ctrl_c(world: World) -> None:
     assert [each["outcome"] for each in report["targets"]] == ["cancelled"] * 2
 
 
+def test_dead_process_fails_its_own_targets(world: World) -> None:
+    """The other process delivers, and the same command resumes the job of the dead one."""
+    process = world.start()
+    world.wait_for_jobs()
+    workers = world.holders()
+    os.kill(workers[0], signal.SIGKILL)
+    until(lambda: not lives(workers[0]))
+    world.finish()
+    out, _ = process.communicate()
+
+    assert process.returncode == 3
+    died = f"its worker died (BrokenExecutor: process {workers[0]} was killed by signal 9)"
+    assert out.count(died) == 1
+    assert "run the same command again to resume" in out
+    report = json.loads((world.folder / "report.json").read_text())
+    assert sorted(each["outcome"] for each in report["targets"]) == ["failed", "succeeded"]
+
+    [failed] = [each["target"] for each in report["targets"] if each["outcome"] == "failed"]
+    process = world.start("-t", failed)
+    process.communicate()
+
+    assert process.returncode == 0
+    assert [tenant.jobs_created for tenant in world.tenants.values()] == [1, 1]
+
+
 def test_killed_run_is_resumed(world: World) -> None:
-    """Of one process, which the run tells of; then of the run; a program ends what they began.
+    """Its processes end with it, and a program finishes what they began, with one process.
 
     ``RunOptions.executor`` is the option; of its one process the second target waits until it is
     free.
     """
     process = world.start()
     world.wait_for_jobs()
-    workers = world.holders()
-    os.kill(workers[0], signal.SIGKILL)
-    out, _ = process.communicate()
-
-    assert process.returncode == 4
-    assert out.count("2 targets: its worker died (BrokenProcessPool: ") == 1
-    assert "run the same command again to resume" in out
-    assert not any(map(lives, workers))
-
-    looks = {name: asked(tenant, "/status") for name, tenant in world.tenants.items()}
-    process = world.start()
-    until(lambda: all(asked(world.tenants[name], "/status") > looks[name] for name in looks))
     workers = world.holders()
     process.kill()
     process.communicate()

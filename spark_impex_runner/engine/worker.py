@@ -1,0 +1,122 @@
+"""Run a work unit, on a worker or on a thread of the run's own process."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.clock import Clock
+from spark_impex_runner.delivery.context import Context
+from spark_impex_runner.engine.distributed import FailFast, StopRequest, UnitResult, sanitized
+from spark_impex_runner.engine.events import UnitEvents, UnitProgress
+from spark_impex_runner.engine.placement import Placement
+from spark_impex_runner.engine.preparation import prepared_run
+from spark_impex_runner.engine.progress import RunProgress
+from spark_impex_runner.engine.scheduler import Scheduler
+from spark_impex_runner.errors import DeliveryError, ImpexError, StateError, describe_os_error
+from spark_impex_runner.machine import host
+from spark_impex_runner.masking import Masker
+from spark_impex_runner.planning.locations import state_place
+from spark_impex_runner.state.opening import open_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from spark_impex_runner.engine.distributed import WorkUnit
+    from spark_impex_runner.planning.stages import Prepared
+    from spark_impex_runner.state.store import State
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveRun:
+    """What a run shares with its units on threads of its own process.
+
+    Signals stop its clock, its masker knows the secrets, and its progress is what is shown.
+    """
+
+    clock: Clock
+    masker: Masker
+    progress: RunProgress
+
+
+# The runs of this process, by id.
+active_runs: dict[str, ActiveRun] = {}
+# One for all units of a process: a record that belongs to none of them may hold secrets of each.
+_masker = Masker()
+
+
+def run_unit(unit: WorkUnit, new_masker: Callable[[], Masker] = lambda: _masker) -> UnitResult:
+    """Run a work unit, in any process, and return its results; errors are part of the result.
+
+    Outside of the run's own process ``new_masker`` returns the masker, which learns the secrets.
+    """
+    run = active_runs.get(unit.options.run_id)
+    if run:
+        return _errors_as_result(unit, run)
+    result = _errors_as_result(unit, ActiveRun(Clock(), new_masker(), RunProgress()), remote=True)
+    return replace(result, error=f"worker on {host()}: {result.error}") if result.error else result
+
+
+def _errors_as_result(unit: WorkUnit, run: ActiveRun, *, remote: bool = False) -> UnitResult:
+    mask = run.masker.mask
+    try:
+        return _results(unit, run, remote=remote)
+    except ImpexError as error:
+        return UnitResult(error=mask(str(error)), exit_code=error.exit_code)
+    except OSError as error:
+        return UnitResult(error=mask(describe_os_error(error)), exit_code=DeliveryError.exit_code)
+    except Exception as error:  # noqa: BLE001 - a bug here must not stop the other units
+        _log.error("internal error", exc_info=error)
+        message = mask(f"internal error: {type(error).__name__}: {error}")
+        return UnitResult(error=message, exit_code=ImpexError.exit_code)
+
+
+def _results(unit: WorkUnit, run: ActiveRun, *, remote: bool) -> UnitResult:
+    if remote:
+        unit.origin.check()
+    path, options, clock = unit.path, unit.options, run.clock
+    with ExitStack() as stack:
+        state = stack.enter_context(closing(open_state(state_place(path, options), clock)))
+        stop = StopRequest(state.storage, options.run_id)
+        failed = stack.enter_context(stop.watched(clock))
+        _require_run(state, options.run_id)
+        prepared = stack.enter_context(prepared_run(path, options, clock, run.masker))
+        if remote:
+            unit.origin.check_loaded(prepared.hooks.infos)
+        context = Context.of(prepared, state, options)
+        with _progress(unit, run, prepared, remote=remote) as progress:
+            fail_fast = FailFast(failed, stop)
+            results = Scheduler(prepared, context, options, progress, fail_fast).deliver().values()
+        offers = prepared.hooks.registry.steps
+        return UnitResult(
+            tuple(sanitized(each, run.masker) for each in results),
+            tuple(Placement.of(each, offers) for each in results),
+        )
+
+
+def _require_run(state: State, run_id: str) -> None:
+    """Raise ``StateError`` if this state is not the one in which the run has begun."""
+    if not state.runs.has(run_id):
+        raise StateError(
+            f"the state in {state.storage.place} here is not the run's, which is not in it; "
+            "give both the same folder, or --state s3://BUCKET/PREFIX, az:// or gs://"
+        )
+
+
+@contextmanager
+def _progress(
+    unit: WorkUnit, run: ActiveRun, prepared: Prepared, *, remote: bool
+) -> Iterator[RunProgress]:
+    """Yield the progress of a unit, which the run shows where the executor can pass it on."""
+    if not remote or unit.send is None:
+        yield run.progress
+        return
+    names = [each.name for each in prepared.run.targets]
+    events = UnitEvents(unit.send, prepared.run.id, names, run.masker)
+    progress = UnitProgress(events, prepared.hooks.registry.steps)
+    with events.attached(unit.levels), progress.reported(prepared.run, run.clock):
+        yield progress
