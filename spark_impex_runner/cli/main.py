@@ -30,6 +30,7 @@ COMMANDS = {
     "cancel": "cancel the unfinished jobs of earlier runs",
     "status": "list unfinished targets and their jobs",
     "history": "list past runs",
+    "state": "copy the state to another place",
     "plan": "show what a run would send; send nothing",
     "validate": "check manifests and report every error",
     "render": "print the resolved manifest, secrets as references",

@@ -13,7 +13,7 @@ from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.cli.selection import PATHS
+from spark_impex_runner.cli.selection import PATHS, state_place
 from spark_impex_runner.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _runs(arguments: argparse.Namespace) -> dict[str, str]:
 
 def _suffixes(action: argparse.Action) -> tuple[str, ...]:
     """Return the suffixes of files that fit an argument; without any, only folders fit."""
-    if action.metavar in {"DIR", "DIR|URL"}:
+    if action.metavar == "DIR" or action.type is state_place:
         return ()
     return _YAML if action.metavar == "MANIFEST" or action.dest == "overlay" else ("",)
 

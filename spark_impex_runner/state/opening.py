@@ -13,7 +13,7 @@ from spark_impex_runner.state.store import State
 if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.state.place import StatePlace
-    from spark_impex_runner.state.remote import (  # type: ignore[import-not-found, unused-ignore]
+    from spark_impex_runner.state.remote import (  # type: ignore[attr-defined, unused-ignore]
         ObjectStorage,
     )
 
@@ -41,7 +41,9 @@ def existing_state(place: StatePlace) -> State | None:
 def _object_storage(url: str, clock: Clock | None = None) -> ObjectStorage:
     # Imported here: runs with a local state do not pay for it.
     try:
-        from spark_impex_runner.state.remote import ObjectStorage  # noqa: PLC0415
+        from spark_impex_runner.state.remote import (  # type: ignore[attr-defined, unused-ignore]  # noqa: PLC0415
+            ObjectStorage,
+        )
     except ImportError as error:
         extra = _EXTRAS[url.partition(":")[0]]
         raise StateError(
