@@ -1,0 +1,204 @@
+"""One object of the state: load it, execute statements on its rows, and write it conditionally."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.errors import StateError
+from spark_impex_runner.state.remote.document import Document, decode, object_key
+from spark_impex_runner.state.remote.objects import RefusedError, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from spark_impex_runner.state.remote.document import Owner
+    from spark_impex_runner.state.remote.lease import Lease
+    from spark_impex_runner.state.remote.objects import Found, Objects
+    from spark_impex_runner.state.remote.rows import Rows
+    from spark_impex_runner.state.storage import Scope, Statement
+
+# Writes of other processes of a run to its object, after which its own is given up.
+_ATTEMPTS = 20
+
+
+class Entry:
+    """The object of one target or run. Its own lock is held during its requests, no other one."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        objects: Objects,
+        rows: Rows,
+        age: Callable[[], float],
+        fresh: float,
+    ) -> None:
+        self.scope = scope
+        self.key = object_key(scope)
+        self.version: Mapping[str, str] | None = None
+        self.is_leased = False
+        self._objects = objects
+        self._rows = rows
+        self._age = age
+        self._fresh = fresh
+        self._lock = threading.RLock()
+        self._read_at: float | None = None
+        self._owner: Owner | None = None
+        self._fence = 0
+        self._is_dirty = False
+        # Writes whose end is unknown: one of them may be what is there.
+        self._uncertain: set[str] = set()
+
+    @property
+    def _place(self) -> str:
+        return f"{self._objects.place}/{self.key}"
+
+    # ---- read ----
+
+    def refresh(self) -> None:
+        """Load the object unless that was done of late; one that is owned cannot have changed."""
+        with self._lock:
+            now = self._age()
+            if self.is_leased or (self._read_at is not None and now - self._read_at < self._fresh):
+                return
+            self._load(self._objects.get(self.key))
+
+    def take(self, found: Found) -> None:
+        """Load the object from what was read of it."""
+        with self._lock:
+            if not self.is_leased:
+                self._load(found)
+
+    def forget(self) -> None:
+        """Read the object again when it is used next."""
+        with self._lock:
+            self._read_at = None
+
+    def _load(self, found: Found | None) -> None:
+        self._read_at = self._age()
+        if found is None:
+            self.version, self._owner, self._fence = None, None, 0
+            self._rows.load(self.scope, {}, Document("", {}).schema)
+            return
+        if found.version == self.version and not self._is_dirty:
+            return
+        document = decode(found.data, self._place)
+        try:
+            self._rows.load(self.scope, document.tables, document.schema)
+        except ValueError as error:
+            raise StateError(
+                f"{self._place} is damaged ({error}); restore an earlier version of this object, "
+                "or move it away to start over"
+            ) from error
+        self.version, self._owner, self._fence = found.version, document.owner, document.fence
+        self._is_dirty = False
+        self._uncertain.clear()
+
+    # ---- own ----
+
+    def acquire(self, lease: Lease) -> Owner | None:
+        """Become the owner of the object; return the one whom it has, None on success."""
+        with self._lock:
+            if self.is_leased:
+                raise StateError(
+                    f"target {self.scope.key} is locked by this process; wait for it or stop it"
+                )
+            for _ in range(_ATTEMPTS):
+                if self._read_at is None:
+                    self._load(self._objects.get(self.key))
+                if self._owner:
+                    return self._owner
+                self._rows.prune(self.scope.key)
+                self._fence += 1
+                try:
+                    self._put(lease, lease.owner)
+                except RefusedError as error:
+                    self._load(error.found)
+                    continue
+                self.is_leased = True
+                return None
+            raise self._contended()
+
+    def free(self, holder: Owner) -> None:
+        """Let the object be taken from an owner whose lease has ended."""
+        with self._lock:
+            if self._owner == holder:
+                self._owner = None
+
+    def release(self, lease: Lease) -> None:
+        """Write what is left, without an owner; do nothing if the lease was lost."""
+        with self._lock:
+            self.is_leased = False
+            lease.check()
+            try:
+                self._put(lease, None)
+            except RefusedError as error:
+                self._refused(error, lease)
+
+    # ---- write ----
+
+    def write(self, statements: Sequence[Statement], lease: Lease, *, later: bool = False) -> int:
+        """Execute statements on the rows and write the object; return the last inserted id."""
+        with self._lock:
+            lease.check()
+            if self.is_leased:
+                return self._write_leased(statements, lease, later=later)
+            for _ in range(_ATTEMPTS):
+                self.refresh()
+                if self._owner:
+                    raise StateError(f"target {self.scope.key} is locked by {self._owner}")
+                row, changed = self._rows.write(statements)
+                if not changed:
+                    return row
+                self._is_dirty = True
+                try:
+                    self._put(lease, None)
+                except RefusedError as error:
+                    self._load(error.found)
+                else:
+                    return row
+            raise self._contended()
+
+    def _write_leased(self, statements: Sequence[Statement], lease: Lease, *, later: bool) -> int:
+        row, changed = self._rows.write(statements)
+        self._is_dirty |= changed
+        if self._is_dirty and not later:
+            try:
+                self._put(lease, lease.owner)
+            except RefusedError as error:
+                self._refused(error, lease)
+        return row
+
+    def _put(self, lease: Lease, owner: Owner | None) -> None:
+        """Write the object in place of the version that was read or written last."""
+        lease.check()
+        document = Document(self.scope.key, self._rows.dump(self.scope), owner, self._fence)
+        data = document.encode()
+        self._uncertain.add(document.nonce)
+        try:
+            version = write(self._objects, self.key, data, document.nonce, self.version)
+        except RefusedError as error:
+            if not error.found or not self._is_own(error.found):
+                raise
+            version = write(self._objects, self.key, data, document.nonce, error.found.version)
+        self.version, self._owner, self._read_at = version, owner, self._age()
+        self._is_dirty = False
+        self._uncertain.clear()
+
+    def _is_own(self, found: Found) -> bool:
+        """Return True for a write of this object that had no reply."""
+        return any(each.encode() in found.data for each in self._uncertain)
+
+    def _refused(self, error: RefusedError, lease: Lease) -> None:
+        """Raise ``StateError``: what was owned has changed, so this process has lost it."""
+        owner = error.found and decode(error.found.data, self._place).owner
+        if owner and owner.lease != lease.owner.lease:
+            lease.lose(str(owner))
+            lease.check()
+        raise StateError(
+            f"{self._place} was changed by something else than a runner; run again, and let only "
+            "runners write there"
+        ) from error
+
+    def _contended(self) -> StateError:
+        return StateError(f"{self._place}: other runners write there all the time; run again")

@@ -1,0 +1,219 @@
+"""The lease of one process in the store: renewed while it works, lost for good if it is late.
+
+Whether the lease of another process has expired is judged by the store's clock alone: by the times
+that the store gave to that lease and to a renewal of our own. Of itself a process knows how long
+ago it asked for its last renewal, by a clock that also counts while the machine is suspended. As it
+counts from before the request, it stops before anybody else may start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from spark_impex_runner import fields
+from spark_impex_runner.errors import StateError
+from spark_impex_runner.state.remote.document import Owner, segment
+from spark_impex_runner.state.remote.objects import RefusedError, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from spark_impex_runner.state.remote.objects import Found, Objects
+
+HELD, RELEASED, TAKEN = "held", "released", "taken"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds that a lease is worth, until it is renewed, and between looks at what others do."""
+
+    worth: float = 60.0
+    renewal: float = 20.0
+    look: float = 5.0
+
+
+def boot_time() -> float:
+    """Return seconds that also pass while the machine is suspended, where the system has them."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRecord:
+    """What the object of a lease holds; ``by`` is who has taken it."""
+
+    owner: Owner
+    state: str = HELD
+    beat: int = 0
+    by: str = ""
+    nonce: str = ""
+
+    def encode(self) -> bytes:
+        """Return the bytes of the object."""
+        return json.dumps({"format": 1, **asdict(self)}).encode()
+
+
+def read_record(found: Found, place: str) -> LeaseRecord:
+    """Return the record of a lease; raise ``StateError`` if it is damaged."""
+    try:
+        data = fields.parse(found.data)
+        owner = Owner(**data["owner"])
+        return LeaseRecord(owner, data["state"], data["beat"], data["by"], data["nonce"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StateError(
+            f"{place} is damaged ({error}); delete this object if no runner is at work"
+        ) from error
+
+
+def lease_folder(run_id: str) -> str:
+    """Return the folder of the leases of a run's processes; those of commands have no run."""
+    return f"leases/{segment(run_id) if run_id else 'commands'}"
+
+
+class Lease:
+    """The lease of this process. ``age`` is a clock for its own age, ``boot_time`` but in tests."""
+
+    def __init__(
+        self, objects: Objects, run_id: str, timing: Timing, age: Callable[[], float] = boot_time
+    ) -> None:
+        self._objects = objects
+        self._timing = timing
+        self._age = age
+        name = f"{lease_folder(run_id)}/{uuid.uuid4().hex}.json"
+        self.owner = Owner(name, socket.gethostname(), os.getpid(), "")
+        self._record = LeaseRecord(self.owner)
+        self._version: Mapping[str, str] | None = None
+        self._renewed = -1.0
+        self._lost = ""
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+
+    def start(self, now: datetime) -> None:
+        """Create the lease, test that the store refuses what it must, and renew it from now on."""
+        self.owner = replace(self.owner, since=now.isoformat(timespec="seconds"))
+        self._record = replace(self._record, owner=self.owner)
+        with self._lock:
+            self._put()
+        self._check_store()
+        if self._timing.renewal < self._timing.worth:
+            threading.Thread(target=self._beat, name="impex-lease", daemon=True).start()
+
+    def check(self) -> None:
+        """Raise ``StateError`` if the lease was lost, or was not renewed in time."""
+        late = self._age() - self._renewed
+        if not self._lost and late > self._timing.worth:
+            self._lose(f"not renewed for {late:.0f} s; another runner may continue its targets")
+        if self._lost:
+            raise StateError(self._lost)
+
+    def lose(self, by: str) -> None:
+        """Mark the lease as lost to another runner."""
+        self._lose(f"{by} continues its targets")
+
+    def renew(self) -> None:
+        """Renew the lease; raise ``StateError`` if that fails, also while it is still valid."""
+        with self._lock:
+            self.check()
+            try:
+                self._put_again()
+            except RefusedError as error:
+                self.lose(self._taker(error))
+                self.check()
+
+    def store_time(self) -> datetime:
+        """Return the store's time, by a renewal."""
+        self.renew()
+        found = self._objects.get(self.owner.lease)
+        if found is None:
+            raise StateError(f"{self._objects.place}/{self.owner.lease} was deleted; run again")
+        return found.modified
+
+    def release(self) -> bool:
+        """Give the lease back, so that nobody waits for it; return False if it was lost."""
+        self._ended.set()
+        with self._lock:
+            if self._lost:
+                return False
+            with suppress(RefusedError, StateError):  # it expires
+                self._put(RELEASED)
+            self._lost = f"{self._objects.place}: the run has ended"
+            return True
+
+    def _put_again(self) -> None:
+        """Write the lease, also after a renewal that failed and was stored all the same."""
+        try:
+            self._put()
+        except RefusedError as error:
+            record = error.found and read_record(error.found, self.owner.lease)
+            if not error.found or not record or record.state != HELD:
+                raise
+            self._version = error.found.version
+            self._put()
+
+    def _put(self, state: str = HELD) -> None:
+        """Write the lease; it is valid from before the request."""
+        asked = self._age()
+        record = replace(
+            self._record, state=state, beat=self._record.beat + 1, nonce=uuid.uuid4().hex
+        )
+        self._version = write(
+            self._objects, self.owner.lease, record.encode(), record.nonce, self._version
+        )
+        self._record, self._renewed = record, asked
+
+    def _taker(self, error: RefusedError) -> str:
+        if error.found is None:
+            return "another runner"
+        return read_record(error.found, self.owner.lease).by or "another runner"
+
+    def _lose(self, reason: str) -> None:
+        self._lost = (
+            f"lost the lease on {self._objects.place}: {reason}; this runner stops and writes "
+            "nothing more there; run again to see what became of them"
+        )
+
+    def _check_store(self) -> None:
+        """Raise ``StateError`` unless a second creation and a write to another version fail."""
+        other = {"e_tag": '"00000000000000000000000000000000"', "version": "1"}
+        for expected in (None, other):
+            if not self._is_refused(expected):
+                raise StateError(
+                    f"{self._objects.place}: this store does not support conditional writes, so "
+                    "two runners could overwrite each other's state; use a store that refuses "
+                    "PUT with If-None-Match and If-Match, or --state DIR"
+                )
+
+    def _is_refused(self, expected: Mapping[str, str] | None) -> bool:
+        attempt = partial(self._objects.put, self.owner.lease, self._record.encode(), expected)
+        try:
+            try:
+                attempt(once=True)
+            except StateError as error:
+                # Some stores answer so to a condition that they do not know; it may pass as well.
+                if "501" in str(error) or "NotImplemented" in str(error):
+                    return False
+                attempt()
+        except RefusedError:
+            return True
+        return False
+
+    def _beat(self) -> None:
+        pause = self._timing.renewal
+        while not self._ended.wait(pause):
+            try:
+                self.renew()
+                pause = self._timing.renewal
+            except StateError:
+                pause = self._timing.renewal / 10
+                if self._lost:
+                    return

@@ -1,0 +1,148 @@
+"""Read small objects below one address, and write them conditionally."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import obstore
+from obstore import exceptions
+
+from spark_impex_runner.errors import StateError
+from spark_impex_runner.object_store.clients import bucket, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from spark_impex_runner.object_store.address import Address
+
+# An object has a few KiB. The lease lasts a minute: no request may take much of it.
+_TIMEOUTS = {"timeout": "15s", "connect_timeout": "5s"}
+_RETRIES = {"max_retries": 8, "retry_timeout": timedelta(seconds=40)}
+# Refusals of a write without a reason, after which it is given up.
+_CONFLICTS = 5
+# What a bucket, a container or an account says that is not there.
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "bucket does not exist", "container does not")
+_DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
+
+
+class RefusedError(Exception):
+    """The object is not the one that a conditional write expects; ``found`` is what is there."""
+
+    def __init__(self, found: Found | None = None) -> None:
+        super().__init__("the condition of a write was not met")
+        self.found = found
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An object: its bytes, what identifies this version of it, and the store's time of it."""
+
+    data: bytes
+    version: Mapping[str, str]
+    modified: datetime
+
+
+class Objects:
+    """The objects below one address."""
+
+    def __init__(self, address: Address) -> None:
+        self.place = str(address)
+        self._bucket = address.bucket
+        self._root = f"{address.path}/" if address.path else ""
+        opened = bucket(address.scheme, address.bucket, {})
+        with self._translated_errors():
+            self._store = opened.open(_TIMEOUTS, _RETRIES)
+            # For what is repeated anyway, or must not be repeated for long.
+            self._once = opened.open(_TIMEOUTS, {**_RETRIES, "max_retries": 0})
+
+    def get(self, key: str, *, once: bool = False) -> Found | None:
+        """Return an object, None if there is none."""
+        with self._translated_errors():
+            try:
+                found = obstore.get(self._once if once else self._store, self._root + key)
+                data = bytes(found.bytes())
+            except FileNotFoundError as error:
+                if any(each in str(error) for each in _NO_BUCKET):
+                    raise
+                return None
+        return Found(data, _version(found.meta), found.meta["last_modified"])
+
+    def put(
+        self, key: str, data: bytes, expected: Mapping[str, str] | None, *, once: bool = False
+    ) -> Mapping[str, str]:
+        """Write an object in place of the ``expected`` version, None for a new one.
+
+        Raises ``RefusedError`` if another version, or none, is there.
+        """
+        mode: Any = "create" if expected is None else dict(expected)
+        store = self._once if once else self._store
+        with self._translated_errors():
+            try:
+                made = obstore.put(store, self._root + key, data, mode=mode, use_multipart=False)
+            except (exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
+                raise RefusedError from error
+            except FileNotFoundError as error:
+                if any(each in str(error) for each in _NO_BUCKET):
+                    raise
+                raise RefusedError from error
+        return _version(made)
+
+    def put_always(self, key: str, data: bytes) -> None:
+        """Write an object in place of any other."""
+        with self._translated_errors():
+            obstore.put(self._store, self._root + key, data, use_multipart=False)
+
+    def list(self, folder: str) -> dict[str, Mapping[str, str]]:
+        """Return the keys below a folder, with the version of each."""
+        with self._translated_errors():
+            found = obstore.list(self._store, self._root + folder).collect()
+        return {each["path"].removeprefix(self._root): _version(each) for each in found}
+
+    def has(self, folder: str) -> bool:
+        """Return whether there is any object below a folder."""
+        with self._translated_errors():
+            return any(obstore.list(self._store, self._root + folder, chunk_size=1))
+
+    @contextmanager
+    def _translated_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (exceptions.BaseError, FileNotFoundError) as error:
+            raise StateError(f"{self.place}: {one_line(error)}{self._hint(error)}") from error
+
+    def _hint(self, error: Exception) -> str:
+        if any(each in str(error) for each in _NO_BUCKET):
+            return f"; create {self._bucket}, or correct --state"
+        if isinstance(error, _DENIED) or "403 Forbidden" in str(error):
+            return "; the state needs permission to read, write and list objects there"
+        return ""
+
+
+def _version(meta: Any) -> Mapping[str, str]:
+    # Google compares the generation, the others the ETag.
+    return {name: meta[name] for name in ("e_tag", "version") if meta[name]}
+
+
+def write(
+    objects: Objects, key: str, data: bytes, nonce: str, expected: Mapping[str, str] | None
+) -> Mapping[str, str]:
+    """Write an object conditionally, and recognise the own write after a lost reply.
+
+    ``data`` contains the ``nonce``, which no other write has. Raises ``RefusedError`` with what is
+    there instead of the ``expected`` version.
+    """
+    for _ in range(_CONFLICTS):
+        try:
+            return objects.put(key, data, expected)
+        except RefusedError:
+            found = objects.get(key)
+        if found and nonce.encode() in found.data:
+            return found.version
+        # S3 refuses a write that meets another request, even where nothing has changed.
+        if (found.version if found else None) != expected:
+            raise RefusedError(found)
+    raise StateError(f"{objects.place}/{key}: the store refuses each write; try again later")

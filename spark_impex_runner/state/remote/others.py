@@ -1,0 +1,84 @@
+"""The leases of other processes: watch them, and take over those that have expired."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.state.remote.lease import HELD, TAKEN, read_record
+from spark_impex_runner.state.remote.objects import RefusedError, write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spark_impex_runner.state.remote.lease import Lease, Timing
+    from spark_impex_runner.state.remote.objects import Found, Objects
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What was last seen of a lease: its version, and whether its targets may be taken."""
+
+    version: Mapping[str, str]
+    is_free: bool
+
+
+class OtherLeases:
+    """The leases of other processes, each read once for all targets that wait for it."""
+
+    def __init__(self, objects: Objects, timing: Timing) -> None:
+        self._objects = objects
+        self._timing = timing
+        self._watched: dict[str, _Watched] = {}
+        self._lock = threading.Lock()
+
+    def look(self, key: str, own: Lease, now: float) -> View:
+        """Return a lease as it was at most ``look`` seconds ago; take it if it has expired."""
+        with self._lock:
+            watched = self._watched.setdefault(key, _Watched())
+        # Held during the request: the other targets that wait for this lease need its answer.
+        with watched.lock:
+            if watched.view is None or now - watched.at >= self._timing.look:
+                watched.view, watched.at = self._view(key, own), now
+            return watched.view
+
+    def _view(self, key: str, own: Lease) -> View:
+        found = self._objects.get(key)
+        # An old lease may have been removed by a rule of the bucket.
+        if found is None:
+            return View({}, is_free=True)
+        record = read_record(found, f"{self._objects.place}/{key}")
+        if record.state != HELD:
+            return View(found.version, is_free=True)
+        age = (own.store_time() - found.modified).total_seconds()
+        return View(
+            found.version, is_free=age > self._timing.worth + _GRAIN and self._take(key, found, own)
+        )
+
+    def _take(self, key: str, found: Found, own: Lease) -> bool:
+        """Take a lease, so that its owner's next renewal fails; False if that has renewed it."""
+        record = read_record(found, f"{self._objects.place}/{key}")
+        taken = replace(record, state=TAKEN, by=str(own.owner), nonce=uuid.uuid4().hex)
+        try:
+            write(self._objects, key, taken.encode(), taken.nonce, found.version)
+        except RefusedError:
+            return False
+        return True
+
+
+@dataclass
+class _Watched:
+    """One lease, and when it was last read."""
+
+    lock: threading.Lock
+    view: View | None = None
+    at: float = 0.0
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+# A store gives its times in whole seconds.
+_GRAIN = 1.0

@@ -1,0 +1,239 @@
+"""The state in an object store: a small object for each target and run, loaded on first use."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from spark_impex_runner.clock import Clock
+from spark_impex_runner.errors import StateError
+from spark_impex_runner.object_store.address import parse_address
+from spark_impex_runner.state.remote.document import decode
+from spark_impex_runner.state.remote.entry import Entry
+from spark_impex_runner.state.remote.lease import (
+    HELD,
+    Lease,
+    Timing,
+    boot_time,
+    lease_folder,
+    read_record,
+)
+from spark_impex_runner.state.remote.objects import Objects
+from spark_impex_runner.state.remote.others import OtherLeases
+from spark_impex_runner.state.remote.rows import Rows
+from spark_impex_runner.state.remote.stops import Stops
+from spark_impex_runner.state.storage import Scope
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator, Sequence
+
+    from spark_impex_runner.state.storage import Statement, Values
+
+# Objects that are read at once.
+_PARALLEL = 16
+
+
+class ObjectStorage:
+    """The rows of a state below a URL. ``age`` is the clock of the own lease, but in tests."""
+
+    def __init__(
+        self,
+        url: str,
+        clock: Clock | None = None,
+        timing: Timing | None = None,
+        age: Callable[[], float] = boot_time,
+        objects: Objects | None = None,
+    ) -> None:
+        self._objects = objects or Objects(parse_address(url))
+        self._clock = clock or Clock()
+        self._timing = timing or Timing()
+        self._age = age
+        self._rows = Rows()
+        self._others = OtherLeases(self._objects, self._timing)
+        self._stops = Stops(self._objects, self._timing.look, age)
+        self._entries: dict[Scope, Entry] = {}
+        self._lock = threading.Lock()
+        # Held while the lease is created, which each target needs first.
+        self._lease_lock = threading.Lock()
+        self._lease: Lease | None = None
+        self._listing_lock = threading.Lock()
+        self._listed = -1e9
+
+    @property
+    def place(self) -> str:
+        """The URL."""
+        return self._objects.place
+
+    def exists(self) -> bool:
+        """Return whether anything has been stored there."""
+        return self._objects.has("targets") or self._objects.has("runs")
+
+    # ---- rows ----
+
+    def prefetch(self, targets: Sequence[str]) -> None:
+        """Read the objects of targets in parallel."""
+        self._fetch([self._entry(Scope.of_target(each)) for each in targets])
+
+    def read(self, scope: Scope | None, sql: str, values: Values = ()) -> list[sqlite3.Row]:
+        """Return all rows of a query, after the rows of ``scope`` were loaded."""
+        if scope is None:
+            self._read_all()
+        else:
+            self._entry(scope).refresh()
+        return self._rows.read(sql, values)
+
+    def write(self, scope: Scope, *statements: Statement) -> int:
+        """Execute all statements in one transaction and write the object of the scope."""
+        lease = self._held_lease(scope.key if scope.kind == "run" else "")
+        return self._entry(scope).write(statements, lease)
+
+    def write_vital(self, scope: Scope, *statements: Statement) -> int:
+        """Write as ``write`` does."""
+        return self.write(scope, *statements)
+
+    def write_later(self, scope: Scope, *statements: Statement) -> int:
+        """Execute the statements; the object is written with the next write to the scope."""
+        lease = self._held_lease(scope.key if scope.kind == "run" else "")
+        return self._entry(scope).write(statements, lease, later=True)
+
+    def _entry(self, scope: Scope) -> Entry:
+        with self._lock:
+            if scope not in self._entries:
+                self._entries[scope] = Entry(
+                    scope, self._objects, self._rows, self._age, self._timing.look
+                )
+            return self._entries[scope]
+
+    def _read_all(self) -> None:
+        with self._listing_lock:
+            now = self._age()
+            if now - self._listed < self._timing.look:
+                return
+            found = {**self._objects.list("targets"), **self._objects.list("runs")}
+            with self._lock:
+                known = {each.key: each for each in self._entries.values()}
+            self._fetch_keys(
+                [
+                    key
+                    for key, version in found.items()
+                    if not key.endswith("/stop.json")
+                    and (key not in known or known[key].version != version)
+                ],
+                known,
+            )
+            self._listed = now
+
+    def _fetch_keys(self, keys: Sequence[str], known: dict[str, Entry]) -> None:
+        """Load the objects of keys, whose scopes their documents name."""
+        self._fetch([known[key] for key in keys if key in known])
+        unknown = [key for key in keys if key not in known]
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            for key, found in zip(unknown, pool.map(self._objects.get, unknown), strict=True):
+                if found:
+                    name = decode(found.data, f"{self.place}/{key}").key
+                    scope = Scope("run" if key.startswith("runs/") else "target", name)
+                    self._entry(scope).take(found)
+
+    @staticmethod
+    def _fetch(entries: Sequence[Entry]) -> None:
+        if entries:
+            with ThreadPoolExecutor(min(_PARALLEL, len(entries))) as pool:
+                list(pool.map(Entry.refresh, entries))
+
+    # ---- locks ----
+
+    @contextmanager
+    def lease(self, target: str, now: datetime) -> Iterator[None]:
+        """Own the object of a target for the block."""
+        del now
+        lease, entry = self._held_lease(""), self._entry(Scope.of_target(target))
+        self._acquire(entry, lease)
+        try:
+            yield
+        except BaseException:
+            with suppress(StateError):  # the first error counts
+                entry.release(lease)
+            raise
+        entry.release(lease)
+
+    def _acquire(self, entry: Entry, lease: Lease) -> None:
+        """Own the object, or wait until its owner is known to live or its lease has expired."""
+        seen = None
+        while holder := entry.acquire(lease):
+            view = self._others.look(holder.lease, lease, self._age())
+            if view.is_free:
+                entry.free(holder)
+                continue
+            if seen is not None and view.version != seen:
+                raise StateError(
+                    f"target {entry.scope.key} is locked by {holder}; wait for it or stop it"
+                )
+            seen = view.version
+            self._clock.wait(self._timing.look)
+            entry.forget()
+
+    @contextmanager
+    def run_lease(self, run_id: str) -> Iterator[None]:
+        """Hold a lease in the folder of a run for the block."""
+        self._held_lease(run_id)
+        try:
+            yield
+        finally:
+            self._release()
+
+    def is_running(self, run_id: str) -> bool:
+        """Return whether a lease of a run was renewed of late.
+
+        By the clock of this machine: only a write would tell the store's, and this decides nothing.
+        """
+        for key in self._objects.list(lease_folder(run_id)):
+            found = self._objects.get(key)
+            if found and read_record(found, f"{self.place}/{key}").state == HELD:
+                age = datetime.now(timezone.utc) - found.modified
+                if age.total_seconds() < self._timing.worth:
+                    return True
+        return False
+
+    def check(self) -> None:
+        """Raise ``StateError`` if the lease of this process was lost or is too old."""
+        if self._lease:
+            self._lease.check()
+
+    def _held_lease(self, run_id: str) -> Lease:
+        """Return the lease of this process, which is created and the store tested if need be."""
+        with self._lease_lock:
+            if self._lease is None:
+                lease = Lease(self._objects, run_id, self._timing, self._age)
+                lease.start(self._clock.now())
+                self._lease = lease
+            self._lease.check()
+            return self._lease
+
+    def _release(self) -> None:
+        with self._lease_lock:
+            # One that was lost stays: this process writes nothing more.
+            if self._lease and self._lease.release():
+                self._lease = None
+
+    # ---- stops of a run's processes ----
+
+    def write_stop(self, run_id: str, signum: int) -> None:
+        """Write the stop object of a run."""
+        self._stops.write(run_id, signum)
+
+    def read_stop(self, run_id: str) -> int | None:
+        """Return the number in the stop object, as it was at most five seconds ago."""
+        return self._stops.read(run_id)
+
+    def remove_stop(self, run_id: str) -> None:
+        """Overwrite the stop object, if there is one."""
+        self._stops.remove(run_id)
+
+    def close(self) -> None:
+        """Give the lease back and free the memory."""
+        self._release()
+        self._rows.close()
