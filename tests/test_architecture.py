@@ -59,6 +59,7 @@ THIRD_PARTY = {
     "requests": ("spark.http",),
     "urllib3": ("spark",),
     "filelock": ("atomic", "state.lease"),
+    "distributed": ("plugins.executor_dask.cluster",),
     "apprise": ("plugins.notify.services",),
     "obstore": ("object_store", "plugins.upload.objects", "state.remote"),
     "paramiko": ("plugins.upload.sftp",),

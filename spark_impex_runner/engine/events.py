@@ -137,25 +137,6 @@ class UnitProgress(RunProgress):
         self._offers = offers
         self._sent: dict[str, Activity] = {}
 
-    @contextmanager
-    def reported(self, run: Run, clock: Clock) -> Iterator[None]:
-        """Send, while the block lasts, what the targets do whenever that has changed."""
-        self.begin(run, clock)
-        self._events.send(begun=[each.name for each in run.targets])
-        left = threading.Event()
-
-        def report() -> None:
-            while not left.wait(_INTERVAL):
-                self._report()
-
-        thread = threading.Thread(target=report, name="impex-unit-progress", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            left.set()
-            thread.join()
-
     def note_queued(self, name: str, connection: str) -> None:
         """Record, and send, that a target waits for a job of its tenant."""
         super().note_queued(name, connection)
@@ -166,7 +147,8 @@ class UnitProgress(RunProgress):
         super().note_ended(result)
         self._events.end(result, Placement.of(result, self._offers))
 
-    def _report(self) -> None:
+    def report(self) -> None:
+        """Send what the targets do, if that has changed."""
         snapshot = self.snapshot()
         active = {each.target: each for each in snapshot.active} if snapshot else {}
         timeless = {name: replace(each, elapsed=0.0) for name, each in active.items()}
@@ -175,6 +157,28 @@ class UnitProgress(RunProgress):
         if changed:
             self._events.send(active=list(map(asdict, changed)))
         self.report_downloads()
+
+
+@contextmanager
+def reported(
+    events: UnitEvents, offers: Mapping[str, StepOffer], run: Run, clock: Clock
+) -> Iterator[UnitProgress]:
+    """Yield the progress of a unit, which is sent regularly while the block lasts."""
+    progress, left = UnitProgress(events, offers), threading.Event()
+    progress.begin(run, clock)
+    events.send(begun=[each.name for each in run.targets])
+
+    def report() -> None:
+        while not left.wait(_INTERVAL):
+            progress.report()
+
+    thread = threading.Thread(target=report, name="impex-unit-progress", daemon=True)
+    thread.start()
+    try:
+        yield progress
+    finally:
+        left.set()
+        thread.join()
 
 
 # ---- in the run ----

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.delivery.context import Context
 from spark_impex_runner.engine.distributed import FailFast, StopRequest, UnitResult, sanitized
-from spark_impex_runner.engine.events import UnitEvents, UnitProgress
+from spark_impex_runner.engine.events import UnitEvents, reported
 from spark_impex_runner.engine.placement import Placement
 from spark_impex_runner.engine.preparation import prepared_run
 from spark_impex_runner.engine.progress import RunProgress
@@ -22,10 +22,9 @@ from spark_impex_runner.planning.locations import state_place
 from spark_impex_runner.state.opening import open_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from spark_impex_runner.engine.distributed import WorkUnit
-    from spark_impex_runner.planning.stages import Prepared
     from spark_impex_runner.state.store import State
 
 _log = logging.getLogger(__name__)
@@ -76,10 +75,14 @@ def _errors_as_result(unit: WorkUnit, run: ActiveRun, *, remote: bool = False) -
 
 
 def _results(unit: WorkUnit, run: ActiveRun, *, remote: bool) -> UnitResult:
-    if remote:
-        unit.origin.check()
     path, options, clock = unit.path, unit.options, run.clock
     with ExitStack() as stack:
+        events = None
+        if remote:
+            unit.origin.check()
+        if remote and unit.send:
+            events = UnitEvents(unit.send, options.run_id, options.targets, run.masker)
+            stack.enter_context(events.attached(unit.levels))
         state = stack.enter_context(closing(open_state(state_place(path, options), clock)))
         stop = StopRequest(state.storage, options.run_id)
         failed = stack.enter_context(stop.watched(clock))
@@ -87,11 +90,12 @@ def _results(unit: WorkUnit, run: ActiveRun, *, remote: bool) -> UnitResult:
         prepared = stack.enter_context(prepared_run(path, options, clock, run.masker))
         if remote:
             unit.origin.check_loaded(prepared.hooks.infos)
-        context = Context.of(prepared, state, options)
-        with _progress(unit, run, prepared, remote=remote) as progress:
-            fail_fast = FailFast(failed, stop)
-            results = Scheduler(prepared, context, options, progress, fail_fast).deliver().values()
-        offers = prepared.hooks.registry.steps
+        context, offers = Context.of(prepared, state, options), prepared.hooks.registry.steps
+        progress = run.progress
+        if events:
+            progress = stack.enter_context(reported(events, offers, prepared.run, clock))
+        scheduler = Scheduler(prepared, context, options, progress, FailFast(failed, stop))
+        results = scheduler.deliver().values()
         return UnitResult(
             tuple(sanitized(each, run.masker) for each in results),
             tuple(Placement.of(each, offers) for each in results),
@@ -105,18 +109,3 @@ def _require_run(state: State, run_id: str) -> None:
             f"the state in {state.storage.place} here is not the run's, which is not in it; "
             "give both the same folder, or --state s3://BUCKET/PREFIX, az:// or gs://"
         )
-
-
-@contextmanager
-def _progress(
-    unit: WorkUnit, run: ActiveRun, prepared: Prepared, *, remote: bool
-) -> Iterator[RunProgress]:
-    """Yield the progress of a unit, which the run shows where the executor can pass it on."""
-    if not remote or unit.send is None:
-        yield run.progress
-        return
-    names = [each.name for each in prepared.run.targets]
-    events = UnitEvents(unit.send, prepared.run.id, names, run.masker)
-    progress = UnitProgress(events, prepared.hooks.registry.steps)
-    with events.attached(unit.levels), progress.reported(prepared.run, run.clock):
-        yield progress

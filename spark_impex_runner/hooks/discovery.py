@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BUILT_IN = (
     "checksum",
+    "executor_dask",
     "executor_processes",
     "notify",
     "import_to",

@@ -59,6 +59,11 @@ def job_ids(result: TargetResult) -> tuple[str, ...]:
     return result.job_ids or ((result.job_id,) if result.job_id else ())
 
 
+def output_place(result: TargetResult) -> str:
+    """Return the output of a target, with the machine that it is on if it is not here."""
+    return f"{result.target.output}{f' on {result.host}' if result.host else ''}"
+
+
 def time_span(started: datetime, finished: datetime) -> dict[str, Any]:
     """Return ``started`` and ``finished`` as ISO 8601 in UTC, and ``seconds`` between them."""
     return {"started": timestamp(started), "finished": timestamp(finished)} | {

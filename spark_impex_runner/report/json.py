@@ -57,6 +57,7 @@ def _target(result: TargetResult) -> dict[str, Any]:
         "tags": list(result.target.tags),
         "connection": result.target.connection,
         "output": str(result.target.output),
+        "host": result.host or None,
         "exit_code": result.exit_code,
         "approve": result.approve or None,
         "approve_digests": list(result.digests),

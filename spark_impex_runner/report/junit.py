@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from spark_impex_runner.models import Outcome
-from spark_impex_runner.report.data import artifacts, job_ids, seconds, timestamp
+from spark_impex_runner.report.data import artifacts, job_ids, output_place, seconds, timestamp
 from spark_impex_runner.report.headline import outcome_text
 from spark_impex_runner.text import plain
 
@@ -79,7 +79,7 @@ def _facts(each: TargetResult) -> list[str]:
     lines = [
         f"outcome {outcome_text(each.outcome)}",
         f"tenant {each.tenant or '-'}, job {', '.join(job_ids(each)) or '-'}",
-        f"output {each.target.output}",
+        f"output {output_place(each)}",
         *files,
         *steps,
         *(f"warning: {text}" for text in each.warnings),

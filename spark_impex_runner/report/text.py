@@ -175,9 +175,12 @@ def _total(result: RunResult) -> str:
 
 def _paths(result: RunResult) -> Iterator[str]:
     """Yield the paths of outputs and reports."""
-    outputs = {each.target.output for each in result.results if each.good or each.artifacts}
-    folders = outputs if len(outputs) == 1 else {each.parent for each in outputs}
-    for path in sorted(folders):
-        yield f"output: {shown_path(path)}"
+    shown = [each for each in result.results if each.good or each.artifacts]
+    for host in sorted({each.host for each in shown}):
+        outputs = {each.target.output for each in shown if each.host == host}
+        folders = outputs if len(outputs) == 1 else {each.parent for each in outputs}
+        there = f" on {plain(host)}" if host else ""
+        for path in sorted(folders):
+            yield f"output: {shown_path(path)}{there}"
     for path in result.manifest.reports.values():
         yield f"report: {shown_path(path)}"

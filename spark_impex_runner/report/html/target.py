@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.models import Outcome
-from spark_impex_runner.report.data import artifacts, job_ids, seconds
+from spark_impex_runner.report.data import artifacts, job_ids, output_place, seconds
 from spark_impex_runner.report.figures import format_duration, format_size
 from spark_impex_runner.report.headline import outcome_text
 from spark_impex_runner.report.html.markup import facts, folded, listed, moment, shortened, text
@@ -89,7 +89,7 @@ def _facts(each: TargetResult) -> Iterator[tuple[str, str]]:
     yield "Job", _first(job_ids(each))
     yield "Tenant", text(each.tenant)
     yield "Correlation id", text((each.request and each.request.correlation_id) or "")
-    yield "Output", text(str(each.target.output))
+    yield "Output", text(output_place(each))
     yield "Approved", _first(each.approved)
     yield "Needs", _first(each.target.needs)
     yield "Tags", _first(each.target.tags)
