@@ -48,10 +48,14 @@ def open_attempt(job: Job, url: str, context: Context) -> OpenedAttempt:
     _check_given_job(job, earlier, context)
     if earlier is not None:
         wanted, idle = (url, fingerprint(job)), age(earlier, state, now)
-        reason = reason_not_to_resume(earlier, wanted, idle, fresh=context.fresh)
+        # Of another worker of this run, which has died: that is no earlier job.
+        own = earlier.run_id == job.run.id
+        fresh = context.fresh and not own
+        reason = reason_not_to_resume(earlier, wanted, idle, fresh=fresh)
         reason = reason or reason_replaced(earlier, job, state)
         if not reason:
-            message = f"resumes what an earlier run began at {earlier.intended:%Y-%m-%d %H:%M}Z"
+            by = "another worker" if own else "an earlier run"
+            message = f"resumes what {by} began at {earlier.intended:%Y-%m-%d %H:%M}Z"
             state.note_run(earlier, job.run.id, now)
             return OpenedAttempt(earlier, adopted=True, warning=message)
         last = latest_part(earlier, state)

@@ -18,6 +18,7 @@ from spark_impex_runner.engine.distributed import (
 )
 from spark_impex_runner.engine.events import EventReceiver
 from spark_impex_runner.engine.origin import Origin
+from spark_impex_runner.engine.placement import Placement
 from spark_impex_runner.engine.worker import ActiveRun, active_runs
 from spark_impex_runner.errors import DeliveryError, ImpexError, Interrupted, PluginError
 from spark_impex_runner.planning.requirements import executor_for
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.delivery.context import Context
     from spark_impex_runner.engine.distributed import UnitResult, Worker
-    from spark_impex_runner.engine.placement import Placement
     from spark_impex_runner.engine.progress import RunProgress
     from spark_impex_runner.engine.scheduler import Scheduler
     from spark_impex_runner.models import TargetResult
@@ -120,6 +120,9 @@ class Dispatch:
         for result, placement in zip(unit.results, unit.placements, strict=True):
             if result.target.name == name:
                 return self._placed(result, placement)
+        if ended := self._scheduler.recorded(name):
+            offers = self._prepared.hooks.registry.steps
+            return self._placed(ended, Placement.of(ended, offers))
         if unit.exit_code > _SIGNAL_BASE:
             return self._scheduler.skip(name, unit.error)
         reason = unit.error or "its worker returned no result for it"

@@ -36,8 +36,9 @@ class Placement:
     @classmethod
     def of(cls, result: TargetResult, offers: Mapping[str, StepOffer]) -> Placement:
         """Return where this process has left the files of a target."""
-        output = result.target.output
-        return cls(host(), str(output), _receipt(output), _is_delivered(result, offers))
+        output, gone = result.target.output, result.host
+        seen = "" if gone else _receipt(output)
+        return cls(gone or host(), str(output), seen, _is_delivered(result, offers))
 
     def is_visible(self) -> bool:
         """Return whether this process sees the very receipt that the worker has left."""

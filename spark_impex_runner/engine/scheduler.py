@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from spark_impex_runner.delivery.progress import TargetProgress
 from spark_impex_runner.delivery.target import TargetRunner, not_started_result
 from spark_impex_runner.delivery.unchanged import unchanged
 from spark_impex_runner.engine.distributed import FailFast
+from spark_impex_runner.engine.recorded import recorded_result
 from spark_impex_runner.engine.reports import write
 from spark_impex_runner.engine.tasks import Ready, TaskFunctions, run_all
 from spark_impex_runner.errors import ImpexError, Interrupted, StateError
@@ -49,6 +51,7 @@ class Scheduler:
         self._hooks = context.hooks
         self._planned = {item.target.name: item for item in prepared.plan}
         self._runner = TargetRunner(context, prepared.connections, self._leave_receipt)
+        self._distributed = bool(options.run_id or options.executor)
         self._queued: dict[str, tuple[datetime, float]] = {}
         self._started: dict[str, tuple[TargetProgress, HeldLimits]] = {}
 
@@ -77,6 +80,13 @@ class Scheduler:
         failed = self._not_started(self._job(name), Outcome.FAILED, reason)
         return replace(failed, exit_code=exit_code)
 
+    def recorded(self, name: str) -> TargetResult | None:
+        """Return how a target ended on a worker that died; None if it had not ended."""
+        # Without an event: that worker has sent it.
+        with suppress(ImpexError):
+            return recorded_result(self._job(name), self._context) if self._distributed else None
+        return None
+
     def skip(self, name: str, reason: str) -> TargetResult:
         """Return the result of a target that is not started."""
         outcome = Outcome.CANCELLED if self._clock.stopping() else Outcome.SKIPPED
@@ -84,7 +94,7 @@ class Scheduler:
 
     def _prepare(self, name: str) -> TargetResult | Ready:
         """Return the limits that a target waits for, or its result if there is nothing to do."""
-        if early := self._result_without_job(name):
+        if early := self.recorded(name) or self._result_without_job(name):
             return early
         self._queued[name] = self._clock.now(), self._clock.monotonic()
         try:

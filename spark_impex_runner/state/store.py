@@ -230,6 +230,16 @@ class State:
         where = "target = ? AND delivered IS NOT NULL ORDER BY id DESC LIMIT 1"
         return self._first(Scope.of_target(target), where, target)
 
+    def ended_by(self, run_id: str, target: str) -> Attempt | None:
+        """Return the last attempt of a target that a run has closed, None if there is none."""
+        where = (
+            "target = ? AND finished IS NOT NULL AND EXISTS"
+            " (SELECT 1 FROM outcomes WHERE attempt = attempts.id AND run_id = ?)"
+            " ORDER BY id DESC LIMIT 1"
+        )
+        scope = Scope.of_target(target)
+        return next(iter(self._all(scope, where, (target, run_id))), None)
+
     def parts(self, whole: Attempt) -> tuple[Part, ...]:
         """Return the parts of an attempt's request, in order; none if it was not split."""
         sql = "SELECT * FROM parts WHERE attempt = ?"

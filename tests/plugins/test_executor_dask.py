@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from object_stores import ACCESS, SECRET, S3Server, s3_client
+from spark_impex_runner.plugins.executor_dask import make
 
+from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.errors import PluginError, UsageError
 from spark_impex_runner.models import RunOptions
-from spark_impex_runner.plugins.executor_dask import make
 from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 
@@ -47,6 +50,12 @@ def until(done: Callable[[], Any]) -> None:
     waiting = threading.Event()
     while not done():
         waiting.wait(0.05)
+
+
+def asked(tenant: Sandbox) -> int:
+    """Return how many statuses of jobs were asked for."""
+    paths = [each.path for each in list(tenant.requests) if each.method == "GET"]
+    return sum(path.endswith("/status") and not path.endswith("export/status") for path in paths)
 
 
 @dataclass
@@ -191,7 +200,12 @@ def test_packages_on_another_machine_are_no_success(cluster: Cluster, world: Wor
     """A target fails unless a step has delivered its packages; neither path is shown as output."""
     world.write(
         target("a", "one", output=ELSEWHERE),
-        target("b", "two", {"uses": "upload", "with": {"to": "file:///proc/self/cwd/up"}}, output=ELSEWHERE),
+        target(
+            "b",
+            "two",
+            {"uses": "upload", "with": {"to": "file:///proc/self/cwd/up"}},
+            output=ELSEWHERE,
+        ),
     )
 
     process = world.run(cluster)
@@ -202,6 +216,123 @@ def test_packages_on_another_machine_are_no_success(cluster: Cluster, world: Wor
         result = world.report()[name]
         assert result["outcome"] == "failed"
         assert "which this machine cannot see; add a step that delivers" in result["error"]
-        assert result["host"]
-    assert "succeeded\n" not in said
-    assert "output: " not in out
+        assert result["host"] == socket.gethostname()
+        assert f"output: /proc/self/cwd/exports on {socket.gethostname()}" in out
+    assert ": succeeded" not in said
+
+
+def test_delivered_packages_need_not_be_seen(
+    cluster: Cluster, world: World, s3_server: S3Server
+) -> None:
+    """A target whose step has delivered its packages succeeds; the report names the host."""
+    s3_client(s3_server.endpoint).create_bucket(Bucket="dask")
+    (world.folder / "key").write_text(SECRET)
+    options = {"to": "s3://dask/${target.name}", "endpoint": s3_server.endpoint}
+    options |= {"access_key_id": ACCESS, "secret_access_key": "${file:key}"}
+    world.write(target("a", "one", {"uses": "upload", "with": options}, output=ELSEWHERE))
+
+    process = world.run(cluster)
+    out, said = process.communicate()
+
+    assert process.returncode == 0, said
+    assert list((s3_server.folder / "dask/a").glob("*.zip"))
+    result = world.report()["a"]
+    assert f"output: {result['output']} on {result['host']}" in out
+    assert said.count("a: succeeded") == 1
+
+
+@pytest.mark.parametrize("world", [3], indirect=True)
+def test_dead_worker_is_replaced(cluster: Cluster, world: World) -> None:
+    """The other worker resumes the job and repeats no target, also with ``--fresh``."""
+    world.write(target("a1", "one"), target("a2", "one", needs=["a1"]), target("b", "two"))
+
+    process = world.run(cluster, "--fresh")
+    until(lambda: world.jobs()[0] == 2)
+    until(lambda: asked(world.tenants["one"]) >= 2)
+    [holder] = (world.folder / ".impex/leases").glob("*a2.holder")
+    pid = json.loads(holder.read_text())["pid"]
+    [worker] = [each for each in cluster.workers if each.pid == pid]
+    worker.kill()
+    out, said = process.communicate()
+
+    assert process.returncode == 0, said
+    assert "3 of 3 targets succeeded" in out
+    assert world.jobs() == [2, 1]
+    assert said.count("a1: succeeded") == said.count("a2: succeeded") == 1
+    assert "resumes what another worker began" in out
+    assert world.report()["a1"]["artifacts"]
+
+
+@pytest.mark.parametrize("world", [3600], indirect=True)
+def test_interrupt_reaches_workers(cluster: Cluster, world: World) -> None:
+    """Both jobs are cancelled, and the run says so."""
+    world.write(target("a", "one"), target("b", "two"))
+
+    process = world.run(cluster)
+    until(lambda: all(asked(each) for each in world.tenants.values()))
+    os.kill(process.pid, signal.SIGINT)
+    out, said = process.communicate()
+
+    assert process.returncode == 130, said
+    assert out.count("cancelled") >= 2
+    for tenant in world.tenants.values():
+        assert [each.method for each in tenant.requests].count("PATCH") == 1
+
+
+def test_worker_without_the_state_is_refused(cluster: Cluster, world: World) -> None:
+    """A folder that is another one there is no state of the run: no job is created."""
+    world.write(target("a", "one"))
+
+    process = world.run(cluster, "--state", "/proc/self/cwd/state")
+    out, _ = process.communicate()
+
+    assert process.returncode == 4
+    assert "the state in /proc/self/cwd/state here is not the run's" in out
+    assert world.jobs() == [0, 0]
+
+
+def test_worker_without_the_manifest_says_so(
+    cluster: Cluster, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line with the host and the path."""
+    path = world.write(target("a", "one"))
+    options = RunOptions(executor=f"dask:{cluster.address}")
+    there = Path("/proc/self/cwd") / path.name
+    monkeypatch.chdir(world.folder)
+    result = run_manifest(there, options)
+
+    [failed] = result.results
+    assert failed.error == (
+        f"worker on {socket.gethostname()}: {there}: no such file here; "
+        "workers read it at the run's path"
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("", "--executor dask: give the scheduler's address, such as dask:tcp://10.0.0.7:8786"),
+        ("tcp://127.0.0.1:9", "--executor dask:tcp://127.0.0.1:9: no Dask scheduler can be re"),
+        ("nonsense", "--executor dask:nonsense: no Dask scheduler can be reached there"),
+    ],
+)
+def test_unusable_address_is_refused(
+    address: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one line, before anything is sent."""
+    monkeypatch.setattr("spark_impex_runner.plugins.executor_dask.cluster._TIMEOUT", 1)
+
+    with pytest.raises(UsageError) as raised:
+        make(address)
+
+    assert str(raised.value).startswith(message)
+    assert "\n" not in str(raised.value)
+
+
+def test_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command that installs it."""
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.delitem(sys.modules, "spark_impex_runner.plugins.executor_dask.cluster")
+
+    with pytest.raises(PluginError, match=r"pip install 'spark-impex-runner\[dask\]'"):
+        make("tcp://127.0.0.1:9")
