@@ -55,7 +55,7 @@ def shell(
 ) -> Shell:
     """Return a shell in a folder of this test's own."""
     for version in ("motor/pricing/1.4.2", "life/annuity/1.0.0"):
-        (tmp_path / "acme" / version).mkdir(parents=True)
+        (tmp_path / "acme" / version).mkdir(parents=True, exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return Shell(tmp_path, capsys)
 

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spark_impex_runner.models import Outcome
-from spark_impex_runner.state.database import Database
 from spark_impex_runner.state.holds import Hold
-from spark_impex_runner.state.lease import is_running, run_lease
-from spark_impex_runner.state.migrations import MIGRATIONS
 from spark_impex_runner.state.models import Intent
 from spark_impex_runner.state.opening import open_state
 from spark_impex_runner.state.runs import PastRun, PastTarget
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pytest
+    from spark_impex_runner.state.place import StatePlace
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
 WORK = {"packages": {"p.zip": {"sha256": "ab12"}}, "step": "import_to", "options": {}}
@@ -30,13 +24,13 @@ def intent(run: str, target: str) -> Intent:
     return Intent(run, target, "https://t/acme", "f1", "c")
 
 
-def test_ended_run_has_outcomes_of_all_targets(tmp_path: Path) -> None:
+def test_ended_run_has_outcomes_of_all_targets(place: StatePlace) -> None:
     """Also of those without an attempt; a second worker of the run changes nothing."""
     ended = [
         PastTarget("m/b", "failed", "no room", ("j1", "j2"), NOW, NOW + timedelta(seconds=3)),
         PastTarget("m/a", "skipped", "it needs b"),
     ]
-    with closing(open_state(tmp_path)) as state:
+    with closing(open_state(place)) as state:
         run = PastRun("r", "m.yaml", NOW, started_by="alice")
         state.begin_run(run, ["m/b", "m/a"])
         state.end_run("r", 4, NOW, ended)
@@ -48,9 +42,9 @@ def test_ended_run_has_outcomes_of_all_targets(tmp_path: Path) -> None:
         assert list(state.runs.targets("r")) == ended
 
 
-def test_run_without_end_has_outcomes_of_attempts(tmp_path: Path) -> None:
+def test_run_without_end_has_outcomes_of_attempts(place: StatePlace) -> None:
     """A killed run: what it finished, what it began, what it never reached."""
-    with closing(open_state(tmp_path)) as state:
+    with closing(open_state(place)) as state:
         state.begin_run(PastRun("r", "m.yaml", NOW), [f"m/{name}" for name in "abc"])
         done = state.note_job(state.intend(intent("r", "m/a"), NOW), "job-1", NOW)
         state.finish(done, Outcome.FAILED, "no room", NOW)
@@ -65,9 +59,9 @@ def test_run_without_end_has_outcomes_of_attempts(tmp_path: Path) -> None:
         assert run.counts == {"failed": 1, "unfinished": 1, "not_started": 1}
 
 
-def test_run_of_another_machine_is_not_listed(tmp_path: Path) -> None:
+def test_run_of_another_machine_is_not_listed(place: StatePlace) -> None:
     """Its work unit here knows neither all of its targets nor its end."""
-    with closing(open_state(tmp_path)) as state:
+    with closing(open_state(place)) as state:
         state.begin_run(PastRun("r", "m.yaml", NOW))
         state.intend(intent("r", "m/a"), NOW)
         assert state.runs.last(9) == ()
@@ -76,28 +70,9 @@ def test_run_of_another_machine_is_not_listed(tmp_path: Path) -> None:
         assert [run.counts for run in state.runs.last(9)] == [{"unfinished": 1}]
 
 
-def test_end_of_run_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many targets it has: a kill leaves all of their outcomes or none."""
-    writes = []
-    write = Database.write
-
-    def counted(database: Database, *statements: Any) -> int:
-        writes.append(len(statements))
-        return write(database, *statements)
-
-    monkeypatch.setattr(Database, "write", counted)
-    names = [f"m/{number}" for number in range(50)]
-
-    with closing(open_state(tmp_path)) as state:
-        state.begin_run(PastRun("r", "m.yaml", NOW), names)
-        state.end_run("r", 0, NOW, [PastTarget(name, "unchanged") for name in names])
-
-    assert writes == [51, 51]
-
-
-def test_every_approval_is_kept(tmp_path: Path) -> None:
+def test_every_approval_is_kept(place: StatePlace) -> None:
     """A run whose import failed was approved all the same; so was the one that repeats it."""
-    with closing(open_state(tmp_path)) as state:
+    with closing(open_state(place)) as state:
         for name in ("r1", "r2", "r3"):
             state.begin_run(PastRun(name, "m.yaml", NOW, started_by=f"{name}'s user"), ["m/a"])
         attempt = state.intend(intent("r1", "m/a"), NOW)
@@ -121,9 +96,9 @@ def test_every_approval_is_kept(tmp_path: Path) -> None:
     assert (held.status, held.digests, held.command) == ("approved", ("ab12",), "approve it")
 
 
-def test_hold_of_an_earlier_run_is_shown(tmp_path: Path) -> None:
+def test_hold_of_an_earlier_run_is_shown(place: StatePlace) -> None:
     """Where nothing has changed, the second run leaves what the first one held."""
-    with closing(open_state(tmp_path)) as state:
+    with closing(open_state(place)) as state:
         for name in ("r1", "r2", "r3"):
             state.begin_run(PastRun(name, "m.yaml", NOW), ["m/a"])
         attempt = state.intend(intent("r1", "m/a"), NOW)
@@ -144,56 +119,3 @@ def test_hold_of_an_earlier_run_is_shown(tmp_path: Path) -> None:
         "r2": [("c1", "replaced")],
         "r3": [("c3", "waiting")],
     }
-
-
-def test_older_state_has_runs_and_approvals(tmp_path: Path) -> None:
-    """Targets come from the attempts, the parts of a split request left out."""
-    with closing(sqlite3.connect(tmp_path / "state.db")) as database, database:
-        database.executescript(f"{'; '.join(MIGRATIONS[:7])}; PRAGMA user_version = 7")
-        at = NOW.isoformat()
-        database.execute("INSERT INTO runs VALUES ('r1', 'm.yaml', ?, ?, 9)", (at, at))
-        database.execute("INSERT INTO runs VALUES ('r2', 'm.yaml', ?, ?, 0)", (at, at))
-        for key, target, whole in ((1, "m/a", None), (2, "m/a#1", 1)):
-            database.execute(
-                "INSERT INTO attempts (id, run_id, target, tenant, fingerprint, correlation_id,"
-                " intended, job_id, part_of) VALUES (?, 'r1', ?, 't', 'f', '', ?, 'job', ?)",
-                (key, target, at, whole),
-            )
-        for run, outcome in (("r1", "held"), ("r2", "succeeded")):
-            database.execute(
-                "INSERT INTO outcomes (run_id, attempt, began, ended, outcome)"
-                " VALUES (:run, 1, :at, :at, :outcome), (:run, 2, :at, :at, :outcome)",
-                {"run": run, "at": at, "outcome": outcome},
-            )
-        database.execute(
-            "INSERT INTO holds VALUES (1, 1, 'r1', ?, 'prod', '{\"packages\": {}}', 'c', 'r2',"
-            " ?, 'prod@ab', 'used')",
-            (at, at),
-        )
-
-    with closing(open_state(tmp_path)) as state:
-        found = {run.id: state.runs.targets(run.id) for run in state.runs.last(9)}
-        [approval] = state.runs.approvals("r2")
-
-    assert found == {
-        "r1": (PastTarget("m/a", "held", "", ("job",), NOW, NOW),),
-        "r2": (PastTarget("m/a", "succeeded", "", ("job",), NOW, NOW),),
-    }
-    assert (approval.approval, approval.held_by, approval.by) == ("prod@ab", "r1", "")
-
-
-def test_run_lease_leaves_no_file(tmp_path: Path) -> None:
-    """The lock file is removed with the end of the run, and asking creates none."""
-    with run_lease(tmp_path, "r"):
-        assert is_running(tmp_path, "r")
-
-    assert not is_running(tmp_path, "r")
-    assert list((tmp_path / "leases").iterdir()) == []
-
-
-def test_unlockable_folder_does_not_stop_run(tmp_path: Path) -> None:
-    """The lock serves only the history."""
-    (tmp_path / "leases").write_text("a file in its place")
-
-    with run_lease(tmp_path, "r"):
-        assert not is_running(tmp_path, "r")

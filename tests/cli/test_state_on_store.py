@@ -1,0 +1,183 @@
+"""Every command works with a state in an object store, from any folder."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.clock import Clock
+from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.models import RunOptions
+from spark_impex_runner.sandbox.server import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TARGET = "- {name: a, folders: [life], on_interrupt: leave, output: exports/a}"
+UPLOADED = """
+- name: a
+  folders: [life]
+  output: exports/a
+  steps: [{uses: upload, with: {to: backup}}]
+"""
+GATE = """
+from spark_impex_runner import hookimpl
+from spark_impex_runner.errors import HeldError
+
+@hookimpl
+def impex_register(registry):
+    registry.step("gate", "holds a target")
+
+@hookimpl
+def impex_run_step(job, step, artifact):
+    if step.uses == "gate":
+        if "here" not in job.run.approved:
+            raise HeldError("it waits", "here")
+        return []
+"""
+
+
+@pytest.fixture
+def left(shell: Any, tenant: Sandbox, s3_state: Any) -> str:
+    """Leave a job behind, with its state in a store, and return its id."""
+    clock = Clock()
+    clock.wait = lambda _seconds: clock.stop(signal.SIGTERM) or clock.check()  # type: ignore[method-assign,func-returns-value]
+    options = RunOptions(state=s3_state.url)
+    result = run_manifest(shell.folder / "m.yaml", options, clock=clock)
+    assert tenant.requests
+    return result.results[0].job_id
+
+
+def created(sandbox: Any) -> int:
+    """Return how many create calls reached the tenant."""
+    return [r.method for r in sandbox.requests].count("POST")
+
+
+def test_unfinished_job_is_shown_and_cancelled(shell: Any, left: str, s3_state: Any) -> None:
+    """By status, plan and history, and once it is cancelled by neither; no folder is made."""
+    place = ("--state", s3_state.url)
+
+    [row] = json.loads(shell("impex", "status", *place, "--json").out)
+    plan = shell("impex", "plan", "m.yaml", *place).out
+    [run] = json.loads(shell("impex", "history", *place, "--format", "json").out)["runs"]
+    one = json.loads(shell("impex", "history", *place, run["run_id"], "--format", "json").out)
+    cancelled = shell("impex", "cancel", "m.yaml", *place)
+
+    assert (row["target"], row["stage"], row["job"]) == ("m/life", "job created", left)
+    assert f"life: resume job {left} (" in plan
+    assert (run["outcome"], run["counts"]) == ("interrupted", {"total": 1, "cancelled": 1})
+    assert one["runs"][0]["targets"][0]["job_ids"] == [left]
+    assert (cancelled.code, cancelled.out) == (0, f"life: job {left} cancelled\n")
+    assert shell("impex", "status", *place).out == "nothing is unfinished\n"
+    assert not (shell.folder / ".impex").exists()
+
+
+def test_empty_folder_resumes(
+    run: Any, serve: Callable[..., Any], only: Any, s3_state: Any
+) -> None:
+    """The second run finds nothing on the disk, and creates no second job."""
+    sandbox = serve(job_seconds=20)
+    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGTERM)
+    first = only(run(sandbox, TARGET, state=s3_state.url))
+    run.clock.restart()
+    shutil.rmtree(run.folder)
+    run.folder.mkdir()
+
+    second = only(run(sandbox, TARGET, state=s3_state.url))
+
+    assert (second.outcome, second.job_id, created(sandbox)) == ("succeeded", first.job_id, 1)
+    assert (run.folder / "exports/a/package.zip").is_file()
+
+
+def test_printed_command_approves(
+    shell: Any, monkeypatch: pytest.MonkeyPatch, s3_state: Any
+) -> None:
+    """It names the store, and who approved is in its history."""
+    (shell.folder / "gate.py").write_text(GATE)
+    with Sandbox(shell.folder / "acme") as sandbox:
+        monkeypatch.setenv("CSPARK_BEARER_TOKEN", sandbox.token)
+        (shell.folder / "m.yaml").write_text(
+            f"version: 1\nconnections: {{here: {{base_url: '{sandbox.base_url}'}}}}\n"
+            "targets:\n  - {name: life, folders: [life], steps: [{uses: gate}]}\n"
+        )
+        held = shell("impex-run", "m.yaml", "-p", "gate.py", "--state", s3_state.url, "-q")
+        line = held.err.splitlines()[-1].removeprefix("held; to approve: ")
+        done = shell(*shlex.split(line))
+    rows = json.loads(shell("impex", "history", "--state", s3_state.url, "--json").out)
+
+    assert held.code == 9
+    assert f"--state {s3_state.url}" in line
+    assert (done.code, done.err) == (0, "")
+    assert [each["outcome"] for each in rows] == ["succeeded", "held"]
+    assert rows[0]["approved"].startswith("here@")
+    assert not (shell.folder / ".impex").exists()
+
+
+def test_durations_are_learned(
+    run: Any, serve: Callable[..., Any], shell: Any, s3_state: Any
+) -> None:
+    """The plan of the next run knows how long such a job takes."""
+    sandbox = serve(job_seconds=20)
+    run(sandbox, TARGET, state=s3_state.url)
+
+    path = str(run.write(sandbox, TARGET))
+    plan = json.loads(shell("impex", "plan", path, "--state", s3_state.url, "--format", "json").out)
+
+    [target] = plan["plans"][0]["targets"]
+    assert 20 <= target["usual_seconds"] <= 30
+
+
+def test_reading_leaves_no_trace(shell: Any, tenant: Sandbox, s3_state: Any) -> None:
+    """A plan, a check and what lists runs write nothing to a store without a state."""
+    place = ("--state", s3_state.url)
+
+    plan = shell("impex", "plan", "m.yaml", *place)
+    checked = shell("impex", "validate", "m.yaml", *place)
+    status, history = shell("impex", "status", *place), shell("impex", "history", *place)
+    missing = shell("impex", "state", "migrate", s3_state.url, "new")
+
+    assert (plan.code, checked.code) == (0, 0)
+    assert (status.code, history.code, missing.code) == (2, 2, 2)
+    assert status.err == f"error: no state in {s3_state.url}: check --state\n"
+    assert not [each for each in s3_state.requests() if not each.startswith(("GET", "HEAD"))]
+    assert not created(tenant)
+    assert not (shell.folder / "new").exists()
+
+
+def test_target_needs_few_requests(
+    run: Any, serve: Callable[..., Any], only: Any, s3_state: Any
+) -> None:
+    """One with a step that uploads needs at most ten, counted by the server."""
+    result = only(run(serve(job_seconds=20), UPLOADED, state=s3_state.url))
+
+    assert result.good, result.error
+    requests = s3_state.requests()
+    assert len([each for each in requests if "/targets/" in each]) <= 10, requests
+
+
+@pytest.mark.parametrize("kind", ["s3", "azure", "google"])
+def test_state_moves_to_store_and_back(
+    shell: Any, tenant: Sandbox, request: pytest.FixtureRequest, kind: str
+) -> None:
+    """The job of a run with a folder is resumed with the store, and with another folder."""
+    del tenant
+    clock = Clock()
+    clock.wait = lambda _seconds: clock.stop(signal.SIGTERM) or clock.check()  # type: ignore[method-assign,func-returns-value]
+    left = run_manifest(shell.folder / "m.yaml", clock=clock).results[0].job_id
+    url = request.getfixturevalue(f"{kind}_state").url
+
+    there = shell("impex", "state", "migrate", ".impex", url)
+    back = shell("impex", "state", "migrate", url, "moved")
+
+    assert there.out == f"1 target and 1 run copied; use --state {url} from now on\n"
+    assert back.out == "1 target and 1 run copied; use --state moved from now on\n"
+    for place in (url, "moved"):
+        assert f"resume job {left} (" in shell("impex", "plan", "m.yaml", "--state", place).out
+        for command in ("status", "history"):
+            words = ("impex", command, "--format", "json", "--state")
+            assert shell(*words, place).out == shell(*words, ".impex").out
