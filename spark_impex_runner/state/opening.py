@@ -13,9 +13,7 @@ from spark_impex_runner.state.store import State
 if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.state.place import StatePlace
-    from spark_impex_runner.state.remote import (  # type: ignore[attr-defined, unused-ignore]
-        ObjectStorage,
-    )
+    from spark_impex_runner.state.remote import ObjectStorage
 
 _EXTRAS = {"s3": "s3", "az": "azure", "gs": "gcs"}
 
@@ -41,9 +39,7 @@ def existing_state(place: StatePlace) -> State | None:
 def _object_storage(url: str, clock: Clock | None = None) -> ObjectStorage:
     # Imported here: runs with a local state do not pay for it.
     try:
-        from spark_impex_runner.state.remote import (  # type: ignore[attr-defined, unused-ignore]  # noqa: PLC0415
-            ObjectStorage,
-        )
+        from spark_impex_runner.state.remote import ObjectStorage  # noqa: PLC0415
     except ImportError as error:
         extra = _EXTRAS[url.partition(":")[0]]
         raise StateError(

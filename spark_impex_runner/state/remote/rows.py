@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from spark_impex_runner.errors import StateError
 from spark_impex_runner.state.migrations import MIGRATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from spark_impex_runner.state.remote.document import Tables
     from spark_impex_runner.state.storage import Scope, Statement, Values
@@ -49,6 +50,8 @@ _PARTS_GONE = f"{_OF_TARGET} AND part_of IS NOT NULL AND part_of NOT IN ({_WHOLE
 _GONE = f"target = :key AND id NOT IN ({_WHOLE}) AND id NOT IN (SELECT id FROM ({_THIN}))"  # noqa: S608
 _RECORDED = "EXISTS (SELECT 1 FROM memories WHERE target = :key AND uses = '')"
 
+_CLOSED = "the state is closed"
+
 
 class Rows:
     """The rows at hand, safe for threads. Numbers of rows are this object's own."""
@@ -61,12 +64,12 @@ class Rows:
 
     def read(self, sql: str, values: Values = ()) -> list[sqlite3.Row]:
         """Return all rows of a query."""
-        with self._lock:
+        with self._lock, _translated_errors():
             return self._connection.execute(sql, values).fetchall()
 
     def write(self, statements: Iterable[Statement]) -> tuple[int, bool]:
         """Execute all statements or none; return the last inserted id, and if anything changed."""
-        with self._lock, self._connection:
+        with self._lock, _translated_errors(), self._connection:
             self._connection.execute("BEGIN")
             before, row = self._connection.total_changes, 0
             for sql, values in statements:
@@ -80,6 +83,8 @@ class Rows:
         """
         try:
             self._load(scope, _migrated(tables, schema))
+        except sqlite3.ProgrammingError as error:
+            raise StateError(_CLOSED) from error
         except (sqlite3.Error, KeyError) as error:
             raise ValueError(f"rows that do not fit: {error}") from error
 
@@ -193,3 +198,14 @@ def _insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Any]) 
         f"INSERT INTO {table} ({names}) VALUES ({marks})",  # noqa: S608 - see ``load``
         tuple(row.values()),
     )
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    """Raise SQLite's errors as ``StateError``."""
+    try:
+        yield
+    except sqlite3.ProgrammingError as error:
+        raise StateError(_CLOSED) from error
+    except sqlite3.Error as error:
+        raise StateError(f"the state refuses rows that do not fit it: {error}") from error
