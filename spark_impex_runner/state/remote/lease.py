@@ -12,7 +12,6 @@ import json
 import os
 import socket
 import threading
-import time
 import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -23,29 +22,16 @@ from spark_impex_runner import fields
 from spark_impex_runner.errors import StateError
 from spark_impex_runner.state.remote.document import Owner, segment
 from spark_impex_runner.state.remote.objects import RefusedError, write
+from spark_impex_runner.state.remote.timing import boot_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from spark_impex_runner.state.remote.objects import Found, Objects
+    from spark_impex_runner.state.remote.timing import Timing
 
 HELD, RELEASED, TAKEN = "held", "released", "taken"
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Seconds that a lease is worth, until it is renewed, and between looks at what others do."""
-
-    worth: float = 60.0
-    renewal: float = 20.0
-    look: float = 5.0
-
-
-def boot_time() -> float:
-    """Return seconds that also pass while the machine is suspended, where the system has them."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from spark_impex_runner.state.remote.objects import RefusedError, write
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from spark_impex_runner.state.remote.lease import Lease, Timing
+    from spark_impex_runner.state.remote.lease import Lease
     from spark_impex_runner.state.remote.objects import Found, Objects
+    from spark_impex_runner.state.remote.timing import Timing
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,6 @@ from spark_impex_runner.state.remote.entry import Entry
 from spark_impex_runner.state.remote.lease import (
     HELD,
     Lease,
-    Timing,
-    boot_time,
     lease_folder,
     read_record,
 )
@@ -25,6 +23,7 @@ from spark_impex_runner.state.remote.objects import Objects
 from spark_impex_runner.state.remote.others import OtherLeases
 from spark_impex_runner.state.remote.rows import Rows
 from spark_impex_runner.state.remote.stops import Stops
+from spark_impex_runner.state.remote.timing import Timing, boot_time
 from spark_impex_runner.state.storage import Scope
 
 if TYPE_CHECKING:

@@ -1,0 +1,21 @@
+"""How long a lease lasts, and the clock by which a process knows the age of its own."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds that a lease is worth, until it is renewed, and between looks at what others do."""
+
+    worth: float = 60.0
+    renewal: float = 20.0
+    look: float = 5.0
+
+
+def boot_time() -> float:
+    """Return seconds that also pass while the machine is suspended, where the system has them."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
