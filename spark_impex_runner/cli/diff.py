@@ -87,7 +87,6 @@ def _tenants(
     from spark_impex_runner.comparison.tenant import read_tenant
     from spark_impex_runner.errors import UsageError
     from spark_impex_runner.planning.prepare import connect
-    from spark_impex_runner.spelling import did_you_mean
 
     if not all(names):
         raise UsageError("compare two packages or folders, or two connections, not one of each")
@@ -96,11 +95,7 @@ def _tenants(
     options = replace(selection.options(arguments), connections=frozenset(names))
     with connect(arguments.manifest, options, Clock(), context.masker) as prepared:
         wanted = _wanted(prepared) if options.targets or options.tags else None
-        for name in names:
-            if name not in prepared.connections.settings:
-                known = prepared.connections.settings
-                hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
-                raise UsageError(f"{name}: is no connection of {arguments.manifest}{hint}")
+        selection.connections_of(prepared, names)
         clients = [prepared.connections.client(name) for name in names]
         old, new = (
             read_tenant(f"{name}:", client, wanted)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.hooks.manager import Plugins
     from spark_impex_runner.models import RunOptions, RunResult
+    from spark_impex_runner.planning.stages import Prepared
     from spark_impex_runner.state.place import StatePlace
     from spark_impex_runner.state.store import State
 
@@ -89,6 +90,39 @@ def add_plugin_option(group: argparse._ActionsContainer) -> None:
         metavar="no:NAME|FILE",
         help="block a plugin, or load one from a Python file (repeatable)",
     )
+
+
+def add_connection_option(parser: argparse._ActionsContainer) -> None:
+    """Add ``-c``, which selects connections of a manifest."""
+    parser.add_argument(
+        "-c",
+        "--connection",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a connection of the manifest (repeatable; default: those of the targets)",
+    )
+
+
+def is_address(text: str) -> bool:
+    """Return whether an argument is the address of a tenant, not a file."""
+    return text.partition("://")[0].lower() in {"http", "https"} and "://" in text
+
+
+def connections_of(prepared: Prepared, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the named connections, by default those of the selected targets.
+
+    Raises ``UsageError`` for a name that the manifest does not have.
+    """
+    from spark_impex_runner.errors import UsageError
+    from spark_impex_runner.spelling import did_you_mean
+
+    known, run = prepared.connections.settings, prepared.run
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
+            raise UsageError(f"{name}: is no connection of {run.manifest.path}{hint}")
+    return tuple(dict.fromkeys(names or (each.connection for each in run.targets)))
 
 
 def options(arguments: argparse.Namespace) -> RunOptions:

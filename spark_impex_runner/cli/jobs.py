@@ -1,0 +1,185 @@
+"""``impex jobs``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spark_impex_runner.cli import selection
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+    from spark_impex_runner.cli.console import CommandContext
+    from spark_impex_runner.engine.tenant_jobs import TenantJob, TenantJobs
+
+# Some tenants answered, others did not.
+_PARTIAL = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the manifest, connection or address, the choice of connections, and the format."""
+    parser.add_argument(
+        "source",
+        metavar="MANIFEST|CONNECTION|URL",
+        nargs="?",
+        help="a manifest, one of its connections (with --manifest), or a tenant's address "
+        "(default: CSPARK_BASE_URL)",
+    )
+    parser.add_argument(
+        "-m",
+        "--manifest",
+        type=selection.local_path,
+        metavar="MANIFEST",
+        help="the manifest of the connection",
+    )
+    selection.add_connection_option(parser)
+    selection.add_format(parser)
+    selection.add_arguments(parser)
+    selection.add_output_arguments(parser)
+
+
+def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
+    """List the running and recent export jobs of tenants, without local state."""
+    found = _listed(arguments, context)
+    if arguments.format == "json":
+        context.console.data({"version": 1, "tenants": [_as_data(each) for each in found]})
+    else:
+        context.console.result("\n".join(line for each in found for line in _lines(each)))
+    return exit_code(found, context)
+
+
+def exit_code(found: Sequence[TenantJobs], context: CommandContext) -> int:
+    """Print why tenants could not be asked; return 3 if others could."""
+    errors = [each for each in found if each.error]
+    for each in errors:
+        context.console.error(f"{each.connection or each.url}: {each.error}")
+    if errors and len(errors) < len(found):
+        return _PARTIAL
+    return errors[0].error.exit_code if errors and errors[0].error else 0
+
+
+def _listed(arguments: argparse.Namespace, context: CommandContext) -> list[TenantJobs]:
+    """Return the jobs of the chosen tenants."""
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.engine.tenant_jobs import list_jobs, tenant_jobs
+    from spark_impex_runner.planning.prepare import connect
+    from spark_impex_runner.spark.client import Spark
+
+    manifest, names, url = _chosen(arguments)
+    if manifest is None:
+        with Spark(base_url=url, clock=Clock(), masker=context.masker) as spark:
+            return [tenant_jobs("", spark)]
+    options = replace(selection.options(arguments), connections=frozenset(names))
+    with connect(manifest, options, Clock(), context.masker) as prepared:
+        return list_jobs(prepared, selection.connections_of(prepared, names))
+
+
+def _chosen(arguments: argparse.Namespace) -> tuple[Path | None, list[str], str | None]:
+    """Return the manifest and the names of its connections, or the tenant's address."""
+    from spark_impex_runner.errors import UsageError
+
+    source, manifest, names = arguments.source, arguments.manifest, list(arguments.connection)
+    if source and selection.is_address(source):
+        if manifest or names:
+            raise UsageError("a tenant's address has no connections; leave --manifest out")
+        return None, [], source
+    if source and manifest:
+        return manifest, [source, *names], None
+    if source and not Path(source).exists() and not source.endswith((".yaml", ".yml")):
+        raise UsageError(
+            f"{source}: there is no such file; if it is a connection, name its manifest: "
+            f"impex jobs {source} --manifest release.yaml"
+        )
+    found = Path(source) if source else manifest
+    if found is None and names:
+        raise UsageError("--connection is a name in a manifest; name the manifest, too")
+    return found, names, None
+
+
+def _lines(tenant: TenantJobs) -> Iterator[str]:
+    """Yield the lines about one tenant, which fit into 80 columns."""
+    from spark_impex_runner.text import counted, plain
+
+    if tenant.error:
+        return
+    name = f"{tenant.connection}: " if tenant.connection else ""
+    yield f"{name}{plain(tenant.url)}"
+    running = max(tenant.in_progress, sum(each.listed.running for each in tenant.jobs))
+    yield f"  {running} of {counted(tenant.limit, 'job')} running"
+    if tenant.hidden:
+        yield f"  {hidden_note(tenant)}"
+    for each in tenant.jobs:
+        yield f"  {plain(each.listed.id)}  {plain(each.listed.status) or '-'}  {_age(each)}"
+        yield f"    {whose(each, has_manifest=bool(tenant.connection))}"
+        if each.listed.correlation_id:
+            yield f"    correlation id {plain(each.listed.correlation_id)}"
+
+
+def hidden_note(tenant: TenantJobs) -> str:
+    """Return how many running jobs the credentials may not see."""
+    from spark_impex_runner.text import counted
+
+    jobs = counted(tenant.hidden, "running job")
+    return f"{jobs} {'is' if tenant.hidden == 1 else 'are'} not listed for these credentials"
+
+
+def _age(job: TenantJob) -> str:
+    from spark_impex_runner.report.figures import format_duration
+
+    age = job.listed.age
+    return (
+        "created at an unknown time"
+        if age is None
+        else f"created {format_duration(max(age, 0))} ago"
+    )
+
+
+def whose(job: TenantJob, *, has_manifest: bool = True) -> str:
+    """Return whose a job is: a target of the manifest, another run's, or somebody else's."""
+    from spark_impex_runner.text import first_of, plain
+
+    label, by = job.label, plain(job.listed.created_by) or "an unknown user"
+    if job.shared:
+        return f"target {job.target} or {first_of(job.shared, 1)}, by {by}"
+    part = f", part {label.part}" if label and label.part else ""
+    run = f", run {label.run_id}" if label else f", by {by}"
+    if job.target:
+        other = "" if job.is_current else ", another request"
+        return f"target {job.target}{part}{run}{other}"
+    of = " of another manifest" if has_manifest else ""
+    return f"target {plain(label.target)}{of}{part}{run}" if label else by
+
+
+def _as_data(tenant: TenantJobs) -> dict[str, Any]:
+    """Return what is known about one tenant as JSON."""
+    return {
+        "connection": tenant.connection or None,
+        "url": tenant.url,
+        "error": str(tenant.error) if tenant.error else None,
+        "limit": tenant.limit,
+        "in_progress": tenant.in_progress,
+        "hidden": tenant.hidden,
+        "jobs": [_job_data(each) for each in tenant.jobs],
+    }
+
+
+def _job_data(job: TenantJob) -> dict[str, Any]:
+    from spark_impex_runner.report.data import timestamp
+
+    listed, label = job.listed, job.label
+    return {
+        "id": listed.id,
+        "running": listed.running,
+        "status": listed.status,
+        "created": timestamp(listed.created) if listed.created else None,
+        "age_seconds": listed.age,
+        "created_by": listed.created_by,
+        "correlation_id": listed.correlation_id,
+        "target": job.target or None,
+        "same_request": job.is_current,
+        "run_id": label.run_id if label else None,
+        "part": (label.part if label else "") or None,
+    }
