@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,9 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     if arguments.format == "json":
         context.console.data({"version": 1, "tenants": [_as_data(each) for each in found]})
     else:
-        context.console.result("\n".join(line for each in found for line in _lines(each)))
+        for each in found:
+            if not each.error:
+                context.console.result("\n".join(_lines(each)))
     return exit_code(found, context)
 
 
@@ -84,7 +87,7 @@ def _chosen(arguments: argparse.Namespace) -> tuple[Path | None, list[str], str 
     source, manifest, names = arguments.source, arguments.manifest, list(arguments.connection)
     if source and selection.is_address(source):
         if manifest or names:
-            raise UsageError("a tenant's address has no connections; leave --manifest out")
+            raise UsageError("an address has no connections; leave out --manifest and --connection")
         return None, [], source
     if source and manifest:
         return manifest, [source, *names], None
@@ -96,15 +99,16 @@ def _chosen(arguments: argparse.Namespace) -> tuple[Path | None, list[str], str 
     found = Path(source) if source else manifest
     if found is None and names:
         raise UsageError("--connection is a name in a manifest; name the manifest, too")
+    if found is None and not os.environ.get("CSPARK_BASE_URL"):
+        raise UsageError("name a manifest or a tenant's address, or set CSPARK_BASE_URL")
     return found, names, None
 
 
 def _lines(tenant: TenantJobs) -> Iterator[str]:
     """Yield the lines about one tenant, which fit into 80 columns."""
+    from spark_impex_runner.engine.tenant_jobs import hidden_note
     from spark_impex_runner.text import counted, plain
 
-    if tenant.error:
-        return
     name = f"{tenant.connection}: " if tenant.connection else ""
     yield f"{name}{plain(tenant.url)}"
     running = max(tenant.in_progress, sum(each.listed.running for each in tenant.jobs))
@@ -116,14 +120,6 @@ def _lines(tenant: TenantJobs) -> Iterator[str]:
         yield f"    {whose(each, has_manifest=bool(tenant.connection))}"
         if each.listed.correlation_id:
             yield f"    correlation id {plain(each.listed.correlation_id)}"
-
-
-def hidden_note(tenant: TenantJobs) -> str:
-    """Return how many running jobs the credentials may not see."""
-    from spark_impex_runner.text import counted
-
-    jobs = counted(tenant.hidden, "running job")
-    return f"{jobs} {'is' if tenant.hidden == 1 else 'are'} not listed for these credentials"
 
 
 def _age(job: TenantJob) -> str:

@@ -31,15 +31,7 @@ def add_manifest_arguments(parser: argparse.ArgumentParser) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the selection of targets, overlays, variables, state and plugins."""
     group = parser.add_argument_group("selection")
-    group.add_argument(
-        "-f",
-        "--overlay",
-        action="append",
-        default=[],
-        type=local_path,
-        metavar="FILE",
-        help="apply an overlay (repeatable; later files win)",
-    )
+    add_manifest_settings(group)
     group.add_argument(
         "-t",
         "--target",
@@ -52,14 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tag", action="append", default=[], help="select targets by tag (repeatable)"
     )
     group.add_argument(
-        "--var",
-        action="append",
-        default=[],
-        type=_variable,
-        metavar="NAME=VALUE",
-        help="set a variable of the manifest (repeatable)",
-    )
-    group.add_argument(
         "--output",
         type=output_path,
         metavar="DIR",
@@ -67,6 +51,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_state_option(group)
     add_plugin_option(group)
+
+
+def add_manifest_settings(group: argparse._ActionsContainer) -> None:
+    """Add overlays and variables, which complete a manifest."""
+    group.add_argument(
+        "-f",
+        "--overlay",
+        action="append",
+        default=[],
+        type=local_path,
+        metavar="FILE",
+        help="apply an overlay (repeatable; later files win)",
+    )
+    group.add_argument(
+        "--var",
+        action="append",
+        default=[],
+        type=_variable,
+        metavar="NAME=VALUE",
+        help="set a variable of the manifest (repeatable)",
+    )
 
 
 def add_state_option(group: argparse._ActionsContainer, place: str = "beside the manifest") -> None:
@@ -114,6 +119,7 @@ def connections_of(prepared: Prepared, names: Sequence[str]) -> tuple[str, ...]:
 
     Raises ``UsageError`` for a name that the manifest does not have.
     """
+    from spark_impex_runner.engine import tenant_jobs
     from spark_impex_runner.errors import UsageError
     from spark_impex_runner.spelling import did_you_mean
 
@@ -122,7 +128,12 @@ def connections_of(prepared: Prepared, names: Sequence[str]) -> tuple[str, ...]:
         if name not in known:
             hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
             raise UsageError(f"{name}: is no connection of {run.manifest.path}{hint}")
-    return tuple(dict.fromkeys(names or (each.connection for each in run.targets)))
+    return tuple(names) or tenant_jobs.connections_of(run.targets)
+
+
+def manifest_or_address(text: str) -> Path | str:
+    """Return the path of a manifest, or the address of a tenant as it is."""
+    return text if is_address(text) else local_path(text)
 
 
 def options(arguments: argparse.Namespace) -> RunOptions:
@@ -131,14 +142,14 @@ def options(arguments: argparse.Namespace) -> RunOptions:
 
     blocked, files = _split_plugins(arguments.plugin)
     return RunOptions(
-        targets=tuple(arguments.target),
-        tags=tuple(arguments.tag),
+        targets=tuple(getattr(arguments, "target", ())),
+        tags=tuple(getattr(arguments, "tag", ())),
         overlays=tuple(arguments.overlay),
         variables=dict(arguments.var),
         until=getattr(arguments, "until", ""),
         fail_fast=getattr(arguments, "fail_fast", False),
         jobs=getattr(arguments, "jobs", None),
-        output=arguments.output,
+        output=getattr(arguments, "output", None),
         state=arguments.state,
         fresh=getattr(arguments, "fresh", False),
         job=getattr(arguments, "job", ""),

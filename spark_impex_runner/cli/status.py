@@ -6,20 +6,24 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.cli import selection
-from spark_impex_runner.text import table
+from spark_impex_runner.errors import ImpexError
+from spark_impex_runner.text import plain
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from spark_impex_runner.cli.console import CommandContext
+    from spark_impex_runner.engine.tenant_jobs import TenantJob
     from spark_impex_runner.state.holds import Hold
     from spark_impex_runner.state.models import Attempt
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the state directory and the format."""
+    """Add the manifest or the state directory, what completes the manifest, and the format."""
     selection.add_state_arguments(parser)
+    selection.add_manifest_settings(parser)
+    selection.add_plugin_option(parser)
     selection.add_format(parser)
     parser.add_argument(
         "--json", action="store_const", const="json", dest="format", help="as --format json"
@@ -27,22 +31,95 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
-    """List every unfinished attempt, without contacting a tenant."""
-    found, rows, waiting = selection.existing_state(arguments), [], []
-    if found:
-        with closing(found) as state:
-            attempts = state.open_attempts()
-            rows = [_row(each, len(state.parts(each))) for each in attempts]
-            waiting = [_waiting(state.holds.of(each)) for each in attempts]
+    """List every unfinished attempt; where the state has none, the jobs that the tenant runs."""
+    has_state, rows = _unfinished(arguments)
+    notes, code = list[str](), 0
+    if not rows and arguments.manifest and arguments.manifest.exists():
+        rows, notes, code = _on_tenants(arguments, context, has_state=has_state)
     if arguments.format == "json":
-        data = [{**row, **waits} for row, waits in zip(rows, waiting, strict=True)]
-        context.console.data(data)
-    elif rows:
-        lines = (_line(row["target"], waits) for row, waits in zip(rows, waiting, strict=True))
-        context.console.result("\n".join([table(rows), *filter(None, lines)]))
-    else:
-        context.console.result("nothing is unfinished" if found else selection.NOTHING_RUN)
-    return 0
+        context.console.data(rows)
+    elif rows or notes:
+        context.console.result("\n".join([*map(_block, rows), *notes]))
+    elif not code:
+        context.console.result("nothing is unfinished" if has_state else selection.NOTHING_RUN)
+    return code
+
+
+def _unfinished(arguments: argparse.Namespace) -> tuple[bool, list[dict[str, Any]]]:
+    """Return whether there is a state, and its open attempts with what is pending."""
+    found = selection.existing_state(arguments)
+    if found is None:
+        return False, []
+    with closing(found) as state:
+        return True, [
+            {**_row(each, len(state.parts(each))), **_waiting(state.holds.of(each))}
+            for each in state.open_attempts()
+        ]
+
+
+def _on_tenants(
+    arguments: argparse.Namespace, context: CommandContext, *, has_state: bool
+) -> tuple[list[dict[str, Any]], list[str], int]:
+    """Return what ``_running`` does; with a state a failure is only a line beside what is known."""
+    try:
+        rows, notes, code = _running(arguments, context)
+    except ImpexError as error:
+        if not has_state:
+            raise
+        context.console.error(f"the tenant was not asked: {error}")
+        rows, notes, code = [], [], error.exit_code
+    if has_state and code:
+        return rows, ["nothing is unfinished in this state", *notes], 0
+    return rows, notes, code
+
+
+def _running(
+    arguments: argparse.Namespace, context: CommandContext
+) -> tuple[list[dict[str, Any]], list[str], int]:
+    """Return the running jobs of a manifest's targets, notes on the others, and an exit code."""
+    from spark_impex_runner.cli.jobs import exit_code
+    from spark_impex_runner.clock import Clock
+    from spark_impex_runner.engine.tenant_jobs import connections_of, hidden_note, list_jobs
+    from spark_impex_runner.planning.prepare import connect
+
+    options = selection.options(arguments)
+    with connect(arguments.manifest, options, Clock(), context.masker) as prepared:
+        run = prepared.run
+        tenants = list_jobs(prepared, connections_of(run.targets), recent=False)
+    rows = [
+        _tenant_row(each, tenant.url, run.manifest.name)
+        for tenant in tenants
+        for each in tenant.jobs
+        if each.target
+    ]
+    notes = [f"{each.connection}: {hidden_note(each)}" for each in tenants if each.hidden]
+    return rows, notes, exit_code(tenants, context)
+
+
+def _tenant_row(job: TenantJob, url: str, manifest: str) -> dict[str, str]:
+    part = f"#{job.label.part}" if job.label and job.label.part else ""
+    stage = "runs on the tenant, not in this state"
+    if job.shared:
+        stage += f"; perhaps of target {job.shared[0]}"
+    elif not job.is_current:
+        stage += "; another request"
+    created = job.listed.created
+    return {
+        "target": f"{manifest}/{job.target}{part}",
+        "stage": stage,
+        "job": job.listed.id,
+        "since": f"{created:%Y-%m-%d %H:%M:%S}Z" if created else "-",
+        "tenant": url,
+        "correlation id": job.listed.correlation_id,
+    }
+
+
+def _block(row: Mapping[str, Any]) -> str:
+    """Return the lines about one target, which fit into 80 columns."""
+    values = [(name, plain(row[name])) for name in ("job", "tenant", "correlation id")]
+    lines = [f"  {name:14}  {value}" for name, value in values if value != "-"]
+    head = f"{plain(row['target'])}: {plain(row['stage'])}, since {row['since']}"
+    return "\n".join([head, *lines, *_pending(row)])
 
 
 def _waiting(hold: Hold | None) -> dict[str, Any]:
@@ -60,12 +137,13 @@ def _waiting(hold: Hold | None) -> dict[str, Any]:
     }
 
 
-def _line(target: str, waiting: Mapping[str, Any]) -> str:
-    """Return a line about what is pending, an empty one if nothing is."""
-    if not waiting:
-        return ""
-    packages = (f"{each['name']} (sha256 {each['sha256']})" for each in waiting["packages"])
-    return f"{target}: {', '.join(packages)}; to approve: {waiting['to approve']}"
+def _pending(row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines about what is pending, if anything is."""
+    for each in row.get("packages", ()):
+        yield f"  package         {plain(each['name'])}"
+        yield f"  sha256  {each['sha256']}"
+    if "to approve" in row:
+        yield f"  to approve      {row['to approve']}"
 
 
 def _row(attempt: Attempt, parts: int) -> dict[str, str]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.delivery.attempt import OpenedAttempt
 from spark_impex_runner.delivery.context import Context
 from spark_impex_runner.delivery.create import JobCreator
 from spark_impex_runner.delivery.progress import TargetProgress
+from spark_impex_runner.engine.tenant_jobs import connections_of, hidden_note, list_jobs
 from spark_impex_runner.errors import ImpexError, SparkError, StateError
-from spark_impex_runner.models import PlannedTarget
+from spark_impex_runner.models import PlannedTarget, Verdict
 from spark_impex_runner.planning.locations import state_place
 from spark_impex_runner.planning.plan import plan_target
 from spark_impex_runner.planning.prepare import connect, new_job
@@ -22,7 +24,7 @@ from spark_impex_runner.state.models import part_key
 from spark_impex_runner.state.opening import existing_state, open_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
@@ -36,11 +38,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CancelledJob:
-    """The result for one unfinished attempt; without ``error`` its slot on the tenant is free."""
+    """The result for one unfinished attempt; without ``error`` its slot on the tenant is free.
+
+    A ``note`` says why nothing was done.
+    """
 
     target: str
     job_id: str
     error: str = ""
+    note: str = ""
 
 
 def cancel_jobs(
@@ -48,6 +54,7 @@ def cancel_jobs(
 ) -> tuple[CancelledJob, ...]:
     """Cancel the unfinished job of every chosen target, and close its attempt.
 
+    A target without an attempt in the state may have a job all the same: its tenant is asked.
     Raises what ``connect`` raises. A target that another runner holds is an error in the result.
     """
     with (
@@ -55,9 +62,77 @@ def cancel_jobs(
         closing(open_state(state_place(path, options), clock)) as state,
     ):
         context = Context.of(prepared, state, options)
-        return tuple(
-            each for target in prepared.run.targets for each in _cancel(target, prepared, context)
-        )
+        results = [_cancel(each, prepared, context) for each in prepared.run.targets]
+        both = zip(prepared.run.targets, results, strict=True)
+        others = [target for target, cancelled in both if not cancelled]
+        return (*chain(*results), *cancel_running(others, prepared))
+
+
+def cancel_running(targets: Sequence[Target], prepared: Prepared) -> Iterator[CancelledJob]:
+    """Cancel the running jobs of targets that the state does not know, as their tenants list them.
+
+    Yields also why jobs are left alone, and which tenants could not be asked.
+    """
+    selected = {each.name for each in targets}
+    mask = prepared.connections.masker.mask
+    for tenant in list_jobs(prepared, connections_of(targets), recent=False):
+        if tenant.error:
+            yield CancelledJob(tenant.connection, "", mask(str(tenant.error)))
+        for job in tenant.jobs:
+            if job.target in selected:
+                note = (
+                    "" if selected.issuperset(job.shared) else f"target {job.shared[0]} shares it"
+                )
+                if not job.is_current:
+                    note = "it exports another request"
+                if note:
+                    note = f"{note}; impex cancel --job {job.listed.id} cancels it"
+                    yield CancelledJob(job.target, job.listed.id, note=note)
+                    continue
+                client = prepared.connections.client(tenant.connection)
+                yield _cancelled(job.target, job.listed.id, client, mask)
+        if tenant.hidden:
+            yield CancelledJob(tenant.connection, "", note=hidden_note(tenant))
+
+
+def cancel_by_id(job_id: str, clients: Mapping[str, Spark]) -> CancelledJob:
+    """Cancel one job on the first of some tenants that knows it.
+
+    Raises ``SparkError`` if a tenant cannot be asked.
+    """
+    for name, spark in clients.items():
+        try:
+            status = spark.impex.exports.status(job_id)
+        except SparkError as error:
+            if is_unknown_job(error):
+                continue
+            raise
+        if spark.impex.exports.judge(status) is not Verdict.PENDING:
+            return CancelledJob(name, job_id, note=f"it has ended already ({status.status})")
+        spark.impex.exports.cancel(job_id)
+        return CancelledJob(name, job_id)
+    tenants = ", ".join(each.url for each in clients.values())
+    return CancelledJob(next(iter(clients)), job_id, f"no such job on {tenants}")
+
+
+def close_cancelled(job_id: str, path: Path, options: RunOptions, clock: Clock) -> None:
+    """Close the open attempt of a job that was cancelled by its id, if the state has one."""
+    state = existing_state(state_place(path, options))
+    if state is None:
+        return
+    with closing(state):
+        attempt = state.owner(job_id)
+        if attempt and attempt.finished is None and attempt.part_of is None:
+            with state.storage.lease(attempt.target, clock.now()):
+                state.finish(attempt, "cancelled", "by impex cancel", clock.now())
+
+
+def _cancelled(target: str, job_id: str, spark: Spark, mask: Callable[[str], str]) -> CancelledJob:
+    try:
+        _cancel_job(spark, job_id)
+    except SparkError as error:
+        return CancelledJob(target, job_id, mask(str(error)))
+    return CancelledJob(target, job_id)
 
 
 def may_have_running_jobs(run: RunResult, options: RunOptions) -> bool:

@@ -9,6 +9,7 @@ from spark_impex_runner.errors import ImpexError, SparkError
 from spark_impex_runner.planning.labels import Label, sharing_id
 from spark_impex_runner.planning.plan import plan_target
 from spark_impex_runner.spark.running_jobs import RunningJobs
+from spark_impex_runner.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -99,6 +100,17 @@ def _has_given_id(target: Target, correlation_id: str) -> bool:
     _, part, number = correlation_id.removeprefix(given).partition("-part")
     is_part = bool(part) and number.replace(".", "").isdecimal()
     return correlation_id == given or (is_part and correlation_id == f"{given}-part{number}")
+
+
+def connections_of(targets: Iterable[Target]) -> tuple[str, ...]:
+    """Return the names of the connections that targets are exported from."""
+    return tuple(dict.fromkeys(each.connection for each in targets))
+
+
+def hidden_note(tenant: TenantJobs) -> str:
+    """Return how many running jobs the credentials may not see."""
+    jobs = counted(tenant.hidden, "running job")
+    return f"{jobs} {'is' if tenant.hidden == 1 else 'are'} not listed for these credentials"
 
 
 def list_jobs(prepared: Prepared, names: Iterable[str], *, recent: bool = True) -> list[TenantJobs]:

@@ -85,7 +85,9 @@ def test_status_lists_digest_and_command(gated: Any) -> None:
 
     [package] = row["packages"]
     assert row["work"]["packages"]["package.zip"]["sha256"] == package["sha256"]
-    assert f"m/life: package.zip (sha256 {package['sha256']}); to approve: impex-run m.yaml" in text
+    assert "m/life: held for --approve here, since 20" in text
+    assert f"  package         package.zip\n  sha256  {package['sha256']}\n" in text
+    assert "  to approve      impex-run m.yaml" in text
     assert done.code == 0
 
 

@@ -1,0 +1,280 @@
+"""What a tenant runs: listed, cancelled and shown without any local state."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from spark_impex_runner.sandbox.faults import parse_fault
+from spark_impex_runner.sandbox.server import Sandbox, Settings
+from spark_impex_runner.spark.client import Spark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def hiding(shell: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """Serve a tenant that lists only the jobs of the same credentials."""
+    settings = Settings(job_seconds=3600, job_limit=9, hide_jobs=True)
+    with Sandbox(shell.folder / "acme", settings) as sandbox:
+        monkeypatch.setenv("CSPARK_BEARER_TOKEN", sandbox.token)
+        (shell.folder / "m.yaml").write_text(
+            f"version: 1\nconnections: {{sit: {{base_url: '{sandbox.base_url}'}}}}\n"
+            "targets:\n  - {name: life, folders: [life]}\n"
+        )
+        yield sandbox
+
+
+@pytest.fixture
+def lost(shell: Any, left: str) -> str:
+    """Leave a job without any state; return its id."""
+    shutil.rmtree(shell.folder / ".impex")
+    return left
+
+
+def start(sandbox: Sandbox, **request: Any) -> str:
+    """Start a job as somebody else does, with an API key; return its id."""
+    with Spark(base_url=sandbox.base_url, api_key=sandbox.api_key) as spark:
+        return str(spark.impex.exports.initiate(folders=["motor"], **request).data["id"])
+
+
+def cancelled(sandbox: Sandbox) -> list[str]:
+    """Return the ids of the jobs that were cancelled."""
+    return [r.path.rpartition("/")[2] for r in sandbox.requests if r.method == "PATCH"]
+
+
+def test_jobs_of_a_manifest(shell: Any, tenant: Sandbox, lost: str) -> None:
+    """Each job has its state, its age, whose it is and its correlation id, in 80 columns."""
+    done = shell("impex", "jobs", "m.yaml")
+    [found] = json.loads(shell("impex", "jobs", "m.yaml", "--format", "json").out)["tenants"]
+
+    [job] = found["jobs"]
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[:2] == [f"sit: {tenant.base_url}", "  1 of 1 job running"]
+    assert f"  {lost}  in_progress  created " in done.out
+    assert f"    target life, run {job['run_id']}\n" in done.out
+    assert max(map(len, done.out.splitlines())) <= 80
+    assert (job["id"], job["running"], job["target"]) == (lost, True, "life")
+    assert (found["connection"], found["limit"], found["in_progress"]) == ("sit", 1, 1)
+    assert not (shell.folder / ".impex").exists()
+
+
+@pytest.mark.parametrize("words", [("m.yaml", "-c", "sit"), ("sit", "-m", "m.yaml"), ("URL",), ()])
+def test_jobs_are_found_by_any_name(
+    shell: Any, tenant: Sandbox, lost: str, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """A manifest, a connection of it, an address, or the environment name the tenant."""
+    monkeypatch.setenv("CSPARK_BASE_URL", tenant.base_url)
+
+    done = shell("impex", "jobs", *(tenant.base_url if each == "URL" else each for each in words))
+
+    assert done.code == 0
+    assert lost in done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("sit",), "impex jobs sit --manifest release.yaml"),
+        (("m.yaml", "-c", "sid"), "no connection of m.yaml (did you mean 'sit'?)"),
+        ((), "name a manifest or a tenant's address, or set CSPARK_BASE_URL"),
+        (("-c", "sit"), "name the manifest, too"),
+        (("http://127.0.0.1:1/a", "-c", "sit"), "an address has no connections"),
+    ],
+)
+def test_unclear_tenant_is_a_usage_error(
+    shell: Any, tenant: Sandbox, words: tuple[str, ...], message: str
+) -> None:
+    """The message says what to name."""
+    del tenant
+    done = shell("impex", "jobs", *words)
+
+    assert (done.code, message in done.err) == (2, True), done.err
+
+
+def test_jobs_of_others(shell: Any, tenant: Sandbox, lost: str) -> None:
+    """A job of another request, manifest or user says so; one that has ended is listed, too."""
+    path = shell.folder / "m.yaml"
+    text = path.read_text()
+    tenant._authenticator.api_key = "k"
+    path.write_text(text.replace("folders: [life]", "folders: [motor]"))
+    other_request = shell("impex", "jobs", "m.yaml").out
+    path.write_text(text.replace("name: life", "name: other"))
+    other_manifest = shell("impex", "jobs", "m.yaml").out
+    path.write_text(text)
+    shell("impex", "cancel", "m.yaml")
+    start(tenant, correlation_id="nightly\x1b[2J")
+    after = shell("impex", "jobs", "m.yaml").out
+
+    assert "target life, run 2" in other_request
+    assert other_request.splitlines()[3].endswith(", another request")
+    assert "target life of another manifest, run 2" in other_manifest
+    assert "api-key@sandbox.invalid" in after
+    assert "\x1b" not in after
+    assert f"{lost}  cancelled  created " in after
+
+
+def test_unreachable_tenant_is_reported(
+    shell: Any, tenant: Sandbox, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The jobs of the others are listed; the code says that one is missing."""
+    path = shell.folder / "m.yaml"
+    both = f"{{sit: {{base_url: '{tenant.base_url}'}}, uat: {{base_url: '{tenant.base_url}/', "
+    both += "auth: {api_key: '${env:WRONG}'}}}"
+    line = path.read_text().splitlines()[1]
+    text = path.read_text().replace(line, f"connections: {both}")
+    path.write_text(text.replace("name: life", "name: life, connection: sit"))
+    monkeypatch.setenv("WRONG", "wrong-key")
+
+    some = shell("impex", "jobs", "m.yaml", "-c", "sit", "-c", "uat")
+    none = shell("impex", "jobs", "uat", "-m", "m.yaml")
+
+    assert (some.code, lost in some.out, "uat: " in some.err) == (3, True, True), some.err
+    assert (none.code, none.out) == (6, "")
+    assert "wrong-key" not in some.err + none.err
+
+
+def test_hidden_jobs_are_counted(shell: Any, hiding: Sandbox) -> None:
+    """Jobs of other credentials are not listed; no command says that there is nothing."""
+    start(hiding)
+
+    outputs = [shell("impex", name, "m.yaml").out for name in ("jobs", "status", "cancel")]
+
+    for each in outputs:
+        assert "1 running job is not listed for these credentials" in each
+        assert "nothing" not in each
+    assert cancelled(hiding) == []
+
+
+def test_status_asks_the_tenant(shell: Any, tenant: Sandbox, lost: str) -> None:
+    """Without a state the jobs of the manifest's targets are those that the tenant lists."""
+    text = shell("impex", "status", "m.yaml").out
+    [row] = json.loads(shell("impex", "status", "m.yaml", "--json").out)
+
+    assert text.startswith("m/life: runs on the tenant, not in this state, since 2")
+    assert max(map(len, text.splitlines())) <= 80
+    assert (row["target"], row["job"], row["tenant"]) == ("m/life", lost, tenant.base_url)
+
+
+def test_status_without_the_tenant(
+    shell: Any, tenant: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a state the failure is the result; with one it is a line beside what is known."""
+    monkeypatch.setenv("CSPARK_BEARER_TOKEN", "wrong")
+    without = shell("impex", "status", "m.yaml")
+    shell("impex-run", "m.yaml", "-q")
+    (shell.folder / ".impex").mkdir(exist_ok=True)
+    with_state = shell("impex", "status", "m.yaml")
+    monkeypatch.delenv("CSPARK_BEARER_TOKEN")
+    alone = shell("impex", "status", "m.yaml")
+
+    assert (without.code, without.out) == (6, "")
+    assert "401" in without.err
+    for each in (with_state, alone):
+        assert (each.code, each.out) == (0, "nothing is unfinished in this state\n")
+        assert "sit" in each.err or "the tenant was not asked" in each.err
+    assert not tenant.jobs_created
+
+
+def test_cancel_asks_the_tenant(shell: Any, tenant: Sandbox, lost: str) -> None:
+    """The job of a target is cancelled without a state, and only that of a selected target."""
+    path = shell.folder / "m.yaml"
+    path.write_text(path.read_text() + "  - {name: b, folders: [motor]}\n")
+
+    other = shell("impex", "cancel", "m.yaml", "-t", "b")
+    done = shell("impex", "cancel", "m.yaml")
+
+    assert other.out == "nothing to cancel\n"
+    assert (done.code, done.out) == (0, f"life: job {lost} cancelled\n")
+    assert cancelled(tenant) == [lost]
+    assert shell("impex", "cancel", "m.yaml").out == "nothing to cancel\n"
+
+
+def test_cancel_spares_another_request(shell: Any, tenant: Sandbox, lost: str) -> None:
+    """A job that exports something else is named, with the command that cancels it."""
+    path = shell.folder / "m.yaml"
+    path.write_text(path.read_text().replace("folders: [life]", "folders: [motor]"))
+
+    done = shell("impex", "cancel", "m.yaml")
+
+    assert f"life: job {lost}: it exports another request; impex cancel --job {lost}" in done.out
+    assert cancelled(tenant) == []
+
+
+def test_cancel_spares_shared_ids(shell: Any, hiding: Sandbox) -> None:
+    """Of targets with one correlation id all must be selected: whose job it is, nobody knows."""
+    path = shell.folder / "m.yaml"
+    lines = "".join(f"  - {{name: {n}, folders: [life], correlation_id: C-1}}\n" for n in "ab")
+    path.write_text(path.read_text().partition("  - ")[0] + lines)
+    with Spark(base_url=hiding.base_url, token=hiding.token) as spark:
+        job = spark.impex.exports.initiate(folders=["life"], correlation_id="C-1").data["id"]
+
+    one = shell("impex", "cancel", "m.yaml", "-t", "a").out
+    shown = shell("impex", "status", "m.yaml").out
+    both = shell("impex", "cancel", "m.yaml").out
+
+    assert f"a: job {job}: target b shares it; impex cancel --job {job} cancels it" in one
+    assert "m/a: runs on the tenant, not in this state; perhaps of target b" in shown
+    assert both == f"a: job {job} cancelled\n"
+
+
+def test_cancel_reports_silent_tenant(
+    shell: Any, tenant: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenant that cannot be asked is an error, and not nothing."""
+    del tenant
+    monkeypatch.setenv("CSPARK_BEARER_TOKEN", "wrong")
+
+    done = shell("impex", "cancel", "m.yaml")
+
+    assert (done.code, done.out, "401" in done.err) == (4, "", True)
+
+
+@pytest.mark.parametrize("words", [("m.yaml",), ("m.yaml", "-c", "sit"), ("URL",)])
+def test_cancel_by_id(shell: Any, tenant: Sandbox, lost: str, words: tuple[str, ...]) -> None:
+    """A job is cancelled by its id, on a manifest's tenant or by its address; then it is over."""
+    where = [tenant.base_url if each == "URL" else each for each in words]
+    done = shell("impex", "cancel", "--job", lost, *where)
+    again = shell("impex", "cancel", "--job", lost, *where)
+    unknown = shell("impex", "cancel", "--job", "none", *where)
+
+    assert (done.code, f"job {lost} cancelled" in done.out) == (0, True)
+    assert (again.code, "it has ended already (cancelled)" in again.out) == (0, True)
+    assert (unknown.code, f"no such job on {tenant.base_url}" in unknown.err) == (4, True)
+    assert cancelled(tenant) == [lost]
+
+
+def test_cancel_by_id_closes_the_attempt(shell: Any, tenant: Sandbox, left: str) -> None:
+    """The next run starts a new job instead of resuming one that was cancelled."""
+    shell("impex", "cancel", "--job", left, "m.yaml")
+
+    assert cancelled(tenant) == [left]
+    assert shell("impex", "status").out == "nothing is unfinished\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("m.yaml", "-c", "sit"), "--connection is for --job"),
+        (("http://127.0.0.1:1/acme",), "name one of its jobs with --job ID"),
+        (("m.yaml", "n.yaml", "--job", "1"), "a job belongs to one manifest or tenant"),
+    ],
+)
+def test_unclear_cancel_is_a_usage_error(shell: Any, words: tuple[str, ...], message: str) -> None:
+    """The message says what to write."""
+    done = shell("impex", "cancel", *words)
+
+    assert (done.code, message in done.err) == (2, True), done.err
+
+
+def test_lost_listing_keeps_what_is_known(shell: Any, tenant: Sandbox, lost: str) -> None:
+    """A status that cannot be read leaves the job in the list, without its correlation id."""
+    tenant.faults._faults = (parse_fault("status@1-=403"),)
+
+    done = shell("impex", "jobs", "m.yaml")
+
+    assert (done.code, lost in done.out, "correlation id" in done.out) == (0, True, False)
