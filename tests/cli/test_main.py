@@ -325,7 +325,7 @@ def test_json_log_lines_carry_the_stable_fields(shell: Any) -> None:
         assert line["time"].endswith("Z")
         assert line["target"] == "pricing"
         assert line["job_id"]
-        assert line["correlation_id"] == f"{line['run_id']}-pricing"
+        assert re.fullmatch(rf"{line['run_id']}-pricing-[0-9a-f]{{12}}", line["correlation_id"])
 
 
 def test_var_and_output_options(shell: Any) -> None:
