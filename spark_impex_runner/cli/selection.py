@@ -276,7 +276,7 @@ def state_place(text: str) -> StatePlace:
 
 
 # The types of arguments that are paths.
-PATHS = (local_path, output_path, written_path, state_place)
+PATHS = (local_path, output_path, written_path, state_place, manifest_or_address)
 
 
 def positive(text: str) -> int:

@@ -18,7 +18,7 @@ from spark_impex_runner.errors import ManifestError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from spark_impex_runner.manifest.yaml.document import Document, KeyPath
 
@@ -39,9 +39,12 @@ def suggest(action: argparse.Action, prefix: str, arguments: argparse.Namespace)
         return found
     if action.dest == "plugin":
         return _plugins() | dict.fromkeys(_paths(prefix, (".py",)), "")
-    if action.dest in {"old", "new"}:
-        found = {f"{name}:": "" for each in _documents(arguments) for name in _connections(each)}
-        return found | dict.fromkeys(_paths(prefix, (".zip",)), "")
+    if action.dest in _NAMED:  # a path, or a connection of the manifest on the line
+        end, suffixes = _NAMED[action.dest]
+        found = {
+            f"{name}{end}": "" for each in _documents(arguments) for name in _connections(each)
+        }
+        return found | dict.fromkeys(_paths(prefix, suffixes), "")
     if action.dest == "report":
         return dict.fromkeys(_reports(prefix), "")
     is_path = action.type in (Path, *PATHS)
@@ -76,7 +79,9 @@ def _documents(arguments: argparse.Namespace) -> Iterator[Document]:
 
     overlays = [path for path in getattr(arguments, "overlay", None) or () if path.is_file()]
     named = getattr(arguments, "manifests", None) or [getattr(arguments, "manifest", None)]
-    for path in (path for path in named if path is not None):
+    if source := getattr(arguments, "source", None):
+        named = [*named, Path(source)]
+    for path in (path for path in named if isinstance(path, Path)):
         # With an error in an overlay, or a name that two files define, the manifest alone.
         try:
             yield assemble(path, overlays)
@@ -131,9 +136,10 @@ def _tags(document: Document) -> dict[str, str]:
     return {tag: "" for tag in tags if isinstance(tag, str) and "${" not in tag}
 
 
-def _connections(document: Document) -> Iterable[str]:
+def _connections(document: Document) -> dict[str, str]:
     """Return the names of the connections."""
-    return filter(str.isprintable, map(str, _mapping(document.data.get("connections"))))
+    names = map(str, _mapping(document.data.get("connections")))
+    return dict.fromkeys(filter(str.isprintable, names), "")
 
 
 def _variables(document: Document) -> dict[str, str]:
@@ -193,4 +199,7 @@ _FROM_MANIFEST: dict[str, Callable[[Document], dict[str, str]]] = {
     "target": _targets,
     "tag": _tags,
     "var": _variables,
+    "connection": _connections,
 }
+# Of `impex diff` and `impex jobs`: what follows a connection's name, and the files that fit.
+_NAMED = {"old": (":", (".zip",)), "new": (":", (".zip",)), "source": ("", _YAML)}

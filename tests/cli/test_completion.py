@@ -64,6 +64,9 @@ ONCE = {
     "impex-run m.yaml --report js": "impex-run m.yaml --report json=",
     "cd . && impex validate m.yaml -t mo": "cd . && impex validate m.yaml -t motor ",
     "impex-run nowhere.yaml -t no": "impex-run nowhere.yaml -t no",
+    "impex jobs m.yaml -c he": "impex jobs m.yaml -c here ",
+    "impex jobs -m m.yaml he": "impex jobs -m m.yaml here ",
+    "impex cancel m.y": "impex cancel m.yaml ",
 }
 LISTED_ONCE = {
     "impex-run m.yaml --tag ": {"release", "nightly", "everything"},
