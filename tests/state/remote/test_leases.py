@@ -208,3 +208,15 @@ def test_lost_lease_of_one_target_changed_by_hand(world: World) -> None:
         with pytest.raises(StateError, match="changed by something else than a runner"):
             State(storage).store_value(KEY, "v")
         storage.check()
+
+
+def test_write_without_reply_is_known_later(world: World) -> None:
+    """A write that failed on its way back counts as the own one when the next is refused."""
+    storage = world.storage()
+    with own(storage):
+        world.faults = ["lost"]
+        with pytest.raises(StateError, match="reply"):
+            State(storage).store_value(KEY, "one")
+        State(storage).store_value(KEY, "two")
+
+    assert value(world) == "two"
