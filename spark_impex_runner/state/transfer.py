@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import StateError
 from spark_impex_runner.state.storage import Scope
+from spark_impex_runner.state.tables import NUMBERED, OF_TARGET, REFERENCES, TABLES
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,28 +22,6 @@ _RUNS = "SELECT id FROM runs UNION SELECT run_id FROM attempts UNION SELECT run_
 _EXPIRED = "INSERT OR IGNORE INTO runs (id, manifest, started) VALUES (?, '', ?)"
 _BEGAN = "SELECT min(began) AS began FROM outcomes WHERE run_id = ?"
 _UNFINISHED = "SELECT id FROM runs WHERE finished IS NULL"
-# What a target has: its attempts, those of its parts, and all that belongs to these.
-_OWN = "(target = :key OR substr(target, 1, length(:key) + 1) = :key || '#')"
-_ATTEMPTS = f"SELECT id FROM attempts WHERE {_OWN}"  # noqa: S608 - a constant, as those below
-_OF_ATTEMPTS = f"attempt IN ({_ATTEMPTS})"
-_OF_HOLDS = f"hold IN (SELECT id FROM holds WHERE {_OF_ATTEMPTS})"  # noqa: S608
-# The tables of a scope in an order in which no row refers to one that comes later.
-_TABLES = {
-    "target": {
-        "attempts": _OWN,
-        "outcomes": _OF_ATTEMPTS,
-        "artifacts": _OF_ATTEMPTS,
-        "steps": _OF_ATTEMPTS,
-        "parts": _OF_ATTEMPTS,
-        "holds": _OF_ATTEMPTS,
-        "approvals": _OF_HOLDS,
-        "memories": _OWN,
-    },
-    "run": {"runs": "id = :key", "run_targets": "run_id = :key"},
-}
-# The tables that give ids, and the columns that hold such an id.
-_NUMBERED = ("attempts", "outcomes", "holds", "approvals")
-_IDS = {"attempt", "part_of", "hold"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +53,8 @@ def migrate(source: Storage, destination: Storage, now: datetime) -> Copied:
     for key in pending:
         scope = Scope.of_target(key)
         with source.lease(key, now), destination.lease(key, now):
-            destination.write(scope, *_inserts(source, scope, offset))
+            # The end of the lease writes it: one request less for each target.
+            destination.write_later(scope, *_inserts(source, scope, offset))
     return Copied(len(pending), len(runs))
 
 
@@ -100,23 +80,23 @@ def _is_copied(key: str, source: Storage, destination: Storage) -> bool:
 def _newest(storage: Storage, key: str) -> tuple[list[dict[str, Any]], ...]:
     """Return what identifies the state of a target: its last attempt and its values."""
     scope = Scope.of_target(key)
-    sql = f"SELECT * FROM attempts WHERE {_OWN} ORDER BY id DESC LIMIT 1"  # noqa: S608
+    sql = "SELECT * FROM attempts WHERE target = :key ORDER BY id DESC LIMIT 1"
     attempts = [dict(row) for row in storage.read(scope, sql, {"key": key})]
-    values = f"SELECT * FROM memories WHERE {_OWN} ORDER BY target, uses, key"  # noqa: S608
+    values = f"SELECT * FROM memories WHERE {OF_TARGET} ORDER BY target, uses, key"  # noqa: S608
     memories = [dict(row) for row in storage.read(scope, values, {"key": key})]
     for each in attempts:
-        del each["id"], each["part_of"]
+        del each["id"]
     return attempts, memories
 
 
 def _highest_id(storage: Storage) -> int:
-    queries = (f"SELECT max(id) AS id FROM {table}" for table in _NUMBERED)  # noqa: S608
+    queries = (f"SELECT max(id) AS id FROM {table}" for table in NUMBERED)  # noqa: S608
     return max(row["id"] or 0 for sql in queries for row in storage.read(None, sql))
 
 
 def _inserts(storage: Storage, scope: Scope, offset: int) -> Iterator[Statement]:
     """Yield the statements that insert the rows of a scope, with their ids moved by ``offset``."""
-    for table, where in _TABLES[scope.kind].items():
+    for table, where in TABLES[scope.kind].items():
         order = "position" if table == "run_targets" else "rowid"  # that one has no rowid
         sql = f"SELECT * FROM {table} WHERE {where} ORDER BY {order}"  # noqa: S608
         for row in storage.read(scope, sql, {"key": scope.key}):
@@ -129,7 +109,7 @@ def _expired(storage: Storage, run_id: str) -> Statement:
 
 
 def _insert(table: str, row: sqlite3.Row, offset: int) -> Statement:
-    moved = _IDS | ({"id"} if table in _NUMBERED else set())
+    moved = {*REFERENCES, "id"} if table in NUMBERED else {*REFERENCES}
     values = {
         name: row[name] + offset if name in moved and row[name] is not None else row[name]
         for name in row.keys()  # noqa: SIM118 - a Row iterates over its values

@@ -30,15 +30,17 @@ WORK = {"packages": {"p.zip": {"sha256": "ab12"}}, "step": "import_to", "options
 KEYS = ("m/a", "m/a.b", "m/split", "m/split#1", "m/split#2")
 
 
-@pytest.fixture(params=["folder to folder"])
-def places(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[StatePlace, StatePlace]:
+@pytest.fixture(params=["folder to folder", "folder to store", "store to folder", "store to store"])
+def places(request: pytest.FixtureRequest, tmp_path: Path) -> list[StatePlace]:
     """Return where a state is and where it is copied to."""
     kinds = request.param.split(" to ")
-    return tuple(tmp_path / name for name, _ in zip(("old", "new"), kinds, strict=True))
+    url = request.getfixturevalue("s3_state").url if "store" in kinds else ""
+    names = zip(("old", "new"), kinds, strict=True)
+    return [f"{url}/{name}" if kind == "store" else tmp_path / name for name, kind in names]
 
 
 @pytest.fixture
-def states(places: tuple[StatePlace, StatePlace]) -> Iterator[tuple[State, State]]:
+def states(places: list[StatePlace]) -> Iterator[tuple[State, State]]:
     """Return a state with all that one can hold, and an empty one."""
     with closing(open_state(places[0])) as old, closing(open_state(places[1])) as new:
         fill(old)
@@ -158,11 +160,15 @@ def test_other_state_is_not_replaced(states: tuple[State, State]) -> None:
     assert content(new) == before
 
 
-def test_state_in_use_is_not_copied(states: tuple[State, State]) -> None:
+def test_state_in_use_is_not_copied(states: tuple[State, State], places: list[StatePlace]) -> None:
     """Neither while a run works there, nor while a target is locked."""
     old, new = states
 
-    with old.storage.run_lease("r2"), pytest.raises(StateError, match="run r2 uses it; wait"):
+    with (
+        closing(open_state(places[0])) as other,
+        other.storage.run_lease("r2"),
+        pytest.raises(StateError, match="run r2 uses it; wait"),
+    ):
         migrate(old.storage, new.storage, NOW)
     with old.storage.lease("m/a", NOW), pytest.raises(StateError, match="m/a is locked by"):
         migrate(old.storage, new.storage, NOW)

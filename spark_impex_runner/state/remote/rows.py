@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import StateError
 from spark_impex_runner.state.migrations import MIGRATIONS
+from spark_impex_runner.state.tables import NUMBERED, OF_TARGET, REFERENCES, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -16,37 +17,17 @@ if TYPE_CHECKING:
     from spark_impex_runner.state.remote.document import Tables
     from spark_impex_runner.state.storage import Scope, Statement, Values
 
-_OF_TARGET = "(target = :key OR substr(target, 1, length(:key) + 1) = :key || '#')"
-_ATTEMPTS = f"SELECT id FROM attempts WHERE {_OF_TARGET}"  # noqa: S608 - constants
-_OF_ATTEMPT = f"attempt IN ({_ATTEMPTS})"
-# Each table with the condition of its rows, parents first.
-_TABLES: Final[Mapping[str, Mapping[str, str]]] = {
-    "target": {
-        "attempts": _OF_TARGET,
-        "parts": _OF_ATTEMPT,
-        "artifacts": _OF_ATTEMPT,
-        "steps": _OF_ATTEMPT,
-        "outcomes": _OF_ATTEMPT,
-        "holds": _OF_ATTEMPT,
-        "approvals": f"hold IN (SELECT id FROM holds WHERE {_OF_ATTEMPT})",  # noqa: S608
-        "memories": _OF_TARGET,
-    },
-    "run": {"runs": "id = :key", "run_targets": "run_id = :key"},
-}
-# Tables whose rows have a number, and the columns that refer to one.
-_NUMBERED = ("attempts", "outcomes", "holds", "approvals")
-_REFERENCES = {"part_of": "attempts", "attempt": "attempts", "hold": "holds"}
 # Older attempts of a target whose outcome and duration are kept.
 _KEPT = 20
 _WHOLE = (
-    f"SELECT id FROM attempts WHERE {_OF_TARGET} AND part_of IS NULL AND (finished IS NULL OR id ="  # noqa: S608
+    f"SELECT id FROM attempts WHERE {OF_TARGET} AND part_of IS NULL AND (finished IS NULL OR id ="  # noqa: S608
     " (SELECT max(id) FROM attempts WHERE target = :key AND delivered IS NOT NULL))"
 )
 _THIN = (
     f"SELECT id FROM attempts WHERE target = :key AND id NOT IN ({_WHOLE})"  # noqa: S608
     f" ORDER BY id DESC LIMIT {_KEPT}"
 )
-_PARTS_GONE = f"{_OF_TARGET} AND part_of IS NOT NULL AND part_of NOT IN ({_WHOLE})"
+_PARTS_GONE = f"{OF_TARGET} AND part_of IS NOT NULL AND part_of NOT IN ({_WHOLE})"
 _GONE = f"target = :key AND id NOT IN ({_WHOLE}) AND id NOT IN (SELECT id FROM ({_THIN}))"  # noqa: S608
 _RECORDED = "EXISTS (SELECT 1 FROM memories WHERE target = :key AND uses = '')"
 
@@ -59,7 +40,7 @@ class Rows:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._connection = _opened()
-        self._last = dict.fromkeys(_NUMBERED, 0)
+        self._last = dict.fromkeys(NUMBERED, 0)
         _migrate(self._connection, 0)
 
     def read(self, sql: str, values: Values = ()) -> list[sqlite3.Row]:
@@ -91,12 +72,12 @@ class Rows:
     def _load(self, scope: Scope, tables: Tables) -> None:
         with self._lock, self._connection:
             self._connection.execute("BEGIN")
-            for table, where in reversed([*_TABLES[scope.kind].items()]):
+            for table, where in reversed([*TABLES[scope.kind].items()]):
                 self._number(table)
                 sql = f"DELETE FROM {table} WHERE {where}"  # noqa: S608 - constants
                 self._connection.execute(sql, {"key": scope.key})
             numbers: dict[tuple[str, int], int] = {}
-            for table in _TABLES[scope.kind]:
+            for table in TABLES[scope.kind]:
                 for row in tables.get(table, ()):
                     self._insert(table, row, numbers)
 
@@ -105,7 +86,7 @@ class Rows:
         with self._lock:
             return {
                 table: [dict(row) for row in self._of(table, where, scope)]
-                for table, where in _TABLES[scope.kind].items()
+                for table, where in TABLES[scope.kind].items()
             }
 
     def prune(self, target: str) -> None:
@@ -151,7 +132,7 @@ class Rows:
         self, table: str, row: Mapping[str, Any], numbers: dict[tuple[str, int], int]
     ) -> None:
         values = dict(row)
-        for column, parent in _REFERENCES.items():
+        for column, parent in REFERENCES.items():
             if values.get(column) is not None:
                 values[column] = numbers[parent, values[column]]
         if table in self._last:
@@ -178,13 +159,13 @@ def _migrated(tables: Tables, schema: int) -> Tables:
     with closing(_opened()) as scratch:
         for script in MIGRATIONS[:schema]:
             scratch.executescript(script)
-        for table in (name for of_kind in _TABLES.values() for name in of_kind):
+        for table in (name for of_kind in TABLES.values() for name in of_kind):
             for row in tables.get(table, ()):
                 _insert(scratch, table, row)
         _migrate(scratch, schema)
         return {
             table: [dict(row) for row in scratch.execute(f"SELECT * FROM {table}")]  # noqa: S608
-            for of_kind in _TABLES.values()
+            for of_kind in TABLES.values()
             for table in of_kind
         }
 

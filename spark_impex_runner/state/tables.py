@@ -1,0 +1,29 @@
+"""Which rows belong to a target or a run: the tables of a scope, and how their rows refer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The rows of a target's own, with those of its parts; ``:key`` is that of the scope.
+OF_TARGET: Final = "(target = :key OR substr(target, 1, length(:key) + 1) = :key || '#')"
+_OF_ATTEMPT = f"attempt IN (SELECT id FROM attempts WHERE {OF_TARGET})"  # noqa: S608 - constants
+# For each kind of scope its tables with the condition of its rows, parents first.
+TABLES: Final[Mapping[str, Mapping[str, str]]] = {
+    "target": {
+        "attempts": OF_TARGET,
+        "parts": _OF_ATTEMPT,
+        "artifacts": _OF_ATTEMPT,
+        "steps": _OF_ATTEMPT,
+        "outcomes": _OF_ATTEMPT,
+        "holds": _OF_ATTEMPT,
+        "approvals": f"hold IN (SELECT id FROM holds WHERE {_OF_ATTEMPT})",  # noqa: S608
+        "memories": OF_TARGET,
+    },
+    "run": {"runs": "id = :key", "run_targets": "run_id = :key"},
+}
+# Tables whose rows have a number, and the columns that refer to one.
+NUMBERED: Final = ("attempts", "outcomes", "holds", "approvals")
+REFERENCES: Final = {"part_of": "attempts", "attempt": "attempts", "hold": "holds"}
