@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from object_stores import ACCESS, SECRET, s3_client
 
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 
@@ -27,12 +29,12 @@ PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/s
 UNSHARE = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
 
 
-@pytest.fixture(scope="session")
-def _namespaces() -> None:
-    """Skip where the system gives nobody namespaces."""
+@functools.lru_cache
+def has_namespaces() -> bool:
+    """Return whether this system lets a process make namespaces."""
     command = [*UNSHARE, "unshare", "--user", "--map-user=65532", "true"]
-    if shutil.which("unshare") is None or subprocess.run(command, check=False).returncode:
-        pytest.skip("this system does not allow namespaces")
+    found = shutil.which("unshare") is not None
+    return found and subprocess.run(command, check=False).returncode == 0
 
 
 @dataclass
@@ -51,6 +53,8 @@ class Machines:
 
     def pod(self, spec: Mapping[str, Any]) -> subprocess.Popen[str]:
         """Start the one container of a pod, by its user, on a file system that is read-only."""
+        if not has_namespaces():
+            pytest.skip("this system does not allow namespaces")
         [container] = spec["containers"]
         home = Path(tempfile.mkdtemp(dir=self.folder))
         (home / "root").mkdir()
@@ -125,18 +129,37 @@ def _fill(folder: Path, files: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True)
 class Buckets:
-    """The buckets of an S3 server, which Amazon's own client reads."""
+    """The buckets of the examples on an S3 server, which Amazon's own client reads."""
 
     endpoint: str
-    access: str
-    secret: str
     client: Any
+
+    def empty(self, bucket: str) -> None:
+        """Make a bucket, or remove what another test has left in it."""
+        self.client.create_bucket(Bucket=bucket)
+        for key in self.objects(bucket):
+            self.client.delete_object(Bucket=bucket, Key=key)
+
+    def expire_leases(self) -> None:
+        """Remove all leases, as time would: what is gone has expired."""
+        for key in self.objects("acme-impex"):
+            if "/leases/" in key:
+                self.client.delete_object(Bucket="acme-impex", Key=key)
 
     def objects(self, bucket: str) -> dict[str, bytes]:
         """Return all objects of a bucket by their keys."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
         keys = [each["Key"] for page in pages for each in page.get("Contents", ())]
         return {key: self.client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
+
+
+@pytest.fixture
+def buckets(moto: str) -> Buckets:
+    """Return the buckets of the state and of the packages, without any object."""
+    found = Buckets(moto, s3_client(moto))
+    for bucket in ("acme-impex", "acme-backup", "acme-releases"):
+        found.empty(bucket)
+    return found
 
 
 @pytest.fixture
@@ -147,15 +170,15 @@ def tenant() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def machines(tmp_path: Path, tenant: Sandbox, buckets: Any) -> Iterator[Machines]:
+def machines(tmp_path: Path, tenant: Sandbox, buckets: Buckets) -> Iterator[Machines]:
     """Return machines with the config map and the secret of the example."""
     resource = yaml.safe_load((EXAMPLES / "kubernetes/configmap.yaml").read_text())
     maps = {name: text.replace(TENANT, tenant.base_url) for name, text in resource["data"].items()}
     secret = {
         "client-id": tenant.client_id,
         "client-secret": tenant.client_secret,
-        "aws-access-key-id": buckets.access,
-        "aws-secret-access-key": buckets.secret,
+        "aws-access-key-id": ACCESS,
+        "aws-secret-access-key": SECRET,
     }
     made = Machines(
         tmp_path,
