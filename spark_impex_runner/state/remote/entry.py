@@ -143,6 +143,8 @@ class Entry:
             lease.check()
             if self.is_leased:
                 return self._write_leased(statements, lease, later=later)
+            if self.scope.kind == "run" and self._read_at is None:
+                self._read_at = self._age()  # it is new, or the store refuses to create it
             for _ in range(_ATTEMPTS):
                 self.refresh()
                 if self._owner:
