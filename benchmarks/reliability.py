@@ -19,6 +19,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import kills
+import stateless
 import stops
 import uploads
 from kills import package_size, problems, tree
@@ -205,6 +206,7 @@ def main() -> int:
     """Measure, print, and fail if anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--stateless", type=int, default=100, help="kills of runs without state")
     parser.add_argument("--faults", type=int, default=len(FAULTS), help="only the first N kinds")
     parser.add_argument("--size", type=int, default=SIZE, help="bytes of the package for faults")
     parser.add_argument("--uploads", type=int, default=100, help="kills for each kind of store")
@@ -230,6 +232,9 @@ def main() -> int:
             rows += stops.rows_of(Row, root, folder / "stops")
         if arguments.kills:
             rows = [*kills.rows_of(Row, arguments.kills, folder / "kills", chance), *rows]
+        if arguments.stateless:
+            work = folder / "stateless"
+            rows.insert(0, stateless.row_of(Row, arguments.stateless, root, work, chance))
         if arguments.uploads:
             clock = QuickClock()
             clock.wait(timedelta(days=3).total_seconds())
