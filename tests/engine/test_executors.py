@@ -336,7 +336,7 @@ def test_lost_unit_fails_its_targets(world: World, kind: str, message: str) -> N
         (
             "nothing:7",
             UsageError,
-            "there is no executor 'nothing'; known: faulty, local, processes, ",
+            "there is no executor 'nothing'; known: dask, faulty, local, processes, ",
         ),
         ("faulty:unusable", UsageError, "no such cluster"),
         (
