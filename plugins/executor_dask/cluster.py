@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import uuid
 from concurrent.futures import Executor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import distributed
@@ -44,6 +46,12 @@ class Cluster(Executor):
         self._client.subscribe_topic(topic, lambda event: receive(event[1]))
         self._topics.append(topic)
         return EventSender(topic)
+
+    def call_workers(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Call a function in the process of each worker, without waiting for any."""
+        call = partial(self._client.run, function, *arguments, wait=False, on_error="ignore")
+        # On a thread: a worker may be out of reach.
+        threading.Thread(target=call, name="impex-dask-call", daemon=True).start()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run a function on a worker; wait for one if the cluster has none."""

@@ -19,7 +19,7 @@ from spark_impex_runner.engine.distributed import (
 from spark_impex_runner.engine.events import EventReceiver
 from spark_impex_runner.engine.origin import Origin
 from spark_impex_runner.engine.placement import Placement
-from spark_impex_runner.engine.worker import ActiveRun, active_runs
+from spark_impex_runner.engine.worker import ActiveRun, active_runs, stop_units
 from spark_impex_runner.errors import DeliveryError, ImpexError, Interrupted, PluginError
 from spark_impex_runner.planning.requirements import executor_for
 
@@ -60,7 +60,8 @@ def unit_executor(
     # Not a `with` block: an executor that hangs at its end is abandoned after a stop.
     executor.__enter__()
     try:
-        yield UnitExecutor(executor, worker, StopRequest(context.state.storage, prepared.run.id))
+        stop = StopRequest(context.state.storage, prepared.run.id)
+        yield UnitExecutor(executor, worker, stop, stop_units)
     finally:
         close = partial(executor.__exit__, None, None, None)
         with suppress(Interrupted):

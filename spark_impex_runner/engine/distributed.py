@@ -136,9 +136,13 @@ class StopRequest:
     storage: Storage
     run_id: str
 
+    def requested(self) -> int | None:
+        """Return the number of the signal, if there is a request."""
+        return self.storage.read_stop(self.run_id)
+
     def stop(self, signum: int) -> None:
         """Stop all processes of the run as a signal does."""
-        if self.storage.read_stop(self.run_id) != signum:
+        if self.requested() != signum:
             self.storage.write_stop(self.run_id, signum)
 
     def fail_fast(self) -> None:
@@ -208,6 +212,7 @@ class UnitExecutor:
     executor: Executor
     worker: Worker
     stop: StopRequest
+    stop_units: Callable[[str, int], None]
 
     @property
     def has_events(self) -> bool:
@@ -251,6 +256,14 @@ class UnitExecutor:
             refused.set_exception(error)
             return refused
 
+    def _stop(self, signum: int) -> None:
+        """Stop the workers by the state and, where the executor can, at once."""
+        known = self.stop.requested() == signum
+        self.stop.stop(signum)
+        call = getattr(self.executor, "call_workers", None)
+        if call and not known:
+            call(self.stop_units, self.stop.run_id, signum)
+
     def _wait(
         self,
         pending: dict[Future[UnitResult], WorkUnit],
@@ -263,7 +276,7 @@ class UnitExecutor:
             for future in done:
                 ended(pending.pop(future), _result_of(future, clock))
             if clock.stopping():
-                self.stop.stop(clock.signum)
+                self._stop(clock.signum)
             if time.monotonic() >= clock.stopped_at + END:
                 return
 

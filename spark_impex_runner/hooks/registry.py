@@ -170,6 +170,10 @@ class ExecutorFactory:
     workers in the run. The method returns a function that can be pickled: called with a text on a
     worker, it has the run call ``receive`` with that text, on any thread, in the order of the calls
     of one worker, and before the unit's future has its result. ``receive`` raises nothing.
+
+    One with a method ``call_workers(function, *arguments)`` stops its workers at once, which else
+    read from the state that they are to stop, at times some seconds later. The method calls a
+    function once in the process of each worker, beside its tasks, and does not wait for it.
     """
 
     name: str

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from object_stores import ACCESS, SECRET, S3Server, s3_client
+from object_stores import ACCESS, SECRET, S3Server, StateStore, s3_client
 from spark_impex_runner.plugins.executor_dask import make
 
 from spark_impex_runner.engine.run import run_manifest
@@ -133,7 +133,8 @@ class World:
     def run(self, cluster: Cluster, *words: str) -> subprocess.Popen[str]:
         """Run the manifest, named relative to the working folder, on a cluster."""
         executor = ["--executor", f"dask:{cluster.address}"]
-        return self.start(*COMMAND, "m.yaml", *executor, *words, cwd=self.folder)
+        more = {"cwd": self.folder, "env": dict(os.environ)}
+        return self.start(*COMMAND, "m.yaml", *executor, *words, **more)
 
     def report(self) -> dict[str, dict[str, Any]]:
         """Return the targets of the report by name."""
@@ -275,6 +276,34 @@ def test_interrupt_reaches_workers(cluster: Cluster, world: World) -> None:
 
     assert process.returncode == 130, said
     assert out.count("cancelled") >= 2
+    for tenant in world.tenants.values():
+        assert [each.method for each in tenant.requests].count("PATCH") == 1
+
+
+@pytest.fixture
+def far_cluster(s3_state: StateStore, tmp_path: Path) -> Iterator[Cluster]:
+    """Start a cluster whose workers can open the state of ``s3_state``."""
+    assert s3_state
+    with ExitStack() as processes:
+        folder = tmp_path / "far"
+        folder.mkdir()
+        yield Cluster(folder, processes).start("w1", "w2")
+
+
+@pytest.mark.parametrize("world", [3600], indirect=True)
+def test_interrupt_reaches_far_workers_in_time(
+    s3_state: StateStore, far_cluster: Cluster, world: World
+) -> None:
+    """They share a state in a store alone, and both jobs are cancelled before the run ends."""
+    world.write(target("a", "one", output=ELSEWHERE), target("b", "two", output=ELSEWHERE))
+
+    process = world.run(far_cluster, "--state", s3_state.url)
+    until(lambda: all(asked(each) for each in world.tenants.values()))
+    os.kill(process.pid, signal.SIGTERM)
+    out, said = process.communicate()
+
+    assert process.returncode == 143, said
+    assert "did not end" not in out
     for tenant in world.tenants.values():
         assert [each.method for each in tenant.requests].count("PATCH") == 1
 
