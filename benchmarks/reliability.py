@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import cluster
 import kills
 import stateless
 import stops
@@ -211,6 +212,7 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=SIZE, help="bytes of the package for faults")
     parser.add_argument("--uploads", type=int, default=100, help="kills for each kind of store")
     parser.add_argument("--stops", type=int, choices=(0, 1), default=1, help="0: no SIGTERM")
+    parser.add_argument("--cluster", type=int, choices=(0, 1), default=1, help="0: no Dask")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--write", action="store_true")
@@ -235,12 +237,10 @@ def main() -> int:
         if arguments.stateless:
             work = folder / "stateless"
             rows.insert(0, stateless.row_of(Row, arguments.stateless, root, work, chance))
+        if arguments.cluster:
+            rows.insert(0, cluster.row_of(Row, root, folder / "cluster"))
         if arguments.uploads:
-            clock = QuickClock()
-            clock.wait(timedelta(days=3).total_seconds())
-            roots = [tree(folder / "large", 24_000_000), tree(folder / "other", 100_000, "beta")]
-            plan = uploads.Plan(arguments.uploads, roots, folder / "uploads", clock, chance)
-            rows += uploads.rows_of(Row, plan)
+            rows += _upload_rows(arguments.uploads, folder, chance)
     if arguments.json:
         print(json.dumps([vars(row) for row in rows]))
     else:
@@ -248,6 +248,13 @@ def main() -> int:
         if arguments.write:
             _write(render(rows))
     return 1 if any(row.wrong for row in rows) else 0
+
+
+def _upload_rows(count: int, folder: Path, chance: random.Random) -> list[Row]:
+    clock = QuickClock()
+    clock.wait(timedelta(days=3).total_seconds())
+    roots = [tree(folder / "large", 24_000_000), tree(folder / "other", 100_000, "beta")]
+    return list(uploads.rows_of(Row, uploads.Plan(count, roots, folder / "uploads", clock, chance)))
 
 
 def _write(table: str) -> None:
