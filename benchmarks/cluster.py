@@ -91,7 +91,7 @@ def _write(path: Path, tenants: Sequence[Sandbox]) -> None:
 def _store() -> Iterator[dict[str, str]]:
     """Start the S3 server with a bucket; yield the environment that opens it."""
     command = [peer("moto[s3]==5.2.2", "flask==3.1.2", "flask-cors==6.0.1"), str(SERVER)]
-    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    quiet: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     with subprocess.Popen(command, **quiet) as server:
         endpoint = next(each for each in server.stdout or () if "http" in each).split()[-1]
         keys = {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "S", "AWS_REGION": "us-east-1"}

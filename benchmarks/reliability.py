@@ -241,13 +241,17 @@ def main() -> int:
             rows.insert(0, cluster.row_of(Row, root, folder / "cluster"))
         if arguments.uploads:
             rows += _upload_rows(arguments.uploads, folder, chance)
+    _print(rows, arguments)
+    return 1 if any(row.wrong for row in rows) else 0
+
+
+def _print(rows: list[Row], arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps([vars(row) for row in rows]))
     else:
         print(render(rows))
         if arguments.write:
             _write(render(rows))
-    return 1 if any(row.wrong for row in rows) else 0
 
 
 def _upload_rows(count: int, folder: Path, chance: random.Random) -> list[Row]:
