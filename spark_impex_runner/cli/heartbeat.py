@@ -68,7 +68,8 @@ def _activity(each: Activity) -> str:
     what = f"step {each.step}" if each.phase == "steps" else each.phase
     text = f"{each.target} {what} for {clock_time(each.elapsed)}"
     if each.busy:
-        return f"{text} (the tenant runs another job)"
+        job = f"a job of {each.blocker}" if each.blocker else "another job"
+        return f"{text} (the tenant runs {job})"
     if each.phase == "downloading":
         of = f" of {format_size(each.size)}" if each.size else ""
         left = f", {clock_time(each.left)} left" if each.left else ""

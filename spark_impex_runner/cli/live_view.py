@@ -158,10 +158,11 @@ def _room_for_target(width: int) -> int:
     return width // 4 if width >= 60 else width // 3 if width >= 40 else max(width - _VALUE - 2, 1)
 
 
-def _job(each: Activity, _: Style) -> Iterator[Piece]:
+def _job(each: Activity, style: Style) -> Iterator[Piece]:
     yield Piece(clock_time(each.elapsed).rjust(_VALUE), 0)
     if each.busy:
-        yield Piece("the tenant runs another job", 3, _YELLOW, elastic=True)
+        job = f"a job of {style.text(each.blocker)}" if each.blocker else "another job"
+        yield Piece(f"the tenant runs {job}", 3, _YELLOW, elastic=True)
     elif each.usual >= 1:
         yield Piece(f"usually {clock_time(each.usual)}", 3, _FAINT)
 

@@ -39,6 +39,11 @@ def _texts(named: list[str], listing: JobListing) -> Iterator[str]:
         yield f"{counts},{those or ' which'} {verb} not listed for these credentials"
 
 
+def first_blocker(listing: JobListing, job: Job) -> str:
+    """Return in short whose the first running job is; empty if the tenant lists none."""
+    return next((whose(each, job).partition(" (")[0] for each in listing.running), "")
+
+
 def whose(listed: ListedJob, job: Job) -> str:
     """Return whose a running job is: this target's, another target's, or somebody else's."""
     label = Label.parse(listed.correlation_id)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.delivery.blockers import describe_blockers
+from spark_impex_runner.delivery.blockers import describe_blockers, first_blocker
 from spark_impex_runner.errors import Interrupted, RetryTimeoutError, SparkApiError, SparkError
 from spark_impex_runner.spark.completeness import is_unspecified, missing
 from spark_impex_runner.spark.failures import (
@@ -245,6 +245,8 @@ class JobCreator:
         if blockers == self._blockers:
             return
         self.progress.busy, self._blockers = True, blockers
+        if self._blocked:
+            self.progress.blocker = first_blocker(self._blocked, self.progress.job)
         named = f" ({text})" if (text := self._describe()) else ""
         message = f"waiting for another job to end{named}, {self._hint(pause)}: {error}"
         self.progress.changed("job.waiting", message, jobs=[each.id for each in running])

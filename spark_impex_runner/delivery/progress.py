@@ -60,7 +60,8 @@ class TargetProgress:
     the tenant may have a job whose id is unknown. ``attempts`` counts the create calls, status
     checks or runs of a step in this ``phase``, which began at ``since`` (of ``Clock.monotonic``),
     ``began`` by the wall clock; ``phases`` are those that have ended. ``usual``: the seconds that
-    such a job usually runs, 0 if unknown. ``busy``: the tenant is, with another job. ``files``: the
+    such a job usually runs, 0 if unknown. ``busy``: the tenant is, with a
+    job of ``blocker``, if known. ``files``: the
     partial files of the download, with their final sizes, 0 while unknown. ``abandoned``: the run
     has ended without it. ``failure`` is the error of the last ``result``; ``ended`` is the result
     once it is known.
@@ -86,6 +87,7 @@ class TargetProgress:
     step: str = ""
     usual: float = 0.0
     busy: bool = False
+    blocker: str = ""
     files: dict[Path, int] = field(default_factory=dict)
     abandoned: bool = False
     failure: ImpexError | None = None
@@ -146,7 +148,7 @@ class TargetProgress:
         """Begin a phase, or the next step in the phase of the steps."""
         if phase is not self.phase:
             self.phases, self.began = self.phases_until_now(), self.context.clock.now()
-        self.phase, self.step, self.attempts, self.busy = phase, step, 0, False
+        self.phase, self.step, self.attempts, self.busy, self.blocker = phase, step, 0, False, ""
         self.since = self.context.clock.monotonic()
 
     def phases_until_now(self) -> list[PhaseTime]:

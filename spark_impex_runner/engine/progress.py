@@ -157,7 +157,8 @@ class RunProgress:
             size = sum(each.size for each in target.job.packages)
             step = target.step + (place if len(steps) > 1 else "")
             return Activity(connection, name, phase.value, elapsed, step=step, size=size)
-        return Activity(connection, name, phase.value, elapsed, progress.usual, progress.busy)
+        waits = progress.busy, progress.blocker
+        return Activity(connection, name, phase.value, elapsed, progress.usual, *waits)
 
 
 class Backoff:

@@ -22,6 +22,7 @@ class Activity:
         elapsed: Seconds since this phase began.
         usual: Seconds that such a job usually runs; 0 if no earlier one is known.
         busy: Whether it waits until the tenant has finished another job.
+        blocker: Whose that job is; empty if unknown.
         step: The step that runs, with its place, ``unzip 2/3``.
         received: Bytes that are downloaded.
         size: Bytes of the packages; 0 while unknown.
@@ -34,6 +35,7 @@ class Activity:
     elapsed: float = 0.0
     usual: float = 0.0
     busy: bool = False
+    blocker: str = ""
     step: str = ""
     received: int = 0
     size: int = 0

@@ -29,7 +29,7 @@ RUN = Snapshot(
         Activity("sit", "pricing", "running", 72, usual=100),
         Activity("uat", "life", "downloading", 5, received=118 * MB, size=190 * MB, rate=24e6),
         Activity("uat", "slow", "downloading", 5, received=8 * MB, size=190 * MB, rate=2e6),
-        Activity("prod", "fees", "creating", 5, busy=True),
+        Activity("prod", "fees", "creating", 5, busy=True, blocker="jo@acme.example"),
         Activity("prod", "claims", "steps", 5, step="unzip 2/3", size=190 * MB),
     ),
     queued={"sit": ("health", "travel"), "dev": ("cars",)},
@@ -41,7 +41,7 @@ def test_each_phase_has_its_figures() -> None:
     """Who holds the slot and who waits for it, the slowest download first, all in columns."""
     assert render(RUN, 89, 12, Style()) == [
         "2:14  3 of 14 done · 1 failed · 1 to approve · 5 running · 3 queued · 3 to come",
-        "prod  fees                creating      0:05  the tenant runs another job",
+        "prod  fees                creating      0:05  the tenant runs a job of jo@acme.example",
         "sit   pricing             running       1:12  usually 1:40  queue 2: health, travel",
         "dev                                    queue 1: cars",
         "uat   slow                downloading    4 %  ▌░░░░░░░░░░░  8.0/190 MB  1:31 left",
@@ -137,6 +137,7 @@ ACTIVITIES = st.builds(
     elapsed=st.floats(0, 1e6),
     usual=st.floats(0, 1e5),
     busy=st.booleans(),
+    blocker=st.just("") | NAMES,
     step=NAMES,
     received=st.integers(0, 10**12),
     size=st.integers(0, 10**12),

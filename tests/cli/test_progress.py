@@ -154,6 +154,10 @@ def test_the_heartbeat_says_how_far(caplog: pytest.LogCaptureFixture) -> None:
             "a creating for 0:09 (the tenant runs another job)",
         ),
         (
+            Activity("sit", "a", "creating", 9, busy=True, blocker="target b"),
+            "a creating for 0:09 (the tenant runs a job of target b)",
+        ),
+        (
             Activity("sit", "a", "downloading", 9, received=5000, size=9000, rate=1000),
             "a downloading for 0:09 (5.0 kB of 9.0 kB, 0:04 left)",
         ),
