@@ -41,7 +41,9 @@ def record_end(prepared: Prepared, context: Context, finished: RunResult) -> Run
     try:
         context.state.end_run(finished.run_id, finished.exit_code, finished.finished, ended)
     except StateError as error:
-        return replace(finished, problems=(*finished.problems, str(error)))
+        # A lost lease is the error of each target that it ended.
+        if str(error) not in {each.error for each in finished.results}:
+            return replace(finished, problems=(*finished.problems, str(error)))
     return finished
 
 

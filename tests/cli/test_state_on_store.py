@@ -6,14 +6,24 @@ import json
 import shlex
 import shutil
 import signal
+import threading
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.errors import StateError
 from spark_impex_runner.models import RunOptions
+from spark_impex_runner.object_store.address import parse_address
 from spark_impex_runner.sandbox.server import Sandbox
+from spark_impex_runner.state import opening
+from spark_impex_runner.state.remote import ObjectStorage
+from spark_impex_runner.state.remote.lease import TAKEN, read_record
+from spark_impex_runner.state.remote.objects import Objects
+from spark_impex_runner.state.remote.timing import Timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,6 +168,46 @@ def test_target_needs_few_requests(
     assert result.good, result.error
     requests = s3_state.requests()
     assert len([each for each in requests if "/targets/" in each]) <= 10, requests
+
+
+def test_taken_lease_ends_the_run(
+    run: Any, serve: Callable[..., Any], only: Any, s3_state: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another runner that takes it has the job; this one ends with one line and its report."""
+    opened: list[ObjectStorage] = []
+    objects, report = Objects(parse_address(s3_state.url)), run.folder / "report.json"
+
+    def open_storage(url: str, clock: Any = None) -> ObjectStorage:
+        opened.append(ObjectStorage(url, clock, Timing(30.0, 0.1, 0.1)))
+        return opened[-1]
+
+    def take(elapsed: float) -> None:
+        if elapsed < 60:
+            return
+        [key] = objects.list("leases")
+        found = objects.get(key)
+        assert found
+        record = read_record(found, key)
+        objects.put_always(key, replace(record, state=TAKEN, by="process 7 on b").encode())
+        for _ in range(200):  # until its next renewal is refused
+            threading.Event().wait(0.05)
+            with suppress(StateError):
+                opened[0].check()
+                continue
+            return
+
+    monkeypatch.setattr(opening, "_object_storage", open_storage)
+    run.clock.at_wait = take
+    sandbox = serve(job_seconds=600)
+    result = run(sandbox, UPLOADED, state=s3_state.url, reports={"json": report})
+
+    assert result.exit_code == 4
+    [line] = [only(result).error, *result.problems]
+    assert line.startswith(f"lost the lease on {s3_state.url}")
+    assert "process 7 on b" in line
+    assert run.clock.monotonic() < 150
+    assert "PATCH" not in [each.method for each in sandbox.requests]
+    assert json.loads(report.read_text())["exit_code"] == 4
 
 
 @pytest.mark.parametrize("kind", ["s3", "azure", "google"])
