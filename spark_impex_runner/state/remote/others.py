@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 from dataclasses import dataclass, replace
@@ -13,9 +14,12 @@ from spark_impex_runner.state.remote.objects import RefusedError, write
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from spark_impex_runner.state.remote.document import Owner
     from spark_impex_runner.state.remote.lease import Lease
     from spark_impex_runner.state.remote.objects import Found, Objects
     from spark_impex_runner.state.remote.timing import Timing
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +39,20 @@ class OtherLeases:
         self._watched: dict[str, _Watched] = {}
         self._lock = threading.Lock()
 
-    def look(self, key: str, own: Lease, now: float) -> View:
+    def look(self, holder: Owner, own: Lease, now: float) -> View:
         """Return a lease as it was at most ``look`` seconds ago; take it if it has expired."""
         with self._lock:
-            watched = self._watched.setdefault(key, _Watched())
+            watched = self._watched.setdefault(holder.lease, _Watched())
         # Held during the request: the other targets that wait for this lease need its answer.
         with watched.lock:
             if watched.view is None or now - watched.at >= self._timing.look:
-                watched.view, watched.at = self._view(key, own), now
+                watched.view, watched.at = self._view(holder.lease, own), now
+            if not (watched.view.is_free or watched.is_reported):
+                watched.is_reported = True
+                _log.info(
+                    "%s: %s may be at work there, or was killed; waiting to see, %.0f s at most",
+                    *(self._objects.place, holder, 1.5 * self._timing.worth),
+                )
             return watched.view
 
     def _view(self, key: str, own: Lease) -> View:
@@ -76,6 +86,7 @@ class _Watched:
     lock: threading.Lock
     view: View | None = None
     at: float = 0.0
+    is_reported: bool = False
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

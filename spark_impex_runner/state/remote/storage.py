@@ -163,7 +163,7 @@ class ObjectStorage:
         """Own the object, or wait until its owner is known to live or its lease has expired."""
         seen = None
         while holder := entry.acquire(lease):
-            view = self._others.look(holder.lease, lease, self._age())
+            view = self._others.look(holder, lease, self._age())
             if view.is_free:
                 entry.free(holder)
                 continue

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING
 
@@ -61,6 +63,21 @@ def test_dead_runner_is_taken_over_within_90_s(world: World) -> None:
         assert world.now > 60
         assert world.now - killed <= 90
         assert fence(world) == 2
+
+
+def test_wait_is_reported_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A person sees for whom the runner waits, and how long at most, not in silence."""
+    caplog.set_level(logging.INFO, "spark_impex_runner")
+    dead = world.storage()
+    own(dead)
+    own(dead, "nightly/life")
+
+    with closing(world.storage()) as second, own(second), own(second, "nightly/life"):
+        pass
+
+    [message] = [record.getMessage() for record in caplog.records]
+    assert re.search(r"process \d+ on \S+ since \S+ may be at work there", message)
+    assert message.endswith("waiting to see, 90 s at most")
 
 
 def test_live_runner_is_named(world: World) -> None:
