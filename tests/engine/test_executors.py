@@ -7,6 +7,8 @@ import re
 import signal
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,10 +38,10 @@ from spark_impex_runner.state.runs import PastRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from spark_impex_runner.models import RunResult
 
+PAGE = Path(__file__).parent.parent.parent / "docs/how-to/executors.md"
 SECRET = "a-secret-of-a-step"
 # Everything that goes to a worker or comes back is pickled, and kept for the test.
 PLUGIN = """
@@ -180,6 +182,21 @@ def world(tmp_path: Path, clock: Any) -> Iterator[World]:
     ):
         made.tenants = {"one": one, "two": two}
         yield made
+
+
+def test_plugin_of_the_page_runs_targets(world: World) -> None:
+    """The example of an executor works, and refuses an address that is no number."""
+    [code] = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    plugin = world.folder / "page.py"
+    plugin.write_text(code)
+    path = world.write(A, B)
+    options = RunOptions(plugin_files=(plugin,), executor="threads:2")
+
+    result = run_manifest(path, options, clock=world.clock)
+
+    assert [each.outcome for each in result.results] == [Outcome.SUCCEEDED] * 2
+    with pytest.raises(UsageError, match="such as threads:4"):
+        run_manifest(path, replace(options, executor="threads"), clock=world.clock)
 
 
 def test_units_are_one_run(world: World) -> None:
