@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.delivery.attempt import are_intact, describe_changes, start_new_attempt
@@ -12,7 +12,7 @@ from spark_impex_runner.delivery.download import PackageDownload
 from spark_impex_runner.delivery.nearest import with_nearest
 from spark_impex_runner.delivery.poll import JobHistory, wait_until_done
 from spark_impex_runner.delivery.progress import DeliveredPackages, Phase
-from spark_impex_runner.delivery.running import RunningJobFinder
+from spark_impex_runner.delivery.running import RunningJobFinder, running_targets
 from spark_impex_runner.errors import (
     HeldError,
     ImpexError,
@@ -25,13 +25,14 @@ from spark_impex_runner.errors import (
     SparkError,
     StateError,
 )
-from spark_impex_runner.planning.labels import Label
 from spark_impex_runner.spark import completeness
 from spark_impex_runner.spark.status import warnings_text
 from spark_impex_runner.state.keys import command_line, size_class
 from spark_impex_runner.state.store import median
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from spark_impex_runner.delivery.progress import TargetProgress
     from spark_impex_runner.limits import HeldLimits, TenantLimits
     from spark_impex_runner.models import Artifact, Job, Status
@@ -41,16 +42,22 @@ if TYPE_CHECKING:
 
 # The tenant's final answer about a job: the next run starts a new job instead of resuming.
 FINAL = (JobError, IntegrityError, MissingError)
+# What the first target of a connection claims; no job has this id.
+_ADMITTED = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TenantAccess:
-    """The client of a target's tenant, its limits, and those that the target holds."""
+    """The client of a target's tenant, its limits, and those that the target holds.
+
+    ``running`` are the tenant's jobs; ``labels`` are the correlation ids of all targets of the run.
+    """
 
     spark: Spark
     limits: TenantLimits
     held: HeldLimits
     running: RunningJobs
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,28 +185,11 @@ class Export:
 
     def _admit_running(self, listing: JobListing) -> None:
         """Let targets whose jobs the tenant is running start now: their jobs hold its slots."""
-        job = self.progress.job
-        if self.progress.context.fresh:
+        running = self.tenant.running
+        if self.progress.context.fresh or not listing.running or not running.claim(_ADMITTED):
             return
-        names = {each.name for each in job.run.targets} - {job.target.name}
-        labels = (Label.parse(each.correlation_id) for each in listing.running)
-        for name in names.intersection(label.target for label in labels if label):
+        for name in running_targets(listing, self.tenant.labels) - {self.progress.job.target.name}:
             self.tenant.limits.jobs.admit(name)
-
-    def wait(self, job: Job) -> Status:
-        """Return the final status of the job."""
-        self.progress.enter(Phase.RUNNING)
-        history = self._history(job)
-        self.progress.usual = median(history.durations or history.similar) or 0.0
-        return wait_until_done(self.progress, self.tenant.spark, history)
-
-    def download(self, job: Job, status: Status) -> tuple[Artifact, ...]:
-        """Return the packages of the finished job, verified and with their final names."""
-        self.progress.enter(Phase.DOWNLOADING)
-        download = PackageDownload(
-            job, self.tenant.spark, self.progress.context, self.tenant.limits
-        )
-        return download.run(status, self.progress)
 
     def _recorded(self, job_id: str, correlation_id: str = "") -> Job:
         """Store the job's id, and its correlation id if it is another run's; return the job."""

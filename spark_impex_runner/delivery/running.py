@@ -13,6 +13,8 @@ from spark_impex_runner.spark.completeness import is_unspecified, mismatch
 from spark_impex_runner.spark.failures import is_unknown_job
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from spark_impex_runner.delivery.progress import TargetProgress
     from spark_impex_runner.models import Job, Status
     from spark_impex_runner.spark.exports import Exports
@@ -116,3 +118,18 @@ def _relation(job: Job, text: str) -> str:
     if own.is_same_request(theirs):
         return "same"
     return "part" if theirs.is_part_of(own) else ""
+
+
+def running_targets(listing: JobListing, labels: Mapping[str, str]) -> set[str]:
+    """Return the targets whose requests a tenant is running, by the correlation ids of all."""
+    found = set()
+    for job in listing.running:
+        theirs = Label.parse(job.correlation_id)
+        if theirs is None:
+            same = [name for name, text in labels.items() if text and text == job.correlation_id]
+            found.update(same if len(same) == 1 else ())  # a shared id does not tell
+            continue
+        own = Label.parse(labels.get(theirs.target, ""))
+        if own and own.digest == theirs.digest:
+            found.add(theirs.target)
+    return found

@@ -25,7 +25,7 @@ from spark_impex_runner.planning.placed import PlacedFiles, check_step_outputs, 
 from spark_impex_runner.state.keys import target_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -39,17 +39,22 @@ _log = logging.getLogger(__name__)
 
 
 class TargetRunner:
-    """Deliver the targets of one run; ``leave_receipt`` writes the receipt of a result."""
+    """Deliver the targets of one run; ``leave_receipt`` writes the receipt of a result.
+
+    ``labels`` are the correlation ids of all targets by name.
+    """
 
     def __init__(
         self,
         context: Context,
         connections: Connections,
         leave_receipt: Callable[[TargetResult], None],
+        labels: Mapping[str, str],
     ) -> None:
         self._context = context
         self._connections = connections
         self._leave_receipt = leave_receipt
+        self._labels = labels
 
     def limits(self, job: Job) -> tuple[Limit, ...]:
         """Return the limits that a target must acquire before it starts.
@@ -104,6 +109,7 @@ class TargetRunner:
                 connections.limits(connection),
                 held,
                 connections.running(connection),
+                self._labels,
             )
             progress.job = self._checked(progress.job, tenant.spark.identity)
             progress.open(open_attempt(progress.job, tenant.spark.identity, context))

@@ -206,6 +206,29 @@ def test_running_target_does_not_queue(run: Any, serve: Callable[..., Any], targ
     assert sandbox.jobs_created == 2
 
 
+def test_given_id_does_not_queue(run: Any, serve: Callable[..., Any]) -> None:
+    """So is one whose job has the correlation id of the manifest, if no other target has it."""
+    sandbox = serve(job_seconds=60)
+    targets = LIFE + MOTOR.replace("name: motor", "name: motor, correlation_id: CHG-1")
+    first = left(run, sandbox, targets, targets=("motor",))
+
+    second = run(sandbox, targets)
+
+    assert second.results[1].job_id == first.results[0].job_id
+    assert sandbox.jobs_created == 2
+
+
+def test_changed_target_queues(run: Any, serve: Callable[..., Any], events: Any) -> None:
+    """A target whose job exports something else waits for its turn, not for its deadline."""
+    sandbox = serve(job_seconds=60)
+    left(run, sandbox, MOTOR)
+    both = LIFE + MOTOR.replace("[motor]", "[motor, life]")
+
+    assert run(sandbox, both, plugin_files=(events.plugin,)).exit_code == 0
+
+    assert events.names().count("job.waiting") == 1
+
+
 def test_running_part_is_resumed(run: Any, serve: Callable[..., Any], only: Any) -> None:
     """A job of a part says that the whole is too large; the same parts are made again."""
     sandbox = serve(job_seconds=60, size_limit=6000, over_limit="refuse")
