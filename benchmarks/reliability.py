@@ -20,6 +20,7 @@ from pathlib import Path
 
 import cluster
 import kills
+import remote_state
 import stateless
 import stops
 import uploads
@@ -110,6 +111,10 @@ CLOCKS = (
     (3600, "status@1=429:date=2"),
     (-3600, "status@1=429:date=2"),
 )
+
+
+# What ``--only`` names.
+PARTS = ("kills", "stateless", "faults", "uploads", "stops", "cluster", "remote", "contended")
 
 
 class QuickClock(Clock):
@@ -205,60 +210,89 @@ def render(rows: list[Row]) -> str:
 
 def main() -> int:
     """Measure, print, and fail if anything was lost."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--stateless", type=int, default=100, help="kills of runs without state")
-    parser.add_argument("--faults", type=int, default=len(FAULTS), help="only the first N kinds")
-    parser.add_argument("--size", type=int, default=SIZE, help="bytes of the package for faults")
-    parser.add_argument("--uploads", type=int, default=100, help="kills for each kind of store")
-    parser.add_argument("--stops", type=int, choices=(0, 1), default=1, help="0: no SIGTERM")
-    parser.add_argument("--cluster", type=int, choices=(0, 1), default=1, help="0: no Dask")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--write", action="store_true")
-    arguments = parser.parse_args()
+    arguments = _arguments()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         root = tree(folder, arguments.size)
-        rows = [
-            run_with_faults(text, root, folder / f"fault-{number}")
-            for number, text in enumerate(FAULTS[: arguments.faults])
-        ]
         chance = random.Random(arguments.seed)  # noqa: S311 - instants, not secrets
-        if arguments.faults == len(FAULTS):
-            rows += [
-                run_with_faults(text, root, folder / f"clock-{number}", ahead)
-                for number, (ahead, text) in enumerate(CLOCKS)
-            ]
-        if arguments.stops:
-            rows += stops.rows_of(Row, root, folder / "stops")
-        if arguments.kills:
-            rows = [*kills.rows_of(Row, arguments.kills, folder / "kills", chance), *rows]
-        if arguments.stateless:
-            work = folder / "stateless"
-            rows.insert(0, stateless.row_of(Row, arguments.stateless, root, work, chance))
-        if arguments.cluster:
-            rows.insert(0, cluster.row_of(Row, root, folder / "cluster"))
-        if arguments.uploads:
-            rows += _upload_rows(arguments.uploads, folder, chance)
-    _print(rows, arguments)
-    return 1 if any(row.wrong for row in rows) else 0
-
-
-def _print(rows: list[Row], arguments: argparse.Namespace) -> None:
+        rows = [
+            *_rows_of_kills(arguments, root, folder, chance),
+            *_rows_of_faults(arguments, root, folder),
+            *_rows_of_uploads(arguments, folder, chance),
+        ]
     if arguments.json:
         print(json.dumps([vars(row) for row in rows]))
     else:
         print(render(rows))
         if arguments.write:
             _write(render(rows))
+    return 1 if any(row.wrong for row in rows) else 0
 
 
-def _upload_rows(count: int, folder: Path, chance: random.Random) -> list[Row]:
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--stateless", type=int, default=100, help="kills of runs without state")
+    parser.add_argument("--remote", type=int, default=10, help="kill instants, state on S3")
+    parser.add_argument("--contended", type=int, default=1000, help="kills of four contenders")
+    parser.add_argument("--faults", type=int, default=len(FAULTS), help="only the first N kinds")
+    parser.add_argument("--size", type=int, default=SIZE, help="bytes of the package for faults")
+    parser.add_argument("--uploads", type=int, default=100, help="kills for each kind of store")
+    parser.add_argument("--stops", type=int, choices=(0, 1), default=1, help="0: no SIGTERM")
+    parser.add_argument("--cluster", type=int, choices=(0, 1), default=1, help="0: no Dask")
+    parser.add_argument("--only", choices=PARTS, help="this part alone, with its own number")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    for part in PARTS if arguments.only else ():
+        if part != arguments.only:
+            setattr(arguments, part, 0)
+    return arguments
+
+
+def _rows_of_kills(
+    arguments: argparse.Namespace, root: Path, folder: Path, chance: random.Random
+) -> list[Row]:
+    rows = []
+    if arguments.cluster:
+        rows.append(cluster.row_of(Row, root, folder / "cluster"))
+    if arguments.stateless:
+        work = folder / "stateless"
+        rows.append(stateless.row_of(Row, arguments.stateless, root, work, chance))
+    counts = arguments.remote, arguments.contended
+    if any(counts):
+        rows += remote_state.rows_of(Row, counts, root, folder / "remote")
+    if arguments.kills:
+        rows += kills.rows_of(Row, arguments.kills, folder / "kills", chance)
+    return rows
+
+
+def _rows_of_faults(arguments: argparse.Namespace, root: Path, folder: Path) -> list[Row]:
+    rows = [
+        run_with_faults(text, root, folder / f"fault-{number}")
+        for number, text in enumerate(FAULTS[: arguments.faults])
+    ]
+    if arguments.faults == len(FAULTS):
+        rows += [
+            run_with_faults(text, root, folder / f"clock-{number}", ahead)
+            for number, (ahead, text) in enumerate(CLOCKS)
+        ]
+    if arguments.stops:
+        rows += stops.rows_of(Row, root, folder / "stops")
+    return rows
+
+
+def _rows_of_uploads(
+    arguments: argparse.Namespace, folder: Path, chance: random.Random
+) -> list[Row]:
+    if not arguments.uploads:
+        return []
     clock = QuickClock()
     clock.wait(timedelta(days=3).total_seconds())
     roots = [tree(folder / "large", 24_000_000), tree(folder / "other", 100_000, "beta")]
-    return list(uploads.rows_of(Row, uploads.Plan(count, roots, folder / "uploads", clock, chance)))
+    plan = uploads.Plan(arguments.uploads, roots, folder / "uploads", clock, chance)
+    return [*uploads.rows_of(Row, plan)]
 
 
 def _write(table: str) -> None:
