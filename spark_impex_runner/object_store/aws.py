@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,8 @@ def settings(
 
 def region(session: botocore.session.Session, options: Mapping[str, Any]) -> str:
     """Return the region of the options, or of the settings."""
-    configured = session.get_config_variable("region")
+    # Other AWS tools read AWS_REGION first; botocore does not read it.
+    configured = os.environ.get("AWS_REGION") or session.get_config_variable("region")
     return str(options.get("region") or configured or "us-east-1")
 
 

@@ -134,9 +134,7 @@ def test_wrong_secret_ends_a_job(machines: Any, job: dict[str, Any]) -> None:
     assert pod.returncode in rule["onExitCodes"]["values"]
 
 
-def test_cancelled_workflow_is_continued_elsewhere(
-    machines: Any, tenant: Any, buckets: Any
-) -> None:
+def test_lost_workflow_is_continued_elsewhere(machines: Any, tenant: Any, buckets: Any) -> None:
     """The workflow of GitHub Actions is lost during a job, and run again in a new checkout."""
     workflow = yaml.safe_load((EXAMPLES / "github/workflow.yml").read_text())
     [step] = [each for each in workflow["jobs"]["backup"]["steps"] if "env" in each]
@@ -147,7 +145,7 @@ def test_cancelled_workflow_is_continued_elsewhere(
     }
     # What the step configure-aws-credentials sets.
     variables |= {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET}
-    variables |= {"AWS_DEFAULT_REGION": "eu-west-1"}
+    variables |= {"AWS_REGION": "eu-west-1"}
     manifest = (EXAMPLES / "github/backup.yaml").read_text().replace(TENANT, tenant.base_url)
     first = machines.job(step["run"], variables, {"backup.yaml": manifest})
     wait_for(first, " created")
