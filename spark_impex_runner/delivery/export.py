@@ -191,6 +191,21 @@ class Export:
         for name in running_targets(listing, self.tenant.labels) - {self.progress.job.target.name}:
             self.tenant.limits.jobs.admit(name)
 
+    def wait(self, job: Job) -> Status:
+        """Return the final status of the job."""
+        self.progress.enter(Phase.RUNNING)
+        history = self._history(job)
+        self.progress.usual = median(history.durations or history.similar) or 0.0
+        return wait_until_done(self.progress, self.tenant.spark, history)
+
+    def download(self, job: Job, status: Status) -> tuple[Artifact, ...]:
+        """Return the packages of the finished job, verified and with their final names."""
+        self.progress.enter(Phase.DOWNLOADING)
+        download = PackageDownload(
+            job, self.tenant.spark, self.progress.context, self.tenant.limits
+        )
+        return download.run(status, self.progress)
+
     def _recorded(self, job_id: str, correlation_id: str = "") -> Job:
         """Store the job's id, and its correlation id if it is another run's; return the job."""
         context = self.progress.context

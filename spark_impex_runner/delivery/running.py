@@ -122,7 +122,7 @@ def _relation(job: Job, text: str) -> str:
 
 def running_targets(listing: JobListing, labels: Mapping[str, str]) -> set[str]:
     """Return the targets whose requests a tenant is running, by the correlation ids of all."""
-    found = set()
+    found = set[str]()
     for job in listing.running:
         theirs = Label.parse(job.correlation_id)
         if theirs is None:
