@@ -257,7 +257,9 @@ def test_deadline_beats_retry_after(run_with: Any, clock: Any) -> None:
 
 def test_reliability_benchmark_loses_nothing(start: Any) -> None:
     """It kills a run and injects every fault; the table in the docs comes from it."""
-    words = ["--kills", "1", "--uploads", "0", "--stops", "0", "--size", "100000"]
+    words = ["--kills", "1", "--size", "100000"]
+    for part in ("uploads", "stops", "stateless", "cluster", "remote", "contended"):
+        words += [f"--{part}", "0"]
 
     process = start(SCRIPT, "--json", *words)
     out, _ = process.communicate()
