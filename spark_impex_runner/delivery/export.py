@@ -164,7 +164,7 @@ class Export:
         request's, since a running job does not say what it exports. Then there is a new job.
         """
         progress, given = self.progress, self.progress.job.target.correlation_id
-        resumes_state = bool(progress.job.id)
+        resumes_state = progress.adopted
         job = self.create(progress.job)
         doubtful = bool(given and progress.adopted and not resumes_state)
         try:
