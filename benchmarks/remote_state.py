@@ -248,11 +248,13 @@ def _contending(make_row: Callable[[str], Any], kills: int, root: Path, work: Pa
     chance = random.Random(1)  # noqa: S311 - instants, not secrets
     with Sandbox(root, Settings(job_seconds=0.3)) as sandbox:
         case = Case(work, sandbox, _state("contending"), worth=4)
+        _, length = _finish(case)
+        row.runs += 1
 
         def work_on(_: int) -> None:
             while row.times < kills:
                 with case.lock:
-                    after = chance.uniform(0.3, 6)
+                    after = chance.uniform(0.1, 3) * length
                 process = case.start()
                 number = len(case.folders) - 1
                 with process:

@@ -27,8 +27,13 @@ _THIN = (
     f"SELECT id FROM attempts WHERE target = :key AND id NOT IN ({_WHOLE})"  # noqa: S608
     f" ORDER BY id DESC LIMIT {_KEPT}"
 )
-_PARTS_GONE = f"{OF_TARGET} AND part_of IS NOT NULL AND part_of NOT IN ({_WHOLE})"
-_GONE = f"target = :key AND id NOT IN ({_WHOLE}) AND id NOT IN (SELECT id FROM ({_THIN}))"  # noqa: S608
+# Attempts that are older still, and the parts of all but the whole ones.
+_GONE = (
+    f"SELECT id FROM attempts WHERE (target = :key AND id NOT IN ({_WHOLE})"  # noqa: S608
+    f" AND id NOT IN (SELECT id FROM ({_THIN})))"
+    f" OR ({OF_TARGET} AND part_of IS NOT NULL AND part_of NOT IN ({_WHOLE}))"
+)
+_OF_ATTEMPTS = ("parts", "artifacts", "steps", "outcomes", "holds")
 _RECORDED = "EXISTS (SELECT 1 FROM memories WHERE target = :key AND uses = '')"
 
 _CLOSED = "the state is closed"
@@ -42,6 +47,7 @@ class Rows:
         self._connection = _opened()
         self._last = dict.fromkeys(NUMBERED, 0)
         _migrate(self._connection, 0)
+        self._connection.execute("CREATE INDEX approvals_of_a_hold ON approvals(hold)")
 
     def read(self, sql: str, values: Values = ()) -> list[sqlite3.Row]:
         """Return all rows of a query."""
@@ -92,24 +98,17 @@ class Rows:
     def prune(self, target: str) -> None:
         """Keep the open and the last delivered attempt, and outcomes and times of some others."""
         thin = f"attempt IN (SELECT id FROM ({_THIN}))"  # noqa: S608 - constants
-        statements = [
-            f"DELETE FROM attempts WHERE {_PARTS_GONE}",  # noqa: S608
-            f"DELETE FROM attempts WHERE {_GONE}",  # noqa: S608
+        of_gone = f"attempt IN ({_GONE})"
+        statements = (
+            f"DELETE FROM approvals WHERE hold IN (SELECT id FROM holds WHERE {of_gone})",  # noqa: S608
+            *(f"DELETE FROM {table} WHERE {of_gone}" for table in _OF_ATTEMPTS),  # noqa: S608
             f"DELETE FROM steps WHERE {thin}",  # noqa: S608
             f"DELETE FROM parts WHERE {thin}",  # noqa: S608
             # Older runners recorded in no other place what they had put into an output.
             f"DELETE FROM artifacts WHERE {thin} AND {_RECORDED}",  # noqa: S608
-        ]
-        with self._lock, self._connection:
-            self._connection.execute("BEGIN")
-            for sql in statements:
-                self._connection.execute(sql, {"key": target})
-            for table in ("parts", "artifacts", "steps", "outcomes", "holds"):
-                sql = f"DELETE FROM {table} WHERE attempt NOT IN (SELECT id FROM attempts)"  # noqa: S608
-                self._connection.execute(sql)
-            self._connection.execute(
-                "DELETE FROM approvals WHERE hold NOT IN (SELECT id FROM holds)"
-            )
+            f"DELETE FROM attempts WHERE id IN ({_GONE})",  # noqa: S608
+        )
+        self.write((sql, {"key": target}) for sql in statements)
 
     def close(self) -> None:
         """Free the memory."""
