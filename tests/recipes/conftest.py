@@ -16,6 +16,7 @@ import pytest
 import yaml
 from object_stores import ACCESS, SECRET, s3_client
 
+from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 
 if TYPE_CHECKING:
@@ -163,9 +164,14 @@ def buckets(moto: str) -> Buckets:
 
 
 @pytest.fixture
-def tenant() -> Iterator[Sandbox]:
-    """Serve the tenant of the examples; a job takes so long that a run can be killed meanwhile."""
-    with Sandbox(EXAMPLES / "tenant", Settings(job_seconds=2.0)) as sandbox:
+def tenant(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """Serve the tenant of the examples; a job takes so long that a run can be killed meanwhile.
+
+    A parameter is a fault to inject.
+    """
+    faults = [parse_fault(request.param)] if hasattr(request, "param") else []
+    settings = Settings(job_seconds=2.0, faults=tuple(faults))
+    with Sandbox(EXAMPLES / "tenant", settings) as sandbox:
         yield sandbox
 
 

@@ -121,6 +121,22 @@ def test_evicted_pod_is_continued_elsewhere(
     assert_delivered(machines.pod(pod), pod, tenant, buckets)
 
 
+@pytest.mark.parametrize("job", ["cronjob.yaml"], indirect=True)
+@pytest.mark.parametrize("tenant", ["create@2=403"], indirect=True)
+def test_next_pod_exports_what_failed(
+    machines: Any, tenant: Any, buckets: Any, job: dict[str, Any]
+) -> None:
+    """After some targets failed, the others are unchanged for the pod that follows."""
+    pod = job["template"]["spec"]
+    first = machines.pod(pod)
+    _, log = first.communicate()
+    assert first.returncode == 3, log
+    assert first.returncode not in job["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"]
+    assert len(delivered(buckets, "acme-backup")) == 1
+
+    assert_delivered(machines.pod(pod), pod, tenant, buckets)
+
+
 def test_wrong_secret_ends_a_job(machines: Any, job: dict[str, Any]) -> None:
     """The pod's exit code is one that no other pod follows."""
     secret = {**machines.secrets["spark-impex"], "client-secret": "rotated"}
