@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _dask: Any = distributed  # partly typed
 
+# What they log as tracebacks also comes back as the error of a task.
+_NOISY = ("distributed", "distributed.client", "tornado.application")
 # Seconds until a scheduler that does not answer is an error.
 _TIMEOUT = 10
 
@@ -28,6 +30,8 @@ class Cluster(Executor):
     """The workers of a Dask cluster; a task whose worker dies is run by another one."""
 
     def __init__(self, address: str) -> None:
+        for name in _NOISY:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             self._client = _dask.Client(address, timeout=_TIMEOUT, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:

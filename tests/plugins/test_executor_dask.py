@@ -280,6 +280,22 @@ def test_interrupt_reaches_workers(cluster: Cluster, world: World) -> None:
         assert [each.method for each in tenant.requests].count("PATCH") == 1
 
 
+@pytest.mark.parametrize("world", [3600], indirect=True)
+def test_lost_scheduler_ends_the_run(cluster: Cluster, world: World) -> None:
+    """The targets fail in one line each, with what to do."""
+    world.write(target("a", "one"), target("b", "two"))
+
+    process = world.run(cluster)
+    until(lambda: all(asked(each) for each in world.tenants.values()))
+    assert cluster.scheduler
+    cluster.scheduler.kill()
+    out, said = process.communicate()
+
+    assert process.returncode == 4, said
+    assert "2 targets: its worker died" in out
+    assert "Traceback" not in said + out
+
+
 @pytest.fixture
 def far_cluster(s3_state: StateStore, tmp_path: Path) -> Iterator[Cluster]:
     """Start a cluster whose workers can open the state of ``s3_state``."""
