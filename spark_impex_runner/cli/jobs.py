@@ -106,7 +106,6 @@ def _chosen(arguments: argparse.Namespace) -> tuple[Path | None, list[str], str 
 
 def _lines(tenant: TenantJobs) -> Iterator[str]:
     """Yield the lines about one tenant, which fit into 80 columns."""
-    from spark_impex_runner.engine.tenant_jobs import hidden_note
     from spark_impex_runner.text import counted, plain
 
     name = f"{tenant.connection}: " if tenant.connection else ""
@@ -114,7 +113,7 @@ def _lines(tenant: TenantJobs) -> Iterator[str]:
     running = max(tenant.in_progress, sum(each.listed.running for each in tenant.jobs))
     yield f"  {running} of {counted(tenant.limit, 'job')} running"
     if tenant.hidden:
-        yield f"  {hidden_note(tenant)}"
+        yield f"  {tenant.hidden_note}"
     for each in tenant.jobs:
         yield f"  {plain(each.listed.id)}  {plain(each.listed.status) or '-'}  {_age(each)}"
         yield f"    {whose(each, has_manifest=bool(tenant.connection))}"

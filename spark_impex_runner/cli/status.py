@@ -79,7 +79,7 @@ def _running(
     """Return the running jobs of a manifest's targets, notes on the others, and an exit code."""
     from spark_impex_runner.cli.jobs import exit_code
     from spark_impex_runner.clock import Clock
-    from spark_impex_runner.engine.tenant_jobs import connections_of, hidden_note, list_jobs
+    from spark_impex_runner.engine.tenant_jobs import connections_of, list_jobs
     from spark_impex_runner.planning.prepare import connect
 
     options = selection.options(arguments)
@@ -92,7 +92,7 @@ def _running(
         for each in tenant.jobs
         if each.target
     ]
-    notes = [f"{each.connection}: {hidden_note(each)}" for each in tenants if each.hidden]
+    notes = [f"{each.connection}: {each.hidden_note}" for each in tenants if each.hidden]
     return rows, notes, exit_code(tenants, context)
 
 

@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner.planning.labels import Label
 from spark_impex_runner.report.figures import format_duration
-from spark_impex_runner.text import counted, first_of, one_line
+from spark_impex_runner.text import first_of, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from spark_impex_runner.models import Job
     from spark_impex_runner.spark.job_listing import JobListing, ListedJob
 
@@ -26,17 +24,8 @@ def describe_blockers(listing: JobListing, job: Job, waited: float = 0.0) -> str
     named = [
         f"job {each.id} of {whose(each, job)}, {age_of(each, waited)}" for each in listing.running
     ]
-    return "; ".join(_texts(named, listing))
-
-
-def _texts(named: list[str], listing: JobListing) -> Iterator[str]:
-    if named:
-        yield first_of(named, _SHOWN, "; ")
-    if listing.hidden:
-        those = "" if not named else f" {listing.hidden} of which"
-        verb = "are" if listing.hidden != 1 else "is"
-        counts = f"the tenant counts {counted(listing.in_progress, 'running job')}"
-        yield f"{counts},{those or ' which'} {verb} not listed for these credentials"
+    shown = [first_of(named, _SHOWN, "; ")] if named else []
+    return "; ".join(filter(None, [*shown, listing.hidden_note]))
 
 
 def first_blocker(listing: JobListing, job: Job) -> str:

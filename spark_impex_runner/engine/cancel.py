@@ -11,7 +11,7 @@ from spark_impex_runner.delivery.attempt import OpenedAttempt
 from spark_impex_runner.delivery.context import Context
 from spark_impex_runner.delivery.create import JobCreator
 from spark_impex_runner.delivery.progress import TargetProgress
-from spark_impex_runner.engine.tenant_jobs import connections_of, hidden_note, list_jobs
+from spark_impex_runner.engine.tenant_jobs import connections_of, list_jobs
 from spark_impex_runner.errors import ImpexError, SparkError, StateError
 from spark_impex_runner.models import PlannedTarget, Verdict
 from spark_impex_runner.planning.locations import state_place
@@ -92,7 +92,7 @@ def cancel_running(targets: Sequence[Target], prepared: Prepared) -> Iterator[Ca
                 client = prepared.connections.client(tenant.connection)
                 yield _cancelled(job.target, job.listed.id, client, mask)
         if tenant.hidden:
-            yield CancelledJob(tenant.connection, "", note=hidden_note(tenant))
+            yield CancelledJob(tenant.connection, "", note=tenant.hidden_note)
 
 
 def cancel_by_id(job_id: str, clients: Mapping[str, Spark]) -> CancelledJob:

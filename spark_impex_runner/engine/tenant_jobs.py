@@ -9,7 +9,6 @@ from spark_impex_runner.errors import ImpexError, SparkError
 from spark_impex_runner.planning.labels import Label, sharing_id
 from spark_impex_runner.planning.plan import plan_target
 from spark_impex_runner.spark.running_jobs import RunningJobs
-from spark_impex_runner.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,6 +54,7 @@ class TenantJobs:
     limit: int = 1
     in_progress: int = 0
     hidden: int = 0
+    hidden_note: str = ""
     jobs: tuple[TenantJob, ...] = ()
     error: ImpexError | None = None
 
@@ -107,12 +107,6 @@ def connections_of(targets: Iterable[Target]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each.connection for each in targets))
 
 
-def hidden_note(tenant: TenantJobs) -> str:
-    """Return how many running jobs the credentials may not see."""
-    jobs = counted(tenant.hidden, "running job")
-    return f"{jobs} {'is' if tenant.hidden == 1 else 'are'} not listed for these credentials"
-
-
 def list_jobs(prepared: Prepared, names: Iterable[str], *, recent: bool = True) -> list[TenantJobs]:
     """Return the running jobs of connections, with ``recent`` also those that ended lately.
 
@@ -136,7 +130,15 @@ def tenant_jobs(name: str, spark: Spark, *, recent: bool = True) -> TenantJobs:
     except SparkError as error:
         return TenantJobs(name, spark.url, error=error)
     jobs = tuple(map(TenantJob, _labelled(listing, RunningJobs(exports), recent=recent)))
-    return TenantJobs(name, spark.url, listing.limit, listing.in_progress, listing.hidden, jobs)
+    return TenantJobs(
+        name,
+        spark.url,
+        listing.limit,
+        listing.in_progress,
+        listing.hidden,
+        listing.hidden_note,
+        jobs,
+    )
 
 
 def _labelled(listing: JobListing, labels: RunningJobs, *, recent: bool) -> Iterator[ListedJob]:

@@ -10,7 +10,7 @@ from spark_impex_runner.errors import SparkSdkError
 from spark_impex_runner.fields import count, mapping, name, objects, text
 from spark_impex_runner.spark.http.response import server_time
 from spark_impex_runner.spark.status import is_running
-from spark_impex_runner.text import one_line
+from spark_impex_runner.text import counted, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,6 +23,7 @@ _SLACK = 600.0
 _LONGEST_LISTED = 43_200.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _LABEL_LENGTH = 200
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,12 @@ class ListedJob:
     status: str = ""
     created_by: str = ""
     correlation_id: str = ""
+
+    @property
+    def with_creator(self) -> str:
+        """The job as a message names it: its id, who created it, and when."""
+        when = f", created at {self.created:%H:%M:%S}Z" if self.created else ""
+        return f"job {self.id} of {self.created_by or 'an unknown user'}{when}"
 
     def is_older(self, seconds: float) -> bool:
         """Return whether the job was certainly created more than so many seconds ago.
@@ -71,6 +78,19 @@ class JobListing:
     def hidden(self) -> int:
         """How many running jobs the tenant counts without listing them for these credentials."""
         return max(self.in_progress - len(self.running), 0)
+
+    @property
+    def hidden_note(self) -> str:
+        """How many running jobs are hidden, as a sentence; empty without any."""
+        jobs = counted(self.hidden, "running job")
+        verb = "is" if self.hidden == 1 else "are"
+        return f"{jobs} {verb} not listed for these credentials" if self.hidden else ""
+
+    @property
+    def blockers(self) -> str:
+        """The running jobs with who created them, as messages name them; empty without any."""
+        named = [each.with_creator for each in self.running[:_SHOWN]]
+        return "; ".join(filter(None, [*named, self.hidden_note]))
 
 
 def read_counts(kind: str, described: Any) -> tuple[int, int]:

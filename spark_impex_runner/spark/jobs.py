@@ -214,18 +214,27 @@ class Jobs(ABC):
                 refused, attempt = error, attempt + 1
                 pause = max(BUSY_PAUSE, accepted_wait(refused.retry_after))
                 hint = retry_hint(clock, pause, attempt, end - clock.monotonic())
-                _log.info("%s is busy with another job, %s", self.session.url.base, hint)
+                blockers = self._blockers()
+                base, named = self.session.url.base, f" ({blockers})" if blockers else ""
+                _log.info("%s is busy with another job%s, %s", base, named, hint)
             free = False
             while not free:
                 left = end - clock.monotonic()
                 if left <= 0:
                     raise RetryTimeoutError(
-                        f"{self.session.url.base} was busy with other jobs for {within:g} s; "
-                        "no job was created, try again later"
+                        f"{self.session.url.base} was busy with other jobs{named} for "
+                        f"{within:g} s; no job was created, try again later"
                     ) from refused
                 clock.wait(min(pause, left))
                 with clock.until(end + limits.LAST_CHECK):
                     free = self.has_free_slot()
+
+    def _blockers(self) -> str:
+        """Return which jobs hold the tenant's slots; empty if it does not say."""
+        try:
+            return self.listing(once=True).blockers
+        except SparkError:
+            return ""
 
 
 def is_gone(error: SparkError, job_id: str, list_jobs: Callable[[], Iterable[ListedJob]]) -> bool:

@@ -112,11 +112,12 @@ def test_export_waits_for_busy_tenant(sandbox: Any, connect: Any, clock: Any) ->
 
 
 def test_busy_tenant_times_out(sandbox: Any, connect: Any) -> None:
-    """After half an hour the error has the exit code of a deadline."""
+    """After half an hour the error has the exit code of a deadline, and names the other job."""
     spark = connect(sandbox(job_seconds=36_000))
-    spark.impex.exports.initiate(folders=["my-other-folder"])
+    other = spark.impex.exports.initiate(folders=["my-other-folder"]).data["id"]
 
-    with pytest.raises(errors.RetryTimeoutError, match="busy with other jobs"):
+    named = rf"busy with other jobs \(job {other} of sandbox@sandbox.invalid, created at "
+    with pytest.raises(errors.RetryTimeoutError, match=named):
         spark.impex.export(folders=["my-folder"])
 
 
