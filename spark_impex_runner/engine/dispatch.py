@@ -19,7 +19,7 @@ from spark_impex_runner.engine.distributed import (
 from spark_impex_runner.engine.events import EventReceiver
 from spark_impex_runner.engine.origin import Origin
 from spark_impex_runner.engine.placement import Placement
-from spark_impex_runner.engine.worker import ActiveRun, active_runs, stop_units
+from spark_impex_runner.engine.worker import ActiveRun, active_runs, run_unit, stop_units
 from spark_impex_runner.errors import DeliveryError, ImpexError, Interrupted, PluginError
 from spark_impex_runner.planning.requirements import executor_for
 
@@ -39,7 +39,7 @@ _SIGNAL_BASE = 128
 
 @contextmanager
 def unit_executor(
-    prepared: Prepared, context: Context, worker: Worker
+    prepared: Prepared, context: Context, worker: Worker | None
 ) -> Iterator[UnitExecutor | None]:
     """Yield the executor of the run's targets; None if this process runs them."""
     options = context.options
@@ -61,7 +61,7 @@ def unit_executor(
     executor.__enter__()
     try:
         stop = StopRequest(context.state.storage, prepared.run.id)
-        yield UnitExecutor(executor, worker, stop, stop_units)
+        yield UnitExecutor(executor, worker or run_unit, stop, stop_units)
     finally:
         close = partial(executor.__exit__, None, None, None)
         with suppress(Interrupted):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner.blocking import END, interruptible
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.delivery.context import Context
-from spark_impex_runner.engine.dispatch import Dispatch, unit_executor
 from spark_impex_runner.engine.notifications import notify
 from spark_impex_runner.engine.preparation import prepared_run
 from spark_impex_runner.engine.progress import RunProgress
@@ -20,7 +19,6 @@ from spark_impex_runner.engine.record import record_end, recorded
 from spark_impex_runner.engine.refusal import refusal_reported
 from spark_impex_runner.engine.reports import write_reports
 from spark_impex_runner.engine.scheduler import Scheduler
-from spark_impex_runner.engine.worker import run_unit
 from spark_impex_runner.errors import Interrupted
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions, RunResult, TargetResult
@@ -34,7 +32,7 @@ from spark_impex_runner.text import counted
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from spark_impex_runner.engine.distributed import UnitExecutor, Worker
     from spark_impex_runner.planning.stages import Prepared
@@ -71,9 +69,23 @@ def run_manifest(  # noqa: PLR0913 - what an embedding program may replace, by k
         closing(open_state(state_place(path, options), clock)) as state,
     ):
         context = Context.of(prepared, state, options)
-        with unit_executor(prepared, context, worker or run_unit) as executor:
+        with _unit_executor(prepared, context, worker) as executor:
             shown = progress or RunProgress()
             return _Run(prepared, context, options, shown).run(executor)
+
+
+@contextmanager
+def _unit_executor(
+    prepared: Prepared, context: Context, worker: Worker | None
+) -> Iterator[UnitExecutor | None]:
+    """Yield the executor of the run's targets; None if this process runs them."""
+    if not context.options.executor:
+        yield None
+        return
+    from spark_impex_runner.engine.dispatch import unit_executor  # noqa: PLC0415 - few runs need it
+
+    with unit_executor(prepared, context, worker) as executor:
+        yield executor
 
 
 class _Run:
@@ -103,6 +115,8 @@ class _Run:
             self._log_start()
             self._observe("impex_run_started", run=run)
             if executor:
+                from spark_impex_runner.engine.dispatch import Dispatch  # noqa: PLC0415
+
                 dispatch = Dispatch(self._prepared, self._context, self._scheduler, self._progress)
                 results = dispatch.run(executor)
             else:
