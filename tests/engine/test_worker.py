@@ -20,7 +20,8 @@ from spark_impex_runner.engine.origin import Origin
 from spark_impex_runner.engine.progress import RunProgress
 from spark_impex_runner.engine.snapshot import Activity
 from spark_impex_runner.engine.worker import run_unit
-from spark_impex_runner.hooks.discovery import PluginInfo
+from spark_impex_runner.hooks.discovery import PluginChoice, PluginInfo
+from spark_impex_runner.hooks.manager import make_plugin_manager
 from spark_impex_runner.models import Outcome, RunOptions
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.state.opening import open_state
@@ -186,6 +187,27 @@ def test_targets_of_workers_are_shown(clock: Any) -> None:
 
 class _Named:
     name = "m"
+
+
+@pytest.mark.parametrize(
+    ("step", "options", "expected"),
+    [
+        ("upload", {"to": "s3://bucket/prefix"}, True),
+        ("upload", {"to": "webdav://host/folder"}, True),
+        ("upload", {"to": "file:///backup"}, False),
+        ("upload", {"to": "../backup"}, False),
+        ("import", {"to": "uat"}, True),
+        ("runner_upload", {"url": "http://runner"}, True),
+        ("unzip", {}, False),
+    ],
+)
+def test_steps_say_whether_they_deliver(
+    step: str, options: dict[str, Any], *, expected: bool
+) -> None:
+    """A folder of the worker's machine is no place that others reach."""
+    offer = make_plugin_manager(PluginChoice()).registry.steps[step]
+
+    assert offer.delivers_elsewhere(options) is expected
 
 
 @pytest.mark.parametrize("options", [{}, {"fresh": True}])

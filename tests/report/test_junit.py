@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from spark_impex_runner.models import Outcome
-from spark_impex_runner.report import junit
+from spark_impex_runner.report import html, json, junit, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +32,23 @@ SHAPE = {
 def parse(result: RunResult) -> ET.Element:
     """Render and read the report."""
     return ET.fromstring(junit.render(result))  # noqa: S314 - our own text
+
+
+def as_json(result: RunResult) -> str:
+    """Return the JSON report as one text."""
+    rendered = json.render(result)
+    return rendered if isinstance(rendered, str) else "".join(rendered)
+
+
+@pytest.mark.parametrize("render", [junit.render, html.render, text.render, as_json])
+def test_reports_name_the_host_of_an_output(
+    every_outcome: RunResult, render: Callable[[RunResult], str]
+) -> None:
+    """An output that only a worker sees is named with its host, any other without one."""
+    there = tuple(replace(each, host="node-7") for each in every_outcome.results)
+
+    assert "node-7" in render(replace(every_outcome, results=there))
+    assert "node-7" not in render(every_outcome)
 
 
 def test_every_outcome_has_the_common_shape(every_outcome: RunResult) -> None:
