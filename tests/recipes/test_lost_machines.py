@@ -91,7 +91,7 @@ def test_killed_pod_is_continued_elsewhere(
 def test_lease_of_killed_pod_expires(
     machines: Any, tenant: Any, buckets: Any, job: dict[str, Any]
 ) -> None:
-    """The next pod waits for it, by the store's clock, and has its target within 90 seconds."""
+    """The next pod waits for it, by the store's clock, and says so; then it resumes the job."""
     pod = job["template"]["spec"]
     first = machines.pod(pod)
     wait_for(first, '"job.created"')
@@ -99,9 +99,11 @@ def test_lease_of_killed_pod_expires(
     before = time.monotonic()
 
     second = machines.pod(pod)
+    wait_for(second, "waiting to see, 90 s at most")
     wait_for(second, '"job.adopted"')
 
-    assert 30 < time.monotonic() - before < 90
+    # 90 seconds, and the start of a pod on a busy machine.
+    assert 30 < time.monotonic() - before < 120
     assert_delivered(second, pod, tenant, buckets)
 
 
