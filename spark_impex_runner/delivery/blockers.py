@@ -35,13 +35,12 @@ def first_blocker(listing: JobListing, job: Job) -> str:
 
 def whose(listed: ListedJob, job: Job) -> str:
     """Return whose a running job is: this target's, another target's, or somebody else's."""
-    label = Label.parse(listed.correlation_id)
-    name, run = job.target.name, job.run
-    if label:
-        target = "this target" if label.target == name else f"target {label.target}"
-        return (
-            f"{target} (run {label.run_id})" if label.run_id != run.id else f"{target} (this run)"
-        )
+    if label := Label.parse(listed.correlation_id):
+        own = Label.parse(job.request.correlation_id or "")
+        is_own = own is not None and own.digest == label.digest
+        target = "this target" if is_own else f"target {label.target}"
+        run = "this run" if label.run_id == job.run.id else f"run {label.run_id}"
+        return f"{target} ({run})"
     owners = _owners(listed, job)
     if owners:
         return f"{owners} (correlation id {listed.correlation_id})"

@@ -288,6 +288,20 @@ def test_other_run_is_named(run: Any, serve: Callable[..., Any], only: Any) -> N
     assert f"job {only(first).job_id} of target motor (run {first.run_id}), " in result.error
 
 
+@pytest.mark.parametrize(("other", "whose"), [(LIFE, "this target"), (MOTOR, "target life")])
+def test_ignored_job_is_named(
+    run: Any, serve: Callable[..., Any], only: Any, other: str, whose: str
+) -> None:
+    """A job of this target that is not resumed says so; of another request it has the name."""
+    sandbox = serve(job_seconds=3600)
+    first = left(run, sandbox, LIFE)
+    target = other.replace("motor,", "life,").replace("fixed", "fixed, deadline: 30s")
+
+    result = only(run(sandbox, target, fresh=True))
+
+    assert f"job {only(first).job_id} of {whose} (run {first.run_id}), " in result.error
+
+
 def test_hidden_job_is_counted(run: Any, serve: Callable[..., Any], only: Any) -> None:
     """A job of other credentials is not listed; the tenant counts it all the same."""
     sandbox = serve(job_seconds=3600, hide_jobs=True)
