@@ -254,7 +254,8 @@ def _contending(make_row: Callable[[str], Any], kills: int, root: Path, work: Pa
         def work_on(_: int) -> None:
             while row.times < kills:
                 with case.lock:
-                    after = chance.uniform(0.1, 3) * length
+                    # Some may end, so that others begin anew.
+                    after = chance.uniform(0.1, 2) * length if chance.random() < 0.7 else None
                 process = case.start()
                 number = len(case.folders) - 1
                 with process:

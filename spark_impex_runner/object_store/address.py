@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import UsageError
 
-if TYPE_CHECKING:
-    from types import ModuleType
-
-# The extra that installs the libraries of each scheme.
-EXTRAS = {"s3": "s3", "az": "azure", "gs": "gcs"}
 ALIASES = {"abfs": "az", "abfss": "az", "gcs": "gs", "s3a": "s3"}
 _HOSTS = {"s3": "bucket", "gs": "bucket", "az": "container"}
 
@@ -42,23 +35,9 @@ def parse_address(url: str) -> Address:
     return Address(scheme, bucket, path)
 
 
-def load_clients(address: Address) -> ModuleType:
-    """Return the module ``clients``; raise ``UsageError`` with the command that installs it."""
-    try:
-        if address.scheme == "s3":
-            importlib.import_module("spark_impex_runner.object_store.aws")
-        return importlib.import_module("spark_impex_runner.object_store.clients")
-    except ImportError as error:
-        extra = EXTRAS[address.scheme]
-        raise UsageError(
-            f"{address.scheme}:// needs {error.name or extra}, which is not installed; "
-            f"pip install 'spark-impex-runner[{extra}]'"
-        ) from error
-
-
 def _problem(scheme: str, bucket: str, path: str) -> str:
-    if scheme not in EXTRAS:
-        return f"{scheme}:// is not supported; give {', '.join(f'{each}://' for each in EXTRAS)}"
+    if scheme not in _HOSTS:
+        return f"{scheme}:// is not supported; give {', '.join(f'{each}://' for each in _HOSTS)}"
     problems = {
         "a URL must not contain credentials; set them in the environment": "@" in bucket,
         f"the name of the {_HOSTS[scheme]} is missing": not bucket,

@@ -40,10 +40,11 @@ def _object_storage(url: str, clock: Clock | None = None) -> ObjectStorage:
     # Imported here: runs with a local state do not pay for it.
     try:
         from spark_impex_runner.state.remote import ObjectStorage  # noqa: PLC0415
+
+        return ObjectStorage(url, clock)
     except ImportError as error:
-        extra = _EXTRAS[url.partition(":")[0]]
+        extra, name = _EXTRAS[url.partition(":")[0]], (error.name or "").partition(".")[0]
         raise StateError(
-            f"a state on {url} needs {error.name}, which is not installed; "
+            f"a state on {url} needs {name}, which is not installed; "
             f"pip install 'spark-impex-runner[{extra}]', or use --state DIR"
         ) from error
-    return ObjectStorage(url, clock)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import obstore
 from obstore import exceptions
 
-from spark_impex_runner.errors import StateError
+from spark_impex_runner.errors import StateError, UsageError
 from spark_impex_runner.object_store.clients import bucket, one_line
 
 if TYPE_CHECKING:
@@ -26,6 +26,12 @@ _RETRIES = {"max_retries": 8, "retry_timeout": timedelta(seconds=40)}
 _CONFLICTS = 5
 # What a bucket, a container or an account says that is not there.
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "bucket does not exist", "container does not")
+# What obstore says without an account or a key: it asks a machine of the cloud for a token.
+_NO_CREDENTIALS = ("Account must be specified", "169.254.169.254", "metadata.google.internal")
+_CREDENTIALS = {
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+}
 _DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
 
 
@@ -51,10 +57,11 @@ class Objects:
 
     def __init__(self, address: Address) -> None:
         self.place = str(address)
+        self._scheme = address.scheme
         self._bucket = address.bucket
         self._root = f"{address.path}/" if address.path else ""
-        opened = bucket(address.scheme, address.bucket, {})
         with self._translated_errors():
+            opened = bucket(address.scheme, address.bucket, {})
             self._store = opened.open(_TIMEOUTS, _RETRIES)
             # For what is repeated anyway, or must not be repeated for long.
             self._once = opened.open(_TIMEOUTS, {**_RETRIES, "max_retries": 0})
@@ -111,12 +118,16 @@ class Objects:
     def _translated_errors(self) -> Iterator[None]:
         try:
             yield
+        except UsageError as error:
+            raise StateError(f"{self.place}: {error}") from error
         except (exceptions.BaseError, FileNotFoundError) as error:
             raise StateError(f"{self.place}: {one_line(error)}{self._hint(error)}") from error
 
     def _hint(self, error: Exception) -> str:
         if any(each in str(error) for each in _NO_BUCKET):
             return f"; create {self._bucket}, or correct --state"
+        if any(each in str(error) for each in _NO_CREDENTIALS):
+            return f"; no credentials were found: set {_CREDENTIALS.get(self._scheme, 'them')}"
         if isinstance(error, _DENIED) or "403 Forbidden" in str(error):
             return "; the state needs permission to read, write and list objects there"
         return ""

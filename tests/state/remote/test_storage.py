@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from spark_impex_runner.state.runs import PastRun, PastTarget
 from spark_impex_runner.state.store import State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from object_stores import StateStore
@@ -212,3 +214,47 @@ def test_missing_bucket_is_named() -> None:
         pytest.raises(StateError, match="create no-such-bucket"),
     ):
         state.unfinished("a/b")
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("s3://acme/impex", "AWS_ACCESS_KEY_ID"),
+        ("az://acme/impex", "AZURE_STORAGE_ACCOUNT_NAME"),
+    ],
+)
+def test_missing_credentials_are_named(
+    url: str, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one line, with the place and what to set, before anything is sent."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "AZURE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+    with pytest.raises(StateError, match=hint) as caught:
+        ObjectStorage(url)
+
+    assert str(caught.value).startswith(f"{url}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "library", "extra"),
+    [("s3", "botocore.session", "s3"), ("s3", "obstore", "s3"), ("gs", "obstore", "gcs")],
+)
+def test_missing_library_is_named(
+    scheme: str, library: str, extra: str, start: Callable[..., Any]
+) -> None:
+    """With the command that installs it."""
+    code = (
+        f"import sys; [sys.modules.pop(each) for each in list(sys.modules) if 'remote' in each"
+        f" or 'object_store' in each]; sys.modules[{library!r}] = None\n"
+        "from spark_impex_runner.state.opening import open_state\n"
+        f"try: open_state('{scheme}://acme/impex')\nexcept Exception as error: print(error)"
+    )
+
+    out, err = start("-c", code).communicate()
+
+    assert f"needs {library.partition('.')[0]}, which is not installed" in out, err
+    assert f"pip install 'spark-impex-runner[{extra}]'" in out
