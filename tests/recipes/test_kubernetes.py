@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -110,3 +111,23 @@ def test_manifest_of_a_job_is_valid(tmp_path: Path, job: dict[str, Any]) -> None
     longest = sum(each.polling.deadline for each in manifest.targets)
     assert job["activeDeadlineSeconds"] > longest
     assert any(each.startswith("--state=s3://") for each in container["args"])
+
+
+def test_page_makes_the_secret(job: dict[str, Any]) -> None:
+    """The command of the page makes every secret, with each key that a pod refers to."""
+    page = (ROOT / "examples/kubernetes/README.md").read_text()
+    made = re.search(r"create secret generic (\S+)((?:\s+\\?\s*--from-literal=\S+)+)", page)
+    assert made
+    pod = job["template"]["spec"]
+    volumes = [each["secret"] for each in pod["volumes"] if "secret" in each]
+    variables = [
+        each["valueFrom"]["secretKeyRef"]
+        for each in pod["containers"][0]["env"]
+        if "valueFrom" in each
+    ]
+    keys = {each["key"] for volume in volumes for each in volume["items"]}
+    keys |= {each["key"] for each in variables}
+
+    assert keys == set(re.findall(r"--from-literal=([^=]+)=", made[2]))
+    names = {each["secretName"] for each in volumes} | {each["name"] for each in variables}
+    assert names == {made[1]}
