@@ -62,8 +62,10 @@ def cancel_jobs(
         closing(open_state(state_place(path, options), clock)) as state,
     ):
         context = Context.of(prepared, state, options)
-        results = [_cancel(each, prepared, context) for each in prepared.run.targets]
-        both = zip(prepared.run.targets, results, strict=True)
+        targets, manifest = prepared.run.targets, prepared.run.manifest
+        state.storage.prefetch([target_key_for(manifest, each) for each in targets])
+        results = [_cancel(each, prepared, context) for each in targets]
+        both = zip(targets, results, strict=True)
         others = [target for target, cancelled in both if not cancelled]
         return (*chain(*results), *cancel_running(others, prepared))
 

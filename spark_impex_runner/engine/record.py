@@ -28,9 +28,7 @@ def recorded(prepared: Prepared, context: Context) -> Iterator[None]:
     with context.state.storage.run_lease(run.id):
         by = context.masker.mask(current_user())
         begun = PastRun(run.id, str(run.manifest.path), run.started, started_by=by)
-        keys = _keys(prepared)
-        context.state.begin_run(begun, keys)
-        context.state.storage.prefetch(keys)
+        context.state.begin_run(begun, _keys(prepared))
         yield
 
 

@@ -19,6 +19,7 @@ from spark_impex_runner.models import RECEIPT, Outcome, TargetResult
 from spark_impex_runner.planning.prepare import new_job
 from spark_impex_runner.report import receipt
 from spark_impex_runner.report.masked import masked
+from spark_impex_runner.state.keys import target_key_for
 from spark_impex_runner.version import __version__
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ class Scheduler:
             stop=lambda: self._clock.stop(signal.SIGINT),
             queued=self._report_queued,
             ended=self._progress.note_ended,
+        )
+        manifest, planned = self._prepared.run.manifest, self._planned.values()
+        self._context.state.storage.prefetch(
+            [target_key_for(manifest, each.target) for each in planned]
         )
         run_job = lambda job: self._run_job(job)  # noqa: E731, PLW0108 - pluggy marks functions only
         with self._hooks.manager.default("impex_run_job", run_job):

@@ -37,9 +37,11 @@ class Pending:
         approvals = Approvals.of(options.approved)
         held: dict[str, tuple[str, tuple[str, ...]]] = {}
         if approvals.connections and (opened := existing_state(place)):
+            keys = {target.name: target_key_for(manifest, target) for target in manifest.targets}
             with closing(opened) as state:
+                state.storage.prefetch([*keys.values()])
                 for target in manifest.targets:
-                    attempt = state.unfinished(target_key_for(manifest, target))
+                    attempt = state.unfinished(keys[target.name])
                     if attempt and attempt.held:
                         hold = state.holds.of(attempt)
                         held[target.name] = (attempt.held, hold.digests if hold else ())

@@ -41,10 +41,12 @@ class CountedStorage(LocalStorage):
         super().__init__(folder)
         self.requests: Counter[str] = Counter()
         self._read: set[str] = set()
+        self.prefetched: list[str] = []
         self.lost = False
 
     def prefetch(self, targets: Sequence[str]) -> None:
         """Read each target once."""
+        self.prefetched = list(targets)
         for target in targets:
             self._get(target)
 
@@ -97,6 +99,7 @@ def test_target_needs_few_requests(
     result = only(run(serve(job_seconds=20), DELIVERED, state="s3://bucket/state"))
 
     assert result.good, result.error
+    assert storage.prefetched == ["manifest/a"]
     # Read; lock, intent, job, claim, delivery, step; end and release.
     assert storage.requests.pop("manifest/a") == 8
     assert list(storage.requests.values()) == [2]
