@@ -6,12 +6,14 @@ import json
 import shutil
 import signal
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.report import receipt
+from spark_impex_runner.spark import job_listing
 from spark_impex_runner.spark.client import Spark
 
 if TYPE_CHECKING:
@@ -100,6 +102,30 @@ def test_finished_job_is_not_resumed(run: Any, serve: Callable[..., Any], only: 
     assert only(second).warnings == ()
 
 
+def test_job_that_ended_meanwhile_is_not_resumed(run: Any, serve: Callable[..., Any]) -> None:
+    """A target that starts later checks the job again: the listing is that of the first target."""
+    sandbox = serve(job_seconds=60, job_limit=2)
+    targets = LIFE + MOTOR.replace("name: motor", "name: motor, needs: [life]")
+    first = left(run, sandbox, targets.replace(", needs: [life]", ""), targets=("motor",))
+
+    second = run(sandbox, targets)
+
+    assert second.exit_code == 0
+    assert second.results[1].job_id != first.results[0].job_id
+
+
+def test_old_job_is_not_resumed(
+    run: Any, serve: Callable[..., Any], only: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After twelve hours by the tenant's clock a job is not that of this run any more."""
+    sandbox = serve(job_seconds=60, job_limit=2)
+    first = left(run, sandbox, LIFE)
+    later = datetime.now(timezone.utc) + timedelta(hours=13)
+    monkeypatch.setattr(job_listing, "server_time", lambda _: later)
+
+    assert only(run(sandbox, LIFE)).job_id != only(first).job_id
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -174,7 +200,8 @@ def test_shared_id_is_not_resumed(run: Any, serve: Callable[..., Any], only: Any
     second = only(run(sandbox, both, targets=("motor",)))
 
     assert (second.outcome, second.job_id != first.job_id) == (Outcome.SUCCEEDED, True)
-    assert "which this target shares with life" in second.warnings[0]
+    [warning] = second.warnings
+    assert "which this target shares with life" in warning
     assert {each.folder for each in second.services} == {"motor"}
 
 

@@ -137,3 +137,35 @@ def test_failed_work_frees_slot(call: Any, root: Any) -> None:
 
     assert (broken.status, broken.json["code"]) == (500, "SANDBOX")
     assert call("POST", "/api/v4/export", BODY).status == 200
+
+
+def test_listing_hides_jobs_of_others(start: Callable[..., Any]) -> None:
+    """A user sees the own jobs; the count is that of the tenant."""
+    call = start(job_seconds=10, job_limit=2, hide_jobs=True)
+    sandbox = call.sandbox
+    key = {"x-synthetic-key": sandbox.api_key, "x-tenant-name": sandbox.tenant}
+    own = create(call).rpartition("/")[2]
+    call.headers = {}
+    call("POST", "/api/v4/export", BODY, headers=key)
+
+    hers = call("GET", "/api/v4/export/status", headers=key).json
+    call.headers = {"Authorization": f"Bearer {sandbox.token}"}
+    his = call("GET", "/api/v4/export/status").json
+
+    assert [each["id"] for each in his["in_progress_exports"]] == [own]
+    [listed] = hers["in_progress_exports"]
+    assert listed["data"]["created_by"] == "api-key@sandbox.invalid"
+    assert listed["id"] != own
+    for each in (his, hers):
+        assert each["tenant"]["status"] == {"export_api_jobs_in_progress": 2}
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_listing_may_have_correlation_ids(start: Callable[..., Any], listed: bool) -> None:
+    """They are in the status only, unless the listing is to have them, too."""
+    call = start(job_seconds=10, listed_labels=listed)
+    create(call)
+
+    [job] = call("GET", "/api/v4/export/status").json["in_progress_exports"]
+
+    assert job["data"].get("correlation_id") == ("c-1" if listed else None)
