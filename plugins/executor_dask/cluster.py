@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import threading
 import uuid
 from concurrent.futures import Executor
@@ -61,7 +62,8 @@ class Cluster(Executor):
         """Run a function on a worker; wait for one if the cluster has none."""
         if not self._client.nthreads():
             _log.warning("the Dask cluster has no workers; waiting for one")
-        future: Future[Any] = self._executor.submit(fn, *args, **kwargs)
+        # Packed: the scheduler unpacks what it is given, and need not have the runner installed.
+        future: Future[Any] = self._executor.submit(run_packed, pickle.dumps((fn, args, kwargs)))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -70,6 +72,18 @@ class Cluster(Executor):
         for topic in self._topics:
             self._client.unsubscribe_topic(topic)
         self._client.close()
+
+
+def run_packed(packed: bytes) -> Any:
+    """Run a packed function; of all that the runner has, this alone is sent as code."""
+    import pickle  # noqa: PLC0415 - it is sent without this module's names
+
+    function, arguments, options = pickle.loads(packed)  # noqa: S301 - from the run
+    return function(*arguments, **options)
+
+
+# Functions of this module are pickled as code, not by their name.
+run_packed.__module__ = "__main__"
 
 
 class EventSender:

@@ -26,11 +26,14 @@ from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 COMMAND = ["-c", "from spark_impex_runner.cli.main import run; run()"]
-SCHEDULER = ["-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
+WITHOUT = "import sys; sys.modules['spark_impex_runner'] = None; from distributed.cli import "
+# A scheduler that does not have the runner: it only passes things on.
+SCHEDULER = ["-c", f"{WITHOUT}dask_scheduler as it; it.main()", "--host", "127.0.0.1", "--port=0"]
 WORKER = ["-m", "distributed.cli.dask_worker", "--no-nanny", "--nthreads", "1"]
+BARE_WORKER = ["-c", f"{WITHOUT}dask_worker as it; it.main()", *WORKER[2:]]
 # Each process of its own has another: no folder of the output is common to two.
 ELSEWHERE = "/proc/self/cwd/exports/${target.name}"
 PLUGIN = """
@@ -67,13 +70,13 @@ class Cluster:
     workers: list[subprocess.Popen[str]] = field(default_factory=list)
     scheduler: subprocess.Popen[str] | None = None
 
-    def start(self, *workers: str) -> Cluster:
+    def start(self, *workers: str, command: Sequence[str] = WORKER) -> Cluster:
         """Start the scheduler, and then a worker of each name."""
         file = self.folder / "scheduler.json"
         more = ["--no-dashboard", "--scheduler-file", str(file)]
         self.scheduler = self._start("scheduler", *SCHEDULER, *more)
         until(file.exists)
-        self.workers = [self._start(name, *WORKER, *more, "--name", name) for name in workers]
+        self.workers = [self._start(name, *command, *more, "--name", name) for name in workers]
         log = self.folder / "scheduler.log"
         until(lambda: log.read_text().count("Register worker") >= len(workers))
         return self
@@ -322,6 +325,20 @@ def test_interrupt_reaches_far_workers_in_time(
     assert "did not end" not in out
     for tenant in world.tenants.values():
         assert [each.method for each in tenant.requests].count("PATCH") == 1
+
+
+def test_worker_without_the_runner_says_so(world: World, tmp_path: Path) -> None:
+    """In one line, with what to do."""
+    world.write(target("a", "one"))
+    (tmp_path / "bare").mkdir()
+    with ExitStack() as processes:
+        cluster = Cluster(tmp_path / "bare", processes).start("w1", command=BARE_WORKER)
+        process = world.run(cluster)
+        out, _ = process.communicate()
+
+    assert process.returncode == 4
+    assert "its worker cannot import the runner or a plugin (" in out
+    assert "install what the run has there, in the same versions" in out
 
 
 def test_worker_without_the_state_is_refused(cluster: Cluster, world: World) -> None:
