@@ -28,7 +28,7 @@ COMMANDS = {
     "run": "run manifests: create the jobs, wait, download, verify, run steps, report",
     "resume": "resume an export job by id, without local state",
     "cancel": "cancel the unfinished jobs of earlier runs, or one job by its id",
-    "jobs": "list the running and recent jobs of a tenant, without local state",
+    "jobs": "list the running and recent export jobs of a tenant, without local state",
     "status": "list unfinished targets and their jobs",
     "history": "list past runs",
     "state": "copy the state to another place",
