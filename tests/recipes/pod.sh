@@ -24,7 +24,7 @@ shift
 mkdir "$root/.machine"
 cd "$root"
 pivot_root . .machine
-mount -o remount,ro /
+mount -o remount,bind,ro /
 umount -l /.machine
 cd "$folder"
 exec unshare --user --map-user="$user" --map-group="$user" "$@"
