@@ -165,6 +165,8 @@ def test_two_processes_deliver_two_tenants(world: World) -> None:
         (line["target"], line["event"]) for line in lines if line["run_id"] == report["run_id"]
     }
     assert {(f"t-{name}", "target.succeeded") for name in ("one", "two")} <= message
+    ends = [line["target"] for line in lines if line["event"] == "target.succeeded"]
+    assert sorted(ends) == ["t-one", "t-two"]
     assert "Traceback" not in output
     assert "logged ***" in output
     assert "told ***" in output
