@@ -244,7 +244,8 @@ class UnitExecutor:
             self._wait(pending, clock, ended)
             raise
         finally:
-            self.stop.withdraw()
+            if not pending:  # others may read it later
+                self.stop.withdraw()
         for future, unit in pending.items():
             ended(unit, _result_of(future, clock))
 

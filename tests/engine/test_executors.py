@@ -6,6 +6,7 @@ import pickle
 import re
 import signal
 import sqlite3
+from concurrent.futures import Executor, Future
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine import distributed
 from spark_impex_runner.engine.distributed import (
     StopRequest,
+    UnitExecutor,
     WorkUnit,
     partition_by_tenant,
     portable_options,
@@ -25,7 +27,7 @@ from spark_impex_runner.engine.distributed import (
 from spark_impex_runner.engine.origin import Origin
 from spark_impex_runner.engine.progress import RunProgress
 from spark_impex_runner.engine.run import run_manifest
-from spark_impex_runner.engine.worker import run_unit
+from spark_impex_runner.engine.worker import run_unit, stop_units
 from spark_impex_runner.errors import ImpexError, PluginError, UsageError
 from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Outcome, RunOptions
@@ -410,6 +412,26 @@ def test_signal_stops_all_units(world: World) -> None:
     assert result.exit_code == 143
     assert {each.outcome for each in result.results} == {Outcome.CANCELLED}
     assert not list((world.folder / ".impex").glob("*.stop"))
+
+
+def test_stop_stays_for_units_that_go_on(world: World) -> None:
+    """A worker that does not end in time may read the stop after the run has ended."""
+    storage = LocalStorage(world.folder / "state")
+    stop, clock, ended = StopRequest(storage, "x"), Clock(), []
+    unit_of_a = unit(world.write(A), world.options("threads"), "x")
+    clock.stop(signal.SIGTERM)
+    clock.stopped_at -= 60
+    with closing(storage):
+        executor = UnitExecutor(_Never(), run_unit, stop, stop_units)
+        executor.run([unit_of_a], clock, lambda _, done: ended.append(done.exit_code))
+
+        assert ended == [143]
+        assert stop.requested() == signal.SIGTERM
+
+
+class _Never(Executor):
+    def submit(self, *_: Any, **__: Any) -> Future[Any]:
+        return Future()
 
 
 def test_ctrl_c_waits_for_units(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
