@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -214,7 +215,8 @@ def _suspended(make_row: Callable[[str], Any], url: str, root: Path, work: Path)
             sleeper.wait()
         row.times, row.runs, row.jobs = 1, 2, sandbox.jobs_created
         row.outcomes = Counter({"failed" if code else "succeeded": 1, "lost the lease": 1})
-        written = [each for each in _requests(url, case.state)[before:] if each.startswith("PUT")]
+        later = _requests(url, case.state)[before:]
+        written = [each for each in later if re.fullmatch("PUT .* 2..", each)]
         row.wrong = [f"it wrote {each}" for each in written] + case.problems()
         if "lost the lease" not in case.log(0) or not sleeper.returncode:
             row.wrong.append(f"the suspended run went on: {case.log(0)[-300:]}")

@@ -102,7 +102,8 @@ class Storage(Protocol):
     def check(self) -> None:
         """Raise ``StateError`` if a lock of this process was lost; it may do nothing more then.
 
-        Sends no request: it is asked before each action that others see, and at each status check.
+        Sends no request as long as the lock is fresh: it is asked before each action that others
+        see, and at each status check.
         """
 
     def write_stop(self, run_id: str, signum: int) -> None:

@@ -1,9 +1,9 @@
-"""The lease of one process in the store: renewed while it works, lost for good if it is late.
+"""The lease of one process in the store: renewed while it works, lost once another one takes it.
 
 Whether the lease of another process has expired is judged by the store's clock alone: by the times
 that the store gave to that lease and to a renewal of our own. Of itself a process knows how long
 ago it asked for its last renewal, by a clock that also counts while the machine is suspended. As it
-counts from before the request, it stops before anybody else may start.
+counts from before the request, it does nothing any more before anybody else may start.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from spark_impex_runner.clock import Clock
     from spark_impex_runner.state.remote.objects import Found, Objects
     from spark_impex_runner.state.remote.timing import Timing
 
@@ -70,23 +71,30 @@ class Lease:
     """The lease of this process. ``age`` is a clock for its own age, ``boot_time`` but in tests."""
 
     def __init__(
-        self, objects: Objects, run_id: str, timing: Timing, age: Callable[[], float] = boot_time
+        self,
+        objects: Objects,
+        run_id: str,
+        timing: Timing,
+        clock: Clock,
+        age: Callable[[], float] = boot_time,
     ) -> None:
         self._objects = objects
         self._timing = timing
+        self._clock = clock
         self._age = age
         name = f"{lease_folder(run_id)}/{uuid.uuid4().hex}.json"
         self.owner = Owner(name, socket.gethostname(), os.getpid(), "")
         self._record = LeaseRecord(self.owner)
         self._version: Mapping[str, str] | None = None
-        self._renewed = -1.0
+        self._renewed = self._tried = 0.0
         self._lost = ""
         self._lock = threading.Lock()
         self._ended = threading.Event()
 
-    def start(self, now: datetime) -> None:
+    def start(self) -> None:
         """Create the lease, test that the store refuses what it must, and renew it from now on."""
-        self.owner = replace(self.owner, since=now.isoformat(timespec="seconds"))
+        since = self._clock.now().isoformat(timespec="seconds")
+        self.owner = replace(self.owner, since=since)
         self._record = replace(self._record, owner=self.owner)
         with self._lock:
             self._put()
@@ -95,10 +103,23 @@ class Lease:
             threading.Thread(target=self._beat, name="impex-lease", daemon=True).start()
 
     def check(self) -> None:
-        """Raise ``StateError`` if the lease was lost, or was not renewed in time."""
-        late = self._age() - self._renewed
-        if not self._lost and late > self._timing.worth:
-            self._lose(f"not renewed for {late:.0f} s; another runner may continue its targets")
+        """Raise ``StateError`` if the lease was lost; renew it first if it is too old.
+
+        That it can be renewed proves that nobody has taken it, since whoever takes over writes the
+        lease before anything else. So a machine that slept, or had no network for some minutes,
+        goes on where nobody continues its work.
+        """
+        end = self._renewed + self._timing.patience
+        while not self._lost and self._is_late():
+            if self._try():
+                continue
+            late = f"it could not be renewed for {self._age() - self._renewed:.0f} s"
+            if self._age() >= end:
+                self._lose(late)
+            elif self._clock.left() <= 0:
+                raise StateError(f"the lease on {self._objects.place}: {late}")
+            else:
+                self._clock.wait(self._timing.look)
         if self._lost:
             raise StateError(self._lost)
 
@@ -109,12 +130,10 @@ class Lease:
     def renew(self) -> None:
         """Renew the lease; raise ``StateError`` if that fails, also while it is still valid."""
         with self._lock:
-            self.check()
-            try:
-                self._put_again()
-            except RefusedError as error:
-                self.lose(self._taker(error))
-                self.check()
+            if not self._lost:
+                self._renew()
+            if self._lost:
+                raise StateError(self._lost)
 
     def store_time(self) -> datetime:
         """Return the store's time, by a renewal."""
@@ -134,6 +153,29 @@ class Lease:
                 self._put(RELEASED)
             self._lost = f"{self._objects.place}: the run has ended"
             return True
+
+    def _is_late(self) -> bool:
+        return self._age() - self._renewed > self._timing.worth
+
+    def _try(self) -> bool:
+        """Renew a lease that is late; return False if the store was not reached, now or of late."""
+        with self._lock:
+            if self._lost or not self._is_late():
+                return True  # by another thread
+            if self._tried and self._age() - self._tried < self._timing.look:
+                return False
+            self._tried = self._age()
+            try:
+                self._renew()
+            except StateError:
+                return False
+            return True
+
+    def _renew(self) -> None:
+        try:
+            self._put_again()
+        except RefusedError as error:
+            self.lose(self._taker(error))
 
     def _put_again(self) -> None:
         """Write the lease, also after a renewal that failed and was stored all the same."""
@@ -165,7 +207,7 @@ class Lease:
     def _lose(self, reason: str) -> None:
         self._lost = (
             f"lost the lease on {self._objects.place}: {reason}; this runner stops and writes "
-            "nothing more there; run again to see what became of them"
+            "nothing more there; run again to see what became of its targets"
         )
 
     def _check_store(self) -> None:

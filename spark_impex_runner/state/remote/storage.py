@@ -150,6 +150,7 @@ class ObjectStorage:
         """Own the object of a target for the block."""
         del now
         lease, entry = self._held_lease(""), self._entry(Scope.of_target(target))
+        lease.check()
         self._acquire(entry, lease)
         try:
             yield
@@ -198,7 +199,7 @@ class ObjectStorage:
         return False
 
     def check(self) -> None:
-        """Raise ``StateError`` if the lease of this process was lost or is too old."""
+        """Raise ``StateError`` if the lease of this process was lost."""
         if self._lease:
             self._lease.check()
 
@@ -206,10 +207,9 @@ class ObjectStorage:
         """Return the lease of this process, which is created and the store tested if need be."""
         with self._lease_lock:
             if self._lease is None:
-                lease = Lease(self._objects, run_id, self._timing, self._age)
-                lease.start(self._clock.now())
+                lease = Lease(self._objects, run_id, self._timing, self._clock, self._age)
+                lease.start()
                 self._lease = lease
-            self._lease.check()
             return self._lease
 
     def _release(self) -> None:

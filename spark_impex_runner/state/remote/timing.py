@@ -8,11 +8,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds that a lease is worth, until it is renewed, and between looks at what others do."""
+    """Seconds that a lease is worth, until it is renewed, and between looks at what others do.
+
+    A process waits for so many seconds of ``patience`` for a store that it does not reach.
+    """
 
     worth: float = 60.0
     renewal: float = 20.0
     look: float = 5.0
+    patience: float = 600.0
 
 
 def boot_time() -> float:

@@ -108,15 +108,17 @@ def test_released_targets_are_free_at_once(world: World) -> None:
 
 
 def test_suspended_runner_writes_nothing_more(world: World) -> None:
-    """It knows by the clock that went on while it was suspended, before it asks anybody."""
-    sleeper = world.storage()
+    """Before anything else it learns from its lease who has continued its work."""
+    sleeper, other = world.storage(), world.storage()
     stack = own(sleeper)
     state = State(sleeper)
     state.store_value(KEY, "before")
-    world.now += 61
-    written = len(world.requests)
+    world.now += 70
+    own(other)
+    State(other).store_value(KEY, "other")
+    stored = dict(world.objects)
 
-    with pytest.raises(StateError, match="lost the lease on s3://memory/impex: not renewed for 61"):
+    with pytest.raises(StateError, match=r"lost the lease on s3://memory/impex: process \d+ on"):
         sleeper.check()
     with pytest.raises(StateError, match="lost the lease"):
         state.store_value(KEY, "after")
@@ -124,8 +126,34 @@ def test_suspended_runner_writes_nothing_more(world: World) -> None:
         stack.close()
     with pytest.raises(StateError, match="lost the lease"):
         own(sleeper, "nightly/other")
-    assert len(world.requests) == written
-    assert value(world) == "before"
+    assert world.objects == stored
+    assert value(world) == "other"
+
+
+def test_suspended_runner_goes_on_alone(world: World) -> None:
+    """Where nobody has continued its work, its lease can be renewed, which proves that."""
+    sleeper = world.storage()
+    with own(sleeper):
+        world.now += 3000
+        sleeper.check()
+        State(sleeper).store_value(KEY, "after")
+
+    assert value(world) == "after"
+
+
+def test_outage_of_the_store_is_waited_for(world: World) -> None:
+    """For ten minutes; then the runner gives up."""
+    storage = world.storage()
+    own(storage)
+    world.now += 61
+    world.faults = ["failed"] * 20
+    storage.check()
+    assert 160 <= world.now <= 170
+
+    world.now += 61
+    world.faults = ["failed"] * 1000
+    with pytest.raises(StateError, match=r"it could not be renewed for 60\d s"):
+        storage.check()
 
 
 def test_taken_lease_cannot_be_renewed(world: World) -> None:
