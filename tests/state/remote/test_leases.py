@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fake_objects import START, World
@@ -265,3 +267,26 @@ def test_write_without_reply_is_known_later(world: World) -> None:
         State(storage).store_value(KEY, "two")
 
     assert value(world) == "two"
+
+
+def test_targets_are_written_in_parallel(world: World) -> None:
+    """The request of one target waits for no other one: a store may take its time."""
+    storage = world.storage()
+    for number in range(20):
+        own(storage, f"nightly/t{number}")
+    # All twenty writes have to be on their way before one of them is answered.
+    together = threading.Barrier(20, timeout=30)
+    put = storage._objects.put
+
+    def slow(*words: Any, **more: Any) -> Any:
+        together.wait()
+        return put(*words, **more)
+
+    storage._objects.put = slow  # type: ignore[method-assign]
+
+    def store(number: int) -> None:
+        State(storage).store_value((f"nightly/t{number}", "step", "value"), "v")
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(store, range(20)))
+    storage._objects.put = put  # type: ignore[method-assign]
