@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.limits import HeldLimits, TenantLimits
     from spark_impex_runner.models import Artifact, Job, Status
     from spark_impex_runner.spark.client import Spark
-    from spark_impex_runner.spark.job_listing import JobListing, ListedJob
+    from spark_impex_runner.spark.job_listing import ListedJob
     from spark_impex_runner.spark.running_jobs import RunningJobs
 
 # The tenant's final answer about a job: the next run starts a new job instead of resuming.
@@ -50,13 +50,15 @@ _ADMITTED = ""
 class TenantAccess:
     """The client of a target's tenant, its limits, and those that the target holds.
 
-    ``running`` are the tenant's jobs; ``labels`` are the correlation ids of all targets of the run.
+    ``running`` are the tenant's jobs, ``beside`` as the run's other connections to it see them;
+    ``labels`` are the correlation ids of all targets of the run.
     """
 
     spark: Spark
     limits: TenantLimits
     held: HeldLimits
     running: RunningJobs
+    beside: tuple[RunningJobs, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -78,7 +80,7 @@ class Export:
         self.progress.context.clock.check()
         listing = self.tenant.running.first()
         limits.discover(lambda: listing.limit)
-        self._admit_running(listing)
+        self._admit_running()
         try:
             status = self._finish_job()
         except RetryTimeoutError as error:
@@ -183,13 +185,15 @@ class Export:
         progress.open(start_new_attempt(job, progress.attempt, progress.context, warning))
         return self.wait(self.create(progress.job))
 
-    def _admit_running(self, listing: JobListing) -> None:
+    def _admit_running(self) -> None:
         """Let targets whose jobs the tenant is running start now: their jobs hold its slots."""
-        running = self.tenant.running
-        if self.progress.context.fresh or not listing.running or not running.claim(_ADMITTED):
+        tenant, own = self.tenant, self.progress.job.target.name
+        if self.progress.context.fresh or not tenant.running.claim(_ADMITTED):
             return
-        for name in running_targets(listing, self.tenant.labels) - {self.progress.job.target.name}:
-            self.tenant.limits.jobs.admit(name)
+        for running in (tenant.running, *tenant.beside):
+            with suppress(SparkError):  # its own targets meet the same error
+                for name in running_targets(running.first(), tenant.labels) - {own}:
+                    tenant.limits.jobs.admit(name)
 
     def wait(self, job: Job) -> Status:
         """Return the final status of the job."""

@@ -109,6 +109,7 @@ class TargetRunner:
                 connections.limits(connection),
                 held,
                 connections.running(connection),
+                connections.running_beside(connection),
                 self._labels,
             )
             progress.job = self._checked(progress.job, tenant.spark.identity)

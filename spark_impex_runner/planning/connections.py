@@ -69,6 +69,13 @@ class Connections:
         with self._lock:
             return self._running.setdefault(name, RunningJobs(spark.impex.exports))
 
+    def running_beside(self, name: str) -> tuple[RunningJobs, ...]:
+        """Return what other open connections to the same tenant see of its running jobs."""
+        url = self.client(name).url
+        with self._lock:
+            others = [other for other, spark in self._open.items() if spark.url == url]
+        return tuple(self.running(other) for other in others if other != name)
+
     def close(self) -> None:
         """Close every connection and stop every sandbox."""
         self._closing.close()

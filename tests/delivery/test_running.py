@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spark_impex_runner.models import Outcome
+from spark_impex_runner.engine.run import run_manifest
+from spark_impex_runner.models import Outcome, RunOptions
 from spark_impex_runner.report import receipt
 from spark_impex_runner.spark import job_listing
 from spark_impex_runner.spark.client import Spark
@@ -243,6 +244,28 @@ def test_given_id_does_not_queue(run: Any, serve: Callable[..., Any]) -> None:
 
     assert second.results[1].job_id == first.results[0].job_id
     assert sandbox.jobs_created == 2
+
+
+def test_each_connection_sees_its_own_jobs(
+    run: Any, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two connections to one tenant ask once each: a tenant may hide one's jobs from the other."""
+    sandbox = serve(job_seconds=60, hide_jobs=True)
+    monkeypatch.setenv("KEY", sandbox.api_key)
+    path = run.write(sandbox, LIFE + MOTOR.replace("name: motor", "name: motor, connection: key"))
+    key = f"key: {{base_url: '{sandbox.base_url}', auth: {{api_key: '${{env:KEY}}'}}}}"
+    text = path.read_text().replace("connections:\n", f"connections:\n  {key}\n")
+    path.write_text(text.replace("name: life", "name: life, connection: sit"))
+    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGKILL)
+    first = run_manifest(path, RunOptions(targets=("motor",)), clock=run.clock)
+    run.clock.restart()
+    shutil.rmtree(run.folder / ".impex")
+    sandbox.requests.clear()
+
+    second = run_manifest(path, clock=run.clock)
+
+    assert second.results[1].job_id == first.results[0].job_id
+    assert (second.exit_code, sandbox.jobs_created) == (0, 2)
 
 
 def test_changed_target_queues(run: Any, serve: Callable[..., Any], events: Any) -> None:
