@@ -41,6 +41,8 @@ class Cluster(Executor):
                 f"--executor dask:{address}: no Dask scheduler can be reached there ({reason}); "
                 "check the address and the network"
             ) from error
+        if not self._client.nthreads():
+            _log.warning("the Dask cluster at %s has no workers; waiting for one", address)
         # A task has side effects: Dask must not take two equal ones for one.
         self._executor = self._client.get_executor(pure=False)
         self._topics: list[str] = []
@@ -59,9 +61,7 @@ class Cluster(Executor):
         threading.Thread(target=call, name="impex-dask-call", daemon=True).start()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run a function on a worker; wait for one if the cluster has none."""
-        if not self._client.nthreads():
-            _log.warning("the Dask cluster has no workers; waiting for one")
+        """Run a function on a worker, when one has a free thread."""
         # Packed: the scheduler unpacks what it is given, and need not have the runner installed.
         future: Future[Any] = self._executor.submit(run_packed, pickle.dumps((fn, args, kwargs)))
         return future

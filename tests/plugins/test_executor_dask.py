@@ -34,6 +34,9 @@ WITHOUT = "import sys; sys.modules['spark_impex_runner'] = None; from distribute
 SCHEDULER = ["-c", f"{WITHOUT}dask_scheduler as it; it.main()", "--host", "127.0.0.1", "--port=0"]
 WORKER = ["-m", "distributed.cli.dask_worker", "--no-nanny", "--nthreads", "1"]
 BARE_WORKER = ["-c", f"{WITHOUT}dask_worker as it; it.main()", *WORKER[2:]]
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="a path is another for each process"
+)
 # Each process of its own has another: no folder of the output is common to two.
 ELSEWHERE = "/proc/self/cwd/exports/${target.name}"
 PLUGIN = """
