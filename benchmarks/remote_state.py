@@ -19,7 +19,7 @@ import time
 import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,8 @@ BUCKET = "acme-state"
 # The promise: seconds from a kill to the end of what another runner does of it.
 TAKE_OVER = 90
 REQUESTS = 10
+# What a run with one target and one step asks of the store, up to the step.
+OF_A_RUN = 12
 MANIFEST = """version: 1
 connections: {{sit: {{base_url: "{url}", auth: {{token: "${{env:TOKEN}}"}}}}}}
 targets:
@@ -87,6 +89,7 @@ class Case:
     steps: str = CHECKSUM
     folders: list[Path] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    killed: float = 0
 
     def start(self) -> subprocess.Popen[str]:
         """Start a run in a folder of its own."""
@@ -141,7 +144,7 @@ def rows_of(
     with store() as url:
         rows = []
         if instants:
-            rows += _killed(make_row, instants, root, work / "killed")
+            rows += _killed(make_row, url, instants, root, work / "killed")
             rows.append(_suspended(make_row, url, root, work / "suspended"))
             rows.append(_counted(make_row, url, root, work / "counted"))
         if kills:
@@ -149,25 +152,22 @@ def rows_of(
     return rows
 
 
-def _killed(make_row: Callable[[str], Any], count: int, root: Path, work: Path) -> list[Any]:
-    """Kill runs at instants that are spread over their length; the job ends meanwhile."""
+def _killed(
+    make_row: Callable[[str], Any], url: str, count: int, root: Path, work: Path
+) -> list[Any]:
+    """Kill runs after different requests to the store; the job ends before the second run."""
     row = make_row("state on S3: SIGKILL, and a second run from an empty folder")
     settings = Settings(job_seconds=0.5)
     with ExitStack() as stack:
         cases = [
             Case(work / str(n), stack.enter_context(Sandbox(root, settings)), _state(f"kill-{n}"))
-            for n in range(count + 1)
+            for n in range(count)
         ]
-        began = time.monotonic()
-        cases[-1].start().wait()
-        length = time.monotonic() - began
-        expected = [
-            _kill(each, 0.9 * length * n / count) for n, each in enumerate(cases[:count], 1)
-        ]
+        expected = [_kill(each, url, 1 + n * OF_A_RUN // count) for n, each in enumerate(cases)]
         # The leases of all end at the same time: nobody waits ten minutes for ten of them.
         with ThreadPoolExecutor(count) as pool:
-            seconds = list(pool.map(_finish, cases[:count]))
-        for case, jobs, (code, _) in zip(cases, expected, seconds, strict=False):
+            seconds = list(pool.map(_finish, cases))
+        for case, jobs, (code, _) in zip(cases, expected, seconds, strict=True):
             row.times, row.runs = row.times + 1, row.runs + 2
             row.outcomes["failed" if code else "succeeded"] += 1
             row.jobs += case.sandbox.jobs_created
@@ -177,25 +177,26 @@ def _killed(make_row: Callable[[str], Any], count: int, root: Path, work: Path) 
             if code:
                 row.wrong.append(case.log()[-300:])
     longest = max(each for _, each in seconds)
-    over = make_row(f"... the second run had ended {longest:.0f} s after its start at most")
+    over = make_row(f"... the second run had ended {longest:.0f} s after the kill at most")
     over.times, over.runs = count, count
     over.wrong = [] if longest <= TAKE_OVER else [f"more than {TAKE_OVER} s"]
     return [row, over]
 
 
-def _kill(case: Case, after: float) -> int:
-    """Kill a run after so many seconds; return how many jobs there are once it is completed."""
+def _kill(case: Case, url: str, requests: int) -> int:
+    """Kill a run after so many requests; return how many jobs there are once it is completed."""
     with case.start() as process:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(after)
+        while len(_requests(url, case.state)) < requests and process.poll() is None:
+            time.sleep(0.005)
         process.kill()
+    case.killed = time.monotonic()
     # For a target that was complete, the next run is a new one.
     return 1 + case.completed()
 
 
 def _finish(case: Case) -> tuple[int, float]:
-    """Run again in an empty folder; return the exit code and the seconds."""
-    began = time.monotonic()
+    """Run again in an empty folder; return the exit code, and the seconds since the kill."""
+    began = case.killed or time.monotonic()
     with case.start() as process:
         return process.wait(), time.monotonic() - began
 
