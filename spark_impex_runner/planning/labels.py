@@ -13,11 +13,10 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import Manifest, Request, Run, Target
 
 _DIGITS = 12
-# No target's name contains the ~ that precedes a part.
-_LABEL = re.compile(
+# No target's name contains the ~ that precedes a part. Compiled on first use: most runs need none.
+_LABEL = (
     r"(?P<run_id>\d{8}T\d{6}Z-[0-9a-f]{8})-(?P<target>[^~]+)-(?P<digest>[0-9a-f]{12})"
-    r"(?:~part(?P<part>\d+(?:\.\d+)*)-(?P<part_digest>[0-9a-f]{12}))?",
-    re.ASCII | re.DOTALL,
+    r"(?:~part(?P<part>\d+(?:\.\d+)*)-(?P<part_digest>[0-9a-f]{12}))?"
 )
 
 
@@ -44,7 +43,7 @@ class Label:
     @classmethod
     def parse(cls, text: str) -> Label | None:
         """Return the label that a correlation id is, None if it is none of this runner's."""
-        found = _LABEL.fullmatch(text)
+        found = re.fullmatch(_LABEL, text, re.ASCII | re.DOTALL)
         return (
             cls(**{name: value or "" for name, value in found.groupdict().items()})
             if found
