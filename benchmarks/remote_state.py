@@ -285,7 +285,7 @@ def _note(row: Any, code: int, log: str) -> None:
     if code == -signal.SIGKILL:
         row.times += 1
         return
-    known = ("is locked by", "lost the lease")
+    known = ("locked", "lost the lease")
     text = next((each for each in known if each in log), "failed") if code else "succeeded"
     row.outcomes[text] += 1
     if text == "failed":
