@@ -49,33 +49,46 @@ class UnitEvents(logging.Handler):
     # Records that name no target, such as of a request, are sent by one unit of each run.
     _active: list[UnitEvents] = []  # noqa: RUF012 - of the process, in the order of their begin
     _registering = threading.Lock()
+    _before = (logging.WARNING, logging.NOTSET)
 
     def __init__(self, send: Send, run_id: str, names: Sequence[str], masker: Masker) -> None:
         super().__init__()
         self._send = send
         self.run_id = run_id
         self._names = frozenset(names)
+        self._levels = self._before
         self._held_back: dict[str, dict[str, Any]] = {}
         self.addFilter(MaskingFilter(masker))
 
     @contextmanager
     def attached(self, levels: tuple[int, int]) -> Iterator[None]:
         """Send what is logged in the block, at the levels of the run: its root's and ours."""
-        root, ours = logging.getLogger(), logging.getLogger(_OURS)
-        before = root.level, ours.level
-        with self._registering:
+        self._levels = levels
+        root = logging.getLogger()
+        with self._change_levels():
             self._active.append(self)
-        root.setLevel(levels[0])
-        ours.setLevel(levels[1])
         root.addHandler(self)
         try:
             yield
         finally:
             root.removeHandler(self)
-            root.setLevel(before[0])
-            ours.setLevel(before[1])
-            with self._registering:
+            with self._change_levels():
                 self._active.remove(self)
+
+    @contextmanager
+    def _change_levels(self) -> Iterator[None]:
+        """Set the process's levels to the least of all units; at the end to those before the first.
+
+        The units of one process begin and end in any order.
+        """
+        root, ours = logging.getLogger(), logging.getLogger(_OURS)
+        with self._registering:
+            if not self._active:
+                UnitEvents._before = root.level, ours.level
+            yield
+            every = [each._levels for each in self._active] or [UnitEvents._before]  # noqa: SLF001
+            root.setLevel(min(each[0] for each in every))
+            ours.setLevel(min(each[1] for each in every))
 
     def send(self, **message: Any) -> None:
         """Send a message; a worker whose run cannot be reached works on."""

@@ -15,13 +15,14 @@ import yaml
 
 from spark_impex_runner.engine import origin
 from spark_impex_runner.engine.distributed import UnitResult, WorkUnit, portable_options
-from spark_impex_runner.engine.events import EventReceiver
+from spark_impex_runner.engine.events import EventReceiver, UnitEvents
 from spark_impex_runner.engine.origin import Origin
 from spark_impex_runner.engine.progress import RunProgress
 from spark_impex_runner.engine.snapshot import Activity
 from spark_impex_runner.engine.worker import run_unit
 from spark_impex_runner.hooks.discovery import PluginChoice, PluginInfo
 from spark_impex_runner.hooks.manager import make_plugin_manager
+from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import Outcome, RunOptions
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.state.opening import open_state
@@ -121,6 +122,27 @@ def test_worker_sends_each_record_once(far: Far) -> None:
     assert far.tenant.token not in "".join(far.received)
     assert far.messages("begun") == [["a"]]
     assert [each["outcome"] for each in far.messages("ended")] == ["succeeded"]
+
+
+def test_units_of_one_process_share_its_log() -> None:
+    """Each sends its own records to its end, in whatever order they end; then all is as before."""
+    ours, sent = logging.getLogger("spark_impex_runner"), {"a": [""], "b": [""]}
+    first, second = (UnitEvents(sent[each].append, RUN_ID, [each], Masker()) for each in "ab")
+    before = logging.getLogger().level, ours.level
+
+    one, two = (each.attached((logging.WARNING, logging.INFO)) for each in (first, second))
+    one.__enter__()
+    two.__enter__()
+    ours.info("of both")
+    one.__exit__(None, None, None)
+    ours.info("of a", extra={"target": "a"})
+    ours.info("of b", extra={"target": "b"})
+    two.__exit__(None, None, None)
+    ours.warning("of nobody")
+
+    assert [json.loads(each)["log"]["msg"] for each in sent["a"][1:]] == ["of both"]
+    assert [json.loads(each)["log"]["msg"] for each in sent["b"][1:]] == ["of b"]
+    assert (logging.getLogger().level, ours.level) == before
 
 
 def test_run_logs_what_it_receives(far: Far, caplog: pytest.LogCaptureFixture) -> None:
