@@ -8,20 +8,25 @@ counts from before the request, it does nothing any more before anybody else may
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import threading
 import uuid
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner import fields
 from spark_impex_runner.errors import StateError
-from spark_impex_runner.state.remote.document import Owner, segment
+from spark_impex_runner.state.remote.document import Owner
 from spark_impex_runner.state.remote.objects import RefusedError, write
+from spark_impex_runner.state.remote.records import (
+    HELD,
+    RELEASED,
+    LeaseRecord,
+    lease_folder,
+    read_record,
+)
+from spark_impex_runner.state.remote.self_test import check_store
 from spark_impex_runner.state.remote.timing import boot_time
 
 if TYPE_CHECKING:
@@ -29,42 +34,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from spark_impex_runner.clock import Clock
-    from spark_impex_runner.state.remote.objects import Found, Objects
+    from spark_impex_runner.state.remote.objects import Objects
     from spark_impex_runner.state.remote.timing import Timing
-
-HELD, RELEASED, TAKEN = "held", "released", "taken"
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseRecord:
-    """What the object of a lease holds; ``by`` is who has taken it."""
-
-    owner: Owner
-    state: str = HELD
-    beat: int = 0
-    by: str = ""
-    nonce: str = ""
-
-    def encode(self) -> bytes:
-        """Return the bytes of the object."""
-        return json.dumps({"format": 1, **asdict(self)}).encode()
-
-
-def read_record(found: Found, place: str) -> LeaseRecord:
-    """Return the record of a lease; raise ``StateError`` if it is damaged."""
-    try:
-        data = fields.parse(found.data)
-        owner = Owner(**data["owner"])
-        return LeaseRecord(owner, data["state"], data["beat"], data["by"], data["nonce"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise StateError(
-            f"{place} is damaged ({error}); delete this object if no runner is at work"
-        ) from error
-
-
-def lease_folder(run_id: str) -> str:
-    """Return the folder of the leases of a run's processes; those of commands have no run."""
-    return f"leases/{segment(run_id) if run_id else 'commands'}"
 
 
 class Lease:
@@ -98,7 +69,7 @@ class Lease:
         self._record = replace(self._record, owner=self.owner)
         with self._lock:
             self._put()
-        self._check_store()
+        check_store(self._objects, self.owner.lease, self._record.encode())
         if self._timing.renewal < self._timing.worth:
             threading.Thread(target=self._beat, name="impex-lease", daemon=True).start()
 
@@ -209,31 +180,6 @@ class Lease:
             f"lost the lease on {self._objects.place}: {reason}; this runner stops and writes "
             "nothing more there; run again to see what became of its targets"
         )
-
-    def _check_store(self) -> None:
-        """Raise ``StateError`` unless a second creation and a write to another version fail."""
-        other = {"e_tag": '"00000000000000000000000000000000"', "version": "1"}
-        for expected in (None, other):
-            if not self._is_refused(expected):
-                raise StateError(
-                    f"{self._objects.place}: this store does not support conditional writes, so "
-                    "two runners could overwrite each other's state; use a store that refuses "
-                    "PUT with If-None-Match and If-Match, or --state DIR"
-                )
-
-    def _is_refused(self, expected: Mapping[str, str] | None) -> bool:
-        attempt = partial(self._objects.put, self.owner.lease, self._record.encode(), expected)
-        try:
-            try:
-                attempt(once=True)
-            except StateError as error:
-                # Some stores answer so to a condition that they do not know; it may pass as well.
-                if "501" in str(error) or "NotImplemented" in str(error):
-                    return False
-                attempt()
-        except RefusedError:
-            return True
-        return False
 
     def _beat(self) -> None:
         pause = self._timing.renewal

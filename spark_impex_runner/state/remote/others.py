@@ -8,8 +8,8 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.state.remote.lease import HELD, TAKEN, read_record
 from spark_impex_runner.state.remote.objects import RefusedError, write
+from spark_impex_runner.state.remote.records import HELD, TAKEN, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -11,16 +10,11 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.errors import StateError
 from spark_impex_runner.object_store.address import parse_address
-from spark_impex_runner.state.remote.document import decode
-from spark_impex_runner.state.remote.entry import Entry
-from spark_impex_runner.state.remote.lease import (
-    HELD,
-    Lease,
-    lease_folder,
-    read_record,
-)
+from spark_impex_runner.state.remote.entries import Entries
+from spark_impex_runner.state.remote.lease import Lease
 from spark_impex_runner.state.remote.objects import Objects
 from spark_impex_runner.state.remote.others import OtherLeases
+from spark_impex_runner.state.remote.records import HELD, lease_folder, read_record
 from spark_impex_runner.state.remote.rows import Rows
 from spark_impex_runner.state.remote.stops import Stops
 from spark_impex_runner.state.remote.timing import Timing, boot_time
@@ -30,10 +24,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterator, Sequence
 
+    from spark_impex_runner.state.remote.entry import Entry
     from spark_impex_runner.state.storage import Statement, Values
-
-# Objects that are read at once.
-_PARALLEL = 16
 
 
 class ObjectStorage:
@@ -54,13 +46,10 @@ class ObjectStorage:
         self._rows = Rows()
         self._others = OtherLeases(self._objects, self._timing)
         self._stops = Stops(self._objects, self._timing.look, age)
-        self._entries: dict[Scope, Entry] = {}
-        self._lock = threading.Lock()
+        self._entries = Entries(self._objects, self._rows, age, self._timing.look)
         # Held while the lease is created, which each target needs first.
         self._lease_lock = threading.Lock()
         self._lease: Lease | None = None
-        self._listing_lock = threading.Lock()
-        self._listed = -1e9
 
     @property
     def place(self) -> str:
@@ -75,20 +64,20 @@ class ObjectStorage:
 
     def prefetch(self, targets: Sequence[str]) -> None:
         """Read the objects of targets in parallel."""
-        self._fetch([self._entry(Scope.of_target(each)) for each in targets])
+        self._entries.refresh([Scope.of_target(each) for each in targets])
 
     def read(self, scope: Scope | None, sql: str, values: Values = ()) -> list[sqlite3.Row]:
         """Return all rows of a query, after the rows of ``scope`` were loaded."""
         if scope is None:
-            self._read_all()
+            self._entries.refresh_all()
         else:
-            self._entry(scope).refresh()
+            self._entries.of(scope).refresh()
         return self._rows.read(sql, values)
 
     def write(self, scope: Scope, *statements: Statement) -> int:
         """Execute all statements in one transaction and write the object of the scope."""
         lease = self._held_lease(scope.key if scope.kind == "run" else "")
-        return self._entry(scope).write(statements, lease)
+        return self._entries.of(scope).write(statements, lease)
 
     def write_vital(self, scope: Scope, *statements: Statement) -> int:
         """Write as ``write`` does."""
@@ -97,51 +86,7 @@ class ObjectStorage:
     def write_later(self, scope: Scope, *statements: Statement) -> int:
         """Execute the statements; the object is written with the next write to the scope."""
         lease = self._held_lease(scope.key if scope.kind == "run" else "")
-        return self._entry(scope).write(statements, lease, later=True)
-
-    def _entry(self, scope: Scope) -> Entry:
-        with self._lock:
-            if scope not in self._entries:
-                self._entries[scope] = Entry(
-                    scope, self._objects, self._rows, self._age, self._timing.look
-                )
-            return self._entries[scope]
-
-    def _read_all(self) -> None:
-        with self._listing_lock:
-            now = self._age()
-            if now - self._listed < self._timing.look:
-                return
-            found = {**self._objects.list("targets"), **self._objects.list("runs")}
-            with self._lock:
-                known = {each.key: each for each in self._entries.values()}
-            self._fetch_keys(
-                [
-                    key
-                    for key, version in found.items()
-                    if not key.endswith("/stop.json")
-                    and (key not in known or known[key].version != version)
-                ],
-                known,
-            )
-            self._listed = now
-
-    def _fetch_keys(self, keys: Sequence[str], known: dict[str, Entry]) -> None:
-        """Load the objects of keys, whose scopes their documents name."""
-        self._fetch([known[key] for key in keys if key in known])
-        unknown = [key for key in keys if key not in known]
-        with ThreadPoolExecutor(_PARALLEL) as pool:
-            for key, found in zip(unknown, pool.map(self._objects.get, unknown), strict=True):
-                if found:
-                    name = decode(found.data, f"{self.place}/{key}").key
-                    scope = Scope("run" if key.startswith("runs/") else "target", name)
-                    self._entry(scope).take(found)
-
-    @staticmethod
-    def _fetch(entries: Sequence[Entry]) -> None:
-        if entries:
-            with ThreadPoolExecutor(min(_PARALLEL, len(entries))) as pool:
-                list(pool.map(Entry.refresh, entries))
+        return self._entries.of(scope).write(statements, lease, later=True)
 
     # ---- locks ----
 
@@ -149,7 +94,7 @@ class ObjectStorage:
     def lease(self, target: str, now: datetime) -> Iterator[None]:
         """Own the object of a target for the block."""
         del now
-        lease, entry = self._held_lease(""), self._entry(Scope.of_target(target))
+        lease, entry = self._held_lease(""), self._entries.of(Scope.of_target(target))
         lease.check()
         self._acquire(entry, lease)
         try:
