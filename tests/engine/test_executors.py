@@ -415,21 +415,31 @@ def test_signal_stops_all_units(world: World) -> None:
 
 
 def test_stop_stays_for_units_that_go_on(world: World) -> None:
-    """A worker that does not end in time may read the stop after the run has ended."""
+    """A worker that does not end in time may read the stop after the run has ended.
+
+    An executor that can call its workers has called them before, once.
+    """
     storage = LocalStorage(world.folder / "state")
     stop, clock, ended = StopRequest(storage, "x"), Clock(), []
     unit_of_a = unit(world.write(A), world.options("threads"), "x")
     clock.stop(signal.SIGTERM)
     clock.stopped_at -= 60
     with closing(storage):
-        executor = UnitExecutor(_Never(), run_unit, stop, stop_units)
+        executor = UnitExecutor(never := _Never(), run_unit, stop, stop_units)
         executor.run([unit_of_a], clock, lambda _, done: ended.append(done.exit_code))
 
         assert ended == [143]
+        assert never.called == [(stop_units, "x", signal.SIGTERM)]
         assert stop.requested() == signal.SIGTERM
 
 
 class _Never(Executor):
+    def __init__(self) -> None:
+        self.called: list[tuple[Any, ...]] = []
+
+    def call_workers(self, *call: Any) -> None:
+        self.called.append(call)
+
     def submit(self, *_: Any, **__: Any) -> Future[Any]:
         return Future()
 

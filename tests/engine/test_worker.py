@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,7 @@ from spark_impex_runner.engine.events import EventReceiver, UnitEvents
 from spark_impex_runner.engine.origin import Origin
 from spark_impex_runner.engine.progress import RunProgress
 from spark_impex_runner.engine.snapshot import Activity
-from spark_impex_runner.engine.worker import run_unit
+from spark_impex_runner.engine.worker import run_unit, stop_units
 from spark_impex_runner.hooks.discovery import PluginChoice, PluginInfo
 from spark_impex_runner.hooks.manager import make_plugin_manager
 from spark_impex_runner.masking import Masker
@@ -87,11 +89,11 @@ def target(name: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def far(tmp_path: Path, clock: Any) -> Iterator[Far]:
-    """Serve a tenant whose jobs take a moment."""
+def far(tmp_path: Path, clock: Any, request: pytest.FixtureRequest) -> Iterator[Far]:
+    """Serve a tenant whose jobs take the seconds of the parameter, a moment by default."""
     (tmp_path / "acme/life/annuity/1.0.0").mkdir(parents=True)
     (tmp_path / "work").mkdir()
-    with Sandbox(tmp_path / "acme", Settings(job_seconds=0.1)) as tenant:
+    with Sandbox(tmp_path / "acme", Settings(job_seconds=getattr(request, "param", 0.1))) as tenant:
         yield Far(tmp_path / "work", tenant, clock)
 
 
@@ -274,6 +276,21 @@ def test_worker_that_differs_is_refused(far: Far, change: dict[str, Any], messag
     assert result.error.startswith(f"worker on {socket.gethostname()}: {message}")
     assert "\n" not in result.error
     assert not far.tenant.requests
+
+
+@pytest.mark.parametrize("far", [3600], indirect=True)
+def test_units_of_a_run_are_stopped_at_once(far: Far) -> None:
+    """By a call in their process; those of other runs go on."""
+    with ThreadPoolExecutor(1) as threads:
+        future = threads.submit(far.work, target("a"))
+        while not far.messages("log") or not far.tenant.jobs_created:
+            assert not future.done()
+        stop_units("20260102T120000Z-00000002", signal.SIGTERM)
+        assert not future.done()
+        stop_units(RUN_ID, signal.SIGTERM)
+        result = future.result(60)
+
+    assert [each.outcome for each in result.results] == [Outcome.CANCELLED]
 
 
 def test_worker_with_another_manifest_is_refused(far: Far) -> None:
