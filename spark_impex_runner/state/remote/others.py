@@ -24,10 +24,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What was last seen of a lease: its version, and whether its targets may be taken."""
+    """What was last seen of a lease: its version, and its age by the store's clock.
+
+    ``is_free`` is True if its targets may be taken, ``is_alive`` if it is being renewed.
+    """
 
     version: Mapping[str, str]
     is_free: bool
+    is_alive: bool = False
 
 
 class OtherLeases:
@@ -46,7 +50,8 @@ class OtherLeases:
         # Held during the request: the other targets that wait for this lease need its answer.
         with watched.lock:
             if watched.view is None or now - watched.at >= self._timing.look:
-                watched.view, watched.at = self._view(holder.lease, own), now
+                before = watched.view
+                watched.view, watched.at = self._view(holder.lease, own, before), now
             if not (watched.view.is_free or watched.is_reported):
                 watched.is_reported = True
                 _log.info(
@@ -55,7 +60,7 @@ class OtherLeases:
                 )
             return watched.view
 
-    def _view(self, key: str, own: Lease) -> View:
+    def _view(self, key: str, own: Lease, before: View | None) -> View:
         found = self._objects.get(key)
         # An old lease may have been removed by a rule of the bucket.
         if found is None:
@@ -64,9 +69,12 @@ class OtherLeases:
         if record.state != HELD:
             return View(found.version, is_free=True)
         age = (own.store_time() - found.modified).total_seconds()
-        return View(
-            found.version, is_free=age > self._timing.worth + _GRAIN and self._take(key, found, own)
-        )
+        if age > self._timing.worth + _GRAIN:
+            return View(found.version, is_free=self._take(key, found, own))
+        # It was renewed while this process has watched it, and no renewal is overdue.
+        renewed = before is not None and (before.is_alive or before.version != found.version)
+        is_alive = renewed and age <= 1.5 * self._timing.renewal
+        return View(found.version, is_free=False, is_alive=is_alive)
 
     def _take(self, key: str, found: Found, own: Lease) -> bool:
         """Take a lease, so that its owner's next renewal fails; False if that has renewed it."""

@@ -107,17 +107,15 @@ class ObjectStorage:
 
     def _acquire(self, entry: Entry, lease: Lease) -> None:
         """Own the object, or wait until its owner is known to live or its lease has expired."""
-        seen = None
         while holder := entry.acquire(lease):
             view = self._others.look(holder, lease, self._age())
             if view.is_free:
                 entry.free(holder)
                 continue
-            if seen is not None and view.version != seen:
+            if view.is_alive:
                 raise StateError(
                     f"target {entry.scope.key} is locked by {holder}; wait for it or stop it"
                 )
-            seen = view.version
             self._clock.wait(self._timing.look)
             entry.forget()
 

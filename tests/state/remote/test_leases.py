@@ -97,6 +97,11 @@ def test_live_runner_is_named(world: World) -> None:
             own(two)
         assert world.now == 15
         one.check()
+        # Its other targets need not be waited for again.
+        with own(one, "nightly/second"):
+            with pytest.raises(StateError, match="second is locked by"):
+                own(two, "nightly/second")
+            assert world.now == 15
 
 
 def test_released_targets_are_free_at_once(world: World) -> None:
