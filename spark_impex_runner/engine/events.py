@@ -68,6 +68,8 @@ class UnitEvents(logging.Handler):
         with self._change_levels():
             self._active.append(self)
         root.addHandler(self)
+        # First of all, on the thread that was given the unit: see ``ExecutorFactory``.
+        self.send(begun=sorted(self._names))
         try:
             yield
         finally:
@@ -179,7 +181,6 @@ def reported(
     """Yield the progress of a unit, which is sent regularly while the block lasts."""
     progress, left = UnitProgress(events, offers), threading.Event()
     progress.begin(run, clock)
-    events.send(begun=[each.name for each in run.targets])
 
     def report() -> None:
         while not left.wait(_INTERVAL):

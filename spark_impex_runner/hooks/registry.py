@@ -169,7 +169,8 @@ class ExecutorFactory:
     An executor with a method ``connect_events(receive)`` shows the log and the progress of its
     workers in the run. The method returns a function that can be pickled: called with a text on a
     worker, it has the run call ``receive`` with that text, on any thread, in the order of the calls
-    of one worker, and before the unit's future has its result. ``receive`` raises nothing.
+    of one worker, and before the unit's future has its result. ``receive`` raises nothing. A
+    unit first calls the function on the thread that runs it, later on any.
 
     One with a method ``call_workers(function, *arguments)`` stops its workers at once, which else
     read from the state that they are to stop, at times some seconds later. The method calls a

@@ -128,7 +128,8 @@ def test_worker_sends_each_record_once(far: Far) -> None:
 
 def test_units_of_one_process_share_its_log() -> None:
     """Each sends its own records to its end, in whatever order they end; then all is as before."""
-    ours, sent = logging.getLogger("spark_impex_runner"), {"a": [""], "b": [""]}
+    ours = logging.getLogger("spark_impex_runner")
+    sent: dict[str, list[str]] = {"a": [], "b": []}
     first, second = (UnitEvents(sent[each].append, RUN_ID, [each], Masker()) for each in "ab")
     before = logging.getLogger().level, ours.level
 
