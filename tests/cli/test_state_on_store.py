@@ -21,8 +21,8 @@ from spark_impex_runner.object_store.address import parse_address
 from spark_impex_runner.sandbox.server import Sandbox
 from spark_impex_runner.state import opening
 from spark_impex_runner.state.remote import ObjectStorage
-from spark_impex_runner.state.remote.lease import TAKEN, read_record
 from spark_impex_runner.state.remote.objects import Objects
+from spark_impex_runner.state.remote.records import TAKEN, read_record
 from spark_impex_runner.state.remote.timing import Timing
 
 if TYPE_CHECKING:
