@@ -45,7 +45,14 @@ EXAMPLES = TESTS.parent / "examples"
 _LOOPBACK = ("127.", "::1", "localhost")
 # Folders whose files share servers or installed programs, which are started once a session.
 _SHARED = ("tests/plugins/upload/", "tests/state/remote/", "tests/schemas/", "tests/testing/")
-_LONG = (*_SHARED, "tests/acceptance/", "tests/fuzz/", "tests/recipes/", "tests/test_secrets.py")
+_LONG = (
+    *_SHARED,
+    "tests/acceptance/",
+    "tests/plugins/test_executor_",
+    "tests/fuzz/",
+    "tests/recipes/",
+    "tests/test_secrets.py",
+)
 pytest_plugins = ["pytester", "spark_impex_runner.testing", "object_stores"]
 # A slow machine fails no example, and every run of the suite tries the same ones.
 hypothesis.settings.register_profile(
