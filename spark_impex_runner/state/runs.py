@@ -48,16 +48,19 @@ _HELD = """
         OR outcomes.ended IS NULL AND holds.run_id = :run
     ) GROUP BY holds.attempt
 """
+# By time first: with a store the ids of different targets' rows have no order.
 _HOLDS = f"""
     SELECT holds.*, target, attempts.finished, attempts.outcome
-    FROM holds JOIN attempts ON attempts.id = attempt WHERE holds.id IN ({_HELD}) ORDER BY holds.id
+    FROM holds JOIN attempts ON attempts.id = attempt WHERE holds.id IN ({_HELD})
+    ORDER BY holds.at, holds.id
 """  # noqa: S608 - a constant
 _APPROVALS = f"""
     SELECT target, approvals.approval, approvals.at, approvals.run_id, started_by,
         holds.run_id AS held_by
     FROM approvals JOIN holds ON holds.id = hold JOIN attempts ON attempts.id = attempt
     LEFT JOIN runs ON runs.id = approvals.run_id
-    WHERE approvals.run_id = :run OR hold IN ({_HELD}) ORDER BY approvals.id
+    WHERE approvals.run_id = :run OR hold IN ({_HELD})
+    ORDER BY approvals.at, approvals.id
 """  # noqa: S608
 
 

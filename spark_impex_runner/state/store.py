@@ -293,7 +293,7 @@ class State:
         rows = self.storage.read(
             Scope.of_target(target),
             f"SELECT round(seconds, 3) AS seconds FROM attempts WHERE tenant = ? AND {where}"  # noqa: S608
-            " AND seconds >= 0 ORDER BY id DESC LIMIT 20",
+            " AND seconds >= 0 ORDER BY intended DESC, id DESC LIMIT 20",
             values,
         )
         return tuple(row["seconds"] for row in rows)
