@@ -28,7 +28,6 @@ def atomic_folder(folder: Path, owned: tools.Ownership) -> Iterator[Path]:
     fresh = folder.with_name(f".{folder.name}.new")
     _recover(folder, fresh, owned)
     owned.check(folder)
-    owned.claim(folder)
     owned.claim(fresh)
     fresh.mkdir(parents=True)
     try:

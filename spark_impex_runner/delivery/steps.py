@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import Job, Step
     from spark_impex_runner.state.models import Attempt
 
+# Seconds: a step that took less is run again after a kill rather than stored at once, which is a
+# request where the state is in an object store.
+_QUICK = 5.0
+
 
 @dataclass
 class Steps:
@@ -120,7 +124,8 @@ class Steps:
                 raise _as_target_error(step, error, message) from error
         else:
             result = self._result("succeeded", made.message, started, made.artifacts)
-            self.context.state.note_step(self.attempt, key, result, made.artifacts)
+            later = result.seconds < _QUICK and not self._runs_once(step)
+            self.context.state.note_step(self.attempt, key, result, made.artifacts, later=later)
             self._record(result)
 
     def _begin(self, step: Step, key: tuple[int, str], earlier: StepResult | None) -> bool:

@@ -154,13 +154,23 @@ class State:
         self.storage.write_later(attempt.scope, (_DELETE_BEGUN, (attempt.id, digest)))
 
     def note_step(
-        self, attempt: Attempt, key: tuple[int, str], result: StepResult, made: Sequence[Artifact]
+        self,
+        attempt: Attempt,
+        key: tuple[int, str],
+        result: StepResult,
+        made: Sequence[Artifact],
+        *,
+        later: bool = False,
     ) -> None:
-        """Store a finished step. ``key`` is its position and the digest of what it does."""
+        """Store a finished step. ``key`` is its position and the digest of what it does.
+
+        ``later`` for one that may as well run again after a kill.
+        """
         sql = "INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         names = json.dumps(result.artifacts)
         facts = (result.uses, result.outcome, result.seconds, result.message, names)
-        self.storage.write(
+        write = self.storage.write_later if later else self.storage.write
+        write(
             attempt.scope,
             (sql, (attempt.id, *key, *facts)),
             (_DELETE_BEGUN, (attempt.id, key[1])),

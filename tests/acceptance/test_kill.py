@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from spark_impex_runner.state.runs import PastRun
 
 # One more than a run has: the last ones end as an ordinary run.
-WRITES = 16
+WRITES = 15
 # Those of a target whose request is split into two parts, from the division to its end.
-DIVIDED = range(4, 28)
+DIVIDED = range(4, 26)
 # Where a kill right after a write is not a kill before the next one: a request lies in between.
 INTENDED = (5, 10)
 

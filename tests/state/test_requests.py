@@ -95,14 +95,27 @@ def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CountedStorage:
 def test_target_needs_few_requests(
     run: Any, serve: Callable[..., Any], only: Any, storage: CountedStorage
 ) -> None:
-    """One with a step that uploads needs eight, and the run itself two."""
+    """One with a step that uploads needs seven, and the run itself two."""
     result = only(run(serve(job_seconds=20), DELIVERED, state="s3://bucket/state"))
 
     assert result.good, result.error
     assert storage.prefetched == ["manifest/a"]
-    # Read; lock, intent, job, claim, delivery, step; end and release.
-    assert storage.requests.pop("manifest/a") == 8
+    # Read; lock, intent, job, claim, delivery; end and release.
+    assert storage.requests.pop("manifest/a") == 7
     assert list(storage.requests.values()) == [2]
+
+
+def test_quick_steps_need_few_requests(
+    run: Any, serve: Callable[..., Any], only: Any, storage: CountedStorage
+) -> None:
+    """Only what they put into the output is written at once; the end of the step is not."""
+    steps = "[{uses: checksum}, {uses: unzip}, {uses: upload, with: {to: backup}}]"
+    target = f"- {{name: a, folders: [life], output: exports/a, steps: {steps}}}"
+    result = only(run(serve(), target, state="s3://bucket/state"))
+
+    assert result.good, result.error
+    # Besides: the file of checksums, the folder that is unpacked to, and its files.
+    assert storage.requests["manifest/a"] == 10
 
 
 def test_lost_lock_ends_the_run(
