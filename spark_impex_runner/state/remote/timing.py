@@ -20,6 +20,12 @@ class Timing:
 
 
 def boot_time() -> float:
-    """Return seconds that also pass while the machine is suspended, where the system has them."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
+    """Return seconds that also pass while the machine is suspended.
+
+    On Linux that is the boot clock. On macOS ``CLOCK_MONOTONIC`` goes on in sleep, unlike
+    ``time.monotonic``, which reads another clock there. On Windows ``time.monotonic`` does.
+    """
+    for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):
+        if (clock := getattr(time, name, None)) is not None:
+            return time.clock_gettime(clock)
+    return time.monotonic()
