@@ -12,6 +12,7 @@ from botocore.configprovider import ConfiguredEndpointProvider
 from botocore.exceptions import BotoCoreError
 
 from spark_impex_runner.errors import UsageError
+from spark_impex_runner.object_store.clients import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +30,8 @@ def translated_errors() -> Iterator[None]:
     try:
         yield
     except BotoCoreError as error:
-        raise UsageError(f"cannot use the AWS settings of this machine: {error}") from error
+        reason = one_line(error)
+        raise UsageError(f"cannot use the AWS settings of this machine: {reason}") from error
 
 
 def settings(

@@ -47,6 +47,8 @@ _XML = re.compile(
     r"(?:<\?xml[^>]*>\s*)?<Error>.*?<Code>([^<]*)</Code>\s*<Message>([^<]*)</Message>.*</Error>"
 )
 _DEBUG = "\n\nDebug source:"
+# The user and password in an endpoint's address.
+_USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,8 @@ def bucket(scheme: str, name: str, options: Mapping[str, Any]) -> Bucket:
 
 
 def one_line(error: Exception) -> str:
-    """Return a store's message in one line, without timings and debug output."""
-    text = str(error).partition(_DEBUG)[0]
+    """Return a store's message in one line, without timings, passwords and debug output."""
+    text = _USERINFO.sub("", str(error).partition(_DEBUG)[0])
     text = " ".join(re.sub(r" in [0-9.]+(ns|µs|ms|s)\b", "", text).split())
     text = _XML.sub(r"\1: \2", text)
     hint = "; check the endpoint and the network" if text.endswith("error sending request") else ""

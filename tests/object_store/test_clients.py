@@ -9,7 +9,7 @@ import pytest
 
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.object_store.address import Address, parse_address
-from spark_impex_runner.object_store.clients import bucket
+from spark_impex_runner.object_store.clients import bucket, one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,3 +103,19 @@ def test_google_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "127.0.0.1:9023")
 
     assert bucket("gs", "acme", {}).config["base_url"] == "http://127.0.0.1:9023"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "error sending request for url (http://me:s3cret@127.0.0.1:9/b/k)",
+        "Invalid endpoint: http://me:s3cr@et@store:9",
+    ],
+)
+def test_password_of_an_endpoint_is_left_out(text: str) -> None:
+    """The errors of clients quote the address that they were given."""
+    line = one_line(Exception(text))
+
+    assert "s3cr" not in line
+    assert "http://" in line
+    assert ":9" in line
