@@ -257,12 +257,9 @@ class UnitExecutor:
             refused.set_exception(error)
             return refused
 
-    def _stop(self, signum: int) -> None:
-        """Stop the workers by the state and, where the executor can, at once."""
-        known = self.stop.requested() == signum
-        self.stop.stop(signum)
-        call = getattr(self.executor, "call_workers", None)
-        if call and not known:
+    def _call_workers(self, signum: int) -> None:
+        """Stop the workers at once, where the executor can."""
+        if call := getattr(self.executor, "call_workers", None):
             call(self.stop_units, self.stop.run_id, signum)
 
     def _wait(
@@ -272,12 +269,16 @@ class UnitExecutor:
         ended: Callable[[WorkUnit, UnitResult], None],
     ) -> None:
         """Wait for the units, and remove each that has ended."""
+        called = False
         while pending:
             done, _ = wait(pending, timeout=_POLL_INTERVAL, return_when=FIRST_COMPLETED)
             for future in done:
                 ended(pending.pop(future), _result_of(future, clock))
             if clock.stopping():
-                self._stop(clock.signum)
+                if not called:  # first: the state may be in a store that does not reply
+                    called = True
+                    self._call_workers(clock.signum)
+                self.stop.stop(clock.signum)
             if time.monotonic() >= clock.stopped_at + END:
                 return
 

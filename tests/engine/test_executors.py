@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 import yaml
@@ -417,15 +418,21 @@ def test_signal_stops_all_units(world: World) -> None:
 def test_stop_stays_for_units_that_go_on(world: World) -> None:
     """A worker that does not end in time may read the stop after the run has ended.
 
-    An executor that can call its workers has called them before, once.
+    An executor that can call its workers calls them before the state is asked, once.
     """
     storage = LocalStorage(world.folder / "state")
     stop, clock, ended = StopRequest(storage, "x"), Clock(), []
     unit_of_a = unit(world.write(A), world.options("threads"), "x")
     clock.stop(signal.SIGTERM)
     clock.stopped_at -= 60
-    with closing(storage):
-        executor = UnitExecutor(never := _Never(), run_unit, stop, stop_units)
+    never, read_stop = _Never(), storage.read_stop
+
+    def read_after_call(run_id: str) -> int | None:
+        assert never.called  # a store may not reply for long
+        return read_stop(run_id)
+
+    with closing(storage), mock.patch.object(storage, "read_stop", read_after_call):
+        executor = UnitExecutor(never, run_unit, stop, stop_units)
         executor.run([unit_of_a], clock, lambda _, done: ended.append(done.exit_code))
 
         assert ended == [143]
