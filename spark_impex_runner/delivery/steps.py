@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from spark_impex_runner.errors import (
     Interrupted,
     PluginError,
     RetryTimeoutError,
+    StateError,
     StepError,
 )
 from spark_impex_runner.hooks.specs import StepOutput
@@ -44,9 +46,11 @@ class Steps:
     """The steps of one job; what each step makes is added to the job.
 
     A step that an earlier run of the attempt finished runs again only if its files have changed.
+    ``begun`` is the digest of the current step's work where that must be done only once.
     """
 
     progress: TargetProgress
+    begun: str = ""
 
     @property
     def job(self) -> Job:
@@ -102,21 +106,21 @@ class Steps:
 
     def _run_one(self, step: Step, key: tuple[int, str], earlier: StepResult | None) -> None:
         self.progress.enter(Phase.STEPS, step.uses)
-        started, begun = self.context.clock.now(), False
+        started, self.begun = self.context.clock.now(), ""
         try:
-            begun = self._begin(step, key, earlier)
+            self._begin(step, key, earlier)
             made = self._attempt(step)
         except Interrupted:
             raise  # what an interrupted step has done is unknown: its record stays
         except HeldError as error:
-            if begun:  # a step that is held has done nothing yet
-                self.context.state.forget_step(self.attempt, key[1])
+            self._forget()  # a step that is held has done nothing yet
             self._record(self._result("held", str(error), started))
             raise
         except ImpexError as error:
-            # A StepError says that the step did nothing; after a bug that is unknown.
-            if begun and not isinstance(error, PluginError):
-                self.context.state.forget_step(self.attempt, key[1])
+            # A StepError says that the step did nothing. After a bug that is unknown, and an error
+            # of the state may have come after the work.
+            if not isinstance(error, (PluginError, StateError)):
+                self._forget()
             outcome = "warned" if step.on_failure == "warn" else "failed"
             message = f"{error}{full_disk(error)}"
             self._record(self._result(outcome, message, started))
@@ -128,13 +132,13 @@ class Steps:
             self.context.state.note_step(self.attempt, key, result, made.artifacts, later=later)
             self._record(result)
 
-    def _begin(self, step: Step, key: tuple[int, str], earlier: StepResult | None) -> bool:
-        """Store that a step begins, and return True, if it must run only once.
+    def _begin(self, step: Step, key: tuple[int, str], earlier: StepResult | None) -> None:
+        """Store that a step begins if it must run only once.
 
         Raises ``StepError`` if such a step has begun before.
         """
         if not self._runs_once(step):
-            return False
+            return
         if earlier:
             done = "an earlier run completed it, and its files are gone"
             perhaps = "an earlier run began it and did not finish it, so that it may be complete"
@@ -144,8 +148,24 @@ class Steps:
                 "exports again and runs it for the new package"
             )
         self.context.clock.check()  # a run that is stopped must not store that it has begun
-        self.context.state.begin_step(self.attempt, key[1], step.uses)
-        return True
+        self.begun = key[1]
+        self._store_begun(step)
+
+    def _store_begun(self, step: Step) -> None:
+        if not self.begun:
+            return
+        try:
+            self.context.state.begin_step(self.attempt, self.begun, step.uses)
+        except StateError:
+            # It has not begun; the end of the lease may still write what could not be written here.
+            with suppress(StateError):
+                self._forget()
+            raise
+
+    def _forget(self) -> None:
+        """Delete the record that the step began: it is known to have done nothing."""
+        if self.begun:
+            self.context.state.forget_step(self.attempt, self.begun)
 
     def _attempt(self, step: Step) -> StepOutput:
         """Run a step for every package, with the retries that its ``retry`` allows."""
@@ -192,7 +212,9 @@ class Steps:
 
         Raises ``HeldError`` if it was not, or if the step then holds something else.
         """
+        self._forget()  # written with the hold, so that no kill leaves both
         job, hold = approved(job, step, held, self.attempt, self.context)
+        self._store_begun(step)
         self.progress.approvals += [f"{hold.name}@{digest}" for digest in hold.digests]
         for package in job.packages:
             if package.name in held:

@@ -71,6 +71,8 @@ class Storage(Protocol):
 
         It survives a kill of the process and a power cut when this returns, and so does all that
         was written to the scope before. Statements that change nothing may be sent nowhere.
+        An error does not mean that nothing was written: a remote storage may have lost the reply,
+        and keeps the rows, which it sends with the next write or at the end of the lease.
         """
 
     def write_vital(self, scope: Scope, *statements: Statement) -> int:
