@@ -73,9 +73,10 @@ def _cancel_one(arguments: argparse.Namespace, context: CommandContext) -> Cance
         chosen = selection.connections_of(prepared, names)
         clients = {name: prepared.connections.client(name) for name in chosen}
         result = cancel_by_id(arguments.job, clients)
-    if not result.error:
-        close_cancelled(arguments.job, place, options, clock)
-    return result
+    if result.error:
+        return result
+    note = close_cancelled(arguments.job, place, options, clock)
+    return replace(result, note=result.note or note)
 
 
 def _report(done: list[CancelledJob], context: CommandContext) -> int:

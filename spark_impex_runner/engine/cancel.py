@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.planning.stages import Prepared
     from spark_impex_runner.spark.client import Spark
     from spark_impex_runner.state.models import Attempt
+    from spark_impex_runner.state.place import StatePlace
     from spark_impex_runner.state.store import State
 
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 class CancelledJob:
     """The result for one unfinished attempt; without ``error`` its slot on the tenant is free.
 
-    A ``note`` says why nothing was done.
+    A ``note`` says why nothing was done, or what is left to do.
     """
 
     target: str
@@ -117,9 +118,20 @@ def cancel_by_id(job_id: str, clients: Mapping[str, Spark]) -> CancelledJob:
     return CancelledJob(next(iter(clients)), job_id, f"no such job on {tenants}")
 
 
-def close_cancelled(job_id: str, path: Path, options: RunOptions, clock: Clock) -> None:
-    """Close the open attempt of a job that was cancelled by its id, if the state has one."""
-    state = existing_state(state_place(path, options))
+def close_cancelled(job_id: str, path: Path, options: RunOptions, clock: Clock) -> str:
+    """Close the open attempt of a job that was cancelled by its id, if the state has one.
+
+    Returns a note if it stays open, as while a run works on it.
+    """
+    try:
+        _close_attempt(job_id, state_place(path, options), clock)
+    except StateError as error:
+        return f"cancelled; the run that works on it closes its attempt ({error})"
+    return ""
+
+
+def _close_attempt(job_id: str, place: StatePlace, clock: Clock) -> None:
+    state = existing_state(place)
     if state is None:
         return
     with closing(state):

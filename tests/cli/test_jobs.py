@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import closing
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.spark.client import Spark
+from spark_impex_runner.state.opening import open_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -254,6 +257,18 @@ def test_cancel_by_id_closes_the_attempt(shell: Any, tenant: Sandbox, left: str)
 
     assert cancelled(tenant) == [left]
     assert shell("impex", "status").out == "nothing is unfinished\n"
+
+
+def test_cancel_by_id_during_a_run(shell: Any, tenant: Sandbox, left: str) -> None:
+    """What was done is said first, then who has still to close the attempt."""
+    now = datetime.now(timezone.utc)
+    with closing(open_state(shell.folder / ".impex")) as state, state.storage.lease("m/life", now):
+        done = shell("impex", "cancel", "--job", left, "m.yaml")
+
+    assert cancelled(tenant) == [left]
+    assert (done.code, done.err) == (0, "")
+    assert f"job {left}: cancelled; the run that works on it closes its attempt (" in done.out
+    assert "m/life is locked by process" in done.out
 
 
 @pytest.mark.parametrize(
