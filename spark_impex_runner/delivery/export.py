@@ -277,12 +277,12 @@ class Export:
     def _cancel(self) -> bool:
         """Cancel the job; return True if the tenant confirmed it."""
         progress, job = self.progress, self.progress.job
-        progress.context.state.storage.check()  # another runner may be waiting for it by now
         try:
+            progress.context.state.storage.check()  # another runner may be waiting for it by now
             self.tenant.spark.impex.exports.cancel(job.id)
-        except (SparkError, Interrupted) as error:
+        except (SparkError, StateError, Interrupted) as error:
             progress.warnings.append(
-                f"job {job.id} could not be cancelled: {error}; "
+                f"job {job.id} could not be cancelled and may still run: {error}; "
                 f"try again with impex cancel {command_line(job.run.manifest)}"
             )
             return False

@@ -12,6 +12,7 @@ import pytest
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.spark.exports import Exports
+from spark_impex_runner.state.local import LocalStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,26 @@ def test_interrupt_during_wait(
     assert len([r for r in sandbox.requests if r.method == "POST"]) == 1
     assert listings == []
     assert json.loads(file.read_text())["signal"] == signal.SIGTERM
+
+
+def test_job_that_may_not_be_cancelled_is_named(
+    run: Any, serve: Callable[..., Any], only: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lease that cannot be renewed forbids the cancel call: the job may be another runner's."""
+    sandbox = serve(job_seconds=1000)
+
+    def check(_: object) -> None:
+        run.clock.check()  # as in the wait for a renewal
+
+    monkeypatch.setattr(LocalStorage, "check", check)
+    run.clock.at_wait = lambda elapsed: elapsed > 10 and run.clock.stop(signal.SIGTERM)
+
+    result = only(run(sandbox, "- {name: a, folders: [life], on_interrupt: cancel}"))
+
+    [warning] = result.warnings
+    assert warning.startswith(f"job {result.job_id} could not be cancelled and may still run: ")
+    assert result.outcome == Outcome.CANCELLED
+    assert not [each for each in sandbox.requests if each.method == "PATCH"]
 
 
 def test_interrupt_before_first_job(run: Any, serve: Callable[..., Any], only: Any) -> None:
