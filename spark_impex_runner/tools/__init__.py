@@ -2,7 +2,7 @@
 
 Built-in plugins use no other names of the package. HTTP is in ``spark_impex_runner.tools.http``,
 which alone loads the HTTP library: import it inside the function that sends something.
-Buckets with their credentials are in ``spark_impex_runner.tools.object_store``, which loads obstore.
+Clients of object stores are in ``spark_impex_runner.tools.object_store``, which loads obstore.
 
 ``DURATION_SCHEMA`` and ``SIZE_SCHEMA`` are the JSON Schemas of options that ``parse_duration`` and
 ``parse_size`` read; add a title and a description.
