@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 # Seconds: a step that took less is run again after a kill rather than stored at once, which is a
 # request where the state is in an object store.
-_QUICK = 5.0
+_SHORT = 5.0
 
 
 @dataclass
@@ -128,7 +128,7 @@ class Steps:
                 raise _as_target_error(step, error, message) from error
         else:
             result = self._result("succeeded", made.message, started, made.artifacts)
-            later = result.seconds < _QUICK and not self._runs_once(step)
+            later = result.seconds < _SHORT and not self._runs_once(step)
             self.context.state.note_step(self.attempt, key, result, made.artifacts, later=later)
             self._record(result)
 
