@@ -135,10 +135,13 @@ def _close_attempt(job_id: str, place: StatePlace, clock: Clock) -> None:
     if state is None:
         return
     with closing(state):
-        attempt = state.owner(job_id)
-        if attempt and attempt.finished is None and attempt.part_of is None:
-            with state.storage.lease(attempt.target, clock.now()):
-                state.finish(attempt, "cancelled", "by impex cancel", clock.now())
+        found = state.owner(job_id)
+        if found and found.finished is None and found.part_of is None:
+            with state.storage.lease(found.target, clock.now()):
+                # Read again: the attempt may have ended meanwhile, and numbers of rows changed.
+                attempt = state.unfinished(found.target)
+                if attempt and attempt.job_id == job_id:
+                    state.finish(attempt, "cancelled", "by impex cancel", clock.now())
 
 
 def _cancelled(target: str, job_id: str, spark: Spark, mask: Callable[[str], str]) -> CancelledJob:
@@ -165,23 +168,32 @@ def may_have_running_jobs(run: RunResult, options: RunOptions) -> bool:
 
 def _cancel(target: Target, prepared: Prepared, context: Context) -> list[CancelledJob]:
     """Cancel the jobs of a target, and close its attempt if all of them have ended."""
-    name = target_key_for(prepared.run.manifest, target)
-    attempt = context.state.unfinished(name)
-    if attempt is None:
-        return []
+    name, job_id = target_key_for(prepared.run.manifest, target), ""
+    try:
+        attempt = context.state.unfinished(name)
+        if attempt is None:
+            return []
+        job_id = attempt.job_id
+        with context.state.storage.lease(name, context.clock.now()):
+            # Read again: the attempt may have ended meanwhile, and numbers of rows changed.
+            attempt = context.state.unfinished(name)
+            return _cancel_attempt(attempt, target, prepared, context) if attempt else []
+    except ImpexError as error:
+        return [CancelledJob(target.name, job_id, context.masker.mask(str(error)))]
+
+
+def _cancel_attempt(
+    attempt: Attempt, target: Target, prepared: Prepared, context: Context
+) -> list[CancelledJob]:
+    """Cancel the jobs of an attempt, whose target is locked, and close it if all have ended."""
     spark = prepared.connections.client(target.connection)
     if attempt.tenant != spark.identity:
         error = f"it runs on {attempt.tenant}, the manifest now names {spark.identity}"
         return [CancelledJob(target.name, attempt.job_id, error)]
-    try:
-        with context.state.storage.lease(name, context.clock.now()):
-            jobs = _unfinished_jobs(attempt, target.name, context.state)
-            results = [_cancel_one(each, target, prepared, context) for each in jobs]
-            if not any(each.error for each in results):
-                now = context.clock.now()
-                context.state.finish(attempt, "cancelled", "by impex cancel", now)
-    except ImpexError as error:
-        return [CancelledJob(target.name, attempt.job_id, context.masker.mask(str(error)))]
+    jobs = _unfinished_jobs(attempt, target.name, context.state)
+    results = [_cancel_one(each, target, prepared, context) for each in jobs]
+    if not any(each.error for each in results):
+        context.state.finish(attempt, "cancelled", "by impex cancel", context.clock.now())
     return results or [CancelledJob(target.name, "")]
 
 

@@ -65,9 +65,7 @@ def times(run: Any) -> int:
     return len(log.read_text().splitlines()) if log.exists() else 0
 
 
-def fail_once(
-    monkeypatch: pytest.MonkeyPatch, condition: Callable[[dict[str, Any]], bool]
-) -> None:
+def fail_once(monkeypatch: pytest.MonkeyPatch, condition: Callable[[dict[str, Any]], bool]) -> None:
     """Let the first write of the target fail whose tables meet a condition."""
     put, failed = FakeObjects.put, list[str]()
 
@@ -91,7 +89,7 @@ def test_error_after_the_work_does_not_repeat_it(
 ) -> None:
     """The use of the approval cannot be stored: what was done is not done a second time."""
     assert post(holds=True).outcome is Outcome.HELD
-    fail_once(monkeypatch, lambda tables: times(run) > 0)
+    fail_once(monkeypatch, lambda _: times(run) > 0)
 
     first = post(holds=True, **APPROVED)
     second = post(holds=True, **APPROVED)
