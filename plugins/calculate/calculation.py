@@ -1,0 +1,145 @@
+"""Calculate cases with a module by rules that let no wrong number count as calculated.
+
+The rules, for what was seen of genuine modules: an input that is missing or misspelt is calculated
+with its saved default; and an instance may keep something of a case. So all names are checked
+first, and the default case is calculated before and after every block of cases: where its answer
+changes, all of the block counts as not calculated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from spark_impex_runner import tools
+
+from .cases import Case
+from .names import Names
+from .process import FIRST_SEED, ModuleProcess, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from .module import Module
+    from .process import Limits, Reply
+
+BLOCK: Final = 1000
+# With other random numbers an output that depends on them changes.
+_OTHER_SEED: Final = 2
+_KEPT: Final = (
+    "the default case has another answer after these cases than before: the module kept something"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Calculated:
+    """A case with its outputs, or with the reason why it was not calculated."""
+
+    case: Case
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass
+class Calculation:
+    """Calculates the cases of one module.
+
+    ``engine`` and ``volatile``, the outputs that depend on random numbers, are known once the
+    first case was calculated.
+    """
+
+    module: Module
+    limits: Limits
+    check: Callable[[], None]
+    allow_missing: bool = False
+    engine: str = ""
+    volatile: frozenset[str] = frozenset()
+
+    def run(self, cases: Sequence[Case]) -> Iterator[Calculated]:
+        """Yield the result of each case, in their order.
+
+        Raises:
+            UsageError: the cases name other inputs or outputs than the module has.
+            CannotCalculateError: the module cannot be calculated here.
+        """
+        if not self.module.reason:
+            names = Names(self.module.inputs, self.module.outputs)
+            cases = [names.checked(case, allow_missing=self.allow_missing) for case in cases]
+        with ModuleProcess(self.module, self.limits, self.check) as process:
+            self.engine = process.engine
+            replies = process.calculate(_requests(cases))
+            self.volatile = self._differing(cases[0], next(replies), next(replies))
+            first = None
+            for start in range(0, len(cases), BLOCK):
+                before = self._default(next(replies))
+                block = [
+                    self._judged(case, next(replies)) for case in cases[start : start + BLOCK]
+                ]
+                first = first or before
+                if not first == before == self._default(next(replies)):
+                    block = [_not_calculated(each) for each in block]
+                yield from block
+
+    def _differing(self, case: Case, one: Reply, other: Reply) -> frozenset[str]:
+        """Return the outputs that differ between two new instances."""
+        first, second = self._judged(case, one), self._judged(case, other)
+        names = first.outputs.keys() | second.outputs.keys()
+        if first.reason or second.reason:
+            return frozenset()
+        return frozenset(
+            name for name in names if first.outputs.get(name) != second.outputs.get(name)
+        )
+
+    def _default(self, reply: Reply) -> tuple[str, Mapping[str, Any]]:
+        """Return what must be the same whenever the default case is calculated."""
+        result = replace(self, allow_missing=True)._judged(Case("", {}), reply)  # noqa: SLF001
+        stable = {each: v for each, v in result.outputs.items() if each not in self.volatile}
+        return result.reason, stable
+
+    def _judged(self, case: Case, reply: Reply) -> Calculated:
+        """Return the outputs in a reply, unless anything in it says that they are wrong."""
+        if reply.error:
+            return Calculated(case, reason=tools.one_line(reply.error))
+        try:
+            data = tools.parse_json(reply.text)
+        except ValueError:
+            data = None
+        answer = data.get("response_data") if isinstance(data, dict) else None
+        if not isinstance(answer, dict):
+            return Calculated(case, reason="the module's reply has no response_data")
+        outputs = answer.get("outputs")
+        if reason := self._complaint(answer):
+            return Calculated(case, reason=tools.one_line(reason))
+        if not isinstance(outputs, dict) or not outputs:
+            return Calculated(case, reason="the module's reply has no outputs")
+        missing = [name for name in self.module.outputs if name not in outputs]
+        if missing:
+            return Calculated(case, reason=f"the module's reply has no output {missing[0]}")
+        return Calculated(case, outputs)
+
+    def _complaint(self, answer: Mapping[str, Any]) -> str:
+        """Return the module's own errors, and its warning that it took a default."""
+        for each in answer.get("errors") or ():
+            text = each.get("message") if isinstance(each, dict) else each
+            return f"the module answers: {text or each}"
+        warnings = answer.get("warnings")
+        for each in warnings if isinstance(warnings, list) else ():
+            is_default = isinstance(each, dict) and each.get("source_path") == "Default Values"
+            if is_default and not self.allow_missing:
+                return f"the module answers: {each.get('message')}"
+        return ""
+
+
+def _not_calculated(result: Calculated) -> Calculated:
+    return Calculated(result.case, reason=result.reason or _KEPT)
+
+
+def _requests(cases: Sequence[Case]) -> Iterator[Request]:
+    """Yield the first case in two instances, then each block in a new one between defaults."""
+    for seed in (FIRST_SEED, _OTHER_SEED):
+        yield Request(cases[0].inputs, seed)
+    for start in range(0, len(cases), BLOCK):
+        yield Request({}, FIRST_SEED)
+        for case in cases[start : start + BLOCK]:
+            yield Request(case.inputs)
+        yield Request({})

@@ -1,0 +1,157 @@
+"""Run the step: find the module, calculate the cases, compare, and write the results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from spark_impex_runner import StepOutput, errors, models, tools
+
+from . import NAME
+from .calculation import Calculation
+from .cases import Case, CaseFile, read_cases
+from .interface import CannotCalculateError
+from .names import Names
+from .options import AT, Settings
+from .package import select_module
+from .verdict import Comparison, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from .module import Module
+
+_log = logging.getLogger(__name__)
+# Cases whose differences are shown in full; the others are counted.
+_SHOWN: Final = 10
+# Seconds between two lines about how far it is.
+_PROGRESS: Final = 10.0
+_SMOKE: Final = CaseFile((Case("default", {}),), "")
+
+
+def describe(job: models.Job, options: Mapping[str, Any]) -> str:
+    """Return in one line what the step would do; raise ``StepError`` for unreadable cases."""
+    at = options.get("at", AT)
+    if "cases" not in options:
+        return f"calculate the saved default inputs, at {at}"
+    number = len(_read(job, options, Settings.of(options, None)).cases)
+    return f"calculate {tools.counted(number, 'case')} of {options['cases']}, at {at}"
+
+
+def run(job: models.Job, options: Mapping[str, Any]) -> StepOutput:
+    """Calculate all cases; raise ``StepError`` unless all agree."""
+    settings = Settings.of(options, job.cache)
+    file = _read(job, options, settings) if "cases" in options else _SMOKE
+    module = select_module(job.packages, options.get("service", ""), job.stopping)
+    calculation = Calculation(
+        module,
+        settings.limits,
+        tools.stop_check(job),
+        settings.allow_missing or file is _SMOKE,
+    )
+    try:
+        verdicts = _verdicts(calculation, file.cases, settings)
+    except CannotCalculateError as error:
+        reason = f"{module.uri} cannot be calculated here: {error}"
+        if options.get("uncalculable", "fail") == "skip":
+            return StepOutput(message=f"skipped: {reason}")
+        raise errors.StepError(reason) from error
+    except errors.UsageError as error:
+        raise errors.StepError(f"{options.get('cases', NAME)}: {error}") from error
+    made = _write(job, options, verdicts)
+    return StepOutput(made, _summary(verdicts, calculation, file, settings))
+
+
+def _read(job: models.Job, options: Mapping[str, Any], settings: Settings) -> CaseFile:
+    try:
+        return read_cases(job.run.manifest.path.parent / options["cases"], settings.form)
+    except errors.UsageError as error:
+        raise errors.StepError(str(error)) from error
+
+
+def _verdicts(
+    calculation: Calculation, cases: Sequence[Case], settings: Settings
+) -> list[Verdict]:
+    """Return the verdict on every case, and log how far it is."""
+    names = Names((), calculation.module.outputs)
+    outputs = {} if calculation.module.reason else names.of_outputs(settings.outputs)
+    verdicts: list[Verdict] = []
+    logged = time.monotonic()
+    for result in calculation.run(cases):
+        comparison = Comparison(settings.tolerance, outputs, calculation.volatile)
+        verdicts.append(comparison.verdict(result))
+        if time.monotonic() - logged > _PROGRESS:
+            logged = time.monotonic()
+            _log.info("%s: %s of %s calculated", NAME, _number(len(verdicts)), _cases(cases))
+    return verdicts
+
+
+def _write(
+    job: models.Job, options: Mapping[str, Any], verdicts: Sequence[Verdict]
+) -> list[models.Artifact]:
+    """Write the results, also those of a step that fails."""
+    if "results" not in options:
+        return []
+    name = options["results"]
+    path = job.target.output / name
+    owned = tools.Ownership.of(job)
+    owned.check(path)
+    owned.claim(path)
+    shows = bool(options.get("show_inputs", True))
+    rows = (json.dumps(each.as_data(with_inputs=shows), ensure_ascii=False) for each in verdicts)
+    text = "".join(f"{row}\n" for row in rows)
+    try:
+        tools.write_atomically(path, text)
+    except OSError as error:
+        raise errors.StepError(f"{name}: {error.strerror}: {error.filename}") from error
+    content = text.encode()
+    sha256 = hashlib.sha256(content).hexdigest()
+    return [models.Artifact(path, name, len(content), sha256, made_by=NAME)]
+
+
+def _summary(
+    verdicts: Sequence[Verdict], calculation: Calculation, file: CaseFile, settings: Settings
+) -> str:
+    """Return the result in one line; raise ``StepError`` if a case failed."""
+    failed = [each for each in verdicts if each.status != "agreed"]
+    evidence = ", ".join(_evidence(calculation, file, settings))
+    uri = calculation.module.uri
+    if failed:
+        lines = [line for each in failed[:_SHOWN] for line in each.lines()]
+        more = len(failed) - _SHOWN
+        lines += [f"and {_cases(failed[_SHOWN:])} more"] if more > 0 else []
+        raise errors.StepError(
+            f"{uri}: {_number(len(failed))} of {_cases(verdicts)} failed: "
+            f"{'; '.join(lines)} ({evidence})"
+        )
+    if file is _SMOKE:
+        return f"{uri}: the saved default inputs were calculated; nothing was compared ({evidence})"
+    compared = any(each.result.case.expected for each in verdicts)
+    verb = "agreed" if compared else "were calculated; no output is expected"
+    return f"{uri}: {_number(len(verdicts))} of {_cases(verdicts)} {verb} ({evidence})"
+
+
+def _evidence(
+    calculation: Calculation, file: CaseFile, settings: Settings
+) -> Iterator[str]:
+    """Yield what the result holds for."""
+    if file.sha256:
+        yield f"cases sha256 {file.sha256}"
+    yield f"module sha256 {calculation.module.sha256}"
+    yield f"engine {calculation.engine}"
+    yield f"compiler {calculation.module.compiler}"
+    yield f"clock {settings.at}"
+    if names := sorted(calculation.volatile - settings.outputs.keys()):
+        yield f"not compared, since random: {tools.first_of(names, 5)}"
+
+
+def _cases(cases: Sequence[object]) -> str:
+    """Return a number of cases: ``1,000 cases``."""
+    return f"{_number(len(cases))} {'case' if len(cases) == 1 else 'cases'}"
+
+
+def _number(number: int) -> str:
+    return f"{number:,}"
