@@ -48,8 +48,8 @@ TOOLS = {
     "parse_checksums parse_hash Hash",
     "ZIP files": "open_zip package_errors raw_entry_name quoted ArchiveReader "
     "ReadBudget DamagedFileError OverLimitError",
-    "Text, JSON and secrets": "one_line first_of counted parse_json Masker MaskingFilter "
-    "is_loopback",
+    "Text, JSON and secrets": "one_line first_of counted did_you_mean parse_json Masker "
+    "MaskingFilter is_loopback",
     "Interrupts": "stop_check",
     "Services and status payloads": "Uri version_order parse_status missing_items is_unspecified",
     "Errors of a tenant": "is_unknown_job may_have_created_job",

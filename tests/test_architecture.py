@@ -70,6 +70,9 @@ THIRD_PARTY = {
     "jsonschema": ("manifest.schema", "testing"),
     "pytest": ("testing",),
     "pluggy": ("hooks",),
+    "wasmtime": tuple(
+        f"plugins.calculate.{name}" for name in ("child", "compiled", "host", "instance")
+    ),
     "keyring": ("plugins.sources.keyring",),
     "packaging": ("hooks", "planning.requirements"),
 }

@@ -63,7 +63,7 @@ def impex_plan_step(job: models.Job, step: models.Step) -> str | None:
 def impex_run_step(
     job: models.Job, step: models.Step, artifact: models.Artifact
 ) -> StepOutput | None:
-    """Calculate with one of the job's packages, for the step ``calculate`` and the last one only."""
+    """Calculate once all packages are there, for the step ``calculate`` only."""
     if step.uses != NAME:
         return None
     # The service may be in any of the packages: it is looked for once all are there.

@@ -72,9 +72,7 @@ class Calculation:
             first = None
             for start in range(0, len(cases), BLOCK):
                 before = self._default(next(replies))
-                block = [
-                    self._judged(case, next(replies)) for case in cases[start : start + BLOCK]
-                ]
+                block = [self._judged(case, next(replies)) for case in cases[start : start + BLOCK]]
                 first = first or before
                 if not first == before == self._default(next(replies)):
                     block = [_not_calculated(each) for each in block]

@@ -16,6 +16,7 @@ _NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
 _SEPARATORS: Final = ",;\t"
 _EXPECTED: Final = "expected."
 _CASE: Final = "case"
+_COMMENT: Final = "#"
 
 Row = tuple[str, dict[str, Any], dict[str, Any]]
 
@@ -52,29 +53,28 @@ def _case(names: Sequence[str], row: Sequence[str], number: str, empty: str, whe
     inputs: dict[str, Any] = {}
     expected: dict[str, Any] = {}
     for name, cell in zip(names, row, strict=True):
-        if name.startswith("#"):
-            continue
+        place = f"{where}: {name}"
         if name.casefold() == _CASE:
             number = cell or number
         elif name.startswith(_EXPECTED):
             if cell:  # an empty one expects nothing
-                expected[name.removeprefix(_EXPECTED)] = _value(cell, f"{where}: {name}")
-        elif cell:
-            inputs[name] = _value(cell, f"{where}: {name}")
-        elif empty == "blank":
-            inputs[name] = None
-        elif empty == "fail":
-            raise ValueError(
-                f"{where}: {name} is empty; give a value, or say with 'empty' what that means"
-            )
+                expected[name.removeprefix(_EXPECTED)] = _value(cell, place)
+        elif not name.startswith(_COMMENT) and (cell or empty != "default"):
+            inputs[name] = _value(cell, place) if cell else _blank(empty, place)
     return number, inputs, expected
+
+
+def _blank(empty: str, place: str) -> None:
+    """Return what a module counts as 0; raise ``ValueError`` unless that was asked for."""
+    if empty == "fail":
+        raise ValueError(f"{place} is empty; give a value, or say with 'empty' what that means")
 
 
 def _check_header(names: Sequence[str]) -> None:
     if not all(names):
         raise ValueError("the header has a column without a name")
     try:
-        check_names([name for name in names if not name.startswith("#")])
+        check_names([name for name in names if not name.startswith(_COMMENT)])
     except ValueError as error:
         raise ValueError(f"the header: {error}") from None
 

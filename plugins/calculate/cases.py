@@ -111,7 +111,9 @@ def _json(value: Any) -> Iterator[Case]:
         if isinstance(data, dict) and isinstance(data.get("inputs"), list):
             parameters = data.get("parameters") or {}
             if not isinstance(parameters, dict):
-                raise ValueError(f"chunk {number}: parameters is no object")
+                raise ValueError(  # noqa: TRY004 - content, not type
+                    f"chunk {number}: parameters is no object"
+                )
             prefix = f"{each.get('id', number)}/" if len(value) > 1 else ""
             yield from _table(data["inputs"], parameters, prefix)
         else:
@@ -128,7 +130,7 @@ def _object(number: int, value: Any) -> Case:
         raise ValueError(f"case {number}: {unknown[0]} is not one of case, inputs, expected")
     expected = value.get("expected", {})
     if not isinstance(expected, dict):
-        raise ValueError(f"case {number}: expected is no object")
+        raise ValueError(f"case {number}: expected is no object")  # noqa: TRY004
     return Case(str(value.get("case", number)), value["inputs"], expected)
 
 

@@ -36,9 +36,7 @@ class Names:
                     f"{where}there is no input {missing[0]}; give it, or set missing_inputs: "
                     "default, which calculates with the saved value"
                 )
-        return replace(
-            case, inputs=inputs, expected=self._renamed("output", case.expected, where)
-        )
+        return replace(case, inputs=inputs, expected=self._renamed("output", case.expected, where))
 
     def of_outputs(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return values by the module's own names of outputs; raise ``UsageError`` for others."""

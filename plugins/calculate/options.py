@@ -5,13 +5,13 @@ from __future__ import annotations
 import calendar
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from spark_impex_runner import errors, tools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from .cases import CsvForm
     from .process import Limits
@@ -30,7 +30,7 @@ _TOLERANCE: Final[dict[str, Any]] = {
         "exact": {
             "title": "Exact",
             "description": "The numbers must be equal.",
-            "const": True,
+            "enum": [True],
         },
         "digits": {
             "title": "Significant digits",
@@ -95,7 +95,7 @@ OPTIONS: Final[dict[str, Any]] = {
             "title": "Tolerance",
             "description": "How far an output may be from the expected number.",
             "default": {"digits": 12},
-            "examples": [{"digits": 12}, {"decimals": 2}],
+            "examples": [{"decimals": 2}],
         },
         "outputs": {
             "title": "Outputs",
@@ -124,7 +124,7 @@ OPTIONS: Final[dict[str, Any]] = {
         },
         "separator": {
             "title": "Separator",
-            "description": "What separates the cells of a CSV file; by default found in its header.",
+            "description": "What separates cells of a CSV file; found in its header by default.",
             "enum": [",", ";", "\t"],
         },
         "columns": {
@@ -149,7 +149,7 @@ OPTIONS: Final[dict[str, Any]] = {
             "description": "The date, or date and time in UTC, that TODAY() and NOW() answer.",
             "type": "string",
             "default": AT,
-            "examples": ["2026-01-01", "2026-01-01T09:30:00"],
+            "examples": ["2026-01-01T09:30:00"],
         },
         "limits": {
             "title": "Limits",
@@ -181,12 +181,13 @@ OPTIONS: Final[dict[str, Any]] = {
         "results": {
             "title": "Results",
             "description": (
-                "The file in the target's output that gets a line of JSON for each case, with its "
-                "outputs."
+                "Name of the file in the target's output that gets a line of JSON for each case, "
+                "with its outputs."
             ),
             "type": "string",
-            "minLength": 1,
-            "x-path": "output",
+            "pattern": r"^[^/\\:]*[^/\\:.][^/\\:]*$",
+            "patternErrorMessage": "not a file's name without a folder",
+            "x-form": "a file's name without a folder",
             "examples": ["results.jsonl"],
         },
         "show_inputs": {

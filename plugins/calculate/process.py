@@ -1,4 +1,4 @@
-"""Run a module in a child process, and believe nothing that it answers without having been asked."""
+"""Run a module in a child process, and believe only answers to what it was asked."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from .interface import CannotCalculateError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
+
+    from typing_extensions import Self
 
     from .module import Module
 
@@ -93,7 +95,7 @@ class ModuleProcess:
             self.close()
             raise
 
-    def __enter__(self) -> ModuleProcess:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -156,12 +158,10 @@ class ModuleProcess:
 
     def _send(self, requests: Iterable[Request], asked: queue.SimpleQueue[int]) -> None:
         """Send the requests, and note each before the answer can be there; -1 is the end."""
-        number = 0
-        for request in requests:
+        for number, request in enumerate(requests):
             asked.put(number)
             line = {"id": number, "inputs": request.inputs, "seed": request.seed}
             self._write(json.dumps(line).encode() + b"\n")
-            number += 1
         asked.put(-1)
 
     def _write(self, content: bytes) -> None:
@@ -204,8 +204,8 @@ class ModuleProcess:
 
     def _why_ended(self) -> str:
         """Return in one line why the process ended early."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=1)
+        self._process.kill()  # it has closed its output; this changes nothing if it has ended
+        self._process.wait()
         self._errors.seek(0)
         wrote = self._errors.read(1 << 16).decode("utf-8", "replace").strip()
         if "memory allocation" in wrote or "MemoryError" in wrote:

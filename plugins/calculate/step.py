@@ -22,7 +22,6 @@ from .verdict import Comparison, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from .module import Module
 
 _log = logging.getLogger(__name__)
 # Cases whose differences are shown in full; the others are counted.
@@ -43,7 +42,7 @@ def describe(job: models.Job, options: Mapping[str, Any]) -> str:
 
 def run(job: models.Job, options: Mapping[str, Any]) -> StepOutput:
     """Calculate all cases; raise ``StepError`` unless all agree."""
-    settings = Settings.of(options, job.cache)
+    settings = Settings.of(options, job.cache and job.cache / NAME)
     file = _read(job, options, settings) if "cases" in options else _SMOKE
     module = select_module(job.packages, options.get("service", ""), job.stopping)
     calculation = Calculation(
@@ -72,9 +71,7 @@ def _read(job: models.Job, options: Mapping[str, Any], settings: Settings) -> Ca
         raise errors.StepError(str(error)) from error
 
 
-def _verdicts(
-    calculation: Calculation, cases: Sequence[Case], settings: Settings
-) -> list[Verdict]:
+def _verdicts(calculation: Calculation, cases: Sequence[Case], settings: Settings) -> list[Verdict]:
     """Return the verdict on every case, and log how far it is."""
     names = Names((), calculation.module.outputs)
     outputs = {} if calculation.module.reason else names.of_outputs(settings.outputs)
@@ -134,9 +131,7 @@ def _summary(
     return f"{uri}: {_number(len(verdicts))} of {_cases(verdicts)} {verb} ({evidence})"
 
 
-def _evidence(
-    calculation: Calculation, file: CaseFile, settings: Settings
-) -> Iterator[str]:
+def _evidence(calculation: Calculation, file: CaseFile, settings: Settings) -> Iterator[str]:
     """Yield what the result holds for."""
     if file.sha256:
         yield f"cases sha256 {file.sha256}"

@@ -47,7 +47,8 @@ class Verdict:
         if self.reason:
             return {**found, "reason": self.reason}
         compared = [
-            {"output": each.output, "expected": each.old, "got": each.new} for each in self.differences
+            {"output": each.output, "expected": each.old, "got": each.new}
+            for each in self.differences
         ]
         return {**found, "outputs": self.result.outputs, "differences": compared}
 

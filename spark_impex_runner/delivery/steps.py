@@ -22,6 +22,7 @@ from spark_impex_runner.errors import (
 )
 from spark_impex_runner.hooks.specs import StepOutput
 from spark_impex_runner.models import Artifact, StepResult
+from spark_impex_runner.planning.locations import cache_folder
 from spark_impex_runner.planning.placed import require_same_output
 from spark_impex_runner.spark.http.retry import retry_hint
 from spark_impex_runner.state.keys import target_key
@@ -231,7 +232,11 @@ class Steps:
         self.progress.check()
         require_same_output(self.job)
         hooks = self.context.hooks
-        job = replace(job, memory=StepStore(self.context, target_key(job), step.uses))
+        job = replace(
+            job,
+            memory=StepStore(self.context, target_key(job), step.uses),
+            cache=cache_folder(job.run.manifest.path, self.context.options),
+        )
         answer = hooks.call("impex_run_step", job=job, step=step, artifact=package)
         self.progress.check()
         if answer is None:

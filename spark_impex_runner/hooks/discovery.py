@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
 BUILT_IN = (
+    "calculate",
     "checksum",
     "executor_dask",
     "executor_processes",

@@ -225,6 +225,7 @@ class Job:
         last: The last delivery; only ``impex_unchanged`` gets it.
         memory: The values that the called step has stored, also in earlier attempts and runs.
         wait: Waits so many seconds; raises ``Interrupted`` as soon as the run is interrupted.
+        cache: A folder for what a step can make again, kept between runs; None without one.
         approval: The approved work of the step, by the names of the packages.
         placed: The records of what the target's runs put into its output; ``tools.Ownership`` reads
             and writes them.
@@ -244,6 +245,7 @@ class Job:
     last: Delivery | None = None
     memory: KeyValueStore = field(default_factory=KeyValueStore, repr=False, compare=False)
     wait: Callable[[float], None] = field(default=time.sleep, repr=False, compare=False)
+    cache: Path | None = field(default=None, repr=False, compare=False)
     approval: Mapping[str, Held] = field(default_factory=dict)
     placed: KeyValueStore = field(default_factory=KeyValueStore, repr=False, compare=False)
 

@@ -114,13 +114,18 @@ def _state_paths(folder: Path, manifest: Path) -> Iterator[PathUse]:
     if not manifest.resolve().is_relative_to(folder.resolve()):
         yield PathUse(folder, f"the state in {folder}")
         return
-    for name in ("state.db", "state.db-wal", "state.db-shm", "leases"):
+    for name in ("state.db", "state.db-wal", "state.db-shm", "leases", "cache"):
         yield PathUse(folder / name, f"the state in {folder}")
 
 
 def state_place(path: Path, options: RunOptions) -> StatePlace:
     """Return the place of a manifest's state."""
     return parse_place(options.state) if options.state else path.parent / STATE_FOLDER
+
+
+def cache_folder(path: Path, options: RunOptions) -> Path:
+    """Return the folder for what steps can make again; it may be removed at any time."""
+    return state_folder(path, options) / "cache"
 
 
 def check_options(path: Path, options: RunOptions) -> None:

@@ -48,6 +48,7 @@ from spark_impex_runner.spark.failures import may_have_created as may_have_creat
 from spark_impex_runner.spark.status import parse_status
 from spark_impex_runner.spark.tenant import is_loopback
 from spark_impex_runner.spark.uri import Uri, version_order
+from spark_impex_runner.spelling import did_you_mean
 from spark_impex_runner.text import counted, first_of, one_line
 from spark_impex_runner.tools.packages import package_errors
 from spark_impex_runner.tools.stop import stop_check
@@ -66,6 +67,7 @@ __all__ = [
     "Uri",
     "checksum_line",
     "counted",
+    "did_you_mean",
     "digest_of",
     "file_digests",
     "file_lock",

@@ -79,10 +79,11 @@ class Suggestions:
 
 def unknown_key(key: str, known: Suggestions, key_locations: Sequence[str]) -> str:
     """Return the message for an unknown key; ``key_locations`` are the mappings that have it."""
-    names = list(known)
-    if key_locations and len(key_locations) <= _MOST_LOCATIONS:
-        return f"unknown key; it belongs under {' or '.join(key_locations)}"
-    hint = known.of(key)
+    names, hint = list(known), known.of(key)
+    # A near name here is likelier than an option of a step: `service` for `services`.
+    elsewhere = [each for each in key_locations if not (hint and each.endswith(".with"))]
+    if elsewhere and len(key_locations) <= _MOST_LOCATIONS:
+        return f"unknown key; it belongs under {' or '.join(elsewhere)}"
     if not hint and len(names) <= _MAX_KNOWN_KEYS:
         hint = f"; known here: {', '.join(names)}" if names else "; no key is known here"
     return f"unknown key{hint}"

@@ -1,0 +1,239 @@
+"""Modules that loop, grow, recurse, reach out or lie end with a reason, within their limits."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from spark_impex_runner.plugins.calculate import process
+from spark_impex_runner.plugins.calculate.interface import CannotCalculateError
+from spark_impex_runner.plugins.calculate.process import Limits, ModuleProcess, Request
+
+from spark_impex_runner.errors import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from spark_impex_runner.plugins.calculate.module import Module
+
+    from tests.plugins.calculate.conftest import Ask
+
+LOOP = "(loop $again (br $again))"
+GROW = (
+    "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 64)) (i32.const -1)))) (unreachable)"
+)
+DEEP = "(func $deep (param i32) (result i32) (i32.add (i32.const 1) (call $deep (local.get 0))))"
+THROW = '(import "a" "i0" (func $throw (param i32 i32 i32)))'
+DISPATCH = '(import "a" "i0" (func $dispatch (param i32 i32 i32) (result i32)))'
+SYSTEM = '(import "a" "i0" (func (param i32) (result i32)))'
+ZERO = "(i32.const 0)"
+GOOD: dict[str, Any] = {"age": 20, "sum_insured": 1000, "smoker": 0}
+
+
+@pytest.fixture
+def toy(toys: ModuleType) -> Callable[..., Any]:
+    """Return a function that makes the toy with changes."""
+
+    def make(**changes: Any) -> Any:
+        found = toys.life("0.45")
+        for name, value in changes.items():
+            setattr(found, name, value)
+        return found
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"begin": LOOP}, "it took longer than 0.3 s (limits.case)"),
+        ({"begin": GROW}, "unreachable"),
+        (
+            {"begin": f"(drop (call $deep {ZERO}))", "functions": DEEP},
+            "the module's recursion is too deep",
+        ),
+        (
+            {"imports": {"___cxa_throw": THROW}, "begin": f"(call $throw {ZERO} {ZERO} {ZERO})"},
+            "the module raised a C++ exception",
+        ),
+        (
+            {
+                "imports": {"__asyncjs__dispatch": DISPATCH},
+                "begin": f"(drop (call $dispatch {ZERO} {ZERO} {ZERO}))",
+            },
+            "the service calls another service",
+        ),
+        (
+            {"begin": f"(i32.store (local.get $size) (i32.const -1)) (return {ZERO})"},
+            "the module's reply has more than",
+        ),
+        (
+            {"begin": "(i32.store (local.get $size) (i32.const 9)) (return (i32.const -8))"},
+            "named memory that it does not have",
+        ),
+        (
+            {
+                "begin": "(i32.store (local.get $size) (i32.const 1)) "
+                "(i32.store8 (i32.const 6000) (i32.const 255)) (return (i32.const 6000))"
+            },
+            "the module's reply is no UTF-8 text",
+        ),
+    ],
+)
+def test_bad_call_ends_alone(
+    changes: dict[str, Any], reason: str, toy: Callable[..., Any], ask: Ask
+) -> None:
+    """Each case of such a module ends with its reason, and the next one is asked again."""
+    first, second = ask(toy(**changes), GOOD, GOOD)
+
+    assert reason in first.error
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"start": LOOP}, "it took longer than 0.3 s"),
+        ({"pages": 65536}, "the module needs more than 268435456 bytes (limits.memory)"),
+        ({"imports": {"_system": SYSTEM}}, "it needs _system, which is not provided"),
+        ({"imports": {"_abort": SYSTEM}}, "it needs _abort with other parameters"),
+        ({"is_async": 1}, "the service calls other services (Xcall)"),
+    ],
+)
+def test_bad_start_is_refused(
+    changes: dict[str, Any], reason: str, toy: Callable[..., Any], ask: Ask
+) -> None:
+    """Before any case is calculated."""
+    with pytest.raises(CannotCalculateError) as error:
+        ask(toy(**changes), GOOD)
+
+    assert reason in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({"js": b"module.exports = {};"}, 'its start-up code has no Module["_construct"]'),
+        ({"wasm": b"\0asm\x01\0\0\0\xff\xff"}, "it does not compile: "),
+        ({"wasm": b"\0asm\x01\0\0\0\0\x01\0"}, "it has no memory of the name"),
+        ({"js": b" " * (3 << 20)}, "its start-up code has more than"),
+    ],
+)
+def test_unknown_interface_is_refused(
+    files: dict[str, bytes],
+    reason: str,
+    toy: Callable[..., Any],
+    as_module: Callable[..., Module],
+    ask: Ask,
+) -> None:
+    """Another compiler may write another interface: nothing is guessed."""
+    with pytest.raises(CannotCalculateError) as error:
+        ask(as_module(toy(), **files), GOOD)
+
+    assert reason in str(error.value)
+
+
+def test_javascript_never_runs(toy: Callable[..., Any], ask: Ask, as_module: Any) -> None:
+    """A package's code that would write a file is read as text only."""
+    good = as_module(toy())
+    code = (
+        good.files["js"] + b"\nrequire('fs').writeFileSync('/tmp/impex-was-here', '');\nthrow 1;\n"
+    )
+
+    [reply] = ask(as_module(toy(), js=code), GOOD)
+
+    assert '"premium":1.10' in reply.text
+
+
+def additions(toy: Callable[..., Any], number: int) -> Any:
+    """Return a toy with a function of so many additions, which takes long to compile."""
+    adding = "(local.set $n (i32.add (local.get $n) (i32.mul (local.get $n) (i32.const 7))))"
+    return toy(functions=f"(func $slow (param $n i32) {adding * number})")
+
+
+def test_slow_compilation_is_killed(
+    toy: Callable[..., Any], ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No deadline of the engine ends the compiler: its process is killed."""
+    slow = additions(toy, 300_000)
+    monkeypatch.setattr(process, "COMPILE_SECONDS", 0.5)
+    started = time.monotonic()
+
+    with pytest.raises(CannotCalculateError, match=r"takes longer than 0\.5 s to compile"):
+        ask(slow, GOOD)
+
+    assert time.monotonic() - started < 5  # it compiles for longer
+
+
+@pytest.mark.skipif("sys.platform != 'linux'", reason="only Linux limits this memory")
+def test_compiler_memory_is_limited(
+    toy: Callable[..., Any], ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiling takes more memory than the module has bytes."""
+    large = additions(toy, 300_000)
+    monkeypatch.setattr(process, "COMPILE_MEMORY", 64 << 20)
+
+    with pytest.raises(CannotCalculateError, match="bytes of memory"):
+        ask(large, GOOD, limits=Limits(memory=1 << 20))
+
+
+def test_total_time_is_limited(toy: Callable[..., Any], ask: Ask) -> None:
+    """What is left has no reply, with the reason."""
+    limits = Limits(case=0.3, total=0.2)
+
+    replies = ask(toy(begin=LOOP), *[GOOD] * 5, limits=limits)
+
+    assert len(replies) == 5
+    assert replies[-1].error == "it takes longer than 0.2 s"
+
+
+def test_memory_stays_the_same(toy: Callable[..., Any], as_module: Any) -> None:
+    """After 300 failed cases, each with an instance of its own, as large as before."""
+    module = as_module(toy(begin="(unreachable)", pages=200))
+
+    with ModuleProcess(module, Limits(), lambda: None) as running:
+        list(running.calculate([Request(GOOD)] * 5))
+        before = resident(running)
+        list(running.calculate([Request(GOOD)] * 300))
+        after = resident(running)
+
+    assert after < before + (20 << 20)
+
+
+def resident(running: ModuleProcess) -> int:
+    """Return the bytes of a process in memory; 0 where that cannot be read."""
+    try:
+        with open(f"/proc/{running._process.pid}/statm") as file:  # noqa: PTH123 - no file
+            return int(file.read().split()[1]) * 4096
+    except OSError:
+        return 0
+
+
+def test_stopped_run_ends_promptly(toy: Callable[..., Any], as_module: Any) -> None:
+    """A signal ends the process while a case loops."""
+
+    def check() -> None:
+        if time.monotonic() > stop:
+            raise Interrupted
+
+    stop = time.monotonic() + 60
+    with ModuleProcess(as_module(toy(begin=LOOP)), Limits(case=30), check) as running:
+        stop = time.monotonic()
+        with pytest.raises(Interrupted):
+            list(running.calculate([Request(GOOD)]))
+
+    assert running._process.returncode is not None
+    assert time.monotonic() - stop < 5
+
+
+def test_dead_process_leaves_reasons(toy: Callable[..., Any], as_module: Any) -> None:
+    """Cases after it count as not calculated."""
+    with ModuleProcess(as_module(toy()), Limits(), lambda: None) as running:
+        good = running.calculate([Request(GOOD)])
+        assert next(good).text
+        running._process.kill()
+        replies = list(running.calculate([Request(GOOD)] * 3))
+
+    assert [each.error for each in replies] == ["its process ended early: exit code -9"] * 3
