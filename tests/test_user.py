@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import getpass
+from pathlib import Path
 
 import pytest
 
-from spark_impex_runner.user import current_user
+from spark_impex_runner.user import current_user, user_cache
 
 
 @pytest.fixture(autouse=True)
@@ -33,3 +34,22 @@ def test_operating_system_names_the_user(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(getpass, "getuser", unknown)
     assert current_user() == ""
+
+
+def test_cache_folder_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As the environment says, or below the home directory; none without one."""
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    assert user_cache() == tmp_path / ".cache" / "spark-impex-runner"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert user_cache() is None
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
+    assert user_cache() == tmp_path / "x" / "spark-impex-runner"
+
+    def no_home() -> Path:
+        raise RuntimeError
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", no_home)
+    assert user_cache() is None

@@ -40,6 +40,16 @@ OPTIONS: Final[dict[str, Any]] = {
             "minimum": 1,
             "default": 100000,
         },
+        "self_test": {
+            "title": "Self-test",
+            "description": (
+                "Whether the compiler's own self-test counts: not at all, where the package has "
+                "one, or always. With it, names, rules and compiler versions that a package states "
+                "twice are compared."
+            ),
+            "enum": ["off", "if_present", "required"],
+            "default": "if_present",
+        },
     },
 }
 
@@ -82,6 +92,7 @@ def _verify(
 ) -> PackageVerifier:
     """Verify the package, with the manifests of the job's other packages."""
     # Imported on use, as in other steps: each run loads all plugins and uses few.
+    from .self_test import SelfTest  # noqa: PLC0415
     from .verifier import PackageVerifier  # noqa: PLC0415
 
     budget = tools.ReadBudget(
@@ -89,7 +100,8 @@ def _verify(
         options.get("max_files", 100000),
         job.stopping,
     )
-    verifier = PackageVerifier(job)
+    mode = options.get("self_test", "if_present")
+    verifier = PackageVerifier(job, None if mode == "off" else SelfTest(mode == "required"))
     for other in job.packages:
         if other.name != artifact.name:
             # A broken one is reported when the step verifies it.
@@ -124,6 +136,8 @@ def _verdict(artifact: models.Artifact, verifier: PackageVerifier) -> str:
         f"{tools.counted(len(verifier.modules), 'module')} by SHA-256, "
         f"{tools.counted(verifier.files, 'file')} by MD5"
     )
+    if verifier.self_test and verifier.self_test.found:
+        verified += f", {verifier.self_test}"
     return (
         f"{verified}; not verified: {_first(verifier.unverified)}"
         if verifier.unverified

@@ -7,11 +7,14 @@ import hashlib
 import tempfile
 import zipfile
 from dataclasses import dataclass, field, replace
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from spark_impex_runner import models, tools
 
 from .module import check_module
+
+if TYPE_CHECKING:
+    from .self_test import SelfTest
 
 MANIFEST = "manifest.json"
 
@@ -26,6 +29,7 @@ class PackageVerifier:
     """
 
     job: models.Job
+    self_test: SelfTest | None = None
     services: set[str] = field(default_factory=set)
     modules: set[str] = field(default_factory=set)
     files: int = 0
@@ -136,6 +140,8 @@ class PackageVerifier:
         try:
             with package.nested(copy) as inner:
                 findings = check_module(inner)
+                if self.self_test:
+                    self.differences += self.self_test.check(package, name, inner)
         except zipfile.BadZipFile as error:
             self.differences.append(f"{name}: expected a ZIP file, found: {printable(str(error))}")
             return

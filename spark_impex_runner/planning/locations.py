@@ -15,6 +15,7 @@ from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.paths import Identities, ProtectedPaths, folded, url_problem
 from spark_impex_runner.planning.entries import files_read
 from spark_impex_runner.state.place import STATE_FOLDER, StatePlace, parse_place
+from spark_impex_runner.user import user_cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -123,9 +124,13 @@ def state_place(path: Path, options: RunOptions) -> StatePlace:
     return parse_place(options.state) if options.state else path.parent / STATE_FOLDER
 
 
-def cache_folder(path: Path, options: RunOptions) -> Path:
-    """Return the folder for what steps can make again; it may be removed at any time."""
-    return state_folder(path, options) / "cache"
+def cache_folder(path: Path, options: RunOptions) -> Path | None:
+    """Return the folder for what steps can make again; it may be removed at any time.
+
+    It is in the state directory, or in the user's cache folder if the state is elsewhere.
+    """
+    place = state_place(path, options)
+    return place / "cache" if isinstance(place, Path) else user_cache()
 
 
 def check_options(path: Path, options: RunOptions) -> None:

@@ -9,6 +9,14 @@ from spark_impex_runner.testing import (
 )
 
 
+class TestCalculate(StepConformance):
+    """Numbers; the kit's packages hold no module."""
+
+    name = "calculate"
+    good_options = ({"uncalculable": "skip"}, {"uncalculable": "skip", "results": "all.jsonl"})
+    bad_options = ({"cases": 7}, {"at": "soon"}, {"tolerance": {}}, {"results": "../all.jsonl"})
+
+
 class TestChecksum(StepConformance):
     """Sums files."""
 

@@ -34,7 +34,7 @@ def build(source: VersionFiles, target: Path) -> None:
                 sums[name] = writer.stream(name, code, "md5")
         texts = {
             f"{service}DefaultValidations.json": source.validations(),
-            f"{service}_CompilerLog.json": compact(_compiler_log()),
+            f"{service}_CompilerLog.json": source.compiler_log() or compact(_compiler_log()),
         }
         for name, text in texts.items():
             sums[name] = hashlib.md5(text, usedforsecurity=False).hexdigest()

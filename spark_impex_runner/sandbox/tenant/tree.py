@@ -11,6 +11,8 @@ empty, and each of these files in it is optional:
     The compiled module. What is missing is replaced by the smallest valid content.
 ``DefaultValidations.json``
     Taken as it is; by default made from the inputs.
+``CompilerLog.json``
+    Taken as it is; by default one without a self-test.
 ``*.xlsx``
     The original workbook; by default made from the inputs and outputs.
 

@@ -80,6 +80,11 @@ class VersionFiles:
         data = {"outputs": rules, "warnings": None, "errors": None, "service_chain": None}
         return json.dumps(data, indent=2).encode()
 
+    def compiler_log(self) -> bytes:
+        """Return ``CompilerLog.json``, empty where there is none."""
+        path = self.version.path / "CompilerLog.json"
+        return path.read_bytes() if path.is_file() else b""
+
     def workbook_name(self) -> str:
         """Return the name of the original workbook."""
         found = self._workbook()
