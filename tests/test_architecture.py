@@ -41,6 +41,7 @@ ALLOWED: dict[str, set[str]] = {
         "hooks",
         "manifest",
         "planning",
+        "plugins",
         "report",
         "sandbox",
         "spark",

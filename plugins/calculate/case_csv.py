@@ -64,10 +64,11 @@ def _case(names: Sequence[str], row: Sequence[str], number: str, empty: str, whe
     return number, inputs, expected
 
 
-def _blank(empty: str, place: str) -> None:
+def _blank(empty: str, place: str) -> Any:
     """Return what a module counts as 0; raise ``ValueError`` unless that was asked for."""
     if empty == "fail":
         raise ValueError(f"{place} is empty; give a value, or say with 'empty' what that means")
+    return None
 
 
 def _check_header(names: Sequence[str]) -> None:

@@ -39,14 +39,14 @@ class Module:
     reason: str = ""
 
 
-def versions(package: tools.ArchiveReader) -> list[models.ServiceVersion]:
+def versions(package: tools.FileReader) -> list[models.ServiceVersion]:
     """Return the versions that a package lists."""
     place = _manifest(package)
     manifest = tools.parse_status(_object(package, place))
     return list({each.uri: each for each in manifest.service_versions}.values())
 
 
-def read_module(package: tools.ArchiveReader, version: models.ServiceVersion) -> Module:
+def read_module(package: tools.FileReader, version: models.ServiceVersion) -> Module:
     """Return the module of one version."""
     root = _manifest(package).partition("/")[0]
     folder = f"{root}/{version.folder}/{version.service}/{version.version}/"
@@ -62,7 +62,7 @@ def read_module(package: tools.ArchiveReader, version: models.ServiceVersion) ->
     if about.get("IsXParameter"):
         return _without(found, "it uses a parameter set (IsXParameter)")
     path = f"{folder}{version.version_id}.zip"
-    if path not in package.entries:
+    if path not in package.names:
         return _without(found, f"the package holds no module {version.version_id}.zip")
     with tempfile.TemporaryFile() as copy:
         package.copy(path, copy, lambda _: None)
@@ -94,23 +94,23 @@ def _without(module: Module, reason: str) -> Module:
     return Module(module.uri, module.inputs, module.outputs, module.compiler, reason=reason)
 
 
-def _manifest(package: tools.ArchiveReader) -> str:
-    places = [name for name in package.entries if name.split("/")[1:] == ["manifest.json"]]
+def _manifest(package: tools.FileReader) -> str:
+    places = [name for name in package.names if name.split("/")[1:] == ["manifest.json"]]
     if len(places) != 1:
-        raise errors.StepError("it has no single {tenant}/manifest.json, so it is no package")
+        raise errors.UsageError("it has no single {tenant}/manifest.json, so it is no package")
     return places[0]
 
 
-def _object(package: tools.ArchiveReader, path: str) -> Mapping[str, Any]:
+def _object(package: tools.FileReader, path: str) -> Mapping[str, Any]:
     """Return the JSON object in a file."""
-    if path not in package.entries:
-        raise errors.StepError(f"there is no {path}")
+    if path not in package.names:
+        raise errors.UsageError(f"there is no {path}")
     try:
         found = tools.parse_json(package.text(path))
     except (ValueError, tools.DamagedFileError) as error:
-        raise errors.StepError(f"{path}: {error}") from error
+        raise errors.UsageError(f"{path}: {error}") from error
     if not isinstance(found, dict):
-        raise errors.StepError(f"{path}: expected a JSON object")
+        raise errors.UsageError(f"{path}: expected a JSON object")
     return found
 
 

@@ -16,7 +16,7 @@ from .cases import Case, CaseFile, read_cases
 from .interface import CannotCalculateError
 from .names import Names
 from .options import AT, Settings
-from .package import select_module
+from .package import opened, select_module
 from .verdict import Comparison, Verdict
 
 if TYPE_CHECKING:
@@ -44,7 +44,11 @@ def run(job: models.Job, options: Mapping[str, Any]) -> StepOutput:
     """Calculate all cases; raise ``StepError`` unless all agree."""
     settings = Settings.of(options, job.cache and job.cache / NAME)
     file = _read(job, options, settings) if "cases" in options else _SMOKE
-    module = select_module(job.packages, options.get("service", ""), job.stopping)
+    try:
+        packages = (opened(job, each) for each in job.packages)
+        module = select_module(packages, options.get("service", ""))
+    except errors.UsageError as error:
+        raise errors.StepError(f"service: {error}") from error
     calculation = Calculation(
         module,
         settings.limits,

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.cli import selection
+from spark_impex_runner.cli import diff_cases, selection
 from spark_impex_runner.cli.plan import CHANGES
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Nothing that was compared differs, but not everything could be compared.
 INCOMPLETE = 3
+# No case was calculated.
+NOTHING = 4
 _CONNECTION = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*):")
 
 
@@ -39,22 +41,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=("text", "json", "html"),
+        choices=("text", "json", "html", "junit"),
         default="text",
         help="format of the differences",
     )
+    diff_cases.add_arguments(parser)
     selection.add_arguments(parser)
     selection.add_output_arguments(parser)
 
 
 def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
-    """Print the differences: nothing and 0 without any, 8 with some, 3 if some are unknown."""
+    """Print the differences, and return the exit code.
+
+    0 without any, 8 with some, 3 if some are unknown or some cases were not calculated, 4 if none
+    was.
+    """
+    from dataclasses import replace
+
     from spark_impex_runner.comparison.compare import compare
 
+    diff_cases.check(arguments)
     names = [_connection(text) for text in (arguments.old, arguments.new)]
     sides = _tenants(names, arguments, context) if any(names) else _paths(arguments)
     diff = compare(*sides)
-    _print(diff, arguments.format, context)
+    if arguments.cases:
+        diff = replace(diff, calculation=diff_cases.calculate(arguments, names))
+    _print(diff, arguments, context)
+    if diff.calculation and not diff.calculation.calculated:
+        return NOTHING
+    if diff.calculation and diff.calculation.not_calculated:
+        return INCOMPLETE
     if diff.differs:
         return CHANGES
     return 0 if diff.complete else INCOMPLETE
@@ -69,11 +85,10 @@ def _connection(text: str) -> str:
 def _paths(arguments: argparse.Namespace) -> tuple[Contents, Contents]:
     from spark_impex_runner.comparison.places import read
     from spark_impex_runner.errors import UsageError
-    from spark_impex_runner.paths import local_path
 
     if arguments.manifest:
         raise UsageError("--manifest is for connections; write them as NAME:, such as sit: uat:")
-    old, new = (local_path(text, "read") for text in (arguments.old, arguments.new))
+    old, new = (diff_cases.split(text)[0] for text in (arguments.old, arguments.new))
     return read(old), read(new)
 
 
@@ -124,24 +139,31 @@ def _wanted(prepared: Prepared) -> Wanted:
     return Wanted(frozenset(folders), tuple(uris))
 
 
-def _print(diff: Diff, format_: str, context: CommandContext) -> None:
+def _print(diff: Diff, arguments: argparse.Namespace, context: CommandContext) -> None:
     from spark_impex_runner.report.masked import masked
 
     console = context.console
     # Masked before long values are cut: a part of a secret is not recognized.
     diff = masked(diff, context.masker)
+    format_, show = arguments.format, arguments.show
+    # In a text, the figures of each output say enough; single moves are listed on request.
+    listed = diff_cases.SHOWN if show is None else show
     if format_ == "json":
         import json
 
         from spark_impex_runner.report.diff.json import as_data
 
-        console.document(json.dumps(as_data(diff), indent=2, ensure_ascii=False))
+        console.document(json.dumps(as_data(diff, listed), indent=2, ensure_ascii=False))
     elif format_ == "html":
         from spark_impex_runner.report.diff import html
 
-        console.document(html.render(diff))
+        console.document(html.render(diff, listed))
+    elif format_ == "junit" and diff.calculation:
+        from spark_impex_runner.report.diff.junit import render_calculation
+
+        console.document(render_calculation(diff.calculation, listed))
     else:
         from spark_impex_runner.report.diff import text
 
-        if lines := text.render(diff, colour=console.colour):
+        if lines := text.render(diff, colour=console.colour, show=show or 0):
             console.result(lines, styled=True)

@@ -36,17 +36,26 @@ def read(path: Path) -> Contents:
 
     Raises ``UsageError`` if the path is none of these, or damaged.
     """
+    packages, kind = find_packages(path)
+    return _merged(path, packages, kind)
+
+
+def find_packages(path: Path) -> tuple[list[Path], str]:
+    """Return the packages at a path, and their kind as far as receipts state it.
+
+    Raises ``UsageError`` if there is none, or if a delivered folder is not as its receipt says.
+    """
     if path.is_file():
-        return _merged(path, [path], "")
+        return [path], ""
     if not path.is_dir():
         raise UsageError(f"{path}: there is no such file or folder")
     if folders := sorted(found.parent for found in path.rglob(RECEIPT)):
         data = {folder: _verified(folder) for folder in folders}
         filters = {str((each["request"] or {}).get("file_filter")) for each in data.values()}
         packages = [found for folder in folders for found in _packages(folder, data[folder])]
-        return _merged(path, packages, filters.pop() if len(filters) == 1 else "")
+        return packages, filters.pop() if len(filters) == 1 else ""
     if any(path.glob(f"*/{MANIFEST}")):
-        return _merged(path, [path], "")
+        return [path], ""
     raise UsageError(f"{path}: holds neither {RECEIPT} nor an extracted package")
 
 
@@ -85,10 +94,16 @@ def _merged(path: Path, packages: Sequence[Path], kind: str) -> Contents:
 
 
 def _read(package: Path) -> PackageContents:
-    """Read one package, turning all errors of it into ``UsageError``."""
+    with opened(package) as reader:
+        return read_package(reader)
+
+
+@contextmanager
+def opened(package: Path) -> Iterator[FileReader]:
+    """Open a package, turning all errors of reading it into ``UsageError``."""
     try:
-        with _opened(package) as reader:
-            return read_package(reader)
+        with _reader(package) as reader:
+            yield reader
     except archives.UnreadableZipError as error:
         raise UsageError(f"{package}: the package {error}") from error
     except zipfile.BadZipFile as error:
@@ -98,7 +113,7 @@ def _read(package: Path) -> PackageContents:
 
 
 @contextmanager
-def _opened(package: Path) -> Iterator[FileReader]:
+def _reader(package: Path) -> Iterator[FileReader]:
     budget = ReadBudget(_MAX_TOTAL, _MAX_FILES, lambda: False)
     if package.is_dir():
         yield FolderReader(package, budget)

@@ -9,6 +9,13 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from spark_impex_runner.models.calculation import (
+    CalculatedModule,
+    CaseDiff,
+    Move,
+    NotCalculated,
+    OutputMoves,
+)
 from spark_impex_runner.models.manifest import (
     Auth,
     Connection,
@@ -51,6 +58,8 @@ __all__ = [
     "RECEIPT",
     "Artifact",
     "Auth",
+    "CalculatedModule",
+    "CaseDiff",
     "Change",
     "Connection",
     "Delivery",
@@ -59,8 +68,11 @@ __all__ = [
     "Job",
     "KeyValueStore",
     "Manifest",
+    "Move",
+    "NotCalculated",
     "Notification",
     "Outcome",
+    "OutputMoves",
     "PhaseTime",
     "PlannedStep",
     "PlannedTarget",

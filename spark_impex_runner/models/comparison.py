@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spark_impex_runner.models.calculation import CaseDiff
 
 # The properties of one thing, such as an input; and all things of one kind, by name.
 Properties = Mapping[str, str]
@@ -110,18 +114,23 @@ class ServiceDiff:
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """All differences between ``old`` and ``new``, the names of what was compared."""
+    """All differences between ``old`` and ``new``, the names of what was compared.
+
+    ``calculation`` is what moved in the results of cases, None without any.
+    """
 
     old: str
     new: str
     services: tuple[ServiceDiff, ...] = ()
     files: tuple[Change, ...] = ()
     unknown: tuple[Unknown, ...] = ()
+    calculation: CaseDiff | None = None
 
     @property
     def differs(self) -> bool:
         """Whether there is a difference, not only something unknown."""
-        return bool(self.files) or any(each.differs for each in self.services)
+        moved = self.calculation is not None and self.calculation.moved > 0
+        return moved or bool(self.files) or any(each.differs for each in self.services)
 
     @property
     def complete(self) -> bool:

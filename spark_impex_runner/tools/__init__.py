@@ -13,6 +13,7 @@ from __future__ import annotations
 from spark_impex_runner.archive_reader import (
     ArchiveReader,
     DamagedFileError,
+    FileReader,
     OverLimitError,
     ReadBudget,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "SIZE_SCHEMA",
     "ArchiveReader",
     "DamagedFileError",
+    "FileReader",
     "Hash",
     "Masker",
     "MaskingFilter",

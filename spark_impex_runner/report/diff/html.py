@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.report.diff import calculation_page
 from spark_impex_runner.report.diff.summary import (
     NOUNS,
     change_kind,
@@ -35,20 +36,22 @@ _STYLE = """
 """
 
 
-def render(diff: Diff) -> str:
-    """Return the differences as one page; all foreign text is escaped."""
-    return "".join(_page(diff))
+def render(diff: Diff, show: int = 0) -> str:
+    """Return the differences as one page with ``show`` moves; all foreign text is escaped."""
+    return "".join(_page(diff, show))
 
 
-def _page(diff: Diff) -> Iterator[str]:
+def _page(diff: Diff, show: int) -> Iterator[str]:
     names = text(f"{diff.old} → {diff.new}")
     sentence = text(headline(diff))
-    yield head(f"{names}: {sentence}", _STYLE)
+    yield head(f"{names}: {sentence}", _STYLE + calculation_page.STYLE)
     kind = "succeeded" if diff.complete and not diff.differs else "changes"
     yield f'<header class="{kind}"><h1>{names}</h1><p class="headline">{sentence}</p>\n'
     yield facts((("Old", text(diff.old)), ("New", text(diff.new))))
     yield _unknown(diff.unknown)
     yield "</header>\n<main>\n"
+    if diff.calculation:
+        yield from calculation_page.section(diff.calculation, show)
     if diff.services:
         yield '<section aria-labelledby="services"><h2 id="services">Services</h2>\n'
         yield listed((_overview(number, each) for number, each in _numbered(diff)), "files")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner.report.diff.calculation_data import as_data as calculation_data
 from spark_impex_runner.report.diff.summary import change_kind, summary
 
 if TYPE_CHECKING:
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 VERSION = 1
 
 
-def as_data(diff: Diff) -> dict[str, Any]:
-    """Return all differences as JSON data."""
+def as_data(diff: Diff, show: int = 0) -> dict[str, Any]:
+    """Return all differences as JSON data, and the ``show`` largest moves of results."""
+    found = diff.calculation
+    calculation = {"calculation": calculation_data(found, show)} if found else {}
     return {
         "version": VERSION,
         "old": diff.old,
@@ -30,6 +33,7 @@ def as_data(diff: Diff) -> dict[str, Any]:
         "services": [_service(each) for each in diff.services],
         "files": [_change(each) for each in diff.files],
         "not_compared": [_unknown(each) for each in diff.unknown],
+        **calculation,
     }
 
 

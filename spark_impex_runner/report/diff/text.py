@@ -6,6 +6,7 @@ import json
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner.report.diff import calculation
 from spark_impex_runner.report.diff.summary import (
     NOUNS,
     change_kind,
@@ -37,8 +38,10 @@ _PLAIN = frozenset({"type", "cell", "sha256"})
 _SHOWN = ("type", "default", "cell", "value", "sha256")
 
 
-def render(diff: Diff, *, colour: bool = False) -> str:
+def render(diff: Diff, *, colour: bool = False, show: int = 0) -> str:
     """Return the differences as text, which is empty without any.
+
+    What moved in the results of cases comes first, with at most ``show`` single moves.
 
     All foreign text is escaped, so that it cannot move a terminal's cursor.
     """
@@ -50,6 +53,8 @@ def render(diff: Diff, *, colour: bool = False) -> str:
         blocks.insert(0, [summary(each) for each in diff.services])
     # A service without details has its line in the overview.
     kept = [block for at, block in enumerate(blocks) if len(block) > 1 or at == 0]
+    if diff.calculation:
+        kept.insert(0, calculation.render(diff.calculation, show))
     lines = "\n\n".join("\n".join(map(escaped_line, block)) for block in kept).split("\n")
     return "\n".join(_coloured(line) if colour else line for line in lines)
 

@@ -230,8 +230,8 @@ def test_service_is_chosen_by_name(
 
     assert "life/other[2]: 2 of 2" in calculate(package, CASES, service="life/other")
     assert "life/term[1.1.0]: 2" in calculate(package, CASES, service="life/term[1.1.0]")
-    assert "name one with service: " in failure(calculate, package, CASES)
-    assert "name one with service: life/term[1" in failure(
+    assert "name one as the service, such as life/" in failure(calculate, package, CASES)
+    assert "name one as the service, such as life/term[1" in failure(
         calculate, package, CASES, service="life/term"
     )
     assert "holds no life/trem, but life/" in failure(
@@ -293,6 +293,19 @@ def test_shared_cache_is_not_used(
 
     assert plugin.impex_run_step(job, Step("calculate"), package)
     assert not list((tmp_path / "cache" / "calculate").iterdir())
+
+
+def test_damaged_package_is_named(
+    life: Any, calculate: Calculate, package_of: Callable[..., Artifact]
+) -> None:
+    """As every step does, in one line."""
+    package = package_of({"life/term/1.0.0": life})
+    content = bytearray(package.path.read_bytes())
+    at = content.index(b"ModelMetaData.json") + 30
+    content[at : at + 9] = bytes(9)
+    package.path.write_bytes(content)
+
+    assert failure(calculate, package).startswith("package.zip: ")
 
 
 def test_plan_reads_the_cases(

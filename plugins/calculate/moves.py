@@ -1,0 +1,201 @@
+"""Calculate the same cases with two modules, and count what moved."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+from spark_impex_runner import errors, models
+
+from .calculation import Calculated, Calculation
+from .interface import CannotCalculateError
+from .names import Names
+from .values import Difference, Tolerance, differences
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from .cases import Case
+    from .module import Module
+    from .options import Settings
+
+# The accuracy of the compiler's own self-test: other compilers may differ beyond it.
+_SELF_TEST: Final = Tolerance.of({"digits": 12})
+# The upper edges of the histogram's bars, as fractions.
+_EDGES: Final = (-0.1, -0.01, -0.001, 0.0, 0.001, 0.01, 0.1)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is compared: ``outputs`` are the names of those, all without any."""
+
+    cases: Sequence[Case]
+    settings: Settings
+    outputs: Sequence[str] = ()
+    with_inputs: bool = True
+
+
+def compare_modules(
+    old: Module, new: Module, asked: Asked, check: Callable[[], None]
+) -> models.CaseDiff:
+    """Return what moved; raise ``UsageError`` for names that one of the modules does not have."""
+    sides = [Calculation(each, asked.settings.limits, check) for each in (old, new)]
+    for side, each in zip(("OLD", "NEW"), sides, strict=True):
+        try:
+            Names((), each.module.outputs).of_outputs(dict.fromkeys(asked.outputs, 0))
+        except errors.UsageError as error:
+            raise errors.UsageError(f"{side}: {error}") from error
+    found = _Moves(asked)
+    reason = ""
+    try:
+        # Both processes calculate at the same time: each has all cases already.
+        pairs = zip(*(_side(name, each, asked) for name, each in _named(sides)), strict=True)
+        for before, after in pairs:
+            found.add(before, after, sides[0].volatile | sides[1].volatile)
+    except CannotCalculateError as error:
+        reason = str(error)
+    return models.CaseDiff(
+        old=_described(old),
+        new=_described(new),
+        engine=next((each.engine for each in sides if each.engine), ""),
+        clock=asked.settings.at,
+        count=len(asked.cases),
+        same=found.same,
+        moved=found.moved,
+        outputs=tuple(found.summaries(_compared(old, new, asked))),
+        moves=tuple(sorted(found.moves, key=_size, reverse=True)),
+        not_calculated=tuple(found.missing),
+        reason=reason,
+        volatile=tuple(sorted(sides[0].volatile | sides[1].volatile)),
+    )
+
+
+def _named(sides: Sequence[Calculation]) -> Iterable[tuple[str, Calculation]]:
+    return zip(("OLD", "NEW"), sides, strict=True)
+
+
+def _side(name: str, side: Calculation, asked: Asked) -> Iterator[Calculated]:
+    """Yield the results of one side; its errors name it."""
+    try:
+        yield from side.run([_without_expectations(each) for each in asked.cases])
+    except CannotCalculateError as error:
+        raise CannotCalculateError(f"{name} ({side.module.uri}): {error}") from error
+    except errors.UsageError as error:
+        raise errors.UsageError(f"{name} ({side.module.uri}): {error}") from error
+
+
+def _without_expectations(case: Case) -> Case:
+    return type(case)(case.name, case.inputs)
+
+
+def _described(module: Module) -> models.CalculatedModule:
+    return models.CalculatedModule(module.uri, module.sha256, module.compiler)
+
+
+def _compared(old: Module, new: Module, asked: Asked) -> list[str]:
+    """Return the outputs that both modules have, in their order."""
+    wanted = {name.casefold() for name in asked.outputs}
+    return [
+        name
+        for name in old.outputs
+        if name in new.outputs and (not wanted or name.casefold() in wanted)
+    ]
+
+
+def _size(move: models.Move) -> tuple[bool, float, float]:
+    """Return a key by which errors come last and the largest moves first, to be reversed."""
+    return not move.became_error, abs(move.relative or 0.0), abs(move.absolute or 0.0)
+
+
+@dataclass
+class _Moves:
+    """Counts cases and moves as they come."""
+
+    asked: Asked
+    same: int = 0
+    moved: int = 0
+    moves: list[models.Move] = field(default_factory=list)
+    missing: list[models.NotCalculated] = field(default_factory=list)
+    beyond: Counter[str] = field(default_factory=Counter)
+
+    def add(self, old: Calculated, new: Calculated, volatile: frozenset[str]) -> None:
+        """Count one case."""
+        missing = [
+            models.NotCalculated(each.case.name, side, each.reason)
+            for side, each in (("old", old), ("new", new))
+            if each.reason
+        ]
+        self.missing += missing
+        if missing:
+            return
+        moves = [
+            self._move(old.case, name, each)
+            for name in self._names(old.outputs, new.outputs, volatile)
+            for each in differences(
+                name, old.outputs[name], new.outputs[name], self._tolerance(name)
+            )
+        ]
+        self.moves += moves
+        self.moved += bool(moves)
+        self.same += not moves
+
+    def _names(
+        self, old: Mapping[str, Any], new: Mapping[str, Any], volatile: frozenset[str]
+    ) -> Iterator[str]:
+        wanted = {name.casefold() for name in self.asked.outputs}
+        for name in old:
+            listed = name.casefold() in wanted
+            if name in new and (listed or not wanted) and (listed or name not in volatile):
+                yield name
+
+    def _tolerance(self, name: str) -> Tolerance:
+        return self.asked.settings.outputs.get(name, self.asked.settings.tolerance)
+
+    def _move(self, case: Case, output: str, found: Difference) -> models.Move:
+        if not list(differences(output, found.old, found.new, _SELF_TEST)):
+            self.beyond[output] += 1
+        return models.Move(
+            case=case.name,
+            output=found.output,
+            old=found.old,
+            new=found.new,
+            absolute=found.absolute,
+            relative=found.relative,
+            became_error=found.became_error,
+            inputs=case.inputs if self.asked.with_inputs else None,
+        )
+
+    def summaries(self, names: Sequence[str]) -> Iterator[models.OutputMoves]:
+        """Yield the figures of each output; those of a table are those of its cells."""
+        for name in names:
+            moves = [each for each in self.moves if _output_of(each) == name]
+            relative = [each.relative for each in moves if each.relative is not None]
+            absolute = [each.absolute for each in moves if each.absolute is not None]
+            yield models.OutputMoves(
+                name=name,
+                moved=len({each.case for each in moves}),
+                max_relative=max(relative, key=abs, default=None),
+                mean_relative=sum(relative) / len(relative) if relative else None,
+                max_absolute=max(absolute, key=abs, default=None),
+                worst=max(moves, key=_size).case if moves else "",
+                became_error=sum(each.became_error for each in moves),
+                beyond_12_digits=self.beyond[name],
+                histogram=_histogram(relative),
+            )
+
+
+def _output_of(move: models.Move) -> str:
+    """Return the output that a move is in: ``table`` for ``table[3].rate``."""
+    return move.output.partition("[")[0].partition(".")[0]
+
+
+def _histogram(relative: Sequence[float]) -> tuple[tuple[str, int], ...]:
+    """Return how many relative moves lie between two edges, each with its label."""
+    counts = Counter(sum(each > edge for edge in _EDGES) for each in relative)
+    percent = [f"{100 * edge:g} %" for edge in _EDGES]
+    labels = [f"up to {percent[0]}", *(f"{a} to {b}" for a, b in pairwise(percent))]
+    return tuple(
+        (label, counts[place]) for place, label in enumerate([*labels, f"over {percent[-1]}"])
+    )
