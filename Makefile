@@ -27,12 +27,16 @@ help:
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[calculate]'
 	touch .venv/installed
 
 demo: .venv/installed
 	.venv/bin/impex-run examples/quickstart.yaml
 	.venv/bin/impex verify examples/exports/quickstart
+	.venv/bin/impex-run examples/golden-cases.yaml
+	# 8: results moved, as they should between these two versions.
+	.venv/bin/impex diff examples/exports/golden-cases/old examples/exports/golden-cases/new \
+		--cases examples/cases/pricing.csv --show 3 || test $$? -eq 8
 
 site:
 	$(PYTHON) -m venv build/site-venv
