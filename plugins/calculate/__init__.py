@@ -1,4 +1,7 @@
-"""The ``calculate`` step: test a service with cases, by the compiled module in its package."""
+"""The steps ``calculate`` and ``calculate_remote``: test a service with cases.
+
+The first calculates with the compiled module in a package, the second also on a tenant.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAME: Final = "calculate"
+REMOTE: Final = "calculate_remote"
 INSTALL: Final = (
     "wasmtime is not installed; install it with: pip install 'spark-impex-runner[calculate]'"
 )
@@ -20,7 +24,7 @@ INSTALL: Final = (
 @hookimpl
 def impex_register(registry: Registry) -> None:
     """Register the step."""
-    from .options import OPTIONS  # noqa: PLC0415
+    from .options import OPTIONS, REMOTE_OPTIONS  # noqa: PLC0415
 
     registry.step(
         NAME,
@@ -28,6 +32,16 @@ def impex_register(registry: Registry) -> None:
         OPTIONS,
         dry_run=True,
         writes=lambda options: [options["results"]] if "results" in options else [],
+        lacks=lacks,
+        check=_check,
+    )
+    registry.step(
+        REMOTE,
+        "compares a tenant's results with those of the module in a package",
+        REMOTE_OPTIONS,
+        always=True,
+        dry_run=True,
+        credentials=True,
         lacks=lacks,
         check=_check,
     )
@@ -51,24 +65,32 @@ def _check(options: Mapping[str, Any]) -> str:
 
 @hookimpl(trylast=True)
 def impex_plan_step(job: models.Job, step: models.Step) -> str | None:
-    """Read the cases and describe the calculation, for the step ``calculate`` only."""
-    if step.uses != NAME:
-        return None
-    from .step import describe  # noqa: PLC0415
+    """Read the cases and describe the calculation, for these steps only."""
+    if step.uses == NAME:
+        from .step import describe  # noqa: PLC0415
 
-    return describe(job, step.options)
+        return describe(job, step.options)
+    if step.uses == REMOTE:
+        from .remote import describe as describe_remote  # noqa: PLC0415
+
+        return describe_remote(job, step.options)
+    return None
 
 
 @hookimpl(trylast=True)
 def impex_run_step(
     job: models.Job, step: models.Step, artifact: models.Artifact
 ) -> StepOutput | None:
-    """Calculate once all packages are there, for the step ``calculate`` only."""
-    if step.uses != NAME:
+    """Calculate once all packages are there, for these steps only."""
+    if step.uses not in {NAME, REMOTE}:
         return None
     # The service may be in any of the packages: it is looked for once all are there.
     if artifact.name != job.packages[-1].name:
         return StepOutput()
-    from .step import run  # noqa: PLC0415
+    if step.uses == NAME:
+        from .step import run  # noqa: PLC0415
 
-    return run(job, step.options)
+        return run(job, step.options)
+    from .remote import run as run_remote  # noqa: PLC0415
+
+    return run_remote(job, step.options)

@@ -8,6 +8,7 @@ changes, all of the block counts as not calculated.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +19,7 @@ from .names import Names
 from .process import FIRST_SEED, ModuleProcess, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from .module import Module
     from .process import Limits, Reply
@@ -103,29 +104,34 @@ class Calculation:
         except ValueError:
             data = None
         answer = data.get("response_data") if isinstance(data, dict) else None
-        if not isinstance(answer, dict):
-            return Calculated(case, reason="the module's reply has no response_data")
-        outputs = answer.get("outputs")
-        if reason := self._complaint(answer):
-            return Calculated(case, reason=tools.one_line(reason))
-        if not isinstance(outputs, dict) or not outputs:
-            return Calculated(case, reason="the module's reply has no outputs")
-        missing = [name for name in self.module.outputs if name not in outputs]
-        if missing:
-            return Calculated(case, reason=f"the module's reply has no output {missing[0]}")
-        return Calculated(case, outputs)
+        return judged(case, answer, self.module.outputs, allow_missing=self.allow_missing)
 
-    def _complaint(self, answer: Mapping[str, Any]) -> str:
-        """Return the module's own errors, and its warning that it took a default."""
-        for each in answer.get("errors") or ():
-            text = each.get("message") if isinstance(each, dict) else each
-            return f"the module answers: {text or each}"
-        warnings = answer.get("warnings")
-        for each in warnings if isinstance(warnings, list) else ():
-            is_default = isinstance(each, dict) and each.get("source_path") == "Default Values"
-            if is_default and not self.allow_missing:
-                return f"the module answers: {each.get('message')}"
-        return ""
+
+def judged(case: Case, answer: Any, names: Sequence[str], *, allow_missing: bool) -> Calculated:
+    """Return the outputs in ``response_data``; it must have those of these names."""
+    if not isinstance(answer, Mapping):
+        return Calculated(case, reason="the reply has no response_data")
+    if reason := _complaint(answer, allow_missing=allow_missing):
+        return Calculated(case, reason=tools.one_line(reason))
+    outputs = answer.get("outputs")
+    if not isinstance(outputs, Mapping) or not outputs:
+        return Calculated(case, reason="the reply has no outputs")
+    if missing := [name for name in names if name not in outputs]:
+        return Calculated(case, reason=f"the reply has no output {missing[0]}")
+    return Calculated(case, outputs)
+
+
+def _complaint(answer: Mapping[str, Any], *, allow_missing: bool) -> str:
+    """Return the service's own errors, and its warning that it took a default."""
+    for each in answer.get("errors") or ():
+        text = each.get("message") if isinstance(each, Mapping) else each
+        return f"the service answers: {text or each}"
+    warnings = answer.get("warnings")
+    for each in warnings if isinstance(warnings, list) else ():
+        is_default = isinstance(each, Mapping) and each.get("source_path") == "Default Values"
+        if is_default and not allow_missing:
+            return f"the service answers: {each.get('message')}"
+    return ""
 
 
 def _not_calculated(result: Calculated) -> Calculated:

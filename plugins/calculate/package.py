@@ -21,7 +21,7 @@ _MAX_FILES: Final = 100_000
 def opened(job: models.Job, artifact: models.Artifact) -> Iterator[tools.FileReader]:
     """Open a package of a job; raise ``StepError`` for a damaged one."""
     budget = tools.ReadBudget(_MAX_TOTAL, _MAX_FILES, job.stopping)
-    others = (tools.OverLimitError, tools.DamagedFileError)
+    others = (tools.OverLimitError, tools.DamagedFileError, errors.UsageError)
     with (
         tools.package_errors(artifact, *others),
         artifact.path.open("rb") as file,

@@ -48,7 +48,7 @@ def run(job: models.Job, options: Mapping[str, Any]) -> StepOutput:
         packages = (opened(job, each) for each in job.packages)
         module = select_module(packages, options.get("service", ""))
     except errors.UsageError as error:
-        raise errors.StepError(f"service: {error}") from error
+        raise errors.StepError(str(error)) from error
     calculation = Calculation(
         module,
         settings.limits,

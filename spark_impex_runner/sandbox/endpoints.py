@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.sandbox.http.auth import Authenticator
     from spark_impex_runner.sandbox.tenant.details import Details
     from spark_impex_runner.sandbox.tenant.environment import Environment
+    from spark_impex_runner.sandbox.tenant.execution import Execution
     from spark_impex_runner.sandbox.tenant.exports import Exports
     from spark_impex_runner.sandbox.tenant.imports import Imports
     from spark_impex_runner.sandbox.tenant.listings import Listings
@@ -27,6 +28,7 @@ class Endpoints:
     listings: Listings
     details: Details
     environment: Environment
+    execution: Execution
 
 
 def table(tenant: str, endpoints: Endpoints) -> list[Route]:
@@ -56,4 +58,5 @@ def table(tenant: str, endpoints: Endpoints) -> list[Route]:
         Route("GET", f"{v1}/product/{{}}/engines/get/{{}}/{{}}", endpoints.details),
         Route("POST", f"{v3}/services/search", find.search, "bearer"),
         Route("GET", f"{v3}/folders/{{}}/services/{{}}/exists", find.exists),
+        Route("POST", f"{v3}/folders/{{}}/services/{{}}/execute", endpoints.execution.execute),
     ]

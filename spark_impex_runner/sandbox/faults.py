@@ -37,6 +37,7 @@ PLACES: Mapping[str, tuple[str, str]] = {
     "search": ("POST", r"/[^/]+/api/v3/services/search"),
     "versions": ("GET", r"/api/v1/product/[^/]+/engines/getversions/[^/]+"),
     "details": ("GET", r"/api/v1/product/[^/]+/engines/get/.+"),
+    "execute": ("POST", r"/[^/]+/api/v3/folders/[^/]+/services/[^/]+/execute"),
     "download": ("GET", r"/docstore/.*"),
 }
 _FORM = re.compile(r"(\w+)@(\*|\d+(?:-\d*)?)=([\w-]+)(?::(.+))?")

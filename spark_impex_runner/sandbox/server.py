@@ -21,6 +21,7 @@ from spark_impex_runner.sandbox.settings import Settings
 from spark_impex_runner.sandbox.tenant.details import Details
 from spark_impex_runner.sandbox.tenant.downloads import Downloads
 from spark_impex_runner.sandbox.tenant.environment import Environment
+from spark_impex_runner.sandbox.tenant.execution import Execution
 from spark_impex_runner.sandbox.tenant.exports import Exports, Locations
 from spark_impex_runner.sandbox.tenant.imports import Imports, UploadSettings
 from spark_impex_runner.sandbox.tenant.jobs import Jobs, Limits
@@ -156,8 +157,10 @@ class Sandbox:
         # Registered after the servers, so called before they close: requests that hang get a reset.
         opening.callback(self.faults.close)
         self._docstore = docstore
+        execution = Execution(self._tree)
+        opening.callback(execution.close)
         docstore.start(self.faults.wrap(downloads))
-        api.start(self.faults.wrap(self._api(downloads, Path(folder))))
+        api.start(self.faults.wrap(self._api(downloads, Path(folder), execution)))
 
     def _journal(self, origin: str) -> Callable[[Request, int], None]:
         def note(request: Request, status: int) -> None:
@@ -169,7 +172,7 @@ class Sandbox:
 
         return note
 
-    def _api(self, downloads: Downloads, directory: Path) -> Router:
+    def _api(self, downloads: Downloads, directory: Path, execution: Execution) -> Router:
         settings = self._settings
         limits = Limits(
             settings.job_limit,
@@ -190,5 +193,6 @@ class Sandbox:
             Listings(self._tree),
             Details(self._tree),
             Environment(settings),
+            execution,
         )
         return Router(table(self.tenant, endpoints), self._authenticator.check)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.masking import Masker
-from spark_impex_runner.models import Auth
+from spark_impex_runner.models import Auth, ServiceVersion
 from spark_impex_runner.spark.cached_listing import CachedListing
+from spark_impex_runner.spark.execute import execute
 from spark_impex_runner.spark.http.auth import ApiKey, Bearer, ClientCredentials
 from spark_impex_runner.spark.http.credentials import from_arguments, from_environment
 from spark_impex_runner.spark.http.message import check_settings
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from spark_impex_runner.models import Connection, ServiceVersion
+    from spark_impex_runner.models import Connection
     from spark_impex_runner.spark.http.auth import Scheme
     from spark_impex_runner.spark.http.transport import Transport
 
@@ -158,6 +159,19 @@ class Spark:
     def list_versions(self, folder: str, service: str) -> list[ServiceVersion]:
         """Return every version of a service, newest first. Not in the official SDK."""
         return list(versions(self.session, folder, service))
+
+    def execute(
+        self, folder: str, service: str, inputs: Mapping[str, Any], meta: Mapping[str, str]
+    ) -> Mapping[str, Any]:
+        """Execute a service on the tenant, and return ``response_data`` of its reply.
+
+        ``meta`` is ``request_meta``: it may choose a ``version``, and label the call. The tenant
+        saves every call in its history (documented). Not in the official SDK's client.
+
+        Raises:
+            SparkError: the tenant could not be reached, or refused the call.
+        """
+        return execute(self.session, ServiceVersion(folder, service), inputs, meta)
 
     def close(self) -> None:
         """Close the connections; the client cannot be used afterwards."""

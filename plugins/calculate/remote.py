@@ -1,0 +1,113 @@
+"""Run the step ``calculate_remote``: what was tested is what computes on the tenant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from spark_impex_runner import StepOutput, errors, models, tools
+
+from .calculation import Calculation, judged
+from .cases import Case, CaseFile, read_cases
+from .interface import CannotCalculateError
+from .names import Names
+from .options import MOST, Settings
+from .package import opened, select_module
+from .verdict import Comparison, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from .calculation import Calculated
+    from .module import Module
+
+_SHOWN: Final = 10
+# Labels of our calls in the tenant's history.
+_LABELS: Final = {"call_purpose": "Comparison after import", "source_system": "impex-run"}
+
+
+def describe(job: models.Job, options: Mapping[str, Any]) -> str:
+    """Return in one line what the step would do; raise ``StepError`` for unreadable cases."""
+    number = tools.counted(len(_chosen(_read(job, options).cases, options)), "case")
+    to, url = options["to"], job.run.connect(options["to"]).url
+    return f"execute {number} of {options['cases']} on {to} ({url})"
+
+
+def run(job: models.Job, options: Mapping[str, Any]) -> StepOutput:
+    """Execute cases on the tenant, and compare them with the package's module."""
+    file = _read(job, options)
+    try:
+        packages = (opened(job, each) for each in job.packages)
+        module = select_module(packages, options.get("service", ""))
+        verdicts, engine = _compare(job, options, module, _chosen(file.cases, options))
+    except CannotCalculateError as error:
+        raise errors.StepError(f"{module.uri} cannot be calculated here: {error}") from error
+    except errors.UsageError as error:
+        raise errors.StepError(f"{options['cases']}: {error}") from error
+    evidence = f"cases sha256 {file.sha256}, module sha256 {module.sha256}, engine {engine}"
+    failed = [each for each in verdicts if each.status != "agreed"]
+    total = f"{len(verdicts):,} of {len(file.cases):,} cases"
+    if failed:
+        lines = [line for each in failed[:_SHOWN] for line in each.lines()]
+        raise errors.StepError(
+            f"{options['to']}: {len(failed):,} of {len(verdicts):,} executed cases differ from "
+            f"{module.uri}: {'; '.join(lines)} ({evidence})"
+        )
+    return StepOutput(
+        message=f"{options['to']} computes as {module.uri} does: {total} executed ({evidence})"
+    )
+
+
+def _read(job: models.Job, options: Mapping[str, Any]) -> CaseFile:
+    form = Settings.of(options, None).form
+    try:
+        return read_cases(job.run.manifest.path.parent / options["cases"], form)
+    except errors.UsageError as error:
+        raise errors.StepError(str(error)) from error
+
+
+def _chosen(cases: Sequence[Case], options: Mapping[str, Any]) -> list[Case]:
+    """Return at most as many cases as wanted, spread over the file."""
+    most = min(options.get("most", MOST), len(cases))
+    return [cases[number * len(cases) // most] for number in range(most)]
+
+
+def _compare(
+    job: models.Job, options: Mapping[str, Any], module: Module, cases: Sequence[Case]
+) -> tuple[list[Verdict], str]:
+    """Return the verdict on each case, and the engine of the module."""
+    settings = Settings.of({"at": job.run.date, **options}, job.cache and job.cache / "calculate")
+    check = tools.stop_check(job)
+    calculation = Calculation(module, settings.limits, check, settings.allow_missing)
+    ours = list(calculation.run(cases))
+    outputs = Names((), module.outputs).of_outputs(settings.outputs)
+    comparison = Comparison(settings.tolerance, outputs, calculation.volatile)
+    found = zip(ours, _executed(job, options, module, ours), strict=True)
+    return [_verdict(comparison, one, other) for one, other in found], calculation.engine
+
+
+def _verdict(comparison: Comparison, ours: Calculated, theirs: Calculated) -> Verdict:
+    """Return the verdict on the tenant's result, with the module's as the expected one."""
+    if ours.reason:
+        return Verdict(ours, reason=f"the module: {ours.reason}")
+    if theirs.reason:
+        return Verdict(theirs, reason=f"the tenant: {theirs.reason}")
+    case = Case(ours.case.name, ours.case.inputs, ours.outputs)
+    return comparison.verdict(type(theirs)(case, theirs.outputs))
+
+
+def _executed(
+    job: models.Job, options: Mapping[str, Any], module: Module, ours: Sequence[Calculated]
+) -> Iterator[Calculated]:
+    """Yield the tenant's result of each case."""
+    spark, check = job.run.connect(options["to"]), tools.stop_check(job)
+    folder, _, service = options.get("target", module.uri.partition("[")[0]).partition("/")
+    meta = {**_LABELS, "correlation_id": job.request.correlation_id}
+    meta |= {"version": options["version"]} if "version" in options else {}
+    allow_missing = options.get("missing_inputs") == "default"
+    for each in ours:
+        check()
+        try:
+            answer = spark.execute(folder, service, each.case.inputs, meta)
+        except errors.SparkError as error:
+            raise errors.StepError(f"{options['to']}: {error}") from error
+        yield judged(each.case, answer, module.outputs, allow_missing=allow_missing)
