@@ -38,10 +38,7 @@ def test_call_is_the_documented_one(
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (
-            {"status": "Error", "response_data": None, "error": {"message": "no engine"}},
-            "no engine",
-        ),
+        ({"status": "Error", "error": {"message": "no engine"}}, "no engine"),
         ([], "the reply has no response_data"),
     ],
 )
