@@ -32,6 +32,7 @@ SCRIPTS = (
     "validate",
     "fleet",
     "live",
+    "calculate",
 )
 HEAD = ("| figure | target | measured |", "|---|---|---|")
 # How each program tells its version.
