@@ -1,4 +1,4 @@
-"""The process that runs one module: ``python -I -m spark_impex_runner.plugins.calculate.child``.
+"""The program of the process that runs one module.
 
 It reads a line of JSON with its settings, then the files of the module, then a line of JSON for
 each case; it answers each with a line. All that it may use is limited before it reads the module.

@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from spark_impex_runner import tools
@@ -20,13 +21,16 @@ from .interface import CannotCalculateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from typing_extensions import Self
 
     from .module import Module
 
-CHILD: Final = "spark_impex_runner.plugins.calculate.child"
+# With -I alone it would not find what is installed for the user only; its own paths come first.
+_COMMAND: Final = """import runpy, sys
+sys.path += sys.argv[1:]
+runpy.run_module("spark_impex_runner.plugins.calculate.child", run_name="__main__")
+"""
 COMPILE_SECONDS: Final = 30.0
 COMPILE_MEMORY: Final = 1 << 30
 FIRST_SEED: Final = 1
@@ -81,8 +85,9 @@ class ModuleProcess:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         # -I: neither the environment nor the current folder decides what the child imports.
+        paths = [path for path in sys.path if Path(path).is_absolute()]
         self._process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-I", "-m", CHILD],
+            [sys.executable, "-I", "-c", _COMMAND, *paths],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -216,5 +221,6 @@ class ModuleProcess:
 
 
 def _environment() -> dict[str, str]:
-    """Return an empty environment, with what a process of Windows cannot start without."""
-    return {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
+    """Return an empty environment, but for what Python itself may need to start."""
+    needed = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+    return {name: os.environ[name] for name in needed if name in os.environ}

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
 BUILT_IN = (
-    "calculate",
     "checksum",
+    "calculate",
     "executor_dask",
     "executor_processes",
     "notify",

@@ -61,7 +61,7 @@ def ask(as_module: Callable[..., Module]) -> Ask:
 
     def call(toy: Any, *cases: Mapping[str, Any], limits: Limits | None = None) -> list[Reply]:
         module = toy if isinstance(toy, Module) else as_module(toy)
-        with ModuleProcess(module, limits or Limits(case=0.3), lambda: None) as process:
+        with ModuleProcess(module, limits or Limits(case=1.0), lambda: None) as process:
             return list(process.calculate([Request(case) for case in cases]))
 
     return call

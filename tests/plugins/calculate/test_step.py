@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from spark_impex_runner.plugins import calculate as plugin
-from spark_impex_runner.plugins.calculate import calculation
+from spark_impex_runner.plugins.calculate import calculation, step
 
 from spark_impex_runner.errors import StepError
 from spark_impex_runner.models import Step
@@ -274,7 +274,8 @@ def test_compiled_code_is_kept(
     first = run()
     [code] = (cache / "calculate").iterdir()
     kept = code.read_bytes()
-    code.write_bytes(kept[:-1])
+    middle = len(kept) // 2
+    code.write_bytes(kept[:middle] + bytes([kept[middle] ^ 1]) + kept[middle + 1 :])
 
     assert (cache / "calculate").stat().st_mode & 0o777 == 0o700
     assert run() == first
@@ -306,6 +307,23 @@ def test_damaged_package_is_named(
     package.path.write_bytes(content)
 
     assert failure(calculate, package).startswith("package.zip: ")
+
+
+def test_progress_is_logged(
+    life: Any,
+    calculate: Calculate,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Every ten seconds, here after every case."""
+    monkeypatch.setattr(step, "_PROGRESS", -1.0)
+    with caplog.at_level("INFO"):
+        calculate(life, CASES)
+
+    assert [each.message for each in caplog.records] == [
+        "calculate: 1 of 2 cases calculated",
+        "calculate: 2 of 2 cases calculated",
+    ]
 
 
 def test_plan_reads_the_cases(
