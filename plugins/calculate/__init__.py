@@ -24,7 +24,8 @@ INSTALL: Final = (
 @hookimpl
 def impex_register(registry: Registry) -> None:
     """Register the step."""
-    from .options import OPTIONS, REMOTE_OPTIONS  # noqa: PLC0415
+    from .options import OPTIONS  # noqa: PLC0415
+    from .remote_options import REMOTE_OPTIONS  # noqa: PLC0415
 
     registry.step(
         NAME,
@@ -54,7 +55,8 @@ def lacks(_options: Mapping[str, Any]) -> str:
 
 def _check(options: Mapping[str, Any]) -> str:
     """Return why the options cannot work."""
-    from .options import AT, milliseconds  # noqa: PLC0415
+    from .options import AT  # noqa: PLC0415
+    from .settings import milliseconds  # noqa: PLC0415
 
     try:
         milliseconds(str(options.get("at", AT)))

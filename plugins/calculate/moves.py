@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .cases import Case
     from .module import Module
-    from .options import Settings
+    from .settings import Settings
 
 # The accuracy of the compiler's own self-test: other compilers may differ beyond it.
 _SELF_TEST: Final = Tolerance.of({"digits": 12})

@@ -1,26 +1,13 @@
-"""The JSON Schema of the options of ``calculate``, and what they mean."""
+"""The JSON Schema of the options of ``calculate``."""
 
 from __future__ import annotations
 
-import calendar
-import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from spark_impex_runner import errors, tools
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from .cases import CsvForm
-    from .process import Limits
-    from .values import Tolerance
+from spark_impex_runner import tools
 
 AT: Final = "2026-01-01"
-MOST: Final = 20
-_AT_FORMS: Final = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
-_LIMITS: Final = {"case": "1s", "total": "5m", "memory": "256MiB"}
+LIMITS: Final = {"case": "1s", "total": "5m", "memory": "256MiB"}
 
 _TOLERANCE: Final[dict[str, Any]] = {
     "type": "object",
@@ -162,19 +149,19 @@ OPTIONS: Final[dict[str, Any]] = {
                     **tools.DURATION_SCHEMA,
                     "title": "Time of a case",
                     "description": "The longest time of one case.",
-                    "default": _LIMITS["case"],
+                    "default": LIMITS["case"],
                 },
                 "total": {
                     **tools.DURATION_SCHEMA,
                     "title": "Time in all",
                     "description": "The longest time of all cases together.",
-                    "default": _LIMITS["total"],
+                    "default": LIMITS["total"],
                 },
                 "memory": {
                     **tools.SIZE_SCHEMA,
                     "title": "Memory",
                     "description": "The most memory of the module.",
-                    "default": _LIMITS["memory"],
+                    "default": LIMITS["memory"],
                 },
             },
             "examples": [{"case": "1s", "total": "5m", "memory": "256MiB"}],
@@ -199,122 +186,3 @@ OPTIONS: Final[dict[str, Any]] = {
         },
     },
 }
-
-
-_SHARED: Final = (
-    "cases",
-    "tolerance",
-    "outputs",
-    "missing_inputs",
-    "empty",
-    "separator",
-    "columns",
-)
-REMOTE_OPTIONS: Final[dict[str, Any]] = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["to", "cases"],
-    "properties": {
-        "to": {
-            "title": "To",
-            "description": "Name of the connection on which the cases are executed.",
-            "type": "string",
-            "x-connection": True,
-            "examples": ["prod"],
-        },
-        **{name: OPTIONS["properties"][name] for name in _SHARED},
-        "service": {
-            **OPTIONS["properties"]["service"],
-            "description": (
-                "The service in the package, as folder/service or folder/service[version]. Needed "
-                "where the packages hold several."
-            ),
-        },
-        "target": {
-            "title": "Service on the tenant",
-            "description": "The service to execute; by default the one of the package.",
-            "type": "string",
-            "pattern": r"^[^/\[\]?]+/[^/\[\]?]+$",
-            "patternErrorMessage": "not folder/service",
-            "x-form": "folder/service",
-            "examples": ["uk/pricing"],
-        },
-        "version": {
-            "title": "Version on the tenant",
-            "description": "The version to execute; by default the one that answers by default.",
-            "type": "string",
-            "minLength": 1,
-            "examples": ["1.4.2"],
-        },
-        "most": {
-            "title": "Most cases",
-            "description": (
-                "The number of cases to execute, spread over the file: each is one call, which the "
-                "tenant saves in its history."
-            ),
-            "type": "integer",
-            "minimum": 1,
-            "maximum": 10000,
-            "default": MOST,
-        },
-        "at": {
-            **OPTIONS["properties"]["at"],
-            "description": (
-                "The date that TODAY() answers in the module; by default that of the run, as on "
-                "the tenant."
-            ),
-            "default": "${run.date}",
-        },
-        "limits": OPTIONS["properties"]["limits"],
-    },
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The options of a step, or of a comparison, as values."""
-
-    limits: Limits
-    tolerance: Tolerance
-    outputs: Mapping[str, Tolerance]
-    form: CsvForm
-    at: str = AT
-    allow_missing: bool = False
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any], cache: Path | None) -> Settings:
-        """Return the settings of valid options; raise ``UsageError`` for an impossible date."""
-        from .cases import CsvForm  # noqa: PLC0415 - see __init__
-        from .process import Limits  # noqa: PLC0415
-        from .values import Tolerance  # noqa: PLC0415
-
-        most = {**_LIMITS, **options.get("limits", {})}
-        at = str(options.get("at", AT))
-        return cls(
-            Limits(
-                case=tools.parse_duration(most["case"]),
-                total=tools.parse_duration(most["total"]),
-                memory=tools.parse_size(most["memory"]),
-                at=milliseconds(at),
-                cache=cache,
-            ),
-            Tolerance.of(options.get("tolerance", {"digits": 12})),
-            {name: Tolerance.of(each) for name, each in options.get("outputs", {}).items()},
-            CsvForm(
-                options.get("separator", ""),
-                tuple(options.get("columns", ())),
-                options.get("empty", "fail"),
-            ),
-            at,
-            options.get("missing_inputs", "fail") == "default",
-        )
-
-
-def milliseconds(at: str) -> float:
-    """Return a date and time in UTC as milliseconds since 1970."""
-    for form in _AT_FORMS:
-        try:
-            return calendar.timegm(time.strptime(at.removesuffix("Z"), form)) * 1000.0
-        except ValueError:
-            continue
-    raise errors.UsageError(f"at: {at!r} is no date; write it as 2026-01-01 or 2026-01-01T09:30:00")

@@ -10,8 +10,9 @@ from .calculation import Calculation, judged
 from .cases import Case, CaseFile, read_cases
 from .interface import CannotCalculateError
 from .names import Names
-from .options import MOST, Settings
 from .package import opened, select_module
+from .remote_options import MOST
+from .settings import Settings
 from .verdict import Comparison, Verdict
 
 if TYPE_CHECKING:

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spark_impex_runner import StepOutput, errors, models, tools
 
-from . import NAME
 from .calculation import Calculation
 from .cases import Case, CaseFile, read_cases
 from .interface import CannotCalculateError
 from .names import Names
-from .options import AT, Settings
+from .options import AT
 from .package import opened, select_module
+from .settings import Settings
 from .verdict import Comparison, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 
+NAME: Final = "calculate"
 _log = logging.getLogger(__name__)
 # Cases whose differences are shown in full; the others are counted.
 _SHOWN: Final = 10

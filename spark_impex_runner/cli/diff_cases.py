@@ -91,11 +91,11 @@ def calculate(arguments: argparse.Namespace, connections: list[str]) -> CaseDiff
     if any(connections):
         raise UsageError("--cases: a tenant's modules are not calculated here; export both sides")
     # By name: in a working copy, the folder of the plugins is not below the package.
-    names = ("cases", "moves", "options", "package")
-    cases, moves, options, package = (import_module(f"{_PLUGIN}.{name}") for name in names)
+    names = ("cases", "moves", "settings", "package")
+    cases, moves, values, package = (import_module(f"{_PLUGIN}.{name}") for name in names)
     cache = user_cache()
     folder = cache / "calculate" if cache else None
-    settings = options.Settings.of(_options(arguments), folder)
+    settings = values.Settings.of(_options(arguments), folder)
     file = cases.read_cases(arguments.cases, settings.form)
     modules = []
     for side in (arguments.old, arguments.new):

@@ -12,7 +12,7 @@ import pytest
 from jsonschema import validate
 from spark_impex_runner.plugins.calculate import moves
 from spark_impex_runner.plugins.calculate.cases import Case
-from spark_impex_runner.plugins.calculate.options import Settings
+from spark_impex_runner.plugins.calculate.settings import Settings
 
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.models.comparison import Diff
