@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from spark_impex_runner import errors, models
@@ -65,7 +65,7 @@ def compare_modules(
         same=found.same,
         moved=found.moved,
         outputs=tuple(found.summaries(_compared(old, new, asked))),
-        moves=tuple(sorted(found.moves, key=_size, reverse=True)),
+        moves=tuple(sorted(chain(*found.by_output.values()), key=_size, reverse=True)),
         not_calculated=tuple(found.missing),
         reason=reason,
         volatile=tuple(sorted(sides[0].volatile | sides[1].volatile)),
@@ -116,7 +116,9 @@ class _Moves:
     asked: Asked
     same: int = 0
     moved: int = 0
-    moves: list[models.Move] = field(default_factory=list)
+    by_output: defaultdict[str, list[models.Move]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
     missing: list[models.NotCalculated] = field(default_factory=list)
     beyond: Counter[str] = field(default_factory=Counter)
 
@@ -130,16 +132,17 @@ class _Moves:
         self.missing += missing
         if missing:
             return
-        moves = [
-            self._move(old.case, name, each)
-            for name in self._names(old.outputs, new.outputs, volatile)
-            for each in differences(
-                name, old.outputs[name], new.outputs[name], self._tolerance(name)
-            )
-        ]
-        self.moves += moves
-        self.moved += bool(moves)
-        self.same += not moves
+        moved = False
+        for name in self._names(old.outputs, new.outputs, volatile):
+            values = old.outputs[name], new.outputs[name]
+            moves = [
+                self._move(old.case, name, each)
+                for each in differences(name, *values, self._tolerance(name))
+            ]
+            self.by_output[name] += moves
+            moved = moved or bool(moves)
+        self.moved += moved
+        self.same += not moved
 
     def _names(
         self, old: Mapping[str, Any], new: Mapping[str, Any], volatile: frozenset[str]
@@ -170,7 +173,7 @@ class _Moves:
     def summaries(self, names: Sequence[str]) -> Iterator[models.OutputMoves]:
         """Yield the figures of each output; those of a table are those of its cells."""
         for name in names:
-            moves = [each for each in self.moves if _output_of(each) == name]
+            moves = self.by_output[name]
             relative = [each.relative for each in moves if each.relative is not None]
             absolute = [each.absolute for each in moves if each.absolute is not None]
             yield models.OutputMoves(
@@ -179,16 +182,11 @@ class _Moves:
                 max_relative=max(relative, key=abs, default=None),
                 mean_relative=sum(relative) / len(relative) if relative else None,
                 max_absolute=max(absolute, key=abs, default=None),
-                worst=max(moves, key=_size).case if moves else "",
+                worst=max(moves, key=_size, default=None),
                 became_error=sum(each.became_error for each in moves),
                 beyond_12_digits=self.beyond[name],
                 histogram=_histogram(relative),
             )
-
-
-def _output_of(move: models.Move) -> str:
-    """Return the output that a move is in: ``table`` for ``table[3].rate``."""
-    return move.output.partition("[")[0].partition(".")[0]
 
 
 def _histogram(relative: Sequence[float]) -> tuple[tuple[str, int], ...]:

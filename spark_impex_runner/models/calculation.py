@@ -59,7 +59,7 @@ class OutputMoves:
         max_relative: The largest relative move; None without any.
         mean_relative: The mean of the relative moves.
         max_absolute: The largest absolute move.
-        worst: The case with the largest move.
+        worst: The largest move; None without any.
         became_error: The number of values that became an error value or no value.
         beyond_12_digits: The number of moves beyond the 12th digit, where compilers may differ.
         histogram: The number of relative moves in each range, by its label.
@@ -70,7 +70,7 @@ class OutputMoves:
     max_relative: float | None = None
     mean_relative: float | None = None
     max_absolute: float | None = None
-    worst: str = ""
+    worst: Move | None = None
     became_error: int = 0
     beyond_12_digits: int = 0
     histogram: tuple[tuple[str, int], ...] = ()

@@ -75,7 +75,7 @@ def render(diff: CaseDiff, show: int) -> list[str]:
     lines = [sentence(diff)]
     width = max((len(each.name) for each in diff.outputs), default=0)
     if diff.calculated:
-        lines += [f"  {each.name:<{width}}  {_output(each, diff)}" for each in diff.outputs]
+        lines += [f"  {each.name:<{width}}  {_output(each)}" for each in diff.outputs]
     lines += [
         f"  case {each.case}: {each.output} {shown(each.old)} -> {shown(each.new)}"
         f"{'' if each.relative is None else f' ({percentage(each.relative)})'}"
@@ -96,22 +96,18 @@ def compilers_differ(diff: CaseDiff) -> bool:
     return diff.old.compiler != diff.new.compiler
 
 
-def _output(each: OutputMoves, diff: CaseDiff) -> str:
+def _output(each: OutputMoves) -> str:
     """Return the figures of an output."""
     text = f"{each.moved:>6,} moved"
-    if not each.moved:
+    worst = each.worst
+    if not worst:
         return text
-    worst = next(move for move in diff.moves if move.case == each.worst and _in(move.output, each))
     text += (
         f"   max {percentage(each.max_relative)} "
         f"(case {worst.case}: {shown(worst.old)} -> {shown(worst.new)})"
         f"   mean {percentage(each.mean_relative)}"
     )
     return f"{text}   {each.became_error:,} became an error" if each.became_error else text
-
-
-def _in(output: str, each: OutputMoves) -> bool:
-    return output.partition("[")[0].partition(".")[0] == each.name
 
 
 def _missing(diff: CaseDiff) -> Iterator[str]:

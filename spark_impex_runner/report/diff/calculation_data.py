@@ -48,7 +48,7 @@ def _output(each: OutputMoves) -> dict[str, Any]:
         "max_relative": each.max_relative,
         "mean_relative": each.mean_relative,
         "max_absolute": each.max_absolute,
-        "worst": each.worst or None,
+        "worst": each.worst.case if each.worst else None,
         "became_error": each.became_error,
         "beyond_12_digits": each.beyond_12_digits,
         "histogram": [{"range": label, "moves": number} for label, number in each.histogram],

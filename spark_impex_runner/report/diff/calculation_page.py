@@ -65,7 +65,8 @@ def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
 def _output(each: OutputMoves) -> Sequence[str]:
     largest, mean = percentage(each.max_relative), percentage(each.mean_relative)
     counts = f"{each.moved:,}", f"{each.became_error:,}"
-    return each.name, counts[0], largest, mean, each.worst or "-", counts[1]
+    worst = each.worst.case if each.worst else "-"
+    return each.name, counts[0], largest, mean, worst, counts[1]
 
 
 def _move(move: Move) -> Sequence[str]:

@@ -108,6 +108,23 @@ def test_only_named_outputs_within_tolerance(
         compare(old, new, cases[410:420], outputs=["prem"])
 
 
+def test_names_with_dots_are_outputs(toys: ModuleType, cases: list[Case], compare: Compare) -> None:
+    """A dot in a name is not a column of a table."""
+    pair = [toys.life("0.45"), toys.life("0.50")]
+    for each in pair:
+        each.outputs = {"premium": each.outputs["rate"], "premium.total": each.outputs["premium"]}
+
+    diff = compare(*pair, cases[415:416])
+
+    assert [(each.name, each.moved) for each in diff.outputs] == [
+        ("premium", 0),
+        ("premium.total", 1),
+    ]
+    assert (
+        "  premium.total       1 moved   max +3.45 % (case 416: 155.51 -> 160.88)" in lines(diff)[2]
+    )
+
+
 def test_number_becomes_an_error(toys: ModuleType, cases: list[Case], compare: Compare) -> None:
     """A move of its own kind, without a size."""
     new = toys.life("0.45")
