@@ -15,7 +15,7 @@ from spark_impex_runner.masking import Masker
 from spark_impex_runner.models import RunOptions
 from spark_impex_runner.planning.disk import check_disk
 from spark_impex_runner.planning.load import load
-from spark_impex_runner.planning.locations import state_place
+from spark_impex_runner.planning.locations import cache_folder, state_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -216,3 +216,13 @@ def test_ordinary_paths_are_accepted(check: Any) -> None:
     assert check("json: r.json", steps, output=".") == []
     assert check("json: new/folder/r.json", steps, output="exports") == []
     assert check("json: r.json", steps, state=Path()) == []
+
+
+def test_cache_lies_in_the_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If that is a URL, in the cache folder of the user."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    manifest = tmp_path / "m.yaml"
+
+    assert cache_folder(manifest, RunOptions()) == tmp_path / ".impex" / "cache"
+    assert cache_folder(manifest, RunOptions(state=tmp_path / "s")) == tmp_path / "s" / "cache"
+    assert cache_folder(manifest, RunOptions(state="s3://a/b")) == tmp_path / "spark-impex-runner"
