@@ -105,7 +105,7 @@ def test_target_needs_few_requests(
     assert list(storage.requests.values()) == [2]
 
 
-def test_quick_steps_need_few_requests(
+def test_short_steps_need_few_requests(
     run: Any, serve: Callable[..., Any], only: Any, storage: CountedStorage
 ) -> None:
     """Only what they put into the output is written at once; the end of the step is not."""
