@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner import Registry, StepOutput, errors, hookimpl, models
 
 from .destination import applies, check, destination, scheme_of
-from .options import OPTIONS
+from .options import OPTIONS, is_selected
 from .stores import connect, lacks, load
 
 if TYPE_CHECKING:
@@ -29,12 +29,17 @@ def impex_register(registry: Registry) -> None:
         OPTIONS,
         dry_run=True,
         credentials=True,
-        # Elsewhere for this machine; others cannot reach a folder of it.
-        delivers=lambda options: (scheme_of(options["to"]) or "file") != "file",
+        delivers=_delivers,
         lacks=lacks,
         check=check,
         rehearse=_rehearse,
     )
+
+
+def _delivers(options: Mapping[str, Any], package: str) -> bool:
+    """Return whether a package goes to where other machines reach it: no folder of this one."""
+    is_remote = (scheme_of(options["to"]) or "file") != "file"
+    return is_remote and is_selected(package, options.get("files", ["*"]))
 
 
 def _rehearse(options: Mapping[str, Any], stand_ins: models.StandIns) -> Mapping[str, Any]:

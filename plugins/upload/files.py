@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_impex_runner import errors, models, tools
 
 from . import listing
+from .options import is_selected
 from .store import UploadFile
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def _sources(
     artifact: models.Artifact, patterns: Sequence[str], check: Callable[[], None]
 ) -> Iterator[UploadFile]:
     for path, name, sha256 in _files(artifact):
-        if any(fnmatchcase(name, pattern) for pattern in patterns):
+        if is_selected(name, patterns):
             known = sha256 or tools.file_digests(path, ["sha256"], check)["sha256"]
             yield UploadFile.of_file(path, name, known, check)
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def _text(title: str, description: str, *examples: str) -> dict[str, Any]:
@@ -190,3 +194,8 @@ OPTIONS: Final[dict[str, Any]] = {
     "required": ["to"],
     "properties": _PROPERTIES,
 }
+
+
+def is_selected(name: str, patterns: Sequence[str]) -> bool:
+    """Return whether the option ``files`` selects a file of the output."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

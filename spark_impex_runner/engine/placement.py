@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from spark_impex_runner.hooks.registry import StepOffer
     from spark_impex_runner.models import TargetResult
 
+# Stands for the packages of an unchanged target, whose result does not name them.
+_UNKNOWN = "package.zip"
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
@@ -25,7 +28,7 @@ class Placement:
         host: The name of the worker's machine.
         output: The output.
         receipt: The digest of the receipt in it; empty without one.
-        delivered: Whether a step has copied the packages to where other machines reach them.
+        delivered: Whether steps have copied all packages to where other machines reach them.
     """
 
     host: str
@@ -59,8 +62,11 @@ def _is_delivered(result: TargetResult, offers: Mapping[str, StepOffer]) -> bool
     if result.outcome is not Outcome.UNCHANGED:  # then an earlier run has done all steps
         pairs = zip(steps, result.steps, strict=False)
         steps = tuple(step for step, done in pairs if done.outcome == "succeeded")
-    used = ((offers.get(step.uses), step.options) for step in steps)
-    return any(offer is not None and offer.delivers_elsewhere(options) for offer, options in used)
+    used = [(offers[step.uses], step.options) for step in steps if step.uses in offers]
+    packages = [each.name for each in result.artifacts if each.is_package] or [_UNKNOWN]
+    return all(
+        any(offer.delivers_elsewhere(options, name) for offer, options in used) for name in packages
+    )
 
 
 def _receipt(output: Path) -> str:

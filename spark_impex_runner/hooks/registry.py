@@ -33,7 +33,7 @@ class StepTraits(TypedDict, total=False):
     idempotent: bool
     dry_run: bool
     credentials: bool
-    delivers: bool | Callable[[Mapping[str, Any]], bool]
+    delivers: bool | Callable[[Mapping[str, Any], str], bool]
     writes: Callable[[Mapping[str, Any]], Iterable[str]]
     check: Callable[[Mapping[str, Any]], str]
     lacks: Callable[[Mapping[str, Any]], str]
@@ -75,8 +75,9 @@ class StepOffer(Offer):
         dry_run: The step describes in ``impex plan`` what it would do, by ``impex_plan_step``.
         credentials: The step needs credentials of its own.
         delivers: The step copies the packages elsewhere: they need not stay in the output. A
-            function returns, for options, whether other machines can reach them there; a target
-            that a worker ran is a success without its files only if they can.
+            function returns, for options and the name of a package, whether other machines can
+            reach that package there; a target that a worker ran is a success without its files
+            only if they can reach all of its packages.
         writes: Return, for options, the files and folders that the step creates, relative to the
             output. No package gets such a name, and a run does not start where they would
             replace anything else.
@@ -96,15 +97,15 @@ class StepOffer(Offer):
     idempotent: bool = True
     dry_run: bool = False
     credentials: bool = False
-    delivers: bool | Callable[[Mapping[str, Any]], bool] = False
+    delivers: bool | Callable[[Mapping[str, Any], str], bool] = False
     writes: Callable[[Mapping[str, Any]], Iterable[str]] = lambda _: ()
     lacks: Callable[[Mapping[str, Any]], str] = lambda _: ""
     check: Callable[[Mapping[str, Any]], str] = lambda _: ""
     rehearse: Rehearse = None
 
-    def delivers_elsewhere(self, options: Mapping[str, Any]) -> bool:
-        """Return whether the step copies the packages to where other machines reach them."""
-        return self.delivers(options) if callable(self.delivers) else self.delivers
+    def delivers_elsewhere(self, options: Mapping[str, Any], package: str) -> bool:
+        """Return whether the step copies a package to where other machines reach it."""
+        return self.delivers(options, package) if callable(self.delivers) else self.delivers
 
     @property
     def traits(self) -> tuple[str, ...]:

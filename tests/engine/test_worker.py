@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from object_stores import ACCESS, SECRET, S3Server, s3_client
 
 from spark_impex_runner.engine import origin
 from spark_impex_runner.engine.distributed import UnitResult, WorkUnit, portable_options
 from spark_impex_runner.engine.events import EventReceiver, UnitEvents
 from spark_impex_runner.engine.origin import Origin
+from spark_impex_runner.engine.placement import Placement
 from spark_impex_runner.engine.progress import RunProgress
 from spark_impex_runner.engine.snapshot import Activity
 from spark_impex_runner.engine.worker import run_unit, stop_units
 from spark_impex_runner.hooks.discovery import PluginChoice, PluginInfo
 from spark_impex_runner.hooks.manager import make_plugin_manager
 from spark_impex_runner.masking import Masker
-from spark_impex_runner.models import Outcome, RunOptions
+from spark_impex_runner.models import Outcome, RunOptions, Step
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.state.opening import open_state
 from spark_impex_runner.state.runs import PastRun
@@ -219,6 +221,8 @@ class _Named:
     [
         ("upload", {"to": "s3://bucket/prefix"}, True),
         ("upload", {"to": "webdav://host/folder"}, True),
+        ("upload", {"to": "s3://bucket", "files": ["SHA256SUMS", "*.zip"]}, True),
+        ("upload", {"to": "s3://bucket", "files": ["SHA256SUMS"]}, False),
         ("upload", {"to": "file:///backup"}, False),
         ("upload", {"to": "../backup"}, False),
         ("import", {"to": "uat"}, True),
@@ -229,10 +233,40 @@ class _Named:
 def test_steps_say_whether_they_deliver(
     step: str, options: dict[str, Any], *, expected: bool
 ) -> None:
-    """A folder of the worker's machine is no place that others reach."""
+    """A folder of the worker's machine is no place that others reach; nor is what is not sent."""
     offer = make_plugin_manager(PluginChoice()).registry.steps[step]
 
-    assert offer.delivers_elsewhere(options) is expected
+    assert offer.delivers_elsewhere(options, "life.zip") is expected
+
+
+def test_checksums_alone_are_no_delivery(far: Far, s3_server: S3Server) -> None:
+    """Steps deliver a target if they send its packages, not only others of its files."""
+    s3_client(s3_server.endpoint).create_bucket(Bucket="sums")
+    (far.folder / "key").write_text(SECRET)
+    options = {
+        "to": "s3://sums/${target.name}",
+        "endpoint": s3_server.endpoint,
+        "files": ["SHA256SUMS"],
+    }
+    options |= {"access_key_id": ACCESS, "secret_access_key": "${file:key}"}
+    rest = options | {"files": ["*.zip"], "to": "s3://sums/${target.name}/packages"}
+    checksum, sums, packages = (
+        {"uses": "checksum"},
+        {"uses": "upload", "with": options},
+        {"uses": "upload", "with": rest},
+    )
+    offers = make_plugin_manager(PluginChoice()).registry.steps
+
+    done = far.work(
+        target("a", steps=[checksum, sums]), target("b", steps=[checksum, sums, packages])
+    )
+
+    assert [each.delivered for each in done.placements] == [False, True], done.results
+    for result, used in zip(done.results, ([options], [options, rest]), strict=True):
+        steps = tuple(Step("upload", each) for each in used)
+        repeated = replace(result.target, steps=steps)
+        unchanged = replace(result, target=repeated, outcome=Outcome.UNCHANGED, artifacts=())
+        assert Placement.of(unchanged, offers).delivered == (rest in used)
 
 
 @pytest.mark.parametrize("options", [{}, {"fresh": True}])
