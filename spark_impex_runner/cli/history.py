@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.cli import selection
+from spark_impex_runner.cli.unreadable import report_unreadable
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.report import history
 from spark_impex_runner.report.data import seconds, timestamp
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     """List the last runs, the newest first, or show one of them."""
     _take_run(arguments)
-    found, console = _found(arguments), context.console
+    (found, code), console = _found(arguments, context), context.console
     if arguments.json:
         console.data(found[: arguments.n])
     elif arguments.format == "json":
@@ -62,26 +63,32 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
         console.result(table([history.row(each) for each in found]))
     else:
         console.result(selection.NOTHING_RUN)
-    return 0
+    return code
 
 
-def _found(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return the chosen run with its details, or the last runs without; with --json, rows."""
+def _found(
+    arguments: argparse.Namespace, context: CommandContext
+) -> tuple[list[dict[str, Any]], int]:
+    """Return the chosen run with its details, or the last runs without, and an exit code."""
     from spark_impex_runner.errors import UsageError
 
     found = selection.existing_state(arguments)
     if found is None:
         if arguments.run:
             raise UsageError(f"no run {arguments.run}: {selection.NOTHING_RUN}")
-        return []
+        return [], 0
     with closing(found) as state:
-        one = [_matching(state, arguments.run)] if arguments.run else []
-        runs = one or state.runs.last(arguments.n)
-        if arguments.json:
-            return [row for each in runs for row in _rows(each, state)]
-        if one:
-            return [_details(one[0], state)]
-        return [_summary(each, state) for each in runs]
+        rows = _chosen(arguments, state)
+        return rows, report_unreadable(state, context)
+
+
+def _chosen(arguments: argparse.Namespace, state: State) -> list[dict[str, Any]]:
+    """Return runs of a state; with --json, a row for each of their targets."""
+    one = [_matching(state, arguments.run)] if arguments.run else []
+    runs = one or state.runs.last(arguments.n)
+    if arguments.json:
+        return [row for each in runs for row in _rows(each, state)]
+    return [_details(one[0], state)] if one else [_summary(each, state) for each in runs]
 
 
 def _rows(run: PastRun, state: State) -> Iterator[dict[str, str]]:

@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.cli import selection
+from spark_impex_runner.cli.unreadable import report_unreadable
 from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.text import plain
 
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     """List every unfinished attempt; where the state has none, the jobs that the tenant runs."""
-    has_state, rows = _unfinished(arguments)
+    has_state, rows, unreadable = _unfinished(arguments, context)
     notes, code = list[str](), 0
     if not rows and arguments.manifest and arguments.manifest.exists():
         rows, notes, code = _on_tenants(arguments, context, has_state=has_state)
@@ -42,19 +43,22 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
         context.console.result("\n".join([*map(_block, rows), *notes]))
     elif not code:
         context.console.result("nothing is unfinished" if has_state else selection.NOTHING_RUN)
-    return code
+    return code or unreadable
 
 
-def _unfinished(arguments: argparse.Namespace) -> tuple[bool, list[dict[str, Any]]]:
-    """Return whether there is a state, and its open attempts with what is pending."""
+def _unfinished(
+    arguments: argparse.Namespace, context: CommandContext
+) -> tuple[bool, list[dict[str, Any]], int]:
+    """Return whether there is a state, its open attempts with what is pending, and an exit code."""
     found = selection.existing_state(arguments)
     if found is None:
-        return False, []
+        return False, [], 0
     with closing(found) as state:
-        return True, [
+        rows = [
             {**_row(each, len(state.parts(each))), **_waiting(state.holds.of(each))}
             for each in state.open_attempts()
         ]
+        return True, rows, report_unreadable(state, context)
 
 
 def _on_tenants(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from spark_impex_runner.planning.approvals import DIGITS, Approvals
 from spark_impex_runner.spelling import did_you_mean
 from spark_impex_runner.state.keys import target_key_for
 from spark_impex_runner.state.opening import existing_state
+from spark_impex_runner.state.storage import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,11 +41,12 @@ class Pending:
             keys = {target.name: target_key_for(manifest, target) for target in manifest.targets}
             with closing(opened) as state:
                 state.storage.prefetch([*keys.values()])
-                for target in manifest.targets:
-                    attempt = state.unfinished(keys[target.name])
-                    if attempt and attempt.held:
-                        hold = state.holds.of(attempt)
-                        held[target.name] = (attempt.held, hold.digests if hold else ())
+                for name, key in keys.items():
+                    with suppress(UnreadableError):  # the target meets it itself
+                        attempt = state.unfinished(key)
+                        if attempt and attempt.held:
+                            hold = state.holds.of(attempt)
+                            held[name] = (attempt.held, hold.digests if hold else ())
         return cls(manifest, approvals, held, options.fresh)
 
     def delivered(self) -> frozenset[str]:

@@ -43,6 +43,10 @@ class LocalStorage:
         """Return all rows of a query."""
         return self._db.read(sql, values)
 
+    def unreadable(self) -> tuple[str, ...]:
+        """Return nothing: one file has all rows."""
+        return ()
+
     def write(self, scope: Scope, *statements: Statement) -> int:  # noqa: ARG002
         """Execute all statements in one transaction, which is on disk when this returns."""
         return self._db.write(*statements)

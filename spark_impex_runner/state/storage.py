@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+from spark_impex_runner.errors import StateError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -39,6 +41,14 @@ class Scope:
         return cls("run", run_id)
 
 
+# The rows of all targets.
+ALL_TARGETS: Final = Scope("target", "")
+
+
+class UnreadableError(StateError):
+    """The rows of one target or run are damaged, or were written by a newer runner."""
+
+
 class Storage(Protocol):
     """The rows of a state, in the schema of ``migrations``, with its locks and stop requests.
 
@@ -55,16 +65,21 @@ class Storage(Protocol):
     def prefetch(self, targets: Sequence[str]) -> None:
         """Read the rows of targets before they are asked for one after the other.
 
-        A remote storage does so in parallel; for a local one there is nothing to do.
+        A remote storage does so in parallel; for a local one there is nothing to do. What cannot be
+        read raises no error before it is used.
         """
 
     def read(self, scope: Scope | None, sql: str, values: Values = ()) -> list[sqlite3.Row]:
         """Return all rows of a query.
 
         ``scope`` names the rows that must be there; more may be. None means all targets and runs,
-        as they were at most five seconds ago. That is slow on a remote storage: for commands that
-        list, never in a target's usual way.
+        as they were at most five seconds ago, and ``ALL_TARGETS`` the targets alone. That is slow
+        on a remote storage: for commands that list, never in a target's usual way. It leaves out
+        what is ``unreadable``; for one target or run that raises ``UnreadableError``.
         """
+
+    def unreadable(self) -> tuple[str, ...]:
+        """Return a line for each target or run that the reads of all have left out."""
 
     def write(self, scope: Scope, *statements: Statement) -> int:
         """Execute all statements in one transaction; return the id of the last inserted row.

@@ -26,7 +26,7 @@ from spark_impex_runner.state.rows import (
     insert_artifact,
 )
 from spark_impex_runner.state.runs import Runs, begin_statements, end_statements
-from spark_impex_runner.state.storage import Scope
+from spark_impex_runner.state.storage import ALL_TARGETS, Scope
 
 if TYPE_CHECKING:
     import sqlite3
@@ -264,7 +264,7 @@ class State:
 
     def owner(self, job_id: str) -> Attempt | None:
         """Return the attempt that a job belongs to, None if there is none."""
-        return self._first(None, "job_id = ?", job_id)
+        return self._first(ALL_TARGETS, "job_id = ?", job_id)
 
     def artifacts(self, attempt: Attempt) -> tuple[Artifact, ...]:
         """Return the artifacts of an attempt so far."""
@@ -310,12 +310,12 @@ class State:
 
     def open_attempts(self) -> tuple[Attempt, ...]:
         """Return every open attempt, the oldest first."""
-        return tuple(self._all(None, "finished IS NULL ORDER BY intended, id"))
+        return tuple(self._all(ALL_TARGETS, "finished IS NULL ORDER BY intended, id"))
 
-    def _first(self, scope: Scope | None, where: str, value: str) -> Attempt | None:
+    def _first(self, scope: Scope, where: str, value: str) -> Attempt | None:
         return next(iter(self._all(scope, where, (value,))), None)
 
-    def _all(self, scope: Scope | None, where: str, values: Values = ()) -> list[Attempt]:
+    def _all(self, scope: Scope, where: str, values: Values = ()) -> list[Attempt]:
         # ``where`` is always a constant of this module.
         rows = self.storage.read(scope, f"SELECT * FROM attempts WHERE {where}", values)  # noqa: S608
         return [_as_attempt(row) for row in rows]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import StateError
-from spark_impex_runner.state.storage import Scope
+from spark_impex_runner.state.storage import Scope, UnreadableError
 from spark_impex_runner.state.tables import NUMBERED, OF_TARGET, REFERENCES, TABLES
 
 if TYPE_CHECKING:
@@ -35,16 +35,16 @@ class Copied:
 def migrate(source: Storage, destination: Storage, now: datetime) -> Copied:
     """Copy all targets and runs; what an earlier call has copied already stays as it is.
 
-    Raises ``StateError`` while a run uses the source, or if the destination knows more of a target
-    than the source.
+    Raises ``StateError`` while a run uses the source, if the destination knows more of a target
+    than the source, or if a target or run of one of them cannot be read.
     """
-    for row in source.read(None, _UNFINISHED):
+    for row in _all(source, _UNFINISHED):
         if source.is_running(row["id"]):
             raise StateError(f"{source.place}: run {row['id']} uses it; wait for it or stop it")
     pending = [key for key in _targets(source) if not _is_copied(key, source, destination)]
     # The runs first: what belongs to a target refers to them.
-    known = {row["id"] for row in destination.read(None, _RUNS)}
-    runs = [row["id"] for row in source.read(None, _RUNS) if row["id"] not in known]
+    known = {row["id"] for row in _all(destination, _RUNS)}
+    runs = [row["id"] for row in _all(source, _RUNS) if row["id"] not in known]
     for run_id in runs:
         scope = Scope.of_run(run_id)
         rows = list(_inserts(source, scope, 0)) or [_expired(source, run_id)]
@@ -58,9 +58,17 @@ def migrate(source: Storage, destination: Storage, now: datetime) -> Copied:
     return Copied(len(pending), len(runs))
 
 
+def _all(storage: Storage, sql: str) -> list[sqlite3.Row]:
+    """Return the rows of a query over all targets and runs; raise if any was left out."""
+    rows = storage.read(None, sql)
+    for each in storage.unreadable():
+        raise UnreadableError(each)
+    return rows
+
+
 def _targets(storage: Storage) -> list[str]:
     """Return the keys of all targets, without those of their parts."""
-    rows = storage.read(None, _TARGETS)
+    rows = _all(storage, _TARGETS)
     return sorted({Scope.of_target(row["target"]).key for row in rows})
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fake_objects import START, World, WorldClock
+from fake_objects import START, FakeObjects, World, WorldClock
 
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.engine.run import run_manifest
-from spark_impex_runner.models import RunOptions
+from spark_impex_runner.errors import UsageError
+from spark_impex_runner.models import Outcome, RunOptions
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.state import opening
 from spark_impex_runner.state.store import State
@@ -26,6 +28,13 @@ connections: {{sit: {{base_url: '{}'}}}}
 targets:
   - {{name: all, folders: [life, motor], on_interrupt: leave}}
 """
+
+
+def stopping_clock() -> Clock:
+    """Return a clock whose first wait ends the run."""
+    clock = Clock()
+    clock.wait = lambda _seconds: clock.stop(signal.SIGTERM) or clock.check()  # type: ignore[method-assign,func-returns-value]
+    return clock
 
 
 @pytest.fixture
@@ -47,10 +56,8 @@ def left(
     with Sandbox(shell.folder / "acme", limits) as sandbox:
         monkeypatch.setenv("CSPARK_BEARER_TOKEN", sandbox.token)
         (shell.folder / "m.yaml").write_text(MANIFEST.format(sandbox.base_url))
-        clock = Clock()
-        clock.wait = lambda _seconds: clock.stop(signal.SIGTERM) or clock.check()  # type: ignore[method-assign,func-returns-value]
-        options = RunOptions(state=URL)
-        yield run_manifest(shell.folder / "m.yaml", options, clock=clock).results[0].job_id
+        path, options = shell.folder / "m.yaml", RunOptions(state=URL)
+        yield run_manifest(path, options, clock=stopping_clock()).results[0].job_id
 
 
 @pytest.fixture
@@ -83,3 +90,63 @@ def test_cancel_closes_what_it_waited_for(shell: Any, world: World, left: str, b
     with closing(State(world.storage())) as state:
         # A part of a split request leaves the others.
         assert bool(state.open_attempts()) == (split and by == "job")
+
+
+@pytest.fixture
+def damaged(shell: Any, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """Damage the object of the first of two targets, of which the second has left a job."""
+    with Sandbox(shell.folder / "acme", Settings(job_seconds=3600)) as sandbox:
+        monkeypatch.setenv("CSPARK_BEARER_TOKEN", sandbox.token)
+        text = MANIFEST.format(sandbox.base_url)
+        path = shell.folder / "m.yaml"
+        path.write_text(f"{text}  - {{name: b, folders: [life], on_interrupt: leave}}\n")
+        run_manifest(path, RunOptions(state=URL, targets=("b",)), clock=stopping_clock())
+        FakeObjects(world).put_always("targets/m/all.json", b"{")
+        yield sandbox
+
+
+DAMAGED = f"{URL}/targets/m/all.json is damaged ("
+
+
+def test_damaged_object_ends_no_other_target(shell: Any, damaged: Sandbox) -> None:
+    """A run works on the other targets, and the one whose object it is names it."""
+    done = run_manifest(shell.folder / "m.yaml", RunOptions(state=URL), clock=stopping_clock())
+
+    first, second = done.results
+    assert first.outcome is Outcome.FAILED
+    assert DAMAGED in first.error
+    assert second.job_id
+    assert damaged.jobs_created == 1
+
+
+@pytest.mark.usefixtures("damaged")
+def test_commands_show_the_rest(shell: Any) -> None:
+    """Status, history and cancel name the damaged object, and show what they can read."""
+    status = shell("impex", "status", *STATE, "--json")
+    history = shell("impex", "history", *STATE, "--format", "json")
+    cancel = shell("impex", "cancel", "m.yaml", *STATE)
+
+    assert [each["target"] for each in json.loads(status.out)] == ["m/b"]
+    assert [each["outcome"] for each in json.loads(history.out)["runs"]] == ["interrupted"]
+    assert cancel.out.startswith("b: job ")
+    for each in (status, history, cancel):
+        assert DAMAGED in each.err
+    assert (status.code, history.code, cancel.code) == (2, 2, 4)
+
+
+@pytest.mark.usefixtures("damaged")
+def test_damaged_object_hides_no_approval(shell: Any) -> None:
+    """A run with approvals begins, although one of its targets cannot be read."""
+    options = RunOptions(state=URL, approved=frozenset({"sit"}))
+
+    with pytest.raises(UsageError, match="no step of the chosen targets can wait for sit"):
+        run_manifest(shell.folder / "m.yaml", options)
+
+
+@pytest.mark.usefixtures("damaged")
+def test_damaged_state_is_not_migrated(shell: Any) -> None:
+    """A copy without one of the targets would be taken for complete."""
+    done = shell("impex", "state", "migrate", URL, str(shell.folder / "copy"))
+
+    assert DAMAGED in done.err
+    assert done.code == 2

@@ -52,7 +52,8 @@ class CountedStorage(LocalStorage):
 
     def read(self, scope: Scope | None, sql: str, values: Any = ()) -> Any:
         """Read a scope once."""
-        assert scope, f"a run never reads all targets: {sql}"
+        assert scope, "a run never reads all targets and runs"
+        assert scope.key, f"a run never reads all targets: {sql}"
         self._get(scope.key)
         return super().read(scope, sql, values)
 

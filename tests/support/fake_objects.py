@@ -113,6 +113,7 @@ class FakeObjects:
 
     def list(self, folder: str) -> dict[str, Any]:
         """Return keys and versions."""
+        self._world.requests.append(f"LIST {folder}")
         objects = self._world.objects.items()
         return {key: found.version for key, found in objects if key.startswith(f"{folder}/")}
 

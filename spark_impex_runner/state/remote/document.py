@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from spark_impex_runner import fields
-from spark_impex_runner.errors import StateError
 from spark_impex_runner.state.migrations import MIGRATIONS
+from spark_impex_runner.state.storage import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,11 +55,11 @@ class Document:
 
 
 def decode(data: bytes, place: str) -> Document:
-    """Return the document of an object; raise ``StateError`` if it cannot be read."""
+    """Return the document of an object; raise ``UnreadableError`` if it cannot be read."""
     try:
         found = fields.parse(data)
         if found["format"] > FORMAT or found["schema"] > len(MIGRATIONS):
-            raise StateError(
+            raise UnreadableError(
                 f"{place} was written by a newer runner (state version {found['schema']}; this "
                 f"runner supports {len(MIGRATIONS)}); run pip install -U spark-impex-runner"
             )
@@ -73,11 +73,16 @@ def decode(data: bytes, place: str) -> Document:
             int(found["schema"]),
             str(found["nonce"]),
         )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise StateError(
-            f"{place} is damaged ({type(error).__name__}: {error}); restore an earlier version of "
-            "this object, or move it away to start over: a job that still runs is then not resumed"
-        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise damaged(place, f"{type(error).__name__}: {error}") from error
+
+
+def damaged(place: str, reason: str) -> UnreadableError:
+    """Return the error of an object that is damaged."""
+    return UnreadableError(
+        f"{place} is damaged ({reason}); restore an earlier version of this object, or move it "
+        "away to start over: a job that still runs is then not resumed"
+    )
 
 
 def _checked(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Tables:

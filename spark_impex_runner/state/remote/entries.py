@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.state.remote.document import decode
+from spark_impex_runner.state.remote.document import decode, object_key
 from spark_impex_runner.state.remote.entry import Entry
-from spark_impex_runner.state.storage import Scope
+from spark_impex_runner.state.storage import Scope, UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from spark_impex_runner.state.remote.objects import Objects
+    from spark_impex_runner.state.remote.objects import Found, Objects
     from spark_impex_runner.state.remote.rows import Rows
 
 # Objects that are read at once.
 _PARALLEL = 16
+# How the keys of a folder's objects end; what else is there is not of the state.
+_ENDS = {"targets": ".json", "runs": "/run.json"}
 
 
 class Entries:
@@ -33,7 +36,10 @@ class Entries:
         self._entries: dict[Scope, Entry] = {}
         self._lock = threading.Lock()
         self._listing = threading.Lock()
-        self._listed: float | None = None
+        self._listed: dict[str, float] = {}
+        # Copies of objects under other keys, by their versions.
+        self._foreign: dict[str, Mapping[str, str]] = {}
+        self._unreadable: dict[str, str] = {}
 
     def of(self, scope: Scope) -> Entry:
         """Return the object of a target or run, which need not exist."""
@@ -44,35 +50,67 @@ class Entries:
                 )
             return self._entries[scope]
 
-    def refresh(self, scopes: Sequence[Scope]) -> None:
-        """Load objects in parallel."""
-        with ThreadPoolExecutor(_PARALLEL) as pool:
-            list(pool.map(Entry.refresh, map(self.of, scopes)))
+    def prefetch(self, scopes: Iterable[Scope]) -> None:
+        """Load objects in parallel, but those that cannot be read: their users meet the error."""
+        self._load(Entry.prefetch, list(map(self.of, scopes)))
 
-    def refresh_all(self) -> None:
-        """Load all objects that have changed, unless that was done of late."""
+    def unreadable(self) -> tuple[str, ...]:
+        """Return why objects could not be read."""
+        return tuple(self._unreadable.values())
+
+    def refresh_all(self, folders: Iterable[str]) -> None:
+        """Load all objects below folders that have changed, unless that was done of late."""
         with self._listing:
-            now = self._age()
-            if self._listed is not None and now - self._listed < self._fresh:
-                return
-            found = {**self._objects.list("targets"), **self._objects.list("runs")}
-            with self._lock:
-                known = {each.key: each for each in self._entries.values()}
-            changed = [
-                key
-                for key, version in found.items()
-                if not key.endswith("/stop.json")
-                and (key not in known or known[key].version != version)
-            ]
-            self.refresh([known[key].scope for key in changed if key in known])
-            self._load_unknown([key for key in changed if key not in known])
-            self._listed = now
+            for folder in folders:
+                now = self._age()
+                if now - self._listed.get(folder, now - self._fresh) >= self._fresh:
+                    self._refresh_folder(folder)
+                    self._listed[folder] = now
+
+    def _refresh_folder(self, folder: str) -> None:
+        listed = self._objects.list(folder)
+        found = {key: each for key, each in listed.items() if key.endswith(_ENDS[folder])}
+        with self._lock:
+            known = {each.key: each for each in self._entries.values()}
+        changed = [each for key, each in known.items() if _differs(found.get(key), each.version)]
+        self._load(Entry.refresh, changed)
+        unknown = [key for key in found if key not in known]
+        self._load_unknown([key for key in unknown if _differs(found[key], self._foreign.get(key))])
+
+    def _load(self, load: Callable[[Entry], None], entries: Sequence[Entry]) -> None:
+        def loaded(entry: Entry) -> None:
+            with self._noted(entry.key):
+                load(entry)
+
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            list(pool.map(loaded, entries))
 
     def _load_unknown(self, keys: Sequence[str]) -> None:
         """Load objects whose scopes only their documents name."""
         with ThreadPoolExecutor(_PARALLEL) as pool:
             for key, found in zip(keys, pool.map(self._objects.get, keys), strict=True):
                 if found:
-                    name = decode(found.data, f"{self._objects.place}/{key}").key
-                    scope = Scope("run" if key.startswith("runs/") else "target", name)
-                    self.of(scope).take(found)
+                    with self._noted(key):
+                        self._take(key, found)
+
+    def _take(self, key: str, found: Found) -> None:
+        name = decode(found.data, f"{self._objects.place}/{key}").key
+        scope = Scope("run" if key.startswith("runs/") else "target", name)
+        if object_key(scope) == key:
+            self.of(scope).take(found)
+        else:
+            self._foreign[key] = found.version
+
+    @contextmanager
+    def _noted(self, key: str) -> Iterator[None]:
+        """Note why an object cannot be read, or that it can be."""
+        try:
+            yield
+            self._unreadable.pop(key, None)
+        except UnreadableError as error:
+            self._unreadable[key] = str(error)
+
+
+def _differs(listed: Mapping[str, str] | None, known: Mapping[str, str] | None) -> bool:
+    """Return whether a listed object is another one; lists leave out the ids of versions."""
+    return listed is not None and (not known or listed.get("e_tag") != known.get("e_tag"))

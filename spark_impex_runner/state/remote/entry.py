@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import StateError
-from spark_impex_runner.state.remote.document import Document, decode, object_key
+from spark_impex_runner.state.remote.document import Document, damaged, decode, object_key
 from spark_impex_runner.state.remote.objects import RefusedError, write
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Entry:
         self._fresh = fresh
         self._lock = threading.RLock()
         self._read_at: float | None = None
+        self._is_unused = False
         self._owner: Owner | None = None
         self._fence = 0
         self._is_dirty = False
@@ -55,13 +56,28 @@ class Entry:
 
     # ---- read ----
 
-    def refresh(self) -> None:
-        """Load the object unless that was done of late; one that is owned cannot have changed."""
+    def prefetch(self) -> None:
+        """Load the object for its first use, which may be much later."""
         with self._lock:
-            now = self._age()
-            if self.is_leased or (self._read_at is not None and now - self._read_at < self._fresh):
-                return
-            self._load(self._objects.get(self.key))
+            if not self._is_fresh():
+                self._load(self._objects.get(self.key))
+                self._is_unused = True
+
+    def refresh(self) -> None:
+        """Load the object unless that was done of late, or for this first use of it."""
+        with self._lock:
+            # An owner may have gone since: whoever needs the target would wait for it.
+            if self._is_unused and not self._owner:
+                self._read_at = self._age()
+            self._is_unused = False
+            if not self._is_fresh():
+                self._load(self._objects.get(self.key))
+
+    def _is_fresh(self) -> bool:
+        """Return whether what is at hand may be used; what this process owns cannot change."""
+        if self.is_leased:
+            return True
+        return self._read_at is not None and self._age() - self._read_at < self._fresh
 
     def take(self, found: Found) -> None:
         """Load the object from what was read of it."""
@@ -72,24 +88,23 @@ class Entry:
     def forget(self) -> None:
         """Read the object again when it is used next."""
         with self._lock:
-            self._read_at = None
+            self._read_at, self._is_unused = None, False
 
     def _load(self, found: Found | None) -> None:
-        self._read_at = self._age()
+        self._read_at = None  # also for the next reader, if it cannot be read
         if found is None:
             self.version, self._owner, self._fence = None, None, 0
             self._rows.load(self.scope, {}, Document("", {}).schema)
-            return
-        if found.version == self.version and not self._is_dirty:
-            return
+        elif found.version != self.version or self._is_dirty:
+            self._load_rows(found)
+        self._read_at = self._age()
+
+    def _load_rows(self, found: Found) -> None:
         document = decode(found.data, self._place)
         try:
             self._rows.load(self.scope, document.tables, document.schema)
         except ValueError as error:
-            raise StateError(
-                f"{self._place} is damaged ({error}); restore an earlier version of this object, "
-                "or move it away to start over"
-            ) from error
+            raise damaged(self._place, str(error)) from error
         self.version, self._owner, self._fence = found.version, document.owner, document.fence
         self._is_dirty = False
         self._uncertain.clear()
@@ -104,8 +119,8 @@ class Entry:
                     f"target {self.scope.key} is locked by this process; wait for it or stop it"
                 )
             for _ in range(_ATTEMPTS):
-                if self._read_at is None:
-                    self._load(self._objects.get(self.key))
+                if self._read_at is None or self._owner:
+                    self.refresh()
                 if self._owner:
                     return self._owner
                 self._rows.prune(self.scope.key)

@@ -18,7 +18,7 @@ from spark_impex_runner.state.remote.records import HELD, lease_folder, read_rec
 from spark_impex_runner.state.remote.rows import Rows
 from spark_impex_runner.state.remote.stops import Stops
 from spark_impex_runner.state.remote.timing import Timing, boot_time
-from spark_impex_runner.state.storage import Scope
+from spark_impex_runner.state.storage import ALL_TARGETS, Scope
 
 if TYPE_CHECKING:
     import sqlite3
@@ -64,15 +64,20 @@ class ObjectStorage:
 
     def prefetch(self, targets: Sequence[str]) -> None:
         """Read the objects of targets in parallel."""
-        self._entries.refresh([Scope.of_target(each) for each in targets])
+        with suppress(StateError):  # each target meets it itself
+            self._entries.prefetch(map(Scope.of_target, targets))
 
     def read(self, scope: Scope | None, sql: str, values: Values = ()) -> list[sqlite3.Row]:
         """Return all rows of a query, after the rows of ``scope`` were loaded."""
-        if scope is None:
-            self._entries.refresh_all()
+        if scope in {None, ALL_TARGETS}:
+            self._entries.refresh_all(["targets"] if scope else ["targets", "runs"])
         else:
             self._entries.of(scope).refresh()
         return self._rows.read(sql, values)
+
+    def unreadable(self) -> tuple[str, ...]:
+        """Return why objects were left out."""
+        return self._entries.unreadable()
 
     def write(self, scope: Scope, *statements: Statement) -> int:
         """Execute all statements in one transaction and write the object of the scope."""
