@@ -7,6 +7,7 @@
     │   ├── ManifestError              2   the manifest; carries every Problem
     │   ├── UriError                   2   a service URI that cannot be read
     │   └── StateError                 2   the state file, or a target that another runner holds
+    │       └── StateUnavailableError  4   no reply of the store, or a lost lease: run again
     ├── PluginError                    7   a plugin is missing, or broke its contract
     ├── SparkError                     4   work on a tenant
     │   ├── SparkSdkError              4   found by the client, not answered by the tenant
@@ -112,6 +113,15 @@ class StateError(UsageError):
     """The state cannot be read or written, or another runner works on the target."""
 
     kind = "state or lock unavailable"
+
+
+class StateUnavailableError(StateError):
+    """The object store of the state does not answer, or its lease was lost; a later run may work.
+
+    Its exit code is not that of a usage error: a scheduler has to start the run again.
+    """
+
+    exit_code = 4
 
 
 class PluginError(ImpexError):

@@ -7,8 +7,9 @@ import shlex
 import shutil
 import signal
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,13 +21,13 @@ from spark_impex_runner.models import RunOptions
 from spark_impex_runner.object_store.address import parse_address
 from spark_impex_runner.sandbox.server import Sandbox
 from spark_impex_runner.state import opening
-from spark_impex_runner.state.remote import ObjectStorage
+from spark_impex_runner.state.remote import ObjectStorage, objects
 from spark_impex_runner.state.remote.objects import Objects
 from spark_impex_runner.state.remote.records import TAKEN, read_record
 from spark_impex_runner.state.remote.timing import Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 TARGET = "- {name: a, folders: [life], on_interrupt: leave, output: exports/a}"
 UPLOADED = """
@@ -85,6 +86,51 @@ def test_unfinished_job_is_shown_and_cancelled(shell: Any, left: str, s3_state: 
     assert (cancelled.code, cancelled.out) == (0, f"life: job {left} cancelled\n")
     assert shell("impex", "status", *place).out == "nothing is unfinished\n"
     assert not (shell.folder / ".impex").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(None, 4), (500, 4), (503, 4), (429, 4), (400, 2), (403, 2), (501, 2)],
+)
+def test_outage_of_a_store_is_no_usage_error(
+    shell: Any, tenant: Sandbox, monkeypatch: pytest.MonkeyPatch, status: int | None, code: int
+) -> None:
+    """A scheduler repeats what may pass: no reply, and replies that say to try again."""
+    monkeypatch.setattr(objects, "_RETRIES", {"max_retries": 0})
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "key")
+    with answering(status) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+        done = shell("impex-run", "m.yaml", "--state", "s3://acme/state")
+
+    assert (done.code, done.out) == (code, ""), done.err
+    assert done.err.startswith("error: s3://acme/state: ")
+    assert not tenant.requests
+
+
+@contextmanager
+def answering(status: int | None) -> Iterator[str]:
+    """Serve a store that answers everything with a status, None for no reply."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            if status is not None:
+                self.send_response(status)
+                self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def test_empty_folder_resumes(

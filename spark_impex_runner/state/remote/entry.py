@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import StateError
+from spark_impex_runner.errors import StateError, StateUnavailableError
 from spark_impex_runner.state.remote.document import Document, damaged, decode, object_key
 from spark_impex_runner.state.remote.objects import RefusedError, write
 
@@ -212,10 +212,12 @@ class Entry:
         if owner and owner.lease != lease.owner.lease:
             lease.lose(str(owner))
             lease.check()
-        raise StateError(
+        raise StateUnavailableError(
             f"{self._place} was changed by something else than a runner; run again, and let only "
             "runners write there"
         ) from error
 
     def _contended(self) -> StateError:
-        return StateError(f"{self._place}: other runners write there all the time; run again")
+        return StateUnavailableError(
+            f"{self._place}: other runners write there all the time; run again"
+        )

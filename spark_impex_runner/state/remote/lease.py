@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import StateError
+from spark_impex_runner.errors import StateError, StateUnavailableError
 from spark_impex_runner.state.remote.document import Owner
 from spark_impex_runner.state.remote.objects import RefusedError, write
 from spark_impex_runner.state.remote.records import (
@@ -88,11 +88,11 @@ class Lease:
             if self._age() >= end:
                 self._lose(late)
             elif self._clock.left() <= 0:
-                raise StateError(f"the lease on {self._objects.place}: {late}")
+                raise StateUnavailableError(f"the lease on {self._objects.place}: {late}")
             else:
                 self._clock.wait(self._timing.look)
         if self._lost:
-            raise StateError(self._lost)
+            raise StateUnavailableError(self._lost)
 
     def lose(self, by: str) -> None:
         """Mark the lease as lost to another runner."""
@@ -104,14 +104,16 @@ class Lease:
             if not self._lost:
                 self._renew()
             if self._lost:
-                raise StateError(self._lost)
+                raise StateUnavailableError(self._lost)
 
     def store_time(self) -> datetime:
         """Return the store's time, by a renewal."""
         self.renew()
         found = self._objects.get(self.owner.lease)
         if found is None:
-            raise StateError(f"{self._objects.place}/{self.owner.lease} was deleted; run again")
+            raise StateUnavailableError(
+                f"{self._objects.place}/{self.owner.lease} was deleted; run again"
+            )
         return found.modified
 
     def release(self) -> bool:

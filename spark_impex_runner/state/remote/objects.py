@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import obstore
 from obstore import exceptions
 
-from spark_impex_runner.errors import StateError, UsageError
+from spark_impex_runner.errors import StateError, StateUnavailableError, UsageError
 from spark_impex_runner.object_store.clients import bucket, one_line
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ _CREDENTIALS = {
     "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
 }
+# Replies that every repetition would have: wrong settings. All others may pass.
+_PERMANENT = re.compile(r"status code: (?:4(?!08|29)\d\d|501)|redirect|builder error")
 _DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
 
 
@@ -121,7 +124,10 @@ class Objects:
         except UsageError as error:
             raise StateError(f"{self.place}: {error}") from error
         except (exceptions.BaseError, FileNotFoundError) as error:
-            raise StateError(f"{self.place}: {one_line(error)}{self._hint(error)}") from error
+            hint = self._hint(error)
+            is_final = hint or _PERMANENT.search(str(error))
+            kind = StateError if is_final else StateUnavailableError
+            raise kind(f"{self.place}: {one_line(error)}{hint}") from error
 
     def _hint(self, error: Exception) -> str:
         if any(each in str(error) for each in _NO_BUCKET):
@@ -156,4 +162,6 @@ def write(
         # S3 refuses a write that meets another request, even where nothing has changed.
         if (found.version if found else None) != expected:
             raise RefusedError(found)
-    raise StateError(f"{objects.place}/{key}: the store refuses each write; try again later")
+    raise StateUnavailableError(
+        f"{objects.place}/{key}: the store refuses each write; try again later"
+    )

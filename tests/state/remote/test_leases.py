@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fake_objects import START, World
 
-from spark_impex_runner.errors import Interrupted, StateError
+from spark_impex_runner.errors import Interrupted, StateError, StateUnavailableError
 from spark_impex_runner.state.store import State
 
 if TYPE_CHECKING:
@@ -125,7 +125,9 @@ def test_suspended_runner_writes_nothing_more(world: World) -> None:
     State(other).store_value(KEY, "other")
     stored = dict(world.objects)
 
-    with pytest.raises(StateError, match=r"lost the lease on s3://memory/impex: process \d+ on"):
+    with pytest.raises(
+        StateUnavailableError, match=r"lost the lease on s3://memory/impex: process \d+ on"
+    ):
         sleeper.check()
     with pytest.raises(StateError, match="lost the lease"):
         state.store_value(KEY, "after")

@@ -211,9 +211,10 @@ def test_missing_bucket_is_named() -> None:
     """It is not taken for an empty state."""
     with (
         closing(opened("s3://no-such-bucket/impex")) as state,
-        pytest.raises(StateError, match="create no-such-bucket"),
+        pytest.raises(StateError, match="create no-such-bucket") as caught,
     ):
         state.unfinished("a/b")
+    assert caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize(
