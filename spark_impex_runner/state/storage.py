@@ -111,10 +111,16 @@ class Storage(Protocol):
         """
 
     def run_lease(self, run_id: str) -> AbstractContextManager[None]:
-        """Mark a run as running for the block, also if it ends by a kill."""
+        """Mark a run as running for the block, also if it ends by a kill.
+
+        A command has an empty id.
+        """
 
     def is_running(self, run_id: str) -> bool:
-        """Return whether the process of a run still works."""
+        """Return whether the process of a run still works.
+
+        Within a lease or ``run_lease`` clocks of machines do not matter.
+        """
 
     def check(self) -> None:
         """Raise ``StateError`` if a lock of this process was lost; it may do nothing more then.

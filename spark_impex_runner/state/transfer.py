@@ -38,9 +38,14 @@ def migrate(source: Storage, destination: Storage, now: datetime) -> Copied:
     Raises ``StateError`` while a run uses the source, if the destination knows more of a target
     than the source, or if a target or run of one of them cannot be read.
     """
-    for row in _all(source, _UNFINISHED):
-        if source.is_running(row["id"]):
-            raise StateError(f"{source.place}: run {row['id']} uses it; wait for it or stop it")
+    with source.run_lease(""):  # by which a store tells its time
+        for row in _all(source, _UNFINISHED):
+            if source.is_running(row["id"]):
+                raise StateError(f"{source.place}: run {row['id']} uses it; wait for it or stop it")
+        return _copy(source, destination, now)
+
+
+def _copy(source: Storage, destination: Storage, now: datetime) -> Copied:
     pending = [key for key in _targets(source) if not _is_copied(key, source, destination)]
     # The runs first: what belongs to a target refers to them.
     known = {row["id"] for row in _all(destination, _RUNS)}

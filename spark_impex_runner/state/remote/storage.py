@@ -126,23 +126,26 @@ class ObjectStorage:
 
     @contextmanager
     def run_lease(self, run_id: str) -> Iterator[None]:
-        """Hold a lease in the folder of a run for the block."""
+        """Hold a lease in the folder of a run for the block, or the one that this process has."""
+        had_lease = self._lease is not None
         self._held_lease(run_id)
         try:
             yield
         finally:
-            self._release()
+            if not had_lease:
+                self._release()
 
     def is_running(self, run_id: str) -> bool:
         """Return whether a lease of a run was renewed of late.
 
-        By the clock of this machine: only a write would tell the store's, and this decides nothing.
+        By the store's clock while this process has a lease. Without one only a write would tell its
+        time: then by the clock of this machine, for commands that show runs and change nothing.
         """
         for key in self._objects.list(lease_folder(run_id)):
             found = self._objects.get(key)
             if found and read_record(found, f"{self.place}/{key}").state == HELD:
-                age = datetime.now(timezone.utc) - found.modified
-                if age.total_seconds() < self._timing.worth:
+                now = self._lease.store_time() if self._lease else datetime.now(timezone.utc)
+                if (now - found.modified).total_seconds() < self._timing.worth:
                     return True
         return False
 

@@ -8,16 +8,22 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from fake_objects import START, World
 
 from spark_impex_runner.errors import Interrupted, StateError, StateUnavailableError
+from spark_impex_runner.state.local import LocalStorage
+from spark_impex_runner.state.remote import storage as remote_storage
+from spark_impex_runner.state.runs import PastRun
 from spark_impex_runner.state.store import State
+from spark_impex_runner.state.transfer import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from spark_impex_runner.state.remote import ObjectStorage
 
@@ -297,3 +303,29 @@ def test_targets_are_written_in_parallel(world: World) -> None:
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(store, range(20)))
     storage._objects.put = put  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+def test_migration_asks_the_store_for_the_time(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, days: int
+) -> None:
+    """A run at work is seen, and a killed one is not waited for, whatever this machine's clock."""
+
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            del tz
+            return world.time + timedelta(days=days)
+
+    monkeypatch.setattr(remote_storage, "datetime", Wrong)
+    with closing(LocalStorage(tmp_path / "copy")) as copy:
+        runner = State(world.storage())
+        stack = ExitStack()
+        stack.enter_context(runner.storage.run_lease("r1"))
+        KILLED.append(stack)
+        runner.begin_run(PastRun("r1", "m.yaml", START), [TARGET])
+        with pytest.raises(StateError, match="run r1 uses it"):
+            migrate(world.storage(), copy, START)
+
+        world.now += 90
+        assert migrate(world.storage(), copy, START).runs == 1
