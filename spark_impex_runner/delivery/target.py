@@ -17,9 +17,9 @@ from spark_impex_runner.delivery.export import TenantAccess
 from spark_impex_runner.delivery.parts import Parts
 from spark_impex_runner.delivery.progress import Phase
 from spark_impex_runner.delivery.steps import Steps
-from spark_impex_runner.delivery.unchanged import work_digest
+from spark_impex_runner.delivery.unchanged import unchanged, work_digest
 from spark_impex_runner.errors import DeliveryError, ImpexError, Interrupted, describe_os_error
-from spark_impex_runner.models import RECEIPT, Status, TargetResult
+from spark_impex_runner.models import RECEIPT, Outcome, Status, TargetResult
 from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.planning.placed import PlacedFiles, check_step_outputs, require_same_output
 from spark_impex_runner.state.keys import target_key
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.delivery.context import Context
     from spark_impex_runner.delivery.progress import TargetProgress
     from spark_impex_runner.limits import HeldLimits, Limit
-    from spark_impex_runner.models import Job, Outcome
+    from spark_impex_runner.models import Job
     from spark_impex_runner.planning.connections import Connections
 
 _log = logging.getLogger(__name__)
@@ -103,6 +103,8 @@ class TargetRunner:
         """Lock the target, deliver its packages, run its steps, and store how it ended."""
         context, connection = self._context, progress.job.target.connection
         with context.state.storage.lease(target_key(progress.job), context.clock.now()):
+            if result := self._delivered_meanwhile(progress):
+                return result
             connections = self._connections
             tenant = TenantAccess(
                 connections.client(connection),
@@ -125,6 +127,20 @@ class TargetRunner:
             if progress.abandoned:
                 raise Interrupted(context.clock.signum)
             return self._close(progress, failure, closed=parts.is_over(failure))
+
+    def _delivered_meanwhile(self, progress: TargetProgress) -> TargetResult | None:
+        """Return the result of a target that another run has delivered while this one waited."""
+        context, job = self._context, progress.job
+        last = context.state.last_delivered(target_key(job)) if job.target.skip_unchanged else None
+        # The plugins, which may ask the tenant, were asked before: only a later delivery is new.
+        if last is None or last.finished is None or last.finished <= job.run.started:
+            return None
+        if not (found := unchanged(job, context)):
+            return None
+        delivery, reason = found
+        target = replace(job.target, output=delivery.output)
+        progress.job = replace(job, target=target)
+        return not_started_result(progress.job, Outcome.UNCHANGED, reason, context.clock.now())
 
     def _checked(self, job: Job, url: str) -> Job:
         """Return the job with the records of its output; raise if the output cannot be used."""
