@@ -38,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     selection.add_connection_option(parser)
     selection.add_format(parser)
-    selection.add_arguments(parser)
+    group = parser.add_argument_group("selection")
+    selection.add_target_arguments(group)
+    selection.add_plugin_option(group)
     selection.add_output_arguments(parser)
 
 
@@ -73,6 +75,7 @@ def _listed(arguments: argparse.Namespace, context: CommandContext) -> list[Tena
 
     manifest, names, url = _chosen(arguments)
     if manifest is None:
+        _check_no_manifest_options(arguments)
         with Spark(base_url=url, clock=Clock(), masker=context.masker) as spark:
             return [tenant_jobs("", spark)]
     options = replace(selection.options(arguments), connections=frozenset(names))
@@ -83,12 +86,15 @@ def _listed(arguments: argparse.Namespace, context: CommandContext) -> list[Tena
 def _chosen(arguments: argparse.Namespace) -> tuple[Path | None, list[str], str | None]:
     """Return the manifest and the names of its connections, or the tenant's address."""
     from spark_impex_runner.errors import UsageError
+    from spark_impex_runner.paths import url_problem
 
     source, manifest, names = arguments.source, arguments.manifest, list(arguments.connection)
     if source and selection.is_address(source):
         if manifest or names:
             raise UsageError("an address has no connections; leave out --manifest and --connection")
         return None, [], source
+    if source and (problem := url_problem(source)):
+        raise UsageError(problem)
     if source and manifest:
         return manifest, [source, *names], None
     if source and not Path(source).exists() and not source.endswith((".yaml", ".yml")):
@@ -102,6 +108,21 @@ def _chosen(arguments: argparse.Namespace) -> tuple[Path | None, list[str], str 
     if found is None and not os.environ.get("CSPARK_BASE_URL"):
         raise UsageError("name a manifest or a tenant's address, or set CSPARK_BASE_URL")
     return found, names, None
+
+
+def _check_no_manifest_options(arguments: argparse.Namespace) -> None:
+    """Raise ``UsageError`` for options that only a manifest gives a meaning."""
+    from spark_impex_runner.errors import UsageError
+
+    given = {
+        "-f": arguments.overlay,
+        "--var": arguments.var,
+        "-t": arguments.target,
+        "--tag": arguments.tag,
+        "-p": arguments.plugin,
+    }
+    if used := [option for option, values in given.items() if values]:
+        raise UsageError(f"an address has no manifest; leave out {', '.join(used)}")
 
 
 def _lines(tenant: TenantJobs) -> Iterator[str]:

@@ -134,6 +134,15 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(**settings)
         self._json_lines = json_lines
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """Refuse empty values: they come from unset variables, and mean what nobody asked for."""
+        # The values of a command are checked by its own parser.
+        if action.nargs != argparse.PARSER and not all(each.strip() for each in arg_strings):
+            raise argparse.ArgumentError(
+                action, "the value is empty; give one, or leave it out (an unset variable?)"
+            )
+        return super()._get_values(action, arg_strings)
+
     def error(self, message: str) -> NoReturn:
         """Report a usage error, with the way to the help, and exit with 2."""
         from spark_impex_runner.cli.console import json_line

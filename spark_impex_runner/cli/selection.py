@@ -31,6 +31,19 @@ def add_manifest_arguments(parser: argparse.ArgumentParser) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the selection of targets, overlays, variables, state and plugins."""
     group = parser.add_argument_group("selection")
+    add_target_arguments(group)
+    group.add_argument(
+        "--output",
+        type=output_path,
+        metavar="DIR",
+        help="base directory of relative outputs",
+    )
+    add_state_option(group)
+    add_plugin_option(group)
+
+
+def add_target_arguments(group: argparse._ActionsContainer) -> None:
+    """Add overlays, variables and the selection of targets."""
     add_manifest_settings(group)
     group.add_argument(
         "-t",
@@ -43,14 +56,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--tag", action="append", default=[], help="select targets by tag (repeatable)"
     )
-    group.add_argument(
-        "--output",
-        type=output_path,
-        metavar="DIR",
-        help="base directory of relative outputs",
-    )
-    add_state_option(group)
-    add_plugin_option(group)
 
 
 def add_manifest_settings(group: argparse._ActionsContainer) -> None:
@@ -150,7 +155,7 @@ def options(arguments: argparse.Namespace) -> RunOptions:
         fail_fast=getattr(arguments, "fail_fast", False),
         jobs=getattr(arguments, "jobs", None),
         output=getattr(arguments, "output", None),
-        state=arguments.state,
+        state=getattr(arguments, "state", None),
         fresh=getattr(arguments, "fresh", False),
         job=getattr(arguments, "job", ""),
         approved=frozenset(getattr(arguments, "approve", [])),

@@ -66,8 +66,8 @@ def _provider(found: Credentials | None) -> Callable[[], S3Credential]:
     """Return a function that returns botocore's credentials, which it renews when needed."""
     if found is None:
         raise UsageError(
-            "no AWS credentials found; configure AWS's own tools (AWS_ACCESS_KEY_ID, a profile, a "
-            "role), or set access_key_id and secret_access_key of the step upload"
+            "no AWS credentials found; configure AWS's own tools (AWS_ACCESS_KEY_ID, a profile, "
+            "a role)"
         )
 
     def provide() -> S3Credential:

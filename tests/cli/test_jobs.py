@@ -87,6 +87,10 @@ def test_jobs_are_found_by_any_name(
         ((), "name a manifest or a tenant's address, or set CSPARK_BASE_URL"),
         (("-c", "sit"), "name the manifest, too"),
         (("http://127.0.0.1:1/a", "-c", "sit"), "an address has no connections"),
+        (("http://127.0.0.1:1/a", "-t", "a", "--var", "b=c"), "no manifest; leave out --var, -t"),
+        (("s3://acme/m.yaml",), "'s3://acme/m.yaml' is a URL, not a local path; "),
+        (("m.yaml", "--state", "st"), "unrecognized arguments: --state st"),
+        (("m.yaml", "--output", "out"), "unrecognized arguments: --output out"),
     ],
 )
 def test_unclear_tenant_is_a_usage_error(

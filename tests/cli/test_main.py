@@ -82,6 +82,40 @@ def test_a_missing_manifest_is_one_line(shell: Any) -> None:
     assert len(done.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "impex-run m.yaml --state",
+        "impex-run m.yaml --state=",
+        "impex-run m.yaml --output",
+        "impex-run m.yaml -t",
+        "impex-run m.yaml --tag",
+        "impex-run m.yaml -f",
+        "impex-run m.yaml --var",
+        "impex-run m.yaml --approve",
+        "impex-run m.yaml --report",
+        "impex-run m.yaml --executor",
+        "impex-run m.yaml -p",
+        "impex resume m.yaml --job",
+        "impex cancel m.yaml --job",
+        "impex cancel m.yaml -c",
+        "impex status",
+        "impex jobs",
+        "impex state migrate .impex",
+    ],
+)
+def test_empty_values_are_refused(shell: Any, words: str) -> None:
+    """A variable that is not set selects no other state, folder, target or job."""
+    shell.write(PRICING)
+    before = set(shell.folder.iterdir())
+    for empty in [[]] if words.endswith("=") else [[""], [" "]]:
+        done = shell(*words.split(), *empty)
+
+        assert (done.code, done.out) == (2, "")
+        assert "the value is empty; give one, or leave it out" in done.err
+    assert set(shell.folder.iterdir()) == before
+
+
 def test_all_manifests_are_checked_first(shell: Any) -> None:
     """A mistake in the second file means that nothing of the first is sent."""
     shell.write(PRICING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -31,21 +32,37 @@ def test_place_is_folder_or_store(given: str | Path, place: str | Path) -> None:
     "given",
     [
         "s3:/bucket/a",
-        "S3://bucket/a",
-        "s3://",
-        "s3:///a",
-        "s3://key:secret@bucket/a",
-        "s3://bucket/a?token=secret",
         "s3a://bucket/a",
         "https://bucket.s3.amazonaws.com/a",
         "file:///var/lib/impex",
         "sftp://host/a",
-        Path("s3://bucket/a"),
     ],
 )
 def test_other_urls_are_refused(given: str | Path) -> None:
     """The message names what is possible and repeats no secret."""
     with pytest.raises(UsageError, match=r"is a URL, not a local path; .*s3://BUCKET") as caught:
+        parse_place(given)
+
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("", "the state is empty; "),
+        (" ", "the state is empty; "),
+        ("S3://bucket/a", "its scheme in lower case"),
+        ("s3://", "give s3://NAME/PREFIX"),
+        ("s3:///a", "give s3://NAME/PREFIX"),
+        ("az://container/a b", "without user, query, fragment and spaces"),
+        ("s3://key:secret@bucket/a", "without user, query, fragment and spaces"),
+        ("gs://bucket/a?token=secret", "without user, query, fragment and spaces"),
+        (Path("s3://bucket/secret"), "give the URL of a state as text, not as a Path"),
+    ],
+)
+def test_malformed_places_are_refused(given: str | Path, message: str) -> None:
+    """The message says what is wrong with the URL of a store, and repeats no secret."""
+    with pytest.raises(UsageError, match=re.escape(message)) as caught:
         parse_place(given)
 
     assert "secret" not in str(caught.value)
