@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -173,6 +174,22 @@ def test_ctrl_c_abandons_work(release: threading.Event) -> None:
     with pytest.raises(KeyboardInterrupt):
         call.wait(end, Clock())
     assert left == [True]
+
+
+def test_signal_of_another_thread_stops_work(release: threading.Event) -> None:
+    """The system may give it to any; Python runs the handler on the main one, when that wakes."""
+    clock = Clock()
+    before = signal.signal(signal.SIGUSR1, lambda signum, _: clock.stop(signum))
+
+    def work() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        release.wait(20)
+
+    try:
+        with pytest.raises(Interrupted):
+            interruptible("it", work, clock, 0)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_error_leaves_other_calls_behind() -> None:

@@ -205,7 +205,7 @@ def _next_steps(
         resumes = "timed_out" in outcomes
         yield "to resume" if resumes else "to run the failed targets again", repeat
     stopped = clock.signum or "timed_out" in outcomes
-    if stopped and _may_have_running_jobs(finished, arguments):
+    if stopped and _may_have_running_jobs(finished, arguments, clock):
         cancel = selection.command_line("impex cancel", arguments)
         yield "to cancel the jobs that still run", cancel
     for line in (selection.approval(run, arguments) for run in finished):
@@ -213,11 +213,13 @@ def _next_steps(
             yield "held; to approve", line
 
 
-def _may_have_running_jobs(finished: Sequence[RunResult], arguments: argparse.Namespace) -> bool:
+def _may_have_running_jobs(
+    finished: Sequence[RunResult], arguments: argparse.Namespace, clock: Clock
+) -> bool:
     from spark_impex_runner.engine.cancel import may_have_running_jobs
 
     options = selection.options(arguments)
-    return any(may_have_running_jobs(each, options) for each in finished)
+    return any(may_have_running_jobs(each, options, clock) for each in finished)
 
 
 def _combine_exit_codes(code: int, failed: Sequence[int], *, any_run: bool) -> int:

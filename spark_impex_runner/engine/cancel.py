@@ -12,7 +12,7 @@ from spark_impex_runner.delivery.context import Context
 from spark_impex_runner.delivery.create import JobCreator
 from spark_impex_runner.delivery.progress import TargetProgress
 from spark_impex_runner.engine.tenant_jobs import connections_of, list_jobs
-from spark_impex_runner.errors import ImpexError, SparkError, StateError
+from spark_impex_runner.errors import ImpexError, Interrupted, SparkError, StateError
 from spark_impex_runner.models import PlannedTarget, Verdict
 from spark_impex_runner.planning.locations import state_place
 from spark_impex_runner.planning.plan import plan_target
@@ -131,7 +131,7 @@ def close_cancelled(job_id: str, path: Path, options: RunOptions, clock: Clock) 
 
 
 def _close_attempt(job_id: str, place: StatePlace, clock: Clock) -> None:
-    state = existing_state(place)
+    state = existing_state(place, clock)
     if state is None:
         return
     with closing(state):
@@ -152,17 +152,17 @@ def _cancelled(target: str, job_id: str, spark: Spark, mask: Callable[[str], str
     return CancelledJob(target, job_id)
 
 
-def may_have_running_jobs(run: RunResult, options: RunOptions) -> bool:
+def may_have_running_jobs(run: RunResult, options: RunOptions, clock: Clock) -> bool:
     """Return whether a job of a run's targets may still run, according to the state."""
     try:
-        found = existing_state(state_place(run.manifest.path, options))
+        found = existing_state(state_place(run.manifest.path, options), clock)
         if found is None:
             return False
         with closing(found) as state:
             names = (target_key_for(run.manifest, each.target) for each in run.results)
             attempts = (state.unfinished(name) for name in names)
             return any(each and any(_unfinished_jobs(each, "", state)) for each in attempts)
-    except StateError:
+    except (StateError, Interrupted):
         return True
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import StateError
+from spark_impex_runner.errors import Interrupted, StateError
 from spark_impex_runner.report.data import job_ids, phase_seconds
 from spark_impex_runner.state.keys import target_key_for
 from spark_impex_runner.state.runs import PastRun, PastTarget
@@ -38,7 +38,7 @@ def record_end(prepared: Prepared, context: Context, finished: RunResult) -> Run
     ended = [_past_target(key, result) for key, result in pairs]
     try:
         context.state.end_run(finished.run_id, finished.exit_code, finished.finished, ended)
-    except StateError as error:
+    except (StateError, Interrupted) as error:
         # A lost lease is the error of each target that it ended.
         if str(error) not in {each.error for each in finished.results}:
             return replace(finished, problems=(*finished.problems, str(error)))

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import Job, RunOptions
     from spark_impex_runner.planning.stages import Prepared
 
+_INTERRUPTED = "the run was interrupted before it started"
+
 
 class Scheduler:
     """Deliver the targets of one plan; ``fail_fast`` is shared with the run's other processes."""
@@ -213,13 +215,15 @@ class Scheduler:
 
     def _stop_reason(self) -> str:
         if self._clock.stopping():
-            return "the run was interrupted before it started"
+            return _INTERRUPTED
         if self._options.fail_fast and self._fail_fast.failed():
             return "another target failed (--fail-fast)"
         try:
             self._context.state.storage.check()
         except StateError as error:
             return str(error)
+        except Interrupted:  # it waited for a lease that is late
+            return _INTERRUPTED
         return ""
 
     def _job(self, name: str) -> Job:

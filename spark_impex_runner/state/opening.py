@@ -25,11 +25,11 @@ def open_state(place: StatePlace, clock: Clock | None = None) -> State:
     return State(LocalStorage(place, lambda: clock.stopped_at if clock else math.inf))
 
 
-def existing_state(place: StatePlace) -> State | None:
+def existing_state(place: StatePlace, clock: Clock | None = None) -> State | None:
     """Open a state to read it; None, and nothing is created, where there is none."""
     if not isinstance(place, str):
-        return open_state(place) if (place / FILE).is_file() else None
-    storage = _object_storage(place)
+        return open_state(place, clock) if (place / FILE).is_file() else None
+    storage = _object_storage(place, clock)
     if storage.exists():
         return State(storage)
     storage.close()

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from spark_impex_runner.errors import Interrupted
 from spark_impex_runner.models import Outcome
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.spark.exports import Exports
 from spark_impex_runner.state.local import LocalStorage
+from spark_impex_runner.state.store import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +70,42 @@ def test_job_that_may_not_be_cancelled_is_named(
     assert warning.startswith(f"job {result.job_id} could not be cancelled and may still run: ")
     assert result.outcome == Outcome.CANCELLED
     assert not [each for each in sandbox.requests if each.method == "PATCH"]
+
+
+def test_interrupt_during_wait_for_lease(
+    run: Any, serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scheduler waits for a lease that is late; its targets are not started."""
+
+    def check(_: object) -> None:
+        run.clock.stop(signal.SIGINT)
+        run.clock.check()
+
+    monkeypatch.setattr(LocalStorage, "check", check)
+    sandbox = serve()
+
+    result = run(sandbox, "- {name: a, folders: [life]}\n- {name: b, folders: [life]}")
+
+    assert {(each.outcome, each.error) for each in result.results} == {
+        (Outcome.CANCELLED, "the run was interrupted before it started")
+    }
+    assert not [each for each in sandbox.requests if each.method == "POST"]
+
+
+def test_end_that_is_not_stored_keeps_the_result(
+    run: Any, serve: Callable[..., Any], only: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state is in a store that does not reply after the signal."""
+
+    def end_run(*_: object) -> None:
+        raise Interrupted
+
+    monkeypatch.setattr(State, "end_run", end_run)
+    run.clock.at_wait = lambda elapsed: elapsed > 10 and run.clock.stop(signal.SIGINT)
+
+    result = run(serve(job_seconds=1000), "- {name: a, folders: [life]}")
+
+    assert (only(result).outcome, result.exit_code) == (Outcome.CANCELLED, 130)
 
 
 def test_interrupt_before_first_job(run: Any, serve: Callable[..., Any], only: Any) -> None:

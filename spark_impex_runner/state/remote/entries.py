@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.blocking import map_in_threads
 from spark_impex_runner.state.remote.document import decode, object_key
 from spark_impex_runner.state.remote.entry import Entry
 from spark_impex_runner.state.storage import Scope, UnreadableError
@@ -82,16 +82,15 @@ class Entries:
             with self._noted(entry.key):
                 load(entry)
 
-        with ThreadPoolExecutor(_PARALLEL) as pool:
-            list(pool.map(loaded, entries))
+        map_in_threads(loaded, entries, _PARALLEL)
 
     def _load_unknown(self, keys: Sequence[str]) -> None:
         """Load objects whose scopes only their documents name."""
-        with ThreadPoolExecutor(_PARALLEL) as pool:
-            for key, found in zip(keys, pool.map(self._objects.get, keys), strict=True):
-                if found:
-                    with self._noted(key):
-                        self._take(key, found)
+        read = map_in_threads(self._objects.get, keys, _PARALLEL)
+        for key, found in zip(keys, read, strict=True):
+            if found:
+                with self._noted(key):
+                    self._take(key, found)
 
     def _take(self, key: str, found: Found) -> None:
         name = decode(found.data, f"{self._objects.place}/{key}").key

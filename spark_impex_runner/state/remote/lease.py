@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.errors import StateError, StateUnavailableError
+from spark_impex_runner.errors import Interrupted, StateError, StateUnavailableError
 from spark_impex_runner.state.remote.document import Owner
 from spark_impex_runner.state.remote.objects import RefusedError, write
 from spark_impex_runner.state.remote.records import (
@@ -122,7 +122,7 @@ class Lease:
         with self._lock:
             if self._lost:
                 return False
-            with suppress(RefusedError, StateError):  # it expires
+            with suppress(RefusedError, StateError, Interrupted):  # it expires
                 self._put(RELEASED)
             self._lost = f"{self._objects.place}: the run has ended"
             return True
@@ -189,7 +189,7 @@ class Lease:
             try:
                 self.renew()
                 pause = self._timing.renewal
-            except StateError:
+            except (StateError, Interrupted):
                 pause = self._timing.renewal / 10
                 if self._lost:
                     return

@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import signal
+import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import obstore
 from obstore import exceptions
 
-from spark_impex_runner.errors import StateError, StateUnavailableError, UsageError
+from spark_impex_runner.blocking import AT_LEAST, CALLS, END, Background, mark_abandoned
+from spark_impex_runner.clock import Clock
+from spark_impex_runner.errors import (
+    Interrupted,
+    StateError,
+    StateUnavailableError,
+    UsageError,
+)
 from spark_impex_runner.object_store.clients import bucket, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from spark_impex_runner.object_store.address import Address
+
+_log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # An object has a few KiB. The lease lasts a minute: no request may take much of it.
 _TIMEOUTS = {"timeout": "15s", "connect_timeout": "5s"}
 _RETRIES = {"max_retries": 8, "retry_timeout": timedelta(seconds=40)}
 # Refusals of a write without a reason, after which it is given up.
 _CONFLICTS = 5
+# Seconds for a request that is sent after the run was stopped, to record how it ended.
+_LAST = 1.0
 # What a bucket, a container or an account says that is not there.
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "bucket does not exist", "container does not")
 # What obstore says without an account or a key: it asks a machine of the cloud for a token.
@@ -55,11 +74,30 @@ class Found:
     modified: datetime
 
 
-class Objects:
-    """The objects below one address."""
+def _interruptible(
+    method: Callable[Concatenate[Objects, P], R],
+) -> Callable[Concatenate[Objects, P], R]:
+    """Send a method's requests on another thread: no signal reaches Python within obstore."""
 
-    def __init__(self, address: Address) -> None:
+    @wraps(method)
+    def call(self: Objects, /, *args: P.args, **options: P.kwargs) -> R:
+        return self.interruptible(lambda: method(self, *args, **options))
+
+    return call
+
+
+class Objects:
+    """The objects below one address.
+
+    Soon after ``clock`` was stopped its methods raise ``Interrupted`` instead of waiting for a
+    store that does not reply; that store is not asked again.
+    """
+
+    def __init__(self, address: Address, clock: Clock | None = None) -> None:
         self.place = str(address)
+        self._clock = clock or Clock()
+        # Acquired by the first request that was abandoned.
+        self._silent = threading.Lock()
         self._scheme = address.scheme
         self._bucket = address.bucket
         self._root = f"{address.path}/" if address.path else ""
@@ -69,6 +107,25 @@ class Objects:
             # For what is repeated anyway, or must not be repeated for long.
             self._once = opened.open(_TIMEOUTS, {**_RETRIES, "max_retries": 0})
 
+    def interruptible(self, send: Callable[[], R]) -> R:
+        """Return the result of a request, or raise ``Interrupted`` soon after a stop."""
+        clock, now = self._clock, time.monotonic()
+        grace = min(max(CALLS, now - clock.stopped_at + _LAST), END)
+        try:
+            if not self._silent.locked():
+                call = Background(send)
+                if call.wait(lambda: max(clock.stopped_at + grace, now + AT_LEAST), clock):
+                    return call.result()
+        except KeyboardInterrupt:
+            mark_abandoned()
+            clock.stop(signal.SIGINT)  # what ends the command now must not wait, either
+            raise
+        if self._silent.acquire(blocking=False):
+            mark_abandoned()
+            _log.warning("%s did not reply after the signal and was abandoned", self.place)
+        raise Interrupted(clock.signum, unanswered=True)
+
+    @_interruptible
     def get(self, key: str, *, once: bool = False) -> Found | None:
         """Return an object, None if there is none."""
         with self._translated_errors():
@@ -81,6 +138,7 @@ class Objects:
                 return None
         return Found(data, _version(found.meta), found.meta["last_modified"])
 
+    @_interruptible
     def put(
         self, key: str, data: bytes, expected: Mapping[str, str] | None, *, once: bool = False
     ) -> Mapping[str, str]:
@@ -101,17 +159,20 @@ class Objects:
                 raise RefusedError from error
         return _version(made)
 
+    @_interruptible
     def put_always(self, key: str, data: bytes) -> None:
         """Write an object in place of any other."""
         with self._translated_errors():
             obstore.put(self._store, self._root + key, data, use_multipart=False)
 
+    @_interruptible
     def list(self, folder: str) -> dict[str, Mapping[str, str]]:
         """Return the keys below a folder, with the version of each."""
         with self._translated_errors():
             found = obstore.list(self._store, self._root + folder).collect()
         return {each["path"].removeprefix(self._root): _version(each) for each in found}
 
+    @_interruptible
     def has(self, folder: str) -> bool:
         """Return whether there is any object below a folder."""
         with self._translated_errors():

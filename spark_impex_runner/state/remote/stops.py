@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from spark_impex_runner import fields
-from spark_impex_runner.errors import StateError
+from spark_impex_runner.errors import Interrupted, StateError
 from spark_impex_runner.state.remote.document import segment
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Stops:
     def write(self, run_id: str, signum: int) -> None:
         """Ask all processes of a run to stop."""
         self._found[run_id] = int(signum)
-        with suppress(StateError):  # workers that cannot be stopped are waited for
+        with suppress(StateError, Interrupted):  # workers that cannot be stopped are waited for
             self._put(run_id, int(signum))
 
     def read(self, run_id: str) -> int | None:
@@ -41,14 +41,14 @@ class Stops:
             if now - self._read_at.get(run_id, -self._seconds) < self._seconds:
                 return self._found.get(run_id)
             self._read_at[run_id] = now
-        with suppress(StateError):
+        with suppress(StateError, Interrupted):
             self._found[run_id] = self._get(run_id)
         return self._found.get(run_id)
 
     def remove(self, run_id: str) -> None:
         """Withdraw a stop; there is no permission to delete an object."""
         self._found.pop(run_id, None)
-        with suppress(StateError):
+        with suppress(StateError, Interrupted):
             if self._get(run_id) is not None:
                 self._put(run_id, None)
 

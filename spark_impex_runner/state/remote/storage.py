@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.clock import Clock
-from spark_impex_runner.errors import StateError
+from spark_impex_runner.errors import Interrupted, StateError
 from spark_impex_runner.object_store.address import parse_address
 from spark_impex_runner.state.remote.entries import Entries
 from spark_impex_runner.state.remote.lease import Lease
@@ -39,8 +39,8 @@ class ObjectStorage:
         age: Callable[[], float] = boot_time,
         objects: Objects | None = None,
     ) -> None:
-        self._objects = objects or Objects(parse_address(url))
         self._clock = clock or Clock()
+        self._objects = objects or Objects(parse_address(url), self._clock)
         self._timing = timing or Timing()
         self._age = age
         self._rows = Rows()
@@ -105,7 +105,7 @@ class ObjectStorage:
         try:
             yield
         except BaseException:
-            with suppress(StateError):  # the first error counts
+            with suppress(StateError, Interrupted):  # the first error counts
                 entry.release(lease)
             raise
         entry.release(lease)
