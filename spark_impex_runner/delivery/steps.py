@@ -213,9 +213,12 @@ class Steps:
 
         Raises ``HeldError`` if it was not, or if the step then holds something else.
         """
-        self._forget()  # written with the hold, so that no kill leaves both
+        done_nothing = len(held) == len(job.packages)
+        if done_nothing:
+            self._forget()  # written with the hold, so that no kill leaves both
         job, hold = approved(job, step, held, self.attempt, self.context)
-        self._store_begun(step)
+        if done_nothing:
+            self._store_begun(step)
         self.progress.approvals += [f"{hold.name}@{digest}" for digest in hold.digests]
         for package in job.packages:
             if package.name in held:

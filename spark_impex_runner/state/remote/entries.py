@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -63,7 +64,7 @@ class Entries:
         with self._listing:
             for folder in folders:
                 now = self._age()
-                if now - self._listed.get(folder, now - self._fresh) >= self._fresh:
+                if now - self._listed.get(folder, -math.inf) >= self._fresh:
                     self._refresh_folder(folder)
                     self._listed[folder] = now
 
