@@ -33,6 +33,7 @@ SCRIPTS = (
     "fleet",
     "live",
     "calculate",
+    "tamper",
 )
 HEAD = ("| figure | target | measured |", "|---|---|---|")
 # How each program tells its version.

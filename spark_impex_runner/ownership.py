@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner import digests
 from spark_impex_runner.errors import StepError
-from spark_impex_runner.models import RECEIPT
+from spark_impex_runner.models import EVIDENCE, RECEIPT
 from spark_impex_runner.paths import ProtectedPaths, folded
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ class Ownership:
         home, parent = os.path.realpath(self.output), os.path.realpath(path.parent)
         if ".." in parts or not f"{parent}{os.sep}".startswith(f"{home}{os.sep}"):
             return f"{path} leads out of {self.output}"
-        if RECEIPT in parts or ".git" in parts or any(each.startswith(".impex") for each in parts):
+        reserved = {RECEIPT, EVIDENCE, ".git"}
+        if reserved & {*parts} or any(each.startswith(".impex") for each in parts):
             return f"{path} is a reserved name; choose another one"
         if conflict := self.guarded.conflict(path, self.output):
             return f"{path} would replace {conflict}; choose another path"

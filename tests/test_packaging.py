@@ -56,7 +56,10 @@ def test_the_wheel_holds_only_the_package_its_types_and_its_schemas(wheel: zipfi
 
     assert others == {
         "spark_impex_runner/py.typed",
+        "spark_impex_runner/schemas/approval-statement.schema.json",
+        "spark_impex_runner/schemas/delivery-statement.schema.json",
         "spark_impex_runner/schemas/diff.schema.json",
+        "spark_impex_runner/schemas/import-statement.schema.json",
         "spark_impex_runner/schemas/history.schema.json",
         "spark_impex_runner/report/html/style.css",
         "spark_impex_runner/schemas/import-lock.schema.json",
@@ -84,7 +87,7 @@ def test_the_schemas_are_files_of_a_release(wheel: zipfile.ZipFile) -> None:
         if name.startswith(folder) and name.endswith(".json")
     }
 
-    assert len(schemas) == 7
+    assert len(schemas) == 10
     if (ROOT / "dist").exists():
         released = {path.name: path.read_bytes() for path in (ROOT / "dist").glob("*.json")}
         assert released == schemas

@@ -111,7 +111,7 @@ def _record(job: models.Job, artifact: models.Artifact, file: str, digest: str) 
     """Add the package's line to a checksum file, beside those of the target's other packages."""
     path = job.target.output / file
     packages = {each.name for each in job.packages}
-    if file in {*packages, artifact.name, models.RECEIPT}:
+    if file in {*packages, artifact.name, models.RECEIPT, models.EVIDENCE}:
         raise errors.StepError(f"file: {file} would overwrite a delivered file; name another")
     owned = tools.Ownership.of(job)
     owned.check(path)

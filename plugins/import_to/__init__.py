@@ -100,14 +100,19 @@ def _import(job: models.Job, options: Mapping[str, Any], package: models.Artifac
     if options.get("gate") == "manual" and not before.job_id:
         _require_approval(job, package, models.Held(to, sha256, does), contents)
     record = package_import.run()
+    locked = None
     if lock and not options.get("only_locked", False):
-        lock.add(package_entry(job, package, sha256, contents), import_entry(to, spark.url, record))
+        entry = package_entry(job, package, sha256, contents)
+        locked = lock.add(entry, import_entry(to, spark.url, record, job.approved))
+    imported = models.Imported(
+        package.name, sha256, to, spark.url, record.job_id, record.at, locked
+    )
     when = f"imported to {to} by job {record.job_id}"
     if before.done:
-        return StepOutput(message=f"{package.name}: already {when} at {record.at}, not sent again")
-    return StepOutput(
-        message=f"{package.name}: {when}: {record.result or 'the tenant lists no services'}"
-    )
+        message = f"{package.name}: already {when} at {record.at}, not sent again"
+    else:
+        message = f"{package.name}: {when}: {record.result or 'the tenant lists no services'}"
+    return StepOutput(message=message, imports=[imported])
 
 
 def _require_approval(

@@ -45,26 +45,36 @@ class Lock:
         packages: list[dict[str, Any]] = data["packages"]
         return packages
 
-    def add(self, entry: dict[str, Any], imported: dict[str, Any]) -> None:
-        """Add a package and one import of it, unless they are in the file."""
+    def add(self, entry: dict[str, Any], imported: dict[str, Any]) -> dict[str, Any]:
+        """Add a package and one import of it, unless they are in the file; return both from it."""
         # Targets, runs and processes may share the file: it is read and replaced under a lock.
         try:
             with tools.file_lock(self.path):
-                self._add(entry, imported)
+                return self._add(entry, imported)
         except OSError as error:
             raise errors.StepError(f"{self.path}: {error.strerror or error}") from error
 
-    def _add(self, entry: dict[str, Any], imported: dict[str, Any]) -> None:
+    def _add(self, entry: dict[str, Any], imported: dict[str, Any]) -> dict[str, Any]:
         # Read again under the lock: another run may have added a package since.
         packages = self.read()
         known = [each for each in packages if each["sha256"] == entry["sha256"]]
         package = known[0] if known else {**entry, "imports": []}
-        if imported in package["imports"]:
-            return
+        written = {name: value for name, value in package.items() if name != "imports"}
+        for each in package["imports"]:
+            # A run that was killed after it wrote the file comes here again, without the approval.
+            if _job_of(each) == _job_of(imported):
+                return {"package": written, "import": each}
         package["imports"].append(imported)
         every = packages if known else [*packages, package]
         text = json.dumps({"version": VERSION, "packages": every}, indent=2)
         tools.write_atomically(self.path, f"{text}\n")
+        return {"package": written, "import": imported}
+
+
+def _job_of(imported: Any) -> tuple[Any, ...]:
+    """Return what identifies an import."""
+    keys = ("connection", "tenant", "job_id", "at")
+    return tuple(imported.get(key) for key in keys) if isinstance(imported, dict) else ()
 
 
 def _is_valid(package: Any) -> bool:
@@ -91,6 +101,12 @@ def package_entry(
     }
 
 
-def import_entry(to: str, tenant: str, record: ImportRecord) -> dict[str, Any]:
-    """Return the lock file's entry of one import."""
-    return {"connection": to, "tenant": tenant, "job_id": record.job_id, "at": record.at}
+def import_entry(
+    to: str, tenant: str, record: ImportRecord, approved: models.Approval | None
+) -> dict[str, Any]:
+    """Return the lock file's entry of one import, with its approval if there was one."""
+    entry = {"connection": to, "tenant": tenant, "job_id": record.job_id, "at": record.at}
+    if approved is None:
+        return entry
+    who = {"by": approved.by or None, "named_by": approved.named_by, "at": approved.at}
+    return {**entry, "approval": who}

@@ -26,6 +26,12 @@ OPTIONS: Final[dict[str, Any]] = {
     "required": ["to"],
     "if": {"properties": {"only_locked": {"const": True}}, "required": ["only_locked"]},
     "then": {"required": ["lock"]},
+    "dependentSchemas": {
+        "four_eyes": {
+            "if": {"properties": {"four_eyes": {"const": True}}},
+            "then": {"required": ["gate"], "properties": {"gate": {"const": "manual"}}},
+        },
+    },
     "properties": {
         "to": {
             "title": "To",
@@ -142,6 +148,15 @@ OPTIONS: Final[dict[str, Any]] = {
             ),
             "enum": ["none", "manual"],
             "default": "none",
+        },
+        "four_eyes": {
+            "title": "Four eyes",
+            "description": (
+                "Refuse an approval by the person who started the export or the run that held it. "
+                "Needs gate: manual."
+            ),
+            "type": "boolean",
+            "default": False,
         },
     },
 }

@@ -132,7 +132,8 @@ def _folder(job: models.Job, to: str, artifact: models.Artifact) -> str:
     output = job.target.output
     if not (output / name).parent.resolve().is_relative_to(output.resolve()):
         raise UnsafeArchive(f"to: {name!r} is outside the output folder; use one in it")
-    others = {each.name.rstrip("/") for each in job.artifacts} | {artifact.name, models.RECEIPT}
+    others = {each.name.rstrip("/") for each in job.artifacts}
+    others |= {artifact.name, models.RECEIPT, models.EVIDENCE}
     siblings = {_package_folder(to, each) for each in packages - {artifact.name}}
     for other in others | siblings:
         if _nested(name, other) or _nested(other, name):

@@ -15,6 +15,8 @@ from .store import UploadFile
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+_SIGNED = (models.RECEIPT, models.EVIDENCE)
+
 
 def select(job: models.Job, patterns: Sequence[str], check: Callable[[], None]) -> list[UploadFile]:
     """Return the files that match any of the patterns, including those inside folders."""
@@ -25,9 +27,20 @@ def select(job: models.Job, patterns: Sequence[str], check: Callable[[], None]) 
     }
     if not found:
         raise errors.StepError(f"files: no file of the target matches {', '.join(patterns)}")
-    if taken := found.keys() & {models.RECEIPT, listing.NAME}:
+    if taken := found.keys() & {*_SIGNED, listing.NAME}:
         raise errors.StepError(f"{min(taken)}: this name is reserved at the destination")
-    return list(found.values())
+    return [*found.values(), *_signed(job, check)]
+
+
+def _signed(job: models.Job, check: Callable[[], None]) -> Iterator[UploadFile]:
+    """Yield the receipt and its signed records, whatever the patterns; none if nothing is signed.
+
+    The runner has written both before this step, about all that was done until then.
+    """
+    for path in (job.target.output / name for name in _SIGNED):
+        if (job.target.output / models.EVIDENCE).is_file() and path.is_file():
+            sha256 = tools.file_digests(path, ["sha256"], check)["sha256"]
+            yield UploadFile.of_file(path, path.name, sha256, check)
 
 
 def _sources(

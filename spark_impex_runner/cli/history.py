@@ -199,7 +199,8 @@ def _approval(each: PastApproval) -> dict[str, Any]:
         "approval": each.approval,
         "at": timestamp(each.at),
         "by": each.by or None,
-        "run_id": each.run_id,
+        "named_by": each.named_by or None,
+        "run_id": each.run_id or None,
         "held_by": each.held_by,
     }
 

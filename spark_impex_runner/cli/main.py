@@ -27,6 +27,7 @@ COMMANDS = {
     "init": "write a first manifest, with the tenant's folders if it answers",
     "run": "run manifests: create the jobs, wait, download, verify, run steps, report",
     "resume": "resume an export job by id, without local state",
+    "approve": "record an approval of a pending import; the next run imports",
     "cancel": "cancel the unfinished jobs of earlier runs, or one job by its id",
     "jobs": "list the running and recent export jobs of a tenant, without local state",
     "status": "list unfinished targets and their jobs",

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.cli import selection
+from spark_impex_runner.cli.approve import add_approval_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,13 +57,7 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--fail-fast", action="store_true", help="start no new targets after one failed"
     )
-    group.add_argument(
-        "--approve",
-        action="append",
-        default=[],
-        metavar="CONNECTION[@SHA256]",
-        help="approve pending imports to CONNECTION, or only this package (repeatable)",
-    )
+    add_approval_options(group)
     group.add_argument(
         "--jobs", type=selection.positive, metavar="N", help="export jobs at once per tenant"
     )

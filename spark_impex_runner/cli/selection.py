@@ -159,6 +159,7 @@ def options(arguments: argparse.Namespace) -> RunOptions:
         fresh=getattr(arguments, "fresh", False),
         job=getattr(arguments, "job", ""),
         approved=frozenset(getattr(arguments, "approve", [])),
+        approved_by=getattr(arguments, "approved_by", ""),
         reports=dict(getattr(arguments, "report", [])),
         blocked_plugins=blocked,
         plugin_files=files,

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.cli.console import CommandContext
     from spark_impex_runner.engine.tenant_jobs import TenantJob
-    from spark_impex_runner.state.holds import Hold
     from spark_impex_runner.state.models import Attempt
+    from spark_impex_runner.state.store import State
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +55,7 @@ def _unfinished(
         return False, [], 0
     with closing(found) as state:
         rows = [
-            {**_row(each, len(state.parts(each))), **_waiting(state.holds.of(each))}
+            {**_row(each, len(state.parts(each))), **_waiting(state, each)}
             for each in state.open_attempts()
         ]
         return True, rows, report_unreadable(state, context)
@@ -126,10 +126,12 @@ def _block(row: Mapping[str, Any]) -> str:
     return "\n".join([head, *lines, *_pending(row)])
 
 
-def _waiting(hold: Hold | None) -> dict[str, Any]:
-    """Return what is pending: the packages, the work and the command that approves it."""
+def _waiting(state: State, attempt: Attempt) -> dict[str, Any]:
+    """Return what is pending: the packages, the work, and who approved it or the command to."""
+    hold = state.holds.of(attempt)
     if hold is None:
         return {}
+    recorded = state.holds.recorded(attempt)
     return {
         "held by run": hold.run_id,
         "packages": [
@@ -137,6 +139,7 @@ def _waiting(hold: Hold | None) -> dict[str, Any]:
             for name, each in hold.work["packages"].items()
         ],
         "work": {name: each for name, each in hold.work.items() if name != "salt"},
+        "approved by": ", ".join(each.by or "an unknown user" for each in recorded) or "-",
         "to approve": hold.command,
     }
 
@@ -146,7 +149,9 @@ def _pending(row: Mapping[str, Any]) -> Iterator[str]:
     for each in row.get("packages", ()):
         yield f"  package         {plain(each['name'])}"
         yield f"  sha256  {each['sha256']}"
-    if "to approve" in row:
+    if row.get("approved by", "-") != "-":
+        yield f"  approved by     {plain(row['approved by'])}"
+    elif "to approve" in row:
         yield f"  to approve      {row['to approve']}"
 
 

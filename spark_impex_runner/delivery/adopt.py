@@ -14,7 +14,15 @@ from spark_impex_runner.delivery.attempt import (
     tenants_of,
 )
 from spark_impex_runner.errors import DeliveryError
-from spark_impex_runner.models import RECEIPT, Artifact, RemoteFile, ServiceVersion, StepResult
+from spark_impex_runner.evidence.dsse import Envelope
+from spark_impex_runner.models import (
+    EVIDENCE,
+    RECEIPT,
+    Artifact,
+    RemoteFile,
+    ServiceVersion,
+    StepResult,
+)
 from spark_impex_runner.report import receipt
 from spark_impex_runner.state.keys import fingerprint, size_class, target_key
 from spark_impex_runner.state.models import Intent
@@ -38,6 +46,8 @@ class _Folder:
     artifacts: tuple[Artifact, ...]
     reported: tuple[tuple[ServiceVersion, ...], ...]
     finished: tuple[tuple[tuple[int, str], StepResult], ...]
+    started_by: str
+    evidence: tuple[str, ...]
 
     @property
     def packages(self) -> list[Artifact]:
@@ -122,7 +132,16 @@ def _read(job: Job, context: Context) -> _Folder:
         artifacts=artifacts,
         reported=tuple(tuple(map(_service, each)) for each in reported),
         finished=tuple(_finished(job, data["steps"], packages, context)),
+        started_by=str(data.get("started_by") or ""),
+        evidence=_evidence(job) if context.records else (),
     )
+
+
+def _evidence(job: Job) -> tuple[str, ...]:
+    """Return the signed records beside the receipt; ``ValueError`` if one is malformed."""
+    file = job.target.output / EVIDENCE
+    lines = file.read_text(encoding="ascii").splitlines() if file.exists() else []
+    return tuple(Envelope.parse(line).text for line in lines)
 
 
 def _artifact(job: Job, data: Mapping[str, Any]) -> Artifact:
@@ -160,11 +179,19 @@ def _open(job: Job, url: str, found: _Folder, context: Context) -> None:
     """Store an attempt with what the receipt says was done."""
     state, now = context.state, context.clock.now()
     intent = Intent(
-        job.run.id, target_key(job), url, fingerprint(job), found.correlation_id, size_class(job)
+        run_id=job.run.id,
+        target=target_key(job),
+        tenant=url,
+        fingerprint=fingerprint(job),
+        correlation_id=found.correlation_id,
+        size=size_class(job),
+        started_by=found.started_by,
     )
     attempt = state.note_job(state.intend(intent, now), found.job_id, now)
     state.note_delivered(attempt, found.artifacts, found.reported)
     for key, result in found.finished:
         state.note_step(attempt, key, result, [])
+    for envelope in found.evidence:
+        state.note_evidence(attempt, envelope)
     where = f"the packages in {job.target.output} were delivered by run {found.run_id}"
     context.changed(job, "package.adopted", where)

@@ -65,7 +65,7 @@ def open_attempt(job: Job, url: str, context: Context) -> OpenedAttempt:
         warning += "; it has ended" if last.delivered else "; it may still run"
         if earlier.held:
             warning += f"; its packages no longer wait for --approve {earlier.held}"
-    attempt = state.intend(_intent(job, url), now)
+    attempt = state.intend(_intent(job, url, context), now)
     if context.job:
         attempt = state.note_job(attempt, context.job, now)
     return OpenedAttempt(attempt, adopted=bool(context.job), warning=warning)
@@ -138,7 +138,7 @@ def open_part(job: Job, whole: Attempt, context: Context) -> OpenedAttempt:
     if earlier := context.state.unfinished(target_key(job)):
         context.state.note_run(earlier, job.run.id, context.clock.now())
         return OpenedAttempt(earlier, adopted=True)
-    intent = replace(_intent(job, whole.tenant), part_of=whole.id)
+    intent = replace(_intent(job, whole.tenant, context), part_of=whole.id)
     return OpenedAttempt(context.state.intend(intent, context.clock.now()))
 
 
@@ -148,15 +148,16 @@ def start_new_attempt(
     """Close an attempt whose job no longer exists or is not used, and store a new intent."""
     now = context.clock.now()
     context.state.finish(earlier, "forgotten", "", now)
-    intent = _intent(job, earlier.tenant)
+    intent = _intent(job, earlier.tenant, context)
     attempt = context.state.intend(replace(intent, part_of=earlier.part_of), now)
     warning = warning or f"job {earlier.job_id} no longer exists on the tenant; exporting again"
     return OpenedAttempt(attempt, warning=warning)
 
 
-def _intent(job: Job, url: str) -> Intent:
-    label = job.request.correlation_id or ""
-    return Intent(job.run.id, target_key(job), url, fingerprint(job), label, size_class(job))
+def _intent(job: Job, url: str, context: Context) -> Intent:
+    label, by = job.request.correlation_id or "", context.actors.initiator.name
+    key, size = target_key(job), size_class(job)
+    return Intent(job.run.id, key, url, fingerprint(job), label, size, started_by=by)
 
 
 def are_intact(job: Job, artifacts: Sequence[Artifact]) -> bool:

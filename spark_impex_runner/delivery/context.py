@@ -6,15 +6,18 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner.delivery.records import Records
 from spark_impex_runner.errors import cause_of
 from spark_impex_runner.models import Change, Outcome, RunOptions
 from spark_impex_runner.planning.approvals import Approvals
 from spark_impex_runner.report.causes import cause_key
 from spark_impex_runner.report.data import phase_seconds, seconds
+from spark_impex_runner.user import Actors
 
 if TYPE_CHECKING:
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.errors import ImpexError
+    from spark_impex_runner.evidence.dsse import Signer
     from spark_impex_runner.hooks.manager import Plugins
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Job, TargetResult
@@ -43,7 +46,8 @@ class Context:
     """What all targets of a run share.
 
     ``until`` is ``"download"`` if no steps run. ``fresh`` resumes no earlier attempt; ``job`` is
-    the id of the job to resume, or empty. ``approvals`` are those of ``options``. ``causes`` has
+    the id of the job to resume, or empty. ``approvals`` are those of ``options``, and ``actors``
+    who gives them. ``records`` signs what is delivered; None if nothing is signed. ``causes`` has
     the first target of each cause of a failure.
     """
 
@@ -56,21 +60,33 @@ class Context:
     job: str = ""
     options: RunOptions = field(default_factory=RunOptions)
     approvals: Approvals = field(default_factory=Approvals)
+    actors: Actors = field(default_factory=Actors)
+    records: Records | None = None
     causes: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, prepared: Prepared, state: State, options: RunOptions) -> Context:
-        """Return the context of a prepared run."""
+    def of(
+        cls,
+        prepared: Prepared,
+        state: State,
+        options: RunOptions,
+        actors: Actors | None = None,
+        signer: Signer | None = None,
+    ) -> Context:
+        """Return the context of a prepared run, by default with the actors of this process."""
+        masker = prepared.connections.masker
         return cls(
             hooks=prepared.hooks,
             clock=prepared.connections.clock,
             state=state,
-            masker=prepared.connections.masker,
+            masker=masker,
             until=options.until,
             fresh=options.fresh,
             job=options.job,
             options=options,
             approvals=Approvals.of(options.approved),
+            actors=(actors or Actors.here(options.approved_by)).masked(masker.mask),
+            records=Records(state, signer, masker) if signer else None,
         )
 
     def ended(self, job: Job, result: TargetResult, error: ImpexError | None = None) -> None:

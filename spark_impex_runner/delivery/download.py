@@ -19,7 +19,7 @@ from spark_impex_runner.errors import (
     TransportError,
 )
 from spark_impex_runner.limits import HeldLimits
-from spark_impex_runner.models import RECEIPT, Artifact, RemoteFile
+from spark_impex_runner.models import EVIDENCE, RECEIPT, Artifact, RemoteFile
 from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.paths import folded
 from spark_impex_runner.planning.placed import require_same_output
@@ -99,11 +99,11 @@ class PackageDownload:
 
     def _remove_receipt(self) -> None:
         """Remove the receipt of an earlier delivery: it does not describe this one."""
-        path = self.job.target.output / RECEIPT
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise DeliveryError(f"cannot replace {path}: {error.strerror or error}") from error
+        for path in (self.job.target.output / name for name in (RECEIPT, EVIDENCE)):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise DeliveryError(f"cannot replace {path}: {error.strerror or error}") from error
 
     def _destinations(self, offered: Sequence[RemoteFile]) -> list[Artifact]:
         """Return where each file goes; raise ``DeliveryError`` if one would replace another."""

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import digests
 from spark_impex_runner.errors import HeldError
-from spark_impex_runner.models import Held
+from spark_impex_runner.four_eyes import refusal
+from spark_impex_runner.models import Approval, Held
 from spark_impex_runner.planning.approvals import DIGITS, approve_values, command
 from spark_impex_runner.state.holds import Hold
 from spark_impex_runner.text import first_of
@@ -46,21 +47,62 @@ def approved(
     salt = earlier.work.get("salt", "") if earlier else ""
     work = _work(job, step, held, _Sealer(salt or secrets.token_hex(16), context.masker))
     changes = list(_differences(_remaining(earlier.work, job, held), work)) if earlier else []
-    approval = "" if changes else _approval(work["packages"], earlier, job.run.id, context)
-    lines = [*map(str, errors.values()), *_reasons(attempt, earlier, changes, context)]
-    hold = earlier if earlier and not changes else _store(job, work, attempt, context)
-    if not approval:
+    by_option = "" if changes else _approval(work["packages"], earlier, job.run.id, context)
+    offered = [] if changes else [*_offered(by_option, held, job, context)]
+    offered += [] if changes or not earlier else context.state.holds.recorded(attempt)
+    initiators = (attempt.started_by, *(earlier.initiators if earlier else ()))
+    refusals = [_refusal(step, initiators, each) for each in offered]
+    given = next((each for each, why in zip(offered, refusals, strict=True) if not why), None)
+    reasons = list(_reasons(attempt, earlier, changes, context))  # before the next hold is stored
+    # Whoever holds it is one who started it.
+    people = initiators if given else (*initiators, context.actors.initiator.name)
+    known = earlier if earlier and not changes else None
+    hold = known or _store(job, work, attempt, people, context)
+    if given is None:
+        lines = [*filter(None, refusals), *map(str, errors.values()), *reasons]
         raise HeldError(first_of(lines, _SHOWN, "; "), hold.name, digests=hold.digests)
-    covered = ", ".join(f"{each.to}@{each.sha256}" for each in held.values())
-    context.state.holds.approve(attempt, job.run.id, covered, context.clock.now())
-    message = f"approved by --approve {approval}: {', '.join(held)} to {hold.name}"
-    context.changed(job, "step.approved", message, uses=step.uses, digests=list(hold.digests))
-    names = frozenset(each.to for each in held.values())
-    return replace(job, run=replace(job.run, approved=names), approval=held), hold
+    _record(attempt, hold, given, context)
+    how = f"--approve {by_option}" if given.run_id else "impex approve"
+    message = f"approved by {how}: {', '.join(held)} to {hold.name}"
+    detail = {"uses": step.uses, "digests": list(hold.digests), "by": given.by}
+    context.changed(job, "step.approved", message, **detail)
+    run = replace(job.run, approved=frozenset(each.to for each in held.values()))
+    return replace(job, run=run, approval=held, approved=given), hold
+
+
+def _refusal(step: Step, initiators: tuple[str, ...], given: Approval) -> str:
+    """Return why a step refuses an approval, empty if it does not."""
+    return refusal(initiators, given.by) if step.options.get("four_eyes") is True else ""
+
+
+def _record(attempt: Attempt, hold: Hold, given: Approval, context: Context) -> None:
+    """Store the approval that the run goes on by, and sign it; ``impex approve`` stored its own."""
+    if given.run_id:
+        context.state.holds.approve(attempt, given)
+    if context.records:
+        context.records.add_approval(attempt, hold, given)
+
+
+def _offered(
+    by_option: str, held: Mapping[str, Held], job: Job, context: Context
+) -> Iterator[Approval]:
+    """Yield the approval that the run itself was given, if it covers what is held."""
+    if by_option:
+        covers = tuple(f"{each.to}@{each.sha256}" for each in held.values())
+        user, at = context.actors.approver, context.clock.now().isoformat()
+        yield Approval(covers, user.name, user.named_by, at, job.run.id)
 
 
 def check_gate(step: Step, attempt: Attempt, context: Context) -> None:
     """Raise ``HeldError`` if a step lost its gate while its work waits for an approval."""
+    hold = context.state.holds.of(attempt)
+    if hold and hold.work["step"] == step.uses and _lost_four_eyes(hold, step):
+        raise HeldError(
+            f"options.four_eyes: true -> false while it waits for --approve {hold.name}; restore "
+            "it, or cancel it with impex cancel",
+            hold.name,
+            digests=hold.digests,
+        )
     name, digests, before = _gated(step, attempt, context)
     now = step.options.get("gate", "none")
     if name in step.options.values() and before != "none" and now == "none":
@@ -70,6 +112,12 @@ def check_gate(step: Step, attempt: Attempt, context: Context) -> None:
             name,
             digests=digests,
         )
+
+
+def _lost_four_eyes(hold: Hold, step: Step) -> bool:
+    """Return whether a step no longer asks for a second person, for the same connection."""
+    asked = hold.work["options"].get("four_eyes") is True
+    return asked and not step.options.get("four_eyes") and hold.name in step.options.values()
 
 
 def _gated(step: Step, attempt: Attempt, context: Context) -> tuple[str, tuple[str, ...], str]:
@@ -135,11 +183,18 @@ def _tenant(job: Job, name: str) -> str:
     return str(job.run.connect(name).identity) if name in job.run.manifest.connections else ""
 
 
-def _store(job: Job, work: dict[str, Any], attempt: Attempt, context: Context) -> Hold:
+def _store(
+    job: Job,
+    work: dict[str, Any],
+    attempt: Attempt,
+    initiators: tuple[str, ...],
+    context: Context,
+) -> Hold:
     name = next(each["to"] for each in work["packages"].values())
     waits = approve_values(name, (each["sha256"] for each in work["packages"].values()))
     line = command(job.run.manifest.path, context.options, [job.target.name], waits)
-    hold = Hold(0, attempt.id, job.run.id, context.clock.now(), name, work, line)
+    people = tuple(dict.fromkeys(initiators))
+    hold = Hold(0, attempt.id, job.run.id, context.clock.now(), name, work, line, initiators=people)
     return context.state.holds.put(attempt, replace(hold, command=context.masker.mask(line)))
 
 

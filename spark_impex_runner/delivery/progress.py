@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.delivery.attempt import OpenedAttempt
     from spark_impex_runner.delivery.context import Context
-    from spark_impex_runner.models import Artifact, Job, ServiceVersion, Status, StepResult
+    from spark_impex_runner.models import (
+        Approval,
+        Artifact,
+        Job,
+        ServiceVersion,
+        Status,
+        StepResult,
+    )
     from spark_impex_runner.state.models import Attempt
 
 
@@ -78,6 +85,7 @@ class TargetProgress:
     parts: dict[str, TargetProgress] = field(default_factory=dict)
     steps: list[StepResult] = field(default_factory=list)
     approvals: list[str] = field(default_factory=list)
+    used: tuple[Approval, ...] = ()
     warnings: list[str] = field(default_factory=list)
     phase: Phase = Phase.STARTING
     since: float = 0.0
@@ -108,6 +116,7 @@ class TargetProgress:
         if opened.warning:
             self.warnings.append(opened.warning)
         self.record_attempt(opened.attempt)
+        self.used = self.context.state.holds.used(opened.attempt)
 
     def record_attempt(self, attempt: Attempt) -> Job:
         """Store an attempt's correlation id and job id in the job, and return the job."""
@@ -204,6 +213,8 @@ class TargetProgress:
             approve=error.approve if isinstance(error, HeldError) else "",
             digests=error.digests if isinstance(error, HeldError) else (),
             approved=tuple(self.approvals),
+            approvals=self.used,
+            started_by=self.opened.started_by if self.opened else "",
             phases=tuple(sorted(phases, key=attrgetter("started"))),
         )
 

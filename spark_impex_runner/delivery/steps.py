@@ -29,7 +29,7 @@ from spark_impex_runner.state.keys import target_key
 from spark_impex_runner.state.store import BEGUN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from spark_impex_runner.delivery.context import Context
@@ -47,10 +47,12 @@ class Steps:
     """The steps of one job; what each step makes is added to the job.
 
     A step that an earlier run of the attempt finished runs again only if its files have changed.
-    ``begun`` is the digest of the current step's work where that must be done only once.
+    ``begun`` is the digest of the current step's work where that must be done only once, and
+    ``leave_receipt`` writes the receipt of what is done so far.
     """
 
     progress: TargetProgress
+    leave_receipt: Callable[[], object]
     begun: str = ""
 
     @property
@@ -108,6 +110,7 @@ class Steps:
     def _run_one(self, step: Step, key: tuple[int, str], earlier: StepResult | None) -> None:
         self.progress.enter(Phase.STEPS, step.uses)
         started, self.begun = self.context.clock.now(), ""
+        self._sign_delivery(step)
         try:
             self._begin(step, key, earlier)
             made = self._attempt(step)
@@ -128,10 +131,27 @@ class Steps:
             if outcome == "failed":
                 raise _as_target_error(step, error, message) from error
         else:
+            self._sign_imports(made)
             result = self._result("succeeded", made.message, started, made.artifacts)
             later = result.seconds < _SHORT and not self._runs_once(step)
             self.context.state.note_step(self.attempt, key, result, made.artifacts, later=later)
             self._record(result)
+
+    def _sign_delivery(self, step: Step) -> None:
+        """Sign what is delivered before a step takes it elsewhere, unless that is done."""
+        records = self.context.records
+        offer = self.context.hooks.registry.steps.get(step.uses)
+        if records and offer and offer.delivers and not records.ends_with_delivery(self.attempt):
+            self.leave_receipt()
+
+    def _sign_imports(self, made: StepOutput) -> None:
+        """Sign the imports of a step, before it is stored as done.
+
+        A run that is killed in between calls the step again, which says the same.
+        """
+        if records := self.context.records:
+            for each in made.imports:
+                records.add_import(self.attempt, each, self.job.run.id)
 
     def _begin(self, step: Step, key: tuple[int, str], earlier: StepResult | None) -> None:
         """Store that a step begins if it must run only once.
@@ -188,7 +208,8 @@ class Steps:
         made = {artifact.name: artifact for each in answers for artifact in each.artifacts}
         self._add(list(made.values()))
         message = "; ".join(each.message for each in answers if each.message)
-        return StepOutput(tuple(made.values()), message)
+        imports = [record for each in answers for record in each.imports]
+        return StepOutput(tuple(made.values()), message, imports)
 
     def _call_for_packages(self, step: Step) -> list[StepOutput]:
         """Call a step for every package, and again with an approval for packages that it holds."""
@@ -224,6 +245,7 @@ class Steps:
             if package.name in held:
                 yield package.name, self._call(job, step, package)
         self.context.state.holds.use(self.attempt)
+        self.progress.used = self.context.state.holds.used(self.attempt)
 
     def _add(self, made: Sequence[Artifact]) -> None:
         kept = {artifact.name: artifact for artifact in (*self.job.artifacts, *made)}
@@ -254,7 +276,7 @@ class Steps:
             replace(item, made_by="download" if item.name in packages else step.uses)
             for item in made.artifacts
         ]
-        return StepOutput(artifacts, made.message)
+        return StepOutput(artifacts, made.message, made.imports)
 
     def _record(self, result: StepResult) -> None:
         self.progress.steps.append(result)

@@ -19,7 +19,7 @@ from spark_impex_runner.delivery.progress import Phase
 from spark_impex_runner.delivery.steps import Steps
 from spark_impex_runner.delivery.unchanged import unchanged, work_digest
 from spark_impex_runner.errors import DeliveryError, ImpexError, Interrupted, describe_os_error
-from spark_impex_runner.models import RECEIPT, Outcome, Status, TargetResult
+from spark_impex_runner.models import EVIDENCE, RECEIPT, Outcome, Status, TargetResult
 from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.planning.placed import PlacedFiles, check_step_outputs, require_same_output
 from spark_impex_runner.state.keys import target_key
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.limits import HeldLimits, Limit
     from spark_impex_runner.models import Job
     from spark_impex_runner.planning.connections import Connections
+    from spark_impex_runner.state.models import Attempt
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class TargetRunner:
         self,
         context: Context,
         connections: Connections,
-        leave_receipt: Callable[[TargetResult], None],
+        leave_receipt: Callable[[TargetResult, Attempt], None],
         labels: Mapping[str, str],
     ) -> None:
         self._context = context
@@ -158,7 +159,7 @@ class TargetRunner:
             services, versions = delivered.services, delivered.versions
             status = Status(job.id, "", services=services, service_versions=versions)
             progress.job = replace(job, status=status)
-        Steps(progress).run()
+        Steps(progress, lambda: self._with_receipt(progress, None)).run()
 
     def _close(
         self, progress: TargetProgress, error: ImpexError | None, *, closed: bool
@@ -187,7 +188,7 @@ class TargetRunner:
         except DeliveryError as moved:
             return progress.result(error or moved)
         result = progress.result(error)
-        self._leave_receipt(result)
+        self._leave_receipt(result, progress.attempt)
         return result
 
 
@@ -197,10 +198,9 @@ def _check_output(job: Job, context: Context) -> None:
     if job.target.if_exists == "fail" and output.is_dir() and _foreign_files(job, context):
         raise DeliveryError(f"{output} exists and is not empty (if_exists: fail)")
     nearest = next(path for path in (output, *output.parents) if os.path.lexists(path))
-    if (output / RECEIPT).is_dir():
-        raise DeliveryError(
-            f"{output / RECEIPT} is a folder; move it away, or choose another output"
-        )
+    for path in (output / RECEIPT, output / EVIDENCE):
+        if path.is_dir():
+            raise DeliveryError(f"{path} is a folder; move it away, or choose another output")
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise DeliveryError(f"cannot write to {output}: {nearest} is not a writable folder")
 
@@ -216,7 +216,9 @@ def _foreign_files(job: Job, context: Context) -> list[Path]:
     return [
         path
         for path in output.iterdir()
-        if path.name != RECEIPT and not unnamed.fullmatch(path.name) and owned.foreign_file(path)
+        if path.name not in {RECEIPT, EVIDENCE}
+        and not unnamed.fullmatch(path.name)
+        and owned.foreign_file(path)
     ]
 
 

@@ -114,6 +114,7 @@ class Dispatch:
             options=options,
             send=executor.connect_events(EventReceiver(self._progress)),
             levels=(logging.getLogger().getEffectiveLevel(), own.getEffectiveLevel()),
+            actors=self._context.actors,
         )
 
     def _result_of(self, name: str, unit: UnitResult) -> TargetResult:

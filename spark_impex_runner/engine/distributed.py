@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import PlannedTarget, RunOptions, TargetResult
     from spark_impex_runner.state.storage import Storage
+    from spark_impex_runner.user import Actors
 
 # Seconds between two reads of the stop request, and between two looks at the clock.
 _POLL_INTERVAL = 0.2
@@ -53,6 +54,7 @@ class WorkUnit:
         options: The options.
         send: Sends a text to the run; None if the executor cannot do so.
         levels: The least levels that the run logs: of all loggers, and of the runner's own.
+        actors: Who started the run and approves; None for the user of the worker's own process.
     """
 
     origin: Origin
@@ -60,6 +62,7 @@ class WorkUnit:
     options: RunOptions
     send: Callable[[str], None] | None = None
     levels: tuple[int, int] = (logging.WARNING, logging.INFO)
+    actors: Actors | None = None
 
     def of_targets(self, names: Sequence[str]) -> WorkUnit:
         """Return a unit of the same run with other targets."""

@@ -10,7 +10,6 @@ from spark_impex_runner.errors import Interrupted, StateError
 from spark_impex_runner.report.data import job_ids, phase_seconds
 from spark_impex_runner.state.keys import target_key_for
 from spark_impex_runner.state.runs import PastRun, PastTarget
-from spark_impex_runner.user import current_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +25,7 @@ def recorded(prepared: Prepared, context: Context) -> Iterator[None]:
     run = prepared.run
     # The lock first: a run without an end and without a lock was killed.
     with context.state.storage.run_lease(run.id):
-        by = context.masker.mask(current_user())
+        by = context.actors.initiator.name
         begun = PastRun(run.id, str(run.manifest.path), run.started, started_by=by)
         context.state.begin_run(begun, _keys(prepared))
         yield

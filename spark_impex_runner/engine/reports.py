@@ -53,6 +53,14 @@ def write(path: Path, pieces: Iterable[str]) -> None:
         raise DeliveryError(f"cannot write {path}: {reason}") from error
 
 
+def remove(path: Path) -> None:
+    """Remove a file if it is there; raise ``DeliveryError`` if that fails."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DeliveryError(f"cannot remove {path}: {error.strerror or error}") from error
+
+
 def _pieces(report: Report, result: RunResult) -> Iterator[str]:
     """Yield a report's text; raise ``PluginError`` if its plugin fails."""
     source = f"plugin {report.provider}: the report {report.name!r}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from spark_impex_runner.blocking import END, interruptible
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.delivery.context import Context
+from spark_impex_runner.delivery.records import signer_of
 from spark_impex_runner.engine.notifications import notify
 from spark_impex_runner.engine.preparation import prepared_run
 from spark_impex_runner.engine.progress import RunProgress
@@ -68,7 +69,8 @@ def run_manifest(  # noqa: PLR0913 - what an embedding program may replace, by k
         prepared_run(path, options, clock, masker) as prepared,
         closing(open_state(state_place(path, options), clock)) as state,
     ):
-        context = Context.of(prepared, state, options)
+        signer = signer_of(prepared.run.manifest)
+        context = Context.of(prepared, state, options, signer=signer)
         with _unit_executor(prepared, context, worker) as executor:
             shown = progress or RunProgress()
             return _Run(prepared, context, options, shown).run(executor)

@@ -12,10 +12,10 @@ from spark_impex_runner.delivery.target import TargetRunner, not_started_result
 from spark_impex_runner.delivery.unchanged import unchanged
 from spark_impex_runner.engine.distributed import FailFast
 from spark_impex_runner.engine.recorded import recorded_result
-from spark_impex_runner.engine.reports import write
+from spark_impex_runner.engine.reports import remove, write
 from spark_impex_runner.engine.tasks import Ready, TaskFunctions, run_all
 from spark_impex_runner.errors import ImpexError, Interrupted, StateError
-from spark_impex_runner.models import RECEIPT, Outcome, TargetResult
+from spark_impex_runner.models import EVIDENCE, RECEIPT, Outcome, TargetResult
 from spark_impex_runner.planning.prepare import new_job
 from spark_impex_runner.report import receipt
 from spark_impex_runner.report.masked import masked
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.limits import HeldLimits
     from spark_impex_runner.models import Job, RunOptions
     from spark_impex_runner.planning.stages import Prepared
+    from spark_impex_runner.state.models import Attempt
 
 _INTERRUPTED = "the run was interrupted before it started"
 
@@ -229,7 +230,7 @@ class Scheduler:
     def _job(self, name: str) -> Job:
         return new_job(self._planned[name], self._prepared, self._clock)
 
-    def _leave_receipt(self, result: TargetResult) -> None:
+    def _leave_receipt(self, result: TargetResult, attempt: Attempt) -> None:
         """Write the receipt beside the artifacts, also of a delivery that failed half-way."""
         if result.artifacts:
             run, masker = self._prepared.run, self._context.masker
@@ -237,7 +238,14 @@ class Scheduler:
             # A masked name would not be recognized by the next run, which looks for its own.
             shown = name if masker.mask(name) == name else None
             text = receipt.render(masked(result, masker), run.id, __version__, shown)
-            write(result.target.output / RECEIPT, text)
+            output, records = result.target.output, self._context.records
+            # The records first: if the run is killed in between, the same command writes both
+            # again, since the attempt is still open.
+            if records:
+                write(output / EVIDENCE, records.add_delivery(attempt, text))
+            else:
+                remove(output / EVIDENCE)
+            write(output / RECEIPT, text)
 
 
 def _blocked_reason(result: TargetResult) -> str:

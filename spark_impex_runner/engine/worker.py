@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner.clock import Clock
 from spark_impex_runner.delivery.context import Context
+from spark_impex_runner.delivery.records import signer_of
 from spark_impex_runner.engine.distributed import FailFast, StopRequest, UnitResult, sanitized
 from spark_impex_runner.engine.events import UnitEvents, reported
 from spark_impex_runner.engine.placement import Placement
@@ -104,7 +105,8 @@ def _results(unit: WorkUnit, run: ActiveRun, *, remote: bool) -> UnitResult:
         prepared = stack.enter_context(prepared_run(path, options, clock, run.masker))
         if remote:
             unit.origin.check_loaded(prepared.hooks.infos)
-        context, offers = Context.of(prepared, state, options), prepared.hooks.registry.steps
+        signer, offers = signer_of(prepared.run.manifest), prepared.hooks.registry.steps
+        context = Context.of(prepared, state, options, unit.actors, signer)
         progress = run.progress
         if events:
             progress = stack.enter_context(reported(events, offers, prepared.run, clock))

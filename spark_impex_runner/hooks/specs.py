@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.models import (
         Artifact,
         Change,
+        Imported,
         Job,
         Poll,
         Request,
@@ -63,10 +64,12 @@ class StepOutput:
     Attributes:
         artifacts: The files and folders that the step created, possibly none.
         message: One line about the success, for log, reports and receipt; secrets are masked.
+        imports: The packages that the step has imported to a tenant, for the signed records.
     """
 
     artifacts: Sequence[Artifact] = ()
     message: str = ""
+    imports: Sequence[Imported] = ()
 
 
 def __getattr__(name: str) -> Any:

@@ -85,6 +85,7 @@ class _ResolvedParts:
     targets: list[ExpandedTarget]
     reports: dict[str, Any]
     notify: list[Any]
+    sign: dict[str, Any]
     graph: Graph
     connection_options: frozenset[KeyPath]
 
@@ -97,6 +98,7 @@ class _ResolvedParts:
             "targets": [target.data for target in self.targets],
             "report": self.reports,
             "notify": self.notify,
+            **({"sign": self.sign} if self.sign else {}),
         }
 
     def origin(self, path: KeyPath) -> KeyPath:
@@ -228,6 +230,7 @@ def _expand(expansion: Expansion, data: Mapping[str, Any]) -> _ResolvedParts:
         targets=targets,
         reports=expansion.plain("report", data.get("report") or {}),
         notify=expansion.plain("notify", data.get("notify") or []),
+        sign=expansion.plain("sign", data.get("sign") or {}),
         graph=Graph(targets),
         connection_options=frozenset(
             scalar.path for scalar in expansion.scalars.values() if scalar.connection
@@ -311,6 +314,7 @@ def _build(document: Document, parts: _ResolvedParts) -> Manifest:
         targets=tuple(targets),
         reports={kind: folder / file for kind, file in parts.reports.items()},
         notify=tuple(construct.notification(data) for data in parts.notify),
+        sign=construct.signing(parts.sign, folder) if parts.sign else None,
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.manifest.references import UnresolvedText
-from spark_impex_runner.models import Auth, Connection, Notification, Polling, Step, Target
+from spark_impex_runner.models import Auth, Connection, Notification, Polling, Signing, Step, Target
 from spark_impex_runner.quantity import seconds, size
 
 if TYPE_CHECKING:
@@ -65,6 +65,12 @@ def notification(data: Mapping[str, Any]) -> Notification:
     if "on" in fields:
         fields["on"] = tuple(fields["on"])
     return Notification(options=fields.pop("with", {}), **fields)
+
+
+def signing(data: Mapping[str, str], folder: Path) -> Signing:
+    """Build the settings for signing receipts."""
+    ssh_key = data.get("ssh_key")
+    return Signing(data.get("key"), (folder / ssh_key) if ssh_key else None)
 
 
 def _auth(oauth: Mapping[str, str] | None = None, **scheme: str) -> Auth:

@@ -23,6 +23,7 @@ from spark_impex_runner.models.manifest import (
     Notification,
     Polling,
     RunOptions,
+    Signing,
     Step,
     Target,
     base_name,
@@ -38,11 +39,13 @@ from spark_impex_runner.models.result import (
 )
 from spark_impex_runner.models.wire import RemoteFile, Request, ServiceVersion, Status, Verdict
 from spark_impex_runner.models.work import (
+    Approval,
     Artifact,
     Change,
     Delivery,
     Forecast,
     Held,
+    Imported,
     Job,
     KeyValueStore,
     PlannedStep,
@@ -53,9 +56,13 @@ from spark_impex_runner.models.work import (
 
 # The file beside every delivery that lists what was delivered.
 RECEIPT = "impex-receipt.json"
+# The signed records beside a receipt, one line of JSON each.
+EVIDENCE = "impex-receipt.intoto.jsonl"
 
 __all__ = [
+    "EVIDENCE",
     "RECEIPT",
+    "Approval",
     "Artifact",
     "Auth",
     "CalculatedModule",
@@ -65,6 +72,7 @@ __all__ = [
     "Delivery",
     "Forecast",
     "Held",
+    "Imported",
     "Job",
     "KeyValueStore",
     "Manifest",
@@ -84,6 +92,7 @@ __all__ = [
     "RunOptions",
     "RunResult",
     "ServiceVersion",
+    "Signing",
     "StandIns",
     "Status",
     "Step",

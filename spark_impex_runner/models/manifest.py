@@ -186,6 +186,20 @@ class Notification:
     timeout: float = 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """The key that signs receipts: exactly one of the two.
+
+    Attributes:
+        key: A private key of Ed25519 in PEM.
+        ssh_key: The absolute path of a key for ``ssh-keygen``: a private one, or a public one whose
+            private key the SSH agent has.
+    """
+
+    key: str | None = field(default=None, repr=False)
+    ssh_key: Path | None = None
+
+
 def base_name(name: str) -> str:
     """Return a manifest's name without its overlays' suffixes: ``release`` of ``release+prod``."""
     return name.partition("+")[0]
@@ -204,6 +218,7 @@ class Manifest:
             plugin's).
         overlays: The overlays, in the order in which they were applied.
         notify: The notifiers.
+        sign: The key that signs receipts; None if they are not signed.
     """
 
     path: Path
@@ -213,6 +228,7 @@ class Manifest:
     reports: Mapping[str, Path] = field(default_factory=dict)
     overlays: tuple[Path, ...] = ()
     notify: tuple[Notification, ...] = ()
+    sign: Signing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +251,8 @@ class RunOptions:
         alone: Whether to leave out targets that the selected ones need.
         approved: Approvals, each ``CONNECTION`` or ``CONNECTION@SHA256`` (12 hexadecimal digits or
             more).
+        approved_by: The name of the person who approves; empty for that of the CI system, else of
+            the operating system.
         asks: Whether sources are asked for their values; False only validates.
         reports: The files of additional reports by the report's name.
         blocked_plugins: The names of plugins that are not loaded.
@@ -259,6 +277,7 @@ class RunOptions:
     job: str = ""
     alone: bool = False
     approved: frozenset[str] = frozenset()
+    approved_by: str = ""
     asks: bool = True
     reports: Mapping[str, Path] = field(default_factory=dict)
     blocked_plugins: frozenset[str] = frozenset()

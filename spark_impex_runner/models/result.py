@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.models.manifest import Manifest, Target
     from spark_impex_runner.models.wire import Request, ServiceVersion
-    from spark_impex_runner.models.work import Artifact
+    from spark_impex_runner.models.work import Approval, Artifact
 
 
 class Outcome(str, Enum):
@@ -94,6 +94,8 @@ class TargetResult:
         approve: The name to approve (``--approve``) for a target that is held.
         digests: The SHA-256 of the packages that wait for the approval.
         approved: The approvals that this run was given, each as ``NAME@SHA256``.
+        approvals: All approvals by which its packages went on, also in earlier runs.
+        started_by: The name of the person or CI user who started the export; empty if unknown.
         phases: Its phases, in the order in which they began; those of parts one after the other.
         host: The machine on which its output is, if this one does not see it there; else empty.
     """
@@ -116,6 +118,8 @@ class TargetResult:
     approve: str = ""
     digests: tuple[str, ...] = ()
     approved: tuple[str, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+    started_by: str = ""
     phases: tuple[PhaseTime, ...] = ()
     host: str = ""
 

@@ -182,6 +182,49 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Approval:
+    """An approval of work that was held.
+
+    Attributes:
+        covers: The packages, each as ``CONNECTION@SHA256``.
+        by: The name of the person who approved; empty if unknown.
+        named_by: Where the name comes from: ``--approved-by``, a variable of the CI system such as
+            ``GITHUB_ACTOR``, or ``operating system``.
+        at: When, as ISO 8601 in UTC.
+        run_id: The id of the run that was given the approval; empty for ``impex approve``.
+    """
+
+    covers: tuple[str, ...]
+    by: str
+    named_by: str
+    at: str
+    run_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A package that a step has imported to a tenant, for the signed records.
+
+    Attributes:
+        package: The name of the package.
+        sha256: The SHA-256 of the package, in hexadecimal.
+        to: The name of the connection.
+        tenant: The tenant's base URL.
+        job_id: The id of the import job.
+        at: When the job was seen completed, as ISO 8601 in UTC.
+        lock: The entry of the lock file: ``package`` and ``import``; None without one.
+    """
+
+    package: str
+    sha256: str
+    to: str
+    tenant: str
+    job_id: str
+    at: str
+    lock: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """A complete delivery of an earlier run for a target.
 
@@ -227,6 +270,7 @@ class Job:
         wait: Waits so many seconds; raises ``Interrupted`` as soon as the run is interrupted.
         cache: A folder for what a step can make again, kept between runs; None without one.
         approval: The approved work of the step, by the names of the packages.
+        approved: Who approved that; None without an approval.
         placed: The records of what the target's runs put into its output; ``tools.Ownership`` reads
             and writes them.
     """
@@ -247,6 +291,7 @@ class Job:
     wait: Callable[[float], None] = field(default=time.sleep, repr=False, compare=False)
     cache: Path | None = field(default=None, repr=False, compare=False)
     approval: Mapping[str, Held] = field(default_factory=dict)
+    approved: Approval | None = None
     placed: KeyValueStore = field(default_factory=KeyValueStore, repr=False, compare=False)
 
     @property

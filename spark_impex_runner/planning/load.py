@@ -141,6 +141,17 @@ def resolve(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> di
     return data
 
 
+@_os_errors_as_usage()
+def read_without_secrets(
+    path: Path, options: RunOptions, clock: Clock, masker: Masker
+) -> tuple[Manifest, tuple[Target, ...]]:
+    """Return a manifest and its chosen targets; no secret is read, and none has to exist."""
+    opened = _open(path, options, clock, masker)
+    with explaining_unknown_names(opened.plugins):
+        manifest, _ = read_resolved(opened.document, opened.settings)
+    return manifest, select(manifest, options.targets, options.tags, alone=True)
+
+
 def open_announcement(
     path: Path, options: RunOptions, clock: Clock, masker: Masker
 ) -> tuple[Opened, Manifest]:

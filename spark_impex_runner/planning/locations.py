@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import ManifestError, UsageError
 from spark_impex_runner.manifest.yaml.document import Finding
-from spark_impex_runner.models import RECEIPT, KeyValueStore
+from spark_impex_runner.models import EVIDENCE, RECEIPT, KeyValueStore
 from spark_impex_runner.ownership import Ownership
 from spark_impex_runner.paths import Identities, ProtectedPaths, folded, url_problem
 from spark_impex_runner.planning.entries import files_read
@@ -88,6 +88,8 @@ def path_uses(
             folders.append(PathUse(each.sandbox, f"the tenant of the connection {name!r}"))
         if isinstance(each.verify_tls, str):
             read.append(PathUse(Path(each.verify_tls), "the CA bundle"))
+    if manifest.sign and manifest.sign.ssh_key:
+        read.append(PathUse(manifest.sign.ssh_key, "the key that signs"))
     for target in manifest.targets:
         for step_key, step in steps_of(target):
             for key, kind in path_options(registry.steps.get(step.uses), step.options).items():
@@ -212,6 +214,7 @@ class _WrittenFiles:
         inner = folded(place[len(output) + 1 :].replace(os.sep, "/"))
         names = {
             RECEIPT,
+            EVIDENCE,
             *(n for _, step in steps_of(target) for n in written_by(step, self._registry)),
         }
         return any(_overlap(inner, folded(name)) for name in names)

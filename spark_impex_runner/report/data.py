@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from spark_impex_runner.models import (
+        Approval,
         Artifact,
         PhaseTime,
         Request,
@@ -36,6 +37,8 @@ def delivery(result: TargetResult) -> dict[str, Any]:
         "steps": [_step(each) for each in result.steps],
         "phases": [_phase(each) for each in result.phases],
         "warnings": list(result.warnings),
+        "started_by": result.started_by or None,
+        "approvals": [_approval(each) for each in result.approvals],
         **time_span(result.started, result.finished),
     }
 
@@ -118,6 +121,16 @@ def _step(each: StepResult) -> dict[str, Any]:
         "message": each.message or None,
         "artifacts": list(each.artifacts),
         "started": each.started and timestamp(each.started),
+    }
+
+
+def _approval(each: Approval) -> dict[str, Any]:
+    return {
+        "covers": list(each.covers),
+        "by": each.by or None,
+        "named_by": each.named_by or None,
+        "at": each.at,
+        "run_id": each.run_id or None,
     }
 
 

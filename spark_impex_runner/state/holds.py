@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner.models import Approval
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 # How a hold ends: another one replaces it, or the approved work is done.
 REPLACED, USED = "replaced", "used"
+# In place of the run's id for an approval without a run.
+RECORDED = "impex approve"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,7 @@ class Hold:
 
     ``name`` is the connection to approve, ``work`` all that would be done, ``command`` the command
     line that approves it. ``approved_by`` is the id of the run that got an ``approval``.
+    ``initiators`` are the names of those who started what is held, and so may not approve it alone.
     """
 
     id: int
@@ -35,6 +40,7 @@ class Hold:
     command: str
     approved_by: str = ""
     approval: str = ""
+    initiators: tuple[str, ...] = ()
 
     @property
     def digests(self) -> tuple[str, ...]:
@@ -50,7 +56,7 @@ class Holds:
 
     def put(self, attempt: Attempt, hold: Hold) -> Hold:
         """Store the hold of an attempt in place of an earlier one; return it with its id."""
-        columns = "(attempt, run_id, at, name, work, command)"
+        columns = "(attempt, run_id, at, name, work, command, initiators)"
         values = (
             attempt.id,
             hold.run_id,
@@ -58,12 +64,13 @@ class Holds:
             hold.name,
             json.dumps(hold.work, sort_keys=True),
             hold.command,
+            json.dumps(hold.initiators),
         )
         row = self._storage.write(
             attempt.scope,
             ("UPDATE holds SET ended = ? WHERE attempt = ? AND ended = ''", (REPLACED, attempt.id)),
             ("UPDATE attempts SET held = ? WHERE id = ?", (hold.name, attempt.id)),
-            (f"INSERT INTO holds {columns} VALUES (?, ?, ?, ?, ?, ?)", values),  # noqa: S608
+            (f"INSERT INTO holds {columns} VALUES (?, ?, ?, ?, ?, ?, ?)", values),  # noqa: S608
         )
         return self._read(attempt, "SELECT * FROM holds WHERE id = ?", row)[0]
 
@@ -77,27 +84,47 @@ class Holds:
         sql = "SELECT 1 FROM holds WHERE attempt = ? LIMIT 1"
         return bool(attempt.held) and not self._storage.read(attempt.scope, sql, (attempt.id,))
 
-    def approve(self, attempt: Attempt, run_id: str, approval: str, now: datetime) -> None:
-        """Store the approval of an attempt's open hold, before the run does any of the work."""
+    def approve(self, attempt: Attempt, given: Approval) -> None:
+        """Store an approval of an attempt's open hold, before any of the work is done."""
         last = (
             "UPDATE holds SET approved_by = ?, approval = ?, approved_at = ?"
             " WHERE attempt = ? AND ended = ''"
         )
         each = (
-            "INSERT INTO approvals (hold, run_id, at, approval)"
-            " SELECT id, ?, ?, ? FROM holds WHERE attempt = ? AND ended = ''"
+            "INSERT INTO approvals (hold, run_id, at, approval, approver, named_by)"
+            " SELECT id, ?, ?, ?, ?, ? FROM holds WHERE attempt = ? AND ended = ''"
         )
-        moment = now.isoformat()
+        covers = ", ".join(given.covers)
+        values = (given.run_id, given.at, covers, given.by, given.named_by, attempt.id)
         self._storage.write(
             attempt.scope,
-            (last, (run_id, approval, moment, attempt.id)),
-            (each, (run_id, moment, approval, attempt.id)),
+            (last, (given.run_id or RECORDED, covers, given.at, attempt.id)),
+            (each, values),
         )
+
+    def recorded(self, attempt: Attempt) -> tuple[Approval, ...]:
+        """Return what ``impex approve`` recorded for an attempt's open hold, the newest first."""
+        where = "holds.ended = '' AND approvals.run_id = '' ORDER BY approvals.id DESC"
+        return self._approvals(attempt, where)
+
+    def used(self, attempt: Attempt) -> tuple[Approval, ...]:
+        """Return the approvals by which work of an attempt was done, the oldest first."""
+        last = "SELECT max(id) FROM approvals GROUP BY hold"
+        where = f"holds.ended = '{USED}' AND approvals.id IN ({last}) ORDER BY approvals.id"
+        return self._approvals(attempt, where)
 
     def use(self, attempt: Attempt) -> None:
         """Store that the approved work of an attempt is done: the approval covers nothing more."""
         sql = "UPDATE holds SET ended = ? WHERE attempt = ? AND ended = ''"
         self._storage.write(attempt.scope, (sql, (USED, attempt.id)))
+
+    def _approvals(self, attempt: Attempt, where: str) -> tuple[Approval, ...]:
+        # ``where`` is always a constant of this class.
+        sql = (
+            "SELECT approvals.* FROM approvals JOIN holds ON holds.id = hold"  # noqa: S608
+            f" WHERE attempt = ? AND {where}"
+        )
+        return tuple(map(_as_approval, self._storage.read(attempt.scope, sql, (attempt.id,))))
 
     def _read(self, attempt: Attempt, sql: str, value: int) -> list[Hold]:
         return [_as_hold(row) for row in self._storage.read(attempt.scope, sql, (value,))]
@@ -114,4 +141,10 @@ def _as_hold(row: sqlite3.Row) -> Hold:
         command=row["command"],
         approved_by=row["approved_by"],
         approval=row["approval"],
+        initiators=tuple(json.loads(row["initiators"])),
     )
+
+
+def _as_approval(row: sqlite3.Row) -> Approval:
+    covers = tuple(row["approval"].split(", "))
+    return Approval(covers, row["approver"], row["named_by"], row["at"], row["run_id"])

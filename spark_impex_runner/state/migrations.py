@@ -158,4 +158,18 @@ MIGRATIONS = (
     INSERT INTO approvals (hold, run_id, at, approval)
         SELECT id, approved_by, approved_at, approval FROM holds WHERE approved_by <> '' ORDER BY id
     """,
+    # Who started and who approved, by name; of older rows that is unknown. The signed records of an
+    # attempt, in their order.
+    """
+    ALTER TABLE attempts ADD COLUMN started_by TEXT NOT NULL DEFAULT '';
+    ALTER TABLE holds ADD COLUMN initiators TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE approvals ADD COLUMN approver TEXT NOT NULL DEFAULT '';
+    ALTER TABLE approvals ADD COLUMN named_by TEXT NOT NULL DEFAULT '';
+    CREATE TABLE evidence (
+        id INTEGER PRIMARY KEY,
+        attempt INTEGER NOT NULL REFERENCES attempts(id) ON DELETE CASCADE,
+        envelope TEXT NOT NULL
+    );
+    CREATE INDEX evidence_of_an_attempt ON evidence(attempt)
+    """,
 )

@@ -18,7 +18,8 @@ class Intent:
     """An export that is about to be requested, stored before its request is sent.
 
     ``fingerprint`` identifies the whole request, ``size`` the class of requests whose jobs may take
-    as long. ``part_of`` is the id of the attempt whose request was split.
+    as long. ``part_of`` is the id of the attempt whose request was split. ``started_by`` is the
+    name of the user who started the export.
     """
 
     run_id: str
@@ -28,6 +29,7 @@ class Intent:
     correlation_id: str
     size: str | None = None
     part_of: int | None = None
+    started_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Attempt:
     what the tenant reported as delivered; ``delivered`` is True once the packages have their final
     names. ``work_digest`` is the digest of all that was done with them; it is empty unless every
     step succeeded. ``held`` is the connection to name in ``--approve``, also after its approval.
+    ``started_by`` is empty if an older version of the runner began it.
     """
 
     id: int
@@ -65,6 +68,7 @@ class Attempt:
     work_digest: str = ""
     part_of: int | None = None
     held: str = ""
+    started_by: str = ""
 
     @property
     def scope(self) -> Scope:

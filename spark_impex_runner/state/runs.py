@@ -55,7 +55,8 @@ _HOLDS = f"""
     ORDER BY holds.at, holds.id
 """  # noqa: S608 - a constant
 _APPROVALS = f"""
-    SELECT target, approvals.approval, approvals.at, approvals.run_id, started_by,
+    SELECT target, approvals.approval, approvals.at, approvals.run_id,
+        coalesce(nullif(approver, ''), runs.started_by) AS approver, named_by,
         holds.run_id AS held_by
     FROM approvals JOIN holds ON holds.id = hold JOIN attempts ON attempts.id = attempt
     LEFT JOIN runs ON runs.id = approvals.run_id
@@ -110,7 +111,11 @@ class PastHold:
 
 @dataclass(frozen=True, slots=True)
 class PastApproval:
-    """One approval: ``run_id`` is the run that was given it, ``held_by`` the one that held."""
+    """One approval: ``run_id`` is the run that was given it, ``held_by`` the one that held.
+
+    ``run_id`` is empty for an approval by ``impex approve``; ``named_by`` says where the name of
+    the approver comes from, which is unknown of older approvals.
+    """
 
     target: str
     approval: str
@@ -118,6 +123,7 @@ class PastApproval:
     by: str
     run_id: str
     held_by: str
+    named_by: str = ""
 
 
 class Runs:
@@ -246,9 +252,10 @@ def _as_approval(row: sqlite3.Row) -> PastApproval:
         row["target"],
         row["approval"],
         datetime.fromisoformat(row["at"]),
-        row["started_by"] or "",
+        row["approver"] or "",
         row["run_id"],
         row["held_by"],
+        row["named_by"],
     )
 
 

@@ -23,8 +23,8 @@ class Scope:
     """Rows that are read and written together: those of one target, or of one run.
 
     A target has its rows of ``attempts`` (with those of its parts), ``outcomes``, ``artifacts``,
-    ``steps``, ``parts``, ``holds``, ``approvals`` and ``memories``; a run those of ``runs`` and
-    ``run_targets``.
+    ``steps``, ``parts``, ``holds``, ``approvals``, ``evidence`` and ``memories``; a run those of
+    ``runs`` and ``run_targets``.
     """
 
     kind: Literal["target", "run"]

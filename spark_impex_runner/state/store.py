@@ -75,8 +75,8 @@ class State:
         """Store an intent, before its request is sent."""
         sql = (
             "INSERT INTO attempts"
-            " (run_id, target, tenant, fingerprint, correlation_id, size, part_of, intended)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            " (run_id, target, tenant, fingerprint, correlation_id, size, part_of, started_by,"
+            " intended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
         values = (
             intent.run_id,
@@ -86,6 +86,7 @@ class State:
             intent.correlation_id,
             intent.size,
             intent.part_of,
+            intent.started_by,
             now.isoformat(),
         )
         scope, start = Scope.of_target(intent.target), history.start_statement(intent.run_id, now)
@@ -176,6 +177,11 @@ class State:
             (_DELETE_BEGUN, (attempt.id, key[1])),
             *(insert_artifact(attempt, each) for each in made),
         )
+
+    def note_evidence(self, attempt: Attempt, envelope: str) -> None:
+        """Store a signed record of an attempt, after those that it has."""
+        sql = "INSERT INTO evidence (attempt, envelope) VALUES (?, ?)"
+        self.storage.write(attempt.scope, (sql, (attempt.id, envelope)))
 
     def finish(self, attempt: Attempt, outcome: str, error: str, now: datetime) -> None:
         """Close an attempt with its parts: the next run of the target starts a new one."""
@@ -272,6 +278,12 @@ class State:
         rows = self.storage.read(attempt.scope, sql, (attempt.id,))
         return tuple(as_artifact(row) for row in rows)
 
+    def evidence(self, attempt: Attempt) -> list[str]:
+        """Return the signed records of an attempt, in their order."""
+        sql = "SELECT envelope FROM evidence WHERE attempt = ? ORDER BY id"
+        rows = self.storage.read(attempt.scope, sql, (attempt.id,))
+        return [row["envelope"] for row in rows]
+
     def placed(self, target: str) -> Placed:
         """Return the records of what the runs of a target put into its output."""
         return Placed(self.storage, target)
@@ -341,6 +353,7 @@ def _as_attempt(row: sqlite3.Row) -> Attempt:
         work_digest=row["work"],
         part_of=row["part_of"],
         held=row["held"],
+        started_by=row["started_by"],
     )
 
 

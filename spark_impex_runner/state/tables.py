@@ -21,10 +21,11 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
         "outcomes": _OF_ATTEMPT,
         "holds": _OF_ATTEMPT,
         "approvals": f"hold IN (SELECT id FROM holds WHERE {_OF_ATTEMPT})",  # noqa: S608
+        "evidence": _OF_ATTEMPT,
         "memories": OF_TARGET,
     },
     "run": {"runs": "id = :key", "run_targets": "run_id = :key"},
 }
 # Tables whose rows have a number, and the columns that refer to one.
-NUMBERED: Final = ("attempts", "outcomes", "holds", "approvals")
+NUMBERED: Final = ("attempts", "outcomes", "holds", "approvals", "evidence")
 REFERENCES: Final = {"part_of": "attempts", "attempt": "attempts", "hold": "holds"}

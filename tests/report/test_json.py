@@ -126,7 +126,8 @@ def test_every_property_is_explained(schema: Schema, name: str) -> None:
         # What documents of earlier versions lack.
         added = {"started"} if "uses" in node["properties"] else set()
         if "steps" in node["properties"]:
-            added = {"manifest", "phases"} if name == "receipt" else {"phases", "host"}
+            added = {"manifest"} if name == "receipt" else {"host"}
+            added |= {"phases", "started_by", "approvals"}
         assert set(node["required"]) | added == set(node["properties"])
         for key, value in node["properties"].items():
             assert {"title", "description"} <= value.keys(), key

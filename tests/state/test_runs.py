@@ -6,7 +6,7 @@ from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.models import Outcome
+from spark_impex_runner.models import Approval, Outcome
 from spark_impex_runner.state.holds import Hold
 from spark_impex_runner.state.models import Intent
 from spark_impex_runner.state.opening import open_state
@@ -80,7 +80,8 @@ def test_every_approval_is_kept(place: StatePlace) -> None:
         state.note_outcome(attempt, "r1", Outcome.HELD, "", NOW)
         for name in ("r2", "r3"):
             state.note_run(attempt, name, NOW)
-            state.holds.approve(attempt, name, "prod@ab12", NOW)
+            given = Approval(("prod@ab12",), f"{name}'s approver", "", NOW.isoformat(), name)
+            state.holds.approve(attempt, given)
         state.holds.use(attempt)
         state.complete(attempt, "w", NOW)
 
@@ -88,8 +89,8 @@ def test_every_approval_is_kept(place: StatePlace) -> None:
         [held] = state.runs.holds("r1")
 
     assert [(each.run_id, each.by, each.held_by) for each in approvals["r1"]] == [
-        ("r2", "r2's user", "r1"),
-        ("r3", "r3's user", "r1"),
+        ("r2", "r2's approver", "r1"),
+        ("r3", "r3's approver", "r1"),
     ]
     assert approvals["r2"] == approvals["r1"][:1]
     assert approvals["r3"] == approvals["r1"][1:]

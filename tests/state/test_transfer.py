@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spark_impex_runner.errors import StateError
-from spark_impex_runner.models import Artifact, Outcome, Request, ServiceVersion, StepResult
+from spark_impex_runner.models import (
+    Approval,
+    Artifact,
+    Outcome,
+    Request,
+    ServiceVersion,
+    StepResult,
+)
 from spark_impex_runner.state.holds import Hold
 from spark_impex_runner.state.models import Intent
 from spark_impex_runner.state.opening import open_state
@@ -77,7 +84,9 @@ def fill(state: State) -> None:
     held = state.note_job(state.intend(intent("r2", "m/a"), NOW), "job-2", NOW)
     state.store_value(("m/a", "import_to", "x"), "sent")
     state.holds.put(held, Hold(0, held.id, "r2", NOW, "prod", WORK, "approve it"))
-    state.holds.approve(held, "r2", "prod@ab12", NOW)
+    given = Approval(("prod@ab12",), "bob", "--approved-by", NOW.isoformat(), "r2")
+    state.holds.approve(held, given)
+    state.note_evidence(held, "{}")
     state.note_outcome(held, "r2", Outcome.HELD, "waits", NOW)
 
 

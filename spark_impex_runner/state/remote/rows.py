@@ -33,7 +33,7 @@ _GONE = (
     f" AND id NOT IN (SELECT id FROM ({_THIN})))"
     f" OR ({OF_TARGET} AND part_of IS NOT NULL AND part_of NOT IN ({_WHOLE}))"
 )
-_OF_ATTEMPTS = ("parts", "artifacts", "steps", "outcomes", "holds")
+_OF_ATTEMPTS = ("parts", "artifacts", "steps", "outcomes", "holds", "evidence")
 _RECORDED = "EXISTS (SELECT 1 FROM memories WHERE target = :key AND uses = '')"
 
 _CLOSED = "the state is closed"
@@ -104,6 +104,7 @@ class Rows:
             *(f"DELETE FROM {table} WHERE {of_gone}" for table in _OF_ATTEMPTS),  # noqa: S608
             f"DELETE FROM steps WHERE {thin}",  # noqa: S608
             f"DELETE FROM parts WHERE {thin}",  # noqa: S608
+            f"DELETE FROM evidence WHERE {thin}",  # noqa: S608
             # Older runners recorded in no other place what they had put into an output.
             f"DELETE FROM artifacts WHERE {thin} AND {_RECORDED}",  # noqa: S608
             f"DELETE FROM attempts WHERE id IN ({_GONE})",  # noqa: S608

@@ -1,0 +1,1 @@
+"""Signed records of what was delivered, approved and imported."""
