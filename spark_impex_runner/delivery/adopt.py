@@ -192,6 +192,6 @@ def _open(job: Job, url: str, found: _Folder, context: Context) -> None:
     for key, result in found.finished:
         state.note_step(attempt, key, result, [])
     for envelope in found.evidence:
-        state.note_evidence(attempt, envelope)
+        state.evidence.add(attempt, envelope)
     where = f"the packages in {job.target.output} were delivered by run {found.run_id}"
     context.changed(job, "package.adopted", where)

@@ -52,7 +52,7 @@ class Records:
         """Add a record about a receipt; return all records of the attempt, one a line."""
         digest = hashlib.sha256(receipt.encode()).hexdigest()
         self._add(attempt, statements.delivery(json.loads(receipt), digest))
-        return "".join(f"{each}\n" for each in self.state.evidence(attempt))
+        return "".join(f"{each}\n" for each in self.state.evidence.of(attempt))
 
     def ends_with_delivery(self, attempt: Attempt) -> bool:
         """Return whether the last record of an attempt is about a delivery."""
@@ -104,7 +104,7 @@ class Records:
         last = self._envelopes(attempt)[-1:]
         chained = statements.with_previous(statement, last[0].digest if last else None)
         envelope = Envelope.of(self.masker.mask_within(chained), self.signer)
-        self.state.note_evidence(attempt, envelope.text)
+        self.state.evidence.add(attempt, envelope.text)
 
     def _envelopes(self, attempt: Attempt) -> list[Envelope]:
-        return [Envelope.parse(each) for each in self.state.evidence(attempt)]
+        return [Envelope.parse(each) for each in self.state.evidence.of(attempt)]

@@ -15,6 +15,7 @@ from spark_impex_runner.models import (
     StepResult,
 )
 from spark_impex_runner.state import history
+from spark_impex_runner.state.evidence import Evidence
 from spark_impex_runner.state.holds import Holds
 from spark_impex_runner.state.models import Attempt, Intent, Part, part_key
 from spark_impex_runner.state.placed import Placed, read_value, value_statement
@@ -47,6 +48,7 @@ class State:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.holds = Holds(storage)
+        self.evidence = Evidence(storage)
         self.runs = Runs(storage)
 
     def close(self) -> None:
@@ -178,11 +180,6 @@ class State:
             *(insert_artifact(attempt, each) for each in made),
         )
 
-    def note_evidence(self, attempt: Attempt, envelope: str) -> None:
-        """Store a signed record of an attempt, after those that it has."""
-        sql = "INSERT INTO evidence (attempt, envelope) VALUES (?, ?)"
-        self.storage.write(attempt.scope, (sql, (attempt.id, envelope)))
-
     def finish(self, attempt: Attempt, outcome: str, error: str, now: datetime) -> None:
         """Close an attempt with its parts: the next run of the target starts a new one."""
         self._end(attempt, (outcome, error), "", now)
@@ -277,12 +274,6 @@ class State:
         sql = "SELECT * FROM artifacts WHERE attempt = ? ORDER BY rowid"
         rows = self.storage.read(attempt.scope, sql, (attempt.id,))
         return tuple(as_artifact(row) for row in rows)
-
-    def evidence(self, attempt: Attempt) -> list[str]:
-        """Return the signed records of an attempt, in their order."""
-        sql = "SELECT envelope FROM evidence WHERE attempt = ? ORDER BY id"
-        rows = self.storage.read(attempt.scope, sql, (attempt.id,))
-        return [row["envelope"] for row in rows]
 
     def placed(self, target: str) -> Placed:
         """Return the records of what the runs of a target put into its output."""

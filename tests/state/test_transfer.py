@@ -86,7 +86,7 @@ def fill(state: State) -> None:
     state.holds.put(held, Hold(0, held.id, "r2", NOW, "prod", WORK, "approve it"))
     given = Approval(("prod@ab12",), "bob", "--approved-by", NOW.isoformat(), "r2")
     state.holds.approve(held, given)
-    state.note_evidence(held, "{}")
+    state.evidence.add(held, "{}")
     state.note_outcome(held, "r2", Outcome.HELD, "waits", NOW)
 
 
