@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Some tenants answered, others did not.
 _PARTIAL = 3
+# A job runs, and nobody knows whose it is; as of a target that failed.
+UNREAD = 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,10 +59,16 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
 
 
 def exit_code(found: Sequence[TenantJobs], context: CommandContext) -> int:
-    """Print why tenants could not be asked; return 3 if others could."""
+    """Print what could not be read: 4 for a running job, 3 for some of the tenants."""
     errors = [each for each in found if each.error]
     for each in errors:
         context.console.error(f"{each.connection or each.url}: {each.error}")
+    unread = [(tenant, job) for tenant in found for job in tenant.jobs if job.unread]
+    for tenant, job in unread:
+        name = tenant.connection or tenant.url
+        context.console.error(f"{name}: job {job.listed.id}: {job.unread}")
+    if unread:
+        return UNREAD
     if errors and len(errors) < len(found):
         return _PARTIAL
     return errors[0].error.exit_code if errors and errors[0].error else 0
@@ -133,8 +141,8 @@ def _lines(tenant: TenantJobs) -> Iterator[str]:
     yield f"{name}{plain(tenant.url)}"
     running = max(tenant.in_progress, sum(each.listed.running for each in tenant.jobs))
     yield f"  {running} of {counted(tenant.limit, 'job')} running"
-    if tenant.hidden:
-        yield f"  {tenant.hidden_note}"
+    if tenant.unlisted:
+        yield f"  {tenant.unlisted_note}"
     for each in tenant.jobs:
         yield f"  {plain(each.listed.id)}  {plain(each.listed.status) or '-'}  {_age(each)}"
         yield f"    {whose(each, has_manifest=bool(tenant.connection))}"
@@ -155,18 +163,21 @@ def _age(job: TenantJob) -> str:
 
 def whose(job: TenantJob, *, has_manifest: bool = True) -> str:
     """Return whose a job is: a target of the manifest, another run's, or somebody else's."""
-    from spark_impex_runner.text import first_of, plain
+    from spark_impex_runner.planning.labels import Relation
+    from spark_impex_runner.text import plain
 
     label, by = job.label, plain(job.listed.created_by) or "an unknown user"
-    if job.shared:
-        return f"target {job.target} or {first_of(job.shared, 1)}, by {by}"
     part = f", part {label.part}" if label and label.part else ""
-    run = f", run {label.run_id}" if label else f", by {by}"
+    run = f", run {label.run_id}" if label and label.run_id else f", by {by}"
+    if job.relation is Relation.PERHAPS:
+        return f"perhaps target {job.target}{part}{run}"
     if job.target:
-        other = "" if job.is_current else ", another request"
+        other = ", another request" if job.relation is Relation.OTHER else ""
         return f"target {job.target}{part}{run}{other}"
-    of = " of another manifest" if has_manifest else ""
-    return f"target {plain(label.target)}{of}{part}{run}" if label else by
+    if not label or not label.target:
+        return by
+    of = " (of another manifest)" if has_manifest else ""
+    return f"a target named {plain(label.target)}{of}{part}{run}"
 
 
 def _as_data(tenant: TenantJobs) -> dict[str, Any]:
@@ -177,7 +188,7 @@ def _as_data(tenant: TenantJobs) -> dict[str, Any]:
         "error": str(tenant.error) if tenant.error else None,
         "limit": tenant.limit,
         "in_progress": tenant.in_progress,
-        "hidden": tenant.hidden,
+        "unlisted": tenant.unlisted,
         "jobs": [_job_data(each) for each in tenant.jobs],
     }
 
@@ -195,7 +206,7 @@ def _job_data(job: TenantJob) -> dict[str, Any]:
         "created_by": listed.created_by,
         "correlation_id": listed.correlation_id,
         "target": job.target or None,
-        "same_request": job.is_current,
+        "relation": job.relation.value,
         "run_id": label.run_id if label else None,
         "part": (label.part if label else "") or None,
     }

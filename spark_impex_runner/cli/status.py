@@ -65,6 +65,8 @@ def _on_tenants(
     arguments: argparse.Namespace, context: CommandContext, *, has_state: bool
 ) -> tuple[list[dict[str, Any]], list[str], int]:
     """Return what ``_running`` does; with a state a failure is only a line beside what is known."""
+    from spark_impex_runner.cli.jobs import UNREAD
+
     try:
         rows, notes, code = _running(arguments, context)
     except ImpexError as error:
@@ -73,7 +75,8 @@ def _on_tenants(
         context.console.error(f"the tenant was not asked: {error}")
         rows, notes, code = [], [], error.exit_code
     if has_state and code:
-        return rows, ["nothing is unfinished in this state", *notes], 0
+        notes = ["nothing is unfinished in this state", *notes]
+        return rows, notes, code if code == UNREAD else 0
     return rows, notes, code
 
 
@@ -96,17 +99,15 @@ def _running(
         for each in tenant.jobs
         if each.target
     ]
-    notes = [f"{each.connection}: {each.hidden_note}" for each in tenants if each.hidden]
+    notes = [f"{each.connection}: {each.unlisted_note}" for each in tenants if each.unlisted]
     return rows, notes, exit_code(tenants, context)
 
 
 def _tenant_row(job: TenantJob, url: str, manifest: str) -> dict[str, str]:
     part = f"#{job.label.part}" if job.label and job.label.part else ""
     stage = "runs on the tenant, not in this state"
-    if job.shared:
-        stage += f"; perhaps of target {job.shared[0]}"
-    elif not job.is_current:
-        stage += "; another request"
+    if not job.is_current:
+        stage += f"; {job.relation.value}"
     created = job.listed.created
     return {
         "target": f"{manifest}/{job.target}{part}",

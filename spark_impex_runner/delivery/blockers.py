@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spark_impex_runner.planning.labels import Label
+from spark_impex_runner.planning.labels import Label, has_given_id, target_of
 from spark_impex_runner.report.figures import format_duration
 from spark_impex_runner.text import first_of, one_line
 
@@ -25,7 +25,7 @@ def describe_blockers(listing: JobListing, job: Job, waited: float = 0.0) -> str
         f"job {each.id} of {whose(each, job)}, {age_of(each, waited)}" for each in listing.running
     ]
     shown = [first_of(named, _SHOWN, "; ")] if named else []
-    return "; ".join(filter(None, [*shown, listing.hidden_note]))
+    return "; ".join(filter(None, [*shown, listing.unlisted_note]))
 
 
 def first_blocker(listing: JobListing, job: Job) -> str:
@@ -35,26 +35,37 @@ def first_blocker(listing: JobListing, job: Job) -> str:
 
 def whose(listed: ListedJob, job: Job) -> str:
     """Return whose a running job is: this target's, another target's, or somebody else's."""
-    if label := Label.parse(listed.correlation_id):
-        own = Label.parse(job.request.correlation_id or "")
-        is_own = own is not None and own.digest == label.digest
-        target = "this target" if is_own else f"target {label.target}"
-        run = "this run" if label.run_id == job.run.id else f"run {label.run_id}"
-        return f"{target} ({run})"
+    if label := Label.read(listed):
+        return f"{_owner(label, job)} ({_origin(label, job)})"
     owners = _owners(listed, job)
     if owners:
-        return f"{owners} (correlation id {listed.correlation_id})"
+        return f"perhaps {owners} (correlation id {listed.correlation_id})"
     by = listed.created_by or "an unknown user"
     label_text = one_line(listed.correlation_id, limit=_LABEL_LENGTH)
     return f"{by} (correlation id {label_text})" if label_text else by
 
 
+def _owner(label: Label, job: Job) -> str:
+    own = Label.read(job.request)
+    if own and own.whole == label.whole:
+        return "this target"
+    target = target_of(label, job.run.manifest)
+    if target is None:
+        named = f"a target named {label.target}" if label.target else "a target"
+        return f"{named} (of another manifest)"
+    return "another request of this target" if target == job.target else f"target {target.name}"
+
+
+def _origin(label: Label, job: Job) -> str:
+    if label.given:
+        return f"correlation id {one_line(label.correlation_id, limit=_LABEL_LENGTH)}"
+    return "this run" if label.run_id == job.run.id else f"run {label.run_id}"
+
+
 def _owners(listed: ListedJob, job: Job) -> str:
     """Return the targets of the manifest with a job's correlation id, an empty text for none."""
-    if not listed.correlation_id:
-        return ""
     targets = job.run.manifest.targets
-    names = [each.name for each in targets if each.correlation_id == listed.correlation_id]
+    names = [each.name for each in targets if has_given_id(each.correlation_id, listed)]
     if job.target.name in names:
         return "this target"
     return f"target {first_of(names, 1)}" if names else ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner.delivery.blockers import describe_blockers, first_blocker
 from spark_impex_runner.errors import Interrupted, RetryTimeoutError, SparkApiError, SparkError
+from spark_impex_runner.planning.labels import Label, Relation
 from spark_impex_runner.spark.completeness import is_unspecified, missing
 from spark_impex_runner.spark.failures import (
     is_not_api_reply,
@@ -25,6 +26,7 @@ from spark_impex_runner.spark.jobs import BUSY_PAUSE, is_gone
 if TYPE_CHECKING:
     from spark_impex_runner.delivery.progress import TargetProgress
     from spark_impex_runner.delivery.running import RunningJobFinder
+    from spark_impex_runner.models import Status
     from spark_impex_runner.spark.client import Spark
     from spark_impex_runner.spark.job_listing import JobListing, ListedJob
 
@@ -232,11 +234,21 @@ class JobCreator:
                 raise
             if status.correlation_id not in {None, self.progress.attempt.correlation_id}:
                 return False
+            if self._is_of_another_request(status):
+                return False
             # Targets may share a correlation id; only a finished job shows what it delivered.
             done = not is_unspecified(status)
             if status.correlation_id and not (done and missing(self.progress.job.request, status)):
                 return True
         return False
+
+    def _is_of_another_request(self, status: Status) -> bool:
+        """Return whether a job with an id from the manifest is certainly not that of the intent."""
+        theirs = Label.read(status)
+        if theirs is None or not theirs.given:
+            return False
+        own = Label.read(self.progress.job.request)
+        return own is not None and own.relation(theirs) is not Relation.SAME
 
     def _report_waiting(self, error: SparkError, pause: float) -> None:
         """Report that the tenant is busy, once for the same jobs."""

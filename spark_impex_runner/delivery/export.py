@@ -35,15 +35,13 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.delivery.progress import TargetProgress
     from spark_impex_runner.limits import HeldLimits, TenantLimits
-    from spark_impex_runner.models import Artifact, Job, Status
+    from spark_impex_runner.models import Artifact, Job, Request, Status
     from spark_impex_runner.spark.client import Spark
     from spark_impex_runner.spark.job_listing import ListedJob
     from spark_impex_runner.spark.running_jobs import RunningJobs
 
 # The tenant's final answer about a job: the next run starts a new job instead of resuming.
 FINAL = (JobError, IntegrityError, MissingError)
-# What the first target of a connection claims; no job has this id.
-_ADMITTED = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ class TenantAccess:
     """The client of a target's tenant, its limits, and those that the target holds.
 
     ``running`` are the tenant's jobs, ``beside`` as the run's other connections to it see them;
-    ``labels`` are the correlation ids of all targets of the run.
+    ``requests`` are those of all targets of the run by name.
     """
 
     spark: Spark
@@ -59,7 +57,7 @@ class TenantAccess:
     held: HeldLimits
     running: RunningJobs
     beside: tuple[RunningJobs, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
+    requests: Mapping[str, Request] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ class Export:
         limits.discover(lambda: listing.limit)
         self._admit_running()
         try:
-            status = self._finish_job()
+            status = self.wait(self.create(self.progress.job))
         except RetryTimeoutError as error:
             # Without a job there is nothing to cancel: the tenant was busy all the time.
             raise self._timed_out(error) if self.progress.job.id else error from error
@@ -159,40 +157,14 @@ class Export:
         progress.changed("job.adopted", message)
         return job
 
-    def _finish_job(self) -> Status:
-        """Create or resume the job, and return its final status.
-
-        A job that was resumed by a correlation id of the manifest may turn out to be another
-        request's, since a running job does not say what it exports. Then there is a new job.
-        """
-        progress, given = self.progress, self.progress.job.target.correlation_id
-        resumes_state = progress.adopted
-        job = self.create(progress.job)
-        doubtful = bool(given and progress.adopted and not resumes_state)
-        try:
-            status = self.wait(job)
-        except JobError as error:
-            if not doubtful:
-                raise
-            reason = str(error)
-        else:
-            unspecified = not doubtful or completeness.is_unspecified(status)
-            items = [] if unspecified else completeness.mismatch(job.request, status)
-            if not items:
-                return status
-            reason = f"it exported another request: {', '.join(items)}"
-        warning = f"job {job.id} with the correlation id {given} is not used: {reason}"
-        progress.open(start_new_attempt(job, progress.attempt, progress.context, warning))
-        return self.wait(self.create(progress.job))
-
     def _admit_running(self) -> None:
         """Let targets whose jobs the tenant is running start now: their jobs hold its slots."""
         tenant, own = self.tenant, self.progress.job.target.name
-        if self.progress.context.fresh or not tenant.running.claim(_ADMITTED):
+        if self.progress.context.fresh or not tenant.running.is_first("admission"):
             return
         for running in (tenant.running, *tenant.beside):
             with suppress(SparkError):  # its own targets meet the same error
-                for name in running_targets(running.first(), tenant.labels) - {own}:
+                for name in running_targets(running.first(), tenant.requests) - {own}:
                     tenant.limits.jobs.admit(name)
 
     def wait(self, job: Job) -> Status:

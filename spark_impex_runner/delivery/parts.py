@@ -22,7 +22,7 @@ from spark_impex_runner.delivery.progress import (
 )
 from spark_impex_runner.errors import ImpexError
 from spark_impex_runner.models import Request, Status
-from spark_impex_runner.planning.labels import part_label
+from spark_impex_runner.planning.labels import labelled_part
 from spark_impex_runner.spark import completeness
 from spark_impex_runner.spark.failures import is_too_large
 
@@ -157,15 +157,12 @@ class Parts:
         if len(parts) < 2 or not usable:
             wanted = "two or more requests, each for less than the job's"
             raise self._context.hooks.invalid_answer("impex_split_job", answer, wanted)
-        label = self._whole.attempt.correlation_id
+        whole = self._whole.job.request
         prefix = f"{job.part}." if job.part else ""
         requests = {
             f"{prefix}{number}": _part_of(job.request, each) for number, each in enumerate(parts, 1)
         }
-        return {
-            name: replace(each, correlation_id=part_label(label, name, each))
-            for name, each in requests.items()
-        }
+        return {name: labelled_part(whole, name, each) for name, each in requests.items()}
 
 
 def _part_of(request: Request, part: Request) -> Request:

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.delivery.blockers import age_of
 from spark_impex_runner.errors import SparkError, TooLargeError
 from spark_impex_runner.models import Verdict
-from spark_impex_runner.planning.labels import Label, sharing_id
-from spark_impex_runner.spark.completeness import is_unspecified, mismatch
+from spark_impex_runner.planning.labels import Label, Relation, relation
 from spark_impex_runner.spark.failures import is_unknown_job
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from spark_impex_runner.delivery.progress import TargetProgress
-    from spark_impex_runner.models import Job, Status
+    from spark_impex_runner.models import Request
     from spark_impex_runner.spark.exports import Exports
     from spark_impex_runner.spark.job_listing import JobListing, ListedJob
     from spark_impex_runner.spark.running_jobs import RunningJobs
@@ -36,19 +35,25 @@ class RunningJobFinder:
     def find(self, listing: JobListing) -> ListedJob | None:
         """Return the running job of the same request, claimed for this target, if there is one.
 
-        Raises ``TooLargeError`` if a job exports a part of the request: an earlier run found that
-        the whole is too large.
+        Warns about what it cannot tell. Raises ``TooLargeError`` if a job exports a part of the
+        request: an earlier run found that the whole is too large.
         """
+        self._warn_unread(listing)
         for job in listing.running:
-            kind = _relation(self.progress.job, job.correlation_id)
-            if not kind or not self._may_resume(job):
+            kind = relation(self.progress.job.request, job)
+            if kind in {Relation.NONE, Relation.OTHER} or not self._may_resume(job):
                 continue
-            if self.progress.context.fresh:
+            if kind is Relation.PERHAPS:
+                self._warn(
+                    f"job {job.id}, {age_of(job)}, has the correlation id {job.correlation_id}; it "
+                    "does not say what it exports, so it is not resumed"
+                )
+            elif self.progress.context.fresh:
                 self._warn(
                     f"--fresh: job {job.id}, {age_of(job)}, exports the same request and is not "
                     "resumed; it may still run"
                 )
-            elif kind == "part":
+            elif kind is Relation.PART:
                 raise TooLargeError(
                     f"job {job.id} on the tenant exports a part of this request, "
                     "which was too large for an earlier run"
@@ -59,8 +64,9 @@ class RunningJobFinder:
 
     def message(self, job: ListedJob) -> str:
         """Return the line that says which job is resumed."""
-        label = Label.parse(job.correlation_id)
-        by = f"run {label.run_id}" if label else f"correlation id {job.correlation_id}"
+        label = Label.read(job)
+        run_id = label.run_id if label else ""
+        by = f"run {run_id}" if run_id else f"correlation id {job.correlation_id}"
         return f"resuming job {job.id} of {by}, {age_of(job)}: it exports the same request"
 
     def _may_resume(self, job: ListedJob) -> bool:
@@ -78,25 +84,20 @@ class RunningJobFinder:
         except SparkError as error:
             # The checks of a resumed job tolerate failures; a second job would be worse.
             return not is_unknown_job(error)
-        if self.exports.judge(status) is not Verdict.PENDING:
-            return False
-        return not self.progress.job.target.correlation_id or self._fits(job, status)
+        return self.exports.judge(status) is Verdict.PENDING
 
-    def _fits(self, job: ListedJob, status: Status) -> bool:
-        """Return whether a job with the manifest's correlation id exports this request.
-
-        A running job does not always say what it exports. Then the id must be this target's alone.
-        """
-        if not is_unspecified(status):
-            return not mismatch(self.progress.job.request, status)
-        others = sharing_id(self.progress.job.run.manifest, self.progress.job.target)
-        if others:
+    def _warn_unread(self, listing: JobListing) -> None:
+        """Warn, once in a run, about jobs that may export the same request."""
+        if listing.unread and self.running.is_first("warning: listing"):
             self._warn(
-                f"job {job.id} has the correlation id {job.correlation_id}, which this target "
-                f"shares with {', '.join(others)}; it does not say what it exports, so it is not "
-                "resumed"
+                f"could not look for running jobs, one may export the same: {listing.unread}"
             )
-        return not others
+        for job in listing.running:
+            if job.unread and self.running.is_first(f"warning: {job.id}"):
+                self._warn(
+                    f"job {job.id}, {age_of(job)}, may export the same request; "
+                    f"its correlation id cannot be read: {job.unread}"
+                )
 
     def _warn(self, message: str) -> None:
         if message not in self.progress.warnings:
@@ -104,32 +105,8 @@ class RunningJobFinder:
             self.progress.changed("job.ignored", message)
 
 
-def _relation(job: Job, text: str) -> str:
-    """Return what a running job is by its correlation id: ``same`` request, ``part``, or empty."""
-    wanted = job.request.correlation_id or ""
-    if job.target.correlation_id:
-        if text == wanted:
-            return "same"
-        part, _, number = text.removeprefix(wanted).partition("-part")
-        return "part" if text.startswith(wanted) and not part and number[:1].isdecimal() else ""
-    own, theirs = Label.parse(wanted), Label.parse(text)
-    if own is None or theirs is None:
-        return ""
-    if own.is_same_request(theirs):
-        return "same"
-    return "part" if theirs.is_part_of(own) else ""
-
-
-def running_targets(listing: JobListing, labels: Mapping[str, str]) -> set[str]:
-    """Return the targets whose requests a tenant is running, by the correlation ids of all."""
-    found = set[str]()
-    for job in listing.running:
-        theirs = Label.parse(job.correlation_id)
-        if theirs is None:
-            same = [name for name, text in labels.items() if text and text == job.correlation_id]
-            found.update(same if len(same) == 1 else ())  # a shared id does not tell
-            continue
-        own = Label.parse(labels.get(theirs.target, ""))
-        if own and own.digest == theirs.digest:
-            found.add(theirs.target)
-    return found
+def running_targets(listing: JobListing, requests: Mapping[str, Request]) -> set[str]:
+    """Return the targets whose requests, or parts of them, a tenant is running."""
+    running = {label.whole for each in listing.running if (label := Label.read(each))}
+    labels = {name: Label.read(each) for name, each in requests.items()} if running else {}
+    return {name for name, label in labels.items() if label and label.whole in running}

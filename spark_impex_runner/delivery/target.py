@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.delivery.context import Context
     from spark_impex_runner.delivery.progress import TargetProgress
     from spark_impex_runner.limits import HeldLimits, Limit
-    from spark_impex_runner.models import Job
+    from spark_impex_runner.models import Job, Request
     from spark_impex_runner.planning.connections import Connections
     from spark_impex_runner.state.models import Attempt
 
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 class TargetRunner:
     """Deliver the targets of one run; ``leave_receipt`` writes the receipt of a result.
 
-    ``labels`` are the correlation ids of all targets by name.
+    ``requests`` are those of all targets by name.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class TargetRunner:
         context: Context,
         connections: Connections,
         leave_receipt: Callable[[TargetResult, Attempt], None],
-        labels: Mapping[str, str],
+        requests: Mapping[str, Request],
     ) -> None:
         self._context = context
         self._connections = connections
         self._leave_receipt = leave_receipt
-        self._labels = labels
+        self._requests = requests
 
     def limits(self, job: Job) -> tuple[Limit, ...]:
         """Return the limits that a target must acquire before it starts.
@@ -113,7 +113,7 @@ class TargetRunner:
                 held,
                 connections.running(connection),
                 connections.running_beside(connection),
-                self._labels,
+                self._requests,
             )
             progress.job = self._checked(progress.job, tenant.spark.identity)
             progress.open(open_attempt(progress.job, tenant.spark.identity, context))

@@ -14,6 +14,7 @@ from spark_impex_runner.delivery.progress import TargetProgress
 from spark_impex_runner.engine.tenant_jobs import connections_of, list_jobs
 from spark_impex_runner.errors import ImpexError, Interrupted, SparkError, StateError
 from spark_impex_runner.models import PlannedTarget, Verdict
+from spark_impex_runner.planning.labels import Relation
 from spark_impex_runner.planning.locations import state_place
 from spark_impex_runner.planning.plan import plan_target
 from spark_impex_runner.planning.prepare import connect, new_job
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
+    from spark_impex_runner.engine.tenant_jobs import TenantJob
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Request, RunOptions, RunResult, Target
     from spark_impex_runner.planning.stages import Prepared
@@ -82,20 +84,24 @@ def cancel_running(targets: Sequence[Target], prepared: Prepared) -> Iterator[Ca
         if tenant.error:
             yield CancelledJob(tenant.connection, "", mask(str(tenant.error)))
         for job in tenant.jobs:
-            if job.target in selected:
-                note = (
-                    "" if selected.issuperset(job.shared) else f"target {job.shared[0]} shares it"
-                )
-                if not job.is_current:
-                    note = "it exports another request"
-                if note:
-                    note = f"{note}; impex cancel --job {job.listed.id} cancels it"
-                    yield CancelledJob(job.target, job.listed.id, note=note)
-                    continue
+            if job.unread:
+                yield CancelledJob(tenant.connection, job.listed.id, mask(job.unread))
+            elif job.target in selected and job.is_current:
                 client = prepared.connections.client(tenant.connection)
                 yield _cancelled(job.target, job.listed.id, client, mask)
-        if tenant.hidden:
-            yield CancelledJob(tenant.connection, "", note=tenant.hidden_note)
+            elif job.target in selected:
+                yield CancelledJob(job.target, job.listed.id, note=_why_left(job))
+        if tenant.unlisted:
+            yield CancelledJob(tenant.connection, "", note=tenant.unlisted_note)
+
+
+def _why_left(job: TenantJob) -> str:
+    reason = (
+        "it exports another request"
+        if job.relation is Relation.OTHER
+        else "perhaps its job: only its correlation id is the same"
+    )
+    return f"{reason}; impex cancel --job {job.listed.id} cancels it"
 
 
 def cancel_by_id(job_id: str, clients: Mapping[str, Spark]) -> CancelledJob:

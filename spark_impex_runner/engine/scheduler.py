@@ -54,8 +54,8 @@ class Scheduler:
         self._clock = context.clock
         self._hooks = context.hooks
         self._planned = {item.target.name: item for item in prepared.plan}
-        labels = {item.target.name: item.request.correlation_id or "" for item in prepared.plan}
-        self._runner = TargetRunner(context, prepared.connections, self._leave_receipt, labels)
+        requests = {item.target.name: item.request for item in prepared.plan}
+        self._runner = TargetRunner(context, prepared.connections, self._leave_receipt, requests)
         self._distributed = bool(options.run_id or options.executor)
         self._queued: dict[str, tuple[datetime, float]] = {}
         self._started: dict[str, tuple[TargetProgress, HeldLimits]] = {}

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.errors import ImpexError, SparkError
-from spark_impex_runner.planning.labels import Label, sharing_id
+from spark_impex_runner.planning.labels import Label, Relation, has_given_id, target_of
 from spark_impex_runner.planning.plan import plan_target
 from spark_impex_runner.spark.running_jobs import RunningJobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from spark_impex_runner.models import Run, Target
+    from spark_impex_runner.models import Target
     from spark_impex_runner.planning.stages import Prepared
     from spark_impex_runner.spark.client import Spark
     from spark_impex_runner.spark.job_listing import JobListing, ListedJob
@@ -24,25 +24,34 @@ _MAX_STATUSES = 50
 
 @dataclass(frozen=True, slots=True)
 class TenantJob:
-    """One job of a tenant, with its correlation id.
+    """One job of a tenant, with its labels.
 
     Attributes:
         listed: The job as the tenant lists it.
-        target: The target of the manifest that it was created for; empty if for none, as far as its
-            correlation id tells.
-        is_current: Whether it exports what the manifest requests for that target now.
-        shared: Other targets of the manifest with the same correlation id.
+        target: The target of the manifest that it was created for, perhaps; empty if for none, as
+            far as its labels tell.
+        relation: What it is to that target.
     """
 
     listed: ListedJob
     target: str = ""
-    is_current: bool = False
-    shared: tuple[str, ...] = ()
+    relation: Relation = Relation.NONE
 
     @property
     def label(self) -> Label | None:
-        """The parsed correlation id, None if this runner did not make it."""
-        return Label.parse(self.listed.correlation_id)
+        """The job's label, None if this runner did not make one."""
+        return Label.read(self.listed)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it certainly exports what the manifest requests for the target now."""
+        return self.relation in {Relation.SAME, Relation.PART}
+
+    @property
+    def unread(self) -> str:
+        """Why nobody knows whose job it is, if it runs; else empty."""
+        unread = self.listed.running and self.listed.unread
+        return f"its correlation id cannot be read: {unread}" if unread else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +62,8 @@ class TenantJobs:
     url: str
     limit: int = 1
     in_progress: int = 0
-    hidden: int = 0
-    hidden_note: str = ""
+    unlisted: int = 0
+    unlisted_note: str = ""
     jobs: tuple[TenantJob, ...] = ()
     error: ImpexError | None = None
 
@@ -66,40 +75,39 @@ class JobOwners:
     prepared: Prepared
     _labels: dict[str, Label | None] = field(default_factory=dict)
 
-    def owned(self, listed: ListedJob, connection: str) -> TenantJob:
-        """Return a job of a connection with its target, if it has one."""
-        targets = self.prepared.run.manifest.targets
-        label = Label.parse(listed.correlation_id)
-        for target in (each for each in targets if each.connection == connection):
-            if _has_given_id(target, listed.correlation_id):
-                shared = sharing_id(self.prepared.run.manifest, target)
-                return TenantJob(listed, target.name, is_current=True, shared=tuple(shared))
-            if label and target.name == label.target and not target.correlation_id:
+    def owned(self, listed: ListedJob, url: str) -> TenantJob:
+        """Return a job of the tenant at ``url`` with its target, if it has one."""
+        manifest, label = self.prepared.run.manifest, Label.read(listed)
+        if label:
+            target = target_of(label, manifest)
+            if target and self._is_exported_from(target, url):
                 own = self._label(target)
-                return TenantJob(listed, target.name, bool(own and own.digest == label.digest))
+                # Without a label a target cannot claim any job.
+                kind = own.relation(label) if own else Relation.PERHAPS
+                return TenantJob(listed, target.name, kind)
+            return TenantJob(listed)
+        for target in manifest.targets:
+            if has_given_id(target.correlation_id, listed) and self._is_exported_from(target, url):
+                return TenantJob(listed, target.name, Relation.PERHAPS)
         return TenantJob(listed)
+
+    def _is_exported_from(self, target: Target, url: str) -> bool:
+        """Return whether a target is exported from a tenant, by whichever connection."""
+        try:
+            return self.prepared.connections.client(target.connection).url == url
+        except ImpexError:  # no credentials for a connection that is not selected
+            return False
 
     def _label(self, target: Target) -> Label | None:
         """Return the label of what a target requests now, None if that cannot be told."""
         if target.name not in self._labels:
             try:
                 # Planned only here: resolving the entries may ask the tenant.
-                run: Run = self.prepared.run
-                request = plan_target(target, run, self.prepared.hooks).request
-                self._labels[target.name] = Label.of(run.id, run.manifest, target, request)
+                request = plan_target(target, self.prepared.run, self.prepared.hooks).request
+                self._labels[target.name] = Label.read(request)
             except ImpexError:
                 self._labels[target.name] = None
         return self._labels[target.name]
-
-
-def _has_given_id(target: Target, correlation_id: str) -> bool:
-    """Return whether a correlation id is that of a target in the manifest, or of a part of it."""
-    given = target.correlation_id
-    if not given or not correlation_id.startswith(given):
-        return False
-    _, part, number = correlation_id.removeprefix(given).partition("-part")
-    is_part = bool(part) and number.replace(".", "").isdecimal()
-    return correlation_id == given or (is_part and correlation_id == f"{given}-part{number}")
 
 
 def connections_of(targets: Iterable[Target]) -> tuple[str, ...]:
@@ -110,14 +118,17 @@ def connections_of(targets: Iterable[Target]) -> tuple[str, ...]:
 def list_jobs(prepared: Prepared, names: Iterable[str], *, recent: bool = True) -> list[TenantJobs]:
     """Return the running jobs of connections, with ``recent`` also those that ended lately.
 
-    A tenant that cannot be asked is an error in the result.
+    Without ``recent`` a job that two connections to one tenant list is returned once. A tenant
+    that cannot be asked is an error in the result.
     """
-    owners = JobOwners(prepared)
+    owners, seen = JobOwners(prepared), set[tuple[str, str]]()
     found = []
     for name in names:
         spark = prepared.connections.client(name)
         jobs = tenant_jobs(name, spark, recent=recent)
-        owned = tuple(owners.owned(each.listed, name) for each in jobs.jobs)
+        new = [each for each in jobs.jobs if recent or (jobs.url, each.listed.id) not in seen]
+        seen.update((jobs.url, each.listed.id) for each in new)
+        owned = tuple(owners.owned(each.listed, jobs.url) for each in new)
         found.append(replace(jobs, jobs=owned))
     return found
 
@@ -135,19 +146,13 @@ def tenant_jobs(name: str, spark: Spark, *, recent: bool = True) -> TenantJobs:
         spark.url,
         listing.limit,
         listing.in_progress,
-        listing.hidden,
-        listing.hidden_note,
+        listing.unlisted,
+        listing.unlisted_note,
         jobs,
     )
 
 
 def _labelled(listing: JobListing, labels: RunningJobs, *, recent: bool) -> Iterator[ListedJob]:
-    """Yield the jobs of a listing, with the correlation ids of their statuses where readable."""
+    """Yield the jobs of a listing, with the labels of their statuses where readable."""
     for number, job in enumerate(listing.jobs if recent else listing.running):
-        if number < _MAX_STATUSES:
-            try:
-                yield labels.label(job)
-                continue
-            except SparkError:
-                pass  # it may have left the listing; what was listed is worth showing
-        yield job
+        yield labels.label(job) if number < _MAX_STATUSES else job

@@ -93,6 +93,7 @@ class Status:
         retry_after: Seconds that the server asks to wait before the next status request; None if it
             does not.
         data: The raw JSON.
+        source_system: The name of the system that asked for the job.
     """
 
     id: str
@@ -106,6 +107,7 @@ class Status:
     process_time: float | None = None
     retry_after: float | None = None
     data: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    source_system: str | None = None
 
     @property
     def word(self) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import archives, fields
 from spark_impex_runner.errors import UriError, UsageError
 from spark_impex_runner.models import RECEIPT, Outcome, PlannedTarget, base_name
-from spark_impex_runner.planning.labels import default_label
+from spark_impex_runner.planning.labels import labelled
 from spark_impex_runner.spark.request import SOURCE_SYSTEM, build_request, encode
 from spark_impex_runner.spark.uri import Uri
 from spark_impex_runner.spelling import did_you_mean
@@ -97,8 +96,7 @@ def plan_target(target: Target, run: Run, hooks: Plugins) -> PlannedTarget:
         correlation_id=target.correlation_id,
         file_name=target.file_name,
     )
-    if not target.correlation_id:
-        request = replace(request, correlation_id=default_label(run, target, request))
+    request = labelled(request, run, target)
     kept = target.if_exists == "keep" and _is_delivered(target, run.manifest.name)
     url = f"{run.connect(target.connection).url}/api/v4/export"
     resolved = {entry: tuple(map(str, group)) for entry, group in uris_of.items()}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.spark.uri import Uri
 
 if TYPE_CHECKING:
-    from spark_impex_runner.models import Request, ServiceVersion, Status
+    from spark_impex_runner.models import Request, Status
 
 
 def missing(request: Request, status: Status) -> list[str]:
@@ -29,23 +29,6 @@ def missing(request: Request, status: Status) -> list[str]:
         f"version {id_}" for id_ in request.version_ids if id_.lower() not in version_ids
     ]
     return missing_items
-
-
-def mismatch(request: Request, status: Status) -> list[str]:
-    """Return what is missing, and each service or version that was not requested."""
-    uris = [Uri.of_wire(text) for text in request.services]
-    ids = {id_.lower() for id_ in request.version_ids}
-
-    def is_requested(item: ServiceVersion) -> bool:
-        by_id = item.version_id.lower() in ids
-        return by_id or item.folder in request.folders or any(uri.delivers(item) for uri in uris)
-
-    # Services have no version's id, so the versions decide where there are any.
-    delivered = status.service_versions or (() if ids else status.services)
-    return [
-        *missing(request, status),
-        *(f"{item.uri} besides" for item in delivered if not is_requested(item)),
-    ]
 
 
 def is_unspecified(status: Status) -> bool:

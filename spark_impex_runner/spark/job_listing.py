@@ -30,7 +30,8 @@ _SHOWN = 3
 class ListedJob:
     """One job of the tenant's listing; ``age`` is in seconds by the tenant's clock.
 
-    ``correlation_id`` is empty if the listing has none: documented are only the other fields.
+    ``correlation_id`` and ``source_system`` are empty if the listing has none: documented are only
+    the other fields. ``unread`` says why they could not be read from the job's status either.
     """
 
     id: str
@@ -40,6 +41,8 @@ class ListedJob:
     status: str = ""
     created_by: str = ""
     correlation_id: str = ""
+    source_system: str = ""
+    unread: str = ""
 
     @property
     def with_creator(self) -> str:
@@ -63,11 +66,13 @@ class JobListing:
 
     ``jobs`` has the running ones first, then the newest. ``limit`` is the number of jobs at a time;
     1, the documented default, if unknown. ``in_progress`` counts the jobs of all credentials.
+    ``unread`` says why the jobs could not be read.
     """
 
     jobs: tuple[ListedJob, ...]
     limit: int
     in_progress: int
+    unread: str = ""
 
     @property
     def running(self) -> tuple[ListedJob, ...]:
@@ -75,22 +80,22 @@ class JobListing:
         return tuple(each for each in self.jobs if each.running)
 
     @property
-    def hidden(self) -> int:
+    def unlisted(self) -> int:
         """How many running jobs the tenant counts without listing them for these credentials."""
         return max(self.in_progress - len(self.running), 0)
 
     @property
-    def hidden_note(self) -> str:
-        """How many running jobs are hidden, as a sentence; empty without any."""
-        jobs = counted(self.hidden, "running job")
-        verb = "is" if self.hidden == 1 else "are"
-        return f"{jobs} {verb} not listed for these credentials" if self.hidden else ""
+    def unlisted_note(self) -> str:
+        """How many running jobs are not listed, as a sentence; empty without any."""
+        jobs = counted(self.unlisted, "running job")
+        verb = "is" if self.unlisted == 1 else "are"
+        return f"{jobs} {verb} not listed for these credentials" if self.unlisted else ""
 
     @property
     def blockers(self) -> str:
         """The running jobs with who created them, as messages name them; empty without any."""
         named = [each.with_creator for each in self.running[:_SHOWN]]
-        return "; ".join(filter(None, [*named, self.hidden_note]))
+        return "; ".join(filter(None, [*named, self.unlisted_note]))
 
 
 def read_counts(kind: str, described: Any) -> tuple[int, int]:
@@ -131,6 +136,7 @@ def _read(kind: str, jobs: Any, now: datetime | None, *, running: bool) -> Itera
             created_by=one_line(text(data.get("created_by")), limit=_LABEL_LENGTH),
             # Not documented; a status always has it.
             correlation_id=text(data.get("correlation_id")) or text(job.get("correlation_id")),
+            source_system=text(data.get("source_system")) or text(job.get("source_system")),
         )
 
 

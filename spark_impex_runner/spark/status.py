@@ -46,6 +46,7 @@ def parse_status(data: Any, retry_after: float | None = None) -> Status:
         services=tuple(_services(outputs.get("services"))),
         service_versions=tuple(_services(outputs.get("service_versions"))),
         correlation_id=text(data.get("correlation_id")) or None,
+        source_system=text(data.get("source_system")) or None,
         # In milliseconds (inferred; the SDK types it as a number).
         process_time=number(data.get("process_time")),
         retry_after=retry_after,

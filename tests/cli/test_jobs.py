@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from contextlib import closing
 from datetime import datetime, timezone
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from spark_impex_runner.models import Manifest, Request, Target
+from spark_impex_runner.planning.labels import Label
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.spark.client import Spark
@@ -119,7 +122,7 @@ def test_jobs_of_others(shell: Any, tenant: Sandbox, lost: str) -> None:
 
     assert "target life, run 2" in other_request
     assert other_request.splitlines()[3].endswith(", another request")
-    assert "target life of another manifest, run 2" in other_manifest
+    assert "a target named life (of another manifest), run 2" in other_manifest
     assert "api-key@sandbox.invalid" in after
     assert "\x1b" not in after
     assert f"{lost}  cancelled  created " in after
@@ -212,21 +215,54 @@ def test_cancel_spares_another_request(shell: Any, tenant: Sandbox, lost: str) -
     assert cancelled(tenant) == []
 
 
-def test_cancel_spares_shared_ids(shell: Any, hiding: Sandbox) -> None:
-    """Of targets with one correlation id all must be selected: whose job it is, nobody knows."""
+@pytest.mark.parametrize("source_system", [None, "spark-impex-runner/0123456789ab"])
+def test_cancel_spares_jobs_with_the_same_given_id(
+    shell: Any, hiding: Sandbox, source_system: str | None
+) -> None:
+    """Without the target's digest it is perhaps the target's; with another it is not."""
     path = shell.folder / "m.yaml"
-    lines = "".join(f"  - {{name: {n}, folders: [life], correlation_id: C-1}}\n" for n in "ab")
-    path.write_text(path.read_text().partition("  - ")[0] + lines)
+    path.write_text(path.read_text().replace("name: life", "name: life, correlation_id: C-1"))
+    request = {"correlation_id": "C-1", "source_system": source_system}
     with Spark(base_url=hiding.base_url, token=hiding.token) as spark:
-        job = spark.impex.exports.initiate(folders=["life"], correlation_id="C-1").data["id"]
+        job = spark.impex.exports.initiate(folders=["life"], **request).data["id"]
 
-    one = shell("impex", "cancel", "m.yaml", "-t", "a").out
+    done = shell("impex", "cancel", "m.yaml")
     shown = shell("impex", "status", "m.yaml").out
-    both = shell("impex", "cancel", "m.yaml").out
 
-    assert f"a: job {job}: target b shares it; impex cancel --job {job} cancels it" in one
-    assert "m/a: runs on the tenant, not in this state; perhaps of target b" in shown
-    assert both == f"a: job {job} cancelled\n"
+    note = f"life: job {job}: perhaps its job: only its correlation id is the same; impex cancel"
+    assert (done.code, note in done.out) == (0, source_system is None), done.out
+    assert ("not in this state; perhaps, since" in shown) is (source_system is None)
+    assert cancelled(hiding) == []
+
+
+def test_cancel_finds_its_job_by_a_given_id(shell: Any, hiding: Sandbox) -> None:
+    """The digest beside the id tells that it is the target's, even of a target that shares it."""
+    path = shell.folder / "m.yaml"
+    target = "  - {name: %s, folders: [life], correlation_id: C-1}\n"
+    path.write_text(path.read_text().partition("  - ")[0] + target % "a" + target % "b")
+    manifest, request = Manifest(path, "m", {}, ()), Request(folders=("life",))
+    targets = [Target(name, "sit", path, correlation_id="C-1") for name in "ab"]
+    labels = [Label.of("", manifest, each, request) for each in targets]
+    with Spark(base_url=hiding.base_url, token=hiding.token) as spark:
+        jobs = [spark.impex.exports.create(each.on(request)).id for each in labels]
+
+    assert shell("impex", "cancel", "m.yaml", "-t", "a").out == f"a: job {jobs[0]} cancelled\n"
+    assert cancelled(hiding) == jobs[:1]
+
+
+def test_target_of_another_connection_is_its_target(shell: Any, tenant: Sandbox, lost: str) -> None:
+    """Two connections to one tenant list the same job; it is the target's in both, once."""
+    path = shell.folder / "m.yaml"
+    sit = f"sit: {{base_url: '{tenant.base_url}'}}"
+    text = path.read_text().replace(sit, f"{sit}, uat: {{base_url: '{tenant.base_url}'}}")
+    text = text.replace("name: life", "name: life, connection: sit")
+    path.write_text(text + "  - {name: b, connection: uat, folders: [motor]}\n")
+
+    assert f"{lost}\n    target life, run" in re.sub(
+        "  in_progress .*", "", shell("impex", "jobs", "m.yaml", "-c", "uat").out
+    )
+    assert shell("impex", "status", "m.yaml").out.count(lost) == 1
+    assert shell("impex", "cancel", "m.yaml").out == f"life: job {lost} cancelled\n"
 
 
 def test_cancel_reports_silent_tenant(
@@ -290,10 +326,22 @@ def test_unclear_cancel_is_a_usage_error(shell: Any, words: tuple[str, ...], mes
     assert (done.code, message in done.err) == (2, True), done.err
 
 
-def test_lost_listing_keeps_what_is_known(shell: Any, tenant: Sandbox, lost: str) -> None:
-    """A status that cannot be read leaves the job in the list, without its correlation id."""
+@pytest.mark.parametrize("command", ["jobs", "status", "cancel"])
+def test_unreadable_job_is_an_error(shell: Any, tenant: Sandbox, lost: str, command: str) -> None:
+    """A running job without a readable correlation id is named, and not nothing."""
     tenant.faults._faults = (parse_fault("status@1-=403"),)
 
-    done = shell("impex", "jobs", "m.yaml")
+    done = shell("impex", command, "m.yaml")
 
-    assert (done.code, lost in done.out, "correlation id" in done.out) == (0, True, False)
+    assert done.code == 4
+    assert f"job {lost}: its correlation id cannot be read: " in done.err
+    assert (lost in done.out) is (command == "jobs")
+    assert "nothing" not in done.out
+
+
+def test_transient_error_of_a_status_is_retried(shell: Any, tenant: Sandbox, lost: str) -> None:
+    """One failed request does not hide a job from the command that cancels it."""
+    tenant.faults._counts.clear()
+    tenant.faults._faults = (parse_fault("status@1=503"),)
+
+    assert shell("impex", "cancel", "m.yaml").out == f"life: job {lost} cancelled\n"

@@ -14,6 +14,7 @@ import pytest
 from spark_impex_runner.engine.run import run_manifest
 from spark_impex_runner.models import Outcome, RunOptions
 from spark_impex_runner.report import receipt
+from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.spark import job_listing
 from spark_impex_runner.spark.client import Spark
 
@@ -45,6 +46,12 @@ def start(sandbox: Any, **request: Any) -> str:
     """Start a job as somebody else does; return its id."""
     with Spark(base_url=sandbox.base_url, token=sandbox.token) as spark:
         return str(spark.impex.exports.initiate(**request).data["id"])
+
+
+def break_next(sandbox: Any, fault: str) -> None:
+    """Inject a fault into requests that are counted from now on."""
+    sandbox.faults._counts.clear()
+    sandbox.faults._faults = (parse_fault(fault),)
 
 
 @pytest.mark.parametrize("listed_labels", [False, True])
@@ -192,32 +199,149 @@ def test_given_id_is_resumed(run: Any, serve: Callable[..., Any], only: Any) -> 
     assert "of correlation id CHG-1" in second.warnings[0]
 
 
-def test_shared_id_is_not_resumed(run: Any, serve: Callable[..., Any], only: Any) -> None:
-    """A running job does not say which of several targets with one correlation id it is for."""
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("on_interrupt", "file_filter: onpremises, on_interrupt"),
+        ("on_interrupt", "version_filter: all, on_interrupt"),
+        ("[life]", "[life, motor]"),
+        ("name: life", "name: life2"),
+    ],
+)
+def test_other_request_with_given_id_is_not_resumed(
+    run: Any, serve: Callable[..., Any], only: Any, old: str, new: str
+) -> None:
+    """A running job names neither its filters nor its folders; the digest beside its id does."""
     sandbox = serve(job_seconds=60, job_limit=2)
-    both = GIVEN + GIVEN.replace("name: life", "name: motor").replace("[life]", "[motor]")
-    first = only(left(run, sandbox, both, targets=("life",)))
+    first = only(left(run, sandbox, GIVEN))
 
-    second = only(run(sandbox, both, targets=("motor",)))
+    second = only(run(sandbox, GIVEN.replace(old, new)))
 
-    assert (second.outcome, second.job_id != first.job_id) == (Outcome.SUCCEEDED, True)
-    [warning] = second.warnings
-    assert "which this target shares with life" in warning
-    assert {each.folder for each in second.services} == {"motor"}
+    assert (second.outcome, second.warnings) == (Outcome.SUCCEEDED, ())
+    assert second.job_id != first.job_id
 
 
-def test_foreign_job_with_given_id_is_replaced(
+def test_given_id_of_other_manifest_is_not_resumed(
     run: Any, serve: Callable[..., Any], only: Any
 ) -> None:
-    """A job that turns out to export more than was asked for is not delivered."""
-    sandbox = serve(job_seconds=60)
-    foreign = start(sandbox, folders=["life", "motor"], correlation_id="CHG-1")
+    """The same target and change number in another manifest are another job."""
+    sandbox = serve(job_seconds=60, job_limit=2)
+    first = only(left(run, sandbox, GIVEN))
+    run.below = "name: another"
 
-    result = only(run(sandbox, GIVEN))
+    assert only(run(sandbox, GIVEN)).job_id != first.job_id
 
-    assert (result.outcome, result.job_id != foreign) == (Outcome.SUCCEEDED, True)
-    assert {each.folder for each in result.services} == {"life"}
-    assert any(f"job {foreign} with the correlation id CHG-1" in each for each in result.warnings)
+
+def test_shared_id_is_resumed_by_its_target(run: Any, serve: Callable[..., Any]) -> None:
+    """Of targets with one correlation id only that which created the job resumes it."""
+    sandbox = serve(job_seconds=60, job_limit=2)
+    both = GIVEN + GIVEN.replace("name: life", "name: motor").replace("[life]", "[motor]")
+    first = left(run, sandbox, both, targets=("life",)).results[0]
+
+    second = run(sandbox, both)
+
+    jobs = {each.target.name: each.job_id for each in second.results}
+    assert (second.exit_code, jobs["life"]) == (0, first.job_id)
+    assert sandbox.jobs_created == 2
+
+
+def test_job_with_two_labels_of_the_manifest_is_named(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """With a source system of the manifest, too, a job has no place for a digest."""
+    sandbox = serve(job_seconds=60, job_limit=2)
+    target = GIVEN.replace("on_interrupt", "source_system: ci, on_interrupt")
+    first = only(left(run, sandbox, target))
+
+    second = only(run(sandbox, target))
+
+    [warning] = second.warnings
+    assert (second.outcome, second.job_id != first.job_id) == (Outcome.SUCCEEDED, True)
+    assert warning.startswith(f"job {first.job_id}, running for ")
+    assert "has the correlation id CHG-1; it does not say what it exports" in warning
+
+
+@pytest.mark.parametrize("given", ["CHG-1", "CHG-1-part1"])
+def test_foreign_job_with_given_id_is_not_taken(
+    run: Any, serve: Callable[..., Any], only: Any, given: str
+) -> None:
+    """It is named and neither delivered nor a reason to divide; not by a second run either."""
+    sandbox = serve(job_seconds=60, job_limit=2)
+    foreign = start(sandbox, folders=["life", "motor"], correlation_id=given)
+    run.clock.at_wait = lambda elapsed: elapsed > 5 and run.clock.stop(signal.SIGKILL)
+    first = only(run(sandbox, GIVEN))
+    run.clock.restart()
+
+    second = only(run(sandbox, GIVEN))
+
+    assert any(f"job {foreign}, running for " in each for each in first.warnings)
+    assert (second.outcome, second.job_id) == (Outcome.SUCCEEDED, first.job_id)
+    assert foreign not in second.job_ids
+    assert {each.folder for each in second.services} == {"life"}
+
+
+def test_id_that_looks_like_a_part_is_ignored(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """Only a number follows the word."""
+    sandbox = serve(job_seconds=60, job_limit=2)
+    start(sandbox, folders=["motor"], correlation_id="CHG-1-part1-hotfix")
+
+    assert only(run(sandbox, GIVEN)).warnings == ()
+
+
+def test_running_part_with_given_id_is_resumed(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """The job of a part has a digest, too."""
+    sandbox = serve(job_seconds=60, size_limit=6000, over_limit="refuse")
+    target = GIVEN.replace("[life]", "[life, motor]")
+    first = only(left(run, sandbox, target))
+
+    second = only(run(sandbox, target))
+
+    assert (second.outcome, first.job_id in second.job_ids) == (Outcome.SUCCEEDED, True)
+    assert sandbox.jobs_created == len(second.job_ids) == 3
+
+
+def test_transient_error_of_a_status_makes_no_second_job(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """The status with the correlation id is asked for again."""
+    sandbox = serve(job_seconds=60, job_limit=2)
+    first = only(left(run, sandbox, LIFE))
+    break_next(sandbox, "status@1=503")
+
+    assert only(run(sandbox, LIFE)).job_id == first.job_id
+
+
+def test_unreadable_job_is_named(run: Any, serve: Callable[..., Any]) -> None:
+    """One warning says that a job may be the same; the targets get jobs of their own."""
+    sandbox = serve(job_seconds=60, job_limit=3)
+    first = left(run, sandbox, LIFE).results[0]
+    break_next(sandbox, "status@1=403")
+
+    second = run(sandbox, LIFE + MOTOR)
+
+    [warning] = [each for result in second.results for each in result.warnings]
+    assert warning.startswith(f"job {first.job_id}, running for ")
+    assert "its correlation id cannot be read: " in warning
+    assert (second.exit_code, sandbox.jobs_created) == (0, 3)
+
+
+@pytest.mark.parametrize(("faults", "created"), [("describe@1=403", 1), ("describe@1-2=403", 2)])
+def test_unreadable_listing_is_not_an_empty_one(
+    run: Any, serve: Callable[..., Any], only: Any, faults: str, created: int
+) -> None:
+    """It is asked for twice; then a warning says that nobody looked."""
+    sandbox = serve(job_seconds=60, job_limit=2)
+    left(run, sandbox, LIFE)
+    break_next(sandbox, faults)
+
+    warnings = only(run(sandbox, LIFE)).warnings
+
+    assert sandbox.jobs_created == created
+    assert any("could not look for running jobs" in each for each in warnings) is (created == 2)
 
 
 @pytest.mark.parametrize("targets", [LIFE + MOTOR, MOTOR + LIFE])
@@ -333,12 +457,14 @@ def test_other_run_is_named(run: Any, serve: Callable[..., Any], only: Any) -> N
     first = left(run, sandbox, MOTOR)
     target = LIFE.replace("strategy: fixed", "strategy: fixed, deadline: 30s")
 
-    result = only(run(sandbox, target))
+    result = only(run(sandbox, MOTOR + target, targets=("life",)))
 
     assert f"job {only(first).job_id} of target motor (run {first.run_id}), " in result.error
 
 
-@pytest.mark.parametrize(("other", "whose"), [(LIFE, "this target"), (MOTOR, "target life")])
+@pytest.mark.parametrize(
+    ("other", "whose"), [(LIFE, "this target"), (MOTOR, "another request of this target")]
+)
 def test_ignored_job_is_named(
     run: Any, serve: Callable[..., Any], only: Any, other: str, whose: str
 ) -> None:
@@ -350,6 +476,20 @@ def test_ignored_job_is_named(
     result = only(run(sandbox, target, fresh=True))
 
     assert f"job {only(first).job_id} of {whose} (run {first.run_id}), " in result.error
+
+
+def test_target_of_another_manifest_is_named(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """Of a target with the same name in another manifest the line says so."""
+    sandbox = serve(job_seconds=3600)
+    first = left(run, sandbox, LIFE)
+    run.below = "name: another"
+
+    result = only(run(sandbox, LIFE.replace("fixed", "fixed, deadline: 30s")))
+
+    name = f"job {only(first).job_id} of a target named life (of another manifest) "
+    assert f"{name}(run {first.run_id}), " in result.error
 
 
 def test_hidden_job_is_counted(run: Any, serve: Callable[..., Any], only: Any) -> None:

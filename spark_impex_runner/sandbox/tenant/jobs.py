@@ -152,6 +152,7 @@ class Jobs:
         }
         if self._limits.listed_labels:
             data["correlation_id"] = job.correlation_id
+            data["source_system"] = job.source_system
         return {"object": self.kind, "id": job.id, "data": data}
 
     def _snapshot(self, job: Job) -> _Snapshot:
