@@ -14,7 +14,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from spark_impex_runner.models import Artifact, Outcome, Request, ServiceVersion, StepResult
+from spark_impex_runner.models import (
+    Approval,
+    Artifact,
+    Outcome,
+    Request,
+    ServiceVersion,
+    StepResult,
+)
 from spark_impex_runner.state.holds import Hold
 from spark_impex_runner.state.models import Intent
 from spark_impex_runner.state.opening import open_state
@@ -140,7 +147,8 @@ class BothStorages(RuleBasedStateMachine):
 
         def act(state: State, attempt: Attempt) -> None:
             if state.holds.of(attempt):
-                state.holds.approve(attempt, self.run, "prod@ab12", self.now)
+                given = Approval(("prod@ab12",), "ann", "", self.now.isoformat(), self.run)
+                state.holds.approve(attempt, given)
             hold = Hold(0, attempt.id, self.run, self.now, "prod", WORK, "approve it")
             state.holds.put(attempt, hold)
             state.note_outcome(attempt, self.run, Outcome.HELD, "waits", self.now)
