@@ -8,6 +8,7 @@ counts from before the request, it does nothing any more before anybody else may
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from spark_impex_runner.state.remote.objects import Objects
     from spark_impex_runner.state.remote.timing import Timing
 
+_log = logging.getLogger(__name__)
+
 
 class Lease:
     """The lease of this process. ``age`` is a clock for its own age, ``boot_time`` but in tests."""
@@ -59,6 +62,9 @@ class Lease:
         self._version: Mapping[str, str] | None = None
         self._renewed = self._tried = 0.0
         self._lost = ""
+        # The last error of the store, and whether the user knows of it.
+        self._cause = ""
+        self._is_reported = False
         self._lock = threading.Lock()
         self._ended = threading.Event()
 
@@ -84,11 +90,13 @@ class Lease:
         while not self._lost and self._is_late():
             if self._try():
                 continue
-            late = f"it could not be renewed for {self._age() - self._renewed:.0f} s"
+            late = f"it could not be renewed for {self._age() - self._renewed:.0f} s: {self._cause}"
             if self._age() >= end:
                 self._lose(late)
             elif self._clock.left() <= 0:
-                raise StateUnavailableError(f"the lease on {self._objects.place}: {late}")
+                raise StateUnavailableError(
+                    f"the lease on {self._objects.place}: {late}; run again when the store replies"
+                )
             else:
                 self._clock.wait(self._timing.look)
         if self._lost:
@@ -140,9 +148,19 @@ class Lease:
             self._tried = self._age()
             try:
                 self._renew()
-            except StateError:
+            except StateError as error:
+                self._note(error)
+                if not self._is_reported:
+                    self._is_reported = True
+                    _log.warning(
+                        "%s: cannot renew the lease: %s; waiting for the store, %.0f s at most",
+                        *(self._objects.place, self._cause, self._timing.patience),
+                    )
                 return False
             return True
+
+    def _note(self, error: StateError | Interrupted) -> None:
+        self._cause = str(error).removeprefix(f"{self._objects.place}: ")
 
     def _renew(self) -> None:
         try:
@@ -171,6 +189,7 @@ class Lease:
             self._objects, self.owner.lease, record.encode(), record.nonce, self._version
         )
         self._record, self._renewed = record, asked
+        self._is_reported = False
 
     def _taker(self, error: RefusedError) -> str:
         if error.found is None:
@@ -189,7 +208,8 @@ class Lease:
             try:
                 self.renew()
                 pause = self._timing.renewal
-            except (StateError, Interrupted):
+            except (StateError, Interrupted) as error:
+                self._note(error)
                 pause = self._timing.renewal / 10
                 if self._lost:
                     return

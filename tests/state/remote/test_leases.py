@@ -156,18 +156,20 @@ def test_suspended_runner_goes_on_alone(world: World) -> None:
     assert value(world) == "after"
 
 
-def test_outage_of_the_store_is_waited_for(world: World) -> None:
-    """For ten minutes; then the runner gives up."""
+def test_outage_of_the_store_is_waited_for(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """For ten minutes, with one warning; then the runner gives up and says why."""
     storage = world.storage()
     own(storage)
     world.now += 61
     world.faults = ["failed"] * 20
     storage.check()
     assert 160 <= world.now <= 170
+    [message] = [record.getMessage() for record in caplog.records]
+    assert message.endswith("lease: error sending request; waiting for the store, 600 s at most")
 
     world.now += 61
     world.faults = ["failed"] * 1000
-    with pytest.raises(StateError, match=r"it could not be renewed for 60\d s"):
+    with pytest.raises(StateError, match=r"renewed for 60\d s: error sending request; .*run again"):
         storage.check()
 
 
