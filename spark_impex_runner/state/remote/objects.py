@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import signal
 import threading
 import time
@@ -24,7 +23,8 @@ from spark_impex_runner.errors import (
     StateUnavailableError,
     UsageError,
 )
-from spark_impex_runner.object_store.clients import bucket, one_line
+from spark_impex_runner.object_store.clients import bucket
+from spark_impex_runner.state.remote.failures import explained, is_bucket_missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -44,17 +44,6 @@ _RETRIES = {"max_retries": 8, "retry_timeout": timedelta(seconds=40)}
 _CONFLICTS = 5
 # Seconds for a request that is sent after the run was stopped, to record how it ended.
 _LAST = 1.0
-# What a bucket, a container or an account says that is not there.
-_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "bucket does not exist", "container does not")
-# What obstore says without an account or a key: it asks a machine of the cloud for a token.
-_NO_CREDENTIALS = ("Account must be specified", "169.254.169.254", "metadata.google.internal")
-_CREDENTIALS = {
-    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
-    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
-}
-# Replies that every repetition would have: wrong settings. All others may pass.
-_PERMANENT = re.compile(r"status code: (?:4(?!08|29)\d\d|501)|redirect|builder error")
-_DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
 
 
 class RefusedError(Exception):
@@ -98,8 +87,7 @@ class Objects:
         self._clock = clock or Clock()
         # Acquired by the first request that was abandoned.
         self._silent = threading.Lock()
-        self._scheme = address.scheme
-        self._bucket = address.bucket
+        self._address = address
         self._root = f"{address.path}/" if address.path else ""
         with self._translated_errors():
             opened = bucket(address.scheme, address.bucket, {})
@@ -133,7 +121,7 @@ class Objects:
                 found = obstore.get(self._once if once else self._store, self._root + key)
                 data = bytes(found.bytes())
             except FileNotFoundError as error:
-                if any(each in str(error) for each in _NO_BUCKET):
+                if is_bucket_missing(error):
                     raise
                 return None
         return Found(data, _version(found.meta), found.meta["last_modified"])
@@ -154,7 +142,7 @@ class Objects:
             except (exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
                 raise RefusedError from error
             except FileNotFoundError as error:
-                if any(each in str(error) for each in _NO_BUCKET):
+                if is_bucket_missing(error):
                     raise
                 raise RefusedError from error
         return _version(made)
@@ -185,19 +173,7 @@ class Objects:
         except UsageError as error:
             raise StateError(f"{self.place}: {error}") from error
         except (exceptions.BaseError, FileNotFoundError) as error:
-            hint = self._hint(error)
-            is_final = hint or _PERMANENT.search(str(error))
-            kind = StateError if is_final else StateUnavailableError
-            raise kind(f"{self.place}: {one_line(error)}{hint}") from error
-
-    def _hint(self, error: Exception) -> str:
-        if any(each in str(error) for each in _NO_BUCKET):
-            return f"; create {self._bucket}, or correct --state"
-        if any(each in str(error) for each in _NO_CREDENTIALS):
-            return f"; no credentials were found: set {_CREDENTIALS.get(self._scheme, 'them')}"
-        if isinstance(error, _DENIED) or "403 Forbidden" in str(error):
-            return "; the state needs permission to read, write and list objects there"
-        return ""
+            raise explained(error, self._address) from error
 
 
 def _version(meta: Any) -> Mapping[str, str]:

@@ -211,7 +211,7 @@ def test_missing_bucket_is_named() -> None:
     """It is not taken for an empty state."""
     with (
         closing(opened("s3://no-such-bucket/impex")) as state,
-        pytest.raises(StateError, match="create no-such-bucket") as caught,
+        pytest.raises(StateError, match="no bucket no-such-bucket; create it") as caught,
     ):
         state.unfinished("a/b")
     assert caught.value.exit_code == 2
