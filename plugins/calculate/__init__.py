@@ -58,6 +58,9 @@ def _check(options: Mapping[str, Any]) -> str:
     from .options import AT  # noqa: PLC0415
     from .settings import milliseconds  # noqa: PLC0415
 
+    # Not an enumeration in the schema: editors refuse `true` there.
+    if {"exact": False} in (options.get("tolerance"), *options.get("outputs", {}).values()):
+        return "exact: false is no tolerance; name digits, decimals, absolute or relative instead"
     try:
         milliseconds(str(options.get("at", AT)))
     except errors.UsageError as error:

@@ -18,7 +18,8 @@ _TOLERANCE: Final[dict[str, Any]] = {
         "exact": {
             "title": "Exact",
             "description": "The numbers must be equal.",
-            "enum": [True],
+            "type": "boolean",
+            "examples": [True],
         },
         "digits": {
             "title": "Significant digits",

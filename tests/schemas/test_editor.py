@@ -67,8 +67,8 @@ def test_every_key_is_offered_where_it_may_stand(
         (
             f"{STEP}|",
             {
-                *("checksum", "hand_over", "import", "package_check"),
-                *("runner_upload", "unzip", "upload"),
+                *("calculate", "calculate_remote", "checksum", "hand_over", "import"),
+                *("package_check", "runner_upload", "unzip", "upload"),
             },
         ),
         (f"{STEP}checksum\n        on_failure: |", {"fail", "warn"}),
@@ -155,7 +155,7 @@ def test_a_key_explains_itself(editor: Any, text: str, title: str, description: 
         (f"{TARGET}    file_filter: onprem", 6, 'Valid values: "migrate", "onpremises".'),
         (f"{TARGET}    max_retries: many", 6, 'Expected "integer".'),
         (f"{TARGET}    retry_interval: 3x", 6, "not a duration: 500ms, 3s, 45m, 2h or a number of"),
-        (f"{STEP}unzap", 7, 'Valid values: "checksum", "hand_over", "import", "package_check", '),
+        (f"{STEP}unzap", 7, 'Valid values: "calculate", "calculate_remote", "checksum", '),
         (f"{STEP}unzip\n        with: {{max_fils: 3}}", 8, "Property max_fils is not allowed."),
         (f"{STEP}unzip\n        with:\n          max_files: x", 9, 'Expected "integer".'),
         (f"{STEP}unzip\n        with: {{max_total: 3XB}}", 8, "not a size: 512, 64kB, 10MB"),

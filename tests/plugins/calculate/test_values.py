@@ -9,6 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spark_impex_runner.plugins.calculate.values import Tolerance, differences, problem
 
+from spark_impex_runner.hooks.manager import make_plugin_manager
+
+NONE = {"exact": False}
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**15), 10**15)
 
 
@@ -100,3 +103,12 @@ def test_number_became_error() -> None:
     assert found.became_error
     assert found.absolute is None
     assert found.relative is None
+
+
+@pytest.mark.parametrize("options", [{"tolerance": NONE}, {"outputs": {"premium": NONE}}])
+def test_exact_is_true_or_left_out(options: dict[str, Any]) -> None:
+    """What shall hold instead of it would be a guess."""
+    check = make_plugin_manager().registry.steps["calculate"].check
+
+    assert check(options).startswith("exact: false is no tolerance; name digits,")
+    assert not check({"tolerance": {"exact": True}})
