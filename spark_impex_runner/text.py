@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,19 @@ def counted(number: int, noun: str) -> str:
     if number != 1:
         noun = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{number} {noun}"
+
+
+def wrapped(text: str, width: int = 80) -> str:
+    """Return a line as several that fit into a width, where its words do; those are never cut."""
+    return "\n".join(
+        textwrap.wrap(
+            text,
+            width,
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    )
 
 
 def first_of(items: Sequence[str], limit: int, separator: str = ", ") -> str:

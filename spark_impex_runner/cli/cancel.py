@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.cli import selection
-from spark_impex_runner.text import escaped_line
+from spark_impex_runner.text import escaped_line, wrapped
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Sequence
 
     from spark_impex_runner.cli.console import CommandContext
     from spark_impex_runner.engine.cancel import CancelledJob
@@ -46,12 +48,26 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
         raise UsageError("--connection is for --job; select targets with --target")
     # Only the selected targets: a job that they need may still be wanted by others.
     options = replace(selection.options(arguments), alone=True)
-    done: list[CancelledJob] = []
+    codes = []
     for path in arguments.manifests:
         if not isinstance(path, Path):
             raise UsageError(f"{path} is a tenant's address; name one of its jobs with --job ID")
-        done += cancel_jobs(path, options, Clock(), context.masker)
-    return _report(done, context)
+        done = cancel_jobs(path, options, Clock(), context.masker)
+        codes.append(_report(done.jobs, context, partial(_command, arguments, path)))
+        if not done.jobs:
+            where = "" if done.has_state else f": {selection.none_running(done.tenants, arguments)}"
+            context.console.result(wrapped(f"nothing to cancel{where}"))
+    return max(codes)
+
+
+def _command(arguments: argparse.Namespace, path: Path, job: CancelledJob) -> str:
+    """Return the command that cancels a job by its id."""
+    import shlex
+    from argparse import Namespace
+
+    chosen = Namespace(**{**vars(arguments), "manifests": [path], "target": [], "tag": []})
+    line = selection.command_line("impex cancel", chosen)
+    return f"{line} {shlex.join(['-c', job.connection, '--job', job.job_id])}"
 
 
 def _cancel_one(arguments: argparse.Namespace, context: CommandContext) -> CancelledJob:
@@ -79,18 +95,23 @@ def _cancel_one(arguments: argparse.Namespace, context: CommandContext) -> Cance
     return replace(result, note=result.note or note)
 
 
-def _report(done: list[CancelledJob], context: CommandContext) -> int:
+def _report(
+    done: Sequence[CancelledJob],
+    context: CommandContext,
+    command: Callable[[CancelledJob], str] | None = None,
+) -> int:
+    """Print what was done, with the command for what was left alone; return the exit code."""
     out = context.console
     for each in done:
         job = f"job {each.job_id}: " if each.job_id else ""
         if each.error:
             out.error(f"{each.target}: {job}{each.error}")
         elif each.note:
-            out.result(escaped_line(f"{each.target}: {job}{each.note}"))
+            out.result(wrapped(escaped_line(f"{each.target}: {job}{each.note}")))
+            if command and each.connection:
+                out.result(escaped_line(f"  cancel: {command(each)}"))
         elif each.job_id:
             out.result(escaped_line(f"{each.target}: job {each.job_id} cancelled"))
         else:
             out.result(f"{each.target}: given up; no job was left to end")
-    if not done:
-        out.result("nothing to cancel")
     return _FAILED if any(each.error for each in done) else 0

@@ -22,14 +22,14 @@ from spark_impex_runner.spark.failures import is_unknown_job
 from spark_impex_runner.spark.http.retry import confirmed
 from spark_impex_runner.state.keys import target_key_for
 from spark_impex_runner.state.models import part_key
-from spark_impex_runner.state.opening import existing_state, open_state
+from spark_impex_runner.state.opening import existing_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from spark_impex_runner.clock import Clock
-    from spark_impex_runner.engine.tenant_jobs import TenantJob
+    from spark_impex_runner.engine.tenant_jobs import TenantJob, TenantJobs
     from spark_impex_runner.masking import Masker
     from spark_impex_runner.models import Request, RunOptions, RunResult, Target
     from spark_impex_runner.planning.stages import Prepared
@@ -43,44 +43,72 @@ if TYPE_CHECKING:
 class CancelledJob:
     """The result for one unfinished attempt; without ``error`` its slot on the tenant is free.
 
-    A ``note`` says why nothing was done, or what is left to do.
+    A ``note`` says why nothing was done, or what is left to do. ``connection`` is that of a job
+    which was left alone, and which its id alone cancels.
     """
 
     target: str
     job_id: str
     error: str = ""
     note: str = ""
+    connection: str = ""
 
 
-def cancel_jobs(
-    path: Path, options: RunOptions, clock: Clock, masker: Masker
-) -> tuple[CancelledJob, ...]:
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """The results for the targets of one manifest.
+
+    Attributes:
+        jobs: One for each job, and for each tenant that could not be asked.
+        tenants: The addresses of the tenants that were asked, without the state.
+        has_state: Whether there is a state.
+    """
+
+    jobs: tuple[CancelledJob, ...]
+    tenants: tuple[str, ...]
+    has_state: bool
+
+
+def cancel_jobs(path: Path, options: RunOptions, clock: Clock, masker: Masker) -> Cancellation:
     """Cancel the unfinished job of every chosen target, and close its attempt.
 
     A target without an attempt in the state may have a job all the same: its tenant is asked.
     Raises what ``connect`` raises. A target that another runner holds is an error in the result.
     """
-    with (
-        connect(path, options, clock, masker) as prepared,
-        closing(open_state(state_place(path, options), clock)) as state,
-    ):
-        context = Context.of(prepared, state, options)
-        targets, manifest = prepared.run.targets, prepared.run.manifest
-        state.storage.prefetch([target_key_for(manifest, each) for each in targets])
-        results = [_cancel(each, prepared, context) for each in targets]
-        both = zip(targets, results, strict=True)
-        others = [target for target, cancelled in both if not cancelled]
-        return (*chain(*results), *cancel_running(others, prepared))
+    with connect(path, options, clock, masker) as prepared:
+        state = existing_state(state_place(path, options), clock)
+        known, others = list[CancelledJob](), prepared.run.targets
+        if state:
+            with closing(state):
+                known, others = _cancel_known(prepared, Context.of(prepared, state, options))
+        tenants = list_jobs(prepared, connections_of(others), recent=False)
+        found = _cancel_running(others, tenants, prepared)
+        urls = tuple(dict.fromkeys(each.url for each in tenants if not each.error))
+        return Cancellation((*known, *found), urls, has_state=bool(state))
 
 
-def cancel_running(targets: Sequence[Target], prepared: Prepared) -> Iterator[CancelledJob]:
+def _cancel_known(
+    prepared: Prepared, context: Context
+) -> tuple[list[CancelledJob], tuple[Target, ...]]:
+    """Cancel the jobs in the state; return what was done, and the targets without an attempt."""
+    targets, manifest = prepared.run.targets, prepared.run.manifest
+    context.state.storage.prefetch([target_key_for(manifest, each) for each in targets])
+    results = [_cancel(each, prepared, context) for each in targets]
+    both = zip(targets, results, strict=True)
+    others = tuple(target for target, cancelled in both if not cancelled)
+    return list(chain(*results)), others
+
+
+def _cancel_running(
+    targets: Sequence[Target], tenants: Sequence[TenantJobs], prepared: Prepared
+) -> Iterator[CancelledJob]:
     """Cancel the running jobs of targets that the state does not know, as their tenants list them.
 
     Yields also why jobs are left alone, and which tenants could not be asked.
     """
     selected = {each.name for each in targets}
     mask = prepared.connections.masker.mask
-    for tenant in list_jobs(prepared, connections_of(targets), recent=False):
+    for tenant in tenants:
         if tenant.error:
             yield CancelledJob(tenant.connection, "", mask(str(tenant.error)))
         for job in tenant.jobs:
@@ -90,38 +118,39 @@ def cancel_running(targets: Sequence[Target], prepared: Prepared) -> Iterator[Ca
                 client = prepared.connections.client(tenant.connection)
                 yield _cancelled(job.target, job.listed.id, client, mask)
             elif job.target in selected:
-                yield CancelledJob(job.target, job.listed.id, note=_why_left(job))
+                note, place = _why_left(job), tenant.connection
+                yield CancelledJob(job.target, job.listed.id, note=note, connection=place)
         if tenant.unlisted:
             yield CancelledJob(tenant.connection, "", note=tenant.unlisted_note)
 
 
 def _why_left(job: TenantJob) -> str:
-    reason = (
-        "it exports another request"
-        if job.relation is Relation.OTHER
-        else "perhaps its job: only its correlation id is the same"
-    )
-    return f"{reason}; impex cancel --job {job.listed.id} cancels it"
+    if job.relation is Relation.OTHER:
+        return "it exports another request"
+    return "perhaps its job: only its correlation id is the same"
 
 
 def cancel_by_id(job_id: str, clients: Mapping[str, Spark]) -> CancelledJob:
     """Cancel one job on the first of some tenants that knows it.
 
-    Raises ``SparkError`` if a tenant cannot be asked.
+    If none does, the error names the tenants that could not be asked.
     """
+    asked, unasked = [], []
     for name, spark in clients.items():
         try:
             status = spark.impex.exports.status(job_id)
         except SparkError as error:
             if is_unknown_job(error):
-                continue
-            raise
+                asked.append(spark.url)
+            else:
+                unasked.append(f"{name} cannot be asked: {error}")
+            continue
         if spark.impex.exports.judge(status) is not Verdict.PENDING:
             return CancelledJob(name, job_id, note=f"it has ended already ({status.status})")
         spark.impex.exports.cancel(job_id)
         return CancelledJob(name, job_id)
-    tenants = ", ".join(each.url for each in clients.values())
-    return CancelledJob(next(iter(clients)), job_id, f"no such job on {tenants}")
+    unknown = [f"no such job on {', '.join(asked)}"] if asked else []
+    return CancelledJob(next(iter(clients)), job_id, "; ".join([*unknown, *unasked]))
 
 
 def close_cancelled(job_id: str, path: Path, options: RunOptions, clock: Clock) -> str:

@@ -47,7 +47,11 @@ def lease(folder: Path, target: str, now: datetime) -> Iterator[None]:
             f"cannot lock {base}.lock ({error}); put the state on a local disk with --state DIR"
         ) from error
     try:
-        owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": now.isoformat()}
+        owner = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+        }
         with suppress(OSError):  # it only serves the message of another runner
             holder.write_text(json.dumps(owner), encoding="utf-8")
         yield

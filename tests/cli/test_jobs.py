@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from contextlib import closing
 from datetime import datetime, timezone
@@ -51,6 +52,11 @@ def start(sandbox: Sandbox, **request: Any) -> str:
 def cancelled(sandbox: Sandbox) -> list[str]:
     """Return the ids of the jobs that were cancelled."""
     return [r.path.rpartition("/")[2] for r in sandbox.requests if r.method == "PATCH"]
+
+
+def on_one_line(text: str) -> str:
+    """Return a text that was wrapped as one line."""
+    return " ".join(text.split())
 
 
 def test_jobs_of_a_manifest(shell: Any, tenant: Sandbox, lost: str) -> None:
@@ -198,10 +204,14 @@ def test_cancel_asks_the_tenant(shell: Any, tenant: Sandbox, lost: str) -> None:
     other = shell("impex", "cancel", "m.yaml", "-t", "b")
     done = shell("impex", "cancel", "m.yaml")
 
-    assert other.out == "nothing to cancel\n"
+    assert on_one_line(other.out) == (
+        f"nothing to cancel: no job of these targets runs on {tenant.base_url}, "
+        "and there is no state in .impex"
+    )
     assert (done.code, done.out) == (0, f"life: job {lost} cancelled\n")
     assert cancelled(tenant) == [lost]
-    assert shell("impex", "cancel", "m.yaml").out == "nothing to cancel\n"
+    assert shell("impex", "cancel", "m.yaml").out == other.out
+    assert not (shell.folder / ".impex").exists()
 
 
 def test_cancel_spares_another_request(shell: Any, tenant: Sandbox, lost: str) -> None:
@@ -211,8 +221,12 @@ def test_cancel_spares_another_request(shell: Any, tenant: Sandbox, lost: str) -
 
     done = shell("impex", "cancel", "m.yaml")
 
-    assert f"life: job {lost}: it exports another request; impex cancel --job {lost}" in done.out
+    first, second = done.out.splitlines()
+    assert first == f"life: job {lost}: it exports another request"
     assert cancelled(tenant) == []
+    assert max(map(len, (first, second))) <= 80
+    shell(*shlex.split(second.removeprefix("  cancel: ")))
+    assert cancelled(tenant) == [lost]
 
 
 @pytest.mark.parametrize("source_system", [None, "spark-impex-runner/0123456789ab"])
@@ -229,8 +243,9 @@ def test_cancel_spares_jobs_with_the_same_given_id(
     done = shell("impex", "cancel", "m.yaml")
     shown = shell("impex", "status", "m.yaml").out
 
-    note = f"life: job {job}: perhaps its job: only its correlation id is the same; impex cancel"
-    assert (done.code, note in done.out) == (0, source_system is None), done.out
+    note = f"life: job {job}: perhaps its job: only its correlation id is the same"
+    note = f"{note} cancel: impex cancel m.yaml -c sit --job {job}"
+    assert (done.code, note in on_one_line(done.out)) == (0, source_system is None), done.out
     assert ("not in this state; perhaps, since" in shown) is (source_system is None)
     assert cancelled(hiding) == []
 
@@ -286,7 +301,7 @@ def test_cancel_by_id(shell: Any, tenant: Sandbox, lost: str, words: tuple[str, 
     unknown = shell("impex", "cancel", "--job", "none", *where)
 
     assert (done.code, f"job {lost} cancelled" in done.out) == (0, True)
-    assert (again.code, "it has ended already (cancelled)" in again.out) == (0, True)
+    assert (again.code, "it has ended already (cancelled)" in on_one_line(again.out)) == (0, True)
     assert (unknown.code, f"no such job on {tenant.base_url}" in unknown.err) == (4, True)
     assert cancelled(tenant) == [lost]
 
@@ -307,8 +322,28 @@ def test_cancel_by_id_during_a_run(shell: Any, tenant: Sandbox, left: str) -> No
 
     assert cancelled(tenant) == [left]
     assert (done.code, done.err) == (0, "")
-    assert f"job {left}: cancelled; the run that works on it closes its attempt (" in done.out
-    assert "m/life is locked by process" in done.out
+    text = on_one_line(done.out)
+    assert f"job {left}: cancelled; the run that works on it closes its attempt (" in text
+    assert "m/life is locked by process" in text
+    assert f" since {now:%Y-%m-%dT%H:%M:%SZ}; wait for it or stop it)" in text
+    assert max(map(len, done.out.splitlines())) <= 80
+
+
+def test_cancel_by_id_asks_every_tenant(shell: Any, tenant: Sandbox, lost: str) -> None:
+    """A tenant that cannot be asked hides no job of another one, and is named if none knows it."""
+    path = shell.folder / "m.yaml"
+    away = "connections: {away: {base_url: 'http://127.0.0.1:1/a', timeout: 1s}, "
+    text = path.read_text().replace("connections: {", away)
+    path.write_text(text.replace("name: life", "name: life, connection: sit"))
+    both = ("-c", "away", "-c", "sit")
+
+    done = shell("impex", "cancel", "m.yaml", *both, "--job", lost)
+    unknown = shell("impex", "cancel", "m.yaml", *both, "--job", "none")
+
+    assert (done.code, done.out) == (0, f"sit: job {lost} cancelled\n"), done.err
+    assert cancelled(tenant) == [lost]
+    assert (unknown.code, unknown.out) == (4, "")
+    assert f"no such job on {tenant.base_url}; away cannot be asked: " in unknown.err
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ def test_cancel_confirms_an_unknown_job(
     begin = clock.monotonic()
     clock.at_wait = lambda now: setattr(sandbox.faults, "_faults", ()) if now > begin else None
 
-    done = cancel_jobs(run.folder / "manifest.yaml", RunOptions(), clock, Masker())
+    done = cancel_jobs(run.folder / "manifest.yaml", RunOptions(), clock, Masker()).jobs
 
     cancels = [r.status for r in sandbox.requests if r.method == "PATCH"]
     assert [each.error for each in done] == [""]

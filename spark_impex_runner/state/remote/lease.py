@@ -70,7 +70,7 @@ class Lease:
 
     def start(self) -> None:
         """Create the lease, test that the store refuses what it must, and renew it from now on."""
-        since = self._clock.now().isoformat(timespec="seconds")
+        since = f"{self._clock.now():%Y-%m-%dT%H:%M:%SZ}"
         self.owner = replace(self.owner, since=since)
         self._record = replace(self._record, owner=self.owner)
         with self._lock:
