@@ -221,6 +221,22 @@ def test_other_request_with_given_id_is_not_resumed(
     assert second.job_id != first.job_id
 
 
+def test_lost_job_with_given_id_is_not_another_request(
+    run: Any, serve: Callable[..., Any], only: Any
+) -> None:
+    """After a create call without a reply the look-up compares the digest, too."""
+    sandbox = serve(job_seconds=60, job_limit=2)
+    first = only(left(run, sandbox, GIVEN))
+    break_next(sandbox, "create@1=reset")
+
+    second = only(
+        run(sandbox, GIVEN.replace("on_interrupt", "file_filter: onpremises, on_interrupt"))
+    )
+
+    assert (second.outcome, sandbox.jobs_created) == (Outcome.SUCCEEDED, 2)
+    assert second.job_id != first.job_id
+
+
 def test_given_id_of_other_manifest_is_not_resumed(
     run: Any, serve: Callable[..., Any], only: Any
 ) -> None:
