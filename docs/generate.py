@@ -46,8 +46,8 @@ TOOLS = {
     "Files": "Ownership write_atomically file_lock files_below require_space url_problem",
     "Digests": "file_digests folder_digest digest_of checksum_line parse_checksum_lines "
     "parse_checksums parse_hash Hash",
-    "ZIP files": "open_zip package_errors raw_entry_name quoted FileReader ArchiveReader "
-    "ReadBudget DamagedFileError OverLimitError",
+    "ZIP files": "open_zip package_errors package_readers raw_entry_name quoted FileReader "
+    "ArchiveReader ReadBudget DamagedFileError OverLimitError",
     "Text, JSON and secrets": "one_line first_of counted did_you_mean parse_json Masker "
     "MaskingFilter is_loopback",
     "Interrupts": "stop_check",

@@ -33,7 +33,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:Deprecati
 EXAMPLES = Path(__file__).parent.parent / "examples"
 MANIFESTS = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
 # What tests of their own run: real tenants, a runner, tests/plugins/upload/test_backup.py.
-NEEDS_MORE = {"promotion.yaml", "secrets.yaml", "hybrid-runner.yaml", "backup-s3.yaml"}
+NEEDS_MORE = {
+    "promotion.yaml",
+    "calculated-promotion.yaml",
+    "secrets.yaml",
+    "hybrid-runner.yaml",
+    "backup-s3.yaml",
+}
 
 
 @pytest.fixture
@@ -323,3 +329,73 @@ def test_promotion_holds_changed_bytes(
     assert "are not those that wait for --approve prod" in changed.results[0].error
     assert changed.exit_code == 9
     assert sent(places) == {"sit": 1, "uat": 1, "prod": 0}
+
+
+@pytest.fixture
+def prod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """Serve SIT, and PROD without the release, and tell the calculated promotion where they are."""
+    tenant = tmp_path / "prod"
+    shutil.copytree(EXAMPLES / "tenant", tenant)
+    shutil.rmtree(tenant / "motor/pricing/1.4.2")
+    with (
+        Sandbox(EXAMPLES / "tenant", Settings(tenant="sit")) as sit,
+        Sandbox(tenant, Settings(tenant="prod")) as served,
+    ):
+        for name, sandbox in (("SIT", sit), ("PROD", served)):
+            monkeypatch.setenv(f"{name}_URL", sandbox.base_url)
+            monkeypatch.setenv(f"{name}_TOKEN", sandbox.token)
+        yield served
+
+
+MOVED = (
+    "step calculate succeeded: motor/pricing[1.4.2]: 10 of 10 cases agreed; 3 of 10 results moved "
+    "from motor/pricing[1.4.1], +3.41 % at most (case high risk) (cases sha256 "
+)
+APPROVED = RunOptions(targets=("release",), approved=frozenset({"prod"}))
+
+
+def test_calculated_promotion_holds_with_moved_results(
+    folder: Path, clock: Any, prod: Sandbox
+) -> None:
+    """Export, self-test, cases, moves against PROD, hold, approval, import, comparison on PROD."""
+    manifest = folder / "calculated-promotion.yaml"
+    before = versions(prod)
+
+    held = run_manifest(manifest, clock=clock)
+    unchanged = versions(prod)
+    done = run_manifest(manifest, APPROVED, clock=clock)
+
+    waits = {each.target.name: each for each in held.results}["release"]
+    assert (held.exit_code, waits.approve, unchanged) == (9, "prod", before)
+    assert "awaits approval for the import to prod: motor/pricing[1.4.2]; step cal" in waits.error
+    assert MOVED in waits.error
+    [release] = done.results
+    assert (done.exit_code, release.error) == (0, "")
+    assert len(versions(prod)) == len(before) + 1
+    steps = {each.uses: each.message for each in release.steps}
+    assert list(steps) == ["package_check", "calculate", "import", "calculate_remote"]
+    assert "self-test 1 of 1 outputs at 12 digits" in steps["package_check"]
+    assert steps["calculate"] in waits.error
+    assert "prod computes as motor/pricing[1.4.2] does: 10 of 10" in steps["calculate_remote"]
+    written = receipt.read(release.target.output)["steps"]
+    assert {each["uses"]: each["message"] for each in written} == steps
+    assert steps["calculate"] in (folder / "out/calculated-promotion.json").read_text()
+
+
+def test_approval_covers_the_moved_results(folder: Path, clock: Any, prod: Sandbox) -> None:
+    """With other cases, the results are others: they are held again, and nothing is imported."""
+    manifest, cases = folder / "calculated-promotion.yaml", folder / "cases/pricing.csv"
+    before = versions(prod)
+    run_manifest(manifest, clock=clock)
+    cases.write_text(cases.read_text().replace("high risk,18000,3,2536.00\n", ""))
+
+    changed = run_manifest(manifest, APPROVED, clock=clock)
+    unchanged = versions(prod)
+    done = run_manifest(manifest, APPROVED, clock=clock)
+
+    [release] = changed.results
+    assert changed.exit_code == 9
+    assert "9 of 9 cases agreed; 2 of 9 results moved from motor/pricing[1.4.1]" in release.error
+    assert "held it: earlier steps[0]: ...motor/pricing[1.4.2]: 10 of 10" in release.error
+    assert unchanged == before
+    assert done.exit_code == 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
-from spark_impex_runner import Registry, StepOutput, errors, hookimpl, models
+from spark_impex_runner import Registry, StepOutput, errors, hookimpl, models, tools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +31,8 @@ def impex_register(registry: Registry) -> None:
         NAME,
         "calculates test cases with the module in a package",
         OPTIONS,
+        always=True,
+        covered_by_approval=True,
         dry_run=True,
         writes=lambda options: [options["results"]] if "results" in options else [],
         lacks=lacks,
@@ -65,7 +67,8 @@ def _check(options: Mapping[str, Any]) -> str:
         milliseconds(str(options.get("at", AT)))
     except errors.UsageError as error:
         return str(error)
-    return ""
+    problem = tools.url_problem(str(options.get("against", "")))
+    return f"against: {problem}" if problem else ""
 
 
 @hookimpl(trylast=True)

@@ -41,7 +41,8 @@ def compare_modules(
     old: Module, new: Module, asked: Asked, check: Callable[[], None]
 ) -> models.CaseDiff:
     """Return what moved; raise ``UsageError`` for names that one of the modules does not have."""
-    sides = [Calculation(each, asked.settings.limits, check) for each in (old, new)]
+    limits, allow_missing = asked.settings.limits, asked.settings.allow_missing
+    sides = [Calculation(each, limits, check, allow_missing) for each in (old, new)]
     for side, each in zip(("OLD", "NEW"), sides, strict=True):
         try:
             Names((), each.module.outputs).of_outputs(dict.fromkeys(asked.outputs, 0))

@@ -57,6 +57,8 @@ _TOLERANCE: Final[dict[str, Any]] = {
 OPTIONS: Final[dict[str, Any]] = {
     "type": "object",
     "additionalProperties": False,
+    "if": {"required": ["against"]},
+    "then": {"required": ["cases"]},
     "properties": {
         "cases": {
             "title": "Cases",
@@ -68,6 +70,18 @@ OPTIONS: Final[dict[str, Any]] = {
             "minLength": 1,
             "x-path": "read",
             "examples": ["cases/pricing.csv"],
+        },
+        "against": {
+            "title": "Against",
+            "description": (
+                "Another release to compare with, such as what PROD has: a package or a folder "
+                "that was delivered, relative to the manifest; PATH::folder/service[version] for "
+                "a service of another name. The same cases are calculated with it; which results "
+                "moved is reported, and covered by a later approval."
+            ),
+            "type": "string",
+            "minLength": 1,
+            "examples": ["exports/on-prod"],
         },
         "service": {
             "title": "Service",

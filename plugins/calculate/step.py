@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spark_impex_runner import StepOutput, errors, models, tools
 
+from .against import Release, compare
 from .calculation import Calculation
 from .cases import Case, CaseFile, read_cases
 from .interface import CannotCalculateError
@@ -21,6 +22,8 @@ from .verdict import Comparison, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from .module import Module
 
 
 NAME: Final = "calculate"
@@ -38,7 +41,11 @@ def describe(job: models.Job, options: Mapping[str, Any]) -> str:
     if "cases" not in options:
         return f"calculate the saved default inputs, at {at}"
     number = len(_read(job, options, Settings.of(options, None)).cases)
-    return f"calculate {tools.counted(number, 'case')} of {options['cases']}, at {at}"
+    text = f"calculate {tools.counted(number, 'case')} of {options['cases']}, at {at}"
+    if "against" not in options:
+        return text
+    Release.of(job, options["against"])
+    return f"{text}; compare with {options['against']}"
 
 
 def run(job: models.Job, options: Mapping[str, Any]) -> StepOutput:
@@ -58,6 +65,7 @@ def run(job: models.Job, options: Mapping[str, Any]) -> StepOutput:
     )
     try:
         verdicts = _verdicts(calculation, file.cases, settings)
+        made = _write(job, options, verdicts)
     except CannotCalculateError as error:
         reason = f"{module.uri} cannot be calculated here: {error}"
         if options.get("uncalculable", "fail") == "skip":
@@ -65,8 +73,28 @@ def run(job: models.Job, options: Mapping[str, Any]) -> StepOutput:
         raise errors.StepError(reason) from error
     except errors.UsageError as error:
         raise errors.StepError(f"{options.get('cases', NAME)}: {error}") from error
-    made = _write(job, options, verdicts)
-    return StepOutput(made, _summary(verdicts, calculation, file, settings))
+    evidence = ", ".join(_evidence(calculation, file, settings))
+    summary = _summary(verdicts, calculation, file, evidence)
+    if "against" in options:
+        moved, old = _moved(job, options, module, file.cases)
+        summary, evidence = f"{summary}; {moved}", f"{evidence}, against {old}"
+    return StepOutput(made, f"{summary} ({evidence})")
+
+
+def _moved(
+    job: models.Job, options: Mapping[str, Any], module: Module, cases: Sequence[Case]
+) -> tuple[str, str]:
+    """Return which results moved from another release, and what identifies that."""
+    settings = Settings.of(options, job.cache and job.cache / NAME)
+    old = Release.of(job, options["against"]).module(module.uri)
+    try:
+        moved = compare(job, old, module, cases, settings)
+    except CannotCalculateError as error:
+        if options.get("uncalculable", "fail") == "skip":
+            moved = f"not compared: {error}"
+        else:
+            raise errors.StepError(f"against: cannot be calculated here: {error}") from error
+    return moved, f"module sha256 {old.sha256 or 'none'}, compiler {old.compiler}"
 
 
 def _read(job: models.Job, options: Mapping[str, Any], settings: Settings) -> CaseFile:
@@ -115,11 +143,10 @@ def _write(
 
 
 def _summary(
-    verdicts: Sequence[Verdict], calculation: Calculation, file: CaseFile, settings: Settings
+    verdicts: Sequence[Verdict], calculation: Calculation, file: CaseFile, evidence: str
 ) -> str:
     """Return the result in one line; raise ``StepError`` if a case failed."""
     failed = [each for each in verdicts if each.status != "agreed"]
-    evidence = ", ".join(_evidence(calculation, file, settings))
     uri = calculation.module.uri
     if failed:
         lines = [line for each in failed[:_SHOWN] for line in each.lines()]
@@ -130,10 +157,10 @@ def _summary(
             f"{'; '.join(lines)} ({evidence})"
         )
     if file is _SMOKE:
-        return f"{uri}: the saved default inputs were calculated; nothing was compared ({evidence})"
+        return f"{uri}: the saved default inputs were calculated; nothing was compared"
     compared = any(each.result.case.expected for each in verdicts)
     verb = "agreed" if compared else "were calculated; no output is expected"
-    return f"{uri}: {_number(len(verdicts))} of {_cases(verdicts)} {verb} ({evidence})"
+    return f"{uri}: {_number(len(verdicts))} of {_cases(verdicts)} {verb}"
 
 
 def _evidence(calculation: Calculation, file: CaseFile, settings: Settings) -> Iterator[str]:

@@ -62,8 +62,15 @@ def impex_register(registry: Registry) -> None:
         "verifies a package by the checksums in it",
         OPTIONS,
         dry_run=True,
-        rehearse=lambda options, _: options,
+        rehearse=_rehearse,
     )
+
+
+def _rehearse(options: Mapping[str, Any], _: models.StandIns) -> Mapping[str, Any]:
+    """Return options that need no self-test: what stands in for a module has none."""
+    if options.get("self_test") == "required":
+        return {**options, "self_test": "if_present"}
+    return options
 
 
 @hookimpl(trylast=True)

@@ -8,11 +8,9 @@ from spark_impex_runner.cli import selection
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from spark_impex_runner.archive_reader import FileReader
     from spark_impex_runner.models import CaseDiff
 
 # Moves that a page or a document for programs has, unless --show says otherwise.
@@ -85,6 +83,7 @@ def calculate(arguments: argparse.Namespace, connections: list[str]) -> CaseDiff
     from dataclasses import replace
     from importlib import import_module
 
+    from spark_impex_runner.comparison.places import package_readers
     from spark_impex_runner.errors import UsageError
     from spark_impex_runner.user import user_cache
 
@@ -101,18 +100,14 @@ def calculate(arguments: argparse.Namespace, connections: list[str]) -> CaseDiff
     for side in (arguments.old, arguments.new):
         path, service = split(side)
         try:
-            modules.append(package.select_module(_packages(path), service or arguments.service))
+            modules.append(
+                package.select_module(package_readers(path), service or arguments.service)
+            )
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from error
     asked = moves.Asked(file.cases, settings, arguments.output_name, not arguments.hide_inputs)
     diff: CaseDiff = moves.compare_modules(*modules, asked, lambda: None)
     return replace(diff, file=str(arguments.cases), sha256=file.sha256)
-
-
-def _packages(path: Path) -> Iterator[AbstractContextManager[FileReader]]:
-    from spark_impex_runner.comparison.places import find_packages, opened
-
-    return map(opened, find_packages(path)[0])
 
 
 def _options(arguments: argparse.Namespace) -> Mapping[str, Any]:

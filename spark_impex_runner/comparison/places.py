@@ -23,6 +23,7 @@ from spark_impex_runner.report import receipt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from spark_impex_runner.archive_reader import FileReader
@@ -57,6 +58,14 @@ def find_packages(path: Path) -> tuple[list[Path], str]:
     if any(path.glob(f"*/{MANIFEST}")):
         return [path], ""
     raise UsageError(f"{path}: holds neither {RECEIPT} nor an extracted package")
+
+
+def package_readers(path: Path) -> Iterator[AbstractContextManager[FileReader]]:
+    """Return a reader of each package at a path, to be opened in turn, after all are verified.
+
+    Raises ``UsageError`` as ``find_packages`` does; so do the readers for damaged packages.
+    """
+    return map(opened, find_packages(path)[0])
 
 
 def _verified(folder: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import digests
@@ -34,8 +35,20 @@ _PBKDF2_ROUNDS = 200_000
 _ABSENT = object()
 
 
+@dataclass(frozen=True, slots=True)
+class EarlierSteps:
+    """An attempt, and what the steps before a gate report, as far as an approval covers it."""
+
+    attempt: Attempt
+    reported: tuple[str, ...]
+
+
 def approved(
-    job: Job, step: Step, errors: Mapping[str, HeldError], attempt: Attempt, context: Context
+    job: Job,
+    step: Step,
+    errors: Mapping[str, HeldError],
+    earlier_steps: EarlierSteps,
+    context: Context,
 ) -> tuple[Job, Hold]:
     """Return the job with the approval of what a step holds, by package, and its stored hold.
 
@@ -43,9 +56,14 @@ def approved(
     which names what has changed since an earlier run held it.
     """
     held = {name: _held(job, name, error) for name, error in errors.items()}
+    attempt = earlier_steps.attempt
     earlier = context.state.holds.of(attempt)
     salt = earlier.work.get("salt", "") if earlier else ""
     work = _work(job, step, held, _Sealer(salt or secrets.token_hex(16), context.masker))
+    if earlier_steps.reported:
+        work["earlier steps"] = [
+            each.replace(job.run.id, "${run.id}") for each in earlier_steps.reported
+        ]
     changes = list(_differences(_remaining(earlier.work, job, held), work)) if earlier else []
     by_option = "" if changes else _approval(work["packages"], earlier, job.run.id, context)
     offered = [] if changes else [*_offered(by_option, held, job, context)]
@@ -59,8 +77,9 @@ def approved(
     known = earlier if earlier and not changes else None
     hold = known or _store(job, work, attempt, people, context)
     if given is None:
-        lines = [*filter(None, refusals), *map(str, errors.values()), *reasons]
-        raise HeldError(first_of(lines, _SHOWN, "; "), hold.name, digests=hold.digests)
+        packages = first_of(list(map(str, errors.values())), _SHOWN, "; ")
+        lines = [*filter(None, refusals), packages, *earlier_steps.reported, *reasons]
+        raise HeldError("; ".join(lines), hold.name, digests=hold.digests)
     _record(attempt, hold, given, context)
     how = f"--approve {by_option}" if given.run_id else "impex approve"
     message = f"approved by {how}: {', '.join(held)} to {hold.name}"
@@ -240,12 +259,25 @@ def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
         for position, pair in enumerate(zip(old, new, strict=True)):
             yield from _differences(*pair, f"{path}[{position}]")
     elif old != new or type(old) is not type(new):
-        yield f"{path}: {_value(old)} -> {_value(new)}"
+        texts = _value(old), _value(new)
+        start = _difference(*texts)
+        yield f"{path}: {' -> '.join(_shortened(text, start) for text in texts)}"
 
 
 def _value(value: Any) -> str:
     if value is _ABSENT:
         return "absent"
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    text = " ".join(text.split())
-    return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}..."
+    return " ".join(text.split())
+
+
+def _difference(one: str, other: str) -> int:
+    """Return where to begin so that the first difference of two long texts is shown."""
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    common = sum(1 for _ in same)
+    return 0 if common < _WIDTH // 2 else one.rfind(" ", 0, common - _WIDTH // 4) + 1
+
+
+def _shortened(text: str, start: int) -> str:
+    end = start + _WIDTH
+    return f"{'...' if start else ''}{text[start:end]}{'...' if len(text) > end else ''}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.delivery.attempt import are_intact, step_digest, tenants_of
-from spark_impex_runner.delivery.gate import approved, check_gate
+from spark_impex_runner.delivery.gate import EarlierSteps, approved, check_gate
 from spark_impex_runner.delivery.progress import Phase
 from spark_impex_runner.delivery.step_store import StepStore
 from spark_impex_runner.disk import full_disk
@@ -237,7 +237,7 @@ class Steps:
         done_nothing = len(held) == len(job.packages)
         if done_nothing:
             self._forget()  # written with the hold, so that no kill leaves both
-        job, hold = approved(job, step, held, self.attempt, self.context)
+        job, hold = approved(job, step, held, self._earlier_steps(), self.context)
         if done_nothing:
             self._store_begun(step)
         self.progress.approvals += [f"{hold.name}@{digest}" for digest in hold.digests]
@@ -246,6 +246,16 @@ class Steps:
                 yield package.name, self._call(job, step, package)
         self.context.state.holds.use(self.attempt)
         self.progress.used = self.context.state.holds.used(self.attempt)
+
+    def _earlier_steps(self) -> EarlierSteps:
+        """Return what the steps so far report, as far as an approval covers it."""
+        offers = self.context.hooks.registry.steps
+        reported = (
+            f"step {each.uses} {each.outcome}: {each.message}"
+            for each in self.progress.steps
+            if (offer := offers.get(each.uses)) and offer.covered_by_approval and each.message
+        )
+        return EarlierSteps(self.attempt, tuple(reported))
 
     def _add(self, made: Sequence[Artifact]) -> None:
         kept = {artifact.name: artifact for artifact in (*self.job.artifacts, *made)}

@@ -29,6 +29,7 @@ class StepTraits(TypedDict, total=False):
     """The arguments of ``Registry.step`` besides its options; see ``StepOffer``."""
 
     always: bool
+    covered_by_approval: bool
     file_filter: str | None
     idempotent: bool
     dry_run: bool
@@ -70,6 +71,8 @@ class StepOffer(Offer):
 
     Attributes:
         always: Repeat the step when a run resumes the work of an earlier one.
+        covered_by_approval: An approval that a later step of the target waits for covers what
+            this step reports, which is shown with what waits.
         file_filter: The step works only on packages of targets with this ``file_filter``.
         idempotent: False for a step that must not run twice for one package.
         dry_run: The step describes in ``impex plan`` what it would do, by ``impex_plan_step``.
@@ -93,6 +96,7 @@ class StepOffer(Offer):
     """
 
     always: bool = False
+    covered_by_approval: bool = False
     file_filter: str | None = None
     idempotent: bool = True
     dry_run: bool = False
@@ -112,6 +116,7 @@ class StepOffer(Offer):
         """Return each trait that differs from the default, in words for people."""
         texts = {
             "always run again": self.always,
+            "covered by approvals": self.covered_by_approval,
             "done once only": not self.idempotent,
             f"for packages of file_filter {self.file_filter} only": self.file_filter,
             "described by impex plan": self.dry_run,

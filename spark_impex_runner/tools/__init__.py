@@ -51,7 +51,7 @@ from spark_impex_runner.spark.tenant import is_loopback
 from spark_impex_runner.spark.uri import Uri, version_order
 from spark_impex_runner.spelling import did_you_mean
 from spark_impex_runner.text import counted, first_of, one_line
-from spark_impex_runner.tools.packages import package_errors
+from spark_impex_runner.tools.packages import package_errors, package_readers
 from spark_impex_runner.tools.stop import stop_check
 
 __all__ = [
@@ -85,6 +85,7 @@ __all__ = [
     "one_line",
     "open_zip",
     "package_errors",
+    "package_readers",
     "parse_checksum_lines",
     "parse_checksums",
     "parse_duration",

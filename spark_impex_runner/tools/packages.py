@@ -1,4 +1,4 @@
-"""Turn errors of ZIP packages into errors of a step."""
+"""Find packages, and turn errors of reading them into errors of a step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from spark_impex_runner.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
+    from spark_impex_runner.archive_reader import FileReader
     from spark_impex_runner.models import Artifact
 
 # zipfile raises NotImplementedError for an unknown compression, UnicodeError for a name that is not
@@ -40,3 +43,15 @@ def package_errors(package: Artifact, *others: type[Exception]) -> Iterator[None
         raise StepError(f"{package.name}: the package is broken: {fault}") from error
     except named as error:
         raise StepError(f"{package.name}: {error}") from error
+
+
+def package_readers(path: Path) -> Iterator[AbstractContextManager[FileReader]]:
+    """Return a reader of each package at a path: a package, or folders that were delivered.
+
+    Raises ``UsageError`` if there is none, or if a folder is not as its receipt says; so do the
+    readers, which are opened in turn, for damaged packages.
+    """
+    # Imported on use: plugins load the tools at the start, and few compare packages.
+    from spark_impex_runner.comparison import places  # noqa: PLC0415
+
+    return places.package_readers(path)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.conftest import EXAMPLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TOYS = Path(__file__).parents[1] / "tools" / "toy_module.py"
 
 TARGETS = """
   - {name: old, services: ['motor/pricing[1.4.1]'], file_filter: onpremises}
@@ -77,6 +83,21 @@ def test_uncalculable_exits_with_4(delivered: Any) -> None:
 
     assert found.code == 4
     assert "motor/claims 2.1.0: no case could be calculated: OLD (motor/claims[2.1.0])" in found.out
+
+
+def test_partly_calculated_exits_with_3(delivered: Any, load_script: Callable[..., Any]) -> None:
+    """Even where nothing moved: what one side did not calculate is named."""
+    toy = load_script(TOYS).motor("1")
+    toy.begin = "(if (f64.eq (local.get $driver_factor) (f64.const 2)) (then (unreachable)))"
+    for name, content in toy.files().items():
+        (delivered.folder / "acme/motor/pricing/1.4.2" / name).write_bytes(content)
+    assert delivered("impex-run", "m.yaml", "-q").code == 0
+
+    found = diff(delivered, "exports/old", "exports/new", "--tolerance", "relative=0.5")
+
+    assert found.code == 3
+    assert "1 not calculated" in found.out.splitlines()[0]
+    assert "case 2 was not calculated (new): the module failed: " in found.out
 
 
 @pytest.mark.parametrize(

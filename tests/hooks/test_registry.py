@@ -121,13 +121,15 @@ def test_every_trait_has_a_text() -> None:
     """A default has none."""
     registry = Registry()
     registry.step("a", "Does.", always=True, file_filter="migrate", dry_run=True)
-    registry.step("b", "Does.", idempotent=False, credentials=True)
+    registry.step("b", "Does.", idempotent=False, credentials=True, covered_by_approval=True)
     registry.step("c", "Does.")
 
     assert summary_of(registry.steps["a"]) == (
         "Does. Always run again, for packages of file_filter migrate only, described by impex plan."
     )
-    assert summary_of(registry.steps["b"]) == "Does. Done once only, needs credentials."
+    assert summary_of(registry.steps["b"]) == (
+        "Does. Covered by approvals, done once only, needs credentials."
+    )
     assert summary_of(registry.steps["c"]) == "Does."
 
 

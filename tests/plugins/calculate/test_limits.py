@@ -104,6 +104,7 @@ def test_bad_call_ends_alone(
         ({"start": LOOP}, "it took longer than 1 s"),
         ({"pages": 65536}, "the module needs more than 268435456 bytes (limits.memory)"),
         ({"imports": {"_system": SYSTEM}}, "it needs _system, which is not provided"),
+        ({"imports": {"invoke_ii": SYSTEM}}, "it needs invoke_ii, which is not provided"),
         ({"imports": {"_abort": SYSTEM}}, "it needs _abort with other parameters"),
         ({"is_async": 1}, "the service calls other services (Xcall)"),
     ],
