@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from spark_impex_runner.cli.console import CommandContext
     from spark_impex_runner.engine.tenant_jobs import TenantJob, TenantJobs
 
+# Longer names and correlation ids are cut; JSON has the whole ones.
+_WIDTH = 80
 # Some tenants answered, others did not.
 _PARTIAL = 3
 # A job runs, and nobody knows whose it is; as of a target that failed.
@@ -48,13 +50,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     """List the running and recent export jobs of tenants, without local state."""
+    from spark_impex_runner.text import shortened
+
     found = _listed(arguments, context)
     if arguments.format == "json":
         context.console.data({"version": 1, "tenants": [_as_data(each) for each in found]})
     else:
         for each in found:
             if not each.error:
-                context.console.result("\n".join(_lines(each)))
+                lines = (shortened(line, _WIDTH) for line in _lines(each))
+                context.console.result("\n".join(lines))
     return exit_code(found, context)
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.cli import selection
 from spark_impex_runner.cli.unreadable import report_unreadable
 from spark_impex_runner.errors import ImpexError
-from spark_impex_runner.text import plain
+from spark_impex_runner.text import plain, wrapped
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from spark_impex_runner.cli.console import CommandContext
     from spark_impex_runner.engine.tenant_jobs import TenantJob
@@ -32,18 +33,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
-    """List every unfinished attempt; where the state has none, the jobs that the tenant runs."""
+    """List every unfinished attempt, and what tenants run for targets that have none."""
     has_state, rows, unreadable = _unfinished(arguments, context)
-    notes, code = list[str](), 0
-    if not rows and arguments.manifest and arguments.manifest.exists():
-        rows, notes, code = _on_tenants(arguments, context, has_state=has_state)
+    known = {each["target"] for each in rows}
+    found = _OnTenants()
+    if arguments.manifest and arguments.manifest.exists():
+        found = _on_tenants(arguments, context, known, has_state=has_state)
+    rows = [*rows, *found.rows]
+    if not rows and has_state and found.failed:
+        found.notes.insert(0, "nothing is unfinished in this state")
     if arguments.format == "json":
         context.console.data(rows)
-    elif rows or notes:
-        context.console.result("\n".join([*map(_block, rows), *notes]))
-    elif not code:
-        context.console.result("nothing is unfinished" if has_state else selection.NOTHING_RUN)
-    return code or unreadable
+        for note in found.notes:
+            context.console.error(note)
+    elif rows or found.notes:
+        context.console.result("\n".join([*map(_block, rows), *found.notes]))
+    elif not found.code:
+        context.console.result(_nothing(found, arguments, has_state=has_state))
+    return found.code or unreadable
+
+
+@dataclass(slots=True)
+class _OnTenants:
+    """What tenants run for targets without an attempt, notes on the other jobs, an exit code.
+
+    ``urls`` are the addresses of the tenants that were asked; ``failed`` whether one was not.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    urls: tuple[str, ...] = ()
+    code: int = 0
+    failed: bool = False
+
+
+def _nothing(found: _OnTenants, arguments: argparse.Namespace, *, has_state: bool) -> str:
+    if has_state:
+        return "nothing is unfinished"
+    if not found.urls:
+        return selection.NOTHING_RUN
+    return wrapped(selection.none_running(found.urls, arguments))
 
 
 def _unfinished(
@@ -62,45 +91,55 @@ def _unfinished(
 
 
 def _on_tenants(
-    arguments: argparse.Namespace, context: CommandContext, *, has_state: bool
-) -> tuple[list[dict[str, Any]], list[str], int]:
+    arguments: argparse.Namespace,
+    context: CommandContext,
+    known: Collection[str],
+    *,
+    has_state: bool,
+) -> _OnTenants:
     """Return what ``_running`` does; with a state a failure is only a line beside what is known."""
     from spark_impex_runner.cli.jobs import UNREAD
 
     try:
-        rows, notes, code = _running(arguments, context)
+        found = _running(arguments, context, known)
     except ImpexError as error:
         if not has_state:
             raise
         context.console.error(f"the tenant was not asked: {error}")
-        rows, notes, code = [], [], error.exit_code
-    if has_state and code:
-        notes = ["nothing is unfinished in this state", *notes]
-        return rows, notes, code if code == UNREAD else 0
-    return rows, notes, code
+        return _OnTenants(failed=True)
+    found.failed = bool(found.code)
+    if has_state and found.code != UNREAD:
+        found.code = 0
+    return found
 
 
 def _running(
-    arguments: argparse.Namespace, context: CommandContext
-) -> tuple[list[dict[str, Any]], list[str], int]:
-    """Return the running jobs of a manifest's targets, notes on the others, and an exit code."""
+    arguments: argparse.Namespace, context: CommandContext, known: Collection[str]
+) -> _OnTenants:
+    """Return the running jobs of a manifest's targets whose keys the state does not know."""
     from spark_impex_runner.cli.jobs import exit_code
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.tenant_jobs import connections_of, list_jobs
     from spark_impex_runner.planning.prepare import connect
+    from spark_impex_runner.state.keys import target_key_for
 
     options = selection.options(arguments)
     with connect(arguments.manifest, options, Clock(), context.masker) as prepared:
-        run = prepared.run
-        tenants = list_jobs(prepared, connections_of(run.targets), recent=False)
-    rows = [
-        _tenant_row(each, tenant.url, run.manifest.name)
-        for tenant in tenants
-        for each in tenant.jobs
-        if each.target
-    ]
-    notes = [f"{each.connection}: {each.unlisted_note}" for each in tenants if each.unlisted]
-    return rows, notes, exit_code(tenants, context)
+        manifest, every = prepared.run.manifest, prepared.run.targets
+        asked = [each for each in every if target_key_for(manifest, each) not in known]
+        names = {each.name for each in asked}
+        tenants = list_jobs(prepared, connections_of(asked), recent=False)
+    return _OnTenants(
+        [
+            _tenant_row(each, tenant.url, manifest.name)
+            for tenant in tenants
+            for each in tenant.jobs
+            if each.target in names
+        ],
+        [f"{each.connection}: {each.unlisted_note}" for each in tenants if each.unlisted],
+        tuple(dict.fromkeys(each.url for each in tenants if not each.error)),
+        exit_code(tenants, context),
+    )
 
 
 def _tenant_row(job: TenantJob, url: str, manifest: str) -> dict[str, str]:

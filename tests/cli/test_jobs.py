@@ -17,7 +17,9 @@ from spark_impex_runner.planning.labels import Label
 from spark_impex_runner.sandbox.faults import parse_fault
 from spark_impex_runner.sandbox.server import Sandbox, Settings
 from spark_impex_runner.spark.client import Spark
+from spark_impex_runner.state.models import Intent
 from spark_impex_runner.state.opening import open_state
+from spark_impex_runner.state.runs import PastRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,6 +176,51 @@ def test_status_asks_the_tenant(shell: Any, tenant: Sandbox, lost: str) -> None:
     assert text.startswith("m/life: runs on the tenant, not in this state, since 2")
     assert max(map(len, text.splitlines())) <= 80
     assert (row["target"], row["job"], row["tenant"]) == ("m/life", lost, tenant.base_url)
+
+
+def test_status_asks_for_what_the_state_lacks(shell: Any, tenant: Sandbox, lost: str) -> None:
+    """An open attempt of another manifest in the same state hides no job of this one's targets."""
+    intent = Intent("r", "other/a", tenant.base_url, "f", "C-9")
+    with closing(open_state(shell.folder / "st")) as state:
+        state.begin_run(PastRun("r", "other.yaml", datetime.now(timezone.utc)))
+        state.intend(intent, datetime.now(timezone.utc))
+
+    rows = json.loads(shell("impex", "status", "m.yaml", "--state", "st", "--json").out)
+
+    assert [each["target"] for each in rows] == ["other/a", "m/life"]
+    assert rows[1]["job"] == lost
+
+
+def test_status_and_cancel_say_which_tenant_runs_nothing(shell: Any, tenant: Sandbox) -> None:
+    """Once a tenant was asked, they do not say that nothing has been run here."""
+    nothing = f"no job of these targets runs on {tenant.base_url}, and there is no state in .impex"
+
+    status = shell("impex", "status", "m.yaml")
+    cancel = shell("impex", "cancel", "m.yaml")
+
+    assert (status.code, on_one_line(status.out)) == (0, nothing)
+    assert (cancel.code, on_one_line(cancel.out)) == (0, f"nothing to cancel: {nothing}")
+
+
+def test_json_status_names_hidden_jobs(shell: Any, hiding: Sandbox) -> None:
+    """An empty list is no proof that nothing runs: stderr has what the text says."""
+    start(hiding)
+
+    done = shell("impex", "status", "m.yaml", "--format", "json")
+
+    assert (done.code, json.loads(done.out)) == (0, [])
+    assert "1 running job is not listed for these credentials" in done.err
+
+
+def test_jobs_fit_into_80_columns(shell: Any, tenant: Sandbox) -> None:
+    """A long correlation id is cut in the text, and whole in JSON."""
+    start(tenant, correlation_id="C" * 90)
+
+    text = shell("impex", "jobs", "m.yaml").out
+    data = shell("impex", "jobs", "m.yaml", "--format", "json").out
+
+    assert max(map(len, text.splitlines())) == 80
+    assert "C" * 90 in data
 
 
 def test_status_without_the_tenant(
