@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
     """Cancel every unfinished job of the selected targets, or one job; return 4 if one failed."""
+    from spark_impex_runner.cli.jobs import none_running
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.cancel import cancel_jobs
     from spark_impex_runner.errors import UsageError
@@ -55,7 +56,7 @@ def execute(arguments: argparse.Namespace, context: CommandContext) -> int:
         done = cancel_jobs(path, options, Clock(), context.masker)
         codes.append(_report(done.jobs, context, partial(_command, arguments, path)))
         if not done.jobs:
-            where = "" if done.has_state else f": {selection.none_running(done.tenants, arguments)}"
+            where = "" if done.has_state else f": {none_running(done.tenants, arguments)}"
             context.console.result(wrapped(f"nothing to cancel{where}"))
     return max(codes)
 

@@ -79,6 +79,14 @@ def exit_code(found: Sequence[TenantJobs], context: CommandContext) -> int:
     return errors[0].error.exit_code if errors and errors[0].error else 0
 
 
+def none_running(tenants: Sequence[str], arguments: argparse.Namespace) -> str:
+    """Return that no tenant runs a job of the targets, where there is no state either."""
+    from spark_impex_runner.state.place import STATE_FOLDER
+
+    place = arguments.state or STATE_FOLDER
+    return f"no job of these targets runs on {', '.join(tenants)}, and there is no state in {place}"
+
+
 def _listed(arguments: argparse.Namespace, context: CommandContext) -> list[TenantJobs]:
     """Return the jobs of the chosen tenants."""
     from spark_impex_runner.clock import Clock

@@ -345,14 +345,6 @@ def add_format(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def none_running(tenants: Sequence[str], arguments: argparse.Namespace) -> str:
-    """Return that no tenant runs a job of the targets, where there is no state either."""
-    from spark_impex_runner.state.place import STATE_FOLDER
-
-    place = arguments.state or STATE_FOLDER
-    return f"no job of these targets runs on {', '.join(tenants)}, and there is no state in {place}"
-
-
 def existing_state(arguments: argparse.Namespace) -> State | None:
     """Open the state to read it; None in a folder where nothing has been run.
 

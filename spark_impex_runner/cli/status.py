@@ -68,11 +68,13 @@ class _OnTenants:
 
 
 def _nothing(found: _OnTenants, arguments: argparse.Namespace, *, has_state: bool) -> str:
+    from spark_impex_runner.cli.jobs import none_running
+
     if has_state:
         return "nothing is unfinished"
     if not found.urls:
         return selection.NOTHING_RUN
-    return wrapped(selection.none_running(found.urls, arguments))
+    return wrapped(none_running(found.urls, arguments))
 
 
 def _unfinished(
