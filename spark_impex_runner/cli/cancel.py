@@ -73,6 +73,7 @@ def _command(arguments: argparse.Namespace, path: Path, job: CancelledJob) -> st
 
 def _cancel_one(arguments: argparse.Namespace, context: CommandContext) -> CancelledJob:
     """Cancel the job that ``--job`` names."""
+    from spark_impex_runner.cli.jobs import connections_of
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.engine.cancel import cancel_by_id, close_cancelled
     from spark_impex_runner.errors import UsageError
@@ -87,7 +88,7 @@ def _cancel_one(arguments: argparse.Namespace, context: CommandContext) -> Cance
             return cancel_by_id(arguments.job, {spark.url: spark})
     options = replace(selection.options(arguments), job="", connections=frozenset(names))
     with connect(place, options, clock, context.masker) as prepared:
-        chosen = selection.connections_of(prepared, names)
+        chosen = connections_of(prepared, names)
         clients = {name: prepared.connections.client(name) for name in chosen}
         result = cancel_by_id(arguments.job, clients)
     if result.error:

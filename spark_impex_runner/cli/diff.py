@@ -98,6 +98,7 @@ def _tenants(
     """Return what two tenants list of the selected targets' services, or of all services."""
     from dataclasses import replace
 
+    from spark_impex_runner.cli.jobs import connections_of
     from spark_impex_runner.clock import Clock
     from spark_impex_runner.comparison.tenant import read_tenant
     from spark_impex_runner.errors import UsageError
@@ -110,7 +111,7 @@ def _tenants(
     options = replace(selection.options(arguments), connections=frozenset(names))
     with connect(arguments.manifest, options, Clock(), context.masker) as prepared:
         wanted = _wanted(prepared) if options.targets or options.tags else None
-        selection.connections_of(prepared, names)
+        connections_of(prepared, names)
         clients = [prepared.connections.client(name) for name in names]
         old, new = (
             read_tenant(f"{name}:", client, wanted)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.cli.console import CommandContext
     from spark_impex_runner.engine.tenant_jobs import TenantJob, TenantJobs
+    from spark_impex_runner.planning.stages import Prepared
 
 # Longer names and correlation ids are cut; JSON has the whole ones.
 _WIDTH = 80
@@ -87,6 +88,23 @@ def none_running(tenants: Sequence[str], arguments: argparse.Namespace) -> str:
     return f"no job of these targets runs on {', '.join(tenants)}, and there is no state in {place}"
 
 
+def connections_of(prepared: Prepared, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the named connections, by default those of the selected targets.
+
+    Raises ``UsageError`` for a name that the manifest does not have.
+    """
+    from spark_impex_runner.engine import tenant_jobs
+    from spark_impex_runner.errors import UsageError
+    from spark_impex_runner.spelling import did_you_mean
+
+    known, run = prepared.connections.settings, prepared.run
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
+            raise UsageError(f"{name}: is no connection of {run.manifest.path}{hint}")
+    return tuple(names) or tenant_jobs.connections_of(run.targets)
+
+
 def _listed(arguments: argparse.Namespace, context: CommandContext) -> list[TenantJobs]:
     """Return the jobs of the chosen tenants."""
     from spark_impex_runner.clock import Clock
@@ -101,7 +119,7 @@ def _listed(arguments: argparse.Namespace, context: CommandContext) -> list[Tena
             return [tenant_jobs("", spark)]
     options = replace(selection.options(arguments), connections=frozenset(names))
     with connect(manifest, options, Clock(), context.masker) as prepared:
-        return list_jobs(prepared, selection.connections_of(prepared, names))
+        return list_jobs(prepared, connections_of(prepared, names))
 
 
 def _chosen(arguments: argparse.Namespace) -> tuple[Path | None, list[str], str | None]:

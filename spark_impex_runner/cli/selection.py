@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
     from spark_impex_runner.hooks.manager import Plugins
     from spark_impex_runner.models import RunOptions, RunResult
-    from spark_impex_runner.planning.stages import Prepared
     from spark_impex_runner.state.place import StatePlace
     from spark_impex_runner.state.store import State
 
@@ -117,23 +116,6 @@ def add_connection_option(parser: argparse._ActionsContainer) -> None:
 def is_address(text: str) -> bool:
     """Return whether an argument is the address of a tenant, not a file."""
     return text.partition("://")[0].lower() in {"http", "https"} and "://" in text
-
-
-def connections_of(prepared: Prepared, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the named connections, by default those of the selected targets.
-
-    Raises ``UsageError`` for a name that the manifest does not have.
-    """
-    from spark_impex_runner.engine import tenant_jobs
-    from spark_impex_runner.errors import UsageError
-    from spark_impex_runner.spelling import did_you_mean
-
-    known, run = prepared.connections.settings, prepared.run
-    for name in names:
-        if name not in known:
-            hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
-            raise UsageError(f"{name}: is no connection of {run.manifest.path}{hint}")
-    return tuple(names) or tenant_jobs.connections_of(run.targets)
 
 
 def manifest_or_address(text: str) -> Path | str:
