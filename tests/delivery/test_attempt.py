@@ -17,6 +17,7 @@ from spark_impex_runner.models import Artifact, Request, Step
 from spark_impex_runner.state import keys
 from spark_impex_runner.state.models import Attempt, Intent
 from spark_impex_runner.state.opening import open_state
+from spark_impex_runner.user import Actors
 from spark_impex_runner.state.runs import PastRun
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ def job_of(run: str, part: str = "") -> Any:
 def context_of(state: State, hours: int = 0) -> Any:
     """Return the context of a run so many hours after noon."""
     clock = SimpleNamespace(now=lambda: NOON + timedelta(hours=hours))
-    return SimpleNamespace(state=state, clock=clock, job="", fresh=False)
+    return SimpleNamespace(state=state, clock=clock, job="", fresh=False, actors=Actors())
 
 
 @pytest.mark.parametrize(("hours", "resumed"), [(12, True), (13, False)])
