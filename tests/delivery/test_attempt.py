@@ -17,8 +17,8 @@ from spark_impex_runner.models import Artifact, Request, Step
 from spark_impex_runner.state import keys
 from spark_impex_runner.state.models import Attempt, Intent
 from spark_impex_runner.state.opening import open_state
-from spark_impex_runner.user import Actors
 from spark_impex_runner.state.runs import PastRun
+from spark_impex_runner.user import Actors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
