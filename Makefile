@@ -13,8 +13,8 @@
 PYTHON ?= python3
 WORK := build/test
 BIN := $(WORK)/venv/bin
-# How many tests run at a time.
-WORKERS ?= 2
+# How many tests run at a time: more than two cores have, since some wait for processes and locks.
+WORKERS ?= 3
 # What is imported is compiled once, whatever the environment says, and nothing else is.
 export PYTHONDONTWRITEBYTECODE :=
 # pip takes a third of a minute of the processor for what uv installs in seconds.

@@ -67,6 +67,8 @@ def _check(options: Mapping[str, Any]) -> str:
         milliseconds(str(options.get("at", AT)))
     except errors.UsageError as error:
         return str(error)
+    if "against" in options and "cases" not in options:
+        return "against: needs cases, which are calculated with both releases"
     problem = tools.url_problem(str(options.get("against", "")))
     return f"against: {problem}" if problem else ""
 

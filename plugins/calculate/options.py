@@ -57,8 +57,6 @@ _TOLERANCE: Final[dict[str, Any]] = {
 OPTIONS: Final[dict[str, Any]] = {
     "type": "object",
     "additionalProperties": False,
-    "if": {"required": ["against"]},
-    "then": {"required": ["cases"]},
     "properties": {
         "cases": {
             "title": "Cases",

@@ -75,8 +75,11 @@ class Export:
         self.progress.enter(Phase.QUEUED)
         # While a target waits for a slot of its tenant, another tenant's may run.
         held.acquire(limits.jobs, without=limits.run.active)
-        self.progress.context.clock.check()
-        listing = self.tenant.running.first()
+        clock = self.progress.context.clock
+        clock.check()
+        # A silent tenant is waited for no longer than its jobs are.
+        with clock.until(clock.monotonic() + self.progress.job.target.polling.deadline):
+            listing = self.tenant.running.first()
         limits.discover(lambda: listing.limit)
         self._admit_running()
         try:

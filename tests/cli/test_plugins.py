@@ -56,6 +56,7 @@ def test_json_has_plugin_offers(shout: Any) -> None:
             "properties": {"to": {"description": "Where.", "default": "here"}},
         },
         "always": False,
+        "covered_by_approval": False,
         "file_filter": None,
         "idempotent": False,
         "dry_run": False,

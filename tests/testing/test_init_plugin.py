@@ -80,7 +80,7 @@ def test_new_plugin_passes_its_tests(environment: Any, mypy: list[str], tmp_path
         ("a--b", "is not a valid name"),
         ("-a", "is not a valid name"),
         ("../a", "is not a valid name"),
-        ("", "is not a valid name"),
+        ("", "the value is empty"),
         ("impex-9", "is not a valid name"),
         ("impex-", "is not a valid name"),
         ("class", "is not a valid name"),

@@ -172,7 +172,8 @@ def test_url_is_refused_before_the_run() -> None:
 
     check = registry.steps["calculate"].check
 
-    assert check({"against": "exports/on-prod::life/term"}) == ""
-    assert check({"against": "s3://bucket/on-prod"}).startswith(
+    assert check({"against": "exports/on-prod::life/term", "cases": "c.csv"}) == ""
+    assert check({"against": "exports/on-prod"}).startswith("against: needs cases")
+    assert check({"against": "s3://bucket/on-prod", "cases": "c.csv"}).startswith(
         "against: 's3://bucket/on-prod' is a URL, not a local path; download it first"
     )
