@@ -144,7 +144,8 @@ class Fleet:
     def _tenant(self, name: str, folder: Path) -> Router:
         url = f"{self._api.url}/{name}"
         settings = Settings(tenant=name, job_seconds=self._plan.job_seconds)
-        jobs = Jobs("export", url, Limits(1, settings.job_seconds, 409, time.monotonic))
+        limits = Limits(1, settings.job_seconds, 409, time.monotonic)
+        jobs = Jobs("export", url, limits, self._authenticator.user)
         place = Locations(url, self._docstore.url, folder)
         exports = Exports(Tenant(name, folder / "tree"), jobs, self._downloads, settings, place)
         self._jobs[name] = jobs
