@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.state.store import State
 
 # A nightly run must not deliver the export of the night before.
-_ADOPT_WITHIN = timedelta(hours=12)
+RESUME_WITHIN = timedelta(hours=12)
 _SHOWN = 5
 
 
@@ -100,7 +100,7 @@ def reason_not_to_resume(
     if earlier.fingerprint != wanted[1]:
         return "another request"
     # A held attempt has no age limit: its approval may take days.
-    if idle > _ADOPT_WITHIN and not earlier.held:
+    if idle > RESUME_WITHIN and not earlier.held:
         return "older than twelve hours"
     return ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.delivery.attempt import RESUME_WITHIN
 from spark_impex_runner.delivery.blockers import age_of
 from spark_impex_runner.errors import SparkError, TooLargeError
 from spark_impex_runner.models import Verdict
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from spark_impex_runner.spark.exports import Exports
     from spark_impex_runner.spark.job_listing import JobListing, ListedJob
     from spark_impex_runner.spark.running_jobs import RunningJobs
-
-# As for a job in the state: a nightly run must not deliver the export of the night before.
-_MAX_AGE = 43_200.0
 
 
 @dataclass(slots=True)
@@ -71,7 +69,7 @@ class RunningJobFinder:
 
     def _may_resume(self, job: ListedJob) -> bool:
         """Return whether a job still runs, is not too old, and belongs to no attempt."""
-        if job.age is not None and job.age > _MAX_AGE:
+        if job.age is not None and job.age > RESUME_WITHIN.total_seconds():
             return False
         if not self._is_pending(job):
             return False

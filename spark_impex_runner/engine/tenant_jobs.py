@@ -11,15 +11,12 @@ from spark_impex_runner.planning.plan import plan_target
 from spark_impex_runner.spark.running_jobs import RunningJobs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from spark_impex_runner.models import Target
     from spark_impex_runner.planning.stages import Prepared
     from spark_impex_runner.spark.client import Spark
-    from spark_impex_runner.spark.job_listing import JobListing, ListedJob
-
-# The status of so many ended jobs of a tenant is read for their correlation ids, the newest first.
-_MAX_STATUSES = 50
+    from spark_impex_runner.spark.job_listing import ListedJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +137,7 @@ def tenant_jobs(name: str, spark: Spark, *, recent: bool = True) -> TenantJobs:
         listing = exports.listing()
     except SparkError as error:
         return TenantJobs(name, spark.url, error=error)
-    jobs = tuple(map(TenantJob, _labelled(listing, RunningJobs(exports), recent=recent)))
+    jobs = RunningJobs(exports).labelled(listing.jobs if recent else listing.running)
     return TenantJobs(
         name,
         spark.url,
@@ -148,11 +145,5 @@ def tenant_jobs(name: str, spark: Spark, *, recent: bool = True) -> TenantJobs:
         listing.in_progress,
         listing.unlisted,
         listing.unlisted_note,
-        jobs,
+        tuple(map(TenantJob, jobs)),
     )
-
-
-def _labelled(listing: JobListing, labels: RunningJobs, *, recent: bool) -> Iterator[ListedJob]:
-    """Yield the jobs of a listing, with the labels of their statuses where readable."""
-    for number, job in enumerate(listing.jobs if recent else listing.running):
-        yield labels.label(job) if number < _MAX_STATUSES else job

@@ -13,10 +13,12 @@ from spark_impex_runner.spark.http.retry import confirmed
 from spark_impex_runner.spark.job_listing import JobListing, read_counts, read_listing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from spark_impex_runner.spark.exports import Exports
     from spark_impex_runner.spark.job_listing import ListedJob
 
-# The status of so many jobs is read for their correlation ids; a tenant runs one or a few.
+# The status of so many jobs is read for their labels; a tenant runs one or a few.
 _MAX_STATUSES = 50
 
 
@@ -51,7 +53,11 @@ class RunningJobs:
         """Return the listing of this moment; its request is not retried. Raises ``SparkError``."""
         return self._labelled(self._exports.listing(once=True))
 
-    def label(self, job: ListedJob) -> ListedJob:
+    def labelled(self, jobs: Sequence[ListedJob]) -> tuple[ListedJob, ...]:
+        """Return jobs, the first fifty with their labels, where readable."""
+        return (*map(self._with_label, jobs[:_MAX_STATUSES]), *jobs[_MAX_STATUSES:])
+
+    def _with_label(self, job: ListedJob) -> ListedJob:
         """Return a listed job with the labels of its status; ``unread`` if that cannot be read."""
         if job.correlation_id and job.source_system:
             return job
@@ -108,6 +114,7 @@ class RunningJobs:
             return JobListing((), *self._counts, str(error))
 
     def _labelled(self, listing: JobListing) -> JobListing:
-        """Return a listing whose running jobs have their labels, where readable."""
-        labelled = tuple(map(self.label, listing.running[:_MAX_STATUSES]))
-        return replace(listing, jobs=(*labelled, *listing.jobs[len(labelled) :]))
+        """Return a listing whose running jobs, which come first, have their labels."""
+        running = listing.running
+        jobs = (*self.labelled(running), *listing.jobs[len(running) :])
+        return replace(listing, jobs=jobs)
