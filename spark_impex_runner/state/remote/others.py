@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spark_impex_runner.state.remote.objects import RefusedError, write
@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from spark_impex_runner.state.remote.document import Owner
     from spark_impex_runner.state.remote.lease import Lease
     from spark_impex_runner.state.remote.objects import Found, Objects
+    from spark_impex_runner.state.remote.records import LeaseRecord
     from spark_impex_runner.state.remote.timing import Timing
 
 _log = logging.getLogger(__name__)
+
+# A store gives its times in whole seconds.
+_GRAIN = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +74,14 @@ class OtherLeases:
             return View(found.version, is_free=True)
         age = (own.store_time() - found.modified).total_seconds()
         if age > self._timing.worth + _GRAIN:
-            return View(found.version, is_free=self._take(key, found, own))
+            return View(found.version, is_free=self._take(key, record, found, own))
         # It was renewed while this process has watched it, and no renewal is overdue.
         renewed = before is not None and (before.is_alive or before.version != found.version)
         is_alive = renewed and age <= 1.5 * self._timing.renewal
         return View(found.version, is_free=False, is_alive=is_alive)
 
-    def _take(self, key: str, found: Found, own: Lease) -> bool:
+    def _take(self, key: str, record: LeaseRecord, found: Found, own: Lease) -> bool:
         """Take a lease, so that its owner's next renewal fails; False if that has renewed it."""
-        record = read_record(found, f"{self._objects.place}/{key}")
         taken = replace(record, state=TAKEN, by=str(own.owner), nonce=uuid.uuid4().hex)
         try:
             write(self._objects, key, taken.encode(), taken.nonce, found.version)
@@ -87,18 +90,11 @@ class OtherLeases:
         return True
 
 
-@dataclass
+@dataclass(slots=True)
 class _Watched:
     """One lease, and when it was last read."""
 
-    lock: threading.Lock
+    lock: threading.Lock = field(default_factory=threading.Lock)
     view: View | None = None
     at: float = 0.0
     is_reported: bool = False
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-
-
-# A store gives its times in whole seconds.
-_GRAIN = 1.0
