@@ -30,7 +30,7 @@ RUN = [sys.executable, "-c", "from spark_impex_runner.cli.main import run; run()
 DASK = [sys.executable, "-m"]
 SERVER = Path(__file__).parent.parent / "tests/support/s3_server.py"
 TENANTS, TARGETS = 4, 10
-# The folder of each process is another: what a worker writes here, nobody else finds.
+# The folder of each process is another: what a worker writes here, no other process finds.
 ELSEWHERE = "/proc/self/cwd/exports/${target.name}"
 
 

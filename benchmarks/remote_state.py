@@ -124,7 +124,7 @@ class Case:
         return found
 
     def problems(self) -> list[str]:
-        """Return what is not as promised: a job that nobody delivered, a damaged package."""
+        """Return what is not as promised: a job that was not delivered, a damaged package."""
         created, delivered = set(self.sandbox._exporting._jobs), self.delivered()  # type: ignore[union-attr]  # noqa: SLF001
         found = [f"job {each} was lost" for each in created - delivered.keys()]
         return found + [problem for each in delivered.values() for problem in each]
@@ -164,7 +164,7 @@ def _killed(
             for n in range(count)
         ]
         expected = [_kill(each, url, 1 + n * OF_A_RUN // count) for n, each in enumerate(cases)]
-        # The leases of all end at the same time: nobody waits ten minutes for ten of them.
+        # The leases of all end at the same time: no run waits ten minutes for ten of them.
         with ThreadPoolExecutor(count) as pool:
             seconds = list(pool.map(_finish, cases))
         for case, jobs, (code, _) in zip(cases, expected, seconds, strict=True):

@@ -1,4 +1,4 @@
-"""Four eyes: whoever started something does not approve it."""
+"""Four eyes: the user who started something does not approve it."""
 
 from __future__ import annotations
 

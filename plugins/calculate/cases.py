@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-# Far more than anybody tests; all cases are held in memory.
+# Far more than users test; all cases are held in memory.
 _MAX_BYTES: Final = 256 << 20
 
 

@@ -1,7 +1,7 @@
 """Compile modules, and keep the compiled code for later runs; runs in a child process.
 
-Loading compiled code is running native code. So it is read only from a folder that nobody else can
-write, and only if it is whole.
+Loading compiled code is running native code. So it is read only from a folder that no other user
+can write, and only if it is whole.
 """
 
 from __future__ import annotations

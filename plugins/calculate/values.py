@@ -108,7 +108,7 @@ def _same(old: Any, new: Any, tolerance: Tolerance) -> bool:
 
 
 def problem(value: Any) -> str:
-    """Return what is wrong with a value that nobody expected: an error value, or none at all."""
+    """Return what is wrong with an unexpected value: an error value, or none at all."""
     if value is None:
         return NO_VALUE
     if isinstance(value, list):
@@ -121,7 +121,7 @@ def problem(value: Any) -> str:
 def shown(value: Any) -> str:
     """Return a value for people: a number as it is written, a text in quotes unless it is an error.
 
-    Whoever prints it shortens it.
+    The code that prints it shortens it.
     """
     if value is None:
         return NO_VALUE

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _WIDTH = 80
 # Some tenants answered, others did not.
 _PARTIAL = 3
-# A job runs, and nobody knows whose it is; as of a target that failed.
+# A job runs whose target is unknown; as of a target that failed.
 UNREAD = 4
 
 
@@ -193,7 +193,7 @@ def _age(job: TenantJob) -> str:
 
 
 def whose(job: TenantJob, *, has_manifest: bool = True) -> str:
-    """Return whose a job is: a target of the manifest, another run's, or somebody else's."""
+    """Return whose a job is: a target of the manifest, another run's, or another user's."""
     from spark_impex_runner.planning.labels import Relation
     from spark_impex_runner.text import plain
 

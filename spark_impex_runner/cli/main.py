@@ -136,7 +136,7 @@ class _Parser(argparse.ArgumentParser):
         self._json_lines = json_lines
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
-        """Refuse empty values: they come from unset variables, and mean what nobody asked for."""
+        """Refuse empty values: they come from unset variables, and mean what was not asked for."""
         # The values of a command are checked by its own parser.
         if action.nargs != argparse.PARSER and not all(each.strip() for each in arg_strings):
             raise argparse.ArgumentError(

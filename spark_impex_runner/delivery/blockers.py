@@ -34,7 +34,7 @@ def first_blocker(listing: JobListing, job: Job) -> str:
 
 
 def whose(listed: ListedJob, job: Job) -> str:
-    """Return whose a running job is: this target's, another target's, or somebody else's."""
+    """Return whose a running job is: this target's, another target's, or another user's."""
     if label := Label.read(listed):
         return f"{_owner(label, job)} ({_origin(label, job)})"
     owners = _owners(listed, job)

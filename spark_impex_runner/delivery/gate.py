@@ -72,7 +72,7 @@ def approved(
     refusals = [_refusal(step, initiators, each) for each in offered]
     given = next((each for each, why in zip(offered, refusals, strict=True) if not why), None)
     reasons = list(_reasons(attempt, earlier, changes, context))  # before the next hold is stored
-    # Whoever holds it is one who started it.
+    # The user who holds it is one who started it.
     people = initiators if given else (*initiators, context.actors.initiator.name)
     known = earlier if earlier and not changes else None
     hold = known or _store(job, work, attempt, people, context)

@@ -219,7 +219,7 @@ class UnitExecutor:
 
     @property
     def has_events(self) -> bool:
-        """Whether the run is told what happens on the workers while it does."""
+        """Whether the run receives the events of its workers as they happen."""
         return hasattr(self.executor, "connect_events")
 
     def connect_events(self, receive: Callable[[str], None]) -> Callable[[str], None] | None:

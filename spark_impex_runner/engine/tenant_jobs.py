@@ -46,7 +46,7 @@ class TenantJob:
 
     @property
     def unread(self) -> str:
-        """Why nobody knows whose job it is, if it runs; else empty."""
+        """Why its target is unknown, if it runs; else empty."""
         unread = self.listed.running and self.listed.unread
         return f"its correlation id cannot be read: {unread}" if unread else ""
 

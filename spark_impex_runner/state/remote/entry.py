@@ -66,7 +66,7 @@ class Entry:
     def refresh(self) -> None:
         """Load the object unless that was done of late, or for this first use of it."""
         with self._lock:
-            # An owner may have gone since: whoever needs the target would wait for it.
+            # An owner may have gone since: the run that needs the target would wait for it.
             if self._is_unused and not self._owner:
                 self._read_at = self._age()
             self._is_unused = False

@@ -3,7 +3,7 @@
 Whether the lease of another process has expired is judged by the store's clock alone: by the times
 that the store gave to that lease and to a renewal of our own. Of itself a process knows how long
 ago it asked for its last renewal, by a clock that also counts while the machine is suspended. As it
-counts from before the request, it does nothing any more before anybody else may start.
+counts from before the request, it does nothing any more before another process may start.
 """
 
 from __future__ import annotations
@@ -82,9 +82,9 @@ class Lease:
     def check(self) -> None:
         """Raise ``StateError`` if the lease was lost; renew it first if it is too old.
 
-        That it can be renewed proves that nobody has taken it, since whoever takes over writes the
+        That it can be renewed proves that it was not taken: a process that takes over writes the
         lease before anything else. So a machine that slept, or had no network for some minutes,
-        goes on where nobody continues its work.
+        goes on where no other run continues its work.
         """
         end = self._renewed + self._timing.patience
         while not self._lost and self._is_late():
@@ -125,7 +125,7 @@ class Lease:
         return found.modified
 
     def release(self) -> bool:
-        """Give the lease back, so that nobody waits for it; return False if it was lost."""
+        """Give the lease back, so that no process waits for it; return False if it was lost."""
         self._ended.set()
         with self._lock:
             if self._lost:
