@@ -112,3 +112,21 @@ class Clock:
         """Wake the next waiting thread, which wakes the next one in turn."""
         with suppress(RuntimeError):  # it is released already
             self._stopped.release()
+
+
+@contextmanager
+def repeated(call: Callable[[], None], seconds: float, name: str) -> Iterator[None]:
+    """Make a call every so many seconds, on a thread of this name, while the block runs."""
+    left = threading.Event()
+
+    def run() -> None:
+        while not left.wait(seconds):
+            call()
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        left.set()
+        thread.join()

@@ -163,7 +163,7 @@ def _outcome(run: PastRun, state: State) -> str:
         return "running" if state.storage.is_running(run.id) else "unfinished"
     if code > _SIGNALLED:
         return "interrupted"
-    good = sum(run.counts.get(each.value, 0) for each in (Outcome.SUCCEEDED, Outcome.UNCHANGED))
+    good = sum(run.counts.get(each.value, 0) for each in Outcome if each.good)
     return {0: "succeeded", 9: "held"}.get(code, "partial" if good else "failed")
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.blocking import END, mark_abandoned
+from spark_impex_runner.clock import repeated
 from spark_impex_runner.errors import PluginError
 from spark_impex_runner.models import Polling
 from spark_impex_runner.planning.locations import state_place
@@ -150,7 +151,7 @@ class StopRequest:
 
     def fail_fast(self) -> None:
         """Keep all processes of the run from starting new targets."""
-        if self.storage.read_stop(self.run_id) is None:  # a signal's number must stay
+        if self.requested() is None:  # a signal's number must stay
             self.stop(_FAIL_FAST)
 
     def withdraw(self) -> None:
@@ -163,24 +164,14 @@ class StopRequest:
 
         The event is set when no new target may start.
         """
-        failed, left = threading.Event(), threading.Event()
+        failed = threading.Event()
         # Once before the block: a unit that begins after the stop must not send anything.
         self._apply(clock, failed)
-
-        def watch() -> None:
-            while not left.wait(_POLL_INTERVAL):
-                self._apply(clock, failed)
-
-        thread = threading.Thread(target=watch, name="impex-stop-request", daemon=True)
-        thread.start()
-        try:
+        with repeated(lambda: self._apply(clock, failed), _POLL_INTERVAL, "impex-stop-request"):
             yield failed
-        finally:
-            left.set()
-            thread.join()
 
     def _apply(self, clock: Clock, failed: threading.Event) -> None:
-        signum = self.storage.read_stop(self.run_id)
+        signum = self.requested()
         if signum == _FAIL_FAST:
             failed.set()
         elif signum is not None and not clock.stopping():

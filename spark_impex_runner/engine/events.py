@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner.clock import repeated
 from spark_impex_runner.engine.placement import Placement
 from spark_impex_runner.engine.progress import RunProgress
 from spark_impex_runner.engine.snapshot import Activity
@@ -37,7 +38,6 @@ _INTERVAL = 1.0
 _FIELDS = ("event", "run_id", "target", "job_id", "correlation_id", "detail")
 # Held back until it is known where the packages are: elsewhere, the target may be no success.
 _HELD_BACK = {"target.succeeded", "target.unchanged"}
-_GOOD = {Outcome.SUCCEEDED, Outcome.UNCHANGED}
 
 
 # ---- on the worker ----
@@ -179,20 +179,10 @@ def reported(
     events: UnitEvents, offers: Mapping[str, StepOffer], run: Run, clock: Clock
 ) -> Iterator[UnitProgress]:
     """Yield the progress of a unit, which is sent regularly while the block lasts."""
-    progress, left = UnitProgress(events, offers), threading.Event()
+    progress = UnitProgress(events, offers)
     progress.begin(run, clock)
-
-    def report() -> None:
-        while not left.wait(_INTERVAL):
-            progress.report()
-
-    thread = threading.Thread(target=report, name="impex-unit-progress", daemon=True)
-    thread.start()
-    try:
+    with repeated(progress.report, _INTERVAL, "impex-unit-progress"):
         yield progress
-    finally:
-        left.set()
-        thread.join()
 
 
 # ---- in the run ----
@@ -218,7 +208,7 @@ class EventReceiver:
             placement = Placement(**message["placement"])
             ended, line = message["ended"], message["log"]
             outcome = Outcome(ended["outcome"])
-            if outcome in _GOOD and placement.problem():
+            if outcome.good and placement.problem():
                 outcome, line = Outcome.FAILED, None  # the run itself logs why
             self._progress.note_outcome(ended["target"], outcome, ended["approve"])
             message = {"log": line} if line else {}

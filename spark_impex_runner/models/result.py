@@ -30,6 +30,11 @@ class Outcome(str, Enum):
     CANCELLED = "cancelled"
     SKIPPED = "skipped"
 
+    @property
+    def good(self) -> bool:
+        """True if everything that was requested is delivered."""
+        return self in {Outcome.SUCCEEDED, Outcome.UNCHANGED}
+
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
@@ -126,7 +131,7 @@ class TargetResult:
     @property
     def good(self) -> bool:
         """True if everything that was requested is delivered."""
-        return self.outcome in (Outcome.SUCCEEDED, Outcome.UNCHANGED)
+        return self.outcome.good
 
 
 @dataclass(frozen=True, slots=True)
