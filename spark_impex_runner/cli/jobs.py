@@ -170,10 +170,11 @@ def _lines(tenant: TenantJobs) -> Iterator[str]:
 
     name = f"{tenant.connection}: " if tenant.connection else ""
     yield f"{name}{plain(tenant.url)}"
-    running = max(tenant.in_progress, sum(each.listed.running for each in tenant.jobs))
-    yield f"  {running} of {counted(tenant.limit, 'job')} running"
-    if tenant.unlisted:
-        yield f"  {tenant.unlisted_note}"
+    listing = tenant.listing
+    running = max(listing.in_progress, len(listing.running))
+    yield f"  {running} of {counted(listing.limit, 'job')} running"
+    if listing.unlisted_note:
+        yield f"  {listing.unlisted_note}"
     for each in tenant.jobs:
         yield f"  {plain(each.listed.id)}  {plain(each.listed.status) or '-'}  {_age(each)}"
         yield f"    {whose(each, has_manifest=bool(tenant.connection))}"
@@ -217,9 +218,9 @@ def _as_data(tenant: TenantJobs) -> dict[str, Any]:
         "connection": tenant.connection or None,
         "url": tenant.url,
         "error": str(tenant.error) if tenant.error else None,
-        "limit": tenant.limit,
-        "in_progress": tenant.in_progress,
-        "unlisted": tenant.unlisted,
+        "limit": tenant.listing.limit,
+        "in_progress": tenant.listing.in_progress,
+        "unlisted": tenant.listing.unlisted,
         "jobs": [_job_data(each) for each in tenant.jobs],
     }
 

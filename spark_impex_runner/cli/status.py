@@ -121,7 +121,7 @@ def _running(
     """Return the running jobs of a manifest's targets whose keys the state does not know."""
     from spark_impex_runner.cli.jobs import exit_code
     from spark_impex_runner.clock import Clock
-    from spark_impex_runner.engine.tenant_jobs import connections_of, list_jobs
+    from spark_impex_runner.engine import tenant_jobs
     from spark_impex_runner.planning.prepare import connect
     from spark_impex_runner.state.keys import target_key_for
 
@@ -130,7 +130,8 @@ def _running(
         manifest, every = prepared.run.manifest, prepared.run.targets
         asked = [each for each in every if target_key_for(manifest, each) not in known]
         names = {each.name for each in asked}
-        tenants = list_jobs(prepared, connections_of(asked), recent=False)
+        connections = tenant_jobs.connections_of(asked)
+        tenants = tenant_jobs.list_jobs(prepared, connections, recent=False)
     return _OnTenants(
         [
             _tenant_row(each, tenant.url, manifest.name)
@@ -138,8 +139,8 @@ def _running(
             for each in tenant.jobs
             if each.target in names
         ],
-        [f"{each.connection}: {each.unlisted_note}" for each in tenants if each.unlisted],
-        tuple(dict.fromkeys(each.url for each in tenants if not each.error)),
+        [f"{each.connection}: {note}" for each in tenants if (note := each.listing.unlisted_note)],
+        tenant_jobs.asked(tenants),
         exit_code(tenants, context),
     )
 

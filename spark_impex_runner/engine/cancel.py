@@ -11,7 +11,7 @@ from spark_impex_runner.delivery.attempt import OpenedAttempt
 from spark_impex_runner.delivery.context import Context
 from spark_impex_runner.delivery.create import JobCreator
 from spark_impex_runner.delivery.progress import TargetProgress
-from spark_impex_runner.engine.tenant_jobs import connections_of, list_jobs
+from spark_impex_runner.engine.tenant_jobs import asked, connections_of, list_jobs
 from spark_impex_runner.errors import ImpexError, Interrupted, SparkError, StateError
 from spark_impex_runner.models import PlannedTarget, Verdict
 from spark_impex_runner.planning.labels import Relation
@@ -83,8 +83,7 @@ def cancel_jobs(path: Path, options: RunOptions, clock: Clock, masker: Masker) -
                 known, others = _cancel_known(prepared, Context.of(prepared, state, options))
         tenants = list_jobs(prepared, connections_of(others), recent=False)
         found = _cancel_running(others, tenants, prepared)
-        urls = tuple(dict.fromkeys(each.url for each in tenants if not each.error))
-        return Cancellation((*known, *found), urls, has_state=bool(state))
+        return Cancellation((*known, *found), asked(tenants), has_state=bool(state))
 
 
 def _cancel_known(
@@ -120,8 +119,8 @@ def _cancel_running(
             elif job.target in selected:
                 note, place = _why_left(job), tenant.connection
                 yield CancelledJob(job.target, job.listed.id, note=note, connection=place)
-        if tenant.unlisted:
-            yield CancelledJob(tenant.connection, "", note=tenant.unlisted_note)
+        if note := tenant.listing.unlisted_note:
+            yield CancelledJob(tenant.connection, "", note=note)
 
 
 def _why_left(job: TenantJob) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.errors import ImpexError, SparkError
 from spark_impex_runner.planning.labels import Label, Relation, has_given_id, target_of
 from spark_impex_runner.planning.plan import plan_target
+from spark_impex_runner.spark.job_listing import JobListing
 from spark_impex_runner.spark.running_jobs import RunningJobs
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from spark_impex_runner.planning.stages import Prepared
     from spark_impex_runner.spark.client import Spark
     from spark_impex_runner.spark.job_listing import ListedJob
+
+# One job at a time is the documented limit.
+_UNKNOWN = JobListing((), 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +61,7 @@ class TenantJobs:
 
     connection: str
     url: str
-    limit: int = 1
-    in_progress: int = 0
-    unlisted: int = 0
-    unlisted_note: str = ""
+    listing: JobListing = _UNKNOWN
     jobs: tuple[TenantJob, ...] = ()
     error: ImpexError | None = None
 
@@ -138,12 +139,9 @@ def tenant_jobs(name: str, spark: Spark, *, recent: bool = True) -> TenantJobs:
     except SparkError as error:
         return TenantJobs(name, spark.url, error=error)
     jobs = RunningJobs(exports).labelled(listing.jobs if recent else listing.running)
-    return TenantJobs(
-        name,
-        spark.url,
-        listing.limit,
-        listing.in_progress,
-        listing.unlisted,
-        listing.unlisted_note,
-        tuple(map(TenantJob, jobs)),
-    )
+    return TenantJobs(name, spark.url, listing, tuple(map(TenantJob, jobs)))
+
+
+def asked(tenants: Iterable[TenantJobs]) -> tuple[str, ...]:
+    """Return the addresses of the tenants that have answered."""
+    return tuple(dict.fromkeys(each.url for each in tenants if not each.error))
