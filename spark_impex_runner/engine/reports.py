@@ -31,7 +31,7 @@ def write_reports(
     for name, path in result.manifest.reports.items():
 
         def write_one(name: str = name, path: Path = path) -> None:
-            write(path, _pieces(offers[name], result))
+            _write(path, _pieces(offers[name], result))
 
         try:
             interruptible(f"report {name}", write_one, clock, END)
@@ -44,8 +44,13 @@ def write_reports(
     return written, problems
 
 
-def write(path: Path, pieces: Iterable[str]) -> None:
+def write(path: Path, text: str) -> None:
     """Write a text atomically; raise ``DeliveryError`` if that fails."""
+    # As one piece: a text is an iterable of its characters, too.
+    _write(path, [text])
+
+
+def _write(path: Path, pieces: Iterable[str]) -> None:
     try:
         atomic.write_pieces(path, pieces)
     except OSError as error:
