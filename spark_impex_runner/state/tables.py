@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from spark_impex_runner.state.storage import Statement
 
 # The rows of a target's own, with those of its parts; ``:key`` is that of the scope. The range is
 # that of ``key#…``, as an index finds it: a run may have ten thousand targets.
@@ -29,3 +31,15 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
 # Tables whose rows have a number, and the columns that refer to one.
 NUMBERED: Final = ("attempts", "outcomes", "holds", "approvals", "evidence")
 REFERENCES: Final = {"part_of": "attempts", "attempt": "attempts", "hold": "holds"}
+
+
+def rows_of(table: str, where: str) -> str:
+    """Return the query for the rows of a table that meet a condition, in their order."""
+    order = "position" if table == "run_targets" else "rowid"  # that one has no rowid
+    return f"SELECT * FROM {table} WHERE {where} ORDER BY {order}"  # noqa: S608 - constants
+
+
+def insertion(table: str, values: Mapping[str, Any]) -> Statement:
+    """Return the statement that inserts a row; the names of its columns become part of it."""
+    columns, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
+    return f"INSERT INTO {table} ({columns}) VALUES ({marks})", values  # noqa: S608 - see above

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import StateError
 from spark_impex_runner.state.storage import Scope, UnreadableError
-from spark_impex_runner.state.tables import NUMBERED, OF_TARGET, REFERENCES, TABLES
+from spark_impex_runner.state.tables import (
+    NUMBERED,
+    OF_TARGET,
+    REFERENCES,
+    TABLES,
+    insertion,
+    rows_of,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -110,9 +117,7 @@ def _highest_id(storage: Storage) -> int:
 def _inserts(storage: Storage, scope: Scope, offset: int) -> Iterator[Statement]:
     """Yield the statements that insert the rows of a scope, with their ids moved by ``offset``."""
     for table, where in TABLES[scope.kind].items():
-        order = "position" if table == "run_targets" else "rowid"  # that one has no rowid
-        sql = f"SELECT * FROM {table} WHERE {where} ORDER BY {order}"  # noqa: S608
-        for row in storage.read(scope, sql, {"key": scope.key}):
+        for row in storage.read(scope, rows_of(table, where), {"key": scope.key}):
             yield _insert(table, row, offset)
 
 
@@ -127,5 +132,4 @@ def _insert(table: str, row: sqlite3.Row, offset: int) -> Statement:
         name: row[name] + offset if name in moved and row[name] is not None else row[name]
         for name in row.keys()  # noqa: SIM118 - a Row iterates over its values
     }
-    columns, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
-    return f"INSERT INTO {table} ({columns}) VALUES ({marks})", values  # noqa: S608
+    return insertion(table, values)

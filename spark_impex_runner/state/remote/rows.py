@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner.errors import StateError
 from spark_impex_runner.state.migrations import MIGRATIONS
-from spark_impex_runner.state.tables import NUMBERED, OF_TARGET, REFERENCES, TABLES
+from spark_impex_runner.state.tables import (
+    NUMBERED,
+    OF_TARGET,
+    REFERENCES,
+    TABLES,
+    insertion,
+    rows_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -117,9 +124,7 @@ class Rows:
             self._connection.close()
 
     def _of(self, table: str, where: str, scope: Scope) -> list[sqlite3.Row]:
-        order = "position" if table == "run_targets" else "rowid"
-        sql = f"SELECT * FROM {table} WHERE {where} ORDER BY {order}"  # noqa: S608 - constants
-        return self._connection.execute(sql, {"key": scope.key}).fetchall()
+        return self._connection.execute(rows_of(table, where), {"key": scope.key}).fetchall()
 
     def _number(self, table: str) -> None:
         """Note the highest number of a table, so that no number means another row later."""
@@ -173,12 +178,7 @@ def _migrated(tables: Tables, schema: int) -> Tables:
 def _insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> None:
     if not all(name.isidentifier() for name in row):
         raise KeyError(next(name for name in row if not name.isidentifier()))
-    names = ", ".join(row)
-    marks = ", ".join("?" * len(row))
-    connection.execute(
-        f"INSERT INTO {table} ({names}) VALUES ({marks})",  # noqa: S608 - see ``load``
-        tuple(row.values()),
-    )
+    connection.execute(*insertion(table, row))
 
 
 @contextmanager
