@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from spark_impex_runner import models
+
 # Far more than users test; all cases are held in memory.
 _MAX_BYTES: Final = 256 << 20
 
@@ -47,6 +49,14 @@ class CsvForm:
     separator: str = ""
     columns: tuple[str, ...] = ()
     empty: str = "fail"
+
+
+def cases_of(job: models.Job, options: Mapping[str, Any], form: CsvForm) -> CaseFile:
+    """Return the cases that a step's options name; raise ``StepError`` if they cannot be read."""
+    try:
+        return read_cases(job.run.manifest.path.parent / options["cases"], form)
+    except errors.UsageError as error:
+        raise errors.StepError(str(error)) from error
 
 
 def read_cases(path: Path, form: CsvForm) -> CaseFile:

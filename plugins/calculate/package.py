@@ -17,9 +17,16 @@ _MAX_TOTAL: Final = 2 << 30
 _MAX_FILES: Final = 100_000
 
 
+def packaged_module(job: models.Job, service: str) -> Module:
+    """Return the module of a service in a job's packages.
+
+    Raises ``StepError`` for a damaged package, and what ``select_module`` raises.
+    """
+    return select_module((_opened(job, each) for each in job.packages), service)
+
+
 @contextmanager
-def opened(job: models.Job, artifact: models.Artifact) -> Iterator[tools.FileReader]:
-    """Open a package of a job; raise ``StepError`` for a damaged one."""
+def _opened(job: models.Job, artifact: models.Artifact) -> Iterator[tools.FileReader]:
     budget = tools.ReadBudget(_MAX_TOTAL, _MAX_FILES, job.stopping)
     others = (tools.OverLimitError, tools.DamagedFileError, errors.UsageError)
     with (

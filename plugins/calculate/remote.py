@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 from spark_impex_runner import StepOutput, errors, models, tools
 
 from .calculation import Calculation, judged
-from .cases import Case, CaseFile, read_cases
+from .cases import Case, CaseFile, cases_of
 from .interface import CannotCalculateError
 from .names import Names
-from .package import opened, select_module
+from .package import packaged_module
 from .remote_options import MOST
 from .settings import Settings
-from .verdict import Comparison, Verdict
+from .verdict import Comparison, Verdict, first_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from .calculation import Calculated
     from .module import Module
 
-_SHOWN: Final = 10
 # Labels of our calls in the tenant's history.
 _LABELS: Final = {"call_purpose": "Comparison after import", "source_system": "impex-run"}
 
@@ -37,8 +36,7 @@ def run(job: models.Job, options: Mapping[str, Any]) -> StepOutput:
     """Execute cases on the tenant, and compare them with the package's module."""
     file = _read(job, options)
     try:
-        packages = (opened(job, each) for each in job.packages)
-        module = select_module(packages, options.get("service", ""))
+        module = packaged_module(job, options.get("service", ""))
         verdicts, engine = _compare(job, options, module, _chosen(file.cases, options))
     except CannotCalculateError as error:
         raise errors.StepError(f"{module.uri} cannot be calculated here: {error}") from error
@@ -48,10 +46,9 @@ def run(job: models.Job, options: Mapping[str, Any]) -> StepOutput:
     failed = [each for each in verdicts if each.status != "agreed"]
     total = f"{len(verdicts):,} of {len(file.cases):,} cases"
     if failed:
-        lines = [line for each in failed[:_SHOWN] for line in each.lines()]
         raise errors.StepError(
             f"{options['to']}: {len(failed):,} of {len(verdicts):,} executed cases differ from "
-            f"{module.uri}: {'; '.join(lines)} ({evidence})"
+            f"{module.uri}: {'; '.join(first_lines(failed))} ({evidence})"
         )
     return StepOutput(
         message=f"{options['to']} computes as {module.uri} does: {total} executed ({evidence})"
@@ -59,11 +56,7 @@ def run(job: models.Job, options: Mapping[str, Any]) -> StepOutput:
 
 
 def _read(job: models.Job, options: Mapping[str, Any]) -> CaseFile:
-    form = Settings.of(options, None).form
-    try:
-        return read_cases(job.run.manifest.path.parent / options["cases"], form)
-    except errors.UsageError as error:
-        raise errors.StepError(str(error)) from error
+    return cases_of(job, options, Settings.of(options, None).form)
 
 
 def _chosen(cases: Sequence[Case], options: Mapping[str, Any]) -> list[Case]:

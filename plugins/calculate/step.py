@@ -12,13 +12,13 @@ from spark_impex_runner import StepOutput, errors, models, tools
 
 from .against import Release, compare
 from .calculation import Calculation
-from .cases import Case, CaseFile, read_cases
+from .cases import Case, CaseFile, cases_of
 from .interface import CannotCalculateError
 from .names import Names
 from .options import AT
-from .package import opened, select_module
+from .package import packaged_module
 from .settings import Settings
-from .verdict import Comparison, Verdict
+from .verdict import SHOWN, Comparison, Verdict, first_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 NAME: Final = "calculate"
 _log = logging.getLogger(__name__)
-# Cases whose differences are shown in full; the others are counted.
-_SHOWN: Final = 10
 # Seconds between two lines about how far it is.
 _PROGRESS: Final = 10.0
 _SMOKE: Final = CaseFile((Case("default", {}),), "")
@@ -40,7 +38,7 @@ def describe(job: models.Job, options: Mapping[str, Any]) -> str:
     at = options.get("at", AT)
     if "cases" not in options:
         return f"calculate the saved default inputs, at {at}"
-    number = len(_read(job, options, Settings.of(options, None)).cases)
+    number = len(cases_of(job, options, Settings.of(options, None).form).cases)
     text = f"calculate {tools.counted(number, 'case')} of {options['cases']}, at {at}"
     if "against" not in options:
         return text
@@ -51,10 +49,9 @@ def describe(job: models.Job, options: Mapping[str, Any]) -> str:
 def run(job: models.Job, options: Mapping[str, Any]) -> StepOutput:
     """Calculate all cases; raise ``StepError`` unless all agree."""
     settings = Settings.of(options, job.cache and job.cache / NAME)
-    file = _read(job, options, settings) if "cases" in options else _SMOKE
+    file = cases_of(job, options, settings.form) if "cases" in options else _SMOKE
     try:
-        packages = (opened(job, each) for each in job.packages)
-        module = select_module(packages, options.get("service", ""))
+        module = packaged_module(job, options.get("service", ""))
     except errors.UsageError as error:
         raise errors.StepError(str(error)) from error
     calculation = Calculation(
@@ -95,13 +92,6 @@ def _moved(
         else:
             raise errors.StepError(f"against: cannot be calculated here: {error}") from error
     return moved, f"module sha256 {old.sha256 or 'none'}, compiler {old.compiler}"
-
-
-def _read(job: models.Job, options: Mapping[str, Any], settings: Settings) -> CaseFile:
-    try:
-        return read_cases(job.run.manifest.path.parent / options["cases"], settings.form)
-    except errors.UsageError as error:
-        raise errors.StepError(str(error)) from error
 
 
 def _verdicts(calculation: Calculation, cases: Sequence[Case], settings: Settings) -> list[Verdict]:
@@ -149,9 +139,8 @@ def _summary(
     failed = [each for each in verdicts if each.status != "agreed"]
     uri = calculation.module.uri
     if failed:
-        lines = [line for each in failed[:_SHOWN] for line in each.lines()]
-        more = len(failed) - _SHOWN
-        lines += [f"and {_cases(failed[_SHOWN:])} more"] if more > 0 else []
+        lines = first_lines(failed)
+        lines += [f"and {_cases(failed[SHOWN:])} more"] if len(failed) > SHOWN else []
         raise errors.StepError(
             f"{uri}: {_number(len(failed))} of {_cases(verdicts)} failed: "
             f"{'; '.join(lines)} ({evidence})"

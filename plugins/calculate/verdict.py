@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from spark_impex_runner import tools
 
 from .values import Difference, Tolerance, differences, problem, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from .calculation import Calculated
 
-_LONGEST = 60
+# Cases whose differences are shown in full; the others are counted.
+SHOWN: Final = 10
+_LONGEST: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,11 @@ def _as_written(expected: Any, got: Any) -> Any:
     if isinstance(got, bool) and isinstance(expected, str):
         return {"true": True, "false": False}.get(expected.casefold(), expected)
     return expected
+
+
+def first_lines(failed: Sequence[Verdict]) -> list[str]:
+    """Return the lines of the first failed cases."""
+    return [line for each in failed[:SHOWN] for line in each.lines()]
 
 
 def describe(difference: Difference) -> str:

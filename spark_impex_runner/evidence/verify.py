@@ -131,7 +131,7 @@ def _four_eyes_problem(record: Record) -> Iterator[str]:
 
 def _receipt_problems(folder: Path, records: Sequence[Record]) -> Iterator[str]:
     """Yield whether the last record is not about the receipt as it is, with all its files."""
-    last = next((each for each in reversed(records)), None)
+    last = records[-1] if records else None
     if last is None or last.kind != "delivery":
         yield "does not end with a delivery; its run was killed, and the same command completes it"
         return
