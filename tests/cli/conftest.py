@@ -19,6 +19,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+GATE = """
+from spark_impex_runner import hookimpl
+from spark_impex_runner.errors import HeldError
+
+@hookimpl
+def impex_register(registry):
+    registry.step("gate", "holds a target")
+
+@hookimpl
+def impex_run_step(job, step, artifact):
+    if step.uses == "gate":
+        if "here" not in job.run.approved:
+            raise HeldError("it waits", "here")
+        return []
+"""
+
+
 @dataclass(frozen=True)
 class Finished:
     """What a command left: exit code, stdout, stderr."""
@@ -42,6 +59,10 @@ class Shell:
             entry(list(args[1:]))
         captured = self.capsys.readouterr()
         return Finished(int(exit_.value.code or 0), captured.out, captured.err)
+
+    def add_gate(self) -> None:
+        """Write the plugin ``gate.py``, whose step holds a target until ``here`` is approved."""
+        (self.folder / "gate.py").write_text(GATE)
 
     def write(self, targets: str, name: str = "m.yaml") -> None:
         """Write a manifest on the sandbox."""

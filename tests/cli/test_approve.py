@@ -17,28 +17,13 @@ from spark_impex_runner.state.runs import PastRun
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PLUGIN = """
-from spark_impex_runner import hookimpl
-from spark_impex_runner.errors import HeldError
-
-@hookimpl
-def impex_register(registry):
-    registry.step("gate", "holds a target")
-
-@hookimpl
-def impex_run_step(job, step, artifact):
-    if step.uses == "gate":
-        if "here" not in job.run.approved:
-            raise HeldError("it waits", "here")
-        return []
-"""
 HELD = "  - {name: life, folders: [life], steps: [{uses: gate}]}\n"
 
 
 @pytest.fixture
 def gated(shell: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Give the shell, with a manifest whose target is held, on a tenant that outlives a command."""
-    (shell.folder / "gate.py").write_text(PLUGIN)
+    shell.add_gate()
     with Sandbox(shell.folder / "acme") as sandbox:
         monkeypatch.setenv("CSPARK_BEARER_TOKEN", sandbox.token)
         place = f"{{base_url: '{sandbox.base_url}'}}"

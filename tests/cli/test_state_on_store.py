@@ -36,21 +36,6 @@ UPLOADED = """
   output: exports/a
   steps: [{uses: upload, with: {to: backup}}]
 """
-GATE = """
-from spark_impex_runner import hookimpl
-from spark_impex_runner.errors import HeldError
-
-@hookimpl
-def impex_register(registry):
-    registry.step("gate", "holds a target")
-
-@hookimpl
-def impex_run_step(job, step, artifact):
-    if step.uses == "gate":
-        if "here" not in job.run.approved:
-            raise HeldError("it waits", "here")
-        return []
-"""
 
 
 @pytest.fixture
@@ -154,7 +139,7 @@ def test_printed_command_approves(
     shell: Any, monkeypatch: pytest.MonkeyPatch, s3_state: Any
 ) -> None:
     """It names the store, and who approved is in its history."""
-    (shell.folder / "gate.py").write_text(GATE)
+    shell.add_gate()
     with Sandbox(shell.folder / "acme") as sandbox:
         monkeypatch.setenv("CSPARK_BEARER_TOKEN", sandbox.token)
         (shell.folder / "m.yaml").write_text(
