@@ -43,12 +43,12 @@ def compare_modules(
     """Return what moved; raise ``UsageError`` for names that one of the modules does not have."""
     limits, allow_missing = asked.settings.limits, asked.settings.allow_missing
     sides = [Calculation(each, limits, check, allow_missing) for each in (old, new)]
-    for side, each in zip(("OLD", "NEW"), sides, strict=True):
+    for side, each in _named(sides):
         try:
             Names((), each.module.outputs).of_outputs(dict.fromkeys(asked.outputs, 0))
         except errors.UsageError as error:
             raise errors.UsageError(f"{side}: {error}") from error
-    found = _Moves(asked)
+    found = _Moves(asked, frozenset(name.casefold() for name in asked.outputs))
     reason = ""
     try:
         # Both processes calculate at the same time: each has all cases already.
@@ -65,7 +65,7 @@ def compare_modules(
         count=len(asked.cases),
         same=found.same,
         moved=found.moved,
-        outputs=tuple(found.summaries(_compared(old, new, asked))),
+        outputs=tuple(found.summaries(_compared(old, new, found.wanted))),
         moves=tuple(sorted(chain(*found.by_output.values()), key=_size, reverse=True)),
         not_calculated=tuple(found.missing),
         reason=reason,
@@ -95,9 +95,8 @@ def _described(module: Module) -> models.CalculatedModule:
     return models.CalculatedModule(module.uri, module.sha256, module.compiler)
 
 
-def _compared(old: Module, new: Module, asked: Asked) -> list[str]:
-    """Return the outputs that both modules have, in their order."""
-    wanted = {name.casefold() for name in asked.outputs}
+def _compared(old: Module, new: Module, wanted: frozenset[str]) -> list[str]:
+    """Return the outputs that both modules have and that are wanted, in their order."""
     return [
         name
         for name in old.outputs
@@ -112,9 +111,10 @@ def _size(move: models.Move) -> tuple[bool, float, float]:
 
 @dataclass
 class _Moves:
-    """Counts cases and moves as they come."""
+    """Counts cases and moves as they come; ``wanted`` are the outputs to compare, folded."""
 
     asked: Asked
+    wanted: frozenset[str]
     same: int = 0
     moved: int = 0
     by_output: defaultdict[str, list[models.Move]] = field(
@@ -148,10 +148,9 @@ class _Moves:
     def _names(
         self, old: Mapping[str, Any], new: Mapping[str, Any], volatile: frozenset[str]
     ) -> Iterator[str]:
-        wanted = {name.casefold() for name in self.asked.outputs}
         for name in old:
-            listed = name.casefold() in wanted
-            if name in new and (listed or not wanted) and (listed or name not in volatile):
+            listed = name.casefold() in self.wanted
+            if name in new and (listed or not self.wanted) and (listed or name not in volatile):
                 yield name
 
     def _tolerance(self, name: str) -> Tolerance:

@@ -110,11 +110,15 @@ def _output(each: OutputMoves) -> str:
     return f"{text}   {each.became_error:,} became an error" if each.became_error else text
 
 
+def not_calculated(diff: CaseDiff) -> list[str]:
+    """Return the first cases that were not calculated, with the reasons, where others were."""
+    return [
+        f"case {each.case} was not calculated ({each.side}): {each.reason}"
+        for each in (diff.not_calculated[:_REASONS] if diff.calculated else ())
+    ]
+
+
 def _missing(diff: CaseDiff) -> Iterator[str]:
-    """Yield the cases that were not calculated, where others were."""
-    if not diff.calculated:
-        return
-    for each in diff.not_calculated[:_REASONS]:
-        yield f"  case {each.case} was not calculated ({each.side}): {each.reason}"
-    if more := len(diff.not_calculated[_REASONS:]):
+    yield from (f"  {line}" for line in not_calculated(diff))
+    if diff.calculated and (more := len(diff.not_calculated[_REASONS:])):
         yield f"  and {more:,} more"

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from spark_impex_runner.report.diff.calculation import (
     evidence,
+    not_calculated,
     percentage,
-    render,
     sentence,
     shown,
 )
 from spark_impex_runner.report.html.markup import listed, text
+from spark_impex_runner.text import escaped_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -44,12 +45,8 @@ def section(diff: CaseDiff, show: int) -> Iterator[str]:
         yield f"<h3>The {len(moves)} largest moves</h3>\n"
         yield _table(("Case", "Output", "Old", "New", "Move", "Inputs"), map(_move, moves))
     if diff.not_calculated:
-        yield listed(map(text, _not_calculated(diff)), "unknown")
+        yield listed((text(escaped_line(each)) for each in not_calculated(diff)), "unknown")
     yield "</section>\n"
-
-
-def _not_calculated(diff: CaseDiff) -> Sequence[str]:
-    return [line.strip() for line in render(diff, 0) if "not calculated (" in line]
 
 
 def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
