@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 CHUNK = 1 << 18
 # Manifests and checksum lists are small; this bounds the memory for malicious ones.
 MAX_TEXT = 16 << 20
+# In the folder of the tenant; it lists the services of a package.
+MANIFEST = "manifest.json"
 # The signature of an entry in a ZIP's central directory (APPNOTE 4.3.12).
 _HEADER = b"PK\x01\x02"
 
@@ -76,6 +78,12 @@ class FileReader(ABC):
     @abstractmethod
     def names(self) -> Mapping[str, object]:
         """The names of all files, with slashes."""
+
+    @property
+    def manifest(self) -> str | None:
+        """The name of ``{tenant}/manifest.json``, None if there is not exactly one."""
+        found = [name for name in self.names if name.split("/")[1:] == [MANIFEST]]
+        return found[0] if len(found) == 1 else None
 
     @abstractmethod
     def pieces(self, name: str) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from spark_impex_runner import errors, tools
@@ -60,17 +60,17 @@ def read_module(package: tools.FileReader, version: models.ServiceVersion) -> Mo
         str(about.get("CompilerVersion") or "unknown"),
     )
     if about.get("IsXParameter"):
-        return _without(found, "it uses a parameter set (IsXParameter)")
+        return replace(found, reason="it uses a parameter set (IsXParameter)")
     path = f"{folder}{version.version_id}.zip"
     if path not in package.names:
-        return _without(found, f"the package holds no module {version.version_id}.zip")
+        return replace(found, reason=f"the package holds no module {version.version_id}.zip")
     with tempfile.TemporaryFile() as copy:
         package.copy(path, copy, lambda _: None)
         try:
             with package.nested(copy) as inner:
                 return _with_code(found, inner)
         except zipfile.BadZipFile as error:
-            return _without(found, f"its module is no ZIP file: {error}")
+            return replace(found, reason=f"its module is no ZIP file: {error}")
 
 
 def _with_code(module: Module, inner: tools.ArchiveReader) -> Module:
@@ -80,25 +80,19 @@ def _with_code(module: Module, inner: tools.ArchiveReader) -> Module:
         names = [each for each in inner.entries if each.endswith(f".{suffix}")]
         if len(names) != 1:
             number = "no" if not names else "more than one"
-            return _without(module, f"its module has {number} .{suffix} file")
+            return replace(module, reason=f"its module has {number} .{suffix} file")
         if inner.entries[names[0]].file_size > most:
-            return _without(module, f"{names[0]} has more than {most} bytes")
+            return replace(module, reason=f"{names[0]} has more than {most} bytes")
         files[suffix] = b"".join(inner.pieces(names[0]))
     if len(files["wasm"]) <= _STAND_IN:
-        return _without(module, "its .wasm is a stand-in without code")
-    sha256 = hashlib.sha256(files["wasm"]).hexdigest()
-    return Module(module.uri, module.inputs, module.outputs, module.compiler, files, sha256)
-
-
-def _without(module: Module, reason: str) -> Module:
-    return Module(module.uri, module.inputs, module.outputs, module.compiler, reason=reason)
+        return replace(module, reason="its .wasm is a stand-in without code")
+    return replace(module, files=files, sha256=hashlib.sha256(files["wasm"]).hexdigest())
 
 
 def _manifest(package: tools.FileReader) -> str:
-    places = [name for name in package.names if name.split("/")[1:] == ["manifest.json"]]
-    if len(places) != 1:
+    if package.manifest is None:
         raise errors.UsageError("it has no single {tenant}/manifest.json, so it is no package")
-    return places[0]
+    return package.manifest
 
 
 def _object(package: tools.FileReader, path: str) -> Mapping[str, Any]:

@@ -40,7 +40,7 @@ class PackageVerifier:
     def add_sibling(self, package: tools.ArchiveReader) -> None:
         """Add the contents of another package of the job: together they answer the request."""
         manifest = models.Status("", "")
-        if place := _manifest_path(package):
+        if place := package.manifest:
             with contextlib.suppress(
                 tools.DamagedFileError
             ):  # reported when that package is verified
@@ -49,7 +49,7 @@ class PackageVerifier:
 
     def run(self, package: tools.ArchiveReader) -> None:
         """Verify one package; afterwards every file of it has been read."""
-        place = _manifest_path(package)
+        place = package.manifest
         if place is None:
             self.unverified.append(f"it has no single {{tenant}}/{MANIFEST}")
         else:
@@ -194,12 +194,6 @@ class PackageVerifier:
             self.unverified.append(
                 f"{tools.counted(alone, 'file')} of the package with no checksum but a CRC"
             )
-
-
-def _manifest_path(package: tools.ArchiveReader) -> str | None:
-    """Return the path of the manifest, None if there is not exactly one."""
-    found = [name for name in package.entries if name.split("/")[1:] == [MANIFEST]]
-    return found[0] if len(found) == 1 else None
 
 
 def _read_object(package: tools.ArchiveReader, place: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from spark_impex_runner.archive_reader import MANIFEST
 from spark_impex_runner.comparison.files import FilesLeft, digest, read_object
 from spark_impex_runner.comparison.metadata import NotStatedError
 from spark_impex_runner.comparison.version import VersionReader
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from spark_impex_runner.archive_reader import FileReader
     from spark_impex_runner.models import ServiceVersion
     from spark_impex_runner.models.comparison import Items
-
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +39,12 @@ def read_package(package: FileReader) -> PackageContents:
 
     Raises ``DamagedFileError`` for a damaged file, ``NotStatedError`` if there is no manifest.
     """
-    places = [name for name in package.names if name.split("/")[1:] == [MANIFEST]]
-    if len(places) != 1:
+    place = package.manifest
+    if place is None:
         raise NotStatedError(f"it has no single {{tenant}}/{MANIFEST}, so it is no package")
-    manifest = read_object(package, places[0])
-    root = places[0].removesuffix(MANIFEST)
-    left = FilesLeft(name for name in package.names if name != places[0])
+    manifest = read_object(package, place)
+    root = place.removesuffix(MANIFEST)
+    left = FilesLeft(name for name in package.names if name != place)
     status = parse_status(manifest)
     versions: dict[str, VersionContents] = {}
     kind = "onpremises"

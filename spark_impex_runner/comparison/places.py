@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_impex_runner import archives
 from spark_impex_runner.archive_reader import (
+    MANIFEST,
     ArchiveReader,
     DamagedFileError,
     FolderReader,
@@ -15,7 +16,7 @@ from spark_impex_runner.archive_reader import (
     ReadBudget,
 )
 from spark_impex_runner.comparison.metadata import NotStatedError
-from spark_impex_runner.comparison.package import MANIFEST, PackageContents, read_package
+from spark_impex_runner.comparison.package import PackageContents, read_package
 from spark_impex_runner.errors import UsageError
 from spark_impex_runner.models import RECEIPT
 from spark_impex_runner.models.comparison import Contents, VersionContents
