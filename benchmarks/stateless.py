@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING, Any
+
+from kills import RUN, package_size
 
 from spark_impex_runner.report import receipt
 from spark_impex_runner.sandbox.server import Sandbox, Settings
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-RUN = [sys.executable, "-c", "from spark_impex_runner.cli.main import run; run()"]
 MANIFEST = """version: 1
 connections: {{sit: {{base_url: "{url}", auth: {{token: "${{env:TOKEN}}"}}}}}}
 targets:
@@ -56,7 +56,8 @@ def row_of(
             made.times, made.runs = made.times + 1, made.runs + 2
             _finish(work / f"{number}-second", sandbox, clock, made)
             made.jobs += sandbox.jobs_created
-            made.refetched += max(sandbox.bytes_downloaded - _size(work / f"{number}-second"), 0)
+            size = package_size(work / f"{number}-second")
+            made.refetched += max(sandbox.bytes_downloaded - size, 0)
             if sandbox.jobs_created != 1:
                 made.wrong.append(f"{sandbox.jobs_created} jobs for one request")
     return made
@@ -87,10 +88,6 @@ def _finish(folder: Path, sandbox: Sandbox, clock: _Job, row: Any) -> None:
 
 def _listings(sandbox: Sandbox) -> int:
     return sum(each.path.endswith("/export/status") for each in tuple(sandbox.requests))
-
-
-def _size(folder: Path) -> int:
-    return sum(each.stat().st_size for each in folder.glob("exports/*/*.zip"))
 
 
 def _started(folder: Path, sandbox: Sandbox) -> subprocess.Popen[bytes]:
