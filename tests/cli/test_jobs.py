@@ -46,7 +46,7 @@ def lost(shell: Any, left: str) -> str:
 
 
 def start(sandbox: Sandbox, **request: Any) -> str:
-    """Start a job as somebody else does, with an API key; return its id."""
+    """Start a job as another user does, with an API key; return its id."""
     with Spark(base_url=sandbox.base_url, api_key=sandbox.api_key) as spark:
         return str(spark.impex.exports.initiate(folders=["motor"], **request).data["id"])
 

@@ -62,7 +62,7 @@ def left(
 
 @pytest.fixture
 def busy(world: World, left: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let another runner hold the target until somebody waits for it."""
+    """Let another runner hold the target until another run waits for it."""
     del left
     runner = ExitStack()
     runner.enter_context(world.storage().lease("m/all", START))

@@ -22,7 +22,7 @@ SOON = 4.6
 
 
 class Relay:
-    """Passes all bytes on to a server, until it is told to be silent."""
+    """Passes all bytes on to a server, until it has to be silent."""
 
     def __init__(self, port: int) -> None:
         self.is_silent = False

@@ -43,7 +43,7 @@ def listings(sandbox: Any) -> int:
 
 
 def start(sandbox: Any, **request: Any) -> str:
-    """Start a job as somebody else does; return its id."""
+    """Start a job as another user does; return its id."""
     with Spark(base_url=sandbox.base_url, token=sandbox.token) as spark:
         return str(spark.impex.exports.initiate(**request).data["id"])
 
@@ -349,7 +349,7 @@ def test_unreadable_job_is_named(run: Any, serve: Callable[..., Any]) -> None:
 def test_unreadable_listing_is_not_an_empty_one(
     run: Any, serve: Callable[..., Any], only: Any, faults: str, created: int
 ) -> None:
-    """It is asked for twice; then a warning says that nobody looked."""
+    """It is asked for twice; then a warning says that the look failed."""
     sandbox = serve(job_seconds=60, job_limit=2)
     left(run, sandbox, LIFE)
     break_next(sandbox, faults)

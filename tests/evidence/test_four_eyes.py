@@ -106,9 +106,9 @@ def test_initiator_is_refused(
 
     code = way(promotion)
 
-    told = "".join(capsys.readouterr()) + str(promotion.receipt()["error"])
+    printed = "".join(capsys.readouterr()) + str(promotion.receipt()["error"])
     assert (code, imports(promotion)) == (9, 0)
-    assert "four_eyes: " in told
+    assert "four_eyes: " in printed
     assert promotion.run("bob", approved=PROD).exit_code == 0
 
 
@@ -135,7 +135,7 @@ def test_four_eyes_cannot_be_dropped_meanwhile(promotion: Promotion) -> None:
 
 
 def test_unknown_initiator_is_refused(promotion: Promotion) -> None:
-    """What an older version of the runner exported has no name, so nobody approves it."""
+    """What an older version of the runner exported has no name, so no user approves it."""
     promotion.run("alice")
     with closing(open_state(promotion.folder / ".impex")) as state:
         attempt = state.open_attempts()[0]
@@ -155,7 +155,7 @@ def test_unknown_initiator_is_refused(promotion: Promotion) -> None:
     ],
 )
 def test_four_eyes_needs_a_gate(promotion: Promotion, options: str, why: str) -> None:
-    """Without a gate nobody is asked, which is a mistake in the manifest."""
+    """Without a gate no user is asked, which is a mistake in the manifest."""
     promotion.write(f"{{uses: import, with: {{to: prod, {options}}}}}")
 
     with pytest.raises(ManifestError) as error:
@@ -198,15 +198,15 @@ def test_recorded_approval_imports_later(
         path, bob = str(promotion.manifest), str(promotion.folder / "bob")
         words = ("approve", path, "-t", "motor", "--approve", "prod", "--key", bob)
         code = command(promotion, "bob", *words)
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     (promotion.folder / "hidden.pem").rename(promotion.folder / "key.pem")
     status = command(promotion, "bob", "status", path)
 
     done = promotion.run("alice")
 
     assert (code, status, done.exit_code) == (0, 0, 0)
-    assert "approved by bob (GITHUB_ACTOR)" in told.out
-    assert f"impex-run {path} -t motor" in told.err
+    assert "approved by bob (GITHUB_ACTOR)" in printed.out
+    assert f"impex-run {path} -t motor" in printed.err
     assert "approved by     bob" in capsys.readouterr().out
     keys = [promotion.key(), promotion.key("bob.pub")]
     found = verify(promotion.release, keys, require_approval=True)
@@ -274,10 +274,10 @@ def test_names_are_everywhere(promotion: Promotion, capsys: pytest.CaptureFixtur
 
     [locked] = lock["packages"][0]["imports"]
     [target] = json.loads(report.read_text())["targets"]
-    told = [
+    recorded = [
         past["approvals"][0],
         locked["approval"],
         target["approvals"][0],
         promotion.receipt()["approvals"][0],
     ]
-    assert {(each["by"], each["named_by"]) for each in told} == {("Bob B.", "--approved-by")}
+    assert {(each["by"], each["named_by"]) for each in recorded} == {("Bob B.", "--approved-by")}

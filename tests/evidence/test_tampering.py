@@ -51,11 +51,11 @@ def test_verify_says_who_and_when(promotion: Promotion, capsys: pytest.CaptureFi
 
     code = verified(promotion.release, "--key", key, "--require-approval", "--lock", lock)
 
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert code == 0
     for part in ("as delivered", "by alice", "approved for prod by bob", "imported to prod ("):
-        assert part in told
-    assert f"{lock}: as delivered" in told
+        assert part in printed
+    assert f"{lock}: as delivered" in printed
 
 
 def test_verify_as_json_has_the_records(

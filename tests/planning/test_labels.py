@@ -54,7 +54,7 @@ def test_label_is_read_back(made: Label) -> None:
 
 @given(st.text() | st.from_regex(r"\d{8}T\d{6}Z-[0-9a-f]{8}-.*"))
 def test_any_text_is_read(text: str) -> None:
-    """A correlation id of somebody else is no label, or is one that is written in the same way."""
+    """A correlation id of another system is no label, or is one that is written in the same way."""
     found = Label.parse(text)
     assert found is None or found.correlation_id == text
 
@@ -138,5 +138,5 @@ def test_given_labels_stay_as_they_are() -> None:
     + [(each, False) for each in ("C-part", "C-part1-hotfix", "C-part.", "C-part²", "CC", "", "c")],
 )
 def test_ids_of_parts_end_with_numbers(text: str, expected: bool) -> None:
-    """An id of somebody else that begins like one of the manifest is another."""
+    """An id of another system that begins like one of the manifest is another."""
     assert has_given_id("C", replace(REQUEST, correlation_id=text)) is expected

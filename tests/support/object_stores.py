@@ -59,7 +59,7 @@ def _heard(server: subprocess.Popen[bytes], ready: str, log: IO[bytes]) -> str:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens at."""
+    """Return a port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
     return port

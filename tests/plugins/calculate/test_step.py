@@ -263,7 +263,7 @@ def test_service_in_another_package(
 def test_compiled_code_is_kept(
     life: Any, make_job: Callable[..., Job], package_of: Callable[..., Artifact], tmp_path: Path
 ) -> None:
-    """In a folder that nobody else can read; damaged code is compiled again."""
+    """In a folder that no other user can read; damaged code is compiled again."""
     package = package_of({"life/term/1.0.0": life})
     cache = tmp_path / "cache"
     job = replace(make_job(package), cache=cache)

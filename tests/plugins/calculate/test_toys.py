@@ -16,7 +16,7 @@ TEXTS = sorted(TENANT.rglob("model.wat"))
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.parent.name)
 def test_modules_are_rebuilt_byte_for_byte(text: Path, toys: ModuleType) -> None:
-    """Nobody has to trust a binary file of the example tenant."""
+    """No reader has to trust a binary file of the example tenant."""
     assert text.with_suffix(".wasm").read_bytes() == toys.rebuild(text.parent)
     assert text.with_suffix(".js").read_text(encoding="utf-8") == toys.code({})
 

@@ -146,7 +146,7 @@ def test_suspended_runner_writes_nothing_more(world: World) -> None:
 
 
 def test_suspended_runner_goes_on_alone(world: World) -> None:
-    """Where nobody has continued its work, its lease can be renewed, which proves that."""
+    """Where no other run has continued its work, its lease can be renewed, which proves that."""
     sleeper = world.storage()
     with own(sleeper):
         world.now += 3000
@@ -230,7 +230,7 @@ def test_renewal_survives_a_short_outage(world: World) -> None:
 
 
 def test_stop_ends_the_wait_for_a_dead_runner(world: World) -> None:
-    """Nobody has to wait for the end of a lease after Ctrl-C."""
+    """No run has to wait for the end of a lease after Ctrl-C."""
     own(world.storage())
     waiting = world.storage()
 
@@ -259,7 +259,7 @@ def test_hundreds_of_targets_watch_one_lease(world: World) -> None:
 
 
 def test_lost_lease_of_one_target_changed_by_hand(world: World) -> None:
-    """An object that somebody restored is not overwritten, and the other targets go on."""
+    """An object that was restored is not overwritten, and the other targets go on."""
     storage = world.storage()
     with own(storage, "nightly/other"):
         own(storage)

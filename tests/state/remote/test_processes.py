@@ -59,7 +59,7 @@ def test_contending_processes_write_each_number_once(
     written = Counter(line for line in lines if line[1] != "locked")
     assert written.most_common(1)[0][1] == 1
     assert {target: value(s3_state, target) for target in TARGETS} == dict.fromkeys(TARGETS, GOAL)
-    # Of a write that was stored just before a kill nobody has heard.
+    # A write that was stored just before a kill had no reply.
     assert len(written) >= GOAL * len(TARGETS) - KILLS
 
 

@@ -119,7 +119,7 @@ def test_prefetched_target_is_read_once(world: World, state: State) -> None:
 
 
 def test_prefetched_owner_is_read_again(world: World, state: State) -> None:
-    """One that held the target then may have released it long ago: nobody waits for it."""
+    """One that held the target then may have released it long ago: no run waits for it."""
     other = world.storage()
     with other.lease("m/a", START):
         state.storage.prefetch(["m/a"])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 REFUSED = (exceptions.PreconditionError, exceptions.AlreadyExistsError)
-# Adds one to an object as often as it is told, by compare and swap.
+# Adds one to an object as often as its argument says, by compare and swap.
 CONTENDER = """
 import sys, obstore
 from obstore import exceptions
