@@ -81,8 +81,7 @@ class ObjectStorage:
 
     def write(self, scope: Scope, *statements: Statement) -> int:
         """Execute all statements in one transaction and write the object of the scope."""
-        lease = self._held_lease(scope.key if scope.kind == "run" else "")
-        return self._entries.of(scope).write(statements, lease)
+        return self._write(scope, statements)
 
     def write_vital(self, scope: Scope, *statements: Statement) -> int:
         """Write as ``write`` does."""
@@ -90,8 +89,11 @@ class ObjectStorage:
 
     def write_later(self, scope: Scope, *statements: Statement) -> int:
         """Execute the statements; the object is written with the next write to the scope."""
+        return self._write(scope, statements, later=True)
+
+    def _write(self, scope: Scope, statements: Sequence[Statement], *, later: bool = False) -> int:
         lease = self._held_lease(scope.key if scope.kind == "run" else "")
-        return self._entries.of(scope).write(statements, lease, later=True)
+        return self._entries.of(scope).write(statements, lease, later=later)
 
     # ---- locks ----
 
@@ -141,13 +143,16 @@ class ObjectStorage:
         By the store's clock while this process has a lease. Without one only a write would tell its
         time: then by the clock of this machine, for commands that show runs and change nothing.
         """
-        for key in self._objects.list(lease_folder(run_id)):
-            found = self._objects.get(key)
-            if found and read_record(found, f"{self.place}/{key}").state == HELD:
-                now = self._lease.store_time() if self._lease else datetime.now(timezone.utc)
-                if (now - found.modified).total_seconds() < self._timing.worth:
-                    return True
-        return False
+        renewed = [
+            found.modified
+            for key in self._objects.list(lease_folder(run_id))
+            if (found := self._objects.get(key))
+            and read_record(found, f"{self.place}/{key}").state == HELD
+        ]
+        if not renewed:
+            return False
+        now = self._lease.store_time() if self._lease else datetime.now(timezone.utc)
+        return (now - max(renewed)).total_seconds() < self._timing.worth
 
     def check(self) -> None:
         """Raise ``StateError`` if the lease of this process was lost."""
