@@ -13,7 +13,8 @@ from .options import DEADLINE, INTERVAL, MAX_SIZE, OPTIONS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .importer import ImportRequest
+    from .backup import Backup
+    from .importer import Import, ImportRecord, ImportRequest
     from .mapping import Contents
 
 
@@ -65,6 +66,8 @@ def impex_plan_step(job: models.Job, step: models.Step) -> str | None:
     parts = [f"{scope} to {to} ({url}), if_present: {options.get('if_present', 'abort')}"]
     if lock and options.get("only_locked", False):
         parts.append(f"only packages in {lock.path}")
+    if options.get("before") == "backup":
+        parts.append(f"what it changes there is exported first, to {job.target.output / 'backup'}")
     if options.get("gate") == "manual" and to not in job.run.approved:
         parts.append(f"held for --approve {to}")
     return "; ".join(parts)
@@ -73,7 +76,7 @@ def impex_plan_step(job: models.Job, step: models.Step) -> str | None:
 def _import(job: models.Job, options: Mapping[str, Any], package: models.Artifact) -> StepOutput:
     """Import a package after all checks that need no request to the tenant."""
     # Imported on use: each run loads all plugins and uses few.
-    from .importer import Import  # noqa: PLC0415
+    from . import importer  # noqa: PLC0415
 
     _check_size(options, package)
     contents = contents_of(job, package)
@@ -93,17 +96,20 @@ def _import(job: models.Job, options: Mapping[str, Any], package: models.Artifac
                 "import it first without only_locked, which adds it"
             )
     spark, to = job.run.connect(options["to"]), options["to"]
-    package_import = Import(job, spark, _request(options, package, sha256, mappings))
+    package_import = importer.Import(job, spark, _request(options, package, sha256, mappings))
     before = package_import.reconcile()
     # An approval covers what the import does, too: a changed manifest needs a new one.
     does = {"mapping": mappings, "if_present": options.get("if_present", "abort")}
     if options.get("gate") == "manual" and not before.job_id:
         _require_approval(job, package, models.Held(to, sha256, does), contents)
-    record = package_import.run()
+    backup = _backup(job, package_import) if options.get("before") == "backup" else None
+    record = _run(job, package_import)
     locked = None
-    if lock and not options.get("only_locked", False):
+    if lock and (backup or not options.get("only_locked", False)):
         entry = package_entry(job, package, sha256, contents)
-        locked = lock.add(entry, import_entry(to, spark.url, record, job.approved))
+        done = import_entry(to, spark.url, record, job.approved)
+        done |= {"backup": backup.entry(job, lock.path)} if backup else {}
+        locked = lock.add(entry, done)
     imported = models.Imported(
         package.name, sha256, to, spark.url, record.job_id, record.at, locked
     )
@@ -112,7 +118,27 @@ def _import(job: models.Job, options: Mapping[str, Any], package: models.Artifac
         message = f"{package.name}: already {when} at {record.at}, not sent again"
     else:
         message = f"{package.name}: {when}: {record.result or 'the tenant lists no services'}"
-    return StepOutput(message=message, imports=[imported])
+    if backup and backup.services:
+        message += f"; {', '.join(backup.services)} as before in {backup.folder}"
+    made = backup.artifact(job) if backup else ()
+    return StepOutput(made, message, imports=[imported])
+
+
+def _backup(job: models.Job, package_import: Import) -> Backup | None:
+    from .backup import before_import  # noqa: PLC0415
+
+    return before_import(job, package_import)
+
+
+def _run(job: models.Job, package_import: Import) -> ImportRecord:
+    """Import; after a refusal the next run makes a backup of its own."""
+    try:
+        return package_import.run()
+    except errors.ImpexError:
+        from .backup import forget  # noqa: PLC0415
+
+        forget(job, package_import)
+        raise
 
 
 def _require_approval(

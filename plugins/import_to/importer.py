@@ -76,7 +76,7 @@ class Import:
     @property
     def record(self) -> ImportRecord:
         """The state of this package's import to these services, from any run."""
-        return ImportRecord.read(self.job.memory.get(self._key))
+        return ImportRecord.read(self.job.memory.get(self.key))
 
     def reconcile(self) -> ImportRecord:
         """Return the state of the import, after searching for one whose reply was lost.
@@ -109,16 +109,17 @@ class Import:
         return self._save(ImportRecord(record.correlation_id, at, job_id, done=True, result=result))
 
     @property
-    def _key(self) -> str:
+    def key(self) -> str:
+        """What identifies the import: the tenant, the bytes and the mapping."""
         identity = [self.spark.url, self.request.sha256, self.request.mappings]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
     def _save(self, record: ImportRecord) -> ImportRecord:
-        self.job.memory.put(self._key, record.text)
+        self.job.memory.put(self.key, record.text)
         return record
 
     def _forget(self) -> None:
-        self.job.memory.put(self._key, "")
+        self.job.memory.put(self.key, "")
 
     def _now(self) -> datetime:
         return self.spark.clock.now()

@@ -31,6 +31,10 @@ OPTIONS: Final[dict[str, Any]] = {
             "if": {"properties": {"four_eyes": {"const": True}}},
             "then": {"required": ["gate"], "properties": {"gate": {"const": "manual"}}},
         },
+        "before": {
+            "if": {"properties": {"before": {"const": "backup"}}},
+            "then": {"required": ["lock"]},
+        },
     },
     "properties": {
         "to": {
@@ -127,7 +131,7 @@ OPTIONS: Final[dict[str, Any]] = {
             "title": "Lock file",
             "description": (
                 "File that records each imported package by its SHA-256, relative to the manifest. "
-                "With only_locked it is only read."
+                "With only_locked it is only read, unless before: backup adds the import."
             ),
             "type": "string",
             "minLength": 1,
@@ -139,6 +143,16 @@ OPTIONS: Final[dict[str, Any]] = {
             "description": "Refuse a package whose SHA-256 is not in the lock file.",
             "type": "boolean",
             "default": False,
+        },
+        "before": {
+            "title": "Before the import",
+            "description": (
+                "With backup, all versions of the services that the import changes are exported "
+                "from that tenant first, into the folder backup of the target's output. The lock "
+                "file names their receipt, also with only_locked, for impex rollback. Needs lock."
+            ),
+            "enum": ["nothing", "backup"],
+            "default": "nothing",
         },
         "gate": {
             "title": "Gate",

@@ -31,6 +31,7 @@ from spark_impex_runner.state.store import BEGUN
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from spark_impex_runner.delivery.context import Context
     from spark_impex_runner.delivery.progress import TargetProgress
@@ -47,12 +48,13 @@ class Steps:
     """The steps of one job; what each step makes is added to the job.
 
     A step that an earlier run of the attempt finished runs again only if its files have changed.
-    ``begun`` is the digest of the current step's work where that must be done only once, and
-    ``leave_receipt`` writes the receipt of what is done so far.
+    ``begun`` is the digest of the current step's work where that must be done only once,
+    ``leave_receipt`` writes the receipt of what is done so far, and ``backup`` is ``Job.backup``.
     """
 
     progress: TargetProgress
     leave_receipt: Callable[[], object]
+    backup: Callable[[str, Sequence[str], str], Path]
     begun: str = ""
 
     @property
@@ -271,6 +273,7 @@ class Steps:
             job,
             memory=StepStore(self.context, target_key(job), step.uses),
             cache=cache_folder(job.run.manifest.path, self.context.options),
+            backup=self.backup,
         )
         answer = hooks.call("impex_run_step", job=job, step=step, artifact=package)
         self.progress.check()

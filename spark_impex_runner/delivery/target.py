@@ -13,24 +13,25 @@ from typing import TYPE_CHECKING
 from spark_impex_runner.blocking import GIVE_UP, interruptible
 from spark_impex_runner.delivery.adopt import adopt
 from spark_impex_runner.delivery.attempt import open_attempt
+from spark_impex_runner.delivery.backup import backup_error, backup_job
 from spark_impex_runner.delivery.export import TenantAccess
 from spark_impex_runner.delivery.parts import Parts
-from spark_impex_runner.delivery.progress import Phase
+from spark_impex_runner.delivery.progress import Phase, TargetProgress
 from spark_impex_runner.delivery.steps import Steps
 from spark_impex_runner.delivery.unchanged import unchanged, work_digest
 from spark_impex_runner.errors import DeliveryError, ImpexError, Interrupted, describe_os_error
 from spark_impex_runner.models import EVIDENCE, RECEIPT, Outcome, Status, TargetResult
 from spark_impex_runner.ownership import Ownership
+from spark_impex_runner.planning.approvals import Approvals
 from spark_impex_runner.planning.placed import PlacedFiles, check_step_outputs, require_same_output
 from spark_impex_runner.state.keys import target_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from spark_impex_runner.delivery.context import Context
-    from spark_impex_runner.delivery.progress import TargetProgress
     from spark_impex_runner.limits import HeldLimits, Limit
     from spark_impex_runner.models import Job, Request
     from spark_impex_runner.planning.connections import Connections
@@ -88,6 +89,40 @@ class TargetRunner:
         self._context.ended(progress.job, result, progress.failure)
         return result
 
+    def backup(
+        self,
+        progress: TargetProgress,
+        held: HeldLimits,
+        connection: str,
+        services: Sequence[str],
+        folder: str,
+    ) -> Path:
+        """Export services of another connection into the output; see ``Job.backup``.
+
+        It is a target of its own, with its own attempt and receipt. A complete export of the same
+        folder is returned as it is.
+        """
+        job = backup_job(progress.job, (connection, services, folder), self._context.hooks)
+        output = job.target.output
+        if self._context.state.last_delivered(target_key(job)):
+            return output
+        # The export waits for limits of its tenant, whose holders may wait for this one.
+        limits = self._connections.limits(connection)
+        held.release(limits.run.steps)
+        # Nothing that the command says about the target's own export is meant for this one.
+        context = replace(self._context, job="", fresh=False, until="", approvals=Approvals())
+        runner = TargetRunner(context, self._connections, self._leave_receipt, self._requests)
+        inner = TargetProgress(job, context)
+        try:
+            runner._deliver(inner, held)
+        finally:
+            for limit in (limits.jobs, limits.incoming):
+                held.release(limit)
+            held.acquire(limits.run.steps)
+        if inner.failure:
+            raise backup_error(inner.failure, connection)
+        return output
+
     def abandon(self, progress: TargetProgress) -> TargetResult:
         """Return the result of a target that does not end in time; the next run resumes it."""
         error = Interrupted(self._context.clock.signum)
@@ -122,7 +157,7 @@ class TargetRunner:
                 parts.run()
                 if context.until != "download":
                     held.transfer(tenant.limits.run.steps, out_of=tenant.limits.incoming)
-                    self._run_steps(progress)
+                    self._run_steps(progress, held)
             except ImpexError as error:
                 failure = error
             if progress.abandoned:
@@ -153,13 +188,14 @@ class TargetRunner:
         _check_output(job, self._context)
         return job
 
-    def _run_steps(self, progress: TargetProgress) -> None:
+    def _run_steps(self, progress: TargetProgress, held: HeldLimits) -> None:
         job, delivered = progress.job, progress.delivered
         if job.status is None:  # packages of an earlier run, or of parts
             services, versions = delivered.services, delivered.versions
             status = Status(job.id, "", services=services, service_versions=versions)
             progress.job = replace(job, status=status)
-        Steps(progress, lambda: self._with_receipt(progress, None)).run()
+        backup = partial(self.backup, progress, held)
+        Steps(progress, lambda: self._with_receipt(progress, None), backup).run()
 
     def _close(
         self, progress: TargetProgress, error: ImpexError | None, *, closed: bool

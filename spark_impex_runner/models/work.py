@@ -7,6 +7,8 @@ import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from spark_impex_runner.errors import StepError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
@@ -247,6 +249,11 @@ class Delivery:
     artifacts: tuple[Artifact, ...]
 
 
+def _no_backup(connection: str, services: Sequence[str], folder: str) -> Path:
+    """Raise, as where no run exports anything."""
+    raise StepError(f"{folder}: only a run exports {', '.join(services)} from {connection}")
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One export job of one target, as far as it has come.
@@ -273,6 +280,10 @@ class Job:
         approved: Who approved that; None without an approval.
         placed: The records of what the target's runs put into its output; ``tools.Ownership`` reads
             and writes them.
+        backup: Exports all versions of services of a connection and returns the folder of the
+            packages with their receipt. Called with the connection, ``folder/service`` texts, and
+            the path of the folder in the output: with the same path again, it resumes the same
+            export, or returns it if it is complete.
     """
 
     run: Run
@@ -293,6 +304,9 @@ class Job:
     approval: Mapping[str, Held] = field(default_factory=dict)
     approved: Approval | None = None
     placed: KeyValueStore = field(default_factory=KeyValueStore, repr=False, compare=False)
+    backup: Callable[[str, Sequence[str], str], Path] = field(
+        default=_no_backup, repr=False, compare=False
+    )
 
     @property
     def packages(self) -> tuple[Artifact, ...]:

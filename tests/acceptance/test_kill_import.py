@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ def places(tmp_path: Path) -> Iterator[dict[str, Sandbox]]:
     """Serve a tenant with one small service, and one that is to get it."""
     (tmp_path / "sit/acme/life/annuity/1.0.0").mkdir(parents=True)
     (tmp_path / "uat/acme/other/thing/1.0.0").mkdir(parents=True)
-    (tmp_path / "uat/acme/life").mkdir()
+    (tmp_path / "uat/acme/life").mkdir(exist_ok=True)
     quick = Settings(job_seconds=0.1)
     with (
         Sandbox(tmp_path / "sit/acme", quick) as sit,
@@ -101,3 +102,32 @@ def test_killed_upload_imports_once(
     assert was_killed == (nth < 3)
     assert result is None or result.exit_code == 0, result.results[0].error
     assert versions(places["uat"]) == ["life/annuity[1.0.0]"]
+
+
+@pytest.fixture
+def existing(tmp_path: Path) -> None:
+    """Give the second tenant the service in another version, before it is served."""
+    (tmp_path / "uat/acme/life/annuity/0.9.0").mkdir(parents=True)
+
+
+@pytest.mark.usefixtures("existing")
+@pytest.mark.parametrize("nth", [7, 8, 9, 10, 12, 14, 16])
+def test_killed_backup_is_made_once(
+    places: dict[str, Sandbox], manifest: Path, killed: Any, nth: int
+) -> None:
+    """Between backup, import and lock: one job of each kind, and a lock that names the backup."""
+    text = manifest.read_text().replace("lock: l.json", "lock: l.json, before: backup")
+    manifest.write_text(text)
+
+    was_killed = killed("killed.py", nth, "before", manifest)
+    result = run_manifest(manifest, clock=Later())
+
+    assert was_killed
+    assert result.exit_code == 0, result.results[0].error
+    assert versions(places["uat"]) == ["life/annuity[0.9.0]", "life/annuity[0.10.0]"]
+    posts = [r.path for r in places["uat"].requests if r.method == "POST"]
+    assert len([each for each in posts if each.endswith("/export")]) == 1
+    assert len([each for each in posts if each.endswith("/import")]) == 1
+    [package] = json.loads((manifest.parent / "l.json").read_text())["packages"]
+    [done] = package["imports"]
+    assert (manifest.parent / done["backup"]["receipt"]).is_file()

@@ -182,9 +182,9 @@ def test_import_is_known_by_its_services() -> None:
     first, second = order_of(None), order_of(None)
     second.request.mappings[0] = dict(reversed(second.request.mappings[0].items()))
 
-    assert first._key == second._key
+    assert first.key == second.key
     other = replace(second, request=replace(second.request, sha256="cd"))
-    assert first._key != other._key
+    assert first.key != other.key
 
 
 def test_late_import_says_that_it_may_run() -> None:

@@ -1,0 +1,97 @@
+"""``before: backup`` of the step ``import``: what it changes is exported first, once."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from jsonschema import validate
+
+from spark_impex_runner.models import Outcome
+from spark_impex_runner.report import receipt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.plugins.conftest import World
+
+BACKED_UP = "{uses: import, with: {to: uat, if_present: add_version, before: backup, lock: l.json}}"
+
+
+def serve_uat(world: World, *faults: str, **settings: Any) -> None:
+    """Serve a second tenant that has one of the services."""
+    (world.folder / "uat/acme/motor/pricing/1.0.0").mkdir(parents=True)
+    world.serve("uat", *faults, **settings)
+
+
+def exports(world: World) -> int:
+    """Return how many exports the second tenant was asked for."""
+    requests = world.tenants["uat"].requests
+    return sum(each.method == "POST" and each.path.endswith("export") for each in requests)
+
+
+def locked(world: World) -> dict[str, Any]:
+    """Return the backup of the one import in the lock file, which is valid."""
+    lock = json.loads((world.folder / "l.json").read_text())
+    schema = files("spark_impex_runner.schemas") / "import-lock.schema.json"
+    validate(lock, json.loads(schema.read_text()))
+    [package] = lock["packages"]
+    [done] = package["imports"]
+    return dict(done["backup"])
+
+
+def folder_of(world: World) -> Path:
+    """Return the folder of the backup in the lock file."""
+    return (world.folder / locked(world)["receipt"]).parent
+
+
+def test_backup_holds_what_was_there(world: World) -> None:
+    """It is a delivery of its own, an artifact of the target, and the lock file names it."""
+    serve_uat(world)
+
+    result = world.run(BACKED_UP, "folders: [motor, life]")
+
+    [target] = result.results
+    assert target.outcome is Outcome.SUCCEEDED, target.error
+    backup = folder_of(world)
+    delivered = receipt.read(backup)
+    assert receipt.verify(backup) == receipt.verify(target.target.output) == []
+    [version] = delivered["service_versions"]
+    assert (version["service"], version["version"]) == ("pricing", "1.0.0")
+    assert locked(world)["new"] == ["life/annuity"]
+    [made] = [each for each in target.artifacts if not each.is_package]
+    assert (target.target.output / made.name.rstrip("/"), made.made_by) == (backup, "import")
+    assert exports(world) == 1
+
+
+def test_nothing_is_exported_if_all_is_new(world: World) -> None:
+    """The lock file says so, for the API exports no service that is not there."""
+    result = world.run(BACKED_UP)
+
+    assert result.exit_code == 0, result.results[0].error
+    assert locked(world) == {"receipt": None, "sha256": None, "new": ["motor/pricing"]}
+    assert exports(world) == 0
+
+
+def test_failed_backup_imports_nothing(world: World) -> None:
+    """The message says which export failed."""
+    serve_uat(world, "create@1=invalid")
+
+    result = world.run(BACKED_UP)
+
+    assert result.results[0].outcome is Outcome.FAILED
+    assert "the backup of uat failed, so nothing was imported" in result.results[0].error
+    assert not world.imports("uat")
+
+
+def test_refused_import_is_backed_up_again(world: World) -> None:
+    """The destination may have changed until the next run, whose backup is another one."""
+    serve_uat(world, "import@1=invalid")
+    refused = world.run(BACKED_UP)
+
+    done = world.run(BACKED_UP)
+
+    assert (refused.exit_code, done.exit_code) == (4, 0), done.results[0].error
+    assert exports(world) == 2
+    assert len(list((done.results[0].target.output / "backup").iterdir())) == 2
