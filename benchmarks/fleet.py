@@ -183,14 +183,14 @@ class Waited:
 
     run: Watched
     share: float
-    looks: float
+    checks: float
     each: float
 
 
 def waiting(tenants: int) -> Waited:
     """Run one long job on every tenant, and watch the second half of the jobs' life.
 
-    In it every job is in progress, and nothing happens but looks at them.
+    In it every job is in progress, and nothing happens but checks of them.
     """
     with workplace() as place, serve(Plan(tenants, LONG_JOB_SECONDS)) as address:
         manifest = place / "fleet.yaml"
@@ -257,8 +257,8 @@ def rows(tenants: int = TENANTS, targets: int = TARGETS) -> list[Row]:
         ),
         Row(f"{what}: start to first request", "", f"{measured.before:.1f} s"),
         Row(f"{what}: last download to exit, with a JSON report", "", f"{measured.after:.1f} s"),
-        Row(f"{what}: end of a job to the look that sees it", "", spread(measured.lateness)),
-        Row(f"{what}: from that look to the start of the download", "", spread(measured.reaction)),
+        Row(f"{what}: end of a job to the check that sees it", "", spread(measured.lateness)),
+        Row(f"{what}: from that check to the start of the download", "", spread(measured.reaction)),
         Row(
             f"{what}: memory when SIGINT comes, at most",
             "<= 150 MB",
@@ -270,11 +270,11 @@ def rows(tenants: int = TENANTS, targets: int = TARGETS) -> list[Row]:
             f"{stopped.seconds:.1f} s, {stopped.reported:,}",
         ),
         Row(
-            f"{tenants} waiting jobs: CPU, at {waited.looks:.0f} looks a second",
+            f"{tenants} waiting jobs: CPU, at {waited.checks:.0f} checks a second",
             "<= 10 % of a core",
             f"{waited.share:.1%}",
         ),
-        Row(f"{tenants} waiting jobs: CPU of a look", "", f"{1000 * waited.each:.2f} ms"),
+        Row(f"{tenants} waiting jobs: CPU of a check", "", f"{1000 * waited.each:.2f} ms"),
         Row(
             f"{tenants} waiting jobs: memory, threads",
             "",

@@ -64,12 +64,12 @@ class Told:
 
     @property
     def lateness(self) -> float:
-        """From the end of the job to the look that saw it: the way to poll decides this."""
+        """From the end of the job to the check that saw it: the way to poll decides this."""
         return self.told - self.ended
 
     @property
     def reaction(self) -> float:
-        """From that look to the start of the download."""
+        """From that check to the start of the download."""
         return self.fetched - self.told
 
 

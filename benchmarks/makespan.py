@@ -39,14 +39,14 @@ def rows() -> list[Row]:
     return [
         Row(f"{what}, with start-up", "<= 1.10", f"{fresh:.2f}"),
         Row("the same, run a second time", "<= 1.10", f"{again:.2f}"),
-        Row("the same: end of a job to the look that sees it", "", f"{lateness:.3f} s"),
-        Row("the same: from that look to the start of the download", "", f"{reaction:.3f} s"),
-        Row("the same: from that look to the next job", "", f"{median(_gaps(packages)):.3f} s"),
+        Row("the same: end of a job to the check that sees it", "", f"{lateness:.3f} s"),
+        Row("the same: from that check to the start of the download", "", f"{reaction:.3f} s"),
+        Row("the same: from that check to the next job", "", f"{median(_gaps(packages)):.3f} s"),
     ]
 
 
 def _gaps(packages: list[Told]) -> list[float]:
-    """Return the seconds from each look that saw a job's end to the creation of the next job."""
+    """Return the seconds from each check that saw a job's end to the creation of the next job."""
     gaps = []
     for tenant in {each.tenant for each in packages}:
         own = [each for each in packages if each.tenant == tenant]

@@ -80,8 +80,8 @@ class Tenant:
             raise SystemExit(result.error)
         took = self.clock.monotonic() - self._since
         paths = [each.path for each in self.sandbox.requests]
-        looks = [path for path in paths if path.endswith(f"/{result.job_id}/status")]
-        return Seen(took / duration - 1, len(looks))
+        checks = [path for path in paths if path.endswith(f"/{result.job_id}/status")]
+        return Seen(took / duration - 1, len(checks))
 
     def _jobs_so_far(self) -> float:
         return self._before + (self.clock.monotonic() - self._since) / self.duration
