@@ -51,7 +51,8 @@ TOOLS = {
     "Text, JSON and secrets": "one_line first_of counted did_you_mean parse_json Masker "
     "MaskingFilter is_loopback",
     "Interrupts": "stop_check",
-    "Services and status payloads": "Uri version_order parse_status missing_items is_unspecified",
+    "Services and status payloads": "Uri version_order parse_status missing_items is_unspecified "
+    "requested_versions UnknownVersionsError",
     "Errors of a tenant": "is_unknown_job may_have_created_job",
     "Finished runs": "headline run_outcome time_span",
 }

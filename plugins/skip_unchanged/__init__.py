@@ -10,8 +10,6 @@ import logging
 
 from spark_impex_runner import errors, hookimpl, models, tools
 
-from .versions import CurrentVersions, UnknownError
-
 _log = logging.getLogger(__name__)
 # How many versions a message names.
 _MAX_SHOWN = 3
@@ -24,9 +22,10 @@ def impex_unchanged(job: models.Job) -> str | None:
         return None
     spark, name = job.run.connect(job.target.connection), job.target.name
     try:
-        now = CurrentVersions(job.request, job.last, spark).versions()
+        found = tools.requested_versions(spark, job.request, job.last)
+        now = {each.version_id.lower(): each.uri for each in found}
         before = _delivered(job.last)
-    except (UnknownError, errors.SparkError) as error:
+    except (tools.UnknownVersionsError, errors.SparkError) as error:
         _log.warning("%s: exporting, cannot tell whether it is unchanged: %s", name, error)
         return None
     if now.keys() != before.keys():
@@ -43,10 +42,12 @@ def impex_unchanged(job: models.Job) -> str | None:
 def _delivered(last: models.Delivery) -> dict[str, str]:
     """Return the URIs of the last delivery's versions by their ids."""
     if not last.service_versions:
-        raise UnknownError("the tenant did not list the versions of the last delivery")
+        reason = "the tenant did not list the versions of the last delivery"
+        raise tools.UnknownVersionsError(reason)
     for each in last.service_versions:
         if not each.version_id:
-            raise UnknownError(f"the tenant gave no id for {each.uri} in the last delivery")
+            reason = f"the tenant gave no id for {each.uri} in the last delivery"
+            raise tools.UnknownVersionsError(reason)
     return {each.version_id.lower(): each.uri for each in last.service_versions}
 
 

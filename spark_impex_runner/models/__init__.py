@@ -16,6 +16,11 @@ from spark_impex_runner.models.calculation import (
     NotCalculated,
     OutputMoves,
 )
+from spark_impex_runner.models.imports import (
+    ExportedVersions,
+    ListedService,
+    ServiceForecast,
+)
 from spark_impex_runner.models.manifest import (
     Auth,
     Connection,
@@ -70,11 +75,13 @@ __all__ = [
     "Change",
     "Connection",
     "Delivery",
+    "ExportedVersions",
     "Forecast",
     "Held",
     "Imported",
     "Job",
     "KeyValueStore",
+    "ListedService",
     "Manifest",
     "Move",
     "NotCalculated",
@@ -91,6 +98,7 @@ __all__ = [
     "Run",
     "RunOptions",
     "RunResult",
+    "ServiceForecast",
     "ServiceVersion",
     "Signing",
     "StandIns",

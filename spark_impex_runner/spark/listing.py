@@ -13,10 +13,12 @@ import hashlib
 import itertools
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spark_impex_runner.errors import SparkSdkError
+from spark_impex_runner.digests import read_hash
+from spark_impex_runner.errors import SparkError, SparkSdkError
 from spark_impex_runner.fields import count, mapping, text
 from spark_impex_runner.models import ServiceVersion
 from spark_impex_runner.spark.http import limits
@@ -24,8 +26,9 @@ from spark_impex_runner.spark.http.session import Body
 from spark_impex_runner.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from spark_impex_runner.models.imports import Hashes
     from spark_impex_runner.spark.http.session import Session
 
 PAGE_SIZE = 100
@@ -85,6 +88,26 @@ def versions(session: Session, folder: str, service: str) -> Iterator[ServiceVer
             yield ServiceVersion(folder, service, version=number, version_id=_text(row, "id"))
 
 
+def has_service(session: Session, folder: str, service: str) -> bool:
+    """Return whether a service exists; documented to be answered with 200 in both cases.
+
+    An API key needs the permission ``Spark.ServiceExists.json`` (documented). Raises as ``folders``
+    does.
+    """
+    path = ("api", "v3", "folders", folder, "services", service, "exists")
+    data = session.get(*path).data
+    return _answer(
+        session, f"GET {'/'.join(path)}", mapping(data).get("response_data"), "is_exists"
+    )
+
+
+def has_folder(session: Session, folder: str) -> bool:
+    """Return whether a folder exists, by a call seen in the official SDK; raise as ``folders``."""
+    path = ("api", "v1", "product", "isproductexists", folder)
+    data = session.search(*path, body=Body(b"{}")).data
+    return _answer(session, f"POST {'/'.join(path)}", data, "data")
+
+
 def version_details(session: Session, version: ServiceVersion) -> Mapping[str, Any]:
     """Return inputs, outputs, settings and hashes of a version, as far as the tenant tells.
 
@@ -94,6 +117,44 @@ def version_details(session: Session, version: ServiceVersion) -> Mapping[str, A
     names = (version.folder, "engines", "get", version.service, version.version_id)
     data = mapping(session.get("api", "v1", "product", *filter(None, names)).data)
     return next((data[key] for key in ("data", "response_data") if mapping(data.get(key))), data)
+
+
+def hashes_of(session: Session, wanted: Iterable[ServiceVersion]) -> Hashes:
+    """Return what a tenant states of the contents of versions; nothing if it does not tell."""
+    found = {}
+    for each in wanted:
+        # Not permitted or not offered: the ids of the versions are known all the same.
+        with suppress(SparkError):
+            details = version_details(session, each)
+            metadata = mapping(details.get("metadata")) or details
+            found[each.version_id.lower()] = stated_hashes(metadata)
+    return found
+
+
+def stated_hashes(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Return the SHA-256 of ``module`` and ``workbook`` that the metadata of a version state.
+
+    ``metadata`` are those in a package, or in the API's answer, which begins names with a small
+    letter. A hash that is stated as empty is an empty text: that version has no compiled module.
+    """
+    root = {key.lower(): value for key, value in metadata.items()}
+    engine = {key.lower(): value for key, value in mapping(root.get("engineinformation")).items()}
+    found = {}
+    for name, key in (("module", "compiledoutputhash"), ("workbook", "originalservicehash")):
+        if key in engine:
+            known = read_hash(text(engine[key]))
+            if known or not engine[key]:
+                found[name] = known.digest.hex() if known else ""
+    return found
+
+
+def _answer(session: Session, call: str, data: Any, key: str) -> bool:
+    """Return the yes or no in a reply; ``SparkSdkError`` if it has neither."""
+    found = mapping(data).get(key)
+    if not isinstance(found, bool):
+        where = f"{call} on {session.url.base}"
+        raise SparkSdkError(f"{where}: the reply does not say whether it exists")
+    return found
 
 
 def _v1_page(number: int) -> dict[str, Any]:

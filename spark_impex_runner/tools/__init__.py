@@ -46,6 +46,7 @@ from spark_impex_runner.spark.completeness import is_unspecified
 from spark_impex_runner.spark.completeness import missing as missing_items
 from spark_impex_runner.spark.failures import is_unknown_job
 from spark_impex_runner.spark.failures import may_have_created as may_have_created_job
+from spark_impex_runner.spark.requested import UnknownVersionsError, requested_versions
 from spark_impex_runner.spark.status import parse_status
 from spark_impex_runner.spark.tenant import is_loopback
 from spark_impex_runner.spark.uri import Uri, version_order
@@ -66,6 +67,7 @@ __all__ = [
     "OverLimitError",
     "Ownership",
     "ReadBudget",
+    "UnknownVersionsError",
     "Uri",
     "checksum_line",
     "counted",
@@ -95,6 +97,7 @@ __all__ = [
     "parse_status",
     "quoted",
     "raw_entry_name",
+    "requested_versions",
     "require_space",
     "run_outcome",
     "stop_check",
