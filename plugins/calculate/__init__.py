@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 NAME: Final = "calculate"
 REMOTE: Final = "calculate_remote"
+# An option that no manifest can have: nothing is calculated. Most tenants of a rehearsal have
+# invented services anyway, without code.
+REHEARSAL: Final = "rehearsal"
+NO_PROGRAM: Final = "a rehearsal starts no program, and a module has a process of its own"
 INSTALL: Final = (
     "wasmtime is not installed; install it with: pip install 'spark-impex-runner[calculate]'"
 )
@@ -36,6 +40,7 @@ def impex_register(registry: Registry) -> None:
         dry_run=True,
         writes=lambda options: [options["results"]] if "results" in options else [],
         lacks=lacks,
+        rehearse=_rehearse,
         check=_check,
     )
     registry.step(
@@ -46,6 +51,7 @@ def impex_register(registry: Registry) -> None:
         dry_run=True,
         credentials=True,
         lacks=lacks,
+        rehearse=_rehearse,
         check=_check,
     )
 
@@ -53,6 +59,12 @@ def impex_register(registry: Registry) -> None:
 def lacks(_options: Mapping[str, Any]) -> str:
     """Return what is not installed, and the command that installs it."""
     return "" if find_spec("wasmtime") else INSTALL
+
+
+def _rehearse(options: Mapping[str, Any], stand_ins: models.StandIns) -> Mapping[str, Any]:
+    """Return options with which the cases are read and nothing is calculated."""
+    stand_ins.left_out.append(f"the calculation, since {NO_PROGRAM}")
+    return {**options, REHEARSAL: True}
 
 
 def _check(options: Mapping[str, Any]) -> str:
@@ -97,6 +109,10 @@ def impex_run_step(
     # The service may be in any of the packages: it is looked for once all are there.
     if artifact.name != job.packages[-1].name:
         return StepOutput()
+    if step.options.get(REHEARSAL):
+        from .step import rehearse  # noqa: PLC0415
+
+        return rehearse(job, step.options)
     if step.uses == NAME:
         from .step import run  # noqa: PLC0415
 

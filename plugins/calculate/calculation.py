@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from spark_impex_runner import tools
 
 from .cases import Case
+from .features import unknown_form
+from .interface import CannotCalculateError
 from .names import Names
 from .process import FIRST_SEED, ModuleProcess, Request
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 BLOCK: Final = 1000
 # With other random numbers an output that depends on them changes.
 _OTHER_SEED: Final = 2
+# Milliseconds: eleven years and some weeks, hours, minutes and seconds. An output that depends on
+# the clock changes, whichever part of a date it is made of.
+_LATER: Final = ((11 * 365 + 47) * 86_400 + 5 * 3600 + 7 * 60 + 11) * 1000.0
 _KEPT: Final = (
     "the default case has another answer after these cases than before: the module kept something"
 )
@@ -46,15 +51,18 @@ class Calculation:
     """Calculates the cases of one module.
 
     ``engine`` and ``volatile``, the outputs that depend on random numbers, are known once the
-    first case was calculated.
+    first case was calculated; ``dated`` are those that depend on the clock. Inputs in ``saved``
+    take their saved defaults in all cases.
     """
 
     module: Module
     limits: Limits
     check: Callable[[], None]
     allow_missing: bool = False
+    saved: frozenset[str] = frozenset()
     engine: str = ""
     volatile: frozenset[str] = frozenset()
+    dated: frozenset[str] = frozenset()
 
     def run(self, cases: Sequence[Case]) -> Iterator[Calculated]:
         """Yield the result of each case, in their order.
@@ -64,12 +72,15 @@ class Calculation:
             CannotCalculateError: the module cannot be calculated here.
         """
         if not self.module.reason:
-            names = Names(self.module.inputs, self.module.outputs)
+            inputs = [each for each in self.module.inputs if each not in self.saved]
+            names = Names(inputs, self.module.outputs)
             cases = [names.checked(case, allow_missing=self.allow_missing) for case in cases]
         with ModuleProcess(self.module, self.limits, self.check) as process:
             self.engine = process.engine
             replies = process.calculate(_requests(cases))
-            self.volatile = self._differing(cases[0], next(replies), next(replies))
+            one = next(replies)
+            self.volatile = self._differing(cases[0], one, next(replies))
+            self.dated = self._differing(cases[0], one, next(replies)) - self.volatile
             first = None
             for start in range(0, len(cases), BLOCK):
                 before = self._default(next(replies))
@@ -104,7 +115,11 @@ class Calculation:
         except ValueError:
             data = None
         answer = data.get("response_data") if isinstance(data, dict) else None
-        return judged(case, answer, self.module.outputs, allow_missing=self.allow_missing)
+        allow_missing = self.allow_missing or bool(self.saved)
+        result = judged(case, answer, self.module.outputs, allow_missing=allow_missing)
+        if reason := unknown_form(result.outputs):
+            raise CannotCalculateError(reason)
+        return result
 
 
 def judged(case: Case, answer: Any, names: Sequence[str], *, allow_missing: bool) -> Calculated:
@@ -139,9 +154,10 @@ def _not_calculated(result: Calculated) -> Calculated:
 
 
 def _requests(cases: Sequence[Case]) -> Iterator[Request]:
-    """Yield the first case in two instances, then each block in a new one between defaults."""
-    for seed in (FIRST_SEED, _OTHER_SEED):
-        yield Request(cases[0].inputs, seed)
+    """Yield the first case in three instances, then each block in a new one between defaults."""
+    yield Request(cases[0].inputs, FIRST_SEED)
+    yield Request(cases[0].inputs, _OTHER_SEED)
+    yield Request(cases[0].inputs, FIRST_SEED, _LATER)
     for start in range(0, len(cases), BLOCK):
         yield Request({}, FIRST_SEED)
         for case in cases[start : start + BLOCK]:

@@ -91,12 +91,14 @@ class _Calculator:
     files: Mapping[str, bytes]
     at: float
     seed: int = 0
+    later: float = 0.0
     instance: Instance | None = None
 
-    def start(self, seed: int) -> Instance:
-        """Begin with a new instance."""
-        self.instance, self.seed = None, seed
-        self.instance = Instance(self.program, self.limits, Host(self.files, self.at, seed))
+    def start(self, seed: int, later: float = 0.0) -> Instance:
+        """Begin with a new instance, whose clock is ahead by so many milliseconds."""
+        self.instance, self.seed, self.later = None, seed, later
+        host = Host(self.files, self.at + later, seed)
+        self.instance = Instance(self.program, self.limits, host)
         if self.instance.calls_others:
             raise CannotCalculateError("the service calls other services (Xcall)")
         return self.instance
@@ -105,8 +107,10 @@ class _Calculator:
         """Return the reply to a request, or why there is none."""
         fresh, instance = request.get("seed"), self.instance
         try:
-            if fresh is not None or instance is None or instance.used_up:
-                instance = self.start(self.seed if fresh is None else fresh)
+            if fresh is not None:
+                instance = self.start(fresh, request["later"])
+            elif instance is None or instance.used_up:
+                instance = self.start(self.seed, self.later)
             return {"id": request["id"], "reply": instance.calculate(request["inputs"])}
         except (CaseError, CannotCalculateError) as error:
             return {"id": request["id"], "error": str(error)}

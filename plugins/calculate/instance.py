@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import wasmtime
 
+from spark_impex_runner import tools
+
+from .features import unknown_mapping
 from .host import CaseError, Host, check_signature
 from .interface import CannotCalculateError, read_interface
 
@@ -57,11 +60,17 @@ class Program:
         _check_exports(module, self.interface)
 
     def files(self, data: bytes) -> Mapping[str, bytes]:
-        """Return the virtual files in ``data``."""
+        """Return the virtual files in ``data``; raise ``CannotCalculateError`` for unknown ones."""
         for path, (start, end) in self.interface.files.items():
             if not start <= end <= len(data):
                 raise CannotCalculateError(f"its .data does not hold the file {path}")
-        return {path: data[start:end] for path, (start, end) in self.interface.files.items()}
+        files = {path: data[start:end] for path, (start, end) in self.interface.files.items()}
+        for content in files.values():
+            if name := tools.one_line(unknown_mapping(content), limit=60):
+                raise CannotCalculateError(
+                    f"its workbook has the mapping {name}, which is not known here"
+                )
+        return files
 
 
 def _imports(module: wasmtime.Module, interface: Interface) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spark_impex_runner import errors, tools
 
+from .features import changing_functions, unknown_feature
 from .interface import MAX_TEXT
 
 if TYPE_CHECKING:
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
 _LIMITS: Final = {"wasm": 32 << 20, "js": MAX_TEXT, "data": 64 << 20}
 # The shortest valid module, which a sandbox puts where it has none.
 _STAND_IN: Final = 8
+_RULES: Final = "DefaultValidations.json"
+_LOG: Final = "_CompilerLog.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
     """A compiled module; with a ``reason`` it cannot be calculated.
 
-    ``files`` are those of the code by their suffixes, ``sha256`` is that of the ``.wasm``.
+    ``files`` are those of the code by their suffixes, ``sha256`` is that of the ``.wasm``,
+    ``changing`` are the functions of time and chance that the compiler's log names.
     """
 
     uri: str
@@ -37,6 +41,7 @@ class Module:
     files: Mapping[str, bytes] | None = None
     sha256: str = ""
     reason: str = ""
+    changing: tuple[str, ...] = ()
 
 
 def versions(package: tools.FileReader) -> list[models.ServiceVersion]:
@@ -59,8 +64,8 @@ def read_module(package: tools.FileReader, version: models.ServiceVersion) -> Mo
         _names(metadata.get("XOutputTable"), "Output Name"),
         str(about.get("CompilerVersion") or "unknown"),
     )
-    if about.get("IsXParameter"):
-        return replace(found, reason="it uses a parameter set (IsXParameter)")
+    if reason := unknown_feature(metadata, _optional(package, f"{folder}{_RULES}")):
+        return replace(found, reason=reason)
     path = f"{folder}{version.version_id}.zip"
     if path not in package.names:
         return replace(found, reason=f"the package holds no module {version.version_id}.zip")
@@ -86,7 +91,13 @@ def _with_code(module: Module, inner: tools.ArchiveReader) -> Module:
         files[suffix] = b"".join(inner.pieces(names[0]))
     if len(files["wasm"]) <= _STAND_IN:
         return replace(module, reason="its .wasm is a stand-in without code")
-    return replace(module, files=files, sha256=hashlib.sha256(files["wasm"]).hexdigest())
+    logs = [each for each in inner.entries if each.endswith(_LOG)]
+    try:
+        log = _optional(inner, logs[0]) if len(logs) == 1 else {}
+    except errors.UsageError:
+        log = {}  # nothing of the calculation depends on it
+    sha256 = hashlib.sha256(files["wasm"]).hexdigest()
+    return replace(module, files=files, sha256=sha256, changing=changing_functions(log))
 
 
 def _manifest(package: tools.FileReader) -> str:
@@ -106,6 +117,11 @@ def _object(package: tools.FileReader, path: str) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise errors.UsageError(f"{path}: expected a JSON object")
     return found
+
+
+def _optional(package: tools.FileReader, path: str) -> Mapping[str, Any]:
+    """Return the JSON object in a file, empty if there is no such file."""
+    return _object(package, path) if path in package.names else {}
 
 
 def _names(table: Any, key: str) -> tuple[str, ...]:

@@ -56,10 +56,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A case to calculate; with a ``seed``, in a new instance."""
+    """A case to calculate; with a ``seed``, in a new instance.
+
+    ``later`` is by how many milliseconds that instance's clock is ahead.
+    """
 
     inputs: Mapping[str, Any]
     seed: int | None = None
+    later: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +170,7 @@ class ModuleProcess:
         for number, request in enumerate(requests):
             asked.put(number)
             line = {"id": number, "inputs": request.inputs, "seed": request.seed}
-            self._write(json.dumps(line).encode() + b"\n")
+            self._write(json.dumps({**line, "later": request.later}).encode() + b"\n")
         asked.put(-1)
 
     def _write(self, content: bytes) -> None:

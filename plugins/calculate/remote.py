@@ -13,7 +13,7 @@ from .names import Names
 from .package import packaged_module
 from .remote_options import MOST
 from .settings import Settings
-from .verdict import Comparison, Verdict, first_lines
+from .verdict import Comparison, Verdict, first_lines, not_compared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -37,12 +37,13 @@ def run(job: models.Job, options: Mapping[str, Any]) -> StepOutput:
     file = _read(job, options)
     try:
         module = packaged_module(job, options.get("service", ""))
-        verdicts, engine = _compare(job, options, module, _chosen(file.cases, options))
+        verdicts, found = _compare(job, options, module, _chosen(file.cases, options))
     except CannotCalculateError as error:
         raise errors.StepError(f"{module.uri} cannot be calculated here: {error}") from error
     except errors.UsageError as error:
         raise errors.StepError(f"{options['cases']}: {error}") from error
-    evidence = f"cases sha256 {file.sha256}, module sha256 {module.sha256}, engine {engine}"
+    hashes = f"cases sha256 {file.sha256}, module sha256 {module.sha256}"
+    evidence = ", ".join((hashes, *found))
     failed = [each for each in verdicts if each.status != "agreed"]
     total = f"{len(verdicts):,} of {len(file.cases):,} cases"
     if failed:
@@ -67,16 +68,22 @@ def _chosen(cases: Sequence[Case], options: Mapping[str, Any]) -> list[Case]:
 
 def _compare(
     job: models.Job, options: Mapping[str, Any], module: Module, cases: Sequence[Case]
-) -> tuple[list[Verdict], str]:
-    """Return the verdict on each case, and the engine of the module."""
+) -> tuple[list[Verdict], list[str]]:
+    """Return the verdict on each case, and what the comparison holds for."""
     settings = Settings.of({"at": job.run.date, **options}, job.cache and job.cache / "calculate")
     check = tools.stop_check(job)
     calculation = Calculation(module, settings.limits, check, settings.allow_missing)
     ours = list(calculation.run(cases))
     outputs = Names((), module.outputs).of_outputs(settings.outputs)
     comparison = Comparison(settings.tolerance, outputs, calculation.volatile)
+    if module.outputs and comparison.random.issuperset(module.outputs):
+        raise errors.UsageError("all outputs depend on random numbers: none can be compared")
     found = zip(ours, _executed(job, options, module, ours), strict=True)
-    return [_verdict(comparison, one, other) for one, other in found], calculation.engine
+    verdicts = [_verdict(comparison, one, other) for one, other in found]
+    evidence = [f"engine {calculation.engine}"]
+    if calculation.dated:
+        evidence.append(f"depends on the clock: {tools.first_of(sorted(calculation.dated), 5)}")
+    return verdicts, [*evidence, *not_compared(comparison.random)]
 
 
 def _verdict(comparison: Comparison, ours: Calculated, theirs: Calculated) -> Verdict:
@@ -85,7 +92,8 @@ def _verdict(comparison: Comparison, ours: Calculated, theirs: Calculated) -> Ve
         return Verdict(ours, reason=f"the module: {ours.reason}")
     if theirs.reason:
         return Verdict(theirs, reason=f"the tenant: {theirs.reason}")
-    case = Case(ours.case.name, ours.case.inputs, ours.outputs)
+    expected = {each: v for each, v in ours.outputs.items() if each not in comparison.random}
+    case = Case(ours.case.name, ours.case.inputs, expected)
     return comparison.verdict(type(theirs)(case, theirs.outputs))
 
 

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spark_impex_runner import StepOutput, errors, models, tools
 
+from . import NO_PROGRAM
 from .against import Release, compare
-from .calculation import Calculation
+from .calculation import Calculated, Calculation
 from .cases import Case, CaseFile, cases_of
 from .interface import CannotCalculateError
 from .names import Names
 from .options import AT
 from .package import packaged_module
 from .settings import Settings
-from .verdict import SHOWN, Comparison, Verdict, first_lines
+from .verdict import SHOWN, Comparison, Verdict, first_lines, not_compared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -76,6 +77,16 @@ def run(job: models.Job, options: Mapping[str, Any]) -> StepOutput:
         moved, old = _moved(job, options, module, file.cases)
         summary, evidence = f"{summary}; {moved}", f"{evidence}, against {old}"
     return StepOutput(made, f"{summary} ({evidence})")
+
+
+def rehearse(job: models.Job, options: Mapping[str, Any]) -> StepOutput:
+    """Read the cases, and say that nothing was calculated; so do the results, for later steps."""
+    form = Settings.of(options, None).form
+    file = cases_of(job, options, form) if "cases" in options else _SMOKE
+    reason = f"not calculated: {NO_PROGRAM}"
+    made = _write(job, options, [Verdict(Calculated(each), reason=reason) for each in file.cases])
+    read = f"; {_cases(file.cases)} read" if file is not _SMOKE else ""
+    return StepOutput(made, f"{reason}{read}")
 
 
 def _moved(
@@ -160,8 +171,14 @@ def _evidence(calculation: Calculation, file: CaseFile, settings: Settings) -> I
     yield f"engine {calculation.engine}"
     yield f"compiler {calculation.module.compiler}"
     yield f"clock {settings.at}"
-    if names := sorted(calculation.volatile - settings.outputs.keys()):
-        yield f"not compared, since random: {tools.first_of(names, 5)}"
+    if calculation.dated:
+        yield f"depends on the clock: {tools.first_of(sorted(calculation.dated), 5)}"
+    if calculation.module.changing:
+        yield f"the formulas use {', '.join(calculation.module.changing)}"
+    listed = {each.casefold() for each in settings.outputs}
+    yield from not_compared(
+        [each for each in calculation.volatile if each.casefold() not in listed]
+    )
 
 
 def _cases(cases: Sequence[object]) -> str:

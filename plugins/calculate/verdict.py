@@ -10,13 +10,17 @@ from spark_impex_runner import tools
 from .values import Difference, Tolerance, differences, problem, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from .calculation import Calculated
 
 # Cases whose differences are shown in full; the others are counted.
 SHOWN: Final = 10
 _LONGEST: Final = 60
+_RANDOM: Final = (
+    "depends on random numbers, so no value can be expected; leave it out of the cases, or list it "
+    "under outputs, which compares it for the fixed random numbers of this engine"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,11 @@ class Comparison:
     outputs: Mapping[str, Tolerance] = field(default_factory=dict)
     volatile: frozenset[str] = frozenset()
 
+    @property
+    def random(self) -> frozenset[str]:
+        """The outputs that are not compared, since they depend on random numbers."""
+        return self.volatile - self.outputs.keys()
+
     def verdict(self, result: Calculated) -> Verdict:
         """Return the verdict on a case.
 
@@ -71,9 +80,11 @@ class Comparison:
         if result.reason:
             return Verdict(result, reason=result.reason)
         expected = result.case.expected
+        if random := sorted(self.random & expected.keys()):
+            return Verdict(result, reason=f"{random[0]} {_RANDOM}")
         found: list[Difference] = []
         for name, value in result.outputs.items():
-            if name in self.volatile and name not in self.outputs:
+            if name in self.random:
                 continue
             if name in expected:
                 tolerance = self.outputs.get(name, self.tolerance)
@@ -89,6 +100,12 @@ def _as_written(expected: Any, got: Any) -> Any:
     if isinstance(got, bool) and isinstance(expected, str):
         return {"true": True, "false": False}.get(expected.casefold(), expected)
     return expected
+
+
+def not_compared(random: Collection[str]) -> Iterator[str]:
+    """Yield which outputs were not compared, if there are any."""
+    if random:
+        yield f"not compared, since random: {tools.first_of(sorted(random), 5)}"
 
 
 def first_lines(failed: Sequence[Verdict]) -> list[str]:

@@ -104,6 +104,10 @@ def test_bad_call_ends_alone(
         ({"start": LOOP}, "it took longer than 1 s"),
         ({"pages": 65536}, "the module needs more than 268435456 bytes (limits.memory)"),
         ({"imports": {"_system": SYSTEM}}, "it needs _system, which is not provided"),
+        ({"imports": {"___syscall_socket": SYSTEM}}, "it needs ___syscall_socket, which is not"),
+        ({"imports": {"___syscall_unlinkat": SYSTEM}}, "it needs ___syscall_unlinkat, which is"),
+        ({"imports": {"_proc_exit": SYSTEM}}, "it needs _proc_exit, which is not provided"),
+        ({"imports": {"_emscripten_run_script": SYSTEM}}, "it needs _emscripten_run_script, which"),
         ({"imports": {"invoke_ii": SYSTEM}}, "it needs invoke_ii, which is not provided"),
         ({"imports": {"_abort": SYSTEM}}, "it needs _abort with other parameters"),
         ({"is_async": 1}, "the service calls other services (Xcall)"),
@@ -181,6 +185,74 @@ def test_compiler_memory_is_limited(
 
     with pytest.raises(CannotCalculateError, match="bytes of memory"):
         ask(large, GOOD, limits=Limits(memory=1 << 20))
+
+
+OPENAT = '(import "a" "i0" (func $open (param i32 i32 i32 i32) (result i32)))'
+WRITE = '(import "a" "i0" (func $write (param i32 i32 i32 i32) (result i32)))'
+RESIZE = '(import "a" "i0" (func $resize (param i32) (result i32)))'
+NO_SUCH_FILE = -44
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "/proc/self/environ", "../../etc/passwd", "."])
+def test_no_file_of_the_machine_is_opened(path: str, toy: Callable[..., Any], ask: Ask) -> None:
+    """For a module there is only the file that came with it."""
+    opened = f"(call $open {ZERO} (i32.const 6000) {ZERO} {ZERO})"
+    reading = toy(
+        imports={"___syscall_openat": OPENAT},
+        functions=f'(data (i32.const 6000) "{path}\\00")',
+    )
+    reading.outputs["rate"] = f"(f64.convert_i32_s {opened})"
+
+    [reply] = ask(reading, GOOD)
+
+    assert f'"rate":{NO_SUCH_FILE}.00' in reply.text
+
+
+def test_printed_reply_is_none(toy: Callable[..., Any], ask: Ask) -> None:
+    """What a module writes to any descriptor reaches neither the runner's pipe nor its output."""
+    forged = '\\n{\\"id\\":0,\\"reply\\":\\"{}\\"}\\n'
+    vector = (
+        "(i32.store (i32.const 6200) (i32.const 6000)) (i32.store (i32.const 6204) (i32.const 23))"
+    )
+    writes = "".join(
+        f"(drop (call $write (i32.const {number}) (i32.const 6200) (i32.const 1) (i32.const 6300)))"
+        for number in (1, 2, 3)
+    )
+    printing = toy(
+        imports={"_fd_write": WRITE},
+        functions=f'(data (i32.const 6000) "{forged}")',
+        begin=vector + writes,
+    )
+
+    first, second = ask(printing, GOOD, GOOD)
+
+    assert '"premium":1.10' in first.text
+    assert first == second
+
+
+def test_heap_has_an_end(toy: Callable[..., Any], ask: Ask) -> None:
+    """Beyond the limit the function that enlarges the memory says no, and the case says why."""
+    growing = toy(
+        imports={"_emscripten_resize_heap": RESIZE},
+        begin="(if (i32.eqz (call $resize (i32.const 2000000000))) (then (unreachable)))",
+    )
+
+    [reply] = ask(growing, GOOD)
+
+    assert reply.error == "the module needs more than 268435456 bytes (limits.memory)"
+
+
+@pytest.mark.skipif("sys.platform != 'linux'", reason="only Linux has these namespaces")
+def test_child_has_no_network(toy: Callable[..., Any], as_module: Any) -> None:
+    """Where the system allows it: the module has no function for one anyway."""
+    leaving = "import ctypes, sys; sys.exit(ctypes.CDLL(None).unshare(0x50000000))"
+    if subprocess.run([sys.executable, "-c", leaving], check=False).returncode:
+        pytest.skip("this system lets no process leave its network")
+
+    with ModuleProcess(as_module(toy()), Limits(), lambda: None) as running:
+        theirs = Path(f"/proc/{running._process.pid}/ns/net").readlink()
+
+    assert theirs != Path("/proc/self/ns/net").readlink()
 
 
 def test_total_time_is_limited(toy: Callable[..., Any], ask: Ask) -> None:

@@ -175,12 +175,17 @@ def test_random_outputs_are_not_compared(life: Any, calculate: Calculate) -> Non
     life.outputs["rate"] = "(f64.convert_i32_u (i32.load8_u (i32.const 6000)))"
     text = CASES.replace("premium", "rate")
 
-    message = calculate(life, text)
-    listed = failure(calculate, life, text, outputs={"rate": {"exact": True}})
+    message = calculate(life, CASES)
+    listed = failure(calculate, life, text, outputs={"Rate": {"exact": True}})
 
+    assert "2 of 2 cases agreed" in message
     assert message.endswith("not compared, since random: rate)")
     assert "case 1: rate: expected 155.51, got" in listed
-    assert listed == failure(calculate, life, text, outputs={"rate": {"exact": True}})
+    assert "since random" not in listed
+    assert listed == failure(calculate, life, text, outputs={"Rate": {"exact": True}})
+    assert "2 of 2 cases failed: case 1: rate depends on random numbers, so no value can be" in (
+        failure(calculate, life, text)
+    )
 
 
 def test_clock_is_fixed(life: Any, calculate: Calculate) -> None:
@@ -189,8 +194,10 @@ def test_clock_is_fixed(life: Any, calculate: Calculate) -> None:
     life.outputs["rate"] = "(f64.div (call $now) (f64.const 1000))"
     text = f"{HEADER},expected.rate\n20,1,0,{{}}\n"
 
-    assert "agreed" in calculate(life, text.format(1767225600))
+    message = calculate(life, text.format(1767225600))
     at = "2024-02-29T12:30:00"
+
+    assert message.endswith("clock 2026-01-01, depends on the clock: rate)")
     assert "agreed" in calculate(life, text.format(1709209800), at=at)
 
 
