@@ -11,7 +11,7 @@ from .interface import CannotCalculateError
 from .moves import Asked, compare_modules
 from .package import select_module
 from .values import Tolerance, shown
-from .verdict import percentage
+from .verdict import not_compared, percentage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,6 +96,10 @@ def _parts(diff: models.CaseDiff, unmatched: Sequence[str]) -> Iterator[str]:
     if diff.moved and diff.old.compiler != diff.new.compiler:
         beyond = sum(each.beyond_12_digits for each in diff.outputs)
         yield f"{beyond:,} beyond the 12th digit between compilers"
+    yield from not_compared(diff.volatile)
+    if diff.saved:
+        inputs = tools.first_of(diff.saved, _SHOWN)
+        yield f"with the saved default of {inputs}, an input of only one of them"
     if unmatched:
         yield f"not compared: {tools.first_of(unmatched, _SHOWN)}, only in one of them"
 

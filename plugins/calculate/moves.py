@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,9 +40,15 @@ class Asked:
 def compare_modules(
     old: Module, new: Module, asked: Asked, check: Callable[[], None]
 ) -> models.CaseDiff:
-    """Return what moved; raise ``UsageError`` for names that one of the modules does not have."""
+    """Return what moved; raise ``UsageError`` for names that one of the modules does not have.
+
+    An input that only one of them has takes its saved default in all cases: so what moves has
+    another reason than the input.
+    """
     limits, allow_missing = asked.settings.limits, asked.settings.allow_missing
-    sides = [Calculation(each, limits, check, allow_missing) for each in (old, new)]
+    saved = _unmatched(old.inputs, new.inputs) if not old.reason + new.reason else frozenset()
+    asked = replace(asked, cases=[_without(each, saved) for each in asked.cases])
+    sides = [Calculation(each, limits, check, allow_missing, saved) for each in (old, new)]
     for side, each in _named(sides):
         try:
             Names((), each.module.outputs).of_outputs(dict.fromkeys(asked.outputs, 0))
@@ -70,7 +76,21 @@ def compare_modules(
         not_calculated=tuple(found.missing),
         reason=reason,
         volatile=tuple(sorted(sides[0].volatile | sides[1].volatile)),
+        saved=tuple(sorted(saved)),
     )
+
+
+def _unmatched(old: Sequence[str], new: Sequence[str]) -> frozenset[str]:
+    """Return the names that only one module has; upper and lower case count as one."""
+    one, other = ({each.casefold() for each in names} for names in (old, new))
+    return frozenset(each for each in (*old, *new) if each.casefold() in one ^ other)
+
+
+def _without(case: Case, names: frozenset[str]) -> Case:
+    """Return the case without inputs of these names, and without expectations."""
+    folded = {each.casefold() for each in names}
+    inputs = {name: v for name, v in case.inputs.items() if name.casefold() not in folded}
+    return replace(case, inputs=inputs, expected={})
 
 
 def _named(sides: Sequence[Calculation]) -> Iterable[tuple[str, Calculation]]:
@@ -80,15 +100,11 @@ def _named(sides: Sequence[Calculation]) -> Iterable[tuple[str, Calculation]]:
 def _side(name: str, side: Calculation, asked: Asked) -> Iterator[Calculated]:
     """Yield the results of one side; its errors name it."""
     try:
-        yield from side.run([_without_expectations(each) for each in asked.cases])
+        yield from side.run(asked.cases)
     except CannotCalculateError as error:
         raise CannotCalculateError(f"{name} ({side.module.uri}): {error}") from error
     except errors.UsageError as error:
         raise errors.UsageError(f"{name} ({side.module.uri}): {error}") from error
-
-
-def _without_expectations(case: Case) -> Case:
-    return type(case)(case.name, case.inputs)
 
 
 def _described(module: Module) -> models.CalculatedModule:

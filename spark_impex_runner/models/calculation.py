@@ -108,6 +108,7 @@ class CaseDiff:
         not_calculated: The cases that one side did not calculate.
         reason: Why nothing could be calculated; else empty.
         volatile: The outputs that depend on random numbers; compared only if they are named.
+        saved: The inputs that only one version has, which took their saved defaults.
         file: The name of the file of cases.
         sha256: Its SHA-256.
     """
@@ -124,6 +125,7 @@ class CaseDiff:
     not_calculated: tuple[NotCalculated, ...] = ()
     reason: str = ""
     volatile: tuple[str, ...] = ()
+    saved: tuple[str, ...] = ()
     file: str = ""
     sha256: str = ""
 

@@ -57,6 +57,9 @@ def evidence(diff: CaseDiff) -> str:
     ]
     if diff.volatile:
         parts.append(f"random outputs: {first_of(diff.volatile, _REASONS)}")
+    if diff.saved:
+        inputs = first_of(diff.saved, _REASONS)
+        parts.append(f"inputs of only one of them, at their saved defaults: {inputs}")
     return ", ".join(parts)
 
 

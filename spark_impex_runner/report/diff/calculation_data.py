@@ -23,6 +23,7 @@ def as_data(diff: CaseDiff, show: int) -> dict[str, Any]:
         },
         "reason": diff.reason or None,
         "random": list(diff.volatile),
+        "saved_inputs": list(diff.saved),
         "outputs": {each.name: _output(each) for each in diff.outputs},
         "moves": [_move(each) for each in diff.moves[:show]],
         "not_calculated": [

@@ -125,14 +125,47 @@ def test_uncalculable_release_fails(compare: Compare, toys: ModuleType) -> None:
     assert f"no output is expected; not compared: {reason} (cases sha256" in skipped
 
 
-def test_other_inputs_fail(compare: Compare, toys: ModuleType) -> None:
-    """The cases do not fit both releases."""
-    old = toys.life("0.45")
-    old.inputs = {"age": 35.0, "sum_insured": 1.0, "smoker": 0.0, "region": 1.0}
+def regional(toys: ModuleType, loading: str) -> Any:
+    """Return the toy with one input more, which adds its value to the premium; saved is 0."""
+    toy = toys.life(loading)
+    toy.inputs["region"] = 0.0
+    toy.outputs["premium"] = f"(f64.add (local.get $region) {toy.outputs['premium']})"
+    return toy
 
-    assert "against: OLD (life/term[0.9.0]): case a: there is no input region" in failure(
-        compare, old
+
+def test_new_input_takes_its_saved_default(compare: Compare, toys: ModuleType) -> None:
+    """Then a result that moves has another reason; the cases themselves have values for it."""
+    rows = [f"{row},{'region' if row == HEADER else 7}" for row in CASES.split()]
+    cases = "\n".join(rows)
+    saved = "with the saved default of region, an input of only one of them"
+    moves = "; 2 of 3 results moved from life/term[0.9.0], +3.45 % at most (case a), "
+
+    same = compare(toys.life("0.45"), regional(toys, "0.45"), cases)
+    moved = compare(toys.life("0.45"), regional(toys, "0.50"), cases)
+    removed = compare(regional(toys, "0.45"), toys.life("0.50"))
+
+    assert f"; none of 3 results moved from life/term[0.9.0], {saved} (cases" in same
+    assert moves + saved in moved
+    assert moves + saved in removed
+
+
+def test_missing_common_input_still_fails(compare: Compare, toys: ModuleType) -> None:
+    """Only an input that one of the two does not have may be left out."""
+    cases = "age,smoker,region\n47,1,1\n"
+
+    assert "case 1: there is no input sum_insured" in failure(
+        compare, toys.life("0.45"), regional(toys, "0.45"), cases
     )
+
+
+def test_random_outputs_are_named(compare: Compare, toys: ModuleType) -> None:
+    """Of either release: what is not compared has not stayed the same."""
+    old = toys.life("0.45")
+    old.imports = {"_getentropy": '(import "a" "i0" (func $entropy (param i32 i32) (result i32)))'}
+    old.begin = "(drop (call $entropy (i32.const 6000) (i32.const 4)))"
+    old.outputs["rate"] = "(f64.convert_i32_u (i32.load8_u (i32.const 6000)))"
+
+    assert "+3.45 % at most (case a), not compared, since random: rate (" in compare(old)
 
 
 def test_missing_or_changed_folder_fails(compare: Compare, tmp_path: Path) -> None:

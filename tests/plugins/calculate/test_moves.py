@@ -174,17 +174,30 @@ def test_uncalculable_side_is_named(toys: ModuleType, cases: list[Case], compare
     )
 
 
+def test_new_inputs_take_their_saved_defaults(
+    toys: ModuleType, cases: list[Case], compare: Compare
+) -> None:
+    """A new version is compared with its predecessor by the inputs that both have."""
+    new = toys.life("0.50")
+    new.inputs["bmi"] = 22.0
+
+    diff = compare(toys.life("0.45"), new, cases)
+
+    assert (diff.moved, diff.saved) == (13, ("bmi",))
+    assert lines(diff)[3].endswith(", inputs of only one of them, at their saved defaults: bmi")
+    assert as_data(Diff("a", "b", calculation=diff))["calculation"]["saved_inputs"] == ["bmi"]
+
+
 def test_unknown_inputs_name_their_side(
     toys: ModuleType, cases: list[Case], compare: Compare
 ) -> None:
-    """A new version may have other inputs."""
-    new = toys.life("0.45")
-    new.inputs["bmi"] = 22.0
+    """An input that neither version has is a mistake in the cases."""
+    wrong = [replace(each, inputs={**each.inputs, "bmi": 22.0}) for each in cases[:3]]
 
     with pytest.raises(UsageError) as error:
-        compare(toys.life("0.45"), new, cases)
+        compare(toys.life("0.45"), toys.life("0.45"), wrong)
 
-    assert "NEW (life/term[1]): case 1: there is no input bmi" in str(error.value)
+    assert "OLD (life/term[1]): case 1: the service has no input bmi" in str(error.value)
 
 
 def test_formats_hold_the_same_numbers(
