@@ -6,13 +6,16 @@ The table of docs/how-to/approve.md names these tests.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from distributed import LocalCluster
 
-from spark_impex_runner.cli.main import main
+from spark_impex_runner.cli.main import main, run
 from spark_impex_runner.errors import ManifestError
 from spark_impex_runner.evidence.verify import verify
 from spark_impex_runner.four_eyes import refusal
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
     from tests.evidence.conftest import Promotion
 
+PAGE = Path(__file__).parents[2] / "docs/how-to/approve.md"
 PROD = frozenset({"prod"})
 REFUSED = "alice started this and cannot approve it"
 
@@ -73,6 +77,39 @@ def by_executor(promotion: Promotion) -> int:
     return promotion.run("alice", approved=PROD, executor="processes:1").exit_code
 
 
+def by_dask(promotion: Promotion) -> int:
+    """Workers of ``--executor dask``, where the CI system names another user."""
+    with LocalCluster(
+        n_workers=1,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address=None,
+        env={"GITHUB_ACTOR": "carol"},
+    ) as cluster:
+        executor = f"dask:{cluster.scheduler_address}"
+        return promotion.run("alice", approved=PROD, executor=executor).exit_code
+
+
+def by_gitlab(promotion: Promotion) -> int:
+    """``impex-run`` in GitLab CI."""
+    return by_ci(promotion, "GITLAB_USER_LOGIN")
+
+
+def by_azure(promotion: Promotion) -> int:
+    """``impex-run`` in Azure Pipelines."""
+    return by_ci(promotion, "BUILD_REQUESTEDFOR")
+
+
+def by_ci(promotion: Promotion, variable: str) -> int:
+    """``impex-run`` where a CI system names the user in a variable."""
+    with promotion.patch.context() as patch:
+        patch.delenv("GITHUB_ACTOR")
+        patch.setenv(variable, "Alice")
+        with pytest.raises(SystemExit) as exit_:
+            run([str(promotion.manifest), "-q", "--approve", "prod"])
+    return int(exit_.value.code or 0)
+
+
 def by_resume(promotion: Promotion) -> int:
     """``impex resume JOB``."""
     job, path = promotion.receipt()["job_id"], str(promotion.manifest)
@@ -92,6 +129,9 @@ WAYS = (
     by_python,
     by_python_name,
     by_executor,
+    by_dask,
+    by_gitlab,
+    by_azure,
     by_resume,
     by_approve,
 )
@@ -110,6 +150,13 @@ def test_initiator_is_refused(
     assert (code, imports(promotion)) == (9, 0)
     assert "four_eyes: " in printed
     assert promotion.run("bob", approved=PROD).exit_code == 0
+
+
+def test_page_lists_every_way() -> None:
+    """Each way in has its row in the table, and each row its test."""
+    named = re.findall(r"\[(by_\w+)\]", PAGE.read_text())
+
+    assert sorted(named) == sorted(way.__name__ for way in WAYS)
 
 
 def test_holder_is_an_initiator(promotion: Promotion) -> None:
