@@ -45,7 +45,7 @@ TOOLS = {
     "Options": "DURATION_SCHEMA SIZE_SCHEMA parse_duration parse_size",
     "Files": "Ownership write_atomically file_lock files_below require_space url_problem",
     "Digests": "file_digests folder_digest digest_of checksum_line parse_checksum_lines "
-    "parse_checksums parse_hash Hash",
+    "parse_checksums parse_hash Hash signed_digests",
     "ZIP files": "open_zip package_errors package_readers raw_entry_name quoted FileReader "
     "ArchiveReader ReadBudget DamagedFileError OverLimitError",
     "Text, JSON and secrets": "one_line first_of counted did_you_mean parse_json Masker "

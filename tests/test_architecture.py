@@ -49,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
         "spark",
         "state",
     },
-    "tools": {"comparison", "object_store", "report", "spark"},
+    "tools": {"comparison", "evidence", "object_store", "report", "spark"},
     # tests/plugins/test_public_api.py checks which names they import.
     "plugins": {"(the root)", "tools"},
     "testing": {"engine", "hooks", "planning", "sandbox", "spark"},

@@ -85,8 +85,8 @@ class Delivery:
         # Old deliveries go only after the new one is complete.
         if "keep" in self.options and claim.listing.complete and not by["kept"]:
             present = replace(claim.listing, writer=self.job.run.id)
-            removed = self._retry(lambda: prune(self.store, self.options, present, self.check))
-            summary += [f"{tools.counted(removed, 'old delivery')} removed"]
+            pruned = self._retry(lambda: prune(self.store, self.options, present, self.check))
+            summary += [str(pruned)]
         return ", ".join(summary)
 
     def _decide(self, source: UploadFile, before: Listing) -> str:

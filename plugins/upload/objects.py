@@ -9,7 +9,6 @@ import hashlib
 import re
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import obstore
@@ -19,10 +18,10 @@ from spark_impex_runner import errors
 from spark_impex_runner.tools.object_store import bucket as find_bucket
 from spark_impex_runner.tools.object_store import one_line
 
-from .store import RemoteFile, Store, TransientError, part_path
+from .store import LockedError, RemoteFile, Store, TransientError, part_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from obstore.store import ObjectStore
@@ -32,14 +31,20 @@ if TYPE_CHECKING:
     from .destination import Destination
     from .store import UploadFile
 
-    _Abort = Callable[[Bucket, Collection[str]], None]
-
 # Concurrent parts of a file, which are also in memory; S3 allows 10,000 parts per upload.
 _CONCURRENCY = 4
 _PART = 8 << 20
 _MAX_PARTS = 10_000
 # Transient statuses that obstore does not retry itself.
 _TRANSIENT = re.compile(r"status code: (?:408|409|425|429)\b")
+# How stores refuse to replace or remove a locked object: Azure Blob (409), Google (403), and stores
+# that are compatible with S3 and not versioned (403).
+_LOCKED = re.compile(
+    r"(?:status code: (?:403|409) |failed for key ).*(?:BlobImmutable|blob is immutable"
+    r"|retentionPolicyNotMet|retention policy|UnderActiveHold|under active \S*\s?hold"
+    r"|ObjectLocked|protected by object lock|WORM protected)",
+    re.IGNORECASE,
+)
 # How a store refuses a conditional request that it does not support.
 _CONDITION_UNKNOWN = re.compile(r"status code: 501\b|NotImplemented|If-None-Match|if-none-match")
 
@@ -49,14 +54,15 @@ class ObjectsStore(Store):
 
     def __init__(
         self,
+        bucket: Bucket,
         stores: tuple[ObjectStore, ObjectStore],
         root: str,
         options: Mapping[str, Any],
-        abort: Callable[[Collection[str]], None],
     ) -> None:
         # The second one does not retry: some stores reply 501 to an unsupported condition.
         self._store, self._no_retry = stores
-        self._abort = abort
+        self._bucket = bucket
+        self._options = options
         self._root = f"{root}/" if root else ""
         self._tags = options.get("tags")
         self._kind = options.get("content_type")
@@ -120,7 +126,8 @@ class ObjectsStore(Store):
         """Put the object, and remove the staged one."""
         # Sent again, not copied: stores copy at most 5 GB, some without tags and checksums.
         self.send(path, source)
-        self.remove(part_path(path, source.sha256))
+        with suppress(LockedError):  # a later run removes it
+            self.remove(part_path(path, source.sha256))
 
     def _labels(self, source: UploadFile) -> dict[str, Any]:
         """Return content type and tags of an object."""
@@ -137,10 +144,6 @@ class ObjectsStore(Store):
         with translated_errors(self._root):
             found = obstore.list_with_delimiter(self._store, self._root)["common_prefixes"]
         return sorted(each.rstrip("/").rpartition("/")[2] for each in found)
-
-    def abort_uploads(self, paths: Collection[str]) -> None:
-        """Abort multipart uploads, if the store can list them."""
-        self._abort({self._root + path for path in paths})
 
     def remove(self, path: str) -> None:
         """Remove an object."""
@@ -196,9 +199,9 @@ def _part_size(size: int) -> int:
 
 
 def open_store(
-    destination: Destination, options: Mapping[str, Any], abort: _Abort = lambda _, __: None
+    destination: Destination, options: Mapping[str, Any], kind: type[ObjectsStore] = ObjectsStore
 ) -> ObjectsStore:
-    """Open a bucket or container; ``abort`` aborts its old multipart uploads to some keys."""
+    """Open a bucket or container."""
     # The whole request gets a day, since it may carry any number of bytes; a silence, ten minutes.
     client = {"timeout": "24h", "read_timeout": "10m"}
     retries = {"max_retries": 8, "retry_timeout": timedelta(minutes=3)}
@@ -209,7 +212,7 @@ def open_store(
     with translated_errors(destination.shown):
         store = bucket.open(client, retries)
         once = bucket.open(client, {**retries, "max_retries": 0})
-    return ObjectsStore((store, once), destination.path, options, partial(abort, bucket))
+    return kind(bucket, (store, once), destination.path, options)
 
 
 def connect(destination: Destination, options: Mapping[str, Any], folder: Path) -> ObjectsStore:
@@ -225,8 +228,14 @@ def translated_errors(place: str) -> Iterator[None]:
         yield
     except (exceptions.BaseError, FileNotFoundError) as error:
         message = f"{place}: {one_line(error)}"
-        kind = TransientError if _TRANSIENT.search(message) else errors.StepError
-        raise kind(message) from error
+        raise _kind_of(message)(message) from error
+
+
+def _kind_of(message: str) -> type[errors.StepError]:
+    """Return the class of an error with this message."""
+    if _LOCKED.search(message):
+        return LockedError
+    return TransientError if _TRANSIENT.search(message) else errors.StepError
 
 
 def _refused(error: exceptions.AlreadyExistsError) -> bool:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from spark_impex_runner import tools
+from spark_impex_runner import models, tools
 
 from .leftovers import GRACE, listing_parts, remove_leftovers
 from .listing import NAME, UnreadableError, read
+from .store import LockedError, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,15 +21,39 @@ if TYPE_CHECKING:
     from .store import RemoteFile, Store
 
 _log = logging.getLogger(__name__)
+# So many locked deliveries are named in the summary.
+_NAMED: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What the retention did: ``retained`` are locked deliveries, ``signed`` the last signed one.
+
+    Both stay although ``keep`` does not select them.
+    """
+
+    removed: int = 0
+    retained: tuple[str, ...] = ()
+    signed: str = ""
+
+    def __str__(self) -> str:
+        """Return the summary in one line."""
+        parts = [f"{tools.counted(self.removed, 'old delivery')} removed"]
+        if self.retained:
+            number, locks = len(self.retained), tools.first_of(self.retained, _NAMED)
+            parts.append(f"{tools.counted(number, 'locked delivery')} retained: {locks}")
+        if self.signed:
+            parts.append(f"{self.signed} kept as the last signed delivery")
+        return ", ".join(parts)
 
 
 def prune(
     store: Store, options: Mapping[str, Any], present: Listing, check: Callable[[], None]
-) -> int:
-    """Remove outdated deliveries and return their number.
+) -> Pruned:
+    """Remove outdated deliveries that no lock retains.
 
     The current one, in the folder ``prefix``, stays: it is complete and verified, so there is
-    always a good one.
+    always a good one. If it is not signed, the last signed one stays, too.
     """
     own = {}
     for name in set(store.folders()) - {options["prefix"]}:
@@ -36,7 +62,65 @@ def prune(
         if found is not None:
             own[name] = found
     old = outdated(own, options["keep"], present)
-    return sum(_remove(store, name, own[name], present, check) for name in old)
+    signed = _last_signed(store, own, present, check) if old else ""
+    removed, retained = 0, []
+    for name in old:
+        if name == signed:
+            continue
+        lock = _lock_of(store, name, own[name], check)
+        if not lock:
+            try:
+                removed += _remove(store, name, own[name], present, check)
+                continue
+            except LockedError as error:
+                lock = f"({error})"
+        retained.append(f"{name} {lock}")
+    return Pruned(removed, tuple(retained), signed if signed in old else "")
+
+
+def _lock_of(store: Store, name: str, known: Listing, check: Callable[[], None]) -> str:
+    """Return the lock of the first locked file of a delivery, empty if there is none."""
+    for file in (*known.names(), NAME):
+        check()
+        if lock := store.lock_of(f"{name}/{file}"):
+            return lock
+    return ""
+
+
+def _last_signed(
+    store: Store, own: Mapping[str, Listing], present: Listing, check: Callable[[], None]
+) -> str:
+    """Return the folder of the newest signed delivery, empty if that is the current one or none."""
+    if models.EVIDENCE in present.files:
+        return ""
+    newest_first = sorted(own.items(), key=lambda each: (each[1].at, each[0]), reverse=True)
+    signed = (
+        name
+        for name, known in newest_first
+        if known.complete and _is_signed(store, f"{name}/", known, check)
+    )
+    return next(signed, "")
+
+
+def _is_signed(store: Store, folder: str, known: Listing, check: Callable[[], None]) -> bool:
+    """Return True if every file of a delivery is in place, and is what its records have signed.
+
+    The signature itself is not checked: a run that signs nothing has no key.
+    """
+    if models.EVIDENCE not in known.files:
+        return False
+    for name, sent in known.files.items():
+        check()
+        found = store.find(folder + name)
+        if found is None or not match(store, folder + name, found, [sent], check):
+            return False
+    try:
+        signed = tools.signed_digests(read_text(store, folder + models.EVIDENCE) or "")
+    except ValueError:
+        return False
+    return models.RECEIPT in signed and all(
+        sent.sha256 == signed.get(name, sent.sha256) for name, sent in known.files.items()
+    )
 
 
 def _own_listing(store: Store, name: str, present: Listing) -> Listing | None:
@@ -47,8 +131,9 @@ def _own_listing(store: Store, name: str, present: Listing) -> Listing | None:
         _log.info("%s", error)
         return None
     if found is None:
-        for path in listing_parts(store, f"{name}/", present):
-            store.remove(path)
+        with suppress(LockedError):
+            for path in listing_parts(store, f"{name}/", present):
+                store.remove(path)
     return found if found and found.owner == present.owner else None
 
 
@@ -75,7 +160,10 @@ def _is_idle(known: Listing, present: Listing) -> bool:
 def _remove(
     store: Store, name: str, known: Listing, present: Listing, check: Callable[[], None]
 ) -> bool:
-    """Remove the files of a delivery, its listing last; return False if a run has claimed it."""
+    """Remove the files of a delivery, its listing last; return False if a run has claimed it.
+
+    Raises ``LockedError`` if the store refuses that because of a lock.
+    """
     folder = f"{name}/"
     check()
     if read(store, folder, present.owner) != known:
@@ -83,17 +171,24 @@ def _remove(
     # First recorded as incomplete: a removal that is killed must not look like a good delivery.
     marked = replace(known, complete=False, writer=present.writer)
     marked.write(store, folder)
-    for file in known.names():
-        check()
-        path = folder + file
-        found = store.find(path)
-        if found is None:
-            continue
-        if match(store, path, found, known.versions(file), check):
-            store.remove(path)
-        else:
-            _log.warning("%s stays: it was changed after the delivery", path)
-    remove_leftovers(store, folder, marked, present)
+    removed = False
+    try:
+        for file in known.names():
+            check()
+            path = folder + file
+            found = store.find(path)
+            if found is None:
+                continue
+            if match(store, path, found, known.versions(file), check):
+                store.remove(path)
+                removed = True
+            else:
+                _log.warning("%s stays: it was changed after the delivery", path)
+        remove_leftovers(store, folder, marked, present)
+    except LockedError:
+        if not removed:
+            known.write(store, folder)  # a whole delivery, as before
+        raise
     if read(store, folder, present.owner) != marked:
         return False
     store.remove(f"{folder}{NAME}")

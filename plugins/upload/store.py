@@ -37,6 +37,10 @@ class TransientError(errors.StepError):
     """A transient error: a retry may succeed."""
 
 
+class LockedError(errors.StepError):
+    """The store refuses to replace or remove a file because of a lock, such as a legal hold."""
+
+
 def is_transient(error: errors.StepError | OSError) -> bool:
     """Return True if a retry may succeed."""
     return isinstance(error, TransientError) or getattr(error, "errno", None) in _TRANSIENT
@@ -188,7 +192,18 @@ class Store(Protocol):
         del paths
 
     def remove(self, path: str) -> None:
-        """Remove a file, which may already be gone."""
+        """Remove a file, which may already be gone.
+
+        Raises ``LockedError`` if the store refuses that because of a lock.
+        """
+
+    def lock_of(self, path: str) -> str:
+        """Return the lock of a file in words, such as ``until …``; empty if there is none.
+
+        Only for stores where a removal would hide a locked file instead of being refused.
+        """
+        del path
+        return ""
 
     def close(self) -> None:
         """Close the connections."""

@@ -52,6 +52,7 @@ from spark_impex_runner.spark.tenant import is_loopback
 from spark_impex_runner.spark.uri import Uri, version_order
 from spark_impex_runner.spelling import did_you_mean
 from spark_impex_runner.text import counted, first_of, one_line
+from spark_impex_runner.tools.evidence import signed_digests
 from spark_impex_runner.tools.packages import package_errors, package_readers
 from spark_impex_runner.tools.stop import stop_check
 
@@ -100,6 +101,7 @@ __all__ = [
     "requested_versions",
     "require_space",
     "run_outcome",
+    "signed_digests",
     "stop_check",
     "time_span",
     "url_problem",

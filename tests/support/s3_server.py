@@ -69,6 +69,9 @@ class Server:
         expected = environ.get("HTTP_X_GOOG_IF_GENERATION_MATCH")
         if expected is not None and int(expected) != self._generations.get(path, 0):
             return "412 Precondition Failed", [("Content-Length", str(len(_REFUSED)))], _REFUSED
+        if "HTTP_X_AMZ_CHECKSUM_SHA256" in environ:
+            # With Object Lock, S3 asks for "Content-MD5 OR x-amz-checksum-", moto for this header.
+            environ.setdefault("HTTP_X_AMZ_SDK_CHECKSUM_ALGORITHM", "SHA256")
         if self._google:
             environ["HTTP_AUTHORIZATION"] = _SIGNED
         reply: list[Any] = []
