@@ -23,6 +23,7 @@ _SETTINGS = (
     ("--url-seconds", float, "lifetime of a download link (default 300)"),
     ("--size-limit", int, "maximum size of a package in bytes (default 200 MiB)"),
     ("--over-limit", str, "result of an export over the limit: errors (default), or refuse"),
+    ("--transforms", str, "replies about transforms: content (default), document, none, other"),
     ("--ending", str, "how jobs end, such as closed, errors, failed, null_outputs, not_zip"),
 )
 _SWITCHES = (

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from spark_impex_runner.sandbox.tenant.exports import Exports
     from spark_impex_runner.sandbox.tenant.imports import Imports
     from spark_impex_runner.sandbox.tenant.listings import Listings
+    from spark_impex_runner.sandbox.tenant.transforms import Transforms
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Endpoints:
     details: Details
     environment: Environment
     execution: Execution
+    transforms: Transforms
 
 
 def table(tenant: str, endpoints: Endpoints) -> list[Route]:
@@ -59,4 +61,6 @@ def table(tenant: str, endpoints: Endpoints) -> list[Route]:
         Route("POST", f"{v3}/services/search", find.search, "bearer"),
         Route("GET", f"{v3}/folders/{{}}/services/{{}}/exists", find.exists),
         Route("POST", f"{v3}/folders/{{}}/services/{{}}/execute", endpoints.execution.execute),
+        Route("POST", f"{v4}/transform/list/{{}}", endpoints.transforms.list),
+        Route("GET", f"{v4}/transform/{{}}/{{}}", endpoints.transforms.get),
     ]

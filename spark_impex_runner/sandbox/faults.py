@@ -37,6 +37,9 @@ PLACES: Mapping[str, tuple[str, str]] = {
     "search": ("POST", r"/[^/]+/api/v3/services/search"),
     "versions": ("GET", r"/api/v1/product/[^/]+/engines/getversions/[^/]+"),
     "details": ("GET", r"/api/v1/product/[^/]+/engines/get/.+"),
+    "folders": ("POST", r"/api/v1/product/list"),
+    "transforms": ("POST", r"/[^/]+/api/v4/transform/list/[^/]+"),
+    "transform": ("GET", r"/[^/]+/api/v4/transform/[^/]+/[^/]+"),
     "execute": ("POST", r"/[^/]+/api/v3/folders/[^/]+/services/[^/]+/execute"),
     "download": ("GET", r"/docstore/.*"),
 }

@@ -26,6 +26,7 @@ from spark_impex_runner.sandbox.tenant.exports import Exports, Locations
 from spark_impex_runner.sandbox.tenant.imports import Imports, UploadSettings
 from spark_impex_runner.sandbox.tenant.jobs import Jobs, Limits
 from spark_impex_runner.sandbox.tenant.listings import Listings
+from spark_impex_runner.sandbox.tenant.transforms import Transforms
 from spark_impex_runner.sandbox.tenant.tree import Tenant
 from spark_impex_runner.sandbox.tenant.version_files import VersionFiles
 
@@ -194,5 +195,6 @@ class Sandbox:
             Details(self._tree),
             Environment(settings),
             execution,
+            Transforms(self._tree, settings.transforms),
         )
         return Router(table(self.tenant, endpoints), self._authenticator.check)

@@ -20,6 +20,7 @@ ENDINGS = frozenset(
     ("closed", "completed", "errors", "failed", "cancelled", "null_outputs", "not_zip")
 )
 OVER_LIMIT = frozenset(("errors", "refuse"))
+TRANSFORMS = frozenset(("content", "document", "none", "other"))
 BUSY_STATUSES = frozenset((400, 409, 429, 500))
 
 
@@ -45,6 +46,8 @@ class Settings:
     users without the right ``supervisor:pf``; the count is always that of the whole tenant.
     ``listed_labels``: whether a listing has the jobs' correlation ids, which only a status has as
     documented.
+    ``transforms``: how transform documents are answered: ``content``, as one text; ``document``, as
+    JSON; ``none``, 404, as a tenant without them; ``other``, replies of another form.
     ``faults``: faults to inject, see ``faults.py``.
     ``size_limit``: maximum size of a package in bytes (documented: 200 MiB).
     ``over_limit``: the reply to an export over the limit: ``errors`` ends the job with errors,
@@ -65,6 +68,7 @@ class Settings:
     over_limit: str = "errors"
     hide_jobs: bool = False
     listed_labels: bool = False
+    transforms: str = "content"
     faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
@@ -73,6 +77,7 @@ class Settings:
         _check("hash_form", self.hash_form, HASH_FORMS)
         _check("ending", self.ending, ENDINGS)
         _check("over_limit", self.over_limit, OVER_LIMIT)
+        _check("transforms", self.transforms, TRANSFORMS)
         _check("busy_status", self.busy_status, BUSY_STATUSES)
 
 

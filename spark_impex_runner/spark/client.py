@@ -25,8 +25,15 @@ from spark_impex_runner.spark.http.session import (
     request_token,
 )
 from spark_impex_runner.spark.impex import ImpEx
-from spark_impex_runner.spark.listing import PAGE_SIZE, services, versions
+from spark_impex_runner.spark.listing import (
+    PAGE_SIZE,
+    folder_rows,
+    services,
+    transforms,
+    versions,
+)
 from spark_impex_runner.spark.tenant import TenantUrl
+from spark_impex_runner.spark.transforms import transform_document
 from spark_impex_runner.spark.waiting import INTERVAL, require_limits
 
 if TYPE_CHECKING:
@@ -159,6 +166,28 @@ class Spark:
     def list_versions(self, folder: str, service: str) -> list[ServiceVersion]:
         """Return every version of a service, newest first. Not in the official SDK."""
         return list(versions(self.session, folder, service))
+
+    def list_folders(self) -> list[Mapping[str, Any]]:
+        """Return what the tenant lists of each folder that the credentials may see.
+
+        ``name``, ``category``, ``description``, ``status`` and more (documented). Not in the
+        official SDK.
+        """
+        return list(folder_rows(self.session))
+
+    def list_transforms(self, folder: str) -> list[str]:
+        """Return the names of a folder's transform documents, which some tenants do not have.
+
+        Not in the official SDK under this name.
+        """
+        return list(transforms(self.session, folder))
+
+    def transform(self, folder: str, name: str) -> Mapping[str, Any]:
+        """Return a transform document, an object with ``transform_type``.
+
+        Not in the official SDK under this name. Raises ``SparkSdkError`` for a reply without one.
+        """
+        return transform_document(self.session, folder, name)
 
     def execute(
         self, folder: str, service: str, inputs: Mapping[str, Any], meta: Mapping[str, str]

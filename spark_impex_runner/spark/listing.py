@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from spark_impex_runner.spark.http.session import Session
 
 PAGE_SIZE = 100
+# The name of a transform in its folder's listing is not published: what may hold it.
+_TRANSFORM_NAMES = ("name", "transform_name", "transformName")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class _Listing:
 
     path: tuple[str, ...]
     make_body: Callable[[int], dict[str, Any]]
-    rows: str = "data"
+    rows: tuple[str, ...] = ("data",)
     meta: str = ""
 
     def announces_more(self, data: Any, number: int, seen: int) -> bool:
@@ -56,10 +58,33 @@ def folders(session: Session, *, once: bool = False) -> Iterator[str]:
     page is not retried. Raises as ``Session.search`` does, and ``SparkSdkError`` for a reply
     without a list.
     """
+    for row in folder_rows(session, once=once):
+        yield str(row["name"])
+
+
+def folder_rows(session: Session, *, once: bool = False) -> Iterator[Mapping[str, Any]]:
+    """Yield what the listing says of each folder: ``name``, ``category`` and more (documented).
+
+    Raises as ``folders`` does.
+    """
     listing = _Listing(("api", "v1", "product", "list"), _v1_page)
-    for row in _rows(session, listing, once=once):
-        if name := _text(row, "name"):
-            yield name
+    yield from (row for row in _rows(session, listing, once=once) if _text(row, "name"))
+
+
+def transforms(session: Session, folder: str) -> Iterator[str]:
+    """Yield the name of each transform document of a folder.
+
+    Path and body are those of the official SDK; the reply is not published. Raises as ``folders``
+    does.
+    """
+    path = ("api", "v4", "transform", "list", folder)
+    listing = _Listing(path, _v4_page, ("response_data", "data"), "response_meta")
+    for row in _rows(session, listing):
+        name = next(filter(None, (_text(row, key) for key in _TRANSFORM_NAMES)), "")
+        if not name:
+            where = f"POST {'/'.join(path)} on {session.url.base}"
+            raise SparkSdkError(f"{where}: the reply lists transforms without names")
+        yield name
 
 
 def services(session: Session, *, once: bool = False) -> Iterator[ServiceVersion]:
@@ -68,7 +93,7 @@ def services(session: Session, *, once: bool = False) -> Iterator[ServiceVersion
     With ``once`` a failed page is not retried. Raises as ``folders`` does.
     """
     path = ("api", "v3", "services", "search")
-    listing = _Listing(path, _v3_page, "response_data", "response_meta")
+    listing = _Listing(path, _v3_page, ("response_data",), "response_meta")
     for row in _rows(session, listing, once=once):
         folder, service = _text(row, "folderName"), _text(row, "fileName")
         if folder and service:
@@ -168,6 +193,11 @@ def _v3_page(number: int) -> dict[str, Any]:
     return {"request_data": {**page, "fields": wanted}}
 
 
+def _v4_page(number: int) -> dict[str, Any]:
+    page = {"page": number, "pageSize": PAGE_SIZE, "sort": "-updatedAt", "search": []}
+    return {"request_data": page}
+
+
 def _text(row: Mapping[str, Any], key: str) -> str:
     """Return a text of a row, an empty one if it is absent or blank."""
     value = text(row.get(key))
@@ -189,7 +219,9 @@ def _rows(
         reply = session.search(*listing.path, body=body, once=once)
         size += len(reply.buffer)
         _check_size(session, listing, len(seen), size)
-        page = _page(session, f"POST {'/'.join(listing.path)}", reply.data, listing.rows)
+        found = mapping(reply.data)
+        key = next((each for each in listing.rows if each in found), listing.rows[0])
+        page = _page(session, f"POST {'/'.join(listing.path)}", found, key)
         new = {_digest(row): row for row in page}
         fresh = [row for key, row in new.items() if key not in seen]
         seen |= set(new)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from spark_impex_runner.sandbox.http.messages import Reply, Request
     from spark_impex_runner.sandbox.tenant.tree import Tenant, Version
 
+# What ``folder.json`` may say.
+_PROPERTIES = ("description", "category", "status", "startDate", "launchDate")
+
 
 class Listings:
     """Answers the listing endpoints of one tenant."""
@@ -86,6 +89,7 @@ class Listings:
         return [self._tenant.versions(folder, service)[-1] for service in services]
 
     def _folder(self, name: str) -> dict[str, Any]:
+        about = self._tenant.about(name)
         return {
             "id": id_of(self._tenant.name, name),
             "name": name,
@@ -100,6 +104,7 @@ class Listings:
             "startDate": RELEASED,
             "launchDate": RELEASED,
             "totalServiceCount": len(self._tenant.services(name)),
+            **{key: about[key] for key in _PROPERTIES if key in about},
         }
 
 

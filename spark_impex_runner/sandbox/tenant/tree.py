@@ -16,6 +16,9 @@ empty, and each of these files in it is optional:
 ``*.xlsx``
     The original workbook; by default made from the inputs and outputs.
 
+``ROOT/{folder}/folder.json`` describes a folder: any of ``description``, ``category``, ``status``,
+``startDate`` and ``launchDate``, and ``transforms``, its transform documents by their names.
+
 Entries whose names begin with a dot or underscore are ignored, and so are files between the
 directories. Ids are derived from names, so that they are the same in each run.
 
@@ -30,7 +33,7 @@ import json
 import threading
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -83,11 +86,13 @@ class Tenant:
         self.name = name
         self._lock = threading.Lock()
         self._folders: dict[str, dict[str, tuple[Version, ...]]]
+        self._about: dict[str, dict[str, Any]] = {}
         if (root / INDEX).is_file():
             self._folders = self._listed_in(root)
             return
         try:
             self._folders = {path.name: self._services_in(path) for path in _directories(root)}
+            self._about = {path.name: _description(path) for path in _directories(root)}
         except OSError as error:
             raise OSError(f"{root} cannot be served: {error.strerror}") from None
         if not any(self._folders.values()):
@@ -132,6 +137,10 @@ class Tenant:
         with self._lock:
             return sorted(self._folders)
 
+    def about(self, folder: str) -> dict[str, Any]:
+        """Return the description of ``folder``, empty if it has none."""
+        return self._about.get(folder, {})
+
     def services(self, folder: str) -> list[str]:
         """Return the names of the services in ``folder``, sorted; none if it is unknown."""
         with self._lock:
@@ -153,6 +162,21 @@ class Tenant:
         """Replace the versions of a service. Raises KeyError if the folder is unknown."""
         with self._lock:
             self._folders[folder][service] = _sorted(versions)
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    """Return what ``folder.json`` says, empty without one."""
+    file = folder / "folder.json"
+    try:
+        found = json.loads(file.read_bytes())
+        transforms = found.get("transforms", {})
+        if all(isinstance(each, dict) for each in (transforms, *transforms.values())):
+            return dict(found)
+    except FileNotFoundError:
+        return {}
+    except (ValueError, AttributeError):
+        pass
+    raise ValueError(f"{file} is malformed: it is no object, or its transforms are none")
 
 
 def _directories(path: Path) -> list[Path]:
